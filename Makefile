@@ -1,0 +1,50 @@
+# Two commands set up a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+RECIPE ?= quickstart
+CORPUS ?=
+
+.PHONY: demo test test-fast lint docs docs-check dry-run report bench clean
+.DEFAULT_GOAL := demo
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "affectkit needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,dev]'
+	@touch $@
+
+demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB where AFFECTKIT_DATA is set
+	bash recipes/quickstart.sh
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest -q
+
+test-fast: $(STAMP)  ## without the slow ones
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP)  ## regenerate the command reference in the README
+	$(BIN)/cog -r README.md
+
+docs-check: $(STAMP)
+	$(BIN)/cog --check README.md
+
+dry-run: $(STAMP)  ## every recipe, small, on the synthetic twins
+	@for recipe in recipes/*.sh; do echo "== $$recipe"; AFFECTKIT_DATA= RUNS=runs/dry-run bash $$recipe || exit 1; done
+
+report: $(STAMP)  ## rerun a recipe and rebuild its report: make report RECIPE=quickstart [CORPUS=folder]
+	bash recipes/$(RECIPE).sh $(CORPUS)
+
+bench: $(STAMP)  ## each speed as a ratio against the named peer, measured now
+	$(BIN)/python tests/benchmarks/bench.py
+
+clean:
+	rm -rf runs build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,3 @@
+"""affectkit: small command-line tools for affective computing."""
+
+__version__ = "0.1.0"

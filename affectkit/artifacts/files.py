@@ -1,0 +1,82 @@
+"""Atomic files, JSON with a schema, digests."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from affectkit.errors import AffectkitError
+from affectkit.plain import without_nan
+
+SCHEMA = 1
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, moved onto it when the block ends well; on any error `path` is left as it was.
+
+    The bytes reach the disk before the name does (fsync of file, then of folder), so a file that can be seen is whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write `data` with its schema number; NaN becomes null, as JSON has none."""
+    text = json.dumps(without_nan({"schema": SCHEMA, **data}), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, *, what: str = "file") -> dict[str, Any]:
+    """Read an object written by `write_json`. A newer schema is refused by name."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise AffectkitError("missing", f"no such {what}", file=path) from None
+    except ValueError as error:
+        raise AffectkitError("input", f"not a JSON {what}: {error}", file=path) from None
+    if not isinstance(data, dict):
+        raise AffectkitError("input", f"a {what} is a JSON object", file=path)
+    schema = data.get("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise AffectkitError(
+            "input",
+            f"schema {schema} is newer than schema {SCHEMA}, which this affectkit reads",
+            file=path,
+            remedy="upgrade affectkit",
+        )
+    return data
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

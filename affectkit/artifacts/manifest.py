@@ -1,0 +1,226 @@
+"""The manifest: one row per sample, in `train.csv`, `val.csv`, `test.csv` or `folds.csv`, and its `summary.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectkit.artifacts.files import read_json, write_json
+from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.tables import read_table, to_numbers, write_table
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+SPLITS = ("train", "val", "test")
+FOLDS = "folds"
+NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec")
+COLUMNS = (
+    "id corpus path text label source_label duration_sec start_sec end_sec speaker session dialogue sequence time_sec "
+    "track sex language text_id split fold"
+).split()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows of a manifest, typed: times, numeric targets and votes are float64 (NaN is missing), the rest is text.
+
+    rows: in file order, train before val before test. origin: (file, row) of each row, for errors.
+    targets: by name. summary: what `summary.json` says ({} where there is none).
+    """
+
+    path: Path
+    rows: pd.DataFrame
+    origin: list[tuple[Path, int]]
+    targets: dict[str, Target]
+    summary: dict[str, Any] = field(default_factory=dict)
+    media_root: Path | None = None
+
+    def where(self, position: int) -> dict[str, Any]:
+        """`file` and `row` of a row, as `AffectkitError` takes them."""
+        file, row = self.origin[position]
+        return {"file": file, "row": row}
+
+    def take(self, keep: np.ndarray | Sequence[bool]) -> Manifest:
+        """The rows where `keep` (a mask) is true."""
+        rows = self.rows[list(keep)].reset_index(drop=True)
+        origin = [place for place, kept in zip(self.origin, keep, strict=True) if kept]
+        return replace(self, rows=rows, origin=origin)
+
+    def media(self, column: str = "path") -> list[Path | None]:
+        """The media of each row, absolute or relative to the working folder; None where the cell is empty.
+
+        A relative path is resolved against the given media root, else the corpus's root in `summary.json`, else the
+        manifest's own folder.
+        """
+        if column not in self.rows:
+            raise AffectkitError("input", f"has no column '{column}'", file=self.path)
+        folder = self.path if self.path.is_dir() else self.path.parent
+        roots = {name: Path(c["root"]) for name, c in self.summary.get("corpora", {}).items() if c.get("root")}
+        corpora = self.rows["corpus"] if "corpus" in self.rows else [""] * len(self.rows)
+        base = [self.media_root or roots.get(corpus, folder) for corpus in corpora]
+        return [root / cell if cell else None for root, cell in zip(base, self.rows[column], strict=True)]
+
+    def target(self, name: str) -> Target:
+        """A target by name; the error names those that there are."""
+        if name not in self.targets:
+            known = ", ".join(self.targets) or "none"
+            raise AffectkitError("input", f"has no target '{name}'", file=self.path, remedy=f"its targets are {known}")
+        return self.targets[name]
+
+    def chosen_targets(self, names: str | None) -> list[Target]:
+        """The targets named "label,valence"; by default `label`, else every target there is.
+
+        Raises "input" for an unknown one, or when there is none at all.
+        """
+        if names:
+            return [self.target(name.strip()) for name in names.split(",") if name.strip()]
+        chosen = [self.targets["label"]] if "label" in self.targets else list(self.targets.values())
+        if not chosen:
+            raise AffectkitError("input", "has no targets", file=self.path, remedy="name a column with --target")
+        return chosen
+
+    def declared(self) -> list[str]:
+        """The declared defects of the corpora's protocols, one sentence each; every report repeats them."""
+        return list(self.summary.get("declared", []))
+
+
+def read_manifest(path: Path, *, split: str | None = None, media_root: Path | None = None) -> Manifest:
+    """Read a manifest folder, or one CSV of it (or of anybody's: only `id` is required).
+
+    split: keep these rows only. Raises "missing", "unfinished", or "input" naming the row: a doubled or empty id, a
+    label outside the label map, a value that is not a number.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    files = _files(path)
+    tables = [read_table(file, required=["id"]) for file in files]
+    tables = [t if "split" in t or f.stem not in SPLITS else t.assign(split=f.stem) for f, t in zip(files, tables, strict=True)]
+    origin = [(file, row) for file, table in zip(files, tables, strict=True) for row in range(1, len(table) + 1)]
+    rows = pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0]
+    folder = path if path.is_dir() else path.parent
+    summary = read_json(folder / "summary.json", what="summary") if (folder / "summary.json").exists() else {}
+    _check_ids(rows["id"], origin)
+    rows, targets = _typed(rows, origin, summary)
+    manifest = Manifest(path, rows, origin, targets, summary, media_root)
+    if not len(rows):
+        raise AffectkitError("input", "has no rows", file=path)
+    return manifest if split is None else _only_split(manifest, split)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        require_finished(path.parent)
+        return [path]
+    if not path.is_dir():
+        raise AffectkitError("missing", "no such manifest", file=path)
+    require_finished(path)
+    files = [path / f"{name}.csv" for name in (*SPLITS, FOLDS) if (path / f"{name}.csv").exists()]
+    if not files:
+        raise AffectkitError(
+            "missing", "holds no train.csv, val.csv, test.csv or folds.csv", file=path, remedy="run prepare-manifest"
+        )
+    return files
+
+
+def _check_ids(ids: pd.Series, origin: list[tuple[Path, int]]) -> None:
+    first: dict[str, tuple[Path, int]] = {}
+    for cell, (file, row) in zip(ids, origin, strict=True):
+        if not cell:
+            raise AffectkitError("input", "the id is empty", file=file, row=row)
+        if cell in first:
+            other = f"{first[cell][0].name} row {first[cell][1]}"
+            raise AffectkitError("input", f"id '{cell}' stands already in {other}", file=file, row=row)
+        first[cell] = (file, row)
+
+
+def _typed(
+    rows: pd.DataFrame, origin: list[tuple[Path, int]], summary: Mapping[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Target]]:
+    targets = {t["name"]: Target.from_json(t) for t in summary.get("targets", []) if t["name"] in rows}
+    if not targets:
+        targets = _guess_targets(rows)
+    for column in rows.columns:
+        target = targets.get(column)
+        if column in NUMBERS or column.startswith("votes_") or (target and target.kind == "number"):
+            rows[column] = _numbers(rows[column], origin, column)
+        elif target:
+            _check_classes(rows[column], target, origin)
+    return rows, targets
+
+
+def _numbers(cells: pd.Series, origin: list[tuple[Path, int]], column: str) -> np.ndarray:
+    try:
+        return to_numbers(list(cells), column=column)
+    except AffectkitError as error:
+        file, row = origin[(error.row or 1) - 1]
+        raise AffectkitError("input", error.message, file=file, row=row) from None
+
+
+def _check_classes(cells: pd.Series, target: Target, origin: list[tuple[Path, int]]) -> None:
+    allowed = {"", *target.classes}
+    for cell, (file, row) in zip(cells, origin, strict=True):
+        if cell not in allowed:
+            raise AffectkitError(
+                "input",
+                f"{target.name} '{cell}' is not in {', '.join(target.classes)}",
+                file=file,
+                row=row,
+                remedy=f"map it with --label-map {cell}={target.classes[0]}",
+            )
+
+
+def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
+    """Targets of a manifest that came without a summary: `label`, and the numeric targets known by name."""
+    found = {}
+    if "label" in rows and rows["label"].any():
+        found["label"] = Target("label", "class", tuple(sorted(set(rows["label"]) - {""})))
+    for name in ("valence", "arousal", "dominance", "openness", "conscientiousness", "extraversion", "agreeableness",
+                 "neuroticism", "stress", "depression", "anxiety"):  # fmt: skip
+        if name in rows:
+            found[name] = Target(name, "number")
+    return found
+
+
+def _only_split(manifest: Manifest, split: str) -> Manifest:
+    there = sorted(set(manifest.rows["split"])) if "split" in manifest.rows else []
+    if split not in there:
+        raise AffectkitError(
+            "input", f"has no rows of split '{split}'", file=manifest.path, remedy=f"there are {', '.join(there) or 'none'}"
+        )
+    return manifest.take(manifest.rows["split"] == split)
+
+
+def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any], label_map: Mapping[str, Any]) -> None:
+    """Write `rows` (with `split`, and `fold` where cross-validation is meant) and what is known about them."""
+    known = [c for c in COLUMNS if c in rows]
+    ordered = rows[known + [c for c in rows.columns if c not in COLUMNS]]
+    if "fold" in ordered:
+        write_table(folder / f"{FOLDS}.csv", ordered)
+    else:
+        for split in SPLITS:
+            part = ordered[ordered["split"] == split]
+            if len(part):
+                write_table(folder / f"{split}.csv", part)
+    write_json(folder / "label_map.json", dict(label_map))
+    write_json(folder / "summary.json", dict(summary))
+
+
+def manifest_of_files(files: Sequence[Path]) -> Manifest:
+    """A manifest of bare files, by name: ids are the file names without ending, made unique by a number."""
+    import pandas as pd
+
+    ids: list[str] = []
+    for file in files:
+        name, number = Path(file).stem, 2
+        while name in ids:
+            name, number = f"{Path(file).stem}-{number}", number + 1
+        ids.append(name)
+    rows = pd.DataFrame({"id": ids, "path": [str(Path(file).absolute()) for file in files]}, dtype=object)
+    return Manifest(Path(), rows, [(Path(file), 0) for file in files], {})

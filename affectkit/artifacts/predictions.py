@@ -1,0 +1,221 @@
+"""Predictions: what a model says about each row, as one plain table that any tool can write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectkit.artifacts.tables import read_table, to_numbers, write_table
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+SEEN = ("heldout", "oof", "fit")
+LEADING = ("id", "split", "fold", "seen")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A table of predictions, typed: probabilities and numeric targets are float64, NaN where missing.
+
+    frame: `id`, `split`, `fold` where there is one, `seen`, then each target's columns, then whatever was carried.
+    targets: in the order in which they stand, `label` before the others.
+    foreign: came without `seen`; nothing says whether its rows were held out.
+    """
+
+    frame: pd.DataFrame
+    targets: dict[str, Target]
+    path: Path | None = None
+    foreign: bool = False
+
+    def probabilities(self, target: str = "label") -> np.ndarray | None:
+        """[N, K] float64 in the label map's order; None where the target has no probability columns."""
+        columns = probability_columns(self.targets[target])
+        if not columns or any(c not in self.frame for c in columns):
+            return None
+        return self.frame[columns].to_numpy(float)
+
+    def groups(self, column: str | None) -> np.ndarray | None:
+        """[N] text; None where there is no such column."""
+        return None if column is None or column not in self.frame else self.frame[column].astype(str).to_numpy()
+
+    def take(self, keep: np.ndarray | Sequence[bool]) -> Predictions:
+        return replace(self, frame=self.frame[list(keep)].reset_index(drop=True))
+
+
+def prediction_column(target: str) -> str:
+    return "pred" if target == "label" else f"{target}_pred"
+
+
+def probability_columns(target: Target) -> list[str]:
+    prefix = "prob_" if target.name == "label" else f"{target.name}_prob_"
+    return [prefix + name for name in target.classes]
+
+
+def read_predictions(path: Path, *, targets: Sequence[Target] = (), treat_as: str | None = None) -> Predictions:
+    """Read predictions written by affectkit or by any other tool.
+
+    targets: what is known of them (classes in order, scales); otherwise they are read off the column names.
+    treat_as: the split that a table without `seen` stands for ("val", "test"); its rows count as held out.
+    Raises "input" naming the row: a probability that is no number or outside [0, 1], a doubled id, an unknown `seen`.
+    """
+    path = Path(path)
+    frame = read_table(path, required=["id"])
+    _check_table(frame, path)
+    foreign = "seen" not in frame
+    if foreign:
+        frame.insert(1, "seen", "heldout")
+    if treat_as:
+        frame["split"] = treat_as
+    known = {target.name: target for target in targets}
+    found = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
+    if not found:
+        raise AffectkitError(
+            "input", "holds no predictions", file=path, remedy="name columns pred, prob_<class> or <target>_pred"
+        )
+    for target in found.values():
+        _parse(frame, target, path)
+    return Predictions(frame, found, path, foreign)
+
+
+def _check_table(frame: pd.DataFrame, path: Path) -> None:
+    if not len(frame):
+        raise AffectkitError("input", "has no rows", file=path)
+    doubled = frame["id"].duplicated()
+    if doubled.any():
+        row = int(doubled.to_numpy().argmax())
+        raise AffectkitError("input", f"id '{frame['id'][row]}' stands twice", file=path, row=row + 1)
+    if "seen" in frame:
+        bad = ~frame["seen"].isin(SEEN)
+        if bad.any():
+            row = int(bad.to_numpy().argmax())
+            raise AffectkitError(
+                "input", f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}", file=path, row=row + 1
+            )
+
+
+def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
+    """Targets read off the columns: `prob_<class>` or `pred` make `label`, `<t>_prob_<class>` a class, `<t>_pred` a number."""
+    found: dict[str, Target] = {}
+    columns = list(frame.columns)
+    classes = [c.removeprefix("prob_") for c in columns if c.startswith("prob_")]
+    if classes or "pred" in columns:
+        seen = {*frame["pred"], *frame.get("label", [])} - {""} if not classes else set()
+        found["label"] = Target("label", "class", tuple(classes or sorted(seen)))
+    for column in columns:
+        name = column.removesuffix("_pred")
+        if name != column and name:
+            own = [c.removeprefix(f"{name}_prob_") for c in columns if c.startswith(f"{name}_prob_")]
+            found[name] = Target(name, "class", tuple(own)) if own else Target(name, "number")
+    return found
+
+
+def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
+    if target.kind == "number":
+        for column in (target.name, f"{target.name}_pred", f"{target.name}_var", f"{target.name}_low", f"{target.name}_high"):
+            if column in frame:
+                frame[column] = to_numbers(list(frame[column]), file=path, column=column)
+        return
+    columns = [c for c in probability_columns(target) if c in frame]
+    for column in columns:
+        frame[column] = values = to_numbers(list(frame[column]), file=path, column=column)
+        outside = (values < 0) | (values > 1)
+        if outside.any():
+            row = int(outside.argmax())
+            raise AffectkitError("input", f"{column} {values[row]:g} is outside [0, 1]", file=path, row=row + 1)
+    predicted = prediction_column(target.name)
+    if predicted not in frame:
+        frame[predicted] = [target.classes[i] for i in frame[columns].to_numpy().argmax(axis=1)]
+    for column in (target.name, predicted):
+        if column in frame:
+            _refuse_unknown(frame[column], target, path)
+
+
+def _refuse_unknown(cells: pd.Series, target: Target, path: Path) -> None:
+    bad = ~cells.isin(["", *target.classes])
+    if bad.any():
+        row = int(bad.to_numpy().argmax())
+        raise AffectkitError(
+            "input", f"{cells.name} '{cells[row]}' is not in {', '.join(target.classes)}", file=path, row=row + 1
+        )
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write `predictions`, the leading columns first, each target's beside each other, what was carried last."""
+    frame = predictions.frame
+    own = [c for t in predictions.targets.values() for c in target_columns(t) if c in frame]
+    leading = [c for c in LEADING if c in frame]
+    carried = [c for c in frame.columns if c not in {*leading, *own}]
+    write_table(path, frame[leading + own + carried])
+
+
+def target_columns(target: Target) -> list[str]:
+    """Every column that a target may have, in order."""
+    name = target.name
+    if target.kind == "number":
+        return [name, f"{name}_pred", f"{name}_var", f"{name}_low", f"{name}_high"]
+    return [name, prediction_column(name), *probability_columns(target)]
+
+
+def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence[str]) -> Predictions:
+    """Carry `columns` of a manifest's `rows` over by `id`; predictions keep a column that they have.
+
+    Raises "input" naming the first id that the manifest lacks.
+    """
+    wanted = [c for c in columns if c in rows and c not in predictions.frame]
+    if not wanted:
+        return predictions
+    table: dict[str, Any] = rows.set_index("id")[wanted].to_dict("index")
+    for position, key in enumerate(predictions.frame["id"]):
+        if key not in table:
+            raise AffectkitError("input", f"id '{key}' is not in the manifest", file=predictions.path, row=position + 1)
+    joined = predictions.frame.copy()
+    for column in wanted:
+        joined[column] = [table[key][column] for key in joined["id"]]
+    return replace(predictions, frame=joined)
+
+
+# What a prediction carries of its row, so that it can be grouped and sliced without the manifest.
+CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "time_sec", "track", "sex", "language")
+
+
+def build_predictions(rows: pd.DataFrame, outputs: Sequence[tuple[Target, np.ndarray]], seen: Sequence[str]) -> Predictions:
+    """The table of predictions for a manifest's rows.
+
+    outputs: for each target [N, K] probabilities or [N] numbers. seen: [N] of `SEEN`.
+    """
+    import pandas as pd
+
+    columns: dict[str, Any] = {"id": rows["id"].to_numpy()}
+    for name in ("split", "fold"):
+        if name in rows:
+            columns[name] = rows[name].to_numpy()
+    columns["seen"] = list(seen)
+    for target, values in outputs:
+        if target.name in rows:
+            columns[target.name] = rows[target.name].to_numpy()
+        if target.kind == "number":
+            columns[f"{target.name}_pred"] = values
+            continue
+        columns[prediction_column(target.name)] = [target.classes[i] for i in values.argmax(axis=1)]
+        columns |= dict(zip(probability_columns(target), values.T, strict=True))
+    for name in CARRIED:
+        if name in rows and (rows[name].notna() & (rows[name] != "")).any():
+            columns[name] = rows[name].to_numpy()
+    return Predictions(pd.DataFrame(columns), {target.name: target for target, _ in outputs})
+
+
+def predictions_text(predictions: Predictions, *, as_json: bool) -> str:
+    """The table as CSV, or as one JSON line of rows."""
+    import json
+
+    from affectkit.plain import without_nan
+
+    if as_json:
+        return json.dumps({"rows": without_nan(predictions.frame.to_dict("records"))}, ensure_ascii=False) + "\n"
+    return predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g")

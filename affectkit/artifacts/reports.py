@@ -1,0 +1,122 @@
+"""Reports: `metrics.json`, the same numbers as CSVs, the figures, `report.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectkit.artifacts.files import read_json, write_json, write_text
+from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.tables import write_table
+from affectkit.errors import AffectkitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS, PAGE = "metrics.json", "report.html"
+
+
+def write_report(folder: Path, report: Mapping[str, Any], figures: Mapping[str, str], page: str) -> None:
+    """Write a report's files into `folder`.
+
+    report: what `assess` found. figures: SVG text by name. page: the HTML, from the same report.
+    """
+    write_json(folder / METRICS, dict(report))
+    for name, table in report_tables(report).items():
+        write_table(folder / f"{name}.csv", table)
+    for name, svg in figures.items():
+        write_text(folder / f"{name}.svg", svg)
+    write_text(folder / PAGE, page)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What `metrics.json` says; `path` is the file or its folder. Raises "missing", "unfinished" or "input"."""
+    path = Path(path)
+    if path.is_dir():
+        require_finished(path)
+        path = path / METRICS
+    report = read_json(path, what="report")
+    for key in ("metrics", "n"):
+        if key not in report:
+            raise AffectkitError("input", f"has no '{key}'", file=path, remedy="name a metrics.json of affectkit evaluate")
+    return report
+
+
+def report_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tables of a report by file name; a table without rows is left out."""
+    groups = report.get("groups") or {}
+    tables = {
+        **_confusion_tables(report.get("confusion") or {}),
+        "per_class": _keyed("class", report.get("per_class") or {}),
+        "per_group": _keyed(groups.get("column", "group"), report.get("per_group") or {}),
+        "per_target": _target_table(report["metrics"]),
+        "slices": _slice_table(report.get("slices") or {}),
+        "metrics": _metric_table(report),
+    }
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def _confusion_tables(confusion: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Counts, and shares of the true class (empty where a class never occurs); rows are the truth."""
+    import numpy as np
+    import pandas as pd
+
+    classes: Sequence[str] = confusion.get("classes") or []
+    if not classes:
+        return {}
+    counts = np.asarray(confusion["counts"], int)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+
+    def table(values: np.ndarray) -> pd.DataFrame:
+        frame = pd.DataFrame(values, columns=list(classes))
+        frame.insert(0, "true", list(classes), allow_duplicates=True)
+        return frame
+
+    return {"confusion_counts": table(counts), "confusion_row_normalized": table(shares)}
+
+
+def _keyed(name: str, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([{name: key, **row} for key, row in rows.items()])
+
+
+def _target_table(metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """A row for each target that has a prefix of its own: every metric with its interval side by side."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, figure in metrics.items():
+        target, dot, metric = name.rpartition(".")
+        if dot:
+            row = rows.setdefault(target, {})
+            row.update({metric: figure["value"], f"{metric}_low": figure.get("low"), f"{metric}_high": figure.get("high")})
+    return _keyed("target", rows)
+
+
+def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {"slice": part, "n": row["n"], "groups": row.get("groups"), "metric": name, **_figure(figure)}
+            for part, row in slices.items()
+            for name, figure in row["metrics"].items()
+        ]
+    )
+
+
+def _metric_table(report: Mapping[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    floors: Mapping[str, Mapping[str, float]] = report.get("floors") or {}
+    return pd.DataFrame(
+        [
+            {"metric": name, **_figure(figure), **{f"floor_{floor}": of.get(name) for floor, of in floors.items()}}
+            for name, figure in report["metrics"].items()
+        ]
+    )
+
+
+def _figure(figure: Mapping[str, Any]) -> dict[str, Any]:
+    return {"value": figure["value"], "low": figure.get("low"), "high": figure.get("high")}

@@ -1,0 +1,275 @@
+"""A run: a folder (or a file) that says what made it.
+
+`started.json` is written first, `run.json` last, so a folder with the one and without the other is unfinished. A file x
+that a command writes alone is recorded in `x.run.json`.
+"""
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from affectkit import __version__
+from affectkit.artifacts.files import read_json, sha256, write_json
+from affectkit.errors import AffectkitError
+
+STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
+# Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
+NEUTRAL = frozenset({"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device"})
+VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
+
+
+@dataclass
+class Run:
+    """An open run. `path` is its folder, or the file that the command writes."""
+
+    path: Path
+    command: str
+    finished: bool = False
+    resumed: bool = False
+    is_main: bool = True
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, **facts: Any) -> None:
+        """Facts for the record: device, seconds of the parts, what was selected."""
+        self.notes.update(facts)
+
+
+@contextmanager
+def open_run(
+    command: str,
+    options: Mapping[str, Any],
+    *,
+    inputs: Iterable[Path] = (),
+    is_main: bool = True,
+    barrier: Any = None,
+) -> Iterator[Run]:
+    """Open the folder `options["output_dir"]` or the file `options["output"]` for writing, and close it with the record.
+
+    options: the command's own `locals()`, all of them, as resolved.
+    A finished run with `--resume` yields `run.finished`: the command returns at once. `--overwrite` empties a folder
+    that affectkit wrote. A folder that is neither empty, resumed nor overwritten is refused before any work.
+    is_main, barrier: under `accelerate launch` only rank 0 refuses, locks and records; the others wait for it at
+    `barrier()` before the work and after.
+    Raises "exists", "busy", "unfinished" (an input) or "usage" (an option that differs from the started run).
+    """
+    folder = options.get("output_dir") is not None
+    path = Path(options["output_dir"] if folder else options["output"])
+    wait = barrier or (lambda: None)
+    if not is_main:
+        wait()
+        yield Run(path, command, finished=_is_finished(path) if folder else False, is_main=False)
+        wait()
+        return
+    run = Run(path, command)
+    digests = [digest(Path(item)) for item in inputs]
+    started = {
+        "command": command,
+        "affectkit": __version__,
+        "options": {key: _plain(value) for key, value in options.items() if key not in NEUTRAL},
+        "inputs": digests,
+    }
+    with _locked(path if folder else None):
+        made = _prepare_folder(run, started, options) if folder else _prepare_file(path, options)
+        wait()
+        if run.finished:
+            yield run
+            wait()
+            return
+        seconds = time.time()
+        try:
+            yield run
+        except BaseException:
+            if made:
+                _forget_if_bare(path)
+            raise
+        wait()
+        record = _record(run, started, options, round(time.time() - seconds, 3), folder)
+        write_json(path / RECORD if folder else path.with_name(path.name + ".run.json"), record)
+
+
+def require_finished(folder: Path) -> None:
+    """Refuse a folder that a command began and did not end."""
+    if (folder / STARTED).exists() and not (folder / RECORD).exists():
+        raise AffectkitError(
+            "unfinished", "is unfinished: it has no run.json", file=folder, remedy="run its command again with --resume"
+        )
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """What an input was: `{"path", "sha256", "size"}` of a file, or the outputs of a run folder.
+
+    A digest is taken from the producer's record where size and time still match it, so nothing large is read twice.
+    """
+    if path.is_dir():
+        require_finished(path)
+        known = _recorded(path / RECORD)
+        names = sorted(known) or sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+        files = [_file_digest(path / name, known.get(name)) for name in names if (path / name).is_file()]
+        return {"path": str(path), "files": [{**f, "path": str(Path(f["path"]).relative_to(path))} for f in files]}
+    if not path.exists():
+        raise AffectkitError("missing", "no such file or folder", file=path)
+    beside = _recorded(path.with_name(path.name + ".run.json"))
+    return _file_digest(path, (beside or _recorded(path.parent / RECORD)).get(path.name))
+
+
+def _file_digest(path: Path, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    stat = path.stat()
+    same = known is not None and known["size"] == stat.st_size and known["mtime_ns"] == stat.st_mtime_ns
+    return {"path": str(path), "sha256": known["sha256"] if known and same else sha256(path), "size": stat.st_size}
+
+
+def _recorded(record: Path) -> dict[str, Mapping[str, Any]]:
+    if not record.exists():
+        return {}
+    return {item["path"]: item for item in read_json(record, what="record").get("outputs", [])}
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / RECORD).exists()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+@contextmanager
+def _locked(folder: Path | None) -> Iterator[None]:
+    """Hold the folder's lock; the kernel releases it however the process ends."""
+    if folder is None:
+        yield
+        return
+    existed = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / LOCK, "w")  # noqa: SIM115  held open for the whole run
+    except FileExistsError:
+        raise AffectkitError("exists", "is a file, not a folder", file=folder) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AffectkitError("busy", "another process is writing here", file=folder) from None
+        try:
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+    finally:
+        handle.close()
+        if not existed:
+            with contextlib.suppress(OSError):  # only an empty folder goes: the run left nothing worth keeping
+                folder.rmdir()
+
+
+def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any]) -> bool:
+    folder = run.path
+    contents = [item for item in folder.iterdir() if item.name != LOCK]
+    ours = (folder / STARTED).exists()
+    if contents and options.get("overwrite"):
+        if not ours:
+            raise AffectkitError(
+                "exists", "--overwrite: not a folder that affectkit wrote", file=folder, remedy="name another folder"
+            )
+        for item in contents:
+            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+    elif contents and options.get("resume") and ours:
+        _refuse_difference(folder, read_json(folder / STARTED), started)
+        run.resumed, run.finished = True, _is_finished(folder)
+        return False
+    elif contents:
+        state = "finished" if _is_finished(folder) else "unfinished" if ours else "not empty"
+        remedy = "pass --resume or --overwrite" if ours else "name another folder"
+        raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
+    write_json(folder / STARTED, started)
+    return True
+
+
+def _prepare_file(path: Path, options: Mapping[str, Any]) -> bool:
+    if path.is_dir():
+        raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
+    if path.exists() and not options.get("overwrite"):
+        raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
+    return False
+
+
+def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if before.get("command") != now["command"]:
+        raise AffectkitError("usage", f"--resume: was begun by affectkit {before.get('command')}", file=folder)
+    old, new = before.get("options", {}), now["options"]
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            raise AffectkitError(
+                "usage",
+                f"--resume: --{key.replace('_', '-')} was {old.get(key)!r} and is now {new.get(key)!r}",
+                file=folder,
+                remedy="use the old value, or --overwrite",
+            )
+    for old_input, new_input in zip(before.get("inputs", []), now["inputs"], strict=False):
+        if {**old_input, "path": ""} != {**new_input, "path": ""}:
+            raise AffectkitError(
+                "usage", f"--resume: {new_input['path']} has changed since", file=folder, remedy="use --overwrite"
+            )
+
+
+def _forget_if_bare(folder: Path) -> None:
+    """After a failure that left nothing but `started.json`, leave the folder as if nothing had been tried."""
+    if {item.name for item in folder.iterdir()} <= {STARTED, LOCK}:
+        (folder / STARTED).unlink(missing_ok=True)
+
+
+def _record(
+    run: Run, started: dict[str, Any], options: Mapping[str, Any], seconds: float, folder: bool
+) -> dict[str, Any]:
+    if folder:
+        skip = {STARTED, RECORD, LOCK}
+        files = sorted(p for p in run.path.rglob("*") if p.is_file() and p.name not in skip)
+        base = run.path
+    else:
+        files, base = [run.path], run.path.parent
+    outputs = [
+        {"path": str(p.relative_to(base)), "sha256": sha256(p), "size": p.stat().st_size, "mtime_ns": p.stat().st_mtime_ns}
+        for p in files
+    ]
+    return {
+        **started,
+        "argv": sys.argv[1:],
+        "seed": options.get("seed"),
+        "versions": {name: version for name in VERSIONS if (version := _version(name))} | {"python": platform.python_version()},
+        "git": _git_revision(),
+        "device": run.notes.pop("device", "cpu"),
+        "threads": os.cpu_count(),
+        "outputs": outputs,
+        "parents": [item["path"] for item in started["inputs"]],
+        "notes": run.notes,
+        "seconds": seconds,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """The revision of affectkit's own checkout, where it runs from one."""
+    head = Path(__file__).parents[2] / ".git" / "HEAD"
+    if not head.is_file():
+        return None
+    text = head.read_text().strip()
+    reference = head.parent / text.removeprefix("ref: ")
+    return (reference.read_text().strip() if reference.is_file() else None) if text.startswith("ref: ") else text

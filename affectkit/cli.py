@@ -1,0 +1,98 @@
+"""The app: its commands in the order a study uses them, and the one error boundary."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from affectkit import __version__, console
+from affectkit.commands.evaluate import evaluate
+from affectkit.commands.extract_features import extract_features
+from affectkit.commands.predict import predict
+from affectkit.commands.prepare_manifest import prepare_manifest
+from affectkit.commands.synthesize import synthesize
+from affectkit.commands.train import train
+from affectkit.errors import AffectkitError
+from affectkit.options import with_plugin_options
+
+app = typer.Typer(
+    name="affectkit",
+    help="Small commands for affective computing. A study is a shell script that chains them over plain files.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    rich_markup_mode=None,
+)
+
+
+def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a user's mistake into one line on stderr and an exit code. Bugs trace back."""
+
+    @wraps(command)
+    def guarded(**arguments: Any) -> None:
+        console.configure(quiet=arguments.get("quiet", False), json_output=arguments.get("json_output", False))
+        try:
+            command(**arguments)
+        except AffectkitError as problem:
+            console.error(str(problem))
+            raise typer.Exit(2 if problem.code == "usage" else 1) from None
+        except KeyboardInterrupt:
+            console.error("interrupted; what was finished is kept")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader has gone (`| head`): point stdout at nothing so that closing it stays quiet too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except OSError as problem:
+            if problem.errno not in _ENVIRONMENT:
+                raise
+            console.error(f"{problem.filename or 'writing'}: {_ENVIRONMENT[problem.errno]}")
+            raise typer.Exit(1) from None
+
+    return guarded
+
+
+_ENVIRONMENT = {
+    errno.ENOSPC: "no space left on the device; free some and go on with --resume",
+    errno.EDQUOT: "the disk quota is used up; free some space and go on with --resume",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "operation not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.ENAMETOOLONG: "the path is too long",
+    errno.EFBIG: "the file would be larger than this process may write",
+}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"affectkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+def add(command: Callable[..., Any]) -> None:
+    app.command(name=command.__name__.replace("_", "-"))(boundary(command))
+
+
+add(synthesize)
+add(with_plugin_options(prepare_manifest, "corpora", "read", "corpus"))
+add(with_plugin_options(extract_features, "encoders", "build", "encoder"))
+add(with_plugin_options(train, "estimators", "build", "model"))
+add(predict)
+add(evaluate)
+
+
+def main() -> None:
+    """The console script, and `python -m affectkit`."""
+    app()

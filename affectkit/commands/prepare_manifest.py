@@ -1,0 +1,126 @@
+"""`affectkit prepare-manifest`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from affectkit import console, registry
+from affectkit.options import (
+    JsonOpt,
+    MediaRootOpt,
+    NumWorkersOpt,
+    OnErrorOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    QuietOpt,
+    ResumeOpt,
+    SeedOpt,
+    choice,
+)
+
+
+def _list(asked: bool) -> None:
+    if asked:
+        width = max(map(len, registry.names("corpora")))
+        for name in registry.names("corpora"):
+            print(f"{name:<{width}}  {registry.summary('corpora', name)}")
+        raise typer.Exit
+
+
+def _split_options(text: str | None) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()] if text else []
+
+
+def prepare_manifest(
+    corpus: Annotated[str, typer.Argument(help="Corpus, as --list names it.", metavar="CORPUS")],
+    roots: Annotated[
+        list[Path], typer.Argument(help="The corpus's folder; merge takes several manifests.", metavar="ROOT...")
+    ],
+    output_dir: OutputDirOpt,
+    preset: Annotated[str | None, typer.Option("--preset", help="A label map that the corpus brings, as 4class.")] = None,
+    label_map: Annotated[
+        str | None, typer.Option("--label-map", help="source=class,... or a JSON file; an empty class drops the rows.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Keep these classes only, in this order; comma-separated.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Keep a named part (improvised), or column=value[,value].")
+    ] = None,
+    min_duration: Annotated[float | None, typer.Option("--min-duration", min=0, help="Shortest clip kept (s).")] = None,
+    max_duration: Annotated[float | None, typer.Option("--max-duration", min=0, help="Longest clip kept (s).")] = None,
+    split_by: Annotated[
+        str | None,
+        typer.Option(
+            "--split-by",
+            help="official, speaker, session, random, another column, or a CSV of id,split  "
+            "[default: official where there is one, else speaker]",
+        ),
+    ] = None,
+    val_fraction: Annotated[
+        float, typer.Option("--val-fraction", min=0, max=0.9, help="Share of the rows for validation.")
+    ] = 0.15,
+    test_fraction: Annotated[float, typer.Option("--test-fraction", min=0, max=0.9, help="Share for testing.")] = 0.2,
+    folds: Annotated[
+        str | None,
+        typer.Option("--folds", help="Folds instead of splits: a number, or one fold per speaker, session or column."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Column of what must not straddle  [default: speaker, where known]")
+    ] = None,
+    audit: Annotated[
+        str,
+        typer.Option(
+            "--audit",
+            help="How closely sides are compared: names, content (equal media too), near (altered copies too).",
+            metavar="names|content|near",
+        ),
+    ] = "content",
+    allow_leaks: Annotated[
+        str | None, typer.Option("--allow-leaks", help="Kinds of leak to accept: speaker,session,dialogue,source,media,text.")
+    ] = None,
+    media_root: MediaRootOpt = None,
+    num_workers: NumWorkersOpt = None,
+    on_error: OnErrorOpt = "stop",
+    seed: SeedOpt = 0,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+    list_corpora: Annotated[
+        bool, typer.Option("--list", callback=_list, is_eager=True, help="List the corpora and exit.")
+    ] = False,
+    **corpus_options: Any,
+) -> None:
+    """Turn a corpus into a manifest: one row per sample, split without leaks.
+
+    Durations come from the media's headers; rows that are left out are listed with the reason in summary.json, and
+    what straddles the split in leak_audit.json. An undeclared leak is an error unless its kind is allowed.
+
+    Example: affectkit prepare-manifest emodb corpora/emodb --folds speaker -o runs/manifest
+    """
+    options = dict(locals())
+    choice("--audit", audit, ("names", "content", "near"))
+    choice("--on-error", on_error, ("stop", "skip"))
+    from affectkit.artifacts.files import write_json
+    from affectkit.artifacts.manifest import write_manifest
+    from affectkit.artifacts.runs import open_run
+    from affectkit.corpora._assemble import assemble
+    from affectkit.corpora._choose import Choices
+    from affectkit.corpora._gather import gather
+
+    module = registry.load("corpora", corpus, foreign=True)
+    registry.check_options("corpora", corpus, getattr(module, "read", None) or module.gather, corpus_options)
+    choices = Choices(
+        preset, label_map, labels, tuple(only or ()), min_duration, max_duration, split_by, folds, val_fraction,
+        test_fraction, group, audit, num_workers, on_error, media_root, seed,
+    )  # fmt: skip
+    with open_run("prepare-manifest", options) as run:
+        if run.finished:
+            return console.result(run.path, {})
+        made = assemble(gather(module, corpus, roots, corpus_options), choices, console.progress)
+        made.report.require(set(_split_options(allow_leaks)))
+        write_json(run.path / "leak_audit.json", made.report.to_json())
+        write_manifest(run.path, made.rows, made.summary, made.label_map)
+    console.result(run.path, made.facts(), made.lines())

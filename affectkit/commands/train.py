@@ -1,0 +1,90 @@
+"""`affectkit train`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from affectkit import console
+from affectkit.options import (
+    GroupOpt,
+    JsonOpt,
+    ManifestOpt,
+    MissingOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    QuietOpt,
+    ResumeOpt,
+    SeedOpt,
+    choice,
+)
+
+ModelOpt = Annotated[str, typer.Option("--model", help="Estimator: linear, svm or forest.")]
+FeaturesOpt = Annotated[
+    list[Path], typer.Option("--features", help="Features folder, or CSV of named columns; repeat it to join several.")
+]
+TargetOpt = Annotated[
+    str | None,
+    typer.Option("--target", help="Targets, comma-separated  [default: label, else all that the manifest has]"),
+]
+NormalizeOpt = Annotated[
+    str,
+    typer.Option(
+        "--normalize",
+        help="Scale features by the fit rows (train), or by each speaker's own rows, which is transductive: it looks at "
+        "the rows to be predicted.",
+        metavar="train|speaker|none",
+    ),
+]
+ClassWeightOpt = Annotated[str, typer.Option("--class-weight", help="Weight of the classes.", metavar="balanced|none")]
+CvOpt = Annotated[
+    bool,
+    typer.Option("--cv", help="Cross-predict the train and val rows by the manifest's folds, else by group."),
+]
+
+
+def train(
+    manifest: ManifestOpt,
+    features: FeaturesOpt,
+    output_dir: OutputDirOpt,
+    model: ModelOpt = "linear",
+    target: TargetOpt = None,
+    normalize: NormalizeOpt = "train",
+    class_weight: ClassWeightOpt = "balanced",
+    cv: CvOpt = False,
+    group: GroupOpt = None,
+    missing: MissingOpt = "stop",
+    seed: SeedOpt = 0,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+    **estimator_options: Any,
+) -> None:
+    """Train an estimator on features, and predict every row that may be judged.
+
+    Hyper-parameters are chosen by grouped cross-validation inside the fit rows. Test rows are never fitted.
+
+    Example: affectkit train --manifest runs/manifest --features runs/egemaps --model linear --cv -o runs/linear
+    """
+    options = dict(locals())
+    choice("--normalize", normalize, ("train", "speaker", "none"))
+    choice("--class-weight", class_weight, ("balanced", "none"))
+    choice("--missing", missing, ("stop", "drop"))
+    from affectkit.artifacts.manifest import read_manifest
+    from affectkit.artifacts.runs import open_run
+    from affectkit.estimators._fit import Settings, build_estimator
+    from affectkit.estimators._train import load_dataset, train_model
+    from affectkit.reporting.trained import headline, write_trained
+
+    estimator = build_estimator(model, estimator_options)
+    with open_run("train", options, inputs=[manifest, *features]) as run:
+        if run.finished:
+            return console.result(run.path, {})
+        rows = read_manifest(manifest)
+        targets = rows.chosen_targets(target)
+        data = load_dataset(rows, features, group=group, missing=missing)
+        with console.progress("train") as progress:
+            trained = train_model(data, estimator, targets, Settings(normalize, class_weight, seed), cv=cv, progress=progress)
+        report = write_trained(run.path, trained, rows)
+    console.result(run.path, {"metrics": report["metrics"]}, headline(report))

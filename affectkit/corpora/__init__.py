@@ -1,0 +1,1 @@
+"""One file per corpus: what it is (`CORPUS`), `read(root)` -> rows, `synthesize(root, ...)` -> its synthetic twin."""

@@ -1,0 +1,126 @@
+"""From a corpus as read to a manifest: labels, media, splits, audit, summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectkit import media, splits
+from affectkit.corpora._split import split_rows
+from affectkit.console import Progress
+from affectkit.corpora._choose import Choices, apply_labels, keep_only
+from affectkit.corpora._gather import Gathered
+from affectkit.corpora._measure import measure, media_paths
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+from affectkit.leakage import AuditReport, audit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Assembled:
+    rows: pd.DataFrame
+    summary: dict[str, Any]
+    label_map: dict[str, Any]
+    report: AuditReport
+
+    def facts(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {key: self.summary[key] for key in ("rows", "hours", "counts", "declared", "dropped_reasons")}
+
+    def lines(self) -> list[str]:
+        """What a person wants to know at once: sizes, what was left out and why, declared defects."""
+        summary = self.summary
+        lines = [f"{name}: " + _count_words(counts) for name, counts in summary["counts"].items()]
+        lines += [f"dropped {count}: {reason}" for reason, count in summary["dropped_reasons"].items()]
+        return lines + [f"declared by the corpus: {sentence}" for sentence in summary["declared"]]
+
+
+def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any]) -> Assembled:
+    """Apply `choices`, split and audit. progress: `progress(what)` is a context that yields a callback."""
+    rows, dropped = gathered.rows, list(gathered.dropped)
+    rows = keep_only(rows, choices.only, gathered.subsets, dropped)
+    rows, label_map, label = apply_labels(rows, gathered, choices, dropped)
+    paths = media_paths(rows, gathered, choices.media_root)
+    rows, paths, headers = measure(rows, paths, choices, dropped, progress)
+    _refuse_empty(rows, dropped)
+    rows = split_rows(rows, gathered, choices)
+    with progress("audit") as update:
+        report = _audit(rows, paths, headers, gathered, choices, update)
+    targets = ([label] if label else []) + list(gathered.targets)
+    return Assembled(rows, _summary(rows, gathered, choices, targets, dropped, report), label_map, report)
+
+
+def _refuse_empty(rows: pd.DataFrame, dropped: list[dict[str, str]]) -> None:
+    if len(rows):
+        return
+    reason, count = Counter(item["reason"] for item in dropped).most_common(1)[0]
+    raise AffectkitError("input", f"no rows are left: {count} of {len(dropped)} dropped, {reason}")
+
+
+def _audit(
+    rows: pd.DataFrame,
+    paths: list[Path | None],
+    headers: list[media.Header | None],
+    gathered: Gathered,
+    choices: Choices,
+    progress: Progress,
+) -> AuditReport:
+    return audit(
+        rows,
+        level=choices.audit,
+        media=paths,
+        headers=headers,
+        defects=gathered.defects,
+        group_column=choices.group or splits.default_group(rows),
+        num_workers=choices.num_workers,
+        progress=progress,
+    )
+
+
+def _summary(
+    rows: pd.DataFrame,
+    gathered: Gathered,
+    choices: Choices,
+    targets: list[Target],
+    dropped: list[dict[str, str]],
+    report: AuditReport,
+) -> dict[str, Any]:
+    side = "fold" if "fold" in rows else "split"
+    group = choices.group or splits.default_group(rows)
+    return {
+        "corpora": gathered.corpora,
+        "targets": [target.to_json() for target in targets],
+        "rows": len(rows),
+        "hours": round(float(rows["duration_sec"].sum()) / 3600, 4) if "duration_sec" in rows else None,
+        "split_by": f"{choices.folds} folds" if choices.folds else choices.split_by or "default",
+        "group": group,
+        "counts": {str(name): _counts(part, group) for name, part in rows.groupby(side, sort=True)},
+        "declared": report.declared_sentences(),
+        "defects": gathered.defects,
+        "dropped_reasons": dict(Counter(item["reason"] for item in dropped).most_common()),
+        "dropped": dropped,
+    }
+
+
+def _counts(part: pd.DataFrame, group: str | None) -> dict[str, Any]:
+    counts: dict[str, Any] = {"rows": len(part)}
+    if group:
+        counts[group] = int(part.loc[part[group] != "", group].nunique())
+    if "label" in part:
+        counts["label"] = {name: int(n) for name, n in part["label"].value_counts().sort_index().items() if name}
+        counts["unlabelled"] = int((part["label"] == "").sum())
+    return counts
+
+
+def _count_words(counts: dict[str, Any]) -> str:
+    parts = [f"{counts['rows']} rows"]
+    parts += [f"{n} {what}s" for what, n in counts.items() if what not in ("rows", "label", "unlabelled")]
+    if counts.get("label"):
+        parts.append(" ".join(f"{name} {n}" for name, n in counts["label"].items()))
+    return ", ".join(parts)

@@ -1,0 +1,98 @@
+"""Which rows a manifest keeps, and under which labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.corpora._gather import Gathered
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import Target, map_labels, parse_label_map
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line asks of the rows."""
+
+    preset: str | None = None
+    label_map: str | None = None
+    labels: str | None = None
+    only: Sequence[str] = ()
+    min_duration: float | None = None
+    max_duration: float | None = None
+    split_by: str | None = None
+    folds: str | None = None
+    val_fraction: float = 0.15
+    test_fraction: float = 0.2
+    group: str | None = None
+    audit: str = "content"
+    num_workers: int | None = None
+    on_error: str = "stop"
+    media_root: Path | None = None
+    seed: int = 0
+
+
+def drop(rows: pd.DataFrame, keep: Any, reason: Callable[[Any], str], dropped: list[dict[str, str]]) -> pd.DataFrame:
+    for _, row in rows[~keep].iterrows():
+        dropped.append({"path": str(row.get("path") or row["id"]), "reason": reason(row)})
+    return rows[keep].reset_index(drop=True)
+
+
+def keep_only(
+    rows: pd.DataFrame, filters: Sequence[str], subsets: Mapping[str, str], dropped: list[dict[str, str]]
+) -> pd.DataFrame:
+    for text in filters:
+        condition = subsets.get(text, text)
+        column, equals, values = condition.partition("=")
+        if not equals or column not in rows:
+            known = [*subsets, *(f"{c}=..." for c in rows.columns)]
+            raise AffectkitError(
+                "usage", f"--only '{text}' names no part of this corpus", remedy=did_you_mean(text, known)
+            )
+        keep = rows[column].astype(str).isin(values.split(",")).to_numpy()
+        rows = drop(rows, keep, lambda row, text=text: f"not --only {text}", dropped)
+    return rows
+
+
+def apply_labels(
+    rows: pd.DataFrame, gathered: Gathered, choices: Choices, dropped: list[dict[str, str]]
+) -> tuple[pd.DataFrame, dict[str, Any], Target | None]:
+    """Map source labels to classes. The order of classes is that of --labels, else alphabetical."""
+    if "source_label" not in rows or not (rows["source_label"] != "").any():
+        if choices.preset or choices.label_map or choices.labels:
+            raise AffectkitError(
+                "usage", "the corpus has no class labels to map", remedy="leave --preset and --label-map out"
+            )
+        return rows, {"classes": [], "map": {}}, None
+    mapping, complete = _mapping(gathered, choices)
+    wanted = [name.strip() for name in choices.labels.split(",")] if choices.labels else None
+    classes = map_labels(rows["source_label"], mapping, complete=complete, labels=wanted)
+    rows = rows.assign(label=[c if c is not None else "" for c in classes])
+    keep = [c is not None for c in classes]
+    rows = drop(rows, np.array(keep), lambda row: f"label '{row['source_label']}' is not among the classes", dropped)
+    present = sorted(set(rows["label"]) - {""})
+    if wanted and (lacking := [name for name in wanted if name not in present]):
+        raise AffectkitError("usage", f"--labels: no row is '{lacking[0]}'", remedy=did_you_mean(lacking[0], present))
+    order = wanted or present
+    used = dict(sorted({(s, c) for s, c in zip(rows["source_label"], rows["label"], strict=True) if c}))
+    return rows, {"classes": order, "map": used}, Target("label", "class", tuple(order))
+
+
+def _mapping(gathered: Gathered, choices: Choices) -> tuple[dict[str, str], bool]:
+    if choices.preset is None:
+        return (parse_label_map(choices.label_map) if choices.label_map else {}), False
+    if choices.preset not in gathered.presets:
+        raise AffectkitError(
+            "usage",
+            f"there is no preset '{choices.preset}' here",
+            remedy=did_you_mean(choices.preset, list(gathered.presets)),
+        )
+    extra = parse_label_map(choices.label_map) if choices.label_map else {}
+    return {**gathered.presets[choices.preset], **extra}, True

@@ -1,0 +1,200 @@
+"""What a corpus plug-in says about its corpus, and what all readers need to find and check files."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
+LFS_MARK = b"version https://git-lfs"
+LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A known flaw of a corpus or of its official split: which kind of leak, and the sentence that reports repeat."""
+
+    kind: Literal["speaker", "session", "dialogue", "source", "media", "text"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is known of a corpus without reading it.
+
+    layout: a path that the root must hold, for errors. reads: audio, text, video or arrays.
+    classes: code in the corpus's files -> its word, which is the rows' `source_label`.
+    targets: number targets with their scales. presets: name -> complete map from source label to class.
+    subsets: what `--only` offers, name -> "column=value[,value]". official: what the official split is, "" without one.
+    default_group: the column that must not straddle splits, "" where the corpus names none.
+    speakers: how many the corpus has, so its twin at most; None where any number will do.
+    """
+
+    title: str
+    licence: str
+    citation: str
+    url: str = ""
+    layout: str = ""
+    reads: Literal["audio", "text", "video", "arrays"] = "audio"
+    language: str = ""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    presets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    official: str = ""
+    default_group: str = "speaker"
+    defects: tuple[Defect, ...] = ()
+    speakers: int | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A sample that is left out: its path or id, and why."""
+
+    path: str
+    reason: str
+
+
+Row = dict[str, Any]
+
+# The words that corpora use for Ekman's six emotions and neutral, so that corpora can be merged under one label map.
+BASIC = {
+    "angry": ("anger", "angry", "ang"),
+    "disgust": ("disgust", "dis"),
+    "fear": ("fear", "fearful", "fea"),
+    "happy": ("happiness", "happy", "hap", "joy"),
+    "neutral": ("neutral", "neu"),
+    "sad": ("sadness", "sad"),
+    "surprise": ("surprise", "surprised", "sur", "ps"),
+}
+FOUR = ("angry", "happy", "neutral", "sad")
+
+
+def common_presets(source_labels: Iterable[str]) -> dict[str, dict[str, str]]:
+    """`4class` (angry, happy, neutral, sad) and `basic` (Ekman's six and neutral), as far as the corpus has them."""
+    words = list(source_labels)
+    basic = {word: name for name, spellings in BASIC.items() for word in words if word in spellings}
+    return {"4class": {word: name for word, name in basic.items() if name in FOUR}, "basic": basic}
+
+
+def vad(low: float, high: float) -> tuple[Target, ...]:
+    """Valence, arousal and dominance as number targets on one scale."""
+    return tuple(Target(name, "number", scale=(low, high)) for name in ("valence", "arousal", "dominance"))
+
+
+def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """All files below `folder` with one of these endings in any case, sorted; hidden ones and `._*` are not looked at."""
+    wanted = tuple(suffix.lower() for suffix in suffixes)
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if name.lower().endswith(wanted) and not name.startswith(".")]
+    return sorted(found)
+
+
+def child(folder: Path, name: str) -> Path | None:
+    """`folder/name` (`name` may have several parts), each part in any case; None where there is none."""
+    for part in name.split("/"):
+        if not folder.is_dir():
+            return None
+        if (folder / part).exists():
+            folder = folder / part
+            continue
+        same = sorted(item for item in folder.iterdir() if item.name.lower() == part.lower())
+        if not same:
+            return None
+        folder = same[0]
+    return folder
+
+
+def find_home(root: Path, corpus: Corpus, holds: Callable[[Path], Any]) -> Path:
+    """The folder for which `holds` is true: the root, or one at most two levels below it (archives add a level).
+
+    Raises "missing" naming what was expected.
+    """
+    require_folder(root, corpus)
+    level = [root]
+    for _ in range(3):
+        for folder in level:
+            if holds(folder):
+                return folder
+        level = [item for folder in level for item in sorted(folder.iterdir()) if _is_open_folder(item)]
+    raise not_here(root, corpus)
+
+
+def _is_open_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def require_folder(root: Path, corpus: Corpus) -> None:
+    if not root.exists():
+        raise AffectkitError("missing", f"no such folder; expected {corpus.title}, as {corpus.layout}", file=root)
+    if not root.is_dir():
+        raise AffectkitError("input", f"is a file; expected the folder of {corpus.title}", file=root)
+
+
+def not_here(root: Path, corpus: Corpus) -> AffectkitError:
+    return AffectkitError(
+        "missing", f"is not {corpus.title}: expected {corpus.layout}", file=root, remedy="name the corpus's own folder"
+    )
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` as a manifest writes it: below the root, with `/`."""
+    return path.relative_to(root).as_posix()
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS leaves in place of one that was not fetched. Only small files are opened."""
+    if path.stat().st_size > LFS_SIZE:
+        return False
+    with open(path, "rb") as handle:
+        return handle.read(len(LFS_MARK)) == LFS_MARK
+
+
+def checked(items: Iterable[Row | Dropped], root: Path, corpus: Corpus) -> Iterator[Row | Dropped]:
+    """Pass on rows whose media are there, drop the others and second copies with a reason.
+
+    Raises "missing" where nothing of the corpus is found, "input" where all of it is dropped.
+    """
+    first: dict[str, str] = {}
+    dropped: list[Dropped] = []
+    for item in items:
+        problem = item if isinstance(item, Dropped) else _problem(item, root, first)
+        if problem is None:
+            first[item["id"]] = item["path"]  # type: ignore[index]
+            yield item
+        else:
+            dropped.append(problem)
+            yield problem
+    if first:
+        return
+    if not dropped:
+        raise not_here(root, corpus)
+    example, pointers = dropped[0], sum("Git-LFS" in item.reason for item in dropped)
+    raise AffectkitError(
+        "input",
+        f"no usable sample of {corpus.title}: {len(dropped)} dropped, the first is {example.path}: {example.reason}",
+        file=root,
+        remedy="run git lfs pull in it" if pointers else f"expected {corpus.layout}",
+    )
+
+
+def _problem(row: Row, root: Path, first: Mapping[str, str]) -> Dropped | None:
+    """Why a row cannot be used; its media are looked at, not read."""
+    if row["id"] in first:
+        return Dropped(row["path"] or row["id"], f"a second copy of {row['id']} ({first[row['id']]})")
+    if not row["path"]:
+        return None
+    path = root / row["path"]
+    if not path.is_file():
+        return Dropped(row["path"], "no such file")
+    if is_pointer(path):
+        return Dropped(row["path"], "a Git-LFS pointer, not the file itself")
+    return None

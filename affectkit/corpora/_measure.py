@@ -1,0 +1,80 @@
+"""Durations from the media's headers, and bad media out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit import media
+from affectkit.corpora._choose import Choices, drop
+from affectkit.corpora._gather import Gathered
+from affectkit.errors import AffectkitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def media_paths(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[Path | None]:
+    if "path" not in rows:
+        return [None] * len(rows)
+    roots = {name: media_root or Path(facts["root"]) for name, facts in gathered.corpora.items() if facts.get("root")}
+    return [roots[corpus] / cell if cell else None for corpus, cell in zip(rows["corpus"], rows["path"], strict=True)]
+
+
+def measure(
+    rows: pd.DataFrame,
+    paths: list[Path | None],
+    choices: Choices,
+    dropped: list[dict[str, str]],
+    progress: Callable[[str], Any],
+) -> tuple[pd.DataFrame, list[Path | None], list[media.Header | None]]:
+    """Durations from the media's headers, bad files out (or an error), then the wanted durations."""
+    with_media = [p for p in paths if p is not None and p.suffix.lower() in media.SUFFIXES]
+    if not with_media:
+        return rows, paths, [None] * len(rows)
+    with progress("headers") as update:
+        found = dict(
+            zip(
+                with_media,
+                media.read_headers(with_media, num_workers=choices.num_workers, progress=update),
+                strict=True,
+            )
+        )
+    headers = [found.get(p) for p in paths]
+    for header in headers:
+        if isinstance(header, AffectkitError) and choices.on_error == "stop":
+            raise AffectkitError(
+                header.code,
+                header.message,
+                file=header.file,
+                remedy=header.remedy or "or leave it out with --on-error skip",
+            )
+    whole = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
+    duration = _segment_durations(rows, whole)
+    reasons = [
+        h.message if isinstance(h, AffectkitError) else _out_of_range(d, choices)
+        for h, d in zip(headers, duration, strict=True)
+    ]
+    rows = rows.assign(duration_sec=np.round(duration, 6))
+    keep = np.array([reason == "" for reason in reasons])
+    rows = rows.assign(_reason=reasons)
+    rows = drop(rows, keep, lambda row: row["_reason"], dropped).drop(columns="_reason")
+    kept = [(p, h) for p, h, k in zip(paths, headers, keep, strict=True) if k]
+    return rows, [p for p, _ in kept], [h if isinstance(h, media.Header) else None for _, h in kept]
+
+
+def _segment_durations(rows: pd.DataFrame, whole: Any) -> Any:
+    start = rows["start_sec"].to_numpy(float) if "start_sec" in rows else np.zeros(len(rows))
+    end = rows["end_sec"].to_numpy(float) if "end_sec" in rows else whole
+    return np.where(np.isnan(end), whole, end) - np.where(np.isnan(start), 0.0, start)
+
+
+def _out_of_range(duration: float, choices: Choices) -> str:
+    if choices.min_duration is not None and duration < choices.min_duration:
+        return f"shorter than --min-duration {choices.min_duration:g} s"
+    if choices.max_duration is not None and duration > choices.max_duration:
+        return f"longer than --max-duration {choices.max_duration:g} s"
+    return ""

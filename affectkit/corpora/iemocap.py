@@ -1,0 +1,177 @@
+"""IEMOCAP: dyadic sessions of 10 actors, improvised and scripted, categories and valence, arousal, dominance."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from affectkit.corpora._corpus import (
+    Corpus,
+    Defect,
+    Dropped,
+    Row,
+    checked,
+    child,
+    common_presets,
+    find_home,
+    relative,
+    vad,
+)
+from affectkit.corpora._tables import decode
+
+# What raters tick, in full words -> the code that the consensus label uses.
+RATINGS = {
+    "anger": "ang",
+    "happiness": "hap",
+    "sadness": "sad",
+    "neutral": "neu",
+    "neutral state": "neu",
+    "excited": "exc",
+    "frustration": "fru",
+    "surprise": "sur",
+    "fear": "fea",
+    "disgust": "dis",
+    "other": "oth",
+}
+CODES = ("ang", "hap", "sad", "neu", "exc", "fru", "sur", "fea", "dis", "oth", "xxx")
+BASIC = common_presets(CODES)
+CORPUS = Corpus(
+    title="IEMOCAP",
+    licence="IEMOCAP release agreement (USC SAIL): research only, on request",
+    citation="C. Busso, M. Bulut, C.-C. Lee, A. Kazemzadeh, E. Mower, S. Kim, J. Chang, S. Lee, S. Narayanan: IEMOCAP: "
+    "Interactive emotional dyadic motion capture database. Language Resources and Evaluation 42, 2008.",
+    url="https://sail.usc.edu/iemocap/",
+    layout="Session1/dialog/EmoEvaluation/Ses01F_impro01.txt and Session1/sentences/wav/Ses01F_impro01/*.wav",
+    language="en",
+    classes={code: code for code in CODES},
+    targets=vad(1, 5),
+    presets={
+        "4class": {**BASIC["4class"], "exc": "happy"},
+        "basic": {**BASIC["basic"], "exc": "happy"},
+    },
+    subsets={"improvised": "style=improvised", "scripted": "style=scripted"},
+    official="the usual default, the corpus has none of its own: sessions 1-3 train, 4 val, 5 test",
+    default_group="session",
+    defects=(
+        Defect(
+            "text",
+            "IEMOCAP's scripted dialogues repeat their text in every session (2588 of its 5531 four-class utterances): "
+            "models that read text see test sentences in training; --only improvised leaves them out",
+        ),
+    ),
+    speakers=10,
+)
+HEADER = re.compile(r"\[(\d+\.\d+) - (\d+\.\d+)\]\t(\w+)\t(\w+)\t\[(\d+\.\d+), (\d+\.\d+), (\d+\.\d+)\]")
+TURN = re.compile(r"Ses(0[1-5])([FM])_(impro0\d|script0\d_\d)([a-z]?)_([FM])(\d{3})")
+LINE = re.compile(r"(\w+) \[[\d.]+-[\d.]+\]: ?(.*)")
+RATER = re.compile(r"C-E\d+:\t([^\t]*)")  # not C-F, C-M: an actor's report on himself
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Block:
+    """One turn as `EmoEvaluation` has it; start in seconds of the dialogue."""
+
+    turn: str
+    label: str
+    start: float
+    valence: float
+    arousal: float
+    dominance: float
+    votes: Counter[str] = field(default_factory=Counter)
+
+
+def read(root: Path) -> Iterator[Row | Dropped]:
+    """The rated turns below `root`. Labels are the corpus's codes; votes are those of the outside raters."""
+    home = find_home(root, CORPUS, _sessions)
+    return checked((row for session in _sessions(home) for row in _session(session, root)), root, CORPUS)
+
+
+def _sessions(folder: Path) -> list[Path]:
+    found = [child(folder, f"Session{number}") for number in range(1, 6)]
+    return [session for session in found if session and child(session, "dialog/EmoEvaluation")]
+
+
+def _session(session: Path, root: Path) -> Iterator[Row | Dropped]:
+    ratings, texts = child(session, "dialog/EmoEvaluation"), child(session, "dialog/transcriptions")
+    recordings = child(session, "sentences/wav")
+    if recordings is None:
+        yield Dropped(relative(session, root), "has no folder sentences/wav")
+        return
+    if texts is None:
+        logger.warning("%s has no folder dialog/transcriptions: its texts stay empty", session)
+    for file in sorted(ratings.iterdir()):  # type: ignore[union-attr]
+        if file.is_file() and file.suffix.lower() == ".txt" and not file.name.startswith("."):
+            said = _transcript(child(texts, file.name) if texts else None)
+            for block in parse_ratings(decode(file, "latin-1")):
+                yield _row(block, said.get(block.turn, ""), recordings / file.stem / f"{block.turn}.wav", root)
+
+
+def parse_ratings(text: str) -> list[Block]:
+    """The blocks of an `EmoEvaluation` file: its header lines, and the raters' lines below each."""
+    blocks: list[Block] = []
+    for line in text.splitlines():
+        header = HEADER.fullmatch(line.rstrip())
+        if header:
+            start, _, turn, label, *numbers = header.groups()
+            blocks.append(Block(turn, label, float(start), *map(float, numbers)))
+        elif blocks and (rater := RATER.match(line)):
+            for answer in rater[1].split(";"):  # a rater may tick several; each counts
+                code = RATINGS.get(answer.strip().lower())
+                if code:
+                    blocks[-1].votes[code] += 1
+    return blocks
+
+
+def _transcript(file: Path | None) -> dict[str, str]:
+    """Turn -> what was said; turns that nobody rated (MX05, FXX2) are there too."""
+    if file is None:
+        return {}
+    lines = (LINE.match(line) for line in decode(file, "latin-1").splitlines())
+    return {line[1]: line[2].strip() for line in lines if line}
+
+
+def _row(block: Block, text: str, path: Path, root: Path) -> Row | Dropped:
+    turn = TURN.fullmatch(block.turn)
+    if not turn:
+        return Dropped(relative(path, root), "the turn is not named as Ses01F_impro01_F000")
+    if block.label not in CODES:
+        return Dropped(relative(path, root), f"unknown emotion code '{block.label}'")
+    session, _, scene, _, letter, _ = turn.groups()
+    return {
+        "id": block.turn,
+        "path": relative(path, root),
+        "source_label": block.label,
+        "valence": block.valence,
+        "arousal": block.arousal,
+        "dominance": block.dominance,
+        # The letter behind `Ses01` says who wore the motion capture markers; the one before the number, who speaks.
+        "speaker": f"Ses{session}_{letter}",
+        "session": f"Ses{session}",
+        "dialogue": path.parent.name,
+        "time_sec": block.start,
+        "sex": "female" if letter == "F" else "male",
+        "language": "en",
+        "text": text,
+        "text_id": scene if scene.startswith("script") else "",
+        "style": "scripted" if scene.startswith("script") else "improvised",
+        **{f"votes_{code}": float(block.votes[code]) for code in CODES[:-1]},
+        "split": {"04": "val", "05": "test"}.get(session, "train"),
+    }
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: sessions of two speakers, two improvised dialogues and a scripted one each."""
+    from affectkit.corpora._iemocap_twin import write
+    from affectkit.synthesis import twins
+
+    if speakers % 2:
+        raise twins.usage(f"--speakers {speakers}: IEMOCAP's speakers come in pairs", "ask for an even number")
+    voices = twins.cast(
+        {f"Ses0{n}_{letter}": sex for n in range(1, 6) for letter, sex in (("F", "female"), ("M", "male"))},
+        speakers, seed,
+    )  # fmt: skip
+    twins.write_readme(root, "iemocap", size=size, speakers=speakers, seed=seed)
+    write(root, voices, size, seed)

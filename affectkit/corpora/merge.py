@@ -1,0 +1,103 @@
+"""Several manifests as one: prefixed ids, a root per corpus, one label map."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectkit.corpora._corpus import Corpus
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+if TYPE_CHECKING:
+    from affectkit.artifacts.manifest import Manifest
+    from affectkit.corpora._gather import Gathered
+
+CORPUS = Corpus(
+    title="several corpora",
+    licence="each corpus keeps its own",
+    citation="cite each corpus",
+    official="the manifests' own splits",
+)
+
+
+def gather(roots: Sequence[Path]) -> "Gathered":
+    """Join manifests written by `prepare-manifest`: their classes are source labels to `--label-map` and `--preset`.
+
+    Raises "usage" for fewer than two, "input" where two name a corpus but not the same root, or give one target
+    different scales.
+    """
+    import pandas as pd
+
+    from affectkit.artifacts.manifest import read_manifest
+    from affectkit.corpora._gather import Gathered
+
+    if len(roots) < 2:
+        raise AffectkitError("usage", "merge takes two manifests or more")
+    manifests = [read_manifest(root) for root in roots]
+    rows = pd.concat([_prefixed(manifest) for manifest in manifests], ignore_index=True)
+    for column in rows.columns:
+        if rows[column].dtype == object:
+            rows[column] = rows[column].fillna("")
+    doubled = rows["id"].duplicated()
+    if doubled.any():
+        key = rows["id"][doubled.to_numpy().argmax()]
+        raise AffectkitError("input", f"id '{key}' comes from two manifests", remedy="give each corpus once")
+    corpora: dict[str, Any] = {}
+    for manifest in manifests:
+        for name, facts in manifest.summary.get("corpora", {}).items():
+            if name in corpora and corpora[name]["root"] != facts["root"]:
+                raise AffectkitError("input", f"corpus {name} has two roots: {corpora[name]['root']} and {facts['root']}")
+            corpora[name] = facts
+    declared = [tuple(d) for m in manifests for d in m.summary.get("defects", [])]
+    return Gathered(rows, _numbers(manifests), corpora, sorted(set(declared)), CORPUS.official)
+
+
+def _prefixed(manifest: "Manifest") -> Any:
+    """A manifest's rows: ids and groups carry the corpus's name, since two corpora may both have a speaker 01."""
+    from affectkit.splits import GROUP_COLUMNS
+
+    rows = manifest.rows.copy()
+    if "corpus" not in rows or (rows["corpus"] == "").any():
+        raise AffectkitError("input", "has rows without a corpus", file=manifest.path, remedy="run prepare-manifest on it")
+    for column in ("id", "text_id", *GROUP_COLUMNS):
+        if column in rows:
+            prefixed = rows["corpus"].astype(str) + "-" + rows[column].astype(str)
+            rows[column] = prefixed.where(rows[column] != "", "")
+    if "label" in rows:
+        rows["source_label"] = rows.pop("label")
+    return rows.drop(columns="fold", errors="ignore")
+
+
+def _numbers(manifests: Sequence["Manifest"]) -> tuple[Target, ...]:
+    found: dict[str, Target] = {}
+    for manifest in manifests:
+        for target in manifest.targets.values():
+            if target.kind != "number":
+                continue
+            if found.setdefault(target.name, target).scale != target.scale:
+                raise AffectkitError(
+                    "input", f"{target.name} is on {target.scale} here and on {found[target.name].scale} elsewhere",
+                    file=manifest.path, remedy="bring both to one scale first",
+                )  # fmt: skip
+    return tuple(found.values())
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twins of two corpora, and the manifests to merge, under `root/manifests`."""
+    from contextlib import nullcontext
+
+    from affectkit import registry
+    from affectkit.artifacts.manifest import write_manifest
+    from affectkit.corpora._assemble import assemble
+    from affectkit.corpora._choose import Choices
+    from affectkit.corpora._gather import gather as gather_one
+
+    for name in ("emodb", "ravdess"):
+        module = registry.load("corpora", name)
+        module.synthesize(root / name, size=size // 2, speakers=max(3, speakers // 2), seed=seed)
+        made = assemble(
+            gather_one(module, name, [root / name], {}),
+            Choices(preset="4class", split_by="speaker"),
+            lambda what: nullcontext(lambda done, total: None),
+        )
+        write_manifest(root / "manifests" / name, made.rows, made.summary, made.label_map)

@@ -1,0 +1,53 @@
+"""The one exception a user is meant to see, and how it reads."""
+
+from pathlib import Path
+from typing import Literal
+
+# `serve` maps a code to an HTTP status, the command line to an exit code (usage: 2, the others: 1).
+Code = Literal["usage", "missing", "input", "leak", "exists", "unfinished", "busy", "environment"]
+
+
+class AffectkitError(Exception):
+    """A problem that the user can mend.
+
+    code: what kind of problem, one of `Code`.
+    message: what is wrong, lower case, without a full stop.
+    file, row: where; `row` counts the data rows of a table from 1, the header not counted.
+    remedy: what to do about it, as an imperative.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        file: str | Path | None = None,
+        row: int | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(code, message, file, row, remedy)
+        self.code = code
+        self.message = message
+        self.file = str(file) if file is not None else None
+        self.row = row
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        place = " ".join(([self.file] if self.file else []) + ([f"row {self.row}"] if self.row else []))
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+    def __reduce__(self):  # keyword-only arguments; worker processes send errors back pickled
+        return _rebuild, (self.code, self.message, self.file, self.row, self.remedy)
+
+
+def _rebuild(code: Code, message: str, file: str | None, row: int | None, remedy: str | None) -> AffectkitError:
+    return AffectkitError(code, message, file=file, row=row, remedy=remedy)
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """A remedy for a misspelt name: the nearest known ones, else all of them."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known) or 'none'}"

@@ -1,0 +1,74 @@
+"""What an estimator is, for one target at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse
+
+    Matrix = np.ndarray | scipy.sparse.csr_matrix
+
+
+CGrid = Annotated[str, Option("Values of C searched, comma-separated; ridge has alpha = 1/(2C).")]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What one target is fitted on.
+
+    y: [N] class indices (int64), or numbers (float64). classes: K, 0 for numbers. weights: [N], mean 1.
+    """
+
+    y: np.ndarray
+    classes: int
+    weights: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Labels:
+        return Labels(self.y[rows], self.classes, self.weights[rows])
+
+
+class Fitted(Protocol):
+    """A fit of one target. `predict` gives [N, K] probabilities, or [N] numbers."""
+
+    def predict(self, x: Matrix) -> np.ndarray: ...
+
+
+class Estimator(Protocol):
+    """A plug-in's `build(**options)`.
+
+    candidates: the hyper-parameters worth trying, the most regularised first (ties go to the earlier).
+    fit_path: one fit for each candidate, sharing what they have in common.
+    calibrated: the chosen fit, its probabilities set by predictions that are out-of-fold within the fit rows.
+    """
+
+    name: str
+    options: dict[str, Any]
+
+    def candidates(self, *, classes: int) -> list[dict[str, Any]]: ...
+
+    def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]: ...
+
+    def calibrated(self, fitted: Any, oof: np.ndarray, labels: Labels) -> Any: ...
+
+    def save(self, fitted: Any, stem: Path) -> None: ...
+
+    def load(self, stem: Path) -> Any: ...
+
+
+def parse_grid(text: str, option: str) -> list[float]:
+    """`0.01,0.1,1` as positive numbers in rising order."""
+    try:
+        values = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        values = []
+    if not values or values[0] <= 0:
+        raise AffectkitError("usage", f"{option} '{text}' is not a list of positive numbers", remedy="write 0.01,0.1,1")
+    return values

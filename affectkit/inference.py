@@ -1,0 +1,123 @@
+"""Loads any model folder and runs it: rows in, predictions out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.artifacts.features import read_features
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.models import best_model, read_fit_rows
+from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.console import Progress
+from affectkit.encoders._encoder import check_same_encoder, load_encoder
+from affectkit.encoders._extract import encode_matrix
+from affectkit.errors import AffectkitError
+from affectkit.estimators._model import EstimatorModel, load_estimator_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import scipy.sparse
+
+    Matrix = np.ndarray | scipy.sparse.csr_matrix
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How to run: device, worker processes, what a bad row does ("stop" or "skip")."""
+
+    device: str = "auto"
+    num_workers: int | None = None
+    on_error: str = "stop"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that predicts. folder: the `best_model/` it came from. skipped rows of the last call are logged."""
+
+    folder: Path
+    estimator: EstimatorModel
+    fit_rows: pd.DataFrame
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return self.estimator.spec
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        features: Sequence[Path] = (),
+        work: Work | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
+
+        Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on.
+        Raises "input" for features of another encoder, "missing" for rows that have no media.
+        """
+        manifest, blocks = self._blocks(manifest, features, work or Work(), progress)
+        speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
+        outputs = self.estimator.predict(blocks, speakers)
+        return build_predictions(manifest.rows, outputs, self._seen(manifest.rows))
+
+    def without_fit_rows(self, manifest: Manifest) -> Manifest:
+        """The rows that the model was not fitted on. Raises "input" when none is left."""
+        keep = ~manifest.rows["id"].isin(set(self.fit_rows["id"])).to_numpy()
+        if not keep.any():
+            raise AffectkitError(
+                "input", "holds only rows that the model was fitted on", file=manifest.path,
+                remedy="use the run's predictions.csv, or --include-fit",
+            )  # fmt: skip
+        if not keep.all():
+            logger.info("%d rows that the model was fitted on are left out", (~keep).sum())
+        return manifest.take(keep)
+
+    def _blocks(
+        self, manifest: Manifest, features: Sequence[Path], work: Work, progress: Progress | None
+    ) -> tuple[Manifest, list[Matrix]]:
+        encoders = self.spec["features"]
+        if features:
+            if len(features) != len(encoders):
+                raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
+            loaded = [read_features(path) for path in features]
+            for path, own, given in zip(features, encoders, loaded, strict=True):
+                check_same_encoder(own, given.encoder, path)
+            return manifest, [given.matrix(list(manifest.rows["id"])) for given in loaded]
+        blocks: list[Matrix] = []
+        for encoder in encoders:
+            if not encoder.get("encoder"):
+                raise AffectkitError(
+                    "input", "was trained on a table of features", file=self.folder, remedy="pass that table with --features"
+                )
+            kept, matrix = encode_matrix(
+                load_encoder(encoder, device=work.device), manifest,
+                num_workers=work.num_workers, on_error=work.on_error, progress=progress,
+            )  # fmt: skip
+            manifest = manifest.take(kept)
+            blocks = [block[kept] for block in blocks] + [matrix]
+        return manifest, blocks
+
+    def _seen(self, rows: pd.DataFrame) -> list[str]:
+        ids, groups = set(self.fit_rows["id"]), set(self.fit_rows["group"]) - {""}
+        column = self.spec.get("group")
+        own = rows[column] if column and column in rows else [""] * len(rows)
+        return ["fit" if i in ids or (g and g in groups) else "heldout" for i, g in zip(rows["id"], own, strict=True)]
+
+
+def load_model(path: Path) -> Model:
+    """Load a run folder, or its `best_model/`. Raises "missing", "unfinished", or "input" for a kind unknown here."""
+    folder = best_model(path)
+    from affectkit.artifacts.models import read_spec
+
+    kind = read_spec(folder).get("kind")
+    if kind != "estimator":
+        raise AffectkitError("input", f"is a model of kind '{kind}', which this affectkit cannot run", file=folder)
+    return Model(folder, load_estimator_model(folder), read_fit_rows(folder))

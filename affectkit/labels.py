@@ -1,0 +1,84 @@
+"""Targets, label maps and scales: what there is to predict."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from affectkit.errors import AffectkitError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to predict.
+
+    name: the manifest's column. kind: "class" (unordered), "ordinal" (ordered classes) or "number".
+    classes: in the label map's order, for class and ordinal targets. scale: (lowest, highest), for numbers.
+    """
+
+    name: str
+    kind: Literal["class", "ordinal", "number"]
+    classes: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        if self.kind == "number":
+            return {"name": self.name, "kind": self.kind, "scale": list(self.scale) if self.scale else None}
+        return {"name": self.name, "kind": self.kind, "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Target":
+        scale = data.get("scale")
+        return cls(data["name"], data["kind"], tuple(data.get("classes") or ()), tuple(scale) if scale else None)
+
+
+def parse_label_map(text: str) -> dict[str, str]:
+    """`--label-map exc=happy,fru=` or the path of a JSON object. An empty class drops the rows of that source label."""
+    if text.endswith(".json"):
+        try:
+            data = json.loads(Path(text).read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise AffectkitError("missing", "no such label map", file=text) from None
+        except ValueError as error:
+            raise AffectkitError("input", f"not JSON: {error}", file=text) from None
+        data = data.get("map", data) if isinstance(data, dict) else data
+        if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
+            raise AffectkitError(
+                "input", "a label map is an object of source label to class", file=text, remedy='write {"exc": "happy"}'
+            )
+        return dict(data)
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    for source, equals, _ in pairs:
+        if not equals or not source.strip():
+            raise AffectkitError(
+                "usage", f"--label-map: '{source}' is not source=class", remedy="write --label-map exc=happy,fru="
+            )
+    return {source.strip(): target.strip() for source, _, target in pairs}
+
+
+def map_labels(
+    source_labels: Iterable[str], label_map: Mapping[str, str], *, complete: bool, labels: Iterable[str] | None = None
+) -> list[str | None]:
+    """The class of each source label; "" stays "" (unlabelled), None means that the row is to be dropped.
+
+    complete: source labels that the map lacks are dropped (a preset); otherwise they keep their names.
+    labels: keep only these classes.
+    Raises "usage" if the map names a source label that no row has.
+    """
+    present = list(source_labels)
+    known = sorted(set(present) - {""})
+    for source in label_map:
+        if not complete and source not in known:
+            raise AffectkitError(
+                "usage", f"--label-map: no row is labelled '{source}'", remedy=did_you_mean(source, known)
+            )
+    wanted = set(labels) if labels is not None else None
+
+    def one(source: str) -> str | None:
+        if source == "":
+            return ""
+        mapped = label_map.get(source, None if complete else source)
+        return None if not mapped or (wanted is not None and mapped not in wanted) else mapped
+
+    return [one(source) for source in present]

@@ -1,0 +1,12 @@
+"""Media files: what a header says, and mono samples.
+
+Headers are read without decoding (an own parser for WAV and MP4, libsndfile for the rest). Every way in which a file
+can be unusable is an `AffectkitError` that names it: missing, a folder, empty, a Git-LFS pointer, unreadable, not
+audio, truncated, without samples.
+"""
+
+from affectkit.media.audio import read_audio, resample
+from affectkit.media.files import check_file
+from affectkit.media.headers import Header, check_media, read_header, read_headers
+
+__all__ = ["Header", "check_file", "check_media", "read_audio", "read_header", "read_headers", "resample"]

@@ -1,0 +1,85 @@
+"""Plug-ins: a file in a folder is a name on the command line.
+
+`affectkit/encoders/hf_audio.py` is `--encoder hf-audio`; files that begin with `_` are not listed. A plug-in's module
+imports what is heavy inside its functions, so that its options can be read without its dependencies. Its one-line help
+is the first line of its docstring, its own options are the keyword-only parameters of its factory, each
+`Annotated[type, Option("help", unit="s")]`.
+"""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from affectkit.errors import AffectkitError, did_you_mean
+
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Option:
+    """What `--help` says of a plug-in's parameter: `help`, and the unit of its value where it has one."""
+
+    help: str
+    unit: str = ""
+
+
+@cache
+def names(kind: str) -> list[str]:
+    """The names of a folder's plug-ins, sorted: `names("encoders") -> ["hf-audio", ...]`. Imports nothing."""
+    found = [path.stem for path in (PACKAGE / kind).glob("*.py")]
+    found += [path.parent.name for path in (PACKAGE / kind).glob("*/__init__.py")]
+    return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring, read from its source: nothing is imported."""
+    stem = PACKAGE / kind / name.replace("-", "_")
+    path = stem.with_suffix(".py") if stem.with_suffix(".py").exists() else stem / "__init__.py"
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
+    """Import a plug-in by its command-line name.
+
+    foreign: also take a user's own `package.module`. Only a name typed on the command line may be foreign: names that
+    come from a downloaded file must resolve among the built-ins, or a folder could run code.
+    Raises AffectkitError "usage" with near misses for an unknown name.
+    """
+    if name in names(kind):
+        return importlib.import_module(f"affectkit.{kind}.{name.replace('-', '_')}")
+    if foreign and "." in name:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise AffectkitError(
+                "usage", f"cannot import {name}: {error}", remedy="put its folder on PYTHONPATH"
+            ) from error
+    singular = {"corpora": "corpus"}.get(kind, kind.rstrip("s"))
+    raise AffectkitError("usage", f"there is no {singular} '{name}'", remedy=did_you_mean(name, names(kind)))
+
+
+def options(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """A factory's own options: its keyword-only parameters whose annotation carries an `Option`."""
+    parameters = inspect.signature(factory, eval_str=True).parameters.values()
+    return {
+        p.name: p
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and any(isinstance(m, Option) for m in getattr(p.annotation, "__metadata__", ()))
+    }
+
+
+def check_options(kind: str, name: str, factory: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Refuse options that the chosen plug-in does not have."""
+    own = options(factory)
+    for option in given:
+        if option not in own:
+            flag = "--" + option.replace("_", "-")
+            listed = ", ".join("--" + o.replace("_", "-") for o in own) or "no options of its own"
+            raise AffectkitError("usage", f"{name} has no option {flag}", remedy=f"{name} has {listed}")

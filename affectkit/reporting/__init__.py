@@ -1,0 +1,1 @@
+"""What a reader sees: figures, the HTML report, the model card."""

@@ -1,0 +1,104 @@
+"""What every synthetic twin does: choose speakers, deal them their labels, record clips, say that it is synthetic."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from affectkit import __version__
+from affectkit.errors import AffectkitError
+from affectkit.synthesis.emotions import named
+from affectkit.synthesis.voices import Voice, draw_voice, speak
+
+COMMENT = "SYNTHETIC: made by affectkit, not a recording of a person"
+
+
+def usage(message: str, remedy: str) -> AffectkitError:
+    """The error for a twin that its corpus's layout cannot hold."""
+    return AffectkitError("usage", message, remedy=remedy)
+
+
+def generator(seed: int, *key: object) -> np.random.Generator:
+    """A generator of its own for one thing (a speaker, a clip), so that adding another changes nothing here."""
+    return np.random.default_rng([seed, zlib.crc32("/".join(map(str, key)).encode())])
+
+
+def cast(sexes: Mapping[str, str], speakers: int, seed: int) -> dict[str, Voice]:
+    """Voices of the first `speakers` names, females and males in turn; in the mapping's order.
+
+    sexes: name -> female, male or "". Raises "usage" for more speakers than the corpus's layout has names for.
+    """
+    if not 1 <= speakers <= len(sexes):
+        raise usage(f"--speakers {speakers}: this corpus has {len(sexes)} speakers", f"ask for 1 to {len(sexes)}")
+    seen = dict.fromkeys(sexes.values(), 0)
+    turns = {}
+    for name, sex in sexes.items():
+        turns[name] = seen[sex]
+        seen[sex] += 1
+    chosen = set(sorted(sexes, key=lambda name: turns[name])[:speakers])
+    return {name: draw_voice(sex, generator(seed, "voice", name)) for name, sex in sexes.items() if name in chosen}
+
+
+def deal(size: int, speakers: Sequence[str], weights: Mapping[str, float]) -> list[tuple[str, str]]:
+    """`size` pairs (speaker, label): labels in proportion to `weights`, each label spread evenly over the speakers."""
+    if size < 1:
+        raise usage(f"--size {size}: a corpus has at least one sample", "ask for a larger one")
+    total = sum(weights.values())
+    shares = {label: size * weight / total for label, weight in weights.items()}
+    counts = {label: int(share) for label, share in shares.items()}
+    rest = sorted(shares, key=lambda label: counts[label] - shares[label])[: size - sum(counts.values())]
+    labels = [label for label in weights for _ in range(counts[label] + (label in rest))]
+    return sorted((speakers[i % len(speakers)], label) for i, label in enumerate(labels))
+
+
+def nth(names: Sequence[str], index: int) -> str:
+    """`names[index]`. Raises "usage" where a corpus's layout has no more names: the twin is asked to be too large."""
+    if index >= len(names):
+        raise usage("--size: the corpus's layout has no names for so many", "ask for fewer")
+    return names[index]
+
+
+def record(
+    path: Path,
+    voice: Voice,
+    label: str,
+    text: str,
+    rng: np.random.Generator,
+    *,
+    rate: int = 16000,
+    intensity: float = 1.0,
+) -> float:
+    """Speak `text` and write it: 16-bit mono WAV at `rate` Hz, with a comment that says what it is. Seconds of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = speak(voice, named(label), text, rate=rate, rng=rng, intensity=intensity)
+    with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, subtype="PCM_16", format="WAV") as clip:
+        clip.comment = COMMENT
+        clip.write(samples)
+    return len(samples) / rate
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, delimiter: str = ",") -> None:
+    """Write a table of the corpus's own: UTF-8, LF."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int) -> None:
+    """Say at the root that nothing below is real, and how it was made."""
+    root.mkdir(parents=True, exist_ok=True)
+    text = f"""# SYNTHETIC data in the layout of {name}
+
+Nothing here was said, shown or rated by a person. affectkit {__version__} made it, so that commands and recipes can
+be tried before the real corpus is at hand. Figures on it say nothing about the real corpus: never report them as such.
+
+Made by: `affectkit synthesize {name} ROOT --size {size} --speakers {speakers} --seed {seed}`
+"""
+    (root / "README.md").write_text(text, encoding="utf-8")

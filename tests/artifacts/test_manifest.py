@@ -1,0 +1,112 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.manifest import manifest_of_files, read_manifest, write_manifest
+from affectkit.errors import AffectkitError
+
+SUMMARY = {
+    "corpora": {"emodb": {"root": "/data/emodb"}},
+    "targets": [
+        {"name": "label", "kind": "class", "classes": ["anger", "neutral"]},
+        {"name": "valence", "kind": "number", "scale": [1, 5]},
+    ],
+    "declared": ["sentences are shared"],
+}
+
+
+def rows(**columns):
+    base = {
+        "id": ["a", "b", "c"],
+        "corpus": "emodb",
+        "path": ["wav/a.wav", "wav/b.wav", "/elsewhere/c.wav"],
+        "label": ["anger", "neutral", ""],
+        "valence": [1.5, np.nan, 3.0],
+        "text": ["None", "", "é, \"x\""],
+        "split": ["train", "val", "test"],
+    }
+    return pd.DataFrame({**base, **columns})
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    write_manifest(tmp_path, rows(), SUMMARY, {"classes": ["anger", "neutral"], "map": {}})
+    manifest = read_manifest(tmp_path)
+    assert list(manifest.rows["id"]) == ["a", "b", "c"]
+    assert list(manifest.rows["text"]) == ["None", "", 'é, "x"']
+    np.testing.assert_array_equal(manifest.rows["valence"], [1.5, np.nan, 3.0])
+    assert manifest.targets["label"].classes == ("anger", "neutral")
+    assert manifest.targets["valence"].scale == (1, 5)
+    assert manifest.declared() == ["sentences are shared"]
+    assert sorted(p.name for p in tmp_path.glob("*.csv")) == ["test.csv", "train.csv", "val.csv"]
+
+
+def test_paths_start_from_the_root_that_is_given_else_the_corpus_else_the_folder(tmp_path):
+    write_manifest(tmp_path, rows(), SUMMARY, {})
+    assert [str(p) for p in read_manifest(tmp_path).media()] == [
+        "/data/emodb/wav/a.wav", "/data/emodb/wav/b.wav", "/elsewhere/c.wav"
+    ]  # fmt: skip
+    assert str(read_manifest(tmp_path, media_root=tmp_path / "m").media()[0]) == str(tmp_path / "m/wav/a.wav")
+    (tmp_path / "summary.json").unlink()
+    assert read_manifest(tmp_path).media()[0] == tmp_path / "wav/a.wav"
+
+
+def test_a_split_is_a_filter(tmp_path):
+    write_manifest(tmp_path, rows(), SUMMARY, {})
+    assert list(read_manifest(tmp_path, split="val").rows["id"]) == ["b"]
+    assert list(read_manifest(tmp_path / "val.csv").rows["split"]) == ["val"]
+    with pytest.raises(AffectkitError, match="no rows of split 'dev'; there are test, train, val"):
+        read_manifest(tmp_path, split="dev")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": ["anger", "exc", ""]}, r"val\.csv row 1: label 'exc' is not in anger, neutral; map it with"),
+        ({"valence": ["1.5", "low", ""]}, r"val\.csv row 1: valence 'low' is not a number"),
+        ({"id": ["a", "b", "a"]}, r"test\.csv row 1: id 'a' stands already in train\.csv row 1"),
+        ({"id": ["a", "", "c"]}, r"val\.csv row 1: the id is empty"),
+    ],
+)
+def test_a_bad_cell_is_named_with_its_file_and_row(tmp_path, change, message):
+    write_manifest(tmp_path, rows(**change), SUMMARY, {})
+    with pytest.raises(AffectkitError, match=message):
+        read_manifest(tmp_path)
+
+
+def test_an_unfinished_manifest_is_refused(tmp_path):
+    write_manifest(tmp_path, rows(), SUMMARY, {})
+    write_json(tmp_path / "started.json", {})
+    for path in (tmp_path, tmp_path / "train.csv"):
+        with pytest.raises(AffectkitError, match="is unfinished"):
+            read_manifest(path)
+
+
+def test_folders_without_rows_or_tables_are_refused(tmp_path):
+    with pytest.raises(AffectkitError, match="no such manifest"):
+        read_manifest(tmp_path / "none")
+    with pytest.raises(AffectkitError, match="holds no train.csv"):
+        read_manifest(tmp_path)
+    (tmp_path / "train.csv").write_text("id,path\n")
+    with pytest.raises(AffectkitError, match="has no rows"):
+        read_manifest(tmp_path)
+
+
+def test_a_bare_csv_is_a_manifest_and_its_targets_are_recognised(tmp_path):
+    (tmp_path / "mine.csv").write_text("id,label,arousal\n1,sad,0.5\n2,happy,\n")
+    targets = read_manifest(tmp_path / "mine.csv").targets
+    assert targets["label"].classes == ("happy", "sad")
+    assert targets["arousal"].kind == "number"
+
+
+def test_chosen_targets(tmp_path):
+    write_manifest(tmp_path, rows(), SUMMARY, {})
+    manifest = read_manifest(tmp_path)
+    assert [t.name for t in manifest.chosen_targets(None)] == ["label"]
+    assert [t.name for t in manifest.chosen_targets("valence, label")] == ["valence", "label"]
+    with pytest.raises(AffectkitError, match="no target 'arousal'; its targets are label, valence"):
+        manifest.chosen_targets("arousal")
+
+
+def test_bare_files_get_unique_ids():
+    assert list(manifest_of_files(["x/a.wav", "y/a.wav", "b.flac"]).rows["id"]) == ["a", "a-2", "b"]

@@ -1,0 +1,77 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectkit.artifacts.predictions import (
+    build_predictions,
+    join_columns,
+    predictions_text,
+    read_predictions,
+    write_predictions,
+)
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+LABEL = Target("label", "class", ("anger", "joy"))
+VALENCE = Target("valence", "number", scale=(1, 5))
+
+
+def built():
+    rows = pd.DataFrame(
+        {"id": ["a", "b"], "split": "test", "label": ["joy", "anger"], "valence": [2.0, np.nan], "speaker": ["s1", "s2"]}
+    )
+    probabilities = np.array([[0.25, 0.75], [0.5, 0.5]])
+    return build_predictions(rows, [(LABEL, probabilities), (VALENCE, np.array([2.5, 3.0]))], ["heldout", "oof"])
+
+
+def test_columns_stand_in_their_order_and_come_back_typed(tmp_path):
+    write_predictions(tmp_path / "p.csv", built())
+    header = (tmp_path / "p.csv").read_text().splitlines()[0]
+    assert header == "id,split,seen,label,pred,prob_anger,prob_joy,valence,valence_pred,speaker"
+    back = read_predictions(tmp_path / "p.csv")
+    assert list(back.targets) == ["label", "valence"]
+    assert back.targets["label"].classes == ("anger", "joy")
+    np.testing.assert_allclose(back.probabilities(), [[0.25, 0.75], [0.5, 0.5]])
+    assert list(back.frame["pred"]) == ["joy", "anger"]  # a tie goes to the first class
+    assert list(back.groups("speaker")) == ["s1", "s2"]
+    assert back.groups("sex") is None
+    assert not back.foreign
+
+
+def test_a_table_from_elsewhere_needs_only_an_id_and_a_prediction(tmp_path):
+    (tmp_path / "p.csv").write_text("id,label,prob_happy,prob_sad\n1,sad,0.2,0.8\n2,happy,0.9,0.1\n")
+    predictions = read_predictions(tmp_path / "p.csv", treat_as="val")
+    assert predictions.foreign
+    assert list(predictions.frame["pred"]) == ["sad", "happy"]
+    assert set(predictions.frame["split"]) == {"val"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,prob_a\n1,1.5\n", "row 1: prob_a 1.5 is outside"),
+        ("id,prob_a,prob_b\n1,.5,.5\n2,x,.5\n", "row 2: prob_a 'x' is not a number"),
+        ("id,pred\n1,a\n1,b\n", "row 2: id '1' stands twice"),
+        ("id,pred,seen\n1,a,maybe\n", "row 1: seen 'maybe' is not in heldout, oof, fit"),
+        ("id,label,prob_a\n1,b,1\n", "row 1: label 'b' is not in a"),
+        ("id,score\n1,2\n", "holds no predictions"),
+        ("id,pred\n", "has no rows"),
+    ],
+)
+def test_a_bad_table_is_one_error_that_names_the_row(tmp_path, text, message):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(AffectkitError, match=message):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_groups_are_joined_by_id():
+    rows = pd.DataFrame({"id": ["b", "a"], "sex": ["male", "female"]})
+    assert list(join_columns(built(), rows, ["sex", "speaker"]).frame["sex"]) == ["female", "male"]
+    with pytest.raises(AffectkitError, match="id 'b' is not in the manifest"):
+        join_columns(built(), rows[1:], ["sex"])
+
+
+def test_predictions_print_as_csv_and_as_one_line_of_json():
+    assert predictions_text(built(), as_json=False).splitlines()[1] == "a,test,heldout,joy,joy,0.25,0.75,2,2.5,s1"
+    assert '"valence": null' in predictions_text(built(), as_json=True)
+    assert predictions_text(built(), as_json=True).count("\n") == 1

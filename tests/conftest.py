@@ -1,0 +1,59 @@
+"""Fixtures that read like use: `affectkit("evaluate", predictions, "-o", folder)`."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def affectkit():
+    """Run a command line in this process; fails the test unless it exits with `code`."""
+    from affectkit.cli import app
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real data that AFFECTKIT_DATA names; tests that need it skip without."""
+    folder = os.environ.get("AFFECTKIT_DATA")
+    if not folder:
+        pytest.skip("AFFECTKIT_DATA is not set: no real data here")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def emodb_twin(tmp_path_factory):
+    """A synthetic EmoDB of 70 utterances by 5 speakers."""
+    from affectkit import registry
+
+    root = tmp_path_factory.mktemp("emodb") / "twin"
+    root.mkdir()
+    registry.load("corpora", "emodb").synthesize(root, size=70, speakers=5, seed=0)
+    return root
+
+
+@pytest.fixture
+def tone():
+    """Write a short sine as WAV: `tone(path, seconds=0.5, pitch=220.0)`."""
+    import soundfile
+
+    def write(path, seconds=0.5, pitch=220.0, rate=16000):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        time = np.arange(int(seconds * rate)) / rate
+        soundfile.write(path, 0.3 * np.sin(2 * np.pi * pitch * time), rate)
+        return path
+
+    return write
