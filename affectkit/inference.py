@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,14 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import best_model, read_fit_rows
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.encoders._encoder import check_same_encoder, load_encoder
-from affectkit.encoders._extract import encode_matrix
+from affectkit.encoders._encoder import from_record, items
+from affectkit.encoders._extract import encode_items
 from affectkit.errors import AffectkitError
+from affectkit.estimators._estimator import Matrix
 from affectkit.estimators._model import EstimatorModel, load_estimator_model
 
 if TYPE_CHECKING:
     import pandas as pd
-    import scipy.sparse
-
-    Matrix = np.ndarray | scipy.sparse.csr_matrix
 
 logger = logging.getLogger(__name__)
 
@@ -86,21 +85,16 @@ class Model:
         encoders = self.spec["features"]
         if features:
             if len(features) != len(encoders):
-                raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
+                raise AffectkitError(
+                    "usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}"
+                )
             loaded = [read_features(path) for path in features]
             for path, own, given in zip(features, encoders, loaded, strict=True):
-                check_same_encoder(own, given.encoder, path)
+                _check_same_encoder(own, given.described(), path)
             return manifest, [given.matrix(list(manifest.rows["id"])) for given in loaded]
         blocks: list[Matrix] = []
         for encoder in encoders:
-            if not encoder.get("encoder"):
-                raise AffectkitError(
-                    "input", "was trained on a table of features", file=self.folder, remedy="pass that table with --features"
-                )
-            kept, matrix = encode_matrix(
-                load_encoder(encoder, device=work.device), manifest,
-                num_workers=work.num_workers, on_error=work.on_error, progress=progress,
-            )  # fmt: skip
+            kept, matrix = _encode(encoder, manifest, work, progress, self.folder)
             manifest = manifest.take(kept)
             blocks = [block[kept] for block in blocks] + [matrix]
         return manifest, blocks
@@ -110,6 +104,43 @@ class Model:
         column = self.spec.get("group")
         own = rows[column] if column and column in rows else [""] * len(rows)
         return ["fit" if i in ids or (g and g in groups) else "heldout" for i, g in zip(rows["id"], own, strict=True)]
+
+
+def _encode(
+    known: dict[str, Any], manifest: Manifest, work: Work, progress: Progress | None, folder: Path
+) -> tuple[np.ndarray, Matrix]:
+    """Which rows could be encoded, [N] bool, and their features: the model's own encoder on raw media or text."""
+    if not known.get("encoder"):
+        remedy = "pass that table with --features"
+        raise AffectkitError("input", "was trained on a table of features", file=folder, remedy=remedy)
+    encoder = from_record(known, device=work.device)
+    rows = items(manifest, encoder.reads)
+    encoded = encode_items(
+        encoder,
+        rows,
+        num_workers=work.num_workers if work.num_workers is not None else os.cpu_count() or 1,
+        on_error=work.on_error,
+        where=manifest.where,
+        progress=(lambda done: progress(done, len(rows))) if progress else None,
+    )
+    for name, reason in encoded.skipped:
+        logger.warning("%s is skipped: %s", name, reason)
+    kept = manifest.rows["id"].isin(set(encoded.ids)).to_numpy()
+    if not kept.any():
+        raise AffectkitError("input", "no row could be encoded", file=manifest.path)
+    values = encoded.values
+    return kept, np.stack(values) if isinstance(values, list) else values
+
+
+def _check_same_encoder(known: dict[str, Any], given: dict[str, Any], path: Path) -> None:
+    """Refuse features of an encoder, weights or columns other than those that the model was trained on."""
+    for fact in ("encoder", "weights", "dim", "feature_names"):
+        if known.get(fact) != given.get(fact):
+            own = known.get("encoder") or "another table"
+            raise AffectkitError(
+                "input", f"differs in '{fact}' from the features of the model ({own})", file=path,
+                remedy="extract them with the model's own encoder",
+            )  # fmt: skip
 
 
 def load_model(path: Path) -> Model:

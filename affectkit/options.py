@@ -21,16 +21,19 @@ GroupOpt = Annotated[
     str | None,
     typer.Option(
         "--group",
-        help="Column of what must not straddle and what intervals resample  [default: speaker, where there is one]",
+        help="Column of what must not straddle and what intervals resample",
+        show_default="speaker, where there is one",
     ),
 ]
 MediaRootOpt = Annotated[
-    Path | None, typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's own.")
+    Path | None,
+    typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's own."),
 ]
 SeedOpt = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 NumWorkersOpt = Annotated[
-    int | None, typer.Option("--num-workers", min=0, help="Worker processes; 0 works in this one  [default: one a core]")
+    int | None,
+    typer.Option("--num-workers", min=0, help="Worker processes; 0 works in this one", show_default="one a core"),
 ]
 OnErrorOpt = Annotated[
     str, typer.Option("--on-error", help="What a bad row does: stop, or skip it into skipped.csv.", metavar="stop|skip")
@@ -85,7 +88,9 @@ def plugin_parameters(kind: str, factory: str | tuple[str, ...]) -> dict[str, in
     for plugin in registry.names(kind):
         module = registry.load(kind, plugin)
         for function in (factory,) if isinstance(factory, str) else factory:
-            for name, parameter in registry.options(getattr(module, function)).items() if hasattr(module, function) else ():
+            for name, parameter in (
+                registry.options(getattr(module, function)).items() if hasattr(module, function) else ()
+            ):
                 merged.setdefault(name, parameter)
                 users.setdefault(name, {})[plugin] = parameter.default
     return {name: _as_typer(name, parameter, users[name]) for name, parameter in merged.items()}
@@ -97,18 +102,16 @@ def _as_typer(name: str, parameter: inspect.Parameter, defaults: dict[str, Any])
     flag = "--" + name.replace("_", "-")
     flags = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
     unit = f" ({option.unit})" if option.unit else ""
-    help_text = f"{option.help}{unit}{_default_text(defaults)}"
-    info = typer.Option(*flags, help=help_text, rich_help_panel=f"Options of {', '.join(defaults)}", show_default=False)
+    panel = f"Options of {', '.join(defaults)}"
+    info = typer.Option(*flags, help=option.help + unit, rich_help_panel=panel, show_default=_default_text(defaults))
     return parameter.replace(default=None, annotation=Annotated[kind | None, info])
 
 
-def _default_text(defaults: dict[str, Any]) -> str:
-    shown = {plugin: value for plugin, value in defaults.items() if value is not None and value != ""}
-    if not shown:
-        return ""
-    if len(set(map(str, shown.values()))) == 1:
-        return f"  [default: {_shown(next(iter(shown.values())))}]"
-    return "  [default: " + ", ".join(f"{_shown(value)} for {plugin}" for plugin, value in shown.items()) + "]"
+def _default_text(defaults: dict[str, Any]) -> str | bool:
+    shown = {plugin: _shown(value) for plugin, value in defaults.items() if value not in (None, "")}
+    if len(set(shown.values())) <= 1:
+        return next(iter(shown.values()), False)
+    return ", ".join(f"{value} for {plugin}" for plugin, value in shown.items())
 
 
 def _shown(value: Any) -> str:

@@ -33,5 +33,9 @@ def test_a_source_label_that_no_row_has_is_refused_with_the_nearest():
 
 
 def test_targets_survive_json():
-    for target in (Target("label", "class", ("a", "b")), Target("valence", "number", scale=(1, 5)), Target("x", "number")):
+    for target in (
+        Target("label", "class", ("a", "b")),
+        Target("valence", "number", scale=(1, 5)),
+        Target("x", "number"),
+    ):
         assert Target.from_json(json.loads(json.dumps(target.to_json()))) == target

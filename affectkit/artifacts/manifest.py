@@ -21,9 +21,9 @@ SPLITS = ("train", "val", "test")
 FOLDS = "folds"
 NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec")
 COLUMNS = (
-    "id corpus path text label source_label duration_sec start_sec end_sec speaker session dialogue sequence time_sec "
-    "track sex language text_id split fold"
-).split()
+    "id", "corpus", "path", "text", "label", "source_label", "duration_sec", "start_sec", "end_sec", "speaker", "session",
+    "dialogue", "sequence", "time_sec", "track", "sex", "language", "text_id", "split", "fold",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,10 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     path = Path(path)
     files = _files(path)
     tables = [read_table(file, required=["id"]) for file in files]
-    tables = [t if "split" in t or f.stem not in SPLITS else t.assign(split=f.stem) for f, t in zip(files, tables, strict=True)]
+    tables = [
+        t if "split" in t or f.stem not in SPLITS else t.assign(split=f.stem)
+        for f, t in zip(files, tables, strict=True)
+    ]
     origin = [(file, row) for file, table in zip(files, tables, strict=True) for row in range(1, len(table) + 1)]
     rows = pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0]
     folder = path if path.is_dir() else path.parent
@@ -112,6 +115,11 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     if not len(rows):
         raise AffectkitError("input", "has no rows", file=path)
     return manifest if split is None else _only_split(manifest, split)
+
+
+def _read_part(file: Path) -> pd.DataFrame:
+    table = read_table(file, required=["id"])
+    return table if "split" in table or file.stem not in SPLITS else table.assign(split=file.stem)
 
 
 def _files(path: Path) -> list[Path]:
@@ -192,7 +200,10 @@ def _only_split(manifest: Manifest, split: str) -> Manifest:
     there = sorted(set(manifest.rows["split"])) if "split" in manifest.rows else []
     if split not in there:
         raise AffectkitError(
-            "input", f"has no rows of split '{split}'", file=manifest.path, remedy=f"there are {', '.join(there) or 'none'}"
+            "input",
+            f"has no rows of split '{split}'",
+            file=manifest.path,
+            remedy=f"there are {', '.join(there) or 'none'}",
         )
     return manifest.take(manifest.rows["split"] == split)
 

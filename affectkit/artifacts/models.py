@@ -1,7 +1,7 @@
 """Model folders: a run folder whose `best_model/` predicts.
 
-`best_model/affectkit.json` says what the model is; the weights lie beside it. `fit_rows.csv` (id, group, role), in the run
-folder and in `best_model/`, says what it was fitted on, so that no command takes those rows for held-out ones.
+`best_model/affectkit.json` says what the model is; the weights lie beside it. `fit_rows.csv` (id, group, role), in the
+run folder and in `best_model/`, says what it was fitted on, so that no command takes those rows for held-out ones.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def write_spec(folder: Path, spec: Mapping[str, Any], card: str) -> None:
     targets = [Target.from_json(t) for t in spec["targets"]]
     classes = {t.name: list(t.classes) for t in targets if t.kind != "number"}
     if classes:
-        write_json(folder / "label_map.json", {"classes": classes.get("label", next(iter(classes.values()))), "targets": classes})
+        write_json(
+            folder / "label_map.json",
+            {"classes": classes.get("label", next(iter(classes.values()))), "targets": classes},
+        )
     write_text(folder / "README.md", card)
 
 
@@ -56,7 +59,11 @@ def read_fit_rows(folder: Path) -> pd.DataFrame:
     import pandas as pd
 
     path = folder / FIT_ROWS
-    return read_table(path, required=["id", "group", "role"]) if path.exists() else pd.DataFrame(columns=["id", "group", "role"])
+    return (
+        read_table(path, required=["id", "group", "role"])
+        if path.exists()
+        else pd.DataFrame(columns=["id", "group", "role"])
+    )
 
 
 def write_fit_rows(folders: Sequence[Path], rows: pd.DataFrame) -> None:

@@ -100,7 +100,10 @@ def _check_table(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
-    """Targets read off the columns: `prob_<class>` or `pred` make `label`, `<t>_prob_<class>` a class, `<t>_pred` a number."""
+    """Targets read off the columns.
+
+    `prob_<class>` or `pred` make `label`, `<t>_prob_<class>` a class target, `<t>_pred` alone a number.
+    """
     found: dict[str, Target] = {}
     columns = list(frame.columns)
     classes = [c.removeprefix("prob_") for c in columns if c.startswith("prob_")]
@@ -117,7 +120,13 @@ def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
 
 def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if target.kind == "number":
-        for column in (target.name, f"{target.name}_pred", f"{target.name}_var", f"{target.name}_low", f"{target.name}_high"):
+        for column in (
+            target.name,
+            f"{target.name}_pred",
+            f"{target.name}_var",
+            f"{target.name}_low",
+            f"{target.name}_high",
+        ):
             if column in frame:
                 frame[column] = to_numbers(list(frame[column]), file=path, column=column)
         return
@@ -184,7 +193,9 @@ def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence
 CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "time_sec", "track", "sex", "language")
 
 
-def build_predictions(rows: pd.DataFrame, outputs: Sequence[tuple[Target, np.ndarray]], seen: Sequence[str]) -> Predictions:
+def build_predictions(
+    rows: pd.DataFrame, outputs: Sequence[tuple[Target, np.ndarray]], seen: Sequence[str] | np.ndarray
+) -> Predictions:
     """The table of predictions for a manifest's rows.
 
     outputs: for each target [N, K] probabilities or [N] numbers. seen: [N] of `SEEN`.

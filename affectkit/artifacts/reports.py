@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,22 +40,47 @@ def read_report(path: Path) -> dict[str, Any]:
     report = read_json(path, what="report")
     for key in ("metrics", "n"):
         if key not in report:
-            raise AffectkitError("input", f"has no '{key}'", file=path, remedy="name a metrics.json of affectkit evaluate")
+            raise AffectkitError(
+                "input", f"has no '{key}'", file=path, remedy="name a metrics.json of affectkit evaluate"
+            )
     return report
+
+
+def class_targets(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(name, prefix of its metrics, details) of each class target; details: `per_class`, `confusion`, `calibration`."""
+    names = [target["name"] for target in report.get("targets", []) if target["kind"] != "number"]
+    for name in names:
+        details = report if name == names[0] else report["other_targets"][name]
+        yield name, "" if name == "label" else f"{name}.", details
+
+
+def file_name(name: str) -> str:
+    """A name that is safe as a file's, whatever a target is called."""
+    return re.sub(r"[^\w-]+", "_", name)
 
 
 def report_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of a report by file name; a table without rows is left out."""
     groups = report.get("groups") or {}
     tables = {
-        **_confusion_tables(report.get("confusion") or {}),
-        "per_class": _keyed("class", report.get("per_class") or {}),
+        **_class_tables(report),
         "per_group": _keyed(groups.get("column", "group"), report.get("per_group") or {}),
         "per_target": _target_table(report["metrics"]),
+        "per_fold": _keyed("metric", (report.get("folds") or {}).get("metrics") or {}),
         "slices": _slice_table(report.get("slices") or {}),
         "metrics": _metric_table(report),
     }
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def _class_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Of the first class target by plain names, of further ones with the target's name before."""
+    tables = {}
+    for position, (name, _, details) in enumerate(class_targets(report)):
+        own = _confusion_tables(details.get("confusion") or {})
+        own["per_class"] = _keyed("class", details.get("per_class") or {})
+        tables |= {file_name(f"{name}_{key}") if position else key: table for key, table in own.items()}
+    return tables
 
 
 def _confusion_tables(confusion: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
@@ -90,7 +116,9 @@ def _target_table(metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         target, dot, metric = name.rpartition(".")
         if dot:
             row = rows.setdefault(target, {})
-            row.update({metric: figure["value"], f"{metric}_low": figure.get("low"), f"{metric}_high": figure.get("high")})
+            row.update(
+                {metric: figure["value"], f"{metric}_low": figure.get("low"), f"{metric}_high": figure.get("high")}
+            )
     return _keyed("target", rows)
 
 

@@ -53,7 +53,7 @@ def open_run(
     is_main: bool = True,
     barrier: Any = None,
 ) -> Iterator[Run]:
-    """Open the folder `options["output_dir"]` or the file `options["output"]` for writing, and close it with the record.
+    """Open the folder `options["output_dir"]`, or the file `options["output"]`, and close it with the record.
 
     options: the command's own `locals()`, all of them, as resolved.
     A finished run with `--resume` yields `run.finished`: the command returns at once. `--overwrite` empties a folder
@@ -240,14 +240,20 @@ def _record(
     else:
         files, base = [run.path], run.path.parent
     outputs = [
-        {"path": str(p.relative_to(base)), "sha256": sha256(p), "size": p.stat().st_size, "mtime_ns": p.stat().st_mtime_ns}
+        {
+            "path": str(p.relative_to(base)),
+            "sha256": sha256(p),
+            "size": p.stat().st_size,
+            "mtime_ns": p.stat().st_mtime_ns,
+        }
         for p in files
     ]
     return {
         **started,
         "argv": sys.argv[1:],
         "seed": options.get("seed"),
-        "versions": {name: version for name in VERSIONS if (version := _version(name))} | {"python": platform.python_version()},
+        "versions": {name: version for name in VERSIONS if (version := _version(name))}
+        | {"python": platform.python_version()},
         "git": _git_revision(),
         "device": run.notes.pop("device", "cpu"),
         "threads": os.cpu_count(),

@@ -85,15 +85,13 @@ def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | Non
     header = next(rows)
     for column in required:
         if column not in header:
-            raise AffectkitError(
-                "input", f"has no column '{column}'", file=path, remedy=did_you_mean(column, header)
-            )
+            raise AffectkitError("input", f"has no column '{column}'", file=path, remedy=did_you_mean(column, header))
     columns = list(zip(*rows, strict=True)) or [()] * len(header)
     return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(header, columns, strict=True)})
 
 
 def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = "") -> np.ndarray:
-    """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of a cell that is none."""
+    """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of any other word."""
     import numpy as np
 
     values = np.empty(len(cells))

@@ -1,7 +1,7 @@
 """`affectkit evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,19 +20,25 @@ from affectkit.options import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from affectkit.artifacts.manifest import Manifest
     from affectkit.artifacts.predictions import Predictions
 
 PredictionsArg = Annotated[
     Path | None,
-    typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder that holds predictions.csv."),
+    typer.Argument(
+        metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder that holds predictions.csv."
+    ),
 ]
 ModelDirOpt = Annotated[
     Path | None, typer.Option("--model-dir", help="Predict with this model instead; needs --manifest.")
 ]
 JudgedSplitOpt = Annotated[
     str | None,
-    typer.Option("--split", help="Judge the rows of this split: train, val or test  [default: test, else oof rows, else val]"),
+    typer.Option(
+        "--split", help="Judge the rows of this split: train, val or test", show_default="test, else oof rows, else val"
+    ),
 ]
 SlicesOpt = Annotated[str | None, typer.Option("--slices", help="Columns to judge the parts of, such as sex,language.")]
 IntervalOpt = Annotated[
@@ -79,33 +85,92 @@ def evaluate(
     """
     options = dict(locals())
     choice("--interval", interval, ("auto", "jackknife", "bootstrap", "none"))
-    if treat_as is not None:
-        choice("--treat-as", treat_as, ("val", "test"))
+    choice("--treat-as", treat_as or "val", ("val", "test"))
     source = _source(predictions, model_dir, manifest)
     from affectkit.artifacts.manifest import read_manifest
+    from affectkit.artifacts.predictions import join_columns
     from affectkit.artifacts.reports import read_report, write_report
     from affectkit.artifacts.runs import open_run
     from affectkit.evaluation.assess import assess
+    from affectkit.evaluation.rows import judged
     from affectkit.reporting.figures import draw
     from affectkit.reporting.html import render
+    from affectkit.reporting.lineage import digests, lineage
     from affectkit.reporting.text import key_lines
+    from affectkit.splits import GROUP_COLUMNS
 
-    with open_run("evaluate", options, inputs=[i for i in (source, manifest) if i]) as run:
+    inputs = [source, *([manifest] if manifest else [])]
+    with open_run("evaluate", options, inputs=inputs) as run:
         if run.finished:
             report = read_report(run.path)
         else:
             rows = read_manifest(manifest) if manifest else None
-            ...
-    console.result(run.path, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report))
+            parts = [column.strip() for column in (slices or "").split(",") if column.strip()]
+            table = _table(source, rows, model_dir=model_dir, split=split, treat_as=treat_as)
+            if rows is not None:
+                carried = [*table.targets, "split", *GROUP_COLUMNS, *([group] if group else []), *parts]
+                table = join_columns(table, rows.rows, list(dict.fromkeys(carried)))
+            how = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
+            report = assess(table, split=split, group=group, slices=parts, floor_rows=_train_rows(table, rows), **how)
+            report |= {"foreign": table.foreign, **lineage(inputs), "inputs": digests(inputs)}
+            if treat_as:
+                report["warnings"].append(f"the rows stand for split {treat_as} because --treat-as says so")
+            figures = draw(report, judged(table, split)[1])
+            page = render(report, figures, title=f"Evaluation of {_name(source)}")
+            write_report(run.path, report, {figure.name: figure.plot.svg for figure in figures}, page)
+    console.result(
+        run.path, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report)
+    )
 
 
 def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | None) -> Path:
     """The predictions' CSV, or the model's folder."""
     if (predictions is None) == (model_dir is None):
-        raise AffectkitError("usage", "evaluate takes predictions, or --model-dir with --manifest", remedy="name one of them")
+        raise AffectkitError("usage", "evaluate takes either PREDICTIONS or --model-dir", remedy="name one of them")
     if model_dir is not None:
         if manifest is None:
-            raise AffectkitError("usage", "--model-dir needs --manifest", remedy="name what to predict")
+            raise AffectkitError("usage", "--model-dir needs --manifest", remedy="name the rows to predict")
         return model_dir
     assert predictions is not None
     return predictions / "predictions.csv" if predictions.is_dir() else predictions
+
+
+def _name(source: Path) -> str:
+    """What tells it from others: the run's folder, where the file or model in it is called as everywhere."""
+    usual = source.name in ("predictions.csv", "best_model")
+    return (usual and source.parent.name) or source.name
+
+
+def _table(
+    source: Path, rows: "Manifest | None", *, model_dir: Path | None, split: str | None, treat_as: str | None
+) -> "Predictions":
+    """The predictions, read, or made now for the rows that the model was not fitted on."""
+    from affectkit.artifacts.predictions import read_predictions
+
+    if model_dir is not None and rows is not None:
+        from affectkit.inference import load_model
+
+        splits = set(rows.rows["split"]) if "split" in rows.rows else set()
+        wanted = split or ("test" if "test" in splits else None)
+        model = load_model(model_dir)
+        with console.progress("predict") as progress:
+            chosen = rows.take(rows.rows["split"] == wanted) if wanted in splits else rows
+            return model.predict(model.without_fit_rows(chosen), progress=progress)
+    known = list(rows.targets.values()) if rows is not None else []
+    table = read_predictions(source, targets=known, treat_as=treat_as)
+    if treat_as and not table.foreign:
+        raise AffectkitError(
+            "usage",
+            "--treat-as is for predictions without a column 'seen', and these have one",
+            file=source,
+            remedy="leave it out",
+        )
+    return table
+
+
+def _train_rows(table: "Predictions", rows: "Manifest | None") -> "pd.DataFrame | None":
+    """The manifest's train rows, whose majority class and mean are the floors."""
+    if rows is None or "split" not in rows.rows or any(target not in rows.rows for target in table.targets):
+        return None
+    train = rows.rows[rows.rows["split"] == "train"]
+    return train if len(train) else None

@@ -22,11 +22,11 @@ from affectkit.options import (
 
 def predict(
     model_dir: Annotated[Path, typer.Option("--model-dir", help="Model: a run folder or its best_model.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Media files, instead of a manifest.", metavar="FILES")] = None,
-    manifest: OptionalManifestOpt = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV to write  [default: print it]")
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Media files, instead of a manifest.", metavar="FILES")
     ] = None,
+    manifest: OptionalManifestOpt = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write", show_default="print it")] = None,
     features: Annotated[
         list[Path] | None,
         typer.Option("--features", help="Features already extracted, in the order of training."),
@@ -63,9 +63,11 @@ def predict(
     inputs = [model_dir, *([manifest] if manifest else []), *(features or [])]
     with open_run("predict", options, inputs=inputs) if output else nullcontext():
         model = load_model(model_dir)
-        rows = manifest_of_files(files) if files else read_manifest(manifest, split=split, media_root=media_root)
-        if manifest and not include_fit:
-            rows = model.without_fit_rows(rows)
+        if manifest is not None:
+            rows = read_manifest(manifest, split=split, media_root=media_root)
+            rows = rows if include_fit else model.without_fit_rows(rows)
+        else:
+            rows = manifest_of_files(files or [])
         with console.progress("predict") as progress:
             predictions = model.predict(
                 rows, features=features or (), work=Work(device, num_workers, on_error), progress=progress

@@ -38,7 +38,9 @@ def prepare_manifest(
         list[Path], typer.Argument(help="The corpus's folder; merge takes several manifests.", metavar="ROOT...")
     ],
     output_dir: OutputDirOpt,
-    preset: Annotated[str | None, typer.Option("--preset", help="A label map that the corpus brings, as 4class.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="A label map that the corpus brings, as 4class.")
+    ] = None,
     label_map: Annotated[
         str | None, typer.Option("--label-map", help="source=class,... or a JSON file; an empty class drops the rows.")
     ] = None,
@@ -54,8 +56,8 @@ def prepare_manifest(
         str | None,
         typer.Option(
             "--split-by",
-            help="official, speaker, session, random, another column, or a CSV of id,split  "
-            "[default: official where there is one, else speaker]",
+            help="official, speaker, session, random, another column, or a CSV of id,split.",
+            show_default="official where there is one, else speaker",
         ),
     ] = None,
     val_fraction: Annotated[
@@ -67,7 +69,8 @@ def prepare_manifest(
         typer.Option("--folds", help="Folds instead of splits: a number, or one fold per speaker, session or column."),
     ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="Column of what must not straddle  [default: speaker, where known]")
+        str | None,
+        typer.Option("--group", help="Column of what must not straddle", show_default="speaker, where known"),
     ] = None,
     audit: Annotated[
         str,
@@ -78,7 +81,8 @@ def prepare_manifest(
         ),
     ] = "content",
     allow_leaks: Annotated[
-        str | None, typer.Option("--allow-leaks", help="Kinds of leak to accept: speaker,session,dialogue,source,media,text.")
+        str | None,
+        typer.Option("--allow-leaks", help="Kinds of leak to accept: speaker,session,dialogue,source,media,text."),
     ] = None,
     media_root: MediaRootOpt = None,
     num_workers: NumWorkersOpt = None,
@@ -114,13 +118,13 @@ def prepare_manifest(
     registry.check_options("corpora", corpus, getattr(module, "read", None) or module.gather, corpus_options)
     choices = Choices(
         preset, label_map, labels, tuple(only or ()), min_duration, max_duration, split_by, folds, val_fraction,
-        test_fraction, group, audit, num_workers, on_error, media_root, seed,
+        test_fraction, group, audit, _split_options(allow_leaks), num_workers, on_error, media_root, seed,
     )  # fmt: skip
     with open_run("prepare-manifest", options) as run:
         if run.finished:
-            return console.result(run.path, {})
+            console.result(run.path, {})
+            return
         made = assemble(gather(module, corpus, roots, corpus_options), choices, console.progress)
-        made.report.require(set(_split_options(allow_leaks)))
         write_json(run.path / "leak_audit.json", made.report.to_json())
         write_manifest(run.path, made.rows, made.summary, made.label_map)
     console.result(run.path, made.facts(), made.lines())

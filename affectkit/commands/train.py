@@ -25,14 +25,14 @@ FeaturesOpt = Annotated[
 ]
 TargetOpt = Annotated[
     str | None,
-    typer.Option("--target", help="Targets, comma-separated  [default: label, else all that the manifest has]"),
+    typer.Option("--target", help="Targets, comma-separated", show_default="label, else all that the manifest has"),
 ]
 NormalizeOpt = Annotated[
     str,
     typer.Option(
         "--normalize",
-        help="Scale features by the fit rows (train), or by each speaker's own rows, which is transductive: it looks at "
-        "the rows to be predicted.",
+        help="Scale features by the fit rows (train), or by each speaker's own rows (speaker): transductive, as it "
+        "looks at the rows to be predicted.",
         metavar="train|speaker|none",
     ),
 ]
@@ -80,11 +80,14 @@ def train(
     estimator = build_estimator(model, estimator_options)
     with open_run("train", options, inputs=[manifest, *features]) as run:
         if run.finished:
-            return console.result(run.path, {})
+            console.result(run.path, {})
+            return
         rows = read_manifest(manifest)
         targets = rows.chosen_targets(target)
         data = load_dataset(rows, features, group=group, missing=missing)
         with console.progress("train") as progress:
-            trained = train_model(data, estimator, targets, Settings(normalize, class_weight, seed), cv=cv, progress=progress)
+            trained = train_model(
+                data, estimator, targets, Settings(normalize, class_weight, seed), cv=cv, progress=progress
+            )
         report = write_trained(run.path, trained, rows)
     console.result(run.path, {"metrics": report["metrics"]}, headline(report))

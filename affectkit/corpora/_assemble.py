@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit import media, splits
-from affectkit.corpora._split import split_rows
 from affectkit.console import Progress
 from affectkit.corpora._choose import Choices, apply_labels, keep_only
 from affectkit.corpora._gather import Gathered
 from affectkit.corpora._measure import measure, media_paths
+from affectkit.corpora._split import split_rows
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.leakage import AuditReport, audit
@@ -42,7 +42,10 @@ class Assembled:
 
 
 def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any]) -> Assembled:
-    """Apply `choices`, split and audit. progress: `progress(what)` is a context that yields a callback."""
+    """Apply `choices`, split and audit. progress: `progress(what)` is a context that yields a callback.
+
+    Raises "leak" for an undeclared leak whose kind is not allowed, and "input" when no row is left.
+    """
     rows, dropped = gathered.rows, list(gathered.dropped)
     rows = keep_only(rows, choices.only, gathered.subsets, dropped)
     rows, label_map, label = apply_labels(rows, gathered, choices, dropped)
@@ -52,6 +55,7 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     rows = split_rows(rows, gathered, choices)
     with progress("audit") as update:
         report = _audit(rows, paths, headers, gathered, choices, update)
+    report.require(choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
     return Assembled(rows, _summary(rows, gathered, choices, targets, dropped, report), label_map, report)
 
@@ -101,7 +105,7 @@ def _summary(
         "split_by": f"{choices.folds} folds" if choices.folds else choices.split_by or "default",
         "group": group,
         "counts": {str(name): _counts(part, group) for name, part in rows.groupby(side, sort=True)},
-        "declared": report.declared_sentences(),
+        "declared": report.declared_sentences(choices.allow_leaks),
         "defects": gathered.defects,
         "dropped_reasons": dict(Counter(item["reason"] for item in dropped).most_common()),
         "dropped": dropped,

@@ -33,6 +33,7 @@ class Choices:
     test_fraction: float = 0.2
     group: str | None = None
     audit: str = "content"
+    allow_leaks: Sequence[str] = ()
     num_workers: int | None = None
     on_error: str = "stop"
     media_root: Path | None = None
@@ -57,7 +58,7 @@ def keep_only(
                 "usage", f"--only '{text}' names no part of this corpus", remedy=did_you_mean(text, known)
             )
         keep = rows[column].astype(str).isin(values.split(",")).to_numpy()
-        rows = drop(rows, keep, lambda row, text=text: f"not --only {text}", dropped)
+        rows = drop(rows, keep, lambda row: f"not --only {condition}", dropped)  # noqa: B023  called at once
     return rows
 
 

@@ -89,7 +89,7 @@ def vad(low: float, high: float) -> tuple[Target, ...]:
 
 
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """All files below `folder` with one of these endings in any case, sorted; hidden ones and `._*` are not looked at."""
+    """All files below `folder` with one of these endings in any case, sorted; hidden ones (`._*` too) are skipped."""
     wanted = tuple(suffix.lower() for suffix in suffixes)
     found = []
     for place, folders, files in os.walk(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,14 @@ import numpy as np
 
 from affectkit import media
 from affectkit.corpora._choose import Choices, drop
+from affectkit.corpora._corpus import AUDIO
 from affectkit.corpora._gather import Gathered
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SOUNDING = AUDIO | {".mp4", ".mov", ".m4v"}
 
 
 def media_paths(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[Path | None]:
@@ -32,38 +36,31 @@ def measure(
     progress: Callable[[str], Any],
 ) -> tuple[pd.DataFrame, list[Path | None], list[media.Header | None]]:
     """Durations from the media's headers, bad files out (or an error), then the wanted durations."""
-    with_media = [p for p in paths if p is not None and p.suffix.lower() in media.SUFFIXES]
-    if not with_media:
+    sounding = [p for p in paths if p is not None and p.suffix.lower() in SOUNDING]
+    if not sounding:
         return rows, paths, [None] * len(rows)
     with progress("headers") as update:
-        found = dict(
-            zip(
-                with_media,
-                media.read_headers(with_media, num_workers=choices.num_workers, progress=update),
-                strict=True,
-            )
-        )
-    headers = [found.get(p) for p in paths]
-    for header in headers:
-        if isinstance(header, AffectkitError) and choices.on_error == "stop":
-            raise AffectkitError(
-                header.code,
-                header.message,
-                file=header.file,
-                remedy=header.remedy or "or leave it out with --on-error skip",
-            )
+        read = media.read_headers(sounding, num_workers=_workers(choices), progress=update)
+    found = dict(zip(sounding, read, strict=True))
+    headers = [found[p] if p in found else None for p in paths]
+    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
+    if broken and choices.on_error == "stop":
+        remedy = broken.remedy or "or leave such files out with --on-error skip"
+        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
     whole = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
-    duration = _segment_durations(rows, whole)
+    rows = rows.assign(duration_sec=np.round(_segment_durations(rows, whole), 6))
     reasons = [
-        h.message if isinstance(h, AffectkitError) else _out_of_range(d, choices)
-        for h, d in zip(headers, duration, strict=True)
+        header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
+        for header, duration in zip(headers, rows["duration_sec"], strict=True)
     ]
-    rows = rows.assign(duration_sec=np.round(duration, 6))
     keep = np.array([reason == "" for reason in reasons])
-    rows = rows.assign(_reason=reasons)
-    rows = drop(rows, keep, lambda row: row["_reason"], dropped).drop(columns="_reason")
+    rows = drop(rows.assign(_reason=reasons), keep, lambda row: row["_reason"], dropped).drop(columns="_reason")
     kept = [(p, h) for p, h, k in zip(paths, headers, keep, strict=True) if k]
     return rows, [p for p, _ in kept], [h if isinstance(h, media.Header) else None for _, h in kept]
+
+
+def _workers(choices: Choices) -> int:
+    return choices.num_workers if choices.num_workers is not None else os.cpu_count() or 1
 
 
 def _segment_durations(rows: pd.DataFrame, whole: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit import splits
+from affectkit.artifacts.tables import read_table
 from affectkit.corpora._choose import Choices
 from affectkit.corpora._gather import Gathered
 from affectkit.errors import AffectkitError
@@ -18,35 +19,66 @@ if TYPE_CHECKING:
 
 def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     """Fill `split`, or `fold` (then everything is `train`), by what the command line asks for."""
-    labels = rows["label"].to_numpy() if "label" in rows else None
     if choices.folds:
-        return _folds(rows, labels, choices)
-    by = choices.split_by or (
-        "official" if gathered.official else "speaker" if splits.default_group(rows) else "random"
-    )
-    fractions = {"val_fraction": choices.val_fraction, "test_fraction": choices.test_fraction, "seed": choices.seed}
+        return _folds(rows, choices)
+    own = "official" if gathered.official else "speaker" if splits.default_group(rows) else "random"
+    by = choices.split_by or own
+    fractions: dict[str, Any] = {
+        "val_fraction": choices.val_fraction, "test_fraction": choices.test_fraction, "seed": choices.seed
+    }  # fmt: skip
     if by == "official":
-        return _official(rows, labels, gathered, choices)
+        return _official(rows, gathered, choices)
     if by == "random":
-        return rows.assign(split=splits.at_random(labels, len(rows), **fractions))
-    if by.endswith(".csv") or Path(by).is_file():
-        return splits.from_file(Path(by), rows)
+        return rows.assign(split=splits.random_rows(_labels(rows), len(rows), **fractions))
+    if by.endswith(".csv"):
+        return _from_file(rows, Path(by))
     column = choices.group or (splits.default_group(rows) if by == "speaker" else by)
-    return rows.assign(split=splits.by_group(_groups(rows, column, "--split-by"), labels, **fractions))
+    groups = _groups(rows, column, "--split-by")
+    return rows.assign(split=splits.by_group(groups, _labels(rows), **fractions, name=str(column)))
 
 
-def _folds(rows: pd.DataFrame, labels: Any, choices: Choices) -> pd.DataFrame:
+def _folds(rows: pd.DataFrame, choices: Choices) -> pd.DataFrame:
     if choices.split_by:
         raise AffectkitError("usage", "--folds and --split-by exclude each other", remedy="leave one of them out")
     text = str(choices.folds)
-    column = splits.default_group(rows) if text.isdigit() else text
-    if text.isdigit() and choices.group is None and column is None:
-        return rows.assign(
-            split="train", fold=splits.grouped_folds(rows["id"].to_numpy(), labels, int(text), choices.seed)
-        )
-    groups = _groups(rows, choices.group or column, "--folds")
-    count = int(text) if text.isdigit() else len(set(groups))
-    return rows.assign(split="train", fold=splits.folds_by_group(groups, labels, count, choices.seed))
+    count = int(text) if text.isdigit() else None
+    column = choices.group or (splits.default_group(rows) if count else text)
+    if count and column is None:
+        return rows.assign(split="train", fold=splits.random_folds(_labels(rows), len(rows), count, choices.seed))
+    groups = _groups(rows, column, "--folds")
+    folds = splits.folds_by_group(groups, _labels(rows), count, choices.seed, name=str(column))
+    return rows.assign(split="train", fold=folds)
+
+
+def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
+    """The corpus's own split; where it has no validation part, one is carved out of train by group."""
+    if not gathered.official:
+        raise AffectkitError("usage", "the corpus has no official split", remedy="use --split-by speaker")
+    split = rows["split"].to_numpy(dtype=object, copy=True)
+    if (split == "val").any() or not choices.val_fraction:
+        return rows
+    train = np.flatnonzero(split == "train")
+    column = choices.group or splits.default_group(rows) or "id"
+    labels = _labels(rows)
+    held = splits.hold_out(
+        rows[column].astype(str).to_numpy()[train],
+        labels[train] if labels is not None else None,
+        fraction=choices.val_fraction,
+        seed=choices.seed,
+    )
+    split[train[held]] = "val"
+    return rows.assign(split=split)
+
+
+def _from_file(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    split, fold = splits.from_table(read_table(path, required=["id"]), list(rows["id"]), file=path)
+    if fold is not None:
+        return rows.assign(split="train", fold=fold)
+    return rows.assign(split=split)
+
+
+def _labels(rows: pd.DataFrame) -> Any:
+    return rows["label"].to_numpy() if "label" in rows else None
 
 
 def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
@@ -54,21 +86,3 @@ def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
         known = ", ".join(c for c in splits.GROUP_COLUMNS if c in rows) or "none"
         raise AffectkitError("usage", f"{option}: the corpus names no {column or 'groups'}", remedy=f"it has {known}")
     return rows[column].astype(str).to_numpy()
-
-
-def _official(rows: pd.DataFrame, labels: Any, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    """The corpus's own split; where it has no validation part, one is carved out of train by group."""
-    if not gathered.official:
-        raise AffectkitError("usage", "the corpus has no official split", remedy="use --split-by speaker")
-    split = rows["split"].to_numpy(dtype=object)
-    if (split == "val").any() or not choices.val_fraction:
-        return rows
-    train = np.flatnonzero(split == "train")
-    column = choices.group or splits.default_group(rows)
-    groups = rows[column if column else "id"].astype(str).to_numpy()[train]
-    part = splits.by_group(
-        groups, labels[train] if labels is not None else None,
-        val_fraction=choices.val_fraction, test_fraction=0.0, seed=choices.seed,
-    )  # fmt: skip
-    split[train] = part
-    return rows.assign(split=split)

@@ -1,7 +1,10 @@
 """The tables and texts that come with a corpus."""
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+import zlib
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from affectkit.artifacts.tables import iter_rows
@@ -12,7 +15,9 @@ from affectkit.errors import AffectkitError, did_you_mean
 def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None = None) -> Iterator[dict[str, str]]:
     """The rows of a table as dictionaries of text. Raises "input" for a lacking column or a Git-LFS pointer."""
     if path.is_file() and is_pointer(path):
-        raise AffectkitError("input", "is a Git-LFS pointer, not the table itself", file=path, remedy="run git lfs pull")
+        raise AffectkitError(
+            "input", "is a Git-LFS pointer, not the table itself", file=path, remedy="run git lfs pull"
+        )
     rows = iter_rows(path, delimiter=delimiter)
     header = next(rows)
     for column in required:
@@ -49,14 +54,14 @@ def decode(path: Path, *encodings: str) -> str:
     raise AffectkitError("input", f"is text in none of {tried}", file=path, remedy="save it as UTF-8")
 
 
-def safe_id(text: str) -> str:
-    """`text` as an id that is safe as a file name: `a/b c.x` -> `a__b_c.x`; a digest tells shortened names apart."""
-    import re
-    import unicodedata
-    import zlib
+def safe_id(text: str, taken: Container[str] = ()) -> str:
+    """`text` as an id that is safe as a file name: `a/b c` -> `a__b_c-1f2e3d4c`.
 
-    plain = unicodedata.normalize("NFC", text).strip("/").replace("/", "__")
-    safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-") or "row"
-    if safe == plain and len(safe) <= 120:
+    A digest of `text` is added where something had to be changed or cut, or where the id is `taken`.
+    """
+    normal = unicodedata.normalize("NFC", text)
+    plain = normal.replace("/", "__")
+    safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-")[:120]
+    if safe and safe == plain and safe not in taken:
         return safe
-    return f"{safe[:120]}-{zlib.crc32(text.encode()):08x}"
+    return f"{safe or 'row'}-{zlib.crc32(text.encode()):08x}"

@@ -115,8 +115,8 @@ def parse_ratings(text: str) -> list[Block]:
     for line in text.splitlines():
         header = HEADER.fullmatch(line.rstrip())
         if header:
-            start, _, turn, label, *numbers = header.groups()
-            blocks.append(Block(turn, label, float(start), *map(float, numbers)))
+            start, _, turn, label, valence, arousal, dominance = header.groups()
+            blocks.append(Block(turn, label, float(start), float(valence), float(arousal), float(dominance)))
         elif blocks and (rater := RATER.match(line)):
             for answer in rater[1].split(";"):  # a rater may tick several; each counts
                 code = RATINGS.get(answer.strip().lower())
@@ -169,9 +169,8 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
 
     if speakers % 2:
         raise twins.usage(f"--speakers {speakers}: IEMOCAP's speakers come in pairs", "ask for an even number")
-    voices = twins.cast(
-        {f"Ses0{n}_{letter}": sex for n in range(1, 6) for letter, sex in (("F", "female"), ("M", "male"))},
-        speakers, seed,
-    )  # fmt: skip
+    order = (1, 5, 4, 2, 3)  # so that small twins have test and val sessions too
+    sexes = {f"Ses0{n}_{letter}": sex for n in order for letter, sex in (("F", "female"), ("M", "male"))}
+    voices = twins.cast(sexes, speakers, seed)
     twins.write_readme(root, "iemocap", size=size, speakers=speakers, seed=seed)
     write(root, voices, size, seed)

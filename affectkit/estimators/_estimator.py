@@ -12,10 +12,9 @@ from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import numpy as np
-    import scipy.sparse
 
-    Matrix = np.ndarray | scipy.sparse.csr_matrix
 
+Matrix = Any  # [N, D]: an array, or CSR
 
 CGrid = Annotated[str, Option("Values of C searched, comma-separated; ridge has alpha = 1/(2C).")]
 

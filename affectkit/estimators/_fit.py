@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from affectkit.evaluation.metrics import ccc, uar
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Estimator, Labels
+from affectkit.estimators._estimator import Estimator, Labels, Matrix
 from affectkit.estimators._preprocessing import Preprocessing
-from affectkit.evaluation.metrics import ccc, uar
 from affectkit.labels import Target
-from affectkit.splits import grouped_folds
+from affectkit.splits import grouped_folds, random_folds
 
-if TYPE_CHECKING:
-    import scipy.sparse
-
-    Matrix = np.ndarray | scipy.sparse.csr_matrix
+logger = logging.getLogger(__name__)
 
 INNER_FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How every target is fitted: `normalize` train, speaker (done beforehand) or none; `class_weight` balanced or none."""
+    """How targets are fitted: `normalize` train, speaker (done beforehand) or none; `class_weight` balanced or none."""
 
     normalize: str = "train"
     class_weight: str = "balanced"
@@ -130,7 +128,7 @@ def _search(
     """Each candidate's score on its pooled inner out-of-fold predictions (UAR, or CCC), and those predictions."""
     shape = (len(candidates), len(labels.y), labels.classes) if labels.classes else (len(candidates), len(labels.y))
     oof = np.zeros(shape)
-    folds = grouped_folds(groups, labels.y if labels.classes else None, INNER_FOLDS, settings.seed)
+    folds = _inner_folds(groups, labels, settings.seed)
     for fold in np.unique(folds):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         preprocessing = Preprocessing.fit([b[inside] for b in blocks], scale=settings.normalize == "train")
@@ -143,3 +141,10 @@ def _search(
     if labels.classes:
         return [uar(labels.y, p.argmax(axis=1), classes=range(labels.classes)) for p in oof], list(oof)
     return [ccc(labels.y, p) for p in oof], list(oof)
+
+
+def _inner_folds(groups: np.ndarray, labels: Labels, seed: int) -> np.ndarray:
+    if len(np.unique(groups)) > 1:
+        return grouped_folds(groups, labels.y if labels.classes else None, INNER_FOLDS, seed)
+    logger.warning("the fit rows are all of one group: hyper-parameters are chosen on folds that share it")
+    return random_folds(labels.y, len(labels.y), min(INNER_FOLDS, len(labels.y)), seed)

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from affectkit.errors import AffectkitError
-
-if TYPE_CHECKING:
-    import scipy.sparse
-
-    Matrix = np.ndarray | scipy.sparse.csr_matrix
+from affectkit.estimators._estimator import Matrix
 
 MIN_SPEAKER_ROWS = 5  # below this a speaker's own mean and deviation are mostly noise
 
@@ -69,8 +64,13 @@ class Preprocessing:
         with safe_open(path, "np") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
             count = int(file.metadata()["blocks"])
-        parts = [[stored.get(f"{i}.{n}") for n in ("fill", "mean", "deviation")] for i in range(count)]
-        return cls(tuple(None if part[0] is None else Scaling(*part) for part in parts))
+        return cls(tuple(_stored_block(stored, number) for number in range(count)))
+
+
+def _stored_block(stored: dict[str, np.ndarray], number: int) -> Scaling | None:
+    if f"{number}.mean" not in stored:
+        return None
+    return Scaling(stored[f"{number}.fill"], stored[f"{number}.mean"], stored[f"{number}.deviation"])
 
 
 def _fit_block(block: np.ndarray, scale: bool) -> Scaling:

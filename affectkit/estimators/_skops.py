@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ def save(estimator: Any, path: Path) -> None:
     write_bytes(path, _canonical(skops.io.dumps(estimator)))
 
 
-def load(path: Path) -> Any:
-    """Read with skops. Raises "input" for a file that holds a type which skops does not trust by itself."""
+def load(path: Path, *, trusted: Sequence[str] = ()) -> Any:
+    """Read with skops. trusted: types beyond those that skops trusts; the caller must check what is in them.
+
+    Raises "input" for a file that holds any other type.
+    """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return skops.io.load(path)
+        return skops.io.load(path, trusted=list(trusted))
     except UntrustedTypesFoundException as error:
-        raise AffectkitError("input", f"holds types that are not trusted: {error}", file=path) from None
+        names = ", ".join(error.untrusted_types)
+        raise AffectkitError("input", f"holds types that are not trusted: {names}", file=path) from None
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise AffectkitError("input", f"not a skops file: {error}", file=path) from None
 

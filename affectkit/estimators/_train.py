@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from affectkit.artifacts.features import read_features
+
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Estimator
+from affectkit.estimators._estimator import Estimator, Matrix
 from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target
-from affectkit.estimators._model import EstimatorModel, speaker_normalized
+from affectkit.estimators._model import EstimatorModel, one_thread, speaker_normalized
 from affectkit.labels import Target
 from affectkit.splits import default_group, grouped_folds
 
 if TYPE_CHECKING:
     import pandas as pd
-    import scipy.sparse
-
-    Matrix = np.ndarray | scipy.sparse.csr_matrix
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +76,7 @@ def load_dataset(manifest: Manifest, features: Sequence[Path], *, group: str | N
     if column is None:
         logger.warning("the manifest names no speakers or other groups: folds and intervals take rows as independent")
     groups = row_groups(manifest.rows, column)
-    return Dataset(manifest.rows, blocks, [f.encoder for f in loaded], groups, column)
+    return Dataset(manifest.rows, blocks, [f.described() for f in loaded], groups, column)
 
 
 def row_groups(rows: pd.DataFrame, column: str | None) -> np.ndarray:
@@ -107,7 +104,7 @@ def train_model(
     """
     if settings.normalize == "speaker":
         speakers = data.rows["speaker"].to_numpy() if "speaker" in data.rows else None
-        data = Dataset(data.rows, speaker_normalized(data.blocks, speakers), data.encoders, data.groups, data.group_column)
+        data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
     fit = _fit_positions(data.rows, cv)
     folds = _outer_folds(data.take(fit), settings.seed) if cv else None
     steps = len(targets) * (1 + (len(np.unique(folds)) if folds is not None else 0))
@@ -120,7 +117,8 @@ def train_model(
 
     models, outputs = [], []
     for target in targets:
-        model, output = _fit_and_predict(data, fit, folds, estimator, target, settings, step)
+        with one_thread():
+            model, output = _fit_and_predict(data, fit, folds, estimator, target, settings, step)
         models.append(model)
         outputs.append((target, output))
     judged = np.ones(len(data.rows), bool)
@@ -148,7 +146,7 @@ def _fit_positions(rows: pd.DataFrame, cv: bool) -> np.ndarray:
 
 def _outer_folds(data: Dataset, seed: int) -> np.ndarray:
     if "fold" in data.rows and (data.rows["fold"] != "").all():
-        return data.rows["fold"].to_numpy()
+        return data.rows["fold"].to_numpy(dtype=int)
     count = len(np.unique(data.groups))
     by_group = data.group_column is not None and count <= LEAVE_ONE_OUT_UP_TO
     return grouped_folds(data.groups, None, count if by_group else 5, seed)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from affectkit.estimators._estimator import Matrix
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.estimators._estimator import Labels, Matrix
+    from affectkit.estimators._estimator import Labels
 
 
 def build(*, trees: Annotated[int, Option("Number of trees.")] = 300) -> "Forest":
@@ -27,7 +28,7 @@ class ForestFit:
     model: Any
     classes: int
 
-    def predict(self, x: "Matrix") -> "np.ndarray":
+    def predict(self, x: Matrix) -> "np.ndarray":
         import numpy as np
 
         if not self.classes:
@@ -46,9 +47,7 @@ class Forest:
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:
         return [{"min_samples_leaf": leaf} for leaf in (5, 2, 1)]
 
-    def fit_path(
-        self, x: "Matrix", labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int
-    ) -> list[ForestFit]:
+    def fit_path(self, x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[ForestFit]:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
         kind: Any = RandomForestClassifier if labels.classes else RandomForestRegressor
@@ -74,5 +73,25 @@ class Forest:
         from affectkit.artifacts.files import read_json
         from affectkit.estimators import _skops
 
-        facts = read_json(stem.with_name(stem.name + ".json"), what="fit")
-        return ForestFit(_skops.load(stem.with_name(stem.name + ".skops")), facts["classes"])
+        path = stem.with_name(stem.name + ".skops")
+        model = _skops.load(path, trusted=["sklearn.tree._tree.Tree"])
+        _check_trees(model, path)
+        return ForestFit(model, read_json(stem.with_name(stem.name + ".json"), what="fit")["classes"])
+
+
+def _check_trees(model: Any, path: Path) -> None:
+    """Refuse a forest whose nodes point outside their tree or back up it: scikit-learn would follow them blindly."""
+    import numpy as np
+
+    from affectkit.errors import AffectkitError
+
+    for tree in (member.tree_ for member in model.estimators_):
+        own = np.arange(tree.node_count)
+        leaf = tree.children_left == -1
+        for children in (tree.children_left, tree.children_right):
+            sound = np.where(leaf, children == -1, (children > own) & (children < tree.node_count))
+            if not sound.all():
+                raise AffectkitError("input", "holds a damaged tree", file=path, remedy="train the model again")
+        feature = tree.feature[~leaf]
+        if ((feature < 0) | (feature >= model.n_features_in_)).any():
+            raise AffectkitError("input", "holds a tree on features that there are not", file=path)

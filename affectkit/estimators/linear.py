@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit.estimators._estimator import CGrid, parse_grid
+from affectkit.estimators._estimator import CGrid, Matrix, parse_grid
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.estimators._estimator import Labels, Matrix
+    from affectkit.estimators._estimator import Labels
 
 ABSENT = -1e3  # the intercept of a class that has no fit row: probability 0 in float64
 
@@ -30,7 +30,7 @@ class LinearFit:
     coef: "np.ndarray"
     intercept: "np.ndarray"
 
-    def predict(self, x: "Matrix") -> "np.ndarray":
+    def predict(self, x: Matrix) -> "np.ndarray":
         from scipy.special import softmax
 
         scores = x @ self.coef.T + self.intercept
@@ -46,9 +46,7 @@ class Linear:
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:
         return [{"C": c} for c in self.grid]
 
-    def fit_path(
-        self, x: "Matrix", labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int
-    ) -> list[LinearFit]:
+    def fit_path(self, x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[LinearFit]:
         """With more features than rows, the fit runs in the at most N dimensions that the rows span.
 
         An L2 penalty does not see a rotation, so the result is the same and the cost is that of N features: on 480
@@ -81,7 +79,7 @@ class Linear:
 
 
 def _span(x: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
-    """z [N, R] and basis [R, D] with x = z @ basis and orthonormal rows; x itself where it has no more columns than rows."""
+    """z [N, R] and a basis [R, D] of orthonormal rows with x = z @ basis; x itself where D <= N."""
     import numpy as np
 
     rows, columns = x.shape
@@ -94,13 +92,13 @@ def _span(x: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
     return left * singular, (left / singular).T @ x
 
 
-def _fit_all(x: "Matrix", labels: "Labels", candidates: Sequence[dict[str, Any]]) -> list[LinearFit]:
+def _fit_all(x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]]) -> list[LinearFit]:
     """Fits from the most to the least regularised, each starting where the last one ended."""
     fit = _fit_classes if labels.classes else _fit_numbers
     return fit(x, labels, [candidate["C"] for candidate in candidates])
 
 
-def _fit_classes(x: "Matrix", labels: "Labels", grid: Sequence[float]) -> list[LinearFit]:
+def _fit_classes(x: Matrix, labels: "Labels", grid: Sequence[float]) -> list[LinearFit]:
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
@@ -122,7 +120,7 @@ def _fit_classes(x: "Matrix", labels: "Labels", grid: Sequence[float]) -> list[L
     return fits
 
 
-def _fit_numbers(x: "Matrix", labels: "Labels", grid: Sequence[float]) -> list[LinearFit]:
+def _fit_numbers(x: Matrix, labels: "Labels", grid: Sequence[float]) -> list[LinearFit]:
     import numpy as np
     from sklearn.linear_model import Ridge
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from affectkit.estimators._estimator import CGrid, parse_grid
+from affectkit.estimators._estimator import CGrid, Matrix, parse_grid
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.estimators._estimator import Labels, Matrix
+    from affectkit.estimators._estimator import Labels
 
 
 def build(
@@ -33,7 +33,7 @@ class SvmFit:
     mean: float = 0.0
     deviation: float = 1.0
 
-    def predict(self, x: "Matrix") -> "np.ndarray":
+    def predict(self, x: Matrix) -> "np.ndarray":
         import numpy as np
         from scipy.special import softmax
 
@@ -59,7 +59,7 @@ class Svm:
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:
         return [{"C": c} for c in self.grid]
 
-    def fit_path(self, x: "Matrix", labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[SvmFit]:
+    def fit_path(self, x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[SvmFit]:
         import numpy as np
         from sklearn.svm import SVC, SVR
 
@@ -71,7 +71,9 @@ class Svm:
         if len(np.unique(labels.y)) < 2:
             from affectkit.errors import AffectkitError
 
-            raise AffectkitError("input", "svm needs fit rows of two classes in every fold", remedy="use --model linear")
+            raise AffectkitError(
+                "input", "svm needs fit rows of two classes in every fold", remedy="use --model linear"
+            )
         models = [SVC(kernel=self.kernel, C=c["C"]) for c in candidates]
         return [SvmFit(m.fit(x, labels.y, sample_weight=labels.weights), labels.classes) for m in models]
 

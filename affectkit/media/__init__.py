@@ -8,5 +8,6 @@ audio, truncated, without samples.
 from affectkit.media.audio import read_audio, resample
 from affectkit.media.files import check_file
 from affectkit.media.headers import Header, check_media, read_header, read_headers
+from affectkit.media.parallel import mapped
 
-__all__ = ["Header", "check_file", "check_media", "read_audio", "read_header", "read_headers", "resample"]
+__all__ = ["Header", "check_file", "check_media", "mapped", "read_audio", "read_header", "read_headers", "resample"]

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from affectkit.errors import AffectkitError
 from affectkit.media import mp4, wav
 from affectkit.media.files import open_file
+from affectkit.media.parallel import mapped
 
 # Containers that neither our parsers nor libsndfile read, by their first bytes; ffmpeg does.
 CONTAINERS = {b"\x1aE\xdf\xa3": "Matroska or WebM", b"FLV\x01": "FLV", b"0&\xb2u": "ASF", b"\x00\x00\x01\xba": "MPEG"}
 _CHUNK = 64  # files handed to a thread at once: a task costs as much as reading several headers
 _SLOW_SEC = 0.0003  # per file: a local disk takes 0.01 ms, libsndfile 0.07 ms, network storage a millisecond
-
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +88,7 @@ def _parts(paths: Sequence[str | Path], workers: int) -> Iterator[list[Header | 
     for chunk in islice(chunks, 1):
         yield _read_chunk(chunk)
     slow = time.monotonic() - began > _SLOW_SEC * min(len(paths), _CHUNK)
-    yield from _threaded(_read_chunk, chunks, workers) if slow and workers > 1 else map(_read_chunk, chunks)
-
-
-def _threaded(function: Callable[[_In], _Out], items: Iterator[_In], workers: int) -> Iterator[_Out]:
-    """`map` on threads, in order, with at most twice as many items in flight as there are threads."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque(pool.submit(function, item) for item in islice(items, 2 * workers))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
+    yield from mapped(_read_chunk, chunks, workers if slow else 0)
 
 
 def _read_chunk(paths: Iterable[str | Path]) -> list[Header | AffectkitError]:

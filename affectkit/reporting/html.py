@@ -10,12 +10,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from affectkit import __version__
+from affectkit.artifacts.reports import class_targets
 from affectkit.plain import without_nan
 from affectkit.reporting import words
 from affectkit.reporting.figures import Figure
 from affectkit.reporting.svg import inline
 
 LARGEST = 480_000  # bytes; figures that would go beyond stay in their own files
+PLAIN = ("n", "groups", "recall", "precision", "mean", "sd")  # columns that are no metrics
 LONGEST_TABLE = 200  # rows; the CSV beside the report has them all
 
 
@@ -24,7 +26,7 @@ def render(report: Mapping[str, Any], figures: Sequence[Figure] = (), *, title: 
 
     report: what `metrics.json` holds.
     """
-    report = {"warnings": [], "declared": [], "corpora": [], "inputs": [], **without_nan(dict(report))}
+    report = {"declared": [], "corpora": [], "inputs": [], "targets": [], **without_nan(dict(report))}
     template = _environment().get_template("report.html.j2")
     page = template.render(_context(report, title), drawn=figures, left_out=[f.name for f in figures])
     room = LARGEST - len(page.encode())
@@ -48,17 +50,15 @@ def _environment() -> Environment:
     )
     environment.filters["plain"] = repr
     environment.filters["shown"] = shown
-    environment.filters["inline"] = lambda svg: Markup(inline(svg))  # our own figures, their labels escaped by matplotlib
+    environment.filters["inline"] = lambda svg: Markup(inline(svg))  # our own; matplotlib has escaped its labels
     return environment
 
 
-def shown(value: float, digits: int = 3) -> str:
-    """A number for the eye: three decimals, counts whole, very large or small ones in four digits."""
-    if isinstance(value, int):
-        return f"{value}"
-    if value and not 0.0005 <= abs(value) < 10_000:
-        return f"{value:.{digits}g}"
-    return f"{value:.{digits}f}"
+def shown(value: float) -> str:
+    """A number for the eye: three decimals; counts and large numbers whole, tiny ones in three digits."""
+    if isinstance(value, int) or abs(value) >= 10_000:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if value and abs(value) < 0.0005 else f"{value:.3f}"
 
 
 def _context(report: Mapping[str, Any], title: str) -> dict[str, Any]:
@@ -70,17 +70,19 @@ def _context(report: Mapping[str, Any], title: str) -> dict[str, Any]:
         "css": Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
         "version": __version__,
         "words": words,
-        "seen": " and ".join(words.SEEN.get(s, s) for s in report.get("seen", [])),
+        "judged": words.judged(report),
+        "seen": words.seen(report),
         "normalization": words.NORMALIZATION[report.get("normalization", "unknown")],
+        "warnings": words.warnings(report),
         "interval_text": words.interval(report),
         "cards": [_card(name, metrics[name], report) for name in headline(metrics)],
         "floor_names": [words.FLOORS.get(name, name) for name in floors],
         "metrics": [_metric_row(name, figure, floors) for name, figure in metrics.items()],
-        "classes": _class_table(report.get("per_class") or {}),
+        "class_targets": [_class_section(name, details) for name, _, details in class_targets(report)],
         "groups": _table(report.get("per_group") or {}),
         "slices": _slice_table(report.get("slices") or {}),
-        "null": (report.get("calibration") or {}).get("null"),
-        "number_targets": [t["name"] for t in report.get("targets", []) if t["kind"] == "number"],
+        "folds": _fold_table(report.get("folds") or {}),
+        "number_targets": [t["name"] for t in report["targets"] if t["kind"] == "number"],
         "glossary": _glossary(metrics),
     }
 
@@ -99,25 +101,36 @@ def _card(name: str, figure: Mapping[str, Any], report: Mapping[str, Any]) -> di
     floors = [
         {"text": words.FLOORS.get(floor, floor), "value": values[name]}
         for floor, values in (report.get("floors") or {}).items()
-        if values.get(name) is not None and name != "ece"  # the majority class is always calibrated: no floor to beat
+        if values.get(name) is not None
     ]
-    null = (report.get("calibration") or {}).get("null")
-    if name == "ece" and null:
-        floors.append({"text": "perfectly calibrated, 95 % below", "value": null["ece_p95"]})
+    for _, prefix, details in class_targets(report):
+        if name == f"{prefix}ece" and details.get("calibration"):
+            floors.append(
+                {"text": "calibrated model, 95th percentile", "value": details["calibration"]["null"]["ece_p95"]}
+            )
     return {"title": words.title(name), "low": None, "high": None, **figure, "floors": floors}
 
 
 def _metric_row(name: str, figure: Mapping[str, Any], floors: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    beside = [values.get(name) for values in floors.values()]
-    return {"title": words.title(name), "low": None, "high": None, **figure, "floors": beside, "better": words.better(name)}
+    said = {"title": words.title(name), "better": words.better(name)}
+    return {**said, "low": None, "high": None, **figure, "floors": [values.get(name) for values in floors.values()]}
 
 
-def _class_table(per_class: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _class_section(name: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    per_class = details.get("per_class") or {}
+
     def one(row: Mapping[str, Any]) -> dict[str, Any]:
         recall = {"value": row.get("recall"), "low": row.get("recall_low"), "high": row.get("recall_high")}
         return {"n": row["n"], "recall": recall, "precision": row.get("precision"), "f1": row.get("f1")}
 
-    return _table({name: one(row) for name, row in per_class.items()})
+    table = _table({key: one(row) for key, row in per_class.items()})
+    return {"name": name, "table": table, "null": (details.get("calibration") or {}).get("null")}
+
+
+def _fold_table(folds: Mapping[str, Any]) -> dict[str, Any]:
+    found = folds.get("metrics") or {}
+    rows = {words.title(name): {"mean": found[name]["mean"], "sd": found[name]["sd"]} for name in headline(found)}
+    return {**_table(rows), "count": folds.get("count")}
 
 
 def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -132,7 +145,7 @@ def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _table(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Columns in words, the first rows, and how many more there are."""
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
-    columns = [key if key in ("n", "groups", "recall", "precision") else words.title(key) for key in keys]
+    columns = [key if key in PLAIN else words.title(key) for key in keys]
     body = [{"name": name, "cells": [row.get(key) for key in keys]} for name, row in list(rows.items())[:LONGEST_TABLE]]
     return {"columns": columns, "body": body, "more": max(len(rows) - LONGEST_TABLE, 0)}
 

@@ -1,4 +1,4 @@
-"""What the records beside the inputs know of a prediction's past: how features were scaled, which defects were declared."""
+"""What the records beside the inputs know of their past: corpora, declared defects, how features were scaled."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
-from affectkit.artifacts.runs import RECORD
+from affectkit.artifacts.models import BEST, SPEC
+from affectkit.artifacts.runs import RECORD, digest
 from affectkit.errors import AffectkitError
 
 
 def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
-    """`{"normalization", "declared", "corpora"}` of everything that stands behind `inputs`, as far as it can be found.
+    """`{"normalization", "declared", "corpora"}` of what stands behind `inputs`, as far as it can be found.
 
     Follows each record to the inputs it names, and those to theirs. Files that have moved since end the trail quietly:
     a record is a help, not a condition.
@@ -21,17 +22,30 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     declared: dict[str, None] = {}
     corpora: dict[str, dict[str, Any]] = {}
     for place in _ancestry(inputs):
-        options = _record(place).get("options", {})
-        if options.get("normalize"):
-            scaled.add("transductive" if options["normalize"] == "speaker" else "inductive")
+        if normalize := _normalize(place):
+            scaled.add("transductive" if normalize == "speaker" else "inductive")
         summary = _read(_folder(place) / "summary.json")
         declared |= dict.fromkeys(summary.get("declared", []))
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
-            corpora.setdefault(name, {"name": name, **facts})
+            corpora.setdefault(name, {"name": name, **facts, "synthetic": bool(corpus.get("synthetic"))})
     # One transductive step anywhere in a chain makes its end transductive.
     normalization = "transductive" if "transductive" in scaled else "inductive" if scaled else "unknown"
     return {"normalization": normalization, "declared": list(declared), "corpora": list(corpora.values())}
+
+
+def digests(inputs: Iterable[Path]) -> list[dict[str, Any]]:
+    """`{"name", "size", "sha256"}` of each file, those of folders included.
+
+    By name, not by path: the same inputs give the same report wherever they lie.
+    """
+    rows = []
+    for place in inputs:
+        found = digest(place)
+        for file in found.get("files", [found]):
+            name = f"{place.name}/{file['path']}" if "files" in found else place.name
+            rows.append({"name": name, "size": file["size"], "sha256": file["sha256"]})
+    return rows
 
 
 def _ancestry(inputs: Iterable[Path]) -> Iterator[Path]:
@@ -52,6 +66,13 @@ def _record(place: Path) -> dict[str, Any]:
     around = _read(place.parent / RECORD)
     wrote = any(Path(item["path"]).parts[:1] == (place.name,) for item in around.get("outputs", []))
     return own or (around if wrote else {})
+
+
+def _normalize(place: Path) -> str | None:
+    """As a model folder says, which may have come without its run; else as the record says."""
+    specs = (place / SPEC, place / BEST / SPEC) if place.is_dir() else ()
+    said = [_read(spec).get("normalize") for spec in specs] + [_record(place).get("options", {}).get("normalize")]
+    return next((normalize for normalize in said if normalize), None)
 
 
 def _folder(place: Path) -> Path:

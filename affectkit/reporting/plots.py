@@ -7,15 +7,24 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 
-from affectkit.reporting.svg import BAND, BLUE, INK, ORANGE, SOFT, VERMILLION, WIDTH, Plot, canvas, style, to_plot
+from affectkit.reporting.svg import (
+    BAND,
+    BLUE,
+    INK,
+    ORANGE,
+    SOFT,
+    VERMILLION,
+    WIDTH,
+    Plot,
+    canvas,
+    shorten,
+    style,
+    to_plot,
+)
 
 WORDY_CELLS = 12  # above this many classes a confusion cell holds its share alone
 NAMED_GROUPS = 40  # above this many groups they are ranked along an axis instead of named one per line
-CLOUD = 400  # above this many points they are drawn as pixels: 2,000 vector points alone would take 200 kB
-CELLS = 50  # along each axis of such a cloud
-LONGEST_NAME = 22
 
 
 def confusion(counts: Any, classes: Sequence[str]) -> Plot:
@@ -29,26 +38,32 @@ def confusion(counts: Any, classes: Sequence[str]) -> Plot:
     share = np.divide(counts, totals[:, None], out=np.full_like(counts, np.nan), where=totals[:, None] > 0)
     width = WIDTH if size <= 8 else min(0.32 * size + 2.2, 12.0)
     with style():
-        figure = canvas(width * 0.88, width)
+        figure = canvas(width * (0.88 if size > 4 else 0.8), width)
         axes = figure.subplots()
         axes.set_facecolor("#f3f4f6")  # a class that never occurs has no shares
         grid = axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=0.5)
         grid.set_rasterized(size > WORDY_CELLS)
+        _class_axes(axes, classes, totals)
         _cell_texts(axes, counts, share)
-        axes.set(xlabel="predicted class", ylabel="true class (rows)", aspect="equal", ylim=(size, 0))
-        axes.set_xticks(np.arange(size) + 0.5, [_short(c) for c in classes], rotation=0 if size <= 4 else 45)
-        if size > 4:
-            for label in axes.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
-        axes.set_yticks(np.arange(size) + 0.5, [f"{_short(c)} ({n:.0f})" for c, n in zip(classes, totals, strict=True)])
-        axes.tick_params(length=0, labelsize=9 if size <= WORDY_CELLS else 7)
-        axes.spines[:].set_visible(False)
         bar = figure.colorbar(grid, ax=axes, shrink=0.7, label="share of the true class", format="{x:.0%}")
         bar.outline.set_visible(False)
-        known = totals > 0
-        recall = ", ".join(f"{c} {share[i, i]:.0%}" for i, c in enumerate(classes) if known[i]) if size <= 12 else ""
-        alt = f"Confusion matrix of {size} classes and {counts.sum():.0f} rows." + (f" Recall: {recall}." if recall else "")
+        alt = f"Confusion matrix of {size} classes and {counts.sum():.0f} rows."
+        recall = [f"{c} {share[i, i]:.0%}" for i, c in enumerate(classes) if totals[i]]
+        if recall and size <= WORDY_CELLS:
+            alt += f" Recall: {', '.join(recall)}."
         return to_plot(figure, alt, wide=size > WORDY_CELLS)
+
+
+def _class_axes(axes: Axes, classes: Sequence[str], totals: np.ndarray) -> None:
+    size, names = len(classes), [shorten(c) for c in classes]
+    axes.set(xlabel="predicted class", ylabel="true class (rows)", aspect="equal", ylim=(max(size, 1), 0))
+    axes.set_xticks(np.arange(size) + 0.5, names)
+    if size > 4:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(np.arange(size) + 0.5, [f"{c} ({n:.0f})" for c, n in zip(names, totals, strict=True)])
+    axes.tick_params(length=0, labelsize=9 if size <= WORDY_CELLS else 7)
+    axes.spines[:].set_visible(False)
 
 
 def _cell_texts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
@@ -58,7 +73,7 @@ def _cell_texts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
         if not wordy and row != column and part < 0.1:  # 900 small numbers would hide the few that matter
             continue
         text = f"{counts[row, column]:.0f}\n{part:.0%}" if wordy else f"{100 * part:.0f}"
-        colour = "white" if part > 0.55 else INK
+        colour = "white" if part > 0.65 else INK
         place = (column + 0.5, row + 0.5)
         axes.text(*place, text, ha="center", va="center", color=colour, fontsize=8 if wordy else 6)
 
@@ -66,7 +81,8 @@ def _cell_texts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
 def reliability(bins: Sequence[Mapping[str, float]], *, ece: float, null: Mapping[str, float] | None = None) -> Plot:
     """Accuracy against confidence with the band of a perfectly calibrated model, above a histogram of the confidence.
 
-    bins: `low`, `high`, `n`, and where n > 0 `confidence` and `accuracy` (means in the bin).
+    bins: `low`, `high`, `n`, and where n > 0 `confidence` and `accuracy` (means in the bin), `null_low` and `null_high`
+    (the central 95 % of a calibrated model's accuracy in the bin).
     null: `ece_mean` and `ece_p95`, what ECE comes to at this size when nothing is wrong.
     """
     filled = [b for b in bins if b["n"]]
@@ -76,87 +92,34 @@ def reliability(bins: Sequence[Mapping[str, float]], *, ece: float, null: Mappin
         figure = canvas(4.9)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         above.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="calibrated")
-        low, high = _calibrated_range(confidence, count)
+        low, high = _column(filled, "null_low"), _column(filled, "null_high")
         above.vlines(confidence, low, high, color=BAND, linewidth=9, label="95 % of calibrated models")
         above.plot(confidence, accuracy, color=BLUE, marker="o", markersize=4.5, linewidth=1.2, label="this model")
         above.set(ylabel="accuracy in the bin", ylim=(-0.02, 1.02), xlim=(0, 1), title=_ece_title(ece, null))
-        above.legend(loc="upper left")
+        above.legend(loc="lower right")
         below.bar(edges[:, 0], count, width=edges[:, 1] - edges[:, 0], align="edge", color=BLUE, edgecolor="white")
         below.set(xlabel="confidence: probability of the predicted class", ylabel="rows")
-        gaps = [f"{c:.2f}: {a:.2f} (n={n:.0f})" for c, a, n in zip(confidence, accuracy, count, strict=True)]
-        alt = f"Reliability diagram. {_ece_title(ece, null)}. Confidence and accuracy by bin: {'; '.join(gaps) or 'no rows'}."
+        said = "; ".join(f"{c:.2f}: {a:.2f} (n={n:.0f})" for c, a, n in zip(confidence, accuracy, count, strict=True))
+        alt = f"Reliability diagram. {_ece_title(ece, null)}. Confidence and accuracy by bin: {said or 'no rows'}."
         return to_plot(figure, alt)
 
 
-def _calibrated_range(confidence: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The central 95 % of a bin's accuracy when each row is right with the bin's mean confidence (binomial)."""
-    from scipy.stats import binom
-
-    safe = np.clip(confidence, 0, 1)
-    whole = np.maximum(count, 1)
-    return binom.ppf(0.025, whole, safe) / whole, binom.ppf(0.975, whole, safe) / whole
-
-
 def _ece_title(ece: float, null: Mapping[str, float] | None) -> str:
+    if not np.isfinite(ece):
+        return "ECE undefined"
     if not null or null.get("ece_mean") is None:
         return f"ECE {ece:.3f}"
     return f"ECE {ece:.3f} (calibrated: {null['ece_mean']:.3f}, 95 % below {null['ece_p95']:.3f})"
 
 
-def scatter(truth: Any, predicted: Any, *, name: str, scale: Sequence[float] | None = None, note: str = "") -> Plot:
-    """Prediction against truth, with the identity; a cloud of many points is shaded by density.
-
-    truth, predicted: [N]; rows where either is NaN are left out. note: the figures that belong to it, for the title.
-    """
-    truth, predicted = _paired(truth, predicted)
-    with style():
-        figure = canvas(4.6)
-        axes = figure.subplots()
-        if len(truth):
-            low, high = _limits(np.concatenate([truth, predicted]), scale)
-            axes.plot([low, high], [low, high], color=SOFT, linewidth=1, linestyle="--", label="identity")
-            _cloud(axes, truth, predicted)
-            axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-            axes.legend(loc="upper left")
-        unit = f" (scale {scale[0]:g} to {scale[1]:g})" if scale else ""
-        axes.set(xlabel=f"{_short(name)}, truth{unit}", ylabel=f"{_short(name)}, predicted{unit}")
-        axes.set_title(note)
-        alt = f"Predicted against true {name}, {len(truth)} rows, with the identity line. {note}".strip()
-        return to_plot(figure, alt)
-
-
-def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
-    """The error against the mean of truth and prediction, with the mean error and mean +- 1.96 sd (Bland, Altman 1986).
-
-    A slope says that the predictions are drawn towards their mean, or away from it.
-    """
-    truth, predicted = _paired(truth, predicted)
-    error, middle = predicted - truth, (predicted + truth) / 2
-    bias = float(error.mean()) if len(error) else np.nan
-    spread = 1.96 * float(error.std(ddof=1)) if len(error) > 1 else np.nan
-    with style():
-        figure = canvas(3.6)
-        axes = figure.subplots()
-        if len(error):
-            _cloud(axes, middle, error)
-        lines = ((bias, "mean", "-"), (bias - spread, "mean - 1.96 sd", "--"), (bias + spread, "mean + 1.96 sd", "--"))
-        for value, label, dashes in lines:
-            if np.isfinite(value):
-                axes.axhline(value, color=VERMILLION, linewidth=1, linestyle=dashes)
-                axes.text(1.01, value, f"{label}\n{value:+.3f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-        axes.axhline(0, color=SOFT, linewidth=0.8)
-        axes.set(xlabel=f"{_short(name)}, mean of truth and prediction", ylabel="predicted minus true")
-        alt = f"Bland-Altman plot of {name}, {len(error)} rows: mean error {bias:+.3f}, "
-        alt += f"95 % of the errors between {bias - spread:+.3f} and {bias + spread:+.3f}."
-        return to_plot(figure, alt)
-
-
-def groups(names: Sequence[str], values: Any, sizes: Any, *, metric: str, column: str, pooled: Mapping[str, Any]) -> Plot:
+def groups(
+    names: Sequence[str], values: Any, sizes: Any, *, metric: str, column: str, pooled: Mapping[str, Any]
+) -> Plot:
     """A metric in each group, worst first, over the pooled figure and its interval.
 
     pooled: `value`, `low`, `high` of the same metric over all rows; low and high may be None.
     """
-    values, sizes = np.asarray(values, float), np.asarray(sizes, float)
+    values = np.asarray(values, float)
     order = [i for i in np.argsort(values, kind="stable") if np.isfinite(values[i])]
     named = len(order) <= NAMED_GROUPS
     with style():
@@ -167,25 +130,27 @@ def groups(names: Sequence[str], values: Any, sizes: Any, *, metric: str, column
             span(pooled["low"], pooled["high"], color=BAND, label="interval of the pooled figure")
         if _is_number(pooled.get("value")):
             line(pooled["value"], color=VERMILLION, linewidth=1.2, label=f"pooled {metric} {pooled['value']:.3f}")
-        (_named_groups if named else _ranked_groups)(axes, [names[i] for i in order], values[order], sizes[order], metric, column)
-        figure.legend(loc="outside upper center", ncols=2)
-        ends = f" from {values[order[0]]:.3f} ({names[order[0]]}) to {values[order[-1]]:.3f} ({names[order[-1]]})" if order else ""
-        alt = f"{metric} in each of {len(order)} groups ({column}){ends}."
-        return to_plot(figure, alt)
+        if named:
+            _named_groups(axes, [f"{shorten(names[i])} (n={sizes[i]:.0f})" for i in order], values[order])
+            axes.set(xlabel=metric, ylabel=column)
+        else:
+            axes.plot(
+                np.arange(1, len(order) + 1), values[order], "o", color=BLUE, markersize=3, rasterized=len(order) > 500
+            )
+            axes.set(xlabel=f"{column}, ranked (1 is the worst; names are in per_group.csv)", ylabel=metric)
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside upper center", ncols=2)
+        ends = [f"{values[i]:.3f} ({names[i]})" for i in (order[0], order[-1])] if order else ["nothing", "nothing"]
+        return to_plot(figure, f"{metric} in each of {len(order)} groups ({column}) from {ends[0]} to {ends[1]}.")
 
 
-def _named_groups(axes: Axes, names: list[str], values: np.ndarray, sizes: np.ndarray, metric: str, column: str) -> None:
-    height = np.arange(len(names))[::-1]
+def _named_groups(axes: Axes, labels: list[str], values: np.ndarray) -> None:
+    height = np.arange(len(labels))[::-1]
     axes.hlines(height, 0, 1, transform=axes.get_yaxis_transform(), color=BAND, linewidth=0.5, zorder=0)
     axes.plot(values, height, "o", color=BLUE, markersize=5)
-    axes.set_yticks(height, [f"{_short(n)} (n={c:.0f})" for n, c in zip(names, sizes, strict=True)])
+    axes.set_yticks(height, labels)
+    axes.set_ylim(-0.7, max(len(labels), 1) - 0.3)
     axes.tick_params(axis="y", length=0, labelsize=8)
-    axes.set(xlabel=metric, ylabel=column, ylim=(-0.7, max(len(names), 1) - 0.3))
-
-
-def _ranked_groups(axes: Axes, names: list[str], values: np.ndarray, sizes: np.ndarray, metric: str, column: str) -> None:
-    axes.plot(np.arange(1, len(names) + 1), values, "o", color=BLUE, markersize=3)
-    axes.set(xlabel=f"{column}, ranked (1 is the worst; names are in per_group.csv)", ylabel=metric)
 
 
 def recalls(classes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, chance: float | None = None) -> Plot:
@@ -202,33 +167,11 @@ def recalls(classes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, chance
         if chance is not None:
             axes.axvline(chance, color=ORANGE, linewidth=1.4, linestyle="--", label=f"chance {chance:.3f}")
             figure.legend(loc="outside upper right")
-        axes.set_yticks(height, [f"{_short(c)} (n={row['n']:.0f})" for c, row in zip(classes, rows, strict=True)])
+        axes.set_yticks(height, [f"{shorten(c)} (n={row['n']:.0f})" for c, row in zip(classes, rows, strict=True)])
         axes.tick_params(axis="y", length=0)
         axes.set(xlabel="recall", xlim=(0, 1), ylim=(-0.6, max(len(classes), 1) - 0.4))
         said = ", ".join(f"{c} {r:.3f}" for c, r in zip(classes, recall, strict=True) if np.isfinite(r))
         return to_plot(figure, f"Recall of each class: {said or 'no rows'}.")
-
-
-def _cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    if len(x) <= CLOUD:
-        axes.plot(x, y, "o", color=BLUE, alpha=0.55, markersize=4, markeredgewidth=0)
-    else:
-        cells = axes.hist2d(x, y, bins=CELLS, cmin=1, cmap="Blues", norm=LogNorm(vmin=0.3), rasterized=True)[3]
-        bar = axes.figure.colorbar(cells, ax=axes, shrink=0.5, aspect=15, label="rows in a cell", format="{x:.0f}")
-        bar.outline.set_visible(False)
-        bar.ax.set_ylim(bottom=1)
-
-
-def _paired(truth: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
-    truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
-    both = np.isfinite(truth) & np.isfinite(predicted)
-    return truth[both], predicted[both]
-
-
-def _limits(values: np.ndarray, scale: Sequence[float] | None) -> tuple[float, float]:
-    ends = np.concatenate([values, np.asarray(scale or [], float)])
-    margin = 0.04 * (ends.max() - ends.min()) or 0.5
-    return float(ends.min() - margin), float(ends.max() + margin)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
@@ -237,7 +180,3 @@ def _column(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
 
 def _is_number(value: Any) -> bool:
     return value is not None and bool(np.isfinite(value))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"

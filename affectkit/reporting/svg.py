@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -18,9 +19,10 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, SOFT, BAND = "#1f2933", "#7b8794", "#d9dee4"
 FONTS = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
+LONGEST_NAME = 22  # characters of a class or speaker that a figure has room for
 WIDTH = 5.2  # inches; one column of the report
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     # Text stays text: it can be searched, selected and read aloud, and a class named in Chinese needs no font of ours.
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",  # to measure with; it comes with matplotlib
@@ -79,7 +81,7 @@ def to_plot(figure: Figure, alt: str, *, wide: bool = False) -> Plot:
 
 
 def _slim(svg: str, alt: str) -> str:
-    """Drop the prolog, the metadata and every id that nothing refers to; name the picture for those who cannot see it."""
+    """Drop the prolog, the metadata and every idle id; name the picture for those who cannot see it."""
     svg = svg[svg.index("<svg ") :]
     for part in (r"<metadata>.*?</metadata>", r"<style .*?</style>", r"<!--.*?-->"):
         svg = re.sub(part, "", svg, flags=re.DOTALL)
@@ -96,6 +98,10 @@ def _slim_tag(tag: str, used: set[str]) -> str:
     tag = re.sub(r"font-family: [^;\"]+; ?| transform=\"rotate\(-0 [^\"]+\"", "", tag)
     tag = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), tag)
     return re.sub(r" ?\n", " ", tag)
+
+
+def shorten(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def inline(svg: str) -> str:

@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from affectkit.artifacts.reports import class_targets
 from affectkit.reporting import words
 from affectkit.reporting.html import headline, shown
 
 
 def key_lines(report: Mapping[str, Any]) -> list[str]:
     """What was judged, a table of the key figures with interval and floors, and what to be wary of."""
-    where = f" of split {report['split']}" if report.get("split") else ""
-    lines = [f"{report['n']} rows{where} ({', '.join(report.get('seen', [])) or 'seen unknown'})", ""]
+    lines = [f"{report['n']} {words.judged(report)}, {words.seen(report)}", ""]
     lines += _aligned(_cells(report))
-    lines += ["", f"intervals: {words.interval(report)}"]
+    lines += ["", f"intervals: {words.interval(report)}", *_null_lines(report)]
     lines += [f"declared: {sentence}" for sentence in report.get("declared", [])]
-    return lines + [f"warning: {text}" for text in report.get("warnings", [])]
+    return lines + [f"warning: {text}" for text in words.warnings(report)]
+
+
+def _null_lines(report: Mapping[str, Any]) -> list[str]:
+    """What ECE comes to at this size when nothing is wrong: it has no interval, and 0 is not its floor."""
+    lines = []
+    for _, prefix, details in class_targets(report):
+        null = (details.get("calibration") or {}).get("null")
+        if null:
+            mean, high = _number(null["ece_mean"]), _number(null["ece_p95"])
+            lines.append(f"{prefix}ece of a calibrated model: {mean} on average, 95 % below {high}")
+    return lines
 
 
 def _cells(report: Mapping[str, Any]) -> list[list[str]]:
@@ -38,8 +49,9 @@ def _number(value: float | None) -> str:
 def _aligned(rows: list[list[str]]) -> list[str]:
     """Columns as wide as their widest cell; names to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, *others = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
+
+    def one(row: list[str]) -> str:
+        numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        return "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip()
+
+    return [one(row) for row in rows]

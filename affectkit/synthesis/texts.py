@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WIDTH = 0.4  # how far from the wanted affect words still come, on [-1, 1]
-NOISE = 0.25  # share of words drawn regardless of the affect
+WIDTH = 0.33  # how far from the wanted affect words still come, on [-1, 1]
+NOISE = 0.12  # share of words drawn regardless of the affect
 
 Affect = tuple[float, float, float]
 
@@ -41,7 +41,8 @@ VERBS: Sequence[tuple[str, Affect]] = [
     ("dread", (-0.6, 0.5, -0.6)), ("am scared of", (-0.7, 0.7, -0.7)), ("cannot stomach", (-0.7, 0.3, 0.2)),
     ("miss", (-0.4, -0.3, -0.4)), ("mourn", (-0.7, -0.5, -0.5)), ("gave up on", (-0.6, -0.4, -0.5)),
     ("never expected", (0.1, 0.7, -0.3)), ("cannot believe", (0.0, 0.8, -0.2)), ("slept through", (-0.2, -0.7, -0.1)),
-    ("wait for", (-0.1, -0.3, -0.1)), ("know", (0.0, 0.0, 0.1)), ("saw", (0.0, 0.0, 0.0)), ("look after", (0.3, -0.2, 0.2)),
+    ("wait for", (-0.1, -0.3, -0.1)), ("know", (0.0, 0.0, 0.1)), ("saw", (0.0, 0.0, 0.0)),
+    ("look after", (0.3, -0.2, 0.2)),
 ]  # fmt: skip
 THINGS = (
     "the party", "this letter", "the meeting", "our house", "that song", "the kitchen", "the train", "his story",
@@ -57,7 +58,11 @@ TEMPLATES = (
     "{Opener}, {thing} {time}, so {adjective}.",
     "{Thing} looks {adjective} and {person} knows it.",
 )
-PLAIN = ("{Person} walked past {place} {time}.", "{Person} left {thing} near {place}.", "{Thing} is behind {place} {time}.")
+PLAIN = (
+    "{Person} walked past {place} {time}.",
+    "{Person} left {thing} near {place}.",
+    "{Thing} is behind {place} {time}.",
+)
 PLACES = ("the station", "the bridge", "the old mill", "the market", "the river", "the library", "the corner")
 MANDARIN = (
     ("今天", "昨天", "明天", "早上", "晚上", "周末"),
@@ -104,7 +109,7 @@ def _word(words: Sequence[tuple[str, Affect]], affect: Affect, rng: np.random.Ge
 
 
 def _any(words: Sequence[str], rng: np.random.Generator) -> str:
-    return words[rng.integers(len(words))]
+    return words[int(rng.integers(len(words)))]
 
 
 def _fill(template: str, **slots: str) -> str:

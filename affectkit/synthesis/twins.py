@@ -6,6 +6,7 @@ import csv
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -15,6 +16,8 @@ from affectkit.errors import AffectkitError
 from affectkit.synthesis.emotions import named
 from affectkit.synthesis.voices import Voice, draw_voice, speak
 
+Name = TypeVar("Name")
+FOUR = ("angry", "happy", "neutral", "sad")
 COMMENT = "SYNTHETIC: made by affectkit, not a recording of a person"
 
 
@@ -56,7 +59,7 @@ def deal(size: int, speakers: Sequence[str], weights: Mapping[str, float]) -> li
     return sorted((speakers[i % len(speakers)], label) for i, label in enumerate(labels))
 
 
-def nth(names: Sequence[str], index: int) -> str:
+def nth(names: Sequence[Name], index: int) -> Name:
     """`names[index]`. Raises "usage" where a corpus's layout has no more names: the twin is asked to be too large."""
     if index >= len(names):
         raise usage("--size: the corpus's layout has no names for so many", "ask for fewer")
@@ -102,3 +105,8 @@ be tried before the real corpus is at hand. Figures on it say nothing about the 
 Made by: `affectkit synthesize {name} ROOT --size {size} --speakers {speakers} --seed {seed}`
 """
     (root / "README.md").write_text(text, encoding="utf-8")
+
+
+def part_of(position: int) -> str:
+    """The split of the speaker at a position: three in five train, one test, one val; the third one is for testing."""
+    return ("train", "train", "test", "train", "val")[position % 5]

@@ -84,10 +84,10 @@ def speak(
     intensity: factor on the emotion's prosody, as a rater would hear it; 0 is neutral.
     """
     prosody, effect = EMOTIONS[emotion], voice.expression * intensity
-    vowels = vowels_of(text)[:24]
+    vowels = vowels_of(text)[:16]
     pace = voice.pace * prosody.pace**effect * np.exp(rng.normal(0, 0.07))
     lengths = rng.normal(1, 0.15, len(vowels)).clip(0.6, 1.5) / pace
-    lengths *= max(1.0, 0.9 / lengths.sum())
+    lengths *= np.clip(lengths.sum(), 0.9, 4.2) / lengths.sum()
     edges = (np.concatenate([[0.0], lengths.cumsum()]) * rate).astype(int)
 
     semitones = prosody.pitch * effect + rng.normal(0, 1.5)

@@ -23,7 +23,7 @@ def rows(**columns):
         "path": ["wav/a.wav", "wav/b.wav", "/elsewhere/c.wav"],
         "label": ["anger", "neutral", ""],
         "valence": [1.5, np.nan, 3.0],
-        "text": ["None", "", "é, \"x\""],
+        "text": ["None", "", 'é, "x"'],
         "split": ["train", "val", "test"],
     }
     return pd.DataFrame({**base, **columns})

@@ -18,7 +18,13 @@ VALENCE = Target("valence", "number", scale=(1, 5))
 
 def built():
     rows = pd.DataFrame(
-        {"id": ["a", "b"], "split": "test", "label": ["joy", "anger"], "valence": [2.0, np.nan], "speaker": ["s1", "s2"]}
+        {
+            "id": ["a", "b"],
+            "split": "test",
+            "label": ["joy", "anger"],
+            "valence": [2.0, np.nan],
+            "speaker": ["s1", "s2"],
+        }
     )
     probabilities = np.array([[0.25, 0.75], [0.5, 0.5]])
     return build_predictions(rows, [(LABEL, probabilities), (VALENCE, np.array([2.5, 3.0]))], ["heldout", "oof"])

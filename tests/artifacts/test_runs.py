@@ -119,8 +119,9 @@ def test_a_changed_input_stops_a_resume(tmp_path):
     with open_run("test", options, inputs=[tmp_path / "in.csv"]) as run:
         (run.path / "x").write_text("")
     (tmp_path / "in.csv").write_text("id\n2\n")
-    with pytest.raises(AffectkitError, match=r"in\.csv has changed since"), open_run(
-        "test", options, inputs=[tmp_path / "in.csv"]
+    with (
+        pytest.raises(AffectkitError, match=r"in\.csv has changed since"),
+        open_run("test", options, inputs=[tmp_path / "in.csv"]),
     ):
         pass
 

@@ -24,9 +24,9 @@ def test_words_that_look_like_missing_values_are_words(tmp_path):
 @pytest.mark.parametrize(
     "data",
     [
-        b"\xef\xbb\xbfid,text\r\n1,\"a, b\"\r\n2,\xc3\xa9\r\n",  # BOM, Windows line ends
-        b"id,text\r1,\"a, b\"\r2,\xc3\xa9\r",  # bare CR
-        b" id , text\n\n1,\"a, b\"\n\n2,\xc3\xa9",  # padded header, blank lines, no final line end
+        b'\xef\xbb\xbfid,text\r\n1,"a, b"\r\n2,\xc3\xa9\r\n',  # BOM, Windows line ends
+        b'id,text\r1,"a, b"\r2,\xc3\xa9\r',  # bare CR
+        b' id , text\n\n1,"a, b"\n\n2,\xc3\xa9',  # padded header, blank lines, no final line end
     ],
 )
 def test_spellings_of_one_table_read_alike(tmp_path, data):

@@ -1,0 +1,216 @@
+"""Features: what an encoder says about each row, in shards that a killed run can go on from.
+
+A folder of `index.csv` (id, shard, start, frames), `features-00001.safetensors`, ... and `encoder.json`; or a `.csv` of
+an `id` and named numeric columns. Everything is float32. Shards hold one tensor `values`, stacked over their rows:
+[rows, D] or [rows, L, D] pooled, [frames, D] or [frames, L, D] otherwise; sparse ones hold `indptr`, `indices`, `data`
+(CSR). A shard's metadata says which rows it holds and which were skipped, so it can be trusted on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.shards import opened, tensors
+from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.errors import AffectkitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse
+
+INDEX, ENCODER, SKIPPED = "index.csv", "encoder.json", "skipped.csv"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of `ids`, read shard by shard as they are asked for.
+
+    encoder: what `encoder.json` says ({} for a table). names: of the columns, where they have any.
+    pooled: one vector per row; else one per frame. sparse: rows are sparse vectors.
+    """
+
+    path: Path
+    ids: list[str]
+    encoder: dict[str, Any]
+    names: list[str] | None
+    pooled: bool
+    sparse: bool
+    _shard: list[str] = field(repr=False)
+    _start: np.ndarray = field(repr=False)  # [N] where a row begins in its shard
+    _frames: np.ndarray = field(repr=False)  # [N]; 1 where pooled
+    _table: np.ndarray | None = field(repr=False, default=None)  # [N, D] of a CSV
+    _row: dict[str, int] = field(repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._row.update({key: row for row, key in enumerate(self.ids)})
+
+    def described(self) -> dict[str, Any]:
+        """What made these features, for the record of a model: the encoder's record, or a table's column names."""
+        return self.encoder or {"encoder": None, "feature_names": self.names, "dim": len(self.names or ())}
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Those of `ids` that have no features, in order."""
+        return [key for key in ids if key not in self._row]
+
+    def matrix(
+        self, ids: Sequence[str], *, layer: int | Literal["mean"] | None = None
+    ) -> np.ndarray | scipy.sparse.csr_matrix:
+        """[N, D] float32 of pooled features, in the order of `ids`; CSR where they are sparse.
+
+        layer: which of [L, D] to take, or "mean" of all; flattening them would mix layers into one scale, so features
+        of several layers are refused without it.
+        Raises "input" for ids that are missing (naming the first), for frames, and for layers.
+        """
+        import numpy as np
+
+        if not self.pooled:
+            raise self._refused("holds frames, not one vector per row", "extract with --pool mean")
+        rows = self._rows(ids)
+        if self._table is not None:
+            return self._table[rows]
+        if self.sparse:
+            return self._sparse_rows(rows)
+        parts = np.empty((len(rows), *self._row_shape(layer)), dtype=np.float32)
+        for shard, places in self._by_shard(rows).items():
+            values = tensors(self.path / shard, ["values"])["values"][self._start[rows[places]]]
+            if values.ndim == 3:
+                values = values.mean(axis=1) if layer == "mean" else values[:, layer]
+            parts[places] = values
+        return parts
+
+    def frames(self, ids: Iterable[str]) -> Iterator[np.ndarray]:
+        """The values of each row in turn, as they are stored: [T, D] or [T, L, D]; [D] or [L, D] where pooled."""
+        if self.sparse:
+            raise self._refused("is sparse: it has no frames", "use it with --model linear")
+        rows = self._rows(list(ids))
+        if self._table is not None:
+            yield from self._table[rows]
+            return
+        shard, values = "", None
+        for row in rows:
+            if self._shard[row] != shard:
+                shard = self._shard[row]
+                with opened(self.path / shard) as handle:  # a memory map: only what is sliced is read
+                    values = handle.get_slice("values")
+            start, stop = int(self._start[row]), int(self._start[row] + self._frames[row])
+            assert values is not None
+            yield values[start] if self.pooled else values[start:stop]
+
+    def _rows(self, ids: Sequence[str]) -> np.ndarray:
+        import numpy as np
+
+        absent = self.missing(ids)
+        if absent:
+            reason = self._skip_reason(absent[0])
+            message = f"has no features of id '{absent[0]}'{reason} ({len(absent)} of {len(ids)} ids are missing)"
+            raise self._refused(message, "pass --missing drop, or extract them")
+        return np.fromiter((self._row[key] for key in ids), dtype=np.int64, count=len(ids))
+
+    def _skip_reason(self, key: str) -> str:
+        if self._table is not None or not (self.path / SKIPPED).exists():
+            return ""
+        skipped = read_table(self.path / SKIPPED, required=["id", "reason"])
+        reasons = list(skipped.loc[skipped["id"] == key, "reason"])
+        return f", skipped: {reasons[0]}" if reasons else ""
+
+    def _row_shape(self, layer: int | Literal["mean"] | None) -> tuple[int, ...]:
+        with opened(self.path / self._shard[0]) as handle:
+            shape = handle.get_slice("values").get_shape()[1:]
+        if len(shape) == 1:
+            return tuple(shape)
+        if layer is None:
+            raise self._refused(f"holds {shape[0]} layers per row", "extract with --layer last, or name one layer")
+        if layer != "mean" and not -shape[0] <= layer < shape[0]:
+            raise self._refused(f"has no layer {layer}", f"its layers are 0 to {shape[0] - 1}")
+        return (shape[1],)
+
+    def _by_shard(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Places in `rows`, by the shard that holds them."""
+        import numpy as np
+
+        places: dict[str, list[int]] = {}
+        for place, row in enumerate(rows):
+            places.setdefault(self._shard[row], []).append(place)
+        return {shard: np.asarray(found) for shard, found in places.items()}
+
+    def _sparse_rows(self, rows: np.ndarray) -> scipy.sparse.csr_matrix:
+        import numpy as np
+        from scipy.sparse import csr_matrix, vstack
+
+        columns, parts, order = int(self.encoder["dim"]), [], []
+        for shard, places in self._by_shard(rows).items():
+            stored = tensors(self.path / shard, ["data", "indices", "indptr"])
+            shape = (len(stored["indptr"]) - 1, columns)
+            block = csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
+            parts.append(block[self._start[rows[places]]])
+            order.append(places)
+        if not parts:
+            return csr_matrix((0, columns), dtype=np.float32)
+        stacked = vstack(parts, format="csr")
+        return stacked[np.argsort(np.concatenate(order), kind="stable")]
+
+    def _refused(self, message: str, remedy: str) -> AffectkitError:
+        return AffectkitError("input", message, file=self.path, remedy=remedy)
+
+
+def read_features(path: Path) -> Features:
+    """Open features: a folder written by extract-features, or a CSV of `id` and numeric columns.
+
+    Raises "missing", "unfinished", or "input" naming the row of a doubled id or of a cell that is not a number.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.exists():
+        raise AffectkitError("missing", "no such features", file=path, remedy="run extract-features")
+    return _read_csv(path)
+
+
+def _read_folder(path: Path) -> Features:
+    require_finished(path)
+    encoder = read_json(path / ENCODER, what="encoder record")
+    index = read_table(path / INDEX, required=["id", "shard", "start", "frames"])
+    _check_ids(list(index["id"]), path / INDEX)
+    numbers = {
+        column: to_numbers(list(index[column]), file=path / INDEX, column=column).astype("int64")
+        for column in ("start", "frames")
+    }
+    return Features(
+        path,
+        list(index["id"]),
+        encoder,
+        encoder.get("feature_names"),
+        bool(encoder["pooled"]),
+        bool(encoder.get("sparse", False)),
+        list(index["shard"]),
+        numbers["start"],
+        numbers["frames"],
+    )
+
+
+def _read_csv(path: Path) -> Features:
+    import numpy as np
+
+    table = read_table(path, required=["id"])
+    ids = list(table["id"])
+    _check_ids(ids, path)
+    names = [column for column in table.columns if column != "id"]
+    if not names or not ids:
+        raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
+    columns = [to_numbers(list(table[name]), file=path, column=name) for name in names]
+    values = np.stack(columns, axis=1).astype(np.float32)
+    ones = np.ones(len(ids), dtype=np.int64)
+    return Features(path, ids, {}, names, True, False, [path.name] * len(ids), np.arange(len(ids)), ones, values)
+
+
+def _check_ids(ids: list[str], file: Path) -> None:
+    seen: set[str] = set()
+    for row, key in enumerate(ids, start=1):
+        if key in seen:
+            raise AffectkitError("input", f"id '{key}' stands twice", file=file, row=row)
+        seen.add(key)

@@ -1,0 +1,94 @@
+"""`affectkit extract-features`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from affectkit import console, registry
+from affectkit.options import (
+    DeviceOpt,
+    JsonOpt,
+    ManifestOpt,
+    MediaRootOpt,
+    NumWorkersOpt,
+    OnErrorOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    QuietOpt,
+    ResumeOpt,
+    SplitOpt,
+    choice,
+)
+
+EncoderOpt = Annotated[
+    str,
+    typer.Option("--encoder", help=f"Encoder: {', '.join(registry.names('encoders'))}, or your own package.module."),
+]
+BatchSecondsOpt = Annotated[
+    float,
+    typer.Option(
+        "--batch-seconds", min=0, help="Audio in one batch, padding counted (s); features do not depend on it."
+    ),
+]
+
+
+def extract_features(
+    manifest: ManifestOpt,
+    encoder: EncoderOpt,
+    output_dir: OutputDirOpt,
+    split: SplitOpt = None,
+    media_root: MediaRootOpt = None,
+    batch_seconds: BatchSecondsOpt = 60.0,
+    on_error: OnErrorOpt = "stop",
+    num_workers: NumWorkersOpt = None,
+    device: DeviceOpt = "auto",
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+    **encoder_options: Any,
+) -> None:
+    """Extract features of every row with an encoder.
+
+    Work is done in shards: an unfinished folder goes on with --resume, and several processes share one folder:
+    accelerate launch --multi_gpu --num_processes 2 -m affectkit extract-features ... (also on CPUs).
+
+    Example: affectkit extract-features --manifest runs/manifest --encoder opensmile -o runs/egemaps
+    """
+    options = dict(locals())
+    choice("--on-error", on_error, ("stop", "skip"))
+    plugin = registry.load("encoders", encoder, foreign=True)
+    registry.check_options("encoders", encoder, plugin.build, encoder_options)
+    from affectkit.artifacts.manifest import read_manifest
+    from affectkit.artifacts.runs import open_run
+    from affectkit.distributed import ranks
+    from affectkit.encoders._encoder import items, load
+    from affectkit.encoders._extract import extract
+
+    built = plugin.build(**encoder_options)
+    here = ranks(cpu=device == "cpu")
+    workers = here.workers(num_workers)
+    with open_run("extract-features", options, inputs=[manifest], is_main=here.is_main, barrier=here.barrier) as run:
+        if run.finished:
+            if here.is_main:
+                console.result(run.path, {})
+            return
+        rows = read_manifest(manifest, split=split, media_root=media_root)
+        todo = items(rows, built.reads, num_workers=workers)
+        place = load(built, device, local_rank=here.local_rank)
+        with console.progress(encoder) as progress:
+            written = extract(
+                built,
+                todo,
+                run.path,
+                batch_seconds=batch_seconds,
+                num_workers=workers,
+                on_error=on_error,  # type: ignore[arg-type]  # checked above
+                where=rows.where,
+                ranks=here,
+                progress=progress,
+            )
+        if written:
+            run.note(device=place, processes=here.world, skipped=len(written.skipped), **written.counts)
+    if written:
+        console.result(run.path, written.facts(), written.lines())

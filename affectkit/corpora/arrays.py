@@ -1,0 +1,147 @@
+"""Feature arrays: *.npy with one row per sample, labels.npy beside them, groups.npy or groups.csv for the subjects."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.corpora._columns import OCEAN, parse_targets
+from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, require_folder
+from affectkit.corpora._tables import records
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CORPUS = Corpus(
+    title="feature arrays",
+    licence="the arrays' own",
+    citation="cite where the arrays come from",
+    layout="labels.npy [N] or [N, 5] (OCEAN) and <name>_features.npy [N, ...]; groups.npy [N] or groups.csv",
+    reads="arrays",
+    targets=tuple(Target(name, "number", scale=(0, 1)) for name in OCEAN),
+    official="the column split of groups.csv, where there is one",
+    default_group="subject",
+)
+
+
+def targets(*, array_targets: str = "", **others: object) -> tuple[Target, ...]:
+    """The columns of the labels, as the options name them: the five personality traits on [0, 1] without."""
+    return parse_targets(array_targets) if array_targets else (*CORPUS.targets, Target("value", "number"))
+
+
+def read(
+    root: Path,
+    *,
+    array_labels: Annotated[str, Option("file with the labels")] = "labels.npy",
+    array_groups: Annotated[
+        str, Option("file with the groups; without it, groups.npy or groups.csv if there is one")
+    ] = "",
+    array_targets: Annotated[
+        str, Option("names, and scales, of the labels' columns, as stress=1:5,focus; without it, five are OCEAN on 0:1")
+    ] = "",
+) -> Iterator[Row | Dropped]:
+    """One row per index of the arrays: `path` is the first array, `path_<name>` each of them, `array_index` the place.
+
+    Labels of integers or text are classes, of floats numbers. A groups file without a header of its own is the
+    `subject`; the columns of a CSV are carried, one called `group` as `subject`, one called `split` as the split.
+    Only the arrays' headers are read. Raises "input" where lengths differ or an array holds Python objects.
+    """
+    require_folder(root, CORPUS)
+    labels = _load(root / array_labels)
+    groups_file = root / array_groups if array_groups else _first(root / "groups.npy", root / "groups.csv")
+    groups = _groups(groups_file) if groups_file else {}
+    features = [p for p in sorted(root.glob("*.npy")) if p.name != array_labels and p != groups_file]
+    features = [p for p in features if not p.name.startswith(".")]
+    if not features:
+        raise AffectkitError("missing", f"holds labels but no features: expected {CORPUS.layout}", file=root)
+    for path, length in [(p, len(_load(p))) for p in features] + [(groups_file, len(v)) for v in groups.values()]:
+        if length != len(labels):
+            raise AffectkitError("input", f"has {length} rows, {array_labels} has {len(labels)}", file=path)
+    columns = {**_labels(labels, array_targets, root / array_labels), **groups}
+    return checked(_rows(features, columns, len(labels)), root, CORPUS)
+
+
+def _first(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.exists()), None)
+
+
+def _load(path: Path) -> "np.ndarray":
+    import numpy as np
+
+    if not path.is_file():
+        raise AffectkitError("missing", f"no such array; expected {CORPUS.layout}", file=path)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise AffectkitError(
+            "input", f"is no plain array: {error}", file=path, remedy="save it with numpy.save"
+        ) from None
+    if not isinstance(array, np.ndarray) or not array.ndim:
+        raise AffectkitError("input", "is not an array with a row per sample", file=path)
+    return array
+
+
+def _groups(path: Path) -> dict[str, list[str]]:
+    """Columns of text by name."""
+    if path.suffix.lower() == ".npy":
+        return {"subject": [str(item) for item in _load(path).tolist()]}
+    lines = list(records(path))
+    names = {name: "subject" if name == "group" else name for name in lines[0]} if lines else {}
+    return {new: [line[old] for line in lines] for old, new in names.items()}
+
+
+def _labels(labels: "np.ndarray", names: str, file: Path) -> dict[str, list[Any]]:
+    import numpy as np
+
+    if labels.ndim == 1 and labels.dtype.kind in "iuUb" and not names:
+        return {"source_label": [str(item) for item in labels.tolist()]}
+    values = np.asarray(labels, dtype=float).reshape(len(labels), -1) if labels.dtype.kind in "iufb" else None
+    if values is None or labels.ndim > 2:
+        raise AffectkitError("input", f"labels of shape {list(labels.shape)} and type {labels.dtype}", file=file)
+    default = (Target("value", "number"),) if values.shape[1] == 1 else CORPUS.targets
+    chosen = parse_targets(names) if names else default
+    if len(chosen) != values.shape[1]:
+        raise AffectkitError(
+            "input",
+            f"has {values.shape[1]} columns, not {len(chosen)}",
+            file=file,
+            remedy="name them with --array-targets",
+        )
+    for column, target in enumerate(chosen):
+        low, high = target.scale or (-np.inf, np.inf)
+        outside = np.flatnonzero((values[:, column] < low) | (values[:, column] > high))
+        if len(outside):
+            raise AffectkitError(
+                "input", f"{target.name} {values[outside[0], column]:g} is outside {low:g}:{high:g}", file=file,
+                row=int(outside[0]) + 1, remedy="give the scale with --array-targets",
+            )  # fmt: skip
+    return {target.name: values[:, column].tolist() for column, target in enumerate(chosen)}
+
+
+def _rows(features: list[Path], columns: dict[str, list[Any]], length: int) -> Iterator[Row]:
+    paths = {f"path_{path.stem.removesuffix('_features')}": path.name for path in features}
+    for index in range(length):
+        values = {name: cells[index] for name, cells in columns.items()}
+        yield {"id": f"row{index:06d}", "path": features[0].name, **paths, "array_index": index, "split": "", **values}
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: OCEAN labels that static [N, 12] and dynamic [N, 8, 6] features follow; `speakers` subjects."""
+    import numpy as np
+
+    from affectkit.synthesis import twins
+
+    twins.write_readme(root, "arrays", size=size, speakers=speakers, seed=seed)
+    rng = twins.generator(seed, "arrays")
+    subjects = np.array([speaker for speaker, _ in twins.deal(size, [f"p{n:02d}" for n in range(speakers)], {"": 1.0})])
+    person = rng.normal(0, 0.8, (speakers, 5))[np.unique(subjects, return_inverse=True)[1]]
+    traits = person + rng.normal(0, 0.6, (size, 5))
+    static = traits @ rng.normal(0, 1, (5, 12)) + rng.normal(0, 1.5, (size, 12))
+    dynamic = (traits @ rng.normal(0, 1, (5, 6)))[:, None, :] + rng.normal(0, 2.5, (size, 8, 6))
+    labels = (1 / (1 + np.exp(-traits + rng.normal(0, 0.3, traits.shape)))).round(4)
+    for name, array in (("static_features", static), ("dynamic_features", dynamic), ("labels", labels)):
+        np.save(root / f"{name}.npy", array.astype(np.float32))
+    parts = [twins.part_of(int(subject[1:])) for subject in subjects]
+    twins.write_rows(root / "groups.csv", ["group", "split"], zip(subjects, parts, strict=True))

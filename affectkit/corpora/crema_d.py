@@ -1,0 +1,199 @@
+"""CREMA-D: 91 actors say 12 sentences in 6 emotions; crowd votes for voice, face and both."""
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from affectkit.corpora._corpus import (
+    Corpus,
+    Defect,
+    Dropped,
+    Row,
+    checked,
+    child,
+    common_presets,
+    find_files,
+    find_home,
+    relative,
+)
+from affectkit.corpora._tables import number, records
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+CLASSES = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happiness", "NEU": "neutral", "SAD": "sadness"}
+VOTES = {"A": "anger", "D": "disgust", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness"}
+CONDITIONS = {"voice": ("1", "VoiceVote"), "face": ("2", "FaceVote"), "audio-visual": ("3", "MultiModalVote")}
+CORPUS = Corpus(
+    title="CREMA-D",
+    licence="Open Database License 1.0 (contents: Database Contents License 1.0)",
+    citation="H. Cao, D. G. Cooper, M. K. Keutmann, R. C. Gur, A. Nenkova, R. Verma: CREMA-D: Crowd-sourced Emotional "
+    "Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4), 2014.",
+    url="https://github.com/CheyneyComputerScience/CREMA-D",
+    layout="AudioWAV/1001_DFA_ANG_XX.wav",
+    language="en",
+    classes=CLASSES,
+    presets=common_presets(CLASSES.values()),
+    defects=(Defect("text", "CREMA-D has twelve sentences, which all its actors say: every split shares its texts"),),
+    speakers=91,
+)
+SENTENCES = {
+    "IEO": "It's eleven o'clock.",
+    "TIE": "That is exactly what happened.",
+    "IOM": "I'm on my way to the meeting.",
+    "IWW": "I wonder what this is about.",
+    "TAI": "The airplane is almost full.",
+    "MTI": "Maybe tomorrow it will be cold.",
+    "IWL": "I would like a new alarm clock.",
+    "ITH": "I think I have a doctor's appointment.",
+    "DFA": "Don't forget a jacket.",
+    "ITS": "I think I've seen this before.",
+    "TSI": "The surface is slick.",
+    "WSI": "We'll stop in a couple of minutes.",
+}
+LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"}
+SILENT = "1076_MTI_SAD_XX"
+NAME = re.compile(r"(10\d\d)_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})")
+logger = logging.getLogger(__name__)
+
+
+def read(
+    root: Path,
+    *,
+    label_by: Annotated[
+        str, Option("who names the emotion: intended (the actor), or the raters of the voice, face or audio-visual")
+    ] = "intended",
+) -> Iterator[Row | Dropped]:
+    """The clips below `root`. Votes are those of the condition that `label_by` names, of the voice for intended.
+
+    Rated labels drop the clips whose raters tie.
+    """
+    if label_by not in ("intended", *CONDITIONS):
+        raise AffectkitError("usage", f"--label-by '{label_by}'", remedy=f"choose intended, {', '.join(CONDITIONS)}")
+    home = find_home(root, CORPUS, lambda folder: child(folder, "AudioWAV") or any(folder.glob("10??_*_*_*.wav")))
+    condition = CONDITIONS["voice" if label_by == "intended" else label_by]
+    actors, votes = _actors(home), _votes(home, condition[0])
+    rated = None if label_by == "intended" else _rated(home, condition[1])
+    files = find_files(child(home, "AudioWAV") or home, [".wav"])
+    return checked((_row(path, root, actors, votes, rated) for path in files), root, CORPUS)
+
+
+def _row(
+    path: Path,
+    root: Path,
+    actors: dict[str, dict[str, str]],
+    votes: dict[str, dict[str, float]],
+    rated: dict[str, str] | None,
+) -> Row | Dropped:
+    found = NAME.fullmatch(path.stem)
+    if not found:
+        return Dropped(
+            relative(path, root), "the name is not actor, sentence, emotion, level, as in 1001_DFA_ANG_XX.wav"
+        )
+    actor, sentence, code, level = found.groups()
+    if path.stem == SILENT:
+        return Dropped(relative(path, root), "the recording is silent")
+    if code not in CLASSES or sentence not in SENTENCES or level not in LEVELS:
+        return Dropped(relative(path, root), f"unknown sentence, emotion or level code in {sentence}_{code}_{level}")
+    label = CLASSES[code] if rated is None else rated.get(path.stem, "")
+    if not label or ":" in label:
+        return Dropped(relative(path, root), f"its raters tie ({label})" if label else "nobody rated it")
+    person = actors.get(actor, {})
+    return {
+        "id": path.stem,
+        "path": relative(path, root),
+        "source_label": label,
+        "speaker": actor,
+        "sex": {"male": "male", "female": "female"}.get(person.get("Sex", "").lower(), ""),
+        "language": "en",
+        "text": SENTENCES[sentence],
+        "text_id": sentence,
+        "level": LEVELS[level],
+        **{column.lower(): person.get(column, "") for column in ("Age", "Race", "Ethnicity")},
+        **votes.get(path.stem, {}),
+        "split": "",
+    }
+
+
+def _optional(home: Path, name: str, what: str) -> Path | None:
+    path = child(home, name)
+    if path is None:
+        logger.warning("%s has no %s: %s stay empty", home, name, what)
+    return path
+
+
+def _actors(home: Path) -> dict[str, dict[str, str]]:
+    path = _optional(home, "VideoDemographics.csv", "sex, age, race and ethnicity")
+    return {row["ActorID"]: row for row in records(path, required=["ActorID", "Sex"])} if path else {}
+
+
+def _votes(home: Path, condition: str) -> dict[str, dict[str, float]]:
+    """Clip -> `votes_<class>`, from the rows whose name (first column, unnamed) begins with the condition's digit."""
+    path = _optional(home, "processedResults/tabulatedVotes.csv", "votes")
+    votes = {}
+    for number_of_row, row in enumerate(records(path, required=["fileName", *VOTES]) if path else (), start=1):
+        if next(iter(row.values())).startswith(condition):
+            votes[row["fileName"]] = {
+                f"votes_{name}": number(row[code], code, file=path, row=number_of_row)  # type: ignore[arg-type]
+                for code, name in VOTES.items()
+            }
+    return votes
+
+
+def _rated(home: Path, column: str) -> dict[str, str]:
+    """Clip -> the class that most raters named, "anger:disgust" for a tie."""
+    path = child(home, "processedResults/summaryTable.csv")
+    if path is None:
+        raise AffectkitError(
+            "missing", "has no processedResults/summaryTable.csv", file=home, remedy="or use --label-by intended"
+        )
+    table = records(path, required=["FileName", column])
+    return {row["FileName"]: ":".join(VOTES.get(c, c) for c in row[column].split(":")) for row in table}
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: clips, `VideoDemographics.csv` and both vote tables (ties included)."""
+    from collections import Counter
+
+    from affectkit.synthesis import scores, twins
+
+    sexes = {str(1001 + n): "female" if n % 2 else "male" for n in range(91)}
+    voices = twins.cast(sexes, speakers, seed)
+    twins.write_readme(root, "crema-d", size=size, speakers=speakers, seed=seed)
+    people = [(name, 25 + int(name) % 40, sexes[name].capitalize(), "Unknown", "Not Hispanic") for name in voices]
+    twins.write_rows(root / "VideoDemographics.csv", ["ActorID", "Age", "Sex", "Race", "Ethnicity"], people)
+    used: Counter[tuple[str, str]] = Counter()
+    clips: list[tuple[str, str]] = []
+    for speaker, code in twins.deal(size, list(voices), dict.fromkeys(CLASSES, 1.0)):
+        names = [(s, level) for level in LEVELS if len(level) == 2 for s in SENTENCES]
+        sentence, level = twins.nth(names, used[speaker, code])
+        used[speaker, code] += 1
+        name = f"{speaker}_{sentence}_{code}_{level}"
+        clips.append((name, CLASSES[code]))
+        rng = twins.generator(seed, name)
+        intensity = scores.draw_intensity(rng) * {"LO": 0.8, "HI": 1.2}.get(level, 1.0)
+        path = root / f"AudioWAV/{name}.wav"
+        twins.record(path, voices[speaker], CLASSES[code], SENTENCES[sentence], rng, intensity=intensity)
+    _write_votes(root / "processedResults", clips, seed)
+
+
+def _write_votes(folder: Path, clips: list[tuple[str, str]], seed: int) -> None:
+    from affectkit.synthesis import scores, twins
+
+    tabulated: list[list[object]] = []
+    winners: dict[str, list[str]] = {name: [] for name, _ in clips}
+    # the shares of raters who named the intended emotion, near those of the real corpus (.41, .58, .64)
+    for digit, agreement in (("1", 0.45), ("2", 0.6), ("3", 0.65)):
+        for place, (name, label) in enumerate(clips, start=1):
+            rng = twins.generator(seed, "votes", digit, name)
+            ballots = scores.vote(label, list(VOTES.values()), rng, raters=10, agreement=agreement)
+            counts = {code: ballots.count(word) for code, word in VOTES.items()}
+            winner = ":".join(code for code, count in counts.items() if count == max(counts.values()))
+            winners[name].append(winner)
+            tabulated.append([f"{digit}{place:05d}", *counts.values(), name, 10, max(counts.values()) / 10, winner])
+    header = ["", *VOTES, "fileName", "numResponses", "agreement", "emoVote"]
+    twins.write_rows(folder / "tabulatedVotes.csv", header, tabulated)
+    header = ["", "FileName", "VoiceVote", "FaceVote", "MultiModalVote"]
+    rows = [[place, name, *winners[name]] for place, (name, _) in enumerate(clips, start=1)]
+    twins.write_rows(folder / "summaryTable.csv", header, rows)

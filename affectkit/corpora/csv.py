@@ -1,0 +1,154 @@
+"""Any table of media or texts with named columns; further columns are carried."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from affectkit.corpora._columns import (
+    IdColumn,
+    LabelColumn,
+    LanguageColumn,
+    SessionColumn,
+    SexColumn,
+    SpeakerColumn,
+    TargetColumns,
+    TextColumn,
+    choose_columns,
+    parse_targets,
+    require_something,
+    to_row,
+)
+from affectkit.corpora._corpus import Corpus, Dropped, Row, checked
+from affectkit.corpora._tables import records, safe_id
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import Target
+from affectkit.registry import Option
+
+CORPUS = Corpus(
+    title="a table",
+    licence="the table's own",
+    citation="cite where the table comes from",
+    layout="one .csv or .tsv with a column path or text, and label or targets",
+    official="the table's column split",
+)
+DEFAULTS = {
+    "path": "path", "source_label": "label", "text": "text", "id": "id", "speaker": "speaker", "session": "session",
+    "sex": "sex", "language": "language", "split": "split", "start_sec": "start_sec", "end_sec": "end_sec",
+}  # fmt: skip
+
+
+def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]:
+    """The number and class targets that the options name."""
+    return parse_targets(target_columns)
+
+
+def read(
+    root: Path,
+    *,
+    table: Annotated[str, Option("the table's file name, where the folder holds several")] = "",
+    path_column: Annotated[str, Option("column with the media's path, relative to the table")] = "path",
+    label_column: LabelColumn = "label",
+    text_column: TextColumn = "text",
+    id_column: IdColumn = "id",
+    speaker_column: SpeakerColumn = "speaker",
+    session_column: SessionColumn = "session",
+    sex_column: SexColumn = "sex",
+    language_column: LanguageColumn = "language",
+    split_column: Annotated[str, Option("column with the split: train, val or dev, test")] = "split",
+    start_column: Annotated[str, Option("column with the start of the segment in the recording", "s")] = "start_sec",
+    end_column: Annotated[str, Option("column with the end of the segment", "s")] = "end_sec",
+    target_columns: TargetColumns = "",
+) -> Iterator[Row | Dropped]:
+    """The rows of a table, `root` being the table or its folder.
+
+    Raises "input" for a column that is not there, an id that stands twice and a target that is not a number.
+    """
+    file = _find(root, table)
+    base = root if root.is_dir() else root.parent
+    wanted = {
+        "path": path_column, "source_label": label_column, "text": text_column, "id": id_column,
+        "speaker": speaker_column, "session": session_column, "sex": sex_column, "language": language_column,
+        "split": split_column, "start_sec": start_column, "end_sec": end_column,
+    }  # fmt: skip
+    return checked(_rows(file, base, wanted, parse_targets(target_columns), bool(target_columns)), base, CORPUS)
+
+
+def _find(root: Path, table: str) -> Path:
+    if not root.exists():
+        raise AffectkitError("missing", "no such table or folder", file=root)
+    if root.is_file():
+        return root
+    found = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not p.name.startswith("."))
+    names = [path.name for path in found]
+    if table and table not in names:
+        raise AffectkitError("missing", f"has no table '{table}'", file=root, remedy=did_you_mean(table, names))
+    if table:
+        return root / table
+    if not found:
+        raise AffectkitError("missing", f"holds no table: expected {CORPUS.layout}", file=root)
+    if len(found) > 1:
+        raise AffectkitError(
+            "usage", f"holds {len(found)} tables", file=root, remedy=f"choose with --table: {', '.join(names)}"
+        )
+    return found[0]
+
+
+def _rows(
+    file: Path, base: Path, wanted: dict[str, str], targets: tuple[Target, ...], named: bool
+) -> Iterator[Row | Dropped]:
+    columns: dict[str, str] = {}
+    ids: dict[str, int] = {}
+    for position, record in enumerate(records(file), start=1):
+        if not columns:
+            columns = choose_columns(wanted, DEFAULTS, record, file=file)
+            require_something(columns, targets, record, file=file)
+            if named and (lacking := [target.name for target in targets if target.name not in record]):
+                remedy = did_you_mean(lacking[0], list(record))
+                raise AffectkitError("input", f"has no column '{lacking[0]}'", file=file, remedy=remedy)
+        row = to_row(record, columns, targets, file=file, row=position)
+        row["path"] = _below(row.get("path", ""), file, base)
+        row["id"] = _id(row, columns, ids, file, position)
+        ids[row["id"]] = position
+        yield row
+
+
+def _below(cell: str, file: Path, base: Path) -> str:
+    """A path of the table, relative to the root; Windows separators are taken where that finds the file."""
+    if not cell:
+        return ""
+    if "\\" in cell and not (file.parent / cell).exists():
+        cell = cell.replace("\\", "/")
+    return cell if Path(cell).is_absolute() else Path(os.path.relpath(file.parent / cell, base)).as_posix()
+
+
+def _id(row: Row, columns: dict[str, str], ids: dict[str, int], file: Path, position: int) -> str:
+    if "id" not in columns:
+        return safe_id(str(Path(row["path"]).with_suffix("")) if row["path"] else f"row{position:06d}", ids)
+    key = row["id"]
+    if not key:
+        raise AffectkitError("input", "the id is empty", file=file, row=position)
+    if key in ids:
+        raise AffectkitError("input", f"id '{key}' stands already in row {ids[key]}", file=file, row=position)
+    return safe_id(key, ids)
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: `table.csv` beside `audio/`; classes, valence and arousal (1-5), texts, speakers and splits."""
+    from affectkit.synthesis import scores, texts, twins
+
+    names = [f"s{n:02d}" for n in range(1, speakers + 1)]
+    voices = twins.cast({n: "male" if i % 2 else "female" for i, n in enumerate(names)}, speakers, seed)
+    twins.write_readme(root, "csv", size=size, speakers=speakers, seed=seed)
+    rows: list[tuple[object, ...]] = []
+    for index, (speaker, label) in enumerate(twins.deal(size, names, dict.fromkeys(twins.FOUR, 1.0))):
+        rng = twins.generator(seed, "csv", index)
+        intensity = scores.draw_intensity(rng)
+        affect = scores.draw_affect(label, intensity, rng)
+        key, text = f"{speaker}_{index:04d}", texts.sentence(affect, rng)
+        twins.record(root / f"audio/{key}.wav", voices[speaker], label, text, rng, intensity=intensity)
+        numbers = [sum(r) / len(r) for r in zip(*scores.rate(affect[:2], (1, 5), rng), strict=True)]
+        part = twins.part_of(names.index(speaker))
+        rows.append((key, f"audio/{key}.wav", label, *numbers, speaker, voices[speaker].sex, "en", text, part))
+    header = ("id", "path", "label", "valence", "arousal", "speaker", "sex", "language", "text", "split")
+    twins.write_rows(root / "table.csv", header, rows)

@@ -1,0 +1,119 @@
+"""EmoBank: 10,062 English sentences with valence, arousal and dominance (text)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, checked, child, find_home, vad
+from affectkit.corpora._tables import number, records
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+CORPUS = Corpus(
+    title="EmoBank",
+    licence="CC BY-SA 4.0",
+    citation="S. Buechel, U. Hahn: EmoBank: Studying the Impact of Annotation Perspective and Representation Format on "
+    "Dimensional Emotion Analysis. EACL 2017.",
+    url="https://github.com/JULIELab/EmoBank",
+    layout="emobank.csv with columns id,split,V,A,D,text",
+    reads="text",
+    language="en",
+    targets=vad(1, 5),
+    official="EmoBank's train, dev (val) and test",
+    default_group="source",
+    defects=(
+        Defect("text", "36 times a text of EmoBank's train part recurs in its dev (20) or test part (16)"),
+        Defect(
+            "source",
+            "126 of EmoBank's 136 documents have sentences in several parts of its official split, 110 of them in both "
+            "train and test",
+        ),
+    ),
+)
+SPLITS = {"train": "train", "dev": "val", "test": "test"}
+DIMENSIONS = {"valence": "V", "arousal": "A", "dominance": "D"}
+
+
+def read(
+    root: Path,
+    *,
+    perspective: Annotated[
+        str, Option("whose feeling is rated: combined (emobank.csv), or only the reader's or the writer's")
+    ] = "combined",
+) -> Iterator[Row | Dropped]:
+    """The sentences; `source` is the document. Of a single perspective the raters' spread and number come along."""
+    if perspective not in ("combined", "reader", "writer"):
+        raise AffectkitError("usage", f"--perspective '{perspective}'", remedy="choose combined, reader or writer")
+    home = find_home(root, CORPUS, lambda folder: child(folder, "emobank.csv"))
+    return checked(_rows(home, perspective), root, CORPUS)
+
+
+def _rows(home: Path, perspective: str) -> Iterator[Row | Dropped]:
+    table: Path = child(home, "emobank.csv")  # type: ignore[assignment]
+    required = ("id", "split", "text", *DIMENSIONS.values())
+    single = {} if perspective == "combined" else _perspective(home, perspective)
+    for position, line in enumerate(records(table, required=required), start=1):
+        if line["split"] not in SPLITS:
+            yield Dropped(line["id"], f"unknown split '{line['split']}'")
+        elif perspective != "combined" and line["id"] not in single:
+            yield Dropped(line["id"], f"is not in {perspective}.csv")
+        else:
+            scores = single.get(line["id"]) or _scores(line, table, position)
+            yield {
+                "id": line["id"],
+                "path": "",
+                "source_label": "",
+                **scores,
+                "source": _document(line["id"]),
+                "language": "en",
+                "text": line["text"],
+                "split": SPLITS[line["split"]],
+            }
+
+
+def _document(key: str) -> str:
+    """`110CYL068_1036_1079` is characters 1036 to 1079 of document 110CYL068."""
+    return key.rsplit("_", 2)[0]
+
+
+def _scores(line: dict[str, str], table: Path, position: int) -> dict[str, float]:
+    return {name: number(line[column], column, file=table, row=position) for name, column in DIMENSIONS.items()}
+
+
+def _perspective(home: Path, perspective: str) -> dict[str, dict[str, float]]:
+    """id -> scores, their standard deviations and the number of raters, from `reader.csv` or `writer.csv`."""
+    table = child(home, f"{perspective}.csv")
+    if table is None:
+        raise AffectkitError("missing", f"has no {perspective}.csv", file=home, remedy="or use --perspective combined")
+    extra = {**{f"{name}_sd": f"std{column}" for name, column in DIMENSIONS.items()}, "raters": "N"}
+    found = {}
+    for position, line in enumerate(records(table, required=("id", *DIMENSIONS.values(), *extra.values())), start=1):
+        more = {name: number(line[column], column, file=table, row=position) for name, column in extra.items()}
+        found[line["id"]] = {**_scores(line, table, position), **more}
+    return found
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: the three tables; `speakers` is the number of documents, the split is by sentence as in life."""
+    import numpy as np
+
+    from affectkit.synthesis import scores, texts, twins
+
+    twins.write_readme(root, "emobank", size=size, speakers=speakers, seed=seed)
+    tables: dict[str, list[list[object]]] = {"emobank": [], "reader": [], "writer": []}
+    for document, _ in twins.deal(size, [f"doc{n:03d}" for n in range(1, speakers + 1)], {"": 1.0}):
+        index = len(tables["reader"])
+        rng = twins.generator(seed, "sentence", index)
+        affect = tuple(float(x) for x in rng.normal(0, 0.5, 3).clip(-1, 1))
+        key, text = f"{document}_{index * 100}_{index * 100 + 60}", texts.sentence(affect, rng)  # type: ignore[arg-type]
+        means = []
+        for perspective in ("reader", "writer"):
+            ratings = np.array(scores.rate(affect, (1, 5), rng, raters=5))
+            means.append(ratings.mean(axis=0))
+            tables[perspective].append([key, *means[-1].round(2), *ratings.std(axis=0).round(2), len(ratings)])
+        part = ("train", "train", "train", "train", "dev", "test")[index % 6]
+        tables["emobank"].append([key, part, *np.mean(means, axis=0).round(2), text])
+    twins.write_rows(root / "emobank.csv", ["id", "split", "V", "A", "D", "text"], tables["emobank"])
+    for perspective in ("reader", "writer"):
+        header = ["id", "V", "A", "D", "stdV", "stdA", "stdD", "N"]
+        twins.write_rows(root / f"{perspective}.csv", header, tables[perspective])

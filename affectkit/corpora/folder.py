@@ -1,0 +1,109 @@
+"""Label folders: <label>/* or train|val|test/<label>/*, of audio, images, video or texts."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from affectkit.corpora._columns import SPLITS
+from affectkit.corpora._corpus import (
+    AUDIO,
+    IMAGES,
+    VIDEO,
+    Corpus,
+    Dropped,
+    Row,
+    checked,
+    find_files,
+    not_here,
+    relative,
+    require_folder,
+)
+from affectkit.corpora._tables import decode, safe_id
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+CORPUS = Corpus(
+    title="a tree of label folders",
+    licence="the files' own",
+    citation="cite where the files come from",
+    layout="<label>/* or train/<label>/*, val/<label>/*, test/<label>/*",
+    official="the folders train, val and test",
+    default_group="",
+)
+KINDS = {"audio": AUDIO, "images": IMAGES, "video": VIDEO, "text": frozenset({".txt"})}
+
+
+def read(
+    root: Path,
+    *,
+    media: Annotated[str, Option("what to read where the folders hold several: audio, images, video or text")] = "",
+    pattern: Annotated[
+        str,
+        Option("regular expression on the path below the root; its named groups become columns, as (?P<speaker>s\\d+)"),
+    ] = "",
+) -> Iterator[Row | Dropped]:
+    """The files below `root`; the label is the name of the folder below the root or below a split's folder."""
+    require_folder(root, CORPUS)
+    if media and media not in KINDS:
+        raise AffectkitError("usage", f"--media '{media}'", remedy=f"choose {', '.join(KINDS)}")
+    try:
+        groups = re.compile(pattern)
+    except re.error as error:
+        raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
+    parts = {item: SPLITS[item.name.lower()] for item in _folders(root) if item.name.lower() in SPLITS}
+    labels = [(label, split) for part, split in parts.items() for label in _folders(part)] or [
+        (label, "") for label in _folders(root)
+    ]
+    kind = media or _kind([label for label, _ in labels], root)
+    return checked(_rows(labels, kind, groups, root), root, CORPUS)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+
+
+def _kind(labels: list[Path], root: Path) -> str:
+    """What the folders hold, if it is one thing; texts beside media are taken for notes."""
+    found = [kind for kind, endings in KINDS.items() if any(find_files(label, endings) for label in labels)]
+    media = [kind for kind in found if kind != "text"] or found
+    if len(media) > 1:
+        raise AffectkitError("usage", f"holds {' and '.join(media)}", file=root, remedy="choose with --media")
+    if not media:
+        raise not_here(root, CORPUS)
+    return media[0]
+
+
+def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], root: Path) -> Iterator[Row | Dropped]:
+    ids: set[str] = set()
+    for folder, split in labels:
+        for path in find_files(folder, KINDS[kind]):
+            place = relative(path, root)
+            found = groups.search(place)
+            if found is None:
+                yield Dropped(place, "does not match --pattern")
+                continue
+            key = safe_id(place.removesuffix(path.suffix), ids)
+            ids.add(key)
+            yield {
+                "id": key,
+                "path": place,
+                "source_label": folder.name,
+                **{name: value or "" for name, value in found.groupdict().items()},
+                **({"text": decode(path, "cp1252", "latin-1").strip()} if kind == "text" else {}),
+                "split": split,
+            }
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: `train|val|test/<label>/<speaker>_<n>.wav`, no speaker in two splits."""
+    from affectkit.synthesis import scores, texts, twins
+
+    names = [f"s{n:02d}" for n in range(1, speakers + 1)]
+    voices = twins.cast({n: "male" if i % 2 else "female" for i, n in enumerate(names)}, speakers, seed)
+    twins.write_readme(root, "folder", size=size, speakers=speakers, seed=seed)
+    for index, (speaker, label) in enumerate(twins.deal(size, names, dict.fromkeys(twins.FOUR, 1.0))):
+        rng = twins.generator(seed, "folder", index)
+        path = root / twins.part_of(names.index(speaker)) / label / f"{speaker}_{index:04d}.wav"
+        text, intensity = texts.plain_sentence(rng), scores.draw_intensity(rng)
+        twins.record(path, voices[speaker], label, text, rng, intensity=intensity)

@@ -1,0 +1,211 @@
+"""A Hugging Face dataset: a folder written by save_to_disk, a folder of Parquet files, or a hub id."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.corpora._columns import (
+    SPLITS,
+    IdColumn,
+    LabelColumn,
+    LanguageColumn,
+    SessionColumn,
+    SexColumn,
+    SpeakerColumn,
+    TargetColumns,
+    TextColumn,
+    choose_columns,
+    parse_targets,
+    require_something,
+    to_row,
+)
+from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, find_files, not_here
+from affectkit.corpora._tables import safe_id
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+CORPUS = Corpus(
+    title="a Hugging Face dataset",
+    licence="the dataset's own (see its card)",
+    citation="cite the dataset as its card says",
+    url="https://huggingface.co/datasets",
+    layout="a folder written by save_to_disk, one that holds .parquet files, or a hub id (owner/name)",
+    official="the dataset's own splits",
+)
+REMOTE = True  # the root may be a hub id instead of a folder
+DEFAULTS = {
+    "path": "audio", "source_label": "label", "text": "text", "id": "id", "speaker": "speaker", "session": "session",
+    "sex": "sex", "language": "language",
+}  # fmt: skip
+MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3", b"\xff\xd8": ".jpg",
+         b"\x89PNG": ".png"}  # fmt: skip
+
+
+def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]:
+    """The number and class targets that the options name."""
+    return parse_targets(target_columns)
+
+
+def read(
+    root: Path,
+    *,
+    audio_column: Annotated[str, Option("column with the recording (or image)")] = "audio",
+    label_column: LabelColumn = "label",
+    text_column: TextColumn = "text",
+    id_column: IdColumn = "id",
+    speaker_column: SpeakerColumn = "speaker",
+    session_column: SessionColumn = "session",
+    sex_column: SexColumn = "sex",
+    language_column: LanguageColumn = "language",
+    target_columns: TargetColumns = "",
+    configuration: Annotated[str, Option("the dataset's configuration, where it has several")] = "",
+    media_dir: Annotated[
+        str, Option("folder to write recordings to that are stored inside the dataset; without it, ROOT/media")
+    ] = "",
+) -> Iterator[Row | Dropped]:
+    """The examples of every split. Recordings are not decoded: a file is named, bytes are written as they are.
+
+    Raises "missing" for a hub id that cannot be had (no network, misspelt) and for a folder that is no dataset.
+    """
+    wanted = {
+        "path": audio_column, "source_label": label_column, "text": text_column, "id": id_column,
+        "speaker": speaker_column, "session": session_column, "sex": sex_column, "language": language_column,
+    }  # fmt: skip
+    splits = _load(root, configuration)
+    media = Path(media_dir) if media_dir else root / "media" if root.is_dir() else None
+    base = root if root.is_dir() else Path()
+    numbers = parse_targets(target_columns)
+    rows = (
+        row for name, data in splits.items() for row in _rows(data, name, len(splits), wanted, numbers, root, media)
+    )
+    return checked(rows, base, CORPUS)
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep datasets' progress bars off the terminal, which is the command's."""
+    import datasets
+
+    were_off = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not were_off:
+            datasets.enable_progress_bars()
+
+
+def _load(root: Path, configuration: str) -> "Mapping[str, Dataset | IterableDataset]":
+    """The dataset's splits by name; what is not saved here is streamed, so that no second copy fills a cache."""
+    import datasets
+
+    saved = (root / "dataset_dict.json").is_file() or (root / "state.json").is_file()
+    if root.exists() and not saved and not (root.is_dir() and find_files(root, [".parquet"])):
+        raise not_here(root, CORPUS)
+    try:
+        with no_bars():
+            if saved:
+                found = datasets.load_from_disk(str(root))
+            else:
+                found = datasets.load_dataset(str(root), name=configuration or None, streaming=True)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        if root.exists():
+            raise AffectkitError(
+                "input", f"is no readable dataset: {str(error).partition(chr(10))[0]}", file=root
+            ) from None
+        raise AffectkitError(
+            "missing",
+            f"cannot have the dataset '{root}': neither a folder here nor reachable on the hub "
+            f"({type(error).__name__})",
+            remedy="check the id and the network, or pass a folder written by save_to_disk",
+        ) from None
+    return found if isinstance(found, Mapping) else {"": found}
+
+
+def _rows(
+    data: "Dataset | IterableDataset",
+    split: str,
+    splits: int,
+    wanted: Mapping[str, str],
+    numbers: tuple[Target, ...],
+    root: Path,
+    media: Path | None,
+) -> Iterator[Row | Dropped]:
+    features = data.features or {}
+    header = list(features) or list(next(iter(data), {}))
+    columns = choose_columns(wanted, DEFAULTS, header, file=root)
+    require_something(columns, numbers, header, file=root)
+    ids: set[str] = set()
+    for index, example in enumerate(_undecoded(data, features), start=1):
+        texts = {
+            k: _text(v, features.get(k)) for k, v in example.items() if isinstance(v, (str, int, float, type(None)))
+        }
+        known = {column: name for column, name in columns.items() if name in texts}
+        row = to_row(texts, known, numbers, file=root, row=index)
+        prefix = f"{split}_" if split else ""
+        row["id"] = safe_id(f"{prefix}{row['id']}" if row.get("id") else f"{prefix}{index:06d}", ids)
+        ids.add(row["id"])
+        row["split"] = SPLITS.get(split.lower(), "") if splits > 1 else ""
+        if "path" in columns:
+            row["path"] = _medium(example[columns["path"]], row["id"], root, media)
+        yield {**row, "path": row.get("path", "")}
+
+
+def _undecoded(data: Any, features: Mapping[str, Any]) -> Any:
+    """Recordings and images as {path, bytes}: decoding would need another library, and all of the sound."""
+    import datasets
+
+    for name, feature in features.items():
+        if isinstance(feature, (datasets.Audio, datasets.Image)):
+            data = data.cast_column(name, type(feature)(decode=False))
+    return data
+
+
+def _text(value: Any, feature: Any) -> str:
+    """A cell as text: a class by its name, "" for nothing (and for class -1, an unlabelled one)."""
+    if value is None:
+        return ""
+    if hasattr(feature, "int2str"):
+        return feature.int2str(value) if value >= 0 else ""
+    return str(value)
+
+
+def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
+    """The path of a recording, relative to a local root; one that is only inside the dataset is written first."""
+    if isinstance(value, str):
+        return value
+    if not value:
+        return ""
+    data, path = value.get("bytes"), value.get("path") or ""
+    if not data:
+        return path
+    if media is None:
+        raise AffectkitError(
+            "usage",
+            f"the recordings of '{root}' are inside the dataset",
+            remedy="say where to write them: --media-dir DIR",
+        )
+    guessed = next((suffix for mark, suffix in MAGIC.items() if data.startswith(mark)), ".wav")
+    file = media / f"{key}{Path(path).suffix or guessed}"
+    if not file.exists() or file.stat().st_size != len(data):
+        from affectkit.artifacts.files import write_bytes
+
+        write_bytes(file, data)
+    inside = root.is_dir() and file.resolve().is_relative_to(root.resolve())
+    return file.resolve().relative_to(root.resolve()).as_posix() if inside else str(file.resolve())
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: splits saved with `save_to_disk`, recordings inside, class labels, texts, valence and arousal."""
+    from affectkit.corpora._huggingface_twin import write
+    from affectkit.synthesis import twins
+
+    names = [f"s{n:02d}" for n in range(1, speakers + 1)]
+    voices = twins.cast({n: "male" if i % 2 else "female" for i, n in enumerate(names)}, speakers, seed)
+    twins.write_readme(root, "huggingface", size=size, speakers=speakers, seed=seed)
+    write(root, voices, size, seed)

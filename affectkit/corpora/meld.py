@@ -1,0 +1,144 @@
+"""MELD: dialogues of the series Friends, 13,000 utterances in 7 emotions, with their text."""
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from affectkit.corpora._corpus import (
+    Corpus,
+    Defect,
+    Dropped,
+    Row,
+    checked,
+    child,
+    common_presets,
+    find_home,
+    relative,
+)
+from affectkit.corpora._tables import records
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+CORPUS = Corpus(
+    title="MELD",
+    licence="GPL-3.0 for the annotations; the clips are from the series Friends (c) Warner Bros.",
+    citation="S. Poria, D. Hazarika, N. Majumder, G. Naik, E. Cambria, R. Mihalcea: MELD: A Multimodal Multi-Party "
+    "Dataset for Emotion Recognition in Conversations. ACL 2019.",
+    url="https://affective-meld.github.io",
+    layout="train_sent_emo.csv, dev_..., test_... and train_splits/dia0_utt0.mp4, dev_splits_complete/, "
+    "output_repeated_splits_test/",
+    reads="video",
+    language="en",
+    classes={word: word for word in EMOTIONS},
+    presets=common_presets(EMOTIONS),
+    official="MELD's train, dev (val) and test",
+    default_group="dialogue",
+    defects=(
+        Defect("speaker", "MELD's official split has the cast of the series in train, dev and test"),
+        Defect("session", "MELD's official split is by dialogue: one episode stands in several parts"),
+        Defect("text", "MELD's short lines ('Yeah.', 'Oh my God!') recur in train, dev and test"),
+    ),
+)
+# part -> (split, the clips' folder, dialogue and utterance of a clip that does not play)
+PARTS = {
+    "train": ("train", "train_splits", ("125", "3")),
+    "dev": ("val", "dev_splits_complete", ("110", "7")),
+    "test": ("test", "output_repeated_splits_test", None),
+}
+SEXES = {
+    "Rachel": "female", "Ross": "male", "Monica": "female", "Chandler": "male", "Phoebe": "female", "Joey": "male",
+}  # fmt: skip
+COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
+# The tables hold Windows-1252 punctuation as control characters: U+0092 is an apostrophe.
+PUNCTUATION = {code: bytes([code]).decode("cp1252") for code in (0x85, *range(0x91, 0x98))}
+logger = logging.getLogger(__name__)
+
+
+def read(
+    root: Path,
+    *,
+    text_only: Annotated[bool, Option("take the tables alone, as the repository has them without the clips")] = False,
+) -> Iterator[Row | Dropped]:
+    """The utterances of the three tables. Clips are `.mp4`; a `.wav` of the same name is taken where there is none.
+
+    Dialogue and utterance numbers restart in each part, so ids carry it: `train_dia0_utt3`. `final_videos_test*` is not
+    looked at. Raises "missing" naming a table or a folder of clips that is not there.
+    """
+    home = find_home(root, CORPUS, lambda folder: any(_table(folder, part) for part in PARTS))
+    return checked((row for part in PARTS for row in _part(home, part, root, text_only)), root, CORPUS)
+
+
+def _table(home: Path, part: str) -> Path | None:
+    return child(home, f"{part}_sent_emo.csv") or child(home, f"{part}/{part}_sent_emo.csv")
+
+
+def _part(home: Path, part: str, root: Path, text_only: bool) -> Iterator[Row | Dropped]:
+    split, folder, broken = PARTS[part]
+    table = _table(home, part)
+    clips = child(home, folder) or child(home, f"{part}/{folder}")
+    if table is None:
+        raise AffectkitError("missing", f"has no {part}_sent_emo.csv", file=home, remedy=f"expected {CORPUS.layout}")
+    if clips is None and not text_only:
+        raise AffectkitError("missing", f"has no folder {folder}", file=home, remedy="unpack it, or pass --text-only")
+    for line in records(table, required=COLUMNS):
+        place = (line["Dialogue_ID"].strip(), line["Utterance_ID"].strip())
+        name, emotion = f"dia{place[0]}_utt{place[1]}", line["Emotion"].strip().lower()
+        path = "" if text_only else relative(_clip(clips, name), root)  # type: ignore[arg-type]
+        if place == broken and not text_only:
+            yield Dropped(path, "the clip of the release does not play")
+        elif emotion not in EMOTIONS:
+            yield Dropped(path or f"{part}_{name}", f"unknown emotion '{line['Emotion']}'")
+        else:
+            yield _row(line, path, part, place, emotion, split)
+
+
+def _clip(clips: Path, name: str) -> Path:
+    wav = clips / f"{name}.wav"
+    mp4 = clips / f"{name}.mp4"
+    return wav if wav.exists() and not mp4.exists() else mp4
+
+
+def _row(line: dict[str, str], path: str, part: str, place: tuple[str, str], emotion: str, split: str) -> Row:
+    speaker = line["Speaker"].strip().translate(PUNCTUATION)
+    return {
+        "id": f"{part}_dia{place[0]}_utt{place[1]}",
+        "path": path,
+        "source_label": emotion,
+        "speaker": speaker,
+        "session": _episode(line),
+        "dialogue": f"{part}_dia{place[0]}",
+        "time_sec": _seconds(line.get("StartTime", "")),
+        "sex": SEXES.get(speaker.split(" ")[0], ""),
+        "language": "en",
+        "text": line["Utterance"].translate(PUNCTUATION).strip(),
+        "sentiment": line.get("Sentiment", ""),
+        "split": split,
+    }
+
+
+def _episode(line: dict[str, str]) -> str:
+    season, episode = line.get("Season", ""), line.get("Episode", "")
+    return f"s{int(season):02d}e{int(episode):02d}" if season.isdigit() and episode.isdigit() else ""
+
+
+def _seconds(text: str) -> float:
+    """Seconds of "00:16:16,059", the time in the episode; NaN where it is not a time."""
+    found = re.fullmatch(r"\s*(\d+):(\d+):(\d+)(?:[,.](\d+))?\s*", text)
+    if not found:
+        return float("nan")
+    hours, minutes, seconds = map(int, found.groups()[:3])
+    return hours * 3600 + minutes * 60 + seconds + float(f"0.{found[4] or 0}")
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: tables and clips, `.mp4` where ffmpeg is installed, else `.wav` of the same names."""
+    from affectkit.corpora._meld_twin import write
+    from affectkit.synthesis import twins
+
+    names = [*SEXES, *(f"Guest {n}" for n in range(1, 61))]
+    voices = twins.cast({name: SEXES.get(name, "") for name in names[:speakers]}, speakers, seed)
+    twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed)
+    write(root, voices, size, seed)

@@ -1,0 +1,53 @@
+"""Ranks: which share of the work is this process's under `accelerate launch -m affectkit`.
+
+Without a GPU, accelerate's launcher starts several processes only with `--multi_gpu`:
+`accelerate launch --multi_gpu --num_processes 2 -m affectkit extract-features ... --device cpu`.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+# How launchers say how many processes there are: torchrun and accelerate, then MPI's kinds.
+_WORLD = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+# Work is not cut evenly: the first rank to finish may wait long for the last.
+_PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Process `rank` of `world`, and `local_rank` of `local_world` on this machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def workers(self, asked: int | None) -> int:
+        """Worker threads of this process: as asked, else its share of the cores that it may use."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // self.local_world) if asked is None else asked
+
+    def barrier(self) -> None:
+        """Wait until every rank has come here. A rank that fails instead is noticed by the launcher, which ends all."""
+        if self.world > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
+
+def ranks(*, cpu: bool = False) -> Ranks:
+    """Join the other processes of the launch; alone, nothing is imported. cpu: work there even if there are GPUs."""
+    world = next((int(os.environ[name]) for name in _WORLD if os.environ.get(name, "").isdigit()), 1)
+    if world == 1:
+        return Ranks()
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=cpu or not torch.cuda.is_available(), timeout=_PATIENCE)
+    local_world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return Ranks(state.process_index, state.num_processes, state.local_process_index, local_world)

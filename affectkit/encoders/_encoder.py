@@ -1,0 +1,156 @@
+"""What an encoder is, and the record from which it is built again."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from affectkit import registry
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse
+
+    from affectkit.artifacts.manifest import Manifest
+
+# Options that several encoders share.
+CheckpointOpt = Annotated[str, Option("Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE")]
+RevisionOpt = Annotated[str, Option("branch, tag or commit of a hub id")]
+PoolOpt = Annotated[str, Option("mean, mean-std (audio), cls (text: the first token) or none (a vector per frame)")]
+LayerOpt = Annotated[str, Option("last, all, or a number: 0 is what enters the first layer")]
+DtypeOpt = Annotated[str, Option("float32 or bfloat16 arithmetic; features are stored as float32")]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A row to encode: its medium or its text. Seconds; None where there is no bound, 0 where unknown."""
+
+    id: str
+    path: Path | None = None
+    text: str = ""
+    start_sec: float | None = None
+    end_sec: float | None = None
+    duration_sec: float = 0.0
+
+
+class Encoder(Protocol):
+    """Turns items into features. What it gives for an item never depends on what else is in the batch.
+
+    options: resolved; `build(**options)` gives the same encoder. pooled: one [D] or [L, D] per item, else [T, D] or
+    [T, L, D]. on_device: computes with torch. counts: what happened to items on the way ("truncated": 3), since it was
+    last emptied.
+    """
+
+    name: str
+    options: dict[str, Any]
+    reads: Literal["audio", "text"]
+    pooled: bool
+    on_device: bool
+    counts: Counter[str]
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """The names of the D columns, where they have any."""
+
+    def load(self, device: str) -> None:
+        """Fetch weights onto a device ("cpu", "cuda:0"); before any of what follows."""
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the record: `dim`, `layers`, `rate`, `sparse`, `weights`, `tiny_random`, ..."""
+
+    def prepare(self, item: Item) -> Any:
+        """Decode and check one item, on a worker thread. Raises AffectkitError for an item that cannot be encoded."""
+
+    def encode(self, prepared: list[Any]) -> "list[np.ndarray] | scipy.sparse.csr_matrix":
+        """Features of prepared items, in order, float32; rows of a CSR matrix where sparse."""
+
+
+def record(encoder: Encoder) -> dict[str, Any]:
+    """What `encoder.json` says: everything that is needed to encode a new file the same way."""
+    return {
+        "encoder": encoder.name,
+        "options": encoder.options,
+        "reads": encoder.reads,
+        "pooled": encoder.pooled,
+        **encoder.describe(),
+        "feature_names": encoder.feature_names,
+    }
+
+
+def load(encoder: Encoder, device: str = "auto", *, local_rank: int = 0) -> str:
+    """Load an encoder onto `device` as the command line names it; returns torch's name of it."""
+    if not encoder.on_device:
+        encoder.load("cpu")
+        return "cpu"
+    from affectkit.models import devices
+
+    place = devices.resolve(device, local_rank=local_rank)
+    encoder.load(place)
+    return place
+
+
+def from_record(known: dict[str, Any], *, device: str = "auto", checkpoint: str | None = None) -> Encoder:
+    """The encoder that a record (`encoder.json`) describes, loaded.
+
+    checkpoint: where its weights lie here, if not where they lay. Only built-in encoders are built: a downloaded
+    record never runs code. Raises "input" if what it gives cannot be the same: other weights, another dimension.
+    """
+    options = dict(known["options"])
+    if checkpoint is not None:
+        options["checkpoint"] = checkpoint
+    encoder: Encoder = registry.load("encoders", known["encoder"]).build(**options)
+    load(encoder, device)
+    here = record(encoder)
+    for fact in ("weights", "dim", "layers", "feature_names"):
+        if here.get(fact) != known.get(fact):
+            what = "other weights" if fact == "weights" else f"another '{fact}'"
+            raise AffectkitError(
+                "input",
+                f"{known['encoder']} {options.get('checkpoint', '')}".rstrip()
+                + f" has {what} than the features' encoder",
+                remedy="name the checkpoint that made them",
+            )
+    return encoder
+
+
+def items(manifest: "Manifest", reads: Literal["audio", "text"], *, num_workers: int = 0) -> list[Item]:
+    """The rows of a manifest as items, in order. Durations that it lacks are read from the files' headers.
+
+    Raises "input" if the manifest has no column to read from.
+    """
+    rows = manifest.rows
+    if reads == "text":
+        if "text" not in rows:
+            raise AffectkitError(
+                "input", "has no column 'text'", file=manifest.path, remedy="choose an encoder of audio"
+            )
+        return [Item(key, text=text) for key, text in zip(rows["id"], rows["text"], strict=True)]
+    starts, ends, durations = (_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec"))
+    found = [
+        Item(key, path, "", start, end, duration or 0.0)
+        for key, path, start, end, duration in zip(rows["id"], manifest.media(), starts, ends, durations, strict=True)
+    ]
+    return with_durations(found, num_workers=num_workers)
+
+
+def with_durations(found: list[Item], *, num_workers: int = 0) -> list[Item]:
+    """`found`, with durations from headers where they are unknown; 0 remains where a header cannot be read."""
+    from affectkit.media import Header, read_headers
+
+    unknown = [place for place, item in enumerate(found) if item.duration_sec == 0 and item.path is not None]
+    headers = read_headers([str(found[place].path) for place in unknown], num_workers=num_workers)
+    known = list(found)
+    for place, header in zip(unknown, headers, strict=True):
+        if isinstance(header, Header):
+            item = found[place]
+            end = min(item.end_sec or header.duration, header.duration)
+            known[place] = replace(item, duration_sec=max(end - (item.start_sec or 0.0), 0.0))
+    return known
+
+
+def _column(rows: Any, name: str) -> list[float | None]:
+    if name not in rows:
+        return [None] * len(rows)
+    return [None if value != value else float(value) for value in rows[name]]

@@ -1,0 +1,114 @@
+"""Any Hugging Face speech encoder: wav2vec2, HuBERT, WavLM, data2vec, Whisper
+
+Audio is resampled to the checkpoint's rate and normalised as it was trained, each utterance by itself. Pooling is over
+the frames of the utterance only, and no value depends on the batch. Baevski et al. 2020; Hsu et al. 2021; Chen et al.
+2022; Radford et al. 2023.
+"""
+
+from collections import Counter
+from math import ceil
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, LayerOpt, PoolOpt, RevisionOpt
+from affectkit.encoders._pooling import check_choice, check_layer, parse_layer, pool
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from affectkit.models.speech import Waveforms, Whisper
+
+
+def build(
+    *,
+    checkpoint: CheckpointOpt = "",
+    revision: RevisionOpt = "",
+    pool: PoolOpt = "mean",
+    layer: LayerOpt = "last",
+    dtype: DtypeOpt = "float32",
+    max_seconds: Annotated[
+        float, Option("longer audio is encoded in equal pieces of at most this; Whisper's are at most 30", unit="s")
+    ] = 120.0,
+) -> Encoder:
+    """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""
+    if not checkpoint:
+        remedy = "pass --checkpoint facebook/wav2vec2-base, a local folder, or tiny-random:wav2vec2"
+        raise AffectkitError("usage", "hf-audio needs a --checkpoint", remedy=remedy)
+    check_choice("pool", pool, ("mean", "mean-std", "none"))
+    check_choice("dtype", dtype, ("float32", "bfloat16"))
+    if not max_seconds >= 1:
+        raise AffectkitError("usage", f"--max-seconds {max_seconds:g} is under a second")
+    return HfAudio(
+        {
+            "checkpoint": checkpoint,
+            "revision": revision,
+            "pool": pool,
+            "layer": str(parse_layer(layer)),
+            "dtype": dtype,
+            "max_seconds": float(max_seconds),
+        }
+    )
+
+
+class HfAudio:
+    """`prepare` gives a waveform [T] float32 at the network's rate, normalised."""
+
+    name = "hf-audio"
+    reads: Literal["audio"] = "audio"
+    on_device = True
+    feature_names = None
+    network: "Waveforms | Whisper"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.layer = parse_layer(options["layer"])
+        self.pooled = options["pool"] != "none"
+        self.counts: Counter[str] = Counter()
+
+    def load(self, device: str) -> None:
+        from affectkit.models import backbones
+        from affectkit.models.speech import open_speech
+
+        backbone = backbones.load(self.options["checkpoint"], "audio", revision=self.options["revision"])
+        self.network = open_speech(backbone, device, self.options["dtype"])
+        self._facts = backbone.facts()
+        check_layer(self.layer, self.network.layers)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "dim": self.network.dim * (2 if self.options["pool"] == "mean-std" else 1),
+            "layers": self.network.layers if self.layer == "all" else None,
+            "rate": self.network.rate,
+            "min_samples": self.network.min_samples,
+            **self._facts,
+        }
+
+    def prepare(self, item: Item) -> "np.ndarray":
+        from affectkit.media import read_audio
+
+        if item.path is None:
+            raise AffectkitError("input", "has no path")
+        samples, _ = read_audio(item.path, rate=self.network.rate, start_sec=item.start_sec, end_sec=item.end_sec)
+        return self.network.normalise(samples)
+
+    def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
+        pieces = [self._pieces(wave) for wave in prepared]
+        states = iter(self.network.hidden([piece for own in pieces for piece in own], self.layer))
+        self.counts["in pieces"] += sum(len(own) > 1 for own in pieces)
+        self.counts["padded to one frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
+        return [pool(_joined([next(states) for _ in own]), self.options["pool"]) for own in pieces]
+
+    def _pieces(self, wave: "np.ndarray") -> "list[np.ndarray]":
+        """Equal pieces, so that no short one is left over."""
+        import numpy as np
+
+        most = min(self.options["max_seconds"], self.network.max_sec) * self.network.rate
+        return np.array_split(wave, max(1, ceil(len(wave) / most)))
+
+
+def _joined(states: "list[torch.Tensor]") -> "torch.Tensor":
+    import torch
+
+    return states[0] if len(states) == 1 else torch.cat(states)

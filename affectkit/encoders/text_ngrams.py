@@ -1,0 +1,112 @@
+"""Hashed n-grams of words and characters: sparse, nothing is fitted
+
+Two blocks of columns, words then characters within words, each row of a block of length 1 (l2). Hashing needs no
+vocabulary, so it can learn nothing from test rows. Weinberger et al. 2009.
+"""
+
+from collections import Counter
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from affectkit.encoders._encoder import Encoder, Item
+from affectkit.encoders._pooling import check_choice
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+_OFF = "none"
+
+
+def build(
+    *,
+    word_ngrams: Annotated[str, Option("shortest-longest n-gram of words; none: leave the block out")] = "1-2",
+    char_ngrams: Annotated[
+        str, Option("shortest-longest n-gram of characters inside words; none: leave the block out")
+    ] = "2-5",
+    columns: Annotated[int, Option("columns of each block; fewer collide more")] = 2**18,
+    weighting: Annotated[str, Option("count, log (1 + log count) or binary")] = "count",
+) -> Encoder:
+    """The encoder. Raises "usage" for a range that is none."""
+    _parse_range("word-ngrams", word_ngrams)
+    _parse_range("char-ngrams", char_ngrams)
+    if word_ngrams == char_ngrams == _OFF:
+        raise AffectkitError("usage", "--word-ngrams none and --char-ngrams none leave no columns")
+    if not 1 <= columns < 2**30:
+        raise AffectkitError("usage", f"--columns {columns}", remedy="use a number between 1 and 2^30")
+    check_choice("weighting", weighting, ("count", "log", "binary"))
+    return TextNgrams(
+        {"word_ngrams": word_ngrams, "char_ngrams": char_ngrams, "columns": columns, "weighting": weighting}
+    )
+
+
+class TextNgrams:
+    """`encode` gives CSR [N, blocks * columns] float32."""
+
+    name = "text-ngrams"
+    reads: Literal["text"] = "text"
+    on_device = False
+    pooled = True
+    feature_names = None
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.counts: Counter[str] = Counter()
+
+    @cached_property
+    def _blocks(self) -> list[Any]:
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        ranges = {
+            "word": _parse_range("word-ngrams", self.options["word_ngrams"]),
+            "char_wb": _parse_range("char-ngrams", self.options["char_ngrams"]),
+        }
+        return [
+            HashingVectorizer(
+                analyzer=analyzer,
+                ngram_range=ngram_range,
+                n_features=self.options["columns"],
+                binary=self.options["weighting"] == "binary",
+                norm=None,
+                dtype="float32",
+            )
+            for analyzer, ngram_range in ranges.items()
+            if ngram_range
+        ]
+
+    def load(self, device: str) -> None:
+        _ = self._blocks
+
+    def describe(self) -> dict[str, Any]:
+        return {"dim": len(self._blocks) * self.options["columns"], "sparse": True}
+
+    def prepare(self, item: Item) -> str:
+        if not item.text.strip():
+            raise AffectkitError("input", "has no text")
+        return item.text
+
+    def encode(self, prepared: list[str]) -> "scipy.sparse.csr_matrix":
+        from scipy.sparse import csr_matrix, hstack
+
+        values = csr_matrix(hstack([self._block(vectorizer, prepared) for vectorizer in self._blocks]))
+        values.sort_indices()
+        return values
+
+    def _block(self, vectorizer: Any, texts: list[str]) -> "scipy.sparse.csr_matrix":
+        import numpy as np
+        from sklearn.preprocessing import normalize
+
+        counts = vectorizer.transform(texts)
+        if self.options["weighting"] == "log":  # counts are signed: half of the n-grams are hashed to -1
+            counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(np.abs(counts.data), 1)))
+        return normalize(counts, norm="l2", copy=False)
+
+
+def _parse_range(option: str, text: str) -> tuple[int, int] | None:
+    if text == _OFF:
+        return None
+    low, _, high = text.partition("-")
+    if low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low):
+        return int(low), int(high or low)
+    raise AffectkitError("usage", f"--{option} {text} is not a range of lengths", remedy="write 1-2, or none")

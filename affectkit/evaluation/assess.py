@@ -1,0 +1,89 @@
+"""Judging a table of predictions: everything that a report says, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from affectkit.artifacts.predictions import Predictions
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.cautions import cautions
+from affectkit.evaluation.floors import floors, train_rows
+from affectkit.evaluation.intervals import Method, Resampling, as_units
+from affectkit.evaluation.measure import measure
+from affectkit.evaluation.parts import calibration, confusion, fold_means, per_class, per_group
+from affectkit.evaluation.parts import slices as sliced
+from affectkit.evaluation.rows import judged, judged_targets
+from affectkit.labels import Target
+from affectkit.plain import without_nan
+from affectkit.splits import default_group
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def assess(
+    predictions: Predictions,
+    *,
+    split: str | None = None,
+    group: str | None = None,
+    slices: Sequence[str] = (),
+    level: float = 0.95,
+    method: Method = "auto",
+    resamples: int = 10_000,
+    seed: int = 0,
+    floor_rows: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    """What `metrics.json` holds, for the rows of one split (`rows.judged`); None where a figure is undefined.
+
+    group: the column that intervals resample, by default the first of `splits.GROUP_COLUMNS` that the table has.
+    floor_rows: train rows with target columns, for the floors; by default those that the table carries.
+    Raises "leak" for in-sample rows, "input" for a missing column or where no row has a truth.
+    """
+    name, rows = judged(predictions, split)
+    targets = judged_targets(rows)
+    group = _group_column(rows, group)
+    groups = rows.groups(group)
+    resampling = Resampling(method, level, resamples, seed)
+    metrics = measure(rows, targets, groups, resampling)
+    units = as_units(groups, len(rows.frame))
+    train = floor_rows if floor_rows is not None else train_rows(predictions, targets)
+    report = {
+        "split": name,
+        "seen": sorted(set(rows.frame["seen"])),
+        "n": len(rows.frame),
+        "groups": {"column": group, "count": units.groups} if groups is not None else None,
+        "interval": {"method": resampling.method_for(units.count), "level": level},
+        "targets": [target.to_json() for target in targets],
+        "metrics": {key: figure.plain() for key, figure in metrics.items()},
+        "floors": floors(rows, targets, train),
+        **_class_details(rows, targets, groups, resampling),
+        "per_group": per_group(rows, targets, groups) if groups is not None else {},
+        "folds": fold_means(rows, targets),
+        "slices": sliced(rows, targets, slices, groups, resampling),
+        "warnings": cautions(rows, targets, group, groups, metrics),
+    }
+    return without_nan(report)
+
+
+def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, resampling: Resampling) -> dict[str, Any]:
+    """Per-class table, confusion and calibration of the first class target; of further ones under `other_targets`."""
+    found: dict[str, dict[str, Any]] = {
+        target.name: {
+            "per_class": per_class(rows, target, groups, resampling),
+            "confusion": confusion(rows, target),
+            "calibration": calibration(rows, target, seed=resampling.seed),
+        }
+        for target in targets
+        if target.kind != "number"
+    }
+    nothing: dict[str, Any] = {"per_class": {}, "confusion": None, "calibration": None}
+    first, *others = found or [""]
+    return {**found.get(first, nothing), "other_targets": {name: found[name] for name in others}}
+
+
+def _group_column(rows: Predictions, group: str | None) -> str | None:
+    if group is not None and group not in rows.frame:
+        remedy = did_you_mean(group, list(rows.frame.columns))
+        raise AffectkitError("input", f"has no column '{group}' to group by", file=rows.path, remedy=remedy)
+    return group if group is not None else default_group(rows.frame)

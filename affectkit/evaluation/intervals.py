@@ -1,0 +1,215 @@
+"""The suite's one way to say how sure a figure is: resample groups, never rows of a group.
+
+Every additive metric is a formula of sums over units (`sums`), so leaving one unit out or drawing units with
+replacement costs one subtraction or one matrix product for all metrics together.
+
+    interval = inverse(link(value) -+ t(G - 1) * standard error on the link's scale)
+
+The standard error is the delete-one-group jackknife's (default below 40 groups) or the cluster bootstrap's (from 40),
+the link is the metric's (`links`), so that intervals keep to the range and cover near its ends: for a UAR of .93 and 4
+speakers the plain scale covered .89, the logit .95. Percentile and BCa intervals were no better anywhere and worse
+at 40 groups (.91-.94). Covered by nominal 95 % in tests/evaluation/test_coverage.py at 2, 4, 10, 24, 91 speakers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from affectkit.evaluation.links import ANY, Link
+
+Method = Literal["auto", "jackknife", "bootstrap", "none"]
+BOOTSTRAP_FROM = 40  # groups
+MOST_UNITS = 1000  # more groups are dealt at random into 1,000 blocks: the error of the error is then 2 %
+CHUNK = 500  # resamples at a time, which bounds memory
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its confidence interval; low and high are NaN where none can be estimated.
+
+    method: "jackknife", "bootstrap" or "none". groups: what was resampled, which are rows where there are no groups.
+    """
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    method: str = "none"
+    groups: int = 0
+
+    def plain(self) -> dict[str, float]:
+        """`{"value", "low", "high"}`, as reports have it."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How to estimate: the method, the level of the intervals, and the bootstrap's number of resamples and seed."""
+
+    method: Method = "auto"
+    level: float = 0.95
+    resamples: int = 10_000
+    seed: int = 0
+
+    def method_for(self, units: int) -> str:
+        """What `units` units get: "auto" decides by their number, and one unit allows none."""
+        if units < 2:
+            return "none"
+        return self.method if self.method != "auto" else "bootstrap" if units >= BOOTSTRAP_FROM else "jackknife"
+
+
+@dataclass(frozen=True)
+class Units:
+    """What resampling leaves out or repeats. codes: [N] the unit of each row. groups: before any were merged."""
+
+    codes: np.ndarray
+    count: int
+    groups: int
+
+
+class Figure(NamedTuple):
+    """A metric as intervals see it: its formula on sums [..., *S] giving [...], and its link."""
+
+    of: Callable[[np.ndarray], np.ndarray]
+    link: Link = ANY
+
+
+DEFAULT = Resampling()
+
+
+def as_units(groups: Any | None, rows: int, *, seed: int = 0) -> Units:
+    """Units of `rows` rows from their groups [N], or one unit per row where `groups` is None (i.i.d.).
+
+    A row whose group is "" belongs to no other row. Beyond 1,000 groups, whole groups are dealt into 1,000 blocks.
+    """
+    codes = np.arange(rows) if groups is None else _group_codes(np.asarray(groups).astype(str))
+    count = int(codes.max()) + 1 if rows else 0
+    if count <= MOST_UNITS:
+        return Units(codes, count, count)
+    block = np.random.default_rng(seed).permutation(count) % MOST_UNITS
+    return Units(block[codes], MOST_UNITS, count)
+
+
+def _group_codes(groups: np.ndarray) -> np.ndarray:
+    names, codes = np.unique(groups, return_inverse=True)
+    alone = groups == ""
+    codes[alone] = len(names) + np.arange(alone.sum())
+    return np.unique(codes, return_inverse=True)[1]
+
+
+def intervals(
+    figures: Mapping[str, Figure], sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+) -> dict[str, Interval]:
+    """Each figure of the summed `sums` [U, *S] with its interval.
+
+    Units without any row must be left out of `sums`. groups: how many there were before merging, otherwise U.
+    """
+    method = resampling.method_for(len(sums))
+    total = sums.sum(axis=0)
+    values = {name: float(figure.of(total)) for name, figure in figures.items()}
+    again = _resampled(figures, sums, method, resampling)
+    return {
+        name: _interval(values[name], again[name], method, figure.link, resampling.level, len(sums), groups)
+        for name, figure in figures.items()
+    }
+
+
+def interval(
+    figure: Figure, sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+) -> Interval:
+    """One figure with its interval; see `intervals`."""
+    return intervals({"figure": figure}, sums, resampling, groups=groups)["figure"]
+
+
+def difference(
+    figure: Figure, sums: np.ndarray, others: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+) -> Interval:
+    """The paired difference figure(sums) - figure(others) of two predictions of the same rows, both [U, *S].
+
+    The units, and so every resample, are the same for both; that is what makes it paired.
+    """
+    axis = -sums.ndim  # of the pair, before the axes that the figure's formula takes
+
+    def of_pair(pair: np.ndarray) -> np.ndarray:
+        first, second = np.moveaxis(pair, axis, 0)
+        return figure.of(first) - figure.of(second)
+
+    return interval(Figure(of_pair), np.stack([sums, others], axis=1), resampling, groups=groups)
+
+
+def from_left_out(
+    value: float, left_out: np.ndarray, link: Link, resampling: Resampling = DEFAULT, *, groups: int | None = None
+) -> Interval:
+    """The jackknife interval of a figure that is no formula of sums, from its values [U] with each unit left out."""
+    method = "none" if resampling.method_for(len(left_out)) == "none" else "jackknife"
+    return _interval(value, left_out, method, link, resampling.level, len(left_out), groups)
+
+
+def _resampled(
+    figures: Mapping[str, Figure], sums: np.ndarray, method: str, resampling: Resampling
+) -> dict[str, np.ndarray]:
+    """Each figure with every unit left out [U] (jackknife), or of every resample [R] (bootstrap)."""
+    if method == "none":
+        return {name: np.empty(0) for name in figures}
+    if method == "jackknife":
+        left_out = sums.sum(axis=0) - sums
+        return {name: figure.of(left_out) for name, figure in figures.items()}
+    weights = _weights(len(sums), resampling.resamples, resampling.seed)
+    flat = sums.reshape(len(sums), -1).astype(float)
+    again = {name: np.empty(len(weights)) for name in figures}
+    for start in range(0, len(weights), CHUNK):
+        drawn = (weights[start : start + CHUNK].astype(float) @ flat).reshape(-1, *sums.shape[1:])
+        for name, figure in figures.items():
+            again[name][start : start + CHUNK] = figure.of(drawn)
+    return again
+
+
+@lru_cache(maxsize=4)
+def _weights(units: int, resamples: int, seed: int) -> np.ndarray:
+    """[R, U] uint8: how often each unit was drawn, U draws with replacement per resample."""
+    rng = np.random.default_rng(seed)
+    weights = np.empty((resamples, units), dtype=np.uint8)  # more than 255 draws of one of 1,000 units never happen
+    for start in range(0, resamples, CHUNK):
+        rows = min(CHUNK, resamples - start)
+        cells = rng.integers(units, size=(rows, units)) + np.arange(rows)[:, None] * units
+        weights[start : start + rows] = np.bincount(cells.ravel(), minlength=rows * units).reshape(rows, units)
+    return weights
+
+
+def _interval(
+    value: float, again: np.ndarray, method: str, link: Link, level: float, units: int, groups: int | None
+) -> Interval:
+    groups = units if groups is None else groups
+    error = _standard_error(value, again, method, link, units)
+    if not np.isfinite(error):
+        return Interval(value, method=method, groups=groups)
+    reach = stdtrit(units - 1, 0.5 + level / 2) * error
+    with np.errstate(over="ignore"):
+        low, high = link.inverse(link.forward(value) - reach), link.inverse(link.forward(value) + reach)
+    return Interval(value, float(low), float(high), method, groups)
+
+
+def _standard_error(value: float, again: np.ndarray, method: str, link: Link, units: int) -> float:
+    """On the link's scale; by the delta method where a resample reaches the metric's bound, which the link sends to
+    infinity. NaN where a resample is undefined, or where all are equal: no width is not certainty."""
+    if method == "none" or np.isnan(value) or np.isnan(again).any():
+        return np.nan
+    if np.ptp(again) <= 1e-12 * max(1.0, abs(value)):
+        return np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = link.forward(again)
+        slope = float(link.slope(np.float64(value)))
+    error = _spread(moved, method, units) if np.isfinite(moved).all() else slope * _spread(again, method, units)
+    return float(error)
+
+
+def _spread(again: np.ndarray, method: str, units: int) -> float:
+    """Standard error from resampled values; both estimates are the usual unbiased one for a mean over units."""
+    if method == "jackknife":
+        return np.sqrt((units - 1) * again.var())
+    return np.sqrt(units / (units - 1)) * again.std()

@@ -1,0 +1,138 @@
+"""Metrics of predicted numbers: functions of truth and prediction, each beside its formula on moment sums.
+
+`truth` and `prediction` are [N] numbers in the target's units; rows where either is NaN are left out. `<metric>_of`
+takes `sums.moments` [..., 10] and gives [...], which is what intervals resample. Variances have ddof 0 throughout.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from affectkit.evaluation.sums import AA, AB, ABSOLUTE, BB, COUNT, ERROR, SCALED, SQUARED, A, B, moments, ratio
+
+log = logging.getLogger(__name__)
+
+ROUNDING = 1e-12  # a variance this small beside its second moment is what rounding leaves of zero
+
+
+def ccc(truth: Any, prediction: Any) -> float:
+    """Concordance correlation coefficient (Lin 1989), in [-1, 1]; not invariant to the scale of either side.
+
+    2 cov / (var_t + var_p + (mean_t - mean_p)^2). A constant prediction gives 0; NaN, with a warning in the log, where
+    truth and prediction are the same constant.
+
+    >>> ccc([1, 2, 3], [2, 3, 4])
+    0.5714285714285715
+    """
+    value = float(ccc_of(moments(truth, prediction)[0]))
+    if np.isnan(value):
+        log.warning("CCC is undefined: truth and prediction are one and the same constant, or there are no rows")
+    return value
+
+
+def pearson(truth: Any, prediction: Any) -> float:
+    """Pearson's correlation, cov / (sd_t sd_p), in [-1, 1]; NaN where either side is constant.
+
+    >>> round(pearson([1, 2, 3], [2, 4, 5]), 6)
+    0.981981
+    """
+    return float(pearson_of(moments(truth, prediction)[0]))
+
+
+def mae(truth: Any, prediction: Any) -> float:
+    """Mean absolute error, mean |p - t|, in the target's units.
+
+    >>> mae([1, 2, 3], [2, 2, 5])
+    1.0
+    """
+    return float(mae_of(moments(truth, prediction)[0]))
+
+
+def mse(truth: Any, prediction: Any) -> float:
+    """Mean squared error, mean (p - t)^2, in the target's units squared.
+
+    >>> mse([1, 2, 3], [2, 2, 5])
+    1.6666666666666667
+    """
+    return float(mse_of(moments(truth, prediction)[0]))
+
+
+def rmse(truth: Any, prediction: Any) -> float:
+    """Root mean squared error, in the target's units.
+
+    >>> rmse([1, 2, 3], [3, 4, 5])
+    2.0
+    """
+    return float(rmse_of(moments(truth, prediction)[0]))
+
+
+def r2(truth: Any, prediction: Any) -> float:
+    """Coefficient of determination, 1 - MSE / var_t, at most 1; 0 is what the judged rows' own mean earns.
+
+    NaN where the truth is constant.
+
+    >>> r2([1, 2, 3], [1, 2, 4])
+    0.5
+    """
+    return float(r2_of(moments(truth, prediction)[0]))
+
+
+def one_minus_mae(truth: Any, prediction: Any, *, scale: tuple[float, float] = (0.0, 1.0)) -> float:
+    """The "accuracy" of apparent personality: 1 - MAE with the scale brought to [0, 1] (Ponce-López et al. 2016).
+
+    About .88 is the train mean's on First Impressions: print that floor beside it.
+
+    >>> one_minus_mae([1, 3, 5], [2, 3, 4], scale=(1, 5))
+    0.8333333333333334
+    """
+    return float(one_minus_mae_of(moments(truth, prediction, width=scale[1] - scale[0])[0]))
+
+
+def ccc_of(sums: np.ndarray) -> np.ndarray:
+    truth, prediction, both = _variances(sums)
+    return ratio(2 * both, truth + prediction + _mean(sums, ERROR) ** 2)
+
+
+def pearson_of(sums: np.ndarray) -> np.ndarray:
+    truth, prediction, both = _variances(sums)
+    return np.clip(ratio(both, np.sqrt(truth) * np.sqrt(prediction)), -1.0, 1.0)
+
+
+def mae_of(sums: np.ndarray) -> np.ndarray:
+    return _mean(sums, ABSOLUTE)
+
+
+def mse_of(sums: np.ndarray) -> np.ndarray:
+    return _mean(sums, SQUARED)
+
+
+def rmse_of(sums: np.ndarray) -> np.ndarray:
+    return np.sqrt(_mean(sums, SQUARED))
+
+
+def r2_of(sums: np.ndarray) -> np.ndarray:
+    return 1 - ratio(_mean(sums, SQUARED), _variances(sums)[0])
+
+
+def one_minus_mae_of(sums: np.ndarray) -> np.ndarray:
+    return 1 - _mean(sums, SCALED)
+
+
+def _variances(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variance of the truth, variance of the prediction, covariance."""
+    truth = _variance(_mean(sums, A), _mean(sums, AA))
+    prediction = _variance(_mean(sums, B), _mean(sums, BB))
+    both = _mean(sums, AB) - _mean(sums, A) * _mean(sums, B)
+    return truth, prediction, np.where((truth == 0) | (prediction == 0), 0.0, both)
+
+
+def _variance(mean: np.ndarray, second: np.ndarray) -> np.ndarray:
+    variance = second - mean**2
+    return np.where(variance <= ROUNDING * second, 0.0, variance)
+
+
+def _mean(sums: np.ndarray, column: int) -> np.ndarray:
+    return ratio(sums[..., column], sums[..., COUNT])

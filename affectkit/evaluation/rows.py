@@ -1,0 +1,85 @@
+"""Which rows are judged: one split, never pooled, and never a row that the model was fitted on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from affectkit.artifacts.predictions import Predictions, prediction_column
+from affectkit.errors import AffectkitError
+from affectkit.evaluation.sums import encode
+from affectkit.labels import Target
+
+
+def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Predictions]:
+    """The name of the chosen part and its rows: `split`, else test, else oof, else val, else all rows where none is
+    assigned. "oof" means the cross-fitted rows, whatever their split.
+
+    Raises "leak" naming the first of the chosen rows that is in-sample, "input" where nothing is left to judge.
+    """
+    frame = predictions.frame
+    splits = frame["split"].astype(str).to_numpy() if "split" in frame else np.full(len(frame), "")
+    seen = frame["seen"].astype(str).to_numpy()
+    parts = {name: splits == name for name in ("test", "val", *(set(splits) - {""}))} | {"oof": seen == "oof"}
+    if not (splits != "").any():
+        parts["all"] = np.full(len(frame), True)
+    order = [split] if split else [name for name in ("test", "oof", "val", "all") if name in parts]
+    for name in order:
+        if name in parts and parts[name].any():
+            _refuse_fitted(predictions, parts[name] & (seen == "fit"))
+            return name, predictions.take(parts[name])
+    found = ", ".join(f"{name} ({mask.sum()})" for name, mask in sorted(parts.items()) if mask.any()) or "no split"
+    raise AffectkitError(
+        "input", f"has no rows of {split or 'test, oof or val'}", file=predictions.path, remedy=f"it has {found}"
+    )
+
+
+def _refuse_fitted(predictions: Predictions, fitted: np.ndarray) -> None:
+    if fitted.any():
+        row = int(fitted.argmax())
+        raise AffectkitError(
+            "leak",
+            f"id '{predictions.frame['id'].iloc[row]}' is in-sample (seen=fit): such rows are never judged",
+            file=predictions.path,
+            row=row + 1,
+            remedy="predict them with --cv, or judge another split",
+        )
+
+
+def pair(predictions: Predictions, target: Target) -> tuple[np.ndarray, np.ndarray]:
+    """Truth [N] and prediction [N]: class indices with -1 for missing, or float64 with NaN.
+
+    A target without a column of truth is missing everywhere.
+    """
+    return column(predictions, target, target.name), column(predictions, target, prediction_column(target.name))
+
+
+def column(predictions: Predictions, target: Target, name: str) -> np.ndarray:
+    """One of a target's two columns, as `pair` has it."""
+    frame = predictions.frame
+    if target.kind == "number":
+        return frame[name].to_numpy(float) if name in frame else np.full(len(frame), np.nan)
+    return encode(frame[name], target.classes) if name in frame else np.full(len(frame), -1)
+
+
+def missing(values: np.ndarray) -> np.ndarray:
+    """[N] bool: which class indices or numbers are missing."""
+    return np.isnan(values) if values.dtype.kind == "f" else values < 0
+
+
+def judged_targets(predictions: Predictions) -> list[Target]:
+    """The targets of which at least one row has a truth and a prediction.
+
+    Raises "input" where there is none.
+    """
+    found = [t for t in predictions.targets.values() if not np.logical_or(*map(missing, pair(predictions, t))).all()]
+    if not found:
+        names = ", ".join(predictions.targets)
+        raise AffectkitError(
+            "input", f"no row has a truth for {names}", file=predictions.path, remedy="pass the --manifest that has it"
+        )
+    return found
+
+
+def prefix(target: Target) -> str:
+    """What stands before a metric's name: nothing for `label`, `<target>.` for any other."""
+    return "" if target.name == "label" else f"{target.name}."

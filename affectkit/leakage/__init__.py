@@ -1,0 +1,13 @@
+"""The leak audit of a manifest, and the guard that train and evaluate share.
+
+A leak is something that stands on two sides of a split (or in two folds) and lets a model recognise what it is judged
+on: a speaker, session, dialogue or source recording, the same or nearly the same media, the same text. Sessions and
+dialogues count even where the split is by speaker: the two voices of a dyad are heard on each other's recordings, and
+share their topic.
+"""
+
+from affectkit.leakage.audit import audit
+from affectkit.leakage.guard import judged, seen_of
+from affectkit.leakage.report import KINDS, AuditReport, Leak
+
+__all__ = ["KINDS", "AuditReport", "Leak", "audit", "judged", "seen_of"]

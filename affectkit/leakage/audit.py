@@ -1,0 +1,102 @@
+"""The audit: names, then content, then near-identical media."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from affectkit.leakage.content import identical
+from affectkit.leakage.files import FileSet
+from affectkit.leakage.near import near_identical
+from affectkit.leakage.report import AuditReport, Leak
+from affectkit.leakage.sides import sides_of, sort_sides, straddling
+from affectkit.media import Header
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Kind of leak of each column. A corpus's names mean nothing in another corpus, except texts and paths.
+_GROUPS = {
+    "speaker": "speaker", "subject": "speaker", "session": "session", "dialogue": "dialogue", "sequence": "source",
+    "text_id": "text",
+}  # fmt: skip
+
+
+def audit(
+    rows: pd.DataFrame,
+    *,
+    level: str = "content",
+    media: Sequence[Path | None] | None = None,
+    headers: Sequence[Header | None] | None = None,
+    defects: Sequence[tuple[str, str]] = (),
+    group_column: str | None = None,
+    num_workers: int | None = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> AuditReport:
+    """Look for what stands on two sides of a manifest's split, or in two of its folds.
+
+    level: "names" compares columns (speaker, subject, session, dialogue, sequence, path, text_id, text). "content" also
+    finds media that are equal byte by byte or sample by sample: it reads only files on different sides whose headers
+    agree in length, rate and channels (other media: in size). "near" also finds resampled, re-encoded, gain-changed,
+    noise-augmented and trimmed copies of recordings; not speed- or pitch-changed ones.
+    media, headers: of each row; None where there is none. defects: (kind, sentence) that the corpus declares.
+    group_column: a further column that must not straddle. num_workers: threads, None for as many as there are cores.
+    """
+    sides = sides_of(rows)
+    paths = list(media) if media is not None else [None] * len(rows)
+    leaks = _names(rows, sides, paths, group_column)
+    notes = _uncertified(rows, sides)
+    if level != "names":
+        workers = (os.cpu_count() or 1) if num_workers is None else num_workers
+        files = FileSet.of(paths, list(headers) if headers is not None else [None] * len(rows), sides, list(rows["id"]))
+        copies = identical(files, workers, progress)
+        leaks += copies.leaks
+        notes += copies.notes
+        if level == "near":
+            near = near_identical(files.without(copies.redundant), workers, progress)
+            leaks += near.leaks
+            notes += near.notes
+    known = {kind: " ".join(text for other, text in defects if other == kind) for kind, _ in defects}
+    leaks = [replace(leak, declared=known.get(leak.kind, "")) for leak in leaks]
+    counts = Counter(side for side in sides if side)
+    declared = tuple((kind, text) for kind, text in defects)
+    return AuditReport(level, {s: counts[s] for s in sort_sides(counts)}, tuple(leaks), declared, tuple(notes))
+
+
+def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], group_column: str | None) -> list[Leak]:
+    ids = list(rows["id"])
+    corpora = list(rows["corpus"]) if "corpus" in rows else [""] * len(rows)
+    kinds = dict(_GROUPS)
+    if group_column and group_column in rows and group_column not in (*kinds, "id"):
+        kinds[group_column] = "group"
+    found = []
+    for column, kind in kinds.items():
+        if column in rows:
+            values = [f"{c}\0{v}" if v else "" for c, v in zip(corpora, rows[column].astype(str), strict=True)]
+            found.append(straddling(kind, column, values, sides, ids, show=lambda value: value.partition("\0")[2]))
+    if any(paths):
+        found.append(straddling("source", "path", [str(p) if p else "" for p in paths], sides, ids))
+    if "text" in rows:
+        found.append(straddling("text", "text", [normal_text(cell) for cell in rows["text"]], sides, ids))
+    return [leak for leak in found if leak]
+
+
+def normal_text(text: str) -> str:
+    """Case, punctuation, accents' encodings and white space made alike; "" where nothing is left."""
+    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _uncertified(rows: pd.DataFrame, sides: list[str]) -> list[str]:
+    """Rows without a speaker on a side that is judged: they may be of anybody."""
+    if "speaker" not in rows or not (rows["speaker"] != "").any():
+        return []
+    unknown = Counter(side for side, cell in zip(sides, rows["speaker"], strict=True) if cell == "" and side)
+    return [
+        f"{unknown[side]} rows of {side} name no speaker: theirs may be on another side" for side in sort_sides(unknown)
+    ]

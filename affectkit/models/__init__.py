@@ -1,0 +1,1 @@
+"""Networks: pretrained backbones, for encoders and fine-tuning alike."""

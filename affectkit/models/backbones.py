@@ -1,0 +1,188 @@
+"""Loading pretrained networks: a hub id, a local folder, or `tiny-random:ARCHITECTURE`.
+
+Weights come from safetensors only, and code from transformers only: nothing that a checkpoint brings along is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from affectkit.errors import AffectkitError
+from affectkit.models import tiny
+
+Reads = Literal["audio", "text"]
+
+# What encoders do not use, and checkpoints may lack: SpecAugment's mask vector is used in training only, the pooler
+# belongs to the sentence-order head. Found missing, they are zeroed, so that equal weights have equal digests.
+_UNUSED = re.compile(r"(^|\.)(masked_spec_embed|pooler\..*)$")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network in float32 and eval mode, and what its inputs pass through first.
+
+    processor: a feature extractor (audio) or a tokenizer (text). weights: SHA-256 of its tensors, whatever they are
+    called and however they are stored. revision: the commit of a hub id.
+    """
+
+    model: Any
+    processor: Any
+    weights: str
+    tiny_random: bool = False
+    revision: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of it."""
+        return {
+            "architecture": self.model.config.model_type,
+            "weights": self.weights,
+            "revision": self.revision,
+            "tiny_random": self.tiny_random,
+        }
+
+
+def load(checkpoint: str, reads: Reads, *, revision: str = "") -> Backbone:
+    """The base network of a checkpoint, whatever head it was saved with.
+
+    Raises AffectkitError "missing" (no such folder; a hub id that is neither cached nor reachable), "input" (weights
+    that do not fill the network exactly, outside its head; no safetensors; code of its own) or "usage" (an unknown
+    `tiny-random` architecture).
+    """
+    if tiny.is_tiny(checkpoint):
+        model, processor = tiny.build(checkpoint, reads)
+        return Backbone(model.eval(), processor, digest(model), tiny_random=True)
+    folder = _local_folder(checkpoint)
+    source = str(folder or checkpoint)
+    with _quiet_transformers():
+        config = _fetch(checkpoint, _config, source, revision)
+        processor = _fetch(checkpoint, _processor, source, revision, reads)
+        model, info = _fetch(checkpoint, _model, source, revision, config)
+    _check_keys(checkpoint, model, config, info)
+    return Backbone(model.eval(), processor, digest(model), revision=getattr(config, "_commit_hash", None))
+
+
+def digest(model: torch.nn.Module) -> str:
+    """SHA-256 over a network's tensors, apart from their names, which differ between versions of transformers."""
+    each = []
+    for tensor in model.state_dict().values():
+        plain = tensor.detach().cpu().contiguous()
+        one = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
+        one.update(plain.reshape(-1).view(torch.uint8).numpy())
+        each.append(one.digest())
+    return hashlib.sha256(b"".join(sorted(each))).hexdigest()
+
+
+def _local_folder(checkpoint: str) -> Path | None:
+    """The folder that `checkpoint` names, None for a hub id ("name" or "owner/name")."""
+    path = Path(checkpoint).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise AffectkitError("input", "is a file; a checkpoint is a folder", file=path, remedy="name its folder")
+    if checkpoint.startswith((".", "/", "~")) or checkpoint.count("/") > 1 or not checkpoint:
+        raise AffectkitError("missing", "no such checkpoint folder", file=checkpoint or "--checkpoint")
+    return None
+
+
+def _fetch(checkpoint: str, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What the cache or a folder holds; else from the hub. The cache comes first: a cached hub id needs no network."""
+    try:
+        try:
+            return read(*arguments, True)
+        except OSError:
+            if _local_folder(checkpoint):
+                raise
+            return read(*arguments, False)
+    except (OSError, ValueError, KeyError) as error:  # ValueError: unknown model type, or code of its own
+        raise _load_error(checkpoint, error) from None
+
+
+def _config(source: str, revision: str, local_only: bool) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(
+        source, revision=revision or "main", local_files_only=local_only, trust_remote_code=False
+    )
+
+
+def _processor(source: str, revision: str, reads: Reads, local_only: bool) -> Any:
+    from transformers import AutoFeatureExtractor, AutoTokenizer
+
+    kind: Any = AutoFeatureExtractor if reads == "audio" else AutoTokenizer
+    return kind.from_pretrained(
+        source, revision=revision or "main", local_files_only=local_only, trust_remote_code=False
+    )
+
+
+def _model(source: str, revision: str, config: Any, local_only: bool) -> tuple[Any, dict[str, Any]]:
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(
+        source,
+        config=config,
+        revision=revision or "main",
+        local_files_only=local_only,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+    )
+
+
+def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
+    said = str(error).strip().partition("\n")[0]
+    if _local_folder(checkpoint):
+        remedy = (
+            "name a folder written by save_pretrained (config.json, model.safetensors, and the preprocessor's files)"
+        )
+        return AffectkitError("input", f"cannot be loaded: {said}", file=checkpoint, remedy=remedy)
+    if isinstance(error, OSError):
+        message = (
+            f"'{checkpoint}' is not in the local cache and could not be fetched from the Hugging Face hub ({said})"
+        )
+        remedy = "check the name, or download it elsewhere and pass the folder: --checkpoint path/to/folder"
+        return AffectkitError("missing", message, remedy=remedy)
+    return AffectkitError("input", f"'{checkpoint}' cannot be loaded: {said}")
+
+
+def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any]) -> None:
+    """Demand that the checkpoint fills the network exactly: a part left at random would go unnoticed."""
+    missing = sorted(key for key in info["missing_keys"] if not _UNUSED.search(key))
+    saved_as = (getattr(config, "architectures", None) or [type(model).__name__])[0]
+    unexpected = sorted(key for key in info["unexpected_keys"] if not _UNUSED.search(key))
+    if saved_as != type(model).__name__:  # saved with a head: its weights lie beside the base's, not under its prefix
+        unexpected = [key for key in unexpected if key.startswith(f"{model.base_model_prefix}.")]
+    mismatched = sorted(str(key) for key in info.get("mismatched_keys") or ())
+    for what, keys in (("lacks", missing), ("has unknown", unexpected), ("has misshapen", mismatched)):
+        if keys:
+            message = f"{what} {len(keys)} weights of {type(model).__name__}, such as {keys[0]}"
+            raise AffectkitError("input", f"checkpoint '{checkpoint}' {message}", remedy="use a complete checkpoint")
+    with torch.no_grad():
+        state = model.state_dict()
+        for key in info["missing_keys"]:
+            if key in state:
+                state[key].zero_()
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """transformers reports heads that are not loaded, at length; `_check_keys` says what matters."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,108 @@
+"""`tiny-random:ARCHITECTURE`: small networks with random weights, for tests and dry runs.
+
+Options of the configuration may follow: `tiny-random:wav2vec2,feat_extract_norm=layer,do_stable_layer_norm=true`.
+Equal names give equal weights. Whatever they produce is marked `tiny_random` in its record.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import torch
+
+from affectkit.errors import AffectkitError, did_you_mean
+
+PREFIX = "tiny-random:"
+_SEED = 0
+_SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+_SPEECH = {**_SIZE, "conv_dim": [32] * 7, "num_conv_pos_embedding_groups": 2}
+_WAVES = {**_SPEECH, "num_conv_pos_embeddings": 16}
+_TEXT = {**_SIZE, "vocab_size": 512, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+
+AUDIO: dict[str, dict[str, Any]] = {
+    "wav2vec2": _WAVES,
+    "hubert": _WAVES,
+    "wavlm": {**_WAVES, "num_buckets": 32, "max_bucket_distance": 80},
+    "unispeech": _WAVES,
+    "unispeech-sat": _WAVES,
+    "data2vec-audio": {**_SPEECH, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5},
+    "whisper": {
+        "d_model": 32, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 16,
+        "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
+    },
+}  # fmt: skip
+TEXT: dict[str, dict[str, Any]] = {
+    "bert": {**_TEXT, "max_position_embeddings": 130},
+    "roberta": {**_TEXT, "max_position_embeddings": 130},
+    "distilbert": {
+        "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "vocab_size": 512, "max_position_embeddings": 130,
+        "pad_token_id": 0,
+    },
+}  # fmt: skip
+
+
+def is_tiny(checkpoint: str) -> bool:
+    return checkpoint.startswith(PREFIX)
+
+
+def build(checkpoint: str, reads: Literal["audio", "text"]) -> tuple[Any, Any]:
+    """The network and its feature extractor or tokenizer. Raises "usage" for an unknown architecture or option."""
+    from transformers import AutoConfig, AutoModel
+
+    architecture, *given = checkpoint.removeprefix(PREFIX).split(",")
+    known = AUDIO if reads == "audio" else TEXT
+    if architecture not in known:
+        raise AffectkitError(
+            "usage", f"there is no {PREFIX}{architecture} for {reads}", remedy=did_you_mean(architecture, list(known))
+        )
+    config = AutoConfig.for_model(architecture, **{**known[architecture], **_parsed(given)})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        model = AutoModel.from_config(config)
+    return model, _feature_extractor(config) if reads == "audio" else _tokenizer(config)
+
+
+def _parsed(given: list[str]) -> dict[str, Any]:
+    options = {}
+    for option in given:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise AffectkitError(
+                "usage", f"'{option}' is not name=value", remedy=f"write {PREFIX}wav2vec2,hidden_size=64"
+            )
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def _feature_extractor(config: Any) -> Any:
+    from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+    if config.model_type == "whisper":
+        return WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=config.model_type == "data2vec-audio")
+
+
+def _tokenizer(config: Any) -> Any:
+    """Characters as tokens: code points below 500, each with its number; the rest is unknown."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    vocabulary = {token: place for place, token in enumerate(special)}
+    vocabulary |= {chr(code): code + len(special) for code in range(500)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(?s)."), "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=128,
+    )

@@ -1,0 +1,26 @@
+"""Who is in which split, and in which fold: groups never straddle, classes are spread as evenly as groups allow."""
+
+from affectkit.splits._assign import (
+    GROUP_COLUMNS,
+    by_group,
+    default_group,
+    folds_by_group,
+    grouped_folds,
+    hold_out,
+    random_folds,
+    random_rows,
+)
+from affectkit.splits._table import SPLITS, from_table
+
+__all__ = [
+    "GROUP_COLUMNS",
+    "SPLITS",
+    "by_group",
+    "default_group",
+    "folds_by_group",
+    "from_table",
+    "grouped_folds",
+    "hold_out",
+    "random_folds",
+    "random_rows",
+]

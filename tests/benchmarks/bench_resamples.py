@@ -1,0 +1,73 @@
+"""10,000 cluster resamples of macro-F1, UAR and CCC over 10,000 rows, against scikit-learn called on every resample.
+
+The peer takes minutes: it is timed on 20 resamples and extrapolated. python tests/benchmarks/bench.py resamples
+"""
+
+import time
+
+import numpy as np
+from sklearn.metrics import f1_score, recall_score
+
+from affectkit.evaluation.intervals import Figure, Resampling, as_units, intervals
+from affectkit.evaluation.metrics import METRICS, ccc
+from affectkit.evaluation.sums import confusions, moments
+
+ROWS, SPEAKERS, CLASSES, RESAMPLES, TIMED, ROUNDS = 10_000, 91, 7, 10_000, 20, 3
+
+
+def run() -> list[dict]:
+    rows = make_rows()
+    counts = min(seconds(lambda: ours(rows, ("macro_f1", "uar"), (), seed)) for seed in range(ROUNDS))
+    every = min(seconds(lambda: ours(rows, ("macro_f1", "uar"), ("ccc",), seed)) for seed in range(ROUNDS, 2 * ROUNDS))
+    loops = [seconds(lambda: peer(rows, TIMED, with_ccc)) * RESAMPLES / TIMED for with_ccc in (False, True)]
+    table = [("macro-F1, UAR", counts, loops[0], 0.1), ("macro-F1, UAR, CCC", every, loops[1], 1.0)]
+    return [
+        {
+            "what": f"{RESAMPLES:,} resamples of {SPEAKERS} speakers, {ROWS:,} rows: {what}",
+            "ours": f"{fast:.3f} s",
+            "peer": f"{slow:.0f} s (scikit-learn per resample, from {TIMED})",
+            "ratio": slow / fast,
+            "seconds": fast,
+            "target": f"<= {limit:g} s",
+            "ok": fast <= limit,
+        }
+        for what, fast, slow, limit in table
+    ]
+
+
+def make_rows():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(CLASSES, size=ROWS)
+    predicted = np.where(rng.random(ROWS) < 0.6, truth, rng.integers(CLASSES, size=ROWS))
+    valence = rng.standard_normal(ROWS)
+    return truth, predicted, valence, 0.6 * valence + rng.standard_normal(ROWS), rng.integers(SPEAKERS, size=ROWS)
+
+
+def ours(rows, of_counts, of_moments, seed):
+    """From rows to intervals; a new seed each time, so that no drawn weights are found again."""
+    truth, predicted, valence, estimate, speaker = rows
+    units = as_units(speaker, ROWS)
+    settings = Resampling("bootstrap", resamples=RESAMPLES, seed=seed)
+    tables = {of_counts: confusions(truth, predicted, CLASSES, units.codes, units.count)}
+    if of_moments:
+        tables[of_moments] = moments(valence, estimate, units.codes, units.count)
+    figures = {name: Figure(METRICS[name].of, METRICS[name].link) for name in (*of_counts, *of_moments)}
+    return [intervals({name: figures[name] for name in names}, sums, settings) for names, sums in tables.items()]
+
+
+def peer(rows, resamples, with_ccc):
+    truth, predicted, valence, estimate, speaker = rows
+    rng = np.random.default_rng(0)
+    members = [np.flatnonzero(speaker == one) for one in range(SPEAKERS)]
+    for _ in range(resamples):
+        drawn = np.concatenate([members[one] for one in rng.integers(SPEAKERS, size=SPEAKERS)])
+        f1_score(truth[drawn], predicted[drawn], average="macro")
+        recall_score(truth[drawn], predicted[drawn], average="macro")
+        if with_ccc:
+            ccc(valence[drawn], estimate[drawn])
+
+
+def seconds(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

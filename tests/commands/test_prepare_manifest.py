@@ -1,0 +1,249 @@
+"""`affectkit prepare-manifest` as it is used, on twins and on real corpora."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from affectkit import registry
+from affectkit.artifacts.manifest import read_manifest
+
+
+def read(path):
+    return pd.read_csv(path, keep_default_na=False, dtype=str)
+
+
+def test_every_corpus_becomes_a_manifest_from_its_twin(affectkit, tmp_path):
+    options = {
+        "csv": ["--split-by", "speaker"],
+        "merge": ["--split-by", "official"],
+        "arrays": ["--split-by", "speaker"],
+    }
+    for name in registry.names("corpora"):
+        root, out = tmp_path / name, tmp_path / f"{name}-manifest"
+        affectkit("synthesize", name, root, "--size", 60, "--seed", 1)
+        roots = (
+            sorted((root / "manifests").iterdir())
+            if name == "merge"
+            else [root / "table.csv" if name == "csv" else root]
+        )
+        affectkit("prepare-manifest", name, *roots, "-o", out, *options.get(name, []))
+        manifest = read_manifest(out)
+        assert len(manifest.rows) >= 40, name
+        assert manifest.targets, name
+        assert {"train", "test"} <= set(manifest.rows["split"]), name
+        assert all(p is None or p.exists() for p in manifest.media()) if "path" in manifest.rows else True
+        for facts in json.loads((out / "summary.json").read_text())["corpora"].values():
+            assert facts["licence"]
+            assert facts["citation"]
+
+
+def test_speakers_do_not_straddle_and_folds_leave_one_out(affectkit, emodb_twin, tmp_path):
+    affectkit("prepare-manifest", "emodb", emodb_twin, "--split-by", "speaker", "-o", tmp_path / "split")
+    rows = read_manifest(tmp_path / "split").rows
+    assert (rows.groupby("speaker")["split"].nunique() == 1).all()
+    assert set(rows["split"]) == {"train", "val", "test"}
+    affectkit("prepare-manifest", "emodb", emodb_twin, "--folds", "speaker", "-o", tmp_path / "folds")
+    rows = read_manifest(tmp_path / "folds").rows
+    assert [p.name for p in (tmp_path / "folds").glob("*.csv")] == ["folds.csv"]
+    assert (rows.groupby("fold")["speaker"].nunique() == 1).all()
+    assert rows["fold"].nunique() == 5
+    affectkit("prepare-manifest", "emodb", emodb_twin, "--folds", "2", "-o", tmp_path / "two")
+    rows = read_manifest(tmp_path / "two").rows
+    assert (rows.groupby("speaker")["fold"].nunique() == 1).all()
+    assert rows["fold"].nunique() == 2
+
+
+def test_labels_are_mapped_chosen_and_ordered(affectkit, emodb_twin, tmp_path):
+    line = ["prepare-manifest", "emodb", emodb_twin, "--split-by", "speaker"]
+    affectkit(*line, "--label-map", "happiness=joy,boredom=", "--labels", "joy,anger,neutral", "-o", tmp_path / "m")
+    manifest = read_manifest(tmp_path / "m")
+    assert manifest.targets["label"].classes == ("joy", "anger", "neutral")
+    assert set(manifest.rows["label"]) == {"joy", "anger", "neutral"}
+    assert set(manifest.rows.loc[manifest.rows["label"] == "joy", "source_label"]) == {"happiness"}
+    label_map = json.loads((tmp_path / "m" / "label_map.json").read_text())
+    assert label_map["map"] == {"anger": "anger", "happiness": "joy", "neutral": "neutral"}
+    summary = json.loads((tmp_path / "m" / "summary.json").read_text())
+    assert sum(summary["dropped_reasons"].values()) == 70 - len(manifest.rows)
+    result = affectkit(*line, "--labels", "joi", "-o", tmp_path / "x", code=1)
+    assert "no rows are left" in result.stderr
+    result = affectkit(*line, "--label-map", "hapiness=joy", "-o", tmp_path / "x", code=2)
+    assert "did you mean happiness" in result.stderr
+
+
+def test_durations_come_from_headers_and_filter(affectkit, tone, tmp_path):
+    for number, seconds in enumerate([0.2, 0.5, 1.0, 3.0]):
+        tone(tmp_path / "c" / "happy" / f"a{number}.wav", seconds, pitch=200 + 10 * number)
+        tone(tmp_path / "c" / "sad" / f"b{number}.wav", seconds, pitch=300 + 10 * number)
+    line = ["prepare-manifest", "folder", tmp_path / "c", "--split-by", "random", "--min-duration", 0.3]
+    affectkit(*line, "--max-duration", 2, "-o", tmp_path / "m")
+    rows = read_manifest(tmp_path / "m").rows
+    assert sorted(rows["duration_sec"]) == [0.5, 0.5, 1.0, 1.0]
+    reasons = json.loads((tmp_path / "m" / "summary.json").read_text())["dropped_reasons"]
+    assert reasons == {"shorter than --min-duration 0.3 s": 2, "longer than --max-duration 2 s": 2}
+
+
+def test_a_leak_is_an_error_until_its_kind_is_allowed(affectkit, emodb_twin, tmp_path):
+    line = ["prepare-manifest", "emodb", emodb_twin, "--split-by", "random"]
+    result = affectkit(*line, "-o", tmp_path / "m", code=1)
+    assert "speaker" in result.stderr
+    assert "--allow-leaks speaker" in result.stderr
+    assert not (tmp_path / "m").exists()
+    affectkit(*line, "--allow-leaks", "speaker", "-o", tmp_path / "m")
+    audit = json.loads((tmp_path / "m" / "leak_audit.json").read_text())
+    assert any(leak["kind"] == "speaker" for leak in audit["leaks"])
+
+
+def test_a_planted_copy_is_found_by_content_and_an_altered_one_by_near(affectkit, emodb_twin, tmp_path):
+    root = tmp_path / "c"
+    shutil.copytree(emodb_twin, root)
+    files = sorted((root / "wav").glob("*.wav"))
+    speakers = sorted({f.name[:2] for f in files})
+    source = next(f for f in files if f.name[:2] == speakers[0])
+    copy = source.with_name(speakers[1] + source.name[2:-5] + "z.wav")
+    shutil.copy(source, copy)
+    line = ["prepare-manifest", "emodb", root, "--folds", "speaker"]
+    result = affectkit(*line, "-o", tmp_path / "m", code=1)
+    assert "media" in result.stderr
+    assert copy.stem in result.stderr or source.stem in result.stderr
+    affectkit(*line, "--audit", "names", "-o", tmp_path / "m")
+    import soundfile
+
+    samples, rate = soundfile.read(source)
+    soundfile.write(copy, 0.5 * samples, rate)  # half as loud: other bytes, the same recording
+    affectkit(*line, "-o", tmp_path / "content")
+    result = affectkit(*line, "--audit", "near", "-o", tmp_path / "near", code=1)
+    assert "media" in result.stderr
+
+
+def test_a_split_from_a_file(affectkit, emodb_twin, tmp_path):
+    ids = sorted(p.stem for p in (emodb_twin / "wav").glob("*.wav"))
+    speakers = sorted({i[:2] for i in ids})
+    side = {speakers[0]: "test", speakers[1]: "val"}
+    pd.DataFrame({"id": ids, "split": [side.get(i[:2], "train") for i in ids]}).to_csv(tmp_path / "p.csv", index=False)
+    affectkit("prepare-manifest", "emodb", emodb_twin, "--split-by", tmp_path / "p.csv", "-o", tmp_path / "m")
+    rows = read_manifest(tmp_path / "m").rows
+    assert set(rows.loc[rows["split"] == "test", "speaker"]) == {speakers[0]}
+    text = (tmp_path / "p.csv").read_text().replace(ids[3], "nobody")
+    (tmp_path / "q.csv").write_text(text)
+    result = affectkit(
+        "prepare-manifest", "emodb", emodb_twin, "--split-by", tmp_path / "q.csv", "-o", tmp_path / "x", code=1
+    )
+    assert ids[3] in result.stderr
+
+
+def test_merging_keeps_corpora_apart_and_maps_to_one_label_set(affectkit, tmp_path):
+    affectkit("synthesize", "merge", tmp_path / "c", "--size", 80, "--speakers", 6)
+    parts = sorted((tmp_path / "c" / "manifests").iterdir())
+    affectkit("prepare-manifest", "merge", *parts, "-o", tmp_path / "m")
+    manifest = read_manifest(tmp_path / "m")
+    assert set(manifest.rows["corpus"]) == {"emodb", "ravdess"}
+    assert all(i.startswith(c + "-") for i, c in zip(manifest.rows["id"], manifest.rows["corpus"], strict=True))
+    assert all(path.exists() for path in manifest.media())
+    result = affectkit("prepare-manifest", "merge", parts[0], "-o", tmp_path / "x", code=2)
+    assert "two manifests or more" in result.stderr
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "text", "pointer", "no samples"])
+def test_a_bad_file_stops_or_is_skipped_and_named(affectkit, emodb_twin, tmp_path, how):
+    root = tmp_path / "c"
+    shutil.copytree(emodb_twin, root)
+    victim = sorted((root / "wav").glob("*.wav"))[5]
+    whole = victim.read_bytes()
+    victim.write_bytes(
+        {
+            "empty": b"",
+            "truncated": whole[: len(whole) // 2],
+            "text": b"this is not a sound" * 20,
+            "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+            "no samples": whole[:40] + bytes(4),
+        }[how]
+    )
+    line = ["prepare-manifest", "emodb", root, "--folds", "speaker"]
+    if how != "pointer":  # readers leave pointers out by themselves
+        result = affectkit(*line, "-o", tmp_path / "m", code=1)
+        assert victim.name in result.stderr
+        assert result.stderr.count("error:") == 1
+    affectkit(*line, "--on-error", "skip", "-o", tmp_path / "m")
+    assert len(read_manifest(tmp_path / "m").rows) == 69
+    dropped = json.loads((tmp_path / "m" / "summary.json").read_text())["dropped"]
+    assert [d["path"].endswith(victim.name) for d in dropped] == [True]
+
+
+def test_names_in_other_scripts(affectkit, tone, tmp_path):
+    for number in range(6):
+        tone(tmp_path / "сорпус" / "радость" / f'голос {number} é,"x".wav', 0.4, 200 + 20 * number)
+        tone(tmp_path / "сорпус" / "悲しみ" / f"声{number}.wav", 0.4, 400 + 20 * number)
+    affectkit("prepare-manifest", "folder", tmp_path / "сорпус", "--split-by", "random", "-o", tmp_path / "m")
+    manifest = read_manifest(tmp_path / "m")
+    assert set(manifest.rows["label"]) == {"радость", "悲しみ"}
+    assert all(path.exists() for path in manifest.media())
+
+
+def test_fewer_speakers_than_splits_says_what_is_possible(affectkit, tmp_path):
+    affectkit("synthesize", "tess", tmp_path / "c", "--size", 30)
+    result = affectkit(
+        "prepare-manifest", "tess", tmp_path / "c", "--split-by", "speaker", "-o", tmp_path / "m", code=1
+    )
+    assert "2 speakers cannot fill train, val, test" in result.stderr
+    assert "--folds speaker" in result.stderr
+
+
+def test_real_emodb(affectkit, real_data, tmp_path):
+    affectkit(
+        "prepare-manifest", "emodb", real_data / "emodb", "--folds", "speaker", "--audit", "near", "-o", tmp_path / "m"
+    )
+    rows = read_manifest(tmp_path / "m").rows
+    assert len(rows) == 535
+    assert rows["label"].value_counts().to_dict() == {
+        "anger": 127, "boredom": 81, "disgust": 46, "fear": 69, "happiness": 71, "sadness": 62, "neutral": 79
+    }  # fmt: skip
+    assert rows["speaker"].nunique() == rows["fold"].nunique() == 10
+    leaks = json.loads((tmp_path / "m" / "leak_audit.json").read_text())["leaks"]
+    assert {leak["kind"] for leak in leaks} == {"text"}
+    assert all(leak["declared"] for leak in leaks)
+
+
+def test_real_emobank(affectkit, real_data, tmp_path):
+    affectkit("prepare-manifest", "emobank", real_data / "emobank", "-o", tmp_path / "m")
+    manifest = read_manifest(tmp_path / "m")
+    assert len(manifest.rows) == 10062
+    assert (manifest.rows["text"] == "None").sum() == 1
+    assert manifest.targets["valence"].scale == (1, 5)
+    assert manifest.declared()
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_leaves_nothing_that_passes_for_whole(emodb_twin, tmp_path):
+    """SIGKILL at random moments: the folder is refused as unfinished or is complete, and --resume completes it."""
+    line = [sys.executable, "-m", "affectkit", "prepare-manifest", "emodb", str(emodb_twin), "--folds", "speaker", "-o"]
+    began = time.monotonic()
+    subprocess.run([*line, str(tmp_path / "whole")], check=True, capture_output=True)
+    seconds = time.monotonic() - began
+    whole = {
+        p.name: p.read_bytes() for p in (tmp_path / "whole").glob("*.*") if p.name not in ("run.json", "started.json")
+    }
+    moments = random.Random(0)
+    for attempt in range(12):
+        folder = tmp_path / f"killed-{attempt}"
+        process = subprocess.Popen([*line, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds * moments.uniform(0.5, 1.05))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        if (folder / "started.json").exists() and not (folder / "run.json").exists():
+            check = subprocess.run(
+                [sys.executable, "-m", "affectkit", "extract-features", "--manifest", str(folder), "--encoder", "text-ngrams",
+                 "-o", str(tmp_path / f"f{attempt}")], capture_output=True, text=True,
+            )  # fmt: skip
+            assert check.returncode == 1
+            assert "is unfinished" in check.stderr
+        subprocess.run([*line, str(folder), "--resume"], check=True, capture_output=True)
+        after = {p.name: p.read_bytes() for p in folder.glob("*.*") if p.name not in ("run.json", "started.json")}
+        assert after == whole

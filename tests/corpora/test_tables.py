@@ -1,0 +1,228 @@
+"""The general readers: csv, folder, arrays, huggingface."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from affectkit.corpora import arrays, csv, folder, huggingface
+from affectkit.corpora._tables import safe_id
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+
+def test_csv_with_its_own_column_names(wav, tmp_path, gathered):
+    wav(tmp_path / "sound" / "ä 1.wav")
+    wav(tmp_path / "sound" / "b.wav")
+    table = tmp_path / "my table.csv"
+    table.write_bytes(
+        "﻿file,emo,who,gender,stress,set,note\r\n"
+        'sound/ä 1.wav,happy,anna,F,4.5,dev,"a, b"\r\n'
+        "sound\\b.wav,,ben,male,,TRAIN,\r\n"
+        "sound/gone.wav,sad,ben,male,2,test,\r\n".encode()
+    )
+    options = {
+        "path_column": "file", "label_column": "emo", "speaker_column": "who", "sex_column": "gender",
+        "split_column": "set", "target_columns": "stress=1:5",
+    }  # fmt: skip
+    rows, reasons = gathered(csv.read(table, **options))
+    first, second = rows.values()
+    assert (first["path"], first["source_label"], first["speaker"]) == ("sound/ä 1.wav", "happy", "anna")
+    assert (first["sex"], first["stress"], first["split"], first["note"]) == ("female", 4.5, "val", "a, b")
+    assert (second["path"], second["source_label"], second["split"]) == ("sound/b.wav", "", "train")
+    assert math.isnan(second["stress"]) and second["id"] == "sound__b"
+    assert first["id"] == safe_id("sound/ä 1") and " " not in first["id"]
+    assert reasons == {"sound/gone.wav": "no such file"}
+    assert csv.targets(**options) == (Target("stress", "number", scale=(1.0, 5.0)),)
+
+
+def test_csv_of_texts_reads_known_numbers_and_keeps_clashing_columns_aside(tmp_path, gathered):
+    (tmp_path / "t.csv").write_text("id,text,label,valence,fold,votes_sad\n7,None,sad,0.5,3,2\n8, NA ,nan,,1,\n")
+    rows, _ = gathered(csv.read(tmp_path))
+    assert (rows["7"]["text"], rows["7"]["valence"], rows["7"]["votes_sad"]) == ("None", 0.5, 2.0)
+    assert rows["8"]["text"] == " NA " and rows["8"]["source_label"] == "nan" and math.isnan(rows["8"]["valence"])
+    assert rows["7"]["source_fold"] == "3" and "fold" not in rows["7"] and rows["7"]["path"] == ""
+
+
+@pytest.mark.parametrize(
+    "text, options, message",
+    [
+        ("id,text,label\n1,a,x\n1,b,y\n", {}, "row 2: id '1' stands already in row 1"),
+        ("id,text,label\n,a,x\n", {}, "row 1: the id is empty"),
+        ("text,label,split\na,x,spare\n", {}, "row 1: split 'spare' is not in train, val, test"),
+        ("text,valence\na,1\nb,high\n", {}, "row 2: valence 'high' is not a number"),
+        ("text,valence\na,inf\n", {}, "row 1: valence 'inf' is not a finite number"),
+        ("text,labels\na,x\n", {"label_column": "lables"}, "has no column 'lables'; did you mean labels"),
+        ("words,label\na,x\n", {}, "has neither a path nor a text column"),
+        ("text,emotion\na,x\n", {}, "has neither labels nor targets.*--label-column"),
+        ("text,label\na,x\n", {"target_columns": "stres"}, "has no column 'stres'"),
+        ("text,label\na,x\n", {"target_columns": "stress=5:1"}, "'stress=5:1' is not a target"),
+        ("text,label\na,x\n", {"target_columns": "stress=low"}, "'stress=low' is not a target"),
+    ],
+)
+def test_csv_mistakes_are_named(tmp_path, text, options, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(AffectkitError, match=message):
+        list(csv.read(tmp_path, **options))
+
+
+def test_csv_asks_which_table(tmp_path, gathered):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"text,label\n{name},x\n")
+    with pytest.raises(AffectkitError, match="choose with --table: a.csv, b.csv"):
+        csv.read(tmp_path)
+    rows, _ = gathered(csv.read(tmp_path, table="b.csv"))
+    assert [row["text"] for row in rows.values()] == ["b.csv"]
+    with pytest.raises(AffectkitError, match="has no table 'c.csv'"):
+        csv.read(tmp_path, table="c.csv")
+
+
+def test_folder_flat_and_split(wav, tmp_path, gathered):
+    wav(tmp_path / "flat" / "happy" / "x.wav")
+    wav(tmp_path / "flat" / "sad" / "deep" / "x.WAV")
+    (tmp_path / "flat" / "sad" / "notes.txt").write_text("not a sample")
+    rows, _ = gathered(folder.read(tmp_path / "flat"))
+    assert {key: (row["source_label"], row["split"]) for key, row in rows.items()} == {
+        "happy__x": ("happy", ""), "sad__deep__x": ("sad", ""),
+    }  # fmt: skip
+    for part, split in (("Training", "train"), ("validation", "val"), ("test", "test")):
+        wav(tmp_path / "parts" / part / "happy" / "x.wav")
+        rows, _ = gathered(folder.read(tmp_path / "parts"))
+        assert rows[f"{part}__happy__x"]["split"] == split
+
+
+def test_folder_pattern_gives_columns(wav, tmp_path, gathered):
+    for name in ("happy/s01_a.wav", "happy/b.wav"):
+        wav(tmp_path / name)
+    rows, reasons = gathered(folder.read(tmp_path, pattern=r"/(?P<speaker>s\d+)_"))
+    assert rows["happy__s01_a"]["speaker"] == "s01" and reasons == {"happy/b.wav": "does not match --pattern"}
+    with pytest.raises(AffectkitError, match="no regular expression"):
+        folder.read(tmp_path, pattern="(")
+
+
+def test_folder_of_images_or_texts(wav, tmp_path, gathered):
+    for name in ("happy/1.jpg", "happy/1.png", "sad/2.PNG"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(500))
+    (tmp_path / "sad" / "3.txt").write_bytes("caf\xe9".encode("latin-1"))
+    rows, _ = gathered(folder.read(tmp_path))
+    assert len(rows) == 3 and "happy__1" in rows and safe_id("happy/1", {"happy__1"}) in rows
+    rows, _ = gathered(folder.read(tmp_path, media="text"))
+    assert rows["sad__3"]["text"] == "café"
+    wav(tmp_path / "sad" / "4.wav")
+    with pytest.raises(AffectkitError, match="holds audio and images; choose with --media"):
+        folder.read(tmp_path)
+
+
+def test_ids_are_safe_and_stay_apart():
+    assert safe_id("a/b.c-d_é") == "a__b.c-d_é"
+    odd = [safe_id(text) for text in ("a b", "a:b", "a__b", "../x", "x" * 300, "")]
+    assert len(set(odd)) == 6 and all(len(key) < 140 and "/" not in key and key[0] not in ".-" for key in odd)
+    assert safe_id("a__b", {"a__b"}) != "a__b"
+
+
+def save(root, **arrays_by_name):
+    for name, array in arrays_by_name.items():
+        np.save(root / f"{name}.npy", array)
+
+
+def test_arrays_of_traits_with_groups(tmp_path, gathered):
+    traits = np.linspace(0, 1, 15).reshape(3, 5)
+    save(tmp_path, static_features=np.zeros((3, 4)), dynamic_features=np.zeros((3, 2, 6)), labels=traits)
+    (tmp_path / "groups.csv").write_text("group,site,split\np1,x,train\np1,x,train\np2,y,test\n")
+    rows, _ = gathered(arrays.read(tmp_path))
+    last = rows["row000002"]
+    assert (last["path"], last["path_static"], last["array_index"]) == (
+        "dynamic_features.npy",
+        "static_features.npy",
+        2,
+    )
+    assert [
+        last[name] for name in ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+    ] == list(traits[2])
+    assert (last["subject"], last["site"], last["split"]) == ("p2", "y", "test")
+
+
+def test_arrays_of_classes_and_of_named_numbers(tmp_path, gathered):
+    save(tmp_path, features=np.zeros((2, 3)), labels=np.array(["sad", "happy"]), groups=np.array([7, 8]))
+    rows, _ = gathered(arrays.read(tmp_path))
+    assert [(row["source_label"], row["subject"]) for row in rows.values()] == [("sad", "7"), ("happy", "8")]
+    save(tmp_path, labels=np.array([[1.0, 2.5], [3.0, np.nan]]))
+    with pytest.raises(AffectkitError, match="has 2 columns, not 5; name them with --array-targets"):
+        list(arrays.read(tmp_path))
+    rows, _ = gathered(arrays.read(tmp_path, array_targets="stress=1:5,focus"))
+    assert rows["row000000"]["focus"] == 2.5 and math.isnan(rows["row000001"]["focus"])
+    assert arrays.targets(array_targets="stress=1:5,focus")[0].scale == (1.0, 5.0)
+
+
+def test_arrays_mistakes_are_named(tmp_path):
+    save(tmp_path, features=np.zeros((2, 3)), labels=np.zeros((3, 5)))
+    with pytest.raises(AffectkitError, match=r"features\.npy: has 2 rows, labels\.npy has 3"):
+        arrays.read(tmp_path)
+    save(tmp_path, features=np.zeros((3, 3)), labels=np.full((3, 5), 7.0))
+    with pytest.raises(AffectkitError, match="row 1: openness 7 is outside 0:1"):
+        arrays.read(tmp_path)
+    np.save(tmp_path / "features.npy", np.array([{}, {}, {}], dtype=object), allow_pickle=True)
+    with pytest.raises(AffectkitError, match="is no plain array"):
+        arrays.read(tmp_path)
+    (tmp_path / "features.npy").unlink()
+    with pytest.raises(AffectkitError, match="holds labels but no features"):
+        arrays.read(tmp_path)
+
+
+@pytest.fixture
+def dataset(wav, tmp_path):
+    import datasets
+    import pyarrow
+
+    data = wav(tmp_path / "x.wav").read_bytes()
+    features = datasets.Features(
+        audio=datasets.Audio(decode=False), emotion=datasets.ClassLabel(names=["sad", "happy"]),
+        client=datasets.Value("string"), valence=datasets.Value("float32"), frames=[datasets.Value("float32")],
+    )  # fmt: skip
+    rows = [
+        {"audio": {"bytes": data, "path": "a.wav"}, "emotion": 1, "client": "c 1", "valence": 0.5, "frames": [0.1]},
+        {"audio": {"bytes": data, "path": None}, "emotion": -1, "client": None, "valence": None, "frames": [0.2]},
+    ]
+    # straight from Arrow: datasets itself encodes audio only with torchcodec
+    table = pyarrow.Table.from_pylist(rows, schema=features.arrow_schema)
+    return datasets.Dataset(table, info=datasets.DatasetInfo(features=features))
+
+
+def test_huggingface_saved_splits(dataset, tmp_path, gathered):
+    import datasets
+
+    root = tmp_path / "saved"
+    datasets.DatasetDict(train=dataset, validation=dataset).save_to_disk(str(root))
+    rows, _ = gathered(huggingface.read(root, label_column="emotion", speaker_column="client"))
+    first, second = rows["train_000001"], rows["validation_000002"]
+    assert (first["source_label"], first["speaker"], first["valence"], first["split"]) == ("happy", "c 1", 0.5, "train")
+    assert (second["source_label"], second["speaker"], second["split"]) == ("", "", "val")
+    assert math.isnan(second["valence"]) and "frames" not in first
+    assert first["path"] == "media/train_000001.wav"
+    assert (root / second["path"]).read_bytes() == (tmp_path / "x.wav").read_bytes()
+
+
+def test_huggingface_one_split_is_no_official_split(dataset, tmp_path, gathered):
+    dataset.save_to_disk(str(tmp_path / "saved"))
+    media = tmp_path / "elsewhere"
+    rows, _ = gathered(huggingface.read(tmp_path / "saved", label_column="emotion", media_dir=str(media)))
+    assert [row["split"] for row in rows.values()] == ["", ""]
+    assert [row["path"] for row in rows.values()] == [str(media / f"{key}.wav") for key in ("000001", "000002")]
+
+
+def test_huggingface_folder_of_parquet_files(dataset, tmp_path, gathered):
+    (tmp_path / "hub").mkdir()
+    dataset.to_parquet(str(tmp_path / "hub" / "train-00000-of-00001.parquet"))
+    rows, _ = gathered(huggingface.read(tmp_path / "hub", label_column="emotion"))
+    assert [row["source_label"] for row in rows.values()] == ["happy", ""]
+
+
+def test_huggingface_mistakes_are_named(dataset, tmp_path):
+    dataset.save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(AffectkitError, match="has no column 'emotoin'; did you mean emotion"):
+        list(huggingface.read(tmp_path / "saved", label_column="emotoin"))
+    # no network: the tests' conftest sets HF_HUB_OFFLINE
+    with pytest.raises(AffectkitError, match="'nobody/no-such-dataset'.*save_to_disk"):
+        list(huggingface.read(Path("nobody/no-such-dataset")))

@@ -1,0 +1,109 @@
+"""The model card: what it must say, and that nothing in it breaks Markdown or YAML."""
+
+import json
+import re
+
+import pytest
+
+from affectkit.reporting import words
+from affectkit.reporting.card import model_card
+
+TARGETS = [
+    {"name": "label", "kind": "class", "classes": ["anger", "joy"]},
+    {"name": "valence", "kind": "number", "scale": [-1.0, 1.0]},
+]
+SUMMARY = {
+    "corpora": {
+        "emodb": {"title": "Berlin Database", "licence": "CC0-1.0", "citation": "Burkhardt 2005", "language": "de"}
+    },
+    "declared": ["every speaker says the same ten sentences"],
+    "hours": 0.4126,
+}
+SPEC = {
+    "kind": "estimator",
+    "estimator": "linear",
+    "targets": TARGETS,
+    "chosen": {"label": {"C": 0.1}},
+    "normalize": "train",
+    "class_weight": "balanced",
+    "group": "speaker",
+    "features": [{"encoder": "opensmile", "options": {"feature_set": "ComParE_2016"}}],
+}
+REPORT = {
+    "n": 100,
+    "seen": ["heldout"],
+    "groups": {"column": "speaker", "count": 2},
+    "interval": {"method": "jackknife", "level": 0.95},
+    "metrics": {"uar": {"value": 0.7512, "low": 0.70, "high": 0.80}, "ece": {"value": 0.1, "low": None, "high": None}},
+    "floors": {"majority": {"uar": 0.5}},
+}
+FACTS = {
+    "name": "linear",
+    "affectkit": "0.1.0",
+    "spec": SPEC,
+    "summary": SUMMARY,
+    "fit_rows": 300,
+    "fit_groups": 8,
+    "selected_on": "inner folds",
+    "seed": 0,
+    "reports": {"test": REPORT},
+}
+
+
+def test_says_use_limits_data_and_figures():
+    card = model_card(FACTS)
+    for expected in (
+        words.INTENDED_USE, words.LIMITS, "article 5(1)(f) of the AI Act",
+        "Berlin Database; licence: CC0-1.0; Burkhardt 2005",
+        "every speaker says the same ten sentences", "fitted on 300 rows of 8 groups (speaker)", "0.41 hours of media",
+        "encoder: opensmile (feature\\_set = ComParE\\_2016)", "estimator: linear", "chosen for label: C = 0.1",
+        "Inductive: no statistics of the rows", "class weight: balanced", "seed: 0", "selected on: inner folds",
+        "| test | UAR | 0.751 | [0.700, 0.800] | 0.500 |", "| test | ECE | 0.100 |  |  |",
+        "95 %, jackknife with Student's t over 2 groups (speaker)",
+        "one of anger, joy", "a number from -1 to 1", "affectkit predict --model-dir",
+    ):  # fmt: skip
+        assert expected in card
+    assert "random weights" not in card
+    assert "synthetic" not in card
+
+
+def test_front_matter_is_yaml_that_the_hub_reads():
+    front = re.match(r"---\n(.*?)\n---\n", model_card(FACTS), re.DOTALL)[1]
+    facts = dict(line.split(": ", 1) for line in front.splitlines())
+    assert facts["library_name"] == "affectkit"
+    assert json.loads(facts["language"]) == ["de"]
+
+
+def test_marks_what_must_not_be_believed():
+    encoder = {"encoder": "hf-audio", "options": {"checkpoint": "tiny-random:wav2vec2"}}
+    summary = {"corpora": {"emodb": {"title": "twin", "synthetic": True}}}
+    card = model_card(FACTS | {"spec": SPEC | {"features": [encoder], "normalize": "speaker"}, "summary": summary})
+    assert "random weights (tiny-random)" in card
+    assert "Fitted on synthetic data" in card
+    assert "Transductive: features were scaled per speaker" in card
+
+
+@pytest.mark.parametrize("missing", sorted({*FACTS, *SPEC} - {"spec", "targets"}))
+def test_any_fact_but_the_targets_may_be_missing(missing):
+    facts = {key: value for key, value in FACTS.items() if key != missing}
+    facts["spec"] = {key: value for key, value in SPEC.items() if key != missing}
+    card = model_card(facts)
+    assert "None" not in card
+    assert "## Intended use" in card
+
+
+def test_targets_alone_make_a_card():
+    assert "Not recorded." in model_card({"spec": {"targets": TARGETS}})
+
+
+def test_names_do_not_break_the_page():
+    targets = [{"name": "label", "kind": "class", "classes": ["<script>", "a|b", "# x\n# y"]}]
+    report = REPORT | {"metrics": {"uar": {"value": None, "low": None, "high": None}}}
+    card = model_card(FACTS | {"spec": SPEC | {"targets": targets}, "reports": {"te|st": report}})
+    assert "<script>" not in card
+    assert "&lt;script&gt;, a\\|b, \\# x \\# y" in card
+    assert "| te\\|st | UAR | - |  | 0.500 |" in card
+
+
+def test_same_bytes_twice():
+    assert model_card(FACTS) == model_card(json.loads(json.dumps(FACTS)))

@@ -1,0 +1,34 @@
+"""The lines for a terminal."""
+
+from affectkit.reporting.text import key_lines
+
+
+def test_key_lines(class_report):
+    report = class_report(("joy", "anger"), groups=4)
+    report["metrics"]["uar"] = {"value": 0.75, "low": 0.5, "high": 0.9}
+    assert key_lines(report) == [
+        f"{report['n']} rows of split test, held out: the model never saw the rows' groups",
+        "",
+        "metric    value        interval  majority",
+        "uar       0.750  [0.500, 0.900]     0.500",
+        "accuracy  0.812  [0.762, 0.862]     0.400",
+        "ece       0.083                         -",
+        "",
+        "intervals: 95 %, jackknife with Student's t over 4 groups (speaker)",
+        "ece of a calibrated model: 0.044 on average, 95 % below 0.061",
+        "declared: speaker-dependent by protocol",
+        "warning: few groups",
+    ]
+
+
+def test_says_when_nobody_knows_what_was_seen(class_report):
+    report = class_report() | {"foreign": True, "groups": None}
+    lines = key_lines(report)
+    assert lines[0].endswith("rows of split test, taken as held out: nothing says what the model had seen")
+    assert "intervals: 95 %, jackknife with Student's t over rows taken as independent (i.i.d.)" in lines
+
+
+def test_undefined_figures_are_dashes(class_report):
+    report = class_report()
+    report["metrics"]["uar"] = {"value": float("nan"), "low": None, "high": None}
+    assert any(line.split() == ["uar", "-", "0.333"] for line in key_lines(report))

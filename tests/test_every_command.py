@@ -1,0 +1,270 @@
+"""What every command owes, written once and asked of each."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from affectkit.cli import app
+
+RECORDS = {"run.json", "started.json"}
+COMMANDS = [command.name for command in app.registered_commands]
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A small study on text, each artifact made by its command: fast, and real."""
+    root = tmp_path_factory.mktemp("study")
+    words = {"joy": "glad sunny laugh smile", "grief": "loss tears alone dark", "rage": "shout fury slam hate"}
+    lines = ["id,label,text,speaker,sex,split"]
+    for number in range(72):
+        label = list(words)[number % 3]
+        word = words[label].split()[number // 3 % 4] if number % 5 else "well"
+        split = "train" if number < 40 else "val" if number < 54 else "test"
+        lines.append(
+            f"u{number:02},{label},the {word} day {number},s{number // 6},{'female' if number % 2 else 'male'},{split}"
+        )
+    (root / "table.csv").write_text("\n".join(lines) + "\n")
+    for name in COMMANDS:
+        result = CliRunner().invoke(
+            app, [*arguments(name, root), "-o", str(root / OUTPUT[name])] if name in OUTPUT else arguments(name, root)
+        )
+        assert result.exit_code == 0, (name, result.output, result.exception)
+    return root
+
+
+OUTPUT = {
+    "prepare-manifest": "manifest",
+    "extract-features": "features",
+    "train": "model",
+    "predict": "predictions.csv",
+    "evaluate": "report",
+}
+
+
+def arguments(name, root):
+    """The command line of each command in this study, without its output."""
+    lines = {
+        "synthesize": f"synthesize emobank {root}/twin --size 30",
+        "prepare-manifest": f"prepare-manifest csv {root}/table.csv --path-column= --split-by official --allow-leaks text",
+        "extract-features": f"extract-features --manifest {root}/manifest --encoder text-ngrams",
+        "train": f"train --manifest {root}/manifest --features {root}/features --model linear",
+        "predict": f"predict --model-dir {root}/model --manifest {root}/manifest",
+        "evaluate": f"evaluate {root}/predictions.csv --split test",
+    }
+    return shlex.split(lines[name])
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def files(path):
+    """The bytes of a folder or a file, records aside."""
+    if path.is_file():
+        return {path.name: path.read_bytes()}
+    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name not in RECORDS}
+
+
+def one_line_error(result, *parts, code=1):
+    assert result.exit_code == code, (result.output, result.exception)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for part in parts:
+        assert part in errors[0], errors[0]
+
+
+def test_every_command_is_in_this_study(tmp_path):
+    for name in COMMANDS:
+        assert arguments(name, tmp_path)[0] == name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_it_does_and_ends_with_a_line_that_runs(name):
+    text = invoke(name, "--help").stdout
+    flat = " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
+    assert f"Example: affectkit {name} " in flat
+    for command in app.registered_commands:
+        if command.name == name:
+            example = " ".join(command.callback.__doc__.split("Example: ")[1].split())
+    assert example.startswith(f"affectkit {name}")
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_help_imports_nothing_heavy(name):
+    script = (
+        "import sys; from typer.testing import CliRunner; from affectkit.cli import app\n"
+        f"CliRunner().invoke(app, {[name, '--help'] if name else ['--help']!r})\n"
+        "print([m for m in ('torch', 'transformers', 'numpy', 'pandas', 'scipy', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_a_rerun_gives_the_same_bytes(name, study, tmp_path):
+    output = tmp_path / OUTPUT[name]
+    assert invoke(*arguments(name, study), "-o", output).exit_code == 0
+    assert files(output) == files(study / OUTPUT[name])
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_what_is_there_is_kept_unless_overwritten(name, study, tmp_path):
+    output = tmp_path / OUTPUT[name]
+    source = study / OUTPUT[name]
+    shutil.copytree(source, output) if source.is_dir() else shutil.copy(source, output)
+    before = files(output)
+    one_line_error(invoke(*arguments(name, study), "-o", output), str(output))
+    assert files(output) == before
+    assert invoke(*arguments(name, study), "-o", output, "--overwrite").exit_code == 0
+    assert files(output) == before
+
+
+@pytest.mark.parametrize("name", [n for n in OUTPUT if n != "predict"])
+def test_resuming_a_finished_folder_does_nothing(name, study):
+    output = study / OUTPUT[name]
+    before = {p: p.stat().st_mtime_ns for p in output.rglob("*")}
+    result = invoke(*arguments(name, study), "-o", output, "--resume")
+    assert result.exit_code == 0, result.output
+    assert {p: p.stat().st_mtime_ns for p in output.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_stdout_is_the_path_alone_and_json_is_one_line(name, study, tmp_path):
+    output = tmp_path / OUTPUT[name]
+    result = invoke(*arguments(name, study), "-o", output, "--quiet")
+    assert result.stdout == f"{output}\n"
+    result = invoke(*arguments(name, study), "-o", output, "--overwrite", "--json")
+    assert result.stdout.count("\n") == 1
+    assert json.loads(result.stdout)["path"] == str(output)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_unknown_option_is_a_usage_error(name, study):
+    result = invoke(*arguments(name, study), "--colour", "blue")
+    assert result.exit_code == 2
+    assert "No such option" in result.stderr
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_an_output_that_cannot_be_is_one_line(name, study, tmp_path):
+    (tmp_path / "file").write_text("")
+    one_line_error(invoke(*arguments(name, study), "-o", tmp_path / "file" / "x"), "file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("name", OUTPUT)
+def test_a_folder_that_may_not_be_written_is_one_line(name, study, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        one_line_error(invoke(*arguments(name, study), "-o", tmp_path / "x"), "permission denied")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+READS_A_MANIFEST = ["extract-features", "train", "predict"]
+BROKEN = {
+    "an empty manifest": (lambda text: text.splitlines()[0] + "\n", "has no rows"),
+    "no header": (lambda text: "", "is empty"),
+    "no id": (lambda text: text.replace("id,", "name,", 1), "has no column 'id'"),
+    "a doubled id": (lambda text: text + text.splitlines()[1] + "\n", "stands already in"),
+    "a ragged row": (lambda text: text + "u99,joy\n", "2 cells under a header of"),
+    "an unknown label": (lambda text: text.replace(",joy,", ",glee,"), "label 'glee' is not in grief, joy, rage"),
+}
+
+
+@pytest.mark.parametrize("name", READS_A_MANIFEST)
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_manifest_is_one_line_that_names_the_file(name, what, study, tmp_path):
+    change, message = BROKEN[what]
+    broken = tmp_path / "manifest"
+    shutil.copytree(study / "manifest", broken)
+    (broken / "test.csv").unlink()
+    (broken / "val.csv").unlink()
+    path = broken / "train.csv"
+    path.write_text(change(path.read_text()))
+    line = [str(broken) if a == f"{study}/manifest" else a for a in arguments(name, study)]
+    one_line_error(invoke(*line, "-o", tmp_path / "out"), message, str(broken))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", READS_A_MANIFEST)
+def test_windows_line_ends_a_bom_and_other_scripts_change_nothing(name, study, tmp_path):
+    other = tmp_path / "manifest"
+    shutil.copytree(study / "manifest", other)
+    for path in other.glob("*.csv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    line = [str(other) if a == f"{study}/manifest" else a for a in arguments(name, study)]
+    assert invoke(*line, "-o", tmp_path / OUTPUT[name]).exit_code == 0
+    assert files(tmp_path / OUTPUT[name]) == files(study / OUTPUT[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"), [("extract-features", "manifest"), ("train", "features"), ("predict", "model")]
+)
+def test_an_unfinished_input_is_refused(name, needs, study, tmp_path):
+    shutil.copytree(study / needs, tmp_path / needs)
+    (tmp_path / needs / "run.json").unlink()
+    line = [str(tmp_path / needs) if a == f"{study}/{needs}" else a for a in arguments(name, study)]
+    one_line_error(invoke(*line, "-o", tmp_path / "out"), "is unfinished")
+
+
+@pytest.mark.parametrize("name", ["extract-features", "train", "evaluate"])
+def test_a_missing_input_is_named(name, study, tmp_path):
+    line = [a.replace(str(study), str(tmp_path / "nowhere")) for a in arguments(name, study)]
+    one_line_error(invoke(*line, "-o", tmp_path / "out"), "nowhere", "no such")
+
+
+def test_misspelt_names_are_answered_with_the_nearest(study, tmp_path):
+    one_line_error(invoke("prepare-manifest", "emobd", study, "-o", tmp_path / "x"), "did you mean emodb", code=2)
+    line = ["extract-features", "--manifest", study / "manifest", "-o", tmp_path / "x", "--encoder"]
+    one_line_error(invoke(*line, "opensmil"), "did you mean opensmile", code=2)
+    line = [
+        "train",
+        "--manifest",
+        study / "manifest",
+        "--features",
+        study / "features",
+        "-o",
+        tmp_path / "x",
+        "--model",
+    ]
+    one_line_error(invoke(*line, "linaer"), "did you mean linear", code=2)
+
+
+def test_a_closed_pipe_is_quiet(study):
+    command = [
+        sys.executable,
+        "-m",
+        "affectkit",
+        "predict",
+        "--model-dir",
+        str(study / "model"),
+        "--manifest",
+        str(study / "manifest"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.wait()
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(study, tmp_path):
+    """A limit on file size stands in for a full disk: the same error from the same call."""
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from affectkit.cli import main; main()"
+    )
+    line = [*arguments("train", study), "-o", str(tmp_path / "model")]
+    done = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model" / "run.json").exists()
