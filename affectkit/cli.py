@@ -61,6 +61,7 @@ _ENVIRONMENT = {
     errno.EACCES: "permission denied",
     errno.EPERM: "operation not permitted",
     errno.EROFS: "the file system is read-only",
+    errno.EEXIST: "a part of this path is a file, not a folder",
     errno.ENOTDIR: "a part of this path is a file, not a folder",
     errno.ENAMETOOLONG: "the path is too long",
     errno.EFBIG: "the file would be larger than this process may write",

@@ -21,6 +21,7 @@ from affectkit.encoders._extract import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Matrix
 from affectkit.estimators._model import EstimatorModel, load_estimator_model
+from affectkit.leakage import seen_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,10 +101,9 @@ class Model:
         return manifest, blocks
 
     def _seen(self, rows: pd.DataFrame) -> list[str]:
-        ids, groups = set(self.fit_rows["id"]), set(self.fit_rows["group"]) - {""}
         column = self.spec.get("group")
-        own = rows[column] if column and column in rows else [""] * len(rows)
-        return ["fit" if i in ids or (g and g in groups) else "heldout" for i, g in zip(rows["id"], own, strict=True)]
+        groups = list(rows[column].astype(str)) if column and column in rows else None
+        return seen_of(list(rows["id"]), groups, self.fit_rows)
 
 
 def _encode(

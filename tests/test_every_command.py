@@ -26,7 +26,7 @@ def study(tmp_path_factory):
     for number in range(72):
         label = list(words)[number % 3]
         word = words[label].split()[number // 3 % 4] if number % 5 else "well"
-        split = "train" if number < 40 else "val" if number < 54 else "test"
+        split = "train" if number < 42 else "val" if number < 54 else "test"
         lines.append(
             f"u{number:02},{label},the {word} day {number},s{number // 6},{'female' if number % 2 else 'male'},{split}"
         )
@@ -52,7 +52,7 @@ def arguments(name, root):
     """The command line of each command in this study, without its output."""
     lines = {
         "synthesize": f"synthesize emobank {root}/twin --size 30",
-        "prepare-manifest": f"prepare-manifest csv {root}/table.csv --path-column= --split-by official --allow-leaks text",
+        "prepare-manifest": f"prepare-manifest csv {root}/table.csv --path-column= --split-by official",
         "extract-features": f"extract-features --manifest {root}/manifest --encoder text-ngrams",
         "train": f"train --manifest {root}/manifest --features {root}/features --model linear",
         "predict": f"predict --model-dir {root}/model --manifest {root}/manifest",

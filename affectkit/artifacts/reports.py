@@ -75,7 +75,7 @@ def report_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 def _class_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Of the first class target by plain names, of further ones with the target's name before."""
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for position, (name, _, details) in enumerate(class_targets(report)):
         own = _confusion_tables(details.get("confusion") or {})
         own["per_class"] = _keyed("class", details.get("per_class") or {})

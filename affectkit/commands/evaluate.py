@@ -1,7 +1,7 @@
 """`affectkit evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -110,7 +110,7 @@ def evaluate(
             if rows is not None:
                 carried = [*table.targets, "split", *GROUP_COLUMNS, *([group] if group else []), *parts]
                 table = join_columns(table, rows.rows, list(dict.fromkeys(carried)))
-            how = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
+            how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
             report = assess(table, split=split, group=group, slices=parts, floor_rows=_train_rows(table, rows), **how)
             report |= {"foreign": table.foreign, **lineage(inputs), "inputs": digests(inputs)}
             if treat_as:

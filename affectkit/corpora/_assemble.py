@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit import media, splits
+from affectkit import media
 from affectkit.console import Progress
 from affectkit.corpora._choose import Choices, apply_labels, keep_only
 from affectkit.corpora._gather import Gathered
 from affectkit.corpora._measure import measure, media_paths
-from affectkit.corpora._split import split_rows
+from affectkit.corpora._split import default_split, group_column, split_rows
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.leakage import AuditReport, audit
@@ -38,7 +38,8 @@ class Assembled:
         summary = self.summary
         lines = [f"{name}: " + _count_words(counts) for name, counts in summary["counts"].items()]
         lines += [f"dropped {count}: {reason}" for reason, count in summary["dropped_reasons"].items()]
-        return lines + [f"declared by the corpus: {sentence}" for sentence in summary["declared"]]
+        lines += [f"declared by the corpus: {sentence}" for sentence in summary["declared"]]
+        return lines + [f"not compared: {note}" for note in self.report.notes]
 
 
 def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any]) -> Assembled:
@@ -80,11 +81,19 @@ def _audit(
         level=choices.audit,
         media=paths,
         headers=headers,
-        defects=gathered.defects,
-        group_column=choices.group or splits.default_group(rows),
+        defects=_defects(rows, gathered, choices),
+        group_column=group_column(rows, gathered, choices),
         num_workers=choices.num_workers,
         progress=progress,
     )
+
+
+def _defects(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> list[tuple[str, str]]:
+    """The declared defects that excuse this split: whose voice is on both sides is a matter of the official one only."""
+    by = "folds" if choices.folds else choices.split_by or default_split(rows, gathered)
+    if by == "official" or not gathered.official:
+        return gathered.defects
+    return [(kind, text) for kind, text in gathered.defects if kind in ("text", "media")]
 
 
 def _summary(
@@ -96,13 +105,13 @@ def _summary(
     report: AuditReport,
 ) -> dict[str, Any]:
     side = "fold" if "fold" in rows else "split"
-    group = choices.group or splits.default_group(rows)
+    group = group_column(rows, gathered, choices)
     return {
         "corpora": gathered.corpora,
         "targets": [target.to_json() for target in targets],
         "rows": len(rows),
         "hours": round(float(rows["duration_sec"].sum()) / 3600, 4) if "duration_sec" in rows else None,
-        "split_by": f"{choices.folds} folds" if choices.folds else choices.split_by or "default",
+        "split_by": f"{choices.folds} folds" if choices.folds else choices.split_by or default_split(rows, gathered),
         "group": group,
         "counts": {str(name): _counts(part, group) for name, part in rows.groupby(side, sort=True)},
         "declared": report.declared_sentences(choices.allow_leaks),

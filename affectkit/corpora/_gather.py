@@ -32,6 +32,7 @@ class Gathered:
     corpora: dict[str, dict[str, Any]]
     defects: list[tuple[str, str]]
     official: str
+    group: str = ""
     presets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     subsets: Mapping[str, str] = field(default_factory=dict)
     dropped: list[dict[str, str]] = field(default_factory=list)
@@ -45,7 +46,7 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         raise AffectkitError("usage", f"{name} takes one folder, not {len(roots)}", remedy="join manifests with merge")
     corpus: Corpus = module.CORPUS
     root = Path(roots[0])
-    if not root.exists():
+    if not root.exists() and not getattr(module, "REMOTE", False):  # a hub id is no folder
         raise AffectkitError("missing", f"no such {corpus.title} folder", file=root)
     rows, dropped = _collect(module.read(root, **options))
     if not len(rows):
@@ -56,9 +57,16 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
     base = root if root.is_dir() else root.parent
     facts = {"root": str(base.resolve()), "title": corpus.title, "licence": corpus.licence, "citation": corpus.citation}
     return Gathered(
-        rows, targets_of(module, rows, options), {name: facts}, [(d.kind, d.text) for d in corpus.defects],
-        corpus.official, corpus.presets, corpus.subsets, dropped,
-    )  # fmt: skip
+        rows,
+        targets_of(module, rows, options),
+        {name: facts},
+        [(defect.kind, defect.text) for defect in corpus.defects],
+        corpus.official,
+        corpus.default_group,
+        corpus.presets,
+        corpus.subsets,
+        dropped,
+    )
 
 
 def targets_of(module: ModuleType, rows: pd.DataFrame, options: Mapping[str, Any]) -> tuple[Target, ...]:

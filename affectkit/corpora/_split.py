@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     """Fill `split`, or `fold` (then everything is `train`), by what the command line asks for."""
     if choices.folds:
-        return _folds(rows, choices)
-    own = "official" if gathered.official else "speaker" if splits.default_group(rows) else "random"
-    by = choices.split_by or own
+        return _folds(rows, gathered, choices)
+    by = choices.split_by or default_split(rows, gathered)
     fractions: dict[str, Any] = {
         "val_fraction": choices.val_fraction, "test_fraction": choices.test_fraction, "seed": choices.seed
     }  # fmt: skip
@@ -32,17 +31,30 @@ def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.D
         return rows.assign(split=splits.random_rows(_labels(rows), len(rows), **fractions))
     if by.endswith(".csv"):
         return _from_file(rows, Path(by))
-    column = choices.group or (splits.default_group(rows) if by == "speaker" else by)
+    column = choices.group or (splits.default_group(rows) if by == "speaker" and "speaker" not in rows else by)
     groups = _groups(rows, column, "--split-by")
     return rows.assign(split=splits.by_group(groups, _labels(rows), **fractions, name=str(column)))
 
 
-def _folds(rows: pd.DataFrame, choices: Choices) -> pd.DataFrame:
+def default_split(rows: pd.DataFrame, gathered: Gathered) -> str:
+    """`official` where the corpus as it lies here says it, else `speaker` (or what stands in), else `random`."""
+    if gathered.official and "split" in rows and (rows["split"] != "").any():
+        return "official"
+    return "speaker" if splits.default_group(rows) else "random"
+
+
+def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str | None:
+    """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
+    own = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
+    return choices.group or own or splits.default_group(rows)
+
+
+def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     if choices.split_by:
         raise AffectkitError("usage", "--folds and --split-by exclude each other", remedy="leave one of them out")
     text = str(choices.folds)
     count = int(text) if text.isdigit() else None
-    column = choices.group or (splits.default_group(rows) if count else text)
+    column = group_column(rows, gathered, choices) if count else choices.group or text
     if count and column is None:
         return rows.assign(split="train", fold=splits.random_folds(_labels(rows), len(rows), count, choices.seed))
     groups = _groups(rows, column, "--folds")
@@ -58,7 +70,7 @@ def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.Da
     if (split == "val").any() or not choices.val_fraction:
         return rows
     train = np.flatnonzero(split == "train")
-    column = choices.group or splits.default_group(rows) or "id"
+    column = group_column(rows, gathered, choices) or "id"
     labels = _labels(rows)
     held = splits.hold_out(
         rows[column].astype(str).to_numpy()[train],

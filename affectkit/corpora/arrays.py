@@ -42,7 +42,7 @@ def read(
         str, Option("names, and scales, of the labels' columns, as stress=1:5,focus; without it, five are OCEAN on 0:1")
     ] = "",
 ) -> Iterator[Row | Dropped]:
-    """One row per index of the arrays: `path` is the first array, `path_<name>` each of them, `array_index` the place.
+    """One row per index of the arrays: `path_<name>` is the file of each array, `array_index` the place in it.
 
     Labels of integers or text are classes, of floats numbers. A groups file without a header of its own is the
     `subject`; the columns of a CSV are carried, one called `group` as `subject`, one called `split` as the split.
@@ -124,7 +124,7 @@ def _rows(features: list[Path], columns: dict[str, list[Any]], length: int) -> I
     paths = {f"path_{path.stem.removesuffix('_features')}": path.name for path in features}
     for index in range(length):
         values = {name: cells[index] for name, cells in columns.items()}
-        yield {"id": f"row{index:06d}", "path": features[0].name, **paths, "array_index": index, "split": "", **values}
+        yield {"id": f"row{index:06d}", "path": "", **paths, "array_index": index, "split": "", **values}
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:

@@ -20,7 +20,7 @@ CORPUS = Corpus(
     language="en",
     targets=vad(1, 5),
     official="EmoBank's train, dev (val) and test",
-    default_group="source",
+    default_group="sequence",
     defects=(
         Defect("text", "36 times a text of EmoBank's train part recurs in its dev (20) or test part (16)"),
         Defect(
@@ -41,7 +41,7 @@ def read(
         str, Option("whose feeling is rated: combined (emobank.csv), or only the reader's or the writer's")
     ] = "combined",
 ) -> Iterator[Row | Dropped]:
-    """The sentences; `source` is the document. Of a single perspective the raters' spread and number come along."""
+    """The sentences; `sequence` is the document. Of a single perspective the raters' spread and number come along."""
     if perspective not in ("combined", "reader", "writer"):
         raise AffectkitError("usage", f"--perspective '{perspective}'", remedy="choose combined, reader or writer")
     home = find_home(root, CORPUS, lambda folder: child(folder, "emobank.csv"))
@@ -64,7 +64,7 @@ def _rows(home: Path, perspective: str) -> Iterator[Row | Dropped]:
                 "path": "",
                 "source_label": "",
                 **scores,
-                "source": _document(line["id"]),
+                "sequence": _document(line["id"]),
                 "language": "en",
                 "text": line["text"],
                 "split": SPLITS[line["split"]],

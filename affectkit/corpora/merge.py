@@ -46,7 +46,9 @@ def gather(roots: Sequence[Path]) -> "Gathered":
     for manifest in manifests:
         for name, facts in manifest.summary.get("corpora", {}).items():
             if name in corpora and corpora[name]["root"] != facts["root"]:
-                raise AffectkitError("input", f"corpus {name} has two roots: {corpora[name]['root']} and {facts['root']}")
+                raise AffectkitError(
+                    "input", f"corpus {name} has two roots: {corpora[name]['root']} and {facts['root']}"
+                )
             corpora[name] = facts
     declared = [tuple(d) for m in manifests for d in m.summary.get("defects", [])]
     return Gathered(rows, _numbers(manifests), corpora, sorted(set(declared)), CORPUS.official)
@@ -58,7 +60,9 @@ def _prefixed(manifest: "Manifest") -> Any:
 
     rows = manifest.rows.copy()
     if "corpus" not in rows or (rows["corpus"] == "").any():
-        raise AffectkitError("input", "has rows without a corpus", file=manifest.path, remedy="run prepare-manifest on it")
+        raise AffectkitError(
+            "input", "has rows without a corpus", file=manifest.path, remedy="run prepare-manifest on it"
+        )
     for column in ("id", "text_id", *GROUP_COLUMNS):
         if column in rows:
             prefixed = rows["corpus"].astype(str) + "-" + rows[column].astype(str)

@@ -1,4 +1,4 @@
-"""Acoustic parameters by openSMILE: eGeMAPS, ComParE and others (free for research only)
+"""openSMILE's eGeMAPS, ComParE and other acoustic sets (free for research only)
 
 The values are those of `opensmile.Smile.process_file`, bit for bit, on mono files and segments at their own sampling
 rate: nothing is resampled. Of several channels the mean is taken, as `Smile(channels=range(n), mixdown=True)` does
@@ -68,7 +68,7 @@ class OpenSmile:
                 warnings.simplefilter("ignore")  # that older sets have successors is not our user's concern
                 return opensmile.Smile(sets[name], levels[_LEVELS[self.options["feature_level"]]])
         except ValueError as error:  # the GeMAPS family has no deltas
-            raise AffectkitError("usage", f"openSMILE: {error}", remedy="use --feature-level lld") from None
+            raise AffectkitError("usage", f"openSMILE: {error}".rstrip("."), remedy="use --feature-level lld") from None
 
     @property
     def feature_names(self) -> list[str]:

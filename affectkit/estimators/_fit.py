@@ -125,7 +125,7 @@ def _search(
     candidates: Sequence[dict[str, Any]],
     settings: Settings,
 ) -> tuple[list[float], list[np.ndarray]]:
-    """Each candidate's score on its pooled inner out-of-fold predictions (UAR, or CCC), and those predictions."""
+    """Each candidate's score on its pooled inner out-of-fold predictions, and those predictions."""
     shape = (len(candidates), len(labels.y), labels.classes) if labels.classes else (len(candidates), len(labels.y))
     oof = np.zeros(shape)
     folds = _inner_folds(groups, labels, settings.seed)
@@ -138,9 +138,17 @@ def _search(
         held = preprocessing.apply([b[outside] for b in blocks])
         for number, fitted in enumerate(fits):
             oof[number][outside] = fitted.predict(held)
-    if labels.classes:
-        return [uar(labels.y, p.argmax(axis=1), classes=range(labels.classes)) for p in oof], list(oof)
-    return [ccc(labels.y, p) for p in oof], list(oof)
+    return [_score(estimator, labels, predicted) for predicted in oof], list(oof)
+
+
+def _score(estimator: Estimator, labels: Labels, predicted: np.ndarray) -> float:
+    """How good out-of-fold predictions are; higher is better."""
+    if not labels.classes:
+        return ccc(labels.y, predicted)
+    if estimator.selects_on == "uar":
+        return uar(labels.y, predicted.argmax(axis=1), classes=range(labels.classes))
+    likelihood = np.clip(predicted[np.arange(len(labels.y)), labels.y], 1e-12, 1)
+    return float(np.average(np.log(likelihood), weights=labels.weights))
 
 
 def _inner_folds(groups: np.ndarray, labels: Labels, seed: int) -> np.ndarray:

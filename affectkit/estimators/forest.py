@@ -43,6 +43,7 @@ class Forest:
     name: str
     options: dict[str, Any]
     trees: int
+    selects_on: str = "nll"
 
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:
         return [{"min_samples_leaf": leaf} for leaf in (5, 2, 1)]

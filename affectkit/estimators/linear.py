@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from affectkit.estimators._estimator import Labels
 
+SPAN_ROWS = 2000
 ABSENT = -1e3  # the intercept of a class that has no fit row: probability 0 in float64
 
 
@@ -42,6 +43,7 @@ class Linear:
     name: str
     options: dict[str, Any]
     grid: list[float]
+    selects_on: str = "nll"
 
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:
         return [{"C": c} for c in self.grid]
@@ -49,16 +51,17 @@ class Linear:
     def fit_path(self, x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[LinearFit]:
         """With more features than rows, the fit runs in the at most N dimensions that the rows span.
 
-        An L2 penalty does not see a rotation, so the result is the same and the cost is that of N features: on 480
-        rows of 6373 features, a thirteenth.
+        An L2 penalty does not see a rotation, so the result is the same and the cost is that of N features: a tenth
+        on 360 rows of ComParE's 6373. Sparse rows are many times cheaper as they are once there are thousands.
         """
-        import numpy as np
+        import scipy.sparse as sp
 
-        if not isinstance(x, np.ndarray):
+        rows, columns = x.shape
+        if columns <= rows or (sp.issparse(x) and rows > SPAN_ROWS):
             return _fit_all(x, labels, candidates)
-        reduced, back = _span(x)
-        fits = _fit_all(reduced, labels, candidates)
-        return [LinearFit(fit.coef @ back, fit.intercept) for fit in fits]
+        z, to_rows = _span(x)
+        fits = _fit_all(z, labels, candidates)
+        return [LinearFit((fit.coef @ to_rows) @ x, fit.intercept) for fit in fits]
 
     def calibrated(self, fitted: LinearFit, oof: "np.ndarray", labels: "Labels") -> LinearFit:
         return fitted
@@ -78,18 +81,17 @@ class Linear:
         return LinearFit(stored["coef"], stored["intercept"])
 
 
-def _span(x: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
-    """z [N, R] and a basis [R, D] of orthonormal rows with x = z @ basis; x itself where D <= N."""
+def _span(x: Matrix) -> tuple["np.ndarray", "np.ndarray"]:
+    """z [N, R] and m [R, N] with orthonormal rows m @ x, and x = z @ (m @ x): the rows in a basis of their span."""
     import numpy as np
+    import scipy.sparse as sp
 
-    rows, columns = x.shape
-    if columns <= rows:
-        return x, np.eye(columns)
-    squares, vectors = np.linalg.eigh(x @ x.T)
+    gram = x @ x.T
+    squares, vectors = np.linalg.eigh(gram.toarray().astype(float) if sp.issparse(gram) else gram)
     kept = squares > squares[-1] * 1e-12
     singular = np.sqrt(squares[kept])
     left = vectors[:, kept]
-    return left * singular, (left / singular).T @ x
+    return left * singular, (left / singular).T
 
 
 def _fit_all(x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]]) -> list[LinearFit]:

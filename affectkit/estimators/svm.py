@@ -55,6 +55,7 @@ class Svm:
     options: dict[str, Any]
     grid: list[float]
     kernel: str
+    selects_on: str = "uar"  # margins are no probabilities before they are calibrated
 
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:
         return [{"C": c} for c in self.grid]

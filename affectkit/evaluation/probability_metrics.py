@@ -94,11 +94,13 @@ def _won(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _within(score: np.ndarray, positive: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:
+    """[count]: won pairs of which both rows are of the unit. With units ranked one above the other, a positive row
+    lies above the negatives of all units before its own, and those are counted off again."""
+    below, _ = _won(units * (len(score) + 1.0) + rankdata(score), positive)
+    down = np.bincount(units[~positive], minlength=count)
+    before = np.cumsum(down) - down
     pairs = np.zeros(count)
-    order = np.argsort(units, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
-        below, _ = _won(score[rows], positive[rows])
-        pairs[units[rows[0]]] = below[positive[rows]].sum()
+    pairs += np.bincount(units[positive], weights=(below - before[units])[positive], minlength=count)
     return pairs
 
 

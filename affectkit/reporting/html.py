@@ -77,13 +77,13 @@ def _context(report: Mapping[str, Any], title: str) -> dict[str, Any]:
         "interval_text": words.interval(report),
         "cards": [_card(name, metrics[name], report) for name in headline(metrics)],
         "floor_names": [words.FLOORS.get(name, name) for name in floors],
-        "metrics": [_metric_row(name, figure, floors) for name, figure in metrics.items()],
+        "metrics": [_metric_row(name, metrics[name], floors) for name in words.meaningful(report)],
         "class_targets": [_class_section(name, details) for name, _, details in class_targets(report)],
         "groups": _table(report.get("per_group") or {}),
         "slices": _slice_table(report.get("slices") or {}),
         "folds": _fold_table(report.get("folds") or {}),
         "number_targets": [t["name"] for t in report["targets"] if t["kind"] == "number"],
-        "glossary": _glossary(metrics),
+        "glossary": _glossary(words.meaningful(report)),
     }
 
 

@@ -94,7 +94,7 @@ def reliability(bins: Sequence[Mapping[str, float]], *, ece: float, null: Mappin
         above.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="calibrated")
         low, high = _column(filled, "null_low"), _column(filled, "null_high")
         above.vlines(confidence, low, high, color=BAND, linewidth=9, label="95 % of calibrated models")
-        above.plot(confidence, accuracy, color=BLUE, marker="o", markersize=4.5, linewidth=1.2, label="this model")
+        above.plot(confidence, accuracy, "o", color=BLUE, markersize=5, label="this model")
         above.set(ylabel="accuracy in the bin", ylim=(-0.02, 1.02), xlim=(0, 1), title=_ece_title(ece, null))
         above.legend(loc="lower right")
         below.bar(edges[:, 0], count, width=edges[:, 1] - edges[:, 0], align="edge", color=BLUE, edgecolor="white")

@@ -34,11 +34,7 @@ TITLES = {
 
 HEADLINE = ("uar", "macro_f1", "accuracy", "ece", "ccc", "mae")
 
-SEEN = {
-    "heldout": "held out: the model never saw the rows' groups",
-    "oof": "cross-fitted: each row was predicted by a fit that never saw its group",
-    "fit": "in-sample: the model was fitted on these very rows",
-}
+SEEN = {"heldout": "held out", "oof": "cross-fitted"}
 
 FLOORS = {
     "majority": "most frequent train class",
@@ -87,15 +83,24 @@ def title(name: str) -> str:
 
 def meaning(name: str) -> str:
     metric = METRICS.get(name.rpartition(".")[2])
-    if metric is None:
-        return ""
-    return metric.description + (" (for classes in a meaningful order)" if metric.ordered else "")
+    return "" if metric is None else metric.description
 
 
 def better(name: str) -> str:
     """`higher` or `lower`; "" for a metric that is not ours."""
     metric = METRICS.get(name.rpartition(".")[2])
     return "" if metric is None else "higher" if metric.higher_is_better else "lower"
+
+
+def meaningful(report: Mapping[str, Any]) -> list[str]:
+    """The names of a report's metrics, without those that ask for an order where classes have none."""
+    kinds = {target["name"]: target["kind"] for target in report.get("targets") or []}
+
+    def keep(name: str) -> bool:
+        target, _, metric = name.rpartition(".")
+        return not (metric in METRICS and METRICS[metric].ordered and kinds.get(target or "label") == "class")
+
+    return [name for name in report["metrics"] if keep(name)]
 
 
 def judged(report: Mapping[str, Any]) -> str:
@@ -108,7 +113,10 @@ def seen(report: Mapping[str, Any]) -> str:
     """How far the model had seen the judged rows."""
     if report.get("foreign"):
         return "taken as held out: nothing says what the model had seen"
-    return " and ".join(SEEN.get(how, how) for how in report.get("seen", []))
+    how = " and ".join(SEEN.get(how, how) for how in report.get("seen", []))
+    if report.get("declared"):
+        return f"{how}: no row was predicted by a model fitted on it, but see what is declared of their groups"
+    return f"{how}: no row was predicted by a model fitted on {'its group' if report.get('groups') else 'it'}"
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:

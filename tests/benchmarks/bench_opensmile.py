@@ -1,4 +1,4 @@
-"""The `opensmile` encoder against `opensmile.Smile.process_files` in one process: half of EmoDB, or a synthetic corpus."""
+"""The `opensmile` encoder against `opensmile.Smile.process_files` in one process, on some of EmoDB or on noise."""
 
 import os
 import tempfile

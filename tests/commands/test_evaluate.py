@@ -218,6 +218,21 @@ def test_same_bytes_on_a_rerun_elsewhere(affectkit, table, write, manifest, tmp_
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
+def test_a_model_and_a_manifest(affectkit, tmp_path):
+    affectkit("synthesize", "emobank", tmp_path / "twin", "--size", 120)
+    affectkit("prepare-manifest", "emobank", tmp_path / "twin", "--split-by", "sequence", "-o", tmp_path / "manifest")
+    features, model = tmp_path / "features", tmp_path / "model"
+    affectkit("extract-features", "-m", tmp_path / "manifest", "--encoder", "text-ngrams", "-o", features)
+    affectkit("train", "-m", tmp_path / "manifest", "--features", features, "--target", "valence", "-o", model)
+    affectkit("evaluate", "--model-dir", model, "-m", tmp_path / "manifest", "-o", tmp_path / "by_model")
+    affectkit("evaluate", model, "-m", tmp_path / "manifest", "-o", tmp_path / "by_table")
+    by_model, by_table = read_report(tmp_path / "by_model"), read_report(tmp_path / "by_table")
+    assert by_model["split"] == by_table["split"] == "test"
+    assert by_model["normalization"] == by_table["normalization"] == "inductive"
+    for name, figure in by_table["metrics"].items():
+        assert by_model["metrics"][name]["value"] == pytest.approx(figure["value"], abs=1e-6)
+
+
 def test_json(affectkit, table, write, tmp_path):
     result = affectkit("evaluate", write(table()), "--json", "--quiet", "-o", tmp_path / "report")
     line = json.loads(result.stdout)

@@ -96,7 +96,7 @@ def test_crema_d_without_its_tables_warns_and_with_pointers_for_tables_refuses(
         rows, _ = gathered(crema_d.read(tmp_path))
     assert rows["1001_DFA_ANG_XX"]["sex"] == ""
     assert "VideoDemographics.csv" in caplog.text and "tabulatedVotes.csv" in caplog.text
-    with pytest.raises(AffectkitError, match="summaryTable.csv"):
+    with pytest.raises(AffectkitError, match=r"summaryTable\.csv"):
         list(crema_d.read(tmp_path, label_by="voice"))
     pointer(tmp_path / "VideoDemographics.csv")
     with pytest.raises(AffectkitError, match="Git-LFS pointer, not the table"):
@@ -166,7 +166,7 @@ def test_esd_english_punctuation_splits_and_flat_copies(wav, tmp_path, gathered,
     wav(tmp_path / "0011/Sad/spare/0011_001052.wav")
     (tmp_path / "0011/0011.txt").write_bytes("0011_001051\tIt\x92s me\tSad\n".encode("latin-1"))
     rows, reasons = gathered(esd.read(tmp_path))
-    assert rows["0011_001051"]["text"] == "It’s me" and rows["0011_001051"]["split"] == "test"
+    assert rows["0011_001051"]["text"] == "It\u2019s me" and rows["0011_001051"]["split"] == "test"
     assert (rows["0011_001401"]["split"], rows["0011_001401"]["sex"]) == ("val", "male")
     assert (rows["0012_000702"]["split"], rows["0012_000702"]["source_label"]) == ("", "happy")
     # the same sentence in another emotion

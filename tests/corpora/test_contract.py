@@ -18,7 +18,7 @@ from affectkit.labels import Target
 
 READERS = [name for name in registry.names("corpora") if hasattr(registry.load("corpora", name), "read")]
 KINDS = {"speaker", "session", "dialogue", "source", "media", "text"}
-GROUPS = ("speaker", "subject", "session", "dialogue", "sequence", "source")
+GROUPS = ("speaker", "subject", "session", "dialogue", "sequence")
 SIZE, SPEAKERS, SEED = 40, 6, 5
 
 
@@ -66,6 +66,9 @@ def test_paths_are_relative_and_lead_to_files(twin, rows):
     for row in rows:
         if module.CORPUS.reads == "text":
             assert row["path"] == "" and row["text"]
+        elif module.CORPUS.reads == "arrays":
+            files = [cell for name, cell in row.items() if name.startswith("path_")]
+            assert files and all((root / file).is_file() for file in files)
         else:
             assert not Path(row["path"]).is_absolute() and (root / row["path"]).is_file()
 
@@ -130,7 +133,7 @@ def test_what_straddles_the_official_split_is_declared(twin, rows):
     """Computed here from the rows: a value on both sides of train and the rest, in a twin as in the real corpus."""
     _, module, _, _ = twin
     declared = {defect.kind for defect in module.CORPUS.defects}
-    for kind, column in (("speaker", "speaker"), ("session", "session"), ("source", "source"), ("text", "text_id")):
+    for kind, column in (("speaker", "speaker"), ("session", "session"), ("source", "sequence"), ("text", "text_id")):
         train = {row.get(column, "") for row in rows if row["split"] == "train"} - {""}
         rest = {row.get(column, "") for row in rows if row["split"] in ("val", "test")} - {""}
         assert not train & rest or kind in declared

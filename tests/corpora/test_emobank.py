@@ -11,7 +11,7 @@ def test_the_real_corpus(real_data, gathered):
     assert len(rows) == 10062 and not reasons
     assert Counter(row["split"] for row in rows.values()) == {"train": 8062, "val": 1000, "test": 1000}
     none = rows["easy_money_13624_13628"]
-    assert none["text"] == "None" and none["source"] == "easy_money"
+    assert none["text"] == "None" and none["sequence"] == "easy_money"
     assert (none["valence"], none["arousal"], none["dominance"]) == (2.78, 2.89, 2.78)
 
 
@@ -20,7 +20,7 @@ def test_the_declared_defects_are_those_of_the_real_corpus(real_data, gathered):
     texts = {split: {r["text"] for r in rows.values() if r["split"] == split} for split in ("train", "val", "test")}
     parts = {}
     for row in rows.values():
-        parts.setdefault(row["source"], set()).add(row["split"])
+        parts.setdefault(row["sequence"], set()).add(row["split"])
     shared = [len(texts["train"] & texts["val"]), len(texts["train"] & texts["test"])]
     several, apart = (
         sum(kind(p) for p in parts.values()) for kind in (lambda p: len(p) > 1, {"train", "test"}.issubset)

@@ -47,7 +47,7 @@ def test_odd_files_are_dropped_with_a_reason_and_hidden_ones_not_looked_at(wav, 
 
 def test_a_clone_of_pointers_alone_is_refused_by_name(pointer, tmp_path):
     pointer(tmp_path / "wav" / "03a01Wa.wav")
-    with pytest.raises(AffectkitError, match="Git-LFS pointer.*git lfs pull"):
+    with pytest.raises(AffectkitError, match=r"Git-LFS pointer.*git lfs pull"):
         list(emodb.read(tmp_path))
 
 

@@ -6,9 +6,10 @@ import pytest
 from affectkit.corpora import meld
 from affectkit.errors import AffectkitError
 
-HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime".split(
-    ","
-)
+HEADER = [
+    "Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",
+    "StartTime", "EndTime",
+]  # fmt: skip
 
 
 def line(text, speaker, emotion, dialogue, utterance):
@@ -44,7 +45,7 @@ def test_ids_carry_the_part_because_numbers_restart(root, gathered):
     row = rows["train_dia0_utt0"]
     assert row["path"] == "MELD.Raw/train_splits/dia0_utt0.mp4"
     assert (row["dialogue"], row["session"], row["time_sec"]) == ("train_dia0", "s08e21", 16 * 60 + 16.059)
-    assert (row["text"], row["speaker"], row["sex"]) == ("I’m fine, you know", "Ross", "male")
+    assert (row["text"], row["speaker"], row["sex"]) == ("I\u2019m fine, you know", "Ross", "male")
     assert rows["dev_dia0_utt0"]["sex"] == "female"
     assert reasons == {
         "MELD.Raw/train_splits/dia125_utt3.mp4": "the clip of the release does not play",
@@ -56,7 +57,7 @@ def test_ids_carry_the_part_because_numbers_restart(root, gathered):
 def test_text_only_needs_no_clips_and_keeps_their_lines(root, gathered):
     for part in meld.PARTS.values():
         shutil.rmtree(root / "MELD.Raw" / part[1])
-    with pytest.raises(AffectkitError, match="has no folder train_splits.*--text-only"):
+    with pytest.raises(AffectkitError, match=r"has no folder train_splits.*--text-only"):
         list(meld.read(root))
     rows, reasons = gathered(meld.read(root, text_only=True))
     assert len(rows) == 5 and rows["train_dia125_utt3"]["path"] == "" and rows["train_dia125_utt3"]["text"] == "So…"

@@ -70,11 +70,11 @@ def test_csv_mistakes_are_named(tmp_path, text, options, message):
 def test_csv_asks_which_table(tmp_path, gathered):
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text(f"text,label\n{name},x\n")
-    with pytest.raises(AffectkitError, match="choose with --table: a.csv, b.csv"):
+    with pytest.raises(AffectkitError, match=r"choose with --table: a\.csv, b\.csv"):
         csv.read(tmp_path)
     rows, _ = gathered(csv.read(tmp_path, table="b.csv"))
     assert [row["text"] for row in rows.values()] == ["b.csv"]
-    with pytest.raises(AffectkitError, match="has no table 'c.csv'"):
+    with pytest.raises(AffectkitError, match=r"has no table 'c\.csv'"):
         csv.read(tmp_path, table="c.csv")
 
 
@@ -133,7 +133,7 @@ def test_arrays_of_traits_with_groups(tmp_path, gathered):
     (tmp_path / "groups.csv").write_text("group,site,split\np1,x,train\np1,x,train\np2,y,test\n")
     rows, _ = gathered(arrays.read(tmp_path))
     last = rows["row000002"]
-    assert (last["path"], last["path_static"], last["array_index"]) == (
+    assert (last["path_dynamic"], last["path_static"], last["array_index"]) == (
         "dynamic_features.npy",
         "static_features.npy",
         2,
@@ -224,5 +224,5 @@ def test_huggingface_mistakes_are_named(dataset, tmp_path):
     with pytest.raises(AffectkitError, match="has no column 'emotoin'; did you mean emotion"):
         list(huggingface.read(tmp_path / "saved", label_column="emotoin"))
     # no network: the tests' conftest sets HF_HUB_OFFLINE
-    with pytest.raises(AffectkitError, match="'nobody/no-such-dataset'.*save_to_disk"):
+    with pytest.raises(AffectkitError, match=r"'nobody/no-such-dataset'.*save_to_disk"):
         list(huggingface.read(Path("nobody/no-such-dataset")))

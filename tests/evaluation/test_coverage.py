@@ -95,13 +95,12 @@ def test_few_speakers_are_covered(speakers):
 @pytest.mark.slow
 @pytest.mark.parametrize("speakers", SPEAKERS)
 def test_every_interval_covers(speakers):
-    replications = {2: 3000, 4: 3000, 10: 2000, 24: 1200, 91: 400}[speakers]
+    replications = {2: 2500, 4: 2500, 10: 1500, 24: 1200, 91: 400}[speakers]
     found = covered(class_rows, class_figures, speakers, replications)
     found |= covered(number_rows, number_figures, speakers, replications)
     print(speakers, {name: round(share, 3) for name, share in found.items()})
-    slack = 2 * (0.95 * 0.05 / replications) ** 0.5  # what the replications leave open
     for name, share in found.items():
-        assert 0.92 - slack <= share <= 0.97 + slack, (name, speakers, share)
+        assert 0.92 <= share <= 0.97, (name, speakers, share)
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import pytest
 from affectkit.artifacts.files import write_json
 from affectkit.reporting import words
 from affectkit.reporting.figures import draw
-from affectkit.reporting.html import LARGEST, headline, render, shown
+from affectkit.reporting.html import LARGEST, headline, render
+from affectkit.reporting.html import shown as shown_number
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -84,6 +85,14 @@ def test_interval_floor_and_groups_stand_beside_the_figure(class_report):
     assert "95 %, jackknife with Student's t over 10 groups (speaker)" in page.text
 
 
+@pytest.mark.parametrize(("kind", "shown"), [("class", False), ("ordinal", True)])
+def test_weighted_kappa_is_for_ordered_classes(class_report, kind, shown):
+    report = class_report()
+    report["targets"][0]["kind"] = kind
+    report["metrics"]["kappa_quadratic"] = {"value": 0.5, "low": None, "high": None}
+    assert ("quadratic kappa" in render(report)) == shown
+
+
 def test_prominent_notices(class_report):
     report = class_report() | {"normalization": "transductive"}
     report["corpora"][0]["synthetic"] = True
@@ -92,7 +101,7 @@ def test_prominent_notices(class_report):
     assert "few groups" in before
     assert "speaker-dependent by protocol" in before
     assert "Transductive: features were scaled per speaker" in before
-    assert "held out: the model never saw" in before
+    assert "held out: no row was predicted by a model fitted on it, but see what is declared" in before
     assert "Synthetic data (Berlin Database)" in before
 
 
@@ -215,4 +224,4 @@ def test_headline_puts_means_before_single_targets():
     [(0.12345, "0.123"), (0.0, "0.000"), (3, "3"), (-0.5, "-0.500"), (0.00012345, "0.000123"), (123456.0, "123456")],
 )
 def test_shown(value, text):
-    assert shown(value) == text
+    assert shown_number(value) == text

@@ -4,10 +4,10 @@ from affectkit.reporting.text import key_lines
 
 
 def test_key_lines(class_report):
-    report = class_report(("joy", "anger"), groups=4)
+    report = class_report(("joy", "anger"), groups=4) | {"declared": []}
     report["metrics"]["uar"] = {"value": 0.75, "low": 0.5, "high": 0.9}
     assert key_lines(report) == [
-        f"{report['n']} rows of split test, held out: the model never saw the rows' groups",
+        f"{report['n']} rows of split test, held out: no row was predicted by a model fitted on its group",
         "",
         "metric    value        interval  majority",
         "uar       0.750  [0.500, 0.900]     0.500",
@@ -16,9 +16,14 @@ def test_key_lines(class_report):
         "",
         "intervals: 95 %, jackknife with Student's t over 4 groups (speaker)",
         "ece of a calibrated model: 0.044 on average, 95 % below 0.061",
-        "declared: speaker-dependent by protocol",
         "warning: few groups",
     ]
+
+
+def test_declared_defects_qualify_what_held_out_means(class_report):
+    lines = key_lines(class_report())
+    assert lines[0].endswith("no row was predicted by a model fitted on it, but see what is declared of their groups")
+    assert "declared: speaker-dependent by protocol" in lines
 
 
 def test_says_when_nobody_knows_what_was_seen(class_report):

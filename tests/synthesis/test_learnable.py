@@ -47,6 +47,6 @@ def test_valence_of_emobanks_twin_from_words(tmp_path):
     rows = list(emobank.read(tmp_path))
     truth = np.array([row["valence"] for row in rows])
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), Ridge(1.0))
-    groups = [row["source"] for row in rows]
+    groups = [row["sequence"] for row in rows]
     predicted = cross_val_predict(model, [row["text"] for row in rows], truth, groups=groups, cv=LeaveOneGroupOut())
     assert 0.3 < ccc(truth, predicted) < 0.9

@@ -21,7 +21,7 @@ def test_ratings_are_whole_on_the_scale_and_follow_the_affect():
     means = np.array([np.mean(scores.rate(affect, (1, 7), rng, raters=5), axis=0) for affect in affects])
     single = scores.rate((1.0, -1.0, 0.0), (1, 7), rng, raters=50)
     assert {type(value) for rating in single for value in rating} == {int}
-    assert 1 <= np.min(single) and np.max(single) <= 7
+    assert np.min(single) >= 1 and np.max(single) <= 7
     for dimension in range(3):
         assert 0.85 < np.corrcoef(affects[:, dimension], means[:, dimension])[0, 1] < 0.99
 

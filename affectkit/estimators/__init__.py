@@ -1,0 +1,1 @@
+"""Estimators: what turns features into predictions. One file per family; its name is the `--model`."""

@@ -1,0 +1,26 @@
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+
+
+@pytest.fixture
+def speech_like():
+    """Write `count` noisy vowels of different lengths and a manifest of them: `speech_like(folder, 40)`."""
+
+    def write(folder, count, shortest=0.2, longest=0.6, rate=16000):
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(0)
+        rows = []
+        for clip in range(count):
+            seconds = np.arange(int(rng.uniform(shortest, longest) * rate)) / rate
+            pitch = rng.uniform(90, 250)
+            wave = sum(np.sin(2 * np.pi * pitch * k * seconds) / k for k in range(1, 6))
+            soundfile.write(folder / f"{clip:03d}.wav", 0.1 * wave + 0.01 * rng.standard_normal(len(wave)), rate)
+            rows.append([f"c{clip:03d}", f"{clip:03d}.wav", f"{len(wave) / rate:.6f}", f"Sentence {clip} of many."])
+        with open(folder / "train.csv", "w", newline="") as file:
+            csv.writer(file).writerows([["id", "path", "duration_sec", "text"], *rows])
+        return folder / "train.csv"
+
+    return write

@@ -1,0 +1,99 @@
+"""What every encoder owes, over all that there are: a new file in affectkit/encoders is covered by being there."""
+
+import json
+
+import numpy as np
+import pytest
+
+from affectkit import registry
+from affectkit.artifacts.manifest import read_manifest
+from affectkit.encoders._encoder import Item, from_record, items, load, record
+from affectkit.encoders._extract import encode_items
+from affectkit.errors import AffectkitError
+from affectkit.plain import without_nan
+
+TINY = {"audio": "tiny-random:wav2vec2", "text": "tiny-random:bert"}
+NAMES = registry.names("encoders")
+
+
+def small_options(name):
+    """The fewest options with which an encoder can be built here."""
+    build = registry.load("encoders", name).build
+    if "checkpoint" not in registry.options(build):
+        return {}
+    return {"checkpoint": TINY[build(checkpoint="tiny-random:any").reads]}
+
+
+@pytest.fixture
+def small():
+    def build(name, **more):
+        encoder = registry.load("encoders", name).build(**small_options(name), **more)
+        load(encoder, "cpu")
+        return encoder
+
+    return build
+
+
+def dense(values):
+    return [row.toarray()[0] for row in values] if hasattr(values, "toarray") else values
+
+
+def test_there_are_encoders():
+    assert {"opensmile", "hf-audio", "hf-text", "text-ngrams"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_describes_itself_and_its_options(name):
+    build = registry.load("encoders", name).build
+    assert 10 < len(registry.summary("encoders", name)) <= 80
+    for option, parameter in registry.options(build).items():
+        assert parameter.default is not parameter.empty, option
+        assert next(m for m in parameter.annotation.__metadata__ if isinstance(m, registry.Option)).help
+    assert set(small_options(name)) <= set(registry.options(build))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_record_builds_it_again(name, small, speech_like, tmp_path):
+    encoder = small(name)
+    known = json.loads(json.dumps(without_nan(record(encoder))))
+    assert known["encoder"] == name and known["options"] == encoder.options
+    again = from_record(known, device="cpu")
+    todo = items(read_manifest(speech_like(tmp_path, 3)), encoder.reads)
+    for one, other in zip(
+        dense(encode_items(encoder, todo).values), dense(encode_items(again, todo).values), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == np.float32 and one.shape[-1] == known["dim"]
+    names = known["feature_names"]
+    assert names is None or len(names) == len(set(names)) == known["dim"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_depends_on_the_batch_its_order_or_the_workers(name, small, speech_like, tmp_path):
+    encoder = small(name)
+    todo = items(read_manifest(speech_like(tmp_path, 7)), encoder.reads)
+    together = encode_items(encoder, todo, batch_seconds=1000.0)
+    assert together.ids == [item.id for item in todo]
+    alone = [dense(encode_items(encoder, [item]).values)[0] for item in todo]
+    backwards = dense(encode_items(encoder, todo[::-1], batch_seconds=0.0, num_workers=3).values)[::-1]
+    for one, two, three in zip(dense(together.values), alone, backwards, strict=True):
+        assert np.isfinite(one).all()
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5 * np.abs(two).max())
+        np.testing.assert_allclose(one, three, rtol=1e-5, atol=1e-5 * np.abs(three).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_cannot_encode_is_an_error_or_skipped(name, small, speech_like, tmp_path):
+    encoder = small(name)
+    good = items(read_manifest(speech_like(tmp_path, 2)), encoder.reads)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    bad = Item("bad", tmp_path / "empty.wav", text=" ")
+    todo = [good[0], bad, good[1]]
+    with pytest.raises(AffectkitError, match=r"is empty|has no text"):
+        encode_items(encoder, todo)
+    encoded = encode_items(encoder, todo, on_error="skip")
+    assert encoded.ids == ["c000", "c001"]
+    assert [key for key, _ in encoded.skipped] == ["bad"]
+    both, first = dense(encoded.values), dense(encode_items(encoder, good[:1]).values)
+    assert len(both) == 2
+    np.testing.assert_allclose(both[0], first[0], rtol=1e-5, atol=1e-6)
