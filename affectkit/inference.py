@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Work:
 
     device: str = "auto"
     num_workers: int | None = None
-    on_error: str = "stop"
+    on_error: Literal["stop", "skip"] = "stop"
 
 
 @dataclass(frozen=True)

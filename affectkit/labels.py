@@ -57,13 +57,10 @@ def parse_label_map(text: str) -> dict[str, str]:
     return {source.strip(): target.strip() for source, _, target in pairs}
 
 
-def map_labels(
-    source_labels: Iterable[str], label_map: Mapping[str, str], *, complete: bool, labels: Iterable[str] | None = None
-) -> list[str | None]:
+def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, complete: bool) -> list[str | None]:
     """The class of each source label; "" stays "" (unlabelled), None means that the row is to be dropped.
 
     complete: source labels that the map lacks are dropped (a preset); otherwise they keep their names.
-    labels: keep only these classes.
     Raises "usage" if the map names a source label that no row has.
     """
     present = list(source_labels)
@@ -73,12 +70,8 @@ def map_labels(
             raise AffectkitError(
                 "usage", f"--label-map: no row is labelled '{source}'", remedy=did_you_mean(source, known)
             )
-    wanted = set(labels) if labels is not None else None
 
     def one(source: str) -> str | None:
-        if source == "":
-            return ""
-        mapped = label_map.get(source, None if complete else source)
-        return None if not mapped or (wanted is not None and mapped not in wanted) else mapped
+        return "" if source == "" else label_map.get(source, None if complete else source) or None
 
     return [one(source) for source in present]

@@ -67,7 +67,7 @@ def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
 
 def options(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """A factory's own options: its keyword-only parameters whose annotation carries an `Option`."""
-    parameters = inspect.signature(factory, eval_str=True).parameters.values()
+    parameters = inspect.signature(factory).parameters.values()
     return {
         p.name: p
         for p in parameters

@@ -24,7 +24,6 @@ def test_a_partial_map_keeps_the_others_a_complete_one_drops_them():
     source = ["exc", "sad", "", "xxx"]
     assert map_labels(source, {"exc": "happy", "xxx": ""}, complete=False) == ["happy", "sad", "", None]
     assert map_labels(source, {"exc": "happy"}, complete=True) == ["happy", None, "", None]
-    assert map_labels(source, {}, complete=False, labels=["sad"]) == [None, "sad", "", None]
 
 
 def test_a_source_label_that_no_row_has_is_refused_with_the_nearest():

@@ -12,6 +12,7 @@ from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
 
 SCHEMA = 1
+TEMPORARY = ".*.tmp"  # what `atomic` names the file that it has not finished
 
 
 @contextmanager

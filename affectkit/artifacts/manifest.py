@@ -21,8 +21,8 @@ SPLITS = ("train", "val", "test")
 FOLDS = "folds"
 NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec")
 COLUMNS = (
-    "id", "corpus", "path", "text", "label", "source_label", "duration_sec", "start_sec", "end_sec", "speaker", "session",
-    "dialogue", "sequence", "time_sec", "track", "sex", "language", "text_id", "split", "fold",
+    "id", "corpus", "path", "text", "label", "source_label", "duration_sec", "start_sec", "end_sec", "speaker",
+    "session", "dialogue", "sequence", "time_sec", "track", "sex", "language", "text_id", "split", "fold",
 )  # fmt: skip
 
 

@@ -73,15 +73,15 @@ def apply_labels(
             )
         return rows, {"classes": [], "map": {}}, None
     mapping, complete = _mapping(gathered, choices)
-    wanted = [name.strip() for name in choices.labels.split(",")] if choices.labels else None
-    classes = map_labels(rows["source_label"], mapping, complete=complete, labels=wanted)
-    rows = rows.assign(label=[c if c is not None else "" for c in classes])
-    keep = [c is not None for c in classes]
-    rows = drop(rows, np.array(keep), lambda row: f"label '{row['source_label']}' is not among the classes", dropped)
-    present = sorted(set(rows["label"]) - {""})
-    if wanted and (lacking := [name for name in wanted if name not in present]):
-        raise AffectkitError("usage", f"--labels: no row is '{lacking[0]}'", remedy=did_you_mean(lacking[0], present))
-    order = wanted or present
+    classes = map_labels(rows["source_label"], mapping, complete=complete)
+    present = sorted({name for name in classes if name})
+    order = [name.strip() for name in choices.labels.split(",")] if choices.labels else present
+    for name in order:
+        if name not in present:
+            raise AffectkitError("usage", f"--labels: no row is '{name}'", remedy=did_you_mean(name, present))
+    keep = np.array([name == "" or name in order for name in classes])
+    rows = rows.assign(label=classes)
+    rows = drop(rows, keep, lambda row: f"label '{row['source_label']}' is not among the classes", dropped)
     used = dict(sorted({(s, c) for s, c in zip(rows["source_label"], rows["label"], strict=True) if c}))
     return rows, {"classes": order, "map": used}, Target("label", "class", tuple(order))
 

@@ -42,7 +42,7 @@ def measure(
     with progress("headers") as update:
         read = media.read_headers(sounding, num_workers=_workers(choices), progress=update)
     found = dict(zip(sounding, read, strict=True))
-    headers = [found[p] if p in found else None for p in paths]
+    headers = [found.get(p) if p else None for p in paths]
     broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
     if broken and choices.on_error == "stop":
         remedy = broken.remedy or "or leave such files out with --on-error skip"

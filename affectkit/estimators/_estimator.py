@@ -43,8 +43,8 @@ class Fitted(Protocol):
 class Estimator(Protocol):
     """A plug-in's `build(**options)`.
 
-    selects_on: what chooses among class candidates, "nll" (weighted as the fit: on EmoDB's 9 speakers UAR jumped between
-    neighbours from fold to fold) or "uar". Numbers are chosen on CCC.
+    selects_on: what chooses among class candidates, "nll" (weighted as the fit: on nine EmoDB speakers UAR
+    jumped between neighbours from fold to fold) or "uar". Numbers are chosen on CCC.
     candidates: the hyper-parameters worth trying, the most regularised first (ties go to the earlier).
     fit_path: one fit for each candidate, sharing what they have in common.
     calibrated: the chosen fit, its probabilities set by predictions that are out-of-fold within the fit rows.

@@ -92,6 +92,8 @@ def _training(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
     elif spec.get("normalize"):
         lines.append(words.NORMALIZATION["transductive" if spec["normalize"] == "speaker" else "inductive"])
     known = {**spec, **facts}
+    if all(target["kind"] == "number" for target in spec["targets"]):
+        known.pop("class_weight", None)
     for key in ("class_weight", "selected_on", "seed", "affectkit"):
         if known.get(key) is not None:
             lines.append(f"{key.replace('_', ' ')}: {_plain(known[key])}")

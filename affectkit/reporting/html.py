@@ -58,7 +58,9 @@ def shown(value: float) -> str:
     """A number for the eye: three decimals; counts and large numbers whole, tiny ones in three digits."""
     if isinstance(value, int) or abs(value) >= 10_000:
         return f"{value:.0f}"
-    return f"{value:.3g}" if value and abs(value) < 0.0005 else f"{value:.3f}"
+    if abs(value) < 1e-9:  # rounding noise, such as the R2 of a mean
+        return "0.000"
+    return f"{value:.3g}" if abs(value) < 0.0005 else f"{value:.3f}"
 
 
 def _context(report: Mapping[str, Any], title: str) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
 
 def _card(name: str, figure: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
     floors = [
-        {"text": words.FLOORS.get(floor, floor), "value": values[name]}
+        {"text": f"floor, {words.FLOORS.get(floor, floor)}", "value": values[name]}
         for floor, values in (report.get("floors") or {}).items()
         if values.get(name) is not None
     ]

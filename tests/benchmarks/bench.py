@@ -30,7 +30,9 @@ def main(wanted):
             continue
         for row in load(path).run():
             measured = f"{row['ratio']:.2f}x" if row.get("ratio") is not None else f"{row['seconds']:.2f} s"
-            table.add_row(row["what"], row["ours"], row["peer"], measured, row["target"], "ok" if row["ok"] else "MISSED")
+            table.add_row(
+                row["what"], row["ours"], row["peer"], measured, row["target"], "ok" if row["ok"] else "MISSED"
+            )
             ok &= bool(row["ok"])
     Console(width=160).print(table)
     return 0 if ok else 1

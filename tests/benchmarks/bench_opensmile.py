@@ -13,7 +13,7 @@ from affectkit.encoders import opensmile as ours_opensmile
 from affectkit.encoders._encoder import Item, load
 from affectkit.encoders._extract import encode_items
 
-FILES, ROUNDS = 120, 2
+FILES, ROUNDS = 60, 4
 
 
 def run() -> list[dict]:
@@ -24,7 +24,7 @@ def run() -> list[dict]:
 
 def some_files(folder: Path) -> list[Path]:
     if os.environ.get("AFFECTKIT_DATA"):
-        return sorted(Path(os.environ["AFFECTKIT_DATA"]).glob("emodb/wav/*.wav"))[::4][:FILES]
+        return sorted(Path(os.environ["AFFECTKIT_DATA"]).glob("emodb/wav/*.wav"))[::8][:FILES]
     rng = np.random.default_rng(0)
     paths = [folder / f"{file:03d}.wav" for file in range(FILES)]
     for path in paths:

@@ -96,6 +96,10 @@ def test_targets_alone_make_a_card():
     assert "Not recorded." in model_card({"spec": {"targets": TARGETS}})
 
 
+def test_numbers_have_no_class_weight():
+    assert "class weight" not in model_card(FACTS | {"spec": SPEC | {"targets": TARGETS[1:]}})
+
+
 def test_names_do_not_break_the_page():
     targets = [{"name": "label", "kind": "class", "classes": ["<script>", "a|b", "# x\n# y"]}]
     report = REPORT | {"metrics": {"uar": {"value": None, "low": None, "high": None}}}

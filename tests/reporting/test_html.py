@@ -221,7 +221,15 @@ def test_headline_puts_means_before_single_targets():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.12345, "0.123"), (0.0, "0.000"), (3, "3"), (-0.5, "-0.500"), (0.00012345, "0.000123"), (123456.0, "123456")],
+    [
+        (0.12345, "0.123"),
+        (0.0, "0.000"),
+        (3, "3"),
+        (-0.5, "-0.500"),
+        (0.00012345, "0.000123"),
+        (123456.0, "123456"),
+        (-2e-15, "0.000"),
+    ],
 )
 def test_shown(value, text):
     assert shown_number(value) == text
