@@ -60,7 +60,8 @@ class Model:
     ) -> Predictions:
         """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
 
-        Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on.
+        Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on; groups
+        do not count for a model whose own split let them straddle, by a declared protocol, which reports repeat.
         Raises "input" for features of another encoder, "missing" for rows that have no media.
         """
         manifest, blocks = self._blocks(manifest, features, work or Work(), progress)
@@ -102,7 +103,8 @@ class Model:
 
     def _seen(self, rows: pd.DataFrame) -> list[str]:
         column = self.spec.get("group")
-        groups = list(rows[column].astype(str)) if column and column in rows else None
+        apart = column and column in rows and not self.spec.get("groups_straddle")
+        groups = list(rows[column].astype(str)) if apart else None
         return seen_of(list(rows["id"]), groups, self.fit_rows)
 
 

@@ -35,8 +35,8 @@ class Written:
 
     def lines(self) -> list[str]:
         """What a person should know."""
-        told = [f"{self.rows} rows in {self.shards} shards"]
-        told += [f"{count} {what}" for what, count in self.counts.items() if count]
+        told = [f"{self.rows} rows in {self.shards} shard{'s' * (self.shards != 1)}"]
+        told += [f"{count} rows {what.replace('_', ' ')}" for what, count in self.counts.items() if count]
         if self.skipped:
             key, reason = self.skipped[0]
             told.append(f"{len(self.skipped)} rows skipped, see {SKIPPED}; the first, {key}: {reason}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+SUM_TOLERANCE = 0.02  # probabilities printed with two digits still pass
 SEEN = ("heldout", "oof", "fit")
 LEADING = ("id", "split", "fold", "seen")
 
@@ -120,29 +121,53 @@ def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
 
 def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if target.kind == "number":
-        for column in (
-            target.name,
-            f"{target.name}_pred",
-            f"{target.name}_var",
-            f"{target.name}_low",
-            f"{target.name}_high",
-        ):
+        for column in target_columns(target):
             if column in frame:
                 frame[column] = to_numbers(list(frame[column]), file=path, column=column)
         return
-    columns = [c for c in probability_columns(target) if c in frame]
+    columns = probability_columns(target)
+    there = [column for column in columns if column in frame]
+    if there and len(there) < len(columns):
+        lacking = next(column for column in columns if column not in frame)
+        raise AffectkitError(
+            "input", f"has no column '{lacking}'", file=path, remedy="give a probability of every class"
+        )
+    if there:
+        _parse_probabilities(frame, columns, path)
+    predicted = prediction_column(target.name)
+    if predicted not in frame:
+        if not there:
+            raise AffectkitError("input", f"has no column '{predicted}'", file=path)
+        known = frame[columns].notna().all(axis=1)
+        best = frame[columns].fillna(0).to_numpy().argmax(axis=1)
+        frame[predicted] = [target.classes[i] if k else "" for i, k in zip(best, known, strict=True)]
+    for column in (target.name, predicted):
+        if column in frame:
+            _refuse_unknown(frame[column], target, path)
+
+
+def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
+    import numpy as np
+
     for column in columns:
         frame[column] = values = to_numbers(list(frame[column]), file=path, column=column)
         outside = (values < 0) | (values > 1)
         if outside.any():
             row = int(outside.argmax())
             raise AffectkitError("input", f"{column} {values[row]:g} is outside [0, 1]", file=path, row=row + 1)
-    predicted = prediction_column(target.name)
-    if predicted not in frame:
-        frame[predicted] = [target.classes[i] for i in frame[columns].to_numpy().argmax(axis=1)]
-    for column in (target.name, predicted):
-        if column in frame:
-            _refuse_unknown(frame[column], target, path)
+    table = frame[list(columns)].to_numpy(float)
+    missing = np.isnan(table)
+    partial = missing.any(axis=1) & ~missing.all(axis=1)
+    if partial.any():
+        row = int(partial.argmax())
+        raise AffectkitError("input", f"{columns[int(missing[row].argmax())]} is missing", file=path, row=row + 1)
+    total = table.sum(axis=1)
+    off = np.abs(total - 1) > SUM_TOLERANCE
+    if len(columns) > 1 and off.any():
+        row = int(off.argmax())
+        message = f"the probabilities sum to {total[row]:g}, not 1"
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy="normalise scores first")
 
 
 def _refuse_unknown(cells: pd.Series, target: Target, path: Path) -> None:

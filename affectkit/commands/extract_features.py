@@ -66,7 +66,7 @@ def extract_features(
     from affectkit.encoders._extract import extract
 
     built = plugin.build(**encoder_options)
-    here = ranks(cpu=device == "cpu")
+    here = ranks(cpu=device == "cpu" or not built.on_device)
     workers = here.workers(num_workers)
     with open_run("extract-features", options, inputs=[manifest], is_main=here.is_main, barrier=here.barrier) as run:
         if run.finished:

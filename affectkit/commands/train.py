@@ -75,7 +75,8 @@ def train(
     from affectkit.artifacts.runs import open_run
     from affectkit.estimators._fit import Settings, build_estimator
     from affectkit.estimators._train import load_dataset, train_model
-    from affectkit.reporting.trained import headline, write_trained
+    from affectkit.reporting.text import key_lines
+    from affectkit.reporting.trained import write_trained
 
     estimator = build_estimator(model, estimator_options)
     with open_run("train", options, inputs=[manifest, *features]) as run:
@@ -89,5 +90,6 @@ def train(
             trained = train_model(
                 data, estimator, targets, Settings(normalize, class_weight, seed), cv=cv, progress=progress
             )
-        report = write_trained(run.path, trained, rows)
-    console.result(run.path, {"metrics": report["metrics"]}, headline(report))
+        reports = write_trained(run.path, trained, rows)
+    metrics = {part: report["metrics"] for part, report in reports.items()}
+    console.result(run.path, {"metrics": metrics}, [line for report in reports.values() for line in key_lines(report)])

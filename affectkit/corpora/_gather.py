@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from affectkit.corpora._corpus import Corpus, Dropped
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.synthesis.twins import is_synthetic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,14 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         raise AffectkitError("input", f"no rows of {corpus.title} found{because}", file=root)
     rows.insert(1, "corpus", name)
     base = root if root.is_dir() else root.parent
-    facts = {"root": str(base.resolve()), "title": corpus.title, "licence": corpus.licence, "citation": corpus.citation}
+    facts = {
+        "root": str(base.resolve()),
+        "title": corpus.title,
+        "licence": corpus.licence,
+        "citation": corpus.citation,
+        "language": corpus.language,
+        "synthetic": is_synthetic(base),
+    }
     return Gathered(
         rows,
         targets_of(module, rows, options),

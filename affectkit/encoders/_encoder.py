@@ -1,5 +1,6 @@
 """What an encoder is, and the record from which it is built again."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     import scipy.sparse
 
     from affectkit.artifacts.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+Reads = Literal["audio", "text"]
 
 # Options that several encoders share.
 CheckpointOpt = Annotated[str, Option("Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE")]
@@ -45,7 +50,7 @@ class Encoder(Protocol):
 
     name: str
     options: dict[str, Any]
-    reads: Literal["audio", "text"]
+    reads: Reads
     pooled: bool
     on_device: bool
     counts: Counter[str]
@@ -103,6 +108,8 @@ def from_record(known: dict[str, Any], *, device: str = "auto", checkpoint: str 
     encoder: Encoder = registry.load("encoders", known["encoder"]).build(**options)
     load(encoder, device)
     here = record(encoder)
+    if here.get("opensmile") != known.get("opensmile"):
+        logger.warning("features were made by openSMILE %s, here is %s", known.get("opensmile"), here.get("opensmile"))
     for fact in ("weights", "dim", "layers", "feature_names"):
         if here.get(fact) != known.get(fact):
             what = "other weights" if fact == "weights" else f"another '{fact}'"
@@ -115,7 +122,7 @@ def from_record(known: dict[str, Any], *, device: str = "auto", checkpoint: str 
     return encoder
 
 
-def items(manifest: "Manifest", reads: Literal["audio", "text"], *, num_workers: int = 0) -> list[Item]:
+def items(manifest: "Manifest", reads: Reads, *, num_workers: int = 0) -> list[Item]:
     """The rows of a manifest as items, in order. Durations that it lacks are read from the files' headers.
 
     Raises "input" if the manifest has no column to read from.

@@ -13,8 +13,10 @@ Layer = int | Literal["last", "all"]
 
 def parse_layer(text: str) -> Layer:
     """`--layer`: "last", "all", or a number. Raises "usage"."""
-    if text == "last" or text == "all":
-        return text
+    if text == "last":
+        return "last"
+    if text == "all":
+        return "all"
     if not text.lstrip("-").isdigit():
         raise AffectkitError("usage", f"there is no --layer {text}", remedy="use last, all or a number")
     return int(text)

@@ -7,9 +7,9 @@ the frames of the utterance only, and no value depends on the batch. Baevski et 
 
 from collections import Counter
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, LayerOpt, PoolOpt, RevisionOpt
+from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, LayerOpt, PoolOpt, Reads, RevisionOpt
 from affectkit.encoders._pooling import check_choice, check_layer, parse_layer, pool
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -56,7 +56,7 @@ class HfAudio:
     """`prepare` gives a waveform [T] float32 at the network's rate, normalised."""
 
     name = "hf-audio"
-    reads: Literal["audio"] = "audio"
+    reads: Reads = "audio"
     on_device = True
     feature_names = None
     network: "Waveforms | Whisper"
@@ -82,6 +82,7 @@ class HfAudio:
             "layers": self.network.layers if self.layer == "all" else None,
             "rate": self.network.rate,
             "min_samples": self.network.min_samples,
+            "frame_sec": self.network.frame_sec,
             **self._facts,
         }
 
@@ -96,8 +97,8 @@ class HfAudio:
     def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
         pieces = [self._pieces(wave) for wave in prepared]
         states = iter(self.network.hidden([piece for own in pieces for piece in own], self.layer))
-        self.counts["in pieces"] += sum(len(own) > 1 for own in pieces)
-        self.counts["padded to one frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
+        self.counts["in_pieces"] += sum(len(own) > 1 for own in pieces)
+        self.counts["padded_to_one_frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
         return [pool(_joined([next(states) for _ in own]), self.options["pool"]) for own in pieces]
 
     def _pieces(self, wave: "np.ndarray") -> "list[np.ndarray]":

@@ -5,9 +5,9 @@ own tokens, special ones included, as sentence encoders do it. Devlin et al. 201
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, LayerOpt, PoolOpt, RevisionOpt
+from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, LayerOpt, PoolOpt, Reads, RevisionOpt
 from affectkit.encoders._pooling import check_choice, check_layer, parse_layer, pool
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -53,7 +53,7 @@ class HfText:
     """`prepare` gives the text; tokens are made a batch at a time, where the tokenizer is fastest."""
 
     name = "hf-text"
-    reads: Literal["text"] = "text"
+    reads: Reads = "text"
     on_device = True
     feature_names = None
 
@@ -81,8 +81,9 @@ class HfText:
         """Tokens per text: as asked, if the checkpoint takes as many."""
         positions = getattr(self._model.config, "max_position_embeddings", _LONGEST) or _LONGEST
         embedded = getattr(getattr(self._model, "embeddings", None), "position_embeddings", None)
-        if getattr(embedded, "padding_idx", None) is not None:  # RoBERTa's positions begin behind the padding's
-            positions -= embedded.padding_idx + 1
+        padding = getattr(embedded, "padding_idx", None)
+        if padding is not None:  # RoBERTa's positions begin behind the padding's
+            positions -= padding + 1
         limit = min(int(self._tokenizer.model_max_length), positions)  # the former is enormous where unknown
         asked = self.options["max_tokens"]
         if asked > limit:

@@ -9,9 +9,9 @@ rate: nothing is resampled. Of several channels the mean is taken, as `Smile(cha
 import warnings
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import Encoder, Item
+from affectkit.encoders._encoder import Encoder, Item, Reads
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.registry import Option
 
@@ -46,7 +46,7 @@ class OpenSmile:
     """All the work is in `prepare`: openSMILE runs outside the interpreter lock, so threads use every core."""
 
     name = "opensmile"
-    reads: Literal["audio"] = "audio"
+    reads: Reads = "audio"
     on_device = False
 
     def __init__(self, feature_set: str, feature_level: str) -> None:

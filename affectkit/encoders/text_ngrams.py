@@ -6,9 +6,9 @@ vocabulary, so it can learn nothing from test rows. Weinberger et al. 2009.
 
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import Encoder, Item
+from affectkit.encoders._encoder import Encoder, Item, Reads
 from affectkit.encoders._pooling import check_choice
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -45,7 +45,7 @@ class TextNgrams:
     """`encode` gives CSR [N, blocks * columns] float32."""
 
     name = "text-ngrams"
-    reads: Literal["text"] = "text"
+    reads: Reads = "text"
     on_device = False
     pooled = True
     feature_names = None

@@ -129,6 +129,8 @@ def train_model(
         judged[fit] = False
     predictions = build_predictions(data.rows, outputs, seen)
     spec = _spec(data, estimator, models, settings)
+    outside = np.setdiff1d(np.arange(len(data.rows)), fit)
+    spec["groups_straddle"] = bool(np.isin(data.groups[outside], data.groups[fit]).any())
     return Trained(EstimatorModel(spec, models), predictions.take(judged), _fit_rows(data, fit))
 
 

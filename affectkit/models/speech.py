@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,9 @@ _PADDABLE = {"wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat"}
 class Waveforms:
     """wav2vec2 and its kin: a convolution over samples, then a transformer.
 
-    rate: Hz. dim: D. layers: hidden states there are, the transformer's input among them. min_samples: shorter
-    waveforms are padded with zeros up to the convolution's receptive field (25 ms), which makes one frame.
+    rate: Hz. dim: D. layers: hidden states there are, the transformer's input among them. frame_sec: from a frame to
+    the next. min_samples: shorter waveforms are padded with zeros up to the convolution's receptive field (25 ms),
+    which makes one frame.
     """
 
     max_sec = float("inf")
@@ -48,6 +49,7 @@ class Waveforms:
         self.layers = int(self.config.num_hidden_layers) + 1
         self.strides = list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
         self.min_samples = _samples_of_a_frame(self.strides)
+        self.frame_sec = prod(stride for _, stride in self.strides) / self.rate
         self.alone = self.device.type == "cpu" if pad is None else not pad
         self.model = _without_reparametrization(backbone.model).to(self.device)
         self.norms = over_valid_frames(self.model.feature_extractor)
@@ -103,6 +105,7 @@ class Whisper:
         self.rate, self.dim = int(self.processor.sampling_rate), int(self.config.d_model)
         self.layers = int(self.config.encoder_layers) + 1
         self.hop = 2 * int(self.processor.hop_length)  # the second convolution has a stride of 2
+        self.frame_sec = self.hop / self.rate
         self.model = backbone.model.get_encoder().to(self.device)
 
     def normalise(self, samples: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from affectkit.synthesis.voices import Voice, draw_voice, speak
 
 Name = TypeVar("Name")
 FOUR = ("angry", "happy", "neutral", "sad")
+MARK = "# SYNTHETIC"
 COMMENT = "SYNTHETIC: made by affectkit, not a recording of a person"
 
 
@@ -97,7 +98,7 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int) -> None:
     """Say at the root that nothing below is real, and how it was made."""
     root.mkdir(parents=True, exist_ok=True)
-    text = f"""# SYNTHETIC data in the layout of {name}
+    text = f"""{MARK} data in the layout of {name}
 
 Nothing here was said, shown or rated by a person. affectkit {__version__} made it, so that commands and recipes can
 be tried before the real corpus is at hand. Figures on it say nothing about the real corpus: never report them as such.
@@ -105,6 +106,12 @@ be tried before the real corpus is at hand. Figures on it say nothing about the 
 Made by: `affectkit synthesize {name} ROOT --size {size} --speakers {speakers} --seed {seed}`
 """
     (root / "README.md").write_text(text, encoding="utf-8")
+
+
+def is_synthetic(root: Path) -> bool:
+    """Whether a corpus says of itself, in the README at its root, that it is a twin."""
+    readme = root / "README.md"
+    return readme.is_file() and readme.read_bytes().startswith(MARK.encode())
 
 
 def part_of(position: int) -> str:

@@ -12,12 +12,14 @@ import numpy as np
 import soundfile
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+from transformers.utils import logging
 
 from affectkit.encoders import hf_audio
 from affectkit.encoders._encoder import Item, load
 from affectkit.encoders._extract import encode_items
 
 CLIPS, BATCH, RATE = 64, 8, 16000
+logging.disable_progress_bar()
 
 
 def run() -> list[dict]:

@@ -25,6 +25,7 @@ def test_every_corpus_becomes_a_manifest_from_its_twin(affectkit, tmp_path):
         "csv": ["--split-by", "speaker"],
         "merge": ["--split-by", "official"],
         "arrays": ["--split-by", "speaker"],
+        "tess": ["--val-fraction", 0],
     }
     for name in registry.names("corpora"):
         root, out = tmp_path / name, tmp_path / f"{name}-manifest"

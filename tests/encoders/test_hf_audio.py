@@ -95,20 +95,20 @@ def test_long_audio_is_encoded_in_equal_pieces(clip):
     pieces = np.array_split(encoder.prepare(item), 3)
     expected = [state.numpy() for state in encoder.network.hidden(pieces, "last")]
     np.testing.assert_array_equal(encoded.values[0], np.concatenate(expected))
-    assert encoded.counts["in pieces"] == 1
+    assert encoded.counts["in_pieces"] == 1
 
 
 def test_clips_below_the_receptive_field_give_one_frame_and_are_counted(clip):
     encoded = encode_items(built(pool="none"), [clip(seconds=0.01)])
     assert encoded.values[0].shape == (1, 32)
-    assert encoded.counts["padded to one frame"] == 1
+    assert encoded.counts["padded_to_one_frame"] == 1
 
 
 def test_whisper_takes_thirty_seconds_at_a_time(clip):
     encoder = built(checkpoint="tiny-random:whisper", pool="none")
     encoded = encode_items(encoder, [clip(seconds=40.0)])
     assert encoded.values[0].shape == (2000, 32)
-    assert encoded.counts["in pieces"] == 1
+    assert encoded.counts["in_pieces"] == 1
 
 
 def test_predicting_refuses_other_weights(clip, tmp_path):

@@ -1,0 +1,282 @@
+"""`affectkit train` and `predict` as they are used; figures against plain scikit-learn."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
+from sklearn.preprocessing import StandardScaler
+
+from affectkit.artifacts.features import read_features
+from affectkit.artifacts.predictions import read_predictions
+from affectkit.estimators._preprocessing import normalize_by_speaker
+from affectkit.splits import grouped_folds
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory, emodb_twin):
+    """A folder with `split` and `folds` manifests of the EmoDB twin, and eGeMAPS features of it."""
+    from typer.testing import CliRunner
+
+    from affectkit.cli import app
+
+    root = tmp_path_factory.mktemp("speech")
+    for line in (
+        ["prepare-manifest", "emodb", emodb_twin, "--split-by", "speaker", "-o", root / "split"],
+        ["prepare-manifest", "emodb", emodb_twin, "--folds", "speaker", "-o", root / "folds"],
+        ["extract-features", "--manifest", root / "split", "--encoder", "opensmile", "-o", root / "features"],
+    ):
+        result = CliRunner().invoke(app, [str(a) for a in line])
+        assert result.exit_code == 0, result.output
+    return root
+
+
+@pytest.mark.parametrize("model", ["linear", "svm", "forest"])
+def test_without_cv_the_val_and_test_rows_are_predicted_and_train_rows_are_not(affectkit, speech, tmp_path, model):
+    affectkit(
+        "train",
+        "--manifest",
+        speech / "split",
+        "--features",
+        speech / "features",
+        "--model",
+        model,
+        "-o",
+        tmp_path / "m",
+    )
+    frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
+    assert set(frame["split"]) == {"val", "test"}
+    assert set(frame["seen"]) == {"heldout"}
+    fitted = pd.read_csv(tmp_path / "m" / "fit_rows.csv", dtype=str)
+    assert not set(fitted["group"]) & set(frame["speaker"])
+    assert len(fitted) + len(frame) == 70
+
+
+def test_with_cv_every_row_is_predicted_by_a_fit_that_never_saw_its_speaker(affectkit, speech, tmp_path):
+    affectkit("train", "--manifest", speech / "folds", "--features", speech / "features", "--cv", "-o", tmp_path / "m")
+    frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
+    assert len(frame) == 70
+    assert set(frame["seen"]) == {"oof"}
+    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    assert report["metrics"]["oof_uar"]["value"] > 0.3  # 7 classes: chance is .143
+    affectkit("train", "--manifest", speech / "split", "--features", speech / "features", "--cv", "-o", tmp_path / "s")
+    frame = read_predictions(tmp_path / "s" / "predictions.csv").frame
+    assert frame.groupby("split")["seen"].unique().map(list).to_dict() == {
+        "train": ["oof"], "val": ["oof"], "test": ["heldout"]
+    }  # fmt: skip
+
+
+def test_labels_that_carry_nothing_are_predicted_at_chance(affectkit, speech, tmp_path):
+    """A cross-fit that leaked would beat chance on shuffled labels."""
+    rng = np.random.default_rng(0)
+    table = pd.read_csv(speech / "folds" / "folds.csv", dtype=str, keep_default_na=False)
+    table["label"] = rng.permutation(table["label"].to_numpy())
+    table.to_csv(tmp_path / "folds.csv", index=False)
+    affectkit(
+        "train", "--manifest", tmp_path / "folds.csv", "--features", speech / "features", "--cv", "-o", tmp_path / "m"
+    )
+    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    assert report["metrics"]["oof_uar"]["value"] < 0.28
+
+
+def test_a_fold_manifest_needs_cv_and_a_train_part_needs_it_too(affectkit, speech, tmp_path):
+    line = ["train", "--features", speech / "features", "-o", tmp_path / "m", "--manifest"]
+    result = affectkit(*line, speech / "folds", code=2)
+    assert "pass --cv" in result.stderr
+    result = affectkit(*line, speech / "split" / "train.csv", code=1)
+    assert "nothing is held out; pass --cv" in result.stderr
+
+
+def test_predicting_raw_recordings_equals_predicting_their_features(affectkit, speech, emodb_twin, tmp_path):
+    line = ["--manifest", speech / "split", "--features", speech / "features"]
+    affectkit("train", *line, "-o", tmp_path / "m")
+    own = read_predictions(tmp_path / "m" / "predictions.csv")
+    affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", speech / "split", "-o", tmp_path / "raw.csv")
+    affectkit("predict", "--model-dir", tmp_path / "m", *line, "-o", tmp_path / "features.csv")
+    for name in ("raw.csv", "features.csv"):
+        again = read_predictions(tmp_path / name)
+        assert list(again.frame["id"]) == list(own.frame["id"])
+        np.testing.assert_allclose(again.probabilities(), own.probabilities(), atol=1e-6)
+        assert set(again.frame["seen"]) == {"heldout"}
+    name = own.frame["id"][0]
+    result = affectkit(
+        "predict", "--model-dir", tmp_path / "m" / "best_model", emodb_twin / "wav" / f"{name}.wav", "-q"
+    )
+    header, line = result.stdout.splitlines()
+    assert dict(zip(header.split(","), line.split(","), strict=True))["pred"] == own.frame["pred"][0]
+
+
+def test_rows_that_the_model_was_fitted_on_are_left_out_unless_asked_for(affectkit, speech, tmp_path):
+    line = ["--manifest", speech / "split", "--features", speech / "features"]
+    affectkit("train", *line, "-o", tmp_path / "m")
+    affectkit("predict", "--model-dir", tmp_path / "m", *line, "--include-fit", "-o", tmp_path / "all.csv")
+    frame = read_predictions(tmp_path / "all.csv").frame
+    assert frame.groupby("split")["seen"].unique().map(list).to_dict() == {
+        "train": ["fit"], "val": ["heldout"], "test": ["heldout"]
+    }  # fmt: skip
+    result = affectkit("evaluate", tmp_path / "all.csv", "--split", "train", "-o", tmp_path / "r", code=1)
+    assert "in-sample" in result.stderr
+    result = affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", speech / "split" / "train.csv", code=1)
+    assert "only rows that the model was fitted on" in result.stderr
+
+
+def test_features_of_another_encoder_are_refused(affectkit, speech, tmp_path):
+    line = ["--manifest", speech / "split"]
+    affectkit("train", *line, "--features", speech / "features", "-o", tmp_path / "m")
+    affectkit("extract-features", *line, "--encoder", "opensmile", "--feature-set", "GeMAPSv01b", "-o", tmp_path / "f")
+    result = affectkit("predict", "--model-dir", tmp_path / "m", *line, "--features", tmp_path / "f", code=1)
+    assert "from the features of the model (opensmile)" in result.stderr
+
+
+def test_speaker_normalisation_is_marked_transductive_and_refused_for_few_rows(affectkit, speech, emodb_twin, tmp_path):
+    line = ["--manifest", speech / "folds", "--features", speech / "features"]
+    affectkit("train", *line, "--normalize", "speaker", "--cv", "-o", tmp_path / "m")
+    assert json.loads((tmp_path / "m" / "train_report.json").read_text())["transductive"] is True
+    assert "transductive" in (tmp_path / "m" / "best_model" / "README.md").read_text()
+    affectkit("evaluate", tmp_path / "m", "-o", tmp_path / "r")
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text())["normalization"] == "transductive"
+    wav = sorted((emodb_twin / "wav").glob("*.wav"))[0]
+    result = affectkit("predict", "--model-dir", tmp_path / "m", wav, code=1)
+    assert "the rows name no speaker" in result.stderr
+    (tmp_path / "one.csv").write_text(f"id,path,speaker\nx,{wav},s\n")
+    result = affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", tmp_path / "one.csv", code=1)
+    assert "speaker 's' has 1 rows, fewer than 5" in result.stderr
+
+
+def test_several_features_and_several_targets(affectkit, tmp_path):
+    affectkit("synthesize", "emobank", tmp_path / "c", "--size", 150)
+    affectkit("prepare-manifest", "emobank", tmp_path / "c", "-o", tmp_path / "m")
+    affectkit("extract-features", "--manifest", tmp_path / "m", "--encoder", "text-ngrams", "-o", tmp_path / "f")
+    ids = pd.concat([pd.read_csv(p, dtype=str)["id"] for p in sorted((tmp_path / "m").glob("t*.csv"))])
+    ids = pd.concat([ids, pd.read_csv(tmp_path / "m" / "val.csv", dtype=str)["id"]])
+    pd.DataFrame({"id": ids, "length": np.arange(len(ids)), "gaps": [""] + [1.5] * (len(ids) - 1)}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    line = ["--manifest", tmp_path / "m", "--features", tmp_path / "f", "--features", tmp_path / "t.csv"]
+    affectkit("train", *line, "--target", "valence,arousal", "-o", tmp_path / "run")
+    predictions = read_predictions(tmp_path / "run" / "predictions.csv")
+    assert list(predictions.targets) == ["valence", "arousal"]
+    assert predictions.frame["valence_pred"].between(1, 5).all()
+    affectkit("predict", "--model-dir", tmp_path / "run", *line, "-o", tmp_path / "p.csv")
+    np.testing.assert_allclose(
+        read_predictions(tmp_path / "p.csv").frame["arousal_pred"], predictions.frame["arousal_pred"]
+    )
+    result = affectkit("train", *line, "--target", "valance", "-o", tmp_path / "x", code=1)
+    assert "has no target 'valance'; its targets are valence, arousal, dominance" in result.stderr
+
+
+def test_unlabelled_rows_are_predicted_and_not_fitted(affectkit, speech, tmp_path):
+    for split in ("train", "val", "test"):
+        table = pd.read_csv(speech / "split" / f"{split}.csv", dtype=str, keep_default_na=False)
+        table.loc[::4, "label"] = ""
+        table.to_csv(tmp_path / f"{split}.csv", index=False)
+    affectkit("train", "--manifest", tmp_path, "--features", speech / "features", "-o", tmp_path / "m")
+    frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
+    assert (frame["label"] == "").any()
+    assert (frame["pred"] != "").all()
+
+
+def test_rows_without_features_stop_or_are_dropped(affectkit, speech, tmp_path):
+    text = (speech / "split" / "test.csv").read_text().splitlines()
+    extra = ",".join(["nobody", *text[1].split(",")[1:]])
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.csv").write_text((speech / "split" / f"{name}.csv").read_text())
+    (tmp_path / "test.csv").write_text("\n".join([*text, extra]) + "\n")
+    line = ["train", "--manifest", tmp_path, "--features", speech / "features", "-o", tmp_path / "m"]
+    result = affectkit(*line, code=1)
+    assert "no features of id 'nobody'" in result.stderr
+    assert "--missing drop" in result.stderr
+    affectkit(*line, "--missing", "drop")
+
+
+# Figures on real data. Peer: plain scikit-learn on the same folds, features and grid.
+GRID = [0.0001, 0.001, 0.01, 0.1, 1.0]
+
+
+@pytest.fixture(scope="session")
+def emodb(tmp_path_factory, real_data):
+    from typer.testing import CliRunner
+
+    from affectkit.cli import app
+
+    root = tmp_path_factory.mktemp("emodb-real")
+    lines = [["prepare-manifest", "emodb", real_data / "emodb", "--folds", "speaker", "-o", root / "manifest"]]
+    for name in ("eGeMAPSv02", "ComParE_2016"):
+        lines.append(
+            [
+                "extract-features",
+                "--manifest",
+                root / "manifest",
+                "--encoder",
+                "opensmile",
+                "--feature-set",
+                name,
+                "-o",
+                root / name,
+            ]
+        )
+    for line in lines:
+        result = CliRunner().invoke(app, [str(a) for a in line])
+        assert result.exit_code == 0, result.output
+    return root
+
+
+def peer_uar(x, y, speakers, normalize):
+    """Leave one speaker out; C by weighted log-loss on the same five inner folds; scikit-learn on all features."""
+    predicted = np.empty(len(y), dtype=object)
+    x = normalize_by_speaker(x, speakers) if normalize == "speaker" else x
+    classes = sorted(set(y))
+    codes = np.array([classes.index(label) for label in y])
+
+    def fitted(rows, c):
+        scaler = StandardScaler(with_mean=normalize == "train", with_std=normalize == "train").fit(x[rows])
+        model = LogisticRegression(C=c, class_weight="balanced", max_iter=3000).fit(scaler.transform(x[rows]), y[rows])
+        return lambda other: model.predict_proba(scaler.transform(x[other]))
+
+    for speaker in np.unique(speakers):
+        inside, outside = np.flatnonzero(speakers != speaker), np.flatnonzero(speakers == speaker)
+        folds = grouped_folds(speakers[inside], codes[inside], 5, 0)
+        counts = np.bincount(codes[inside])
+        weights = (1 / counts)[codes[inside]]
+        scores = []
+        for c in GRID:
+            likelihood = np.empty(len(inside))
+            for fold in np.unique(folds):
+                held = np.flatnonzero(folds == fold)
+                probabilities = fitted(inside[folds != fold], c)(inside[held])
+                likelihood[held] = probabilities[np.arange(len(held)), codes[inside[held]]]
+            scores.append(np.average(np.log(likelihood), weights=weights))
+        best = fitted(inside, GRID[int(np.argmax(scores))])(outside)
+        predicted[outside] = [classes[i] for i in best.argmax(axis=1)]
+    return recall_score(y.astype(str), predicted.astype(str), average="macro")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("features", "normalize", "least"),
+    [("eGeMAPSv02", "train", 0.60), ("ComParE_2016", "train", 0.74), ("ComParE_2016", "speaker", 0.82)],
+)
+def test_emodb_leave_one_speaker_out(affectkit, emodb, tmp_path, features, normalize, least):
+    line = ["--manifest", emodb / "manifest", "--features", emodb / features, "--normalize", normalize, "--cv"]
+    affectkit("train", *line, "--model", "linear", "-o", tmp_path / "m")
+    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    ours = report["metrics"]["oof_uar"]["value"]
+    assert ours >= least
+    if features == "eGeMAPSv02":  # scikit-learn takes many minutes on ComParE's 6373 columns
+        table = pd.read_csv(emodb / "manifest" / "folds.csv", dtype=str, keep_default_na=False)
+        x = np.asarray(read_features(emodb / features).matrix(list(table["id"])), float)
+        assert abs(ours - peer_uar(x, table["label"].to_numpy(), table["speaker"].to_numpy(), normalize)) <= 0.01
+
+
+@pytest.mark.slow
+def test_emobank_valence(affectkit, real_data, tmp_path):
+    affectkit("prepare-manifest", "emobank", real_data / "emobank", "-o", tmp_path / "m")
+    affectkit("extract-features", "--manifest", tmp_path / "m", "--encoder", "text-ngrams", "-o", tmp_path / "f")
+    line = ["--manifest", tmp_path / "m", "--features", tmp_path / "f", "--target", "valence"]
+    affectkit("train", *line, "-o", tmp_path / "run")
+    affectkit("evaluate", tmp_path / "run", "--split", "test", "-o", tmp_path / "r")
+    report = json.loads((tmp_path / "r" / "metrics.json").read_text())
+    assert report["metrics"]["valence.ccc"]["value"] >= 0.45
+    assert any("36 times a text" in sentence for sentence in report["declared"])
