@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Work:
 
     device: str = "auto"
     num_workers: int | None = None
-    on_error: Literal["stop", "skip"] = "stop"
+    on_error: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Model:
     ) -> Predictions:
         """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
 
-        Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on; groups
-        do not count for a model whose own split let them straddle, by a declared protocol, which reports repeat.
+        Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on;
+        groups do not count for a model whose own split let them straddle, by a protocol that reports declare.
         Raises "input" for features of another encoder, "missing" for rows that have no media.
         """
         manifest, blocks = self._blocks(manifest, features, work or Work(), progress)
@@ -121,7 +121,7 @@ def _encode(
         encoder,
         rows,
         num_workers=work.num_workers if work.num_workers is not None else os.cpu_count() or 1,
-        on_error=work.on_error,
+        on_error="skip" if work.on_error == "skip" else "stop",
         where=manifest.where,
         progress=(lambda done: progress(done, len(rows))) if progress else None,
     )

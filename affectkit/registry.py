@@ -6,7 +6,6 @@ is the first line of its docstring, its own options are the keyword-only paramet
 `Annotated[type, Option("help", unit="s")]`.
 """
 
-import ast
 import importlib
 import inspect
 from collections.abc import Callable
@@ -39,6 +38,8 @@ def names(kind: str) -> list[str]:
 
 def summary(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring, read from its source: nothing is imported."""
+    import ast
+
     stem = PACKAGE / kind / name.replace("-", "_")
     path = stem.with_suffix(".py") if stem.with_suffix(".py").exists() else stem / "__init__.py"
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

@@ -39,9 +39,9 @@ def test_a_users_own_module_loads_only_when_asked_for(tmp_path, monkeypatch):
     (tmp_path / "my_plugins" / "mine.py").write_text("VALUE = 7\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert registry.load("encoders", "my_plugins.mine", foreign=True).VALUE == 7
-    with pytest.raises(AffectkitError, match="there is no encoder 'my_plugins.mine'"):
+    with pytest.raises(AffectkitError, match=r"there is no encoder 'my_plugins\.mine'"):
         registry.load("encoders", "my_plugins.mine")
-    with pytest.raises(AffectkitError, match="cannot import my_plugins.none"):
+    with pytest.raises(AffectkitError, match=r"cannot import my_plugins\.none"):
         registry.load("encoders", "my_plugins.none", foreign=True)
 
 

@@ -1,6 +1,5 @@
 """Atomic files, JSON with a schema, digests."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -79,5 +78,7 @@ def read_json(path: Path, *, what: str = "file") -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
+    import hashlib
+
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -89,7 +89,7 @@ def _audit(
 
 
 def _defects(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> list[tuple[str, str]]:
-    """The declared defects that excuse this split: whose voice is on both sides is a matter of the official one only."""
+    """The declared defects that excuse this split: whose voice is on both sides concerns the official split only."""
     by = "folds" if choices.folds else choices.split_by or default_split(rows, gathered)
     if by == "official" or not gathered.official:
         return gathered.defects

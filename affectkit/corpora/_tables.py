@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from affectkit.artifacts.tables import iter_rows
 from affectkit.corpora._corpus import is_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 
@@ -18,6 +17,8 @@ def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None =
         raise AffectkitError(
             "input", "is a Git-LFS pointer, not the table itself", file=path, remedy="run git lfs pull"
         )
+    from affectkit.artifacts.tables import iter_rows
+
     rows = iter_rows(path, delimiter=delimiter)
     header = next(rows)
     for column in required:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from affectkit.evaluation.metrics import ccc, uar
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Estimator, Labels, Matrix
 from affectkit.estimators._preprocessing import Preprocessing
+from affectkit.evaluation.metrics import ccc, uar
 from affectkit.labels import Target
 from affectkit.splits import grouped_folds, random_folds
 

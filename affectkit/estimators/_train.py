@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from affectkit.artifacts.features import read_features
 
+from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress

@@ -18,7 +18,7 @@ ABSENT = -1e3  # the intercept of a class that has no fit row: probability 0 in 
 
 def build(
     *,
-    c_grid: CGrid = "0.0001,0.001,0.01,0.1,1",
+    c_grid: CGrid = "0.0001,0.001,0.01,0.1,1,10",
 ) -> "Linear":
     """The estimator of `--model linear`."""
     return Linear("linear", {"c_grid": c_grid}, parse_grid(c_grid, "--c-grid"))

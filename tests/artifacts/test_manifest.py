@@ -85,7 +85,7 @@ def test_an_unfinished_manifest_is_refused(tmp_path):
 def test_folders_without_rows_or_tables_are_refused(tmp_path):
     with pytest.raises(AffectkitError, match="no such manifest"):
         read_manifest(tmp_path / "none")
-    with pytest.raises(AffectkitError, match="holds no train.csv"):
+    with pytest.raises(AffectkitError, match=r"holds no train\.csv"):
         read_manifest(tmp_path)
     (tmp_path / "train.csv").write_text("id,path\n")
     with pytest.raises(AffectkitError, match="has no rows"):

@@ -76,7 +76,7 @@ def test_what_pandas_writes_is_read_back(tmp_path_factory, cells):
     frame = pd.DataFrame(cells, columns=["a", "b"], dtype=object)
     write_table(path, frame)
     kept = [row for row in csv.reader(io.StringIO(path.read_text("utf-8"), newline="")) if row][1:]
-    assert read_table(path).to_numpy().tolist() == kept == [row for row in cells]
+    assert read_table(path).to_numpy().tolist() == kept == list(cells)
 
 
 def test_floats_keep_nine_digits_and_missing_is_empty(tmp_path):

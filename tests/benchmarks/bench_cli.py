@@ -5,7 +5,17 @@ import subprocess
 import sys
 import time
 
-BARE = "import typer\napp = typer.Typer()\n@app.command()\ndef hello(name: str = 'you'):\n    print(name)\n@app.command()\ndef bye(): pass\napp(['--help'])"
+BARE = """
+import typer
+app = typer.Typer()
+@app.command()
+def hello(name: str = "you"):
+    print(name)
+@app.command()
+def bye():
+    pass
+app(["--help"])
+"""
 
 
 def seconds(arguments):

@@ -240,8 +240,8 @@ def test_killed_at_any_moment_leaves_nothing_that_passes_for_whole(emodb_twin, t
         process.wait()
         if (folder / "started.json").exists() and not (folder / "run.json").exists():
             check = subprocess.run(
-                [sys.executable, "-m", "affectkit", "extract-features", "--manifest", str(folder), "--encoder", "text-ngrams",
-                 "-o", str(tmp_path / f"f{attempt}")], capture_output=True, text=True,
+                [sys.executable, "-m", "affectkit", "extract-features", "--manifest", str(folder),
+                 "--encoder", "text-ngrams", "-o", str(tmp_path / f"f{attempt}")], capture_output=True, text=True,
             )  # fmt: skip
             assert check.returncode == 1
             assert "is unfinished" in check.stderr

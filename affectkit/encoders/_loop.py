@@ -1,0 +1,178 @@
+"""The one loop that runs encoders: prepare items on threads, encode them in batches, a shard at a time.
+
+Batches never reach over a shard, so neither workers nor processes nor an interruption change what is in one.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal
+
+from affectkit.encoders._encoder import Encoder, Item
+from affectkit.errors import AffectkitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse
+
+OnError = Literal["stop", "skip"]
+Where = Callable[[int], dict[str, Any]]  # position of an item -> `file` and `row` for an error
+BATCH_SEC = 60.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of consecutive items: one value per id, in order; (id, reason) of those that could not be encoded."""
+
+    ids: list[str]
+    values: "list[np.ndarray] | scipy.sparse.csr_matrix"
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def encode_shards(
+    encoder: Encoder,
+    items: Sequence[Item],
+    shards: Sequence[range],
+    *,
+    batch_seconds: float = BATCH_SEC,
+    num_workers: int = 0,
+    on_error: OnError = "stop",
+    where: Where | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Encoded]:
+    """The features of each shard in turn.
+
+    batch_seconds: of audio given to the encoder at once, padding counted. num_workers: threads that prepare items
+    ahead of the encoder (decoding, resampling and openSMILE hold no interpreter lock); 0 prepares in this one.
+    Raises, unless `on_error` is "skip", the first item's AffectkitError, with its `where`.
+    """
+    batches = [(shard, batch) for shard in shards for batch in _batches(items, shard, batch_seconds)]
+    order = [items[position] for _, batch in batches for position in batch]
+    done = 0
+    with _prepared(encoder, order, num_workers) as outcomes:
+        for shard, group in groupby(batches, key=lambda pair: pair[0]):
+            encoder.counts.clear()
+            values: dict[int, Any] = {}
+            errors: dict[int, AffectkitError] = {}
+            for _, batch in group:
+                _encode_batch(encoder, batch, outcomes, values, errors)
+                if errors and on_error == "stop":
+                    position = min(errors)
+                    raise _at_row(errors[position], items[position], where(position) if where else None)
+                done += len(batch)
+                if progress:
+                    progress(done)
+            yield _collected(items, shard, values, errors, dict(encoder.counts))
+
+
+def _batches(items: Sequence[Item], shard: range, batch_seconds: float) -> list[list[int]]:
+    """Positions of similar length together, longest last, so that little is padded."""
+    batches: list[list[int]] = [[]]
+    for position in sorted(shard, key=lambda p: items[p].duration_sec):
+        if batches[-1] and (len(batches[-1]) + 1) * items[position].duration_sec > batch_seconds:
+            batches.append([])
+        batches[-1].append(position)
+    return batches
+
+
+@contextmanager
+def _prepared(encoder: Encoder, order: Iterable[Item], num_workers: int) -> Iterator[Iterator[Any]]:
+    """What `prepare` gives for each item in turn, or its AffectkitError; a few items ahead, so memory stays flat."""
+
+    def attempt(item: Item) -> Any:
+        try:
+            return encoder.prepare(item)
+        except AffectkitError as error:
+            if error.code in ("environment", "usage"):  # no fault of this item
+                raise
+            return error
+
+    if num_workers == 0:
+        yield map(attempt, order)
+        return
+    pool = ThreadPoolExecutor(num_workers)
+    try:
+        yield _ahead(pool, attempt, iter(order), num_workers + 16)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(pool: ThreadPoolExecutor, attempt: Callable[[Item], Any], order: Iterator[Item], most: int) -> Iterator[Any]:
+    waiting: deque[Future[Any]] = deque()
+    for item in order:
+        waiting.append(pool.submit(attempt, item))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _encode_batch(
+    encoder: Encoder,
+    batch: list[int],
+    outcomes: Iterator[Any],
+    values: dict[int, Any],
+    errors: dict[int, AffectkitError],
+) -> None:
+    import numpy as np
+
+    ready = []
+    for position in batch:
+        outcome = next(outcomes)
+        if isinstance(outcome, AffectkitError):
+            errors[position] = outcome
+        else:
+            ready.append((position, outcome))
+    if not ready:
+        return
+    for (position, _), value in zip(ready, rows_of(encoder.encode([outcome for _, outcome in ready])), strict=True):
+        if np.isfinite(value.data if _is_sparse(value) else value).all():
+            values[position] = value
+        else:
+            errors[position] = AffectkitError("input", f"{encoder.name} gave values that are not finite")
+
+
+def _is_sparse(value: Any) -> bool:
+    return hasattr(value, "indptr")
+
+
+def rows_of(values: Any) -> Any:
+    """The values of each item: a list as it is, a CSR matrix cut into its rows."""
+    return [values[row] for row in range(values.shape[0])] if _is_sparse(values) else values
+
+
+def stacked(values: list[Any]) -> Any:
+    if values and _is_sparse(values[0]):
+        from scipy.sparse import vstack
+
+        return vstack(values, format="csr")
+    return values
+
+
+def _collected(
+    items: Sequence[Item],
+    shard: range,
+    values: dict[int, Any],
+    errors: dict[int, AffectkitError],
+    counts: dict[str, int],
+) -> Encoded:
+    kept = [position for position in shard if position in values]
+    skipped = [(items[p].id, _reason(errors[p], items[p])) for p in shard if p in errors]
+    return Encoded([items[p].id for p in kept], stacked([values[p] for p in kept]), skipped, counts)
+
+
+def _reason(error: AffectkitError, item: Item) -> str:
+    named = error.file or (str(item.path) if item.path else None)
+    return f"{named}: {error.message}" if named else error.message
+
+
+def _at_row(error: AffectkitError, item: Item, place: dict[str, Any] | None) -> AffectkitError:
+    """The error with the manifest's file and row before the medium's own name."""
+    if place is None:
+        return error
+    remedy = "; ".join(filter(None, [error.remedy, "or pass --on-error skip"]))
+    return AffectkitError(error.code, _reason(error, item), **place, remedy=remedy)
