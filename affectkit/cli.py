@@ -1,6 +1,7 @@
 """The app: its commands in the order a study uses them, and the one error boundary."""
 
 import errno
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -82,7 +83,10 @@ def _root(
 
 
 def add(command: Callable[..., Any]) -> None:
-    app.command(name=command.__name__.replace("_", "-"))(boundary(command))
+    """Register a command under its function's name, its docstring as help, each paragraph on one line to be wrapped."""
+    paragraphs = inspect.getdoc(command).split("\n\n")  # type: ignore[union-attr]  a test asks every command for one
+    help_text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name=command.__name__.replace("_", "-"), help=help_text)(boundary(command))
 
 
 add(synthesize)
