@@ -84,7 +84,7 @@ def _root(
 
 def add(command: Callable[..., Any]) -> None:
     """Register a command under its function's name, its docstring as help, each paragraph on one line to be wrapped."""
-    paragraphs = inspect.getdoc(command).split("\n\n")  # type: ignore[union-attr]  a test asks every command for one
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     help_text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     app.command(name=command.__name__.replace("_", "-"), help=help_text)(boundary(command))
 
