@@ -43,17 +43,30 @@ def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             console.error("interrupted; what was finished is kept")
             raise typer.Exit(130) from None
-        except BrokenPipeError:
-            # The reader has gone (`| head`): point stdout at nothing so that closing it stays quiet too.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
         except OSError as problem:
-            if problem.errno not in _ENVIRONMENT:
-                raise
-            console.error(f"{problem.filename or 'writing'}: {_ENVIRONMENT[problem.errno]}")
-            raise typer.Exit(1) from None
+            raise typer.Exit(_surroundings(problem)) from None
 
     return guarded
+
+
+def _surroundings(problem: OSError) -> int:
+    """The exit code for what the machine refused, once it is said; raises what is no fault of the machine."""
+    if isinstance(problem, BrokenPipeError):  # the reader has gone (`| head`)
+        _close_stdout()
+        return 0
+    if problem.errno not in _ENVIRONMENT:
+        raise problem
+    console.error(f"{problem.filename or 'writing'}: {_ENVIRONMENT[problem.errno]}")
+    _close_stdout()
+    return 1
+
+
+def _close_stdout() -> None:
+    """Point a stdout that takes no more at nothing, so that the interpreter's own flush at exit stays quiet."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _ENVIRONMENT = {
@@ -66,6 +79,9 @@ _ENVIRONMENT = {
     errno.ENOTDIR: "a part of this path is a file, not a folder",
     errno.ENAMETOOLONG: "the path is too long",
     errno.EFBIG: "the file would be larger than this process may write",
+    errno.EISDIR: "is a folder, not a file",
+    errno.EIO: "the disk failed to read or write it",
+    errno.ELOOP: "a link in this path leads back to itself",
 }
 
 
@@ -99,4 +115,10 @@ add(evaluate)
 
 def main() -> None:
     """The console script, and `python -m affectkit`."""
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk shows here, not in the interpreter's exit
+    except OSError as problem:
+        sys.exit(_surroundings(problem))

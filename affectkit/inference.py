@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from affectkit import registry
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.models import best_model, read_fit_rows
+from affectkit.artifacts.models import best_model, read_fit_rows, whole
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.encoders._encoder import from_record, items
 from affectkit.encoders._extract import encode_items
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Matrix
+from affectkit.estimators._estimator import Matrix, refuse_infinite
 from affectkit.estimators._model import EstimatorModel, load_estimator_model
 from affectkit.leakage import seen_of
 
@@ -93,7 +94,11 @@ class Model:
             loaded = [read_features(path) for path in features]
             for path, own, given in zip(features, encoders, loaded, strict=True):
                 _check_same_encoder(own, given.described(), path)
-            return manifest, [given.matrix(list(manifest.rows["id"])) for given in loaded]
+            ids = list(manifest.rows["id"])
+            given_blocks = [given.matrix(ids) for given in loaded]
+            for block, path in zip(given_blocks, features, strict=True):
+                refuse_infinite(block, ids, path)
+            return manifest, given_blocks
         blocks: list[Matrix] = []
         for encoder in encoders:
             kept, matrix = _encode(encoder, manifest, work, progress, self.folder)
@@ -115,6 +120,9 @@ def _encode(
     if not known.get("encoder"):
         remedy = "pass that table with --features"
         raise AffectkitError("input", "was trained on a table of features", file=folder, remedy=remedy)
+    with whole(folder):
+        build = registry.load("encoders", known["encoder"]).build
+        registry.check_options("encoders", known["encoder"], build, known["options"])
     encoder = from_record(known, device=work.device)
     rows = items(manifest, encoder.reads)
     encoded = encode_items(

@@ -29,6 +29,10 @@ class Target:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Target":
+        """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
+        kinds = ("class", "ordinal") if data.get("classes") else ("number",)
+        if data["kind"] not in kinds or set(data["name"]) & set("/\\"):  # the name becomes a file's
+            raise ValueError(f"not a target: {data}")
         scale = data.get("scale")
         return cls(data["name"], data["kind"], tuple(data.get("classes") or ()), tuple(scale) if scale else None)
 
@@ -40,7 +44,7 @@ def parse_label_map(text: str) -> dict[str, str]:
             data = json.loads(Path(text).read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise AffectkitError("missing", "no such label map", file=text) from None
-        except ValueError as error:
+        except (ValueError, IsADirectoryError) as error:
             raise AffectkitError("input", f"not JSON: {error}", file=text) from None
         data = data.get("map", data) if isinstance(data, dict) else data
         if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):

@@ -29,7 +29,7 @@ MediaRootOpt = Annotated[
     Path | None,
     typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's own."),
 ]
-SeedOpt = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 NumWorkersOpt = Annotated[
     int | None,

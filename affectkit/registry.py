@@ -18,6 +18,7 @@ from typing import Any
 from affectkit.errors import AffectkitError, did_you_mean
 
 PACKAGE = Path(__file__).parent
+FACTORIES = {"corpora": ("read", "gather")}  # what makes a module a plug-in of its kind; `build` for the others
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,22 @@ def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
     """
     if name in names(kind):
         return importlib.import_module(f"affectkit.{kind}.{name.replace('-', '_')}")
-    if foreign and "." in name:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise AffectkitError(
-                "usage", f"cannot import {name}: {error}", remedy="put its folder on PYTHONPATH"
-            ) from error
     singular = {"corpora": "corpus"}.get(kind, kind.rstrip("s"))
+    if foreign and all(part.isidentifier() for part in name.split(".")) and "." in name:
+        return _foreign(name, singular, FACTORIES.get(kind, ("build",)))
     raise AffectkitError("usage", f"there is no {singular} '{name}'", remedy=did_you_mean(name, names(kind)))
+
+
+def _foreign(name: str, singular: str, factories: tuple[str, ...]) -> ModuleType:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise AffectkitError(
+            "usage", f"cannot import {name}: {error}", remedy="put its folder on PYTHONPATH"
+        ) from error
+    if not any(callable(getattr(module, factory, None)) for factory in factories):
+        raise AffectkitError("usage", f"{name} is no {singular}", remedy=f"give it a function {' or '.join(factories)}")
+    return module
 
 
 def options(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -36,9 +36,12 @@ def test_a_misspelt_name_is_answered_with_the_nearest():
 
 def test_a_users_own_module_loads_only_when_asked_for(tmp_path, monkeypatch):
     (tmp_path / "my_plugins").mkdir()
-    (tmp_path / "my_plugins" / "mine.py").write_text("VALUE = 7\n")
+    (tmp_path / "my_plugins" / "mine.py").write_text("def build():\n    return 7\n")
+    (tmp_path / "my_plugins" / "other.py").write_text("VALUE = 7\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert registry.load("encoders", "my_plugins.mine", foreign=True).VALUE == 7
+    assert registry.load("encoders", "my_plugins.mine", foreign=True).build() == 7
+    with pytest.raises(AffectkitError, match=r"my_plugins\.other is no encoder; give it a function build"):
+        registry.load("encoders", "my_plugins.other", foreign=True)
     with pytest.raises(AffectkitError, match=r"there is no encoder 'my_plugins\.mine'"):
         registry.load("encoders", "my_plugins.mine")
     with pytest.raises(AffectkitError, match=r"cannot import my_plugins\.none"):

@@ -79,7 +79,8 @@ class Manifest:
         Raises "input" for an unknown one, or when there is none at all.
         """
         if names:
-            return [self.target(name.strip()) for name in names.split(",") if name.strip()]
+            wanted = dict.fromkeys(name.strip() for name in names.split(","))
+            return [self.target(name) for name in wanted]
         chosen = [self.targets["label"]] if "label" in self.targets else list(self.targets.values())
         if not chosen:
             raise AffectkitError("input", "has no targets", file=self.path, remedy="name a column with --target")
@@ -108,7 +109,7 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     origin = [(file, row) for file, table in zip(files, tables, strict=True) for row in range(1, len(table) + 1)]
     rows = pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0]
     folder = path if path.is_dir() else path.parent
-    summary = read_json(folder / "summary.json", what="summary") if (folder / "summary.json").exists() else {}
+    summary = _read_summary(folder / "summary.json")
     _check_ids(rows["id"], origin)
     rows, targets = _typed(rows, origin, summary)
     manifest = Manifest(path, rows, origin, targets, summary, media_root)
@@ -117,9 +118,20 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     return manifest if split is None else _only_split(manifest, split)
 
 
-def _read_part(file: Path) -> pd.DataFrame:
-    table = read_table(file, required=["id"])
-    return table if "split" in table or file.stem not in SPLITS else table.assign(split=file.stem)
+def _read_summary(file: Path) -> dict[str, Any]:
+    """What a manifest says of itself; {} where it says nothing."""
+    if not file.exists():
+        return {}
+    summary = read_json(file, what="summary")
+    try:
+        for target in summary.get("targets", []):
+            Target.from_json(target)
+        sound = all(isinstance(facts, dict) for facts in summary.get("corpora", {}).values())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        sound = False
+    if not sound:
+        raise AffectkitError("input", "is not a manifest's summary", file=file, remedy="run prepare-manifest again")
+    return summary
 
 
 def _files(path: Path) -> list[Path]:
@@ -234,4 +246,4 @@ def manifest_of_files(files: Sequence[Path]) -> Manifest:
             name, number = f"{Path(file).stem}-{number}", number + 1
         ids.append(name)
     rows = pd.DataFrame({"id": ids, "path": [str(Path(file).absolute()) for file in files]}, dtype=object)
-    return Manifest(Path(), rows, [(Path(file), 0) for file in files], {})
+    return Manifest(Path("FILES"), rows, [(Path(file), 0) for file in files], {})

@@ -6,7 +6,8 @@ run folder and in `best_model/`, says what it was fitted on, so that no command 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,28 @@ def best_model(path: Path) -> Path:
         if (folder / SPEC).exists():
             return folder
     raise AffectkitError("missing", f"holds no {SPEC}", file=path, remedy="name a folder that affectkit train wrote")
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[None]:
+    """What a damaged, incomplete or tampered folder makes its readers raise, as one "input" error that names it."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except AffectkitError as error:
+        if error.file:
+            raise
+        raise AffectkitError(
+            "input", error.message, file=folder, remedy="upgrade affectkit, or train it again"
+        ) from None
+    except FileNotFoundError as error:
+        name = Path(error.filename).name if error.filename else str(error)
+        raise AffectkitError("missing", f"lacks a file: {name}", file=folder, remedy="copy all of it again") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        remedy = "copy it again, or train it again"
+        raise AffectkitError("input", f"is not a whole model ({why})", file=folder, remedy=remedy) from error
 
 
 def read_spec(folder: Path) -> dict[str, Any]:

@@ -219,11 +219,15 @@ CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "t
 
 
 def build_predictions(
-    rows: pd.DataFrame, outputs: Sequence[tuple[Target, np.ndarray]], seen: Sequence[str] | np.ndarray
+    rows: pd.DataFrame,
+    outputs: Sequence[tuple[Target, np.ndarray]],
+    seen: Sequence[str] | np.ndarray,
+    carried: Sequence[str] = (),
 ) -> Predictions:
     """The table of predictions for a manifest's rows.
 
-    outputs: for each target [N, K] probabilities or [N] numbers. seen: [N] of `SEEN`.
+    outputs: for each target [N, K] probabilities or [N] numbers. seen: [N] of `SEEN`. carried: columns of `rows` to
+    carry over besides the usual ones.
     """
     import pandas as pd
 
@@ -240,9 +244,9 @@ def build_predictions(
             continue
         columns[prediction_column(target.name)] = [target.classes[i] for i in values.argmax(axis=1)]
         columns |= dict(zip(probability_columns(target), values.T, strict=True))
-    for name in CARRIED:
+    for name in dict.fromkeys([*CARRIED, *carried]):
         if name in rows and (rows[name].notna() & (rows[name] != "")).any():
-            columns[name] = rows[name].to_numpy()
+            columns.setdefault(name, rows[name].to_numpy())
     return Predictions(pd.DataFrame(columns), {target.name: target for target, _ in outputs})
 
 

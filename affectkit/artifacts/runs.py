@@ -25,6 +25,7 @@ from affectkit.errors import AffectkitError
 STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
 NEUTRAL = frozenset({"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device"})
+_ELSEWHERE = "name another folder"
 VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
 
 
@@ -50,14 +51,17 @@ def open_run(
     options: Mapping[str, Any],
     *,
     inputs: Iterable[Path] = (),
+    reads: Iterable[Path] = (),
     is_main: bool = True,
     barrier: Any = None,
 ) -> Iterator[Run]:
     """Open the folder `options["output_dir"]`, or the file `options["output"]`, and close it with the record.
 
     options: the command's own `locals()`, all of them, as resolved.
+    reads: further inputs that are not digested, such as a corpus.
     A finished run with `--resume` yields `run.finished`: the command returns at once. `--overwrite` empties a folder
-    that affectkit wrote. A folder that is neither empty, resumed nor overwritten is refused before any work.
+    that the same command wrote, unless an input lies in it. A folder that is neither empty, resumed nor overwritten is
+    refused before any work.
     is_main, barrier: under `accelerate launch` only rank 0 refuses, locks and records; the others wait for it at
     `barrier()` before the work and after.
     Raises "exists", "busy", "unfinished" (an input) or "usage" (an option that differs from the started run).
@@ -71,7 +75,10 @@ def open_run(
         wait()
         return
     run = Run(path, command)
-    digests = [digest(Path(item)) for item in inputs]
+    inputs = [Path(item) for item in inputs]
+    if options.get("overwrite"):
+        _spare_inputs(path, [*inputs, *map(Path, reads)])
+    digests = [digest(item) for item in inputs]
     started = {
         "command": command,
         "affectkit": __version__,
@@ -174,6 +181,13 @@ def _locked(folder: Path | None) -> Iterator[None]:
                 folder.rmdir()
 
 
+def _spare_inputs(path: Path, inputs: Iterable[Path]) -> None:
+    own = path.resolve()
+    for item in inputs:
+        if own in (item.resolve(), *item.resolve().parents):
+            raise AffectkitError("exists", f"--overwrite would delete the input {item}", file=path, remedy=_ELSEWHERE)
+
+
 def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any]) -> bool:
     folder = run.path
     contents = [item for item in folder.iterdir() if item.name != LOCK]
@@ -181,8 +195,11 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
     if contents and options.get("overwrite"):
         if not ours:
             raise AffectkitError(
-                "exists", "--overwrite: not a folder that affectkit wrote", file=folder, remedy="name another folder"
+                "exists", "--overwrite: not a folder that affectkit wrote", file=folder, remedy=_ELSEWHERE
             )
+        author = read_json(folder / STARTED).get("command")
+        if author != started["command"]:
+            raise AffectkitError("exists", f"--overwrite: affectkit {author} wrote it", file=folder, remedy=_ELSEWHERE)
         for item in contents:
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
     elif contents and options.get("resume") and ours:
@@ -193,7 +210,7 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         return False
     elif contents:
         state = "finished" if _is_finished(folder) else "unfinished" if ours else "not empty"
-        remedy = "pass --resume or --overwrite" if ours else "name another folder"
+        remedy = "pass --resume or --overwrite" if ours else _ELSEWHERE
         raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
     write_json(folder / STARTED, started)
     return True

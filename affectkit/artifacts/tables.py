@@ -58,6 +58,10 @@ def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]
             continue
         if header is None:
             header = [cell.strip() for cell in cells]
+            if len(header) == 1 and header[0].count(";") > 1:
+                raise AffectkitError(
+                    "input", "its columns are separated by ';'", file=path, remedy="save it with commas"
+                )
             doubled = {name for name in header if header.count(name) > 1}
             if doubled:
                 raise AffectkitError("input", f"column '{sorted(doubled)[0]}' stands twice in the header", file=path)
@@ -91,7 +95,7 @@ def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | Non
 
 
 def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = "") -> np.ndarray:
-    """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of any other word."""
+    """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of any other."""
     import numpy as np
 
     values = np.empty(len(cells))
@@ -102,6 +106,9 @@ def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = 
             raise AffectkitError(
                 "input", f"{column or 'cell'} '{cell}' is not a number", file=file, row=position + 1
             ) from None
+        if math.isinf(values[position]):
+            message = f"{column or 'cell'} '{cell}' is not a finite number"
+            raise AffectkitError("input", message, file=file, row=position + 1)
     return values
 
 

@@ -61,7 +61,7 @@ def predict(
     from affectkit.inference import Work, load_model
 
     inputs = [model_dir, *([manifest] if manifest else []), *(features or [])]
-    with open_run("predict", options, inputs=inputs) if output else nullcontext():
+    with open_run("predict", options, inputs=inputs, reads=files or ()) if output else nullcontext():
         model = load_model(model_dir)
         if manifest is not None:
             rows = read_manifest(manifest, split=split, media_root=media_root)

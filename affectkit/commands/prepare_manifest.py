@@ -120,7 +120,7 @@ def prepare_manifest(
         preset, label_map, labels, tuple(only or ()), min_duration, max_duration, split_by, folds, val_fraction,
         test_fraction, group, audit, _split_options(allow_leaks), num_workers, on_error, media_root, seed,
     )  # fmt: skip
-    with open_run("prepare-manifest", options) as run:
+    with open_run("prepare-manifest", options, reads=roots) as run:
         if run.finished:
             console.result(run.path, {})
             return

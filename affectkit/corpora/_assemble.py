@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from affectkit import media
 from affectkit.console import Progress
 from affectkit.corpora._choose import Choices, apply_labels, keep_only
+from affectkit.corpora._corpus import POINTER
 from affectkit.corpora._gather import Gathered
 from affectkit.corpora._measure import measure, media_paths
 from affectkit.corpora._split import default_split, group_column, split_rows
@@ -48,6 +49,8 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     Raises "leak" for an undeclared leak whose kind is not allowed, and "input" when no row is left.
     """
     rows, dropped = gathered.rows, list(gathered.dropped)
+    if choices.on_error == "stop":
+        _refuse_pointers(dropped)
     rows = keep_only(rows, choices.only, gathered.subsets, dropped)
     rows, label_map, label = apply_labels(rows, gathered, choices, dropped)
     paths = media_paths(rows, gathered, choices.media_root)
@@ -59,6 +62,15 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     report.require(choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
     return Assembled(rows, _summary(rows, gathered, choices, targets, dropped, report), label_map, report)
+
+
+def _refuse_pointers(dropped: list[dict[str, str]]) -> None:
+    pointers = [item["path"] for item in dropped if item["reason"] == POINTER]
+    if pointers:
+        raise AffectkitError(
+            "input", f"is {POINTER}; so are {len(pointers) - 1} others", file=pointers[0],
+            remedy="run git lfs pull in the corpus, or leave them out with --on-error skip",
+        )  # fmt: skip
 
 
 def _refuse_empty(rows: pd.DataFrame, dropped: list[dict[str, str]]) -> None:

@@ -62,7 +62,7 @@ def _target(text: str) -> Target:
         low, high = map(float, values.split(":")) if values else (math.nan, math.nan)
     except ValueError:
         low, high = 1.0, 0.0
-    if not name or low > high:
+    if not name or set(name) & set("/\\") or (values and not -math.inf < low < high < math.inf):
         raise AffectkitError(
             "usage",
             f"--target-columns: '{text}' is not a target",

@@ -13,6 +13,7 @@ AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".a
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
 LFS_MARK = b"version https://git-lfs"
+POINTER = "a Git-LFS pointer, not the file itself"
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
 
@@ -154,8 +155,11 @@ def is_pointer(path: Path) -> bool:
     """Whether a file is what Git LFS leaves in place of one that was not fetched. Only small files are opened."""
     if path.stat().st_size > LFS_SIZE:
         return False
-    with open(path, "rb") as handle:
-        return handle.read(len(LFS_MARK)) == LFS_MARK
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(len(LFS_MARK)) == LFS_MARK
+    except OSError:  # unreadable: whoever needs what is in it says so
+        return False
 
 
 def checked(items: Iterable[Row | Dropped], root: Path, corpus: Corpus) -> Iterator[Row | Dropped]:
@@ -196,5 +200,5 @@ def _problem(row: Row, root: Path, first: Mapping[str, str]) -> Dropped | None:
     if not path.is_file():
         return Dropped(row["path"], "no such file")
     if is_pointer(path):
-        return Dropped(row["path"], "a Git-LFS pointer, not the file itself")
+        return Dropped(row["path"], POINTER)
     return None

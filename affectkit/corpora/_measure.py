@@ -38,6 +38,8 @@ def measure(
     """Durations from the media's headers, bad files out (or an error), then the wanted durations."""
     sounding = [p for p in paths if p is not None and p.suffix.lower() in SOUNDING]
     if not sounding:
+        if choices.min_duration is not None or choices.max_duration is not None:
+            raise AffectkitError("usage", "--min-duration, --max-duration: nothing here has a duration")
         return rows, paths, [None] * len(rows)
     with progress("headers") as update:
         read = media.read_headers(sounding, num_workers=_workers(choices), progress=update)

@@ -45,6 +45,8 @@ def default_split(rows: pd.DataFrame, gathered: Gathered) -> str:
 
 def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str | None:
     """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
+    if choices.group and choices.group not in rows:
+        _groups(rows, choices.group, "--group")
     own = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
     return choices.group or own or splits.default_group(rows)
 

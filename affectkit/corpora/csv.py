@@ -111,6 +111,8 @@ def _rows(
         row["id"] = _id(row, columns, ids, file, position)
         ids[row["id"]] = position
         yield row
+    if not ids:
+        raise AffectkitError("input", "has no rows", file=file)
 
 
 def _below(cell: str, file: Path, base: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,12 +66,26 @@ class Estimator(Protocol):
     def load(self, stem: Path) -> Any: ...
 
 
+def refuse_infinite(block: Matrix, ids: Sequence[str], path: Path) -> None:
+    """Raise "input" naming the first row of features [N, D] that holds an infinity. NaN is a gap, but not in CSR."""
+    import numpy as np
+
+    if isinstance(block, np.ndarray):
+        rows = np.flatnonzero(np.isinf(block).any(axis=1))
+    else:
+        table = block.tocoo()
+        rows = table.row[~np.isfinite(table.data)]
+    if len(rows):
+        message = f"the features of id '{ids[rows[0]]}' are not finite"
+        raise AffectkitError("input", message, file=path, remedy="extract them again, or drop the row")
+
+
 def parse_grid(text: str, option: str) -> list[float]:
     """`0.01,0.1,1` as positive numbers in rising order."""
     try:
         values = sorted({float(part) for part in text.split(",")})
     except ValueError:
         values = []
-    if not values or values[0] <= 0:
+    if not all(0 < value < math.inf for value in values) or not values:
         raise AffectkitError("usage", f"{option} '{text}' is not a list of positive numbers", remedy="write 0.01,0.1,1")
     return values

@@ -93,7 +93,8 @@ def fit_target(
     classes = len(target.classes) if target.kind != "number" else 0
     if len(labelled) < 2 or (classes and len(np.unique(y[labelled])) < 2):
         found = "no two labelled rows" if len(labelled) < 2 else f"only one class of {target.name}"
-        raise AffectkitError("input", f"the fit rows hold {found}", remedy="give rows of two classes or more")
+        remedy = "give rows of two classes or more" if classes else f"give rows with a {target.name}"
+        raise AffectkitError("input", f"the fit rows hold {found}", remedy=remedy)
     blocks, groups = [block[labelled] for block in blocks], groups[labelled]
     labels = _labels(y[labelled], classes, settings)
     candidates = estimator.candidates(classes=classes)

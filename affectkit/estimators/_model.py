@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.models import read_spec
+from affectkit.artifacts.models import read_spec, whole
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Matrix
 from affectkit.estimators._fit import TargetModel, build_estimator, load_target
@@ -49,17 +49,34 @@ def one_thread() -> AbstractContextManager[Any]:
 
 
 def load_estimator_model(folder: Path) -> EstimatorModel:
-    """Read a `best_model/` of kind "estimator"."""
+    """Read a `best_model/` of kind "estimator". Raises "input" for one that is damaged or does not fit together."""
     spec = read_spec(folder)
-    estimator = build_estimator(spec["estimator"], spec["options"])
-    targets = [load_target(folder, Target.from_json(target), estimator) for target in spec["targets"]]
-    return EstimatorModel(spec, targets)
+    with whole(folder):
+        estimator = build_estimator(spec["estimator"], spec["options"])
+        targets = [load_target(folder, Target.from_json(target), estimator) for target in spec["targets"]]
+        model = EstimatorModel(spec, targets)
+        _try_out(model)
+    return model
+
+
+def _try_out(model: EstimatorModel) -> None:
+    """Predict a row of zeros: weights of another model or of other features show here, not in the midst of work."""
+    from scipy.sparse import csr_matrix
+
+    widths = zip(model.spec["features"], model.spec["dimensions"], strict=True)
+    row = [csr_matrix((1, width)) if known.get("sparse") else np.zeros((1, width)) for known, width in widths]
+    if not model.targets or model.spec["normalize"] not in ("train", "speaker", "none"):
+        raise ValueError("no target, or an unknown normalization")
+    for part in model.targets:
+        with one_thread():
+            values = part.predict(row)
+        expected = (1,) if part.target.kind == "number" else (1, len(part.target.classes))
+        if values.shape != expected or not np.isfinite(values).all():
+            raise ValueError(f"{part.target.name} is predicted as {values.shape}, not {expected}")
 
 
 def speaker_normalized(blocks: Sequence[Matrix], speakers: np.ndarray | None) -> list[Matrix]:
     """Dense blocks z-normalised per speaker; sparse ones are left as they are."""
     if speakers is None:
-        raise AffectkitError(
-            "input", "--normalize speaker: the rows have no column 'speaker'", remedy="give a manifest"
-        )
+        raise AffectkitError("input", "--normalize speaker: the rows name no speaker", remedy="give a manifest")
     return [normalize_by_speaker(b, speakers) if isinstance(b, np.ndarray) else b for b in blocks]

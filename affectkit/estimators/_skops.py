@@ -29,8 +29,8 @@ def load(path: Path, *, trusted: Sequence[str] = ()) -> Any:
     try:
         return skops.io.load(path, trusted=list(trusted))
     except UntrustedTypesFoundException as error:
-        names = ", ".join(error.untrusted_types)
-        raise AffectkitError("input", f"holds types that are not trusted: {names}", file=path) from None
+        message = str(error).splitlines()[0].rstrip(".")
+        raise AffectkitError("input", message[:1].lower() + message[1:], file=path) from None
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise AffectkitError("input", f"not a skops file: {error}", file=path) from None
 

@@ -15,7 +15,7 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Estimator, Matrix
+from affectkit.estimators._estimator import Estimator, Matrix, refuse_infinite
 from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target
 from affectkit.estimators._model import EstimatorModel, one_thread, speaker_normalized
 from affectkit.labels import Target
@@ -70,6 +70,8 @@ def load_dataset(manifest: Manifest, features: Sequence[Path], *, group: str | N
         manifest = manifest.take(keep)
     ids = list(manifest.rows["id"])
     blocks = [f.matrix(ids) for f in loaded]
+    for block, found in zip(blocks, loaded, strict=True):
+        refuse_infinite(block, ids, found.path)
     column = group or default_group(manifest.rows)
     if column is not None and column not in manifest.rows:
         raise AffectkitError("input", f"--group: there is no column '{column}'", file=manifest.path)
@@ -127,7 +129,8 @@ def train_model(
         seen[fit] = "oof"
     else:
         judged[fit] = False
-    predictions = build_predictions(data.rows, outputs, seen)
+    carried = [data.group_column] if data.group_column else []
+    predictions = build_predictions(data.rows, outputs, seen, carried)
     spec = _spec(data, estimator, models, settings)
     outside = np.setdiff1d(np.arange(len(data.rows)), fit)
     spec["groups_straddle"] = bool(np.isin(data.groups[outside], data.groups[fit]).any())
@@ -147,8 +150,14 @@ def _fit_positions(rows: pd.DataFrame, cv: bool) -> np.ndarray:
 
 
 def _outer_folds(data: Dataset, seed: int) -> np.ndarray:
-    if "fold" in data.rows and (data.rows["fold"] != "").all():
-        return data.rows["fold"].to_numpy(dtype=int)
+    if "fold" in data.rows and (data.rows["fold"] != "").any():
+        names, folds = np.unique(data.rows["fold"].astype(str), return_inverse=True)
+        if "" in names:
+            lacking = data.rows["id"][data.rows["fold"] == ""].iloc[0]
+            raise AffectkitError("input", f"--cv: id '{lacking}' has no fold", remedy="give every row one, or none")
+        if len(names) < 2:
+            raise AffectkitError("input", "the manifest has one fold only", remedy="make folds with prepare-manifest")
+        return folds
     count = len(np.unique(data.groups))
     by_group = data.group_column is not None and count <= LEAVE_ONE_OUT_UP_TO
     return grouped_folds(data.groups, None, count if by_group else 5, seed)

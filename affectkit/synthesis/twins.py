@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -80,9 +81,11 @@ def record(
     """Speak `text` and write it: 16-bit mono WAV at `rate` Hz, with a comment that says what it is. Seconds of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = speak(voice, named(label), text, rate=rate, rng=rng, intensity=intensity)
-    with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, subtype="PCM_16", format="WAV") as clip:
+    written = io.BytesIO()  # libsndfile would call a full disk a "System error"
+    with soundfile.SoundFile(written, "w", samplerate=rate, channels=1, subtype="PCM_16", format="WAV") as clip:
         clip.comment = COMMENT
         clip.write(samples)
+    path.write_bytes(written.getvalue())
     return len(samples) / rate
 
 
