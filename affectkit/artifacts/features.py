@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from affectkit.artifacts.feature_index import check_ids, read_index
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.shards import opened, tensors
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse
 
-INDEX, ENCODER, SKIPPED = "index.csv", "encoder.json", "skipped.csv"
+ENCODER, SKIPPED = "encoder.json", "skipped.csv"
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,11 @@ class Features:
         for shard, places in self._by_shard(rows).items():
             stored = tensors(self.path / shard, ["data", "indices", "indptr"])
             shape = (len(stored["indptr"]) - 1, columns)
-            block = csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
+            try:
+                block = csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
+                block.check_format(full_check=True)  # columns outside `dim` would be written past the array's end
+            except ValueError as error:
+                raise self._refused(f"{shard} is damaged: {error}", "extract the features again") from None
             parts.append(block[self._start[rows[places]]])
             order.append(places)
         if not parts:
@@ -174,22 +179,19 @@ def read_features(path: Path) -> Features:
 def _read_folder(path: Path) -> Features:
     require_finished(path)
     encoder = read_json(path / ENCODER, what="encoder record")
-    index = read_table(path / INDEX, required=["id", "shard", "start", "frames"])
-    _check_ids(list(index["id"]), path / INDEX)
-    numbers = {
-        column: to_numbers(list(index[column]), file=path / INDEX, column=column).astype("int64")
-        for column in ("start", "frames")
-    }
+    if not isinstance(encoder.get("pooled"), bool) or (encoder.get("sparse") and not encoder.get("dim")):
+        raise AffectkitError("input", "is not an encoder's record", file=path / ENCODER, remedy="extract them again")
+    index = read_index(path)
     return Features(
         path,
-        list(index["id"]),
+        index.ids,
         encoder,
         encoder.get("feature_names"),
-        bool(encoder["pooled"]),
+        encoder["pooled"],
         bool(encoder.get("sparse", False)),
-        list(index["shard"]),
-        numbers["start"],
-        numbers["frames"],
+        index.shard,
+        index.start,
+        index.frames,
     )
 
 
@@ -198,7 +200,7 @@ def _read_csv(path: Path) -> Features:
 
     table = read_table(path, required=["id"])
     ids = list(table["id"])
-    _check_ids(ids, path)
+    check_ids(ids, path)
     names = [column for column in table.columns if column != "id"]
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
@@ -206,11 +208,3 @@ def _read_csv(path: Path) -> Features:
     values = np.stack(columns, axis=1).astype(np.float32)
     ones = np.ones(len(ids), dtype=np.int64)
     return Features(path, ids, {}, names, True, False, [path.name] * len(ids), np.arange(len(ids)), ones, values)
-
-
-def _check_ids(ids: list[str], file: Path) -> None:
-    seen: set[str] = set()
-    for row, key in enumerate(ids, start=1):
-        if key in seen:
-            raise AffectkitError("input", f"id '{key}' stands twice", file=file, row=row)
-        seen.add(key)

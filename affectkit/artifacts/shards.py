@@ -75,13 +75,20 @@ def opened(path: Path) -> Iterator[Any]:
             yield handle
     except FileNotFoundError:
         raise AffectkitError("missing", "no such shard", file=path, remedy="extract the features again") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise AffectkitError("input", f"is not a whole shard: {error}", file=path, remedy="extract it again") from None
 
 
 def tensors(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     with opened(path) as handle:
         return {name: handle.get_tensor(name) for name in names}
+
+
+def row_count(path: Path) -> int:
+    """How many rows (or frames) a shard holds, from its header alone."""
+    with opened(path) as handle:
+        sparse = "indptr" in handle.keys()  # noqa: SIM118  not a dict
+        return handle.get_slice("indptr").get_shape()[0] - 1 if sparse else handle.get_slice("values").get_shape()[0]
 
 
 def read_facts(path: Path) -> ShardFacts:

@@ -178,3 +178,37 @@ def test_features_are_read_without_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "4.0\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("a,features-00001.safetensors,0,1", "a,../secret.safetensors,0,1"), r"row 1: '\.\./secret"),
+        (("b,features-00001.safetensors,1,1", "b,features-00001.safetensors,-1,1"), "row 2: start '-1' is not a whole"),
+        (
+            ("b,features-00001.safetensors,1,1", "b,features-00001.safetensors,.5,1"),
+            r"row 2: start '\.5' is not a whole",
+        ),
+        (("c,features-00001.safetensors,2,1", "c,features-00001.safetensors,3,1"), "row 3: points at 4 in .* holds 3"),
+        (("b,features", "a,features"), "row 2: id 'a' stands twice"),
+    ],
+)
+def test_an_index_that_points_elsewhere_is_refused(tmp_path, change, message):
+    write(tmp_path / "f", {key: RNG.standard_normal(4).astype("float32") for key in IDS})
+    index = tmp_path / "f" / "index.csv"
+    assert change[0] in index.read_text()
+    index.write_text(index.read_text().replace(*change, 1))
+    with pytest.raises(AffectkitError, match=message):
+        read_features(tmp_path / "f")
+
+
+def test_a_record_that_is_none_and_columns_that_there_are_not_are_refused(tmp_path):
+    values = {key: csr_matrix(np.eye(4, dtype="float32")[[n % 4]]) for n, key in enumerate(IDS)}
+    write(tmp_path / "f", values, sparse=True)
+    record = (tmp_path / "f" / "encoder.json").read_text()
+    (tmp_path / "f" / "encoder.json").write_text(record.replace('"dim": 4', '"dim": 2'))
+    with pytest.raises(AffectkitError, match="is damaged"):
+        read_features(tmp_path / "f").matrix(IDS)
+    (tmp_path / "f" / "encoder.json").write_text("{}")
+    with pytest.raises(AffectkitError, match="is not an encoder's record"):
+        read_features(tmp_path / "f")
