@@ -130,7 +130,7 @@ def _encode(
         rows,
         num_workers=work.num_workers if work.num_workers is not None else os.cpu_count() or 1,
         on_error="skip" if work.on_error == "skip" else "stop",
-        where=manifest.where,
+        where=None if manifest.bare else manifest.where,
         progress=(lambda done: progress(done, len(rows))) if progress else None,
     )
     for name, reason in encoded.skipped:

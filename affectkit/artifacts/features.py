@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from affectkit.artifacts.feature_index import check_ids, read_index
 from affectkit.artifacts.files import read_json
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.records import require_finished
 from affectkit.artifacts.shards import opened, tensors
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.errors import AffectkitError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.records import require_finished
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -32,6 +32,7 @@ class Manifest:
 
     rows: in file order, train before val before test. origin: (file, row) of each row, for errors.
     targets: by name. summary: what `summary.json` says ({} where there is none).
+    bare: made of files named on the command line, so there is no table for an error to point at.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Manifest:
     targets: dict[str, Target]
     summary: dict[str, Any] = field(default_factory=dict)
     media_root: Path | None = None
+    bare: bool = False
 
     def where(self, position: int) -> dict[str, Any]:
         """`file` and `row` of a row, as `AffectkitError` takes them."""
@@ -246,4 +248,4 @@ def manifest_of_files(files: Sequence[Path]) -> Manifest:
             name, number = f"{Path(file).stem}-{number}", number + 1
         ids.append(name)
     rows = pd.DataFrame({"id": ids, "path": [str(Path(file).absolute()) for file in files]}, dtype=object)
-    return Manifest(Path("FILES"), rows, [(Path(file), 0) for file in files], {})
+    return Manifest(Path("FILES"), rows, [(Path(file), 0) for file in files], {}, bare=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.files import read_json, write_json, write_text
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.records import require_finished
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 

@@ -6,27 +6,22 @@ that a command writes alone is recorded in `x.run.json`.
 
 import contextlib
 import fcntl
-import os
-import platform
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from affectkit import __version__
-from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
+from affectkit.artifacts.files import TEMPORARY, read_json, write_json
+from affectkit.artifacts.records import LOCK, RECORD, STARTED, digest, plain_options, record
 from affectkit.errors import AffectkitError
 
-STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
 NEUTRAL = frozenset({"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device"})
 _ELSEWHERE = "name another folder"
-VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
 
 
 @dataclass
@@ -82,7 +77,7 @@ def open_run(
     started = {
         "command": command,
         "affectkit": __version__,
-        "options": {key: _plain(value) for key, value in options.items() if key not in NEUTRAL},
+        "options": {key: plain_options(value) for key, value in options.items() if key not in NEUTRAL},
         "inputs": digests,
     }
     with _locked(path if folder else None):
@@ -100,57 +95,17 @@ def open_run(
                 _forget_if_bare(path)
             raise
         wait()
-        record = _record(run, started, options, round(time.time() - seconds, 3), folder)
-        write_json(path / RECORD if folder else path.with_name(path.name + ".run.json"), record)
-
-
-def require_finished(folder: Path) -> None:
-    """Refuse a folder that a command began and did not end."""
-    if (folder / STARTED).exists() and not (folder / RECORD).exists():
-        raise AffectkitError(
-            "unfinished", "is unfinished: it has no run.json", file=folder, remedy="run its command again with --resume"
-        )
-
-
-def digest(path: Path) -> dict[str, Any]:
-    """What an input was: `{"path", "sha256", "size"}` of a file, or the outputs of a run folder.
-
-    A digest is taken from the producer's record where size and time still match it, so nothing large is read twice.
-    """
-    if path.is_dir():
-        require_finished(path)
-        known = _recorded(path / RECORD)
-        names = sorted(known) or sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
-        files = [_file_digest(path / name, known.get(name)) for name in names if (path / name).is_file()]
-        return {"path": str(path), "files": [{**f, "path": str(Path(f["path"]).relative_to(path))} for f in files]}
-    if not path.exists():
-        raise AffectkitError("missing", "no such file or folder", file=path)
-    beside = _recorded(path.with_name(path.name + ".run.json"))
-    return _file_digest(path, (beside or _recorded(path.parent / RECORD)).get(path.name))
-
-
-def _file_digest(path: Path, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    stat = path.stat()
-    same = known is not None and known["size"] == stat.st_size and known["mtime_ns"] == stat.st_mtime_ns
-    return {"path": str(path), "sha256": known["sha256"] if known and same else sha256(path), "size": stat.st_size}
-
-
-def _recorded(record: Path) -> dict[str, Mapping[str, Any]]:
-    if not record.exists():
-        return {}
-    return {item["path"]: item for item in read_json(record, what="record").get("outputs", [])}
+        facts = {
+            **started,
+            "seed": options.get("seed"),
+            "parents": [item["path"] for item in digests],
+            **record(path, run.notes, round(time.time() - seconds, 3)),
+        }
+        write_json(path / RECORD if folder else path.with_name(path.name + ".run.json"), facts)
 
 
 def _is_finished(folder: Path) -> bool:
     return (folder / RECORD).exists()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 @contextmanager
@@ -247,54 +202,3 @@ def _forget_if_bare(folder: Path) -> None:
     """After a failure that left nothing but `started.json`, leave the folder as if nothing had been tried."""
     if {item.name for item in folder.iterdir()} <= {STARTED, LOCK}:
         (folder / STARTED).unlink(missing_ok=True)
-
-
-def _record(
-    run: Run, started: dict[str, Any], options: Mapping[str, Any], seconds: float, folder: bool
-) -> dict[str, Any]:
-    if folder:
-        skip = {STARTED, RECORD, LOCK}
-        files = sorted(p for p in run.path.rglob("*") if p.is_file() and p.name not in skip)
-        base = run.path
-    else:
-        files, base = [run.path], run.path.parent
-    outputs = [
-        {
-            "path": str(p.relative_to(base)),
-            "sha256": sha256(p),
-            "size": p.stat().st_size,
-            "mtime_ns": p.stat().st_mtime_ns,
-        }
-        for p in files
-    ]
-    return {
-        **started,
-        "argv": sys.argv[1:],
-        "seed": options.get("seed"),
-        "versions": {name: version for name in VERSIONS if (version := _version(name))}
-        | {"python": platform.python_version()},
-        "git": _git_revision(),
-        "device": run.notes.pop("device", "cpu"),
-        "threads": os.cpu_count(),
-        "outputs": outputs,
-        "parents": [item["path"] for item in started["inputs"]],
-        "notes": run.notes,
-        "seconds": seconds,
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_revision() -> str | None:
-    """The revision of affectkit's own checkout, where it runs from one."""
-    head = Path(__file__).parents[2] / ".git" / "HEAD"
-    if not head.is_file():
-        return None
-    text = head.read_text().strip()
-    reference = head.parent / text.removeprefix("ref: ")
-    return (reference.read_text().strip() if reference.is_file() else None) if text.startswith("ref: ") else text
