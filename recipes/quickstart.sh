@@ -12,16 +12,16 @@ runs=${RUNS:-runs}/quickstart
 corpus=${1:-${AFFECTKIT_DATA:+$AFFECTKIT_DATA/emodb}}
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus
-  [ -d "$corpus" ] || affectkit synthesize emodb "$corpus" --size 210 --speakers 6
+  affectkit synthesize emodb "$corpus" --size 210 --speakers 6 --resume
 fi
 
 affectkit prepare-manifest emodb "$corpus" --folds speaker -o "$runs/manifest" --overwrite
 affectkit extract-features --manifest "$runs/manifest" --encoder opensmile --feature-set eGeMAPSv02 -o "$runs/features" --overwrite
 affectkit train --manifest "$runs/manifest" --features "$runs/features" --model linear --cv -o "$runs/linear" --overwrite
-affectkit evaluate "$runs/linear" --manifest "$runs/manifest" --group speaker --slices sex -o "$runs/report" --overwrite
 
 # The model answers for a bare recording too, with its own encoder.
-one=$(find "$corpus" -name '*.wav' | sort | head -n 1)
+one=$(find "$corpus" -name '*.wav' | sort | sed -n 1p)
 affectkit predict --model-dir "$runs/linear" "$one"
 
+affectkit evaluate "$runs/linear" --manifest "$runs/manifest" --group speaker --slices sex -o "$runs/report" --overwrite
 echo "report: $runs/report/report.html" >&2

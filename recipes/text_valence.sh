@@ -11,7 +11,7 @@ runs=${RUNS:-runs}/text_valence
 corpus=${1:-}
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus
-  [ -d "$corpus" ] || affectkit synthesize emobank "$corpus" --size 2000
+  affectkit synthesize emobank "$corpus" --size 2000 --resume
 fi
 
 affectkit prepare-manifest emobank "$corpus" -o "$runs/manifest" --overwrite
