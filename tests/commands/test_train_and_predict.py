@@ -264,7 +264,9 @@ def test_emodb_leave_one_speaker_out(affectkit, emodb, tmp_path, features, norma
     report = json.loads((tmp_path / "m" / "train_report.json").read_text())
     ours = report["metrics"]["oof_uar"]["value"]
     assert ours >= least
-    # The whole nested search takes scikit-learn ten minutes on ComParE's 6373 columns: there, one C for both.
+    if normalize == "speaker":
+        return
+    # The whole nested search takes scikit-learn four minutes on ComParE's 6373 columns: there, one C for both.
     grid = GRID if features == "eGeMAPSv02" else [0.01]
     if len(grid) == 1:
         affectkit("train", *line, "--c-grid", "0.01", "-o", tmp_path / "one")
