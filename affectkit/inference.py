@@ -19,6 +19,7 @@ from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.encoders._encoder import from_record, items
 from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Matrix, refuse_infinite
 from affectkit.estimators._model import EstimatorModel, load_estimator_model
@@ -36,7 +37,7 @@ class Work:
 
     device: str = "auto"
     num_workers: int | None = None
-    on_error: str = "stop"
+    on_error: OnError = "stop"
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,12 @@ def _encode(
         build = registry.load("encoders", known["encoder"]).build
         registry.check_options("encoders", known["encoder"], build, known["options"])
     encoder = from_record(known, device=work.device)
-    rows = items(manifest, encoder.reads)
+    rows = items(manifest, encoder)
     encoded = encode_items(
         encoder,
         rows,
         num_workers=work.num_workers if work.num_workers is not None else os.cpu_count() or 1,
-        on_error="skip" if work.on_error == "skip" else "stop",
+        on_error=work.on_error,
         where=None if manifest.bare else manifest.where,
         progress=(lambda done: progress(done, len(rows))) if progress else None,
     )

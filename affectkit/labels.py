@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.plain import comma_separated
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def parse_label_map(text: str) -> dict[str, str]:
                 "input", "a label map is an object of source label to class", file=text, remedy='write {"exc": "happy"}'
             )
         return dict(data)
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    pairs = [part.partition("=") for part in comma_separated(text)]
     for source, equals, _ in pairs:
         if not equals or not source.strip():
             raise AffectkitError(

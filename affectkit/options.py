@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -36,23 +36,15 @@ NumWorkersOpt = Annotated[
     typer.Option("--num-workers", min=0, help="Worker processes; 0 works in this one", show_default="one a core"),
 ]
 OnErrorOpt = Annotated[
-    str, typer.Option("--on-error", help="What a bad row does: stop, or skip it into skipped.csv.", metavar="stop|skip")
+    Literal["stop", "skip"], typer.Option("--on-error", help="What a bad row does: stop, or skip it into skipped.csv.")
 ]
 MissingOpt = Annotated[
-    str,
-    typer.Option("--missing", help="What a row without features does: stop, or drop it.", metavar="stop|drop"),
+    Literal["stop", "drop"], typer.Option("--missing", help="What a row without features does: stop, or drop it.")
 ]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished folder; a finished one is kept.")]
 OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Start again in a folder that affectkit wrote.")]
 QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON line of results.")]
-
-
-def choice(option: str, value: str, allowed: tuple[str, ...]) -> str:
-    """`value` if it is among `allowed`, else a usage error that names the option and the choices."""
-    if value not in allowed:
-        raise typer.BadParameter(f"'{value}' is not one of {', '.join(allowed)}.", param_hint=option)
-    return value
 
 
 def with_plugin_options(

@@ -1,4 +1,4 @@
-"""Values made plain enough for JSON."""
+"""Values made plain: for JSON, and from what is typed."""
 
 from pathlib import Path
 from typing import Any
@@ -17,3 +17,8 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
+
+
+def comma_separated(text: str | None) -> list[str]:
+    """`"sex, language,"` -> `["sex", "language"]`; nothing for None."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -12,6 +12,7 @@ from affectkit.artifacts.records import require_finished
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,7 @@ class Manifest:
         Raises "input" for an unknown one, or when there is none at all.
         """
         if names:
-            wanted = dict.fromkeys(name.strip() for name in names.split(","))
+            wanted = dict.fromkeys(comma_separated(names) or [names])
             return [self.target(name) for name in wanted]
         chosen = [self.targets["label"]] if "label" in self.targets else list(self.targets.values())
         if not chosen:

@@ -1,7 +1,7 @@
 """`affectkit evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +16,8 @@ from affectkit.options import (
     QuietOpt,
     ResumeOpt,
     SeedOpt,
-    choice,
 )
+from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,18 +42,17 @@ JudgedSplitOpt = Annotated[
 ]
 SlicesOpt = Annotated[str | None, typer.Option("--slices", help="Columns to judge the parts of, such as sex,language.")]
 IntervalOpt = Annotated[
-    str,
+    Literal["auto", "jackknife", "bootstrap", "none"],
     typer.Option(
         "--interval",
         help="How intervals are made; auto is the jackknife below 40 groups and the bootstrap from there.",
-        metavar="auto|jackknife|bootstrap|none",
     ),
 ]
 LevelOpt = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")]
 ResamplesOpt = Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")]
 TreatAsOpt = Annotated[
-    str | None,
-    typer.Option("--treat-as", help="The split that a CSV without a column `seen` stands for.", metavar="val|test"),
+    Literal["val", "test"] | None,
+    typer.Option("--treat-as", help="The split that a CSV without a column `seen` stands for."),
 ]
 
 
@@ -84,8 +83,6 @@ def evaluate(
     Example: affectkit evaluate runs/linear/predictions.csv --manifest runs/manifest --slices sex -o runs/report
     """
     options = dict(locals())
-    choice("--interval", interval, ("auto", "jackknife", "bootstrap", "none"))
-    choice("--treat-as", treat_as or "val", ("val", "test"))
     source = _source(predictions, model_dir, manifest)
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.predictions import join_columns
@@ -105,7 +102,7 @@ def evaluate(
             report = read_report(run.path)
         else:
             rows = read_manifest(manifest) if manifest else None
-            parts = [column.strip() for column in (slices or "").split(",") if column.strip()]
+            parts = comma_separated(slices)
             table = _table(source, rows, model_dir=model_dir, split=split, treat_as=treat_as)
             if rows is not None:
                 carried = [*table.targets, "split", *GROUP_COLUMNS, *([group] if group else []), *parts]

@@ -17,7 +17,6 @@ from affectkit.options import (
     QuietOpt,
     ResumeOpt,
     SplitOpt,
-    choice,
 )
 
 EncoderOpt = Annotated[
@@ -56,7 +55,6 @@ def extract_features(
     Example: affectkit extract-features --manifest runs/manifest --encoder opensmile -o runs/egemaps
     """
     options = dict(locals())
-    choice("--on-error", on_error, ("stop", "skip"))
     plugin = registry.load("encoders", encoder, foreign=True)
     registry.check_options("encoders", encoder, plugin.build, encoder_options)
     from affectkit.artifacts.manifest import read_manifest
@@ -74,7 +72,7 @@ def extract_features(
                 console.result(run.path, {})
             return
         rows = read_manifest(manifest, split=split, media_root=media_root)
-        todo = items(rows, built.reads, num_workers=workers)
+        todo = items(rows, built, num_workers=workers)
         place = load(built, device, local_rank=here.local_rank)
         with console.progress(encoder) as progress:
             written = extract(
@@ -83,7 +81,7 @@ def extract_features(
                 run.path,
                 batch_seconds=batch_seconds,
                 num_workers=workers,
-                on_error=on_error,  # type: ignore[arg-type]  # checked above
+                on_error=on_error,
                 where=rows.where,
                 ranks=here,
                 progress=progress,

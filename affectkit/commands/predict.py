@@ -16,7 +16,6 @@ from affectkit.options import (
     OverwriteOpt,
     QuietOpt,
     SplitOpt,
-    choice,
 )
 
 
@@ -50,7 +49,6 @@ def predict(
     Example: affectkit predict --model-dir runs/linear recordings/one.wav
     """
     options = dict(locals())
-    choice("--on-error", on_error, ("stop", "skip"))
     if bool(files) == (manifest is not None):
         raise typer.BadParameter("give either FILES or --manifest.", param_hint="FILES")
     from contextlib import nullcontext

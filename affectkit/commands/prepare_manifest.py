@@ -1,7 +1,7 @@
 """`affectkit prepare-manifest`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +16,8 @@ from affectkit.options import (
     QuietOpt,
     ResumeOpt,
     SeedOpt,
-    choice,
 )
+from affectkit.plain import comma_separated
 
 
 def _list(asked: bool) -> None:
@@ -26,10 +26,6 @@ def _list(asked: bool) -> None:
         for name in registry.names("corpora"):
             print(f"{name:<{width}}  {registry.summary('corpora', name)}")
         raise typer.Exit
-
-
-def _split_options(text: str | None) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()] if text else []
 
 
 def prepare_manifest(
@@ -73,11 +69,10 @@ def prepare_manifest(
         typer.Option("--group", help="Column of what must not straddle", show_default="speaker, where known"),
     ] = None,
     audit: Annotated[
-        str,
+        Literal["names", "content", "near"],
         typer.Option(
             "--audit",
             help="How closely sides are compared: names, content (equal media too), near (altered copies too).",
-            metavar="names|content|near",
         ),
     ] = "content",
     allow_leaks: Annotated[
@@ -105,8 +100,6 @@ def prepare_manifest(
     Example: affectkit prepare-manifest emodb corpora/emodb --folds speaker -o runs/manifest
     """
     options = dict(locals())
-    choice("--audit", audit, ("names", "content", "near"))
-    choice("--on-error", on_error, ("stop", "skip"))
     from affectkit.artifacts.files import write_json
     from affectkit.artifacts.manifest import write_manifest
     from affectkit.artifacts.runs import open_run
@@ -118,7 +111,7 @@ def prepare_manifest(
     registry.check_options("corpora", corpus, getattr(module, "read", None) or module.gather, corpus_options)
     choices = Choices(
         preset, label_map, labels, tuple(only or ()), min_duration, max_duration, split_by, folds, val_fraction,
-        test_fraction, group, audit, _split_options(allow_leaks), num_workers, on_error, media_root, seed,
+        test_fraction, group, audit, comma_separated(allow_leaks), num_workers, on_error, media_root, seed,
     )  # fmt: skip
     with open_run("prepare-manifest", options, reads=roots) as run:
         if run.finished:

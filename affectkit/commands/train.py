@@ -1,7 +1,7 @@
 """`affectkit train`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,6 @@ from affectkit.options import (
     QuietOpt,
     ResumeOpt,
     SeedOpt,
-    choice,
 )
 
 ModelOpt = Annotated[str, typer.Option("--model", help="Estimator: linear, svm or forest.")]
@@ -28,15 +27,14 @@ TargetOpt = Annotated[
     typer.Option("--target", help="Targets, comma-separated", show_default="label, else all that the manifest has"),
 ]
 NormalizeOpt = Annotated[
-    str,
+    Literal["train", "speaker", "none"],
     typer.Option(
         "--normalize",
         help="Scale features by the fit rows (train), or by each speaker's own rows (speaker): transductive, as it "
         "looks at the rows to be predicted.",
-        metavar="train|speaker|none",
     ),
 ]
-ClassWeightOpt = Annotated[str, typer.Option("--class-weight", help="Weight of the classes.", metavar="balanced|none")]
+ClassWeightOpt = Annotated[Literal["balanced", "none"], typer.Option("--class-weight", help="Weight of the classes.")]
 CvOpt = Annotated[
     bool,
     typer.Option("--cv", help="Cross-predict the train and val rows by the manifest's folds, else by group."),
@@ -68,9 +66,6 @@ def train(
     Example: affectkit train --manifest runs/manifest --features runs/egemaps --model linear --cv -o runs/linear
     """
     options = dict(locals())
-    choice("--normalize", normalize, ("train", "speaker", "none"))
-    choice("--class-weight", class_weight, ("balanced", "none"))
-    choice("--missing", missing, ("stop", "drop"))
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
     from affectkit.estimators._fit import Settings, build_estimator

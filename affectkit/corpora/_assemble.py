@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from affectkit import media
 from affectkit.console import Progress
 from affectkit.corpora._choose import Choices, apply_labels, keep_only
-from affectkit.corpora._corpus import POINTER
+from affectkit.corpora._corpus import Dropped
 from affectkit.corpora._gather import Gathered
 from affectkit.corpora._measure import measure, media_paths
 from affectkit.corpora._split import default_split, group_column, split_rows
@@ -50,7 +50,7 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     """
     rows, dropped = gathered.rows, list(gathered.dropped)
     if choices.on_error == "stop":
-        _refuse_pointers(dropped)
+        _refuse_mistakes(dropped)
     rows = keep_only(rows, choices.only, gathered.subsets, dropped)
     rows, label_map, label = apply_labels(rows, gathered, choices, dropped)
     paths = media_paths(rows, gathered, choices.media_root)
@@ -64,19 +64,22 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     return Assembled(rows, _summary(rows, gathered, choices, targets, dropped, report), label_map, report)
 
 
-def _refuse_pointers(dropped: list[dict[str, str]]) -> None:
-    pointers = [item["path"] for item in dropped if item["reason"] == POINTER]
-    if pointers:
+def _refuse_mistakes(dropped: list[Dropped]) -> None:
+    """Stop at what the corpus should have had."""
+    mistakes = [item for item in dropped if item.remedy]
+    if mistakes:
+        first = mistakes[0]
+        others = f" (and {len(mistakes) - 1} more such)" if len(mistakes) > 1 else ""
         raise AffectkitError(
-            "input", f"is {POINTER}; so are {len(pointers) - 1} others", file=pointers[0],
-            remedy="run git lfs pull in the corpus, or leave them out with --on-error skip",
+            "input", first.reason + others, file=first.path,
+            remedy=f"{first.remedy}, or leave such rows out with --on-error skip",
         )  # fmt: skip
 
 
-def _refuse_empty(rows: pd.DataFrame, dropped: list[dict[str, str]]) -> None:
+def _refuse_empty(rows: pd.DataFrame, dropped: list[Dropped]) -> None:
     if len(rows):
         return
-    reason, count = Counter(item["reason"] for item in dropped).most_common(1)[0]
+    reason, count = Counter(item.reason for item in dropped).most_common(1)[0]
     raise AffectkitError("input", f"no rows are left: {count} of {len(dropped)} dropped, {reason}")
 
 
@@ -113,7 +116,7 @@ def _summary(
     gathered: Gathered,
     choices: Choices,
     targets: list[Target],
-    dropped: list[dict[str, str]],
+    dropped: list[Dropped],
     report: AuditReport,
 ) -> dict[str, Any]:
     side = "fold" if "fold" in rows else "split"
@@ -128,8 +131,8 @@ def _summary(
         "counts": {str(name): _counts(part, group) for name, part in rows.groupby(side, sort=True)},
         "declared": report.declared_sentences(choices.allow_leaks),
         "defects": gathered.defects,
-        "dropped_reasons": dict(Counter(item["reason"] for item in dropped).most_common()),
-        "dropped": dropped,
+        "dropped_reasons": dict(Counter(item.reason for item in dropped).most_common()),
+        "dropped": [{"path": item.path, "reason": item.reason} for item in dropped],
     }
 
 

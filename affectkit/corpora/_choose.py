@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from affectkit.corpora._corpus import Dropped
 from affectkit.corpora._gather import Gathered
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target, map_labels, parse_label_map
+from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,14 +42,14 @@ class Choices:
     seed: int = 0
 
 
-def drop(rows: pd.DataFrame, keep: Any, reason: Callable[[Any], str], dropped: list[dict[str, str]]) -> pd.DataFrame:
+def drop(rows: pd.DataFrame, keep: Any, reason: Callable[[Any], str], dropped: list[Dropped]) -> pd.DataFrame:
     for _, row in rows[~keep].iterrows():
-        dropped.append({"path": str(row.get("path") or row["id"]), "reason": reason(row)})
+        dropped.append(Dropped(str(row.get("path") or row["id"]), reason(row)))
     return rows[keep].reset_index(drop=True)
 
 
 def keep_only(
-    rows: pd.DataFrame, filters: Sequence[str], subsets: Mapping[str, str], dropped: list[dict[str, str]]
+    rows: pd.DataFrame, filters: Sequence[str], subsets: Mapping[str, str], dropped: list[Dropped]
 ) -> pd.DataFrame:
     for text in filters:
         condition = subsets.get(text, text)
@@ -63,7 +65,7 @@ def keep_only(
 
 
 def apply_labels(
-    rows: pd.DataFrame, gathered: Gathered, choices: Choices, dropped: list[dict[str, str]]
+    rows: pd.DataFrame, gathered: Gathered, choices: Choices, dropped: list[Dropped]
 ) -> tuple[pd.DataFrame, dict[str, Any], Target | None]:
     """Map source labels to classes. The order of classes is that of --labels, else alphabetical."""
     if "source_label" not in rows or not (rows["source_label"] != "").any():
@@ -75,7 +77,7 @@ def apply_labels(
     mapping, complete = _mapping(gathered, choices)
     classes = map_labels(rows["source_label"], mapping, complete=complete)
     present = sorted({name for name in classes if name})
-    order = [name.strip() for name in choices.labels.split(",")] if choices.labels else present
+    order = comma_separated(choices.labels) or present
     for name in order:
         if name not in present:
             raise AffectkitError("usage", f"--labels: no row is '{name}'", remedy=did_you_mean(name, present))

@@ -9,6 +9,7 @@ from affectkit.corpora._corpus import Row
 from affectkit.corpora._tables import number
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
+from affectkit.plain import comma_separated
 from affectkit.registry import Option
 
 LabelColumn = Annotated[str, Option("column with the emotion, or whatever the classes are")]
@@ -51,7 +52,7 @@ def parse_targets(text: str) -> tuple[Target, ...]:
     """`valence=1:5,stress,mood=calm|tense` -> targets; "" -> the numbers that are known by name, without a scale."""
     if not text.strip():
         return tuple(Target(name, "number") for name in NUMBERS)
-    return tuple(_target(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(_target(part) for part in comma_separated(text))
 
 
 def _target(text: str) -> Target:

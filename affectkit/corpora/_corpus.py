@@ -13,7 +13,7 @@ AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".a
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
 LFS_MARK = b"version https://git-lfs"
-POINTER = "a Git-LFS pointer, not the file itself"
+POINTER = "is a Git-LFS pointer, not the file itself"
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
 
@@ -56,10 +56,15 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A sample that is left out: its path or id, and why."""
+    """A sample that is left out: its path or id, and why.
+
+    remedy: where it should not have been missing, so that preparing stops at it unless told to skip; "" for what the
+    corpus is known to lack.
+    """
 
     path: str
     reason: str
+    remedy: str = ""
 
 
 Row = dict[str, Any]
@@ -114,6 +119,15 @@ def child(folder: Path, name: str) -> Path | None:
     return folder
 
 
+def require_child(folder: Path, *names: str, remedy: str = "") -> Path:
+    """The first of `folder/name` that there is, as `child` finds them. Raises "missing" naming the first."""
+    for name in names:
+        found = child(folder, name)
+        if found is not None:
+            return found
+    raise AffectkitError("missing", f"has no {names[0]}", file=folder, remedy=remedy)
+
+
 def find_home(root: Path, corpus: Corpus, holds: Callable[[Path], Any]) -> Path:
     """The folder for which `holds` is true: the root, or one at most two levels below it (archives add a level).
 
@@ -162,21 +176,23 @@ def is_pointer(path: Path) -> bool:
         return False
 
 
-def checked(items: Iterable[Row | Dropped], root: Path, corpus: Corpus) -> Iterator[Row | Dropped]:
+def checked(
+    items: Iterable[Row | Dropped], root: Path, corpus: Corpus, *, listed: bool = False
+) -> Iterator[Row | Dropped]:
     """Pass on rows whose media are there, drop the others and second copies with a reason.
 
+    listed: the rows are a user's own list of files, so a file that is missing is a mistake, not a known gap.
     Raises "missing" where nothing of the corpus is found, "input" where all of it is dropped.
     """
     first: dict[str, str] = {}
     dropped: list[Dropped] = []
     for item in items:
-        problem = item if isinstance(item, Dropped) else _problem(item, root, first)
-        if problem is None:
-            first[item["id"]] = item["path"]  # type: ignore[index]
-            yield item
+        kept = item if isinstance(item, Dropped) else _problem(item, root, first, listed) or item
+        if isinstance(kept, Dropped):
+            dropped.append(kept)
         else:
-            dropped.append(problem)
-            yield problem
+            first[kept["id"]] = kept["path"]
+        yield kept
     if first:
         return
     if not dropped:
@@ -190,7 +206,7 @@ def checked(items: Iterable[Row | Dropped], root: Path, corpus: Corpus) -> Itera
     )
 
 
-def _problem(row: Row, root: Path, first: Mapping[str, str]) -> Dropped | None:
+def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dropped | None:
     """Why a row cannot be used; its media are looked at, not read."""
     if row["id"] in first:
         return Dropped(row["path"] or row["id"], f"a second copy of {row['id']} ({first[row['id']]})")
@@ -198,7 +214,7 @@ def _problem(row: Row, root: Path, first: Mapping[str, str]) -> Dropped | None:
         return None
     path = root / row["path"]
     if not path.is_file():
-        return Dropped(row["path"], "no such file")
+        return Dropped(row["path"], "no such file", "correct the table" if listed else "")
     if is_pointer(path):
-        return Dropped(row["path"], POINTER)
+        return Dropped(row["path"], POINTER, "run git lfs pull in the corpus")
     return None

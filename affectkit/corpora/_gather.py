@@ -36,7 +36,7 @@ class Gathered:
     group: str = ""
     presets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     subsets: Mapping[str, str] = field(default_factory=dict)
-    dropped: list[dict[str, str]] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
 
 
 def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mapping[str, Any]) -> Gathered:
@@ -51,7 +51,7 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         raise AffectkitError("missing", f"no such {corpus.title} folder", file=root)
     rows, dropped = _collect(module.read(root, **options))
     if not len(rows):
-        reasons = Counter(item["reason"] for item in dropped).most_common(1)
+        reasons = Counter(item.reason for item in dropped).most_common(1)
         because = f": {reasons[0][1]} files dropped, {reasons[0][0]}" if reasons else ""
         raise AffectkitError("input", f"no rows of {corpus.title} found{because}", file=root)
     rows.insert(1, "corpus", name)
@@ -83,13 +83,13 @@ def targets_of(module: ModuleType, rows: pd.DataFrame, options: Mapping[str, Any
     return tuple(target for target in declared if target.name in rows)
 
 
-def _collect(items: Iterator[dict[str, Any] | Dropped]) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+def _collect(items: Iterator[dict[str, Any] | Dropped]) -> tuple[pd.DataFrame, list[Dropped]]:
     import pandas as pd
 
     kept, dropped = [], []
     for item in items:
         if isinstance(item, Dropped):
-            dropped.append({"path": item.path, "reason": item.reason})
+            dropped.append(item)
         else:
             kept.append(item)
     seen: set[str] = set()

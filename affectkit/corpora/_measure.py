@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit import media
 from affectkit.corpora._choose import Choices, drop
-from affectkit.corpora._corpus import AUDIO
+from affectkit.corpora._corpus import AUDIO, Dropped
 from affectkit.corpora._gather import Gathered
 from affectkit.errors import AffectkitError
 
@@ -32,7 +32,7 @@ def measure(
     rows: pd.DataFrame,
     paths: list[Path | None],
     choices: Choices,
-    dropped: list[dict[str, str]],
+    dropped: list[Dropped],
     progress: Callable[[str], Any],
 ) -> tuple[pd.DataFrame, list[Path | None], list[media.Header | None]]:
     """Durations from the media's headers, bad files out (or an error), then the wanted durations."""

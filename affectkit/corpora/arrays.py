@@ -68,19 +68,11 @@ def _first(*paths: Path) -> Path | None:
 
 
 def _load(path: Path) -> "np.ndarray":
-    import numpy as np
+    from affectkit.media import open_array
 
     if not path.is_file():
         raise AffectkitError("missing", f"no such array; expected {CORPUS.layout}", file=path)
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise AffectkitError(
-            "input", f"is no plain array: {error}", file=path, remedy="save it with numpy.save"
-        ) from None
-    if not isinstance(array, np.ndarray) or not array.ndim:
-        raise AffectkitError("input", "is not an array with a row per sample", file=path)
-    return array
+    return open_array(path)
 
 
 def _groups(path: Path) -> dict[str, list[str]]:

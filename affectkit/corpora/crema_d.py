@@ -131,14 +131,15 @@ def _actors(home: Path) -> dict[str, dict[str, str]]:
 def _votes(home: Path, condition: str) -> dict[str, dict[str, float]]:
     """Clip -> `votes_<class>`, from the rows whose name (first column, unnamed) begins with the condition's digit."""
     path = _optional(home, "processedResults/tabulatedVotes.csv", "votes")
-    votes = {}
-    for number_of_row, row in enumerate(records(path, required=["fileName", *VOTES]) if path else (), start=1):
-        if next(iter(row.values())).startswith(condition):
-            votes[row["fileName"]] = {
-                f"votes_{name}": number(row[code], code, file=path, row=number_of_row)  # type: ignore[arg-type]
-                for code, name in VOTES.items()
-            }
-    return votes
+    if path is None:
+        return {}
+    return {
+        row["fileName"]: {
+            f"votes_{name}": number(row[code], code, file=path, row=position) for code, name in VOTES.items()
+        }
+        for position, row in enumerate(records(path, required=["fileName", *VOTES]), start=1)
+        if next(iter(row.values())).startswith(condition)
+    }
 
 
 def _rated(home: Path, column: str) -> dict[str, str]:

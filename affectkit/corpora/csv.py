@@ -71,7 +71,9 @@ def read(
         "speaker": speaker_column, "session": session_column, "sex": sex_column, "language": language_column,
         "split": split_column, "start_sec": start_column, "end_sec": end_column,
     }  # fmt: skip
-    return checked(_rows(file, base, wanted, parse_targets(target_columns), bool(target_columns)), base, CORPUS)
+    return checked(
+        _rows(file, base, wanted, parse_targets(target_columns), bool(target_columns)), base, CORPUS, listed=True
+    )
 
 
 def _find(root: Path, table: str) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, checked, child, find_home, vad
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, checked, child, find_home, require_child, vad
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -49,7 +49,7 @@ def read(
 
 
 def _rows(home: Path, perspective: str) -> Iterator[Row | Dropped]:
-    table: Path = child(home, "emobank.csv")  # type: ignore[assignment]
+    table = require_child(home, "emobank.csv")
     required = ("id", "split", "text", *DIMENSIONS.values())
     single = {} if perspective == "combined" else _perspective(home, perspective)
     for position, line in enumerate(records(table, required=required), start=1):
@@ -82,9 +82,7 @@ def _scores(line: dict[str, str], table: Path, position: int) -> dict[str, float
 
 def _perspective(home: Path, perspective: str) -> dict[str, dict[str, float]]:
     """id -> scores, their standard deviations and the number of raters, from `reader.csv` or `writer.csv`."""
-    table = child(home, f"{perspective}.csv")
-    if table is None:
-        raise AffectkitError("missing", f"has no {perspective}.csv", file=home, remedy="or use --perspective combined")
+    table = require_child(home, f"{perspective}.csv", remedy="or use --perspective combined")
     extra = {**{f"{name}_sd": f"std{column}" for name, column in DIMENSIONS.items()}, "raters": "N"}
     found = {}
     for position, line in enumerate(records(table, required=("id", *DIMENSIONS.values(), *extra.values())), start=1):
@@ -104,8 +102,9 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     for document, _ in twins.deal(size, [f"doc{n:03d}" for n in range(1, speakers + 1)], {"": 1.0}):
         index = len(tables["reader"])
         rng = twins.generator(seed, "sentence", index)
-        affect = tuple(float(x) for x in rng.normal(0, 0.5, 3).clip(-1, 1))
-        key, text = f"{document}_{index * 100}_{index * 100 + 60}", texts.sentence(affect, rng)  # type: ignore[arg-type]
+        valence, arousal, dominance = rng.normal(0, 0.5, 3).clip(-1, 1).tolist()
+        affect = (valence, arousal, dominance)
+        key, text = f"{document}_{index * 100}_{index * 100 + 60}", texts.sentence(affect, rng)
         means = []
         for perspective in ("reader", "writer"):
             ratings = np.array(scores.rate(affect, (1, 5), rng, raters=5))

@@ -83,7 +83,7 @@ def read(
     rows = (
         row for name, data in splits.items() for row in _rows(data, name, len(splits), wanted, numbers, root, media)
     )
-    return checked(rows, base, CORPUS)
+    return checked(rows, base, CORPUS, listed=True)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from affectkit.corpora._corpus import (
     common_presets,
     find_home,
     relative,
+    require_child,
     vad,
 )
 from affectkit.corpora._tables import decode
@@ -95,14 +96,14 @@ def _sessions(folder: Path) -> list[Path]:
 
 
 def _session(session: Path, root: Path) -> Iterator[Row | Dropped]:
-    ratings, texts = child(session, "dialog/EmoEvaluation"), child(session, "dialog/transcriptions")
+    ratings, texts = require_child(session, "dialog/EmoEvaluation"), child(session, "dialog/transcriptions")
     recordings = child(session, "sentences/wav")
     if recordings is None:
         yield Dropped(relative(session, root), "has no folder sentences/wav")
         return
     if texts is None:
         logger.warning("%s has no folder dialog/transcriptions: its texts stay empty", session)
-    for file in sorted(ratings.iterdir()):  # type: ignore[union-attr]
+    for file in sorted(ratings.iterdir()):
         if file.is_file() and file.suffix.lower() == ".txt" and not file.name.startswith("."):
             said = _transcript(child(texts, file.name) if texts else None)
             for block in parse_ratings(decode(file, "latin-1")):

@@ -16,9 +16,9 @@ from affectkit.corpora._corpus import (
     common_presets,
     find_home,
     relative,
+    require_child,
 )
 from affectkit.corpora._tables import records
-from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -67,27 +67,24 @@ def read(
     Dialogue and utterance numbers restart in each part, so ids carry it: `train_dia0_utt3`. `final_videos_test*` is not
     looked at. Raises "missing" naming a table or a folder of clips that is not there.
     """
-    home = find_home(root, CORPUS, lambda folder: any(_table(folder, part) for part in PARTS))
+    home = find_home(root, CORPUS, lambda folder: any(child(folder, name) for part in PARTS for name in _tables(part)))
     return checked((row for part in PARTS for row in _part(home, part, root, text_only)), root, CORPUS)
 
 
-def _table(home: Path, part: str) -> Path | None:
-    return child(home, f"{part}_sent_emo.csv") or child(home, f"{part}/{part}_sent_emo.csv")
+def _tables(part: str) -> tuple[str, str]:
+    return f"{part}_sent_emo.csv", f"{part}/{part}_sent_emo.csv"
 
 
 def _part(home: Path, part: str, root: Path, text_only: bool) -> Iterator[Row | Dropped]:
     split, folder, broken = PARTS[part]
-    table = _table(home, part)
-    clips = child(home, folder) or child(home, f"{part}/{folder}")
-    if table is None:
-        raise AffectkitError("missing", f"has no {part}_sent_emo.csv", file=home, remedy=f"expected {CORPUS.layout}")
-    if clips is None and not text_only:
-        raise AffectkitError("missing", f"has no folder {folder}", file=home, remedy="unpack it, or pass --text-only")
+    table = require_child(home, *_tables(part), remedy=f"expected {CORPUS.layout}")
+    places = (folder, f"{part}/{folder}")
+    clips = None if text_only else require_child(home, *places, remedy="unpack it, or pass --text-only")
     for line in records(table, required=COLUMNS):
         place = (line["Dialogue_ID"].strip(), line["Utterance_ID"].strip())
         name, emotion = f"dia{place[0]}_utt{place[1]}", line["Emotion"].strip().lower()
-        path = "" if text_only else relative(_clip(clips, name), root)  # type: ignore[arg-type]
-        if place == broken and not text_only:
+        path = relative(_clip(clips, name), root) if clips else ""
+        if place == broken and clips:
             yield Dropped(path, "the clip of the release does not play")
         elif emotion not in EMOTIONS:
             yield Dropped(path or f"{part}_{name}", f"unknown emotion '{line['Emotion']}'")

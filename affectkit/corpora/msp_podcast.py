@@ -18,6 +18,7 @@ from affectkit.corpora._corpus import (
     common_presets,
     find_home,
     relative,
+    require_child,
     vad,
 )
 from affectkit.corpora._tables import decode, number, records
@@ -62,6 +63,7 @@ CORPUS = Corpus(
     ),
 )
 SPLITS = {"train": "train", "development": "val", "validation": "val", "test1": "test", "test2": "test"}
+CONSENSUS = ("Labels/labels_consensus.csv", "Labels/labels_concensus.csv")  # releases spell it either way
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
 logger = logging.getLogger(__name__)
 
@@ -86,17 +88,11 @@ def read(
     ):
         if value not in choices:
             raise AffectkitError("usage", f"--{option} '{value}'", remedy=f"choose {' or '.join(choices)}")
-    home = find_home(root, CORPUS, _consensus)
-    audio = child(home, "Audios") or child(home, "Audio")
-    if audio is None:
-        raise AffectkitError("missing", "has no folder Audios", file=home, remedy=f"expected {CORPUS.layout}")
+    home = find_home(root, CORPUS, lambda folder: any(child(folder, name) for name in CONSENSUS))
+    audio = require_child(home, "Audios", "Audio", remedy=f"expected {CORPUS.layout}")
     detailed = _votes(home) if votes else {}
-    rows = _rows(_consensus(home), audio, child(home, "Transcripts"), detailed, root)  # type: ignore[arg-type]
+    rows = _rows(require_child(home, *CONSENSUS), audio, child(home, "Transcripts"), detailed, root)
     return checked((_kept(row, test2, unknown_speakers) for row in rows), root, CORPUS)
-
-
-def _consensus(folder: Path) -> Path | None:
-    return child(folder, "Labels/labels_consensus.csv") or child(folder, "Labels/labels_concensus.csv")
 
 
 def _kept(row: Row | Dropped, test2: str, unknown_speakers: str) -> Row | Dropped:
@@ -143,9 +139,7 @@ def _rows(
 
 def _votes(home: Path) -> dict[str, Row]:
     """File -> `votes_<class>`, from each rater's first choice; write-ins count as other."""
-    path = child(home, "Labels/labels_detailed.json")
-    if path is None:
-        raise AffectkitError("missing", "has no Labels/labels_detailed.json", file=home, remedy="leave --votes out")
+    path = require_child(home, "Labels/labels_detailed.json", remedy="leave --votes out")
     found = {}
     for name, raters in json.loads(decode(path)).items():
         counts = Counter(RATINGS.get(str(r.get("EmoClass_Major", "")).lower(), "other") for r in raters.values())

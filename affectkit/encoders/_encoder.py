@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Reads = Literal["audio", "text"]
+Reads = Literal["audio", "text", "arrays"]
 
 # Options that several encoders share.
 CheckpointOpt = Annotated[str, Option("Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE")]
@@ -30,7 +30,10 @@ DtypeOpt = Annotated[str, Option("float32 or bfloat16 arithmetic; features are s
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A row to encode: its medium or its text. Seconds; None where there is no bound, 0 where unknown."""
+    """A row to encode: its medium or its text. Seconds; None where there is no bound, 0 where unknown.
+
+    index: the row's place in a file that holds many, an array.
+    """
 
     id: str
     path: Path | None = None
@@ -38,19 +41,21 @@ class Item:
     start_sec: float | None = None
     end_sec: float | None = None
     duration_sec: float = 0.0
+    index: int | None = None
 
 
 class Encoder(Protocol):
     """Turns items into features. What it gives for an item never depends on what else is in the batch.
 
-    options: resolved; `build(**options)` gives the same encoder. pooled: one [D] or [L, D] per item, else [T, D] or
-    [T, L, D]. on_device: computes with torch. counts: what happened to items on the way ("truncated": 3), since it was
-    last emptied.
+    options: resolved; `build(**options)` gives the same encoder. column: the manifest's, with what it reads.
+    pooled: one [D] or [L, D] per item, else [T, D] or [T, L, D]. on_device: computes with torch.
+    counts: what happened to items on the way ("truncated": 3), since it was last emptied.
     """
 
     name: str
     options: dict[str, Any]
     reads: Reads
+    column: str
     pooled: bool
     on_device: bool
     counts: Counter[str]
@@ -63,7 +68,7 @@ class Encoder(Protocol):
         """Fetch weights onto a device ("cpu", "cuda:0"); before any of what follows."""
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the record: `dim`, `layers`, `rate`, `sparse`, `weights`, `tiny_random`, ..."""
+        """Facts for the record: `dim` (where known beforehand), `layers`, `rate`, `sparse`, `weights`, ..."""
 
     def prepare(self, item: Item) -> Any:
         """Decode and check one item, on a worker thread. Raises AffectkitError for an item that cannot be encoded."""
@@ -122,24 +127,37 @@ def from_record(known: dict[str, Any], *, device: str = "auto", checkpoint: str 
     return encoder
 
 
-def items(manifest: "Manifest", reads: Reads, *, num_workers: int = 0) -> list[Item]:
+def items(manifest: "Manifest", encoder: Encoder, *, num_workers: int = 0) -> list[Item]:
     """The rows of a manifest as items, in order. Durations that it lacks are read from the files' headers.
 
     Raises "input" if the manifest has no column to read from.
     """
     rows = manifest.rows
-    if reads == "text":
-        if "text" not in rows:
-            raise AffectkitError(
-                "input", "has no column 'text'", file=manifest.path, remedy="choose an encoder of audio"
-            )
-        return [Item(key, text=text) for key, text in zip(rows["id"], rows["text"], strict=True)]
+    _require_column(manifest, encoder)
+    if encoder.reads == "text":
+        return [Item(key, text=text) for key, text in zip(rows["id"], rows[encoder.column], strict=True)]
+    media = manifest.media(encoder.column)
+    if encoder.reads == "arrays":
+        places = [None if index is None else int(index) for index in _column(rows, "array_index")]
+        return [Item(key, path, index=index) for key, path, index in zip(rows["id"], media, places, strict=True)]
     starts, ends, durations = (_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec"))
     found = [
         Item(key, path, "", start, end, duration or 0.0)
-        for key, path, start, end, duration in zip(rows["id"], manifest.media(), starts, ends, durations, strict=True)
+        for key, path, start, end, duration in zip(rows["id"], media, starts, ends, durations, strict=True)
     ]
     return with_durations(found, num_workers=num_workers)
+
+
+def _require_column(manifest: "Manifest", encoder: Encoder) -> None:
+    """Refuse a manifest without what the encoder reads, naming what it could be read with instead."""
+    if encoder.column in manifest.rows:
+        return
+    arrays = [name.removeprefix("path_") for name in manifest.rows if name.startswith("path_")]
+    if encoder.reads == "arrays":
+        remedy = f"its arrays are {', '.join(arrays)}" if arrays else "its rows have no arrays"
+    else:
+        remedy = f"choose an encoder of {'audio' if encoder.reads == 'text' else 'text'}"
+    raise AffectkitError("input", f"has no column '{encoder.column}'", file=manifest.path, remedy=remedy)
 
 
 def with_durations(found: list[Item], *, num_workers: int = 0) -> list[Item]:

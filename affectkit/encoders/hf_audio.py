@@ -57,6 +57,7 @@ class HfAudio:
 
     name = "hf-audio"
     reads: Reads = "audio"
+    column = "path"
     on_device = True
     feature_names = None
     network: "Waveforms | Whisper"

@@ -54,6 +54,7 @@ class HfText:
 
     name = "hf-text"
     reads: Reads = "text"
+    column = "text"
     on_device = True
     feature_names = None
 

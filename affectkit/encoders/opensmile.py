@@ -47,6 +47,7 @@ class OpenSmile:
 
     name = "opensmile"
     reads: Reads = "audio"
+    column = "path"
     on_device = False
 
     def __init__(self, feature_set: str, feature_level: str) -> None:

@@ -46,6 +46,7 @@ class TextNgrams:
 
     name = "text-ngrams"
     reads: Reads = "text"
+    column = "text"
     on_device = False
     pooled = True
     feature_names = None

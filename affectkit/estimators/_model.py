@@ -26,7 +26,16 @@ class EstimatorModel:
     targets: list[TargetModel]
 
     def predict(self, blocks: Sequence[Matrix], speakers: np.ndarray | None) -> list[tuple[Target, np.ndarray]]:
-        """For each target [N, K] probabilities or [N] numbers. speakers: [N], needed under `--normalize speaker`."""
+        """For each target [N, K] probabilities or [N] numbers. speakers: [N], needed under `--normalize speaker`.
+
+        Raises "input" for features of another width than those of training.
+        """
+        for number, (block, width) in enumerate(zip(blocks, self.spec["dimensions"], strict=True), start=1):
+            if block.shape[1] != width:
+                raise AffectkitError(
+                    "input", f"features {number} have {block.shape[1]} columns, the model was trained on {width}",
+                    remedy="name them in the order of training",
+                )  # fmt: skip
         if self.spec["normalize"] == "speaker":
             blocks = speaker_normalized(blocks, speakers)
         with one_thread():

@@ -248,3 +248,15 @@ def test_killed_at_any_moment_leaves_nothing_that_passes_for_whole(emodb_twin, t
         subprocess.run([*line, str(folder), "--resume"], check=True, capture_output=True)
         after = {p.name: p.read_bytes() for p in folder.glob("*.*") if p.name not in ("run.json", "started.json")}
         assert after == whole
+
+
+def test_a_file_that_a_users_own_table_names_in_vain_stops_unless_skipped(affectkit, tone, tmp_path):
+    for speaker in range(6):
+        tone(tmp_path / f"c/{speaker}.wav", pitch=200.0 + 10 * speaker)
+    rows = [f"{speaker}.wav,{'sad' if speaker % 2 else 'calm'},{speaker}" for speaker in [*range(6), 7, 8]]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label,speaker", *rows]))
+    stopped = affectkit("prepare-manifest", "csv", tmp_path / "c", "-o", tmp_path / "m", code=1)
+    assert "7.wav: no such file (and 1 more such); correct the table, or leave" in stopped.stderr
+    affectkit("prepare-manifest", "csv", tmp_path / "c", "-o", tmp_path / "m", "--on-error", "skip")
+    dropped = json.loads((tmp_path / "m" / "summary.json").read_text())["dropped"]
+    assert [item["path"] for item in dropped] == ["7.wav", "8.wav"]

@@ -57,7 +57,7 @@ def test_ids_carry_the_part_because_numbers_restart(root, gathered):
 def test_text_only_needs_no_clips_and_keeps_their_lines(root, gathered):
     for part in meld.PARTS.values():
         shutil.rmtree(root / "MELD.Raw" / part[1])
-    with pytest.raises(AffectkitError, match=r"has no folder train_splits.*--text-only"):
+    with pytest.raises(AffectkitError, match=r"has no train_splits.*--text-only"):
         list(meld.read(root))
     rows, reasons = gathered(meld.read(root, text_only=True))
     assert len(rows) == 5 and rows["train_dia125_utt3"]["path"] == "" and rows["train_dia125_utt3"]["text"] == "So…"

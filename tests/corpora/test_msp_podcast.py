@@ -71,5 +71,5 @@ def test_mistakes_are_named(root):
     with pytest.raises(AffectkitError, match="has no column 'EmoAct'"):
         list(msp_podcast.read(root))
     (root / "Audio").rename(root / "Sound")
-    with pytest.raises(AffectkitError, match="has no folder Audios"):
+    with pytest.raises(AffectkitError, match="has no Audios"):
         list(msp_podcast.read(root))

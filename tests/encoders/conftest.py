@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import soundfile
 
+HEADER = ["id", "path", "duration_sec", "text", "path_sequence", "array_index"]
+
 
 @pytest.fixture
 def speech_like():
-    """Write `count` noisy vowels of different lengths and a manifest of them: `speech_like(folder, 40)`."""
+    """Write `count` noisy vowels of different lengths and a manifest of them: `speech_like(folder, 40)`.
+
+    Each row also has a text and a place in an array `sequence.npy` [count, 5, 4].
+    """
 
     def write(folder, count, shortest=0.2, longest=0.6, rate=16000):
         folder.mkdir(parents=True, exist_ok=True)
@@ -18,9 +23,11 @@ def speech_like():
             pitch = rng.uniform(90, 250)
             wave = sum(np.sin(2 * np.pi * pitch * k * seconds) / k for k in range(1, 6))
             soundfile.write(folder / f"{clip:03d}.wav", 0.1 * wave + 0.01 * rng.standard_normal(len(wave)), rate)
-            rows.append([f"c{clip:03d}", f"{clip:03d}.wav", f"{len(wave) / rate:.6f}", f"Sentence {clip} of many."])
+            text = f"Sentence {clip} of many."
+            rows.append([f"c{clip:03d}", f"{clip:03d}.wav", f"{len(wave) / rate:.6f}", text, "sequence.npy", clip])
+        np.save(folder / "sequence.npy", rng.standard_normal((count, 5, 4)))
         with open(folder / "train.csv", "w", newline="") as file:
-            csv.writer(file).writerows([["id", "path", "duration_sec", "text"], *rows])
+            csv.writer(file).writerows([HEADER, *rows])
         return folder / "train.csv"
 
     return write

@@ -19,6 +19,8 @@ NAMES = registry.names("encoders")
 def small_options(name):
     """The fewest options with which an encoder can be built here."""
     build = registry.load("encoders", name).build
+    if name == "arrays":
+        return {"array": "sequence"}
     if "checkpoint" not in registry.options(build):
         return {}
     return {"checkpoint": TINY[build(checkpoint="tiny-random:any").reads]}
@@ -39,7 +41,7 @@ def dense(values):
 
 
 def test_there_are_encoders():
-    assert {"opensmile", "hf-audio", "hf-text", "text-ngrams"} <= set(NAMES)
+    assert {"arrays", "opensmile", "hf-audio", "hf-text", "text-ngrams"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,12 +60,12 @@ def test_its_record_builds_it_again(name, small, speech_like, tmp_path):
     known = json.loads(json.dumps(without_nan(record(encoder))))
     assert known["encoder"] == name and known["options"] == encoder.options
     again = from_record(known, device="cpu")
-    todo = items(read_manifest(speech_like(tmp_path, 3)), encoder.reads)
+    todo = items(read_manifest(speech_like(tmp_path, 3)), encoder)
     for one, other in zip(
         dense(encode_items(encoder, todo).values), dense(encode_items(again, todo).values), strict=True
     ):
         np.testing.assert_array_equal(one, other)
-        assert one.dtype == np.float32 and one.shape[-1] == known["dim"]
+        assert one.dtype == np.float32 and one.shape[-1] == known.get("dim", 4)  # an array's is in its file
     names = known["feature_names"]
     assert names is None or len(names) == len(set(names)) == known["dim"]
 
@@ -71,7 +73,7 @@ def test_its_record_builds_it_again(name, small, speech_like, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_depends_on_the_batch_its_order_or_the_workers(name, small, speech_like, tmp_path):
     encoder = small(name)
-    todo = items(read_manifest(speech_like(tmp_path, 7)), encoder.reads)
+    todo = items(read_manifest(speech_like(tmp_path, 7)), encoder)
     together = encode_items(encoder, todo, batch_seconds=1000.0)
     assert together.ids == [item.id for item in todo]
     alone = [dense(encode_items(encoder, [item]).values)[0] for item in todo]
@@ -85,11 +87,11 @@ def test_nothing_depends_on_the_batch_its_order_or_the_workers(name, small, spee
 @pytest.mark.parametrize("name", NAMES)
 def test_what_it_cannot_encode_is_an_error_or_skipped(name, small, speech_like, tmp_path):
     encoder = small(name)
-    good = items(read_manifest(speech_like(tmp_path, 2)), encoder.reads)
+    good = items(read_manifest(speech_like(tmp_path, 2)), encoder)
     (tmp_path / "empty.wav").write_bytes(b"")
     bad = Item("bad", tmp_path / "empty.wav", text=" ")
     todo = [good[0], bad, good[1]]
-    with pytest.raises(AffectkitError, match=r"is empty|has no text"):
+    with pytest.raises(AffectkitError, match=r"is empty|has no text|has no array_index"):
         encode_items(encoder, todo)
     encoded = encode_items(encoder, todo, on_error="skip")
     assert encoded.ids == ["c000", "c001"]

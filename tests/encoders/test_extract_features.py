@@ -198,7 +198,7 @@ def test_a_users_own_encoder_is_taken_from_the_command_line(affectkit, corpus, t
         "import numpy as np\n"
         "from affectkit.media import read_audio\n"
         "class Lengths:\n"
-        "    name, reads, pooled, on_device = 'mine.lengths', 'audio', True, False\n"
+        "    name, reads, column, pooled, on_device = 'mine.lengths', 'audio', 'path', True, False\n"
         "    options, counts, feature_names = {}, Counter(), ['samples']\n"
         "    def load(self, device): pass\n"
         "    def describe(self): return {'dim': 1}\n"

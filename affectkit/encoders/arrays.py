@@ -1,0 +1,89 @@
+"""Rows of .npy feature arrays: vectors as they are, sequences pooled or as frames"""
+
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.encoders._encoder import Encoder, Item, Reads
+from affectkit.encoders._pooling import check_choice
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_POOLS = ("mean", "mean-std", "none")
+
+
+def build(
+    *,
+    array: Annotated[str, Option("which array: NAME of the manifest's column path_NAME")] = "",
+    pool: Annotated[str, Option("of the frames of a sequence: mean, mean-std or none (a vector per frame)")] = "mean",
+) -> Encoder:
+    """The encoder. Raises "usage" without an array, or for an unknown pool."""
+    if not array:
+        raise AffectkitError("usage", "arrays needs --array", remedy="give NAME of the manifest's column path_NAME")
+    check_choice("pool", pool, _POOLS)
+    return Arrays(array, pool)
+
+
+class Arrays:
+    """One array of shape [N, D], [N, T, D] or [N, T, L, D] on disk; an item's `index` is its place among the N.
+
+    The dimension is the file's, so the record has none.
+    """
+
+    name = "arrays"
+    reads: Reads = "arrays"
+    on_device = False
+    feature_names = None
+
+    def __init__(self, array: str, pool: str) -> None:
+        self.options: dict[str, Any] = {"array": array, "pool": pool}
+        self.column = f"path_{array}"
+        self.pooled = pool != "none"
+        self.counts: Counter[str] = Counter()
+
+    def load(self, device: str) -> None:
+        """Nothing to fetch."""
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, item: Item) -> "np.ndarray":
+        """[D] or [L, D] pooled, else [T, D] or [T, L, D], float32."""
+        import numpy as np
+
+        if item.path is None or item.index is None:
+            raise AffectkitError("input", f"has no {self.column}" if item.path is None else "has no array_index")
+        array = _opened(item.path)
+        if not 0 <= item.index < len(array):
+            raise AffectkitError("input", f"has {len(array)} rows, none of index {item.index}", file=item.path)
+        value = np.asarray(array[item.index], dtype=np.float32)
+        if value.ndim == 1:
+            if not self.pooled:
+                raise AffectkitError("input", "has vectors, no frames", file=item.path, remedy="use --pool mean")
+            return value
+        if self.options["pool"] == "mean":
+            return value.mean(axis=0)
+        if self.options["pool"] == "mean-std":
+            return np.concatenate([value.mean(axis=0), value.std(axis=0)], axis=-1)
+        return value
+
+    def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
+        return prepared
+
+
+@lru_cache(maxsize=16)
+def _opened(path: Path) -> "np.ndarray":
+    """The array, mapped: a row is read when it is asked for."""
+    from affectkit.media import open_array
+
+    array = open_array(path)
+    if array.dtype.kind not in "iufb" or not 2 <= array.ndim <= 4 or 0 in array.shape[1:]:
+        raise AffectkitError(
+            "input", f"is of shape {list(array.shape)} and type {array.dtype}; expected numbers [N, D] or [N, T, D]",
+            file=path,
+        )  # fmt: skip
+    return array
