@@ -1,0 +1,86 @@
+"""What models say about one target, as arrays: estimators give it, calibrations and fusions take and give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from affectkit.labels import Target
+
+
+@dataclass(frozen=True)
+class Output:
+    """One source's answers for N rows. A row that it declined (no face, no text) is NaN throughout.
+
+    probabilities: [N, K] of a class target, in the order of its classes. mean: [N] of a number; var, low, high: [N]
+    where known, NaN where not. sets: [N, K] bool, the classes of a prediction set.
+    """
+
+    target: Target
+    probabilities: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    var: np.ndarray | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    sets: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, target: Target, values: np.ndarray) -> Output:
+        """From [N, K] probabilities or [N] numbers, as the target is."""
+        values = np.asarray(values, float)
+        return cls(target, mean=values) if target.kind == "number" else cls(target, probabilities=values)
+
+    @property
+    def values(self) -> np.ndarray:
+        """[N, K] probabilities or [N] numbers."""
+        found = self.mean if self.target.kind == "number" else self.probabilities
+        assert found is not None
+        return found
+
+    @property
+    def known(self) -> np.ndarray:
+        """[N] bool: the rows that were not declined."""
+        return ~np.isnan(self.values.reshape(len(self), -1)).any(axis=1)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: np.ndarray) -> Output:
+        """The rows at `rows`, positions [M] or [N] bool."""
+        return Output(self.target, **{name: array[rows] for name, array in self._arrays().items()})
+
+    def put(self, rows: np.ndarray, other: Output) -> Output:
+        """A copy with `other`'s answers at `rows`, positions [M]; both have the same arrays."""
+        mine, theirs = self._arrays(), other._arrays()
+        if mine.keys() != theirs.keys():
+            raise ValueError(f"outputs of {sorted(mine)} and {sorted(theirs)}")
+        changed = {name: array.copy() for name, array in mine.items()}
+        for name, array in changed.items():
+            array[rows] = theirs[name]
+        return Output(self.target, **changed)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "target"}
+        return {name: array for name, array in found.items() if array is not None}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of N rows beside the answers.
+
+    truth: [N], class indices as floats or numbers; NaN where unlabelled. groups: [N] text, what must not straddle;
+    "" belongs to none. columns: further columns of text, such as `sex`, by name.
+    """
+
+    truth: np.ndarray
+    groups: np.ndarray
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        columns = {name: cells[rows] for name, cells in self.columns.items()}
+        return Rows(self.truth[rows], self.groups[rows], columns)

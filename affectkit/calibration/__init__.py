@@ -1,0 +1,1 @@
+"""Calibrations: one file per method, each a fit to plain parameters and their application."""

@@ -1,0 +1,1 @@
+"""Fusion rules: one file per rule, each a fit to plain parameters and their application."""

@@ -1,0 +1,58 @@
+"""What a fusion rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from affectkit.artifacts.outputs import Output, Rows
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source that is no prediction: numeric columns [N, D] by name; NaN is missing."""
+
+    names: tuple[str, ...]
+    values: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """[N] bool: rows that have any value."""
+        return ~np.isnan(self.values).all(axis=1)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: np.ndarray) -> Table:
+        return Table(self.names, self.values[rows])
+
+
+Sources = Mapping[str, Output | Table]  # by name, in the order of the command line; all of N rows, classes aligned
+
+
+class Rule(Protocol):
+    """Fits plain parameters on several sources and the truth, and applies them to the same sources of any rows.
+
+    A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
+
+    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `Table`.
+    single_group: whether it may be fitted on the rows of one group (few parameters, or none).
+    """
+
+    name: str
+    options: dict[str, Any]
+    takes_tables: bool
+    single_group: bool
+
+    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+        """Parameters that JSON can hold (`fusion.json`), from rows that all have a truth; `rows.groups` for inner
+        grouped folds. Permuting the rows changes nothing.
+
+        Raises AffectkitError "usage" or "input" where that cannot be.
+        """
+
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+        """Fused answers, a row at a time: no row's answer depends on another."""
