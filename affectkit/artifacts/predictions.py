@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit.artifacts.tables import read_table, to_numbers, write_table
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SUM_TOLERANCE = 0.02  # probabilities printed with two digits still pass
 SEEN = ("heldout", "oof", "fit")
+SET_MARK = "|"  # between the classes of a prediction set
 LEADING = ("id", "split", "fold", "seen")
 
 
@@ -41,6 +42,19 @@ class Predictions:
             return None
         return self.frame[columns].to_numpy(float)
 
+    def output(self, target: str = "label") -> Output:
+        """What the table says of a target, as arrays. Raises "input" for a class target without probabilities."""
+        of = self.targets[target]
+        if of.kind == "number":
+            found = {name: self.frame.get(f"{target}_{name}") for name in ("var", "low", "high")}
+            known = {name: column.to_numpy(float) for name, column in found.items() if column is not None}
+            return Output(of, mean=self.frame[prediction_column(target)].to_numpy(float), **known)
+        probabilities = self.probabilities(target)
+        if probabilities is None:
+            remedy = f"give columns {probability_columns(of)[0]}, ..." if of.classes else ""
+            raise AffectkitError("input", f"has no probabilities of {target}", file=self.path, remedy=remedy)
+        return Output(of, probabilities=probabilities)
+
     def groups(self, column: str | None) -> np.ndarray | None:
         """[N] text; None where there is no such column."""
         return None if column is None or column not in self.frame else self.frame[column].astype(str).to_numpy()
@@ -53,130 +67,13 @@ def prediction_column(target: str) -> str:
     return "pred" if target == "label" else f"{target}_pred"
 
 
+def set_column(target: str) -> str:
+    return "pred_set" if target == "label" else f"{target}_pred_set"
+
+
 def probability_columns(target: Target) -> list[str]:
     prefix = "prob_" if target.name == "label" else f"{target.name}_prob_"
     return [prefix + name for name in target.classes]
-
-
-def read_predictions(path: Path, *, targets: Sequence[Target] = (), treat_as: str | None = None) -> Predictions:
-    """Read predictions written by affectkit or by any other tool.
-
-    targets: what is known of them (classes in order, scales); otherwise they are read off the column names.
-    treat_as: the split that a table without `seen` stands for ("val", "test"); its rows count as held out.
-    Raises "input" naming the row: a probability that is no number or outside [0, 1], a doubled id, an unknown `seen`.
-    """
-    path = Path(path)
-    frame = read_table(path, required=["id"])
-    _check_table(frame, path)
-    foreign = "seen" not in frame
-    if foreign:
-        frame.insert(1, "seen", "heldout")
-    if treat_as:
-        frame["split"] = treat_as
-    known = {target.name: target for target in targets}
-    found = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
-    if not found:
-        raise AffectkitError(
-            "input", "holds no predictions", file=path, remedy="name columns pred, prob_<class> or <target>_pred"
-        )
-    for target in found.values():
-        _parse(frame, target, path)
-    return Predictions(frame, found, path, foreign)
-
-
-def _check_table(frame: pd.DataFrame, path: Path) -> None:
-    if not len(frame):
-        raise AffectkitError("input", "has no rows", file=path)
-    doubled = frame["id"].duplicated()
-    if doubled.any():
-        row = int(doubled.to_numpy().argmax())
-        raise AffectkitError("input", f"id '{frame['id'][row]}' stands twice", file=path, row=row + 1)
-    if "seen" in frame:
-        bad = ~frame["seen"].isin(SEEN)
-        if bad.any():
-            row = int(bad.to_numpy().argmax())
-            raise AffectkitError(
-                "input", f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}", file=path, row=row + 1
-            )
-
-
-def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
-    """Targets read off the columns.
-
-    `prob_<class>` or `pred` make `label`, `<t>_prob_<class>` a class target, `<t>_pred` alone a number.
-    """
-    found: dict[str, Target] = {}
-    columns = list(frame.columns)
-    classes = [c.removeprefix("prob_") for c in columns if c.startswith("prob_")]
-    if classes or "pred" in columns:
-        seen = {*frame["pred"], *frame.get("label", [])} - {""} if not classes else set()
-        found["label"] = Target("label", "class", tuple(classes or sorted(seen)))
-    for column in columns:
-        name = column.removesuffix("_pred")
-        if name != column and name:
-            own = [c.removeprefix(f"{name}_prob_") for c in columns if c.startswith(f"{name}_prob_")]
-            found[name] = Target(name, "class", tuple(own)) if own else Target(name, "number")
-    return found
-
-
-def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
-    if target.kind == "number":
-        for column in target_columns(target):
-            if column in frame:
-                frame[column] = to_numbers(list(frame[column]), file=path, column=column)
-        return
-    columns = probability_columns(target)
-    there = [column for column in columns if column in frame]
-    if there and len(there) < len(columns):
-        lacking = next(column for column in columns if column not in frame)
-        raise AffectkitError(
-            "input", f"has no column '{lacking}'", file=path, remedy="give a probability of every class"
-        )
-    if there:
-        _parse_probabilities(frame, columns, path)
-    predicted = prediction_column(target.name)
-    if predicted not in frame:
-        if not there:
-            raise AffectkitError("input", f"has no column '{predicted}'", file=path)
-        known = frame[columns].notna().all(axis=1)
-        best = frame[columns].fillna(0).to_numpy().argmax(axis=1)
-        frame[predicted] = [target.classes[i] if k else "" for i, k in zip(best, known, strict=True)]
-    for column in (target.name, predicted):
-        if column in frame:
-            _refuse_unknown(frame[column], target, path)
-
-
-def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
-    import numpy as np
-
-    for column in columns:
-        frame[column] = values = to_numbers(list(frame[column]), file=path, column=column)
-        outside = (values < 0) | (values > 1)
-        if outside.any():
-            row = int(outside.argmax())
-            raise AffectkitError("input", f"{column} {values[row]:g} is outside [0, 1]", file=path, row=row + 1)
-    table = frame[list(columns)].to_numpy(float)
-    missing = np.isnan(table)
-    partial = missing.any(axis=1) & ~missing.all(axis=1)
-    if partial.any():
-        row = int(partial.argmax())
-        raise AffectkitError("input", f"{columns[int(missing[row].argmax())]} is missing", file=path, row=row + 1)
-    total = table.sum(axis=1)
-    off = np.abs(total - 1) > SUM_TOLERANCE
-    if len(columns) > 1 and off.any():
-        row = int(off.argmax())
-        message = f"the probabilities sum to {total[row]:g}, not 1"
-        raise AffectkitError("input", message, file=path, row=row + 1, remedy="normalise scores first")
-
-
-def _refuse_unknown(cells: pd.Series, target: Target, path: Path) -> None:
-    bad = ~cells.isin(["", *target.classes])
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise AffectkitError(
-            "input", f"{cells.name} '{cells[row]}' is not in {', '.join(target.classes)}", file=path, row=row + 1
-        )
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -193,7 +90,7 @@ def target_columns(target: Target) -> list[str]:
     name = target.name
     if target.kind == "number":
         return [name, f"{name}_pred", f"{name}_var", f"{name}_low", f"{name}_high"]
-    return [name, prediction_column(name), *probability_columns(target)]
+    return [name, prediction_column(name), *probability_columns(target), set_column(name)]
 
 
 def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence[str]) -> Predictions:
@@ -220,14 +117,13 @@ CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "t
 
 def build_predictions(
     rows: pd.DataFrame,
-    outputs: Sequence[tuple[Target, np.ndarray]],
+    outputs: Sequence[Output],
     seen: Sequence[str] | np.ndarray,
     carried: Sequence[str] = (),
 ) -> Predictions:
     """The table of predictions for a manifest's rows.
 
-    outputs: for each target [N, K] probabilities or [N] numbers. seen: [N] of `SEEN`. carried: columns of `rows` to
-    carry over besides the usual ones.
+    seen: [N] of `SEEN`. carried: columns of `rows` to carry over besides the usual ones.
     """
     import pandas as pd
 
@@ -236,18 +132,41 @@ def build_predictions(
         if name in rows:
             columns[name] = rows[name].to_numpy()
     columns["seen"] = list(seen)
-    for target, values in outputs:
-        if target.name in rows:
-            columns[target.name] = rows[target.name].to_numpy()
-        if target.kind == "number":
-            columns[f"{target.name}_pred"] = values
-            continue
-        columns[prediction_column(target.name)] = [target.classes[i] for i in values.argmax(axis=1)]
-        columns |= dict(zip(probability_columns(target), values.T, strict=True))
+    for output in outputs:
+        if output.target.name in rows:
+            columns[output.target.name] = rows[output.target.name].to_numpy()
+        columns |= output_columns(output)
     for name in dict.fromkeys([*CARRIED, *carried]):
         if name in rows and (rows[name].notna() & (rows[name] != "")).any():
             columns.setdefault(name, rows[name].to_numpy())
-    return Predictions(pd.DataFrame(columns), {target.name: target for target, _ in outputs})
+    return Predictions(pd.DataFrame(columns), {output.target.name: output.target for output in outputs})
+
+
+def output_columns(output: Output) -> dict[str, Any]:
+    """An output as the columns of a table; the prediction is the most probable class, the first of equals."""
+    import numpy as np
+
+    target, name = output.target, output.target.name
+    if target.kind == "number":
+        parts = {"pred": output.mean, "var": output.var, "low": output.low, "high": output.high}
+        return {f"{name}_{part}": values for part, values in parts.items() if values is not None}
+    known = output.known
+    best = np.where(known, np.nan_to_num(output.values).argmax(axis=1), 0)
+    classes = np.array(target.classes, dtype=object)
+    columns: dict[str, Any] = {prediction_column(name): np.where(known, classes[best], "")}
+    columns |= dict(zip(probability_columns(target), output.values.T, strict=True))
+    if output.sets is not None:
+        columns[set_column(name)] = [SET_MARK.join(classes[row]) for row in output.sets]
+    return columns
+
+
+def with_outputs(predictions: Predictions, outputs: Sequence[Output], seen: Sequence[str] | np.ndarray) -> Predictions:
+    """The same rows with other answers: each output replaces all that the table said of its target but the truth."""
+    stale = {c for output in outputs for c in target_columns(output.target)[1:]}
+    frame = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame])
+    for output in outputs:
+        frame = frame.assign(**output_columns(output))
+    return replace(predictions, frame=frame.assign(seen=list(seen)), foreign=False)
 
 
 def predictions_text(predictions: Predictions, *, as_json: bool) -> str:

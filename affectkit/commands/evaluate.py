@@ -142,7 +142,7 @@ def _table(
     source: Path, rows: "Manifest | None", *, model_dir: Path | None, split: str | None, treat_as: str | None
 ) -> "Predictions":
     """The predictions, read, or made now for the rows that the model was not fitted on."""
-    from affectkit.artifacts.predictions import read_predictions
+    from affectkit.artifacts.prediction_reader import read_predictions
 
     if model_dir is not None and rows is not None:
         from affectkit.inference import load_model

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import Encoder, Item, Reads
+from affectkit.encoders._encoder import Encoder, Item, PoolOpt, Reads
 from affectkit.encoders._pooling import check_choice
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -19,7 +19,7 @@ _POOLS = ("mean", "mean-std", "none")
 def build(
     *,
     array: Annotated[str, Option("which array: NAME of the manifest's column path_NAME")] = "",
-    pool: Annotated[str, Option("of the frames of a sequence: mean, mean-std or none (a vector per frame)")] = "mean",
+    pool: PoolOpt = "mean",
 ) -> Encoder:
     """The encoder. Raises "usage" without an array, or for an unknown pool."""
     if not array:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.models import read_spec, whole
+from affectkit.artifacts.outputs import Output
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Matrix
 from affectkit.estimators._fit import TargetModel, build_estimator, load_target
@@ -25,8 +26,8 @@ class EstimatorModel:
     spec: dict[str, Any]
     targets: list[TargetModel]
 
-    def predict(self, blocks: Sequence[Matrix], speakers: np.ndarray | None) -> list[tuple[Target, np.ndarray]]:
-        """For each target [N, K] probabilities or [N] numbers. speakers: [N], needed under `--normalize speaker`.
+    def predict(self, blocks: Sequence[Matrix], speakers: np.ndarray | None) -> list[Output]:
+        """The answers of each target. speakers: [N], needed under `--normalize speaker`.
 
         Raises "input" for features of another width than those of training.
         """
@@ -39,7 +40,7 @@ class EstimatorModel:
         if self.spec["normalize"] == "speaker":
             blocks = speaker_normalized(blocks, speakers)
         with one_thread():
-            return [(part.target, part.predict(blocks)) for part in self.targets]
+            return [Output.of(part.target, part.predict(blocks)) for part in self.targets]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
@@ -19,14 +20,12 @@ from affectkit.estimators._estimator import Estimator, Matrix, refuse_infinite
 from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target
 from affectkit.estimators._model import EstimatorModel, one_thread, speaker_normalized
 from affectkit.labels import Target
-from affectkit.splits import default_group, grouped_folds
+from affectkit.splits import default_group, outer_folds
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
-
-LEAVE_ONE_OUT_UP_TO = 20  # groups; beyond, five grouped folds cost a quarter and train on four fifths
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def train_model(
         with one_thread():
             model, output = _fit_and_predict(data, fit, folds, estimator, target, settings, step)
         models.append(model)
-        outputs.append((target, output))
+        outputs.append(Output.of(target, output))
     judged = np.ones(len(data.rows), bool)
     seen = np.full(len(data.rows), "heldout", dtype=object)
     if cv:
@@ -158,9 +157,7 @@ def _outer_folds(data: Dataset, seed: int) -> np.ndarray:
         if len(names) < 2:
             raise AffectkitError("input", "the manifest has one fold only", remedy="make folds with prepare-manifest")
         return folds
-    count = len(np.unique(data.groups))
-    by_group = data.group_column is not None and count <= LEAVE_ONE_OUT_UP_TO
-    return grouped_folds(data.groups, None, count if by_group else 5, seed)
+    return outer_folds(data.groups, grouped=data.group_column is not None, seed=seed)
 
 
 def _fit_and_predict(

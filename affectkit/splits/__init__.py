@@ -7,6 +7,7 @@ from affectkit.splits._assign import (
     folds_by_group,
     grouped_folds,
     hold_out,
+    outer_folds,
     random_folds,
     random_rows,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "from_table",
     "grouped_folds",
     "hold_out",
+    "outer_folds",
     "random_folds",
     "random_rows",
 ]

@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.prediction_reader import read_predictions
 from affectkit.artifacts.predictions import (
     build_predictions,
     join_columns,
     predictions_text,
-    read_predictions,
     write_predictions,
 )
 from affectkit.errors import AffectkitError
@@ -27,7 +28,8 @@ def built():
         }
     )
     probabilities = np.array([[0.25, 0.75], [0.5, 0.5]])
-    return build_predictions(rows, [(LABEL, probabilities), (VALENCE, np.array([2.5, 3.0]))], ["heldout", "oof"])
+    outputs = [Output.of(LABEL, probabilities), Output.of(VALENCE, np.array([2.5, 3.0]))]
+    return build_predictions(rows, outputs, ["heldout", "oof"])
 
 
 def test_columns_stand_in_their_order_and_come_back_typed(tmp_path):

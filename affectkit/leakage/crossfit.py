@@ -1,0 +1,180 @@
+"""Fitting on predictions: on which rows, and how those rows get answers from a fit that never saw their group.
+
+What is fitted on val or oof rows (a calibration, a fusion) may not be judged on its own answers for them. So each of
+those rows is answered by a fit on the other folds, and only the rest by the final fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.predictions import Predictions
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.splits import default_group, outer_folds, random_folds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FitOn = Literal["oof", "val"]
+P = TypeVar("P")
+FOLDS = 5  # where rows, not groups, are dealt
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """Which rows are fitted on, and their folds.
+
+    fit: [M] positions. folds: [M] int, the fold of each of them. origin: "oof" or "val", the rows that they are.
+    scheme: the folds in words. group: the column of what must not straddle, None where none is known.
+    groups: [N] text, of all rows; "" where unknown. single: whether all of `fit` are of one group.
+    """
+
+    fit: np.ndarray
+    folds: np.ndarray
+    origin: FitOn
+    scheme: str
+    group: str | None
+    groups: np.ndarray
+    single: bool = False
+
+    def require_groups(self, what: str, *, single_group: bool) -> None:
+        """Refuse to fit `what` on one group, unless it has so few parameters that it may be."""
+        if self.single and not single_group:
+            raise AffectkitError(
+                "input", f"all {len(self.fit)} {self.origin} rows are of one {self.group}: {what} would learn that one",
+                remedy="use temperature or mean, or rows of several groups",
+            )  # fmt: skip
+
+    def seen(self, before: Sequence[str]) -> np.ndarray:
+        """[N]: `oof` for the rows fitted on, as before for the others."""
+        after = np.array(before, dtype=object)
+        after[self.fit] = "oof"
+        return after
+
+    def fit_rows(self, ids: np.ndarray) -> pd.DataFrame:
+        """`id`, `group`, `role` of the rows fitted on, as `fit_rows.csv` has them."""
+        import pandas as pd
+
+        return pd.DataFrame({"id": ids[self.fit], "group": self.groups[self.fit], "role": "fit"})
+
+    @property
+    def straddles(self) -> bool:
+        """Whether a group of the rows fitted on is also among the other rows."""
+        others = np.setdiff1d(np.arange(len(self.groups)), self.fit)
+        return bool(np.isin(self.groups[others], self.groups[self.fit][self.groups[self.fit] != ""]).any())
+
+
+def plan_fit(
+    predictions: Predictions, *, fit_on: FitOn | None = None, group: str | None = None, seed: int = 0
+) -> FitPlan:
+    """Choose the rows to fit on: `oof` rows where there are any, else `val` rows that the model never saw.
+
+    Their folds are the table's own where it has some (so that a chain of commands holds out the same rows), else one
+    group left out at a time (up to 20), else 5 folds of groups; of rows where no groups are known, or all rows are of
+    one. Raises "leak" where there is nothing that may be fitted on, saying what rows there are.
+    """
+    origin, fit = _fit_rows(predictions, fit_on)
+    if group is not None and group not in predictions.frame:
+        remedy = did_you_mean(group, list(predictions.frame.columns))
+        raise AffectkitError("input", f"has no column '{group}' to group by", file=predictions.path, remedy=remedy)
+    column = group or default_group(predictions.frame)
+    cells = predictions.groups(column)
+    groups = cells if cells is not None else np.full(len(predictions.frame), "")
+    if len(fit) < 2:
+        raise AffectkitError("input", f"has {len(fit)} {origin} row to fit on", file=predictions.path)
+    folds, scheme, single = _folds(predictions, fit, groups, column, seed)
+    return FitPlan(fit, folds, origin, scheme, column, groups, single)
+
+
+def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np.ndarray]:
+    frame, path = predictions.frame, predictions.path
+    seen = frame["seen"].astype(str).to_numpy()
+    split = frame["split"].astype(str).to_numpy() if "split" in frame else np.full(len(frame), "")
+    parts: dict[FitOn, np.ndarray] = {"oof": seen == "oof", "val": (split == "val") & (seen != "fit")}
+    origin = fit_on or next((name for name, rows in parts.items() if rows.any()), None)
+    if origin is None or not parts[origin].any():
+        if predictions.foreign and not (split != "").any():
+            raise AffectkitError(
+                "leak", "nothing says whether these rows were held out (no column 'seen')", file=path,
+                remedy="if the model never saw them, and they are no test rows, pass --treat-as val",
+            )  # fmt: skip
+        raise AffectkitError(
+            "leak", f"has no {origin or 'oof or val'} rows to fit on: it has {_counted(split, seen)}", file=path,
+            remedy="test and in-sample rows are never fitted on; predict with train --cv, or give val rows",
+        )  # fmt: skip
+    tested = parts[origin] & (split == "test")
+    if tested.any():
+        row = int(tested.argmax())
+        raise AffectkitError(
+            "leak", f"id '{frame['id'].iloc[row]}' is a test row (seen={seen[row]}): such rows are never fitted on",
+            file=path, row=row + 1, remedy="leave test rows out of cross-fitting",
+        )  # fmt: skip
+    return origin, np.flatnonzero(parts[origin])
+
+
+def _counted(split: np.ndarray, seen: np.ndarray) -> str:
+    kinds, counts = np.unique([f"{a or 'no split'}, {b}" for a, b in zip(split, seen, strict=True)], return_counts=True)
+    return "; ".join(f"{count} ({kind})" for kind, count in zip(kinds, counts, strict=True))
+
+
+def _folds(
+    predictions: Predictions, fit: np.ndarray, groups: np.ndarray, column: str | None, seed: int
+) -> tuple[np.ndarray, str, bool]:
+    own, ids = groups[fit], predictions.frame["id"].astype(str).to_numpy()[fit]
+    single = column is not None and len(set(own)) == 1 and own[0] != ""
+    named = predictions.groups("fold")
+    if named is not None and not single:
+        cells = named[fit]
+        if (cells != "").all() and len(set(cells)) > 1 and not _straddle(own, cells):
+            names, codes = np.unique(cells, return_inverse=True)
+            return codes, f"the table's own {len(names)} folds", False
+    if column is None or single or not (own != "").any():
+        count = min(FOLDS, len(fit))
+        of = f"within the one {column}" if single else "of rows (no groups are known)"
+        folds = np.empty(len(fit), int)
+        folds[np.argsort(ids)] = random_folds(None, len(fit), count, seed)  # whatever the order of the rows
+        return folds, f"{count} folds {of}", single
+    apart = np.where(own == "", ids, own)  # a row without a group is alone
+    codes = outer_folds(apart, grouped=True, seed=seed)
+    count = len(np.unique(codes))
+    one_each = count == len(np.unique(apart))
+    return codes, f"leave one {column} out ({count})" if one_each else f"{count} folds of whole {column}s", False
+
+
+def _straddle(groups: np.ndarray, folds: np.ndarray) -> bool:
+    named = groups != ""
+    return len(set(zip(groups[named], folds[named], strict=True))) > len(set(groups[named]))
+
+
+def cross_fit(
+    plan: FitPlan,
+    usable: np.ndarray,
+    fit: Callable[[np.ndarray], P],
+    apply: Callable[[P, np.ndarray], Output],
+) -> tuple[P, Output]:
+    """The final fit, and the answers for all N rows: of a fit on the other folds for the rows fitted on.
+
+    usable: [N] bool, rows with a truth and an answer. fit: positions -> a fit. apply: (a fit, positions) -> answers.
+    Raises "input" where a fold leaves nothing to fit on.
+    """
+    final = fit(_require(plan.fit[usable[plan.fit]], plan))
+    output = apply(final, np.arange(len(usable)))
+    for fold in np.unique(plan.folds):
+        others = plan.fit[plan.folds != fold]
+        outside = plan.fit[plan.folds == fold]
+        part = fit(_require(others[usable[others]], plan))
+        output = output.put(outside, apply(part, outside))
+    return final, output
+
+
+def _require(rows: np.ndarray, plan: FitPlan) -> np.ndarray:
+    if not len(rows):
+        raise AffectkitError(
+            "input", f"too few {plan.origin} rows have a truth and an answer to fit on", remedy="give more of them"
+        )
+    return rows
