@@ -51,6 +51,13 @@ class Output:
         """The rows at `rows`, positions [M] or [N] bool."""
         return Output(self.target, **{name: array[rows] for name, array in self._arrays().items()})
 
+    def at(self, rows: np.ndarray) -> Output:
+        """The rows at positions [M]; -1 is a row that was declined."""
+        found = self.take(rows)
+        for array in found._arrays().values():
+            array[rows < 0] = False if array.dtype == bool else np.nan
+        return found
+
     def put(self, rows: np.ndarray, other: Output) -> Output:
         """A copy with `other`'s answers at `rows`, positions [M]; both have the same arrays."""
         mine, theirs = self._arrays(), other._arrays()
@@ -60,6 +67,21 @@ class Output:
         for name, array in changed.items():
             array[rows] = theirs[name]
         return Output(self.target, **changed)
+
+    def aligned(self, target: Target) -> Output:
+        """The same answers with the classes in `target`'s order. Raises ValueError where the classes differ."""
+        if self.target.kind == "number" or self.target.classes == target.classes:
+            return Output(target, **self._arrays())
+        if sorted(self.target.classes) != sorted(target.classes):
+            raise ValueError(f"classes {', '.join(self.target.classes)} and {', '.join(target.classes)}")
+        order = [self.target.classes.index(name) for name in target.classes]
+        sets = self.sets[:, order] if self.sets is not None else None
+        return Output(target, probabilities=self.values[:, order], sets=sets)
+
+    @classmethod
+    def declined(cls, target: Target, rows: int) -> Output:
+        """No answer for any of `rows` rows."""
+        return cls.of(target, np.full(rows if target.kind == "number" else (rows, len(target.classes)), np.nan))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "target"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,21 +28,27 @@ def read_predictions(path: Path, *, targets: Sequence[Target] = (), treat_as: st
 
     targets: what is known of them (classes in order, scales); otherwise they are read off the column names.
     treat_as: the split ("val", "test") that the rows of a table without `seen` stand for, where it does not say a split
-    of its own. Its rows count as held out, but for those of split train, which count as in-sample.
+    of its own. Its rows count as held out, but for those of split train, which count as in-sample. Of no account for a
+    table that has `seen`.
     Raises "input" naming the row: a probability that is no number or outside [0, 1], a doubled id, an unknown `seen`.
     """
-    path = Path(path)
-    frame = read_table(path, required=["id"])
+    return parse_predictions(read_table(Path(path), required=["id"]), Path(path), targets=targets, treat_as=treat_as)
+
+
+def has_predictions(columns: Iterable[str]) -> bool:
+    """Whether a table with these columns says predictions, rather than features."""
+    return any(c == "pred" or c.startswith("prob_") or c.endswith("_pred") for c in columns)
+
+
+def parse_predictions(
+    frame: pd.DataFrame, path: Path, *, targets: Sequence[Target] = (), treat_as: str | None = None
+) -> Predictions:
+    """As `read_predictions`, of a table of text that has been read."""
     _check_table(frame, path)
     foreign = "seen" not in frame
     if foreign:
         frame.insert(1, "seen", "heldout")
         _assign_splits(frame, treat_as)
-    elif treat_as:
-        raise AffectkitError(
-            "usage", "--treat-as is for predictions without a column 'seen', and these have one", file=path,
-            remedy="leave it out",
-        )  # fmt: skip
     known = {target.name: target for target in targets}
     found = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
     if not found:

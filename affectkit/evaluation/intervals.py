@@ -16,12 +16,12 @@ differs tenfold between speakers fall to .85-.93, groups of very unequal size to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from affectkit.evaluation.links import ANY, Link
 
@@ -36,6 +36,7 @@ class Interval:
     """A figure and its confidence interval; low and high are NaN where none can be estimated.
 
     method: "jackknife", "bootstrap" or "none". groups: what was resampled, which are rows where there are no groups.
+    p: of a difference, two-sided for 0, by the same t; NaN for any other figure, and where there is no interval.
     """
 
     value: float
@@ -43,6 +44,7 @@ class Interval:
     high: float = np.nan
     method: str = "none"
     groups: int = 0
+    p: float = np.nan
 
     def plain(self) -> dict[str, float]:
         """`{"value", "low", "high"}`, as reports have it."""
@@ -141,7 +143,13 @@ def difference(
         first, second = np.moveaxis(pair, axis, 0)
         return figure.of(first) - figure.of(second)
 
-    return interval(Figure(of_pair), np.stack([sums, others], axis=1), resampling, groups=groups)
+    found = interval(Figure(of_pair), np.stack([sums, others], axis=1), resampling, groups=groups)
+    freedom = len(sums) - 1
+    reach = (found.high - found.low) / 2
+    if not np.isfinite(reach) or reach == 0:
+        return found
+    error = reach / stdtrit(freedom, 0.5 + resampling.level / 2)
+    return replace(found, p=float(2 * stdtr(freedom, -abs(found.value) / error)))
 
 
 def from_left_out(

@@ -1,0 +1,155 @@
+"""Calibrating a table: every target fitted on the rows of a plan, cross-fitted for exactly those, applied to all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from affectkit import registry
+from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.calibration._method import Method
+from affectkit.calibration._model import NONE, CalibrationModel, build_method
+from affectkit.errors import AffectkitError
+from affectkit.evaluation.comparison import Comparison, compare, measured
+from affectkit.evaluation.rows import missing, pair
+from affectkit.labels import Target
+from affectkit.leakage.crossfit import FitPlan, cross_fit
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+# What `auto` compares, the simplest first: parameters for K classes are 1, 2 K, 3 K, and steps.
+CANDIDATES = {"class": ("temperature", "vector", "beta", "isotonic"), "number": ("linear", "isotonic")}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method as `auto` judged it. score: NLL or MSE on cross-fitted rows; lower is better. against: none, paired."""
+
+    method: str
+    score: float
+    against: Comparison | None
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """model: the final fits. predictions: all rows, those fitted on cross-fitted. clamped: target -> [N] bool, the rows
+    that were brought back to the target's scale. compared: target -> what `auto` looked at."""
+
+    model: CalibrationModel
+    before: Predictions
+    predictions: Predictions
+    clamped: Mapping[str, np.ndarray]
+    compared: Mapping[str, Sequence[Candidate]]
+
+
+def calibrate(
+    predictions: Predictions,
+    method: str,
+    options: Mapping[str, Any],
+    plan: FitPlan,
+    targets: Sequence[Target],
+) -> Calibrated:
+    """Fit `method`, or of `auto` the best that the rows can tell, for each target.
+
+    Raises "usage" for a method that takes none of the targets, "input" where rows or columns that it needs lack.
+    """
+    outputs, fitted, clamped, compared = [], {}, {}, {}
+    for target in targets:
+        if method == AUTO:
+            name, compared[target.name] = _choose(predictions, plan, target)
+        else:
+            name = method
+        built = None if name == NONE else build_method(name, options)
+        parameters, output = _fitted(predictions, plan, target, built)
+        fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
+        clamped[target.name] = _at_the_ends(output, target)
+        outputs.append(output)
+    after = with_outputs(predictions, outputs, plan.seen(list(predictions.frame["seen"])))
+    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared)
+
+
+def taken(method: str, options: Mapping[str, Any], targets: Sequence[Target]) -> list[Target]:
+    """Those of `targets` that the method calibrates. Raises "usage" where it is none of them."""
+    if method == AUTO:
+        return list(targets)
+    kinds = build_method(method, options).kinds
+    found = [t for t in targets if ("number" if t.kind == "number" else "class") in kinds]
+    if not found:
+        able = [name for name in registry.names("calibration") if _takes(name, targets)]
+        names = ", ".join(f"{t.name} ({t.kind})" for t in targets)
+        raise AffectkitError("usage", f"{method} does not calibrate {names}", remedy=f"use {', '.join(able)}")
+    return found
+
+
+def _takes(name: str, targets: Sequence[Target]) -> bool:
+    kinds = build_method(name, {}).kinds
+    return any(("number" if t.kind == "number" else "class") in kinds for t in targets)
+
+
+def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, columns: Sequence[str] = ()) -> Rows:
+    """What is known of the rows beside the answers. Raises "input" for a column that the table lacks."""
+    truth = pair(predictions, target)[0]
+    cells = {}
+    for name in columns:
+        found = predictions.groups(name)
+        if found is None:
+            raise AffectkitError(
+                "input", f"has no column '{name}'", file=predictions.path, remedy="pass the --manifest that has it"
+            )
+        cells[name] = found
+    return Rows(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
+
+
+def _fitted(
+    predictions: Predictions, plan: FitPlan, target: Target, method: Method | None
+) -> tuple[dict[str, Any], Output]:
+    output = predictions.output(target.name)
+    if method is None:
+        return {}, output
+    plan.require_groups(method.name, single_group=method.single_group)
+    rows = rows_of(predictions, target, plan.groups, method.columns)
+    return cross_fit(
+        plan,
+        ~np.isnan(rows.truth) & output.known,
+        lambda positions: method.fit(output.take(positions), rows.take(positions)),
+        lambda parameters, positions: method.apply(parameters, output.take(positions), rows.take(positions)),
+    )
+
+
+def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[str, list[Candidate]]:
+    """The simplest method that the best one does not beat, and none where the best does not beat none.
+
+    Judged on the rows fitted on, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
+    """
+    kind = "number" if target.kind == "number" else "class"
+    of = measured("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
+    groups = plan.groups[plan.fit] if plan.group else None
+    tables = {NONE: predictions.take(plan.fit)}
+    for name in CANDIDATES[kind]:
+        method = build_method(name, {})
+        if plan.single and not method.single_group:
+            continue
+        output = _fitted(predictions, plan, target, method)[1]
+        tables[name] = with_outputs(predictions, [output], predictions.frame["seen"]).take(plan.fit)
+    against = {name: compare(table, tables[NONE], of, groups) for name, table in tables.items()}
+    best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
+    chosen = NONE
+    if against[best].better:
+        chosen = next(n for n in tables if n != NONE and not compare(tables[best], tables[n], of, groups).better)
+        chosen = chosen if against[chosen].better else best
+    return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+
+
+def _at_the_ends(output: Output, target: Target) -> np.ndarray:
+    """[N] bool: rows whose number stands at an end of its scale, where clamping brought it or the model."""
+    if target.kind != "number" or target.scale is None:
+        return np.zeros(len(output), bool)
+    with np.errstate(invalid="ignore"):
+        return (output.values <= target.scale[0]) | (output.values >= target.scale[1])
