@@ -7,15 +7,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from affectkit import registry
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.models import best_model, read_fit_rows, whole
+from affectkit.artifacts.models import best_model, read_fit_rows, read_spec, whole
+from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.parents import parent_folder
 from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.calibration._model import CalibrationModel
 from affectkit.console import Progress
 from affectkit.encoders._encoder import from_record, items
 from affectkit.encoders._extract import encode_items
@@ -23,6 +26,8 @@ from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Matrix, refuse_infinite
 from affectkit.estimators._model import EstimatorModel, load_estimator_model
+from affectkit.fusion._model import FusionModel
+from affectkit.labels import Target
 from affectkit.leakage import seen_of
 
 if TYPE_CHECKING:
@@ -40,17 +45,21 @@ class Work:
     on_error: OnError = "stop"
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model that predicts. folder: the `best_model/` it came from. skipped rows of the last call are logged."""
+class Model(Protocol):
+    """A model that predicts: an estimator, or a chain that ends in one or several.
 
-    folder: Path
-    estimator: EstimatorModel
-    fit_rows: pd.DataFrame
+    folder: the `best_model/` it came from. spec: what its `affectkit.json` says. fit_rows: what it, or a parent, was
+    fitted on. feature_sets: how many features folders can stand in for its encoders.
+    """
 
     @property
-    def spec(self) -> dict[str, Any]:
-        return self.estimator.spec
+    def folder(self) -> Path: ...
+    @property
+    def spec(self) -> dict[str, Any]: ...
+    @property
+    def fit_rows(self) -> pd.DataFrame: ...
+    @property
+    def feature_sets(self) -> int: ...
 
     def predict(
         self,
@@ -64,24 +73,58 @@ class Model:
 
         Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on;
         groups do not count for a model whose own split let them straddle, by a protocol that reports declare.
-        Raises "input" for features of another encoder, "missing" for rows that have no media.
+        Skipped rows are logged. Raises "input" for features of another encoder, "missing" for rows without media.
         """
+
+
+def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
+    """The rows that the model was not fitted on. Raises "input" when none is left."""
+    keep = ~manifest.rows["id"].isin(set(model.fit_rows["id"])).to_numpy()
+    if not keep.any():
+        raise AffectkitError(
+            "input", "holds only rows that the model was fitted on", file=manifest.path,
+            remedy="use the run's predictions.csv, or --include-fit",
+        )  # fmt: skip
+    if not keep.all():
+        logger.info("%d rows that the model was fitted on are left out", (~keep).sum())
+    return manifest.take(keep)
+
+
+def _seen(model: Model, rows: pd.DataFrame) -> list[str]:
+    column = model.spec.get("group")
+    apart = column and column in rows and not model.spec.get("groups_straddle")
+    groups = list(rows[column].astype(str)) if apart else None
+    return seen_of(list(rows["id"]), groups, model.fit_rows)
+
+
+@dataclass(frozen=True)
+class Estimating:
+    """An estimator behind its encoders."""
+
+    folder: Path
+    estimator: EstimatorModel
+    fit_rows: pd.DataFrame
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return self.estimator.spec
+
+    @property
+    def feature_sets(self) -> int:
+        return len(self.spec["features"])
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        features: Sequence[Path] = (),
+        work: Work | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
         manifest, blocks = self._blocks(manifest, features, work or Work(), progress)
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
         outputs = self.estimator.predict(blocks, speakers)
-        return build_predictions(manifest.rows, outputs, self._seen(manifest.rows))
-
-    def without_fit_rows(self, manifest: Manifest) -> Manifest:
-        """The rows that the model was not fitted on. Raises "input" when none is left."""
-        keep = ~manifest.rows["id"].isin(set(self.fit_rows["id"])).to_numpy()
-        if not keep.any():
-            raise AffectkitError(
-                "input", "holds only rows that the model was fitted on", file=manifest.path,
-                remedy="use the run's predictions.csv, or --include-fit",
-            )  # fmt: skip
-        if not keep.all():
-            logger.info("%d rows that the model was fitted on are left out", (~keep).sum())
-        return manifest.take(keep)
+        return build_predictions(manifest.rows, outputs, _seen(self, manifest.rows))
 
     def _blocks(
         self, manifest: Manifest, features: Sequence[Path], work: Work, progress: Progress | None
@@ -106,12 +149,6 @@ class Model:
             manifest = manifest.take(kept)
             blocks = [block[kept] for block in blocks] + [matrix]
         return manifest, blocks
-
-    def _seen(self, rows: pd.DataFrame) -> list[str]:
-        column = self.spec.get("group")
-        apart = column and column in rows and not self.spec.get("groups_straddle")
-        groups = list(rows[column].astype(str)) if apart else None
-        return seen_of(list(rows["id"]), groups, self.fit_rows)
 
 
 def _encode(
@@ -154,12 +191,76 @@ def _check_same_encoder(known: dict[str, Any], given: dict[str, Any], path: Path
             )  # fmt: skip
 
 
-def load_model(path: Path) -> Model:
-    """Load a run folder, or its `best_model/`. Raises "missing", "unfinished", or "input" for a kind unknown here."""
-    folder = best_model(path)
-    from affectkit.artifacts.models import read_spec
+@dataclass(frozen=True)
+class Chained:
+    """A calibration or a fusion behind the models that it was fitted on."""
 
-    kind = read_spec(folder).get("kind")
-    if kind != "estimator":
+    folder: Path
+    spec: dict[str, Any]
+    parents: dict[str, Model]
+    stage: CalibrationModel | FusionModel
+    fit_rows: pd.DataFrame
+
+    @property
+    def feature_sets(self) -> int:
+        return sum(parent.feature_sets for parent in self.parents.values())
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        features: Sequence[Path] = (),
+        work: Work | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        if features and len(features) != self.feature_sets:
+            raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
+        said, given = {}, list(features)
+        for name, parent in self.parents.items():
+            own, given = given[: parent.feature_sets], given[parent.feature_sets :]
+            said[name] = parent.predict(manifest, features=own, work=work, progress=progress)
+        answered = {key for table in said.values() for key in table.frame["id"]}
+        rows = manifest.rows[manifest.rows["id"].isin(answered)].reset_index(drop=True)
+        outputs = [self._answer(Target.from_json(target), said, rows) for target in self.spec["targets"]]
+        carried = [self.spec["group"]] if self.spec.get("group") else []
+        return build_predictions(rows, outputs, _seen(self, rows), carried)
+
+    def _answer(self, target: Target, said: dict[str, Predictions], rows: pd.DataFrame) -> Output:
+        answers = {name: _of_rows(table, target, rows) for name, table in said.items()}
+        if isinstance(self.stage, FusionModel):
+            return self.stage.apply(target.name, answers)
+        [answer] = answers.values()
+        columns = {}
+        for name in self.stage.columns:
+            if name not in rows:
+                raise AffectkitError("input", f"the calibration needs a column '{name}'", file=self.folder)
+            columns[name] = rows[name].astype(str).to_numpy()
+        nothing = np.full(len(rows), np.nan)
+        return self.stage.apply(answer, Rows(nothing, np.full(len(rows), ""), columns))
+
+
+def _of_rows(table: Predictions, target: Target, rows: pd.DataFrame) -> Output:
+    """A parent's answers for `rows`, declined where it skipped one."""
+    place = {key: position for position, key in enumerate(table.frame["id"])}
+    positions = np.array([place.get(key, -1) for key in rows["id"]], dtype=int)
+    return table.output(target.name).aligned(target).at(positions)
+
+
+def load_model(path: Path) -> Model:
+    """Load a run folder, or its `best_model/`, and the parents of a chain.
+
+    Raises "missing", "unfinished", or "input" for a kind unknown here, a parent that has changed or is only a table.
+    """
+    folder = best_model(path)
+    spec = read_spec(folder)
+    kind = spec.get("kind")
+    if kind == "estimator":
+        return Estimating(folder, load_estimator_model(folder), read_fit_rows(folder))
+    if kind not in ("calibration", "fusion"):
         raise AffectkitError("input", f"is a model of kind '{kind}', which this affectkit cannot run", file=folder)
-    return Model(folder, load_estimator_model(folder), read_fit_rows(folder))
+    stage = CalibrationModel.load(folder) if kind == "calibration" else FusionModel.load(folder)
+    with whole(folder):
+        parents = {parent["name"]: load_model(parent_folder(folder, parent)) for parent in spec["parents"]}
+        if not parents or (kind == "calibration" and len(parents) > 1):
+            raise ValueError(f"a {kind} of {len(parents)} parents")
+    return Chained(folder, spec, parents, stage, read_fit_rows(folder))

@@ -56,14 +56,14 @@ def predict(
     from affectkit.artifacts.manifest import manifest_of_files, read_manifest
     from affectkit.artifacts.predictions import predictions_text, write_predictions
     from affectkit.artifacts.runs import open_run
-    from affectkit.inference import Work, load_model
+    from affectkit.inference import Work, load_model, without_fit_rows
 
     inputs = [model_dir, *([manifest] if manifest else []), *(features or [])]
     with open_run("predict", options, inputs=inputs, reads=files or ()) if output else nullcontext():
         model = load_model(model_dir)
         if manifest is not None:
             rows = read_manifest(manifest, split=split, media_root=media_root)
-            rows = rows if include_fit else model.without_fit_rows(rows)
+            rows = rows if include_fit else without_fit_rows(model, rows)
         else:
             rows = manifest_of_files(files or [])
         with console.progress("predict") as progress:

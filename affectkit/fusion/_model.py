@@ -18,32 +18,28 @@ FILE = "fusion.json"
 
 @dataclass(frozen=True)
 class FusionModel:
-    """rule: built-in. sources: names in order. targets: name -> parameters."""
+    """sources: names in order. targets: name -> {"rule", "options", "parameters"}."""
 
-    rule: Rule
     sources: Sequence[str]
     targets: Mapping[str, Mapping[str, Any]]
 
     def apply(self, target: str, sources: Sources) -> Output:
-        return self.rule.apply(dict(self.targets[target]), sources)
+        """Fused answers of one target."""
+        fitted = self.targets[target]
+        return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
 
     def save(self, folder: Path) -> None:
-        write_json(
-            folder / FILE,
-            {
-                "rule": self.rule.name,
-                "options": self.rule.options,
-                "sources": list(self.sources),
-                "targets": {name: dict(parameters) for name, parameters in self.targets.items()},
-            },
-        )
+        targets = {name: dict(fitted) for name, fitted in self.targets.items()}
+        write_json(folder / FILE, {"sources": list(self.sources), "targets": targets})
 
     @classmethod
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
             said = read_json(folder / FILE, what="fusion")
-            return cls(build_rule(said["rule"], said["options"]), list(said["sources"]), dict(said["targets"]))
+            for fitted in said["targets"].values():
+                build_rule(fitted["rule"], fitted["options"])
+            return cls(list(said["sources"]), dict(said["targets"]))
 
 
 def build_rule(name: str, options: Mapping[str, Any]) -> Rule:

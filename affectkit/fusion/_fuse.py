@@ -1,0 +1,189 @@
+"""Fusing sources: a rule fitted on the rows of a plan and cross-fitted for exactly those, and whether it helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from affectkit import registry
+from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.evaluation.comparison import Comparison, Turned, compare, measured, turned, value_of
+from affectkit.evaluation.intervals import DEFAULT, Resampling
+from affectkit.evaluation.rows import missing, pair
+from affectkit.fusion._model import FusionModel, build_rule
+from affectkit.fusion._rule import Sources, Table
+from affectkit.fusion._sources import Joined
+from affectkit.labels import Target
+from affectkit.leakage.crossfit import FitPlan, cross_fit
+
+BEST, MEAN = "best", "mean"
+DEFAULT_METRIC = {"class": "uar", "number": "ccc"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether fusing helps for one target, on one part of the rows ("oof", "val" or "test").
+
+    best: fused against the single source that is best on the rows fitted on (of the other folds, for those rows).
+    mean: against equal weights; None where the rule is that. singles: the metric of each source, over its own rows.
+    """
+
+    target: str
+    part: str
+    best: Comparison
+    best_name: str
+    mean: Comparison | None
+    turned: Turned | None
+    singles: Mapping[str, float]
+
+    @property
+    def helps(self) -> bool:
+        return self.best.better
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "part": self.part,
+            "helps": self.helps,
+            "best_single": self.best_name,
+            "against_best": self.best.plain(),
+            "against_mean": self.mean.plain() if self.mean else None,
+            "rescued": self.turned.rescued if self.turned else None,
+            "degraded": self.turned.degraded if self.turned else None,
+            "mcnemar_p": self.turned.p if self.turned else None,
+            "singles": dict(self.singles),
+        }
+
+
+@dataclass(frozen=True)
+class Fused:
+    """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
+    single source was kept. tables: what stands beside, as tables of the same rows: "best" and "mean"."""
+
+    model: FusionModel
+    predictions: Predictions
+    verdicts: Sequence[Verdict]
+    fell_back: Sequence[str]
+    tables: Mapping[str, Predictions]
+
+
+def fuse(
+    joined: Joined,
+    rule: str,
+    options: Mapping[str, Any],
+    plan: FitPlan,
+    *,
+    metric: str | None = None,
+    fallback: bool = False,
+    resampling: Resampling = DEFAULT,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fused:
+    """Fit `rule` for every target, and beside it the best single source and equal weights, on the same rows and folds.
+
+    metric: by which the single source is chosen and rules compared, `uar` and `ccc` by default. fallback: keep the
+    single source for a target where fusing does not help on the cross-fitted rows; test rows have no say.
+    """
+    final, outputs, verdicts, fell_back = {}, [], [], []
+    beside: dict[str, list[Output]] = {BEST: [], MEAN: []}
+    names = list(next(iter(joined.answers.values())))
+    for done, (name, target) in enumerate(joined.rows.targets.items()):
+        of = metric or DEFAULT_METRIC["number" if target.kind == "number" else "class"]
+        chosen, fused = fitted(joined, target, rule, _with_metric(rule, options, of), plan)
+        single, best = fitted(joined, target, BEST, _with_metric(BEST, {}, of), plan)
+        mean = fitted(joined, target, MEAN, {}, plan)[1]
+        judged = _judge(joined, target, of, plan, {"fused": fused, BEST: best, MEAN: mean}, single, resampling)
+        if rule == MEAN:
+            judged = [Verdict(**{**vars(verdict), "mean": None}) for verdict in judged]
+        if fallback and not judged[0].helps:
+            fell_back.append(name)
+            chosen, fused = single, best
+        final[name] = chosen
+        outputs.append(fused)
+        beside[BEST].append(best)
+        beside[MEAN].append(mean)
+        verdicts += judged
+        if progress:
+            progress(done + 1, len(joined.answers))
+    seen = plan.seen(list(joined.rows.frame["seen"]))
+    tables = {name: with_outputs(joined.rows, found, seen) for name, found in beside.items()}
+    return Fused(FusionModel(names, final), with_outputs(joined.rows, outputs, seen), verdicts, fell_back, tables)
+
+
+def fitted(
+    joined: Joined, target: Target, rule: str, options: Mapping[str, Any], plan: FitPlan
+) -> tuple[dict[str, Any], Output]:
+    """{"rule", "options", "parameters"} of the final fit, and the answers for all rows, cross-fitted for those of the
+    plan. Raises "input" where a rule may not be fitted on one group."""
+    built = build_rule(rule, options)
+    plan.require_groups(f"rule {rule}", single_group=built.single_group)
+    sources = joined.answers[target.name]
+    if not built.takes_tables:
+        sources = {name: source for name, source in sources.items() if isinstance(source, Output)}
+    truth = pair(joined.rows, target)[0]
+    rows = Rows(np.where(missing(truth), np.nan, truth.astype(float)), plan.groups)
+    answered = np.any([source.known for source in sources.values()], axis=0)
+    parameters, output = cross_fit(
+        plan,
+        ~np.isnan(rows.truth) & answered,
+        lambda positions: built.fit(_taken(sources, positions), rows.take(positions)),
+        lambda parameters, positions: built.apply(parameters, _taken(sources, positions)),
+    )
+    return {"rule": rule, "options": built.options, "parameters": parameters}, output
+
+
+def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | Table]:
+    return {name: source.take(positions) for name, source in sources.items()}
+
+
+def _with_metric(rule: str, options: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The options, with the metric where the rule chooses by one."""
+    takes = registry.options(registry.load("fusion", rule).build)
+    return {**options, "metric": metric} if "metric" in takes else dict(options)
+
+
+def _judge(
+    joined: Joined,
+    target: Target,
+    metric: str,
+    plan: FitPlan,
+    outputs: Mapping[str, Output],
+    single: Mapping[str, Any],
+    resampling: Resampling,
+) -> list[Verdict]:
+    """A verdict on the rows fitted on, cross-fitted, then one on the test rows, where there are any."""
+    of = measured(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
+    seen = plan.seen(list(joined.rows.frame["seen"]))
+    tables = {name: with_outputs(joined.rows, [output], seen) for name, output in outputs.items()}
+    speaking = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, Output)]
+    singles = {name: joined.source(target.name, name) for name in speaking}
+    labelled = ~missing(pair(joined.rows, target)[0])
+    found = []
+    for part, rows in _parts(joined.rows, plan, seen).items():
+        keep = rows & labelled
+        if part == "test" and not keep.any():
+            continue
+        one = {name: table.take(keep) for name, table in tables.items()}
+        groups = plan.groups[keep] if plan.group else None
+        found.append(
+            Verdict(
+                target.name,
+                part,
+                compare(one["fused"], one[BEST], of, groups, resampling),
+                str(single["parameters"].get("source", "")),
+                compare(one["fused"], one[MEAN], of, groups, resampling),
+                turned(one["fused"], one[BEST], target) if target.kind != "number" else None,
+                {name: value_of(table.take(keep), of) for name, table in singles.items()},
+            )
+        )
+    return found
+
+
+def _parts(rows: Predictions, plan: FitPlan, seen: np.ndarray) -> dict[str, np.ndarray]:
+    inside = np.zeros(len(rows.frame), bool)
+    inside[plan.fit] = True
+    split = rows.frame["split"].to_numpy() if "split" in rows.frame else np.full(len(rows.frame), "")
+    return {plan.origin: inside, "test": (split == "test") & (seen != "fit") & ~inside}

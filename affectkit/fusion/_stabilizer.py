@@ -1,0 +1,145 @@
+"""Smoothing predictions over time: an exponential moving average that holds still where the model is unsure.
+
+    x_t = alpha new_t + (1 - alpha) x_{t-1}
+
+It is causal (no frame looks ahead) and fits nothing. A frame is gated where the model is unsure of it: its predicted
+standard deviation, sqrt(t_var) in the target's units, exceeds the threshold, or no class reaches the least confidence.
+A gated frame holds the last value and does not move the average; so does a frame that the model declined. Before the
+first frame that counts there is nothing to hold: a gated frame keeps its own value, a declined one stays without any.
+
+What was said of a single frame's answer (t_var, t_low, t_high, pred_set, abstain) is left out of the result. The
+variance of an average depends on how the errors of neighbouring frames hang together: independent ones would shrink it
+to alpha / (2 - alpha) of one frame's, equal ones not at all, and the lag adds an error that no variance shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
+from affectkit.artifacts.timeline import Timeline
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+GATED = "gated"
+STALE = ("abstain",)  # decided on a single frame's answer
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """How to smooth. alpha: weight of a new frame, (0, 1]. half_life: in the unit of time, in place of alpha: the weight
+    of what came before halves in this time, so that alpha = 1 - 2^(-step / half_life) fits irregular frames.
+
+    uncertainty_threshold: the largest standard deviation of a number that counts. min_confidence: the least probability
+    of the most probable class that counts. None gates nothing.
+    """
+
+    alpha: float = 0.7
+    half_life: float | None = None
+    uncertainty_threshold: float | None = 0.4
+    min_confidence: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self) | ({} if self.half_life is None else {"alpha": None})
+
+
+def stabilize(
+    predictions: Predictions, line: Timeline, targets: Sequence[Target], smoothing: Smoothing
+) -> Predictions:
+    """The same rows, `targets` smoothed, with columns of text `true` or `false`: `gated` for any of them, and of
+    several targets `<target>_gated` for each.
+
+    line: of the same rows. Raises "input" for a class target without probabilities, "leak" for a sequence of which only
+    some rows are in-sample: their answers, drawn towards the truth, would reach the others.
+    """
+    _refuse_mixed(predictions, line)
+    outputs, gated = [], {}
+    for target in targets:
+        output = predictions.output(target.name)
+        values, held = smooth(output.values, unsure(output, smoothing), line, smoothing)
+        outputs.append(Output.of(target, values))
+        gated[target.name] = held
+    smoothed = with_outputs(predictions, outputs, predictions.frame["seen"])
+    frame = smoothed.frame.drop(columns=[c for c in STALE if c in smoothed.frame])
+    marks = {GATED: np.any(list(gated.values()), axis=0)}
+    marks |= {gated_column(name, len(gated)): held for name, held in gated.items()}
+    frame = frame.assign(**{name: np.where(held, "true", "false").astype(object) for name, held in marks.items()})
+    return replace(smoothed, frame=frame, foreign=predictions.foreign)
+
+
+def gated_column(target: str, targets: int) -> str:
+    """The column that says which rows of a target were held, where `targets` targets were smoothed."""
+    return GATED if targets == 1 else f"{target}_{GATED}"
+
+
+def unsure(output: Output, smoothing: Smoothing) -> np.ndarray:
+    """[N] bool: rows that the gate shuts out. A row whose variance is unknown passes."""
+    if output.target.kind != "number":
+        least = smoothing.min_confidence
+        return np.zeros(len(output), bool) if least is None else np.nan_to_num(output.values).max(axis=1) < least
+    if output.var is None or smoothing.uncertainty_threshold is None:
+        return np.zeros(len(output), bool)
+    return np.sqrt(np.maximum(output.var, 0)) > smoothing.uncertainty_threshold
+
+
+def smooth(
+    values: np.ndarray, unsure: np.ndarray, line: Timeline, smoothing: Smoothing
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smoothed values, and [N] bool which rows were held: unsure or declined ones. Both in the order of the table.
+
+    values: [N] or [N, K], NaN where declined. unsure: [N] bool.
+    """
+    table = values.reshape(len(values), -1)[line.order]
+    held = unsure[line.order] | np.isnan(table).any(axis=1)
+    counting = np.flatnonzero(~held)
+    weight = _weights(line, counting, smoothing)
+    last = np.cumsum(~held) - 1  # of the frames that count, the one at or before each row
+    reached = last >= 0
+    reached[reached] = line.codes[counting[last[reached]]] == line.codes[reached]
+    smoothed = table.copy()
+    for column in smoothed.T:
+        column[reached] = _average(column[counting], weight)[last[reached]]
+    return line.to_table(smoothed).reshape(values.shape), line.to_table(held)
+
+
+def _weights(line: Timeline, counting: np.ndarray, smoothing: Smoothing) -> np.ndarray:
+    """The weight of each frame that counts: 1 for the first of its sequence. With a half-life, time runs on while
+    frames are held: what is remembered has grown older by then."""
+    first = np.diff(line.codes[counting], prepend=-1) != 0
+    if smoothing.half_life is None:
+        return np.where(first, 1.0, smoothing.alpha)
+    steps = np.diff(line.times[counting], prepend=0.0)
+    return np.where(first, 1.0, -np.expm1(-np.log(2) * np.where(first, 0.0, steps) / smoothing.half_life))
+
+
+def _average(new: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The recurrence. On plain floats a million frames take 0.1 s, however long or short the sequences are."""
+    found, value = [], 0.0
+    for part, kept in zip((weight * new).tolist(), (1 - weight).tolist(), strict=True):
+        value = part + kept * value
+        found.append(value)
+    return np.array(found)
+
+
+def _refuse_mixed(predictions: Predictions, line: Timeline) -> None:
+    fitted = (predictions.frame["seen"] == "fit").to_numpy()[line.order]
+    share = np.add.reduceat(fitted.astype(int), line.starts)
+    mixed = (share > 0) & (share < line.lengths)
+    if mixed.any():
+        raise AffectkitError(
+            "leak",
+            f"of sequence '{line.names[int(mixed.argmax())]}' some rows are in-sample (seen=fit) and some are not",
+            file=predictions.path,
+            remedy="leave the in-sample rows out, or split by whole sequences",
+        )
+
+
+def stale_columns(predictions: Predictions, targets: Sequence[Target]) -> list[str]:
+    """What the table says of single answers and the result does not."""
+    own = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
+    return [column for column in [*own, *STALE] if column in predictions.frame]
