@@ -29,6 +29,44 @@ MediaRootOpt = Annotated[
     Path | None,
     typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's own."),
 ]
+PredictionsArg = Annotated[
+    Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder of a model.")
+]
+JudgedSplitOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--split", help="Judge the rows of this split: train, val or test", show_default="test, else oof rows, else val"
+    ),
+]
+TreatAsOpt = Annotated[
+    Literal["val", "test"] | None,
+    typer.Option("--treat-as", help="The split that a CSV without a column `seen` stands for."),
+]
+SourcesArg = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME=PREDICTIONS...", help="Sources by name: the run folder of a model, or a CSV of any tool."
+    ),
+]
+FitOnOpt = Annotated[
+    Literal["oof", "val"] | None,
+    typer.Option(
+        "--fit-on", help="Rows to fit on", show_default="oof, cross-fitted ones, where there are any, else val"
+    ),
+]
+TreatAsValOpt = Annotated[
+    Literal["val"] | None,
+    typer.Option("--treat-as", help="Rows of a CSV without a column `seen` were held out: take them as val rows."),
+]
+MetricOpt = Annotated[
+    str | None, typer.Option("--metric", help="Metric to choose and compare by", show_default="uar, or ccc of numbers")
+]
+BundleOpt = Annotated[
+    bool, typer.Option("--bundle", help="Copy the parent models along, so that best_model can be moved.")
+]
+PredictedTargetsOpt = Annotated[
+    str | None, typer.Option("--target", help="Targets, comma-separated", show_default="all that are predicted")
+]
 SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 NumWorkersOpt = Annotated[

@@ -59,8 +59,13 @@ class Predictions:
         """[N] text; None where there is no such column."""
         return None if column is None or column not in self.frame else self.frame[column].astype(str).to_numpy()
 
-    def take(self, keep: np.ndarray | Sequence[bool]) -> Predictions:
-        return replace(self, frame=self.frame[list(keep)].reset_index(drop=True))
+    def take(self, rows: np.ndarray | Sequence[bool]) -> Predictions:
+        """The rows at `rows`, positions [M] or [N] bool."""
+        import numpy as np
+
+        chosen = np.asarray(rows)
+        positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return replace(self, frame=self.frame.iloc[positions].reset_index(drop=True))
 
 
 def prediction_column(target: str) -> str:

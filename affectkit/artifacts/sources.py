@@ -36,6 +36,12 @@ class Source:
     predictions: Predictions | None = None
     features: Features | None = None
 
+    def table(self) -> Predictions:
+        """Its predictions. Raises "input" for a source of features."""
+        if self.predictions is None:
+            raise AffectkitError("input", "holds features, not predictions", file=self.path)
+        return self.predictions
+
 
 def named_paths(given: Sequence[str], *, least: int = 1) -> dict[str, Path]:
     """`["speech=runs/a", "text=b.csv"]` by name, in order. Raises "usage" for a name that lacks or stands twice."""

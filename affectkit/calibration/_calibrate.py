@@ -69,10 +69,19 @@ def calibrate(
         built = None if name == NONE else build_method(name, options)
         parameters, output = _fitted(predictions, plan, target, built)
         fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
-        clamped[target.name] = _at_the_ends(output, target)
+        clamped[target.name] = _at_an_end(output) & ~_at_an_end(predictions.output(target.name))
         outputs.append(output)
     after = with_outputs(predictions, outputs, plan.seen(list(predictions.frame["seen"])))
     return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared)
+
+
+def needed_columns(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of text that the method needs of every row. Raises "usage" for an unknown method or option."""
+    if method == AUTO:
+        if options:
+            raise AffectkitError("usage", f"auto has no option --{next(iter(options)).replace('_', '-')}")
+        return ()
+    return build_method(method, options).columns
 
 
 def taken(method: str, options: Mapping[str, Any], targets: Sequence[Target]) -> list[Target]:
@@ -147,9 +156,10 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
     return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
 
 
-def _at_the_ends(output: Output, target: Target) -> np.ndarray:
-    """[N] bool: rows whose number stands at an end of its scale, where clamping brought it or the model."""
-    if target.kind != "number" or target.scale is None:
+def _at_an_end(output: Output) -> np.ndarray:
+    """[N] bool: rows whose number stands at an end of its scale, or beyond."""
+    scale = output.target.scale
+    if output.target.kind != "number" or scale is None:
         return np.zeros(len(output), bool)
     with np.errstate(invalid="ignore"):
-        return (output.values <= target.scale[0]) | (output.values >= target.scale[1])
+        return (output.values <= scale[0]) | (output.values >= scale[1])

@@ -33,6 +33,16 @@ def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Pre
     )
 
 
+def judged_parts(predictions: Predictions) -> dict[str, Predictions]:
+    """The rows that may be judged, apart: cross-fitted ones under "oof", held-out ones under their split."""
+    frame = predictions.frame
+    parts = {"oof": predictions.take(frame["seen"] == "oof")}
+    for split in ("val", "test"):
+        if "split" in frame:
+            parts[split] = predictions.take((frame["split"] == split) & (frame["seen"] == "heldout"))
+    return {name: part for name, part in parts.items() if len(part.frame)}
+
+
 def _refuse_fitted(predictions: Predictions, fitted: np.ndarray) -> None:
     if fitted.any():
         row = int(fitted.argmax())

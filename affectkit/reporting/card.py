@@ -87,6 +87,10 @@ def _training(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
     if spec.get("estimator"):
         lines.append(f"estimator: {_plain(spec['estimator'])}")
     lines += [f"chosen for {_plain(t)}: {_options(o)}" for t, o in (spec.get("chosen") or {}).items() if o]
+    for key in ("method", "rule"):
+        if spec.get(key):
+            lines.append(f"{key}: {_plain(spec[key])}, fitted on {_plain(spec['fitted_on'])} rows, cross-fitted")
+    lines += [f"stands on: {_plain(p['name'])}{'' if p['path'] else ' (a table)'}" for p in spec.get("parents") or []]
     if spec.get("normalize") == "none":
         lines.append("Features were not scaled.")
     elif spec.get("normalize"):

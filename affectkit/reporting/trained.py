@@ -9,10 +9,11 @@ from affectkit import __version__
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import BEST, write_fit_rows, write_spec
-from affectkit.artifacts.predictions import Predictions, write_predictions
+from affectkit.artifacts.predictions import write_predictions
 from affectkit.artifacts.tables import write_table
 from affectkit.estimators._train import Trained
 from affectkit.evaluation.assess import assess
+from affectkit.evaluation.rows import judged_parts
 from affectkit.reporting.card import model_card
 
 SELECTED_ON = "inner grouped cross-validation of the fit rows"
@@ -56,18 +57,8 @@ def _assessed(trained: Trained, manifest: Manifest) -> dict[str, dict[str, Any]]
     return {
         part: assess(own, group=spec["group"], floor_rows=fitted)
         | {"declared": manifest.declared(), "normalization": transductive}
-        for part, own in _parts(trained.predictions).items()
+        for part, own in judged_parts(trained.predictions).items()
     }
-
-
-def _parts(predictions: Predictions) -> dict[str, Predictions]:
-    """Rows to be judged, apart: cross-fitted ones under "oof", held-out ones under their split."""
-    frame = predictions.frame
-    parts = {"oof": predictions.take(frame["seen"] == "oof")}
-    for split in ("val", "test"):
-        if "split" in frame:
-            parts[split] = predictions.take((frame["split"] == split) & (frame["seen"] == "heldout"))
-    return {name: part for name, part in parts.items() if len(part.frame)}
 
 
 def _card(folder: Path, trained: Trained, manifest: Manifest, reports: dict[str, dict[str, Any]]) -> str:

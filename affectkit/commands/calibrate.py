@@ -1,0 +1,93 @@
+"""`affectkit calibrate`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from affectkit import console, registry
+from affectkit.options import (
+    BundleOpt,
+    FitOnOpt,
+    GroupOpt,
+    JsonOpt,
+    OptionalManifestOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    PredictedTargetsOpt,
+    QuietOpt,
+    ResumeOpt,
+    SeedOpt,
+    TreatAsValOpt,
+)
+
+PredictionsArg = Annotated[
+    Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder of a model.")
+]
+MethodOpt = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        help=f"{', '.join(registry.names('calibration'))}; or auto: the simplest that does as well as any, or none.",
+    ),
+]
+WantedErrorOpt = Annotated[
+    float,
+    typer.Option(
+        "--wanted-error", min=0, max=1, help="Error of the rows kept, for the selective-prediction threshold."
+    ),
+]
+AbstainOpt = Annotated[
+    bool, typer.Option("--abstain", help="Mark the rows below that threshold in a column `abstain`.")
+]
+
+
+def calibrate(
+    predictions: PredictionsArg,
+    output_dir: OutputDirOpt,
+    method: MethodOpt = "auto",
+    fit_on: FitOnOpt = None,
+    target: PredictedTargetsOpt = None,
+    manifest: OptionalManifestOpt = None,
+    treat_as: TreatAsValOpt = None,
+    group: GroupOpt = None,
+    wanted_error: WantedErrorOpt = 0.1,
+    abstain: AbstainOpt = False,
+    bundle: BundleOpt = False,
+    seed: SeedOpt = 0,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+    **method_options: Any,
+) -> None:
+    """Fit a calibration on held-out predictions, and apply it to all of them.
+
+    The rows fitted on get cross-fitted predictions: what is written for a row is by a fit that never saw its speaker.
+    Test rows are never fitted on.
+
+    Example: affectkit calibrate runs/linear --method temperature -o runs/calibrated
+    """
+    options = dict(locals())
+    from affectkit.artifacts.joined import chosen_targets, read_joined_sources
+    from affectkit.artifacts.runs import open_run
+    from affectkit.calibration._calibrate import calibrate as fit_calibration
+    from affectkit.calibration._calibrate import needed_columns, taken
+    from affectkit.leakage.crossfit import plan_fit
+    from affectkit.reporting.calibrated import write_calibrated
+
+    extra = needed_columns(method, method_options)
+    with open_run("calibrate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
+        if run.finished:
+            console.result(run.path, {})
+            return
+        columns = [*extra, *([group] if group else [])]
+        [source] = read_joined_sources({"model": predictions}, manifest=manifest, columns=columns, treat_as=treat_as)
+        table = source.table()
+        targets = taken(method, method_options, chosen_targets(table, target))
+        plan = plan_fit(table, fit_on=fit_on, group=group, seed=seed)
+        found = fit_calibration(table, method, method_options, plan, targets)
+        report, lines = write_calibrated(
+            run.path, found, source, plan, targets, wanted_error=wanted_error, abstain=abstain, by=extra, bundle=bundle
+        )
+    console.result(run.path, report, lines)

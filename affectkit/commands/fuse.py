@@ -1,0 +1,83 @@
+"""`affectkit fuse`."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from affectkit import console, registry
+from affectkit.options import (
+    BundleOpt,
+    FitOnOpt,
+    GroupOpt,
+    JsonOpt,
+    MetricOpt,
+    OptionalManifestOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    QuietOpt,
+    ResumeOpt,
+    SeedOpt,
+    SourcesArg,
+    TreatAsValOpt,
+)
+
+RuleOpt = Annotated[str, typer.Option("--rule", help=f"{', '.join(registry.names('fusion'))}.")]
+FallbackOpt = Annotated[
+    Literal["best"] | None,
+    typer.Option("--fallback", help="Keep the best single source where fusing does not help on the rows fitted on."),
+]
+
+
+def fuse(
+    sources: SourcesArg,
+    output_dir: OutputDirOpt,
+    rule: RuleOpt = "mean",
+    metric: MetricOpt = None,
+    fallback: FallbackOpt = None,
+    fit_on: FitOnOpt = None,
+    manifest: OptionalManifestOpt = None,
+    treat_as: TreatAsValOpt = None,
+    group: GroupOpt = None,
+    bundle: BundleOpt = False,
+    seed: SeedOpt = 0,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+    **rule_options: Any,
+) -> None:
+    """Fuse predictions, and say whether fusing helps.
+
+    A rule is fitted on cross-fitted or val rows, and compared with the best single source over whole speakers. A row
+    that a source lacks is fused from the others. Test rows are never fitted on.
+
+    Example: affectkit fuse voice=runs/egemaps text=runs/text --rule stacked -o runs/fused
+    """
+    options = dict(locals())
+    from affectkit.artifacts.joined import read_joined_sources
+    from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.sources import named_paths
+    from affectkit.fusion._fuse import fuse as fit_fusion
+    from affectkit.fusion._model import build_rule
+    from affectkit.fusion._sources import join
+    from affectkit.leakage.crossfit import plan_fit
+    from affectkit.reporting.fused import write_fused
+
+    paths = named_paths(sources, least=2)
+    built = build_rule(rule, rule_options)
+    with open_run("fuse", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
+        if run.finished:
+            console.result(run.path, {})
+            return
+        columns = [group] if group else []
+        given = read_joined_sources(
+            paths, manifest=manifest, columns=columns, treat_as=treat_as, tables=built.takes_tables
+        )
+        joined = join(given, fit_on=fit_on)
+        plan = plan_fit(joined.rows, fit_on=fit_on, group=group, seed=seed)
+        with console.progress("fuse") as progress:
+            found = fit_fusion(
+                joined, rule, rule_options, plan, metric=metric, fallback=fallback == "best", progress=progress
+            )
+        report, lines = write_fused(run.path, found, rule, given, plan, bundle=bundle)
+    console.result(run.path, report, lines)

@@ -1,0 +1,78 @@
+"""How often prediction sets and intervals hold the truth, and how large they are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from affectkit.artifacts.predictions import SET_MARK, Predictions, set_column
+from affectkit.evaluation.intervals import DEFAULT, Figure, Interval, Resampling, as_units, interval
+from affectkit.evaluation.links import SHARE
+from affectkit.evaluation.rows import missing, pair
+from affectkit.evaluation.sums import ratio
+from affectkit.labels import Target
+
+
+class Covered(NamedTuple):
+    """inside: [N] 1.0 where the truth is held, 0.0 where not, NaN where unknown. size: [N] classes, or width."""
+
+    inside: np.ndarray
+    size: np.ndarray
+
+
+def covered(predictions: Predictions, target: Target) -> Covered | None:
+    """Of a table's prediction sets (`pred_set`) or intervals (`t_low`, `t_high`); None where it has none."""
+    truth = pair(predictions, target)[0]
+    if target.kind == "number":
+        columns = [predictions.frame.get(f"{target.name}_{end}") for end in ("low", "high")]
+        if columns[0] is None or columns[1] is None:
+            return None
+        low, high = (column.to_numpy(float) for column in columns if column is not None)
+        inside = np.where((truth >= low) & (truth <= high), 1.0, 0.0)
+        return Covered(np.where(missing(truth) | np.isnan(low) | np.isnan(high), np.nan, inside), high - low)
+    if set_column(target.name) not in predictions.frame:
+        return None
+    sets = [set(str(cell).split(SET_MARK)) - {""} for cell in predictions.frame[set_column(target.name)]]
+    inside = np.array([float(t >= 0 and target.classes[t] in s) for t, s in zip(truth, sets, strict=True)])
+    declined = missing(pair(predictions, target)[1])
+    return Covered(np.where(missing(truth) | declined, np.nan, inside), np.array([float(len(s)) for s in sets]))
+
+
+def coverage(inside: np.ndarray, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Interval:
+    """The share of rows whose truth is held, with an interval over groups. inside: [N], NaN is left out."""
+    known = ~np.isnan(inside)
+    units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
+    if not units.count:
+        return Interval(np.nan)
+    sums = np.stack(
+        [
+            np.bincount(units.codes, minlength=units.count),
+            np.bincount(units.codes, weights=inside[known], minlength=units.count),
+        ],
+        axis=1,
+    )
+    return interval(Figure(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), sums, resampling, groups=units.groups)
+
+
+def central(predictions: Predictions, target: Target, levels: np.ndarray) -> np.ndarray | None:
+    """[L] the share of rows whose truth lies in the central Gaussian interval of each level, from `t_var`; None without
+    variances."""
+    from scipy.special import ndtri
+
+    z = standardized(predictions, target)
+    if z is None or not np.isfinite(z).any():
+        return None
+    z = np.abs(z[np.isfinite(z)])
+    return (z[:, None] <= ndtri(0.5 + np.asarray(levels) / 2)[None, :]).mean(axis=0)
+
+
+def standardized(predictions: Predictions, target: Target) -> np.ndarray | None:
+    """[N] (truth - prediction) / sqrt(variance), NaN where unknown; None without a column of variances."""
+    var = predictions.frame.get(f"{target.name}_var")
+    if var is None:
+        return None
+    truth, mean = pair(predictions, target)
+    values = var.to_numpy(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(values > 0, (truth - mean) / np.sqrt(values), np.nan)

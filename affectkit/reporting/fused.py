@@ -1,0 +1,123 @@
+"""What `fuse` leaves in its run folder, and says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.sources import Source
+from affectkit.evaluation.comparison import Comparison
+from affectkit.fusion._fuse import Fused, Verdict
+from affectkit.leakage.crossfit import FitPlan
+from affectkit.reporting import captions, comparisons, words
+from affectkit.reporting.combined import judge, write_combined, write_page
+from affectkit.reporting.figures import Figure
+from affectkit.reporting.numbers import shown
+from affectkit.reporting.page import Section, Table
+
+
+def write_fused(
+    folder: Path, found: Fused, rule: str, sources: Sequence[Source], plan: FitPlan, *, bundle: bool = False
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the run folder. Returns what `train_report.json` says of the comparison, and lines for the terminal."""
+    reports = judge(found.predictions, plan, sources)
+    report = {
+        "rule": rule,
+        "sources": [source.name for source in sources],
+        "verdicts": [verdict.plain() for verdict in found.verdicts],
+        "fell_back": list(found.fell_back),
+        "weights": {name: weights for name in found.model.targets if (weights := _weights(found, name))},
+        "servable": all(source.model is not None for source in sources),
+    }
+    spec = {"kind": "fusion", "rule": rule}
+    write_combined(folder, found.model, spec, found.predictions, plan, sources, reports, report, bundle=bundle)
+    lead = [_lead(rule, sources, plan), *(_sentence(verdict) for verdict in found.verdicts)]
+    title = f"Fusion of {', '.join(source.name for source in sources)}"
+    warnings = _warnings(found, sources, plan)
+    write_page(folder, title, lead, _sections(found, reports), sources, warnings=warnings)
+    return report, [*lead, *(f"warning: {text}" for text in warnings)]
+
+
+def _lead(rule: str, sources: Sequence[Source], plan: FitPlan) -> str:
+    names = ", ".join(source.name for source in sources)
+    return f"{rule} of {names}; fitted on {len(plan.fit)} {plan.origin} rows, cross-fitted ({plan.scheme})"
+
+
+def _sentence(verdict: Verdict) -> str:
+    """Whether fusing helps, with the figures that say so."""
+    best = verdict.best
+    metric = words.title(best.measured.name)
+    against = f"the best single source, {verdict.best_name}" if verdict.best_name else "the best single source"
+    head = "fusing helps" if verdict.helps else "fusing does not help"
+    said = f"{verdict.part} rows: {head}: {metric} {shown(best.first)}, {against}, {shown(best.second)}"
+    said += f"; difference {_difference(best)}"
+    if verdict.turned:
+        said += f"; {verdict.turned.rescued} rows rescued, {verdict.turned.degraded} degraded"
+    if verdict.mean:
+        said += f"; equal weights {shown(verdict.mean.second)}"
+    return said
+
+
+def _difference(comparison: Comparison) -> str:
+    low, high = comparison.difference.low, comparison.difference.high
+    reach = f" [{shown(low)}, {shown(high)}]" if np.isfinite([low, high]).all() else ", no interval"
+    return f"{comparison.difference.value:+.3f}{reach}"
+
+
+def _warnings(found: Fused, sources: Sequence[Source], plan: FitPlan) -> list[str]:
+    said = []
+    if plan.group is None:
+        said.append("no groups are known: differences take rows as independent and are claimed too readily")
+    tables = [source.name for source in sources if source.model is None]
+    if tables:
+        said.append(f"the fusion cannot predict new rows: {', '.join(tables)} came as a table, without its model")
+    if found.fell_back:
+        said.append(f"fusing does not help {', '.join(found.fell_back)}: the single source is kept (--fallback best)")
+    return said
+
+
+def _weights(found: Fused, target: str) -> dict[str, float] | None:
+    weights = found.model.targets[target]["parameters"].get("weights")
+    return dict(weights) if isinstance(weights, dict) else None
+
+
+def _sections(found: Fused, reports: Any) -> list[Section]:
+    sections = []
+    for target in found.model.targets:
+        verdicts = [verdict for verdict in found.verdicts if verdict.target == target]
+        tables = [_table(verdict) for verdict in verdicts]
+        figures = []
+        for verdict in verdicts:
+            rows = {
+                f"to {verdict.best_name or 'the best single source'} (best single)": verdict.best.difference.plain()
+            }
+            if verdict.mean:
+                rows["equal weights"] = verdict.mean.difference.plain()
+            plot = comparisons.differences(
+                rows,
+                metric=words.title(verdict.best.measured.name),
+                against="others",
+                higher_is_better=verdict.best.measured.higher_is_better,
+            )
+            name = f"differences_{target}_{verdict.part}"
+            figures.append(Figure(name, target, f"{verdict.part} rows. {captions.differences()}", plot))
+        weights = _weights(found, target)
+        if weights:
+            plot = comparisons.weights(list(weights), {target: list(weights.values())})
+            figures.append(Figure(f"weights_{target}", target, captions.WEIGHTS, plot))
+        sections.append(Section(target, tables=tables, figures=figures))
+    return sections
+
+
+def _table(verdict: Verdict) -> Table:
+    metric = words.title(verdict.best.measured.name)
+    rows: dict[str, list[Any]] = {"fused": [verdict.best.first, None, verdict.best.n]}
+    rows[f"best single ({verdict.best_name})"] = [verdict.best.second, verdict.best.difference.plain(), verdict.best.n]
+    if verdict.mean:
+        rows["equal weights"] = [verdict.mean.second, verdict.mean.difference.plain(), verdict.mean.n]
+    rows |= {f"{name} alone": [value, None, None] for name, value in verdict.singles.items()}
+    caption = f"{verdict.part} rows; a source alone is judged on the rows that it answers"
+    return Table(caption, "", [metric, "fused less this", "n"], rows)

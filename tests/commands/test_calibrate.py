@@ -1,0 +1,202 @@
+"""affectkit calibrate: real probabilities, the guard, foreign tables, chains."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from affectkit.inference import load_model
+
+
+@pytest.fixture(scope="module")
+def cifar(real_data, tmp_path_factory):
+    """VGG16 on CIFAR-10 as a table of another tool: rows 0-4999 are val, the others test."""
+    data = np.load(real_data / "calibration" / "cifar10_vgg16_probs.npz")
+    names = [f"c{k}" for k in range(10)]
+    frame = pd.DataFrame(data["probs"].astype(float), columns=[f"prob_{name}" for name in names])
+    frame.insert(0, "id", [f"{i:05d}" for i in range(len(frame))])
+    frame["label"] = [names[k] for k in data["labels"].ravel()]
+    frame["split"] = np.where(np.arange(len(frame)) < 5000, "val", "test")
+    path = tmp_path_factory.mktemp("cifar") / "probs.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def report_of(folder):
+    return json.loads((folder / "train_report.json").read_text())
+
+
+def test_temperature_on_cifar_gives_the_published_figures(affectkit, cifar, tmp_path):
+    affectkit("calibrate", cifar, "--method", "temperature", "--treat-as", "val", "-o", tmp_path / "t")
+    fitted = json.loads((tmp_path / "t" / "best_model" / "calibration.json").read_text())["targets"]["label"]
+    assert fitted["parameters"]["temperature"] == pytest.approx(1.7359, abs=1e-3)
+    report = report_of(tmp_path / "t")
+    assert report["fit_rows"] == 5000 and report["fitted_on"] == "val"
+    changes = report["changes"]["test"]["label"]
+    for name, before, after in (
+        ("ece", 0.03742, 0.01672), ("nll", 0.22697, 0.18306), ("brier", 0.09718, 0.08861), ("accuracy", 0.9404, 0.9404),
+    ):  # fmt: skip
+        assert changes[name]["before"] == pytest.approx(before, abs=5e-5), name
+        assert changes[name]["after"] == pytest.approx(after, abs=5e-5), name
+    assert changes["nll"]["better"] and report["metrics"]["test_ece"]["value"] == changes["ece"]["after"]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Overconfident predictions of 12 speakers, val and test, with logits that a temperature of 3 would mend."""
+
+    def write(name="p.csv", rows=600, **columns):
+        rng = np.random.default_rng(0)
+        logits = rng.normal(0, 1, (rows, 3))
+        truth = [rng.choice(3, p=np.exp(z) / np.exp(z).sum()) for z in logits]
+        shares = np.exp(3 * logits) / np.exp(3 * logits).sum(axis=1, keepdims=True)
+        frame = pd.DataFrame(shares, columns=["prob_angry", "prob_calm", "prob_sad"])
+        frame.insert(0, "id", [f"r{i:04d}" for i in range(rows)])
+        frame["label"] = np.array(["angry", "calm", "sad"])[truth]
+        frame["speaker"] = [f"s{i % 12:02d}" for i in range(rows)]
+        frame["split"] = np.where(np.arange(rows) % 12 < 8, "val", "test")
+        frame["seen"] = "heldout"
+        for column, values in columns.items():
+            frame[column] = values
+        frame.to_csv(tmp_path / name, index=False)
+        return tmp_path / name
+
+    return write
+
+
+def test_fit_rows_are_answered_by_fits_of_other_speakers_and_test_rows_by_the_final_one(affectkit, table, tmp_path):
+    affectkit("calibrate", table(), "--method", "temperature", "-o", tmp_path / "t")
+    fitted = json.loads((tmp_path / "t" / "best_model" / "calibration.json").read_text())["targets"]["label"]
+    t = fitted["parameters"]["temperature"]
+    before, after = pd.read_csv(table()), pd.read_csv(tmp_path / "t" / "predictions.csv")
+    columns = ["prob_angry", "prob_calm", "prob_sad"]
+    powered = before[columns].to_numpy() ** (1 / t)
+    expected = powered / powered.sum(axis=1, keepdims=True)
+    test = (after["split"] == "test").to_numpy()
+    np.testing.assert_allclose(after[columns].to_numpy()[test], expected[test], atol=1e-8)
+    assert np.abs(after[columns].to_numpy()[~test] - expected[~test]).max() > 1e-5
+    assert set(after["seen"][~test]) == {"oof"} and set(after["seen"][test]) == {"heldout"}
+    fit_rows = pd.read_csv(tmp_path / "t" / "fit_rows.csv")
+    assert set(fit_rows["id"]) == set(before["id"][~test]) and set(fit_rows["role"]) == {"fit"}
+    assert report_of(tmp_path / "t")["folds"] == "leave one speaker out (8)"
+    assert t == pytest.approx(3, abs=0.5)
+
+
+def test_auto_takes_a_calibration_that_helps_and_none_where_none_does(affectkit, table, tmp_path):
+    result = affectkit("calibrate", table(), "-o", tmp_path / "a")
+    assert report_of(tmp_path / "a")["method"] == {"label": "temperature"}, result.stderr
+    affectkit("calibrate", tmp_path / "a", "-o", tmp_path / "b")
+    assert report_of(tmp_path / "b")["method"] == {"label": "none"}
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "a" / "predictions.csv"), pd.read_csv(tmp_path / "b" / "predictions.csv")
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "code", "message"),
+    [
+        ({"split": "test"}, (), 1, "has no oof or val rows to fit on: it has 600 (test, heldout)"),
+        ({"split": "train", "seen": "fit"}, (), 1, "600 (train, fit); test and in-sample rows are never fitted on"),
+        ({}, ("--fit-on", "oof"), 1, "has no oof rows to fit on"),
+        ({}, ("--method", "linear"), 2, "linear does not calibrate label (class); use"),
+        ({}, ("--method", "temprature"), 2, "there is no calibration 'temprature'; did you mean temperature"),
+        ({}, ("--treat-as", "val"), 2, "these have one"),
+        ({}, ("--group", "speker"), 1, "did you mean speaker"),
+        ({}, ("--target", "labl"), 2, "predicts no 'labl'; did you mean label"),
+        ({"speaker": "one"}, ("--method", "isotonic"), 1, "all 400 val rows are of one speaker"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(columns, options, code, message, affectkit, table, tmp_path):
+    result = affectkit("calibrate", table(**columns), *options, "-o", tmp_path / "x", code=code)
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_one_speaker_may_have_a_temperature_and_is_warned_of(affectkit, table, tmp_path):
+    result = affectkit("calibrate", table(speaker="one"), "--method", "temperature", "-o", tmp_path / "x")
+    assert "all fit rows are of one speaker" in result.stderr
+
+
+def test_a_table_of_another_tool_needs_its_users_word(affectkit, table, tmp_path):
+    frame = pd.read_csv(table()).drop(columns=["seen", "split", "speaker"])
+    frame.to_csv(tmp_path / "foreign.csv", index=False)
+    refused = affectkit("calibrate", tmp_path / "foreign.csv", "-o", tmp_path / "x", code=1)
+    assert "--treat-as val" in refused.stderr
+    line = ("calibrate", tmp_path / "foreign.csv", "--treat-as", "val", "--method", "temperature")
+    taken = affectkit(*line, "-o", tmp_path / "x")
+    assert "no groups are known" in taken.stderr
+    assert set(pd.read_csv(tmp_path / "x" / "predictions.csv")["seen"]) == {"oof"}
+
+
+def test_abstain_marks_the_rows_below_the_threshold(affectkit, table, tmp_path):
+    affectkit("calibrate", table(), "--method", "temperature", "--wanted-error", 0.3, "--abstain", "-o", tmp_path / "x")
+    said = report_of(tmp_path / "x")["selective"]["label"]
+    frame = pd.read_csv(tmp_path / "x" / "predictions.csv", dtype={"abstain": str})
+    kept = frame[(frame["abstain"] == "false") & (frame["seen"] == "oof")]
+    assert (kept["pred"] != kept["label"]).mean() <= 0.3
+    assert len(kept) / (frame["seen"] == "oof").sum() == pytest.approx(said["parts"]["oof"]["coverage"])
+
+
+def test_a_rerun_writes_the_same_bytes(affectkit, table, tmp_path):
+    for name in ("x", "y"):
+        affectkit("calibrate", table(), "--method", "temperature", "-o", tmp_path / name / "run")
+    for path in sorted((tmp_path / "x").rglob("*")):
+        if path.is_file() and path.name not in ("run.json", "started.json"):
+            assert path.read_bytes() == (tmp_path / "y" / path.relative_to(tmp_path / "x")).read_bytes(), path
+
+
+@pytest.fixture(scope="module")
+def trained(emodb_twin, tmp_path_factory):
+    """A manifest of the twin and a linear model of it with cross-fitted predictions."""
+    from typer.testing import CliRunner
+
+    from affectkit.cli import app
+
+    folder = tmp_path_factory.mktemp("trained")
+    pytest.importorskip("opensmile")
+    for line in (
+        ["prepare-manifest", "emodb", emodb_twin, "--folds", "speaker", "-o", folder / "m"],
+        ["extract-features", "-m", folder / "m", "--encoder", "opensmile", "-o", folder / "f"],
+        ["train", "-m", folder / "m", "--features", folder / "f", "--cv", "-o", folder / "linear"],
+    ):
+        result = CliRunner().invoke(app, [str(word) for word in line])
+        assert result.exit_code == 0, result.output
+    return folder
+
+
+def answers(affectkit, model, file):
+    return pd.read_csv(io.StringIO(affectkit("predict", "--model-dir", model, file).stdout))
+
+
+def test_predict_runs_the_chain_from_a_bare_recording(affectkit, trained, emodb_twin, tmp_path):
+    shutil.copytree(trained, tmp_path / "study")
+    study = tmp_path / "study"
+    affectkit("calibrate", study / "linear", "--method", "temperature", "-o", study / "calibrated")
+    one = sorted(emodb_twin.rglob("*.wav"))[0]
+    shutil.copy(one, tmp_path / "new.wav")
+    plain = answers(affectkit, study / "linear", tmp_path / "new.wav")
+    said = answers(affectkit, study / "calibrated", tmp_path / "new.wav")
+    t = load_model(study / "calibrated").stage.targets["label"]["parameters"]["temperature"]
+    columns = [c for c in plain if c.startswith("prob_")]
+    powered = plain[columns].to_numpy() ** (1 / t)
+    np.testing.assert_allclose(said[columns].to_numpy(), powered / powered.sum(), atol=1e-6)
+
+    affectkit("calibrate", study / "linear", "--method", "temperature", "--bundle", "-o", study / "bundled")
+    shutil.move(study / "bundled" / "best_model", tmp_path / "elsewhere")
+    shutil.rmtree(study)
+    pd.testing.assert_frame_equal(answers(affectkit, tmp_path / "elsewhere", tmp_path / "new.wav"), said)
+
+
+def test_a_parent_that_changed_or_went_is_refused(affectkit, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "study")
+    study = tmp_path / "study"
+    affectkit("calibrate", study / "linear", "--method", "temperature", "-o", study / "calibrated")
+    (study / "linear" / "best_model" / "label.safetensors").write_bytes(b"other")
+    changed = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
+    assert "its parent 'model' has changed since" in changed.stderr
+    shutil.rmtree(study / "linear")
+    gone = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
+    assert "its parent 'model' is not at" in gone.stderr
