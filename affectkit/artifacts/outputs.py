@@ -42,7 +42,8 @@ class Output:
     @property
     def known(self) -> np.ndarray:
         """[N] bool: the rows that were not declined."""
-        return ~np.isnan(self.values.reshape(len(self), -1)).any(axis=1)
+        unknown = np.isnan(self.values)
+        return ~(unknown if unknown.ndim == 1 else unknown.any(axis=1))
 
     def __len__(self) -> int:
         return len(self.values)
