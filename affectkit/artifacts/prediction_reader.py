@@ -71,6 +71,9 @@ def _assign_splits(frame: pd.DataFrame, treat_as: str | None) -> None:
 def _check_table(frame: pd.DataFrame, path: Path) -> None:
     if not len(frame):
         raise AffectkitError("input", "has no rows", file=path)
+    nameless = frame["id"].str.strip() == ""
+    if nameless.any():
+        raise AffectkitError("input", "has no id", file=path, row=int(nameless.to_numpy().argmax()) + 1)
     doubled = frame["id"].duplicated()
     if doubled.any():
         row = int(doubled.to_numpy().argmax())
@@ -139,13 +142,17 @@ def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path
         outside = (values < 0) | (values > 1)
         if outside.any():
             row = int(outside.argmax())
-            raise AffectkitError("input", f"{column} {values[row]:g} is outside [0, 1]", file=path, row=row + 1)
+            percent = np.nanmin(values) >= 0 and 2 < np.nanmax(values) <= 100
+            remedy = "divide percentages by 100" if percent else "make probabilities of scores first (softmax)"
+            message = f"{column} {values[row]:g} is outside [0, 1]"
+            raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
     table = frame[list(columns)].to_numpy(float)
     missing = np.isnan(table)
     partial = missing.any(axis=1) & ~missing.all(axis=1)
     if partial.any():
         row = int(partial.argmax())
-        raise AffectkitError("input", f"{columns[int(missing[row].argmax())]} is missing", file=path, row=row + 1)
+        message = f"{columns[int(missing[row].argmax())]} is missing"
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy="give every class's probability, or none")
     total = table.sum(axis=1)
     off = np.abs(total - 1) > SUM_TOLERANCE
     if len(columns) > 1 and off.any():
@@ -158,6 +165,16 @@ def _refuse_unknown(cells: pd.Series, target: Target, path: Path) -> None:
     bad = ~cells.isin(["", *target.classes])
     if bad.any():
         row = int(bad.to_numpy().argmax())
-        raise AffectkitError(
-            "input", f"{cells.name} '{cells[row]}' is not in {', '.join(target.classes)}", file=path, row=row + 1
-        )
+        cell = cells[row].strip()
+        spelt = [name for name in target.classes if _same_number(name, cell) or name.strip() == cell]
+        remedy = f"write it as the class is written: {spelt[0]}" if spelt else None
+        message = f"{cells.name} '{cells[row]}' is not in {', '.join(target.classes)}"
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
+
+
+def _same_number(one: str, other: str) -> bool:
+    """Whether both spell one number: pandas writes the class 1 as 1.0 where other rows have none."""
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False

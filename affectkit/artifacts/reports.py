@@ -68,6 +68,8 @@ def report_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         "per_target": _target_table(report["metrics"]),
         "per_fold": _keyed("metric", (report.get("folds") or {}).get("metrics") or {}),
         "slices": _slice_table(report.get("slices") or {}),
+        "alerts": _alert_table(report.get("alerts") or {}),
+        "alerts_per_group": _alert_groups(groups.get("column", "group"), report.get("alerts") or {}),
         "metrics": _metric_table(report),
     }
     return {name: table for name, table in tables.items() if len(table)}
@@ -130,6 +132,32 @@ def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             {"slice": part, "n": row["n"], "groups": row.get("groups"), "metric": name, **_figure(figure)}
             for part, row in slices.items()
             for name, figure in row["metrics"].items()
+        ]
+    )
+
+
+def _alert_table(alerts: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """A row for each rate of an alert, over all rows (`slice` is empty) and in each slice."""
+    import pandas as pd
+
+    found = []
+    for name, alert in alerts.items():
+        for part, row in {"": alert, **alert["slices"]}.items():
+            of = {"alert": name, "slice": part, **{key: row[key] for key in ("n", "groups", "positives", "raised")}}
+            differences = {f"{key}_difference": figure for key, figure in row.get("differences", {}).items()}
+            figures = {**row["metrics"], **differences}
+            found += [{**of, "metric": key, **_figure(figure)} for key, figure in figures.items()]
+    return pd.DataFrame(found)
+
+
+def _alert_groups(column: str, alerts: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {"alert": name, column: group, **row}
+            for name, alert in alerts.items()
+            for group, row in alert["per_group"].items()
         ]
     )
 

@@ -7,12 +7,15 @@ are parsed where a caller asks for a number, so that an error can name the row.
 from __future__ import annotations
 
 import csv
+import io
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from affectkit.artifacts.dialects import HEAD, check_separator, refuse_other_formats, undecodable
 from affectkit.artifacts.files import atomic
 from affectkit.errors import AffectkitError, did_you_mean
 
@@ -24,61 +27,68 @@ if TYPE_CHECKING:
 def iter_rows(path: Path, *, delimiter: str | None = None) -> Iterator[list[str]]:
     """The header, then each data row, of a CSV (or tab-separated, by its ending) in UTF-8, with or without a BOM.
 
-    Line ends may be LF, CRLF or bare CR; blank lines are skipped; names in the header are stripped.
-    Raises "missing", or "input" with the row: wrong number of cells, a quote left open, not UTF-8.
+    Line ends may be LF, CRLF or bare CR. What spreadsheets add is nothing: names in the header are stripped, rows whose
+    cells are all blank and empty cells to the right of the last name are skipped, as is a first line `sep=,`.
+    Raises "missing", or "input" with the row: wrong number of cells, a quote left open; another encoding or separator.
     """
     path = Path(path)
-    delimiter = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
+    comma = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
     csv.field_size_limit(sys.maxsize)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            yield from _checked_rows(path, csv.reader(handle, delimiter=delimiter, strict=True))
+        with io.BufferedReader(io.FileIO(path), HEAD) as handle:
+            head = handle.peek(HEAD)
+            refuse_other_formats(head, path)
+            lines = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
+            if delimiter is None and check_separator(head, path, comma):
+                lines.readline()
+            yield from _checked_rows(path, csv.reader(lines, delimiter=comma, strict=True))
     except FileNotFoundError:
         raise AffectkitError("missing", "no such file", file=path) from None
     except IsADirectoryError:
         raise AffectkitError("input", "is a folder, not a table", file=path) from None
-    except UnicodeDecodeError as error:
-        raise AffectkitError(
-            "input", f"is not UTF-8 text (byte {error.start})", file=path, remedy="save it as UTF-8"
-        ) from None
+    except UnicodeDecodeError:
+        raise undecodable(path) from None
 
 
 def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
-    header: list[str] | None = None
-    count = 0
-    rows = iter(reader)
+    rows = _filled_rows(path, reader)
+    header = [name.strip() for name in next(rows, [])]
+    while header and not header[-1]:
+        header.pop()
+    if not header:
+        raise AffectkitError("input", "is empty: it has no header", file=path)
+    doubled = sorted(name for name in set(header) if header.count(name) > 1)
+    if doubled:
+        what = f"column '{doubled[0]}' stands twice in the header" if doubled[0] else "two columns have no name"
+        raise AffectkitError("input", what, file=path)
+    yield header
+    for row, cells in enumerate(rows, start=1):
+        if len(cells) > len(header) and not any(cells[len(header) :]):
+            cells = cells[: len(header)]
+        if len(cells) != len(header):
+            remedy = (
+                "name every column in the first line, quote cells that hold a comma, write decimals with a point"
+                if len(cells) > len(header)
+                else "an empty cell needs its comma too"
+            )
+            message = f"{len(cells)} cells under a header of {len(header)}"
+            raise AffectkitError("input", message, file=path, row=row, remedy=remedy)
+        yield cells
+
+
+def _filled_rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Rows that have anything in them, the header among them."""
+    count, rows = -1, iter(reader)
     while True:
         try:
             cells = next(rows)
         except StopIteration:
-            break
+            return
         except csv.Error as error:
-            raise AffectkitError("input", f"malformed CSV: {error}", file=path, row=count + 1) from None
-        if not cells:
-            continue
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            if len(header) == 1 and header[0].count(";") > 1:
-                raise AffectkitError(
-                    "input", "its columns are separated by ';'", file=path, remedy="save it with commas"
-                )
-            doubled = {name for name in header if header.count(name) > 1}
-            if doubled:
-                raise AffectkitError("input", f"column '{sorted(doubled)[0]}' stands twice in the header", file=path)
-            yield header
-            continue
-        count += 1
-        if len(cells) != len(header):
-            raise AffectkitError(
-                "input",
-                f"{len(cells)} cells under a header of {len(header)}",
-                file=path,
-                row=count,
-                remedy="quote cells that hold a comma or a line break",
-            )
-        yield cells
-    if header is None:
-        raise AffectkitError("input", "is empty: it has no header", file=path)
+            raise AffectkitError("input", f"malformed CSV: {error}", file=path, row=max(count + 1, 0)) from None
+        if any(map(str.strip, cells)):
+            count += 1
+            yield cells
 
 
 def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | None = None) -> pd.DataFrame:
@@ -89,7 +99,10 @@ def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | Non
     header = next(rows)
     for column in required:
         if column not in header:
-            raise AffectkitError("input", f"has no column '{column}'", file=path, remedy=did_you_mean(column, header))
+            remedy = did_you_mean(column, header)
+            if "" in header:
+                remedy = f"one has no name; if that is it, name it (pandas: to_csv(..., index_label='{column}'))"
+            raise AffectkitError("input", f"has no column '{column}'", file=path, remedy=remedy)
     columns = list(zip(*rows, strict=True)) or [()] * len(header)
     return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(header, columns, strict=True)})
 
@@ -103,13 +116,24 @@ def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = 
         try:
             values[position] = float(cell) if cell != "" else math.nan
         except (ValueError, TypeError):
-            raise AffectkitError(
-                "input", f"{column or 'cell'} '{cell}' is not a number", file=file, row=position + 1
-            ) from None
+            message, remedy = f"{column or 'cell'} '{cell}' is not a number", _as_number(cell)
+            raise AffectkitError("input", message, file=file, row=position + 1, remedy=remedy) from None
         if math.isinf(values[position]):
             message = f"{column or 'cell'} '{cell}' is not a finite number"
             raise AffectkitError("input", message, file=file, row=position + 1)
     return values
+
+
+def _as_number(cell: Any) -> str | None:
+    """What to write in the place of what people and spreadsheets write for a number."""
+    text = str(cell).strip()
+    if re.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
+        return f"write decimals with a point: {text.replace(',', '.')}"
+    if re.fullmatch(r"[-+]?[\d.,]+ ?%", text):
+        return "write shares of 1, without %"
+    if text.startswith("#") or text.lower() in ("na", "n/a", "none", "null", "-", ""):
+        return "leave the cell empty where there is no value"
+    return None
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:

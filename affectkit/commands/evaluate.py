@@ -41,6 +41,15 @@ JudgedSplitOpt = Annotated[
     ),
 ]
 SlicesOpt = Annotated[str | None, typer.Option("--slices", help="Columns to judge the parts of, such as sex,language.")]
+AlertOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--alert",
+        metavar="NAME>=THRESHOLD",
+        help="Judge a decision, quoted for the shell: a class's probability 'angry>=.5', a number 'stress>=3.5' "
+        "(positive where the truth is, or from another value on: 'phq8>=8:10'); <= is the other way. Repeatable.",
+    ),
+]
 IntervalOpt = Annotated[
     Literal["auto", "jackknife", "bootstrap", "none"],
     typer.Option(
@@ -65,6 +74,7 @@ def evaluate(
     split: JudgedSplitOpt = None,
     group: GroupOpt = None,
     slices: SlicesOpt = None,
+    alert: AlertOpt = None,
     interval: IntervalOpt = "auto",
     level: LevelOpt = 0.95,
     resamples: ResamplesOpt = 10_000,
@@ -88,6 +98,7 @@ def evaluate(
     from affectkit.artifacts.predictions import join_columns
     from affectkit.artifacts.reports import read_report, write_report
     from affectkit.artifacts.runs import open_run
+    from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.rows import judged
     from affectkit.reporting.figures import draw
@@ -96,6 +107,7 @@ def evaluate(
     from affectkit.reporting.text import key_lines
     from affectkit.splits import GROUP_COLUMNS
 
+    alerts = [parse_alert(text) for text in alert or []]
     inputs = [source, *([manifest] if manifest else [])]
     with open_run("evaluate", options, inputs=inputs) as run:
         if run.finished:
@@ -108,7 +120,8 @@ def evaluate(
                 carried = [*table.targets, "split", *GROUP_COLUMNS, *([group] if group else []), *parts]
                 table = join_columns(table, rows.rows, list(dict.fromkeys(carried)))
             how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
-            report = assess(table, split=split, group=group, slices=parts, floor_rows=_train_rows(table, rows), **how)
+            how |= {"slices": parts, "alerts": alerts, "floor_rows": _train_rows(table, rows)}
+            report = assess(table, split=split, group=group, **how)
             report |= {"foreign": table.foreign, **lineage(inputs), "inputs": digests(inputs)}
             if treat_as:
                 report["warnings"].append(f"the rows stand for split {treat_as} because --treat-as says so")
@@ -145,14 +158,14 @@ def _table(
     from affectkit.artifacts.prediction_reader import read_predictions
 
     if model_dir is not None and rows is not None:
-        from affectkit.inference import load_model
+        from affectkit.inference import load_model, without_fit_rows
 
         splits = set(rows.rows["split"]) if "split" in rows.rows else set()
         wanted = split or ("test" if "test" in splits else None)
         model = load_model(model_dir)
         with console.progress("predict") as progress:
             chosen = rows.take(rows.rows["split"] == wanted) if wanted in splits else rows
-            return model.predict(model.without_fit_rows(chosen), progress=progress)
+            return model.predict(without_fit_rows(model, chosen), progress=progress)
     known = list(rows.targets.values()) if rows is not None else []
     table = read_predictions(source, targets=known, treat_as=treat_as)
     if treat_as and not table.foreign:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.alert_rates import judge_alerts
+from affectkit.evaluation.alerts import Alert
 from affectkit.evaluation.cautions import cautions
 from affectkit.evaluation.floors import floors, train_rows
 from affectkit.evaluation.intervals import Method, Resampling, as_units
@@ -33,12 +35,15 @@ def assess(
     resamples: int = 10_000,
     seed: int = 0,
     floor_rows: pd.DataFrame | None = None,
+    alerts: Sequence[Alert] = (),
 ) -> dict[str, Any]:
     """What `metrics.json` holds, for the rows of one split (`rows.judged`); None where a figure is undefined.
 
     group: the column that intervals resample, by default the first of `splits.GROUP_COLUMNS` that the table has.
     floor_rows: train rows with target columns, for the floors; by default those that the table carries.
-    Raises "leak" for in-sample rows, "input" for a missing column or where no row has a truth.
+    alerts: decisions at given thresholds, judged under `alerts` (which is absent without any).
+    Raises "leak" for in-sample rows, "input" for a missing column or where no row has a truth, "usage" for an alert
+    that the table knows nothing of.
     """
     name, rows = judged(predictions, split)
     targets = judged_targets(rows)
@@ -63,6 +68,9 @@ def assess(
         "slices": sliced(rows, targets, slices, groups, resampling),
         "warnings": cautions(rows, targets, group, groups, metrics),
     }
+    if alerts:
+        report["alerts"], warnings = judge_alerts(rows, alerts, slices, group, groups, resampling)
+        report["warnings"] = [*report["warnings"], *warnings]
     return without_nan(report)
 
 

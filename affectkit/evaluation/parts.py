@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,11 +91,19 @@ def by_part(predictions: Predictions, targets: Sequence[Target], parts: np.ndarr
 
 
 def per_group(predictions: Predictions, targets: Sequence[Target], groups: np.ndarray) -> dict[str, dict[str, float]]:
-    """Group -> `n` and its key figures; rows without a group are left out."""
+    """Group -> `n` and its key figures, and `error`, 1 - accuracy; rows without a group are left out."""
     named = groups != ""
     table = by_part(predictions.take(named), targets, groups[named])
-    keep = {"n", *(name for row in table.values() for name in row if name.rpartition(".")[2] in SHOWN)}
-    return {group: {name: value for name, value in row.items() if name in keep} for group, row in table.items()}
+    return {group: dict(_key_figures(row)) for group, row in table.items()}
+
+
+def _key_figures(row: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    for name, value in row.items():
+        before, dot, metric = name.rpartition(".")
+        if name == "n" or metric in SHOWN:
+            yield name, value
+        if metric == "accuracy":
+            yield f"{before}{dot}error", 1 - value
 
 
 def fold_means(predictions: Predictions, targets: Sequence[Target]) -> dict[str, Any] | None:
@@ -126,6 +134,22 @@ def slices(
 ) -> dict[str, dict[str, Any]]:
     """`column=value` -> `n`, `groups` (None without) and `metrics` of those rows; cells that are "" make no slice."""
     found: dict[str, dict[str, Any]] = {}
+    for name, inside, _ in named_parts(predictions, columns):
+        own = None if groups is None else groups[inside]
+        metrics = measure(predictions.take(inside), targets, own, resampling)
+        found[name] = {
+            "n": int(inside.sum()),
+            "groups": None if own is None else as_units(own, len(own)).groups,
+            "metrics": {name: figure.plain() for name, figure in metrics.items()},
+        }
+    return found
+
+
+def named_parts(predictions: Predictions, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """`column=value`, its rows and the rows of any other value, both [N] bool; a cell that is "" is in neither.
+
+    Raises "input" for a missing column.
+    """
     for column in columns:
         cells = predictions.groups(column)
         if cells is None:
@@ -133,11 +157,4 @@ def slices(
             raise AffectkitError("input", f"has no column '{column}' to slice by", file=predictions.path, remedy=remedy)
         for value in sorted(set(cells) - {""}):
             inside = cells == value
-            own = None if groups is None else groups[inside]
-            metrics = measure(predictions.take(inside), targets, own, resampling)
-            found[f"{column}={value}"] = {
-                "n": int(inside.sum()),
-                "groups": None if own is None else as_units(own, len(own)).groups,
-                "metrics": {name: figure.plain() for name, figure in metrics.items()},
-            }
-    return found
+            yield f"{column}={value}", inside, (cells != "") & ~inside

@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.reports import file_name
 from affectkit.calibration._calibrate import Calibrated
 from affectkit.calibration._judge import curve, parts
 from affectkit.evaluation.coverage import central, standardized
 from affectkit.labels import Target
-from affectkit.reporting import words
+from affectkit.reporting import captions, words
 from affectkit.reporting.calibrations import interval_coverage, reliability_pair
 from affectkit.reporting.calibrations import risk_coverage as risk_coverage_plot
 from affectkit.reporting.figures import Figure
+from affectkit.reporting.maps import calibration_map
 from affectkit.reporting.page import Section, Table
 
+UNMAPPED = ("conformal", "variance-scaling")  # they leave the answers as they are
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.7, 0.8, 0.9, 0.95])
 
 
@@ -35,7 +39,7 @@ def sections(
         tables += _held_tables(report.get("coverage") or {}, target.name)
         tables += _candidate_tables(found, target)
         figures = _class_figures(found, report, reports, before, target)
-        figures += _number_figures(found, target)
+        figures += _number_figures(found, target) + _map_figures(found, target)
         made.append(Section(target.name, text=_clamped(found, target), tables=tables, figures=figures))
     return made
 
@@ -96,10 +100,8 @@ def _class_figures(
             plot = reliability_pair(
                 pair_of[0]["bins"], pair_of[1]["bins"], ece=eces, null=(pair_of[0]["null"], pair_of[1]["null"])
             )
-            caption = (
-                f"Reliability before and after, {part} rows. Below the dashed line the model is too sure of itself."
-            )
-            made.append(Figure(f"reliability_{target.name}_{part}", target.name, caption, plot))
+            caption = f"{part} rows. {captions.RELIABILITY_PAIR}"
+            made.append(Figure(file_name(f"reliability_{target.name}_{part}"), target.name, caption, plot))
         curves = {"before": curve(old, target), "after": curve(new, target)}
         said = report["selective"].get(target.name, {})
         kept = said.get("parts", {}).get(part, {})
@@ -110,11 +112,8 @@ def _class_figures(
             wanted=said.get("wanted_error"),
             chosen=chosen if chosen["risk"] is not None else None,
         )
-        caption = (
-            f"Selective prediction, {part} rows: the error of the rows kept when only the surest are answered. The "
-            "threshold was chosen on the rows fitted on."
-        )
-        made.append(Figure(f"risk_coverage_{target.name}_{part}", target.name, caption, plot))
+        caption = f"{part} rows. {captions.RISK_COVERAGE}" + captions.CHOSEN_THRESHOLD * (chosen["risk"] is not None)
+        made.append(Figure(file_name(f"risk_coverage_{target.name}_{part}"), target.name, caption, plot))
     return made
 
 
@@ -133,6 +132,34 @@ def _number_figures(found: Calibrated, target: Target) -> list[Figure]:
         if shares:
             scores = {name: z for name, t in tables.items() if (z := standardized(t, target)) is not None}
             plot = interval_coverage(LEVELS, shares, scores, name=target.name)
-            caption = f"How often intervals from the predicted variance hold the truth, {part} rows."
-            made.append(Figure(f"coverage_{target.name}_{part}", target.name, caption, plot))
+            caption = f"{part} rows. {captions.INTERVAL_COVERAGE}{captions.RESIDUALS}"
+            made.append(Figure(file_name(f"coverage_{target.name}_{part}"), target.name, caption, plot))
     return made
+
+
+def _map_figures(found: Calibrated, target: Target) -> list[Figure]:
+    """What the final fit makes of each value; of a class's probability, with the rest spread evenly over the others."""
+    method = found.model.method(target.name)
+    if method is None or method.name in UNMAPPED:
+        return []
+    if target.kind == "number":
+        values = found.before.output(target.name).values
+        scale = target.scale or (float(np.nanmin(values)), float(np.nanmax(values)))
+        grid = np.linspace(*scale, 201)
+        curves = {target.name: (grid, _applied(found, target, grid, method.columns))}
+    else:
+        scale, grid, count = (0.0, 1.0), np.linspace(0, 1, 201), len(target.classes)
+        curves = {}
+        for k, name in enumerate(target.classes):
+            shares = np.repeat(((1 - grid) / max(count - 1, 1))[:, None], count, axis=1)
+            shares[:, k] = grid
+            curves[name] = (grid, _applied(found, target, shares, method.columns)[:, k])
+    steps = method.name in ("isotonic", "histogram")
+    plot = calibration_map(curves, xlabel="before", ylabel="after", steps=steps, scale=scale)
+    return [Figure(file_name(f"map_{target.name}"), target.name, captions.CALIBRATION_MAP, plot)]
+
+
+def _applied(found: Calibrated, target: Target, values: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+    blank = np.full(len(values), "")
+    rows = Rows(np.full(len(values), np.nan), blank, dict.fromkeys(columns, blank))
+    return found.model.apply(Output.of(target, values), rows).values

@@ -18,7 +18,7 @@ from affectkit.evaluation.rows import judged_parts
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting.card import model_card
 from affectkit.reporting.lineage import digests, lineage
-from affectkit.reporting.page import Section, page
+from affectkit.reporting.page import Section, Sentence, page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ def _straddles(source: Source) -> bool:
 def write_page(
     folder: Path,
     title: str,
-    lead: Sequence[str],
+    lead: Sequence[Sentence],
     sections: Sequence[Section],
     sources: Sequence[Source],
     *,
@@ -129,7 +129,7 @@ def write_page(
         declared=said["declared"],
         corpora=said["corpora"],
         normalization=said["normalization"],
-        inputs=digests([source.path for source in sources]),
+        inputs=[{**item, "name": f"{s.name}: {item['name']}"} for s in sources for item in digests([s.path])],
         metrics=metrics,
         source="train_report.json",
     )

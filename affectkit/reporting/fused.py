@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from affectkit.artifacts.reports import file_name
 from affectkit.artifacts.sources import Source
-from affectkit.evaluation.comparison import Comparison
 from affectkit.fusion._fuse import Fused, Verdict
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting import captions, comparisons, words
 from affectkit.reporting.combined import judge, write_combined, write_page
 from affectkit.reporting.figures import Figure
-from affectkit.reporting.numbers import shown
+from affectkit.reporting.numbers import ranged, shown
 from affectkit.reporting.page import Section, Table
 
 
@@ -34,11 +32,11 @@ def write_fused(
     }
     spec = {"kind": "fusion", "rule": rule}
     write_combined(folder, found.model, spec, found.predictions, plan, sources, reports, report, bundle=bundle)
-    lead = [_lead(rule, sources, plan), *(_sentence(verdict) for verdict in found.verdicts)]
+    lead = [[_lead(rule, sources, plan)], *(_sentence(verdict) for verdict in found.verdicts)]
     title = f"Fusion of {', '.join(source.name for source in sources)}"
     warnings = _warnings(found, sources, plan)
     write_page(folder, title, lead, _sections(found, reports), sources, warnings=warnings)
-    return report, [*lead, *(f"warning: {text}" for text in warnings)]
+    return report, [*map(_spoken, lead), *(f"warning: {text}" for text in warnings)]
 
 
 def _lead(rule: str, sources: Sequence[Source], plan: FitPlan) -> str:
@@ -46,25 +44,24 @@ def _lead(rule: str, sources: Sequence[Source], plan: FitPlan) -> str:
     return f"{rule} of {names}; fitted on {len(plan.fit)} {plan.origin} rows, cross-fitted ({plan.scheme})"
 
 
-def _sentence(verdict: Verdict) -> str:
-    """Whether fusing helps, with the figures that say so."""
-    best = verdict.best
-    metric = words.title(best.measured.name)
-    against = f"the best single source, {verdict.best_name}" if verdict.best_name else "the best single source"
+def _sentence(verdict: Verdict) -> list[Any]:
+    """Whether fusing helps, with the figures that say so: text and numbers in turn."""
+    best, metric = verdict.best, words.title(verdict.best.measured.name)
+    against = f", the best single source, {verdict.best_name}, " if verdict.best_name else ", the best single source "
     head = "fusing helps" if verdict.helps else "fusing does not help"
-    said = f"{verdict.part} rows: {head}: {metric} {shown(best.first)}, {against}, {shown(best.second)}"
-    said += f"; difference {_difference(best)}"
+    said: list[Any] = [f"{verdict.part} rows: {head}: {metric} ", best.first, against, best.second, "; difference "]
+    said.append(best.difference.plain())
     if verdict.turned:
-        said += f"; {verdict.turned.rescued} rows rescued, {verdict.turned.degraded} degraded"
+        said.append(f"; {verdict.turned.rescued} rows rescued, {verdict.turned.degraded} degraded")
     if verdict.mean:
-        said += f"; equal weights {shown(verdict.mean.second)}"
+        said += ["; equal weights ", verdict.mean.second]
     return said
 
 
-def _difference(comparison: Comparison) -> str:
-    low, high = comparison.difference.low, comparison.difference.high
-    reach = f" [{shown(low)}, {shown(high)}]" if np.isfinite([low, high]).all() else ", no interval"
-    return f"{comparison.difference.value:+.3f}{reach}"
+def _spoken(sentence: Sequence[Any]) -> str:
+    """A sentence for the terminal."""
+    words_of = (ranged(p) if isinstance(p, dict) else p if isinstance(p, str) else shown(p) for p in sentence)
+    return "".join(words_of)
 
 
 def _warnings(found: Fused, sources: Sequence[Source], plan: FitPlan) -> list[str]:
@@ -99,15 +96,15 @@ def _sections(found: Fused, reports: Any) -> list[Section]:
             plot = comparisons.differences(
                 rows,
                 metric=words.title(verdict.best.measured.name),
-                against="others",
+                against="what stands beside",
                 higher_is_better=verdict.best.measured.higher_is_better,
             )
-            name = f"differences_{target}_{verdict.part}"
+            name = file_name(f"differences_{target}_{verdict.part}")
             figures.append(Figure(name, target, f"{verdict.part} rows. {captions.differences()}", plot))
         weights = _weights(found, target)
         if weights:
             plot = comparisons.weights(list(weights), {target: list(weights.values())})
-            figures.append(Figure(f"weights_{target}", target, captions.WEIGHTS, plot))
+            figures.append(Figure(file_name(f"weights_{target}"), target, captions.WEIGHTS, plot))
         sections.append(Section(target, tables=tables, figures=figures))
     return sections
 

@@ -1,92 +1,63 @@
-"""`report.html`: one file, no script, no network, under 500 kB, a pure function of `metrics.json` and the figures."""
+"""`report.html` of an evaluation: what `metrics.json` says, and its figures, on a page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from affectkit import __version__
 from affectkit.artifacts.reports import class_targets
 from affectkit.plain import without_nan
 from affectkit.reporting import words
 from affectkit.reporting.figures import Figure
-from affectkit.reporting.svg import inline
+from affectkit.reporting.numbers import shown
+from affectkit.reporting.page import Card, Section, Table, page
 
-LARGEST = 480_000  # bytes; figures that would go beyond stay in their own files
-PLAIN = ("n", "groups", "recall", "precision", "mean", "sd")  # columns that are no metrics
-LONGEST_TABLE = 200  # rows; the CSV beside the report has them all
+__all__ = ["headline", "render", "shown"]
+
+PLAIN = ("n", "groups", "recall", "precision", "mean", "sd", "positives", "raised")  # columns that are no metrics
+FOLDED = 40  # groups; a longer table of them is shown on request
 
 
 def render(report: Mapping[str, Any], figures: Sequence[Figure] = (), *, title: str = "Evaluation") -> str:
-    """The page. Every number stands in `<data value="...">` with all its digits, and rounded for the eye.
-
-    report: what `metrics.json` holds.
-    """
+    """The page; a pure function of its arguments. report: what `metrics.json` holds."""
     report = {"declared": [], "corpora": [], "inputs": [], "targets": [], **without_nan(dict(report))}
-    template = _environment().get_template("report.html.j2")
-    page = template.render(_context(report, title), drawn=figures, left_out=[f.name for f in figures])
-    room = LARGEST - len(page.encode())
-    return template.render(_context(report, title), drawn=figures, left_out=_beyond(figures, room))
-
-
-def _beyond(figures: Iterable[Figure], room: int) -> set[str]:
-    """The names of the figures that find no room, the earlier ones served first."""
-    left_out = set()
-    for figure in figures:
-        room -= len(figure.plot.svg.encode())
-        if room < 0:
-            left_out.add(figure.name)
-            room += len(figure.plot.svg.encode())
-    return left_out
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    seen = words.seen(report)
+    return page(
+        title=title,
+        lead=[(report["n"], f" {words.judged(report)}", f", {seen}." if seen else ".")],
+        sections=list(_sections(report, figures)),
+        warnings=report.get("warnings") or [],
+        declared=report["declared"],
+        corpora=report["corpora"],
+        inputs=report["inputs"],
+        normalization=report.get("normalization", "unknown"),
+        metrics=words.meaningful(report),
     )
-    environment.filters["plain"] = repr
-    environment.filters["shown"] = shown
-    environment.filters["inline"] = lambda svg: Markup(inline(svg))  # our own; matplotlib has escaped its labels
-    return environment
 
 
-def shown(value: float) -> str:
-    """A number for the eye: three decimals; counts and large numbers whole, tiny ones in three digits."""
-    if isinstance(value, int) or abs(value) >= 10_000:
-        return f"{value:.0f}"
-    if abs(value) < 1e-9:  # rounding noise, such as the R2 of a mean
-        return "0.000"
-    return f"{value:.3g}" if abs(value) < 0.0005 else f"{value:.3f}"
-
-
-def _context(report: Mapping[str, Any], title: str) -> dict[str, Any]:
-    metrics = report["metrics"]
-    floors = report.get("floors") or {}
-    return {
-        "report": report,
-        "title": title,
-        "css": Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
-        "version": __version__,
-        "words": words,
-        "judged": words.judged(report),
-        "seen": words.seen(report),
-        "normalization": words.NORMALIZATION[report.get("normalization", "unknown")],
-        "warnings": words.warnings(report),
-        "interval_text": words.interval(report),
-        "cards": [_card(name, metrics[name], report) for name in headline(metrics)],
-        "floor_names": [words.FLOORS.get(name, name) for name in floors],
-        "metrics": [_metric_row(name, metrics[name], floors) for name in words.meaningful(report)],
-        "class_targets": [_class_section(name, details) for name, _, details in class_targets(report)],
-        "groups": _table(report.get("per_group") or {}),
-        "slices": _slice_table(report.get("slices") or {}),
-        "folds": _fold_table(report.get("folds") or {}),
-        "number_targets": [t["name"] for t in report["targets"] if t["kind"] == "number"],
-        "glossary": _glossary(words.meaningful(report)),
-    }
+def _sections(report: Mapping[str, Any], figures: Sequence[Figure]) -> Iterator[Section]:
+    """Those that have anything to show; a figure's `section` names the one it stands in."""
+    drawn: dict[str, list[Figure]] = {}
+    for figure in figures:
+        drawn.setdefault(figure.section, []).append(figure)
+    yield _key_figures(report)
+    yield Section("All metrics", tables=[_metric_table(report)])
+    for name, _, details in class_targets(report):
+        title = "Classes" if name == "label" else name
+        yield Section(title, tables=[_class_table(details)], figures=drawn.get(name, []))
+        if (details.get("calibration") or {}).get("null"):
+            yield _calibration(name, details["calibration"]["null"], drawn.get(f"{name} calibration", []))
+    for target in report["targets"]:
+        if target["kind"] == "number":
+            yield Section(target["name"], figures=drawn.get(target["name"], []))
+    if report.get("slices"):
+        yield Section("Slices", tables=[_slice_table(report["slices"])])
+    if report.get("alerts"):
+        yield _alerts(report)
+    if report.get("per_group"):
+        yield Section("Groups", tables=[_group_table(report)], figures=drawn.get("groups", []))
+    if (report.get("folds") or {}).get("metrics"):
+        yield Section("Folds", tables=[_fold_table(report["folds"])])
 
 
 def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
@@ -99,59 +70,116 @@ def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
     return [name for *_, name in sorted(ranked)][:most]
 
 
-def _card(name: str, figure: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
-    floors = [
-        {"text": f"floor, {words.FLOORS.get(floor, floor)}", "value": values[name]}
+def _key_figures(report: Mapping[str, Any]) -> Section:
+    metrics = report["metrics"]
+    cards = [Card(words.title(name), metrics[name], _notes(name, report)) for name in headline(metrics)]
+    return Section("Key figures", cards=cards, note=f"In brackets: {words.interval(report)}.")
+
+
+def _notes(name: str, report: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """What a key figure is to be held against."""
+    notes = [
+        (f"floor, {words.FLOORS.get(floor, floor)}: ", values[name])
         for floor, values in (report.get("floors") or {}).items()
         if values.get(name) is not None
     ]
     for _, prefix, details in class_targets(report):
         if name == f"{prefix}ece" and details.get("calibration"):
-            floors.append(
-                {"text": "calibrated model, 95th percentile", "value": details["calibration"]["null"]["ece_p95"]}
-            )
-    return {"title": words.title(name), "low": None, "high": None, **figure, "floors": floors}
+            notes.append(("calibrated model, 95th percentile: ", details["calibration"]["null"]["ece_p95"]))
+    return notes
 
 
-def _metric_row(name: str, figure: Mapping[str, Any], floors: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    said = {"title": words.title(name), "better": words.better(name)}
-    return {**said, "low": None, "high": None, **figure, "floors": [values.get(name) for values in floors.values()]}
+def _metric_table(report: Mapping[str, Any]) -> Table:
+    floors, names = report.get("floors") or {}, words.meaningful(report)
+    return Table(
+        caption="Each metric over all judged rows, beside what needs no model. ↑ higher is better, ↓ lower is better.",
+        first="metric",
+        columns=["value", *(words.FLOORS.get(name, name) for name in floors)],
+        rows={words.title(n): [report["metrics"][n], *(of.get(n) for of in floors.values())] for n in names},
+        better={words.title(name): words.better(name) for name in names},
+        file="metrics.csv",
+    )
 
 
-def _class_section(name: str, details: Mapping[str, Any]) -> dict[str, Any]:
-    per_class = details.get("per_class") or {}
-
+def _class_table(details: Mapping[str, Any]) -> Table:
     def one(row: Mapping[str, Any]) -> dict[str, Any]:
         recall = {"value": row.get("recall"), "low": row.get("recall_low"), "high": row.get("recall_high")}
         return {"n": row["n"], "recall": recall, "precision": row.get("precision"), "f1": row.get("f1")}
 
-    table = _table({key: one(row) for key, row in per_class.items()})
-    return {"name": name, "table": table, "null": (details.get("calibration") or {}).get("null")}
+    caption = "Per class; n counts its true rows. Brackets: interval of the recall."
+    rows = {name: one(row) for name, row in (details.get("per_class") or {}).items()}
+    return _table(rows, caption=caption, first="class", file="per_class.csv")
 
 
-def _fold_table(folds: Mapping[str, Any]) -> dict[str, Any]:
-    found = folds.get("metrics") or {}
-    rows = {words.title(name): {"mean": found[name]["mean"], "sd": found[name]["sd"]} for name in headline(found)}
-    return {**_table(rows), "count": folds.get("count")}
+def _calibration(name: str, null: Mapping[str, Any], figures: Sequence[Figure]) -> Section:
+    sentence = (
+        "ECE is above 0 even for a perfectly calibrated model: with as many rows and these confidences it would come ",
+        "to ",
+        null["ece_mean"],
+        " on average, and stay below ",
+        null["ece_p95"],
+        " in 95 % of cases. Only an ECE above that is evidence of miscalibration.",
+    )
+    return Section("Calibration" if name == "label" else f"Calibration of {name}", text=[sentence], figures=figures)
 
 
-def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    names = headline(next(iter(slices.values()))["metrics"], 4) if slices else []
+def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> Table:
+    names = headline(next(iter(slices.values()))["metrics"], 4)
     rows = {
         part: {"n": row["n"], "groups": row.get("groups"), **{name: row["metrics"].get(name) for name in names}}
         for part, row in slices.items()
     }
-    return _table(rows)
+    caption = "The same metrics within parts of the rows; brackets as above. Slices with few groups say little."
+    return _table(rows, caption=caption, first="slice", file="slices.csv")
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Columns in words, the first rows, and how many more there are."""
+def _alerts(report: Mapping[str, Any]) -> Section:
+    """Each alert over all rows, in the slices, and by group."""
+    alerts = report["alerts"]
+    rows = {}
+    for name, alert in alerts.items():
+        rows[name] = _alert_row(alert)
+        rows |= {f"{name}, {part}": _alert_row(row) for part, row in alert["slices"].items()}
+    caption = "Decisions at a threshold: rows that are positive, rows that raise it, and rates; brackets as above."
+    if len(rows) > len(alerts):
+        caption += " Differences are to the rest of the rows."
+    tables = [_table(rows, caption=caption, first="alert", file="alerts.csv")]
+    return Section("Alerts", tables=[*tables, *_alert_groups(report)])
+
+
+def _alert_groups(report: Mapping[str, Any]) -> Iterator[Table]:
+    column = (report.get("groups") or {}).get("column", "group")
+    for name, alert in report["alerts"].items():
+        if rows := alert["per_group"]:
+            caption, folded = f"{name} per {column}.", len(rows) > FOLDED
+            yield _table(rows, caption=caption, first=column, file="alerts_per_group.csv", folded=folded)
+
+
+def _alert_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {key: row[key] for key in ("n", "groups", "positives", "raised")}
+    differences = {f"difference in {words.title(key)}": of for key, of in (row.get("differences") or {}).items()}
+    return {**counts, **row["metrics"], **differences}
+
+
+def _group_table(report: Mapping[str, Any]) -> Table:
+    per_group, column = report["per_group"], report["groups"]["column"]
+    folded = len(per_group) > FOLDED
+    return _table(per_group, caption=f"Per {column}.", first=column, file="per_group.csv", folded=folded)
+
+
+def _fold_table(folds: Mapping[str, Any]) -> Table:
+    found = folds["metrics"]
+    rows = {words.title(name): {"mean": found[name]["mean"], "sd": found[name]["sd"]} for name in headline(found)}
+    count = folds.get("count")
+    caption = f"Mean and standard deviation over {count} folds; the key figures above are pooled over all rows."
+    return _table(rows, caption=caption, first="metric", file="per_fold.csv")
+
+
+def _table(
+    rows: Mapping[str, Mapping[str, Any]], *, caption: str, first: str, file: str = "", folded: bool = False
+) -> Table:
+    """Of rows that name their cells: every name in one of them is a column, in words."""
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
     columns = [key if key in PLAIN else words.title(key) for key in keys]
-    body = [{"name": name, "cells": [row.get(key) for key in keys]} for name, row in list(rows.items())[:LONGEST_TABLE]]
-    return {"columns": columns, "body": body, "more": max(len(rows) - LONGEST_TABLE, 0)}
-
-
-def _glossary(metrics: Iterable[str]) -> list[dict[str, str]]:
-    names = dict.fromkeys(name.rpartition(".")[2] for name in metrics)
-    return [{"title": words.title(name), "meaning": words.meaning(name)} for name in names if words.meaning(name)]
+    cells = {name: [row.get(key) for key in keys] for name, row in rows.items()}
+    return Table(caption, first, columns, cells, file=file, folded=folded)

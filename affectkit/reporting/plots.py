@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from affectkit.reporting.numbers import is_number, values_of
 from affectkit.reporting.svg import (
     BAND,
     BLUE,
@@ -85,26 +86,40 @@ def reliability(bins: Sequence[Mapping[str, float]], *, ece: float, null: Mappin
     (the central 95 % of a calibrated model's accuracy in the bin).
     null: `ece_mean` and `ece_p95`, what ECE comes to at this size when nothing is wrong.
     """
-    filled = [b for b in bins if b["n"]]
-    confidence, accuracy, count = (np.array([b[key] for b in filled], float) for key in ("confidence", "accuracy", "n"))
-    edges = np.array([[b["low"], b["high"]] for b in filled], float).reshape(-1, 2)
     with style():
         figure = canvas(4.9)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        above.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="calibrated")
-        low, high = _column(filled, "null_low"), _column(filled, "null_high")
-        above.vlines(confidence, low, high, color=BAND, linewidth=9, label="95 % of calibrated models")
-        above.plot(confidence, accuracy, "o", color=BLUE, markersize=5, label="this model")
-        above.set(ylabel="accuracy in the bin", ylim=(-0.02, 1.02), xlim=(0, 1), title=_ece_title(ece, null))
+        points = reliability_panels(above, below, bins)
+        above.set(ylabel="accuracy in the bin", title=ece_title(ece, null))
         above.legend(loc="lower right")
-        below.bar(edges[:, 0], count, width=edges[:, 1] - edges[:, 0], align="edge", color=BLUE, edgecolor="white")
         below.set(xlabel="confidence: probability of the predicted class", ylabel="rows")
-        said = "; ".join(f"{c:.2f}: {a:.2f} (n={n:.0f})" for c, a, n in zip(confidence, accuracy, count, strict=True))
-        alt = f"Reliability diagram. {_ece_title(ece, null)}. Confidence and accuracy by bin: {said or 'no rows'}."
-        return to_plot(figure, alt)
+        return to_plot(
+            figure, f"Reliability diagram. {ece_title(ece, null)}. Confidence and accuracy by bin: {points}."
+        )
 
 
-def _ece_title(ece: float, null: Mapping[str, float] | None) -> str:
+def reliability_panels(above: Axes, below: Axes, bins: Sequence[Mapping[str, Any]], *, thick: float = 9) -> str:
+    """Draw accuracy against confidence, and how many rows each bin has; what was drawn, in words.
+
+    thick: of a bar of the band, in points.
+    """
+    filled = [b for b in bins if b["n"]]
+    confidence, accuracy, count, edges, right = (
+        values_of(filled, key) for key in ("confidence", "accuracy", "n", "low", "high")
+    )
+    low, high = values_of(filled, "null_low"), values_of(filled, "null_high")
+    above.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="calibrated")
+    above.vlines(confidence, low, high, color=BAND, linewidth=thick, label="95 % of calibrated models")
+    (points,) = above.plot(confidence, accuracy, "o", color=BLUE, markersize=5, label="this model")
+    points.set(clip_on=False, in_layout=False)  # a confidence of 1 is common and lies on the edge
+    above.set(ylim=(-0.02, 1.02), xlim=(0, 1))
+    below.bar(edges, count, width=right - edges, align="edge", color=BLUE, edgecolor="white")
+    below.set_ylim(bottom=0)
+    said = (f"{c:.2f}: {a:.2f} (n={n:.0f})" for c, a, n in zip(confidence, accuracy, count, strict=True))
+    return "; ".join(said) or "no rows"
+
+
+def ece_title(ece: float, null: Mapping[str, float] | None) -> str:
     if not np.isfinite(ece):
         return "ECE undefined"
     if not null or null.get("ece_mean") is None:
@@ -126,9 +141,9 @@ def groups(
         figure = canvas(1.3 + 0.17 * len(order) if named else 3.4)
         axes = figure.subplots()
         line, span = (axes.axvline, axes.axvspan) if named else (axes.axhline, axes.axhspan)
-        if _is_number(pooled.get("low")) and _is_number(pooled.get("high")):
+        if is_number(pooled.get("low")) and is_number(pooled.get("high")):
             span(pooled["low"], pooled["high"], color=BAND, label="interval of the pooled figure")
-        if _is_number(pooled.get("value")):
+        if is_number(pooled.get("value")):
             line(pooled["value"], color=VERMILLION, linewidth=1.2, label=f"pooled {metric} {pooled['value']:.3f}")
         if named:
             _named_groups(axes, [f"{shorten(names[i])} (n={sizes[i]:.0f})" for i in order], values[order])
@@ -155,7 +170,7 @@ def _named_groups(axes: Axes, labels: list[str], values: np.ndarray) -> None:
 
 def recalls(classes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, chance: float | None = None) -> Plot:
     """The recall of each class with its interval. rows: `n`, `recall`, `recall_low`, `recall_high` of each class."""
-    recall, low, high = (_column(rows, key) for key in ("recall", "recall_low", "recall_high"))
+    recall, low, high = (values_of(rows, key) for key in ("recall", "recall_low", "recall_high"))
     height = np.arange(len(classes))[::-1]
     with style():
         figure = canvas(1.1 + 0.24 * len(classes))
@@ -172,11 +187,3 @@ def recalls(classes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, chance
         axes.set(xlabel="recall", xlim=(0, 1), ylim=(-0.6, max(len(classes), 1) - 0.4))
         said = ", ".join(f"{c} {r:.3f}" for c, r in zip(classes, recall, strict=True) if np.isfinite(r))
         return to_plot(figure, f"Recall of each class: {said or 'no rows'}.")
-
-
-def _column(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
-    return np.array([np.nan if row.get(key) is None else row[key] for row in rows], float)
-
-
-def _is_number(value: Any) -> bool:
-    return value is not None and bool(np.isfinite(value))

@@ -9,11 +9,15 @@ from affectkit.artifacts.reports import class_targets
 from affectkit.reporting import words
 from affectkit.reporting.html import headline, shown
 
+ALERT_RATES = ("sensitivity", "fpr", "precision")  # what fits a terminal; the others are in alerts.csv
+
 
 def key_lines(report: Mapping[str, Any]) -> list[str]:
     """What was judged, a table of the key figures with interval and floors, and what to be wary of."""
     lines = [f"{report['n']} {words.judged(report)}, {words.seen(report)}", ""]
-    lines += _aligned(_cells(report))
+    lines += aligned(_cells(report))
+    if report.get("alerts"):
+        lines += ["", *aligned(_alert_cells(report["alerts"]))]
     lines += ["", f"intervals: {words.interval(report)}", *_null_lines(report)]
     lines += [f"declared: {sentence}" for sentence in report.get("declared", [])]
     return lines + [f"warning: {text}" for text in words.warnings(report)]
@@ -35,18 +39,30 @@ def _cells(report: Mapping[str, Any]) -> list[list[str]]:
     metrics = report["metrics"]
     rows = [["metric", "value", "interval", *(name.replace("_", " ") for name in floors)]]
     for name in headline(metrics, 12):
-        figure = metrics[name]
-        low, high = figure.get("low"), figure.get("high")
-        brackets = "" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"
-        rows.append([name, _number(figure["value"]), brackets, *(_number(of.get(name)) for of in floors.values())])
+        value, brackets = _figure(metrics[name])
+        rows.append([name, value, brackets, *(_number(of.get(name)) for of in floors.values())])
     return rows
+
+
+def _alert_cells(alerts: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    rows = [["alert", "positive", "raised", *(cell for rate in ALERT_RATES for cell in (words.title(rate), ""))]]
+    for name, alert in alerts.items():
+        figures = (cell for rate in ALERT_RATES for cell in _figure(alert["metrics"][rate]))
+        rows.append([name, str(alert["positives"]), str(alert["raised"]), *figures])
+    return rows
+
+
+def _figure(figure: Mapping[str, Any]) -> list[str]:
+    """A value, and its interval in brackets."""
+    low, high = figure.get("low"), figure.get("high")
+    return [_number(figure["value"]), "" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"]
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None or value != value else shown(value)
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     """Columns as wide as their widest cell; names to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 

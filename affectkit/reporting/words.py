@@ -30,6 +30,9 @@ TITLES = {
     "rmse": "RMSE",
     "one_minus_mae": "1 - MAE",
     "f1": "F1",
+    "error": "error rate",
+    "fpr": "false positive rate",
+    "fnr": "false negative rate",
 }
 
 HEADLINE = ("uar", "macro_f1", "accuracy", "ece", "ccc", "mae")

@@ -195,6 +195,42 @@ def test_numbers(affectkit, write, tmp_path):
         assert (tmp_path / "report" / name).exists()
 
 
+def test_alerts(affectkit, table, write, tmp_path):
+    stress = np.random.default_rng(0).integers(0, 5, (2, 120))
+    frame = table().assign(stress=stress[0], stress_pred=stress.mean(axis=0))
+    asked = ("--alert", "anger>=.5", "--alert", "stress>=2:3", "--slices", "sex")
+    result = affectkit("evaluate", write(frame), *asked, "-o", tmp_path / "report")
+    report = read_report(tmp_path / "report")
+    anger, raised = frame["label"] == "anger", pd.read_csv(tmp_path / "predictions.csv")["prob_anger"] >= 0.5
+    sensitivity = report["alerts"]["anger>=0.5"]["metrics"]["sensitivity"]
+    assert sensitivity["value"] == pytest.approx(recall_score(anger, raised), abs=1e-12)
+    assert list(report["alerts"]) == ["anger>=0.5", "stress>=2:3"]
+    assert f"{sensitivity['value']:.3f}  [{sensitivity['low']:.3f}, {sensitivity['high']:.3f}]" in result.stderr
+
+    assert sensitivity["value"] in numbers((tmp_path / "report" / "report.html").read_text())
+
+    rates = pd.read_csv(tmp_path / "report" / "alerts.csv", keep_default_na=False, na_values=[""])
+    whole = rates[rates["slice"].isna() & (rates["alert"] == "anger>=0.5")].set_index("metric")
+    assert whole.loc["sensitivity", "value"] == pytest.approx(sensitivity["value"], rel=1e-8)
+    assert set(whole["positives"]) == {anger.sum()} and set(whole["raised"]) == {raised.sum()}
+    women = rates[(rates["slice"] == "sex=female") & (rates["metric"] == "fpr_difference")]
+    expected = [
+        report["alerts"][name]["slices"]["sex=female"]["differences"]["fpr"]["low"] for name in report["alerts"]
+    ]
+    assert women["low"].tolist() == pytest.approx(expected, rel=1e-8)
+
+    groups = pd.read_csv(tmp_path / "report" / "alerts_per_group.csv").set_index(["alert", "speaker"])
+    own = frame["speaker"] == "s1"
+    assert groups.loc[("anger>=0.5", "s1"), "error"] == pytest.approx((anger != raised)[own].mean(), rel=1e-8)
+    assert groups.loc[("stress>=2:3", "s1"), "positives"] == (frame["stress"][own] >= 3).sum()
+
+
+def test_no_alert_no_file_of_alerts(affectkit, table, write, tmp_path):
+    affectkit("evaluate", write(table()), "-o", tmp_path / "report")
+    assert "alerts" not in read_report(tmp_path / "report")
+    assert not list((tmp_path / "report").glob("alerts*"))
+
+
 def test_a_run_folder_and_its_past(affectkit, table, write, tmp_path):
     write(table(), "run/predictions.csv")
     record = {"options": {"normalize": "speaker"}, "parents": [], "outputs": []}
@@ -276,6 +312,9 @@ def test_interval_options(affectkit, table, write, tmp_path):
         (("predictions.csv", "--treat-as", "val"), 2, "--treat-as"),
         (("predictions.csv", "--treat-as", "train"), 2, "--treat-as"),
         (("predictions.csv", "--interval", "bayes"), 2, "--interval"),
+        (("predictions.csv", "--alert", "anger"), 2, "in quotes: --alert 'angry>=.5'"),  # what a shell leaves of >=
+        (("predictions.csv", "--alert", "angr>=.5"), 2, "did you mean anger?"),
+        (("predictions.csv", "--alert", "anger>=50"), 2, "lies between 0 and 1"),
         (("broken.csv",), 1, "broken.csv row 2: prob_anger 1.2 is outside [0, 1]"),
     ],
 )

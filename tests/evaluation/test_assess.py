@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from affectkit.artifacts.predictions import Predictions, read_predictions
+from affectkit.artifacts.prediction_reader import read_predictions
+from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
 from affectkit.evaluation import metrics as m
 from affectkit.evaluation.assess import assess
@@ -168,6 +169,7 @@ def test_further_class_targets_have_a_prefix(table):
     assert list(report["per_class"]) == list(CLASSES)
     assert list(report["other_targets"]["stress"]["per_class"]) == ["low", "mid", "high"]
     assert report["other_targets"]["stress"]["calibration"] is None
+    assert report["per_group"]["s0"]["stress.error"] == report["per_group"]["s0"]["error"] > 0
     alone = assess(Predictions(frame.drop(columns="label"), {"stress": stress}))
     assert "uar" not in alone["metrics"] and list(alone["per_class"]) == ["low", "mid", "high"]
 
@@ -229,6 +231,7 @@ def test_per_group_figures_equal_scikit_learn(table):
         own = rows[rows["speaker"] == speaker]
         assert row["n"] == len(own) == 20
         assert row["accuracy"] == pytest.approx(sk.accuracy_score(own["label"], own["pred"]))
+        assert row["error"] == pytest.approx(sk.zero_one_loss(own["label"], own["pred"]))
         assert row["uar"] == pytest.approx(
             sk.recall_score(own["label"], own["pred"], average="macro", labels=own["label"].unique())
         )

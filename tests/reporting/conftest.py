@@ -1,4 +1,9 @@
-"""Reports small enough to check by eye."""
+"""Reports small enough to check by eye, and what is read back from a page or a figure."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -94,3 +99,66 @@ def number_report():
 def no_rows():
     """Predictions that have nothing to draw."""
     return Predictions(pd.DataFrame({"id": []}), {})
+
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes, text and `<data>` values of a page; fails on tags that do not nest."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes, self.numbers, self.open, self.said, self.rows = [], [], [], [], [], []
+        self.feed(page)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "data":
+            self.numbers.append(json.loads(dict(attrs)["value"]))
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.said.append(data)
+        if self.rows and ("td" in self.open or "th" in self.open) and data.strip():
+            self.rows[-1].append(data.strip())
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.said).split())
+
+
+@pytest.fixture
+def read_page():
+    """`read_page(html)`: its tags, attributes, text, numbers and table rows."""
+    return Page
+
+
+@pytest.fixture
+def sound():
+    """`sound(plot)`: fails on a figure that is not well-formed, named, small and free of NaN; its texts."""
+
+    def check(plot, largest=60_000):
+        root = ElementTree.fromstring(plot.svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == plot.alt
+        assert len(plot.alt) > 10
+        assert len(plot.svg) < largest
+        drawn = re.sub(r'aria-label="[^"]*"|base64,[^"]*|<text.*?</text>', "", plot.svg.lower(), flags=re.DOTALL)
+        assert "nan" not in drawn, "a coordinate is NaN"
+        assert "inf" not in drawn, "a coordinate is infinite"
+        return [element.text for element in root.iter() if element.tag.endswith("text") and element.text]
+
+    return check

@@ -20,6 +20,18 @@ def test_key_lines(class_report):
     ]
 
 
+def test_alerts_stand_below_the_key_figures(class_report):
+    rates = {"sensitivity": {"value": 0.75, "low": 0.5, "high": 0.9}, "fpr": {"value": 0.1, "low": None, "high": None}}
+    rates["precision"] = {"value": None, "low": None, "high": None}
+    lines = key_lines(class_report() | {"alerts": {"anger>=0.5": {"positives": 12, "raised": 9, "metrics": rates}}})
+    start = next(i for i, line in enumerate(lines) if line.startswith("alert"))
+    assert lines[start : start + 3] == [
+        "alert       positive  raised  sensitivity                  false positive rate    precision",
+        "anger>=0.5        12       9        0.750  [0.500, 0.900]                0.100            -",
+        "",
+    ]
+
+
 def test_declared_defects_qualify_what_held_out_means(class_report):
     lines = key_lines(class_report())
     assert lines[0].endswith("no row was predicted by a model fitted on it, but see what is declared of their groups")

@@ -1,0 +1,102 @@
+"""Rows of a table as sequences of frames in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from affectkit.artifacts.tables import to_numbers
+from affectkit.errors import AffectkitError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """N rows as S sequences; whatever order the rows have in their table, here they follow time.
+
+    order: [N] positions in the table, sequence by sequence. starts: [S] where each begins in `order`.
+    names: [S], sorted. times: [N] of `order`, in the unit of the column, strictly increasing within a sequence.
+    """
+
+    order: np.ndarray
+    starts: np.ndarray
+    names: list[str]
+    times: np.ndarray
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """[S] frames of each sequence."""
+        return np.diff(self.starts, append=len(self.order))
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """[N] the sequence of each row of `order`."""
+        return np.repeat(np.arange(len(self.starts)), self.lengths)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """[N] text: the sequence of each row, in the order of the table."""
+        return self.to_table(np.array(self.names, dtype=object)[self.codes])
+
+    @property
+    def step(self) -> float:
+        """The median time between a frame and the next; NaN where every sequence has one frame."""
+        steps = np.diff(self.times)[self.codes[1:] == self.codes[:-1]]
+        return float(np.median(steps)) if len(steps) else float("nan")
+
+    def to_table(self, ordered: np.ndarray) -> np.ndarray:
+        """Values [N, ...] of `order` as the table has its rows."""
+        values = np.empty_like(ordered)
+        values[self.order] = ordered
+        return values
+
+
+def timeline(frame: pd.DataFrame, sequence: Sequence[str], time: str, *, file: Path | None = None) -> Timeline:
+    """The sequences of a table of text.
+
+    sequence: the columns that together tell sequences apart. time: a column of numbers.
+    Raises "input" for a missing column, naming the row of an empty cell, and of a time that its sequence has already.
+    """
+    import pandas as pd
+
+    for column in (*sequence, time):
+        if column not in frame:
+            remedy = f"pass the --manifest that has it, or name another; {did_you_mean(column, list(frame.columns))}"
+            raise AffectkitError("input", f"has no column '{column}'", file=file, remedy=remedy)
+    cells = [frame[column].astype(str) for column in sequence]
+    for column, values in zip(sequence, cells, strict=True):
+        _refuse_first(values.to_numpy() == "", f"has no {column}", file)
+    times = to_numbers(list(frame[time]), file=file, column=time)
+    _refuse_first(np.isnan(times), f"has no {time}", file)
+    joined = cells[0].str.cat(cells[1:], sep=" / ") if len(cells) > 1 else cells[0]
+    codes, names = pd.factorize(joined.to_numpy(object), sort=True)
+    order = np.lexsort((times, codes))
+    _refuse_equal(codes[order], times[order], order, list(names), time, file)
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    return Timeline(order, starts, [str(name) for name in names], times[order])
+
+
+def _refuse_first(bad: np.ndarray, message: str, file: Path | None) -> None:
+    if bad.any():
+        raise AffectkitError(
+            "input", message, file=file, row=int(bad.argmax()) + 1, remedy="every row needs a sequence and a time"
+        )
+
+
+def _refuse_equal(
+    codes: np.ndarray, times: np.ndarray, order: np.ndarray, names: list[str], time: str, file: Path | None
+) -> None:
+    equal = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1])
+    if equal.any():
+        place = int(equal.argmax())
+        first, second = sorted(order[place : place + 2] + 1)
+        message = f"{time} {times[place]:g} of sequence '{names[codes[place]]}' stands already in row {first}"
+        remedy = "name every column that tells sequences apart, such as --sequence sequence,track"
+        raise AffectkitError("input", message, file=file, row=int(second), remedy=remedy)
