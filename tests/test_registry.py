@@ -5,8 +5,8 @@ import pytest
 from affectkit import registry
 from affectkit.errors import AffectkitError
 
-KINDS = ["corpora", "encoders", "estimators"]
-FACTORIES = {"corpora": "read", "encoders": "build", "estimators": "build"}
+KINDS = ["calibration", "corpora", "encoders", "estimators", "fusion"]
+FACTORIES = {**dict.fromkeys(KINDS, "build"), "corpora": "read"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

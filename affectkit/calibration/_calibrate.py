@@ -14,6 +14,7 @@ from affectkit.artifacts.outputs import Output, Rows
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration._method import Method
 from affectkit.calibration._model import NONE, CalibrationModel, build_method
+from affectkit.calibration._numbers import clamped as clamped_numbers
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, compare, measured
 from affectkit.evaluation.rows import missing, pair
@@ -67,9 +68,9 @@ def calibrate(
         else:
             name = method
         built = None if name == NONE else build_method(name, options)
-        parameters, output = _fitted(predictions, plan, target, built)
+        parameters, free = _fitted(predictions, plan, target, built)
         fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
-        clamped[target.name] = _at_an_end(output) & ~_at_an_end(predictions.output(target.name))
+        output, clamped[target.name] = held_to_scale(free)
         outputs.append(output)
     after = with_outputs(predictions, outputs, plan.seen(list(predictions.frame["seen"])))
     return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared)
@@ -124,11 +125,12 @@ def _fitted(
         return {}, output
     plan.require_groups(method.name, single_group=method.single_group)
     rows = rows_of(predictions, target, plan.groups, method.columns)
+    apply = getattr(method, "unclamped", method.apply)  # so that the rows that are clamped can be counted
     return cross_fit(
         plan,
         ~np.isnan(rows.truth) & output.known,
         lambda positions: method.fit(output.take(positions), rows.take(positions)),
-        lambda parameters, positions: method.apply(parameters, output.take(positions), rows.take(positions)),
+        lambda parameters, positions: apply(parameters, output.take(positions), rows.take(positions)),
     )
 
 
@@ -145,7 +147,7 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
         method = build_method(name, {})
         if plan.single and not method.single_group:
             continue
-        output = _fitted(predictions, plan, target, method)[1]
+        output = held_to_scale(_fitted(predictions, plan, target, method)[1])[0]
         tables[name] = with_outputs(predictions, [output], predictions.frame["seen"]).take(plan.fit)
     against = {name: compare(table, tables[NONE], of, groups) for name, table in tables.items()}
     best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
@@ -156,10 +158,6 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
     return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
 
 
-def _at_an_end(output: Output) -> np.ndarray:
-    """[N] bool: rows whose number stands at an end of its scale, or beyond."""
-    scale = output.target.scale
-    if output.target.kind != "number" or scale is None:
-        return np.zeros(len(output), bool)
-    with np.errstate(invalid="ignore"):
-        return (output.values <= scale[0]) | (output.values >= scale[1])
+def held_to_scale(output: Output) -> tuple[Output, np.ndarray]:
+    """Numbers clamped to their scale, and [N] bool: the rows that were; class probabilities as they are."""
+    return clamped_numbers(output) if output.target.kind == "number" else (output, np.zeros(len(output), bool))

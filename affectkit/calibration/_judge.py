@@ -94,7 +94,7 @@ def _kept(found: RiskCoverage, threshold: float | None) -> dict[str, float | Non
 
 
 def held(found: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequence[str] = ()) -> dict[str, Any]:
-    """Part -> target -> `coverage` of sets or intervals with its interval, mean `size`, and the same by column value."""
+    """Part -> target -> `coverage` of sets or intervals with its interval, mean `size`, and both by column value."""
     result: dict[str, Any] = {}
     for part, (_, table) in parts(found).items():
         for target in targets:
