@@ -32,6 +32,10 @@ MediaRootOpt = Annotated[
 PredictionsArg = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder of a model.")
 ]
+OptionalPredictionsArg = Annotated[
+    Path | None,
+    typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder of a model."),
+]
 JudgedSplitOpt = Annotated[
     str | None,
     typer.Option(
@@ -67,6 +71,15 @@ BundleOpt = Annotated[
 PredictedTargetsOpt = Annotated[
     str | None, typer.Option("--target", help="Targets, comma-separated", show_default="all that are predicted")
 ]
+NormalizeOpt = Annotated[
+    Literal["train", "speaker", "none"],
+    typer.Option(
+        "--normalize",
+        help="Scale features by the fit rows (train), or by each speaker's own rows (speaker): transductive, as it "
+        "looks at the rows to be predicted.",
+    ),
+]
+ClassWeightOpt = Annotated[Literal["balanced", "none"], typer.Option("--class-weight", help="Weight of the classes.")]
 SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 NumWorkersOpt = Annotated[

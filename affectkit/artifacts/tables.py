@@ -6,6 +6,7 @@ are parsed where a caller asks for a number, so that an error can name the row.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -111,6 +112,10 @@ def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = 
     """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of any other."""
     import numpy as np
 
+    with contextlib.suppress(ValueError, TypeError):  # the usual column has nothing but numbers: ten times as fast
+        values = np.fromiter(map(float, cells), float, len(cells))
+        if not np.isinf(values).any():
+            return values
     values = np.empty(len(cells))
     for position, cell in enumerate(cells):
         try:

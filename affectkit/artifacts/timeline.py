@@ -62,10 +62,13 @@ def timeline(frame: pd.DataFrame, sequence: Sequence[str], time: str, *, file: P
     """The sequences of a table of text.
 
     sequence: the columns that together tell sequences apart. time: a column of numbers.
-    Raises "input" for a missing column, naming the row of an empty cell, and of a time that its sequence has already.
+    Raises "usage" without a column, "input" for a missing one, and naming the row of an empty cell or of a time that
+    its sequence has already.
     """
     import pandas as pd
 
+    if not sequence:
+        raise AffectkitError("usage", "no column tells sequences apart", remedy="name one with --sequence")
     for column in (*sequence, time):
         if column not in frame:
             remedy = f"pass the --manifest that has it, or name another; {did_you_mean(column, list(frame.columns))}"

@@ -1,6 +1,5 @@
 """`affectkit calibrate`."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,15 +14,13 @@ from affectkit.options import (
     OutputDirOpt,
     OverwriteOpt,
     PredictedTargetsOpt,
+    PredictionsArg,
     QuietOpt,
     ResumeOpt,
     SeedOpt,
     TreatAsValOpt,
 )
 
-PredictionsArg = Annotated[
-    Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder of a model.")
-]
 MethodOpt = Annotated[
     str,
     typer.Option(

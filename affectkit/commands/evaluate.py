@@ -10,12 +10,15 @@ from affectkit.errors import AffectkitError
 from affectkit.options import (
     GroupOpt,
     JsonOpt,
+    JudgedSplitOpt,
     OptionalManifestOpt,
+    OptionalPredictionsArg,
     OutputDirOpt,
     OverwriteOpt,
     QuietOpt,
     ResumeOpt,
     SeedOpt,
+    TreatAsOpt,
 )
 from affectkit.plain import comma_separated
 
@@ -25,20 +28,8 @@ if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
     from affectkit.artifacts.predictions import Predictions
 
-PredictionsArg = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder that holds predictions.csv."
-    ),
-]
 ModelDirOpt = Annotated[
     Path | None, typer.Option("--model-dir", help="Predict with this model instead; needs --manifest.")
-]
-JudgedSplitOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--split", help="Judge the rows of this split: train, val or test", show_default="test, else oof rows, else val"
-    ),
 ]
 SlicesOpt = Annotated[str | None, typer.Option("--slices", help="Columns to judge the parts of, such as sex,language.")]
 AlertOpt = Annotated[
@@ -59,14 +50,10 @@ IntervalOpt = Annotated[
 ]
 LevelOpt = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")]
 ResamplesOpt = Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")]
-TreatAsOpt = Annotated[
-    Literal["val", "test"] | None,
-    typer.Option("--treat-as", help="The split that a CSV without a column `seen` stands for."),
-]
 
 
 def evaluate(
-    predictions: PredictionsArg = None,
+    predictions: OptionalPredictionsArg = None,
     *,
     output_dir: OutputDirOpt,
     manifest: OptionalManifestOpt = None,

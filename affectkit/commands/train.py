@@ -1,16 +1,18 @@
 """`affectkit train`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from affectkit import console
 from affectkit.options import (
+    ClassWeightOpt,
     GroupOpt,
     JsonOpt,
     ManifestOpt,
     MissingOpt,
+    NormalizeOpt,
     OutputDirOpt,
     OverwriteOpt,
     QuietOpt,
@@ -26,15 +28,6 @@ TargetOpt = Annotated[
     str | None,
     typer.Option("--target", help="Targets, comma-separated", show_default="label, else all that the manifest has"),
 ]
-NormalizeOpt = Annotated[
-    Literal["train", "speaker", "none"],
-    typer.Option(
-        "--normalize",
-        help="Scale features by the fit rows (train), or by each speaker's own rows (speaker): transductive, as it "
-        "looks at the rows to be predicted.",
-    ),
-]
-ClassWeightOpt = Annotated[Literal["balanced", "none"], typer.Option("--class-weight", help="Weight of the classes.")]
 CvOpt = Annotated[
     bool,
     typer.Option("--cv", help="Cross-predict the train and val rows by the manifest's folds, else by group."),

@@ -26,31 +26,67 @@ from affectkit.artifacts.timeline import Timeline
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
+ALPHA, THRESHOLD = 0.7, 0.4
 GATED = "gated"
 STALE = ("abstain",)  # decided on a single frame's answer
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How to smooth. alpha: weight of a new frame, (0, 1]. half_life: in the unit of time, in place of alpha: the weight
-    of what came before halves in this time, so that alpha = 1 - 2^(-step / half_life) fits irregular frames.
+    """How to smooth.
 
+    alpha: weight of a new frame, (0, 1]. half_life: in place of alpha, in the unit of time: the weight of what came
+    before halves in this time, alpha = 1 - 2^(-step / half_life), which fits irregular frames.
     uncertainty_threshold: the largest standard deviation of a number that counts. min_confidence: the least probability
     of the most probable class that counts. None gates nothing.
     """
 
-    alpha: float = 0.7
+    alpha: float = ALPHA
     half_life: float | None = None
-    uncertainty_threshold: float | None = 0.4
+    uncertainty_threshold: float | None = THRESHOLD
     min_confidence: float | None = None
 
     def plain(self) -> dict[str, Any]:
         return asdict(self) | ({} if self.half_life is None else {"alpha": None})
 
 
-def stabilize(
-    predictions: Predictions, line: Timeline, targets: Sequence[Target], smoothing: Smoothing
-) -> Predictions:
+def smoothing_of(
+    predictions: Predictions,
+    targets: Sequence[Target],
+    *,
+    alpha: float | None = None,
+    half_life: float | None = None,
+    uncertainty_threshold: float | None = None,
+    min_confidence: float | None = None,
+) -> tuple[Smoothing, list[str]]:
+    """What was asked for (None: not asked), made fit for a table, and what its user should know.
+
+    Numbers are gated at .4 unless told otherwise, where the table has their variance.
+    Raises "usage" for options that exclude each other, and for a gate that has nothing to look at.
+    """
+    if alpha is not None and half_life is not None:
+        raise AffectkitError("usage", "--alpha and --half-life exclude each other", remedy="leave one of them out")
+    numbers = [target.name for target in targets if target.kind == "number"]
+    without = [name for name in numbers if predictions.output(name).var is None]
+    if uncertainty_threshold is not None and without == numbers:
+        lacking = ", ".join(f"{name}_var" for name in numbers)
+        what = f"has no column {lacking}" if numbers else "predicts no numbers"
+        remedy = "leave it out, or give the variance" if numbers else "classes have --min-confidence"
+        raise AffectkitError("usage", f"--uncertainty-threshold: {what}", file=predictions.path, remedy=remedy)
+    if min_confidence is not None and len(numbers) == len(targets):
+        raise AffectkitError("usage", "--min-confidence is for classes, and there are none", file=predictions.path)
+    notes = [f"no variance of {name} ({name}_var): none of its frames is gated as unsure" for name in without]
+    stale = stale_columns(predictions, targets)
+    if stale:
+        notes.append(
+            f"left out: {', '.join(stale)}, as they speak of single frames, and the variance of an average depends on "
+            "how the errors of neighbouring frames hang together"
+        )
+    threshold = None if without == numbers else THRESHOLD if uncertainty_threshold is None else uncertainty_threshold
+    return Smoothing(ALPHA if alpha is None else alpha, half_life, threshold, min_confidence), notes
+
+
+def stabilize(predictions: Predictions, line: Timeline, targets: Sequence[Target], smoothing: Smoothing) -> Predictions:
     """The same rows, `targets` smoothed, with columns of text `true` or `false`: `gated` for any of them, and of
     several targets `<target>_gated` for each.
 

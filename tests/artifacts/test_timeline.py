@@ -54,3 +54,8 @@ def test_a_row_without_its_place_in_time_is_named(rows, row, message):
 def test_a_missing_column_is_answered_with_where_it_may_be():
     with pytest.raises(AffectkitError, match="has no column 'time'; pass the --manifest that has it, or name another"):
         timeline(table(("a", "1")), ["sequence"], "time")
+
+
+def test_something_must_tell_sequences_apart():
+    with pytest.raises(AffectkitError, match="no column tells sequences apart"):
+        timeline(table(("a", "1")), [], "time_sec")

@@ -1,0 +1,76 @@
+"""`affectkit aggregate`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from affectkit import console
+from affectkit.options import (
+    GroupOpt,
+    JsonOpt,
+    OptionalManifestOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    PredictedTargetsOpt,
+    PredictionsArg,
+    QuietOpt,
+    ResumeOpt,
+    TreatAsOpt,
+)
+
+ToOpt = Annotated[str, typer.Option("--to", help="Column whose values become the rows: clip, session, speaker, ...")]
+RuleOpt = Annotated[
+    Literal["mean", "median", "max", "vote"],
+    typer.Option("--rule", help="How answers are put together; vote, for classes, is the share that predicts each."),
+]
+WeightOpt = Annotated[
+    str | None, typer.Option("--weight", help="Column of weights, such as duration_sec", show_default="all equal")
+]
+TruthOpt = Annotated[
+    Literal["unanimous", "majority"],
+    typer.Option("--truth", help="The label of an aggregate whose rows have several: an error, or the most frequent."),
+]
+
+
+def aggregate(
+    predictions: PredictionsArg,
+    to: ToOpt,
+    output_dir: OutputDirOpt,
+    rule: RuleOpt = "mean",
+    weight: WeightOpt = None,
+    truth: TruthOpt = "unanimous",
+    target: PredictedTargetsOpt = None,
+    manifest: OptionalManifestOpt = None,
+    treat_as: TreatAsOpt = None,
+    group: GroupOpt = None,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+) -> None:
+    """Put predictions of windows or frames together into predictions of clips, sessions, subjects.
+
+    Columns that do not differ within an aggregate are carried. A column `windows` says how many answers were used,
+    `declined` how many rows had none. The truth of a number is made by the same rule as its predictions.
+
+    Example: affectkit aggregate runs/linear/predictions.csv --to speaker --rule median -o runs/by_speaker
+    """
+    options = dict(locals())
+    from affectkit.artifacts.joined import as_seen, chosen_targets, read_joined
+    from affectkit.artifacts.predictions import write_predictions
+    from affectkit.artifacts.runs import open_run
+    from affectkit.fusion._aggregator import aggregate as put_together
+    from affectkit.reporting.aggregated import key_lines, read_summary, write_summary
+
+    with open_run("aggregate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
+        if run.finished:
+            summary = read_summary(run.path)
+        else:
+            columns = [to, *([weight] if weight else []), *([group] if group else [])]
+            table = read_joined(predictions, manifest=manifest, columns=columns, treat_as=treat_as)
+            targets = chosen_targets(table, target)
+            found = put_together(table, to, rule, targets=targets, weight=weight, truth=truth, group=group)
+            write_predictions(run.path / "predictions.csv", as_seen(found.predictions, treat_as))
+            asked = {"to": to, "rule": rule, "weight": weight, "truth": truth, "treat_as": treat_as}
+            summary = write_summary(run.path, asked, table, found)
+    console.result(run.path, summary, key_lines(summary))

@@ -1,0 +1,115 @@
+"""`affectkit stabilize`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from affectkit import console
+from affectkit.options import (
+    GroupOpt,
+    JsonOpt,
+    JudgedSplitOpt,
+    OptionalManifestOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    PredictedTargetsOpt,
+    PredictionsArg,
+    QuietOpt,
+    ResumeOpt,
+    SeedOpt,
+    TreatAsOpt,
+)
+from affectkit.plain import comma_separated
+
+AlphaOpt = Annotated[
+    float | None,
+    typer.Option("--alpha", min=1e-6, max=1, help="Weight of a new frame; 1 smooths nothing", show_default="0.7"),
+]
+HalfLifeOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--half-life",
+        min=1e-9,
+        help="Instead of --alpha, for irregular frames: the time, as --time has it, in which the weight of the past "
+        "halves.",
+    ),
+]
+ThresholdOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--uncertainty-threshold",
+        min=0,
+        help="Hold frames whose standard deviation, sqrt(<target>_var), is above this (in the target's units)",
+        show_default="0.4, where there is a variance",
+    ),
+]
+MinConfidenceOpt = Annotated[
+    float | None,
+    typer.Option("--min-confidence", min=0, max=1, help="Hold frames in which no class has this probability."),
+]
+SequenceOpt = Annotated[
+    str, typer.Option("--sequence", help="Columns that tell sequences apart, such as sequence,track.")
+]
+TimeOpt = Annotated[str, typer.Option("--time", help="Column of the time of a frame (s), or its number.")]
+FACTS = ("rows", "sequences", "split", "n", "targets", "pooled")
+MaxLagOpt = Annotated[int, typer.Option("--max-lag", min=1, help="Largest lag to look for (frames).")]
+
+
+def stabilize(
+    predictions: PredictionsArg,
+    output_dir: OutputDirOpt,
+    alpha: AlphaOpt = None,
+    half_life: HalfLifeOpt = None,
+    uncertainty_threshold: ThresholdOpt = None,
+    min_confidence: MinConfidenceOpt = None,
+    sequence: SequenceOpt = "sequence",
+    time: TimeOpt = "time_sec",
+    target: PredictedTargetsOpt = None,
+    manifest: OptionalManifestOpt = None,
+    treat_as: TreatAsOpt = None,
+    split: JudgedSplitOpt = None,
+    group: GroupOpt = None,
+    max_lag: MaxLagOpt = 30,
+    seed: SeedOpt = 0,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+) -> None:
+    """Smooth predictions over time, holding the last value where the model is unsure.
+
+    A moving average over the frames of each sequence: alpha * new + (1 - alpha) * old. A held frame does not move it.
+    Reports jitter, lag and error before and after, on rows that the model never saw.
+
+    Example: affectkit stabilize runs/faces/predictions.csv --alpha .7 --uncertainty-threshold .4 -o runs/stable
+    """
+    options = dict(locals())
+    from affectkit.artifacts.joined import as_seen, chosen_targets, read_joined_sources
+    from affectkit.artifacts.predictions import write_predictions
+    from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.timeline import timeline
+    from affectkit.evaluation.intervals import Resampling
+    from affectkit.fusion._stabilizer import smoothing_of
+    from affectkit.fusion._stabilizer import stabilize as smooth
+    from affectkit.reporting.stabilized import key_lines, read_stability, write_stability
+
+    inputs = [predictions, *([manifest] if manifest else [])]
+    with open_run("stabilize", options, inputs=inputs) as run:
+        if run.finished:
+            report = read_stability(run.path)
+        else:
+            frames: dict[str, Any] = {"sequence": comma_separated(sequence), "time": time}
+            columns = [*frames["sequence"], time, *([group] if group else [])]
+            named = {"predictions": predictions}
+            [source] = read_joined_sources(named, manifest=manifest, columns=columns, treat_as=treat_as)
+            table = source.table()
+            targets = chosen_targets(table, target)
+            gates = {"uncertainty_threshold": uncertainty_threshold, "min_confidence": min_confidence}
+            smoothing, notes = smoothing_of(table, targets, alpha=alpha, half_life=half_life, **gates)
+            line = timeline(table.frame, **frames, file=table.path)
+            smoothed = smooth(table, line, targets, smoothing)
+            write_predictions(run.path / "predictions.csv", as_seen(smoothed, treat_as))
+            how = {**frames, "split": split, "group": group, "most": max_lag, "resampling": Resampling(seed=seed)}
+            said: dict[str, Any] = {"notes": notes, "inputs": inputs, "treat_as": treat_as}
+            report = write_stability(run.path, (table, smoothed), line, targets, smoothing.plain(), how, **said)
+    console.result(run.path, {key: report[key] for key in FACTS}, key_lines(report))

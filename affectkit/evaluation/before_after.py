@@ -1,0 +1,152 @@
+"""The same judged rows before and after they were smoothed, and what that did to their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.predictions import Predictions, prediction_column
+from affectkit.artifacts.timeline import Timeline, timeline
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.intervals import Figure, Resampling, Units, as_units, difference, intervals
+from affectkit.evaluation.measure import number_figures, width
+from affectkit.evaluation.metrics import METRICS
+from affectkit.evaluation.rows import column, judged, missing
+from affectkit.evaluation.sums import confusions, moments
+from affectkit.labels import Target
+from affectkit.splits import default_group
+
+SIDES = ("before", "after")
+ERRORS = {"number": ("mae", "ccc"), "class": ("uar", "accuracy"), "ordinal": ("uar", "accuracy")}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Of one target: the truth [N] and the answers [N] before and after, as `rows.pair` has them; and what was held."""
+
+    target: Target
+    truth: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    held: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """[N] bool: rows with a truth and both answers."""
+        return ~(missing(self.truth) | missing(self.before) | missing(self.after))
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """Judged rows, in the same order before and after.
+
+    part: which rows, as `rows.judged` names them. line: their sequences. groups: [N] text, of the column `group`.
+    columns: by target.
+    """
+
+    part: str
+    before: Predictions
+    after: Predictions
+    line: Timeline
+    group: str
+    groups: np.ndarray
+    columns: Mapping[str, Columns]
+
+
+def before_after(
+    before: Predictions,
+    after: Predictions,
+    gated: Mapping[str, str],
+    *,
+    sequence: Sequence[str],
+    time: str,
+    split: str | None = None,
+    group: str | None = None,
+) -> BeforeAfter:
+    """The rows to be judged. gated: the column of `after` that marks held rows, by target.
+
+    group: what intervals resample, by default as `evaluate` has it, else sequences.
+    Raises as `rows.judged` does, and "input" for a missing column.
+    """
+    part, old = judged(before, split)
+    _, new = judged(after, split)
+    line = timeline(old.frame, sequence, time, file=old.path)
+    if group is not None and group not in old.frame:
+        remedy = did_you_mean(group, list(old.frame.columns))
+        raise AffectkitError("input", f"has no column '{group}' to group by", file=old.path, remedy=remedy)
+    named = group or default_group(old.frame)
+    groups = line.labels if named is None else old.frame[named].astype(str).to_numpy()
+    columns = {name: _columns(old, new, old.targets[name], mark) for name, mark in gated.items()}
+    return BeforeAfter(part, old, new, line, named or ",".join(sequence), groups, columns)
+
+
+def _columns(old: Predictions, new: Predictions, target: Target, mark: str) -> Columns:
+    was, now = (column(table, target, prediction_column(target.name)) for table in (old, new))
+    held = (new.frame[mark] == "true").to_numpy()
+    return Columns(target, column(old, target, target.name), was, now, held)
+
+
+def units_of(rows: BeforeAfter, resampling: Resampling) -> Units:
+    """What intervals of these rows resample."""
+    return as_units(rows.groups, len(rows.groups), seed=resampling.seed)
+
+
+def errors(of: Sequence[Columns], units: Units, resampling: Resampling) -> dict[str, dict[str, Any]]:
+    """Metric -> `n`, its value and interval `before` and `after`, and their paired `change` (after - before) with `p`.
+
+    Of one class target, of one number, or the means over several numbers; over the rows answered on both sides, so that
+    it is empty where no row has a truth.
+    """
+    known = np.all([columns.known for columns in of], axis=0)
+    if not known.any():
+        return {}
+    codes = units.codes[known]
+    present = np.bincount(codes, minlength=units.count) > 0
+    old, new = (np.stack([_sums(c, side, known, codes, units.count)[present] for c in of], axis=1) for side in SIDES)
+    figures = _figures([columns.target for columns in of])
+    groups = int(present.sum()) if units.count == units.groups else units.groups
+    sides = [intervals(figures, sums, resampling, groups=groups) for sums in (old, new)]
+    found = {}
+    for name, figure in figures.items():
+        change = difference(figure, new, old, resampling, groups=groups)
+        values = {side: of_side[name].plain() for side, of_side in zip(SIDES, sides, strict=True)}
+        found[name] = {"n": int(known.sum()), **values, "change": change.plain() | {"p": change.p}}
+    return found
+
+
+def _figures(targets: Sequence[Target]) -> dict[str, Figure]:
+    """Figures of sums [..., T, *S]."""
+    names = ERRORS[targets[0].kind]
+    if targets[0].kind == "number":
+        return {name: number_figures(targets)[name] for name in names}
+    return {name: Figure(_of_first(name), METRICS[name].link) for name in names}
+
+
+def _of_first(name: str) -> Any:
+    of = METRICS[name].of
+    assert of is not None
+    return lambda sums: of(sums[..., 0, :, :])
+
+
+def _sums(columns: Columns, side: str, known: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """[count, K, K] confusions or [count, 10] moments of the known rows."""
+    truth, answer, target = columns.truth[known], getattr(columns, side)[known], columns.target
+    if target.kind == "number":
+        return moments(truth, answer, codes, count, width(target))
+    return confusions(truth, answer, len(target.classes), codes, count)
+
+
+def errors_by_sequence(columns: Columns, line: Timeline) -> dict[str, np.ndarray]:
+    """`mae_before`, `mae_after`, ... of each sequence [S]; NaN for one without a truth."""
+    known = columns.known
+    codes = line.to_table(line.codes)[known]
+    found = {}
+    for name in ERRORS[columns.target.kind]:
+        of = METRICS[name].of
+        assert of is not None
+        for side in SIDES:
+            found[f"{name}_{side}"] = of(_sums(columns, side, known, codes, len(line.starts)))
+    return found
