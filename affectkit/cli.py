@@ -5,28 +5,84 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Annotated, Any
 
 import typer
 
 from affectkit import __version__, console
+from affectkit.commands.ablate import ablate
+from affectkit.commands.aggregate import aggregate
+from affectkit.commands.calibrate import calibrate
 from affectkit.commands.evaluate import evaluate
 from affectkit.commands.extract_features import extract_features
+from affectkit.commands.fuse import fuse
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
+from affectkit.commands.select import select
+from affectkit.commands.stabilize import stabilize
 from affectkit.commands.synthesize import synthesize
 from affectkit.commands.train import train
 from affectkit.errors import AffectkitError
 from affectkit.options import with_plugin_options
 
-app = typer.Typer(
-    name="affectkit",
-    help="Small commands for affective computing. A study is a shell script that chains them over plain files.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
+Plugins = tuple[str, str, str]  # their folder, the factory whose options they bring, the option that chooses one
+
+# In the order a study uses them.
+COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
+    (synthesize, ()),
+    (prepare_manifest, (("corpora", "read", "corpus"),)),
+    (extract_features, (("encoders", "build", "encoder"),)),
+    (train, (("estimators", "build", "model"),)),
+    (predict, ()),
+    (fuse, (("fusion", "build", "rule"),)),
+    (calibrate, (("calibration", "build", "method"),)),
+    (stabilize, ()),
+    (aggregate, ()),
+    (ablate, (("fusion", "build", "rule"), ("estimators", "build", "model"))),
+    (evaluate, ()),
+    (select, ()),
 )
+
+
+@cache
+def build(only: str | None = None) -> typer.Typer:
+    """The app. only: the command that will run; of the others the app then knows names and help alone, since reading
+    the options of every plug-in takes longer than all the rest of `--help`."""
+    made = typer.Typer(
+        name="affectkit",
+        help="Small commands for affective computing. A study is a shell script that chains them over plain files.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    made.callback()(_root)
+    for command, plugins in COMMANDS:
+        name = command.__name__.replace("_", "-")
+        whole: Callable[..., Any] = command
+        if only in (None, name):
+            for kind, factory, chooser in plugins:
+                whole = with_plugin_options(whole, kind, factory, chooser)
+        else:
+            whole = _unread
+        made.command(name=name, help=_help(command))(boundary(whole))
+    return made
+
+
+def _unread() -> None:
+    """Stands in for a command that will not run."""
+
+
+def _help(command: Callable[..., Any]) -> str:
+    """A command's docstring, each paragraph on one line to be wrapped."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":  # the whole app, for tests and for tools that read it
+        return build()
+    raise AttributeError(name)
 
 
 def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,33 +147,19 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     pass
 
 
-def add(command: Callable[..., Any]) -> None:
-    """Register a command under its function's name, its docstring as help, each paragraph on one line to be wrapped."""
-    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
-    help_text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name=command.__name__.replace("_", "-"), help=help_text)(boundary(command))
-
-
-add(synthesize)
-add(with_plugin_options(prepare_manifest, "corpora", "read", "corpus"))
-add(with_plugin_options(extract_features, "encoders", "build", "encoder"))
-add(with_plugin_options(train, "estimators", "build", "model"))
-add(predict)
-add(evaluate)
-
-
 def main() -> None:
     """The console script, and `python -m affectkit`."""
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    completing = any(name.endswith("_COMPLETE") for name in os.environ)  # of any command's options
     try:
         try:
-            app()
+            build(None if completing else asked)()
         finally:
             sys.stdout.flush()  # a full disk shows here, not in the interpreter's exit
     except OSError as problem:
