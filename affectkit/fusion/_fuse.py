@@ -92,8 +92,8 @@ def fuse(
     names = list(next(iter(joined.answers.values())))
     for done, (name, target) in enumerate(joined.rows.targets.items()):
         of = metric or DEFAULT_METRIC["number" if target.kind == "number" else "class"]
-        chosen, fused = fitted(joined, target, rule, _with_metric(rule, options, of), plan)
-        single, best = fitted(joined, target, BEST, _with_metric(BEST, {}, of), plan)
+        chosen, fused = fitted(joined, target, rule, with_metric(rule, options, of), plan)
+        single, best = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
         mean = fitted(joined, target, MEAN, {}, plan)[1]
         judged = _judge(joined, target, of, plan, {"fused": fused, BEST: best, MEAN: mean}, single, resampling)
         if rule == MEAN:
@@ -139,7 +139,7 @@ def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | Table]
     return {name: source.take(positions) for name, source in sources.items()}
 
 
-def _with_metric(rule: str, options: Mapping[str, Any], metric: str) -> dict[str, Any]:
+def with_metric(rule: str, options: Mapping[str, Any], metric: str) -> dict[str, Any]:
     """The options, with the metric where the rule chooses by one."""
     takes = registry.options(registry.load("fusion", rule).build)
     return {**options, "metric": metric} if "metric" in takes else dict(options)

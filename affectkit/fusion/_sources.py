@@ -76,7 +76,8 @@ def _union(sources: Sequence[Source]) -> Predictions:
         assert other is not None
         if not frame["id"].isin(other.frame["id"]).any():
             raise AffectkitError("input", f"shares no id with {sources[0].name}", file=source.path)
-        frame = _agreed(frame, other.frame, [*first.targets, "split", "fold"], source)
+        common = [name for name in first.targets if name in other.targets]  # what is no target there is unread text
+        frame = _agreed(frame, other.frame, [*common, "split", "fold"], source)
         new = other.frame[~other.frame["id"].isin(frame["id"])]
         if len(new):
             frame = pd.concat([frame, new], ignore_index=True)
