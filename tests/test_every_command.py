@@ -22,14 +22,13 @@ def study(tmp_path_factory):
     """A small study on text, each artifact made by its command: fast, and real."""
     root = tmp_path_factory.mktemp("study")
     words = {"joy": "glad sunny laugh smile", "grief": "loss tears alone dark", "rage": "shout fury slam hate"}
-    lines = ["id,label,text,speaker,sex,split"]
+    lines = ["id,label,text,speaker,sex,split,time_sec"]
     for number in range(72):
         label = list(words)[number % 3]
         word = words[label].split()[number // 3 % 4] if number % 5 else "well"
         split = "train" if number < 42 else "val" if number < 54 else "test"
-        lines.append(
-            f"u{number:02},{label},the {word} day {number},s{number // 6},{'female' if number % 2 else 'male'},{split}"
-        )
+        sex = "female" if number % 2 else "male"
+        lines.append(f"u{number:02},{label},the {word} day {number},s{number // 6},{sex},{split},{number}")
     (root / "table.csv").write_text("\n".join(lines) + "\n")
     for name in COMMANDS:
         result = CliRunner().invoke(
@@ -44,7 +43,13 @@ OUTPUT = {
     "extract-features": "features",
     "train": "model",
     "predict": "predictions.csv",
+    "fuse": "fused",
+    "calibrate": "calibrated",
+    "stabilize": "stable",
+    "aggregate": "by_speaker",
+    "ablate": "ablation",
     "evaluate": "report",
+    "select": "best",
 }
 
 
@@ -56,7 +61,13 @@ def arguments(name, root):
         "extract-features": f"extract-features --manifest {root}/manifest --encoder text-ngrams",
         "train": f"train --manifest {root}/manifest --features {root}/features --model linear",
         "predict": f"predict --model-dir {root}/model --manifest {root}/manifest",
+        "fuse": f"fuse one={root}/model two={root}/predictions.csv --rule mean",
+        "calibrate": f"calibrate {root}/model --method temperature",
+        "stabilize": f"stabilize {root}/predictions.csv --sequence speaker --alpha .5",
+        "aggregate": f"aggregate {root}/predictions.csv --to speaker --truth majority",
+        "ablate": f"ablate one={root}/model two={root}/predictions.csv --rule mean",
         "evaluate": f"evaluate {root}/predictions.csv --split test",
+        "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
     }
     return shlex.split(lines[name])
 

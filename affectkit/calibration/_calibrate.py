@@ -125,7 +125,8 @@ def _fitted(
         return {}, output
     plan.require_groups(method.name, single_group=method.single_group)
     rows = rows_of(predictions, target, plan.groups, method.columns)
-    apply = getattr(method, "unclamped", method.apply)  # so that the rows that are clamped can be counted
+    number = target.kind == "number"  # before they are clamped, so that the rows that are can be counted
+    apply = getattr(method, "unclamped", method.apply) if number else method.apply
     return cross_fit(
         plan,
         ~np.isnan(rows.truth) & output.known,

@@ -22,7 +22,7 @@ def cautions(
     metrics: Mapping[str, Interval],
 ) -> list[str]:
     """Every caution that the judged rows give cause for; empty where there is none."""
-    found = _provenance(predictions) + _grouping(column, groups)
+    found = _provenance(predictions) + grouping(column, groups)
     for target in targets:
         found += _coverage(predictions, target)
         if target.kind != "number":
@@ -36,7 +36,7 @@ def _provenance(predictions: Predictions) -> list[str]:
     return []
 
 
-def _grouping(column: str | None, groups: np.ndarray | None) -> list[str]:
+def grouping(column: str | None, groups: np.ndarray | None) -> list[str]:
     if groups is None:
         return ["no groups are known: intervals take rows as independent and are too narrow if speakers repeat"]
     sizes = np.unique(groups[groups != ""], return_counts=True)[1]

@@ -10,35 +10,13 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.intervals import DEFAULT, Figure, Interval, Resampling, as_units, difference
-from affectkit.evaluation.measure import number_figures, width
+from affectkit.evaluation.answers import Answers, Measured, answers
+from affectkit.evaluation.intervals import DEFAULT, Interval, Resamples, Resampling, as_units, difference, resample
+from affectkit.evaluation.measure import Repeats, over_repeats, repeats
 from affectkit.evaluation.metrics import METRICS
+from affectkit.evaluation.probability_metrics import left_out_auroc
 from affectkit.evaluation.rows import missing, pair
-from affectkit.evaluation.sums import confusions, losses, moments
 from affectkit.labels import Target
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A metric of a table by its flat name (`uar`, `valence.ccc`, `ccc`): of which targets, and how it reads.
-
-    of: the metric of `METRICS`. targets: one class target, or the numbers whose mean it is.
-    """
-
-    name: str
-    targets: tuple[Target, ...]
-
-    @property
-    def metric(self) -> Any:
-        return METRICS[self.name.rpartition(".")[2]]
-
-    @property
-    def higher_is_better(self) -> bool:
-        return self.metric.higher_is_better
-
-    def gain(self, value: float) -> float:
-        """A difference as a gain: positive is better."""
-        return value if self.higher_is_better else -value
 
 
 @dataclass(frozen=True)
@@ -99,69 +77,53 @@ def measured(name: str, targets: Mapping[str, Target]) -> Measured:
 
 
 def compare(
-    first: Predictions,
-    second: Predictions,
+    first: Repeats,
+    second: Repeats,
     of: Measured,
     groups: np.ndarray | None,
     resampling: Resampling = DEFAULT,
 ) -> Comparison:
-    """Compare two tables of the same rows in the same order, over the rows that both answer.
+    """Compare two tables of the same rows in the same order, over the rows that both answer; or the means over repeats
+    of each, as `measure` has them.
 
     groups: [N] text, None for rows that are taken as independent.
     """
-    if list(first.frame["id"]) != list(second.frame["id"]):
+    sides = (repeats(first), repeats(second))
+    tables = [table for side in sides for table in side]
+    if any(list(table.frame["id"]) != list(tables[0].frame["id"]) for table in tables):
         raise ValueError("the tables compared must have the same rows")
-    known = _answered(first, of) & _answered(second, of)
+    said = [[answers(table, of) for table in side] for side in sides]
+    known = np.all([one.known for side in said for one in side], axis=0)
+    said = [[one.take(known) for one in side] for side in said]
     units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
-    ours, theirs = (_sums(table.take(known), of, units.codes, units.count) for table in (first, second))
-    if ours is None or theirs is None:
-        one, two = (_value(table.take(known), of) for table in (first, second))
+    if of.metric.of is None:
+        one, two = (float(np.mean([one.value for one in side])) for side in said)
         return Comparison(of, one, two, Interval(one - two, groups=units.groups), int(known.sum()))
-    figure = _figure(of)
+    figure = over_repeats(of.figure)
+    ours, theirs = (np.stack([one.sums(units.codes, units.count) for one in side], axis=1) for side in said)
     one, two = (float(figure.of(sums.sum(axis=0))) for sums in (ours, theirs))
     found = difference(figure, ours, theirs, resampling, groups=units.groups)
     return Comparison(of, one, two, found, int(known.sum()))
 
 
+def resampled(said: Answers, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:
+    """A metric of rows that all have a truth and an answer, to be compared with others of the same rows.
+
+    A calibration error is there without resamples, and so without intervals; AUROC always has the jackknife's.
+    """
+    of, units = said.of, as_units(groups, len(said), seed=resampling.seed)
+    if of.metric.of is not None:
+        return resample(of.figure, said.sums(units.codes, units.count), resampling, groups=units.groups)
+    if of.metric.name == "auroc" and resampling.method_for(units.count) != "none":
+        value, again = left_out_auroc(said.truths[0], said.predictions[0], units.codes, units.count)
+        return Resamples(value, again, of.metric.link, "jackknife", units.count, units.groups, resampling.level)
+    return Resamples(said.value, np.empty(0), of.metric.link, "none", units.count, units.groups, resampling.level)
+
+
 def value_of(table: Predictions, of: Measured) -> float:
     """The metric over the rows of a table that have a truth and an answer."""
-    return _value(table.take(_answered(table, of)), of)
-
-
-def _answered(table: Predictions, of: Measured) -> np.ndarray:
-    known = np.ones(len(table.frame), bool)
-    for target in of.targets:
-        known &= ~np.logical_or(*map(missing, pair(table, target)))
-        if of.metric.takes == "probabilities":
-            known &= table.output(target.name).known
-    return known
-
-
-def _sums(table: Predictions, of: Measured, codes: np.ndarray | None, count: int) -> np.ndarray | None:
-    """Sums per unit, [U, K, K], [U, 3] or [U, T, 10]; None for a metric that is no formula of sums."""
-    target = of.targets[0]
-    if of.metric.of is None:
-        return None
-    if of.metric.takes == "classes":
-        return confusions(*pair(table, target), len(target.classes), codes, count)
-    if of.metric.takes == "probabilities":
-        return losses(pair(table, target)[0], table.output(target.name).values, codes, count)
-    return np.stack([moments(*pair(table, t), codes, count, width(t)) for t in of.targets], axis=1)
-
-
-def _figure(of: Measured) -> Figure:
-    metric = of.metric
-    if metric.takes != "numbers":
-        return Figure(metric.of, metric.link)
-    return number_figures(of.targets)[metric.name]
-
-
-def _value(table: Predictions, of: Measured) -> float:
-    sums = _sums(table, of, None, 1)
-    if sums is not None:
-        return float(_figure(of).of(sums[0]))
-    target = of.targets[0]
-    return float(of.metric.function(pair(table, target)[0], table.output(target.name).values))
+    said = answers(table, of)
+    return said.take(said.known).value
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,33 @@ class Figure(NamedTuple):
     link: Link = ANY
 
 
+@dataclass(frozen=True)
+class Resamples:
+    """A figure, and again [R] what it comes to in every resample: all that its interval needs, and its differences."""
+
+    value: float
+    again: np.ndarray
+    link: Link
+    method: str
+    units: int
+    groups: int
+    level: float = 0.95
+
+    def interval(self) -> Interval:
+        return _interval(self.value, self.again, self.method, self.link, self.level, self.units, self.groups)
+
+    def minus(self, other: Resamples) -> Interval:
+        """The paired difference to a figure of the same units in the same resamples, with its p-value."""
+        value, again = self.value - other.value, self.again - other.again
+        found = _interval(value, again, self.method, ANY, self.level, self.units, self.groups)
+        reach = (found.high - found.low) / 2
+        if not np.isfinite(reach) or reach == 0:
+            return found
+        freedom = self.units - 1
+        error = reach / stdtrit(freedom, 0.5 + self.level / 2)
+        return replace(found, p=float(2 * stdtr(freedom, -abs(value) / error)))
+
+
 DEFAULT = Resampling()
 
 
@@ -137,19 +164,18 @@ def difference(
 
     The units, and so every resample, are the same for both; that is what makes it paired.
     """
-    axis = -sums.ndim  # of the pair, before the axes that the figure's formula takes
+    ours, theirs = (resample(figure, of, resampling, groups=groups) for of in (sums, others))
+    return ours.minus(theirs)
 
-    def of_pair(pair: np.ndarray) -> np.ndarray:
-        first, second = np.moveaxis(pair, axis, 0)
-        return figure.of(first) - figure.of(second)
 
-    found = interval(Figure(of_pair), np.stack([sums, others], axis=1), resampling, groups=groups)
-    freedom = len(sums) - 1
-    reach = (found.high - found.low) / 2
-    if not np.isfinite(reach) or reach == 0:
-        return found
-    error = reach / stdtrit(freedom, 0.5 + resampling.level / 2)
-    return replace(found, p=float(2 * stdtr(freedom, -abs(found.value) / error)))
+def resample(
+    figure: Figure, sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+) -> Resamples:
+    """A figure of `sums` [U, *S] in every resample, to be compared with others of the same units."""
+    method = resampling.method_for(len(sums))
+    again = _resampled({"figure": figure}, sums, method, resampling)["figure"]
+    value, units = float(figure.of(sums.sum(axis=0))), len(sums)
+    return Resamples(value, again, figure.link, method, units, groups or units, resampling.level)
 
 
 def from_left_out(

@@ -1,4 +1,4 @@
-"""Every metric of a table of predictions, with its interval."""
+"""Every metric of a table of predictions, with its interval; of repeats of one table (seeds), every metric's mean."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from affectkit.evaluation.rows import missing, pair, prefix
 from affectkit.evaluation.sums import confusions, losses, moments
 from affectkit.labels import Target
 
+Repeats = Predictions | Sequence[Predictions]
+
 
 def measure(
-    predictions: Predictions, targets: Sequence[Target], groups: np.ndarray | None, resampling: Resampling
+    predictions: Repeats, targets: Sequence[Target], groups: np.ndarray | None, resampling: Resampling
 ) -> dict[str, Interval]:
     """All metrics of `targets` by their flat names: `uar`, `t.uar` of a class target other than `label`; `t.ccc` of a
     number, and `ccc`, the mean over the numbers.
 
+    predictions: one table, or repeats of it, the same rows in the same order. Each figure is then the mean over the
+    repeats, and its interval that of the mean: groups are left out or drawn of all repeats at once.
     groups: [N] text, None for rows that are taken as independent.
     """
     found: dict[str, Interval] = {}
@@ -32,55 +36,73 @@ def measure(
 
 
 def class_intervals(
-    predictions: Predictions, target: Target, groups: np.ndarray | None, resampling: Resampling
+    predictions: Repeats, target: Target, groups: np.ndarray | None, resampling: Resampling
 ) -> dict[str, Interval]:
     """The metrics of one class target, over the rows that have a truth and a prediction."""
-    truth, predicted = pair(predictions, target)
-    known = ~(missing(truth) | missing(predicted))
+    tables = repeats(predictions)
+    pairs = [pair(table, target) for table in tables]
+    known = ~np.any([missing(truth) | missing(predicted) for truth, predicted in pairs], axis=0)
     units = _units(groups, known, resampling)
-    counts = confusions(truth[known], predicted[known], len(target.classes), units.codes, units.count)
-    figures = {prefix(target) + m.name: Figure(m.of, m.link) for m in taking("classes") if m.of}
-    found = intervals(figures, counts, resampling, groups=units.groups)
-    probabilities = predictions.probabilities(target.name)
-    if probabilities is not None:
-        known &= ~np.isnan(probabilities).any(axis=1)
+    classes = len(target.classes)
+    counts = [confusions(truth[known], of[known], classes, units.codes, units.count) for truth, of in pairs]
+    figures = {prefix(target) + m.name: over_repeats(Figure(m.of, m.link)) for m in taking("classes") if m.of}
+    found = intervals(figures, np.stack(counts, axis=1), resampling, groups=units.groups)
+    probabilities = [p for table in tables if (p := table.probabilities(target.name)) is not None]
+    if len(probabilities) == len(tables):
+        known &= ~np.isnan(probabilities).any(axis=(0, 2))
         units = _units(groups, known, resampling)
-        found |= _probability_intervals(prefix(target), truth[known], probabilities[known], units, resampling)
+        answers = [(truth[known], of[known]) for (truth, _), of in zip(pairs, probabilities, strict=True)]
+        found |= _probability_intervals(prefix(target), answers, units, resampling)
     return found
 
 
 def _probability_intervals(
-    prefix: str, truth: np.ndarray, probabilities: np.ndarray, units: Units, resampling: Resampling
+    prefix: str, answers: Sequence[tuple[np.ndarray, np.ndarray]], units: Units, resampling: Resampling
 ) -> dict[str, Interval]:
     """Proper scores from sums, AUROC by leaving units out. Calibration errors have no interval: chance biases them
-    upwards, so that resampling covers 0 % for a calibrated model; their null band stands beside them instead."""
+    upwards, so that resampling covers 0 % for a calibrated model; their null band stands beside them instead.
+
+    answers: truth [n] and probabilities [n, K] of each repeat.
+    """
     metrics = taking("probabilities")
-    figures = {prefix + m.name: Figure(m.of, m.link) for m in metrics if m.of}
-    sums = losses(truth, probabilities, units.codes, units.count)
+    figures = {prefix + m.name: over_repeats(Figure(m.of, m.link)) for m in metrics if m.of}
+    sums = np.stack([losses(*answer, units.codes, units.count) for answer in answers], axis=1)
     found = intervals(figures, sums, resampling, groups=units.groups)
     for metric in metrics:
         if metric.name == "auroc":
-            value, left_out = left_out_auroc(truth, probabilities, units.codes, units.count)
+            areas = [left_out_auroc(*answer, units.codes, units.count) for answer in answers]
+            value, left_out = float(np.mean([area for area, _ in areas])), np.mean([left for _, left in areas], axis=0)
             found[prefix + metric.name] = from_left_out(value, left_out, metric.link, resampling, groups=units.groups)
         elif not metric.of:
-            found[prefix + metric.name] = Interval(metric.function(truth, probabilities), groups=units.groups)
+            value = float(np.mean([metric.function(*answer) for answer in answers]))
+            found[prefix + metric.name] = Interval(value, groups=units.groups)
     return {prefix + m.name: found[prefix + m.name] for m in metrics}
 
 
 def number_intervals(
-    predictions: Predictions, targets: Sequence[Target], groups: np.ndarray | None, resampling: Resampling
+    predictions: Repeats, targets: Sequence[Target], groups: np.ndarray | None, resampling: Resampling
 ) -> dict[str, Interval]:
     """The metrics of each number and their means over all of them, from the same resamples."""
-    pairs = [pair(predictions, target) for target in targets]
-    known = ~np.all([missing(truth) | missing(predicted) for truth, predicted in pairs], axis=0)
+    pairs = [[pair(table, target) for target in targets] for table in repeats(predictions)]
+    known = ~np.any([np.all([missing(t) | missing(p) for t, p in of], axis=0) for of in pairs], axis=0)
     units = _units(groups, known, resampling)
     widths = [width(target) for target in targets]
     tables = [
-        moments(truth[known], predicted[known], units.codes, units.count, wide)
-        for (truth, predicted), wide in zip(pairs, widths, strict=True)
+        [moments(t[known], p[known], units.codes, units.count, wide) for (t, p), wide in zip(of, widths, strict=True)]
+        for of in pairs
     ]
-    figures = number_figures(targets)
-    return intervals(figures, np.stack(tables, axis=1), resampling, groups=units.groups)
+    figures = {name: over_repeats(figure) for name, figure in number_figures(targets).items()}
+    sums = np.stack([np.stack(table, axis=1) for table in tables], axis=1)
+    return intervals(figures, sums, resampling, groups=units.groups)
+
+
+def repeats(predictions: Repeats) -> list[Predictions]:
+    return [predictions] if isinstance(predictions, Predictions) else list(predictions)
+
+
+def over_repeats(figure: Figure) -> Figure:
+    """The mean of a figure over repeats, of sums that have an axis [R] before those that its formula takes."""
+    return Figure(lambda sums: figure.of(sums).mean(axis=-1), figure.link)
 
 
 def number_figures(targets: Sequence[Target]) -> dict[str, Figure]:

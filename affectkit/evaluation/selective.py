@@ -11,7 +11,7 @@ import numpy as np
 class RiskCoverage:
     """The error of the rows that are kept, from the surest row on; equal confidences are kept together.
 
-    threshold, coverage, risk: [M], one point per confidence that occurs, falling thresholds; coverage is the share kept.
+    threshold, coverage, risk: [M], a point for each confidence that occurs, from the highest; coverage: the share kept.
     """
 
     threshold: np.ndarray

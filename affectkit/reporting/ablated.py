@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 from affectkit.artifacts.files import read_json, write_json, write_text
 from affectkit.artifacts.reports import PAGE
 from affectkit.artifacts.tables import write_table
-from affectkit.plain import without_nan
 from affectkit.reporting import words
-from affectkit.reporting.ablated_page import BEST_SINGLE, FULL, READING, SUMMARY, TABLE, heading, lead, named, section
-from affectkit.reporting.ablated_page import verdicts as told
+from affectkit.reporting.ablated_page import (
+    BEST_SINGLE,
+    FULL,
+    LEAST_P,
+    READING,
+    SUMMARY,
+    TABLE,
+    heading,
+    lead,
+    named,
+    section,
+    verdicts,
+)
 from affectkit.reporting.numbers import is_number, ranged, shown
 from affectkit.reporting.page import Section, Sentence, page
 from affectkit.reporting.text import aligned
@@ -30,9 +40,9 @@ def read_ablation(folder: Path) -> dict[str, Any]:
 def write_ablation(folder: Path, found: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write the files, and return what `ablation_summary.json` says.
 
-    found: of `ablate`, with `how` in words, and what `lineage` says. inputs: as `page` has them.
+    found: of `ablate`, with `how` in words, `warnings`, and what `lineage` says. inputs: as `page` has them.
     """
-    summary: dict[str, Any] = without_nan(dict(found))
+    summary = dict(found)
     write_json(folder / SUMMARY, summary)
     write_table(folder / TABLE, summary_table(summary))
     sections = [section(summary, part) for part in summary["parts"]]
@@ -59,15 +69,24 @@ def key_lines(summary: Mapping[str, Any]) -> list[str]:
     """What was done, the subsets on each part of the rows, what the sources are worth, and what to be wary of."""
     lines = list(map(_plain, lead(summary)))
     for part, of in summary["parts"].items():
-        rows = dict(list(of["subsets"].items())[-MOST_LINES:])
+        rows = _highest(summary, of["subsets"])
         lines += ["", heading(part, of), ""]
         lines += aligned([_heads(summary), *(_cells(summary, name, row) for name, row in rows.items())])
         if len(rows) < len(of["subsets"]):
-            lines.append(f"the last {len(rows)} of {len(of['subsets'])} subsets; {TABLE} has them all")
-        lines += ["", *map(_plain, told(summary, part))]
+            lines.append(f"the {len(rows)} best of {len(of['subsets'])} subsets; {TABLE} has them all")
+        lines += ["", *map(_plain, verdicts(summary, part))]
     lines += [f"declared: {sentence}" for sentence in summary["declared"]]
     report = {"corpora": summary["corpora"], "normalization": summary["normalization"], "warnings": _warnings(summary)}
     return lines + [f"warning: {text}" for text in words.warnings(report)]
+
+
+def _highest(summary: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, Any]:
+    """As many of the best subsets as a terminal shows, in their order."""
+    values = {name: row["metrics"][summary["metric"]]["value"] for name, row in rows.items()}
+    known = [name for name, value in values.items() if is_number(value)]
+    ranked = sorted(known, key=values.__getitem__, reverse=summary["higher_is_better"])
+    kept = set(ranked[:MOST_LINES]) if len(rows) > MOST_LINES else set(rows)
+    return {name: row for name, row in rows.items() if name in kept}
 
 
 def summary_table(summary: Mapping[str, Any]) -> pd.DataFrame:
@@ -140,7 +159,9 @@ def _against(row: Mapping[str, Any], reference: str) -> list[str]:
     said = row["against"].get(reference)
     if said is None:
         return ["", ""]
-    return [ranged({"value": said["difference"]["value"]}, "+"), _number(said["p_holm"])]
+    p = said["p_holm"]
+    least = is_number(p) and p < LEAST_P
+    return [ranged({"value": said["difference"]["value"]}, "+"), f"<{LEAST_P}" if least else _number(p)]
 
 
 def _number(value: Any) -> str:

@@ -13,11 +13,13 @@ from affectkit.reporting.page import Section, Sentence, Table
 
 SUMMARY, TABLE = "ablation_summary.json", "ablation_summary.csv"
 FULL, BEST_SINGLE = "full", "best_single"
+LEAST_P = 0.001  # in sentences and on a terminal; the table has every digit
 PARTS = {"oof": "Cross-fitted rows", "val": "Rows of split val", "test": "Test rows"}
 READING = (
-    "Every subset has the same rows, folds and seeds. The best single source is, for cross-fitted rows, the one that "
-    "is best on the other folds, and for other rows the one that is best on all rows fitted on. Holm's adjustment is "
-    "over the subsets, for each reference and kind of rows apart; intervals are not adjusted.",
+    "Every subset has the same rows, folds and seeds. The best single source is the one that is best on the "
+    "cross-fitted rows, which favours it there: better than it is said with care, worse than it more readily. On test "
+    "rows it is the same one. Holm's adjustment is over the subsets, for each reference and kind of rows apart; "
+    "intervals are not adjusted.",
     "The highest of many figures is too high: it was looked for on the rows that it is of. Choose a subset on "
     "cross-fitted rows, and believe its figure on test rows.",
 )
@@ -51,9 +53,8 @@ def heading(part: str, of: Mapping[str, Any]) -> str:
 def verdicts(summary: Mapping[str, Any], part: str) -> list[Sentence]:
     """All sources against the best single one, and all but one against all."""
     of, names = summary["parts"][part], summary["sources"]
-    *_, whole = of["subsets"].values()
-    single = dict.fromkeys(name for chosen in summary["best_single"].values() for name in chosen if name)
-    best = f"the best single source ({' or '.join(single)})" if single else "the best single source"
+    whole = of["subsets"][summary["full"]]
+    best = f"the best single source ({summary['best_single']})"
     head = ("All together: ", f"{words.title(summary['metric'])} ", whole["metrics"][summary["metric"]])
     said: list[Sentence] = [(*head, "; ", *_versus(summary, of, whole["against"][BEST_SINGLE], best))]
     for source in names:
@@ -69,14 +70,15 @@ def _versus(summary: Mapping[str, Any], of: Mapping[str, Any], said: Mapping[str
     value, p = said["difference"]["value"], said["p_holm"]
     if not is_number(p):
         told = "no difference at all" if value == 0 else "no interval can be estimated"
-        return [f"to {to} ", said["difference"], f": {told}."]
+        return [f"difference to {to} ", said["difference"], f": {told}."]
     verdict = _verdict(summary, of, said) or "not told apart by these rows"
-    return [f"to {to} ", said["difference"], ", p (Holm) ", p, f": {verdict}."]
+    least = ["below ", LEAST_P] if p < LEAST_P else [p]
+    return [f"difference to {to} ", said["difference"], ", p (Holm) ", *least, f": {verdict}."]
 
 
-def _verdict(summary: Mapping[str, Any], of: Mapping[str, Any], said: Mapping[str, Any]) -> str:
+def _verdict(summary: Mapping[str, Any], of: Mapping[str, Any], said: Mapping[str, Any] | None) -> str:
     """`better` or `worse` where the adjusted p-value says so, else ""."""
-    if not is_number(said["p_holm"]) or said["p_holm"] >= 1 - of["interval"]["level"]:
+    if not said or not is_number(said["p_holm"]) or said["p_holm"] >= 1 - of["interval"]["level"]:
         return ""
     return "better" if (said["difference"]["value"] > 0) == summary["higher_is_better"] else "worse"
 
@@ -114,18 +116,16 @@ def _metric_table(summary: Mapping[str, Any], of: Mapping[str, Any]) -> Table:
 def _figures(summary: Mapping[str, Any], part: str) -> list[Figure]:
     """Of the first part by plain names, of others with theirs before."""
     of, before = summary["parts"][part], "" if part == next(iter(summary["parts"])) else f"{part}_"
-    rows, metric = of["subsets"], words.title(summary["metric"])
-    better = [name for name, row in rows.items() if _verdict(summary, of, row["against"][BEST_SINGLE]) == "better"]
-    mark = "better than the best single source (Holm)"
-    *_, whole = rows.values()
-    line = ("best single source", whole["against"][BEST_SINGLE]["second"])
+    rows, metric, single = of["subsets"], words.title(summary["metric"]), summary["best_single"]
+    better = [name for name, row in rows.items() if _verdict(summary, of, row["against"].get(BEST_SINGLE)) == "better"]
     values = {name: row["metrics"][summary["metric"]] for name, row in rows.items()}
+    line, mark = (single, values[single]["value"]), f"better than {single} (Holm)"
     plot = comparisons.forest(values, metric=metric, reference=line, marked=better, mark=mark)
-    found = [Figure(f"{before}subsets", part, captions.forest(reference=line[0], mark=mark if better else ""), plot)]
-    for reference, to in ((BEST_SINGLE, "the best single source"), (FULL, "all together")):
-        own = {
-            name: row["against"][reference]["difference"] for name, row in rows.items() if reference in row["against"]
-        }
+    caption = captions.forest(reference=f"{single}, the best single source", mark=mark if better else "")
+    found = [Figure(f"{before}subsets", part, caption, plot)]
+    for reference, to in ((BEST_SINGLE, single), (FULL, "all together")):
+        said = {name: row["against"][reference] for name, row in rows.items() if reference in row["against"]}
+        own = {name: one["difference"] for name, one in said.items()}
         plot = comparisons.differences(own, metric=metric, against=to, higher_is_better=summary["higher_is_better"])
         found.append(Figure(f"{before}to_{reference}", part, captions.differences(), plot))
     return found

@@ -82,7 +82,7 @@ def selection_report(
         "interval": {"method": figure.method, "level": LEVEL},
         "best": found.best,
         "tie_set": found.tie_set,
-        "told_from_constant": found.told,
+        "telling": found.telling,
         "chosen": found.chosen,
         "decided_by": found.decided,
         "servable": facts[found.chosen].servable,
@@ -142,6 +142,8 @@ def _warnings(found: Selection, facts: Mapping[str, Facts]) -> list[str]:
     if scaled and len(scaled) < len(facts):
         what = "scaled features by each speaker's own rows (transductive): not comparable with the other runs"
         said.append(f"{', '.join(scaled[:3])}{' and more' if len(scaled) > 3 else ''} {what}")
+    if "ece" in found.by.metric.name:
+        said.append(f"{found.by.text} does not ask who is right: an answer that is always the same can have one of 0")
     if len(facts) == 1:
         said.append("one run only: there was nothing to choose between")
     chosen = facts[found.chosen]
@@ -162,6 +164,6 @@ def _test_warning(found: Selection) -> str:
     naive, nested = found.optimism.naive, found.optimism.nested
     what = found.on.group or "row"
     return (
-        f"{said}. It is {shown(naive)}; choosing on the other {what}s and judging on the {what} left out gives "
-        f"{shown(nested)}. Choose by val_{found.by.metric.name}, and report test once"
+        f"{said}. It is {shown(naive)}; choosing without each {what} and judging on it gives {shown(nested)}. "
+        f"Choose by val_{found.by.metric.name}, and report test once"
     )

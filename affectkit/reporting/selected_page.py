@@ -34,8 +34,8 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     runs, title = report["runs"], words.title(report["metric"])
     if len(runs) < 2:
         return []
-    best, told = best_run(report), report["told_from_constant"]
-    marked = [name for name in report["tie_set"] if told]
+    best = best_run(report)
+    marked = report["tie_set"] if report["telling"] else []
     plot = forest(
         {run["run"]: run["figure"] for run in runs},
         metric=title,

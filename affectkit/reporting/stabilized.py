@@ -22,7 +22,7 @@ from affectkit.reporting import words
 from affectkit.reporting.captions import TRACE
 from affectkit.reporting.figures import Figure
 from affectkit.reporting.lineage import digests, lineage
-from affectkit.reporting.numbers import is_number, ranged, shown
+from affectkit.reporting.numbers import is_number, ranged
 from affectkit.reporting.page import Section, Table, page
 from affectkit.reporting.traces import trace
 
@@ -120,7 +120,8 @@ def _drawn(rows: BeforeAfter, target: Target, frames: np.ndarray) -> tuple[str, 
 
 
 def _note(facts: Mapping[str, Any]) -> str:
-    return f"all sequences: jitter {shown(facts['jitter']['before'])} to {shown(facts['jitter']['after'])}"
+    before, after = (ranged({"value": facts["jitter"][side]}) for side in SIDES)
+    return f"all sequences: jitter {before} to {after}"
 
 
 def key_lines(report: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,13 @@
+"""Every subset of several sources, on the same rows, folds and seeds: what each is worth alone and beside the others.
+
+A source is a table of predictions, and several of them are fused by a rule (`_tables`); or it is a set of features,
+and an estimator is trained on several of them together (`_features`). What is judged is cross-fitted or held out, and
+is read back from the files of the subsets: a run that was killed and gone on with says the same as one that was not.
+"""
+
+from affectkit.ablation._ablate import ablate
+from affectkit.ablation._features import of_features
+from affectkit.ablation._study import MOST, Study, Subset, subsets
+from affectkit.ablation._tables import of_predictions
+
+__all__ = ["MOST", "Study", "Subset", "ablate", "of_features", "of_predictions", "subsets"]

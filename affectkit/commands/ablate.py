@@ -1,0 +1,200 @@
+"""`affectkit ablate`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from affectkit import console, registry
+from affectkit.errors import AffectkitError
+from affectkit.options import (
+    ClassWeightOpt,
+    FitOnOpt,
+    GroupOpt,
+    JsonOpt,
+    MissingOpt,
+    NormalizeOpt,
+    OptionalManifestOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    QuietOpt,
+    ResumeOpt,
+    TreatAsValOpt,
+)
+from affectkit.plain import comma_separated
+
+if TYPE_CHECKING:
+    from affectkit.ablation import Study
+
+TablesArg = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME=PREDICTIONS]...", help="Sources by name: the run folder of a model, or a CSV of any tool."
+    ),
+]
+NamedFeaturesOpt = Annotated[
+    list[str] | None,
+    typer.Option("--features", metavar="NAME=PATH", help="Instead: a source of features, folder or CSV; repeat it."),
+]
+RuleOpt = Annotated[
+    str | None,
+    typer.Option("--rule", help=f"Of predictions: {', '.join(registry.names('fusion'))}.", show_default="mean"),
+]
+ModelOpt = Annotated[
+    str | None,
+    typer.Option("--model", help=f"Of features: {', '.join(registry.names('estimators'))}.", show_default="linear"),
+]
+MetricOpt = Annotated[
+    str | None,
+    typer.Option("--by", "--metric", help="Metric shown first and compared", show_default="uar, or ccc of numbers"),
+]
+TargetOpt = Annotated[
+    str | None,
+    typer.Option("--target", help="Targets, comma-separated", show_default="all predicted; of features, label or all"),
+]
+SeedsOpt = Annotated[
+    int,
+    typer.Option("--seeds", min=1, help="Repeat with seeds 0, 1, ... of drawn folds and of the estimator."),
+]
+CvFoldsOpt = Annotated[
+    int | None,
+    typer.Option("--cv-folds", min=2, help="Draw this many folds of whole groups", show_default="folds as they are"),
+]
+MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Refuse to make more subsets than this.")]
+
+
+def ablate(
+    sources: TablesArg = None,
+    *,
+    output_dir: OutputDirOpt,
+    rule: RuleOpt = None,
+    manifest: OptionalManifestOpt = None,
+    features: NamedFeaturesOpt = None,
+    model: ModelOpt = None,
+    target: TargetOpt = None,
+    metric: MetricOpt = None,
+    seeds: SeedsOpt = 5,
+    cv_folds: CvFoldsOpt = None,
+    fit_on: FitOnOpt = None,
+    treat_as: TreatAsValOpt = None,
+    normalize: NormalizeOpt = "train",
+    class_weight: ClassWeightOpt = "balanced",
+    group: GroupOpt = None,
+    missing: MissingOpt = "stop",
+    max_subsets: MostOpt = 255,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+    **plugin_options: Any,
+) -> None:
+    """Judge every subset of several sources: predictions that are fused, or features that are trained on.
+
+    All subsets have the same rows, folds and seeds. Each is compared, over whole speakers, with all sources together
+    and with the best single one. --resume keeps the subsets that are finished.
+
+    Example: affectkit ablate voice=runs/voice text=runs/text face=runs/face --rule mean -o runs/ablation
+    """
+    options = dict(locals())
+    _refuse_mixture(options)
+    from affectkit.ablation import ablate as judge_subsets
+    from affectkit.ablation import subsets
+    from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.sources import named_paths
+    from affectkit.reporting.ablated import key_lines, read_ablation, write_ablation
+    from affectkit.reporting.lineage import digests
+
+    paths = named_paths(sources or features or [], least=2)
+    chosen = subsets(list(paths), most=max_subsets)
+    built = _built(options)
+    with open_run("ablate", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
+        if run.finished:
+            summary = read_ablation(run.path)
+        else:
+            study, facts, read = (_of_predictions if sources else _of_features)(paths, built, options)
+            with console.progress("ablate") as progress:
+                found = judge_subsets(study, chosen, run.path, progress=progress)
+            summary = write_ablation(run.path, {**facts, **found}, digests(read))
+    console.result(run.path, {"metric": summary["metric"], "parts": _values(summary)}, key_lines(summary))
+
+
+def _refuse_mixture(options: dict[str, Any]) -> None:
+    """Refuse predictions beside features, and options of the one with the other."""
+    if bool(options["sources"]) == bool(options["features"]):
+        remedy = "name NAME=PREDICTIONS, or --manifest and --features NAME=PATH"
+        raise AffectkitError("usage", "ablate takes either predictions or --features", remedy=remedy)
+    if options["features"] and options["manifest"] is None:
+        raise AffectkitError("usage", "--features needs --manifest", remedy="name the rows to train on")
+    default = {"model": None, "normalize": "train", "class_weight": "balanced", "missing": "stop"}
+    others = default if options["sources"] else dict.fromkeys(["rule", "fit_on", "treat_as"])
+    for name, value in others.items():
+        if options[name] != value:
+            of = "--features" if options["sources"] else "predictions"
+            raise AffectkitError("usage", f"--{name.replace('_', '-')} belongs to {of}", remedy="leave it out")
+
+
+def _built(options: dict[str, Any]) -> Any:
+    """The rule, or the estimator. Raises "usage" for an unknown one, and for options that it lacks."""
+    from affectkit.estimators._fit import build_estimator
+    from affectkit.fusion._model import build_rule
+
+    given = options["plugin_options"]
+    if options["sources"]:
+        return build_rule(options["rule"] or "mean", given)
+    return build_estimator(options["model"] or "linear", given)
+
+
+def _of_predictions(
+    paths: dict[str, Path], rule: Any, options: dict[str, Any]
+) -> "tuple[Study, dict[str, Any], list[Path]]":
+    """The sources, how they are fused, and the files that were read."""
+    from affectkit.ablation import of_predictions
+    from affectkit.artifacts.joined import read_joined_sources
+    from affectkit.reporting.lineage import lineage
+
+    group, treat_as = options["group"], options["treat_as"]
+    how: dict[str, Any] = {"manifest": options["manifest"], "columns": [group] if group else [], "treat_as": treat_as}
+    given = read_joined_sources(paths, tables=rule.takes_tables, **how)
+    study = of_predictions(
+        given,
+        rule.name,
+        options["plugin_options"],
+        targets=comma_separated(options["target"]),
+        **{key: options[key] for key in ("metric", "fit_on", "group", "seeds", "cv_folds")},
+    )
+    said = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
+    facts = {"kind": "predictions", "rule": rule.name, "options": rule.options, "how": f"fused by {rule.name}"}
+    read = [source.path for source in given]
+    return study, facts | {"warnings": said} | lineage(read), read
+
+
+def _of_features(
+    paths: dict[str, Path], estimator: Any, options: dict[str, Any]
+) -> "tuple[Study, dict[str, Any], list[Path]]":
+    """The sets of features, what is trained on them, and what was read."""
+    from affectkit.ablation import of_features
+    from affectkit.artifacts.manifest import read_manifest
+    from affectkit.estimators._fit import Settings
+    from affectkit.reporting.lineage import lineage
+
+    name, normalize = estimator.name, options["normalize"]
+    manifest = read_manifest(options["manifest"])
+    study = of_features(
+        manifest,
+        paths,
+        estimator,
+        manifest.chosen_targets(options["target"]),
+        Settings(normalize, options["class_weight"]),
+        **{key: options[key] for key in ("metric", "group", "missing", "seeds", "cv_folds")},
+    )
+    facts = {"kind": "features", "model": name, "options": estimator.options, "how": f"{name} trained on features"}
+    read = [options["manifest"], *paths.values()]
+    scaled = {"normalization": "transductive" if normalize == "speaker" else "inductive"}
+    return study, facts | {"warnings": []} | lineage(read) | scaled, read
+
+
+def _values(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The compared metric of each subset, by kind of rows."""
+    metric, parts = summary["metric"], summary["parts"].items()
+    return {part: {name: row["metrics"][metric] for name, row in of["subsets"].items()} for part, of in parts}

@@ -1,0 +1,104 @@
+"""`affectkit select`."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affectkit import console
+from affectkit.options import (
+    GroupOpt,
+    JsonOpt,
+    OptionalManifestOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    QuietOpt,
+    ResumeOpt,
+    TreatAsValOpt,
+)
+
+logger = logging.getLogger(__name__)
+
+RunsArg = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...",
+        help="Run folders of train, calibrate, fuse or select. A CSV is ranked too, but there is no model to copy.",
+    ),
+]
+ByOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        help="Figure to rank by: val, oof or test, then a metric. val is held-out or cross-fitted val rows, or all "
+        "cross-fitted ones of a run without",
+        show_default="val_macro_f1, or val_ccc of numbers",
+    ),
+]
+ThenOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--then",
+        help="What decides among runs that tie: another such figure, simplest or earliest; repeat it for more",
+        show_default="simplest, and earliest at last",
+    ),
+]
+TiesOpt = Annotated[
+    bool,
+    typer.Option(
+        "--ties/--no-ties",
+        help="Whether runs tie that the data cannot tell from the best at 95 %, or only runs of the same figure.",
+    ),
+]
+
+
+def select(
+    runs: RunsArg,
+    output_dir: OutputDirOpt,
+    by: ByOpt = None,
+    then: ThenOpt = None,
+    ties: TiesOpt = True,
+    manifest: OptionalManifestOpt = None,
+    treat_as: TreatAsValOpt = None,
+    group: GroupOpt = None,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+) -> None:
+    """Choose among runs, and copy the chosen one with its parents: a folder that predicts wherever it is moved to.
+
+    Runs are compared on the rows that all of them predicted and none was fitted on. Among those that the data cannot
+    tell from the best, the simplest is taken: fewest models in the chain, then a single model before a calibration, a
+    fusion of fixed weights and a fitted one, then fewest bytes. To choose by test rows is allowed, and optimistic.
+
+    Example: affectkit select runs/linear runs/svm runs/fused --by val_macro_f1 --then simplest -o runs/best
+    """
+    options = dict(locals())
+    from affectkit.artifacts.files import read_json
+    from affectkit.artifacts.joined import read_joined_sources
+    from affectkit.artifacts.runs import open_run
+    from affectkit.evaluation.candidates import run_names
+    from affectkit.evaluation.complexity import facts_of
+    from affectkit.evaluation.selection import select as choose
+    from affectkit.reporting.selected import REPORT, write_selected
+    from affectkit.reporting.selected_text import key_lines
+
+    named = run_names(runs)
+    with open_run("select", options, inputs=[*runs, *([manifest] if manifest else [])]) as run:
+        if run.finished:
+            report = read_json(run.path / REPORT, what="selection")
+        else:
+            columns = [group] if group else []
+            given = read_joined_sources(named, manifest=manifest, columns=columns, treat_as=treat_as)
+            sources = {source.name: source for source in given}
+            facts = {name: facts_of(source) for name, source in sources.items()}
+            found = choose(sources, facts, by=by, then=then or ["simplest"], group=group, ties=ties)
+            report = write_selected(run.path, found, sources, facts, ties=ties)
+    for line in key_lines(report):
+        console.say(line)
+    for said in report["warnings"]:
+        logger.warning(said)  # also with --quiet
+    facts_said = ("by", "best", "chosen", "decided_by", "tie_set", "optimism", "servable", "warnings")
+    console.result(run.path, {key: report[key] for key in facts_said})

@@ -1,0 +1,211 @@
+"""Several runs on the same rows: what each said of the rows that all of them predicted and none was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.sources import PREDICTIONS, Source
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.agreement import NAMED, with_one_truth
+from affectkit.evaluation.answers import Answers, Measured, answers
+from affectkit.labels import Target
+from affectkit.splits import default_group
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run_names(paths: Sequence[Path]) -> dict[str, Path]:
+    """What to call each run: its folder, or its file, with as many folders before it as tell all apart.
+
+    Raises "usage" for a run that is named twice.
+    """
+    places = []
+    for path in paths:
+        place = path.resolve()
+        places.append(place.parent if place.name == PREDICTIONS else place)
+        if places[-1] in places[:-1]:
+            raise AffectkitError("usage", "is named twice", file=path, remedy="name each run once")
+    parts = 1
+    while len({place.parts[-parts:] for place in places}) < len(places):
+        parts += 1
+    return {"/".join(place.parts[-parts:]): path for place, path in zip(places, paths, strict=True)}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a metric reads of every run, on the same rows, all of them with a truth and an answer of every run.
+
+    origins: by run, whether they are its `val`, `oof` or `test` rows. groups: [N] text of the column `group`; None
+    where no run knows any. warnings: what was left out, and what is not known.
+    """
+
+    answers: dict[str, Answers]
+    origins: dict[str, str]
+    group: str | None
+    groups: np.ndarray | None
+    warnings: list[str]
+
+    @property
+    def count(self) -> int:
+        """Of the rows."""
+        return len(next(iter(self.answers.values())))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """tables: by run, the same rows in the same order, with one label map and one truth. The rest as in `Judged`."""
+
+    tables: dict[str, Predictions]
+    origins: dict[str, str]
+    group: str | None
+    groups: np.ndarray | None
+    warnings: list[str]
+
+    def judged(self, of: Measured) -> Judged:
+        """Raises "input" where no row is left."""
+        said = {name: answers(table, of) for name, table in self.tables.items()}
+        known = {name: one.known for name, one in said.items()}
+        keep = np.all(list(known.values()), axis=0)
+        if not keep.any():
+            counts = _named({name: str(int(rows.sum())) for name, rows in known.items()})
+            raise AffectkitError(
+                "input", f"no row has a truth and an answer of every run for {of.name}: {counts} of {len(keep)}",
+                remedy="pass the --manifest that has the truth, or leave a run out",
+            )  # fmt: skip
+        lacking = f"{(~keep).sum()} of {len(keep)} rows are left out of {of.name}: no truth, or no answer of some run"
+        warnings = self.warnings if keep.all() else [*self.warnings, lacking]
+        groups = None if self.groups is None else self.groups[keep]
+        return Judged({n: one.take(keep) for n, one in said.items()}, self.origins, self.group, groups, warnings)
+
+
+def same_rows(
+    runs: Mapping[str, Source], split: str, targets: Mapping[str, Target], group: str | None = None
+) -> Candidates:
+    """The rows of a split that every run predicted without having been fitted on them.
+
+    split: "val", for a run without val rows its cross-fitted ones; "oof", cross-fitted rows; "test". Rows of split test
+    are never among the first two. Raises "leak" or "input" naming the run that has none, or none in common with the
+    others, or disagrees about a truth.
+    """
+    import pandas as pd
+
+    own = {name: _own(run, split) for name, run in runs.items()}
+    frames = {name: _rows(run.table().frame, own[name][1]) for name, run in runs.items()}
+    ids = _common(frames, runs)
+    tables = {}
+    for name, frame in frames.items():
+        if list(frame["id"]) != ids:
+            frame = _rows(frame, pd.Index(frame["id"]).get_indexer(ids))
+        tables[name] = replace(runs[name].table(), frame=frame, targets=dict(targets))
+    column, groups = _groups(tables, group)
+    warnings = [*_fitted(runs, split), *_fewer(frames, len(ids)), *_foreign(runs)]
+    origins = {name: origin for name, (origin, _) in own.items()}
+    return Candidates(with_one_truth(tables, targets), origins, column, groups, warnings)
+
+
+def _rows(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """The rows at positions [M] or [N] bool; the frame itself where that is all of them."""
+    if rows.dtype == bool and rows.all():
+        return frame
+    return frame[rows].reset_index(drop=True) if rows.dtype == bool else frame.iloc[rows].reset_index(drop=True)
+
+
+def _own(run: Source, split: str) -> tuple[str, np.ndarray]:
+    """What a run's rows of a split are, and [N] bool which ones."""
+    frame = run.table().frame
+    seen = frame["seen"].to_numpy()
+    splits = frame["split"].to_numpy() if "split" in frame else np.full(len(frame), "")
+    oof = {"oof": (seen == "oof") & (splits != "test")}
+    of_split = {split: (splits == split) & (seen != "fit")}
+    parts = {"val": of_split | oof, "oof": oof, "test": of_split}[split]
+    origin = next((origin for origin, rows in parts.items() if rows.any()), None)
+    if origin is None:
+        raise _nothing(run, split, splits, seen)
+    claimed = parts[origin] & (seen == "heldout")
+    if claimed.any():
+        claimed &= frame["id"].isin(set(run.fitted["id"][run.fitted["role"] == "fit"])).to_numpy()
+    if claimed.any():
+        row = int(claimed.argmax())
+        what = f"id '{frame['id'].iloc[row]}' is called held out, but fit_rows.csv has it among the rows fitted on"
+        raise AffectkitError("leak", what, file=run.path, row=row + 1, remedy="make the run again")
+    return origin, parts[origin]
+
+
+def _nothing(run: Source, split: str, splits: np.ndarray, seen: np.ndarray) -> AffectkitError:
+    if run.table().foreign and not (splits != "").any():
+        return AffectkitError(
+            "input", "nothing says of which split these rows are, nor how they were predicted", file=run.path,
+            remedy="if the model never saw them, and they are no test rows, pass --treat-as val",
+        )  # fmt: skip
+    kinds, counts = np.unique(
+        [f"{a or 'no split'}, {b}" for a, b in zip(splits, seen, strict=True)], return_counts=True
+    )
+    has = "; ".join(f"{count} ({kind})" for kind, count in zip(kinds, counts, strict=True))
+    wanted = {"val": "val or cross-fitted", "oof": "cross-fitted", "test": "test"}[split]
+    remedy = "leave this run out" if split == "test" else "train with --cv, or leave this run out"
+    code: Any = "leak" if (seen == "fit").any() else "input"
+    return AffectkitError(code, f"has no {wanted} rows to be judged on: it has {has}", file=run.path, remedy=remedy)
+
+
+def _common(frames: Mapping[str, pd.DataFrame], runs: Mapping[str, Source]) -> list[str]:
+    """The ids that all runs have, in the order of the first."""
+    first, *others = frames
+    common = set(frames[first]["id"])
+    for name in others:
+        own = set(frames[name]["id"])
+        if not common & own:
+            apart = next((n for n in frames if not own.intersection(frames[n]["id"])), "all the runs before it")
+            what = f"shares no row with {apart}"
+            raise AffectkitError("input", what, file=runs[name].path, remedy="name runs of one manifest")
+        common &= own
+    return [key for key in frames[first]["id"] if key in common]
+
+
+def _fewer(frames: Mapping[str, pd.DataFrame], count: int) -> list[str]:
+    more = {name: str(len(frame)) for name, frame in frames.items() if len(frame) > count}
+    return [f"only the {count} rows that all runs predicted are compared: {_named(more)}"] if more else []
+
+
+def _fitted(runs: Mapping[str, Source], split: str) -> list[str]:
+    counts = {}
+    for name, run in runs.items():
+        frame = run.table().frame
+        rows = frame["seen"] == "fit"
+        if "split" in frame and split == "test":
+            rows = rows & (frame["split"] == split)
+        if rows.any():
+            counts[name] = str(int(rows.sum()))
+    return [f"in-sample rows (seen=fit) are never judged and are left out: {_named(counts)}"] if counts else []
+
+
+def _foreign(runs: Mapping[str, Source]) -> list[str]:
+    names = [name for name, run in runs.items() if run.table().foreign]
+    more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
+    said = "nothing says how these predictions were made (no column 'seen'), they are taken as held out"
+    return [f"{said}: {', '.join(names[:NAMED])}{more}"] if names else []
+
+
+def _named(said: Mapping[str, str]) -> str:
+    """`a has 12, b has 30`: the first few of what is said of runs."""
+    listed = ", ".join(f"{name} has {text}" for name, text in list(said.items())[:NAMED])
+    return listed + (f", and {len(said) - NAMED} more runs" if len(said) > NAMED else "")
+
+
+def _groups(tables: Mapping[str, Predictions], group: str | None) -> tuple[str | None, np.ndarray | None]:
+    """The column of groups, of the first run that has it, and its cells."""
+    for table in tables.values():
+        name = default_group(table.frame) if group is None else group
+        if name in table.frame:
+            return name, table.groups(name)
+    if group is None:
+        return None, None
+    first = next(iter(tables.values()))
+    remedy = f"pass the --manifest that has it; {did_you_mean(group, list(first.frame.columns))}"
+    raise AffectkitError("input", f"has no column '{group}' to group by", file=first.path, remedy=remedy)
