@@ -77,10 +77,13 @@ def invoke(*arguments):
 
 
 def files(path):
-    """The bytes of a folder or a file, records aside."""
+    """The bytes of a folder or a file, records aside, and where a parent lies, which is told from where the folder is."""
     if path.is_file():
         return {path.name: path.read_bytes()}
-    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name not in RECORDS}
+    found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name not in RECORDS}
+    for name in [name for name in found if name.endswith("affectkit.json")]:
+        found[name] = re.sub(rb'"path": "[^"]*"', b'"path": ""', found[name])
+    return found
 
 
 def one_line_error(result, *parts, code=1):
