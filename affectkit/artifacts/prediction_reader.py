@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,6 @@ def parse_predictions(
     foreign = "seen" not in frame
     if foreign:
         frame.insert(1, "seen", "heldout")
-        _assign_splits(frame, treat_as)
     known = {target.name: target for target in targets}
     found = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
     if not found:
@@ -57,15 +57,22 @@ def parse_predictions(
         )
     for target in found.values():
         _parse(frame, target, path)
-    return Predictions(frame, found, path, foreign)
+    return vouched(Predictions(frame, found, path, foreign), treat_as)
 
 
-def _assign_splits(frame: pd.DataFrame, treat_as: str | None) -> None:
+def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
+    """A table that came without `seen`, with what its splits say: rows of none are of split `treat_as`, rows of split
+    train count as in-sample. Any other table as it is."""
+    frame = predictions.frame
+    if not predictions.foreign:
+        return predictions
+    split = frame.get("split")
     if treat_as:
-        frame["split"] = frame.get("split", "")
-        frame.loc[frame["split"] == "", "split"] = treat_as
+        split = split.where(split != "", treat_as) if split is not None else treat_as
+        frame = frame.assign(split=split)
     if "split" in frame:
-        frame.loc[frame["split"] == "train", "seen"] = "fit"
+        frame = frame.assign(seen=frame["seen"].where(frame["split"] != "train", "fit"))
+    return replace(predictions, frame=frame)
 
 
 def _check_table(frame: pd.DataFrame, path: Path) -> None:

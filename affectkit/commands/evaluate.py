@@ -81,6 +81,7 @@ def evaluate(
     """
     options = dict(locals())
     source = _source(predictions, model_dir, manifest)
+    from affectkit.artifacts.joined import read_joined
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.predictions import join_columns
     from affectkit.artifacts.reports import read_report, write_report
@@ -102,10 +103,12 @@ def evaluate(
         else:
             rows = read_manifest(manifest) if manifest else None
             parts = comma_separated(slices)
-            table = _table(source, rows, model_dir=model_dir, split=split, treat_as=treat_as)
-            if rows is not None:
-                carried = [*table.targets, "split", *GROUP_COLUMNS, *([group] if group else []), *parts]
-                table = join_columns(table, rows.rows, list(dict.fromkeys(carried)))
+            extra = [*([group] if group else []), *parts]
+            if model_dir is not None and rows is not None:
+                carried = [*rows.targets, "split", *GROUP_COLUMNS, *extra]
+                table = join_columns(_predicted(model_dir, rows, split), rows.rows, list(dict.fromkeys(carried)))
+            else:
+                table = read_joined(source, manifest=rows, columns=extra, treat_as=treat_as)
             how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
             how |= {"slices": parts, "alerts": alerts, "floor_rows": _train_rows(table, rows)}
             report = assess(table, split=split, group=group, **how)
@@ -138,31 +141,16 @@ def _name(source: Path) -> str:
     return (usual and source.parent.name) or source.name
 
 
-def _table(
-    source: Path, rows: "Manifest | None", *, model_dir: Path | None, split: str | None, treat_as: str | None
-) -> "Predictions":
-    """The predictions, read, or made now for the rows that the model was not fitted on."""
-    from affectkit.artifacts.prediction_reader import read_predictions
+def _predicted(model_dir: Path, rows: "Manifest", split: str | None) -> "Predictions":
+    """Predictions, made now, of the rows that the model was not fitted on."""
+    from affectkit.inference import load_model, without_fit_rows
 
-    if model_dir is not None and rows is not None:
-        from affectkit.inference import load_model, without_fit_rows
-
-        splits = set(rows.rows["split"]) if "split" in rows.rows else set()
-        wanted = split or ("test" if "test" in splits else None)
-        model = load_model(model_dir)
-        with console.progress("predict") as progress:
-            chosen = rows.take(rows.rows["split"] == wanted) if wanted in splits else rows
-            return model.predict(without_fit_rows(model, chosen), progress=progress)
-    known = list(rows.targets.values()) if rows is not None else []
-    table = read_predictions(source, targets=known, treat_as=treat_as)
-    if treat_as and not table.foreign:
-        raise AffectkitError(
-            "usage",
-            "--treat-as is for predictions without a column 'seen', and these have one",
-            file=source,
-            remedy="leave it out",
-        )
-    return table
+    splits = set(rows.rows["split"]) if "split" in rows.rows else set()
+    wanted = split or ("test" if "test" in splits else None)
+    model = load_model(model_dir)
+    with console.progress("predict") as progress:
+        chosen = rows.take(rows.rows["split"] == wanted) if wanted in splits else rows
+        return model.predict(without_fit_rows(model, chosen), progress=progress)
 
 
 def _train_rows(table: "Predictions", rows: "Manifest | None") -> "pd.DataFrame | None":

@@ -28,7 +28,8 @@ DEFAULT_METRIC = {"class": "uar", "number": "ccc"}
 class Verdict:
     """Whether fusing helps for one target, on one part of the rows ("oof", "val" or "test").
 
-    best: fused against the single source that is best on the rows fitted on (of the other folds, for those rows).
+    best: fused against the single source that is best on the rows fitted on, all of them: chosen anew in each fold, of
+    two equal sources the one would be taken where the other is better, and "helps" claimed too often.
     mean: against equal weights; None where the rule is that. singles: the metric of each source, over its own rows.
     """
 
@@ -62,13 +63,12 @@ class Verdict:
 @dataclass(frozen=True)
 class Fused:
     """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
-    single source was kept. tables: what stands beside, as tables of the same rows: "best" and "mean"."""
+    single source was kept."""
 
     model: FusionModel
     predictions: Predictions
     verdicts: Sequence[Verdict]
     fell_back: Sequence[str]
-    tables: Mapping[str, Predictions]
 
 
 def fuse(
@@ -88,14 +88,14 @@ def fuse(
     single source for a target where fusing does not help on the cross-fitted rows; test rows have no say.
     """
     final, outputs, verdicts, fell_back = {}, [], [], []
-    beside: dict[str, list[Output]] = {BEST: [], MEAN: []}
     names = list(next(iter(joined.answers.values())))
     for done, (name, target) in enumerate(joined.rows.targets.items()):
         of = metric or DEFAULT_METRIC["number" if target.kind == "number" else "class"]
         chosen, fused = fitted(joined, target, rule, with_metric(rule, options, of), plan)
         single, best = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
         mean = fitted(joined, target, MEAN, {}, plan)[1]
-        judged = _judge(joined, target, of, plan, {"fused": fused, BEST: best, MEAN: mean}, single, resampling)
+        reference = _reference(joined, target, single)
+        judged = _judge(joined, target, of, plan, {"fused": fused, BEST: reference, MEAN: mean}, single, resampling)
         if rule == MEAN:
             judged = [Verdict(**{**vars(verdict), "mean": None}) for verdict in judged]
         if fallback and not judged[0].helps:
@@ -103,14 +103,11 @@ def fuse(
             chosen, fused = single, best
         final[name] = chosen
         outputs.append(fused)
-        beside[BEST].append(best)
-        beside[MEAN].append(mean)
         verdicts += judged
         if progress:
             progress(done + 1, len(joined.answers))
     seen = plan.seen(list(joined.rows.frame["seen"]))
-    tables = {name: with_outputs(joined.rows, found, seen) for name, found in beside.items()}
-    return Fused(FusionModel(names, final), with_outputs(joined.rows, outputs, seen), verdicts, fell_back, tables)
+    return Fused(FusionModel(names, final), with_outputs(joined.rows, outputs, seen), verdicts, fell_back)
 
 
 def fitted(
@@ -133,6 +130,12 @@ def fitted(
         lambda parameters, positions: built.apply(parameters, _taken(sources, positions)),
     )
     return {"rule": rule, "options": built.options, "parameters": parameters}, output
+
+
+def _reference(joined: Joined, target: Target, single: Mapping[str, Any]) -> Output:
+    """The answers of the single source, as it is."""
+    speaking = {name: s for name, s in joined.answers[target.name].items() if isinstance(s, Output)}
+    return build_rule(single["rule"], single["options"]).apply(single["parameters"], speaking)
 
 
 def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | Table]:

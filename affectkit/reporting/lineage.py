@@ -63,9 +63,13 @@ def _ancestry(inputs: Iterable[Path]) -> Iterator[Path]:
 def _record(place: Path) -> dict[str, Any]:
     """The record of a file or a folder: its own, else that of the run folder that wrote it."""
     own = _read(place / RECORD if place.is_dir() else place.with_name(place.name + ".run.json"))
-    around = _read(place.parent / RECORD)
-    wrote = any(Path(item["path"]).parts[:1] == (place.name,) for item in around.get("outputs", []))
-    return own or (around if wrote else {})
+    if own:
+        return own
+    for folder in list(place.parents)[:3]:  # a subset of an ablation lies two folders below
+        around, inside = _read(folder / RECORD), place.relative_to(folder)
+        if any(Path(item["path"]).is_relative_to(inside) for item in around.get("outputs", [])):
+            return around
+    return {}
 
 
 def _normalize(place: Path) -> str | None:

@@ -131,6 +131,19 @@ def test_a_table_of_another_tool_needs_its_users_word(affectkit, table, tmp_path
     assert set(pd.read_csv(tmp_path / "x" / "predictions.csv")["seen"]) == {"oof"}
 
 
+def test_a_manifest_says_which_rows_of_another_tools_table_are_test_rows(affectkit, table, tmp_path):
+    whole = pd.read_csv(table())
+    whole.drop(columns=["seen", "split", "speaker"]).to_csv(tmp_path / "foreign.csv", index=False)
+    whole["split"] = ["train"] * 100 + list(whole["split"][100:])
+    whole[["id", "label", "speaker", "split"]].to_csv(tmp_path / "rows.csv", index=False)
+    line = ("calibrate", tmp_path / "foreign.csv", "--manifest", tmp_path / "rows.csv", "--method", "temperature")
+    affectkit(*line, "--treat-as", "val", "-o", tmp_path / "x")
+    fitted = set(pd.read_csv(tmp_path / "x" / "fit_rows.csv")["id"])
+    assert fitted == set(whole["id"][whole["split"] == "val"])
+    seen = pd.read_csv(tmp_path / "x" / "predictions.csv")["seen"]
+    assert set(seen[whole["split"] == "test"]) == {"heldout"} and set(seen[whole["split"] == "train"]) == {"fit"}
+
+
 def test_abstain_marks_the_rows_below_the_threshold(affectkit, table, tmp_path):
     affectkit("calibrate", table(), "--method", "temperature", "--wanted-error", 0.3, "--abstain", "-o", tmp_path / "x")
     said = report_of(tmp_path / "x")["selective"]["label"]

@@ -55,6 +55,8 @@ def test_sources_that_complement_each_other_help_and_it_says_so(rule, affectkit,
     for part, verdict in found.items():
         assert verdict["helps"] and verdict["against_best"]["difference"]["low"] > 0, part
         assert verdict["rescued"] > verdict["degraded"]
+        alone = verdict["singles"][verdict["best_single"]]  # as it is, not chosen anew in each fold
+        assert verdict["against_best"]["second"] == pytest.approx(alone, abs=1e-12)
     assert "test rows: fusing helps" in result.stderr
     table = pd.read_csv(tmp_path / "f" / "predictions.csv")
     assert set(table["seen"][table["split"] == "val"]) == {"oof"}
