@@ -145,6 +145,8 @@ def _spare_inputs(path: Path, inputs: Iterable[Path]) -> None:
 
 def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any]) -> bool:
     folder = run.path
+    for leftover in folder.glob(f".{STARTED}.*.tmp"):  # of a process killed before it had begun: nothing to go on with
+        leftover.unlink()
     contents = [item for item in folder.iterdir() if item.name != LOCK]
     ours = (folder / STARTED).exists()
     if contents and options.get("overwrite"):

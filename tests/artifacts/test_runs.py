@@ -134,3 +134,12 @@ def test_a_file_has_its_record_beside_it_and_is_not_clobbered(tmp_path):
     assert json.loads((tmp_path / "p.csv.run.json").read_text())["outputs"][0]["path"] == "p.csv"
     with pytest.raises(AffectkitError, match="exists already"), open_run("predict", {"output": target}):
         pass
+
+
+def test_a_run_killed_before_it_had_begun_leaves_an_empty_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".started.json.123.tmp").write_text("{")
+    (tmp_path / "run" / ".lock").write_text("")
+    with open_run("train", {"output_dir": tmp_path / "run", "resume": True}) as run:
+        assert not run.finished
+    assert not list((tmp_path / "run").glob(".*"))
