@@ -11,7 +11,7 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.calibration._calibrate import Calibrated
 from affectkit.evaluation.calibration_error import top_label
 from affectkit.evaluation.comparison import compare, measured
-from affectkit.evaluation.coverage import coverage, covered
+from affectkit.evaluation.coverage import central, coverage, covered
 from affectkit.evaluation.rows import judged_parts, missing, pair, prefix
 from affectkit.evaluation.selective import RiskCoverage, risk_coverage
 from affectkit.labels import Target
@@ -91,6 +91,23 @@ def _kept(found: RiskCoverage, threshold: float | None) -> dict[str, float | Non
     if not len(kept):
         return {"coverage": 0.0, "error": None, "aurc": found.area}
     return {"coverage": float(found.coverage[kept[-1]]), "error": float(found.risk[kept[-1]]), "aurc": found.area}
+
+
+def variance_coverage(found: Calibrated, targets: Sequence[Target]) -> dict[str, Any]:
+    """Part -> target -> level -> `before`, `after`: the share of rows whose truth lies in the central Gaussian interval
+    of their predicted variance. Targets without variances are left out."""
+    result: dict[str, Any] = {}
+    levels = np.array([0.68, 0.95])
+    for part, (old, new) in parts(found).items():
+        for target in (t for t in targets if t.kind == "number"):
+            before, after = (central(table, target, levels) for table in (old, new))
+            if after is None:
+                continue
+            result.setdefault(part, {})[target.name] = {
+                f"{level:g}": {"before": None if before is None else float(before[place]), "after": float(after[place])}
+                for place, level in enumerate(levels)
+            }
+    return result
 
 
 def held(found: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequence[str] = ()) -> dict[str, Any]:

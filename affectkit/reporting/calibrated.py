@@ -12,7 +12,7 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.sources import Source
 from affectkit.calibration._calibrate import Calibrated, Candidate
-from affectkit.calibration._judge import before_and_after, held, parts, selective
+from affectkit.calibration._judge import before_and_after, held, parts, selective, variance_coverage
 from affectkit.calibration._model import NONE
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import assess
@@ -44,6 +44,7 @@ def write_calibrated(
         "changes": before_and_after(found, plan, targets),
         "selective": selective(found, targets, wanted_error),
         "coverage": held(found, plan, targets, by),
+        "variance_coverage": variance_coverage(found, targets),
         "clamped": {name: int(rows.sum()) for name, rows in found.clamped.items()},
         "compared": {name: [_plain(c) for c in candidates] for name, candidates in found.compared.items()},
     }
@@ -92,6 +93,12 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
                 lines.append(
                     f"{part} {target} coverage of {name}: {shown(row['value'])}, mean size {shown(row['size'])}"
                 )
+    for part, of in report["variance_coverage"].items():
+        for target, levels in of.items():
+            for level, share in levels.items():
+                before = "-" if share["before"] is None else shown(share["before"])
+                after = shown(share["after"])
+                lines.append(f"{part} {target}: {float(level):.0%} intervals of its variance hold {before} -> {after}")
     for target, said in report["selective"].items():
         for part, kept in said["parts"].items():
             error = "-" if kept["error"] is None else shown(kept["error"])

@@ -144,6 +144,42 @@ def test_a_manifest_says_which_rows_of_another_tools_table_are_test_rows(affectk
     assert set(seen[whole["split"] == "test"]) == {"heldout"} and set(seen[whole["split"] == "train"]) == {"fit"}
 
 
+@pytest.fixture
+def numbers(tmp_path):
+    """Valence of 24 speakers with a variance of few passes, which is far too small; 18 speakers are val, 6 test."""
+    rng, rows = np.random.default_rng(0), 960
+    truth, spread = np.clip(rng.normal(3, 0.8, rows), 1, 5), rng.uniform(0.3, 0.6, rows)
+    passes = (truth + rng.normal(0, 1.3, rows) * spread)[:, None] + rng.normal(0, 0.5, (rows, 5)) * spread[:, None]
+    frame = pd.DataFrame({"id": [f"r{i:04d}" for i in range(rows)], "seen": "heldout", "valence": truth})
+    frame["valence_pred"], frame["valence_var"] = passes.mean(axis=1), passes.var(axis=1, ddof=1)
+    frame["split"] = np.where(np.arange(rows) % 24 < 18, "val", "test")
+    frame["speaker"] = [f"s{i % 24:02d}" for i in range(rows)]
+    frame["sex"] = ["f" if i % 2 else "m" for i in range(rows)]
+    frame.to_csv(tmp_path / "numbers.csv", index=False)
+    return tmp_path / "numbers.csv"
+
+
+def test_variances_come_to_the_size_of_the_errors(affectkit, numbers, tmp_path):
+    result = affectkit("calibrate", numbers, "--method", "variance-scaling", "-o", tmp_path / "v")
+    said = report_of(tmp_path / "v")["variance_coverage"]["test"]["valence"]
+    assert said["0.68"]["before"] < 0.4 and 0.62 < said["0.68"]["after"] < 0.75
+    assert 0.91 < said["0.95"]["after"] < 0.98
+    assert "test valence: 95% intervals of its variance hold" in result.stderr
+    frame = pd.read_csv(tmp_path / "v" / "predictions.csv")
+    test = frame[frame["split"] == "test"]
+    inside = (test["valence"] - test["valence_pred"]).abs() <= 1.959964 * np.sqrt(test["valence_var"])
+    assert inside.mean() == pytest.approx(said["0.95"]["after"])
+
+
+def test_conformal_intervals_hold_the_truth_as_often_as_asked_by_column(affectkit, numbers, tmp_path):
+    affectkit("calibrate", numbers, "--method", "conformal", "--coverage", 0.9, "--per", "sex", "-o", tmp_path / "c")
+    said = report_of(tmp_path / "c")["coverage"]["oof"]["valence"]
+    for rows in ("all", "sex=f", "sex=m"):
+        assert said[rows]["value"] == pytest.approx(0.9, abs=0.03), rows
+    refused = affectkit("calibrate", numbers, "--method", "conformal", "--per", "age", "-o", tmp_path / "d", code=1)
+    assert "has no column 'age'" in refused.stderr
+
+
 def test_abstain_marks_the_rows_below_the_threshold(affectkit, table, tmp_path):
     affectkit("calibrate", table(), "--method", "temperature", "--wanted-error", 0.3, "--abstain", "-o", tmp_path / "x")
     said = report_of(tmp_path / "x")["selective"]["label"]
