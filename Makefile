@@ -47,6 +47,7 @@ report: $(STAMP)  ## rerun a recipe and rebuild its report: make report RECIPE=q
 	bash recipes/$(RECIPE).sh $(CORPUS)
 
 bench: $(STAMP)  ## each speed as a ratio against the named peer, measured now
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python tests/benchmarks/bench.py
 
 clean:
