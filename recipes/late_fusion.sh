@@ -6,7 +6,7 @@
 # on      EmoDB (535 utterances, 10 speakers): give its folder, or set AFFECTKIT_DATA; without either, a synthetic twin
 # takes   about 3 minutes on 2 cores
 # expect  UAR eGeMAPS .606, ComParE .756, equal weights .724, greedy .754, stacked with noise .738: fusing does not help
-#         here, noise costs little, and a temperature fitted on other speakers leaves NLL where it was or worse
+#         here, noise costs little; greedy is selected by its NLL (.679), and a temperature does not help (.688)
 #
 # usage: bash recipes/late_fusion.sh [EMODB_ROOT]
 set -euo pipefail
