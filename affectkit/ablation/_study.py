@@ -13,9 +13,9 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Measured, measured
-from affectkit.fusion._fuse import DEFAULT_METRIC
+from affectkit.fusion._score import DEFAULT_METRIC
 from affectkit.labels import Target
-from affectkit.splits import folds_by_group, random_folds
+from affectkit.splits import folds_by_group, folds_in_words, folds_of_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,18 +100,14 @@ def drawn_folds(
     """
     if column is not None:
         return folds_by_group(list(groups), labels, count, seed, name=column)
-    folds, order = np.empty(len(ids), int), np.argsort(ids)
-    folds[order] = random_folds(None if labels is None else labels[order], len(ids), count, seed)
-    return folds
+    return folds_of_rows(ids, labels, count, seed)
 
 
 def scheme(folds: np.ndarray, groups: np.ndarray, column: str | None) -> str:
     """Folds in words."""
-    count = len(np.unique(folds))
     if column is None:
-        return f"{count} folds of rows"
-    one_each = count == len(np.unique(groups))
-    return f"leave one {column} out ({count})" if one_each else f"{count} folds of whole {column}s"
+        return f"{len(np.unique(folds))} folds of rows"
+    return folds_in_words(folds, groups, column)
 
 
 def digest(*parts: str | np.ndarray) -> str:

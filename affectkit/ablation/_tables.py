@@ -24,6 +24,7 @@ from affectkit.fusion._simplex import fixed_weights, parse_weights
 from affectkit.fusion._sources import Joined, join
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitOn, FitPlan, plan_fit
+from affectkit.splits import apart
 
 
 @dataclass(frozen=True)
@@ -169,11 +170,11 @@ def _redrawn(plan: FitPlan, rows: Predictions, count: int, seed: int) -> FitPlan
     """The plan with other folds."""
     ids, own = rows.frame["id"].astype(str).to_numpy()[plan.fit], plan.groups[plan.fit]
     column = None if plan.single else plan.group
-    apart = np.where(own == "", ids, own)  # a row without a group is alone
+    groups = apart(ids, own)
     first = next(iter(rows.targets))
     labels = rows.frame[first].to_numpy()[plan.fit] if first in rows.frame else None
-    folds = drawn_folds(ids, apart, column, labels, count, seed)
-    return replace(plan, folds=folds, scheme=scheme(folds, apart, column))
+    folds = drawn_folds(ids, groups, column, labels, count, seed)
+    return replace(plan, folds=folds, scheme=scheme(folds, groups, column))
 
 
 def _same_parts(one: np.ndarray, other: np.ndarray) -> bool:

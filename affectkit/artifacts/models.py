@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BEST, SPEC, FIT_ROWS = "best_model", "affectkit.json", "fit_rows.csv"
+CALIBRATION, FUSION = "calibration.json", "fusion.json"  # of a `best_model/` that is one
 
 
 def best_model(path: Path) -> Path:

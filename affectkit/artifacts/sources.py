@@ -70,6 +70,11 @@ def predictions_path(path: Path) -> Path:
     return path / PREDICTIONS
 
 
+def called(path: Path) -> str:
+    """What tells a source from others: the run's folder, where the file or model in it is called as everywhere."""
+    return (path.name in (PREDICTIONS, BEST) and path.parent.name) or path.name
+
+
 def read_source(
     name: str, path: Path, *, targets: Sequence[Target] = (), treat_as: str | None = None, tables: bool = False
 ) -> Source:

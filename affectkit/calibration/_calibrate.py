@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration._method import Method
 from affectkit.calibration._model import NONE, CalibrationModel, build_method
 from affectkit.calibration._numbers import clamped as clamped_numbers
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, compare, measured
-from affectkit.evaluation.rows import missing, pair
+from affectkit.evaluation.rows import judged_parts, rows_of
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -48,6 +49,14 @@ class Calibrated:
     predictions: Predictions
     clamped: Mapping[str, np.ndarray]
     compared: Mapping[str, Sequence[Candidate]]
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[Predictions, Predictions]]:
+        """Part -> the rows that may be judged, before and after, in one order."""
+        place = {key: row for row, key in enumerate(self.before.frame["id"])}
+        after = judged_parts(self.predictions)
+        rows = {part: np.array([place[key] for key in table.frame["id"]]) for part, table in after.items()}
+        return {part: (self.before.take(rows[part]), table) for part, table in after.items()}
 
 
 def calibrate(
@@ -101,20 +110,6 @@ def taken(method: str, options: Mapping[str, Any], targets: Sequence[Target]) ->
 def _takes(name: str, targets: Sequence[Target]) -> bool:
     kinds = build_method(name, {}).kinds
     return any(("number" if t.kind == "number" else "class") in kinds for t in targets)
-
-
-def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, columns: Sequence[str] = ()) -> Rows:
-    """What is known of the rows beside the answers. Raises "input" for a column that the table lacks."""
-    truth = pair(predictions, target)[0]
-    cells = {}
-    for name in columns:
-        found = predictions.groups(name)
-        if found is None:
-            raise AffectkitError(
-                "input", f"has no column '{name}'", file=predictions.path, remedy="pass the --manifest that has it"
-            )
-        cells[name] = found
-    return Rows(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
 
 
 def _fitted(

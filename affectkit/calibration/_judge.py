@@ -12,7 +12,7 @@ from affectkit.calibration._calibrate import Calibrated
 from affectkit.evaluation.calibration_error import top_label
 from affectkit.evaluation.comparison import compare, measured
 from affectkit.evaluation.coverage import central, coverage, covered
-from affectkit.evaluation.rows import judged_parts, missing, pair, prefix
+from affectkit.evaluation.rows import missing, pair, prefix
 from affectkit.evaluation.selective import RiskCoverage, risk_coverage
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan
@@ -30,20 +30,8 @@ def before_and_after(found: Calibrated, plan: FitPlan, targets: Sequence[Target]
     """
     return {
         part: {target.name: _changes(before, after, plan, target) for target in targets}
-        for part, (before, after) in parts(found).items()
+        for part, (before, after) in found.parts.items()
     }
-
-
-def parts(found: Calibrated) -> dict[str, tuple[Predictions, Predictions]]:
-    """Part -> the rows that may be judged, before and after, in one order."""
-    after = judged_parts(found.predictions)
-    place = {key: row for row, key in enumerate(found.before.frame["id"])}
-    whole = {}
-    for part, table in after.items():
-        rows = np.zeros(len(place), bool)
-        rows[[place[key] for key in table.frame["id"]]] = True
-        whole[part] = (found.before.take(rows), table)
-    return whole
 
 
 def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Target) -> dict[str, Any]:
@@ -67,7 +55,7 @@ def selective(found: Calibrated, targets: Sequence[Target], wanted: float) -> di
     """
     result: dict[str, Any] = {}
     for target in (t for t in targets if t.kind != "number"):
-        curves = {part: curve(after, target) for part, (_, after) in parts(found).items()}
+        curves = {part: curve(after, target) for part, (_, after) in found.parts.items()}
         fitted = next(iter(curves.values()))
         point = fitted.for_error(wanted)
         threshold = point[0] if point else None
@@ -98,7 +86,7 @@ def variance_coverage(found: Calibrated, targets: Sequence[Target]) -> dict[str,
     of their predicted variance. Targets without variances are left out."""
     result: dict[str, Any] = {}
     levels = np.array([0.68, 0.95])
-    for part, (old, new) in parts(found).items():
+    for part, (old, new) in found.parts.items():
         for target in (t for t in targets if t.kind == "number"):
             before, after = (central(table, target, levels) for table in (old, new))
             if after is None:
@@ -113,7 +101,7 @@ def variance_coverage(found: Calibrated, targets: Sequence[Target]) -> dict[str,
 def held(found: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequence[str] = ()) -> dict[str, Any]:
     """Part -> target -> `coverage` of sets or intervals with its interval, mean `size`, and both by column value."""
     result: dict[str, Any] = {}
-    for part, (_, table) in parts(found).items():
+    for part, (_, table) in found.parts.items():
         for target in targets:
             of = covered(table, target)
             if of is None:

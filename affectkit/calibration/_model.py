@@ -9,11 +9,10 @@ from typing import Any
 
 from affectkit import registry
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import whole
+from affectkit.artifacts.models import CALIBRATION, whole
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.calibration._method import Method
 
-FILE = "calibration.json"
 NONE = "none"  # the method of a target that is best left as it is
 
 
@@ -42,13 +41,13 @@ class CalibrationModel:
         return method.apply(self.targets[output.target.name]["parameters"], output, rows) if method else output
 
     def save(self, folder: Path) -> None:
-        write_json(folder / FILE, {"targets": {name: dict(fitted) for name, fitted in self.targets.items()}})
+        write_json(folder / CALIBRATION, {"targets": {name: dict(fitted) for name, fitted in self.targets.items()}})
 
     @classmethod
     def load(cls, folder: Path) -> CalibrationModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            model = cls(read_json(folder / FILE, what="calibration")["targets"])
+            model = cls(read_json(folder / CALIBRATION, what="calibration")["targets"])
             for name in model.targets:
                 model.method(name)
         return model

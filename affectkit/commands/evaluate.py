@@ -86,6 +86,7 @@ def evaluate(
     from affectkit.artifacts.predictions import join_columns
     from affectkit.artifacts.reports import read_report, write_report
     from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.sources import called
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.rows import judged
@@ -116,7 +117,7 @@ def evaluate(
             if treat_as:
                 report["warnings"].append(f"the rows stand for split {treat_as} because --treat-as says so")
             figures = draw(report, judged(table, split)[1])
-            page = render(report, figures, title=f"Evaluation of {_name(source)}")
+            page = render(report, figures, title=f"Evaluation of {called(source)}")
             write_report(run.path, report, {figure.name: figure.plot.svg for figure in figures}, page)
     console.result(
         run.path, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report)
@@ -133,12 +134,6 @@ def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | N
         return model_dir
     assert predictions is not None
     return predictions / "predictions.csv" if predictions.is_dir() else predictions
-
-
-def _name(source: Path) -> str:
-    """What tells it from others: the run's folder, where the file or model in it is called as everywhere."""
-    usual = source.name in ("predictions.csv", "best_model")
-    return (usual and source.parent.name) or source.name
 
 
 def _predicted(model_dir: Path, rows: "Manifest", split: str | None) -> "Predictions":

@@ -12,7 +12,6 @@ from affectkit.labels import Target
 AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
-LFS_MARK = b"version https://git-lfs"
 POINTER = "is a Git-LFS pointer, not the file itself"
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
@@ -167,6 +166,8 @@ def relative(path: Path, root: Path) -> str:
 
 def is_pointer(path: Path) -> bool:
     """Whether a file is what Git LFS leaves in place of one that was not fetched. Only small files are opened."""
+    from affectkit.media.files import LFS_MARK
+
     if path.stat().st_size > LFS_SIZE:
         return False
     try:

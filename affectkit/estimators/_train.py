@@ -20,7 +20,7 @@ from affectkit.estimators._estimator import Estimator, Matrix, refuse_infinite
 from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target
 from affectkit.estimators._model import EstimatorModel, one_thread, speaker_normalized
 from affectkit.labels import Target
-from affectkit.splits import default_group, outer_folds
+from affectkit.splits import apart, default_group, outer_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,8 +85,7 @@ def row_groups(rows: pd.DataFrame, column: str | None) -> np.ndarray:
     own = rows["id"].astype(str).to_numpy()
     if column is None:
         return own
-    cells = rows[column].astype(str).to_numpy()
-    return np.where(cells == "", own, cells)
+    return apart(own, rows[column].astype(str).to_numpy())
 
 
 def train_model(

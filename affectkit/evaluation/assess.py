@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.predictions import Predictions
-from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.alert_rates import judge_alerts
 from affectkit.evaluation.alerts import Alert
 from affectkit.evaluation.cautions import cautions
@@ -18,7 +17,7 @@ from affectkit.evaluation.parts import slices as sliced
 from affectkit.evaluation.rows import judged, judged_targets
 from affectkit.labels import Target
 from affectkit.plain import without_nan
-from affectkit.splits import default_group
+from affectkit.splits import group_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +46,7 @@ def assess(
     """
     name, rows = judged(predictions, split)
     targets = judged_targets(rows)
-    group = _group_column(rows, group)
+    group = group_column(rows.frame, group, file=rows.path)
     groups = rows.groups(group)
     resampling = Resampling(method, level, resamples, seed)
     metrics = measure(rows, targets, groups, resampling)
@@ -88,10 +87,3 @@ def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, re
     nothing: dict[str, Any] = {"per_class": {}, "confusion": None, "calibration": None}
     first, *others = found or [""]
     return {**found.get(first, nothing), "other_targets": {name: found[name] for name in others}}
-
-
-def _group_column(rows: Predictions, group: str | None) -> str | None:
-    if group is not None and group not in rows.frame:
-        remedy = did_you_mean(group, list(rows.frame.columns))
-        raise AffectkitError("input", f"has no column '{group}' to group by", file=rows.path, remedy=remedy)
-    return group if group is not None else default_group(rows.frame)

@@ -10,14 +10,13 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.artifacts.timeline import Timeline, timeline
-from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.intervals import Figure, Resampling, Units, as_units, difference, intervals
 from affectkit.evaluation.measure import number_figures, width
 from affectkit.evaluation.metrics import METRICS
 from affectkit.evaluation.rows import column, judged, missing
 from affectkit.evaluation.sums import confusions, moments
 from affectkit.labels import Target
-from affectkit.splits import default_group
+from affectkit.splits import group_column
 
 SIDES = ("before", "after")
 ERRORS = {"number": ("mae", "ccc"), "class": ("uar", "accuracy"), "ordinal": ("uar", "accuracy")}
@@ -74,10 +73,7 @@ def before_after(
     part, old = judged(before, split)
     _, new = judged(after, split)
     line = timeline(old.frame, sequence, time, file=old.path)
-    if group is not None and group not in old.frame:
-        remedy = did_you_mean(group, list(old.frame.columns))
-        raise AffectkitError("input", f"has no column '{group}' to group by", file=old.path, remedy=remedy)
-    named = group or default_group(old.frame)
+    named = group_column(old.frame, group, file=old.path)
     groups = line.labels if named is None else old.frame[named].astype(str).to_numpy()
     columns = {name: _columns(old, new, old.targets[name], mark) for name, mark in gated.items()}
     return BeforeAfter(part, old, new, line, named or ",".join(sequence), groups, columns)

@@ -15,6 +15,7 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.agreement import NAMED, with_one_truth
 from affectkit.evaluation.answers import Answers, Measured, answers
 from affectkit.labels import Target
+from affectkit.leakage.crossfit import kinds_of
 from affectkit.splits import default_group
 
 if TYPE_CHECKING:
@@ -144,14 +145,12 @@ def _nothing(run: Source, split: str, splits: np.ndarray, seen: np.ndarray) -> A
             "input", "nothing says of which split these rows are, nor how they were predicted", file=run.path,
             remedy="if the model never saw them, and they are no test rows, pass --treat-as val",
         )  # fmt: skip
-    kinds, counts = np.unique(
-        [f"{a or 'no split'}, {b}" for a, b in zip(splits, seen, strict=True)], return_counts=True
-    )
-    has = "; ".join(f"{count} ({kind})" for kind, count in zip(kinds, counts, strict=True))
     wanted = {"val": "val or cross-fitted", "oof": "cross-fitted", "test": "test"}[split]
     remedy = "leave this run out" if split == "test" else "train with --cv, or leave this run out"
     code: Any = "leak" if (seen == "fit").any() else "input"
-    return AffectkitError(code, f"has no {wanted} rows to be judged on: it has {has}", file=run.path, remedy=remedy)
+    return AffectkitError(
+        code, f"has no {wanted} rows to be judged on: it has {kinds_of(splits, seen)}", file=run.path, remedy=remedy
+    )
 
 
 def _common(frames: Mapping[str, pd.DataFrame], runs: Mapping[str, Source]) -> list[str]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
-from affectkit.artifacts.models import FIT_ROWS, SPEC, read_spec, whole
+from affectkit.artifacts.models import FIT_ROWS, FUSION, SPEC, read_spec, whole
 from affectkit.artifacts.records import RECORD, recorded
 from affectkit.artifacts.sources import Source
 
 SINGLE, CALIBRATION, FIXED_FUSION, FITTED_FUSION = range(4)
 STAGES = ("a single model", "a calibration", "a fusion of fixed weights", "a fitted fusion")
-FUSION = "fusion.json"
 FIXED_RULES = ("mean", "product")  # nothing is fitted; `weighted` is fixed too where its weights were typed
 NOT_WEIGHTS = {"README.md", FIT_ROWS, SPEC, "label_map.json"}  # of `best_model/`: they say nothing of its size
 

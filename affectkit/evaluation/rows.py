@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from affectkit.artifacts.outputs import Rows
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.sums import encode
@@ -69,6 +72,20 @@ def column(predictions: Predictions, target: Target, name: str) -> np.ndarray:
     if target.kind == "number":
         return frame[name].to_numpy(float) if name in frame else np.full(len(frame), np.nan)
     return encode(frame[name], target.classes) if name in frame else np.full(len(frame), -1)
+
+
+def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, columns: Sequence[str] = ()) -> Rows:
+    """What is known of the rows beside the answers. Raises "input" for a column that the table lacks."""
+    truth = pair(predictions, target)[0]
+    cells = {}
+    for name in columns:
+        found = predictions.groups(name)
+        if found is None:
+            raise AffectkitError(
+                "input", f"has no column '{name}'", file=predictions.path, remedy="pass the --manifest that has it"
+            )
+        cells[name] = found
+    return Rows(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
 
 
 def missing(values: np.ndarray) -> np.ndarray:

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.evaluation.comparison import Comparison, Turned, compare, measured, turned, value_of
 from affectkit.evaluation.intervals import DEFAULT, Resampling
-from affectkit.evaluation.rows import missing, pair
+from affectkit.evaluation.rows import missing, pair, rows_of
 from affectkit.fusion._model import FusionModel, build_rule
 from affectkit.fusion._rule import Sources, Table
+from affectkit.fusion._score import DEFAULT_METRIC
 from affectkit.fusion._sources import Joined
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
 BEST, MEAN = "best", "mean"
-DEFAULT_METRIC = {"class": "uar", "number": "ccc"}
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,13 @@ def fuse(
     final, outputs, verdicts, fell_back = {}, [], [], []
     names = list(next(iter(joined.answers.values())))
     for done, (name, target) in enumerate(joined.rows.targets.items()):
-        of = metric or DEFAULT_METRIC["number" if target.kind == "number" else "class"]
+        of = metric or DEFAULT_METRIC[target.kind]
         chosen, fused = fitted(joined, target, rule, with_metric(rule, options, of), plan)
         single, best = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
-        mean = fitted(joined, target, MEAN, {}, plan)[1]
-        reference = _reference(joined, target, single)
-        judged = _judge(joined, target, of, plan, {"fused": fused, BEST: reference, MEAN: mean}, single, resampling)
-        if rule == MEAN:
-            judged = [Verdict(**{**vars(verdict), "mean": None}) for verdict in judged]
+        beside = {"fused": fused, BEST: _reference(joined, target, single)}
+        if rule != MEAN:
+            beside[MEAN] = fitted(joined, target, MEAN, {}, plan)[1]
+        judged = _judge(joined, target, of, plan, beside, single, resampling)
         if fallback and not judged[0].helps:
             fell_back.append(name)
             chosen, fused = single, best
@@ -120,8 +119,7 @@ def fitted(
     sources = joined.answers[target.name]
     if not built.takes_tables:
         sources = {name: source for name, source in sources.items() if isinstance(source, Output)}
-    truth = pair(joined.rows, target)[0]
-    rows = Rows(np.where(missing(truth), np.nan, truth.astype(float)), plan.groups)
+    rows = rows_of(joined.rows, target, plan.groups)
     answered = np.any([source.known for source in sources.values()], axis=0)
     parameters, output = cross_fit(
         plan,
@@ -177,7 +175,7 @@ def _judge(
                 part,
                 compare(one["fused"], one[BEST], of, groups, resampling),
                 str(single["parameters"].get("source", "")),
-                compare(one["fused"], one[MEAN], of, groups, resampling),
+                compare(one["fused"], one[MEAN], of, groups, resampling) if MEAN in one else None,
                 turned(one["fused"], one[BEST], target) if target.kind != "number" else None,
                 {name: value_of(table.take(keep), of) for name, table in singles.items()},
             )

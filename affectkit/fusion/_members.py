@@ -9,6 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.splits import group_column
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,8 @@ def carried(parts: Members, columns: list[str], group: str | None) -> tuple[dict
 
 
 def _check_group(parts: Members, group: str) -> None:
-    file, known = parts.source.path, list(parts.source.frame.columns)
-    if group not in known:
-        remedy = did_you_mean(group, known)
-        raise AffectkitError("input", f"has no column '{group}' to group by", file=file, remedy=remedy)
+    file = parts.source.path
+    group_column(parts.source.frame, group, file=file)
     place = parts.differing(group)
     if place is not None:
         message = f"{parts.called(place)} has rows of {group} {parts.values(group, place)}"

@@ -9,11 +9,9 @@ from typing import Any
 
 from affectkit import registry
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import whole
+from affectkit.artifacts.models import FUSION, whole
 from affectkit.artifacts.outputs import Output
 from affectkit.fusion._rule import Rule, Sources
-
-FILE = "fusion.json"
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,13 @@ class FusionModel:
 
     def save(self, folder: Path) -> None:
         targets = {name: dict(fitted) for name, fitted in self.targets.items()}
-        write_json(folder / FILE, {"sources": list(self.sources), "targets": targets})
+        write_json(folder / FUSION, {"sources": list(self.sources), "targets": targets})
 
     @classmethod
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            said = read_json(folder / FILE, what="fusion")
+            said = read_json(folder / FUSION, what="fusion")
             for fitted in said["targets"].values():
                 build_rule(fitted["rule"], fitted["options"])
             return cls(list(said["sources"]), dict(said["targets"]))

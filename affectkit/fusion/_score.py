@@ -14,7 +14,7 @@ from affectkit.evaluation.sums import confusions, losses, moments
 from affectkit.fusion._panel import Panel
 from affectkit.labels import Target
 
-AUTO = {"class": "uar", "ordinal": "uar", "number": "ccc"}
+DEFAULT_METRIC = {"class": "uar", "ordinal": "uar", "number": "ccc"}
 SHARED_ROWS = 20  # sources are compared on the rows that all have, if these are at least so many
 DIGITS = 6  # of a score; what differs less is rounding
 
@@ -58,7 +58,7 @@ def check_metric(name: str) -> str:
 
 def scorer(name: str, target: Target, truth: np.ndarray) -> Scorer:
     """name: of a metric, or auto (uar, ccc). Raises "usage" for one that does not suit the target."""
-    metric = METRICS[AUTO[target.kind] if name == "auto" else name]
+    metric = METRICS[DEFAULT_METRIC[target.kind] if name == "auto" else name]
     if (metric.takes == "numbers") != (target.kind == "number"):
         suit = [m.name for m in METRICS.values() if (m.takes == "numbers") == (target.kind == "number")]
         what = f"--metric {name} does not suit {target.name}"

@@ -14,8 +14,8 @@ import numpy as np
 
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions
-from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.splits import default_group, outer_folds, random_folds
+from affectkit.errors import AffectkitError
+from affectkit.splits import apart, folds_in_words, folds_of_rows, group_column, outer_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,10 +79,7 @@ def plan_fit(
     one. Raises "leak" where there is nothing that may be fitted on, saying what rows there are.
     """
     origin, fit = _fit_rows(predictions, fit_on)
-    if group is not None and group not in predictions.frame:
-        remedy = did_you_mean(group, list(predictions.frame.columns))
-        raise AffectkitError("input", f"has no column '{group}' to group by", file=predictions.path, remedy=remedy)
-    column = group or default_group(predictions.frame)
+    column = group_column(predictions.frame, group, file=predictions.path)
     cells = predictions.groups(column)
     groups = cells if cells is not None else np.full(len(predictions.frame), "")
     if len(fit) < 2:
@@ -104,7 +101,7 @@ def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np
                 remedy="if the model never saw them, and they are no test rows, pass --treat-as val",
             )  # fmt: skip
         raise AffectkitError(
-            "leak", f"has no {origin or 'oof or val'} rows to fit on: it has {_counted(split, seen)}", file=path,
+            "leak", f"has no {origin or 'oof or val'} rows to fit on: it has {kinds_of(split, seen)}", file=path,
             remedy="test and in-sample rows are never fitted on; predict with train --cv, or give val rows",
         )  # fmt: skip
     tested = parts[origin] & (split == "test")
@@ -117,7 +114,8 @@ def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np
     return origin, np.flatnonzero(parts[origin])
 
 
-def _counted(split: np.ndarray, seen: np.ndarray) -> str:
+def kinds_of(split: np.ndarray, seen: np.ndarray) -> str:
+    """`12 (val, heldout); 3 (test, heldout)`: how many rows there are of each kind, [N] both."""
     kinds, counts = np.unique([f"{a or 'no split'}, {b}" for a, b in zip(split, seen, strict=True)], return_counts=True)
     return "; ".join(f"{count} ({kind})" for kind, count in zip(kinds, counts, strict=True))
 
@@ -136,14 +134,10 @@ def _folds(
     if column is None or single or not (own != "").any():
         count = min(FOLDS, len(fit))
         of = f"within the one {column}" if single else "of rows (no groups are known)"
-        folds = np.empty(len(fit), int)
-        folds[np.argsort(ids)] = random_folds(None, len(fit), count, seed)  # whatever the order of the rows
-        return folds, f"{count} folds {of}", single
-    apart = np.where(own == "", ids, own)  # a row without a group is alone
-    codes = outer_folds(apart, grouped=True, seed=seed)
-    count = len(np.unique(codes))
-    one_each = count == len(np.unique(apart))
-    return codes, f"leave one {column} out ({count})" if one_each else f"{count} folds of whole {column}s", False
+        return folds_of_rows(ids, None, count, seed), f"{count} folds {of}", single
+    named_groups = apart(ids, own)
+    codes = outer_folds(named_groups, grouped=True, seed=seed)
+    return codes, folds_in_words(codes, named_groups, column), False
 
 
 def _straddle(groups: np.ndarray, folds: np.ndarray) -> bool:

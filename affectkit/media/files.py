@@ -11,7 +11,7 @@ from pathlib import Path
 from affectkit.errors import AffectkitError
 
 HEAD = 512  # enough for the fmt and data chunks of nearly every WAV, so that most files cost one read
-_LFS = b"version https://git-lfs"
+LFS_MARK = b"version https://git-lfs"
 
 
 class OpenFile:
@@ -51,7 +51,7 @@ def open_file(path: str | Path) -> OpenFile:
         head = os.read(fd, HEAD)
         if not head:
             raise AffectkitError("input", "is empty (0 bytes)", file=path, remedy="copy it again, or drop its row")
-        if head.startswith(_LFS):
+        if head.startswith(LFS_MARK):
             raise AffectkitError(
                 "input", "is a Git-LFS pointer, not the media itself", file=path, remedy="run git lfs pull there"
             )

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
-from affectkit.artifacts.sources import Source
+from affectkit.artifacts.sources import Source, called
 from affectkit.calibration._calibrate import Calibrated, Candidate
-from affectkit.calibration._judge import before_and_after, held, parts, selective, variance_coverage
+from affectkit.calibration._judge import before_and_after, held, selective, variance_coverage
 from affectkit.calibration._model import NONE
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import assess
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting.calibrated_page import sections
-from affectkit.reporting.combined import judge, source_name, write_combined, write_page
+from affectkit.reporting.combined import judge, past, write_combined, write_page
 from affectkit.reporting.numbers import shown
 
 
@@ -36,8 +36,9 @@ def write_calibrated(
     bundle: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the run folder. Returns what `train_report.json` says of the change, and lines for the terminal."""
-    reports = judge(found.predictions, plan, [source])
-    before = {part: assess(old, group=plan.group) for part, (old, _) in parts(found).items()}
+    said = past([source])
+    reports = judge(found.predictions, plan, said)
+    before = {part: assess(old, group=plan.group) for part, (old, _) in found.parts.items()}
     methods = {name: fitted["method"] for name, fitted in found.model.targets.items()}
     report = {
         "method": methods,
@@ -50,10 +51,12 @@ def write_calibrated(
     }
     predictions = _abstaining(found.predictions, report["selective"]) if abstain else found.predictions
     spec = {"kind": "calibration", "method": ", ".join(sorted(set(methods.values())))}
-    write_combined(folder, found.model, spec, predictions, plan, [source], reports, report, bundle=bundle)
-    said = sections(found, report, reports, before, targets)
+    write_combined(folder, found.model, spec, predictions, plan, [source], said, reports, report, bundle=bundle)
+    drawn = sections(found, report, reports, before, targets)
     lead = [_lead(methods, plan)]
-    write_page(folder, f"Calibration of {source_name(source)}", lead, said, [source], warnings=_warnings(found, plan))
+    write_page(
+        folder, f"Calibration of {called(source.path)}", lead, drawn, [source], said, warnings=_warnings(found, plan)
+    )
     return report, [*lead, *_lines(report), *(f"warning: {text}" for text in _warnings(found, plan))]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.artifacts.reports import file_name
 from affectkit.calibration._calibrate import Calibrated
-from affectkit.calibration._judge import curve, parts
+from affectkit.calibration._judge import curve
 from affectkit.evaluation.coverage import central, standardized
 from affectkit.labels import Target
 from affectkit.reporting import captions, words
@@ -92,7 +92,7 @@ def _class_figures(
     if target.kind == "number":
         return []
     made = []
-    for part, (old, new) in parts(found).items():
+    for part, (old, new) in found.parts.items():
         pair_of = [_calibration(one[part], target) for one in (before, reports)]
         prefix = "" if target.name == "label" else f"{target.name}."
         eces = tuple(one[part]["metrics"][f"{prefix}ece"]["value"] for one in (before, reports))
@@ -126,7 +126,7 @@ def _number_figures(found: Calibrated, target: Target) -> list[Figure]:
     if target.kind != "number":
         return []
     made = []
-    for part, (old, new) in parts(found).items():
+    for part, (old, new) in found.parts.items():
         tables = {"before": old, "after": new}
         shares = {name: share for name, t in tables.items() if (share := central(t, target, LEVELS)) is not None}
         if shares:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit import __version__
 from affectkit.artifacts.files import write_json, write_text
-from affectkit.artifacts.models import BEST, write_fit_rows, write_spec
+from affectkit.artifacts.models import BEST, read_spec, write_fit_rows, write_spec
 from affectkit.artifacts.parents import PARENTS, copy_model, parent_of
 from affectkit.artifacts.predictions import Predictions, write_predictions
 from affectkit.artifacts.reports import PAGE
@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 Reports = dict[str, dict[str, Any]]
 
 
-def judge(predictions: Predictions, plan: FitPlan, sources: Sequence[Source]) -> Reports:
-    """What `assess` says of each part of the rows that may be judged: "oof", "val", "test"."""
-    found = lineage([source.path for source in sources])
-    return {part: assess(rows, group=plan.group) | found for part, rows in judged_parts(predictions).items()}
+def past(sources: Sequence[Source]) -> dict[str, Any]:
+    """The `lineage` of the sources."""
+    return lineage([source.path for source in sources])
+
+
+def judge(predictions: Predictions, plan: FitPlan, said: Mapping[str, Any]) -> Reports:
+    """What `assess` says of each part of the rows that may be judged: "oof", "val", "test". said: of `past`."""
+    return {part: {**assess(rows, group=plan.group), **said} for part, rows in judged_parts(predictions).items()}
 
 
 def write_combined(
@@ -42,6 +46,7 @@ def write_combined(
     predictions: Predictions,
     plan: FitPlan,
     sources: Sequence[Source],
+    said: Mapping[str, Any],
     reports: Reports,
     report: Mapping[str, Any],
     *,
@@ -49,9 +54,9 @@ def write_combined(
 ) -> None:
     """Write `best_model/`, `fit_rows.csv`, `predictions.csv` and `train_report.json`.
 
-    spec: what the model's description says besides its targets, group and parents. reports: of `judge`. report: what
-    `train_report.json` says besides rows and metrics. bundle: copy the parents along, so that `best_model/` predicts
-    wherever it is moved to.
+    spec: what the model's description says besides its targets, group and parents. said: of `past`. reports: of
+    `judge`. report: what `train_report.json` says besides rows and metrics. bundle: copy the parents along, so that
+    `best_model/` predicts wherever it is moved to.
     """
     best = folder / BEST
     model.save(best)
@@ -64,7 +69,6 @@ def write_combined(
         "parents": [_parent(source, best, bundle) for source in sources],
     }
     rows = _fit_rows(plan, predictions, sources)
-    said = lineage([source.path for source in sources])
     whole["normalize"] = {"transductive": "speaker", "inductive": "train"}.get(said["normalization"])
     summary = {"corpora": {c["name"]: c for c in said["corpora"]}, "declared": said["declared"]}
     own = rows[rows["role"] == "fit"]
@@ -104,8 +108,6 @@ def _fit_rows(plan: FitPlan, predictions: Predictions, sources: Sequence[Source]
 
 
 def _straddles(source: Source) -> bool:
-    from affectkit.artifacts.models import read_spec
-
     return bool(source.model and read_spec(source.model).get("groups_straddle"))
 
 
@@ -115,12 +117,12 @@ def write_page(
     lead: Sequence[Sentence],
     sections: Sequence[Section],
     sources: Sequence[Source],
+    said: Mapping[str, Any],
     *,
     warnings: Sequence[str] = (),
     metrics: Sequence[str] = (),
 ) -> None:
     """Write `report.html`, and its figures beside it."""
-    said = lineage([source.path for source in sources])
     html = page(
         title=title,
         lead=lead,
@@ -137,8 +139,3 @@ def write_page(
         for figure in section.figures:
             write_text(folder / f"{figure.name}.svg", figure.plot.svg)
     write_text(folder / PAGE, html)
-
-
-def source_name(source: Source) -> str:
-    """What tells a source from others: its run's folder, or its file."""
-    return source.path.parent.name if source.path.name == "predictions.csv" else source.path.name

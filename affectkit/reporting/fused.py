@@ -11,7 +11,7 @@ from affectkit.artifacts.sources import Source
 from affectkit.fusion._fuse import Fused, Verdict
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting import captions, comparisons, words
-from affectkit.reporting.combined import judge, write_combined, write_page
+from affectkit.reporting.combined import judge, past, write_combined, write_page
 from affectkit.reporting.figures import Figure
 from affectkit.reporting.numbers import ranged, shown
 from affectkit.reporting.page import Section, Table
@@ -21,7 +21,8 @@ def write_fused(
     folder: Path, found: Fused, rule: str, sources: Sequence[Source], plan: FitPlan, *, bundle: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the run folder. Returns what `train_report.json` says of the comparison, and lines for the terminal."""
-    reports = judge(found.predictions, plan, sources)
+    said = past(sources)
+    reports = judge(found.predictions, plan, said)
     report = {
         "rule": rule,
         "sources": [source.name for source in sources],
@@ -31,11 +32,11 @@ def write_fused(
         "servable": all(source.model is not None for source in sources),
     }
     spec = {"kind": "fusion", "rule": rule}
-    write_combined(folder, found.model, spec, found.predictions, plan, sources, reports, report, bundle=bundle)
+    write_combined(folder, found.model, spec, found.predictions, plan, sources, said, reports, report, bundle=bundle)
     lead = [[_lead(rule, sources, plan)], *(_sentence(verdict) for verdict in found.verdicts)]
     title = f"Fusion of {', '.join(source.name for source in sources)}"
     warnings = _warnings(found, sources, plan)
-    write_page(folder, title, lead, _sections(found, reports), sources, warnings=warnings)
+    write_page(folder, title, lead, _sections(found, reports), sources, said, warnings=warnings)
     return report, [*map(_spoken, lead), *(f"warning: {text}" for text in warnings)]
 
 

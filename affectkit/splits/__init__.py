@@ -5,21 +5,27 @@ from affectkit.splits._assign import (
     by_group,
     default_group,
     folds_by_group,
+    folds_of_rows,
     grouped_folds,
     hold_out,
     outer_folds,
     random_folds,
     random_rows,
 )
+from affectkit.splits._groups import apart, folds_in_words, group_column
 from affectkit.splits._table import SPLITS, from_table
 
 __all__ = [
     "GROUP_COLUMNS",
     "SPLITS",
+    "apart",
     "by_group",
     "default_group",
     "folds_by_group",
+    "folds_in_words",
+    "folds_of_rows",
     "from_table",
+    "group_column",
     "grouped_folds",
     "hold_out",
     "outer_folds",

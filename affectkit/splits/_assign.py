@@ -69,6 +69,14 @@ def random_folds(labels: Cells | None, rows: int, n: int, seed: int) -> np.ndarr
     return _stratified(_classes(labels, rows), np.full(n, 1 / n), seed)
 
 
+def folds_of_rows(ids: np.ndarray, labels: np.ndarray | None, n: int, seed: int) -> np.ndarray:
+    """As `random_folds`, of rows with ids [N]: the order in which they come is of no account."""
+    order = np.argsort(ids)
+    folds = np.empty(len(ids), int)
+    folds[order] = random_folds(None if labels is None else labels[order], len(ids), n, seed)
+    return folds
+
+
 def folds_by_group(
     groups: Cells, labels: Cells | None = None, n: int | None = None, seed: int = 0, *, name: str = "group"
 ) -> np.ndarray:
