@@ -12,7 +12,7 @@ from affectkit.ablation._study import Study, Subset
 from affectkit.artifacts.files import read_json, sha256, write_json
 from affectkit.artifacts.prediction_reader import read_predictions
 from affectkit.artifacts.predictions import Predictions, write_predictions
-from affectkit.console import Progress
+from affectkit.console import Progress, unwatched
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.labels import Target
@@ -35,7 +35,7 @@ def ablate(
     """
     chosen = [subset for subset in chosen if set(subset.sources) & set(study.setup.speaking)]
     steps = 2 * len(chosen)
-    report = progress or (lambda done, total: None)
+    report = progress or unwatched
     for done, subset in enumerate(chosen):
         _finish(study, subset, folder)
         report(done + 1, steps)
@@ -44,7 +44,7 @@ def ablate(
         chosen,
         lambda subset: _read(study, subset, folder),
         resampling,
-        lambda done, total: report(len(chosen) + done, steps),
+        lambda done, total, note="": report(len(chosen) + done, steps),
     )
 
 

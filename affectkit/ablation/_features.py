@@ -13,11 +13,13 @@ import numpy as np
 from affectkit.ablation._study import Setup, digest, drawn_folds, metric_of, scheme
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions
+from affectkit.console import unwatched
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Estimator, Matrix
 from affectkit.estimators._fit import Settings
 from affectkit.estimators._train import Dataset, load_dataset, train_model
 from affectkit.labels import Target
+from affectkit.leakage.held_out import groups_of
 from affectkit.splits import outer_folds
 
 if TYPE_CHECKING:
@@ -38,10 +40,11 @@ class FeatureSets:
     def answer(self, sources: Sequence[str], repeat: int) -> Predictions:
         places = [self.setup.names.index(name) for name in sources]
         blocks, encoders = ([given[place] for place in places] for given in (self.data.blocks, self.data.encoders))
-        data = replace(self.data, rows=self.rows[repeat], blocks=blocks, encoders=encoders)
+        manifest = replace(self.data.manifest, rows=self.rows[repeat])
+        data = replace(self.data, manifest=manifest, blocks=blocks, encoders=encoders)
         settings = replace(self.settings, seed=self.setup.seeds[repeat])
         targets = list(self.setup.targets.values())
-        return train_model(data, self.estimator, targets, settings, cv=True, progress=_unwatched).predictions
+        return train_model(data, self.estimator, targets, settings, cv=True, progress=unwatched).predictions
 
     def made_of(self, sources: Sequence[str]) -> dict[str, Any]:
         return {
@@ -56,8 +59,9 @@ class FeatureSets:
     @cached_property
     def _digests(self) -> dict[str, Any]:
         blocks = zip(self.setup.names, self.data.blocks, strict=True)
+        groups = groups_of(self.data.manifest, self.data.group)[1]
         return {
-            "rows": digest(self.data.groups, *(rows.to_csv(index=False) for rows in self.rows)),
+            "rows": digest(groups, *(rows.to_csv(index=False) for rows in self.rows)),
             "sources": {name: digest(*_arrays(block)) for name, block in blocks},
         }
 
@@ -82,9 +86,9 @@ def of_features(
     that of its folds, where they are drawn, and of the estimator.
     """
     data = load_dataset(manifest, list(features.values()), group=group, missing=missing)
-    if "split" not in data.rows:
-        data = replace(data, rows=data.rows.assign(split="train"))
-    fit = data.rows["split"].isin(["train", "val"]).to_numpy()
+    if "split" not in data.manifest.rows:
+        data = replace(data, manifest=replace(data.manifest, rows=data.manifest.rows.assign(split="train")))
+    fit = data.manifest.rows["split"].isin(["train", "val"]).to_numpy()
     if not fit.any():
         raise AffectkitError("input", "the manifest has no train or val rows", file=manifest.path, remedy="give them")
     rows, said = zip(*(_with_folds(data, fit, targets[0], cv_folds, seed) for seed in range(seeds)), strict=True)
@@ -96,8 +100,8 @@ def of_features(
         of=metric_of(metric, chosen),
         seeds=list(range(seeds)),
         scheme=said[0],
-        group=data.group_column,
-        train=data.rows[fit],
+        group=groups_of(data.manifest, group)[0],
+        train=data.manifest.rows[fit],
     )
     return FeatureSets(setup, data, rows, estimator, settings)
 
@@ -106,23 +110,21 @@ def _with_folds(
     data: Dataset, fit: np.ndarray, target: Target, count: int | None, seed: int
 ) -> tuple[pd.DataFrame, str]:
     """The rows with the folds of those fitted on, and the folds in words."""
-    own = data.rows["fold"].astype(str).to_numpy() if "fold" in data.rows else np.full(len(fit), "", dtype=object)
+    table = data.manifest.rows
+    own = table["fold"].astype(str).to_numpy() if "fold" in table else np.full(len(fit), "", dtype=object)
     if count is None and (own[fit] != "").any():
-        return data.rows, f"the manifest's own {len(set(own[fit]) - {''})} folds"
-    groups = data.groups[fit]
+        return table, f"the manifest's own {len(set(own[fit]) - {''})} folds"
+    column, groups = groups_of(data.manifest, data.group)
+    groups = groups[fit]
     if count is None:
-        folds = outer_folds(groups, grouped=data.group_column is not None, seed=seed)
+        folds = outer_folds(groups, grouped=column is not None, seed=seed)
     else:
-        ids, labels = (data.rows[column].to_numpy()[fit] for column in ("id", target.name))
-        folds = drawn_folds(ids, groups, data.group_column, labels, count, seed)
+        ids, labels = (table[name].to_numpy()[fit] for name in ("id", target.name))
+        folds = drawn_folds(ids, groups, column, labels, count, seed)
     cells = np.full(len(fit), "", dtype=object)
     cells[fit] = folds.astype(str)
-    return data.rows.assign(fold=cells), scheme(folds, groups, data.group_column)
+    return table.assign(fold=cells), scheme(folds, groups, column)
 
 
 def _arrays(block: Matrix) -> list[np.ndarray]:
     return [block] if isinstance(block, np.ndarray) else [block.indptr, block.indices, block.data]
-
-
-def _unwatched(done: int, total: int) -> None:
-    pass

@@ -15,12 +15,11 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Estimator, Matrix, refuse_infinite
 from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target
 from affectkit.estimators._model import EstimatorModel, one_thread, speaker_normalized
 from affectkit.labels import Target
-from affectkit.splits import apart, default_group, outer_folds
+from affectkit.leakage.held_out import HeldOut, hold_out_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,21 +29,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of a manifest with their features.
+    """Rows of a manifest with their features: one [N, D] matrix per features folder, and what each says of itself.
 
-    blocks: one [N, D] matrix per features folder. encoders: what each says of itself. groups: [N], what must not
-    straddle; each row its own group where `group_column` is None.
+    group: the column of what must not straddle; None picks the speaker or what stands in for it.
     """
 
-    rows: pd.DataFrame
+    manifest: Manifest
     blocks: list[Matrix]
     encoders: list[dict[str, Any]]
-    groups: np.ndarray
-    group_column: str | None
-
-    def take(self, keep: np.ndarray) -> Dataset:
-        rows = self.rows.iloc[keep].reset_index(drop=True)
-        return Dataset(rows, [b[keep] for b in self.blocks], self.encoders, self.groups[keep], self.group_column)
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,6 @@ class Trained:
 def load_dataset(manifest: Manifest, features: Sequence[Path], *, group: str | None, missing: str) -> Dataset:
     """Join a manifest's rows with their features by id.
 
-    group: the column of what must not straddle; None picks the speaker or what stands in for it.
     missing: "drop" leaves out rows that a features folder lacks, "stop" raises naming the first.
     """
     loaded = [read_features(path) for path in features]
@@ -71,43 +63,19 @@ def load_dataset(manifest: Manifest, features: Sequence[Path], *, group: str | N
     blocks = [f.matrix(ids) for f in loaded]
     for block, found in zip(blocks, loaded, strict=True):
         refuse_infinite(block, ids, found.path)
-    column = group or default_group(manifest.rows)
-    if column is not None and column not in manifest.rows:
-        raise AffectkitError("input", f"--group: there is no column '{column}'", file=manifest.path)
-    if column is None:
-        logger.warning("the manifest names no speakers or other groups: folds and intervals take rows as independent")
-    groups = row_groups(manifest.rows, column)
-    return Dataset(manifest.rows, blocks, [f.described() for f in loaded], groups, column)
-
-
-def row_groups(rows: pd.DataFrame, column: str | None) -> np.ndarray:
-    """[N] text: each row's group; a row without one is a group of its own."""
-    own = rows["id"].astype(str).to_numpy()
-    if column is None:
-        return own
-    return apart(own, rows[column].astype(str).to_numpy())
+    return Dataset(manifest, blocks, [f.described() for f in loaded], group)
 
 
 def train_model(
-    data: Dataset,
-    estimator: Estimator,
-    targets: Sequence[Target],
-    settings: Settings,
-    *,
-    cv: bool,
-    progress: Progress,
+    data: Dataset, estimator: Estimator, targets: Sequence[Target], settings: Settings, *, cv: bool, progress: Progress
 ) -> Trained:
-    """Fit each target, and predict every row that may be judged.
-
-    Without `cv` the train rows are fitted and the val and test rows predicted. With `cv` the train and val rows are
-    cross-predicted by the manifest's folds, else by groups, then fitted all together, and the test rows predicted.
-    """
+    """Fit each target, and predict every row that may be judged; which those are, `hold_out_rows` says."""
+    rows = data.manifest.rows
     if settings.normalize == "speaker":
-        speakers = data.rows["speaker"].to_numpy() if "speaker" in data.rows else None
+        speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
         data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
-    fit = _fit_positions(data.rows, cv)
-    folds = _outer_folds(data.take(fit), settings.seed) if cv else None
-    steps = len(targets) * (1 + (len(np.unique(folds)) if folds is not None else 0))
+    held_out = hold_out_rows(data.manifest, group=data.group, cv=cv, seed=settings.seed)
+    steps = len(targets) * len(held_out.fits())
     done = 0
 
     def step() -> None:
@@ -118,73 +86,35 @@ def train_model(
     models, outputs = [], []
     for target in targets:
         with one_thread():
-            model, output = _fit_and_predict(data, fit, folds, estimator, target, settings, step)
+            model, output = _fit_and_predict(data, held_out, estimator, target, settings, step)
         models.append(model)
         outputs.append(Output.of(target, output))
-    judged = np.ones(len(data.rows), bool)
-    seen = np.full(len(data.rows), "heldout", dtype=object)
-    if cv:
-        seen[fit] = "oof"
-    else:
-        judged[fit] = False
-    carried = [data.group_column] if data.group_column else []
-    predictions = build_predictions(data.rows, outputs, seen, carried)
-    spec = _spec(data, estimator, models, settings)
-    outside = np.setdiff1d(np.arange(len(data.rows)), fit)
-    spec["groups_straddle"] = bool(np.isin(data.groups[outside], data.groups[fit]).any())
-    return Trained(EstimatorModel(spec, models), predictions.take(judged), _fit_rows(data, fit))
-
-
-def _fit_positions(rows: pd.DataFrame, cv: bool) -> np.ndarray:
-    splits = rows["split"].to_numpy() if "split" in rows else np.full(len(rows), "train", dtype=object)
-    if "fold" in rows and not cv:
-        raise AffectkitError("usage", "a manifest of folds holds nothing out", remedy="pass --cv")
-    fit = np.flatnonzero(np.isin(splits, ["train", "val"] if cv else ["train"]))
-    if not len(fit):
-        raise AffectkitError("input", "the manifest has no train rows", remedy="give its folder, or its train.csv too")
-    if not cv and len(fit) == len(rows):
-        raise AffectkitError("input", "the manifest has train rows only: nothing is held out", remedy="pass --cv")
-    return fit
-
-
-def _outer_folds(data: Dataset, seed: int) -> np.ndarray:
-    if "fold" in data.rows and (data.rows["fold"] != "").any():
-        names, folds = np.unique(data.rows["fold"].astype(str), return_inverse=True)
-        if "" in names:
-            lacking = data.rows["id"][data.rows["fold"] == ""].iloc[0]
-            raise AffectkitError("input", f"--cv: id '{lacking}' has no fold", remedy="give every row one, or none")
-        if len(names) < 2:
-            raise AffectkitError("input", "the manifest has one fold only", remedy="make folds with prepare-manifest")
-        return folds
-    return outer_folds(data.groups, grouped=data.group_column is not None, seed=seed)
+    carried = [held_out.group] if held_out.group else []
+    predictions = build_predictions(rows, outputs, held_out.seen, carried)
+    spec = _spec(data, held_out, estimator, models, settings)
+    return Trained(EstimatorModel(spec, models), predictions.take(held_out.judged), held_out.fit_rows())
 
 
 def _fit_and_predict(
-    data: Dataset,
-    fit: np.ndarray,
-    folds: np.ndarray | None,
-    estimator: Estimator,
-    target: Target,
-    settings: Settings,
-    step: Any,
+    data: Dataset, held_out: HeldOut, estimator: Estimator, target: Target, settings: Settings, step: Any
 ) -> tuple[TargetModel, np.ndarray]:
     """The final model, and a prediction for every row: out of fold on the fit rows where there are folds."""
-    y = encode_target(target, list(data.rows[target.name]))
-
-    def fitted_on(rows: np.ndarray) -> TargetModel:
-        model = fit_target(estimator, target, [b[rows] for b in data.blocks], y[rows], data.groups[rows], settings)
+    y = encode_target(target, list(data.manifest.rows[target.name]))
+    models: list[TargetModel] = []
+    output: Any = None
+    for inside, outside in held_out.fits():
+        blocks, groups = [b[inside] for b in data.blocks], held_out.groups[inside]
+        models.append(fit_target(estimator, target, blocks, y[inside], groups, settings))
+        values = models[-1].predict([b[outside] for b in data.blocks])
+        output = np.array(values) if output is None else output
+        output[outside] = values
         step()
-        return model
-
-    final = fitted_on(fit)
-    output = np.array(final.predict(data.blocks))
-    for fold in np.unique(folds) if folds is not None else ():
-        outside = fit[folds == fold]
-        output[outside] = fitted_on(fit[folds != fold]).predict([b[outside] for b in data.blocks])
-    return final, output
+    return models[0], output
 
 
-def _spec(data: Dataset, estimator: Estimator, models: Sequence[TargetModel], settings: Settings) -> dict[str, Any]:
+def _spec(
+    data: Dataset, held_out: HeldOut, estimator: Estimator, models: Sequence[TargetModel], settings: Settings
+) -> dict[str, Any]:
     return {
         "kind": "estimator",
         "estimator": estimator.name,
@@ -193,15 +123,10 @@ def _spec(data: Dataset, estimator: Estimator, models: Sequence[TargetModel], se
         "chosen": {model.target.name: model.chosen for model in models},
         "normalize": settings.normalize,
         "class_weight": settings.class_weight,
-        "group": data.group_column,
+        "group": held_out.group,
+        "groups_straddle": held_out.straddle,
         "features": data.encoders,
         "dimensions": [int(block.shape[1]) for block in data.blocks],
         "needs": sorted({str(encoder.get("reads", "features")) for encoder in data.encoders}),
         "parents": [],
     }
-
-
-def _fit_rows(data: Dataset, fit: np.ndarray) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({"id": data.rows["id"].to_numpy()[fit], "group": data.groups[fit], "role": "fit"})

@@ -1,0 +1,117 @@
+"""Which rows of a manifest a model is fitted on, which of them are cross-predicted, and which stay held out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.errors import AffectkitError
+from affectkit.splits import apart, default_group, outer_folds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """group: the column of what must not straddle, None where rows are independent. groups: [N] text, each row's own
+    where it has none. fit: [M] positions of the rows of the final fit. folds: [M] int, under cross-prediction.
+    """
+
+    ids: np.ndarray
+    group: str | None
+    groups: np.ndarray
+    fit: np.ndarray
+    folds: np.ndarray | None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """[N] text, what predictions of all rows are, those of the fit rows from their folds' models."""
+        seen = np.full(len(self.ids), "heldout", dtype=object)
+        seen[self.fit] = "fit" if self.folds is None else "oof"
+        return seen
+
+    @property
+    def judged(self) -> np.ndarray:
+        """[N] bool: rows whose predictions may be judged."""
+        return self.seen != "fit"
+
+    @property
+    def straddle(self) -> bool:
+        """Whether a group is on both sides, by a split that declares so."""
+        outside = np.setdiff1d(np.arange(len(self.ids)), self.fit)
+        return bool(np.isin(self.groups[outside], self.groups[self.fit]).any())
+
+    def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
+        everything = np.arange(len(self.ids))
+        found = [(self.fit, everything)]
+        for fold in np.unique(self.folds) if self.folds is not None else ():
+            found.append((self.fit[self.folds != fold], self.fit[self.folds == fold]))
+        return found
+
+    def fit_rows(self) -> pd.DataFrame:
+        """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
+        import pandas as pd
+
+        return pd.DataFrame({"id": self.ids[self.fit], "group": self.groups[self.fit], "role": "fit"})
+
+
+def hold_out_rows(manifest: Manifest, *, group: str | None = None, cv: bool = False, seed: int = 0) -> HeldOut:
+    """Fit the train rows and hold out the others; with `cv` fit train and val rows, cross-predicted by the manifest's
+    folds, else by group.
+
+    group: the column of what must not straddle; None picks the speaker or what stands in for it. Raises "input" where
+    nothing is left to fit or to hold out, "usage" for a manifest of folds without `cv`.
+    """
+    rows = manifest.rows
+    column, groups = groups_of(manifest, group)
+    if column is None:
+        logger.warning("the manifest names no speakers or other groups: folds and intervals take rows as independent")
+    ids = rows["id"].astype(str).to_numpy()
+    fit = _fit_positions(rows, cv)
+    folds = _folds(rows.iloc[fit], groups[fit], grouped=column is not None, seed=seed) if cv else None
+    return HeldOut(ids, column, groups, fit, folds)
+
+
+def groups_of(manifest: Manifest, group: str | None = None) -> tuple[str | None, np.ndarray]:
+    """The column of what must not straddle, and [N] text of it: each row's group, itself where it has none.
+
+    group: as `hold_out_rows` takes it. Raises "input" for a column that is not there.
+    """
+    rows = manifest.rows
+    column = group or default_group(rows)
+    if column is not None and column not in rows:
+        raise AffectkitError("input", f"--group: there is no column '{column}'", file=manifest.path)
+    ids = rows["id"].astype(str).to_numpy()
+    return column, ids if column is None else apart(ids, rows[column].astype(str).to_numpy())
+
+
+def _fit_positions(rows: pd.DataFrame, cv: bool) -> np.ndarray:
+    splits = rows["split"].to_numpy() if "split" in rows else np.full(len(rows), "train", dtype=object)
+    if "fold" in rows and not cv:
+        raise AffectkitError("usage", "a manifest of folds holds nothing out", remedy="pass --cv")
+    fit = np.flatnonzero(np.isin(splits, ["train", "val"] if cv else ["train"]))
+    if not len(fit):
+        raise AffectkitError("input", "the manifest has no train rows", remedy="give its folder, or its train.csv too")
+    if not cv and len(fit) == len(rows):
+        raise AffectkitError("input", "the manifest has train rows only: nothing is held out", remedy="pass --cv")
+    return fit
+
+
+def _folds(rows: pd.DataFrame, groups: np.ndarray, *, grouped: bool, seed: int) -> np.ndarray:
+    if "fold" not in rows or not (rows["fold"] != "").any():
+        return outer_folds(groups, grouped=grouped, seed=seed)
+    names, folds = np.unique(rows["fold"].astype(str), return_inverse=True)
+    if "" in names:
+        lacking = rows["id"][rows["fold"] == ""].iloc[0]
+        raise AffectkitError("input", f"--cv: id '{lacking}' has no fold", remedy="give every row one, or none")
+    if len(names) < 2:
+        raise AffectkitError("input", "the manifest has one fold only", remedy="make folds with prepare-manifest")
+    return folds
