@@ -16,6 +16,7 @@ from affectkit.commands.aggregate import aggregate
 from affectkit.commands.calibrate import calibrate
 from affectkit.commands.evaluate import evaluate
 from affectkit.commands.extract_features import extract_features
+from affectkit.commands.finetune import finetune
 from affectkit.commands.fuse import fuse
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
@@ -34,6 +35,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (prepare_manifest, (("corpora", "read", "corpus"),)),
     (extract_features, (("encoders", "build", "encoder"),)),
     (train, (("estimators", "build", "model"),)),
+    (finetune, ()),
     (predict, ()),
     (fuse, (("fusion", "build", "rule"),)),
     (calibrate, (("calibration", "build", "method"),)),

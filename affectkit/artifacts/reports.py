@@ -105,6 +105,18 @@ def _confusion_tables(confusion: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return {"confusion_counts": table(counts), "confusion_row_normalized": table(shares)}
 
 
+def confusion_files(part: str, report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Counts of true and predicted classes by file name: `test_confusion_matrix.csv` of the first class target, with
+    the target's name for further ones and for other parts: `val_confusion_matrix_label.csv`."""
+    found = {}
+    for position, (name, _, details) in enumerate(class_targets(report)):
+        tables = _confusion_tables(details.get("confusion") or {})
+        named = f"{part}_confusion_matrix" + (f"_{name}" if position or part != "test" else "")
+        if tables:
+            found[file_name(named) + ".csv"] = tables["confusion_counts"]
+    return found
+
+
 def _keyed(name: str, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 

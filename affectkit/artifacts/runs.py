@@ -20,7 +20,10 @@ from affectkit.artifacts.records import LOCK, RECORD, STARTED, digest, plain_opt
 from affectkit.errors import AffectkitError
 
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
-NEUTRAL = frozenset({"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device"})
+NEUTRAL = frozenset(
+    {"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device", "track",
+     "checkpoint_steps"}
+)  # fmt: skip
 _ELSEWHERE = "name another folder"
 
 

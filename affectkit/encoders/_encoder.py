@@ -140,6 +140,12 @@ def items(manifest: "Manifest", encoder: Encoder, *, num_workers: int = 0) -> li
     if encoder.reads == "arrays":
         places = [None if index is None else int(index) for index in _column(rows, "array_index")]
         return [Item(key, path, index=index) for key, path, index in zip(rows["id"], media, places, strict=True)]
+    return recordings(manifest, encoder.column, num_workers=num_workers)
+
+
+def recordings(manifest: "Manifest", column: str = "path", *, num_workers: int = 0) -> list[Item]:
+    """The audio of a manifest's rows, in order: whole files, or their stretches from `start_sec` to `end_sec`."""
+    rows, media = manifest.rows, manifest.media(column)
     starts, ends, durations = (_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec"))
     found = [
         Item(key, path, "", start, end, duration or 0.0)

@@ -9,9 +9,11 @@ from affectkit.artifacts.parents import parent_folder
 from affectkit.calibration._model import CalibrationModel
 from affectkit.errors import AffectkitError
 from affectkit.estimators._model import load_estimator_model
+from affectkit.finetuning._model import load_finetuned_model
 from affectkit.fusion._model import FusionModel
 from affectkit.inference._chained import Chained
 from affectkit.inference._estimating import Estimating
+from affectkit.inference._finetuned import Finetuned
 from affectkit.inference._model import Model
 
 
@@ -25,6 +27,8 @@ def load_model(path: Path) -> Model:
     kind = spec.get("kind")
     if kind == "estimator":
         return Estimating(folder, load_estimator_model(folder), read_fit_rows(folder))
+    if kind == "finetuned":
+        return Finetuned(folder, load_finetuned_model(folder), read_fit_rows(folder))
     if kind not in ("calibration", "fusion"):
         raise AffectkitError("input", f"is a model of kind '{kind}', which this affectkit cannot run", file=folder)
     stage = CalibrationModel.load(folder) if kind == "calibration" else FusionModel.load(folder)

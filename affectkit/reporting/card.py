@@ -28,6 +28,11 @@ def model_card(facts: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _encoders(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The networks that a model stands on: encoders of features, or what it was fine-tuned from."""
+    return [*(spec.get("features") or []), *([spec["base"]] if spec.get("base") else [])]
+
+
 def is_random(encoder: Mapping[str, Any]) -> bool:
     """Whether an encoder's weights are the random ones of a dry run."""
     return "tiny-random" in json.dumps(encoder) or bool(encoder.get("tiny_random"))
@@ -43,7 +48,7 @@ def _front_matter(summary: Mapping[str, Any]) -> str:
 
 def _marks(spec: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     marks = []
-    if any(is_random(encoder) for encoder in spec.get("features") or []):
+    if any(is_random(encoder) for encoder in _encoders(spec)):
         marks.append("**Dry run: an encoder has random weights (tiny-random). What this model says means nothing.**")
     if any(corpus.get("synthetic") for corpus in _corpora(summary).values()):
         marks.append("**Fitted on synthetic data. What this model says about real people means nothing.**")
@@ -84,6 +89,8 @@ def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 def _training(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
     lines = [f"encoder: {_encoder(encoder)}" for encoder in spec.get("features") or []]
+    if spec.get("base"):
+        lines.append(f"fine-tuned from: {_plain(spec['base']['checkpoint'])}, head: {_plain(spec['head'])}")
     if spec.get("estimator"):
         lines.append(f"estimator: {_plain(spec['estimator'])}")
     lines += [f"chosen for {_plain(t)}: {_options(o)}" for t, o in (spec.get("chosen") or {}).items() if o]

@@ -1,46 +1,76 @@
-"""What `train` leaves in its run folder."""
+"""What `train` leaves in its run folder, and what every fitted model leaves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from affectkit import __version__
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import BEST, write_fit_rows, write_spec
-from affectkit.artifacts.predictions import write_predictions
+from affectkit.artifacts.predictions import Predictions, write_predictions
 from affectkit.artifacts.tables import write_table
 from affectkit.estimators._train import Trained
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.rows import judged_parts
 from affectkit.reporting.card import model_card
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SELECTED_ON = "inner grouped cross-validation of the fit rows"
 
 
+class Fitted(Protocol):
+    """What `train` and `finetune` end with: a model that saves itself, and what it says of the rows."""
+
+    @property
+    def model(self) -> Any: ...
+    @property
+    def predictions(self) -> Predictions: ...
+    @property
+    def fit_rows(self) -> pd.DataFrame: ...
+
+
 def write_trained(folder: Path, trained: Trained, manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """Write `best_model/`, `fit_rows.csv`, `predictions.csv`, `search.csv` and `train_report.json`.
+    """Write what `train` leaves: a model (`write_fitted`) and `search.csv`, what was tried.
 
     Returns what `assess` says of each part: "oof", "val", "test".
     """
     import pandas as pd
 
     spec = trained.model.spec
-    reports = _assessed(trained, manifest)
-    trained.model.save(folder / BEST)
-    write_spec(folder / BEST, spec, _card(folder, trained, manifest, reports))
-    write_fit_rows([folder, folder / BEST], trained.fit_rows)
-    write_predictions(folder / "predictions.csv", trained.predictions)
     search = [{"target": m.target.name, **row} for m in trained.model.targets for row in m.search]
     write_table(folder / "search.csv", pd.DataFrame(search))
-    report = {
+    facts = {
         "model": spec["estimator"],
-        "targets": [target["name"] for target in spec["targets"]],
         "chosen": spec["chosen"],
-        "selected_on": SELECTED_ON,
         "normalize": spec["normalize"],
         "transductive": spec["normalize"] == "speaker",
+    }
+    return write_fitted(folder, trained, manifest, SELECTED_ON, facts)
+
+
+def write_fitted(
+    folder: Path, trained: Fitted, manifest: Manifest, selected_on: str, facts: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Write `best_model/`, `fit_rows.csv`, `predictions.csv` and `train_report.json`.
+
+    selected_on: which rows chose among what was tried, in words. facts: what the report says besides.
+    Returns what `assess` says of each part: "oof", "val", "test".
+    """
+    spec = trained.model.spec
+    reports = _assessed(trained, manifest)
+    trained.model.save(folder / BEST)
+    write_spec(folder / BEST, spec, _card(folder, trained, manifest, reports, selected_on))
+    write_fit_rows([folder, folder / BEST], trained.fit_rows)
+    write_predictions(folder / "predictions.csv", trained.predictions)
+    report = {
+        **facts,
+        "targets": [target["name"] for target in spec["targets"]],
+        "selected_on": selected_on,
         "declared": manifest.declared(),
         "fit_rows": len(trained.fit_rows),
         "groups": {part: found["groups"] for part, found in reports.items()},
@@ -50,10 +80,10 @@ def write_trained(folder: Path, trained: Trained, manifest: Manifest) -> dict[st
     return reports
 
 
-def _assessed(trained: Trained, manifest: Manifest) -> dict[str, dict[str, Any]]:
+def _assessed(trained: Fitted, manifest: Manifest) -> dict[str, dict[str, Any]]:
     spec, rows = trained.model.spec, manifest.rows
     fitted = rows[rows["id"].isin(set(trained.fit_rows["id"]))]
-    transductive = "transductive" if spec["normalize"] == "speaker" else "inductive"
+    transductive = "transductive" if spec.get("normalize") == "speaker" else "inductive"
     return {
         part: assess(own, group=spec["group"], floor_rows=fitted)
         | {"declared": manifest.declared(), "normalization": transductive}
@@ -61,7 +91,9 @@ def _assessed(trained: Trained, manifest: Manifest) -> dict[str, dict[str, Any]]
     }
 
 
-def _card(folder: Path, trained: Trained, manifest: Manifest, reports: dict[str, dict[str, Any]]) -> str:
+def _card(
+    folder: Path, trained: Fitted, manifest: Manifest, reports: dict[str, dict[str, Any]], selected_on: str
+) -> str:
     return model_card(
         {
             "name": folder.name,
@@ -69,7 +101,7 @@ def _card(folder: Path, trained: Trained, manifest: Manifest, reports: dict[str,
             "summary": manifest.summary,
             "fit_rows": len(trained.fit_rows),
             "fit_groups": trained.fit_rows["group"].nunique(),
-            "selected_on": SELECTED_ON,
+            "selected_on": selected_on,
             "affectkit": __version__,
             "reports": reports,
         }

@@ -63,6 +63,16 @@ class Stage:
         return asdict(self)
 
 
+def named_stages(text: str, *, epochs: int, learning_rate: str, **common: Any) -> list[Stage]:
+    """What `--stages` names: a preset, or a JSON file, whose stages may leave out what the options say.
+
+    common: schedule, warmup, patience, min_delta, monitor. Raises as `preset` and `read_stages` do.
+    """
+    if text.endswith(".json"):
+        return read_stages(Path(text), epochs=epochs, learning_rate=learning_rate, **common)
+    return preset(text, epochs=epochs, learning_rate=learning_rate, **common)
+
+
 def preset(name: str, *, epochs: int, learning_rate: str, **common: Any) -> list[Stage]:
     """The stages of a preset.
 

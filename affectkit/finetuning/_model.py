@@ -1,0 +1,94 @@
+"""A fine-tuned network: its folder, and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.models import read_spec, whole
+from affectkit.artifacts.outputs import Output
+from affectkit.console import Progress
+from affectkit.encoders._encoder import Item
+from affectkit.finetuning._speech import InPieces, SpeechExamples
+from affectkit.labels import Target
+from affectkit.models import speech_network
+from affectkit.training.evaluating import outputs_of
+from affectkit.training.objective import Objective
+
+BATCH_SECONDS = 60.0  # of audio given to the network at once, padding counted
+CHUNK = 256  # recordings sorted by length together
+
+
+@dataclass(frozen=True)
+class FinetunedModel:
+    """spec: what `affectkit.json` says. network: a `SpeechNetwork` whose numbers are in the targets' own units."""
+
+    spec: dict[str, Any]
+    network: Any
+
+    @property
+    def targets(self) -> list[Target]:
+        return [Target.from_json(target) for target in self.spec["targets"]]
+
+    def predict(
+        self,
+        items: Sequence[Item],
+        accelerator: Any,
+        *,
+        where: Callable[[int], dict[str, Any]],
+        on_error: str = "stop",
+        num_workers: int = 0,
+        progress: Progress | None = None,
+    ) -> tuple[list[Output], dict[int, str]]:
+        """The answers of each target for recordings, whatever batch they come in, and why some were not heard.
+
+        where: `file` and `row` of an item, for errors. on_error: "skip" declines a recording that cannot be decoded and
+        gives the reason by its position, "stop" raises.
+        """
+        network = InPieces(self.network).to(accelerator.device)
+        found: dict[str, list[np.ndarray]] = {target.name: [] for target in self.targets}
+        skipped: dict[int, str] = {}
+        for start in range(0, len(items), CHUNK):
+            part = items[start : start + CHUNK]
+            examples = SpeechExamples(
+                part,
+                {},
+                self.network,
+                float(self.spec["max_seconds"]),
+                lambda place, start=start: where(start + place),  # type: ignore[misc]
+                failed={} if on_error == "skip" else None,
+            )
+            outputs = outputs_of(
+                network, examples, accelerator, size=CHUNK, most_cost=BATCH_SECONDS, num_workers=num_workers
+            )
+            for name, values in in_units(self.targets).answers(outputs).items():
+                values[list(examples.failed or ())] = np.nan
+                found[name].append(values)
+            skipped |= {start + place: why for place, why in (examples.failed or {}).items()}
+            if progress:
+                progress(min(start + CHUNK, len(items)), len(items))
+        return [Output.of(target, np.concatenate(found[target.name])) for target in self.targets], skipped
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network.save(folder)
+
+
+def in_units(targets: Sequence[Target]) -> Objective:
+    """What reads the outputs of a network whose scaling has been folded into its head."""
+    return Objective(tuple(targets), {}, {target.name: (0.0, 1.0) for target in targets if target.kind == "number"}, {})
+
+
+def load_finetuned_model(folder: Path) -> FinetunedModel:
+    """Read a `best_model/` of kind "finetuned". Raises "input" for one that is damaged or does not fit together."""
+    spec = read_spec(folder)
+    with whole(folder):
+        targets = [Target.from_json(target) for target in spec["targets"]]
+        if not targets or not float(spec["max_seconds"]) > 0:
+            raise ValueError("no target, or no length to hear")
+        network = speech_network.load(folder, targets)
+    return FinetunedModel(spec, network.eval())
