@@ -1,0 +1,211 @@
+"""What a network is trained towards: one loss per target, and what its outputs answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import Target
+from affectkit.training.losses import ccc_loss, ccc_mse, cross_entropy, focal, known, mse, soft_cross_entropy
+
+Form = Literal["classes", "votes", "numbers"]
+ClassWeight = Literal["balanced", "none"]
+
+AUTO = "auto"
+# The names of `--loss` and the form of truth that each is for; the first of a form is its "auto".
+LOSSES: dict[str, Form] = {
+    "cross-entropy": "classes",
+    "focal": "classes",
+    "soft": "votes",
+    "ccc-mse": "numbers",
+    "ccc": "numbers",
+    "mse": "numbers",
+}
+SMOOTHED = ("cross-entropy", "soft")
+CCC_BATCH = 32  # the mean CCC of smaller batches is far off that of all rows: .53 for .69 in batches of 4
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a batch, and the answers of a network, over all targets.
+
+    losses: per target, a name of `LOSSES`. scaling: per number target (mean, deviation) of the known train rows:
+    networks answer in units of deviation about the mean. weights: per class target, [K] class weights.
+    """
+
+    targets: tuple[Target, ...]
+    losses: dict[str, str]
+    scaling: dict[str, tuple[float, float]]
+    weights: dict[str, tuple[float, ...]]
+    label_smoothing: float = 0.0
+    focal_gamma: float = 2.0
+    mse_weight: float = 1.0
+
+    def __call__(self, outputs: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> Tensor:
+        """The mean of the targets' losses, a scalar; targets that no row of the batch knows are left out of it.
+
+        outputs, truth: per target, as a network gives them and as `Examples` does. Without any known truth it is 0.
+        """
+        each = [self._loss(target.name, outputs[target.name], truth[target.name]) for target in self.targets]
+        present = [known(truth[target.name]).any() for target in self.targets]
+        return torch.stack(each).sum() / torch.stack(present).sum().clamp_min(1)
+
+    def answers(self, outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """[N, K] probabilities and [N] numbers in their targets' units, within their scales; float64."""
+        return {target.name: self._answer(target, outputs[target.name]) for target in self.targets}
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the loss has a ceiling: 1 - CCC has one, and a squared error or a log p takes it away."""
+        return set(self.losses.values()) == {"ccc"}
+
+    @property
+    def least_batch(self) -> int:
+        """The smallest batch that the loss means something on."""
+        return CCC_BATCH if {"ccc", "ccc-mse"} & set(self.losses.values()) else 1
+
+    def _loss(self, name: str, outputs: Tensor, truth: Tensor) -> Tensor:
+        loss = self.losses[name]
+        if LOSSES[loss] == "numbers":
+            mean, deviation = self.scaling[name]
+            standard = (truth - mean) / deviation
+            if loss == "mse":
+                return mse(outputs, standard)
+            if loss == "ccc":
+                return ccc_loss(outputs, standard)
+            return ccc_mse(outputs, standard, self.mse_weight)
+        weights = _on(self.weights[name], outputs.device) if name in self.weights else None
+        if loss == "focal":
+            return focal(outputs, truth, weights, self.focal_gamma)
+        entropy = soft_cross_entropy if loss == "soft" else cross_entropy
+        return entropy(outputs, truth, weights, self.label_smoothing)
+
+    def _answer(self, target: Target, outputs: Tensor) -> np.ndarray:
+        wide = outputs.detach().cpu().double()
+        if target.kind != "number":
+            return wide.softmax(dim=1).numpy()
+        mean, deviation = self.scaling[target.name]
+        return np.clip(mean + deviation * wide.numpy(), *(target.scale or (-np.inf, np.inf)))
+
+
+def build_objective(
+    targets: Sequence[Target],
+    truth: Mapping[str, np.ndarray],
+    *,
+    loss: str | None = None,
+    class_weight: str = "balanced",
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 2.0,
+    mse_weight: float = 1.0,
+) -> Objective:
+    """The objective of `targets`, with scales and class weights from the train rows.
+
+    truth: per target, the train rows' as `Examples` has it. loss: "auto" (None is the same) or a name of `LOSSES`, for
+    the targets that it fits; the others keep auto: cross-entropy for classes, soft for votes, ccc-mse for numbers.
+    class_weight: "balanced" is n / (k * count) over the k classes that the train rows have. mse_weight: of the squared
+    error in ccc-mse. Raises "usage" for options that make no sense, "input" for a target that cannot be learnt.
+    """
+    forms = {target.name: _form(target, truth[target.name]) for target in targets}
+    chosen = _choose(loss or AUTO, forms)
+    _check(chosen, class_weight, label_smoothing, focal_gamma, mse_weight)
+    counts = {target.name: _counts(target, truth[target.name]) for target in targets if target.kind != "number"}
+    scaling = {target.name: _scaling(target.name, truth[target.name]) for target in targets if target.kind == "number"}
+    weights = {name: _balanced(count) for name, count in counts.items()} if class_weight == "balanced" else {}
+    return Objective(tuple(targets), chosen, scaling, weights, label_smoothing, focal_gamma, mse_weight)
+
+
+def _form(target: Target, truth: np.ndarray) -> Form:
+    if target.kind == "number":
+        return "numbers"
+    return "votes" if truth.ndim == 2 else "classes"
+
+
+def _choose(loss: str, forms: Mapping[str, Form]) -> dict[str, str]:
+    """The loss of each target. Raises "usage" for an unknown one, and for one that fits no target."""
+    if loss not in (AUTO, *LOSSES):
+        raise AffectkitError("usage", f"there is no --loss {loss}", remedy=did_you_mean(loss, [AUTO, *LOSSES]))
+    if loss != AUTO and LOSSES[loss] not in forms.values():
+        held = ", ".join(f"{name} ({form})" for name, form in forms.items())
+        fits = ", ".join(name for name, form in LOSSES.items() if form in forms.values())
+        raise AffectkitError(
+            "usage", f"--loss {loss} is for {LOSSES[loss]} and fits no target of {held}", remedy=f"use {fits}"
+        )
+    default = {form: name for name, form in reversed(LOSSES.items())}
+    return {name: loss if loss != AUTO and LOSSES[loss] == form else default[form] for name, form in forms.items()}
+
+
+def _check(chosen: Mapping[str, str], class_weight: str, smoothing: float, gamma: float, mse_weight: float) -> None:
+    """Raises "usage" for a value out of range, and for label smoothing where no loss smooths."""
+    if class_weight not in get_args(ClassWeight):
+        raise AffectkitError("usage", f"there is no --class-weight {class_weight}", remedy="use balanced or none")
+    if not 0 <= smoothing < 1:
+        raise AffectkitError("usage", f"--label-smoothing {smoothing:g}", remedy="give a share, from 0 to below 1")
+    if smoothing and not set(SMOOTHED) & set(chosen.values()):
+        has = ", ".join(sorted(set(chosen.values())))
+        raise AffectkitError(
+            "usage", f"--label-smoothing does nothing to {has}", remedy=f"use it with --loss {' or '.join(SMOOTHED)}"
+        )
+    if not gamma >= 0:
+        raise AffectkitError("usage", f"a focal gamma of {gamma:g}", remedy="give 0 or more")
+    if not mse_weight > 0:
+        raise AffectkitError("usage", f"an MSE weight of {mse_weight:g}", remedy="give more than 0, or use --loss ccc")
+
+
+def _counts(target: Target, truth: np.ndarray) -> np.ndarray:
+    """[K] rows of each class, of votes the expected ones. Raises "input" unless two classes have some."""
+    if truth.ndim == 2:
+        counts = np.asarray(truth, dtype=np.float64)[~np.isnan(truth).any(axis=1)].sum(axis=0)
+    else:
+        counts = np.bincount(truth[truth >= 0], minlength=len(target.classes)).astype(np.float64)
+    present = np.flatnonzero(counts)
+    if not len(present):
+        raise _unknown(target.name)
+    if len(present) == 1:
+        raise AffectkitError(
+            "input",
+            f"every train row's {target.name} is '{target.classes[present[0]]}': there is nothing to tell apart",
+            remedy="train on rows of two classes or more",
+        )
+    return counts
+
+
+def _balanced(counts: np.ndarray) -> tuple[float, ...]:
+    """n / (k * count). A class without train rows weighs what the mean row does, where validation rows have it."""
+    present = counts > 0
+    weights = np.ones(len(counts))
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return tuple(weights.tolist())
+
+
+def _scaling(name: str, truth: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation (ddof 0) of the known rows. Raises "input" unless they differ."""
+    values = np.asarray(truth, dtype=np.float64)[~np.isnan(truth)]
+    if not len(values):
+        raise _unknown(name)
+    if not np.isfinite(values).all():
+        raise AffectkitError("input", f"a train row's {name} is infinite", remedy="correct it, or leave it empty")
+    if values.min() == values.max():
+        raise AffectkitError(
+            "input",
+            f"every train row's {name} is {values[0]:g}: there is nothing to learn",
+            remedy="train on rows whose values differ, or leave the target out",
+        )
+    return float(values.mean()), float(values.std())
+
+
+def _unknown(name: str) -> AffectkitError:
+    return AffectkitError("input", f"no train row has a {name}", remedy="label some rows, or leave the target out")
+
+
+@lru_cache(maxsize=256)
+def _on(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """Weights on a device, copied there once. A tensor made in inference mode could not be trained with later on."""
+    with torch.inference_mode(False):
+        return torch.tensor(weights, device=device)
