@@ -24,7 +24,10 @@ def atomic(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        with open(temporary, "wb") as handle:
+            mode = os.fstat(handle.fileno()).st_mode & 0o777
         yield temporary
+        os.chmod(temporary, mode)  # safetensors makes files that only their owner may read
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)

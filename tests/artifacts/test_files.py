@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -41,3 +42,17 @@ def test_what_is_no_json_object_is_refused_with_its_name(tmp_path, text):
 def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):
+    """safetensors makes its files 0600; a model folder on a group's disk has to be readable by the group."""
+    import torch
+    from safetensors.torch import save_file
+
+    before = os.umask(0o027)
+    try:
+        with atomic(tmp_path / "x.safetensors") as temporary:
+            save_file({"a": torch.ones(2)}, temporary)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.safetensors").stat().st_mode & 0o777 == 0o640
