@@ -4,18 +4,30 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from affectkit.plain import without_nan
-
-Progress = Callable[[int, int], None]  # (done, total), called as work goes on
 
 _quiet = False
 _json = False
 _LOG_SECONDS = 30.0  # how often work that is not watched on a terminal says where it stands
+_LONGEST_BAR = 40  # characters; on a narrow terminal a quarter of its width, which leaves room for the note
+
+
+class Progress(Protocol):
+    """Called as work goes on: `done` of `total` steps, and where the work has more to say, a short note.
+
+    Work that is resumed begins with the steps that it found done, so that the time left is that of the others.
+    """
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+
+
+def unwatched(done: int, total: int, note: str = "") -> None:
+    """The callback of work that nobody watches."""
 
 
 def configure(*, quiet: bool = False, json_output: bool = False) -> None:
@@ -63,7 +75,7 @@ def result(path: Path | None, facts: Mapping[str, Any], lines: list[str] | None 
 def progress(what: str) -> Iterator[Progress]:
     """A callback that shows a bar on a terminal and a line now and then in a log."""
     if _quiet:
-        yield lambda done, total: None
+        yield unwatched
     elif sys.stderr.isatty():
         yield from _bar(what)
     else:
@@ -73,22 +85,49 @@ def progress(what: str) -> Iterator[Progress]:
 def _bar(what: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(min(_LONGEST_BAR, console.width // 4)),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        # What does not fit is cut with an ellipsis: the note alone gives way, and the bar keeps to its line.
+        TextColumn(
+            "{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        ),
+    )
+    with Progress(*columns, console=console, transient=True, expand=True) as bars:
+        task = bars.add_task(what, total=None, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            bars.update(task, completed=done, total=total, note=note)
+
+        yield update
 
 
 def _log_lines(what: str) -> Progress:
     began = last = time.monotonic()
+    before: int | None = None  # done when the first call came: a resumed run took no time for these
 
-    def update(done: int, total: int) -> None:
-        nonlocal last
+    def update(done: int, total: int, note: str = "") -> None:
+        nonlocal began, last, before
         now = time.monotonic()
+        if before is None:
+            began, before = (now, done) if done > 1 else (began, 0)
         if now - last >= _LOG_SECONDS and done:
             last = now
-            left = (now - began) / done * (total - done)
-            say(f"{what}: {done} of {total}, about {left:.0f} s to go")
+            left = (now - began) / (done - before) * (total - done) if done > before else None
+            rest = "" if left is None else f", about {_duration(left)} to go"
+            say(f"{what}: {done} of {total}{rest}" + (f"; {note}" if note else ""))
 
     return update
+
+
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 5 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 120 else f"{minutes} min"

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from affectkit.cli import app
 
-RECORDS = {"run.json", "started.json"}
+RECORDS = {"run.json", "started.json", "speed.csv"}  # what says when and how fast
 COMMANDS = [command.name for command in app.registered_commands]
 
 
@@ -30,6 +32,7 @@ def study(tmp_path_factory):
         sex = "female" if number % 2 else "male"
         lines.append(f"u{number:02},{label},the {word} day {number},s{number // 6},{sex},{split},{number}")
     (root / "table.csv").write_text("\n".join(lines) + "\n")
+    write_speech(root)
     for name in COMMANDS:
         result = CliRunner().invoke(
             app, [*arguments(name, root), "-o", str(root / OUTPUT[name])] if name in OUTPUT else arguments(name, root)
@@ -38,10 +41,23 @@ def study(tmp_path_factory):
     return root
 
 
+def write_speech(root):
+    """`speech.csv`: 24 short tones, low and high, by four speakers."""
+    lines = ["id,path,label,speaker,split"]
+    for number in range(24):
+        time = np.arange(4800) / 16000
+        pitch = (150, 900)[number % 2] * (1 + number / 200)
+        soundfile.write(root / f"t{number:02}.wav", 0.3 * np.sin(2 * np.pi * pitch * time), 16000)
+        split = "train" if number < 12 else "val" if number < 18 else "test"
+        lines.append(f"t{number:02},t{number:02}.wav,{('low', 'high')[number % 2]},s{number // 6},{split}")
+    (root / "speech.csv").write_text("\n".join(lines) + "\n")
+
+
 OUTPUT = {
     "prepare-manifest": "manifest",
     "extract-features": "features",
     "train": "model",
+    "finetune": "finetuned",
     "predict": "predictions.csv",
     "fuse": "fused",
     "calibrate": "calibrated",
@@ -60,6 +76,7 @@ def arguments(name, root):
         "prepare-manifest": f"prepare-manifest csv {root}/table.csv --path-column= --split-by official",
         "extract-features": f"extract-features --manifest {root}/manifest --encoder text-ngrams",
         "train": f"train --manifest {root}/manifest --features {root}/features --model linear",
+        "finetune": f"finetune --manifest {root}/speech.csv --base-model tiny-random:wav2vec2 --epochs 1 --device cpu",
         "predict": f"predict --model-dir {root}/model --manifest {root}/manifest",
         "fuse": f"fuse one={root}/model two={root}/predictions.csv --rule mean",
         "calibrate": f"calibrate {root}/model --method temperature",

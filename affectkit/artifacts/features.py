@@ -59,12 +59,12 @@ class Features:
         return [key for key in ids if key not in self._row]
 
     def matrix(
-        self, ids: Sequence[str], *, layer: int | Literal["mean"] | None = None
+        self, ids: Sequence[str], *, layer: int | Literal["mean", "all"] | None = None
     ) -> np.ndarray | scipy.sparse.csr_matrix:
         """[N, D] float32 of pooled features, in the order of `ids`; CSR where they are sparse.
 
-        layer: which of [L, D] to take, or "mean" of all; flattening them would mix layers into one scale, so features
-        of several layers are refused without it.
+        layer: which of [L, D] to take, the "mean" of all, or "all": [N, L, D]. Flattening them would mix layers into
+        one scale, so features of several layers are refused without it.
         Raises "input" for ids that are missing (naming the first), for frames, and for layers.
         """
         import numpy as np
@@ -76,10 +76,10 @@ class Features:
             return self._table[rows]
         if self.sparse:
             return self._sparse_rows(rows)
-        parts = np.empty((len(rows), *self._row_shape(layer)), dtype=np.float32)
+        parts = np.empty((len(rows), *self._taken_shape(layer)), dtype=np.float32)
         for shard, places in self._by_shard(rows).items():
             values = tensors(self.path / shard, ["values"])["values"][self._start[rows[places]]]
-            if values.ndim == 3:
+            if values.ndim == 3 and layer != "all":
                 values = values.mean(axis=1) if layer == "mean" else values[:, layer]
             parts[places] = values
         return parts
@@ -119,11 +119,21 @@ class Features:
         reasons = list(skipped.loc[skipped["id"] == key, "reason"])
         return f", skipped: {reasons[0]}" if reasons else ""
 
-    def _row_shape(self, layer: int | Literal["mean"] | None) -> tuple[int, ...]:
+    def lengths(self, ids: Sequence[str]) -> np.ndarray:
+        """[N] int64: frames of each of `ids`; 1 where pooled. Raises "input" for ids that are missing."""
+        return self._frames[self._rows(ids)]
+
+    def row_shape(self) -> tuple[int, ...]:
+        """(D,) or (L, D): the shape of a frame, or of a row where pooled. Not of sparse features."""
+        if self._table is not None:
+            return self._table.shape[1:]
         with opened(self.path / self._shard[0]) as handle:
-            shape = handle.get_slice("values").get_shape()[1:]
-        if len(shape) == 1:
-            return tuple(shape)
+            return tuple(handle.get_slice("values").get_shape()[1:])
+
+    def _taken_shape(self, layer: int | Literal["mean", "all"] | None) -> tuple[int, ...]:
+        shape = self.row_shape()
+        if len(shape) == 1 or layer == "all":
+            return shape
         if layer is None:
             raise self._refused(f"holds {shape[0]} layers per row", "extract with --layer last, or name one layer")
         if layer != "mean" and not -shape[0] <= layer < shape[0]:

@@ -236,17 +236,3 @@ def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any],
                 write_table(folder / f"{split}.csv", part)
     write_json(folder / "label_map.json", dict(label_map))
     write_json(folder / "summary.json", dict(summary))
-
-
-def manifest_of_files(files: Sequence[Path]) -> Manifest:
-    """A manifest of bare files, by name: ids are the file names without ending, made unique by a number."""
-    import pandas as pd
-
-    ids: list[str] = []
-    for file in files:
-        name, number = Path(file).stem, 2
-        while name in ids:
-            name, number = f"{Path(file).stem}-{number}", number + 1
-        ids.append(name)
-    rows = pd.DataFrame({"id": ids, "path": [str(Path(file).absolute()) for file in files]}, dtype=object)
-    return Manifest(Path("FILES"), rows, [(Path(file), 0) for file in files], {}, bare=True)

@@ -23,7 +23,7 @@ def write_report(folder: Path, report: Mapping[str, Any], figures: Mapping[str, 
 
     report: what `assess` found. figures: SVG text by name. page: the HTML, from the same report.
     """
-    write_json(folder / METRICS, dict(report))
+    write_metrics(folder / METRICS, report)
     for name, table in report_tables(report).items():
         write_table(folder / f"{name}.csv", table)
     for name, svg in figures.items():
@@ -52,6 +52,21 @@ def class_targets(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
     for name in names:
         details = report if name == names[0] else report["other_targets"][name]
         yield name, "" if name == "label" else f"{name}.", details
+
+
+def write_metrics(path: Path, report: Mapping[str, Any]) -> None:
+    write_json(path, dict(report))
+
+
+def write_confusion(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the counts of the first class target, as `confusion_counts.csv` has them.
+
+    Raises "input" where no row has both a truth and a prediction of a class.
+    """
+    table = report_tables(report).get("confusion_counts")
+    if table is None:
+        raise AffectkitError("input", "no row has a truth of a class: there is no confusion to write", file=path)
+    write_table(path, table)
 
 
 def file_name(name: str) -> str:

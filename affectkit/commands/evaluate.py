@@ -8,12 +8,15 @@ import typer
 from affectkit import console
 from affectkit.errors import AffectkitError
 from affectkit.options import (
+    DeviceOpt,
     GroupOpt,
     JsonOpt,
     JudgedSplitOpt,
+    MediaRootOpt,
+    NumWorkersOpt,
+    OnErrorOpt,
     OptionalManifestOpt,
     OptionalPredictionsArg,
-    OutputDirOpt,
     OverwriteOpt,
     QuietOpt,
     ResumeOpt,
@@ -27,7 +30,24 @@ if TYPE_CHECKING:
 
     from affectkit.artifacts.manifest import Manifest
     from affectkit.artifacts.predictions import Predictions
+    from affectkit.labels import Target
 
+OutputDirOpt = Annotated[
+    Path | None,
+    typer.Option("--output-dir", "-o", help="Folder to write", show_default="none, where --output-... files are named"),
+]
+OutputJsonOpt = Annotated[Path | None, typer.Option("--output-json", help="File to write too, as metrics.json.")]
+OutputConfusionOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--output-confusion-csv", help="File to write too, as confusion_counts.csv: of the first class target."
+    ),
+]
+OutputPredictionsOpt = Annotated[
+    Path | None,
+    typer.Option("--output-predictions-csv", help="File to write too: the predictions that were judged."),
+]
+FILES = ("output_json", "output_confusion_csv", "output_predictions_csv")
 ModelDirOpt = Annotated[
     Path | None, typer.Option("--model-dir", help="Predict with this model instead; needs --manifest.")
 ]
@@ -55,7 +75,10 @@ ResamplesOpt = Annotated[int, typer.Option("--resamples", min=100, help="Resampl
 def evaluate(
     predictions: OptionalPredictionsArg = None,
     *,
-    output_dir: OutputDirOpt,
+    output_dir: OutputDirOpt = None,
+    output_json: OutputJsonOpt = None,
+    output_confusion_csv: OutputConfusionOpt = None,
+    output_predictions_csv: OutputPredictionsOpt = None,
     manifest: OptionalManifestOpt = None,
     model_dir: ModelDirOpt = None,
     split: JudgedSplitOpt = None,
@@ -66,6 +89,10 @@ def evaluate(
     level: LevelOpt = 0.95,
     resamples: ResamplesOpt = 10_000,
     treat_as: TreatAsOpt = None,
+    media_root: MediaRootOpt = None,
+    device: DeviceOpt = "auto",
+    num_workers: NumWorkersOpt = None,
+    on_error: OnErrorOpt = "stop",
     seed: SeedOpt = 0,
     resume: ResumeOpt = False,
     overwrite: OverwriteOpt = False,
@@ -75,17 +102,15 @@ def evaluate(
     """Judge predictions: metrics with intervals over speakers, floors, figures and a report in HTML.
 
     Only rows that the model never saw are judged, of one split. Groups and slices come from the predictions, or from
-    --manifest by id.
+    --manifest by id. With --model-dir the manifest's rows are predicted first, as `predict` does it.
 
     Example: affectkit evaluate runs/linear/predictions.csv --manifest runs/manifest --slices sex -o runs/report
     """
     options = dict(locals())
     source = _source(predictions, model_dir, manifest)
-    from affectkit.artifacts.joined import read_joined
+    from affectkit.artifacts.destinations import open_runs
     from affectkit.artifacts.manifest import read_manifest
-    from affectkit.artifacts.predictions import join_columns
     from affectkit.artifacts.reports import read_report, write_report
-    from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import called
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
@@ -94,34 +119,30 @@ def evaluate(
     from affectkit.reporting.html import render
     from affectkit.reporting.lineage import digests, lineage
     from affectkit.reporting.text import key_lines
-    from affectkit.splits import GROUP_COLUMNS
 
-    alerts = [parse_alert(text) for text in alert or []]
+    alerts, parts = [parse_alert(text) for text in alert or []], comma_separated(slices)
     inputs = [source, *([manifest] if manifest else [])]
-    with open_run("evaluate", options, inputs=inputs) as run:
-        if run.finished:
+    with open_runs("evaluate", options, FILES, inputs=inputs) as (run, files):
+        if run and run.finished and not files:
             report = read_report(run.path)
         else:
-            rows = read_manifest(manifest) if manifest else None
-            parts = comma_separated(slices)
+            rows = read_manifest(manifest, media_root=media_root) if manifest else None
+            work: dict[str, Any] = {"device": device, "num_workers": num_workers, "on_error": on_error}
             extra = [*([group] if group else []), *parts]
-            if model_dir is not None and rows is not None:
-                carried = [*rows.targets, "split", *GROUP_COLUMNS, *extra]
-                table = join_columns(_predicted(model_dir, rows, split), rows.rows, list(dict.fromkeys(carried)))
-            else:
-                table = read_joined(source, manifest=rows, columns=extra, treat_as=treat_as)
+            table, notes = _table(source, rows, extra, split, treat_as, work if model_dir else None, files)
             how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
             how |= {"slices": parts, "alerts": alerts, "floor_rows": _train_rows(table, rows)}
             report = assess(table, split=split, group=group, **how)
             report |= {"foreign": table.foreign, **lineage(inputs), "inputs": digests(inputs)}
-            if treat_as:
-                report["warnings"].append(f"the rows stand for split {treat_as} because --treat-as says so")
-            figures = draw(report, judged(table, split)[1])
-            page = render(report, figures, title=f"Evaluation of {called(source)}")
-            write_report(run.path, report, {figure.name: figure.plot.svg for figure in figures}, page)
-    console.result(
-        run.path, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report)
-    )
+            report["warnings"] += notes
+            rows_judged = judged(table, split)[1]
+            _write_files(files, report, rows_judged, treat_as)
+            if run and not run.finished:
+                figures = draw(report, rows_judged)
+                page = render(report, figures, title=f"Evaluation of {called(source)}")
+                write_report(run.path, report, {figure.name: figure.plot.svg for figure in figures}, page)
+    place = run.path if run else next(Path(options[name]) for name in FILES if options[name])
+    console.result(place, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report))
 
 
 def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | None) -> Path:
@@ -136,16 +157,70 @@ def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | N
     return predictions / "predictions.csv" if predictions.is_dir() else predictions
 
 
-def _predicted(model_dir: Path, rows: "Manifest", split: str | None) -> "Predictions":
-    """Predictions, made now, of the rows that the model was not fitted on."""
-    from affectkit.inference import load_model, without_fit_rows
+def _table(
+    source: Path,
+    rows: "Manifest | None",
+    extra: list[str],
+    split: str | None,
+    treat_as: str | None,
+    work: dict[str, Any] | None,
+    files: dict[str, Path],
+) -> tuple["Predictions", list[str]]:
+    """The predictions, with what the manifest says of their rows, and what a report of them must say.
+
+    extra: columns that are needed. work: how to predict, where `source` is a model.
+    """
+    from affectkit.artifacts.joined import read_joined
+    from affectkit.artifacts.predictions import join_columns
+    from affectkit.splits import GROUP_COLUMNS
+
+    if work is not None and rows is not None:
+        table, notes = _predicted(source, rows, split, work, files)
+        carried = [*rows.targets, "split", *GROUP_COLUMNS, *extra]
+        return join_columns(table, rows.rows, list(dict.fromkeys(carried))), notes
+    table = read_joined(source, manifest=rows, columns=extra, treat_as=treat_as)
+    _check_confusion(files, list(table.targets.values()))
+    notes = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
+    return table, notes
+
+
+def _predicted(
+    model_dir: Path, rows: "Manifest", split: str | None, work: dict[str, Any], files: dict[str, Path]
+) -> tuple["Predictions", list[str]]:
+    """Predictions, made now, of the rows that the model was not fitted on; and how many it could not make."""
+    from affectkit.inference import Work, load_model, without_fit_rows
+    from affectkit.labels import Target
 
     splits = set(rows.rows["split"]) if "split" in rows.rows else set()
     wanted = split or ("test" if "test" in splits else None)
     model = load_model(model_dir)
+    _check_confusion(files, [Target.from_json(target) for target in model.spec["targets"]])
+    chosen = without_fit_rows(model, rows.take(rows.rows["split"] == wanted) if wanted in splits else rows)
     with console.progress("predict") as progress:
-        chosen = rows.take(rows.rows["split"] == wanted) if wanted in splits else rows
-        return model.predict(without_fit_rows(model, chosen), progress=progress)
+        table = model.predict(chosen, work=Work(**work), progress=progress)
+    lost = len(chosen.rows) - len(table.frame)
+    return table, [f"{lost} of {len(chosen.rows)} rows could not be predicted and are not judged"] if lost else []
+
+
+def _check_confusion(files: dict[str, Path], targets: "list[Target]") -> None:
+    if "output_confusion_csv" in files and all(target.kind == "number" for target in targets):
+        names = ", ".join(target.name for target in targets)
+        message = f"--output-confusion-csv is of classes, and {names} is predicted as a number"
+        raise AffectkitError("usage", message, remedy="leave it out")
+
+
+def _write_files(files: dict[str, Path], report: dict[str, Any], table: "Predictions", treat_as: str | None) -> None:
+    """table: the rows that were judged."""
+    from affectkit.artifacts.joined import as_seen
+    from affectkit.artifacts.predictions import write_predictions
+    from affectkit.artifacts.reports import write_confusion, write_metrics
+
+    if path := files.get("output_confusion_csv"):
+        write_confusion(path, report)
+    if path := files.get("output_json"):
+        write_metrics(path, report)
+    if path := files.get("output_predictions_csv"):
+        write_predictions(path, as_seen(table, treat_as))
 
 
 def _train_rows(table: "Predictions", rows: "Manifest | None") -> "pd.DataFrame | None":

@@ -67,11 +67,13 @@ class Linear:
         return fitted
 
     def save(self, fitted: LinearFit, stem: Path) -> None:
+        import numpy as np
         from safetensors.numpy import save
 
         from affectkit.artifacts.files import write_bytes
 
-        tensors = {"coef": fitted.coef, "intercept": fitted.intercept}
+        # safetensors writes a buffer as it lies: a product with CSR lies by columns, and would come back scrambled.
+        tensors = {"coef": np.ascontiguousarray(fitted.coef), "intercept": np.ascontiguousarray(fitted.intercept)}
         write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
 
     def load(self, stem: Path) -> LinearFit:

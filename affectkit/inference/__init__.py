@@ -1,6 +1,18 @@
 """Loads any model folder and runs it: rows in, predictions out."""
 
+from affectkit.inference._files import manifest_of_files
 from affectkit.inference._load import load_model
-from affectkit.inference._model import Model, Work, without_fit_rows
+from affectkit.inference._model import Model, Work, needs, without_fit_rows
+from affectkit.inference._windows import Windows, predict_windows, windowed
 
-__all__ = ["Model", "Work", "load_model", "without_fit_rows"]
+__all__ = [
+    "Model",
+    "Windows",
+    "Work",
+    "load_model",
+    "manifest_of_files",
+    "needs",
+    "predict_windows",
+    "windowed",
+    "without_fit_rows",
+]

@@ -15,19 +15,23 @@ from affectkit import registry
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
+from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.encoders._encoder import from_record, items
+from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._extract import encode_items
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Matrix, refuse_infinite
+from affectkit.estimators._estimator import Block, Takes, refuse_infinite, takes_of
 from affectkit.estimators._model import EstimatorModel
+from affectkit.estimators._network_inputs import encoded_block, read_block
 from affectkit.inference._model import Work, seen_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
+
+CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Estimating:
     def feature_sets(self) -> int:
         return len(self.spec["features"])
 
+    @property
+    def _takes(self) -> Takes:
+        return takes_of(self.estimator.targets[0].estimator)
+
     def predict(
         self,
         manifest: Manifest,
@@ -54,47 +62,78 @@ class Estimating:
         work: Work | None = None,
         progress: Progress | None = None,
     ) -> Predictions:
-        manifest, blocks = self._blocks(manifest, features, work or Work(), progress)
-        speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
-        outputs = self.estimator.predict(blocks, speakers)
+        if features:
+            outputs = self._answers(manifest, self._read(manifest, features))
+        else:
+            manifest, outputs = self._encode(manifest, work or Work(), progress)
         return build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
 
-    def _blocks(
-        self, manifest: Manifest, features: Sequence[Path], work: Work, progress: Progress | None
-    ) -> tuple[Manifest, list[Matrix]]:
+    def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[Output]:
+        speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
+        return self.estimator.predict(blocks, speakers)
+
+    def _read(self, manifest: Manifest, features: Sequence[Path]) -> list[Block]:
+        """Features that were extracted before."""
         encoders = self.spec["features"]
-        if features:
-            if len(features) != len(encoders):
-                raise AffectkitError(
-                    "usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}"
-                )
-            loaded = [read_features(path) for path in features]
-            for path, own, given in zip(features, encoders, loaded, strict=True):
-                _check_same_encoder(own, given.described(), path)
-            ids = list(manifest.rows["id"])
-            given_blocks = [given.matrix(ids) for given in loaded]
-            for block, path in zip(given_blocks, features, strict=True):
-                refuse_infinite(block, ids, path)
-            return manifest, given_blocks
-        blocks: list[Matrix] = []
-        for encoder in encoders:
-            kept, matrix = _encode(encoder, manifest, work, progress, self.folder)
-            manifest = manifest.take(kept)
-            blocks = [block[kept] for block in blocks] + [matrix]
-        return manifest, blocks
+        if len(features) != len(encoders):
+            raise AffectkitError(
+                "usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}"
+            )
+        loaded = [read_features(path) for path in features]
+        for path, own, given in zip(features, encoders, loaded, strict=True):
+            _check_same_encoder(own, given.described(), path)
+        ids = list(manifest.rows["id"])
+        blocks = [read_block(given, ids, self._takes, self.spec["estimator"]) for given in loaded]
+        for block, path in zip(blocks, features, strict=True):
+            refuse_infinite(block, ids, path)
+        return blocks
+
+    def _encode(
+        self, manifest: Manifest, work: Work, progress: Progress | None
+    ) -> tuple[Manifest, list[Output]]:
+        """The rows that could be encoded, and their answers: the model's own encoders on raw media or text.
+
+        All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
+        """
+        encoders = [_opened(known, work, self.folder) for known in self.spec["features"]]
+        framed = any(not encoder.pooled for encoder in encoders) and self.spec["normalize"] != "speaker"
+        total, size = len(manifest.rows), CHUNK if framed else len(manifest.rows)
+        kept, answers = np.zeros(total, dtype=bool), []
+        for start in range(0, total, size):
+            part = np.zeros(total, dtype=bool)
+            part[start : start + size] = True
+            rows, blocks = manifest.take(part), []
+            for encoder in encoders:
+                there, block = _encoded(encoder, rows, work, _from(progress, start, total), self._takes)
+                part[np.flatnonzero(part)[~there]] = False
+                rows, blocks = rows.take(there), [block[there] for block in blocks] + [block]
+                if not there.any():
+                    break
+            else:
+                answers.append(self._answers(rows, blocks))
+            kept |= part
+        if not kept.any():
+            raise AffectkitError("input", "no row could be encoded", file=manifest.path)
+        joined = [np.concatenate([output.values for output in each]) for each in zip(*answers, strict=True)]
+        targets = [part.target for part in self.estimator.targets]
+        return manifest.take(kept), [Output.of(target, values) for target, values in zip(targets, joined, strict=True)]
 
 
-def _encode(
-    known: dict[str, Any], manifest: Manifest, work: Work, progress: Progress | None, folder: Path
-) -> tuple[np.ndarray, Matrix]:
-    """Which rows could be encoded, [N] bool, and their features: the model's own encoder on raw media or text."""
+def _opened(known: dict[str, Any], work: Work, folder: Path) -> Encoder:
+    """The encoder of a record, loaded. Raises "input" for a table of features, which nothing here can make."""
     if not known.get("encoder"):
         remedy = "pass that table with --features"
         raise AffectkitError("input", "was trained on a table of features", file=folder, remedy=remedy)
     with whole(folder):
         build = registry.load("encoders", known["encoder"]).build
         registry.check_options("encoders", known["encoder"], build, known["options"])
-    encoder = from_record(known, device=work.device)
+    return from_record(known, device=work.device)
+
+
+def _encoded(
+    encoder: Encoder, manifest: Manifest, work: Work, progress: Progress | None, takes: Takes
+) -> tuple[np.ndarray, Block]:
+    """Which rows could be encoded, [N] bool, and the features of these."""
     rows = items(manifest, encoder)
     encoded = encode_items(
         encoder,
@@ -106,16 +145,27 @@ def _encode(
     )
     for name, reason in encoded.skipped:
         logger.warning("%s is skipped: %s", name, reason)
-    kept = manifest.rows["id"].isin(set(encoded.ids)).to_numpy()
-    if not kept.any():
-        raise AffectkitError("input", "no row could be encoded", file=manifest.path)
-    values = encoded.values
-    return kept, np.stack(values) if isinstance(values, list) else values
+    there = manifest.rows["id"].isin(set(encoded.ids)).to_numpy()
+    if not there.any():
+        return there, None
+    return there, encoded_block(encoded.ids, encoded.values, takes, pooled=encoder.pooled)
+
+
+def _from(progress: Progress | None, start: int, total: int) -> Progress | None:
+    """The progress of a part that begins at `start`."""
+    if progress is None:
+        return None
+
+    def onwards(done: int, of_part: int, note: str = "") -> None:
+        progress(start + done, total, note)
+
+    return onwards
 
 
 def _check_same_encoder(known: dict[str, Any], given: dict[str, Any], path: Path) -> None:
-    """Refuse features of an encoder, weights or columns other than those that the model was trained on."""
-    for fact in ("encoder", "weights", "dim", "feature_names"):
+    """Refuse features of an encoder, weights, layers or columns other than those that the model was trained on."""
+    known, given = ({**record, "layer": (record.get("options") or {}).get("layer")} for record in (known, given))
+    for fact in ("encoder", "weights", "dim", "layer", "feature_names"):
         if known.get(fact) != given.get(fact):
             own = known.get("encoder") or "another table"
             raise AffectkitError(

@@ -75,6 +75,12 @@ def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
     return manifest.take(keep)
 
 
+def needs(model: Model) -> frozenset[str]:
+    """What a model reads, and a chain's parents: audio, text, arrays, or features (a table)."""
+    parents: dict[str, Model] = getattr(model, "parents", {})
+    return frozenset(model.spec.get("needs", ())).union(*map(needs, parents.values()))
+
+
 def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
     """`fit` or `heldout` for each row, as `Model.predict` marks them."""
     column = model.spec.get("group")

@@ -1,4 +1,5 @@
-"""What stands below the figures of `calibrations`, `comparisons` and `traces`: what is seen and how to read it."""
+"""What stands below the figures of `calibrations`, `comparisons`, `traces` and `learning`: what is seen, and how to
+read it."""
 
 from __future__ import annotations
 
@@ -47,3 +48,34 @@ def differences(*, adjusted: str = "") -> str:
     """Of paired differences. adjusted: how the intervals allow for their number, such as `Holm over 6 comparisons`."""
     said = "Paired differences on the same rows. Hollow: the interval includes 0, the data cannot tell the two apart."
     return said + (f" Intervals: {adjusted}." if adjusted else " Intervals are each for itself, not for the family.")
+
+
+def learning_loss(*, validated: bool, staged: bool) -> str:
+    """Of losses over epochs. validated: there are validation rows. staged: there is more than one stage."""
+    said = "Loss over epochs; that of the train rows is the mean over the epoch's batches, taken while training."
+    if validated:
+        said += (
+            " A validation loss that rises while the train loss falls says that the network learns its rows by heart."
+        )
+    return said + _MARKS + (_STAGES if staged else "")
+
+
+def learning_metric(*, staged: bool) -> str:
+    """Of the metric by which epochs are compared."""
+    said = "The figure by which epochs are compared, on the validation rows: that of the best epoch is the luckiest of "
+    return said + "all, and flatters it." + _MARKS + (_STAGES if staged else "")
+
+
+def learning_rates(*, staged: bool) -> str:
+    """Of learning rates over epochs."""
+    said = "The highest learning rate of each epoch, over all parts that train, on a logarithmic axis."
+    return said + _MARKS + (_STAGES if staged else "")
+
+
+_MARKS = " Dashed line: the epoch whose weights are kept."
+_STAGES = " Shades: stages; each begins with the best weights before it."
+
+SWEEP = (
+    "The loss while the learning rate rises with every step: of each batch (thin) and smoothed (thick). A good rate "
+    "lies where the smoothed loss falls, before its lowest point. Losses far above the start leave the frame."
+)

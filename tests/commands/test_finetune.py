@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 TINY = "tiny-random:wav2vec2"
 QUICK = ("--epochs", 2, "--batch-size", 8, "--learning-rate", "1e-3", "--device", "cpu", "--num-workers", 1)
@@ -43,17 +43,39 @@ def finished(manifest, tmp_path_factory):
     return folder
 
 
+def launched(*more):
+    """`finetune` in two processes."""
+    launch = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
+    line = [sys.executable, *launch.split(), "-m", "affectkit", "finetune", *map(str, more)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def root_of(manifest):
+    return json.loads((manifest / "summary.json").read_text())["corpora"]["emodb"]["root"]
+
+
+def changed(manifest, folder, change):
+    """A copy of the manifest, each split's table changed by `change(split, table)`; it has to be told its root."""
+    folder.mkdir()
+    for split in ("train", "val", "test"):
+        part = rows(manifest / f"{split}.csv")
+        change(split, part)
+        part.to_csv(folder / f"{split}.csv", index=False)
+    return "--manifest", folder, "--media-root", root_of(manifest)
+
+
 def rows(path):
     return pd.read_csv(path, keep_default_na=False, dtype={"speaker": str})
 
 
 def test_it_leaves_a_model_its_predictions_and_their_confusions(finished, manifest):
-    names = {path.name for path in finished.iterdir()}
+    written = {path.name for path in finished.iterdir()}
     assert {
-        "best_model", "predictions.csv", "train_report.json", "label_map.json", "fit_rows.csv", "history.csv", "speed.csv",
-        "val_confusion_matrix_label.csv", "test_confusion_matrix.csv", "training.html", "run.json",
-    } <= names  # fmt: skip
-    assert "checkpoints" not in names
+        "best_model", "predictions.csv", "train_report.json", "label_map.json", "fit_rows.csv", "history.csv",
+        "speed.csv", "val_confusion_matrix_label.csv", "test_confusion_matrix.csv", "training.html", "run.json",
+    } <= written  # fmt: skip
+    assert "checkpoints" not in written
     said = rows(finished / "predictions.csv")
     assert set(said["split"]) == {"val", "test"} and set(said["seen"]) == {"heldout"}
     probabilities = said[[c for c in said if c.startswith("prob_")]].to_numpy(float)
@@ -72,7 +94,6 @@ def test_it_leaves_a_model_its_predictions_and_their_confusions(finished, manife
 
 def test_plain_transformers_loads_and_uses_the_model(finished, manifest):
     """The best model is a Hugging Face folder: its own classes, its own pipeline, the same probabilities."""
-    import soundfile
     import torch
     from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, pipeline
 
@@ -80,7 +101,7 @@ def test_plain_transformers_loads_and_uses_the_model(finished, manifest):
     model = AutoModelForAudioClassification.from_pretrained(folder).eval()
     extractor = AutoFeatureExtractor.from_pretrained(folder)
     said = rows(finished / "predictions.csv").set_index("id")
-    root = json.loads((manifest / "summary.json").read_text())["corpora"]["emodb"]["root"]
+    root = root_of(manifest)
     classes = json.loads((folder / "label_map.json").read_text())["classes"]
     assert [model.config.id2label[place] for place in range(len(classes))] == classes
     ask = pipeline("audio-classification", model=str(folder), top_k=None)
@@ -126,101 +147,84 @@ def test_a_rerun_gives_the_same_bytes(affectkit, finished, manifest, tmp_path):
 
 
 def test_numbers_come_out_in_their_own_units(affectkit, manifest, tmp_path):
-    """Valence, arousal and the label at once: one network, one file, every target judged."""
-    table = rows(manifest / "train.csv")
-    for split in ("train", "val", "test"):
-        part = rows(manifest / f"{split}.csv")
-        part["valence"] = [4.0 + (label in ("happiness", "neutral")) - (n % 3) / 10 for n, label in enumerate(part["label"])]
-        part["valence"] = part["valence"].astype(object)
+    """The label and valence at once: one network, one file, every target judged."""
+
+    def rate(_, part):
+        high = part["label"].isin(["happiness", "neutral"])
+        part["valence"] = (4.0 + high - part.index % 3 / 10).astype(object)
         part.loc[1, "valence"] = ""
-        (tmp_path / "m").mkdir(exist_ok=True)
-        part.to_csv(tmp_path / "m" / f"{split}.csv", index=False)
-    summary = json.loads((manifest / "summary.json").read_text())
-    root = summary["corpora"]["emodb"]["root"]
-    affectkit("finetune", "--manifest", tmp_path / "m", "--media-root", root, "--base-model", TINY, "-o", tmp_path / "run",
-              *QUICK, "--target", "label,valence")  # fmt: skip
+
+    data = changed(manifest, tmp_path / "m", rate)
+    affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "run", *QUICK, "--target", "label,valence")
     said = rows(tmp_path / "run" / "predictions.csv")
     assert said["valence_pred"].astype(float).between(3.5, 5.5).all()  # near its mean, not near 0
-    assert len(table) and {"label", "pred", "valence", "valence_pred"} <= set(said)
+    assert {"label", "pred", "valence", "valence_pred"} <= set(said)
     report = json.loads((tmp_path / "run" / "train_report.json").read_text())
     assert "test_valence.ccc" in report["metrics"] and "test_uar" in report["metrics"]
-    one = os.path.join(root, said["id"].iloc[0])
-    assert one
-    affectkit("predict", "--model-dir", tmp_path / "run", "--manifest", tmp_path / "m", "--split", "test", "--media-root", root,
-              "-o", tmp_path / "again.csv")  # fmt: skip
+    affectkit("predict", "--model-dir", tmp_path / "run", *data, "--split", "test", "-o", tmp_path / "again.csv")
     again = rows(tmp_path / "again.csv").merge(said, on="id", suffixes=("", "_before"))
-    np.testing.assert_allclose(again["valence_pred"].astype(float), again["valence_pred_before"].astype(float), atol=1e-5)
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_to_the_same_bits(manifest, tmp_path):
-    """kill -9 of a real process, again and again, then --resume: the weights and the history of an undisturbed run."""
-    line = [sys.executable, "-m", "affectkit", "finetune", "--manifest", manifest, "--base-model", TINY, "--epochs", 3,
-            "--batch-size", 8, "--learning-rate", "1e-3", "--device", "cpu", "--num-workers", 1, "--stages", "freeze-unfreeze",
-            "--gradient-accumulation-steps", 2, "--checkpoint-steps", 1, "--specaugment", "--augment", "light", "--ema", ".9",
-            "--quiet"]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    line = list(map(str, line))
-    subprocess.run([*line, "-o", str(tmp_path / "whole")], env=environment, check=True)
-    draw, killed = random.Random(7), 0
-    for _ in range(40):
-        process = subprocess.Popen([*line, "-o", str(tmp_path / "cut"), "--resume"], env=environment)
-        checkpoints = tmp_path / "cut" / "checkpoints"
-        before = {path.name for path in checkpoints.glob("*.json")}
-        until = time.monotonic() + 120
-        while process.poll() is None and {p.name for p in checkpoints.glob("*.json")} <= before and time.monotonic() < until:
-            time.sleep(0.02)
-        time.sleep(draw.uniform(0, 0.6))
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        killed += 1
-    if killed == 40:
-        subprocess.run([*line, "-o", str(tmp_path / "cut"), "--resume"], env=environment, check=True)
-    assert killed >= 3
-    for name in ("best_model/model.safetensors", "history.csv", "predictions.csv"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
+    before, after = (again[name].astype(float) for name in ("valence_pred_before", "valence_pred"))
+    np.testing.assert_allclose(after, before, atol=1e-5)
 
 
 def test_cross_predictions_say_beforehand_what_they_cost(affectkit, manifest, tmp_path):
-    done = affectkit("finetune", "--manifest", manifest, "--base-model", TINY, "-o", tmp_path / "run", "--epochs", 1,
-                     "--batch-size", 16, "--learning-rate", "1e-3", "--cv", "--device", "cpu", "--num-workers", 1)  # fmt: skip
+    run = tmp_path / "run"
+    line = ("finetune", "--manifest", manifest, "--base-model", TINY, "-o", run, *QUICK, "--cv", "--epochs", 1)
+    done = affectkit(*line)
     assert "fine-tunings" in done.output and "hours of audio" in done.output
-    said = rows(tmp_path / "run" / "predictions.csv")
+    said = rows(run / "predictions.csv")
     known = {split: set(rows(manifest / f"{split}.csv")["id"]) for split in ("train", "val", "test")}
     seen = said.set_index("id")["seen"]
     assert set(seen[seen == "oof"].index) == known["train"] | known["val"]
     assert set(seen[seen == "heldout"].index) == known["test"]
-    assert not (tmp_path / "run" / "folds" / "01" / "checkpoints").exists()
-    affectkit("calibrate", tmp_path / "run", "-o", tmp_path / "calibrated")
+    assert not (run / "folds" / "01" / "checkpoints").exists()
+    affectkit("calibrate", run, "-o", tmp_path / "calibrated")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(manifest, tmp_path):
+    """kill -9 of a real process, again and again, then --resume: the weights and history of an undisturbed run."""
+    how = "--epochs 3 --batch-size 8 --learning-rate 1e-3 --device cpu --num-workers 1 --stages freeze-unfreeze --quiet"
+    how += " --gradient-accumulation-steps 2 --checkpoint-steps 1 --specaugment --augment light --ema .9"
+    line = [sys.executable, "-m", "affectkit", "finetune", "--manifest", manifest, "--base-model", TINY, *how.split()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run([*line, "-o", whole], env=environment, check=True)
+    draw, killed = random.Random(7), 0
+    while True:
+        before = checkpoints(cut)
+        process = subprocess.Popen([*line, "-o", cut, "--resume"], env=environment)
+        while process.poll() is None and checkpoints(cut) <= before:
+            time.sleep(0.02)
+        if killed < 12:
+            time.sleep(draw.uniform(0, 0.6))
+            process.kill()
+        if process.wait() == 0:
+            break
+        killed += 1
+    assert killed >= 3
+    for name in ("best_model/model.safetensors", "history.csv", "predictions.csv"):
+        assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
+
+
+def checkpoints(folder):
+    return {path.name for path in (folder / "checkpoints").glob("*.json")}
 
 
 class TestRefusals:
     """One line that names the file, the row and the remedy; nothing is left half-made."""
 
-    def refused(self, affectkit, manifest, tmp_path, *more, code=1, base=TINY):
-        result = affectkit("finetune", "--manifest", manifest, "--base-model", base, "-o", tmp_path / "run", *QUICK, *more,
-                           code=code)  # fmt: skip
+    def refused(self, affectkit, run, *more, code=1, base=TINY):
+        result = affectkit("finetune", "--base-model", base, "-o", run, *QUICK, *more, code=code)
         [line] = [line for line in result.output.splitlines() if line.startswith("error: ")]
         return line
-
-    def changed(self, manifest, tmp_path, change):
-        folder = tmp_path / "m"
-        folder.mkdir()
-        for split in ("train", "val", "test"):
-            part = rows(manifest / f"{split}.csv")
-            change(split, part)
-            part.to_csv(folder / f"{split}.csv", index=False)
-        return folder, json.loads((manifest / "summary.json").read_text())["corpora"]["emodb"]["root"]
 
     def test_one_class(self, affectkit, manifest, tmp_path):
         def one(split, part):
             if split == "train":
                 part["label"] = "anger"
 
-        folder, root = self.changed(manifest, tmp_path, one)
-        line = self.refused(affectkit, folder, tmp_path, "--media-root", root)
+        line = self.refused(affectkit, tmp_path / "run", *changed(manifest, tmp_path / "m", one))
         assert "anger" in line and "two classes" in line
 
     def test_a_class_missing_in_val_is_a_warning(self, affectkit, manifest, tmp_path):
@@ -228,9 +232,8 @@ class TestRefusals:
             if split == "val":
                 part.loc[part["label"] == "anger", "label"] = "sadness"
 
-        folder, root = self.changed(manifest, tmp_path, without)
-        done = affectkit("finetune", "--manifest", folder, "--media-root", root, "--base-model", TINY, "-o", tmp_path / "run",
-                         *QUICK)  # fmt: skip
+        data = changed(manifest, tmp_path / "m", without)
+        done = affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "run", *QUICK)
         assert "warning: the rows that choose the epoch have no anger" in done.output
 
     def test_a_missing_file_before_any_training(self, affectkit, manifest, tmp_path):
@@ -238,30 +241,72 @@ class TestRefusals:
             if split == "test":
                 part.loc[1, "path"] = "gone.wav"
 
-        folder, root = self.changed(manifest, tmp_path, lose)
-        line = self.refused(affectkit, folder, tmp_path, "--media-root", root)
+        data = changed(manifest, tmp_path / "m", lose)
+        line = self.refused(affectkit, tmp_path / "run", *data)
         assert "test.csv row 2" in line and "gone.wav" in line and "--on-error skip" in line
-        affectkit("finetune", "--manifest", folder, "--media-root", root, "--base-model", TINY, "-o", tmp_path / "other", *QUICK,
-                  "--on-error", "skip")  # fmt: skip
+        affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "other", *QUICK, "--on-error", "skip")
         assert "gone.wav" in (tmp_path / "other" / "skipped.csv").read_text()
 
-    def test_other_networks_and_options(self, affectkit, manifest, tmp_path):
-        assert "tiny-random" in self.refused(affectkit, manifest, tmp_path, base="tiny-random:wav2vecc", code=2)
-        assert "--checkpoint" not in self.refused(affectkit, manifest, tmp_path, base="nobody/nothing")
-        assert "--stages" in self.refused(affectkit, manifest, tmp_path, "--stages", "fulll", code=2)
-        assert "1e-5" in self.refused(affectkit, manifest, tmp_path, "--learning-rate", "fast", code=2)
-        assert "votes" in self.refused(affectkit, manifest, tmp_path, "--loss", "soft")
-        assert "fp16" in self.refused(affectkit, manifest, tmp_path, "--mixed-precision", "fp16", code=2)
-        assert "noise" in self.refused(affectkit, manifest, tmp_path, "--augment", "nois=3", code=2)
-        assert not (tmp_path / "run").exists()
+    @pytest.mark.parametrize(
+        "more, said",
+        [
+            (("--stages", "fulll"), "full"),
+            (("--stages", "gone.json"), "gone.json"),
+            (("--learning-rate", "fast"), "1e-5"),
+            (("--loss", "soft"), "votes"),
+            (("--loss", "ccc"), "ccc"),
+            (("--mixed-precision", "fp16"), "GPU"),
+            (("--augment", "nois=3"), "noise"),
+            (("--base-model", "tiny-random:wav2vecc"), "wav2vec2"),
+            (("--base-model", "nobody/nothing"), "pass the folder"),
+            (("--stages", "frozen", "--monitor", "val_f1"), "val_macro_f1"),
+        ],
+        ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+    )
+    def test_options_that_make_no_sense(self, affectkit, manifest, tmp_path, more, said):
+        line = ("finetune", "--manifest", manifest, "--base-model", TINY, "-o", tmp_path / "run", *QUICK, *more)
+        code = 1 if more[-1] in ("gone.json", "nobody/nothing", "soft") else 2
+        result = affectkit(*line, code=code)
+        [error] = [text for text in result.output.splitlines() if text.startswith("error: ")]
+        assert said in error
 
-    def test_a_rate_of_another_kind(self, affectkit, manifest, tmp_path, tone):
-        """8 kHz and 44.1 kHz recordings beside 16 kHz ones are resampled to the network's rate."""
+    def test_recordings_of_another_rate_are_resampled(self, affectkit, manifest, tmp_path, tone):
+        low, high = (tone(tmp_path / f"{rate}.wav", seconds=1.0, rate=rate) for rate in (8000, 44100))
 
         def other(split, part):
             if split == "train":
-                part.loc[0, "path"] = str(tone(tmp_path / "low.wav", seconds=1.0, rate=8000))
-                part.loc[1, "path"] = str(tone(tmp_path / "high.wav", seconds=1.0, rate=44100))
+                part.loc[[0, 1], "path"] = [str(low), str(high)]
 
-        folder, root = self.changed(manifest, tmp_path, other)
-        affectkit("finetune", "--manifest", folder, "--media-root", root, "--base-model", TINY, "-o", tmp_path / "run", *QUICK)
+        data = changed(manifest, tmp_path / "m", other)
+        affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "run", *QUICK)
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_model_of_one(affectkit, manifest, tmp_path):
+    """Batches are shared out over processes: the same history and the same answers, to rounding."""
+    how = f"--base-model {TINY} --epochs 2 --batch-size 7 --learning-rate 1e-3 --dropout 0 --device cpu --num-workers 1"
+    affectkit("finetune", "--manifest", manifest, "-o", tmp_path / "one", *how.split())
+    done = launched("--manifest", manifest, "-o", tmp_path / "two", *how.split())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines() == [str(tmp_path / "two")]  # rank 0 speaks alone
+    first, second = (pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "two"))
+    numbers = [column for column in first if first[column].dtype.kind == "f"]
+    np.testing.assert_allclose(first[numbers], second[numbers], rtol=1e-4)
+    answers = [rows(tmp_path / name / "predictions.csv").set_index("id") for name in ("one", "two")]
+    for name in (c for c in answers[0] if c.startswith("prob_")):
+        np.testing.assert_allclose(answers[0][name].astype(float), answers[1][name].astype(float), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_one_rank_that_cannot_read_ends_them_all(manifest, tmp_path):
+    """A recording with a sound header, and samples that are no numbers, met by one process in the midst of training."""
+    soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
+
+    def spoil(split, part):
+        if split == "train":
+            part.loc[0, "path"] = str(tmp_path / "nan.wav")
+
+    data = changed(manifest, tmp_path / "m", spoil)
+    done = launched(*data, "-o", tmp_path / "run", "--base-model", TINY, *QUICK)
+    assert done.returncode != 0
+    assert "nan.wav" in done.stderr

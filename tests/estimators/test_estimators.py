@@ -115,3 +115,14 @@ def test_a_tampered_tree_is_refused(tmp_path):
     estimator.save(fit, tmp_path / "label")
     with pytest.raises(AffectkitError, match="holds a damaged tree"):
         estimator.load(tmp_path / "label")
+
+
+def test_a_linear_model_on_sparse_features_comes_back_from_disk_as_it_was(tmp_path):
+    """More columns than rows: the weights are a product with CSR, which lies in memory by columns."""
+    dense, labels = data(rows=40, columns=200, classes=3)
+    x = sp.csr_matrix(dense * (np.abs(dense) > 1))
+    linear = build("linear")
+    [fit] = linear.fit_path(x, labels, [{"C": 1.0}], 0)
+    linear.save(fit, tmp_path / "label")
+    again = linear.load(tmp_path / "label")
+    np.testing.assert_array_equal(again.predict(x), fit.predict(x))
