@@ -39,5 +39,5 @@ affectkit evaluate --model-dir "$runs/wav2vec2" --manifest "$runs/manifest" --sp
 # A long recording, second by second, then as a whole.
 one=$(find "$corpus" -name '*.wav' | sort | sed -n 1p)
 affectkit predict --model-dir "$runs/wav2vec2" "$one" --window 2 --stride 1 -o "$runs/windows.csv" --overwrite
-affectkit aggregate "$runs/windows.csv" --to clip --treat-as test -o "$runs/clips" --overwrite
+affectkit aggregate "$runs/windows.csv" --to clip -o "$runs/clips" --overwrite
 echo "report: $runs/report/report.html" >&2

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
@@ -23,6 +24,7 @@ Reads = Literal["audio", "text"]
 # What encoders do not use, and checkpoints may lack: SpecAugment's mask vector is used in training only, the pooler
 # belongs to the sentence-order head. Found missing, they are zeroed, so that equal weights have equal digests.
 _UNUSED = re.compile(r"(^|\.)(masked_spec_embed|pooler\..*)$")
+_DECODER = re.compile(r"^(model\.)?decoder\.")  # of Whisper; its classifiers, which have an encoder only, lack it
 
 
 @dataclass(frozen=True)
@@ -49,24 +51,27 @@ class Backbone:
         }
 
 
-def load(checkpoint: str, reads: Reads, *, revision: str = "") -> Backbone:
+def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[str, Any] | None = None) -> Backbone:
     """The base network of a checkpoint, whatever head it was saved with.
 
+    changes: values of its configuration to build it with, where its architecture knows their names (dropout and such).
     Raises AffectkitError "missing" (no such folder; a hub id that is neither cached nor reachable), "input" (weights
     that do not fill the network exactly, outside its head; no safetensors; code of its own) or "usage" (an unknown
     `tiny-random` architecture).
     """
     if tiny.is_tiny(checkpoint):
-        model, processor = tiny.build(checkpoint, reads)
+        model, processor = tiny.build(checkpoint, reads, changes)
         return Backbone(model.eval(), processor, digest(model), tiny_random=True)
     folder = _local_folder(checkpoint)
     source = str(folder or checkpoint)
-    with _quiet_transformers():
-        config = _fetch(checkpoint, _config, source, revision)
+    with quiet_transformers():
+        config = tiny.changed(_fetch(checkpoint, _config, source, revision), changes)
+        _check_reads(checkpoint, config, reads)
         processor = _fetch(checkpoint, _processor, source, revision, reads)
         model, info = _fetch(checkpoint, _model, source, revision, config)
     _check_keys(checkpoint, model, config, info)
-    return Backbone(model.eval(), processor, digest(model), revision=getattr(config, "_commit_hash", None))
+    made_tiny = bool(getattr(config, "tiny_random", False))  # fine-tuned from a tiny-random network, and so marked
+    return Backbone(model.eval(), processor, digest(model), made_tiny, getattr(config, "_commit_hash", None))
 
 
 def digest(model: torch.nn.Module) -> str:
@@ -101,7 +106,7 @@ def _fetch(checkpoint: str, read: Callable[..., Any], *arguments: Any) -> Any:
             if _local_folder(checkpoint):
                 raise
             return read(*arguments, False)
-    except (OSError, ValueError, KeyError) as error:  # ValueError: unknown model type, or code of its own
+    except (OSError, ValueError, KeyError, SafetensorError) as error:  # ValueError: unknown kind, or code of its own
         raise _load_error(checkpoint, error) from None
 
 
@@ -137,6 +142,14 @@ def _model(source: str, revision: str, config: Any, local_only: bool) -> tuple[A
     )
 
 
+def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
+    from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
+
+    if reads == "audio" and config.model_type not in FEATURE_EXTRACTOR_MAPPING_NAMES:
+        message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which reads no audio"
+        raise AffectkitError("input", message, remedy="use one of wav2vec2, hubert, wavlm, whisper or their kin")
+
+
 def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
     said = str(error).strip().partition("\n")[0]
     if _local_folder(checkpoint):
@@ -155,7 +168,8 @@ def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
 
 def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any]) -> None:
     """Demand that the checkpoint fills the network exactly: a part left at random would go unnoticed."""
-    missing = sorted(key for key in info["missing_keys"] if not _UNUSED.search(key))
+    unused = [_UNUSED, _DECODER] if config.model_type == "whisper" else [_UNUSED]
+    missing = sorted(key for key in info["missing_keys"] if not any(names.search(key) for names in unused))
     saved_as = (getattr(config, "architectures", None) or [type(model).__name__])[0]
     unexpected = sorted(key for key in info["unexpected_keys"] if not _UNUSED.search(key))
     if saved_as != type(model).__name__:  # saved with a head: its weights lie beside the base's, not under its prefix
@@ -173,7 +187,7 @@ def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any]) 
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """transformers reports heads that are not loaded, at length; `_check_keys` says what matters."""
     from transformers.utils import logging
 

@@ -7,6 +7,7 @@ Equal names give equal weights. Whatever they produce is marked `tiny_random` in
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -47,8 +48,13 @@ def is_tiny(checkpoint: str) -> bool:
     return checkpoint.startswith(PREFIX)
 
 
-def build(checkpoint: str, reads: Literal["audio", "text"]) -> tuple[Any, Any]:
-    """The network and its feature extractor or tokenizer. Raises "usage" for an unknown architecture or option."""
+def build(
+    checkpoint: str, reads: Literal["audio", "text"], changes: Mapping[str, Any] | None = None
+) -> tuple[Any, Any]:
+    """The network and its feature extractor or tokenizer. changes: to its configuration, as `backbones.load` has them.
+
+    Raises "usage" for an unknown architecture or option.
+    """
     from transformers import AutoConfig, AutoModel
 
     architecture, *given = checkpoint.removeprefix(PREFIX).split(",")
@@ -57,11 +63,19 @@ def build(checkpoint: str, reads: Literal["audio", "text"]) -> tuple[Any, Any]:
         raise AffectkitError(
             "usage", f"there is no {PREFIX}{architecture} for {reads}", remedy=did_you_mean(architecture, list(known))
         )
-    config = AutoConfig.for_model(architecture, **{**known[architecture], **_parsed(given)})
+    config = changed(AutoConfig.for_model(architecture, **{**known[architecture], **_parsed(given)}), changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = AutoModel.from_config(config)
     return model, _feature_extractor(config) if reads == "audio" else _tokenizer(config)
+
+
+def changed(config: Any, changes: Mapping[str, Any] | None) -> Any:
+    """`config` with other values, where it has such names."""
+    for name, value in (changes or {}).items():
+        if hasattr(config, name):
+            setattr(config, name, value)
+    return config
 
 
 def _parsed(given: list[str]) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """Checkpoints: tensors and a plain state, from which training goes on as if it had never stopped.
 
-A checkpoint is `step-00000120.safetensors` and, written after it, `step-00000120.json` with its digest. The newest two
-are kept, so that one damaged by the disk costs the work since the one before. Weights that never train are not stored.
+A checkpoint is `checkpoint-00000012.safetensors` and, written after it, `checkpoint-00000012.json` with its digest. No
+name is written twice while it is needed, and the newest two are kept, so that neither an interruption nor a file that
+the disk damages costs more than the work since the one before. Weights that never train are not stored.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +19,15 @@ from typing import Any
 
 import torch
 
-from affectkit.artifacts.files import atomic, read_json, sha256, write_json
+from affectkit.artifacts.files import TEMPORARY, atomic, read_json, sha256, write_json
 from affectkit.errors import AffectkitError
+from affectkit.plain import without_nan
 
 logger = logging.getLogger(__name__)
 
 KEPT = 2
-_NAME = re.compile(r"step-(\d+)\.json")
+_RECORD = re.compile(r"checkpoint-\d+\.json")
+_OWN = re.compile(r"(checkpoint-\d+\.(safetensors|json)|best-\d+\.safetensors)")
 
 
 @dataclass(frozen=True)
@@ -33,66 +39,109 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Tensors as safetensors, from any device."""
+    """Tensors as safetensors, from any device. Raises OSError where the disk is full."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file(plain, temporary)
+        try:
+            save_file(_on_cpu(tensors), temporary)
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Raises "input" for a file that is not whole, OSError for one that cannot be read."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return load_file(path)
+    try:
+        # Copies: what safetensors gives is mapped from the file, and would change or crash with it.
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except SafetensorError as error:
+        raise AffectkitError("input", f"is damaged ({error})", file=path) from None
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, step: int) -> None:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, number: int) -> None:
     """Write it, then drop those that are no longer needed: an interruption at any point leaves a whole one.
 
-    A state may name one further file of the folder, "best", which is kept as long as a checkpoint names it.
+    number: one more than the last one's. A state may name one further file of the folder, "best", with "best_digest",
+    which is kept as long as a checkpoint names it.
     """
-    path = folder / f"step-{step:08d}.safetensors"
+    path = folder / f"checkpoint-{number:08d}.safetensors"
     write_tensors(path, checkpoint.tensors)
-    write_json(path.with_suffix(".json"), {"sha256": sha256(path), "state": checkpoint.state})
+    state = without_nan(checkpoint.state)
+    digest = sha256(path)
+    write_json(path.with_suffix(".json"), {"sha256": digest, "seal": _seal(digest, state), "state": state})
     _tidy(folder)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest whole checkpoint; None where there is none. One that is damaged is passed over with a warning."""
-    for record in _records(folder):
+    """The newest whole checkpoint; None where none was written. One that is damaged is passed over with a warning.
+
+    Raises "input" where all are damaged: what was trained is lost, and nobody should find that out from the history.
+    """
+    records = _records(folder)
+    for path in folder.glob("checkpoint-*.safetensors"):
+        if not path.with_suffix(".json").exists():
+            logger.warning("checkpoint %s was not written to its end and is passed over", path.stem)
+    for record in records:
         try:
             return _read(record)
-        except (AffectkitError, OSError, ValueError, KeyError) as error:
-            logger.warning("checkpoint %s is damaged (%s): the one before it is used", record.stem, error)
+        except (AffectkitError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.warning("checkpoint %s is damaged and is passed over: %s", record.stem, error)
+    if records:
+        remedy = "use --overwrite to start again"
+        raise AffectkitError("input", "every checkpoint is damaged", file=folder, remedy=remedy)
     return None
 
 
 def _read(record: Path) -> Checkpoint:
     known = read_json(record, what="checkpoint")
-    path = record.with_suffix(".safetensors")
-    if sha256(path) != known["sha256"]:
-        raise ValueError("its tensors are not those that were written")
-    best = known["state"].get("best")
-    if best and not (record.parent / best).exists():
-        raise ValueError(f"its best weights, {best}, are gone")
-    return Checkpoint(read_tensors(path), known["state"])
+    path, state = record.with_suffix(".safetensors"), known["state"]
+    if sha256(path) != known["sha256"] or _seal(known["sha256"], state) != known["seal"]:
+        raise ValueError("it is not what was written")
+    best = state.get("best")
+    if best and sha256(record.parent / best) != state["best_digest"]:
+        raise ValueError(f"its best weights, {best}, are not what was written")
+    return Checkpoint(read_tensors(path), state)
+
+
+def _seal(digest: str, state: Mapping[str, Any]) -> str:
+    """Of a record's content, in which a wrong digit would else go unseen."""
+    return hashlib.sha256(json.dumps([digest, state], sort_keys=True).encode()).hexdigest()
+
+
+def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same, contiguous; copied only where it must be: tied tensors too, which safetensors refuses."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        found[name] = plain.clone() if place in seen or plain.untyped_storage().nbytes() > plain.nbytes else plain
+        seen.add(place)
+    return found
 
 
 def _records(folder: Path) -> list[Path]:
     """Records of checkpoints, the newest first."""
-    found = [path for path in folder.glob("step-*.json") if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    found = [path for path in folder.glob("checkpoint-*.json") if _RECORD.fullmatch(path.name)]
     return sorted(found, reverse=True)
 
 
 def _tidy(folder: Path) -> None:
+    """Drop what no kept checkpoint needs; other files, if someone put some here, stay."""
     kept = _records(folder)[:KEPT]
     needed = {path.name for path in kept} | {path.with_suffix(".safetensors").name for path in kept}
     for record in kept:
         try:
-            needed.add(str(read_json(record)["state"].get("best")))
-        except (AffectkitError, KeyError):  # a damaged one needs nothing
+            needed.add(str(read_json(record)["state"]["best"]))
+        except (AffectkitError, KeyError, TypeError):  # a damaged one needs nothing
             continue
-    for path in folder.iterdir():
-        if path.name not in needed:
-            path.unlink()
+    for path in [*folder.glob("*"), *folder.glob(TEMPORARY)]:
+        if path.name not in needed and (_OWN.fullmatch(path.name) or path.match(TEMPORARY)):
+            path.unlink(missing_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,11 @@ from affectkit.evaluation.metrics import METRICS, accuracy, ccc, macro_f1, mae, 
 from affectkit.labels import Target
 from affectkit.training.batches import sorted_batches
 from affectkit.training.examples import Examples
+from affectkit.training.failures import enough_memory
 from affectkit.training.loading import Loaded, load_batches
 
-logger = logging.getLogger(__name__)
-
-CLASS_METRICS = {"uar": uar, "macro_f1": macro_f1, "accuracy": accuracy}
-NUMBER_METRICS = {"ccc": ccc, "mae": mae}
+CLASS_METRICS: dict[str, Callable[..., float]] = {"uar": uar, "macro_f1": macro_f1, "accuracy": accuracy}
+NUMBER_METRICS: dict[str, Callable[..., float]] = {"ccc": ccc, "mae": mae}
 
 
 def outputs_of(
@@ -35,23 +35,28 @@ def outputs_of(
     The network is in eval mode meanwhile. size, most_cost: of a batch, over all processes; batches change no answer.
     """
     batches = sorted_batches(np.asarray(examples.costs), size, most_cost=most_cost)
-    rank, world = accelerator.process_index, accelerator.num_processes
-    loading = load_batches(
-        examples, batches, device=accelerator.device, rank=rank, world=world, num_workers=num_workers
-    )
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
     found: dict[str, torch.Tensor] = {}
-    with torch.no_grad():
+    with _judging(network), closing(load_batches(examples, batches, accelerator, num_workers=num_workers)) as loading:
         for loaded in loading:
-            with accelerator.autocast():
+            with enough_memory(examples, loaded.rows), accelerator.autocast():
                 own = network(**loaded.inputs)
             for name, whole in gathered(own, loaded, accelerator).items():
                 rows = found.setdefault(name, torch.zeros(len(examples.ids), *whole.shape[1:]))
                 rows[loaded.rows] = whole.float().cpu()
-    for module, training in modes.items():
-        module.training = training
     return found
+
+
+@contextmanager
+def _judging(network: Any) -> Iterator[None]:
+    """In eval mode and without gradients; each module's own mode again afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def gathered(own: Mapping[str, torch.Tensor], loaded: Loaded, accelerator: Any) -> dict[str, torch.Tensor]:
@@ -66,10 +71,10 @@ def gathered(own: Mapping[str, torch.Tensor], loaded: Loaded, accelerator: Any) 
     for name, mine in own.items():
         room = mine.new_zeros(max(sizes), *mine.shape[1:])
         room[: sizes[rank]] = mine.detach()[: sizes[rank]]
-        pieces = list(accelerator.gather(room).split(max(sizes)))
+        pieces = accelerator.gather(room).split(max(sizes))
         kept = [piece[:size] for piece, size in zip(pieces, sizes, strict=True)]
-        kept[rank] = mine[: sizes[rank]]
-        found[name] = torch.cat(kept) + 0 * mine.sum()  # a process without a share still takes part in the backward
+        kept[rank] = mine[: sizes[rank]]  # if none, an empty one with a graph: each process takes part in the backward
+        found[name] = torch.cat(kept)
     return found
 
 
@@ -82,29 +87,46 @@ def scores(
     answers: what `Objective.answers` gives. truth: as `Examples` have it; of votes the most frequent class counts.
     """
     found: dict[str, float] = {}
-    numbers = [target.name for target in targets if target.kind == "number"]
     for target in targets:
         answer, true = answers[target.name], np.asarray(truth[target.name])
-        if target.kind == "number":
-            known = ~np.isnan(true)
-            metrics: Mapping[str, Any] = NUMBER_METRICS
-        else:
-            known = ~np.isnan(true).any(axis=1) if true.ndim == 2 else true >= 0
+        known = _known(target, true)
+        if target.kind != "number":
             true = np.nan_to_num(true).argmax(axis=1) if true.ndim == 2 else true
-            answer, metrics = answer.argmax(axis=1), CLASS_METRICS
-        prefix = "" if target.name == "label" else f"{target.name}."
-        for name, metric in metrics.items():
-            if known.any():
-                found[prefix + name] = float(metric(true[known], answer[known], **_classes(target)))
-    for name in NUMBER_METRICS if numbers else ():
-        values = [found[f"{number}.{name}"] for number in numbers if f"{number}.{name}" in found]
-        if values:
-            found[name] = float(np.mean(values))
-    return found
+            answer = answer.argmax(axis=1)
+        if known.any():
+            for name, metric in _metrics(target).items():
+                found[name] = float(metric(true[known], answer[known]))
+    return found | {name: float(np.mean([found[one] for one in of])) for name, of in _means(targets, found).items()}
 
 
-def _classes(target: Target) -> dict[str, Any]:
-    return {"classes": range(len(target.classes))} if target.kind != "number" else {}
+def score_names(targets: Sequence[Target], truth: Mapping[str, np.ndarray]) -> list[str]:
+    """The names that `scores` gives, which the truth decides."""
+    known = [target for target in targets if _known(target, np.asarray(truth[target.name])).any()]
+    names = [name for target in known for name in _metrics(target)]
+    return [*names, *_means(targets, names)]
+
+
+def _known(target: Target, truth: np.ndarray) -> np.ndarray:
+    """[N] which rows have a truth."""
+    if target.kind == "number":
+        return ~np.isnan(truth)
+    return ~np.isnan(truth).any(axis=1) if truth.ndim == 2 else truth >= 0
+
+
+def _metrics(target: Target) -> dict[str, Callable[..., float]]:
+    """By their full names."""
+    prefix = "" if target.name == "label" else f"{target.name}."
+    if target.kind == "number":
+        return {prefix + name: metric for name, metric in NUMBER_METRICS.items()}
+    classes = range(len(target.classes))
+    return {prefix + name: partial(metric, classes=classes) for name, metric in CLASS_METRICS.items()}
+
+
+def _means(targets: Sequence[Target], names: Collection[str]) -> dict[str, list[str]]:
+    """Of what each mean over the numbers is one: of those with a known row."""
+    numbers = [target.name for target in targets if target.kind == "number" and target.name != "label"]
+    found = {mean: [f"{name}.{mean}" for name in numbers if f"{name}.{mean}" in names] for mean in NUMBER_METRICS}
+    return {mean: of for mean, of in found.items() if of}
 
 
 def default_monitor(targets: Sequence[Target]) -> str:

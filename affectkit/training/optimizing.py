@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from affectkit.errors import AffectkitError
-from affectkit.training.examples import HEAD, Network, Part
-from affectkit.training.stages import Stage
+from affectkit.training.examples import HEAD, Part
+from affectkit.training.problem import Problem
+from affectkit.training.schedules import factor, momentum, warmup_steps
+from affectkit.training.stages import Schedule, Stage
 
 
 def trained_parts(parts: Sequence[Part], stage: Stage, frozen: frozenset[str]) -> list[Part]:
     """The parts that a stage trains, from the input to the head. frozen: names of parts that never train.
 
-    Raises "usage" for "last-K" of a network with fewer parts.
+    Raises "usage" for "last-K" of a network with fewer parts, and where nothing is left to train.
     """
     if stage.train == HEAD:
         chosen = list(parts[-1:])
@@ -29,10 +32,13 @@ def trained_parts(parts: Sequence[Part], stage: Stage, frozen: frozenset[str]) -
             message = f"stage '{stage.name}' trains {stage.train}, and the network has {len(parts) - 1} parts"
             raise AffectkitError("usage", message, remedy="use all, or a smaller number")
         chosen = list(parts[-count - 1 :])
-    return [part for part in chosen if part[0] not in frozen and part[1]]
+    left = [part for part in chosen if part[0] not in frozen and part[1]]
+    if not left:
+        raise AffectkitError("usage", f"stage '{stage.name}' trains nothing: its parts are frozen")
+    return left
 
 
-def freeze(network: Any, trained: Sequence[Part]) -> None:
+def freeze(network: nn.Module, trained: Sequence[Part]) -> None:
     """Let the parameters of `trained` train and no others; what they do not reach is put into eval mode."""
     training = {id(parameter) for _, parameters in trained for parameter in parameters}
     for parameter in network.parameters():
@@ -51,11 +57,11 @@ def _rest(module: nn.Module) -> None:
         _rest(child)
 
 
-def check_parts(network: Network) -> list[Part]:
+def parts_of(problem: Problem) -> list[Part]:
     """The network's parts, once it is sure that they are all its parameters. Raises ValueError."""
-    parts = network.parts()
+    parts = problem.network.parts()
     told = [id(parameter) for _, parameters in parts for parameter in parameters]
-    there = {id(parameter) for parameter in network.parameters()}  # type: ignore[attr-defined]
+    there = {id(parameter) for parameter in problem.module.parameters()}
     if len(told) != len(set(told)) or set(told) != there or parts[-1][0] != HEAD:
         raise ValueError("a network's parts must hold each of its parameters once, the head last")
     return parts
@@ -68,7 +74,7 @@ def optimizer_for(trained: Sequence[Part], rates: tuple[float, float], weight_de
     group's "peak" is the rate that a schedule scales.
     """
     low, high = rates
-    groups = []
+    groups: list[dict[str, Any]] = []
     for place, (name, parameters) in enumerate(trained):
         depth = place / (len(trained) - 1) if len(trained) > 1 else 1.0
         peak = low if low == high else math.exp(math.log(low) + depth * math.log(high / low))
@@ -81,34 +87,61 @@ def optimizer_for(trained: Sequence[Part], rates: tuple[float, float], weight_de
     return torch.optim.AdamW(groups, lr=high, fused=kinds <= {"cpu", "cuda"})
 
 
-def set_rates(optimizer: Any, factor: float, momentum: float | None) -> float:
-    """Scale every group's rate, and set Adam's first momentum where the schedule moves it; returns the highest rate."""
+@dataclass(frozen=True)
+class Pace:
+    """How fast each step of a stage is.
+
+    total: steps of the stage. Where epochs differ in their number of batches, as many as if all were like this one: so
+    the schedule is a function of the epoch and the place in it. lowered: the factor of a plateau so far.
+    """
+
+    schedule: Schedule
+    total: int
+    warmup: float
+    lowered: float = 1.0
+
+    @classmethod
+    def of(cls, stage: Stage, steps: int, lowered: float = 1.0) -> Pace:
+        """steps: of an epoch."""
+        total = stage.epochs * steps
+        return cls(stage.schedule, total, warmup_steps(stage.schedule, stage.warmup, total), lowered)
+
+    def set(self, optimizer: Any, step: int) -> float:
+        """Set the rates of a step of the stage, from 0, and Adam's first momentum where the schedule moves it; returns
+        the highest rate."""
+        beta = momentum(self.schedule, step, self.total, self.warmup)
+        return set_rates(optimizer, self.lowered * factor(self.schedule, step, self.total, self.warmup), beta)
+
+
+def set_rates(optimizer: Any, scale: float, beta: float | None = None) -> float:
+    """Scale every group's peak rate, and set Adam's first momentum unless None; returns the highest rate."""
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-        if momentum is not None:
-            group["betas"] = (momentum, group["betas"][1])
+        group["lr"] = group["peak"] * scale
+        if beta is not None:
+            group["betas"] = (beta, group["betas"][1])
     return max(group["lr"] for group in optimizer.param_groups)
 
 
-def optimizer_tensors(optimizer: Any, names: dict[int, str]) -> dict[str, torch.Tensor]:
+def optimizer_tensors(optimizer: Any, names: Mapping[int, str]) -> dict[str, torch.Tensor]:
     """The optimiser's state, by parameter. names: of parameters, by `id`."""
-    found = {}
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            found[f"{names[id(parameter)]}.{key}"] = torch.as_tensor(value)
-    return found
+    return {
+        f"{names[id(parameter)]}.{key}": torch.as_tensor(value)
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
 
 
-def load_optimizer(optimizer: Any, stored: dict[str, torch.Tensor], names: dict[int, str]) -> None:
+def load_optimizer(optimizer: Any, stored: Mapping[str, torch.Tensor], names: Mapping[int, str]) -> None:
     """Put back what `optimizer_tensors` gave."""
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in stored.items():
+        parameter_name, _, key = name.rpartition(".")
+        states.setdefault(parameter_name, {})[key] = tensor
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            prefix = names[id(parameter)] + "."
-            own = {key.removeprefix(prefix): tensor for key, tensor in stored.items() if _key_of(key) == prefix}
-            if own:
-                place = {key: t if key == "step" else t.to(parameter.device) for key, t in own.items()}
-                optimizer.state[parameter] = place
-
-
-def _key_of(key: str) -> str:
-    return key.rpartition(".")[0] + "."
+            if state := states.get(names[id(parameter)]):
+                # A fused optimiser counts steps beside the weights, any other on the CPU.
+                devices = {"step": parameter.device if group.get("fused") else torch.device("cpu")}
+                optimizer.state[parameter] = {
+                    key: tensor.to(devices.get(key, parameter.device)) for key, tensor in state.items()
+                }

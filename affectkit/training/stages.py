@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +15,13 @@ from affectkit.errors import AffectkitError, did_you_mean
 Schedule = Literal["one-cycle", "linear", "cosine", "plateau", "constant"]
 PRESETS = ("full", "frozen", "freeze-unfreeze")
 FIND = "find"
+# What a file may say of a stage.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("name", "train", "schedule", "monitor"), ((str,), "a word")),
+    **dict.fromkeys(("epochs", "patience"), ((int,), "a whole number")),
+    **dict.fromkeys(("warmup", "min_delta"), ((int, float), "a number")),
+    "learning_rate": ((int, float, str), "a learning rate"),
+}
 _RATE = re.compile(rf"({FIND}(?:/(?P<divisor>[^/]+))?|(?P<number>[^/]+))")
 
 
@@ -110,22 +117,18 @@ def read_stages(path: Path, **common: Any) -> list[Stage]:
 
 
 def _stage(path: Path, number: int, given: Mapping[str, Any]) -> Stage:
-    known = {field.name: field.type for field in fields(Stage)}
-    for key in given:
-        if key not in known:
-            raise AffectkitError(
-                "input", f"stage {number} has an unknown '{key}'", file=path, remedy=did_you_mean(key, list(known))
-            )
     values = {"name": f"stage-{number}", **given}
-    for key, kind in (("epochs", int), ("patience", int), ("warmup", (int, float)), ("min_delta", (int, float))):
-        if key in values and (not isinstance(values[key], kind) or isinstance(values[key], bool)):
-            raise AffectkitError("input", f"stage {number}: {key} {values[key]!r} is not a number", file=path)
-    return Stage(**{**values, "learning_rate": str(values.get("learning_rate", Stage.learning_rate))})
-
-
-def with_epochs(stages: Sequence[Stage], most: int) -> list[Stage]:
-    """The same stages, each at most `most` epochs long."""
-    return [replace(stage, epochs=min(stage.epochs, most)) for stage in stages]
+    for key, value in values.items():
+        if key not in _KINDS:
+            remedy = did_you_mean(key, list(_KINDS))
+            raise AffectkitError("input", f"stage {number} has an unknown '{key}'", file=path, remedy=remedy)
+        kinds, what = _KINDS[key]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise AffectkitError("input", f"stage {number}: {key} {value!r} is not {what}", file=path)
+    try:
+        return Stage(**{**values, "learning_rate": str(values.get("learning_rate", Stage.learning_rate))})
+    except AffectkitError as error:
+        raise AffectkitError("input", error.message, file=path, remedy=error.remedy) from None
 
 
 def _spread(rate: str) -> str:

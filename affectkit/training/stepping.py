@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from affectkit.errors import AffectkitError
+from affectkit.training.averaging import Average
 from affectkit.training.evaluating import gathered
-from affectkit.training.examples import Examples
+from affectkit.training.failures import enough_memory, not_finite
 from affectkit.training.loading import Loaded
-from affectkit.training.objective import Objective
-from affectkit.training.optimizing import set_rates
+from affectkit.training.optimizing import Pace, load_optimizer, optimizer_tensors, set_rates
+from affectkit.training.problem import Problem
 
-_NAMED = 8  # ids of a batch that an error names
+_OPTIMIZER, _AVERAGE = "optimizer.", "average."
 
 
 class Stepper:
     """Updates a network's trainable weights, the same under one process as under several.
 
     Every process computes the loss of the whole batch, its own rows with their graph, so the sum of the processes'
-    gradients is the gradient of that loss.
+    gradients is the gradient of that loss. clip: of the gradient's norm, 0 for none. average: decay of the weights'
+    moving average, 0 for none.
     """
 
-    def __init__(
-        self, network: Any, optimizer: Any, objective: Objective, examples: Examples, accelerator: Any, clip: float
-    ) -> None:
-        self.raw, self.objective, self.examples = network, objective, examples
+    def __init__(self, problem: Problem, optimizer: Any, accelerator: Any, *, clip: float, average: float) -> None:
+        self.bare = problem.module
+        self.examples, self.objective = problem.train, problem.objective
         self.accelerator, self.clip = accelerator, clip
-        self.network = accelerator.prepare_model(network) if accelerator.num_processes > 1 else network
-        self.optimizer = accelerator.prepare_optimizer(optimizer)
+        self.network = accelerator.prepare_model(self.bare) if accelerator.num_processes > 1 else self.bare
+        self.optimizer = optimizer
         self.optimizer.zero_grad(set_to_none=True)
+        self.average = Average(self.bare, average) if average else None
+        self.trained = [parameter for parameter in self.bare.parameters() if parameter.requires_grad]
+        self.names = {id(parameter): name for name, parameter in self.bare.named_parameters()}
 
     def backward(self, loaded: Loaded, *, share_of_step: float = 1.0, last: bool = True, finite: bool = True) -> float:
         """Add the gradient of a batch, weighted by its share of the step; returns its loss.
@@ -41,52 +46,88 @@ class Stepper:
         last: whether an update follows, so that processes exchange gradients now. Raises "input" for a loss that is not
         finite, unless told that it may be, "environment" where memory does not suffice.
         """
-        try:
-            with self._quiet(last):
-                with self.accelerator.autocast():
-                    outputs = self.network(**loaded.inputs)
-                whole = gathered(outputs, loaded, self.accelerator)
-                loss = self.objective(whole, self._truth(loaded.rows))
-                value = float(loss.detach())
-                if finite and not math.isfinite(value):
-                    raise self._not_finite("the loss", loaded)
-                self.accelerator.backward(loss * (share_of_step * self.accelerator.num_processes))
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-                raise
-            raise self._out_of_memory(loaded) from None
+        with enough_memory(self.examples, loaded.rows), self._quiet(last):
+            with self.accelerator.autocast():
+                outputs = self.network(**loaded.inputs)
+            loss = self.objective(gathered(outputs, loaded, self.accelerator), self._truth(loaded.rows))
+            value = float(loss.detach())
+            if finite and not math.isfinite(value):
+                raise not_finite("the loss", self.examples, loaded.rows)
+            # Processes exchange the mean of their gradients, and the sum is wanted.
+            self.accelerator.backward(loss * (share_of_step * self.accelerator.num_processes))
         return value
 
-    def step(self, scale: float, momentum: float | None, loaded: Loaded) -> float:
-        """Update at `scale` times the peak rates; returns the highest rate. Raises "input" for a gradient that is not
-        finite, naming the batch (under fp16, where that happens by design, the update is skipped instead)."""
-        rate = set_rates(self.optimizer, scale, momentum)
-        if self.clip:
-            norm = self.accelerator.clip_grad_norm_(self._trained(), self.clip)
-            if self.accelerator.scaler is None and norm is not None and not bool(torch.isfinite(norm)):
-                raise self._not_finite("the gradient", loaded)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+    def step(self, pace: Pace, number: int, rows: np.ndarray) -> float:
+        """Make update `number` of the stage; returns the highest learning rate. rows: of the step, for the error.
+
+        Raises "input" for a gradient that is not finite (under fp16, where that happens by design, the update is
+        skipped instead).
+        """
+        rate = pace.set(self.optimizer, number)
+        norm = self._clip()
+        if self.accelerator.scaler is None and not math.isfinite(norm):
+            raise not_finite("the gradient", self.examples, rows)
+        self._update()
+        if self.average:
+            self.average.update(self.bare)
         return rate
 
     def once(self, loaded: Loaded, rate: float) -> float:
         """Update at `rate`, whatever comes of it; returns the loss before."""
         loss = self.backward(loaded, finite=False)
+        set_rates(self.optimizer, rate)
         if math.isfinite(loss):
-            set_rates(self.optimizer, rate, None)
-            if self.clip:
-                self.accelerator.clip_grad_norm_(self._trained(), self.clip)
-            self.optimizer.step()
+            self._clip()
+            self._update()
         self.optimizer.zero_grad(set_to_none=True)
         return loss
 
+    def averaged(self) -> AbstractContextManager[Any]:
+        """The network with the weights that an epoch is judged by, inside the block."""
+        return self.average.swapped(self.bare) if self.average else nullcontext()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What an update depends on besides the network and the scaler."""
+        found = {_OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(self.optimizer, self.names).items()}
+        if self.average:
+            found |= {_AVERAGE + name: tensor for name, tensor in self.average.tensors().items()}
+        return found
+
+    def load(self, stored: Mapping[str, torch.Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        load_optimizer(self.optimizer, under(stored, _OPTIMIZER), self.names)
+        if self.average:
+            self.average.load(under(stored, _AVERAGE))
+
     def release(self) -> None:
         """Let go of the wrapped network: the next stage trains other parameters."""
-        self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
-        self.accelerator.free_memory()
+        if self.network is not self.bare:
+            self.accelerator.unwrap_model(self.network, keep_fp32_wrapper=False)
+            self.accelerator.free_memory()
 
-    def _trained(self) -> list[torch.nn.Parameter]:
-        return [parameter for parameter in self.raw.parameters() if parameter.requires_grad]
+    def _clip(self) -> float:
+        """The gradient's norm, as it was before it was clipped."""
+        if self.accelerator.scaler:
+            self.accelerator.scaler.unscale_(self.optimizer)
+        return float(nn.utils.clip_grad_norm_(self.trained, self.clip or math.inf))
+
+    def _update(self) -> None:
+        if self.accelerator.scaler:
+            self.accelerator.scaler.step(self.optimizer)
+            self.accelerator.scaler.update()
+        else:
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.accelerator.num_processes > 1:
+            self._share_statistics()
+
+    def _share_statistics(self) -> None:
+        """Give every process the first one's batch statistics, with which epochs are judged and weights kept."""
+        from accelerate.utils import broadcast
+
+        for module in self.bare.modules():
+            for buffer in module.buffers(recurse=False) if module.training else ():
+                broadcast(buffer)
 
     def _quiet(self, last: bool) -> AbstractContextManager[Any]:
         return nullcontext() if last else self.accelerator.no_sync(self.network)
@@ -95,19 +136,7 @@ class Stepper:
         device = self.accelerator.device
         return {name: torch.from_numpy(np.asarray(v)[rows]).to(device) for name, v in self.examples.truth.items()}
 
-    def _not_finite(self, what: str, loaded: Loaded) -> AffectkitError:
-        ids = [self.examples.ids[row] for row in loaded.rows]
-        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-        return AffectkitError(
-            "input", f"{what} is not finite in the batch of {', '.join(ids[:_NAMED])}{more}",
-            remedy="look at these rows, or lower --learning-rate; the last checkpoint is kept",
-        )  # fmt: skip
 
-    def _out_of_memory(self, loaded: Loaded) -> AffectkitError:
-        costs = np.asarray(self.examples.costs)[loaded.rows]
-        longest = self.examples.ids[loaded.rows[int(costs.argmax())]]
-        return AffectkitError(
-            "environment",
-            f"memory does not suffice for {len(costs)} rows, the longest '{longest}' of {costs.max():g} s",
-            remedy="lower --max-seconds, --batch-size or --batch-seconds",
-        )  # fmt: skip
+def under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Those whose names begin with `prefix`, named without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

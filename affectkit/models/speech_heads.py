@@ -1,0 +1,105 @@
+"""What turns hidden states of speech into answers: three ways to pool, one linear layer over all targets.
+
+`mean` and `weighted` are transformers' own classification networks: projection, mean over time, linear layer; weighted
+sums all layers first, with learned weights (Yang et al. 2021, SUPERB). `attentive` is attentive statistics pooling
+(Okabe et al. 2018), which transformers does not have: it refuses such a folder for the shape of its `classifier`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import Target
+
+Head = Literal["mean", "attentive", "weighted"]
+HEADS: tuple[Head, ...] = ("mean", "attentive", "weighted")
+ATTENTIVE = "AffectkitAttentiveStatistics"  # the architecture that config.json names
+_ATTENTION = 128  # units of the attention's hidden layer
+
+
+class AttentiveStatistics(nn.Module):
+    """Mean and standard deviation over time, frames weighted by attention (Okabe et al. 2018, eq. 3 to 6)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim, _ATTENTION)
+        self.score = nn.Linear(_ATTENTION, 1, bias=False)  # the paper's has a constant, which the softmax cancels
+
+    def forward(self, states: torch.Tensor, frames: Sequence[int] | None = None) -> torch.Tensor:
+        """[B, T, D] -> [B, 2D] float32. frames: how many of each row are valid; None: all."""
+        scores = self.score(torch.tanh(self.hidden(states)))[..., 0].float()
+        if frames is not None:
+            valid = torch.arange(states.shape[1]) < torch.tensor(list(frames))[:, None]
+            scores = scores.masked_fill(~valid.to(scores.device), -torch.inf)
+        share, states = scores.softmax(dim=1)[..., None], states.float()
+        mean = (share * states).sum(dim=1)
+        variance = (share * (states - mean[:, None]).square()).sum(dim=1)
+        return torch.cat([mean, variance.clamp(min=1e-8).sqrt()], dim=1)  # of one frame 0, whose root has no slope
+
+
+def check_head(head: str) -> None:
+    if head not in HEADS:
+        raise AffectkitError("usage", f"there is no head '{head}'", remedy=did_you_mean(head, list(HEADS)))
+
+
+def put_on(model: Any, head: Head, seed: int) -> None:
+    """Give one of transformers' classification networks a new head, drawn from `seed` as transformers draws it.
+
+    The config says already how many outputs there are.
+    """
+    config = model.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if head == "attentive":
+            # transformers ignores weights that it does not know, and demands that the others have their shapes. One
+            # that could never be [outputs, 2 D] keeps it from going on with a classifier of random weights.
+            config.classifier_proj_size = config.hidden_size
+            model.projector = AttentiveStatistics(config.hidden_size)
+            model.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)
+        else:
+            model.projector = nn.Linear(config.hidden_size, config.classifier_proj_size)
+            model.classifier = nn.Linear(config.classifier_proj_size, config.num_labels)
+        if head == "weighted":
+            count = config.num_hidden_layers + 1
+            model.layer_weights = nn.Parameter(torch.ones(count) / count)
+        for module in (*model.projector.modules(), model.classifier):
+            model._init_weights(module)
+
+
+def columns_of(targets: Sequence[Target]) -> list[tuple[Target, slice]]:
+    """Which outputs of the linear layer are whose: K for classes, one for a number."""
+    found, start = [], 0
+    for target in targets:
+        stop = start + (1 if target.kind == "number" else len(target.classes))
+        found.append((target, slice(start, stop)))
+        start = stop
+    return found
+
+
+def labels_of(targets: Sequence[Target]) -> list[str]:
+    """A name for each output: the classes of a single target; else `valence` for a number and `label=angry`."""
+    if len(targets) == 1 and targets[0].kind != "number":
+        return list(targets[0].classes)
+    return [
+        label
+        for target in targets
+        for label in ([target.name] if target.kind == "number" else [f"{target.name}={c}" for c in target.classes])
+    ]
+
+
+def describe_outputs(config: Any, targets: Sequence[Target]) -> None:
+    """Write the outputs' names into a config, and how transformers' pipeline is to read them.
+
+    Several targets are called a regression there, whatever they are: that gives their outputs as they are, where a
+    softmax over all of them would mean nothing.
+    """
+    labels = labels_of(targets)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: place for place, label in enumerate(labels)}
+    single = len(targets) == 1 and targets[0].kind != "number"
+    config.problem_type = "single_label_classification" if single else "regression"

@@ -1,0 +1,156 @@
+"""What speech networks read, and which waveforms may share a batch without changing each other's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from affectkit.errors import AffectkitError
+from affectkit.models.backbones import Backbone
+from affectkit.models.group_norm import ValidGroupNorm
+
+# Masked padding is exact for these. Not for data2vec-audio, whose stacked position convolutions see each other's
+# padded frames, nor for what has not been tested: those are batched in equal lengths only.
+_PADDABLE = {"wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat"}
+
+
+class Samples:
+    """What wav2vec2 and its kin read: samples, normalised, zeros behind the shorter ones.
+
+    rate: Hz. frame_sec: from a frame to the next. min_samples: shorter waveforms are padded with zeros up to the
+    convolution's receptive field (25 ms), which makes one frame. paddable: whether masked padding is exact.
+    """
+
+    max_sec = float("inf")
+
+    def __init__(self, config: Any, processor: Any) -> None:
+        """Raises "input" for a kind of network that is not supported."""
+        _require(config, ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers"))
+        if getattr(config, "add_adapter", False):
+            raise AffectkitError("input", "checkpoints with an adapter (add_adapter) are not supported")
+        self.processor, self.rate = processor, int(processor.sampling_rate)
+        self.strides = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        self.min_samples = _samples_of_a_frame(self.strides)
+        self.frame_sec = prod(stride for _, stride in self.strides) / self.rate
+        # A batch norm before the position convolution gives padded frames a value, which reaches valid ones.
+        self.paddable = config.model_type in _PADDABLE and not getattr(config, "conv_pos_batch_norm", False)
+
+    def normalise(self, samples: np.ndarray) -> np.ndarray:
+        """The checkpoint's own normalisation of a whole utterance, before any padding."""
+        normed = self.processor(samples, sampling_rate=self.rate, padding=False, return_tensors="np")
+        return np.asarray(normed["input_values"][0], dtype=np.float32)
+
+    def batch(self, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor, list[int]]:
+        """[B, T] float32, and how many samples of each row count."""
+        lengths = [max(self.min_samples, len(wave)) for wave in waves]
+        batch = torch.zeros(len(waves), max(lengths))
+        for row, wave in enumerate(waves):
+            batch[row, : len(wave)] = torch.from_numpy(np.asarray(wave, dtype=np.float32))
+        return batch, lengths
+
+    def frames(self, lengths: Sequence[int]) -> list[int]:
+        """Frames of waveforms of so many samples."""
+        return _frames(lengths, self.strides)
+
+    def mask(
+        self, lengths: Sequence[int], norms: Sequence[ValidGroupNorm], device: torch.device
+    ) -> torch.Tensor | None:
+        """The attention mask [B, T] of a padded batch, None where nothing is padded; tells `norms` about its frames."""
+        padded = min(lengths) < max(lengths)
+        for norm in norms:
+            norm.frames = _frames(lengths, self.strides[:1]) if padded else None
+        if not padded:
+            return None
+        return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(device, torch.long)
+
+
+class Mel:
+    """What Whisper reads: 30 s of log-mel frames, silence behind the waveform.
+
+    min_samples, max_sec, frame_sec: as of `Samples`; longer waveforms are refused.
+    """
+
+    max_sec = 30.0
+    min_samples = 1
+    paddable = True  # there is nothing to pad
+
+    def __init__(self, processor: Any) -> None:
+        self.processor, self.rate = processor, int(processor.sampling_rate)
+        self.hop = 2 * int(processor.hop_length)  # the second convolution has a stride of 2
+        self.frame_sec = self.hop / self.rate
+
+    def normalise(self, samples: np.ndarray) -> np.ndarray:
+        """The waveform as it is: its log-mel frames are normalised together with the silence behind them."""
+        return samples
+
+    def batch(self, waves: Sequence[np.ndarray]) -> tuple[torch.Tensor, list[int]]:
+        """[B, mel bands, 3000] float32, and how many samples each waveform has. Raises "input" for over 30 s."""
+        lengths = [len(wave) for wave in waves]
+        if max(lengths) > self.max_sec * self.rate:
+            message = (
+                f"{max(lengths) / self.rate:.1f} s of audio are more than the {self.max_sec:g} s that Whisper reads"
+            )
+            raise AffectkitError("input", message, remedy="cut it into pieces: --max-seconds 30")
+        mel = self.processor([np.asarray(wave) for wave in waves], sampling_rate=self.rate, return_tensors="pt")
+        return mel["input_features"], lengths
+
+    def frames(self, lengths: Sequence[int]) -> list[int]:
+        """Frames that waveforms of so many samples reach; the last one begun counts."""
+        return [ceil(length / self.hop) for length in lengths]
+
+
+def groups_of(lengths: Sequence[int], *, paddable: bool, alone: bool) -> list[list[int]]:
+    """Places of waveforms that may go into one batch: all, those of equal length, or each alone."""
+    if alone:
+        return [[place] for place in range(len(lengths))]
+    if paddable or min(lengths) == max(lengths):
+        return [list(range(len(lengths)))]
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return [list(group) for _, group in groupby(order, key=lengths.__getitem__)]
+
+
+def inputs_of(backbone: Backbone) -> Samples | Mel:
+    """What a checkpoint reads. Raises "input" for a kind that is not supported."""
+    check_speech(backbone)
+    if backbone.model.config.model_type == "whisper":
+        return Mel(backbone.processor)
+    return Samples(backbone.model.config, backbone.processor)
+
+
+def check_speech(backbone: Backbone) -> None:
+    """Raises "input" for a network that does not read speech."""
+    kind = backbone.model.config.model_type
+    reads_samples = "input_values" in backbone.processor.model_input_names
+    if kind != "whisper" and not (reads_samples and hasattr(backbone.model, "feature_extractor")):
+        raise _unsupported(kind)
+
+
+def _frames(lengths: Sequence[int], strides: Sequence[tuple[int, int]]) -> list[int]:
+    """Frames that come out of convolutions without padding."""
+    for kernel, stride in strides:
+        lengths = [(length - kernel) // stride + 1 for length in lengths]
+    return list(lengths)
+
+
+def _samples_of_a_frame(strides: Sequence[tuple[int, int]]) -> int:
+    samples = 1
+    for kernel, stride in reversed(strides):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def _require(config: Any, names: tuple[str, ...]) -> None:
+    if not all(hasattr(config, name) for name in names):
+        raise _unsupported(config.model_type)
+
+
+def _unsupported(kind: str) -> AffectkitError:
+    known = ", ".join([*sorted(_PADDABLE), "data2vec-audio", "whisper"])
+    return AffectkitError(
+        "input", f"'{kind}' is not a speech network that affectkit knows", remedy=f"use one of {known}"
+    )

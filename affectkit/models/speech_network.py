@@ -1,0 +1,269 @@
+"""A pretrained speech network with a head, to be fine-tuned: waveforms in, an output per target out.
+
+What comes out for a waveform does not depend on its batch, in training either. Batches of equal lengths run as
+transformers runs them, to the bit; others are padded and masked where that is exact (`speech_inputs.py`), else split.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+from affectkit.models import backbones, spec_augment, speech_files
+from affectkit.models.backbones import Backbone
+from affectkit.models.group_norm import over_valid_frames
+from affectkit.models.speech_heads import ATTENTIVE, Head, check_head, columns_of, describe_outputs, labels_of, put_on
+from affectkit.models.speech_inputs import Mel, Samples, groups_of, inputs_of
+
+logger = logging.getLogger(__name__)
+warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")  # torch's, of WavLM's attention
+
+_DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "dropout")
+_LAYERDROPS = ("layerdrop", "encoder_layerdrop")
+_LAYER = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
+_FEATURE_ENCODER = re.compile(r"^\w+\.feature_extractor\.|^encoder\.conv\d\.")  # the latter of Whisper
+
+
+class SpeechNetwork(nn.Module):
+    """transformers' classification network of a checkpoint, or one with attentive pooling in its projection's place.
+
+    rate: Hz. min_samples: shorter waveforms are padded with silence. max_sec: longer ones are refused. alone: run each
+    waveform of a batch by itself: on a CPU the fastest for inference, and equal to the bit whatever the batch.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        inputs: Samples | Mel,
+        targets: Sequence[Target],
+        head: Head,
+        facts: Mapping[str, Any],
+        *,
+        specaugment: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model, self.inputs, self.targets, self.head = model, inputs, tuple(targets), head
+        self.specaugment, self.alone, self.facts = specaugment, False, dict(facts)
+        self.rate, self.min_samples, self.max_sec = inputs.rate, inputs.min_samples, inputs.max_sec
+        mel = isinstance(inputs, Mel)
+        self.base_name = "encoder" if mel else model.base_model_prefix
+        self.norms = [] if mel else over_valid_frames(self.base.feature_extractor)
+        spec_augment.set_up(self.base, model.config, wanted=specaugment, on_mel=mel)
+        for module in self._untrained():
+            for name, _ in list(module.named_parameters()):
+                spec_augment.never_trained(module, name)
+        if not mel:  # else transformers asks for the gradient of the samples, through frozen convolutions too
+            self.base.feature_extractor._requires_grad = False
+
+    @property
+    def base(self) -> Any:
+        """The network without its head."""
+        return getattr(self.model, self.base_name)
+
+    def _untrained(self) -> list[nn.Module]:
+        """Whisper's sinusoids; the last norm of a pre-norm network, which transformers' sum of layers leaves out."""
+        if isinstance(self.inputs, Mel):
+            return [self.base.embed_positions]
+        pre_norm = getattr(self.model.config, "do_stable_layer_norm", False)
+        return [self.base.encoder.layer_norm] if self.head == "weighted" and pre_norm else []
+
+    def prepare(self, samples: np.ndarray) -> np.ndarray:
+        """The checkpoint's own normalisation of an utterance [T] at `rate`. Raises "input" without finite samples."""
+        samples = np.asarray(samples, dtype=np.float32)
+        if samples.ndim != 1 or not samples.size:
+            raise AffectkitError("input", f"holds no samples of one channel (shape {samples.shape})")
+        if not np.isfinite(samples).all():
+            raise AffectkitError("input", "holds samples that are no numbers")
+        return self.inputs.normalise(samples)
+
+    def collate(self, waves: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """What `prepare` gave, as a batch. Raises "input" for what is longer than `max_sec`."""
+        batch, lengths = self.inputs.batch(waves)
+        return {"inputs": batch, "lengths": torch.tensor(lengths)}
+
+    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Of each target: classes [B, K] logits, a number [B], in float32.
+
+        inputs: [B, T] samples or [B, mel bands, 3000], as `collate` gives them. lengths: [B] samples of each.
+        """
+        counts = lengths.tolist()
+        groups = groups_of(counts, paddable=self.inputs.paddable, alone=self.alone)
+        with self._exact_convolutions(inputs.device):
+            if len(groups) == 1:
+                logits = self._logits(inputs, counts)
+            else:
+                places = torch.tensor([place for group in groups for place in group], device=inputs.device)
+                pieces = [self._logits(inputs[group], [counts[place] for place in group]) for group in groups]
+                logits = torch.cat(pieces)[places.argsort()]
+        return {
+            target.name: logits[:, columns.start if target.kind == "number" else columns].float()
+            for target, columns in columns_of(self.targets)
+        }
+
+    def _logits(self, inputs: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        """[B, outputs] of a batch without padding, or with padding that can be masked."""
+        arguments, frames, unused = self._arguments(inputs, lengths)
+        if self.head == "attentive":
+            states = self.base(**arguments).last_hidden_state
+            logits = self.model.classifier(self.model.projector(states, frames))
+        else:
+            logits = self.model(**arguments).logits
+        return logits if unused is None else logits + 0 * unused.sum()
+
+    def _arguments(
+        self, inputs: torch.Tensor, lengths: list[int]
+    ) -> tuple[dict[str, torch.Tensor], list[int] | None, torch.Tensor | None]:
+        """What the network is given; valid frames, None for all; and a parameter that this batch has no use for."""
+        if isinstance(self.inputs, Mel):
+            augment = self.specaugment and self.training
+            mel = spec_augment.masked(self.base, inputs) if augment else inputs
+            return {"input_features": mel}, self.inputs.frames(lengths), None
+        arguments = {"input_values": inputs[:, : max(lengths)]}
+        mask = self.inputs.mask(lengths, self.norms, inputs.device)
+        if mask is not None:
+            arguments["attention_mask"] = mask
+        fits = spec_augment.fits(self.model.config, self.inputs, max(lengths))
+        self.model.config.apply_spec_augment = self.specaugment and fits
+        unused = self.base.masked_spec_embed if self.specaugment and self.training and not fits else None
+        return arguments, None if mask is None else self.inputs.frames(lengths), unused
+
+    def _exact_convolutions(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Outside training without TF32, which is good to three digits and depends on the batch's shape."""
+        if self.training or device.type != "cuda":
+            return nullcontext()
+        return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """From the input to the head: feature_encoder, projection (with what else is no layer), layer-0, ..., head."""
+        layers = [f"layer-{place}" for place in range(self.model.config.num_hidden_layers)]
+        names = ["feature_encoder", "projection", *layers, "head"]
+        found: dict[str, list[nn.Parameter]] = {name: [] for name in names}
+        for name, parameter in self.model.named_parameters():
+            found[self._part(name)].append(parameter)
+        return [(name, parameters) for name, parameters in found.items() if parameters]
+
+    def _part(self, name: str) -> str:
+        if not name.startswith(f"{self.base_name}."):
+            return "head"
+        layer = _LAYER.search(name)
+        if layer:
+            return f"layer-{layer[1]}"
+        return "feature_encoder" if _FEATURE_ENCODER.search(name) else "projection"
+
+    @torch.no_grad()
+    def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
+        """Let numbers come out in their own units: mean + deviation * output, of every number's (mean, deviation)."""
+        weight, bias = self.model.classifier.weight, self.model.classifier.bias
+        for target, columns in columns_of(self.targets):
+            if target.kind == "number":
+                mean, deviation = scaling[target.name]
+                weight[columns] *= deviation
+                bias[columns] = bias[columns] * deviation + mean
+
+    def describe(self) -> dict[str, Any]:
+        """What a record says of it; the weights are those that it started from."""
+        return {**self.facts, "head": self.head, "rate": self.rate, "min_samples": self.min_samples}
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `load` reads, and with `mean` and `weighted` heads transformers, its pipeline too."""
+        self.model.config.apply_spec_augment = self.specaugment
+        speech_files.write(Path(folder), self.model, self.inputs.processor, self.head)
+
+
+def build(
+    checkpoint: str,
+    targets: Sequence[Target],
+    *,
+    head: Head = "mean",
+    revision: str = "",
+    dropout: float | None = None,
+    layerdrop: float = 0.0,
+    specaugment: bool = False,
+    gradient_checkpointing: bool = False,
+    seed: int = 0,
+) -> SpeechNetwork:
+    """A checkpoint's network with a new head for `targets`, drawn from `seed`, in eval mode.
+
+    dropout: its rate everywhere inside the network; None: the checkpoint's own. layerdrop: share of layers that a
+    training step skips; processes that train together skip different ones and then wait for each other, and a weighted
+    sum of layers needs them all. specaugment: mask spans of frames in training, drawn from numpy's global generator.
+    gradient_checkpointing: compute layers a second time in the backward pass instead of keeping what they computed.
+    Raises AffectkitError as `backbones.load` does, "input" for a network that does not read speech, "usage" for
+    options that contradict each other.
+    """
+    check_head(head)
+    if not targets:
+        raise AffectkitError("usage", "there is no target to predict", remedy="name one: --target label")
+    if head == "weighted" and layerdrop:
+        raise AffectkitError("usage", "a weighted sum of layers needs them all", remedy="leave layerdrop at 0")
+    changes: dict[str, Any] = dict.fromkeys(_LAYERDROPS, layerdrop)
+    if dropout is not None:
+        changes |= dict.fromkeys(_DROPOUTS, dropout)
+    with torch.random.fork_rng(devices=[]):
+        backbone = backbones.load(checkpoint, "audio", revision=revision, changes=changes)
+        _tell_of_old_head(checkpoint, backbone)
+        network = _assemble(backbone, targets, head, seed, specaugment=specaugment)
+    if gradient_checkpointing:
+        _checkpoint_layers(network.model)
+    return network.eval()
+
+
+def load(folder: Path, targets: Sequence[Target]) -> SpeechNetwork:
+    """What `save` wrote, in eval mode. Raises "missing" or "input" for a folder that does not hold exactly that."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AffectkitError("missing", "there is no such folder", file=folder)
+    with torch.random.fork_rng(devices=[]):
+        backbone = backbones.load(str(folder), "audio")
+        saved, asked = list((backbone.model.config.id2label or {}).values()), labels_of(targets)
+        if saved != asked:
+            message = f"predicts {', '.join(saved)}, not {', '.join(asked)}"
+            raise AffectkitError("input", message, file=folder / "config.json")
+        network = _assemble(backbone, targets, speech_files.head_of(backbone.model.config), 0)
+    speech_files.fill(network.model, folder)
+    return network.eval()
+
+
+def _assemble(
+    backbone: Backbone, targets: Sequence[Target], head: Head, seed: int, *, specaugment: bool = False
+) -> SpeechNetwork:
+    """transformers' classification network around a base that is loaded already, with a new head."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+
+    inputs, config = inputs_of(backbone), backbone.model.config
+    kind: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING[type(config)]
+    config.use_weighted_layer_sum = head == "weighted"
+    if backbone.tiny_random:
+        config.tiny_random = True  # for whoever reads what is saved
+    describe_outputs(config, targets)
+    with torch.device("meta"):  # the base is there; to draw a second one at random takes longer than to load it
+        model = kind(config)
+    if isinstance(inputs, Mel):
+        model.encoder = backbone.model.get_encoder()
+    else:
+        setattr(model, model.base_model_prefix, backbone.model)
+    put_on(model, head, seed)
+    return SpeechNetwork(model, inputs, targets, head, backbone.facts(), specaugment=specaugment)
+
+
+def _checkpoint_layers(model: Any) -> None:
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})  # reentrant asks for an input that needs a gradient
+
+
+def _tell_of_old_head(checkpoint: str, backbone: Backbone) -> None:
+    config = backbone.model.config
+    name = (getattr(config, "architectures", None) or [""])[0]
+    if name.endswith(("Classification", ATTENTIVE)):
+        logger.info("%s is a %s of %d outputs; its head is replaced by a new one", checkpoint, name, config.num_labels)

@@ -1,0 +1,47 @@
+"""What goes wrong with a batch, told by the ids of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from affectkit.errors import AffectkitError
+from affectkit.training.examples import Examples
+
+_NAMED = 8  # ids of a batch that an error names
+
+
+def not_finite(what: str, examples: Examples, rows: np.ndarray) -> AffectkitError:
+    """The error for a loss or a gradient of these rows that is infinite or not a number."""
+    ids = [examples.ids[row] for row in rows[:_NAMED]]
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    return AffectkitError(
+        "input",
+        f"{what} is not finite in the batch of {', '.join(ids)}{more}",
+        remedy="look at these rows, or lower --learning-rate; the last checkpoint is kept",
+    )
+
+
+@contextmanager
+def enough_memory(examples: Examples, rows: np.ndarray) -> Iterator[None]:
+    """Raise "environment" naming the longest of `rows` where the memory does not suffice for them."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
+        costs = np.asarray(examples.costs)[rows]
+        longest = examples.ids[rows[int(costs.argmax())]]
+        raise AffectkitError(
+            "environment",
+            f"memory does not suffice for a batch of {len(rows)}, of which '{longest}' is the longest",
+            remedy="lower --batch-size, --batch-seconds or --max-seconds",
+        ) from None
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """On a CPU, torch raises a RuntimeError like any other."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)

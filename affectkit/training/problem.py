@@ -1,0 +1,126 @@
+"""What is to be learned, how, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+from torch import nn
+
+from affectkit.errors import AffectkitError
+from affectkit.training.examples import Examples, Network
+from affectkit.training.objective import Objective
+from affectkit.training.stages import Stage
+
+# What may differ between a training and its resumption: it changes no bit of the result.
+FREE = ("num_workers", "checkpoint_steps", "checkpoint_seconds")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be learned.
+
+    network: an nn.Module as well; `fit` trains it in place. val: rows on which epochs are judged, None for none.
+    frozen: names of parts that no stage trains.
+    """
+
+    network: Network
+    train: Examples
+    val: Examples | None
+    objective: Objective
+    frozen: frozenset[str] = frozenset()
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, as what it is besides."""
+        return cast(nn.Module, self.network)
+
+    @property
+    def judged(self) -> Examples | None:
+        """The rows on which epochs are judged; None where there are none."""
+        return self.val if self.val is not None and len(self.val.ids) else None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How. batch_size: rows of a batch, over all processes. batch_seconds: instead, what one may cost with padding.
+
+    accumulation: batches whose gradients are summed up for one step. clip: of the gradient's norm, 0 for none.
+    average: decay of the weights' moving average, by which epochs are then judged; 0 for none.
+    checkpoint_steps, checkpoint_seconds: steps or time between checkpoints, besides one after every epoch.
+    """
+
+    batch_size: int = 8
+    batch_seconds: float | None = None
+    accumulation: int = 1
+    clip: float = 1.0
+    weight_decay: float = 0.0
+    average: float = 0.0
+    seed: int = 0
+    num_workers: int = 0
+    checkpoint_steps: int = 0
+    checkpoint_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulation"):
+            if getattr(self, name) < 1:
+                raise AffectkitError("usage", f"{name} is {getattr(self, name)}", remedy="give 1 or more")
+        for name in ("clip", "weight_decay", "average", "seed", "num_workers"):
+            if getattr(self, name) < 0:
+                raise AffectkitError("usage", f"{name} is {getattr(self, name)}", remedy="give 0 or more")
+        if self.batch_seconds is not None and not self.batch_seconds > 0:
+            raise AffectkitError("usage", f"batch_seconds is {self.batch_seconds:g}", remedy="give more than 0")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """history: a row per epoch. best: the row of the weights that were kept. sweeps: of the learning-rate finder, as
+    lr_find.json has them. stages: as they ran, with the rates that were used. monitor: the column that decided."""
+
+    history: list[dict[str, Any]]
+    best: dict[str, Any]
+    sweeps: list[dict[str, Any]]
+    stages: list[dict[str, Any]]
+    speeds: list[dict[str, Any]]
+    monitor: str | None
+
+
+def check_problem(problem: Problem, stages: Sequence[Stage]) -> None:
+    """Raises "usage" or "input" for what shows before any work."""
+    if not stages:
+        raise AffectkitError("usage", "there is no stage to train", remedy="give one or more")
+    if len({stage.name for stage in stages}) < len(stages):
+        raise AffectkitError("usage", "two stages have one name", remedy="name each differently")
+    if not len(problem.train.ids):
+        raise AffectkitError("input", "there is no row to train on")
+    for stage in stages:
+        if stage.schedule == "plateau" and problem.judged is None:
+            message = f"stage '{stage.name}': the plateau schedule needs validation rows"
+            raise AffectkitError("usage", message, remedy="hold some out, or use another schedule")
+    found = None
+    for stage in stages:
+        found = 1.0 if stage.finds else found
+        stage.rates(found)
+
+
+def identity(problem: Problem, stages: Sequence[Stage], settings: Settings, precision: str) -> dict[str, Any]:
+    """What a resumption must share with the training that it goes on with, as JSON has it; weights aside."""
+    how = {name: value for name, value in asdict(settings).items() if name not in FREE}
+    rows = {"train rows": _digest(problem.train)}
+    if problem.judged is not None:
+        rows["validation rows"] = _digest(problem.judged)
+    objective = hashlib.sha256(repr(problem.objective).encode()).hexdigest()
+    how |= {"precision": precision, "frozen": sorted(problem.frozen)}
+    return {"stages": [stage.plain() for stage in stages], "settings": how, **rows, "objective": objective}
+
+
+def _digest(examples: Examples) -> str:
+    """Of the ids, costs and truth of rows."""
+    found = hashlib.sha256("\n".join(examples.ids).encode())
+    found.update(np.asarray(examples.costs, float).tobytes())
+    for name in sorted(examples.truth):
+        found.update(name.encode() + np.ascontiguousarray(examples.truth[name]).tobytes())
+    return found.hexdigest()
