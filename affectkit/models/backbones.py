@@ -161,7 +161,7 @@ def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
         message = (
             f"'{checkpoint}' is not in the local cache and could not be fetched from the Hugging Face hub ({said})"
         )
-        remedy = "check the name, or download it elsewhere and pass the folder: --checkpoint path/to/folder"
+        remedy = "check the name, or download it elsewhere and pass the folder that holds it"
         return AffectkitError("missing", message, remedy=remedy)
     return AffectkitError("input", f"'{checkpoint}' cannot be loaded: {said}")
 

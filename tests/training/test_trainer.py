@@ -13,7 +13,7 @@ from affectkit.training.problem import Settings
 from affectkit.training.stages import Stage
 from affectkit.training.stepping import Stepper
 
-STEPS, RATE, DECAY = 20, 1e-3, 0.01
+STEPS, RATE, DECAY = 20, 2e-3, 0.01
 
 
 def wav2vec2():
@@ -46,14 +46,16 @@ class Adapted(nn.Module):
 
 
 class Clips:
-    """Of one length each."""
+    """Tones of .1 s in noise, a pitch for each class."""
 
     def __init__(self, count):
         rng = np.random.default_rng(0)
-        self.waves = rng.standard_normal((count, 1600)).astype(np.float32)
+        label = rng.integers(0, 3, count)
+        tones = np.sin(np.outer(300.0 * (1 + label), 2 * np.pi * np.arange(1600) / 16000))
+        self.waves = (tones + 0.3 * rng.standard_normal(tones.shape)).astype(np.float32)
         self.ids = [f"clip-{number}" for number in range(count)]
         self.costs = np.ones(count)
-        self.truth = {"label": rng.integers(0, 3, count)}
+        self.truth = {"label": label}
 
     def load(self, position, rng):
         return self.waves[position]
@@ -82,7 +84,11 @@ def trainers_losses(rows, order, accumulation, folder):
         learning_rate=RATE, weight_decay=DECAY, lr_scheduler_type="linear", warmup_steps=0, max_grad_norm=1.0,
         optim="adamw_torch", use_cpu=True, report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
     )  # fmt: skip
-    Recording(wav2vec2(), options, train_dataset=dataset).train()
+    trainer = Recording(wav2vec2(), options, train_dataset=dataset)
+    # The Trainer believes that any model with **kwargs divides its loss by the rows of the step itself. This one gives
+    # the mean of each batch, so that its gradients would be summed up instead of averaged.
+    trainer.model_accepts_loss_kwargs = False
+    trainer.train()
     return losses
 
 
@@ -104,4 +110,4 @@ def test_losses_are_the_trainers(train, tmp_path, monkeypatch, accelerator, accu
     theirs = trainers_losses(rows, order, accumulation, tmp_path / "theirs")
     assert len(losses) == len(theirs) == STEPS * accumulation
     np.testing.assert_allclose(losses, theirs, rtol=1e-5)
-    assert np.ptp(losses) > 0.1  # and they moved
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])  # and they learned
