@@ -18,6 +18,7 @@ MANY = 64_000  # rows from which on float32 and threads are used, and an eighth 
 CLOSE = 1e-6  # a step of this relative size is the last, as what is left is about its cube
 CLOSE_32 = 4e-3  # in float32, which ends at 1e-7
 STEPS = 100
+CREEP = 8  # every so many steps a wide range is halved: where the NLL is all but straight, Halley's steps are tiny
 STRIDES = 3  # steps towards an end of the range before that end itself is tried
 
 
@@ -50,7 +51,7 @@ def _minimum(rows: Logits, at: float, close: float) -> float:
     """
     low, high = 1 / BOUND, BOUND
     below = above = 0  # points tried on either side
-    for _ in range(STEPS):
+    for number in range(1, STEPS + 1):
         slope, curvature, bend = rows.derivatives(at)
         if slope == 0 or (slope < 0 and at == high) or (slope > 0 and at == low):
             return at
@@ -63,7 +64,7 @@ def _minimum(rows: Logits, at: float, close: float) -> float:
             there = high
         elif not below and (above > STRIDES or there < low):
             there = low
-        elif not low < there < high:
+        elif not low < there < high or (number % CREEP == 0 and high > 2 * low):
             there = math.sqrt(low * high)
         if abs(there - at) <= close * at:
             return there

@@ -76,8 +76,9 @@ def fuse(
         joined = join(given, fit_on=fit_on)
         plan = plan_fit(joined.rows, fit_on=fit_on, group=group, seed=seed)
         with console.progress("fuse") as progress:
+            keep = fallback == "best"
             found = fit_fusion(
-                joined, rule, rule_options, plan, metric=metric, fallback=fallback == "best", progress=progress
+                joined, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
             )
         report, lines = write_fused(run.path, found, rule, given, plan, bundle=bundle)
     console.result(run.path, report, lines)

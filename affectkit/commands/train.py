@@ -5,14 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from affectkit import console
+from affectkit import console, registry
 from affectkit.options import (
     ClassWeightOpt,
+    DeviceOpt,
     GroupOpt,
     JsonOpt,
     ManifestOpt,
     MissingOpt,
     NormalizeOpt,
+    NumWorkersOpt,
     OutputDirOpt,
     OverwriteOpt,
     QuietOpt,
@@ -20,7 +22,7 @@ from affectkit.options import (
     SeedOpt,
 )
 
-ModelOpt = Annotated[str, typer.Option("--model", help="Estimator: linear, svm or forest.")]
+ModelOpt = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
 FeaturesOpt = Annotated[
     list[Path], typer.Option("--features", help="Features folder, or CSV of named columns; repeat it to join several.")
 ]
@@ -45,6 +47,8 @@ def train(
     cv: CvOpt = False,
     group: GroupOpt = None,
     missing: MissingOpt = "stop",
+    num_workers: NumWorkersOpt = None,
+    device: DeviceOpt = "auto",
     seed: SeedOpt = 0,
     resume: ResumeOpt = False,
     overwrite: OverwriteOpt = False,
@@ -54,15 +58,18 @@ def train(
 ) -> None:
     """Train an estimator on features, and predict every row that may be judged.
 
-    Hyper-parameters are chosen by grouped cross-validation inside the fit rows. Test rows are never fitted.
+    Hyper-parameters, and how many epochs a network is trained, are chosen by grouped cross-validation inside the fit
+    rows. Test rows are never fitted. mlp takes pooled features, also of all layers of an encoder, which it learns to
+    weigh; attention takes frames. Both run on --device, and a killed run goes on with --resume.
 
     Example: affectkit train --manifest runs/manifest --features runs/egemaps --model linear --cv -o runs/linear
     """
     options = dict(locals())
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
+    from affectkit.distributed import Ranks
     from affectkit.estimators._fit import Settings, build_estimator
-    from affectkit.estimators._train import load_dataset, train_model
+    from affectkit.estimators._train import clean_up, load_dataset, place_of, train_model
     from affectkit.reporting.text import key_lines
     from affectkit.reporting.trained import write_trained
 
@@ -73,11 +80,14 @@ def train(
             return
         rows = read_manifest(manifest)
         targets = rows.chosen_targets(target)
-        data = load_dataset(rows, features, group=group, missing=missing)
+        data = load_dataset(rows, features, group=group, missing=missing, estimator=estimator)
+        place = place_of(estimator, run.path, device, Ranks().workers(num_workers))
+        settings = Settings(normalize, class_weight, seed)
         with console.progress("train") as progress:
-            trained = train_model(
-                data, estimator, targets, Settings(normalize, class_weight, seed), cv=cv, progress=progress
-            )
+            trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, place=place)
         reports = write_trained(run.path, trained, rows)
+        clean_up(run.path)
+        if place:
+            run.note(device=str(place.accelerator.device))
     metrics = {part: report["metrics"] for part, report in reports.items()}
     console.result(run.path, {"metrics": metrics}, [line for report in reports.values() for line in key_lines(report)])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -14,8 +14,12 @@ from affectkit.registry import Option
 if TYPE_CHECKING:
     import numpy as np
 
+    from affectkit.artifacts.features import Features
+    from affectkit.labels import Target
 
-Matrix = Any  # [N, D]: an array, or CSR
+
+Block = Any  # one set of features of N rows: [N, D] or [N, L, D], an array; [N, D], CSR; or `Frames`
+Matrix = Any  # all sets, preprocessed: [N, D], an array or CSR; `Inputs` where a set is more than a vector per row
 
 CGrid = Annotated[str, Option("Values of C searched, comma-separated; ridge has alpha = 1/(2C).")]
 
@@ -25,14 +29,69 @@ class Labels:
     """What one target is fitted on.
 
     y: [N] class indices (int64), or numbers (float64). classes: K, 0 for numbers. weights: [N], mean 1.
+    target, ids: [N] text, where they are known: what histories and messages speak of.
     """
 
     y: np.ndarray
     classes: int
     weights: np.ndarray
+    target: Target | None = None
+    ids: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Labels:
-        return Labels(self.y[rows], self.classes, self.weights[rows])
+        ids = None if self.ids is None else self.ids[rows]
+        return Labels(self.y[rows], self.classes, self.weights[rows], self.target, ids)
+
+
+@dataclass(frozen=True)
+class Takes:
+    """Which features an estimator can be fitted on.
+
+    vectors: [D] of each row, dense or, where `sparse`, CSR. layers: [L, D]. frames: [T, D] and [T, L, D]: "all" of
+    them, or no more than their "mean" over time.
+    """
+
+    vectors: bool = True
+    sparse: bool = True
+    layers: bool = False
+    frames: Literal["", "mean", "all"] = ""
+
+
+def takes_of(estimator: Any) -> Takes:
+    """What an estimator says that it takes; vectors, where it says nothing."""
+    return getattr(estimator, "takes", Takes())
+
+
+@dataclass(frozen=True)
+class Fold:
+    """An inner fold: what a candidate is fitted on, and what it is judged on; both preprocessed by the former."""
+
+    x: Matrix
+    labels: Labels
+    held: Matrix
+    held_labels: Labels
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidate for the fit on all rows. search: one row per candidate, its score on rows not fitted on. oof: its
+    predictions of these, None where nobody asks. history: of a training, its curves over epochs."""
+
+    candidate: dict[str, Any]
+    search: list[dict[str, Any]]
+    oof: np.ndarray | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training works: a folder of its own, which it can go on from, Accelerate's accelerator, threads that load
+    frames ahead. say: called with what goes on, in words."""
+
+    folder: Path
+    accelerator: Any
+    num_workers: int = 0
+    say: Callable[[str], None] | None = None
 
 
 class Fitted(Protocol):
@@ -66,12 +125,44 @@ class Estimator(Protocol):
     def load(self, stem: Path) -> Any: ...
 
 
-def refuse_infinite(block: Matrix, ids: Sequence[str], path: Path) -> None:
-    """Raise "input" naming the first row of features [N, D] that holds an infinity. NaN is a gap, but not in CSR."""
+@runtime_checkable
+class TrainedInEpochs(Protocol):
+    """An estimator that is trained in epochs, and so needs rows beside those that it is fitted on to know how many.
+
+    takes: which features. choose: the candidate for a fit on all rows, by inner folds. at: the same estimator, working
+    in a place; without one it leaves nothing behind, and cannot be resumed.
+    """
+
+    takes: Takes
+
+    def choose(self, folds: Iterable[Fold], seed: int) -> Choice: ...
+
+    def at(self, place: Place) -> Estimator: ...
+
+
+def check_takes(features: Features, takes: Takes, name: str) -> None:
+    """Raise "input" for features that the estimator called `name` cannot be fitted on."""
+    message = remedy = ""
+    if features.sparse and not takes.sparse:
+        message, remedy = f"is sparse, which {name} does not take", "use --model linear"
+    elif features.pooled and not takes.vectors:
+        message = f"holds one vector per row: there are no frames for {name} to pool"
+        remedy = "extract with --pool none, or use --model mlp"
+    if message:
+        raise AffectkitError("input", message, file=features.path, remedy=remedy)
+
+
+def refuse_infinite(block: Block, ids: Sequence[str], path: Path) -> None:
+    """Raise "input" naming the first row of features [N, ...] that holds an infinity. NaN is a gap, but not in CSR.
+
+    Frames are looked at when they are read.
+    """
     import numpy as np
 
     if isinstance(block, np.ndarray):
-        rows = np.flatnonzero(np.isinf(block).any(axis=1))
+        rows = np.flatnonzero(np.isinf(block).reshape(len(block), -1).any(axis=1))
+    elif not hasattr(block, "tocoo"):
+        return
     else:
         table = block.tocoo()
         rows = table.row[~np.isfinite(table.data)]

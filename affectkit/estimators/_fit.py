@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Estimator, Labels, Matrix
+from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, TrainedInEpochs
 from affectkit.estimators._preprocessing import Preprocessing
 from affectkit.evaluation.metrics import ccc, uar
 from affectkit.labels import Target
@@ -34,7 +34,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class TargetModel:
-    """A fitted target. chosen: the hyper-parameters. search: one row per candidate, its inner out-of-fold score."""
+    """A fitted target. chosen: the hyper-parameters. search: one row per candidate, its inner out-of-fold score.
+    history, sweeps: of a training, its curves over epochs, and how its learning rate was found."""
 
     target: Target
     estimator: Estimator
@@ -42,8 +43,10 @@ class TargetModel:
     fitted: Any
     chosen: dict[str, Any]
     search: list[dict[str, Any]]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    sweeps: list[dict[str, Any]] = field(default_factory=list)
 
-    def predict(self, blocks: Sequence[Matrix]) -> np.ndarray:
+    def predict(self, blocks: Sequence[Block]) -> np.ndarray:
         """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale."""
         predicted = self.fitted.predict(self.preprocessing.apply(blocks))
         if self.target.kind == "number" and self.target.scale:
@@ -79,15 +82,16 @@ def encode_target(target: Target, cells: Sequence[Any]) -> np.ndarray:
 def fit_target(
     estimator: Estimator,
     target: Target,
-    blocks: Sequence[Matrix],
+    blocks: Sequence[Block],
     y: np.ndarray,
     groups: np.ndarray,
     settings: Settings,
+    ids: np.ndarray | None = None,
 ) -> TargetModel:
     """Fit one target on the rows that are labelled.
 
-    blocks: feature blocks, each [N, D]. y: [N], NaN where unlabelled (`encode_target`). groups: [N]; inner folds do
-    not share one. Raises "input" when no row, or one class only, is labelled.
+    blocks: sets of features of N rows. y: [N], NaN where unlabelled (`encode_target`). groups: [N]; inner folds do
+    not share one. ids: [N] text, for messages. Raises "input" when no row, or one class only, is labelled.
     """
     labelled = np.flatnonzero(~np.isnan(y))
     classes = len(target.classes) if target.kind != "number" else 0
@@ -96,50 +100,60 @@ def fit_target(
         remedy = "give rows of two classes or more" if classes else f"give rows with a {target.name}"
         raise AffectkitError("input", f"the fit rows hold {found}", remedy=remedy)
     blocks, groups = [block[labelled] for block in blocks], groups[labelled]
-    labels = _labels(y[labelled], classes, settings)
-    candidates = estimator.candidates(classes=classes)
-    scores, oof = _search(estimator, blocks, labels, groups, candidates, settings)
-    best = int(np.argmax(scores))  # the first of equals: the most regularised
+    labels = _labels(y[labelled], target, settings, None if ids is None else ids[labelled])
+    folds = _inner(blocks, labels, groups, settings)
+    if isinstance(estimator, TrainedInEpochs):
+        choice = estimator.choose((fold for _, fold in folds), settings.seed)
+    else:
+        choice = _search(estimator, labels, folds, settings)
     preprocessing = Preprocessing.fit(blocks, scale=settings.normalize == "train")
     x = preprocessing.apply(blocks)
-    [fitted] = estimator.fit_path(x, labels, [candidates[best]], settings.seed)
-    fitted = estimator.calibrated(fitted, oof[best], labels)
-    search = [{**c, "score": s, "chosen": i == best} for i, (c, s) in enumerate(zip(candidates, scores, strict=True))]
-    return TargetModel(target, estimator, preprocessing, fitted, candidates[best], search)
+    [fitted] = estimator.fit_path(x, labels, [choice.candidate], settings.seed)
+    if choice.oof is not None:
+        fitted = estimator.calibrated(fitted, choice.oof, labels)
+    sweeps = list(getattr(fitted, "sweeps", ()))
+    return TargetModel(
+        target, estimator, preprocessing, fitted, choice.candidate, choice.search, choice.history, sweeps
+    )
 
 
-def _labels(y: np.ndarray, classes: int, settings: Settings) -> Labels:
-    weights = np.ones(len(y))
+def _labels(y: np.ndarray, target: Target, settings: Settings, ids: np.ndarray | None) -> Labels:
+    weights, classes = np.ones(len(y)), len(target.classes) if target.kind != "number" else 0
     if classes:
         y = y.astype(np.int64)
         if settings.class_weight == "balanced":
             counts = np.bincount(y, minlength=classes)
             weights = (len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[y]
-    return Labels(y, classes, weights)
+    return Labels(y, classes, weights, target, ids)
+
+
+def _inner(
+    blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: Settings
+) -> Iterator[tuple[np.ndarray, Fold]]:
+    """Inner folds, made as they are asked for, with the positions of the rows that each holds out."""
+    folds = _inner_folds(groups, labels, settings.seed)
+    for number in np.unique(folds):
+        inside, outside = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+        preprocessing = Preprocessing.fit([b[inside] for b in blocks], scale=settings.normalize == "train")
+        x, held = (preprocessing.apply([b[rows] for b in blocks]) for rows in (inside, outside))
+        yield outside, Fold(x, labels.take(inside), held, labels.take(outside))
 
 
 def _search(
-    estimator: Estimator,
-    blocks: Sequence[Matrix],
-    labels: Labels,
-    groups: np.ndarray,
-    candidates: Sequence[dict[str, Any]],
-    settings: Settings,
-) -> tuple[list[float], list[np.ndarray]]:
-    """Each candidate's score on its pooled inner out-of-fold predictions, and those predictions."""
+    estimator: Estimator, labels: Labels, folds: Iterable[tuple[np.ndarray, Fold]], settings: Settings
+) -> Choice:
+    """The candidate with the best score on pooled inner out-of-fold predictions."""
+    candidates = estimator.candidates(classes=labels.classes)
     shape = (len(candidates), len(labels.y), labels.classes) if labels.classes else (len(candidates), len(labels.y))
     oof = np.zeros(shape)
-    folds = _inner_folds(groups, labels, settings.seed)
-    for fold in np.unique(folds):
-        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        preprocessing = Preprocessing.fit([b[inside] for b in blocks], scale=settings.normalize == "train")
-        fits = estimator.fit_path(
-            preprocessing.apply([b[inside] for b in blocks]), labels.take(inside), candidates, settings.seed
-        )
-        held = preprocessing.apply([b[outside] for b in blocks])
+    for outside, fold in folds:
+        fits = estimator.fit_path(fold.x, fold.labels, candidates, settings.seed)
         for number, fitted in enumerate(fits):
-            oof[number][outside] = fitted.predict(held)
-    return [_score(estimator, labels, predicted) for predicted in oof], list(oof)
+            oof[number][outside] = fitted.predict(fold.held)
+    scores = [_score(estimator, labels, predicted) for predicted in oof]
+    best = int(np.argmax(scores))  # the first of equals: the most regularised
+    search = [{**c, "score": s, "chosen": i == best} for i, (c, s) in enumerate(zip(candidates, scores, strict=True))]
+    return Choice(candidates[best], search, oof[best])
 
 
 def _score(estimator: Estimator, labels: Labels, predicted: np.ndarray) -> float:

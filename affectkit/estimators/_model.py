@@ -13,8 +13,9 @@ import numpy as np
 from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import Output
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Matrix
+from affectkit.estimators._estimator import Block, takes_of
 from affectkit.estimators._fit import TargetModel, build_estimator, load_target
+from affectkit.estimators._network_inputs import Frames
 from affectkit.estimators._preprocessing import normalize_by_speaker
 from affectkit.labels import Target
 
@@ -26,15 +27,15 @@ class EstimatorModel:
     spec: dict[str, Any]
     targets: list[TargetModel]
 
-    def predict(self, blocks: Sequence[Matrix], speakers: np.ndarray | None) -> list[Output]:
+    def predict(self, blocks: Sequence[Block], speakers: np.ndarray | None) -> list[Output]:
         """The answers of each target. speakers: [N], needed under `--normalize speaker`.
 
         Raises "input" for features of another width than those of training.
         """
         for number, (block, width) in enumerate(zip(blocks, self.spec["dimensions"], strict=True), start=1):
-            if block.shape[1] != width:
+            if width_of(block) != width:
                 raise AffectkitError(
-                    "input", f"features {number} have {block.shape[1]} columns, the model was trained on {width}",
+                    "input", f"features {number} have {width_of(block)} columns, the model was trained on {width}",
                     remedy="name them in the order of training",
                 )  # fmt: skip
         if self.spec["normalize"] == "speaker":
@@ -46,6 +47,12 @@ class EstimatorModel:
         folder.mkdir(parents=True, exist_ok=True)
         for part in self.targets:
             part.save(folder)
+
+
+def width_of(block: Block) -> int | list[int]:
+    """D of a block, or [L, D]."""
+    sizes = [int(size) for size in block.shape[1:]]
+    return sizes[0] if len(sizes) == 1 else sizes
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -71,10 +78,8 @@ def load_estimator_model(folder: Path) -> EstimatorModel:
 
 def _try_out(model: EstimatorModel) -> None:
     """Predict a row of zeros: weights of another model or of other features show here, not in the midst of work."""
-    from scipy.sparse import csr_matrix
-
-    widths = zip(model.spec["features"], model.spec["dimensions"], strict=True)
-    row = [csr_matrix((1, width)) if known.get("sparse") else np.zeros((1, width)) for known, width in widths]
+    known = zip(model.spec["features"], model.spec["dimensions"], strict=True)
+    row = [_blank(encoder, width, model.targets) for encoder, width in known]
     if not model.targets or model.spec["normalize"] not in ("train", "speaker", "none"):
         raise ValueError("no target, or an unknown normalization")
     for part in model.targets:
@@ -85,8 +90,21 @@ def _try_out(model: EstimatorModel) -> None:
             raise ValueError(f"{part.target.name} is predicted as {values.shape}, not {expected}")
 
 
-def speaker_normalized(blocks: Sequence[Matrix], speakers: np.ndarray | None) -> list[Matrix]:
+def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[TargetModel]) -> Block:
+    """A row of zeros of an encoder's features, as the estimator takes them."""
+    from scipy.sparse import csr_matrix
+
+    shape = width if isinstance(width, list) else [width]
+    if encoder.get("sparse"):
+        return csr_matrix((1, *shape))
+    every_frame = any(takes_of(part.estimator).frames == "all" for part in targets)
+    if every_frame and not encoder.get("pooled", True):
+        return Frames.of_values(["zeros"], [np.zeros((2, *shape), dtype=np.float32)])
+    return np.zeros((1, *shape))
+
+
+def speaker_normalized(blocks: Sequence[Block], speakers: np.ndarray | None) -> list[Block]:
     """Dense blocks z-normalised per speaker; sparse ones are left as they are."""
     if speakers is None:
         raise AffectkitError("input", "--normalize speaker: the rows name no speaker", remedy="give a manifest")
-    return [normalize_by_speaker(b, speakers) if isinstance(b, np.ndarray) else b for b in blocks]
+    return [normalize_by_speaker(b, speakers) if isinstance(b, (np.ndarray, Frames)) else b for b in blocks]

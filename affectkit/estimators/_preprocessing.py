@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Matrix
+from affectkit.estimators._estimator import Block, Matrix
+from affectkit.estimators._network_inputs import Frames, Inputs, moments
 
 MIN_SPEAKER_ROWS = 5  # below this a speaker's own mean and deviation are mostly noise
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Of one dense block: `fill` [D] replaces NaN (the fit rows' median), then (x - mean) / deviation, each [D]."""
+    """Of one dense block: `fill` [D] replaces NaN (the fit rows' median), then (x - mean) / deviation, each [D].
+
+    Of layers and frames [L, D] or [D]; what fills a gap between frames is their mean, as a median cannot be streamed.
+    """
 
     fill: np.ndarray
     mean: np.ndarray
@@ -26,6 +31,13 @@ class Scaling:
         filled = np.where(np.isnan(block), self.fill, block)
         return (filled - self.mean) / self.deviation
 
+    def apply_narrow(self, block: np.ndarray) -> np.ndarray:
+        """The same in float32, into which networks take it anyway: a seventh of the time on frames of 13 layers."""
+        if np.isnan(block).any():
+            block = np.where(np.isnan(block), self.fill, block)
+        narrow = np.subtract(block, self.mean, dtype=np.float32, casting="same_kind")
+        return np.divide(narrow, self.deviation, out=narrow, dtype=np.float32, casting="same_kind")
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -34,13 +46,16 @@ class Preprocessing:
     blocks: tuple[Scaling | None, ...]
 
     @classmethod
-    def fit(cls, blocks: Sequence[Matrix], *, scale: bool) -> Preprocessing:
-        return cls(tuple(_fit_block(block, scale) if isinstance(block, np.ndarray) else None for block in blocks))
+    def fit(cls, blocks: Sequence[Block], *, scale: bool) -> Preprocessing:
+        return cls(tuple(_fit_any(block, scale) for block in blocks))
 
-    def apply(self, blocks: Sequence[Matrix]) -> Matrix:
-        """[N, D] of all blocks side by side: an array, or CSR as soon as one block is sparse."""
+    def apply(self, blocks: Sequence[Block]) -> Matrix:
+        """[N, D] of all blocks side by side: an array, or CSR as soon as one block is sparse. `Inputs` as soon as one
+        has layers or frames."""
         import scipy.sparse as sp
 
+        if any(len(block.shape) > 2 or isinstance(block, Frames) for block in blocks):
+            return Inputs(tuple(blocks), self.blocks)
         scaled = [s.apply(np.asarray(b, float)) if s else b for s, b in zip(self.blocks, blocks, strict=True)]
         if any(sp.issparse(block) for block in scaled):
             return sp.hstack([sp.csr_matrix(block) for block in scaled], format="csr")
@@ -73,6 +88,18 @@ def _stored_block(stored: dict[str, np.ndarray], number: int) -> Scaling | None:
     return Scaling(stored[f"{number}.fill"], stored[f"{number}.mean"], stored[f"{number}.deviation"])
 
 
+def _fit_any(block: Block, scale: bool) -> Scaling | None:
+    if isinstance(block, Frames):
+        mean, deviation = moments(block)
+        return Scaling(mean, mean, deviation) if scale else Scaling(mean, np.zeros_like(mean), np.ones_like(mean))
+    if not isinstance(block, np.ndarray):
+        return None
+    if block.ndim == 2:
+        return _fit_block(block, scale)
+    layers = [_fit_block(block[:, layer], scale) for layer in range(block.shape[1])]
+    return Scaling(*(np.stack([getattr(one, name) for one in layers]) for name in ("fill", "mean", "deviation")))
+
+
 def _fit_block(block: np.ndarray, scale: bool) -> Scaling:
     block = np.asarray(block, float)
     known = ~np.isnan(block)
@@ -88,12 +115,27 @@ def _fit_block(block: np.ndarray, scale: bool) -> Scaling:
     return Scaling(fill, filled.mean(axis=0), deviation)
 
 
-def normalize_by_speaker(block: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+def normalize_by_speaker(block: Any, speakers: np.ndarray) -> Any:
     """[N, D] with each speaker's rows at mean 0 and deviation 1: transductive, it looks at the rows to be predicted.
+    Of layers [N, L, D], each by itself; of `Frames` all frames of a speaker.
 
     Raises "input" for a speaker with fewer than five rows, or without a name.
     """
+    _check_speakers(speakers)
+    if isinstance(block, Frames):
+        return block.by_speaker(speakers)
     result = np.empty(block.shape, float)
+    for speaker in np.unique(speakers):
+        rows = speakers == speaker
+        own = np.asarray(block[rows], float)
+        with np.errstate(invalid="ignore"):
+            mean, deviation = np.nanmean(own, axis=0), np.nanstd(own, axis=0)
+        deviation = np.where(deviation < 1e-12, 1.0, deviation)
+        result[rows] = (own - mean) / deviation
+    return result
+
+
+def _check_speakers(speakers: np.ndarray) -> None:
     for speaker in np.unique(speakers):
         rows = speakers == speaker
         if not speaker:
@@ -104,9 +146,3 @@ def normalize_by_speaker(block: np.ndarray, speakers: np.ndarray) -> np.ndarray:
                 f"--normalize speaker: speaker '{speaker}' has {rows.sum()} rows, fewer than {MIN_SPEAKER_ROWS}",
                 remedy="give more of that speaker's rows at once, or use --normalize train",
             )
-        own = np.asarray(block[rows], float)
-        with np.errstate(invalid="ignore"):
-            mean, deviation = np.nanmean(own, axis=0), np.nanstd(own, axis=0)
-        deviation = np.where(deviation < 1e-12, 1.0, deviation)
-        result[rows] = (own - mean) / deviation
-    return result

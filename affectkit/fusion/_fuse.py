@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from affectkit.evaluation.comparison import Comparison, Turned, compare, measure
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.rows import missing, pair, rows_of
 from affectkit.fusion._model import FusionModel, build_rule
-from affectkit.fusion._rule import Sources, Table
+from affectkit.fusion._rule import SelfCalibrating, Sources, Table
 from affectkit.fusion._score import DEFAULT_METRIC
 from affectkit.fusion._sources import Joined
 from affectkit.labels import Target
@@ -63,12 +63,22 @@ class Verdict:
 @dataclass(frozen=True)
 class Fused:
     """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
-    single source was kept."""
+    single source was kept. uncalibrated: all rows before a calibration of the rule's own, None where it has none."""
 
     model: FusionModel
     predictions: Predictions
     verdicts: Sequence[Verdict]
     fell_back: Sequence[str]
+    uncalibrated: Predictions | None
+
+
+class Fit(NamedTuple):
+    """final: {"rule", "options", "parameters"} of the final fit. output: the answers for all rows, cross-fitted for
+    those of the plan. uncalibrated: the same before a calibration of the rule's own, None where it has none."""
+
+    final: dict[str, Any]
+    output: Output
+    uncalibrated: Output | None
 
 
 def fuse(
@@ -80,54 +90,93 @@ def fuse(
     metric: str | None = None,
     fallback: bool = False,
     resampling: Resampling = DEFAULT,
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fused:
     """Fit `rule` for every target, and beside it the best single source and equal weights, on the same rows and folds.
 
     metric: by which the single source is chosen and rules compared, `uar` and `ccc` by default. fallback: keep the
     single source for a target where fusing does not help on the cross-fitted rows; test rows have no say.
+    seed: of a rule that draws at random. progress: called with the rule's fits so far, and how many there will be.
     """
-    final, outputs, verdicts, fell_back = {}, [], [], []
+    fits, verdicts, fell_back = {}, [], []
     names = list(next(iter(joined.answers.values())))
-    for done, (name, target) in enumerate(joined.rows.targets.items()):
+    step = _counted(len(joined.answers) * (len(np.unique(plan.folds)) + 1), progress)
+    for name, target in joined.rows.targets.items():
         of = metric or DEFAULT_METRIC[target.kind]
-        chosen, fused = fitted(joined, target, rule, with_metric(rule, options, of), plan)
-        single, best = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
-        beside = {"fused": fused, BEST: _reference(joined, target, single)}
+        fits[name] = fitted(joined, target, rule, with_metric(rule, options, of), plan, seed=seed, step=step)
+        single = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
+        beside = {"fused": fits[name].output, BEST: _reference(joined, target, single.final)}
         if rule != MEAN:
-            beside[MEAN] = fitted(joined, target, MEAN, {}, plan)[1]
-        judged = _judge(joined, target, of, plan, beside, single, resampling)
+            beside[MEAN] = fitted(joined, target, MEAN, {}, plan).output
+        judged = _judge(joined, target, of, plan, beside, single.final, resampling)
         if fallback and not judged[0].helps:
             fell_back.append(name)
-            chosen, fused = single, best
-        final[name] = chosen
-        outputs.append(fused)
+            fits[name] = single
         verdicts += judged
-        if progress:
-            progress(done + 1, len(joined.answers))
     seen = plan.seen(list(joined.rows.frame["seen"]))
-    return Fused(FusionModel(names, final), with_outputs(joined.rows, outputs, seen), verdicts, fell_back)
+    before = [fit.output if fit.uncalibrated is None else fit.uncalibrated for fit in fits.values()]
+    calibrates = any(fit.uncalibrated is not None for fit in fits.values())
+    return Fused(
+        FusionModel(names, {name: fit.final for name, fit in fits.items()}),
+        with_outputs(joined.rows, [fit.output for fit in fits.values()], seen),
+        verdicts,
+        fell_back,
+        with_outputs(joined.rows, before, seen) if calibrates else None,
+    )
+
+
+def _counted(total: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
+    """To be called after each of `total` steps."""
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    return step
 
 
 def fitted(
-    joined: Joined, target: Target, rule: str, options: Mapping[str, Any], plan: FitPlan
-) -> tuple[dict[str, Any], Output]:
-    """{"rule", "options", "parameters"} of the final fit, and the answers for all rows, cross-fitted for those of the
-    plan. Raises "input" where a rule may not be fitted on one group."""
-    built = build_rule(rule, options)
+    joined: Joined,
+    target: Target,
+    rule: str,
+    options: Mapping[str, Any],
+    plan: FitPlan,
+    *,
+    seed: int = 0,
+    step: Callable[[], None] = lambda: None,
+) -> Fit:
+    """The rule fitted on the rows of the plan, and cross-fitted for them. step: called after each fit.
+
+    Raises "input" where a rule may not be fitted on one group.
+    """
+    built = build_rule(rule, options, seed=seed)
     plan.require_groups(f"rule {rule}", single_group=built.single_group)
     sources = joined.answers[target.name]
     if not built.takes_tables:
         sources = {name: source for name, source in sources.items() if isinstance(source, Output)}
     rows = rows_of(joined.rows, target, plan.groups)
     answered = np.any([source.known for source in sources.values()], axis=0)
-    parameters, output = cross_fit(
-        plan,
-        ~np.isnan(rows.truth) & answered,
-        lambda positions: built.fit(_taken(sources, positions), rows.take(positions)),
-        lambda parameters, positions: built.apply(parameters, _taken(sources, positions)),
-    )
-    return {"rule": rule, "options": built.options, "parameters": parameters}, output
+    before: Output | None = None
+
+    def fit(positions: np.ndarray) -> dict[str, Any]:
+        found = built.fit(_taken(sources, positions), rows.take(positions))
+        step()
+        return found
+
+    def apply(parameters: dict[str, Any], positions: np.ndarray) -> Output:
+        nonlocal before
+        own = _taken(sources, positions)
+        if isinstance(built, SelfCalibrating):
+            raw = built.uncalibrated(parameters, own)
+            before = raw if before is None else before.put(positions, raw)
+        return built.apply(parameters, own)
+
+    parameters, output = cross_fit(plan, ~np.isnan(rows.truth) & answered, fit, apply)
+    return Fit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)
 
 
 def _reference(joined: Joined, target: Target, single: Mapping[str, Any]) -> Output:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Table:
 
 Sources = Mapping[str, Output | Table]  # by name, in the order of the command line; all of N rows, classes aligned
 
+Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
+
 
 class Rule(Protocol):
     """Fits plain parameters on several sources and the truth, and applies them to the same sources of any rows.
@@ -56,3 +58,27 @@ class Rule(Protocol):
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
         """Fused answers, a row at a time: no row's answer depends on another."""
+
+
+@runtime_checkable
+class Seeded(Rule, Protocol):
+    """A rule that draws at random."""
+
+    def seeded(self, seed: int) -> Rule:
+        """The same rule with another seed."""
+
+
+@runtime_checkable
+class SelfCalibrating(Rule, Protocol):
+    """A rule that ends with a calibration of its own."""
+
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output:
+        """What `apply` would say without it."""
+
+
+@runtime_checkable
+class Filing(Rule, Protocol):
+    """A rule that leaves further files in the run folder."""
+
+    def files(self, parameters: dict[str, Any]) -> Files:
+        """What it has to show of its parameters."""

@@ -12,10 +12,10 @@ UAR: it had learned nothing but which classes are frequent.
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from affectkit.errors import AffectkitError
-from affectkit.registry import Option
+from affectkit.fusion._options import ClassWeightOpt
 
 if TYPE_CHECKING:
     from affectkit.artifacts.outputs import Output, Rows
@@ -26,9 +26,7 @@ log = logging.getLogger(__name__)
 
 def build(
     *,
-    class_weight: Annotated[
-        Literal["balanced", "none"], Option("Balanced: every class counts alike in the loss; none: every row does.")
-    ] = "balanced",
+    class_weight: ClassWeightOpt = "balanced",
 ) -> "Stacked":
     """The rule. Raises "usage" for another class weight."""
     if class_weight not in ("balanced", "none"):

@@ -85,9 +85,14 @@ def write_combined(
         "fit_rows": len(plan.fit),
         "groups": {part: found["groups"] for part, found in reports.items()},
         **report,
-        "metrics": {f"{part}_{name}": m for part, found in reports.items() for name, m in found["metrics"].items()},
+        "metrics": flat(reports),
     }
     write_json(folder / "train_report.json", facts)
+
+
+def flat(reports: Reports) -> dict[str, Any]:
+    """The metrics of all parts by one name each: `oof_uar`, `test_nll`."""
+    return {f"{part}_{name}": m for part, found in reports.items() for name, m in found["metrics"].items()}
 
 
 def _parent(source: Source, best: Path, bundle: bool) -> dict[str, Any]:

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from affectkit.artifacts.files import write_json
 from affectkit.artifacts.reports import file_name
 from affectkit.artifacts.sources import Source
+from affectkit.artifacts.tables import write_table
 from affectkit.fusion._fuse import Fused, Verdict
+from affectkit.fusion._model import FusionModel
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting import captions, comparisons, words
 from affectkit.reporting.combined import judge, past, write_combined, write_page
 from affectkit.reporting.figures import Figure
 from affectkit.reporting.numbers import ranged, shown
 from affectkit.reporting.page import Section, Table
+from affectkit.reporting.recalibrated import write_recalibrated
 
 
 def write_fused(
@@ -23,6 +27,8 @@ def write_fused(
     """Write the run folder. Returns what `train_report.json` says of the comparison, and lines for the terminal."""
     said = past(sources)
     reports = judge(found.predictions, plan, said)
+    recalibrated = write_recalibrated(folder, found, reports, plan)
+    _write_files(folder, found.model)
     report = {
         "rule": rule,
         "sources": [source.name for source in sources],
@@ -30,14 +36,27 @@ def write_fused(
         "fell_back": list(found.fell_back),
         "weights": {name: weights for name in found.model.targets if (weights := _weights(found, name))},
         "servable": all(source.model is not None for source in sources),
+        **recalibrated.facts,
     }
     spec = {"kind": "fusion", "rule": rule}
     write_combined(folder, found.model, spec, found.predictions, plan, sources, said, reports, report, bundle=bundle)
-    lead = [[_lead(rule, sources, plan)], *(_sentence(verdict) for verdict in found.verdicts)]
+    verdicts = [_sentence(verdict) for verdict in found.verdicts]
+    lead = [[_lead(rule, sources, plan)], *verdicts, *recalibrated.sentences]
     title = f"Fusion of {', '.join(source.name for source in sources)}"
     warnings = _warnings(found, sources, plan)
     write_page(folder, title, lead, _sections(found, reports), sources, said, warnings=warnings)
     return report, [*map(_spoken, lead), *(f"warning: {text}" for text in warnings)]
+
+
+def _write_files(folder: Path, model: FusionModel) -> None:
+    """What the rule has to show: `"targets"` by name in an object, a column `target` before the others in a table."""
+    import pandas as pd
+
+    for name, of in model.files().items():
+        if name.endswith(".json"):
+            write_json(folder / name, {"targets": of})
+        else:
+            write_table(folder / name, pd.DataFrame([{"target": t, **row} for t, rows in of.items() for row in rows]))
 
 
 def _lead(rule: str, sources: Sequence[Source], plan: FitPlan) -> str:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SELECTED_ON = "inner grouped cross-validation of the fit rows"
+CURVES = (
+    "Curves are means over inner folds of the rows fitted on, weighted by the rows that each held out; a fold that had "
+    "ended goes on as it ended. The model itself was then trained on all of these rows, for as many epochs as are kept."
+)
 
 
 class Fitted(Protocol):
@@ -35,13 +39,15 @@ class Fitted(Protocol):
 
 
 def write_trained(folder: Path, trained: Trained, manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """Write what `train` leaves: a model (`write_fitted`) and `search.csv`, what was tried.
+    """Write what `train` leaves: a model (`write_fitted`) and `search.csv`, what was tried; of networks history.csv,
+    lr_find.json where a rate was looked for, and `training.html` besides.
 
     Returns what `assess` says of each part: "oof", "val", "test".
     """
     import pandas as pd
 
     spec = trained.model.spec
+    _write_learning(folder, trained)
     search = [{"target": m.target.name, **row} for m in trained.model.targets for row in m.search]
     write_table(folder / "search.csv", pd.DataFrame(search))
     facts = {
@@ -51,6 +57,22 @@ def write_trained(folder: Path, trained: Trained, manifest: Manifest) -> dict[st
         "transductive": spec["normalize"] == "speaker",
     }
     return write_fitted(folder, trained, manifest, SELECTED_ON, facts)
+
+
+def _write_learning(folder: Path, trained: Trained) -> None:
+    """How networks learned: a stage for each target, means over the inner folds that chose the number of epochs."""
+    import pandas as pd
+
+    from affectkit.reporting.learning import write_training_page
+
+    models = trained.model.targets
+    history = [{"stage": m.target.name, **row} for m in models for row in m.history]
+    sweeps = [{**sweep, "stage": m.target.name} for m in models for sweep in m.sweeps]
+    if history:
+        write_table(folder / "history.csv", pd.DataFrame(history))
+        write_training_page(folder, history, sweeps, monitor="val_loss", lead=[CURVES])
+    if sweeps:
+        write_json(folder / "lr_find.json", {"sweeps": sweeps})
 
 
 def write_fitted(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from accelerate.utils import gather_object
 
 from affectkit.artifacts.files import sha256, write_json
 from affectkit.artifacts.tables import write_table
@@ -41,16 +42,20 @@ class Keeper:
     def resume(self) -> tuple[State, Checkpoint | None]:
         """Where the newest whole checkpoint stands, and the network as it was then; the beginning, where none is.
 
-        Raises "usage" for a checkpoint of another training, "input" where every one is damaged.
+        Raises "usage" for a checkpoint of another training, "input" where every one is damaged, "environment" where the
+        processes do not see the same files.
         """
+        self.accelerator.wait_for_everyone()
         stored = read_checkpoint(self.checkpoints)
-        if stored is None:
-            return State(), None
-        tensors = under(stored.tensors, _NETWORK)
-        self._check(stored, tensors)
-        self.weights.put_back(tensors)
-        state = State.from_plain(stored.state)
-        logger.info("going on after step %d", state.step)
+        state = State.from_plain(stored.state) if stored else State()
+        if len(set(gather_object([state.saves]))) > 1:
+            message = "is not the same folder for all processes: they would go on from different checkpoints"
+            raise AffectkitError("environment", message, file=self.checkpoints, remedy="use a disk that all share")
+        if stored:
+            tensors = under(stored.tensors, _NETWORK)
+            self._check(stored, tensors)
+            self.weights.put_back(tensors)
+            logger.info("going on after step %d", state.step)
         return state, stored
 
     def load(self, stored: Checkpoint, stepper: Stepper) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast
 from torch import nn
 
 from affectkit.training.averaging import Average
@@ -123,8 +124,6 @@ class Stepper:
 
     def _share_statistics(self) -> None:
         """Give every process the first one's batch statistics, with which epochs are judged and weights kept."""
-        from accelerate.utils import broadcast
-
         for module in self.bare.modules():
             for buffer in module.buffers(recurse=False) if module.training else ():
                 broadcast(buffer)

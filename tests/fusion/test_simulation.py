@@ -19,8 +19,9 @@ from affectkit.labels import Target
 LABEL = Target("label", "class", tuple("abcdefg"))
 VALENCE = Target("valence", "number")
 SPEAKERS, JUDGED, SEEDS = 24, 4000, 20
-# The averaging rules have nothing to learn that noise is noise from.
+# The averaging rules have nothing to learn that noise is noise from; a network is slow, and has its own test.
 LEARNED = [name for name in registry.names("fusion") if not registry.load("fusion", name).build().single_group]
+LEARNED.remove("mlp")
 CLASS_RULES = [name for name in LEARNED if name != "inverse-variance"]
 
 
