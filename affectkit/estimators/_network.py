@@ -1,0 +1,123 @@
+"""Networks on features: a learned weighting of layers, a projection, hidden layers, pooling over frames, an answer.
+
+With a mean over frames and no hidden layer this is the head of SUPERB's emotion task (Yang et al. 2021): weighted sum
+of layers, linear projection, mean, linear layer. Nothing in it but the pooling knows of time, so it then answers the
+same for a clip's frames as for their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from affectkit.models.speech_heads import AttentiveStatistics
+
+Pooling = Literal["mean", "attentive"]
+
+
+@dataclass(frozen=True)
+class Set:
+    """A set of features as a network sees it. dim: D. layers: L, 0 where there are none. frames: whether there is time."""
+
+    dim: int
+    layers: int = 0
+    frames: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Form:
+    """hidden_size: of the projection, and of each hidden layer. hidden_layers: how many non-linear ones; with none, the
+    projection is linear. dropout: after each hidden layer. pooling: of frames."""
+
+    hidden_size: int
+    hidden_layers: int
+    dropout: float
+    pooling: Pooling = "mean"
+
+
+class LayerSum(nn.Module):
+    """[..., L, D] -> [..., D]: the sum of layers under weights that are positive and add up to 1."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("l,...ld->...d", self.weights.softmax(dim=0), states)
+
+
+class MeanPooling(nn.Module):
+    """[B, T, D] -> [B, D]: the mean over the first `lengths` frames of each."""
+
+    def forward(self, states: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        counts = torch.tensor(list(lengths), device=states.device)[:, None]
+        valid = torch.arange(states.shape[1], device=states.device) < counts
+        return states.masked_fill(~valid[..., None], 0.0).sum(dim=1) / counts
+
+
+class Head(nn.Module):
+    """Sets of vectors stand side by side before the projection; each set of frames has a branch and a pooling of its
+    own, and they stand side by side after it.
+
+    answer: the target's name. outputs: K logits, or 1 number.
+    """
+
+    def __init__(self, answer: str, sets: Sequence[Set], outputs: int, form: Form) -> None:
+        super().__init__()
+        self.answer, self.sets, self.outputs = answer, tuple(sets), outputs
+        self.sums = nn.ModuleList(LayerSum(one.layers) if one.layers else nn.Identity() for one in sets)
+        vectors = sum(one.dim for one in sets if not one.frames)
+        inputs = [vectors] * bool(vectors) + [one.dim for one in sets if one.frames]
+        self.branches = nn.ModuleList(_branch(dim, form) for dim in inputs)
+        attentive = form.pooling == "attentive"
+        self.pools = nn.ModuleList(
+            AttentiveStatistics(form.hidden_size) if attentive else MeanPooling() for one in sets if one.frames
+        )
+        widths = [form.hidden_size] * bool(vectors)
+        widths += [form.hidden_size * (1 + attentive) for one in sets if one.frames]
+        self.head = nn.Linear(sum(widths), outputs)
+
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """[B, K] logits, or [B] of a number.
+
+        inputs: `values0`, `values1`, ... of each set: [B, D], [B, L, D], or padded frames [B, T, D], [B, T, L, D] with
+        `lengths0`, ...: [B] frames of each.
+        """
+        mixed = [mix(inputs[f"values{place}"]) for place, mix in enumerate(self.sums)]
+        vectors = [values for values, one in zip(mixed, self.sets, strict=True) if not one.frames]
+        frames = [place for place, one in enumerate(self.sets) if one.frames]
+        branches = iter(self.branches)
+        found = [next(branches)(torch.cat(vectors, dim=1))] if vectors else []
+        for place, branch, pool in zip(frames, branches, self.pools, strict=True):
+            found.append(pool(branch(mixed[place]), inputs[f"lengths{place}"].tolist()))
+        scores = self.head(torch.cat(found, dim=1))
+        return {self.answer: scores if self.outputs > 1 else scores[:, 0]}
+
+    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """Up to three: the weights of layers, what follows them, the head."""
+        hidden = [*self.branches.parameters(), *self.pools.parameters()]
+        parts = [("layers", list(self.sums.parameters())), ("hidden", hidden), ("head", list(self.head.parameters()))]
+        return [part for part in parts if part[1]]
+
+
+def _branch(dim: int, form: Form) -> nn.Sequential:
+    """The projection and the hidden layers, the first of which is the projection's."""
+    modules: list[nn.Module] = [nn.Linear(dim, form.hidden_size)]
+    for number in range(form.hidden_layers):
+        modules += [nn.Linear(form.hidden_size, form.hidden_size)] if number else []
+        modules += [nn.ReLU(), nn.Dropout(form.dropout)]
+    return nn.Sequential(*modules)
+
+
+def build_head(answer: str, sets: Sequence[Set], outputs: int, form: Form, seed: int) -> Head:
+    """A network whose first weights are a function of the seed; torch's own generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Head(answer, sets, outputs, form)

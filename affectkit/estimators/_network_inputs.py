@@ -1,0 +1,169 @@
+"""What networks are fitted on, where a row is more than a vector: layers and frames, scaled when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.artifacts.features import Features
+from affectkit.errors import AffectkitError
+from affectkit.estimators._estimator import Block, Matrix, Takes, check_takes
+
+if TYPE_CHECKING:
+    from affectkit.estimators._preprocessing import Scaling
+
+
+@dataclass(frozen=True)
+class Frames:
+    """[T, D] or [T, L, D] float32 of each of N rows, read when they are asked for and not kept.
+
+    ids: [N] text. lengths: [N], T of each. of_frame: (D,) or (L, D). read: the values of an id. source: for messages.
+    speaker: [N] whose (mean, deviation) of `speakers` a row's frames are normalised by.
+    """
+
+    ids: np.ndarray
+    lengths: np.ndarray
+    of_frame: tuple[int, ...]
+    read: Callable[[str], np.ndarray]
+    source: Any = None
+    speaker: np.ndarray | None = None
+    speakers: tuple[np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def of_features(cls, features: Features, ids: Sequence[str]) -> Frames:
+        """Those of a folder. Raises "input" for ids that it lacks."""
+        lengths = features.lengths(ids)
+        return cls(_texts(ids), lengths, features.row_shape(), lambda key: next(features.frames([key])), features.path)
+
+    @classmethod
+    def of_values(cls, ids: Sequence[str], values: Sequence[np.ndarray]) -> Frames:
+        """Of arrays in memory."""
+        known = dict(zip(ids, values, strict=True))
+        lengths = np.array([len(value) for value in values], dtype=np.int64)
+        return cls(_texts(ids), lengths, tuple(values[0].shape[1:]), known.__getitem__)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, D) or (N, L, D), as the means over frames would have it."""
+        return (len(self.ids), *self.of_frame)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: np.ndarray) -> Frames:
+        speaker = None if self.speaker is None else self.speaker[rows]
+        return replace(self, ids=self.ids[rows], lengths=self.lengths[rows], speaker=speaker)
+
+    def row(self, position: int) -> np.ndarray:
+        """The frames of a row. Raises "input" for a row without any, and for an infinity."""
+        key = self.ids[position]
+        values = self.read(key)
+        if not len(values) or np.isinf(values).any():
+            what = "are not finite" if len(values) else "have no frame"
+            remedy = "extract them again, or drop the row"
+            raise AffectkitError("input", f"the features of id '{key}' {what}", file=self.source, remedy=remedy)
+        if self.speaker is not None and self.speakers is not None:
+            mean, deviation = (table[self.speaker[position]] for table in self.speakers)
+            values = ((values - mean) / deviation).astype(np.float32)
+        return values
+
+    def means(self) -> np.ndarray:
+        """[N, D] or [N, L, D] float32: each row's mean over time, as `--pool mean` has it, to the bit."""
+        import torch
+
+        from affectkit.encoders._pooling import pool
+
+        found = np.empty(self.shape, dtype=np.float32)
+        for position in range(len(self)):
+            found[position] = pool(torch.tensor(self.row(position)), "mean")
+        return found
+
+    def by_speaker(self, speakers: np.ndarray) -> Frames:
+        """Each speaker's frames at mean 0 and deviation 1."""
+        names, number = np.unique(speakers, return_inverse=True)
+        each = [moments(self[np.flatnonzero(number == place)]) for place in range(len(names))]
+        mean, deviation = (np.stack(tables) for tables in zip(*each, strict=True))
+        return replace(self, speaker=number, speakers=(mean, deviation))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Sets of features of N rows with the scaling of each; None scales nothing."""
+
+    blocks: tuple[Block, ...]
+    scalings: tuple[Scaling | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.blocks[0])
+
+    @property
+    def costs(self) -> np.ndarray:
+        """[N]: frames of a row, over all sets; 1 where there are none."""
+        lengths = [block.lengths for block in self.blocks if isinstance(block, Frames)]
+        return np.sum(lengths, axis=0).astype(float) if lengths else np.ones(len(self))
+
+    def row(self, position: int) -> list[np.ndarray]:
+        """Of each set what a network reads of a row, float32."""
+        found = []
+        for block, scaling in zip(self.blocks, self.scalings, strict=True):
+            values = block.row(position) if isinstance(block, Frames) else block[position]
+            found.append(scaling.apply_narrow(values) if scaling else np.asarray(values, np.float32))
+        return found
+
+
+def inputs_of(x: Matrix, name: str) -> Inputs:
+    """What the network called `name` is fitted on. Raises "input" for sparse features."""
+    if isinstance(x, Inputs):
+        return x
+    if not isinstance(x, np.ndarray):
+        raise AffectkitError("input", f"{name} takes no sparse features", remedy="use --model linear")
+    return Inputs((np.asarray(x, np.float32),), (None,))
+
+
+def read_block(features: Features, ids: Sequence[str], takes: Takes, name: str) -> Block:
+    """The features of `ids`, in order, as the estimator called `name` takes them.
+
+    Raises "input" for features that it does not take, and for ids that are missing.
+    """
+    check_takes(features, takes, name)
+    if not features.pooled and takes.frames:
+        return _as_taken(Frames.of_features(features, ids), takes)
+    return features.matrix(ids, layer="all" if takes.layers else None)
+
+
+def encoded_block(ids: Sequence[str], values: Any, takes: Takes, *, pooled: bool) -> Block:
+    """The same of what an encoder gave: a list of arrays, or CSR."""
+    if not isinstance(values, list):
+        return values
+    return np.stack(values) if pooled else _as_taken(Frames.of_values(ids, values), takes)
+
+
+def _as_taken(frames: Frames, takes: Takes) -> Block:
+    return frames.means() if takes.frames == "mean" else frames
+
+
+def moments(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, standard deviation) over all known frames of all rows, float64; 1 in place of a deviation of 0.
+
+    Row after row (Chan, Golub and LeVeque 1983), so that hours of frames need the memory of one row.
+    """
+    count, mean, squares = (np.zeros(frames.of_frame) for _ in range(3))
+    for position in range(len(frames)):
+        values = frames.row(position).astype(float)
+        known = ~np.isnan(values)
+        own = known.sum(axis=0)
+        centre = np.where(known, values, 0).sum(axis=0) / np.maximum(own, 1)
+        spread = (np.where(known, values - centre, 0) ** 2).sum(axis=0)
+        total = np.maximum(count + own, 1)
+        squares += spread + (centre - mean) ** 2 * count * own / total
+        mean += (centre - mean) * own / total
+        count += own
+    deviation = np.sqrt(squares / np.maximum(count, 1))
+    return mean, np.where(deviation < 1e-12, 1.0, deviation)
+
+
+def _texts(ids: Sequence[str]) -> np.ndarray:
+    return np.array([str(key) for key in ids], dtype=object)

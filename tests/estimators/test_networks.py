@@ -1,0 +1,432 @@
+"""mlp and attention: against hand calculation, plain torch, transformers and scikit-learn."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from safetensors.numpy import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_class_weight
+
+from affectkit import registry
+from affectkit.errors import AffectkitError
+from affectkit.estimators._estimator import Fold, Labels, Place
+from affectkit.estimators._fit import Settings, encode_target, fit_target
+from affectkit.estimators._network import Form, Set, build_head
+from affectkit.estimators._network_fit import mean_curve, objective_of
+from affectkit.estimators._network_inputs import Frames, Inputs, moments
+from affectkit.estimators._network_rows import Rows, answered
+from affectkit.estimators._preprocessing import Preprocessing, normalize_by_speaker
+from affectkit.labels import Target
+
+LABEL = Target("label", "class", ("angry", "calm", "sad"))
+VALENCE = Target("valence", "number", scale=(-1.0, 1.0))
+
+
+def build(name, **options):
+    return registry.load("estimators", name).build(**{"epochs": 4, "hidden_size": 16, **options})
+
+
+def clips(count=20, dim=4, layers=0, seed=0, longest=30):
+    """[T, D] or [T, L, D] of each clip."""
+    rng = np.random.default_rng(seed)
+    shape = (layers, dim) if layers else (dim,)
+    return [rng.normal(3, 2, (int(rng.integers(1, longest)), *shape)).astype(np.float32) for _ in range(count)]
+
+
+def frames_of(values):
+    return Frames.of_values([f"clip-{number}" for number in range(len(values))], values)
+
+
+def labels_of(y, classes):
+    return Labels(np.asarray(y), classes, np.ones(len(y)))
+
+
+# The network
+
+
+def test_layers_are_weighed_by_a_softmax_and_the_rest_is_plain_torch():
+    head = build_head("label", [Set(5, layers=3), Set(2)], 4, Form(6, 2, 0.5), seed=1).eval()
+    x, table = torch.randn(7, 3, 5), torch.randn(7, 2)
+    with torch.no_grad():
+        head.sums[0].weights.copy_(torch.tensor([0.3, -1.0, 2.0]))
+    shares = np.exp([0.3, -1.0, 2.0]) / np.exp([0.3, -1.0, 2.0]).sum()
+    mixed = sum(float(share) * x[:, layer] for layer, share in enumerate(shares))
+    first, second = (module for module in head.branches[0] if isinstance(module, torch.nn.Linear))
+    hidden = second(first(torch.cat([mixed, table], 1)).relu()).relu()
+    torch.testing.assert_close(head(values0=x, values1=table)["label"], head.head(hidden))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attentive"])
+@pytest.mark.parametrize("layers", [0, 3])
+def test_padding_changes_no_answer(pooling, layers):
+    values = clips(layers=layers)
+    inputs = Inputs((frames_of(values),), (None,))
+    head = build_head("label", [Set(4, layers, frames=True)], 3, Form(8, 1, 0.5, pooling), seed=0).eval()
+    alone = torch.cat([answered(head, Inputs((frames_of([value]),), (None,))) for value in values])
+    together = answered(head, inputs)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+    batch = Rows(inputs, list(map(str, range(20)))).collate([inputs.row(place) for place in range(20)])
+    for place, value in enumerate(values):
+        batch["values0"][place, len(value) :] = 1e4  # whatever stands there
+    with torch.no_grad():
+        torch.testing.assert_close(head(**batch)["label"], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_linear_up_to_the_mean_frames_and_their_mean_answer_the_same():
+    values, form = clips(layers=3), Form(8, 0, 0.0)
+    of_frames = build_head("label", [Set(4, 3, frames=True)], 3, form, seed=0).eval()
+    of_means = build_head("label", [Set(4, 3)], 3, form, seed=5).eval()
+    of_means.load_state_dict(of_frames.state_dict())
+    means = np.stack([value.mean(axis=0) for value in values])
+    expected = answered(of_means, Inputs((means,), (None,)))
+    torch.testing.assert_close(answered(of_frames, Inputs((frames_of(values),), (None,))), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_without_hidden_layers_it_is_superbs_head_as_transformers_has_it():
+    from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
+
+    config = Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_dim=(8, 8),
+        conv_kernel=(10, 4), conv_stride=(5, 4), num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+        classifier_proj_size=8, num_labels=3, use_weighted_layer_sum=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    peer = Wav2Vec2ForSequenceClassification(config).eval()
+    wave = torch.randn(1, 4000)
+    with torch.no_grad():
+        peer.layer_weights.copy_(torch.tensor([1.0, 0.0, -1.0]))
+        said = peer(wave, output_hidden_states=True)
+        states = torch.stack(said.hidden_states, dim=2)  # [1, T, L, D]
+        head = build_head("label", [Set(16, 3, frames=True)], 3, Form(8, 0, 0.0), seed=0)
+        ours = {"sums.0.weights": peer.layer_weights}
+        ours |= {f"branches.0.0.{name}": tensor for name, tensor in peer.projector.state_dict().items()}
+        ours |= {f"head.{name}": tensor for name, tensor in peer.classifier.state_dict().items()}
+        head.load_state_dict(ours)
+        answer = head.eval()(values0=states, lengths0=torch.tensor([states.shape[1]]))
+    torch.testing.assert_close(answer["label"], said.logits, rtol=1e-5, atol=1e-6)
+
+
+def test_every_weight_is_of_one_part_and_the_first_weights_are_the_seeds():
+    sets = [Set(4, 3), Set(2), Set(5, 2, frames=True), Set(3, frames=True)]
+    head = build_head("label", sets, 3, Form(8, 2, 0.5, "attentive"), seed=0)
+    assert [name for name, _ in head.parts()] == ["layers", "hidden", "head"]
+    assert sum(len(parameters) for _, parameters in head.parts()) == len(list(head.parameters()))
+    state = torch.get_rng_state()
+    again, other = (build_head("label", sets, 3, Form(8, 2, 0.5, "attentive"), seed=seed) for seed in (0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(head.head.weight, again.head.weight)
+    assert not torch.equal(head.head.weight, other.head.weight)
+
+
+# What it reads
+
+
+@pytest.mark.parametrize("layers", [0, 3])
+def test_frames_are_scaled_by_moments_of_all_of_them_though_read_one_row_at_a_time(layers):
+    values = clips(layers=layers)
+    values[3][1:3, ..., 0] = np.nan
+    stacked = np.concatenate(values).astype(float)
+    mean, deviation = moments(frames_of(values))
+    np.testing.assert_allclose(mean, np.nanmean(stacked, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(deviation, np.nanstd(stacked, axis=0), rtol=1e-12)
+    blocks = [frames_of(values)]
+    scaled = Preprocessing.fit(blocks, scale=True).apply(blocks)
+    expected = np.nan_to_num((values[3] - mean) / deviation)  # a gap is at the mean
+    np.testing.assert_allclose(scaled.row(3)[0], expected, atol=1e-5)
+    unscaled = Preprocessing.fit(blocks, scale=False).apply(blocks)
+    np.testing.assert_array_equal(unscaled.row(4)[0], values[4])
+    np.testing.assert_allclose(unscaled.row(3)[0][1, ..., 0], mean[..., 0], rtol=1e-6)
+
+
+def test_layers_are_scaled_each_by_itself_and_come_back_from_disk(tmp_path):
+    x = np.random.default_rng(0).normal(2, 3, (30, 3, 4)).astype(np.float32)
+    x[5, 1, 2] = np.nan
+    fitted = Preprocessing.fit([x], scale=True)
+    for layer in range(3):
+        own = Preprocessing.fit([x[:, layer]], scale=True).apply([x[:, layer]])
+        np.testing.assert_allclose(np.stack([fitted.apply([x]).row(n)[0][layer] for n in range(30)]), own, atol=1e-5)
+    fitted.save(tmp_path / "p.safetensors")
+    back = Preprocessing.load(tmp_path / "p.safetensors")
+    np.testing.assert_array_equal(back.apply([x]).row(5)[0], fitted.apply([x]).row(5)[0])
+
+
+def test_a_speakers_frames_have_mean_0_and_deviation_1_and_so_have_layers():
+    speakers = np.array(list("aabbbabbaa") * 2)
+    normalized = normalize_by_speaker(frames_of(clips(layers=2)), speakers)
+    of_a = np.concatenate([normalized.row(place) for place in np.flatnonzero(speakers == "a")])
+    np.testing.assert_allclose(of_a.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(of_a.std(axis=0), 1, atol=1e-5)
+    taken = normalized[np.array([7, 2])]
+    np.testing.assert_array_equal(taken.row(1), normalized.row(2))
+    layered = np.random.default_rng(0).normal(1, 2, (20, 2, 3))
+    each = np.stack([normalize_by_speaker(layered[:, layer], speakers) for layer in range(2)], axis=1)
+    np.testing.assert_allclose(normalize_by_speaker(layered, speakers), each)
+    with pytest.raises(AffectkitError, match="speaker 'c' has 1 rows, fewer than 5"):
+        normalize_by_speaker(frames_of(clips()), np.array(["c", *speakers[1:]]))
+
+
+@pytest.mark.parametrize(("value", "message"), [(np.inf, "are not finite"), (None, "have no frame")])
+def test_frames_that_cannot_be_are_named(value, message):
+    values = clips()
+    if value is None:
+        values[4] = values[4][:0]
+    else:
+        values[4][0, 1] = value
+    with pytest.raises(AffectkitError, match=f"the features of id 'clip-4' {message}"):
+        Preprocessing.fit([frames_of(values)], scale=True)
+
+
+def test_sparse_features_are_refused_with_what_takes_them():
+    with pytest.raises(AffectkitError, match="mlp takes no sparse features; use --model linear"):
+        build("mlp").fit_path(sp.csr_matrix(np.eye(6)), labels_of([0, 1] * 3, 2), [{"epochs": 1}], 0)
+
+
+# What it learns
+
+
+def test_mlp_learns_what_no_linear_model_can():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    y = (x[:, 0] * x[:, 1] > 0).astype(int)
+    [fit] = build("mlp", hidden_size=32, dropout=0.1, learning_rate="1e-2").fit_path(
+        x[:300], labels_of(y[:300], 2), [{"epochs": 25}], 0
+    )
+    assert np.mean(fit.predict(x[300:]).argmax(axis=1) == y[300:]) > 0.9
+    assert LogisticRegression().fit(x[:300], y[:300]).score(x[300:], y[300:]) < 0.65
+
+
+def test_attention_finds_the_frames_that_matter():
+    """Two of some thirty frames say it, in the second of two layers; their mean says it too faintly for a linear model."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 240)
+    values = clips(240, dim=6, layers=2, longest=60)
+    values = [np.concatenate([value - 3, rng.normal(0, 2, (12, 2, 6))]).astype(np.float32) for value in values]
+    for value, k in zip(values, y, strict=True):
+        value[rng.choice(len(value), 2, replace=False), 1, 0] = 12.0 * (1 if k else -1)
+    estimator = build("attention", learning_rate="5e-3", dropout=0.0)
+    x = Inputs((frames_of(values),), (None,))
+    train, held = (Inputs((x.blocks[0][rows],), (None,)) for rows in np.split(np.arange(240), [180]))
+    [fit] = estimator.fit_path(train, labels_of(y[:180], 2), [{"epochs": 20}], 0)
+    assert np.mean(fit.predict(held).argmax(axis=1) == y[180:]) > 0.95
+    weights = fit.network.sums[0].weights.detach().softmax(0)
+    assert weights[1] > weights[0]
+
+
+@pytest.mark.parametrize("loss", ["auto", "mse"])
+def test_numbers_are_answered_in_their_units_within_their_scale(loss):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    y = np.clip(0.5 * x[:, 0] + 0.1, -1, 1)
+    groups = np.repeat(list("abcdef"), 50)
+    estimator = build("mlp", epochs=20, learning_rate="3e-3", dropout=0.0, loss=loss)
+    model = fit_target(estimator, VALENCE, [x], y, groups, Settings())
+    predicted = model.predict([x * 1.5])
+    assert np.corrcoef(predicted, y)[0, 1] > 0.95
+    assert predicted.min() >= -1 and predicted.max() == 1
+    assert np.abs(model.predict([x]) - y).mean() < 0.1
+
+
+def test_classes_weigh_in_the_loss_as_scikit_learn_balances_them():
+    y = np.array([0] * 6 + [2] * 3 + [1])
+    weights = compute_class_weight("balanced", classes=np.arange(3), y=y)
+    objective = objective_of(Labels(y, 3, weights[y]), "auto")
+    logits = torch.randn(10, 3)
+    peer = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights, dtype=torch.float32))(logits, torch.tensor(y))
+    torch.testing.assert_close(objective({"label": logits}, {"label": torch.tensor(y)}), peer)
+
+
+# How many epochs
+
+
+def test_a_mean_curve_weighs_folds_by_their_rows_and_one_that_ended_stays_as_it_ended():
+    def rows(*losses):
+        return [{"epoch": n, "learning_rate": 0.1, "train_loss": 1.0, "val_loss": x} for n, x in enumerate(losses, 1)]
+
+    found = mean_curve([(10, rows(3.0, 1.0)), (30, rows(2.0, 2.0, 1.5))])
+    assert [row["val_loss"] for row in found] == [2.25, 1.75, pytest.approx((1.0 * 10 + 1.5 * 30) / 40)]
+    assert [row["folds"] for row in found] == [2, 2, 1]
+    assert mean_curve([]) == []
+
+
+class Watched:
+    """A network estimator that says what it was given."""
+
+    def __init__(self, estimator):
+        self.estimator, self.folds, self.fitted = estimator, [], []
+        self.takes, self.name = estimator.takes, estimator.name
+
+    def at(self, place):
+        raise AssertionError
+
+    def choose(self, folds, seed):
+        folds = list(folds)
+        self.folds = [(fold.labels.ids, fold.held_labels.ids, fold.x) for fold in folds]
+        return self.estimator.choose(folds, seed)
+
+    def fit_path(self, x, labels, candidates, seed):
+        self.fitted.append((labels.ids, candidates))
+        return self.estimator.fit_path(x, labels, candidates, seed)
+
+
+def test_epochs_are_chosen_on_whole_groups_inside_the_rows_given_and_the_fit_is_on_all_of_them():
+    rng = np.random.default_rng(0)
+    y = encode_target(LABEL, [LABEL.classes[k] for k in rng.integers(0, 3, 120)])
+    x = rng.normal(size=(120, 4)) + y[:, None]
+    y[:20] = np.nan  # unlabelled
+    groups = np.array([f"s{place // 12}" for place in range(120)])
+    ids = np.array([f"{group}-{place}" for place, group in enumerate(groups)])
+    watched = Watched(build("mlp", epochs=6, learning_rate="1e-2"))
+    model = fit_target(watched, LABEL, [x], y, groups, Settings(), ids)
+    held = [set(outside) for _, outside, _ in watched.folds]
+    assert set.union(*held) == set(ids[20:]) and sum(map(len, held)) == 100
+    for inside, outside, scaled in watched.folds:
+        assert not {key.split("-")[0] for key in inside} & {key.split("-")[0] for key in outside}
+        np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-9)  # by these rows alone
+    [(fitted, [candidate])] = watched.fitted
+    assert set(fitted) == set(ids[20:])
+    assert candidate == model.chosen
+    losses = [row["val_loss"] for row in model.history]
+    assert candidate == {"epochs": int(np.argmin(losses)) + 1}
+    assert [row["epochs"] for row in model.search if row["chosen"]] == [candidate["epochs"]]
+    assert [row["epoch"] for row in model.history if row["best"]][-1] == candidate["epochs"]
+
+
+def test_fewer_stopping_folds_train_fewer_networks_and_none_trains_all_epochs():
+    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3
+    fold = Fold(x[:40], labels_of(y[:40], 3), x[40:], labels_of(y[40:], 3))
+    assert {row["folds"] for row in build("mlp", stopping_folds=2).choose([fold] * 5, 0).history} == {2}
+    choice = build("mlp", stopping_folds=0).choose([fold] * 5, 0)
+    assert choice.candidate == {"epochs": 4} and choice.history == []
+
+
+def test_inner_folds_of_one_class_are_left_out(caplog):
+    y = np.repeat([0.0, 1.0], 20)
+    x = np.random.default_rng(0).normal(size=(40, 3)) + y[:, None]
+    model = fit_target(build("mlp"), replace(LABEL, classes=("a", "b")), [x], y, y.astype(str), Settings())
+    assert model.chosen == {"epochs": 4}
+    assert "no inner fold has anything to learn" in caplog.text
+
+
+def test_patience_ends_an_inner_fold_early():
+    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3  # noise: it soon gets worse
+    fold = Fold(x[:40], labels_of(y[:40], 3), x[40:], labels_of(y[40:], 3))
+    estimator = build("mlp", epochs=40, patience=2, learning_rate="1e-2", dropout=0.0)
+    assert len(estimator.choose([fold], 0).history) < 20
+
+
+def test_a_learning_rate_can_be_looked_for():
+    x, y = np.random.default_rng(0).normal(size=(200, 6)), np.arange(200) % 3
+    x[np.arange(200), y] += 3
+    [fit] = build("mlp", learning_rate="find").fit_path(x, labels_of(y, 3), [{"epochs": 2}], 0)
+    [sweep] = fit.sweeps
+    assert 1e-5 < sweep["rate"] < 1
+
+
+# Interruption
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["mlp", "attention"])
+def test_killed_at_any_point_and_resumed_it_is_the_same_to_the_bit(name, tmp_path):
+    from affectkit.training.accelerating import open_accelerator
+
+    values = clips(60, dim=3) if name == "attention" else np.random.default_rng(0).normal(size=(60, 3))
+    block = frames_of(values) if name == "attention" else values
+    y, groups = np.arange(60.0) % 3, np.array([f"s{place % 4}" for place in range(60)])
+    accelerator, said = open_accelerator("cpu"), []
+
+    def model(folder, say):
+        estimator = build(name, stopping_folds=2, batch_size=8).at(Place(folder, accelerator, 1, say))
+        made = fit_target(estimator, LABEL, [block], y, groups, Settings())
+        made.save(folder / "model")
+        return made.history, {path.name: path.read_bytes() for path in sorted((folder / "model").iterdir())}
+
+    def dying(after):
+        left = iter(range(after))
+
+        def say(note):
+            if next(left, None) is None:
+                raise Killed
+
+        return say
+
+    whole = model(tmp_path / "whole", said.append)
+    folder = tmp_path / "killed"
+    for after in (3, len(said) // 3, len(said) // 4):  # inside an epoch, in another fold, in the final fit
+        with pytest.raises(Killed):
+            model(folder, dying(after))
+    assert model(folder, lambda note: None) == whole
+    assert {note.split(",")[0] for note in said} == {"inner-1", "inner-2", "final"}
+
+
+# On disk
+
+
+def saved(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 3
+    estimator = build("mlp")
+    [fit] = estimator.fit_path(x, labels_of(y, 3), [{"epochs": 1}], 0)
+    estimator.save(fit, tmp_path / "label")
+    return estimator, x, fit
+
+
+def test_what_is_loaded_says_the_same(tmp_path):
+    estimator, x, fit = saved(tmp_path)
+    np.testing.assert_array_equal(estimator.load(tmp_path / "label").predict(x), fit.predict(x))
+    assert set(load_file(tmp_path / "label.safetensors")) == set(fit.network.state_dict())
+
+
+def test_no_row_has_no_answer(tmp_path):
+    _, x, fit = saved(tmp_path)
+    assert fit.predict(x[:0]).shape == (0, 3)
+
+
+DAMAGE = {
+    "a missing weight": (lambda weights, facts: weights.pop("head.bias"), "lack head.bias"),
+    "a foreign weight": (lambda weights, facts: weights.update(x=np.ones(2, np.float32)), "have x more"),
+    "another shape": (lambda weights, facts: weights.update({"head.bias": np.ones(4, np.float32)}), r"\[4\], not \[3\]"),
+    "another type": (lambda weights, facts: weights.update({"head.bias": np.ones(3)}), "head.bias is"),
+    "a weight that is no number": (
+        lambda weights, facts: weights.update({"head.bias": np.array([0, np.nan, 0], np.float32)}), "is not finite"
+    ),
+    "a promise of a giant": (lambda weights, facts: facts["sets"][0].update(dim=10**9), "branches.0.0.weight is"),
+    "other classes": (lambda weights, facts: facts.update(classes=7), "make no sense"),
+    "a unit of nothing": (lambda weights, facts: facts.update(deviation=1e999), "make no sense"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_network_is_refused(what, tmp_path):
+    estimator, _, _ = saved(tmp_path)
+    damage, message = DAMAGE[what]
+    weights, path = load_file(tmp_path / "label.safetensors"), tmp_path / "label.json"
+    facts = json.loads(path.read_text())
+    damage(weights, facts)
+    save_file(weights, tmp_path / "label.safetensors")
+    path.write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=message):
+        estimator.load(tmp_path / "label")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden_size": 0}, "--hidden-size 0 is less than 1"),
+        ({"dropout": 1.0}, "--dropout 1"),
+        ({"epochs": 0}, "0 epochs"),
+        ({"learning_rate": "fast"}, "learning rate 'fast'"),
+        ({"stopping_folds": 6}, "--stopping-folds 6"),
+        ({"weight_decay": float("nan")}, "--weight-decay nan"),
+    ],
+)
+def test_options_that_make_no_sense_are_a_usage_error(options, message):
+    with pytest.raises(AffectkitError, match=message) as caught:
+        build("mlp", **options)
+    assert caught.value.code == "usage"
