@@ -24,6 +24,7 @@ from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut, hold_out_rows
 from affectkit.media.augment import Augmentation
 from affectkit.models import speech_network
+from affectkit.models.speech_heads import Head
 from affectkit.splits import hold_out
 from affectkit.training.checkpoints import read_tensors, write_tensors
 from affectkit.training.evaluating import outputs_of
@@ -49,7 +50,7 @@ class Setup:
     checkpoint: str
     stages: Sequence[Stage]
     settings: Settings
-    head: str = "mean"
+    head: Head = "mean"
     revision: str = ""
     freeze_feature_encoder: bool = True
     specaugment: bool = False
@@ -116,7 +117,9 @@ def finetune(
     truth = truth_of(manifest.rows, targets, votes=setup.loss == "soft")
     data = _Data(manifest, targets, recordings(manifest), truth, held_out)
     _say_cost(data, setup)
-    fits, outputs, network = [], {}, None
+    fits: list[Fit] = []
+    outputs: dict[str, np.ndarray] = {}
+    network = None
     for number, (inside, outside) in enumerate(held_out.fits()):
         place = folder if number == 0 else folder / FOLDS / f"{number:02d}"
         logged = log if number == 0 else None

@@ -21,9 +21,12 @@ class Examples(Protocol):
     indices (-1: unknown), [N, K] float32 shares of votes (NaN rows: unknown) or [N] float32 numbers (NaN: unknown).
     """
 
-    ids: Sequence[str]
-    costs: np.ndarray
-    truth: Mapping[str, np.ndarray]
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def costs(self) -> np.ndarray: ...
+    @property
+    def truth(self) -> Mapping[str, np.ndarray]: ...
 
     def load(self, position: int, rng: np.random.Generator | None) -> Any:
         """One row's input. rng: what cropping and augmentation draw from; None outside training, where nothing does."""
