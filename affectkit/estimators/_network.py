@@ -21,7 +21,7 @@ Pooling = Literal["mean", "attentive"]
 
 @dataclass(frozen=True)
 class Set:
-    """A set of features as a network sees it. dim: D. layers: L, 0 where there are none. frames: whether there is time."""
+    """Features as a network sees them. dim: D. layers: L, 0 where there are none. frames: whether they have time."""
 
     dim: int
     layers: int = 0

@@ -58,7 +58,9 @@ def _check(expected: dict[str, Any], stored: dict[str, Any]) -> None:
     """Raises ValueError unless the weights are the network's, by name, shape and type."""
     missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
     if missing or unknown:
-        raise ValueError(f"its weights lack {', '.join(missing) or 'nothing'}, have {', '.join(unknown) or 'nothing'} more")
+        raise ValueError(
+            f"its weights lack {', '.join(missing) or 'none'} and have {', '.join(unknown) or 'none'} more"
+        )
     for name, tensor in expected.items():
         if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
             raise ValueError(f"{name} is {list(stored[name].shape)}, not {list(tensor.shape)}")

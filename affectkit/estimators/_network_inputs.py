@@ -152,17 +152,25 @@ def moments(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     """
     count, mean, squares = (np.zeros(frames.of_frame) for _ in range(3))
     for position in range(len(frames)):
-        values = frames.row(position).astype(float)
-        known = ~np.isnan(values)
-        own = known.sum(axis=0)
-        centre = np.where(known, values, 0).sum(axis=0) / np.maximum(own, 1)
-        spread = (np.where(known, values - centre, 0) ** 2).sum(axis=0)
+        own, centre, spread = _of_row(frames.row(position))
         total = np.maximum(count + own, 1)
         squares += spread + (centre - mean) ** 2 * count * own / total
         mean += (centre - mean) * own / total
         count += own
     deviation = np.sqrt(squares / np.maximum(count, 1))
     return mean, np.where(deviation < 1e-12, 1.0, deviation)
+
+
+def _of_row(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Known frames of a row, their mean and their squared distances from it, summed; float64, each (D,) or (L, D)."""
+    known = ~np.isnan(values)
+    if known.all():
+        centre = values.mean(axis=0, dtype=float)
+        spread = np.square(values - centre.astype(np.float32)).sum(axis=0, dtype=float)
+        return np.full(centre.shape, float(len(values))), centre, spread
+    own = known.sum(axis=0).astype(float)
+    centre = np.where(known, values, 0).sum(axis=0, dtype=float) / np.maximum(own, 1)
+    return own, centre, (np.where(known, values - centre, 0) ** 2).sum(axis=0)
 
 
 def _texts(ids: Sequence[str]) -> np.ndarray:

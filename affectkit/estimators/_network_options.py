@@ -55,7 +55,7 @@ def network(name: str, options: dict[str, Any], takes: "Takes") -> "Network":
         schedule="constant",  # a number of epochs chosen on one path must mean the same on another
         patience=options["patience"],
     )
-    form = Form(*(options[key] for key in ("hidden_size", "hidden_layers", "dropout")), options.get("pooling", "mean"))
+    form = Form(options["hidden_size"], options["hidden_layers"], options["dropout"], options.get("pooling", "mean"))
     settings = Settings(batch_size=options["batch_size"], weight_decay=options["weight_decay"])
     return Network(name, options, form, takes, stage, settings, options["loss"], options["stopping_folds"])
 

@@ -75,7 +75,10 @@ class _Here:
 
     process_index: int = 0
     num_processes: int = 1
-    device: torch.device = torch.device("cpu")
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
 
     def autocast(self) -> Any:
         return nullcontext()

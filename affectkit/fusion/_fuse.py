@@ -170,9 +170,8 @@ def fitted(
     def apply(parameters: dict[str, Any], positions: np.ndarray) -> Output:
         nonlocal before
         own = _taken(sources, positions)
-        if isinstance(built, SelfCalibrating):
-            raw = built.uncalibrated(parameters, own)
-            before = raw if before is None else before.put(positions, raw)
+        raw = built.uncalibrated(parameters, own) if isinstance(built, SelfCalibrating) else None
+        before = raw if raw is None or before is None else before.put(positions, raw)
         return built.apply(parameters, own)
 
     parameters, output = cross_fit(plan, ~np.isnan(rows.truth) & answered, fit, apply)

@@ -61,9 +61,9 @@ def train(study: Study, priors: Sequence[Parameters], options: Mapping[str, Any]
             Path(folder),
             open_accelerator("cpu"),
         )
-        network.eval()
+        network.eval().double()  # as the answers will be computed
         with torch.no_grad():
-            answers = objective.answers(network(columns, begin))
+            answers = objective.answers(network(torch.from_numpy(study.columns.T), torch.from_numpy(start)))
     history = [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in found.history]
     fitted = {**network.plain(ALL), "unit": units[-1][1]}
     return Trained(fitted, [answers[name].reshape(len(columns), -1) for name in names], history)

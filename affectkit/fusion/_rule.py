@@ -72,8 +72,8 @@ class Seeded(Rule, Protocol):
 class SelfCalibrating(Rule, Protocol):
     """A rule that ends with a calibration of its own."""
 
-    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output:
-        """What `apply` would say without it."""
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output | None:
+        """What `apply` would say without it; None where it does nothing to such a target."""
 
 
 @runtime_checkable

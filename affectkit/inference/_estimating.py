@@ -76,9 +76,7 @@ class Estimating:
         """Features that were extracted before."""
         encoders = self.spec["features"]
         if len(features) != len(encoders):
-            raise AffectkitError(
-                "usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}"
-            )
+            raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
         loaded = [read_features(path) for path in features]
         for path, own, given in zip(features, encoders, loaded, strict=True):
             _check_same_encoder(own, given.described(), path)
@@ -88,9 +86,7 @@ class Estimating:
             refuse_infinite(block, ids, path)
         return blocks
 
-    def _encode(
-        self, manifest: Manifest, work: Work, progress: Progress | None
-    ) -> tuple[Manifest, list[Output]]:
+    def _encode(self, manifest: Manifest, work: Work, progress: Progress | None) -> tuple[Manifest, list[Output]]:
         """The rows that could be encoded, and their answers: the model's own encoders on raw media or text.
 
         All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
@@ -102,7 +98,7 @@ class Estimating:
         for start in range(0, total, size):
             part = np.zeros(total, dtype=bool)
             part[start : start + size] = True
-            rows, blocks = manifest.take(part), []
+            rows, blocks = manifest.take(part), list[Block]()
             for encoder in encoders:
                 there, block = _encoded(encoder, rows, work, _from(progress, start, total), self._takes)
                 part[np.flatnonzero(part)[~there]] = False
@@ -151,13 +147,13 @@ def _encoded(
     return there, encoded_block(encoded.ids, encoded.values, takes, pooled=encoder.pooled)
 
 
-def _from(progress: Progress | None, start: int, total: int) -> Progress | None:
-    """The progress of a part that begins at `start`."""
+def _from(progress: Progress | None, start: int, rows: int) -> Progress | None:
+    """The progress of a part of the rows that begins at `start`."""
     if progress is None:
         return None
 
-    def onwards(done: int, of_part: int, note: str = "") -> None:
-        progress(start + done, total, note)
+    def onwards(done: int, total: int, note: str = "") -> None:
+        progress(start + done, rows, note)
 
     return onwards
 

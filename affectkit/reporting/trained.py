@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SELECTED_ON = "inner grouped cross-validation of the fit rows"
+NOTHING = "nothing: the network was trained for all epochs"
 CURVES = (
     "Curves are means over inner folds of the rows fitted on, weighted by the rows that each held out; a fold that had "
     "ended goes on as it ended. The model itself was then trained on all of these rows, for as many epochs as are kept."
@@ -56,7 +57,8 @@ def write_trained(folder: Path, trained: Trained, manifest: Manifest) -> dict[st
         "normalize": spec["normalize"],
         "transductive": spec["normalize"] == "speaker",
     }
-    return write_fitted(folder, trained, manifest, SELECTED_ON, facts)
+    chosen = any("score" in row for model in trained.model.targets for row in model.search)
+    return write_fitted(folder, trained, manifest, SELECTED_ON if chosen else NOTHING, facts)
 
 
 def _write_learning(folder: Path, trained: Trained) -> None:

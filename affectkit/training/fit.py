@@ -59,7 +59,7 @@ def fit(
     """
     check_problem(problem, stages)
     main = accelerator.is_main_process
-    with generators.untouched():
+    with generators.untouched(accelerator.device):
         loop = _Loop(problem, list(stages), settings, Path(folder), accelerator)
         return loop.run(progress if main else None, log if main else None)
 
@@ -112,7 +112,7 @@ class _Loop:
         while not self._ended(stage):
             self._train_epoch(stage, stepper)
             self._close_epoch(stage, stepper)
-            if not self._ended(stage):
+            if not self._ended(stage) and self.keeper.worthwhile():
                 self.keeper.save(self.state, stepper)
             self.keeper.write_tables(self.state)
         stepper.release()
@@ -237,7 +237,8 @@ class _Loop:
 
     def _seed(self, epoch: int, batch: int) -> None:
         """Set the generators for a batch, for this process's share of it."""
-        generators.seed_step((self.settings.seed, self.state.stage, epoch, batch, self.accelerator.process_index))
+        key = (self.settings.seed, self.state.stage, epoch, batch, self.accelerator.process_index)
+        generators.seed_step(key, self.accelerator.device)
 
     def _as_run(self) -> list[dict[str, Any]]:
         """The stages with (lowest, highest) rates as they were used."""

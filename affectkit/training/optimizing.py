@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,23 +67,24 @@ def parts_of(problem: Problem) -> list[Part]:
 
 
 def optimizer_for(trained: Sequence[Part], rates: tuple[float, float], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) with a group for each part and kind of weight.
+    """AdamW (Loshchilov and Hutter 2019), with a group of parameters for each rate and decay.
 
     rates: (lowest, highest), spread geometrically from the first part to the last. Biases and norms do not decay. A
     group's "peak" is the rate that a schedule scales.
     """
     low, high = rates
-    groups: list[dict[str, Any]] = []
-    for place, (name, parameters) in enumerate(trained):
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for place, (_, parameters) in enumerate(trained):
         depth = place / (len(trained) - 1) if len(trained) > 1 else 1.0
-        peak = low if low == high else math.exp(math.log(low) + depth * math.log(high / low))
-        for decays in (True, False):
-            own = [p for p in parameters if p.requires_grad and (p.ndim > 1) is decays]
-            if own:
-                decay = weight_decay if decays else 0.0
-                groups.append({"params": own, "lr": peak, "peak": peak, "part": name, "weight_decay": decay})
-    kinds = {parameter.device.type for group in groups for parameter in group["params"]}
-    return torch.optim.AdamW(groups, lr=high, fused=kinds <= {"cpu", "cuda"})
+        peak = low if low == high else low * (high / low) ** depth
+        for parameter in parameters:
+            if parameter.requires_grad:
+                groups.setdefault((peak, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    kinds = {parameter.device.type for of in groups.values() for parameter in of}
+    return torch.optim.AdamW(
+        [{"params": of, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), of in groups.items()],
+        fused=kinds <= {"cpu", "cuda"},
+    )
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Settings:
 
     accumulation: batches whose gradients are summed up for one step. clip: of the gradient's norm, 0 for none.
     average: decay of the weights' moving average, by which epochs are then judged; 0 for none.
-    checkpoint_steps, checkpoint_seconds: steps or time between checkpoints, besides one after every epoch.
+    checkpoint_steps, checkpoint_seconds: steps or time between checkpoints, besides those after epochs.
     """
 
     batch_size: int = 8

@@ -21,7 +21,7 @@ def sources(tmp_path):
     """Write tables of 12 speakers, 8 of val and 4 of test: `sources(voice=2.0, face=2.0, noise=0.0)`, strength by name;
     every source sees the truth through noise of its own."""
 
-    def write(rows=600, missing=(), seed=0, **strengths):
+    def write(rows=600, missing=(), seed=0, speakers=12, **strengths):
         rng = np.random.default_rng(seed)
         truth = rng.integers(3, size=rows)
         names = []
@@ -30,8 +30,8 @@ def sources(tmp_path):
             frame = pd.DataFrame(softmax(scores), columns=[f"prob_{c}" for c in CLASSES])
             frame.insert(0, "id", [f"r{i:04d}" for i in range(rows)])
             frame["label"] = np.array(CLASSES)[truth]
-            frame["speaker"] = [f"s{i % 12:02d}" for i in range(rows)]
-            frame["split"] = np.where(np.arange(rows) % 12 < 8, "val", "test")
+            frame["speaker"] = [f"s{i % speakers:02d}" for i in range(rows)]
+            frame["split"] = np.where(np.arange(rows) % speakers < speakers * 2 // 3, "val", "test")
             frame["seen"] = "heldout"
             if name in missing:
                 frame = frame[np.arange(rows) % 3 > 0]
@@ -160,3 +160,134 @@ def test_predict_runs_fusion_and_calibration_from_a_bare_recording(affectkit, em
     assert "only rows that the model was fitted on" in affectkit(*line, "-o", tmp_path / "p.csv", code=1).stderr
     affectkit(*line, "--include-fit", "-o", tmp_path / "p.csv")
     assert set(pd.read_csv(tmp_path / "p.csv")["seen"]) == {"fit"}
+
+
+def nll(table, split):
+    rows = table[table["split"] == split]
+    p = np.clip(rows[[f"prob_{c}" for c in CLASSES]].to_numpy(), 1e-12, 1)
+    return -np.log(p[np.arange(len(rows)), [CLASSES.index(label) for label in rows["label"]]]).mean()
+
+
+@pytest.fixture
+def too_sure(sources, tmp_path):
+    """Sources of 360 rows whose probabilities are sharpened three times."""
+    named = sources(rows=360, speakers=6, voice=1.5, face=1.5)
+    columns = [f"prob_{c}" for c in CLASSES]
+    for name in ("voice", "face"):
+        table = pd.read_csv(tmp_path / f"{name}.csv")
+        table[columns] = softmax(3 * np.log(table[columns].to_numpy()))
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    return named
+
+
+def test_mlp_leaves_its_scaler_and_its_figures_before_and_after_calibration(affectkit, too_sure, tmp_path):
+    rng = np.random.default_rng(0)
+    ids = pd.read_csv(tmp_path / "voice.csv")["id"]
+    ages = np.where(rng.random(360) < 0.2, np.nan, rng.normal(40, 10, 360))
+    pd.DataFrame({"id": ids, "age": ages}).to_csv(tmp_path / "notes.csv", index=False)
+    line = ("fuse", *too_sure, f"notes={tmp_path}/notes.csv", "--rule", "mlp", "--epochs", 5)
+    result = affectkit(*line, "-o", tmp_path / "f")
+    folder, table = tmp_path / "f", pd.read_csv(tmp_path / "f" / "predictions.csv")
+    report = json.loads((folder / "train_report.json").read_text())
+    fitted = json.loads((folder / "best_model" / "fusion.json").read_text())["targets"]["label"]
+    assert fitted["options"]["epochs"] == 5 and fitted["options"]["hidden_size"] == 64
+
+    # Of the rows that the final fit saw, the val rows.
+    [columns] = json.loads((folder / "feature_scaler.json").read_text())["targets"].values()
+    by_name = {(c["source"], c["column"], c["what"]): c for c in columns["columns"]}
+    inside = (table["split"] == "val").to_numpy()
+    assert by_name["notes", "age", "value"]["center"] == pytest.approx(np.nanmean(ages[inside]))
+    assert by_name["notes", "age", "value"]["scale"] == pytest.approx(np.nanstd(ages[inside]))
+    voice = pd.read_csv(tmp_path / "voice.csv")["prob_sad"].to_numpy()
+    assert by_name["voice", "sad", "value"]["center"] == pytest.approx(voice[inside].mean())
+    assert list(pd.read_csv(folder / "history.csv")) == ["target", "epoch", "step", "train_loss", "val_loss", "best"]
+
+    # Before and after the temperature: other probabilities, the same classes.
+    parts = {"val": "oof", "test": "test"}
+    for split, part in parts.items():
+        after, before = (report[m][f"{part}_nll"]["value"] for m in ("metrics", "uncalibrated_metrics"))
+        assert after == pytest.approx(nll(table, split), abs=1e-6) and after < before
+        assert report["metrics"][f"{part}_uar"] == report["uncalibrated_metrics"][f"{part}_uar"]
+        change = report["changes"][part]["label"]["nll"]
+        assert (change["before"], change["after"]) == pytest.approx((before, after))
+        counts = pd.read_csv(folder / f"{split}_confusion_calibrated.csv").set_index("true")
+        rows = table[table["split"] == split]
+        expected = pd.crosstab(rows["label"], rows["pred"]).reindex(index=CLASSES, columns=CLASSES, fill_value=0)
+        np.testing.assert_array_equal(counts[CLASSES], expected)
+        assert f"{split} rows: label at temperature {fitted['parameters']['temperature']:.3g}: NLL" in result.stderr
+
+    # The comparison is that of every rule.
+    assert set(verdicts(folder)) == {"val", "test"} and verdicts(folder)["val"]["against_mean"]
+    assert set(table["seen"][table["split"] == "val"]) == {"oof"}
+
+
+def test_mlp_is_the_same_again_and_another_with_another_seed(affectkit, sources, tmp_path):
+    named = sources(rows=120, speakers=6, voice=1.0, face=1.0)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        affectkit("fuse", *named, "--rule", "mlp", "--epochs", 2, "--seed", seed, "-o", tmp_path / name)
+    made = ["best_model/fusion.json", "predictions.csv", "feature_scaler.json", "history.csv", "report.html"]
+    a, b, c = ({f: (tmp_path / name / f).read_bytes() for f in made} for name in "abc")
+    assert a == b
+    assert a["history.csv"] != c["history.csv"] and a["feature_scaler.json"] == c["feature_scaler.json"]
+
+
+def test_what_mlp_saved_answers_as_it_did(affectkit, sources, tmp_path):
+    from affectkit.artifacts.prediction_reader import read_predictions
+    from affectkit.fusion._model import FusionModel
+
+    named = sources(rows=120, speakers=6, voice=1.5, face=1.5, missing=("face",))
+    affectkit("fuse", *named, "--rule", "mlp", "--epochs", 2, "-o", tmp_path / "f")
+    tables = {name: read_predictions(tmp_path / f"{name}.csv") for name in ("voice", "face")}
+    rows = {name: {key: at for at, key in enumerate(t.frame["id"])} for name, t in tables.items()}
+    fused = read_predictions(tmp_path / "f" / "predictions.csv")
+    fused = fused.take(fused.frame["split"] == "test")
+    answers = {
+        name: table.output().at(np.array([rows[name].get(key, -1) for key in fused.frame["id"]]))
+        for name, table in tables.items()
+    }
+    found = FusionModel.load(tmp_path / "f" / "best_model").apply("label", answers)
+    np.testing.assert_allclose(found.values, fused.output().values, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_other_commands_take_what_mlp_made(affectkit, sources, tmp_path):
+    named = sources(rows=120, speakers=6, voice=1.5, face=1.5)
+    rule = ("--rule", "mlp", "--epochs", 1)
+    affectkit("fuse", *named, *rule, "-o", tmp_path / "mlp")
+    affectkit("fuse", *named, "--rule", "mean", "-o", tmp_path / "mean")
+    assert not list((tmp_path / "mean").glob("*scaler*")) and not list((tmp_path / "mean").glob("*confusion*"))
+    assert "changes" not in json.loads((tmp_path / "mean" / "train_report.json").read_text())
+    affectkit("calibrate", tmp_path / "mlp", "--method", "temperature", "-o", tmp_path / "calibrated")
+    affectkit("select", tmp_path / "mlp", tmp_path / "mean", "--by", "oof_uar", "-o", tmp_path / "selected")
+    affectkit("evaluate", tmp_path / "mlp", "-o", tmp_path / "report")
+    affectkit("ablate", *named, *rule, "--seeds", 1, "-o", tmp_path / "ablation")
+    judged = json.loads((tmp_path / "report" / "metrics.json").read_text())["metrics"]["uar"]["value"]
+    report = json.loads((tmp_path / "mlp" / "train_report.json").read_text())
+    assert report["metrics"]["test_uar"]["value"] == pytest.approx(judged)
+    ablated = affectkit("ablate", *named, *rule, "--seeds", 1, "-o", tmp_path / "ablation", "--resume", "--json")
+    values = json.loads(ablated.stdout)["parts"]["oof"]
+    assert values["voice+face"]["value"] == pytest.approx(report["metrics"]["oof_uar"]["value"])
+
+
+def test_mlp_of_numbers_has_nothing_to_calibrate(affectkit, tmp_path):
+    rng = np.random.default_rng(0)
+    truth = np.clip(4 + rng.normal(size=120), 1, 7)
+    for name in ("voice", "face"):
+        table = pd.DataFrame({"id": [f"r{i}" for i in range(120)], "valence": truth})
+        table["valence_pred"] = truth + rng.normal(size=120)
+        table["speaker"], table["split"], table["seen"] = [f"s{i % 6}" for i in range(120)], "val", "heldout"
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    named = (f"voice={tmp_path}/voice.csv", f"face={tmp_path}/face.csv")
+    affectkit("fuse", *named, "--rule", "mlp", "--epochs", 20, "-o", tmp_path / "f")
+    report = json.loads((tmp_path / "f" / "train_report.json").read_text())
+    assert "uncalibrated_metrics" not in report and not list((tmp_path / "f").glob("*confusion*"))
+    assert verdicts(tmp_path / "f")["val"]["against_best"]["first"] > 0.7
+    assert (tmp_path / "f" / "feature_scaler.json").exists()
+
+
+def test_an_mlp_that_does_not_help_gives_way_to_the_single_source(affectkit, sources, tmp_path):
+    named = sources(rows=120, speakers=6, voice=1.5, noise=0.0)
+    affectkit("fuse", *named, "--rule", "mlp", "--epochs", 1, "--fallback", "best", "-o", tmp_path / "f")
+    report = json.loads((tmp_path / "f" / "train_report.json").read_text())
+    assert report["fell_back"] == ["label"] and "changes" not in report
+    assert not (tmp_path / "f" / "feature_scaler.json").exists()

@@ -83,7 +83,8 @@ def test_linear_up_to_the_mean_frames_and_their_mean_answer_the_same():
     of_means.load_state_dict(of_frames.state_dict())
     means = np.stack([value.mean(axis=0) for value in values])
     expected = answered(of_means, Inputs((means,), (None,)))
-    torch.testing.assert_close(answered(of_frames, Inputs((frames_of(values),), (None,))), expected, rtol=1e-5, atol=1e-5)
+    found = answered(of_frames, Inputs((frames_of(values),), (None,)))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_without_hidden_layers_it_is_superbs_head_as_transformers_has_it():
@@ -200,7 +201,7 @@ def test_mlp_learns_what_no_linear_model_can():
 
 
 def test_attention_finds_the_frames_that_matter():
-    """Two of some thirty frames say it, in the second of two layers; their mean says it too faintly for a linear model."""
+    """Two of some forty frames say it, in the second of two layers."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 240)
     values = clips(240, dim=6, layers=2, longest=60)
@@ -222,7 +223,7 @@ def test_numbers_are_answered_in_their_units_within_their_scale(loss):
     x = rng.normal(size=(300, 3))
     y = np.clip(0.5 * x[:, 0] + 0.1, -1, 1)
     groups = np.repeat(list("abcdef"), 50)
-    estimator = build("mlp", epochs=20, learning_rate="3e-3", dropout=0.0, loss=loss)
+    estimator = build("mlp", epochs=12, learning_rate="1e-2", dropout=0.0, loss=loss, stopping_folds=1)
     model = fit_target(estimator, VALENCE, [x], y, groups, Settings())
     predicted = model.predict([x * 1.5])
     assert np.corrcoef(predicted, y)[0, 1] > 0.95
@@ -389,9 +390,9 @@ def test_no_row_has_no_answer(tmp_path):
 
 
 DAMAGE = {
-    "a missing weight": (lambda weights, facts: weights.pop("head.bias"), "lack head.bias"),
+    "a missing weight": (lambda weights, facts: weights.pop("head.bias"), "lack head.bias and"),
     "a foreign weight": (lambda weights, facts: weights.update(x=np.ones(2, np.float32)), "have x more"),
-    "another shape": (lambda weights, facts: weights.update({"head.bias": np.ones(4, np.float32)}), r"\[4\], not \[3\]"),
+    "another shape": (lambda weights, facts: weights.update({"head.bias": np.ones(4, np.float32)}), "not .3.$"),
     "another type": (lambda weights, facts: weights.update({"head.bias": np.ones(3)}), "head.bias is"),
     "a weight that is no number": (
         lambda weights, facts: weights.update({"head.bias": np.array([0, np.nan, 0], np.float32)}), "is not finite"

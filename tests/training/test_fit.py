@@ -6,6 +6,7 @@ import json
 import math
 import os
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,8 +21,10 @@ from affectkit.training.checkpoints import read_tensors, write_tensors
 from affectkit.training.evaluating import outputs_of, scores
 from affectkit.training.fit import Settings, fit
 from affectkit.training.judging import Judge
+from affectkit.training.keeping import Keeper
 from affectkit.training.loading import Feed
 from affectkit.training.stages import Stage
+from affectkit.training.weights import Weights
 
 WHOLE = Stage("whole", "all", 3, "1e-2")
 
@@ -488,6 +491,21 @@ def test_memory_does_not_grow_with_epochs(train):
 
     train(problem, [Stage("a", "all", 12, "1e-3")], log=log, average=0.9)
     assert sizes[-1] - sizes[3] < 16
+
+
+def test_checkpoints_after_epochs_take_a_twentieth_of_the_time_at_most(accelerator, tmp_path):
+    problem = make_problem()
+    keeper = Keeper(tmp_path, Weights(problem.module, list(problem.module.parameters())), Settings(), {}, accelerator)
+    assert keeper.worthwhile()
+    keeper.cost = 5.0
+    for ago, worthwhile in ((90, False), (110, True)):
+        keeper.saved = time.monotonic() - ago
+        assert keeper.worthwhile() is worthwhile
+    keeper.cost, keeper.saved = 0.3, time.monotonic()
+    assert keeper.worthwhile()
+    assert not keeper.due(7)
+    keeper.saved -= 301
+    assert keeper.due(7)
 
 
 def test_an_order_that_batches_take(train):

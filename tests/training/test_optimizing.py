@@ -1,6 +1,5 @@
 """What trains and how fast."""
 
-import math
 from types import SimpleNamespace
 
 import pytest
@@ -70,13 +69,27 @@ def test_frozen_parts_rest():
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def peaks(optimizer, parts):
+    """The peak rates of each part's parameters."""
+    of = {id(parameter): group["peak"] for group in optimizer.param_groups for parameter in group["params"]}
+    return {name: [of[id(parameter)] for parameter in parameters] for name, parameters in parts}
+
+
 def test_rates_are_spread_geometrically_over_depth():
     _, parts = net()
-    optimizer = optimizer_for(parts, (1e-6, 1e-4), 0.0)
-    peaks = {group["part"]: group["peak"] for group in optimizer.param_groups}
-    assert peaks == pytest.approx({"first": 1e-6, "second": 1e-5, "head": 1e-4}, rel=1e-12)
-    assert [g["peak"] for g in optimizer_for(parts[-1:], (1e-6, 1e-4), 0.0).param_groups] == pytest.approx([1e-4] * 2)
-    assert [g["peak"] for g in optimizer_for(parts, (1e-3, 1e-3), 0.0).param_groups] == [1e-3] * 6
+    spread = peaks(optimizer_for(parts, (1e-6, 1e-4), 0.0), parts)
+    assert spread["first"] == pytest.approx([1e-6] * 2)
+    assert spread["second"] == pytest.approx([1e-5] * 4)
+    assert spread["head"] == pytest.approx([1e-4] * 2)
+    assert peaks(optimizer_for(parts[-1:], (1e-6, 1e-4), 0.0), parts[-1:]) == {"head": pytest.approx([1e-4] * 2)}
+
+
+def test_parameters_of_one_rate_are_one_group():
+    """A launch of the fused kernel for each."""
+    _, parts = net()
+    assert [(g["peak"], g["weight_decay"]) for g in optimizer_for(parts, (1e-3, 1e-3), 0.1).param_groups] == [
+        (1e-3, 0.1), (1e-3, 0.0),
+    ]  # fmt: skip
 
 
 def test_biases_and_norms_do_not_decay():
@@ -108,7 +121,7 @@ def test_rates_and_momentum_are_set():
     optimizer = optimizer_for(parts, (1e-4, 1e-2), 0.0)
     assert set_rates(optimizer, 0.5, 0.87) == pytest.approx(0.005)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.87, 0.999)}
-    assert [group["lr"] / group["peak"] for group in optimizer.param_groups] == pytest.approx([0.5] * 6)
+    assert [group["lr"] / group["peak"] for group in optimizer.param_groups] == pytest.approx([0.5] * 3)
     set_rates(optimizer, 1.0)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.87, 0.999)}
 
@@ -168,4 +181,3 @@ def test_tied_weights_are_one():
     network.parts = lambda: parts
     assert parts_of(SimpleNamespace(network=network, module=network)) == parts
     assert sum(len(group["params"]) for group in optimizer_for(parts, (1, 1), 0.0).param_groups) == 3
-    assert math.isclose(optimizer_for(parts, (1, 1), 0.0).param_groups[0]["peak"], 1)

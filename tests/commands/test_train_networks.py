@@ -1,0 +1,344 @@
+"""`affectkit train --model mlp|attention` as it is used."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from affectkit.artifacts.prediction_reader import read_predictions
+
+QUICK = ["--epochs", 3, "--hidden-size", 8, "--stopping-folds", 1]
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """36 recordings of 6 speakers, split and in folds, with features of every form."""
+    from typer.testing import CliRunner
+
+    from affectkit.cli import app
+
+    root = tmp_path_factory.mktemp("networks")
+    wav2vec2 = ["--encoder", "hf-audio", "--checkpoint", "tiny-random:wav2vec2"]
+    made = ["extract-features", "--manifest", root / "split"]
+    lines = [
+        ["synthesize", "emodb", root / "twin", "--size", 36, "--speakers", 6],
+        ["prepare-manifest", "emodb", root / "twin", "--split-by", "speaker", "-o", root / "split"],
+        ["prepare-manifest", "emodb", root / "twin", "--folds", 3, "-o", root / "folds"],
+        [*made, *wav2vec2, "--pool", "none", "--layer", "all", "-o", root / "frames"],
+        [*made, *wav2vec2, "--pool", "mean", "--layer", "all", "-o", root / "layers"],
+        [*made, *wav2vec2, "-o", root / "vectors"],
+        [*made, "--encoder", "opensmile", "-o", root / "egemaps"],
+    ]
+    for line in lines:
+        result = CliRunner().invoke(app, [str(a) for a in line])
+        assert result.exit_code == 0, (line, result.output)
+    return root
+
+
+def train(affectkit, study, out, model, *features, manifest="split", more=()):
+    given = [word for name in features for word in ("--features", study / name)]
+    return affectkit("train", "--manifest", study / manifest, *given, "--model", model, *QUICK, *more, "-o", out)
+
+
+FORMS = {
+    "mlp on vectors": ("mlp", ["egemaps"], []),
+    "mlp on layers beside vectors": ("mlp", ["layers", "egemaps"], []),
+    "attention on frames of layers": ("attention", ["frames"], []),
+    "SUPERB's head on frames": ("attention", ["frames"], ["--pooling", "mean", "--hidden-layers", 0]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_predicting_raw_recordings_equals_predicting_their_features(affectkit, study, tmp_path, form):
+    model, features, more = FORMS[form]
+    train(affectkit, study, tmp_path / "m", model, *features, more=more)
+    own = read_predictions(tmp_path / "m" / "predictions.csv")
+    assert set(own.frame["split"]) == {"val", "test"} and set(own.frame["seen"]) == {"heldout"}
+    line = ["predict", "--model-dir", tmp_path / "m", "--manifest", study / "split"]
+    given = [word for name in features for word in ("--features", study / name)]
+    for name, extra in (("raw", []), ("features", given)):
+        affectkit(*line, *extra, "-o", tmp_path / f"{name}.csv")
+        again = read_predictions(tmp_path / f"{name}.csv")
+        assert list(again.frame["id"]) == list(own.frame["id"])
+        np.testing.assert_allclose(again.probabilities(), own.probabilities(), atol=1e-5)
+    name = own.frame["id"][3]
+    wav = study / "twin" / "wav" / f"{name}.wav"
+    result = affectkit("predict", "--model-dir", tmp_path / "m" / "best_model", wav, "-q")
+    header, said = result.stdout.splitlines()
+    row = dict(zip(header.split(","), said.split(","), strict=True))
+    assert float(row["prob_anger"]) == pytest.approx(own.frame["prob_anger"][3], abs=1e-5)
+
+
+def test_frames_of_many_recordings_are_answered_some_at_a_time(affectkit, study, tmp_path, monkeypatch):
+    """Parts of four, one of them without a file that can be read: the same answers as all at once."""
+    train(affectkit, study, tmp_path / "m", "attention", "frames")
+    wavs = sorted((study / "twin" / "wav").glob("*.wav"))[:9]
+    for place, wav in enumerate(wavs):
+        copy = tmp_path / "wav" / wav.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(b"not audio" if 4 <= place < 8 else wav.read_bytes())
+    line = ["predict", "--model-dir", tmp_path / "m", tmp_path / "wav", "--on-error", "skip", "-o"]
+    affectkit(*line, tmp_path / "whole.csv")
+    monkeypatch.setattr("affectkit.inference._estimating.CHUNK", 4)
+    affectkit(*line, tmp_path / "parts.csv")
+    whole, parts = (read_predictions(tmp_path / f"{name}.csv") for name in ("whole", "parts"))
+    assert list(parts.frame["id"]) == list(whole.frame["id"]) == [wavs[place].stem for place in (0, 1, 2, 3, 8)]
+    np.testing.assert_allclose(parts.probabilities(), whole.probabilities(), atol=1e-5)
+
+
+def test_superbs_head_answers_the_same_for_frames_and_for_pooled_layers(affectkit, study, tmp_path):
+    linear = ["--hidden-layers", 0, "--learning-rate", "1e-2"]
+    train(affectkit, study, tmp_path / "frames", "attention", "frames", more=["--pooling", "mean", *linear])
+    train(affectkit, study, tmp_path / "pooled", "mlp", "layers", more=linear)
+    frames, pooled = (read_predictions(tmp_path / name / "predictions.csv") for name in ("frames", "pooled"))
+    np.testing.assert_allclose(frames.probabilities(), pooled.probabilities(), atol=1e-5)
+    assert frames.probabilities().std(axis=0).max() > 0.01  # it has learned to tell something apart
+    weights = load_file(tmp_path / "pooled" / "best_model" / "label.safetensors")["sums.0.weights"]
+    assert np.abs(weights).max() > 0
+
+
+def test_a_run_says_how_it_learned_and_leaves_nothing_else_behind(affectkit, study, tmp_path):
+    train(affectkit, study, tmp_path / "m", "mlp", "egemaps", more=["--learning-rate", "find"])
+    there = {path.name for path in (tmp_path / "m").iterdir()}
+    assert there >= {"history.csv", "search.csv", "lr_find.json", "training.html", "best_model"}
+    assert not there & {"fits", "checkpoints"}
+    history, search = (pd.read_csv(tmp_path / "m" / f"{name}.csv") for name in ("history", "search"))
+    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    [chosen] = search[search["chosen"]]["epochs"]
+    assert report["chosen"] == {"label": {"epochs": chosen}}
+    assert history["val_loss"].idxmin() + 1 == chosen
+    np.testing.assert_allclose(search["score"], -history["val_loss"])
+    [sweep] = json.loads((tmp_path / "m" / "lr_find.json").read_text())["sweeps"]
+    assert sweep["stage"] == "label" and sweep["rate"] > 0
+    assert "epochs" in (tmp_path / "m" / "best_model" / "README.md").read_text()
+
+
+def test_numbers_and_classes_are_learned_by_one_command_and_answers_stay_on_the_scale(affectkit, study, tmp_path):
+    rng = np.random.default_rng(0)
+    tables = []
+    for split in ("train", "val", "test"):
+        table = pd.read_csv(study / "split" / f"{split}.csv", dtype=str, keep_default_na=False)
+        tables.append(table.assign(valence=np.where(rng.random(len(table)) < 0.5, 1, 5)))
+        tables[-1].to_csv(tmp_path / f"{split}.csv", index=False)
+    summary = json.loads((study / "split" / "summary.json").read_text())
+    summary["targets"].append({"name": "valence", "kind": "number", "scale": [1, 5]})
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    line = ["--manifest", tmp_path, "--features", study / "egemaps", "--target", "label,valence"]
+    affectkit("train", *line, "--model", "mlp", *QUICK, "--learning-rate", "3e-2", "-o", tmp_path / "m")
+    frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
+    assert frame["valence_pred"].between(1, 5).all() and frame["valence_pred"].nunique() > 2
+    assert set(pd.read_csv(tmp_path / "m" / "history.csv")["stage"]) == {"label", "valence"}
+
+
+def test_cross_predictions_serve_every_command_that_takes_a_model(affectkit, study, tmp_path):
+    for name, features in (("one", "egemaps"), ("two", "vectors")):
+        train(affectkit, study, tmp_path / name, "mlp", features, manifest="folds", more=["--cv"])
+    frame = read_predictions(tmp_path / "one" / "predictions.csv").frame
+    assert len(frame) == 36 and set(frame["seen"]) == {"oof"}
+    affectkit("evaluate", tmp_path / "one", "-o", tmp_path / "report")
+    affectkit("calibrate", tmp_path / "one", "--method", "temperature", "-o", tmp_path / "calibrated")
+    affectkit("fuse", f"a={tmp_path / 'one'}", f"b={tmp_path / 'two'}", "--rule", "mean", "-o", tmp_path / "fused")
+    wav = sorted((study / "twin" / "wav").glob("*.wav"))[0]
+    assert affectkit("predict", "--model-dir", tmp_path / "fused", wav, "-q").stdout.count("\n") == 2
+
+
+def test_ablation_trains_networks_on_subsets_of_features(affectkit, study, tmp_path):
+    line = ["ablate", "--manifest", study / "folds", "--features", f"a={study / 'egemaps'}"]
+    line += ["--features", f"b={study / 'vectors'}", "--model", "mlp", *QUICK, "--seeds", 1, "-o", tmp_path / "a"]
+    affectkit(*line)
+    summary = json.loads((tmp_path / "a" / "ablation_summary.json").read_text())
+    assert set(summary["parts"]["oof"]["subsets"]) == {"a_only", "b_only", "a+b"}
+
+
+def test_without_stopping_folds_all_epochs_are_trained_and_the_report_says_that_nothing_chose(
+    affectkit, study, tmp_path
+):
+    train(affectkit, study, tmp_path / "m", "mlp", "egemaps", more=["--stopping-folds", 0])
+    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    assert report["chosen"] == {"label": {"epochs": 3}}
+    assert report["selected_on"].startswith("nothing")
+    assert not (tmp_path / "m" / "history.csv").exists()
+
+
+def test_labels_that_carry_nothing_are_predicted_at_chance(affectkit, tmp_path):
+    """A cross-fit that leaked, by its epochs or its scaling, would beat chance on labels that mean nothing."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"id": [f"r{n}" for n in range(240)], "speaker": [f"s{n // 40}" for n in range(240)]})
+    rows["label"] = rng.choice(["a", "b", "c"], 240)
+    rows.assign(fold=rows["speaker"].str[1:]).to_csv(tmp_path / "folds.csv", index=False)
+    columns = {f"f{n}": rng.normal(size=240) for n in range(20)}
+    pd.DataFrame({"id": rows["id"], **columns}).to_csv(tmp_path / "table.csv", index=False)
+    line = ["--manifest", tmp_path / "folds.csv", "--features", tmp_path / "table.csv", "--model", "mlp", "--cv"]
+    affectkit("train", *line, "--epochs", 8, "--stopping-folds", 2, "-o", tmp_path / "m")
+    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    assert report["metrics"]["oof_uar"]["value"] < 1 / 3 + 3 * np.sqrt(2 / 9 / 240)
+
+
+def test_speakers_are_normalised_by_all_their_frames(affectkit, study, tmp_path):
+    more = ["--normalize", "speaker"]
+    train(affectkit, study, tmp_path / "m", "attention", "frames", more=more)
+    line = ["predict", "--model-dir", tmp_path / "m", "--manifest", study / "split", "-o"]
+    affectkit(*line, tmp_path / "raw.csv")
+    own, again = (read_predictions(path) for path in (tmp_path / "m" / "predictions.csv", tmp_path / "raw.csv"))
+    np.testing.assert_allclose(again.probabilities(), own.probabilities(), atol=1e-5)
+    assert json.loads((tmp_path / "m" / "train_report.json").read_text())["transductive"] is True
+
+
+def test_gaps_in_a_table_are_filled_as_for_other_models(affectkit, study, tmp_path):
+    ids = pd.concat([pd.read_csv(path, dtype=str)["id"] for path in sorted((study / "split").glob("*.csv"))])
+    values = np.random.default_rng(0).normal(size=len(ids))
+    table = pd.DataFrame({"id": ids, "full": values, "gaps": np.where(values > 0, "", "1.5"), "none": ""})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    train(affectkit, study, tmp_path / "m", "mlp", tmp_path / "t.csv")
+    assert np.isfinite(read_predictions(tmp_path / "m" / "predictions.csv").probabilities()).all()
+
+
+REFUSED = {
+    "frames for mlp": ("mlp", "frames", "holds frames, not one vector per row"),
+    "vectors for attention": ("attention", "vectors", "no frames for attention to pool; extract with --pool none"),
+    "layers for attention": ("attention", "layers", "there are no frames for attention to pool"),
+    "layers for linear": ("linear", "layers", "holds 3 layers per row"),
+    "frames for svm": ("svm", "frames", "holds frames, not one vector per row"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_features_that_a_model_does_not_take_are_refused_with_a_remedy(affectkit, study, tmp_path, what):
+    model, features, message = REFUSED[what]
+    line = ["--manifest", study / "split", "--features", study / features, "--model", model, "-o", tmp_path / "m"]
+    result = affectkit("train", *line, code=1)
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "m").exists()
+
+
+def test_sparse_features_are_refused_with_a_remedy(affectkit, tmp_path):
+    affectkit("synthesize", "emobank", tmp_path / "c", "--size", 60)
+    affectkit("prepare-manifest", "emobank", tmp_path / "c", "-o", tmp_path / "m")
+    affectkit("extract-features", "--manifest", tmp_path / "m", "--encoder", "text-ngrams", "-o", tmp_path / "f")
+    line = ["--manifest", tmp_path / "m", "--features", tmp_path / "f", "--model", "mlp", "-o", tmp_path / "x"]
+    result = affectkit("train", *line, code=1)
+    assert "is sparse, which mlp does not take; use --model linear" in result.stderr
+
+
+def test_features_of_another_layer_are_refused(affectkit, study, tmp_path):
+    train(affectkit, study, tmp_path / "m", "mlp", "vectors")
+    line = ["--manifest", study / "split"]
+    encoder = ["--encoder", "hf-audio", "--checkpoint", "tiny-random:wav2vec2", "--layer", 0]
+    affectkit("extract-features", *line, *encoder, "-o", tmp_path / "f")
+    result = affectkit("predict", "--model-dir", tmp_path / "m", *line, "--features", tmp_path / "f", code=1)
+    assert "differs in 'layer' from the features of the model (hf-audio)" in result.stderr
+
+
+@pytest.mark.parametrize("what", ["cut short", "another network's", "of other features"])
+def test_a_damaged_model_is_one_clear_error(affectkit, study, tmp_path, what):
+    train(affectkit, study, tmp_path / "m", "mlp", "vectors")
+    weights, spec = (tmp_path / "m" / "best_model" / name for name in ("label.safetensors", "affectkit.json"))
+    if what == "cut short":
+        weights.write_bytes(weights.read_bytes()[:-10])
+    elif what == "another network's":
+        save_file({**load_file(weights), "head.bias": np.zeros(2, np.float32)}, weights)
+    else:
+        spec.write_text(spec.read_text().replace('"dimensions": [\n    32', '"dimensions": [\n    31'))
+    result = affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", study / "split", code=1)
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "best_model: is not a whole model" in line
+
+
+def files(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("run.json", "started.json")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "features"), [("mlp", "egemaps"), ("attention", "frames")])
+def test_killed_at_random_moments_and_resumed_it_is_the_same_bytes(affectkit, study, tmp_path, model, features):
+    line = ["train", "--manifest", study / "folds", "--features", study / features, "--model", model, "--cv"]
+    line += ["--epochs", 6, "--hidden-size", 8, "--stopping-folds", 2, "--device", "cpu"]
+    affectkit(*line, "-o", tmp_path / "whole" / "m")
+    out, rng = tmp_path / "killed" / "m", np.random.default_rng(0)
+    command = [sys.executable, "-m", "affectkit", *map(str, line), "-o", str(out), "--resume", "-q"]
+    for _ in range(4):
+        before = newest(out / "fits")
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while process.poll() is None and newest(out / "fits") == before:
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 0.6)))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert not (out / "run.json").exists()
+    affectkit(*line, "-o", out, "--resume")
+    assert files(out) == files(tmp_path / "whole" / "m")
+
+
+def newest(folder):
+    """When something was last written below a folder."""
+    times = [0.0]
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                times.append(os.stat(os.path.join(path, name)).st_mtime)
+    return max(times)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_hours_of_frames(tmp_path):
+    """Peak memory of training on 6 MB and on 480 MB of frames."""
+    script = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from affectkit.artifacts.feature_writer import FeatureWriter
+from affectkit.artifacts.features import read_features
+from affectkit.estimators._fit import Settings, build_estimator, fit_target
+from affectkit.estimators._network_inputs import read_block
+from affectkit.estimators._train import place_of
+from affectkit.labels import Target
+
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+ids = [f"r{n}" for n in range(count)]
+plan = [ids[start : start + 20] for start in range(0, count, 20)]
+writer = FeatureWriter(folder, {"encoder": "x", "pooled": False}, plan)
+rng = np.random.default_rng(0)
+for number, shard in enumerate(plan):
+    writer.write(number, [rng.normal(size=(300, 4, 64)).astype("f4") for _ in shard], shard, [], {})
+writer.finish()
+(folder / "run.json").write_text("{}")
+estimator = build_estimator("attention", {"epochs": 2, "stopping_folds": 1, "hidden_size": 16, "batch_size": 8})
+block = read_block(read_features(folder), ids, estimator.takes, "attention")
+estimator = estimator.at(place_of(estimator, folder, "cpu", 1))
+y, groups = np.arange(count) % 2, np.array([str(n % 5) for n in range(count)])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+fit_target(estimator, Target("label", "class", ("a", "b")), [block], y.astype(float), groups, Settings())
+print(before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    peaks = {}
+    for count in (20, 1600):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / str(count)), str(count)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        peaks[count] = float(done.stdout.split()[1])
+    assert peaks[1600] - peaks[20] < 60  # MB; all frames would be 470 more
+
+
+# Figures on real data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("features", "least"), [("eGeMAPSv02", 0.0), ("ComParE_2016", 0.0)])
+def test_emodb_leave_one_speaker_out(affectkit, real_data, tmp_path, features, least):
+    affectkit("prepare-manifest", "emodb", real_data / "emodb", "--folds", "speaker", "-o", tmp_path / "manifest")
+    line = ["--manifest", tmp_path / "manifest"]
+    extract = ["--encoder", "opensmile", "--feature-set", features, "-o", tmp_path / "features"]
+    affectkit("extract-features", *line, *extract)
+    affectkit("train", *line, "--features", tmp_path / "features", "--model", "mlp", "--cv", "-o", tmp_path / "m")
+    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    assert report["metrics"]["oof_uar"]["value"] >= least
