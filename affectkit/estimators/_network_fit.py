@@ -19,7 +19,7 @@ from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Choice, Fold, Labels, Matrix, Place, Takes
 from affectkit.estimators._network import Form, Head, build_head
 from affectkit.estimators._network_inputs import inputs_of
-from affectkit.estimators._network_rows import answered, labelled_rows, sets_of
+from affectkit.estimators._network_rows import answered, few_threads, labelled_rows, sets_of
 from affectkit.labels import Target
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Fit, Problem, Settings, fit
@@ -162,7 +162,8 @@ class Network:
             if place.say:
                 place.say(f"{what}{note}")
 
-        done = fit(problem, [stage], settings, place.folder, place.accelerator, progress=progress)
+        with few_threads(network):
+            done = fit(problem, [stage], settings, place.folder, place.accelerator, progress=progress)
         return network, objective, done
 
     @contextmanager

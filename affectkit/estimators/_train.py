@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,22 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.features import read_features
-from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.estimators._estimator import (
-    Block,
-    Estimator,
-    Place,
-    TrainedInEpochs,
-    refuse_infinite,
-    takes_of,
-)
-from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target, load_target
+from affectkit.estimators._estimator import Block, Estimator, Place, refuse_infinite, takes_of
+from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target
 from affectkit.estimators._model import EstimatorModel, one_thread, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import read_block
+from affectkit.estimators._network_places import Fits
 from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut, hold_out_rows
 
@@ -35,10 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
-
-FITS, FITTED = "fits", "fitted.json"
-OUTCOME = ("chosen", "search", "history", "sweeps")  # of a fitted target, besides what predicts
-MOST_READERS = 4  # threads; each holds two batches of frames, and more are no faster than the disk
 
 
 @dataclass(frozen=True)
@@ -101,33 +89,21 @@ def train_model(
 ) -> Trained:
     """Fit each target, and predict every row that may be judged; which those are, `hold_out_rows` says.
 
-    place: where a network is trained, to go on there if it is interrupted; each fit has a folder of its own in `fits/`,
-    which `clean_up` removes.
+    place: where a network is trained, to go on there if it is interrupted (`_network_places.clean_up` removes what it
+    leaves).
     """
     rows = data.manifest.rows
     if settings.normalize == "speaker":
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
         data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
     held_out = hold_out_rows(data.manifest, group=data.group, cv=cv, seed=settings.seed)
-    fits = held_out.fits()
-    steps = len(targets) * len(fits)
+    count = len(held_out.fits())
     models, outputs = [], []
-    for which, target in enumerate(targets):
-        y = encode_target(target, list(rows[target.name]))
-        final: TargetModel | None = None
-        output: Any = None
-        for number, (inside, outside) in enumerate(fits):
-            done = which * len(fits) + number
-            with one_thread():
-                own = _placed(place, f"{which}-{number:02d}", done, steps, progress)
-                model = _fitted(estimator, target, data, y, inside, held_out.groups, settings, own)
-                values = model.predict([b[outside] for b in data.blocks])
-            output = np.array(values) if output is None else output
-            output[outside] = values
-            final = final or model
-            progress(done + 1, steps)
-        assert final is not None
-        models.append(final)
+    for number, target in enumerate(targets):
+        fits = Fits(number * count, len(targets) * count, progress, place)
+        with one_thread():
+            model, output = _fit_and_predict(data, held_out, estimator, target, settings, fits)
+        models.append(model)
         outputs.append(Output.of(target, output))
     carried = [held_out.group] if held_out.group else []
     predictions = build_predictions(rows, outputs, held_out.seen, carried)
@@ -135,54 +111,27 @@ def train_model(
     return Trained(EstimatorModel(spec, models), predictions.take(held_out.judged), held_out.fit_rows())
 
 
-def place_of(estimator: Estimator, folder: Path, device: str, num_workers: int) -> Place | None:
-    """Where an estimator that is trained in epochs works; None for the others. num_workers: threads that read frames.
+def _fit_and_predict(
+    data: Dataset, held_out: HeldOut, estimator: Estimator, target: Target, settings: Settings, fits: Fits
+) -> tuple[TargetModel, np.ndarray]:
+    """The final model, and a prediction for every row: out of fold on the fit rows where there are folds."""
+    y = encode_target(target, list(data.manifest.rows[target.name]))
+    ids = data.manifest.rows["id"].astype(str).to_numpy()
+    models: list[TargetModel] = []
+    output: Any = None
+    for number, (inside, outside) in enumerate(held_out.fits()):
 
-    Raises as `open_accelerator` does.
-    """
-    if not isinstance(estimator, TrainedInEpochs):
-        return None
-    from affectkit.training.accelerating import open_accelerator
+        def fit(own: Estimator, rows: np.ndarray = inside) -> TargetModel:
+            blocks, groups = [b[rows] for b in data.blocks], held_out.groups[rows]
+            return fit_target(own, target, blocks, y[rows], groups, settings, ids[rows])
 
-    return Place(folder, open_accelerator(device), min(num_workers, MOST_READERS))
-
-
-def clean_up(folder: Path) -> None:
-    """Remove what only an unfinished run needs."""
-    shutil.rmtree(folder / FITS, ignore_errors=True)
-
-
-def _placed(place: Place | None, name: str, done: int, steps: int, progress: Progress) -> Place | None:
-    """The place of one fit."""
-    if place is None:
-        return None
-    what = f"fit {done + 1} of {steps}: " if steps > 1 else ""
-    return replace(place, folder=place.folder / FITS / name, say=lambda note: progress(done, steps, what + note))
-
-
-def _fitted(
-    estimator: Estimator,
-    target: Target,
-    data: Dataset,
-    y: np.ndarray,
-    rows: np.ndarray,
-    groups: np.ndarray,
-    settings: Settings,
-    place: Place | None,
-) -> TargetModel:
-    """The fit of a target on `rows`; read back, where an interrupted run had finished it."""
-    blocks, ids = [b[rows] for b in data.blocks], data.manifest.rows["id"].astype(str).to_numpy()[rows]
-    if place is None or not isinstance(estimator, TrainedInEpochs):
-        return fit_target(estimator, target, blocks, y[rows], groups[rows], settings, ids)
-    record = place.folder / FITTED
-    if not record.exists():
-        model = fit_target(estimator.at(place), target, blocks, y[rows], groups[rows], settings, ids)
-        model.save(place.folder)
-        write_json(record, {name: getattr(model, name) for name in OUTCOME})
-    for left in [folder for folder in place.folder.iterdir() if folder.is_dir()]:
-        shutil.rmtree(left)
-    known = read_json(record, what="fit")
-    return replace(load_target(place.folder, target, estimator), **{name: known[name] for name in OUTCOME})
+        model = fits.run(number, estimator, target, fit)
+        values = model.predict([b[outside] for b in data.blocks])
+        output = np.array(values) if output is None else output
+        output[outside] = values
+        models = models or [model]
+        fits.done(number)
+    return models[0], output
 
 
 def _spec(

@@ -299,7 +299,7 @@ from affectkit.artifacts.feature_writer import FeatureWriter
 from affectkit.artifacts.features import read_features
 from affectkit.estimators._fit import Settings, build_estimator, fit_target
 from affectkit.estimators._network_inputs import read_block
-from affectkit.estimators._train import place_of
+from affectkit.estimators._network_places import place_of
 from affectkit.labels import Target
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])

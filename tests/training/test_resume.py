@@ -152,7 +152,10 @@ def test_while_rows_are_loaded(run, workers):
 
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_around_any_write(run, monkeypatch, done):
-    """Before or after any file gets its name: best weights, a checkpoint's tensors, its record, a table."""
+    """Before or after any file gets its name: best weights, a checkpoint's tensors, its record, a table.
+
+    The first checkpoint is of the stage's last step, and the next one, after the stage, of the same step.
+    """
     replace = os.replace
 
     def watched(counter):
@@ -165,7 +168,7 @@ def test_around_any_write(run, monkeypatch, done):
 
         monkeypatch.setattr(files.os, "replace", instead)
 
-    case, settings = [HEAD, Stage("whole", "all", 1, "1e-2")], {"average": 0.9, "checkpoint_steps": 2}
+    case, settings = [HEAD, Stage("whole", "all", 1, "1e-2")], {"average": 0.9, "checkpoint_steps": 3}
     counted = Watched()
     watched(counted)
     whole = run((case, settings), "whole")

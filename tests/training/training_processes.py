@@ -13,6 +13,7 @@ from training_toy import LABEL, VALENCE, make_problem, weights_of
 
 from affectkit.errors import AffectkitError
 from affectkit.training.fit import fit
+from affectkit.training.judging import Judge
 from affectkit.training.problem import Settings
 from affectkit.training.stages import Stage
 from affectkit.training.stepping import Stepper
@@ -48,7 +49,8 @@ def train(scenario, folder, *, plain=True, interrupt=None, spoil=None):
         problem.module.norm = nn.Identity()
     if spoil:
         spoil(problem)
-    backward, calls = Stepper.backward, []
+    backward, clip, measure = Stepper.backward, Stepper._clip, Judge.measure
+    calls, norms, judged = [], [], []
 
     def counted(*arguments, **options):
         calls.append(1)
@@ -57,21 +59,28 @@ def train(scenario, folder, *, plain=True, interrupt=None, spoil=None):
         return backward(*arguments, **options)
 
     Stepper.backward = counted
+    Stepper._clip = lambda stepper: (norms.append(clip(stepper)), norms[-1])[1]
+    Judge.measure = lambda *of: (judged.append(digest(problem.module)), measure(*of))[1]
     try:
         found = fit(
             problem, stages, Settings(**{"batch_size": 8, "seed": 3, **settings}), folder, Accelerator(cpu=True)
         )
     finally:
-        Stepper.backward = backward
-    weights = b"".join(tensor.numpy().tobytes() for tensor in weights_of(problem.module).values())
+        Stepper.backward, Stepper._clip, Judge.measure = backward, clip, measure
     return {
         "history": found.history,
         "rates": [stage["rates"] for stage in found.stages],
         "loaded": problem.train.loaded,
         "ids": problem.train.ids,
-        "weights": hashlib.sha256(weights).hexdigest(),
+        "norms": norms,
+        "judged": judged,
+        "weights": digest(problem.module),
         "batches": len(calls),
     }
+
+
+def digest(network):
+    return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in weights_of(network).values())).hexdigest()
 
 
 def resumed(folder):
