@@ -30,7 +30,6 @@ $launch extract-features --manifest "$runs/manifest" --encoder hf-audio --checkp
 affectkit train --manifest "$runs/manifest" --features "$runs/features" --target label --model mlp \
   --hidden-size 256 --hidden-layers 0 --dropout 0 --class-weight none --epochs $epochs --cv -o "$runs/head" --overwrite
 
-# per_fold.csv has the WA (accuracy) of each session and their mean, which is the published figure; the pooled one has
-# the interval.
+# The published figure is the mean over the sessions, in per_fold.csv (WA is the accuracy); the pooled one has an interval.
 affectkit evaluate "$runs/head" --manifest "$runs/manifest" --group session -o "$runs/report" --overwrite
 cat "$runs/report/per_fold.csv"
