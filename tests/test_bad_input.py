@@ -141,7 +141,7 @@ def speech_model(tmp_path_factory, emodb_twin):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("folder.wav", "is a folder"),
+        ("folder.wav", "holds no audio"),
         ("link.wav", "is a link to a file that is missing"),
         ("empty.wav", "is empty"),
         ("pointer.wav", "run git lfs pull"),

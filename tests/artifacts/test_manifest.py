@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.manifest import manifest_of_files, read_manifest, write_manifest
+from affectkit.artifacts.manifest import read_manifest, write_manifest
 from affectkit.errors import AffectkitError
 
 SUMMARY = {
@@ -106,7 +106,3 @@ def test_chosen_targets(tmp_path):
     assert [t.name for t in manifest.chosen_targets("valence, label")] == ["valence", "label"]
     with pytest.raises(AffectkitError, match="no target 'arousal'; its targets are label, valence"):
         manifest.chosen_targets("arousal")
-
-
-def test_bare_files_get_unique_ids():
-    assert list(manifest_of_files(["x/a.wav", "y/a.wav", "b.flac"]).rows["id"]) == ["a", "a-2", "b"]
