@@ -47,8 +47,9 @@ class Columns:
         found = []
         for (source, column, what), values in self._all():
             known = values[~np.isnan(values)]
-            center, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
-            if scale > CONSTANT * max(1.0, abs(center)):
+            with np.errstate(over="ignore"):
+                center, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+            if CONSTANT * max(1.0, abs(center)) < scale < np.inf:  # no deviation is known of numbers beyond 1e154
                 found.append({"source": source, "column": column, "what": what, "center": center, "scale": scale})
         return found
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from affectkit.errors import AffectkitError
 from affectkit.fusion._mlp_network import FusedRows, Members
 from affectkit.fusion._mlp_prior import Parameters, prior_scores
 from affectkit.fusion._mlp_study import ALL, Study
@@ -54,13 +55,10 @@ def train(study: Study, priors: Sequence[Parameters], options: Mapping[str, Any]
             dict(study.parts()), columns, hidden=options["hidden_size"], outputs=start.shape[2],
             dropout=options["dropout"], number=study.number,
         )  # fmt: skip
-        found = fit(
-            Problem(network, train, val, objective),
-            [_stage(options, passes)],
-            _settings(options, len(columns), seed),
-            Path(folder),
-            open_accelerator("cpu"),
-        )
+        how = _settings(options, len(columns), seed)
+        with _diverging():
+            problem = Problem(network, train, val, objective)
+            found = fit(problem, [_stage(options, passes)], how, Path(folder), open_accelerator("cpu"))
         network.eval().double()  # as the answers will be computed
         with torch.no_grad():
             answers = objective.answers(network(torch.from_numpy(study.columns.T), torch.from_numpy(start)))
@@ -88,7 +86,7 @@ def passes_of(epochs: int, steps: int) -> int:
 
 def _stage(options: Mapping[str, Any], passes: int) -> Stage:
     return Stage(
-        "mlp", epochs=options["epochs"] // passes, learning_rate=repr(options["learning_rate"]), schedule="constant",
+        "mlp", epochs=options["epochs"] // passes, learning_rate=str(options["learning_rate"]), schedule="constant",
         patience=-(-PATIENCE // passes), monitor="val_loss",
     )  # fmt: skip
 
@@ -97,6 +95,17 @@ def _settings(options: Mapping[str, Any], rows: int, seed: int) -> Settings:
     """Without clipping: the gradient's norm is that of all members together."""
     size = min(options["batch_size"], rows)
     return Settings(batch_size=size, clip=0.0, weight_decay=options["weight_decay"], seed=seed)
+
+
+@contextmanager
+def _diverging() -> Iterator[None]:
+    """Say what a loss that is not finite means here, where rows have no names."""
+    try:
+        yield
+    except AffectkitError as error:
+        if error.code != "input":
+            raise
+        raise AffectkitError("input", "mlp: its training diverges", remedy="lower --learning-rate") from error
 
 
 @contextmanager

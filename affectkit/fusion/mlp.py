@@ -27,7 +27,7 @@ def build(
     *,
     hidden_size: Annotated[int, Option("Units of the hidden layer.")] = 64,
     dropout: Annotated[float, Option("Share of hidden units left out at each step of training.")] = 0.2,
-    learning_rate: Annotated[float, Option("Learning rate of AdamW.")] = 2e-3,
+    learning_rate: Annotated[str, Option("Learning rate of AdamW, a number.")] = "2e-3",
     weight_decay: Annotated[float, Option("Weight decay of AdamW.")] = 1e-4,
     epochs: Annotated[int, Option("Most epochs; fewer where held-out loss rises before.")] = 80,
     batch_size: Annotated[int, Option("Rows of a step.")] = 128,
@@ -38,7 +38,7 @@ def build(
     for name, wrong, remedy in (
         ("hidden_size", hidden_size < 1, "use 1 or more units"),
         ("dropout", not 0 <= dropout < 1, "give a share, from 0 to below 1"),
-        ("learning_rate", not 0 < learning_rate < math.inf, "give a number above 0, such as 2e-3"),
+        ("learning_rate", not 0 < _number(learning_rate) < math.inf, "give a number above 0, such as 2e-3"),
         ("weight_decay", not 0 <= weight_decay < math.inf, "give 0 or more"),
         ("epochs", epochs < 1, "use 1 or more"),
         ("batch_size", batch_size < 1, "use 1 or more rows"),
@@ -47,6 +47,14 @@ def build(
         if wrong:
             raise AffectkitError("usage", f"--{name.replace('_', '-')} {options[name]}", remedy=remedy)
     return Mlp(options)
+
+
+def _number(text: str) -> float:
+    """NaN for what is none, such as find: inner folds are to choose, and a sweep is of all rows."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 class Mlp:

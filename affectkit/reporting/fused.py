@@ -55,8 +55,8 @@ def _write_files(folder: Path, model: FusionModel) -> None:
     for name, of in model.files().items():
         if name.endswith(".json"):
             write_json(folder / name, {"targets": of})
-        else:
-            write_table(folder / name, pd.DataFrame([{"target": t, **row} for t, rows in of.items() for row in rows]))
+        elif rows := [{"target": target, **row} for target, rows in of.items() for row in rows]:
+            write_table(folder / name, pd.DataFrame(rows))
 
 
 def _lead(rule: str, sources: Sequence[Source], plan: FitPlan) -> str:

@@ -89,7 +89,7 @@ class _Loop:
         while self.state.stage < len(self.stages):
             stepper = self._begin_stage(self.stages[self.state.stage])
             if stored and self.state.inside:
-                self.keeper.load(stored, stepper)
+                stepper.load(stored.tensors)
             stored = None
             self._train_stage(self.stages[self.state.stage], stepper)
         self.keeper.load_best(self.state)

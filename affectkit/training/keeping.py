@@ -41,7 +41,8 @@ class Keeper:
         self.saved, self.cost = time.monotonic(), 0.0
 
     def resume(self) -> tuple[State, Checkpoint | None]:
-        """Where the newest whole checkpoint stands, and the network as it was then; the beginning, where none is.
+        """Where the newest whole checkpoint stands, with the network and the scaler of fp16 as they were then; the
+        beginning, where there is none.
 
         Raises "usage" for a checkpoint of another training, "input" where every one is damaged, "environment" where the
         processes do not see the same files.
@@ -56,14 +57,10 @@ class Keeper:
             tensors = under(stored.tensors, _NETWORK)
             self._check(stored, tensors)
             self.weights.put_back(tensors)
+            if self.accelerator.scaler:
+                self.accelerator.scaler.load_state_dict(stored.state["scaler"])
             logger.info("going on after step %d", state.step)
         return state, stored
-
-    def load(self, stored: Checkpoint, stepper: Stepper) -> None:
-        """Put a stage's optimiser where the checkpoint has it."""
-        stepper.load(stored.tensors)
-        if self.accelerator.scaler and stored.state.get("scaler"):
-            self.accelerator.scaler.load_state_dict(stored.state["scaler"])
 
     def due(self, step: int) -> bool:
         """Whether it is time for a checkpoint inside an epoch."""
@@ -89,8 +86,8 @@ class Keeper:
 
     def _write(self, state: State, stepper: Stepper | None) -> None:
         tensors = {_NETWORK + name: tensor for name, tensor in self.weights.tensors().items()}
-        scaler = self.accelerator.scaler.state_dict() if stepper and self.accelerator.scaler else None
         tensors |= stepper.tensors() if stepper else {}
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
         about = {"scaler": scaler, "identity": self.identity, "frozen": self.frozen}
         stored = Checkpoint(tensors, {**state.plain(), **about})
         write_checkpoint(self.checkpoints, stored, number=state.saves)

@@ -34,8 +34,8 @@ class Stage:
     from the first to the last part that trains; "find", the valley of a sweep made before the stage; either end may be
     "find/100": a share of the rate found last. warmup: share of the steps in which the rate rises from 0 (one-cycle:
     .25 as fastai has it, unless given). patience: epochs without a better `monitor` by `min_delta`, after which the
-    stage ends; 0 never ends it early. monitor: a column of the history, or "" for the first metric of the validation
-    rows.
+    stage ends; 0 never ends it early. monitor: a column of the history; "" is the UAR of a class target, the mean CCC
+    of numbers, the loss of several classes or of both.
     """
 
     name: str

@@ -64,7 +64,7 @@ def by_torch(parameters, columns, start):
 def test_a_network_learns_what_no_linear_rule_can():
     early, rows = crossed(300, 0)
     late, judged = crossed(2000, 1)
-    found = build(learning_rate=0.02, epochs=40).fit(early, rows)
+    found = build(learning_rate="0.02", epochs=40).fit(early, rows)
     said = build().apply(found, late).values
     assert found["network"] is not None
     assert accuracy(judged.truth, said.argmax(1)) > 0.85
@@ -120,7 +120,7 @@ def test_numbers_have_no_temperature_and_answers_in_their_own_units(number_sourc
     sources, rows = number_sources(400, ("voice", "face"), seed=1)
     far = {n: Output(Target("pitch", "number"), mean=1000 + 50 * s.mean) for n, s in sources.items()}
     rows = Rows(1000 + 50 * rows.truth, rows.groups)
-    built = build(learning_rate=0.01, epochs=20)
+    built = build(learning_rate="0.01", epochs=20)
     found = built.fit(far, rows)
     assert found["temperature"] is None and found["network"]["unit"] == pytest.approx(rows.truth.std(), rel=1e-4)
     said = built.apply(found, far)
@@ -168,7 +168,7 @@ def test_members_are_what_they_would_be_without_the_others(class_sources):
     """A row that is unknown to a member weighs nothing, and Adam sees no common factor: of whole batches, the same."""
     study = study_of(*class_sources(100, groups=8))
     alone = Study(study.inputs, study.rows, study.columns, np.where(study.folds == 0, 0, 1), True)
-    how = {"epochs": 5, "learning_rate": 0.01, "dropout": 0.0}  # one look, so that both end with the same epoch
+    how = {"epochs": 5, "learning_rate": "0.01", "dropout": 0.0}  # one look, so that both end with the same epoch
     together, apart = trained(study, **how), trained(alone, **how)
     np.testing.assert_allclose(together.answers[0], apart.answers[0], atol=1e-5)
     assert np.abs(together.answers[0] - together.answers[-1]).max() > 0.01
@@ -187,7 +187,7 @@ def test_the_temperature_is_that_of_held_out_answers():
     right = softmax(score, axis=1)
     truth = (rng.random((500, 1)) > right.cumsum(1)).sum(1)
     sure = softmax(3 * score, axis=1)
-    built = build(epochs=1, learning_rate=1e-9, class_weight="none")  # which hardly moves
+    built = build(epochs=1, learning_rate="1e-9", class_weight="none")  # which hardly moves
     found = built.fit({"sure": Output.of(LABEL, sure)}, Rows(truth * 1.0, groups(500)))
 
     def loss(log_b):
@@ -230,7 +230,7 @@ def test_a_table_with_other_columns_is_refused_by_name():
 
 def test_columns_of_a_table_are_found_by_name_in_any_order():
     sources, rows = crossed(200, 0)
-    built = build(learning_rate=0.02, epochs=20)
+    built = build(learning_rate="0.02", epochs=20)
     found = built.fit(sources, rows)
     turned = Table(("noise", "b", "a"), sources["table"].values[:, ::-1])
     said = built.apply(found, {"silent": sources["silent"], "table": turned})
@@ -258,7 +258,7 @@ def test_neither_the_order_of_rows_nor_that_of_sources_changes_a_bit(class_sourc
 def test_epochs_end_where_held_out_loss_rises(class_sources):
     """With three sources and nothing else to learn, 2,000 epochs at a high rate are not trained."""
     sources, rows = class_sources(100)
-    found = build(epochs=2000, learning_rate=0.02).fit(sources, rows)
+    found = build(epochs=2000, learning_rate="0.02").fit(sources, rows)
     looks = [row["epoch"] for row in found["history"]]
     best = max(row["epoch"] for row in found["history"] if row["best"])
     assert looks[-1] == best + 10 < 500
@@ -280,7 +280,7 @@ def test_class_weights_are_those_of_the_rule(class_sources):
     table = Table(("a",), rng.normal(size=(300, 1)) + truth[:, None])
     share = {}
     for weight in ("balanced", "none"):
-        built = build(class_weight=weight, learning_rate=0.02, epochs=20)
+        built = build(class_weight=weight, learning_rate="0.02", epochs=20)
         sources = {"silent": silent(300), "table": table}
         share[weight] = np.mean(
             built.apply(built.fit(sources, Rows(truth, groups(300))), sources).values.argmax(1) == 1
@@ -296,6 +296,23 @@ def test_one_truth_leaves_equal_weights_and_says_so(class_sources, caplog):
     np.testing.assert_allclose(said, (sources["voice"].values + sources["face"].values) / 2, rtol=1e-9)
 
 
+def test_a_column_of_absurd_numbers_has_no_say(class_sources):
+    sources, rows = class_sources(60, ("voice",))
+    sources["odd"] = Table(
+        ("huge", "endless", "tiny"), np.c_[np.linspace(-1e200, 1e200, 60), [np.inf] * 60, [1e-200] * 60]
+    )
+    built = build(epochs=1)
+    found = built.fit(sources, rows)
+    assert not [one for one in found["scaler"] if one["source"] == "odd"]
+    assert built.apply(json.loads(json.dumps(found, allow_nan=False)), sources).known.all()
+
+
+def test_training_that_diverges_is_one_clear_error(class_sources):
+    with pytest.raises(AffectkitError, match="mlp: its training diverges; lower --learning-rate") as caught:
+        build(learning_rate="1e30").fit(*class_sources(60))
+    assert caught.value.code == "input"
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -303,8 +320,10 @@ def test_one_truth_leaves_equal_weights_and_says_so(class_sources, caplog):
         ("dropout", 1.0),
         ("dropout", -0.1),
         ("dropout", float("nan")),
-        ("learning_rate", 0.0),
-        ("learning_rate", float("inf")),
+        ("learning_rate", "0"),
+        ("learning_rate", "inf"),
+        ("learning_rate", "find"),
+        ("learning_rate", "fast"),
         ("weight_decay", -1e-4),
         ("epochs", 0),
         ("batch_size", 0),
