@@ -268,6 +268,7 @@ def finetune(
     from affectkit.finetuning._finetune import Setup, clean_up
     from affectkit.finetuning._finetune import finetune as run_finetuning
     from affectkit.finetuning._readable import readable
+    from affectkit.finetuning._speech import Speech
     from affectkit.media.augment import parse
     from affectkit.reporting.finetuned import write_finetuned
     from affectkit.reporting.text import key_lines
@@ -277,8 +278,18 @@ def finetune(
     from affectkit.training.trackers import open_trackers
 
     here = ranks(cpu=device == "cpu")
-    setup = Setup(
+    medium = Speech(
         base_model,
+        revision,
+        head,
+        freeze_feature_encoder,
+        specaugment,
+        dropout,
+        max_seconds,
+        parse(augment),
+    )
+    setup = Setup(
+        medium,
         named_stages(
             stages,
             epochs=epochs,
@@ -300,17 +311,10 @@ def finetune(
             num_workers=here.workers(num_workers),
             checkpoint_steps=checkpoint_steps,
         ),
-        head=head,
-        revision=revision,
-        freeze_feature_encoder=freeze_feature_encoder,
-        specaugment=specaugment,
-        dropout=dropout,
         loss=loss,
         class_weight=class_weight,
         label_smoothing=label_smoothing,
         focal_gamma=focal_gamma,
-        max_seconds=max_seconds,
-        augmentation=parse(augment),
         stopping_fraction=early_stopping_fraction,
     )
     accelerator = open_accelerator(device, mixed_precision)
@@ -322,6 +326,7 @@ def finetune(
             return
         rows = readable(
             read_manifest(manifest, media_root=media_root),
+            medium,
             run.path,
             on_error=on_error,
             num_workers=here.workers(num_workers),

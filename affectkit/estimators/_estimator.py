@@ -64,22 +64,26 @@ def takes_of(estimator: Any) -> Takes:
 
 @dataclass(frozen=True)
 class Fold:
-    """An inner fold: what a candidate is fitted on, and what it is judged on; both preprocessed by the former."""
+    """An inner fold: what a candidate is fitted on, and what it is judged on; both preprocessed by the former.
+
+    outside: positions of the latter among all rows.
+    """
 
     x: Matrix
     labels: Labels
     held: Matrix
     held_labels: Labels
+    outside: np.ndarray
 
 
 @dataclass(frozen=True)
 class Choice:
     """The candidate for the fit on all rows. search: one row per candidate, its score on rows not fitted on. oof: its
-    predictions of these, None where nobody asks. history: of a training, its curves over epochs."""
+    predictions of these, NaN where there are none. history: of a training, its curves over epochs."""
 
     candidate: dict[str, Any]
     search: list[dict[str, Any]]
-    oof: np.ndarray | None = None
+    oof: np.ndarray
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -129,13 +133,13 @@ class Estimator(Protocol):
 class TrainedInEpochs(Protocol):
     """An estimator that is trained in epochs, and so needs rows beside those that it is fitted on to know how many.
 
-    takes: which features. choose: the candidate for a fit on all rows, by inner folds. at: the same estimator, working
-    in a place; without one it leaves nothing behind, and cannot be resumed.
+    takes: which features. choose: the candidate for a fit on all rows that `labels` are of, by inner folds. at: the
+    same estimator, working in a place; without one it leaves nothing behind, and cannot be resumed.
     """
 
     takes: Takes
 
-    def choose(self, folds: Iterable[Fold], seed: int) -> Choice: ...
+    def choose(self, folds: Iterable[Fold], labels: Labels, seed: int) -> Choice: ...
 
     def at(self, place: Place) -> Estimator: ...
 

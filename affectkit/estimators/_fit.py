@@ -103,14 +103,13 @@ def fit_target(
     labels = _labels(y[labelled], target, settings, None if ids is None else ids[labelled])
     folds = _inner(blocks, labels, groups, settings)
     if isinstance(estimator, TrainedInEpochs):
-        choice = estimator.choose((fold for _, fold in folds), settings.seed)
+        choice = estimator.choose(folds, labels, settings.seed)
     else:
         choice = _search(estimator, labels, folds, settings)
     preprocessing = Preprocessing.fit(blocks, scale=settings.normalize == "train")
     x = preprocessing.apply(blocks)
     [fitted] = estimator.fit_path(x, labels, [choice.candidate], settings.seed)
-    if choice.oof is not None:
-        fitted = estimator.calibrated(fitted, choice.oof, labels)
+    fitted = estimator.calibrated(fitted, choice.oof, labels)
     sweeps = list(getattr(fitted, "sweeps", ()))
     return TargetModel(
         target, estimator, preprocessing, fitted, choice.candidate, choice.search, choice.history, sweeps
@@ -127,29 +126,25 @@ def _labels(y: np.ndarray, target: Target, settings: Settings, ids: np.ndarray |
     return Labels(y, classes, weights, target, ids)
 
 
-def _inner(
-    blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: Settings
-) -> Iterator[tuple[np.ndarray, Fold]]:
-    """Inner folds, made as they are asked for, with the positions of the rows that each holds out."""
+def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: Settings) -> Iterator[Fold]:
+    """Inner folds, made as they are asked for."""
     folds = _inner_folds(groups, labels, settings.seed)
     for number in np.unique(folds):
         inside, outside = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         preprocessing = Preprocessing.fit([b[inside] for b in blocks], scale=settings.normalize == "train")
         x, held = (preprocessing.apply([b[rows] for b in blocks]) for rows in (inside, outside))
-        yield outside, Fold(x, labels.take(inside), held, labels.take(outside))
+        yield Fold(x, labels.take(inside), held, labels.take(outside), outside)
 
 
-def _search(
-    estimator: Estimator, labels: Labels, folds: Iterable[tuple[np.ndarray, Fold]], settings: Settings
-) -> Choice:
+def _search(estimator: Estimator, labels: Labels, folds: Iterable[Fold], settings: Settings) -> Choice:
     """The candidate with the best score on pooled inner out-of-fold predictions."""
     candidates = estimator.candidates(classes=labels.classes)
     shape = (len(candidates), len(labels.y), labels.classes) if labels.classes else (len(candidates), len(labels.y))
     oof = np.zeros(shape)
-    for outside, fold in folds:
+    for fold in folds:
         fits = estimator.fit_path(fold.x, fold.labels, candidates, settings.seed)
         for number, fitted in enumerate(fits):
-            oof[number][outside] = fitted.predict(fold.held)
+            oof[number][fold.outside] = fitted.predict(fold.held)
     scores = [_score(estimator, labels, predicted) for predicted in oof]
     best = int(np.argmax(scores))  # the first of equals: the most regularised
     search = [{**c, "score": s, "chosen": i == best} for i, (c, s) in enumerate(zip(candidates, scores, strict=True))]

@@ -29,6 +29,7 @@ def save(fitted: NetworkFit, stem: Path) -> None:
         "present": fitted.present.tolist(),
         "mean": fitted.mean,
         "deviation": fitted.deviation,
+        "temperature": fitted.temperature,
     }
     write_json(stem.with_name(stem.name + ".json"), facts)
 
@@ -44,14 +45,15 @@ def load(stem: Path, name: str, form: Form) -> NetworkFit:
     stored = load_file(stem.with_name(stem.name + ".safetensors"))
     sets = [Set(int(one["dim"]), int(one["layers"]), bool(one["frames"])) for one in facts["sets"]]
     classes, present = int(facts["classes"]), np.array(facts["present"], dtype=bool)
-    mean, deviation = float(facts["mean"]), float(facts["deviation"])
-    if len(present) != classes or (classes and not present.any()) or not math.isfinite(mean + deviation):
+    mean, deviation, temperature = (float(facts[key]) for key in ("mean", "deviation", "temperature"))
+    sensible = math.isfinite(mean + deviation) and 0 < temperature < math.inf
+    if len(present) != classes or (classes and not present.any()) or not sensible:
         raise ValueError("its classes or its units make no sense")
     with torch.device("meta"):
         network = Head(str(facts["answer"]), sets, classes or 1, form)
     _check(network.state_dict(), stored)
     network.load_state_dict(stored, assign=True)
-    return NetworkFit(name, network.eval(), classes, present, mean, deviation)
+    return NetworkFit(name, network.eval(), classes, present, mean, deviation, temperature)
 
 
 def _check(expected: dict[str, Any], stored: dict[str, Any]) -> None:

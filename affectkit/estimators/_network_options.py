@@ -22,7 +22,9 @@ LearningRateOpt = Annotated[str, Option("A number, or find: the valley of a swee
 WeightDecayOpt = Annotated[float, Option("AdamW's.")]
 EpochsOpt = Annotated[int, Option("Epochs at most; inner folds choose how many.")]
 BatchSizeOpt = Annotated[int, Option("Rows of a batch.")]
-PatienceOpt = Annotated[int, Option("Epochs without a lower loss that end an inner fold; 0: never.")]
+PatienceOpt = Annotated[
+    int, Option("Epochs without a better UAR, or CCC of numbers, that end an inner fold; 0: never.")
+]
 StoppingFoldsOpt = Annotated[
     int,
     Option(
@@ -53,7 +55,7 @@ def network(name: str, options: dict[str, Any], takes: "Takes") -> "Network":
         epochs=options["epochs"],
         learning_rate=str(options["learning_rate"]),
         schedule="constant",  # a number of epochs chosen on one path must mean the same on another
-        patience=options["patience"],
+        patience=options["early_stopping_patience"],
     )
     form = Form(options["hidden_size"], options["hidden_layers"], options["dropout"], options.get("pooling", "mean"))
     settings = Settings(batch_size=options["batch_size"], weight_decay=options["weight_decay"])

@@ -13,6 +13,7 @@ import torch
 from affectkit.estimators._estimator import Labels
 from affectkit.estimators._network import Set
 from affectkit.estimators._network_inputs import Frames, Inputs
+from affectkit.training.examples import Draw
 
 CHUNK = 256  # rows answered at once, of vectors
 CHUNK_VALUES = 2**25  # and values, of frames with their padding: 128 MB
@@ -30,7 +31,7 @@ class Rows:
     def costs(self) -> np.ndarray:
         return self.inputs.costs
 
-    def load(self, position: int, rng: np.random.Generator | None) -> list[np.ndarray]:
+    def load(self, position: int, draw: Draw | None) -> list[np.ndarray]:
         return self.inputs.row(position)
 
     def collate(self, items: list[list[np.ndarray]]) -> dict[str, torch.Tensor]:

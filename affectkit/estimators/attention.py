@@ -35,7 +35,7 @@ def build(
     weight_decay: WeightDecayOpt = 0.01,
     epochs: EpochsOpt = 50,
     batch_size: BatchSizeOpt = 32,
-    patience: PatienceOpt = 10,
+    early_stopping_patience: PatienceOpt = 10,
     stopping_folds: StoppingFoldsOpt = 5,
 ) -> "Network":
     """The estimator of `--model attention`.

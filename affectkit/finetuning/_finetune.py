@@ -1,11 +1,11 @@
-"""From a manifest's recordings to a fine-tuned network and honest predictions."""
+"""From a manifest's media to a fine-tuned network and honest predictions."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,16 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.encoders._encoder import Item, recordings
+from affectkit.encoders._encoder import Item
+from affectkit.finetuning._medium import Medium
 from affectkit.finetuning._model import FinetunedModel
-from affectkit.finetuning._speech import InPieces, SpeechExamples
 from affectkit.finetuning._truth import labelled, take, truth_of
 from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut, hold_out_rows
-from affectkit.media.augment import Augmentation
-from affectkit.models import speech_network
-from affectkit.models.speech_heads import Head
 from affectkit.splits import hold_out
 from affectkit.training.checkpoints import read_tensors, write_tensors
 from affectkit.training.evaluating import outputs_of
+from affectkit.training.examples import Examples
 from affectkit.training.fit import CHECKPOINTS, Fit, Problem, Settings, fit
 from affectkit.training.objective import Objective, build_objective
 from affectkit.training.stages import Stage
@@ -47,20 +45,13 @@ class Setup:
     whole groups, that is set apart to choose epochs by; None: the val rows, or with cross-prediction .15.
     """
 
-    checkpoint: str
+    medium: Medium
     stages: Sequence[Stage]
     settings: Settings
-    head: Head = "mean"
-    revision: str = ""
-    freeze_feature_encoder: bool = True
-    specaugment: bool = False
-    dropout: float | None = None
     loss: str = "auto"
     class_weight: str = "balanced"
     label_smoothing: float = 0.0
     focal_gamma: float = 2.0
-    max_seconds: float = 20.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
     stopping_fraction: float | None = None
 
 
@@ -77,7 +68,7 @@ class Finetuned:
 
 @dataclass(frozen=True)
 class _Data:
-    """Rows with their recordings and truth."""
+    """Rows with their media and truth."""
 
     manifest: Manifest
     targets: Sequence[Target]
@@ -85,15 +76,12 @@ class _Data:
     truth: Mapping[str, np.ndarray]
     held_out: HeldOut
 
-    def examples(self, rows: np.ndarray, network: Any, setup: Setup, *, train: bool = False) -> SpeechExamples:
-        return SpeechExamples(
-            [self.items[row] for row in rows],
-            take(self.truth, rows),
-            network,
-            setup.max_seconds,
-            lambda position: self.manifest.where(int(rows[position])),
-            setup.augmentation if train else None,
-        )
+    def examples(self, rows: np.ndarray, network: Any, medium: Medium, *, train: bool = False) -> Examples:
+        def where(position: int) -> dict[str, Any]:
+            return self.manifest.where(int(rows[position]))
+
+        items = [self.items[row] for row in rows]
+        return medium.examples(items, take(self.truth, rows), network, where, train=train)
 
 
 def finetune(
@@ -115,7 +103,7 @@ def finetune(
     """
     held_out = hold_out_rows(manifest, group=group, cv=cv, seed=setup.settings.seed)
     truth = truth_of(manifest.rows, targets, votes=setup.loss == "soft")
-    data = _Data(manifest, targets, recordings(manifest), truth, held_out)
+    data = _Data(manifest, targets, setup.medium.items(manifest), truth, held_out)
     _say_cost(data, setup)
     fits: list[Fit] = []
     outputs: dict[str, np.ndarray] = {}
@@ -134,7 +122,7 @@ def finetune(
     predictions = build_predictions(manifest.rows, said, held_out.seen, carried)
     spec = _spec(data, setup, network)
     return Finetuned(
-        FinetunedModel(spec, network),
+        FinetunedModel(spec, setup.medium, network),
         predictions.take(held_out.judged),
         held_out.fit_rows(),
         fits,
@@ -165,14 +153,15 @@ def _fit_one(
         focal_gamma=setup.focal_gamma,
     )
     _warn(data, objective, train, stopping, setup)
-    network = _build(data, setup)
-    whole = InPieces(network)
+    medium = setup.medium
+    network = medium.build(data.targets, setup.settings.seed)
+    whole = medium.whole(network)
     problem = Problem(
         whole,
-        data.examples(train, network, setup, train=True),
-        data.examples(stopping, network, setup) if len(stopping) else None,
+        data.examples(train, network, medium, train=True),
+        data.examples(stopping, network, medium) if len(stopping) else None,
         objective,
-        frozenset({"feature_encoder"} if setup.freeze_feature_encoder else ()),
+        medium.frozen,
     )
     stages = list(setup.stages) if len(stopping) else [replace(stage, patience=0) for stage in setup.stages]
     done = fit(problem, stages, setup.settings, folder, accelerator, progress=progress, log=log)
@@ -180,7 +169,7 @@ def _fit_one(
     if not stored.exists():
         outputs = outputs_of(
             whole,
-            data.examples(outside, network, setup),
+            data.examples(outside, network, medium),
             accelerator,
             size=setup.settings.batch_size,
             most_cost=setup.settings.batch_seconds,
@@ -199,18 +188,6 @@ def clean_up(folder: Path) -> None:
     for place in [folder, *sorted((folder / FOLDS).glob("*"))]:
         shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
         (place / ANSWERS).unlink(missing_ok=True)
-
-
-def _build(data: _Data, setup: Setup) -> Any:
-    return speech_network.build(
-        setup.checkpoint,
-        data.targets,
-        head=setup.head,
-        dropout=setup.dropout,
-        revision=setup.revision,
-        specaugment=setup.specaugment,
-        seed=setup.settings.seed,
-    )
 
 
 def _stopping_rows(data: _Data, inside: np.ndarray, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
@@ -243,10 +220,12 @@ def _selected_on(data: _Data, setup: Setup) -> str:
 def _say_cost(data: _Data, setup: Setup) -> None:
     fits = data.held_out.fits()
     epochs = sum(stage.epochs for stage in setup.stages)
-    seconds = np.array([min(item.duration_sec, setup.max_seconds) for item in data.items])
-    heard = sum(seconds[inside].sum() for inside, _ in fits) * epochs / 3600
+    total, unit = 0.0, ""
+    for inside, _ in fits:
+        amount, unit = setup.medium.amount([data.items[row] for row in inside])
+        total += amount * epochs
     times = "1 fine-tuning" if len(fits) == 1 else f"{len(fits)} fine-tunings: {len(fits) - 1} folds and the final one"
-    logger.info("%s of at most %d epochs: %.3g hours of audio to go through", times, epochs, heard)
+    logger.info("%s of at most %d epochs: %.3g %s to go through", times, epochs, total, unit)
 
 
 def _warn(data: _Data, objective: Objective, train: np.ndarray, stopping: np.ndarray, setup: Setup) -> None:
@@ -274,15 +253,14 @@ def _warn(data: _Data, objective: Objective, train: np.ndarray, stopping: np.nda
 def _spec(data: _Data, setup: Setup, network: Any) -> dict[str, Any]:
     return {
         "kind": "finetuned",
-        "reads": "audio",
-        "base": {"checkpoint": setup.checkpoint, **network.describe()},
-        "head": setup.head,
+        "reads": setup.medium.reads,
+        "base": {"checkpoint": setup.medium.checkpoint, **network.describe()},
+        **setup.medium.spec(),
         "targets": [target.to_json() for target in data.targets],
-        "max_seconds": setup.max_seconds,
         "loss": setup.loss,
         "class_weight": setup.class_weight,
         "group": data.held_out.group,
         "groups_straddle": data.held_out.straddle,
-        "needs": ["audio"],
+        "needs": [setup.medium.reads],
         "parents": [],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,20 @@ from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import Output
 from affectkit.console import Progress
 from affectkit.encoders._encoder import Item
-from affectkit.finetuning._speech import InPieces, SpeechExamples
+from affectkit.finetuning._medium import Medium
 from affectkit.labels import Target
-from affectkit.models import speech_network
 from affectkit.training.evaluating import outputs_of
 from affectkit.training.objective import Objective
 
-BATCH_SECONDS = 60.0  # of audio given to the network at once, padding counted
-CHUNK = 256  # recordings sorted by length together
+CHUNK = 256  # rows read, sorted and answered together
 
 
 @dataclass(frozen=True)
 class FinetunedModel:
-    """spec: what `affectkit.json` says. network: a `SpeechNetwork` whose numbers are in the targets' own units."""
+    """spec: what `affectkit.json` says. network: the medium's, whose numbers are in the targets' own units."""
 
     spec: dict[str, Any]
+    medium: Medium
     network: Any
 
     @property
@@ -44,31 +43,32 @@ class FinetunedModel:
         num_workers: int = 0,
         progress: Progress | None = None,
     ) -> tuple[list[Output], dict[int, str]]:
-        """The answers of each target for recordings, whatever batch they come in, and why some were not heard.
+        """The answers of each target for media, whatever batch they come in, and why some could not be read.
 
-        where: `file` and `row` of an item, for errors. on_error: "skip" declines a recording that cannot be decoded and
-        gives the reason by its position, "stop" raises.
+        where: `file` and `row` of an item, for errors. on_error: "skip" declines one that cannot be decoded and gives
+        the reason by its position, "stop" raises.
         """
-        network = InPieces(self.network).to(accelerator.device)
+        network = self.medium.whole(self.network).to(accelerator.device)
+        size, most_cost = self.medium.answered_at_once
         found: dict[str, list[np.ndarray]] = {target.name: [] for target in self.targets}
         skipped: dict[int, str] = {}
         for start in range(0, len(items), CHUNK):
             part = items[start : start + CHUNK]
-            examples = SpeechExamples(
+            failed: dict[int, str] | None = {} if on_error == "skip" else None
+            examples = self.medium.examples(
                 part,
                 {},
                 self.network,
-                float(self.spec["max_seconds"]),
                 lambda place, start=start: where(start + place),  # type: ignore[misc]
-                failed={} if on_error == "skip" else None,
+                failed=failed,
             )
             outputs = outputs_of(
-                network, examples, accelerator, size=CHUNK, most_cost=BATCH_SECONDS, num_workers=num_workers
+                network, examples, accelerator, size=size, most_cost=most_cost, num_workers=num_workers
             )
             for name, values in in_units(self.targets).answers(outputs).items():
-                values[list(examples.failed or ())] = np.nan
+                values[list(failed or ())] = np.nan
                 found[name].append(values)
-            skipped |= {start + place: why for place, why in (examples.failed or {}).items()}
+            skipped |= {start + place: why for place, why in (failed or {}).items()}
             if progress:
                 progress(min(start + CHUNK, len(items)), len(items))
         return [Output.of(target, np.concatenate(found[target.name])) for target in self.targets], skipped
@@ -88,7 +88,16 @@ def load_finetuned_model(folder: Path) -> FinetunedModel:
     spec = read_spec(folder)
     with whole(folder):
         targets = [Target.from_json(target) for target in spec["targets"]]
-        if not targets or not float(spec["max_seconds"]) > 0:
-            raise ValueError("no target, or no length to hear")
-        network = speech_network.load(folder, targets)
-    return FinetunedModel(spec, network.eval())
+        if not targets:
+            raise ValueError("no target")
+        medium = medium_of(spec)
+        network = medium.load(folder, targets)
+    return FinetunedModel(spec, medium, network.eval())
+
+
+def medium_of(spec: Mapping[str, Any]) -> Medium:
+    """The medium that a record (`affectkit.json`) describes. Raises KeyError or ValueError for what it cannot be."""
+    from affectkit.finetuning._speech import Speech
+
+    media = {"audio": Speech}
+    return media[spec["reads"]].from_spec(spec)

@@ -1,4 +1,4 @@
-"""Which recordings of a manifest can be read, before any time is spent on them."""
+"""Which media of a manifest can be read, before any time is spent on them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from pathlib import Path
 from affectkit.artifacts.features import SKIPPED
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.tables import write_table
-from affectkit.encoders._encoder import Item, recordings
+from affectkit.encoders._encoder import Item
 from affectkit.errors import AffectkitError
-from affectkit.media import mapped, read_audio, read_headers
+from affectkit.finetuning._medium import Medium, reason
+from affectkit.media import mapped
 
 logger = logging.getLogger(__name__)
 
 
 def readable(
-    manifest: Manifest, folder: Path, *, on_error: str, num_workers: int = 0, is_main: bool = True
+    manifest: Manifest, medium: Medium, folder: Path, *, on_error: str, num_workers: int = 0, is_main: bool = True
 ) -> Manifest:
-    """The manifest, once it is known that its recordings can be read: an hour of training does not end on a missing
-    file.
+    """The manifest, once it is known that its media can be read: an hour of training does not end on a missing file.
 
-    on_error: "stop" reads all headers and raises for the first bad row, named. "skip" decodes every recording once, and
-    leaves those that fail out; they are listed in `folder`/skipped.csv.
+    on_error: "stop" reads all headers and raises for the first bad row, named. "skip"
+    decodes every file once, and leaves those that fail out; they are listed in `folder`/skipped.csv.
     """
-    bad = _undecodable(manifest, num_workers) if on_error == "skip" else _without_header(manifest)
+    if on_error == "skip":
+        bad = _undecodable(manifest, medium, num_workers)
+    else:
+        bad = _without_header(manifest, medium, num_workers)
     if not bad:
         return manifest
     first = min(bad)
@@ -41,27 +44,22 @@ def readable(
     return manifest.take([place not in bad for place in range(len(manifest.rows))])
 
 
-def reason(error: AffectkitError) -> str:
-    """What is wrong with a medium, and which it is."""
-    return f"{error.file}: {error.message}" if error.file else error.message
-
-
-def _without_header(manifest: Manifest) -> dict[int, AffectkitError]:
+def _without_header(manifest: Manifest, medium: Medium, num_workers: int) -> dict[int, AffectkitError]:
     """By position. A file that many rows are a stretch of is looked at once."""
-    paths = [str(path or "") for path in manifest.media()]
+    paths = [path or Path() for path in manifest.media()]
     each = list(dict.fromkeys(paths))
-    headers = dict(zip(each, read_headers(each), strict=True))
+    headers = dict(zip(each, medium.headers(each, num_workers=num_workers), strict=True))
     return {place: error for place, path in enumerate(paths) if isinstance(error := headers[path], AffectkitError)}
 
 
-def _undecodable(manifest: Manifest, num_workers: int) -> dict[int, AffectkitError]:
+def _undecodable(manifest: Manifest, medium: Medium, num_workers: int) -> dict[int, AffectkitError]:
     def attempt(item: Item) -> AffectkitError | None:
         try:
-            read_audio(item.path or "", start_sec=item.start_sec, end_sec=item.end_sec)
+            medium.decode(item)
         except AffectkitError as error:
-            error.__traceback__ = None  # it would keep the samples alive
+            error.__traceback__ = None  # it would keep what was decoded alive
             return error
         return None
 
-    found = mapped(attempt, recordings(manifest), num_workers)
+    found = mapped(attempt, medium.items(manifest, num_workers=num_workers), num_workers)
     return {place: error for place, error in enumerate(found) if error is not None}

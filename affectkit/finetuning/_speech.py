@@ -1,20 +1,102 @@
-"""Rows of a manifest as speech to train on: decoded, cropped, augmented, normalised."""
+"""Speech to fine-tune on: recordings decoded, cropped, augmented, normalised, and the network that hears them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from affectkit.encoders._encoder import Item
+from affectkit.artifacts.manifest import Manifest
+from affectkit.encoders._encoder import Item, recordings
 from affectkit.errors import AffectkitError
-from affectkit.finetuning._readable import reason
+from affectkit.finetuning._medium import Where, reason
+from affectkit.labels import Target
+from affectkit.media import read_headers
 from affectkit.media.audio import read_audio
 from affectkit.media.augment import Augmentation
+from affectkit.models import speech_network
+from affectkit.models.speech_heads import Head
+from affectkit.training.examples import Draw
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The medium of speech networks; options as `finetune` has them. dropout: None leaves the checkpoint's own."""
+
+    checkpoint: str
+    revision: str = ""
+    head: Head = "mean"
+    freeze_feature_encoder: bool = True
+    specaugment: bool = False
+    dropout: float | None = None
+    max_seconds: float = 20.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    reads = "audio"
+    answered_at_once = (256, 60.0)  # seconds, padding counted
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Speech:
+        """As a record has it. Raises KeyError, or ValueError for no length to hear."""
+        if not float(spec["max_seconds"]) > 0:
+            raise ValueError("no length to hear")
+        return cls(spec["base"]["checkpoint"], head=spec["head"], max_seconds=float(spec["max_seconds"]))
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        return frozenset({"feature_encoder"} if self.freeze_feature_encoder else ())
+
+    def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
+        return recordings(manifest, num_workers=num_workers)
+
+    def headers(self, paths: Sequence[Path], *, num_workers: int = 0) -> Sequence[Any]:
+        return read_headers(paths)
+
+    def decode(self, item: Item, rate: int | None = None) -> np.ndarray:
+        """The samples [T] float32, at `rate` Hz or the file's own."""
+        return read_audio(item.path or "", rate=rate, start_sec=item.start_sec, end_sec=item.end_sec)[0]
+
+    def build(self, targets: Sequence[Target], seed: int) -> speech_network.SpeechNetwork:
+        return speech_network.build(
+            self.checkpoint,
+            targets,
+            head=self.head,
+            dropout=self.dropout,
+            revision=self.revision,
+            specaugment=self.specaugment,
+            seed=seed,
+        )
+
+    def load(self, folder: Path, targets: Sequence[Target]) -> speech_network.SpeechNetwork:
+        return speech_network.load(folder, targets)
+
+    def whole(self, network: Any) -> Any:
+        return InPieces(network)
+
+    def examples(
+        self,
+        items: Sequence[Item],
+        truth: Mapping[str, np.ndarray],
+        network: Any,
+        where: Where,
+        *,
+        train: bool = False,
+        failed: dict[int, str] | None = None,
+    ) -> SpeechExamples:
+        augmentation = self.augmentation if train else None
+        return SpeechExamples(items, truth, network, self.max_seconds, where, augmentation, failed)
+
+    def amount(self, items: Sequence[Item]) -> tuple[float, str]:
+        seconds = sum(min(item.duration_sec, self.max_seconds) for item in items)
+        return seconds / 3600, "hours of audio"
+
+    def spec(self) -> dict[str, Any]:
+        return {"head": self.head, "max_seconds": self.max_seconds}
 
 
 @dataclass(frozen=True)
@@ -31,7 +113,7 @@ class SpeechExamples:
     truth: Mapping[str, np.ndarray]
     network: Any
     max_seconds: float
-    where: Callable[[int], dict[str, Any]]
+    where: Where
     augmentation: Augmentation | None = None
     failed: dict[int, str] | None = None
 
@@ -43,14 +125,15 @@ class SpeechExamples:
     def costs(self) -> np.ndarray:
         return np.array([max(clip.duration_sec, 1e-3) for clip in self.clips])
 
-    def load(self, position: int, rng: np.random.Generator | None) -> list[np.ndarray]:
+    def load(self, position: int, draw: Draw | None) -> list[np.ndarray]:
         """The waveform [T] float32 at the network's rate, in pieces of at most `max_seconds`."""
         rate = self.network.rate
         wave = self._decoded(position)
         most = int(min(self.max_seconds, self.network.max_sec) * rate)
-        if rng is None:
+        if draw is None:
             pieces = np.array_split(wave, max(1, -(-len(wave) // most)))
             return [self.network.prepare(piece) for piece in pieces]
+        rng = draw()
         if len(wave) > most:
             start = int(rng.integers(len(wave) - most + 1))
             wave = wave[start : start + most]

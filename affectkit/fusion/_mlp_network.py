@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from affectkit.training.examples import HEAD, Part
+from affectkit.training.examples import HEAD, Draw, Part
 
 CONSTANT = 1e-6  # a column whose deviation over a member's rows is a smaller share of that over all has no say
 
@@ -42,7 +42,7 @@ class FusedRows:
         repeated = {name: np.tile(values, passes) for name, values in truth.items()}
         return cls(ids, np.ones(len(ids)), repeated, columns, start)
 
-    def load(self, position: int, rng: np.random.Generator | None) -> int:
+    def load(self, position: int, draw: Draw | None) -> int:
         return position % self.columns.shape[0]
 
     def collate(self, items: list[int]) -> dict[str, torch.Tensor]:

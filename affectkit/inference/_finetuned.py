@@ -14,7 +14,6 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.distributed import ranks
-from affectkit.encoders._encoder import recordings
 from affectkit.errors import AffectkitError
 from affectkit.finetuning._model import FinetunedModel
 from affectkit.inference._model import Work, seen_rows
@@ -52,7 +51,7 @@ class Finetuned:
             raise AffectkitError("usage", "a fine-tuned network takes no --features", file=self.folder)
         work = work or Work()
         outputs, skipped = self.model.predict(
-            recordings(manifest),
+            self.model.medium.items(manifest),
             open_accelerator(work.device),
             where=(lambda place: {}) if manifest.bare else manifest.where,
             on_error=work.on_error,

@@ -72,7 +72,7 @@ def _write_learning(folder: Path, trained: Trained) -> None:
     sweeps = [{**sweep, "stage": m.target.name} for m in models for sweep in m.sweeps]
     if history:
         write_table(folder / "history.csv", pd.DataFrame(history))
-        write_training_page(folder, history, sweeps, monitor="val_loss", lead=[CURVES])
+        write_training_page(folder, history, sweeps, lead=[CURVES])
     if sweeps:
         write_json(folder / "lr_find.json", {"sweeps": sweeps})
 

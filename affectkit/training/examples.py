@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 HEAD = "head"  # the last part of every network
 
 Part = tuple[str, list[nn.Parameter]]
+Draw = Callable[[], np.random.Generator]
 
 
 class Examples(Protocol):
@@ -28,8 +29,9 @@ class Examples(Protocol):
     @property
     def truth(self) -> Mapping[str, np.ndarray]: ...
 
-    def load(self, position: int, rng: np.random.Generator | None) -> Any:
-        """One row's input. rng: what cropping and augmentation draw from; None outside training, where nothing does."""
+    def load(self, position: int, draw: Draw | None) -> Any:
+        """One row's input. draw: gives what cropping and augmentation draw from, which takes longer to make than a
+        small row to load; None outside training, where nothing is drawn."""
 
     def collate(self, items: list[Any]) -> dict[str, torch.Tensor]:
         """What `load` gave for some rows, as the keyword arguments of the network."""

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,12 @@ class _Loop:
     def __init__(
         self, problem: Problem, stages: list[Stage], settings: Settings, folder: Path, accelerator: Any
     ) -> None:
-        self.problem, self.stages, self.settings, self.accelerator = problem, stages, settings, accelerator
+        self.whole = self.problem = problem  # the latter with the rows of the stage under way
+        self.stages, self.settings, self.accelerator = stages, settings, accelerator
         self.network = problem.module.to(accelerator.device)
         parts = optimizing.parts_of(problem)
         self.trained = [optimizing.trained_parts(parts, stage, problem.frozen) for stage in stages]
         self.weights = Weights(self.network, [p for of in self.trained for _, ps in of for p in ps])
-        self.feed = Feed(problem.train, settings, accelerator)
         self.judge = Judge.of(problem, stages, settings)
         same = identity(problem, stages, settings, accelerator.mixed_precision)
         self.keeper = Keeper(folder, self.weights, settings, same, accelerator)
@@ -102,6 +103,9 @@ class _Loop:
     def _begin_stage(self, stage: Stage) -> Stepper:
         """What trains its parts, at its rates: looked for first, where it has none."""
         trained = self.trained[self.state.stage]
+        self.problem = self.whole.of_stage(stage)
+        self.feed = Feed(self.problem.train, self.settings, self.accelerator)
+        self.judge = replace(self.judge, problem=self.problem)
         optimizing.freeze(self.network, trained)
         if stage.finds and self.state.sweep_of(stage.name) is None:
             self._find_rate(stage, trained)

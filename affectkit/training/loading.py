@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 
 from affectkit.media.parallel import mapped
 from affectkit.training.batches import epoch_batches, share
-from affectkit.training.examples import Examples
+from affectkit.training.examples import Draw, Examples
 from affectkit.training.failures import enough_memory
 from affectkit.training.problem import Settings
 
@@ -52,11 +53,14 @@ def load_batches(
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     ids = examples.ids
 
+    def draw(row: int) -> Draw | None:
+        return None if key is None else partial(row_generator, key, ids[row])
+
     def load(batch: np.ndarray) -> Inputs:
         own = share(batch, rank, world)
         rows = own if len(own) else batch[:1]
         with enough_memory(examples, rows):
-            inputs = examples.collate([examples.load(int(row), row_generator(key, ids[row])) for row in rows])
+            inputs = examples.collate([examples.load(int(row), draw(int(row))) for row in rows])
         return {name: tensor.pin_memory() for name, tensor in inputs.items()} if device.type == "cuda" else inputs
 
     threads = max(2, num_workers) if num_workers else 0
@@ -69,10 +73,8 @@ def load_batches(
             yield Loaded(batch, sizes, {n: t.to(device, non_blocking=True) for n, t in inputs.items()}, waited)
 
 
-def row_generator(key: Sequence[int] | None, row_id: str) -> np.random.Generator | None:
+def row_generator(key: Sequence[int], row_id: str) -> np.random.Generator:
     """What a row draws from in an epoch, whichever batch, thread or process it comes to."""
-    if key is None:
-        return None
     return np.random.default_rng([*key, int.from_bytes(hashlib.sha256(row_id.encode()).digest()[:8], "little")])
 
 

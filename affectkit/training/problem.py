@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from torch import nn
 
 from affectkit.errors import AffectkitError
-from affectkit.training.examples import Examples, Network
+from affectkit.training.examples import HEAD, Examples, Network
 from affectkit.training.objective import Objective
 from affectkit.training.stages import Stage
 
@@ -24,7 +24,8 @@ class Problem:
     """What is to be learned.
 
     network: an nn.Module as well; `fit` trains it in place. val: rows on which epochs are judged, None for none.
-    frozen: names of parts that no stage trains.
+    frozen: names of parts that no stage trains. at_head: the same rows of train and val as they enter the head, for the
+    stages that train nothing before it: what a frozen network makes of a row need not be computed in every epoch.
     """
 
     network: Network
@@ -32,6 +33,7 @@ class Problem:
     val: Examples | None
     objective: Objective
     frozen: frozenset[str] = frozenset()
+    at_head: tuple[Examples, Examples | None] | None = None
 
     @property
     def module(self) -> nn.Module:
@@ -42,6 +44,12 @@ class Problem:
     def judged(self) -> Examples | None:
         """The rows on which epochs are judged; None where there are none."""
         return self.val if self.val is not None and len(self.val.ids) else None
+
+    def of_stage(self, stage: Stage) -> Problem:
+        """With the rows as the stage takes them."""
+        if self.at_head is None or stage.train != HEAD:
+            return self
+        return replace(self, train=self.at_head[0], val=self.at_head[1])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Fold, Labels, Place
 from affectkit.estimators._fit import Settings, encode_target, fit_target
 from affectkit.estimators._network import Form, Set, build_head
-from affectkit.estimators._network_fit import mean_curve, objective_of
+from affectkit.estimators._network_curves import Curve, mean_curve
+from affectkit.estimators._network_fit import objective_of, temperature_of
 from affectkit.estimators._network_inputs import Frames, Inputs, moments
 from affectkit.estimators._network_rows import Rows, answered
 from affectkit.estimators._preprocessing import Preprocessing, normalize_by_speaker
@@ -244,13 +245,37 @@ def test_classes_weigh_in_the_loss_as_scikit_learn_balances_them():
 
 
 def test_a_mean_curve_weighs_folds_by_their_rows_and_one_that_ended_stays_as_it_ended():
-    def rows(*losses):
-        return [{"epoch": n, "learning_rate": 0.1, "train_loss": 1.0, "val_loss": x} for n, x in enumerate(losses, 1)]
+    def curve(rows, *values):
+        history = [{"epoch": n, "train_loss": 1.0, "val_loss": 2.0, "val_uar": x} for n, x in enumerate(values, 1)]
+        return Curve(history, np.zeros((rows, 3)))
 
-    found = mean_curve([(10, rows(3.0, 1.0)), (30, rows(2.0, 2.0, 1.5))])
-    assert [row["val_loss"] for row in found] == [2.25, 1.75, pytest.approx((1.0 * 10 + 1.5 * 30) / 40)]
-    assert [row["folds"] for row in found] == [2, 2, 1]
-    assert mean_curve([]) == []
+    found = mean_curve([curve(10, 0.2, 0.4), curve(30, 0.4, 0.4, 0.3, 0.8), curve(10, np.nan, 0.4)], "val_uar")
+    assert [row["val_uar"] for row in found] == pytest.approx([(0.2 * 10 + 0.4 * 30) / 40, 0.4, 0.34, 0.64])
+    assert [row["folds"] for row in found] == [3, 3, 1, 1]
+    assert [row["best"] for row in found] == [True, True, False, True]
+    assert [row["best"] for row in mean_curve([curve(1, 0.2, 0.1)], "val_loss")] == [True, False]  # of equals the first
+    assert mean_curve([], "val_uar") == []
+
+
+def test_probabilities_are_at_the_temperature_that_is_likeliest_for_rows_of_other_networks():
+    rng = np.random.default_rng(0)
+    y, logits = rng.integers(0, 3, 300), rng.normal(size=(300, 3))
+    logits[np.arange(300), y] += 1
+    oof = torch.tensor(4 * logits).softmax(1).numpy()
+    weights = np.array([0.5, 1.0, 1.5])[y]
+    labels = Labels(y, 3, weights)
+    grid = np.exp(np.linspace(0, 3, 3001))
+    losses = [-(torch.tensor(4 * logits / t).log_softmax(1).numpy()[np.arange(300), y] * weights).sum() for t in grid]
+    assert temperature_of(oof, labels) == pytest.approx(grid[np.argmin(losses)], rel=2e-3)
+    oof[::3] = np.nan  # rows that no fold held out
+    own = Labels(np.delete(y, np.s_[::3]), 3, np.delete(weights, np.s_[::3]))
+    assert temperature_of(oof, labels) == pytest.approx(temperature_of(np.delete(oof, np.s_[::3], axis=0), own))
+    x = rng.normal(size=(300, 4))
+    [fit] = build("mlp").fit_path(x, labels, [{"epochs": 2}], 0)
+    warm = build("mlp").calibrated(fit, oof, labels)
+    np.testing.assert_array_equal(warm.predict(x).argmax(axis=1), fit.predict(x).argmax(axis=1))
+    expected = torch.tensor(np.log(fit.predict(x)) / warm.temperature).softmax(1).numpy()
+    np.testing.assert_allclose(warm.predict(x), expected, atol=1e-9)
 
 
 class Watched:
@@ -263,10 +288,15 @@ class Watched:
     def at(self, place):
         raise AssertionError
 
-    def choose(self, folds, seed):
+    def calibrated(self, fitted, oof, labels):
+        return self.estimator.calibrated(fitted, oof, labels)
+
+    def choose(self, folds, labels, seed):
         folds = list(folds)
         self.folds = [(fold.labels.ids, fold.held_labels.ids, fold.x) for fold in folds]
-        return self.estimator.choose(folds, seed)
+        for fold in folds:
+            np.testing.assert_array_equal(labels.ids[fold.outside], fold.held_labels.ids)
+        return self.estimator.choose(folds, labels, seed)
 
     def fit_path(self, x, labels, candidates, seed):
         self.fitted.append((labels.ids, candidates))
@@ -290,18 +320,27 @@ def test_epochs_are_chosen_on_whole_groups_inside_the_rows_given_and_the_fit_is_
     [(fitted, [candidate])] = watched.fitted
     assert set(fitted) == set(ids[20:])
     assert candidate == model.chosen
-    losses = [row["val_loss"] for row in model.history]
-    assert candidate == {"epochs": int(np.argmin(losses)) + 1}
+    assert candidate == {"epochs": int(np.argmax([row["val_uar"] for row in model.history])) + 1}
     assert [row["epochs"] for row in model.search if row["chosen"]] == [candidate["epochs"]]
     assert [row["epoch"] for row in model.history if row["best"]][-1] == candidate["epochs"]
 
 
+def noise(rows=60):
+    """An inner fold of labels that carry nothing: it soon gets worse."""
+    x, y = np.random.default_rng(0).normal(size=(rows, 3)), np.arange(rows) % 3
+    labels, inside, outside = labels_of(y, 3), np.arange(40), np.arange(40, rows)
+    return Fold(x[inside], labels.take(inside), x[outside], labels.take(outside), outside), labels
+
+
 def test_fewer_stopping_folds_train_fewer_networks_and_none_trains_all_epochs():
-    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3
-    fold = Fold(x[:40], labels_of(y[:40], 3), x[40:], labels_of(y[40:], 3))
-    assert {row["folds"] for row in build("mlp", stopping_folds=2).choose([fold] * 5, 0).history} == {2}
-    choice = build("mlp", stopping_folds=0).choose([fold] * 5, 0)
+    fold, labels = noise()
+    choice = build("mlp", stopping_folds=2).choose([fold] * 5, labels, 0)
+    assert {row["folds"] for row in choice.history} == {2}
+    assert np.isfinite(choice.oof[40:]).all() and np.isnan(choice.oof[:40]).all()
+    choice = build("mlp", stopping_folds=0).choose([fold] * 5, labels, 0)
     assert choice.candidate == {"epochs": 4} and choice.history == []
+    fit = object()
+    assert build("mlp").calibrated(fit, choice.oof, labels) is fit
 
 
 def test_inner_folds_of_one_class_are_left_out(caplog):
@@ -313,10 +352,9 @@ def test_inner_folds_of_one_class_are_left_out(caplog):
 
 
 def test_patience_ends_an_inner_fold_early():
-    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3  # noise: it soon gets worse
-    fold = Fold(x[:40], labels_of(y[:40], 3), x[40:], labels_of(y[40:], 3))
-    estimator = build("mlp", epochs=40, patience=2, learning_rate="1e-2", dropout=0.0)
-    assert len(estimator.choose([fold], 0).history) < 20
+    fold, labels = noise()
+    estimator = build("mlp", epochs=40, early_stopping_patience=2, learning_rate="1e-2", dropout=0.0)
+    assert len(estimator.choose([fold], labels, 0).history) < 20
 
 
 def test_a_learning_rate_can_be_looked_for():
@@ -399,6 +437,7 @@ DAMAGE = {
     ),
     "a promise of a giant": (lambda weights, facts: facts["sets"][0].update(dim=10**9), "branches.0.0.weight is"),
     "other classes": (lambda weights, facts: facts.update(classes=7), "make no sense"),
+    "no temperature": (lambda weights, facts: facts.update(temperature=0), "make no sense"),
     "a unit of nothing": (lambda weights, facts: facts.update(deviation=1e999), "make no sense"),
 }  # fmt: skip
 

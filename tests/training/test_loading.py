@@ -55,7 +55,6 @@ def test_augmentation_differs_between_rows_epochs_stages_and_seeds():
     draws = {row_generator(key, row).random() for key in (KEY, (0, 1, 3), (0, 2, 2), (5, 1, 2)) for row in ("a", "b")}
     assert len(draws) == 8
     assert row_generator(KEY, "a").random() == row_generator(KEY, "a").random()
-    assert row_generator(None, "a") is None
 
 
 def test_outside_training_nothing_is_drawn():
@@ -81,7 +80,7 @@ def test_an_error_reaches_the_caller_and_threads_end(workers):
     rows = make_rows(10, 0)
     before = threading.active_count()
 
-    def load(position, rng):
+    def load(position, draw):
         if position == 2:
             raise AffectkitError("input", "is empty (0 bytes)", file="train.csv", row=3)
         return rows.values[position]
@@ -129,7 +128,7 @@ def test_ids_are_asked_for_once():
         def ids(self, ids):
             self._ids = ids
 
-        def load(self, position, rng):
+        def load(self, position, draw):
             return self.values[position]
 
     rows = make_rows(10, 0)
@@ -140,7 +139,7 @@ def test_ids_are_asked_for_once():
 def test_memory_that_does_not_suffice_for_a_clip_names_it():
     rows = make_rows(10, 0)
 
-    def load(position, rng):
+    def load(position, draw):
         raise MemoryError
 
     rows.load = load

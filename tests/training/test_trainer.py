@@ -57,7 +57,7 @@ class Clips:
         self.costs = np.ones(count)
         self.truth = {"label": label}
 
-    def load(self, position, rng):
+    def load(self, position, draw):
         return self.waves[position]
 
     def collate(self, items):

@@ -21,10 +21,10 @@ class Rows:
         self.costs = np.array([len(value) for value in values], float)
         self.loaded = []
 
-    def load(self, position, rng):
+    def load(self, position, draw):
         self.loaded.append(self.ids[position])
         value = self.values[position]
-        return value if rng is None else value + 0.05 * rng.standard_normal(value.shape).astype(np.float32)
+        return value if draw is None else value + 0.05 * draw().standard_normal(value.shape).astype(np.float32)
 
     def collate(self, items):
         longest = max(map(len, items))

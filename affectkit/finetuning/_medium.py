@@ -1,0 +1,76 @@
+"""What differs between media when a network is fine-tuned on them: how rows are read, and which network reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.encoders._encoder import Item
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+from affectkit.training.examples import Examples
+
+Where = Callable[[int], dict[str, Any]]
+
+
+class Medium(Protocol):
+    """A kind of media as it is fine-tuned on. Fields of its own are its options.
+
+    reads: "audio" or "images". frozen: names of the network's parts that no stage trains. answered_at_once: rows of a
+    batch that is only answered, and what they may cost together, None where they cost the same.
+    """
+
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def reads(self) -> str: ...
+    @property
+    def answered_at_once(self) -> tuple[int, float | None]: ...
+    @property
+    def frozen(self) -> frozenset[str]: ...
+
+    def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
+        """The rows of a manifest, in order."""
+
+    def headers(self, paths: Sequence[Path], *, num_workers: int = 0) -> Sequence[Any]:
+        """What each file's header says, or the error in its place; nothing is decoded."""
+
+    def decode(self, item: Item) -> Any:
+        """A row's medium. Raises for one that cannot be read."""
+
+    def build(self, targets: Sequence[Target], seed: int) -> Any:
+        """The checkpoint's network with a new head."""
+
+    def load(self, folder: Path, targets: Sequence[Target]) -> Any:
+        """What the network's `save` wrote."""
+
+    def whole(self, network: Any) -> Any:
+        """What the training loop is given: the network, or what cuts and joins for it."""
+
+    def examples(
+        self,
+        items: Sequence[Item],
+        truth: Mapping[str, np.ndarray],
+        network: Any,
+        where: Where,
+        *,
+        train: bool = False,
+        failed: dict[int, str] | None = None,
+    ) -> Examples:
+        """Rows to train on, or to be answered. where: `file` and `row` of one, for errors. failed: where given, it
+        takes the reason for which a row cannot be read, by position; else such a row raises."""
+
+    def amount(self, items: Sequence[Item]) -> tuple[float, str]:
+        """How much there is to go through in an epoch, and its unit: (3.2, "hours of audio")."""
+
+    def spec(self) -> dict[str, Any]:
+        """What `affectkit.json` says of the options that answers depend on."""
+
+
+def reason(error: AffectkitError) -> str:
+    """What is wrong with a medium, and which it is."""
+    return f"{error.file}: {error.message}" if error.file else error.message
