@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,48 +10,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.encoders._encoder import Item
-from affectkit.finetuning._medium import Medium
+from affectkit.finetuning._encoded import encode
 from affectkit.finetuning._model import FinetunedModel
+from affectkit.finetuning._rows import Data, say_cost, selected_on, stopping_rows, warn
+from affectkit.finetuning._setup import Setup
 from affectkit.finetuning._truth import labelled, take, truth_of
 from affectkit.labels import Target
-from affectkit.leakage.held_out import HeldOut, hold_out_rows
-from affectkit.splits import hold_out
+from affectkit.leakage.held_out import hold_out_rows
 from affectkit.training.checkpoints import read_tensors, write_tensors
 from affectkit.training.evaluating import outputs_of
-from affectkit.training.examples import Examples
-from affectkit.training.fit import CHECKPOINTS, Fit, Problem, Settings, fit
-from affectkit.training.objective import Objective, build_objective
-from affectkit.training.stages import Stage
-
-logger = logging.getLogger(__name__)
+from affectkit.training.fit import CHECKPOINTS, Fit, Problem, fit
+from affectkit.training.objective import build_objective
 
 FOLDS = "folds"
-ANSWERS = "answers.safetensors"
+ANSWERS, ENCODED = "answers.safetensors", "encoded.safetensors"
 Log = Callable[[Mapping[str, float], int], None]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What is fine-tuned, and how.
-
-    loss, class_weight, label_smoothing, focal_gamma: of the objective. stopping_fraction: share of the rows fitted on,
-    whole groups, that is set apart to choose epochs by; None: the val rows, or with cross-prediction .15.
-    """
-
-    medium: Medium
-    stages: Sequence[Stage]
-    settings: Settings
-    loss: str = "auto"
-    class_weight: str = "balanced"
-    label_smoothing: float = 0.0
-    focal_gamma: float = 2.0
-    stopping_fraction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,24 +44,6 @@ class Finetuned:
     selected_on: str
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Rows with their media and truth."""
-
-    manifest: Manifest
-    targets: Sequence[Target]
-    items: Sequence[Item]
-    truth: Mapping[str, np.ndarray]
-    held_out: HeldOut
-
-    def examples(self, rows: np.ndarray, network: Any, medium: Medium, *, train: bool = False) -> Examples:
-        def where(position: int) -> dict[str, Any]:
-            return self.manifest.where(int(rows[position]))
-
-        items = [self.items[row] for row in rows]
-        return medium.examples(items, take(self.truth, rows), network, where, train=train)
-
-
 def finetune(
     manifest: Manifest,
     targets: Sequence[Target],
@@ -93,25 +53,28 @@ def finetune(
     *,
     group: str | None = None,
     cv: bool = False,
+    encoded: np.ndarray | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> Finetuned:
     """Fine-tune a network on the train rows (with `cv` on train and val rows, cross-predicted), and predict every row
     that may be judged. Test rows are never fitted on, and no epoch is chosen by them.
 
-    folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`.
+    folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`. encoded: [N, D],
+    what the network makes of each row before its head, for the stages that train nothing but the head.
     """
     held_out = hold_out_rows(manifest, group=group, cv=cv, seed=setup.settings.seed)
     truth = truth_of(manifest.rows, targets, votes=setup.loss == "soft")
-    data = _Data(manifest, targets, setup.medium.items(manifest), truth, held_out)
-    _say_cost(data, setup)
+    data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out, encoded)
+    say_cost(data, setup)
+    job = _Job(folder, accelerator, progress, log)
+    if encoded is None and setup.encodes_once:
+        data = replace(data, encoded=_encoded(data, setup, job))
     fits: list[Fit] = []
     outputs: dict[str, np.ndarray] = {}
     network = None
     for number, (inside, outside) in enumerate(held_out.fits()):
-        place = folder if number == 0 else folder / FOLDS / f"{number:02d}"
-        logged = log if number == 0 else None
-        done, answers, trained = _fit_one(data, inside, outside, setup, place, accelerator, progress, logged)
+        done, answers, trained = _fit_one(data, inside, outside, setup, job if number == 0 else job.of_fold(number))
         fits.append(done)
         network = trained if number == 0 else network
         for name, values in answers.items():
@@ -126,23 +89,38 @@ def finetune(
         predictions.take(held_out.judged),
         held_out.fit_rows(),
         fits,
-        _selected_on(data, setup),
+        selected_on(data, setup),
     )
 
 
+@dataclass(frozen=True)
+class _Job:
+    """Where a fine-tuning works, and whom it tells."""
+
+    folder: Path
+    accelerator: Any
+    progress: Progress | None
+    log: Log | None
+
+    def of_fold(self, number: int) -> _Job:
+        return replace(self, folder=self.folder / FOLDS / f"{number:02d}", log=None)
+
+    def write(self, path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+        """In the main process."""
+        if self.accelerator.is_main_process:
+            write_tensors(path, tensors)
+
+
 def _fit_one(
-    data: _Data,
+    data: Data,
     inside: np.ndarray,
     outside: np.ndarray,
     setup: Setup,
-    folder: Path,
-    accelerator: Any,
-    progress: Progress | None,
-    log: Log | None,
+    job: _Job,
 ) -> tuple[Fit, dict[str, np.ndarray], Any]:
     """One fine-tuning: what became of it, its answers for the rows `outside`, and the network, whose numbers are in the
     targets' own units."""
-    train, stopping = _stopping_rows(data, inside, setup)
+    train, stopping = stopping_rows(data, inside, setup)
     train = train[labelled(take(data.truth, train))]
     objective = build_objective(
         data.targets,
@@ -152,7 +130,7 @@ def _fit_one(
         label_smoothing=setup.label_smoothing,
         focal_gamma=setup.focal_gamma,
     )
-    _warn(data, objective, train, stopping, setup)
+    warn(data, objective, train, stopping, setup)
     medium = setup.medium
     network = medium.build(data.targets, setup.settings.seed)
     whole = medium.whole(network)
@@ -162,22 +140,16 @@ def _fit_one(
         data.examples(stopping, network, medium) if len(stopping) else None,
         objective,
         medium.frozen,
+        None if data.encoded is None else (data.at_head(train), data.at_head(stopping) if len(stopping) else None),
     )
     stages = list(setup.stages) if len(stopping) else [replace(stage, patience=0) for stage in setup.stages]
-    done = fit(problem, stages, setup.settings, folder, accelerator, progress=progress, log=log)
-    stored = folder / ANSWERS
+    done = fit(problem, stages, setup.settings, job.folder, job.accelerator, progress=job.progress, log=job.log)
+    stored = job.folder / ANSWERS
     if not stored.exists():
-        outputs = outputs_of(
-            whole,
-            data.examples(outside, network, medium),
-            accelerator,
-            size=setup.settings.batch_size,
-            most_cost=setup.settings.batch_seconds,
-            num_workers=setup.settings.num_workers,
-        )
-        if accelerator.is_main_process:
-            write_tensors(stored, outputs)
-    accelerator.wait_for_everyone()
+        known = setup.head_only and data.encoded is not None
+        rows = data.at_head(outside) if known else data.examples(outside, network, medium)
+        job.write(stored, outputs_of(whole, rows, job.accelerator, **setup.answering))
+    job.accelerator.wait_for_everyone()
     answers = objective.answers(read_tensors(stored))
     network.fold(objective.scaling)
     return done, answers, network
@@ -187,70 +159,27 @@ def clean_up(folder: Path) -> None:
     """Remove what only an unfinished run needs: checkpoints, answers that are in the predictions by now."""
     for place in [folder, *sorted((folder / FOLDS).glob("*"))]:
         shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
-        (place / ANSWERS).unlink(missing_ok=True)
+        for name in (ANSWERS, ENCODED):
+            (place / name).unlink(missing_ok=True)
 
 
-def _stopping_rows(data: _Data, inside: np.ndarray, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
-    """The rows to train on, and those by which epochs are judged; none of these where there are none to be had."""
-    fraction = setup.stopping_fraction
-    if fraction is None and data.held_out.folds is not None:
-        fraction = 0.15
-    if fraction is None:
-        splits = data.manifest.rows["split"].to_numpy() if "split" in data.manifest.rows else np.array([])
-        val = np.flatnonzero(splits == "val")
-        return inside, val[labelled(take(data.truth, val))]
-    if fraction == 0:
-        return inside, np.array([], dtype=int)
-    groups = data.held_out.groups[inside]
-    apart = hold_out(list(groups), None, fraction=fraction, seed=setup.settings.seed)
-    return inside[~apart], inside[apart]
+def _encoded(data: Data, setup: Setup, job: _Job) -> np.ndarray:
+    """[N, D] of the rows that the head is trained on, and, if that is all that is trained, of those to be answered; NaN
+    for the others. Computed once, and kept in the run folder until the run is finished."""
+    stored = job.folder / ENCODED
+    if not stored.exists():
+        network = setup.medium.build(data.targets, setup.settings.seed).to(job.accelerator.device)
+        rows = data.rows_of(setup)
+        examples = data.examples(rows, network, setup.medium)
+        values = encode(network, examples, job.accelerator, setup.answering, job.progress)
+        whole = torch.full((len(data.items), values.shape[1]), torch.nan)
+        whole[torch.from_numpy(rows)] = values
+        job.write(stored, {"encoded": whole})
+    job.accelerator.wait_for_everyone()
+    return read_tensors(stored)["encoded"].numpy()
 
 
-def _selected_on(data: _Data, setup: Setup) -> str:
-    _, stopping = _stopping_rows(data, data.held_out.fit, setup)
-    if not len(stopping):
-        return "nothing: the weights of the last epoch were kept"
-    if setup.stopping_fraction is None and data.held_out.folds is None:
-        return "val"
-    column = data.held_out.group
-    what = f"whole {column}s" if column else "rows"
-    return f"{len(stopping)} of the rows fitted on, {what} that no weight was fitted to"
-
-
-def _say_cost(data: _Data, setup: Setup) -> None:
-    fits = data.held_out.fits()
-    epochs = sum(stage.epochs for stage in setup.stages)
-    total, unit = 0.0, ""
-    for inside, _ in fits:
-        amount, unit = setup.medium.amount([data.items[row] for row in inside])
-        total += amount * epochs
-    times = "1 fine-tuning" if len(fits) == 1 else f"{len(fits)} fine-tunings: {len(fits) - 1} folds and the final one"
-    logger.info("%s of at most %d epochs: %.3g %s to go through", times, epochs, total, unit)
-
-
-def _warn(data: _Data, objective: Objective, train: np.ndarray, stopping: np.ndarray, setup: Setup) -> None:
-    """Say what is likely to disappoint: a class that epochs cannot be judged on, a CCC over few rows."""
-    for target in data.targets:
-        values = data.truth[target.name]
-        if target.kind == "number" or values.ndim == 2 or not len(stopping):
-            continue
-        absent = [
-            name
-            for place, name in enumerate(target.classes)
-            if (values[train] == place).any() and not (values[stopping] == place).any()
-        ]
-        if absent:
-            named = ", ".join(absent)
-            logger.warning("the rows that choose the epoch have no %s: their UAR is over the other classes", named)
-    if setup.settings.batch_seconds is None and setup.settings.batch_size < objective.least_batch:
-        logger.warning(
-            "the CCC of a batch of %d rows is mostly noise: --batch-size %d or more, or --loss mse, learns better",
-            setup.settings.batch_size,
-            objective.least_batch,
-        )
-
-
-def _spec(data: _Data, setup: Setup, network: Any) -> dict[str, Any]:
+def _spec(data: Data, setup: Setup, network: Any) -> dict[str, Any]:
     return {
         "kind": "finetuned",
         "reads": setup.medium.reads,

@@ -21,7 +21,8 @@ class Medium(Protocol):
     """A kind of media as it is fine-tuned on. Fields of its own are its options.
 
     reads: "audio" or "images". frozen: names of the network's parts that no stage trains. answered_at_once: rows of a
-    batch that is only answered, and what they may cost together, None where they cost the same.
+    batch that is only answered, and what they may cost together, None where they cost the same. encodes_once: the
+    network has an `encode`, what comes before its head, and that makes the same of a row in every epoch while frozen.
     """
 
     @property
@@ -30,6 +31,8 @@ class Medium(Protocol):
     def reads(self) -> str: ...
     @property
     def answered_at_once(self) -> tuple[int, float | None]: ...
+    @property
+    def encodes_once(self) -> bool: ...
     @property
     def frozen(self) -> frozenset[str]: ...
 

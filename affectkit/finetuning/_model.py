@@ -97,7 +97,8 @@ def load_finetuned_model(folder: Path) -> FinetunedModel:
 
 def medium_of(spec: Mapping[str, Any]) -> Medium:
     """The medium that a record (`affectkit.json`) describes. Raises KeyError or ValueError for what it cannot be."""
+    from affectkit.finetuning._images import Images
     from affectkit.finetuning._speech import Speech
 
-    media = {"audio": Speech}
+    media: dict[str, type[Speech] | type[Images]] = {"audio": Speech, "images": Images}
     return media[spec["reads"]].from_spec(spec)

@@ -38,6 +38,7 @@ class Speech:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     reads = "audio"
+    encodes_once = False  # crops are drawn anew in each epoch
     answered_at_once = (256, 60.0)  # seconds, padding counted
 
     @classmethod

@@ -1,0 +1,138 @@
+"""Images to fine-tune on: decoded, cut out, augmented, preprocessed, and the network that sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.encoders._encoder import Item, images
+from affectkit.encoders._images import square
+from affectkit.errors import AffectkitError
+from affectkit.finetuning._medium import Where, reason
+from affectkit.labels import Target
+from affectkit.media import mapped
+from affectkit.media.augment_images import ImageAugmentation
+from affectkit.media.images import read_image, read_image_header
+from affectkit.models import image_network
+from affectkit.models.image_network import ImageNetwork
+from affectkit.training.examples import Draw
+
+DROPOUT = 0.1
+
+
+@dataclass(frozen=True)
+class Images:
+    """The medium of image networks. dropout: before the heads. crop: "face" or "person" cuts out the box of that name.
+
+    Nothing is drawn without augmentation: what a frozen network makes of an image is then the same in every epoch.
+    """
+
+    checkpoint: str
+    revision: str = ""
+    dropout: float | None = None
+    crop: str = "none"
+    augmentation: ImageAugmentation = field(default_factory=ImageAugmentation)
+
+    reads = "images"
+    answered_at_once = (32, None)
+    frozen = frozenset[str]()
+
+    @property
+    def encodes_once(self) -> bool:
+        return not self.augmentation
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Images:
+        """As a record has it. Raises KeyError for one that is not whole."""
+        return cls(spec["base"]["checkpoint"], dropout=float(spec["base"]["dropout"]), crop=spec["crop"])
+
+    def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
+        return images(manifest, crop=self.crop)
+
+    def headers(self, paths: Sequence[Path], *, num_workers: int = 0) -> Sequence[Any]:
+        return list(mapped(_header, paths, num_workers))
+
+    def decode(self, item: Item) -> np.ndarray:
+        """[H, W, 3] uint8 RGB, of what is to be seen."""
+        image = read_image(item.path or "")
+        return image if self.crop == "none" else square(image, item, self.crop)
+
+    def build(self, targets: Sequence[Target], seed: int) -> ImageNetwork:
+        dropout = DROPOUT if self.dropout is None else self.dropout
+        return image_network.build(self.checkpoint, targets, dropout=dropout, revision=self.revision, seed=seed)
+
+    def load(self, folder: Path, targets: Sequence[Target]) -> ImageNetwork:
+        return image_network.load(folder, targets)
+
+    def whole(self, network: ImageNetwork) -> ImageNetwork:
+        return network
+
+    def examples(
+        self,
+        items: Sequence[Item],
+        truth: Mapping[str, np.ndarray],
+        network: ImageNetwork,
+        where: Where,
+        *,
+        train: bool = False,
+        failed: dict[int, str] | None = None,
+    ) -> ImageExamples:
+        return ImageExamples(self, items, truth, network, where, train, failed)
+
+    def amount(self, items: Sequence[Item]) -> tuple[float, str]:
+        return len(items), "images"
+
+    def spec(self) -> dict[str, Any]:
+        return {"head": "linear", "crop": self.crop}
+
+
+@dataclass(frozen=True)
+class ImageExamples:
+    """Rows for an image network. train: whether they are augmented. failed: as `Medium.examples` has it; black pixels
+    stand in."""
+
+    medium: Images
+    items: Sequence[Item]
+    truth: Mapping[str, np.ndarray]
+    network: ImageNetwork
+    where: Where
+    train: bool = False
+    failed: dict[int, str] | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        return [item.id for item in self.items]
+
+    @property
+    def costs(self) -> np.ndarray:
+        return np.ones(len(self.items))
+
+    def load(self, position: int, draw: Draw | None) -> np.ndarray:
+        """[3, height, width] float32, as the checkpoint was trained."""
+        try:
+            image = self.medium.decode(self.items[position])
+            if self.train and draw is not None and self.medium.augmentation:
+                image = self.medium.augmentation.augment(image, draw())
+            return self.network.prepare(image)
+        except AffectkitError as error:
+            if self.failed is None:
+                raise AffectkitError(error.code, reason(error), **self.where(position), remedy=error.remedy) from None
+            self.failed[position] = reason(error)
+            return np.zeros((3, *self.network.preprocessing.size), np.float32)
+
+    def collate(self, items: list[np.ndarray]) -> dict[str, torch.Tensor]:
+        return self.network.collate(items)
+
+
+def _header(path: Path) -> Any:
+    try:
+        return read_image_header(path)
+    except AffectkitError as error:
+        error.__traceback__ = None
+        return error

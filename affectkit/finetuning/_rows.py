@@ -1,0 +1,117 @@
+"""Which rows of a manifest are fine-tuned on, and by which the epoch is chosen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.encoders._encoder import Item
+from affectkit.finetuning._encoded import EncodedExamples
+from affectkit.finetuning._medium import Medium
+from affectkit.finetuning._setup import Setup
+from affectkit.finetuning._truth import labelled, take
+from affectkit.labels import Target
+from affectkit.leakage.held_out import HeldOut
+from affectkit.splits import hold_out
+from affectkit.training.examples import Examples
+from affectkit.training.objective import Objective
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows with their media and truth. encoded: [N, D], what the frozen network makes of each, where that is known."""
+
+    manifest: Manifest
+    targets: Sequence[Target]
+    items: Sequence[Item]
+    truth: Mapping[str, np.ndarray]
+    held_out: HeldOut
+    encoded: np.ndarray | None = None
+
+    def examples(self, rows: np.ndarray, network: Any, medium: Medium, *, train: bool = False) -> Examples:
+        def where(position: int) -> dict[str, Any]:
+            return self.manifest.where(int(rows[position]))
+
+        items = [self.items[row] for row in rows]
+        return medium.examples(items, take(self.truth, rows), network, where, train=train)
+
+    def rows_of(self, setup: Setup) -> np.ndarray:
+        """Positions, sorted, of the rows that the head is trained on or judged by; of those too that are to be
+        answered, if the head is all that is trained."""
+        found: set[int] = set()
+        for inside, outside in self.held_out.fits():
+            for rows in (*stopping_rows(self, inside, setup), outside if setup.head_only else ()):
+                found.update(map(int, rows))
+        return np.array(sorted(found), dtype=int)
+
+    def at_head(self, rows: np.ndarray) -> EncodedExamples:
+        """The same rows, as what the frozen network makes of them."""
+        assert self.encoded is not None
+        return EncodedExamples([self.items[row].id for row in rows], take(self.truth, rows), self.encoded[rows])
+
+
+def stopping_rows(data: Data, inside: np.ndarray, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to train on, and those by which epochs are judged; none of these where there are none to be had."""
+    fraction = setup.stopping_fraction
+    if fraction is None and data.held_out.folds is not None:
+        fraction = 0.15
+    if fraction is None:
+        splits = data.manifest.rows["split"].to_numpy() if "split" in data.manifest.rows else np.array([])
+        val = np.flatnonzero(splits == "val")
+        return inside, val[labelled(take(data.truth, val))]
+    if fraction == 0:
+        return inside, np.array([], dtype=int)
+    groups = data.held_out.groups[inside]
+    apart = hold_out(list(groups), None, fraction=fraction, seed=setup.settings.seed)
+    return inside[~apart], inside[apart]
+
+
+def selected_on(data: Data, setup: Setup) -> str:
+    _, stopping = stopping_rows(data, data.held_out.fit, setup)
+    if not len(stopping):
+        return "nothing: the weights of the last epoch were kept"
+    if setup.stopping_fraction is None and data.held_out.folds is None:
+        return "val"
+    column = data.held_out.group
+    what = f"whole {column}s" if column else "rows"
+    return f"{len(stopping)} of the rows fitted on, {what} that no weight was fitted to"
+
+
+def say_cost(data: Data, setup: Setup) -> None:
+    fits = data.held_out.fits()
+    epochs = sum(stage.epochs for stage in setup.stages)
+    total, unit = 0.0, ""
+    for inside, _ in fits:
+        amount, unit = setup.medium.amount([data.items[row] for row in inside])
+        total += amount * epochs
+    times = "1 fine-tuning" if len(fits) == 1 else f"{len(fits)} fine-tunings: {len(fits) - 1} folds and the final one"
+    logger.info("%s of at most %d epochs: %.3g %s to go through", times, epochs, total, unit)
+
+
+def warn(data: Data, objective: Objective, train: np.ndarray, stopping: np.ndarray, setup: Setup) -> None:
+    """Say what is likely to disappoint: a class that epochs cannot be judged on, a CCC over few rows."""
+    for target in data.targets:
+        values = data.truth[target.name]
+        if target.kind == "number" or values.ndim == 2 or not len(stopping):
+            continue
+        absent = [
+            name
+            for place, name in enumerate(target.classes)
+            if (values[train] == place).any() and not (values[stopping] == place).any()
+        ]
+        if absent:
+            named = ", ".join(absent)
+            logger.warning("the rows that choose the epoch have no %s: their UAR is over the other classes", named)
+    if setup.settings.batch_seconds is None and setup.settings.batch_size < objective.least_batch:
+        logger.warning(
+            "the CCC of a batch of %d rows is mostly noise: --batch-size %d or more, or --loss mse, learns better",
+            setup.settings.batch_size,
+            objective.least_batch,
+        )
