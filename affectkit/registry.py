@@ -34,7 +34,12 @@ def names(kind: str) -> list[str]:
     """The names of a folder's plug-ins, sorted: `names("encoders") -> ["hf-audio", ...]`. Imports nothing."""
     found = [path.stem for path in (PACKAGE / kind).glob("*.py")]
     found += [path.parent.name for path in (PACKAGE / kind).glob("*/__init__.py")]
-    return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
+    return sorted(canonical(name) for name in found if not name.startswith("_"))
+
+
+def canonical(name: str) -> str:
+    """A plug-in's name as it is listed: `open_clip`, as the library is called, is `open-clip`."""
+    return name.replace("_", "-")
 
 
 def summary(kind: str, name: str) -> str:
@@ -48,13 +53,13 @@ def summary(kind: str, name: str) -> str:
 
 
 def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
-    """Import a plug-in by its command-line name.
+    """Import a plug-in by its command-line name; `_` in it is read as `-`.
 
     foreign: also take a user's own `package.module`. Only a name typed on the command line may be foreign: names that
     come from a downloaded file must resolve among the built-ins, or a folder could run code.
     Raises AffectkitError "usage" with near misses for an unknown name.
     """
-    if name in names(kind):
+    if canonical(name) in names(kind):
         return importlib.import_module(f"affectkit.{kind}.{name.replace('-', '_')}")
     singular = {"corpora": "corpus"}.get(kind, kind.rstrip("s"))
     if foreign and all(part.isidentifier() for part in name.split(".")) and "." in name:

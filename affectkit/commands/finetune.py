@@ -26,7 +26,11 @@ _MODEL, _STAGES, _LOSS, _DATA, _RUN = "The network", "Stages", "Loss", "Data", "
 
 BaseModelOpt = Annotated[
     str,
-    typer.Option("--base-model", help="Hugging Face hub id, local folder, or tiny-random:wav2vec2 for a dry run."),
+    typer.Option(
+        "--base-model",
+        help="Hugging Face hub id or local folder, of a speech or an image network; open_clip:ViT-B-32/TAG or "
+        "timm:resnet50 (or .../FILE); tiny-random:wav2vec2 or tiny-random:vit for a dry run.",
+    ),
 ]
 RevisionOpt = Annotated[
     str, typer.Option("--revision", help="Branch, tag or commit of a hub id.", rich_help_panel=_MODEL)
@@ -35,8 +39,8 @@ HeadOpt = Annotated[
     Literal["mean", "attentive", "weighted"],
     typer.Option(
         "--head",
-        help="How frames become one answer: their mean, attentive statistics pooling, or the mean of a learned "
-        "weighted sum of layers. Plain transformers load mean and weighted.",
+        help="Of speech, how frames become one answer: their mean, attentive statistics pooling, or the mean of a "
+        "learned weighted sum of layers. Plain transformers load mean and weighted.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -44,7 +48,7 @@ FreezeOpt = Annotated[
     bool,
     typer.Option(
         "--freeze-feature-encoder/--train-feature-encoder",
-        help="Leave the convolutions over samples as they are.",
+        help="Of speech: leave the convolutions over samples as they are.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -54,9 +58,26 @@ DropoutOpt = Annotated[
         "--dropout",
         min=0,
         max=0.9,
-        help="Dropout inside the network",
-        show_default="the checkpoint's",
+        help="Dropout: inside a speech network, before the head of an image network",
+        show_default="the checkpoint's; images .1",
         rich_help_panel=_MODEL,
+    ),
+]
+CropOpt = Annotated[
+    Literal["none", "face", "person"],
+    typer.Option(
+        "--crop",
+        help="Of images: cut out the box of this name, by the columns face_x, face_y, face_width, ...",
+        rich_help_panel=_DATA,
+    ),
+]
+FeaturesOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        help="Of images: what extract-features made with the same network, for stages that train the head alone",
+        show_default="computed once where they serve",
+        rich_help_panel=_DATA,
     ),
 ]
 TargetOpt = Annotated[
@@ -137,8 +158,14 @@ SmoothingOpt = Annotated[
 GammaOpt = Annotated[float, typer.Option("--focal-gamma", min=0, help="Of --loss focal.", rich_help_panel=_LOSS)]
 DecayOpt = Annotated[float, typer.Option("--weight-decay", min=0, help="AdamW's.", rich_help_panel=_LOSS)]
 BatchSizeOpt = Annotated[
-    int,
-    typer.Option("--batch-size", min=1, help="Clips of a batch, over all processes.", rich_help_panel=_DATA),
+    int | None,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Clips or images of a batch, over all processes",
+        show_default="4 clips, 32 images",
+        rich_help_panel=_DATA,
+    ),
 ]
 BatchSecondsOpt = Annotated[
     float | None,
@@ -166,7 +193,8 @@ AugmentOpt = Annotated[
     str,
     typer.Option(
         "--augment",
-        help="none, light, strong, or effects: noise=10..30@.5,gain=6,speed=.9..1.1,shift=.1,mask=2x.1.",
+        help="none, light, strong, or effects: of speech noise=10..30@.5,gain=6,speed=.9..1.1,shift=.1,mask=2x.1, of "
+        "images flip=.5,crop=.8..1,colour=.2,rotate=10,grey=.1,blur=.2..1,erase=.1.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -233,10 +261,12 @@ def finetune(
     label_smoothing: SmoothingOpt = 0.0,
     focal_gamma: GammaOpt = 2.0,
     weight_decay: DecayOpt = 0.0,
-    batch_size: BatchSizeOpt = 4,
+    batch_size: BatchSizeOpt = None,
     batch_seconds: BatchSecondsOpt = None,
     gradient_accumulation_steps: AccumulationOpt = 1,
     max_seconds: MaxSecondsOpt = 20.0,
+    crop: CropOpt = "none",
+    features: FeaturesOpt = None,
     augment: AugmentOpt = "none",
     specaugment: SpecAugmentOpt = False,
     media_root: MediaRootOpt = None,
@@ -254,7 +284,7 @@ def finetune(
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
 ) -> None:
-    """Fine-tune a speech network end to end, and predict every row that may be judged.
+    """Fine-tune a speech or image network end to end, and predict every row that may be judged.
 
     The best epoch over all stages is kept. A killed run goes on with --resume, to the same bits. Several processes or
     machines: accelerate launch -m affectkit finetune ... (with --multi_gpu also on CPUs).
@@ -265,11 +295,11 @@ def finetune(
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import ranks
-    from affectkit.finetuning._finetune import Setup, clean_up
+    from affectkit.finetuning._choose import BATCH, choose_medium
+    from affectkit.finetuning._finetune import clean_up
     from affectkit.finetuning._finetune import finetune as run_finetuning
     from affectkit.finetuning._readable import readable
-    from affectkit.finetuning._speech import Speech
-    from affectkit.media.augment import parse
+    from affectkit.finetuning._setup import Setup
     from affectkit.reporting.finetuned import write_finetuned
     from affectkit.reporting.text import key_lines
     from affectkit.training.accelerating import open_accelerator
@@ -278,16 +308,7 @@ def finetune(
     from affectkit.training.trackers import open_trackers
 
     here = ranks(cpu=device == "cpu")
-    medium = Speech(
-        base_model,
-        revision,
-        head,
-        freeze_feature_encoder,
-        specaugment,
-        dropout,
-        max_seconds,
-        parse(augment),
-    )
+    medium = choose_medium(base_model, options)
     setup = Setup(
         medium,
         named_stages(
@@ -301,7 +322,7 @@ def finetune(
             monitor=monitor or "",
         ),
         Settings(
-            batch_size=batch_size,
+            batch_size=batch_size or BATCH[medium.reads],
             batch_seconds=batch_seconds,
             accumulation=gradient_accumulation_steps,
             clip=max_grad_norm,
@@ -318,7 +339,7 @@ def finetune(
         stopping_fraction=early_stopping_fraction,
     )
     accelerator = open_accelerator(device, mixed_precision)
-    inputs = [manifest, *([Path(base_model)] if Path(base_model).is_dir() else [])]
+    inputs = [manifest, *([Path(base_model)] if Path(base_model).is_dir() else []), *([features] if features else [])]
     with open_run("finetune", options, inputs=inputs, is_main=here.is_main, barrier=here.barrier) as run:
         if run.finished:
             if here.is_main:
@@ -335,7 +356,16 @@ def finetune(
         targets = rows.chosen_targets(target)
         with console.progress("finetune") as progress, open_trackers(track, run.path, options) as trackers:
             found = run_finetuning(
-                rows, targets, setup, run.path, accelerator, group=group, cv=cv, progress=progress, log=trackers.log
+                rows,
+                targets,
+                setup,
+                run.path,
+                accelerator,
+                group=group,
+                cv=cv,
+                features=features,
+                progress=progress,
+                log=trackers.log,
             )
         if here.is_main:
             reports = write_finetuned(run.path, found, rows)

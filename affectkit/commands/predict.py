@@ -19,6 +19,21 @@ from affectkit.options import (
     SplitOpt,
 )
 
+TtaOpt = Annotated[
+    int,
+    typer.Option(
+        "--tta", min=1, max=10, help="Of image networks: views of an image; their mean, and their spread as variance."
+    ),
+]
+McDropoutOpt = Annotated[
+    int,
+    typer.Option(
+        "--mc-dropout",
+        min=0,
+        max=1000,
+        help="Of image networks: draws of the dropout before the head; mean and variance.",
+    ),
+]
 WindowOpt = Annotated[
     float | None, typer.Option("--window", help="Cut recordings into windows of this length (s): a row for each.")
 ]
@@ -42,6 +57,8 @@ def predict(
     ] = None,
     window: WindowOpt = None,
     stride: StrideOpt = None,
+    tta: TtaOpt = 1,
+    mc_dropout: McDropoutOpt = 0,
     split: SplitOpt = None,
     include_fit: Annotated[
         bool, typer.Option("--include-fit", help="Also predict rows that the model was fitted on, marked so.")
@@ -89,7 +106,7 @@ def predict(
             rows = rows if include_fit else without_fit_rows(model, rows)
         else:
             rows = manifest_of_files(files or [], needs(model), on_error=on_error)
-        work = Work(device, num_workers, on_error)
+        work = Work(device, num_workers, on_error, tta, mc_dropout)
         with console.progress("predict") as progress:
             if windows:
                 predictions = predict_windows(model, rows, windows, work=work, progress=progress)

@@ -86,7 +86,7 @@ def _refuse_empty(rows: pd.DataFrame, dropped: list[Dropped]) -> None:
 def _audit(
     rows: pd.DataFrame,
     paths: list[Path | None],
-    headers: list[media.Header | None],
+    headers: list[media.AnyHeader | None],
     gathered: Gathered,
     choices: Choices,
     progress: Progress,

@@ -28,7 +28,7 @@ class Defect:
 class Corpus:
     """What is known of a corpus without reading it.
 
-    layout: a path that the root must hold, for errors. reads: audio, text, video or arrays.
+    layout: a path that the root must hold, for errors. reads: audio, text, video, images or arrays.
     classes: code in the corpus's files -> its word, which is the rows' `source_label`.
     targets: number targets with their scales. presets: name -> complete map from source label to class.
     subsets: what `--only` offers, name -> "column=value[,value]". official: what the official split is, "" without one.
@@ -41,7 +41,7 @@ class Corpus:
     citation: str
     url: str = ""
     layout: str = ""
-    reads: Literal["audio", "text", "video", "arrays"] = "audio"
+    reads: Literal["audio", "text", "video", "images", "arrays"] = "audio"
     language: str = ""
     classes: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[Target, ...] = ()

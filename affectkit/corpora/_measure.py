@@ -1,7 +1,8 @@
-"""Durations from the media's headers, and bad media out."""
+"""Durations from the media's headers, and bad media out: sound, videos and images."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from affectkit import media
 from affectkit.corpora._choose import Choices, drop
-from affectkit.corpora._corpus import AUDIO, Dropped
+from affectkit.corpora._corpus import AUDIO, IMAGES, Dropped
 from affectkit.corpora._gather import Gathered
 from affectkit.errors import AffectkitError
 
@@ -34,31 +35,43 @@ def measure(
     choices: Choices,
     dropped: list[Dropped],
     progress: Callable[[str], Any],
-) -> tuple[pd.DataFrame, list[Path | None], list[media.Header | None]]:
-    """Durations from the media's headers, bad files out (or an error), then the wanted durations."""
-    sounding = [p for p in paths if p is not None and p.suffix.lower() in SOUNDING]
-    if not sounding:
-        if choices.min_duration is not None or choices.max_duration is not None:
-            raise AffectkitError("usage", "--min-duration, --max-duration: nothing here has a duration")
+) -> tuple[pd.DataFrame, list[Path | None], list[media.AnyHeader | None]]:
+    """Bad files out (or an error), then the wanted durations. Images are looked at too, and have no duration."""
+    known = list(dict.fromkeys(p for p in paths if p is not None and p.suffix.lower() in SOUNDING | IMAGES))
+    sounding = any(p.suffix.lower() in SOUNDING for p in known)
+    if not sounding and (choices.min_duration is not None or choices.max_duration is not None):
+        raise AffectkitError("usage", "--min-duration, --max-duration: nothing here has a duration")
+    if not known:
         return rows, paths, [None] * len(rows)
     with progress("headers") as update:
-        read = media.read_headers(sounding, num_workers=_workers(choices), progress=update)
-    found = dict(zip(sounding, read, strict=True))
+        read = media.read_headers(known, read=_read, num_workers=_workers(choices), progress=update)
+    found = dict(zip(known, read, strict=True))
     headers = [found.get(p) if p else None for p in paths]
-    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
-    if broken and choices.on_error == "stop":
-        remedy = broken.remedy or "or leave such files out with --on-error skip"
-        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
-    whole = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
-    rows = rows.assign(duration_sec=np.round(_segment_durations(rows, whole), 6))
+    _stop_at_bad(headers, choices)
+    if sounding:
+        whole = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
+        rows = rows.assign(duration_sec=np.round(_segment_durations(rows, whole), 6))
+    durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
     reasons = [
         header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
-        for header, duration in zip(headers, rows["duration_sec"], strict=True)
+        for header, duration in zip(headers, durations, strict=True)
     ]
     keep = np.array([reason == "" for reason in reasons])
     rows = drop(rows.assign(_reason=reasons), keep, lambda row: row["_reason"], dropped).drop(columns="_reason")
     kept = [(p, h) for p, h, k in zip(paths, headers, keep, strict=True) if k]
-    return rows, [p for p, _ in kept], [h if isinstance(h, media.Header) else None for _, h in kept]
+    return rows, [p for p, _ in kept], [h for _, h in kept]
+
+
+def _read(path: str | Path) -> media.AnyHeader:
+    """By the file's name, as the reader of the corpus took it for an image or not."""
+    return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
+
+
+def _stop_at_bad(headers: list[Any], choices: Choices) -> None:
+    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
+    if broken and choices.on_error == "stop":
+        remedy = broken.remedy or "or leave such files out with --on-error skip"
+        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
 
 
 def _workers(choices: Choices) -> int:

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Reads = Literal["audio", "text", "arrays"]
+Reads = Literal["audio", "text", "images", "arrays"]
 
 # Options that several encoders share.
-CheckpointOpt = Annotated[str, Option("Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE")]
+CheckpointOpt = Annotated[
+    str,
+    Option(
+        "Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE; of open-clip and timm ARCHITECTURE/TAG or "
+        "ARCHITECTURE/FILE"
+    ),
+]
 RevisionOpt = Annotated[str, Option("branch, tag or commit of a hub id")]
 PoolOpt = Annotated[str, Option("mean, mean-std (audio), cls (text: the first token) or none (a vector per frame)")]
 LayerOpt = Annotated[str, Option("last, all, or a number: 0 is what enters the first layer")]
@@ -32,7 +38,8 @@ DtypeOpt = Annotated[str, Option("float32 or bfloat16 arithmetic; features are s
 class Item:
     """A row to encode: its medium or its text. Seconds; None where there is no bound, 0 where unknown.
 
-    index: the row's place in a file that holds many, an array.
+    index: the row's place in a file that holds many, an array. box: what to cut out of an image, (x, y, width, height)
+    in pixels of the upright image.
     """
 
     id: str
@@ -42,6 +49,7 @@ class Item:
     end_sec: float | None = None
     duration_sec: float = 0.0
     index: int | None = None
+    box: tuple[float, float, float, float] | None = None
 
 
 class Encoder(Protocol):
@@ -115,7 +123,7 @@ def from_record(known: dict[str, Any], *, device: str = "auto", checkpoint: str 
     here = record(encoder)
     if here.get("opensmile") != known.get("opensmile"):
         logger.warning("features were made by openSMILE %s, here is %s", known.get("opensmile"), here.get("opensmile"))
-    for fact in ("weights", "dim", "layers", "feature_names"):
+    for fact in ("weights", "dim", "layers", "feature_names", "preprocessing"):
         if here.get(fact) != known.get(fact):
             what = "other weights" if fact == "weights" else f"another '{fact}'"
             raise AffectkitError(
@@ -140,7 +148,36 @@ def items(manifest: "Manifest", encoder: Encoder, *, num_workers: int = 0) -> li
     if encoder.reads == "arrays":
         places = [None if index is None else int(index) for index in _column(rows, "array_index")]
         return [Item(key, path, index=index) for key, path, index in zip(rows["id"], media, places, strict=True)]
+    if encoder.reads == "images":
+        return images(manifest, encoder.column, crop=encoder.options.get("crop", "none"))
     return recordings(manifest, encoder.column, num_workers=num_workers)
+
+
+def images(manifest: "Manifest", column: str = "path", *, crop: str = "none") -> list[Item]:
+    """The images of a manifest's rows, in order. crop: "face" or "person": with the box of that name, where known.
+
+    Raises "input" if the manifest has no such columns.
+    """
+    media, rows = manifest.media(column), manifest.rows
+    if crop == "none":
+        return [Item(key, path) for key, path in zip(rows["id"], media, strict=True)]
+    names = [f"{crop}_{side}" for side in ("x", "y", "width", "height")]
+    missing = next((name for name in names if name not in rows), None)
+    if missing:
+        raise AffectkitError(
+            "input", f"has no column '{missing}'", file=manifest.path, remedy="add it, or encode with --crop none"
+        )
+    boxes = [_box(manifest, place, values) for place, values in enumerate(rows[names].itertuples(index=False))]
+    return [Item(key, path, box=box) for key, path, box in zip(rows["id"], media, boxes, strict=True)]
+
+
+def _box(manifest: "Manifest", place: int, values: Any) -> tuple[float, float, float, float] | None:
+    """Four cells as a box; None where one of them is empty."""
+    try:
+        x, y, width, height = (float(value) if value != "" else float("nan") for value in values)
+    except (TypeError, ValueError):
+        raise AffectkitError("input", f"{list(values)} is no box", **manifest.where(place)) from None
+    return None if any(value != value for value in (x, y, width, height)) else (x, y, width, height)
 
 
 def recordings(manifest: "Manifest", column: str = "path", *, num_workers: int = 0) -> list[Item]:

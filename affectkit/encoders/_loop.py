@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 OnError = Literal["stop", "skip"]
 Where = Callable[[int], dict[str, Any]]  # position of an item -> `file` and `row` for an error
 BATCH_SEC = 60.0
+# Images have no length: 32 at 224 pixels are 19 MB, fill a GPU, and keep a CPU busy while the next 32 are decoded.
+BATCH_IMAGES = 32
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ def encode_shards(
     ahead of the encoder (decoding, resampling and openSMILE hold no interpreter lock); 0 prepares in this one.
     Raises, unless `on_error` is "skip", the first item's AffectkitError, with its `where`.
     """
-    batches = [(shard, batch) for shard in shards for batch in _batches(items, shard, batch_seconds)]
+    most = BATCH_IMAGES if encoder.reads == "images" else None
+    batches = [(shard, batch) for shard in shards for batch in _batches(items, shard, batch_seconds, most)]
     order = [items[position] for _, batch in batches for position in batch]
     done = 0
-    with _prepared(encoder, order, num_workers) as outcomes:
+    ahead = num_workers + (most or 16)  # so that a whole batch of images waits when the one before is done
+    with _prepared(encoder, order, num_workers, ahead) as outcomes:
         for shard, group in groupby(batches, key=lambda pair: pair[0]):
             encoder.counts.clear()
             values: dict[int, Any] = {}
@@ -69,19 +73,20 @@ def encode_shards(
             yield _collected(items, shard, values, errors, dict(encoder.counts))
 
 
-def _batches(items: Sequence[Item], shard: range, batch_seconds: float) -> list[list[int]]:
-    """Positions of similar length together, longest last, so that little is padded."""
+def _batches(items: Sequence[Item], shard: range, batch_seconds: float, most: int | None = None) -> list[list[int]]:
+    """Positions of similar length together, longest last, so that little is padded; at most `most` of them."""
     batches: list[list[int]] = [[]]
     for position in sorted(shard, key=lambda p: items[p].duration_sec):
-        if batches[-1] and (len(batches[-1]) + 1) * items[position].duration_sec > batch_seconds:
+        size = len(batches[-1])
+        if size and ((size + 1) * items[position].duration_sec > batch_seconds or size == most):
             batches.append([])
         batches[-1].append(position)
     return batches
 
 
 @contextmanager
-def _prepared(encoder: Encoder, order: Iterable[Item], num_workers: int) -> Iterator[Iterator[Any]]:
-    """What `prepare` gives for each item in turn, or its AffectkitError; a few items ahead, so memory stays flat."""
+def _prepared(encoder: Encoder, order: Iterable[Item], num_workers: int, ahead: int) -> Iterator[Iterator[Any]]:
+    """What `prepare` gives for each item in turn, or its AffectkitError; `ahead` items early, so memory is flat."""
 
     def attempt(item: Item) -> Any:
         try:
@@ -96,7 +101,7 @@ def _prepared(encoder: Encoder, order: Iterable[Item], num_workers: int) -> Iter
         return
     pool = ThreadPoolExecutor(num_workers)
     try:
-        yield _ahead(pool, attempt, iter(order), num_workers + 16)
+        yield _ahead(pool, attempt, iter(order), ahead)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from affectkit.artifacts.features import Features
+from affectkit.artifacts.features import read_features
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
 from affectkit.training.evaluating import outputs_of
@@ -87,20 +88,19 @@ class _Part:
         return self.of.collate(items)
 
 
-def read_encoded(features: Features, ids: Sequence[str], expected: Mapping[str, Any]) -> np.ndarray:
-    """[N, D] of `ids`. expected: the facts in which the features' encoder must agree with the network.
+def read_encoded(path: Path, ids: Sequence[str], rows: np.ndarray, known: Mapping[str, Any], crop: str) -> np.ndarray:
+    """[N, D] of the `ids`, NaN but for those at `rows`, from a folder of features.
 
-    Raises "input" for features of another network, and for ids that are missing.
+    known: what the network says of itself. Raises "input" for features of another network, and for missing ids.
     """
-    known = {**features.encoder, **features.encoder.get("options", {})}
-    for name, value in expected.items():
-        if known.get(name) != value:
-            message = f"were not made by this network: their {name} is {_short(known.get(name))}, not {_short(value)}"
+    features = read_features(path)
+    made = {**features.encoder, **features.encoder.get("options", {})}
+    for name, value in {"weights": known["weights"], "preprocessing": known["preprocessing"], "crop": crop}.items():
+        if made.get(name) != value:
+            message = f"were not made by this network: their '{name}' is another"
             remedy = "extract them with the same checkpoint and --crop, or leave --features out"
-            raise AffectkitError("input", message, file=features.path, remedy=remedy)
-    return np.asarray(features.matrix(ids), np.float32)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 20 else f"{text[:20]}..."
+            raise AffectkitError("input", message, file=path, remedy=remedy)
+    values = features.matrix([ids[row] for row in rows])
+    whole = np.full((len(ids), values.shape[1]), np.nan, np.float32)
+    whole[rows] = values
+    return whole

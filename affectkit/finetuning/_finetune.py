@@ -16,7 +16,8 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.finetuning._encoded import encode
+from affectkit.errors import AffectkitError
+from affectkit.finetuning._encoded import encode, read_encoded
 from affectkit.finetuning._model import FinetunedModel
 from affectkit.finetuning._rows import Data, say_cost, selected_on, stopping_rows, warn
 from affectkit.finetuning._setup import Setup
@@ -53,23 +54,28 @@ def finetune(
     *,
     group: str | None = None,
     cv: bool = False,
-    encoded: np.ndarray | None = None,
+    features: Path | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> Finetuned:
     """Fine-tune a network on the train rows (with `cv` on train and val rows, cross-predicted), and predict every row
     that may be judged. Test rows are never fitted on, and no epoch is chosen by them.
 
-    folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`. encoded: [N, D],
-    what the network makes of each row before its head, for the stages that train nothing but the head.
+    folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`. features: what
+    `extract-features` made with the same network, for the stages that train nothing but the head.
     """
     held_out = hold_out_rows(manifest, group=group, cv=cv, seed=setup.settings.seed)
     truth = truth_of(manifest.rows, targets, votes=setup.loss == "soft")
-    data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out, encoded)
+    data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out)
     say_cost(data, setup)
     job = _Job(folder, accelerator, progress, log)
-    if encoded is None and setup.encodes_once:
-        data = replace(data, encoded=_encoded(data, setup, job))
+    if features and not setup.encodes_once:
+        what = (
+            "augmented images differ in every epoch" if setup.medium.augmentation else "no stage trains the head alone"
+        )
+        raise AffectkitError("usage", f"--features serve nothing: {what}", remedy="leave them out")
+    if setup.encodes_once:
+        data = replace(data, encoded=_encoded(data, setup, job, features))
     fits: list[Fit] = []
     outputs: dict[str, np.ndarray] = {}
     network = None
@@ -163,13 +169,16 @@ def clean_up(folder: Path) -> None:
             (place / name).unlink(missing_ok=True)
 
 
-def _encoded(data: Data, setup: Setup, job: _Job) -> np.ndarray:
+def _encoded(data: Data, setup: Setup, job: _Job, features: Path | None) -> np.ndarray:
     """[N, D] of the rows that the head is trained on, and, if that is all that is trained, of those to be answered; NaN
-    for the others. Computed once, and kept in the run folder until the run is finished."""
+    for the others. Computed once, and kept in the run folder until the run is finished; or read from features."""
     stored = job.folder / ENCODED
-    if not stored.exists():
-        network = setup.medium.build(data.targets, setup.settings.seed).to(job.accelerator.device)
-        rows = data.rows_of(setup)
+    if features or not stored.exists():
+        network, rows = setup.medium.build(data.targets, setup.settings.seed), data.rows_of(setup)
+        if features:
+            ids = [item.id for item in data.items]
+            return read_encoded(features, ids, rows, network.describe(), setup.medium.spec()["crop"])
+        network = network.to(job.accelerator.device)
         examples = data.examples(rows, network, setup.medium)
         values = encode(network, examples, job.accelerator, setup.answering, job.progress)
         whole = torch.full((len(data.items), values.shape[1]), torch.nan)

@@ -15,10 +15,12 @@ from affectkit.encoders._encoder import Item, images
 from affectkit.encoders._images import square
 from affectkit.errors import AffectkitError
 from affectkit.finetuning._medium import Where, reason
+from affectkit.finetuning._passes import ONCE, InPasses, Passes, seed_of
 from affectkit.labels import Target
 from affectkit.media import mapped
 from affectkit.media.augment_images import ImageAugmentation
 from affectkit.media.images import read_image, read_image_header
+from affectkit.media.views import view
 from affectkit.models import image_network
 from affectkit.models.image_network import ImageNetwork
 from affectkit.training.examples import Draw
@@ -70,8 +72,8 @@ class Images:
     def load(self, folder: Path, targets: Sequence[Target]) -> ImageNetwork:
         return image_network.load(folder, targets)
 
-    def whole(self, network: ImageNetwork) -> ImageNetwork:
-        return network
+    def whole(self, network: ImageNetwork, passes: Passes = ONCE) -> ImageNetwork | InPasses:
+        return network if passes == ONCE else InPasses(network, passes)
 
     def examples(
         self,
@@ -81,9 +83,10 @@ class Images:
         where: Where,
         *,
         train: bool = False,
+        passes: Passes = ONCE,
         failed: dict[int, str] | None = None,
     ) -> ImageExamples:
-        return ImageExamples(self, items, truth, network, where, train, failed)
+        return ImageExamples(self, items, truth, network, where, train, passes, failed)
 
     def amount(self, items: Sequence[Item]) -> tuple[float, str]:
         return len(items), "images"
@@ -94,8 +97,8 @@ class Images:
 
 @dataclass(frozen=True)
 class ImageExamples:
-    """Rows for an image network. train: whether they are augmented. failed: as `Medium.examples` has it; black pixels
-    stand in."""
+    """Rows for an image network. train: whether they are augmented. passes: of `InPasses`. failed: as `Medium.examples`
+    has it; black pixels stand in."""
 
     medium: Images
     items: Sequence[Item]
@@ -103,6 +106,7 @@ class ImageExamples:
     network: ImageNetwork
     where: Where
     train: bool = False
+    passes: Passes = ONCE
     failed: dict[int, str] | None = None
 
     @property
@@ -113,21 +117,25 @@ class ImageExamples:
     def costs(self) -> np.ndarray:
         return np.ones(len(self.items))
 
-    def load(self, position: int, draw: Draw | None) -> np.ndarray:
-        """[3, height, width] float32, as the checkpoint was trained."""
+    def load(self, position: int, draw: Draw | None) -> tuple[np.ndarray, int]:
+        """[views, 3, height, width] float32, as the checkpoint was trained, and the seed of the row's passes."""
+        seed = seed_of(self.items[position].id)
         try:
             image = self.medium.decode(self.items[position])
             if self.train and draw is not None and self.medium.augmentation:
                 image = self.medium.augmentation.augment(image, draw())
-            return self.network.prepare(image)
+            return np.stack([self.network.prepare(view(image, *each)) for each in self.passes.views]), seed
         except AffectkitError as error:
             if self.failed is None:
                 raise AffectkitError(error.code, reason(error), **self.where(position), remedy=error.remedy) from None
             self.failed[position] = reason(error)
-            return np.zeros((3, *self.network.preprocessing.size), np.float32)
+            return np.zeros((self.passes.tta, 3, *self.network.preprocessing.size), np.float32), seed
 
-    def collate(self, items: list[np.ndarray]) -> dict[str, torch.Tensor]:
-        return self.network.collate(items)
+    def collate(self, items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
+        if self.passes == ONCE:
+            return self.network.collate([views[0] for views, _ in items])
+        views = self.network.collate([views for views, _ in items])
+        return {**views, "seeds": torch.tensor([seed for _, seed in items])}
 
 
 def _header(path: Path) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders._encoder import Item
 from affectkit.errors import AffectkitError
+from affectkit.finetuning._passes import ONCE, Passes
 from affectkit.labels import Target
 from affectkit.training.examples import Examples
 
@@ -27,6 +28,8 @@ class Medium(Protocol):
 
     @property
     def checkpoint(self) -> str: ...
+    @property
+    def augmentation(self) -> Any: ...
     @property
     def reads(self) -> str: ...
     @property
@@ -51,8 +54,11 @@ class Medium(Protocol):
     def load(self, folder: Path, targets: Sequence[Target]) -> Any:
         """What the network's `save` wrote."""
 
-    def whole(self, network: Any) -> Any:
-        """What the training loop is given: the network, or what cuts and joins for it."""
+    def whole(self, network: Any, passes: Passes = ONCE) -> Any:
+        """What the training loop is given: the network, or what cuts and joins for it, or answers in several passes.
+
+        Raises "usage" for passes that the medium does not have.
+        """
 
     def examples(
         self,
@@ -62,6 +68,7 @@ class Medium(Protocol):
         where: Where,
         *,
         train: bool = False,
+        passes: Passes = ONCE,
         failed: dict[int, str] | None = None,
     ) -> Examples:
         """Rows to train on, or to be answered. where: `file` and `row` of one, for errors. failed: where given, it

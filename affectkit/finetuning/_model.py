@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import Output
 from affectkit.console import Progress
 from affectkit.encoders._encoder import Item
 from affectkit.finetuning._medium import Medium
+from affectkit.finetuning._passes import ONCE, Passes, over_passes
 from affectkit.labels import Target
 from affectkit.training.evaluating import outputs_of
 from affectkit.training.objective import Objective
@@ -41,6 +43,7 @@ class FinetunedModel:
         where: Callable[[int], dict[str, Any]],
         on_error: str = "stop",
         num_workers: int = 0,
+        passes: Passes = ONCE,
         progress: Progress | None = None,
     ) -> tuple[list[Output], dict[int, str]]:
         """The answers of each target for media, whatever batch they come in, and why some could not be read.
@@ -48,7 +51,7 @@ class FinetunedModel:
         where: `file` and `row` of an item, for errors. on_error: "skip" declines one that cannot be decoded and gives
         the reason by its position, "stop" raises.
         """
-        network = self.medium.whole(self.network).to(accelerator.device)
+        network = self.medium.whole(self.network, passes).to(accelerator.device)
         size, most_cost = self.medium.answered_at_once
         found: dict[str, list[np.ndarray]] = {target.name: [] for target in self.targets}
         skipped: dict[int, str] = {}
@@ -60,27 +63,34 @@ class FinetunedModel:
                 {},
                 self.network,
                 lambda place, start=start: where(start + place),  # type: ignore[misc]
+                passes=passes,
                 failed=failed,
             )
             outputs = outputs_of(
                 network, examples, accelerator, size=size, most_cost=most_cost, num_workers=num_workers
             )
-            for name, values in in_units(self.targets).answers(outputs).items():
+            for name, values in answers_of(self.targets, outputs, passes.count).items():
                 values[list(failed or ())] = np.nan
                 found[name].append(values)
             skipped |= {start + place: why for place, why in (failed or {}).items()}
             if progress:
                 progress(min(start + CHUNK, len(items)), len(items))
-        return [Output.of(target, np.concatenate(found[target.name])) for target in self.targets], skipped
+        return over_passes(self.targets, {name: np.concatenate(parts) for name, parts in found.items()}), skipped
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.network.save(folder)
 
 
-def in_units(targets: Sequence[Target]) -> Objective:
-    """What reads the outputs of a network whose scaling has been folded into its head."""
-    return Objective(tuple(targets), {}, {target.name: (0.0, 1.0) for target in targets if target.kind == "number"}, {})
+def answers_of(
+    targets: Sequence[Target], outputs: Mapping[str, torch.Tensor], passes: int = 1
+) -> dict[str, np.ndarray]:
+    """[N, passes, K] probabilities and [N, passes] numbers, not held to their scales, of a network whose scaling has
+    been folded into its head. outputs: [N, ...], or [N, passes, ...] of several."""
+    free = tuple(replace(target, scale=None) for target in targets)
+    units = Objective(free, {}, {target.name: (0.0, 1.0) for target in free if target.kind == "number"}, {})
+    rows = {name: values.flatten(0, 1) if passes > 1 else values for name, values in outputs.items()}
+    return {name: values.reshape(-1, passes, *values.shape[1:]) for name, values in units.answers(rows).items()}
 
 
 def load_finetuned_model(folder: Path) -> FinetunedModel:

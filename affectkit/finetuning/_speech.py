@@ -15,6 +15,7 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders._encoder import Item, recordings
 from affectkit.errors import AffectkitError
 from affectkit.finetuning._medium import Where, reason
+from affectkit.finetuning._passes import ONCE, Passes
 from affectkit.labels import Target
 from affectkit.media import read_headers
 from affectkit.media.audio import read_audio
@@ -76,7 +77,10 @@ class Speech:
     def load(self, folder: Path, targets: Sequence[Target]) -> speech_network.SpeechNetwork:
         return speech_network.load(folder, targets)
 
-    def whole(self, network: Any) -> Any:
+    def whole(self, network: Any, passes: Passes = ONCE) -> Any:
+        if passes != ONCE:
+            message = "--tta and --mc-dropout are of image networks, and this one reads speech"
+            raise AffectkitError("usage", message, remedy="leave them out")
         return InPieces(network)
 
     def examples(
@@ -87,6 +91,7 @@ class Speech:
         where: Where,
         *,
         train: bool = False,
+        passes: Passes = ONCE,
         failed: dict[int, str] | None = None,
     ) -> SpeechExamples:
         augmentation = self.augmentation if train else None

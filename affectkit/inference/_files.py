@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.manifest import Manifest
-from affectkit.corpora._corpus import AUDIO, VIDEO, find_files, relative
+from affectkit.corpora._corpus import AUDIO, IMAGES, VIDEO, find_files, relative
 from affectkit.corpora._tables import decode, safe_id
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
@@ -17,7 +17,7 @@ from affectkit.media import check_file
 logger = logging.getLogger(__name__)
 
 # What a folder is searched for, by what the model reads; the sound of a video is decoded by ffmpeg.
-ENDINGS = {"audio": AUDIO | VIDEO, "text": frozenset({".txt"})}
+ENDINGS = {"audio": AUDIO | VIDEO, "images": IMAGES, "text": frozenset({".txt"})}
 
 
 def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnError = "stop") -> Manifest:

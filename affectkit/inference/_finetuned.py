@@ -16,6 +16,7 @@ from affectkit.console import Progress
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.finetuning._model import FinetunedModel
+from affectkit.finetuning._passes import Passes
 from affectkit.inference._model import Work, seen_rows
 from affectkit.training.accelerating import open_accelerator
 
@@ -56,6 +57,7 @@ class Finetuned:
             where=(lambda place: {}) if manifest.bare else manifest.where,
             on_error=work.on_error,
             num_workers=ranks(cpu=work.device == "cpu").workers(work.num_workers),
+            passes=Passes(work.tta, work.mc_dropout),
             progress=progress,
         )
         for place, reason in skipped.items():

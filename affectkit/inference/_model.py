@@ -23,11 +23,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Work:
-    """How to run: device, worker processes, what a bad row does ("stop" or "skip")."""
+    """How to run: device, worker processes, what a bad row does ("stop" or "skip"), passes of image networks."""
 
     device: str = "auto"
     num_workers: int | None = None
     on_error: OnError = "stop"
+    tta: int = 1
+    mc_dropout: int = 0
 
 
 class Model(Protocol):

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from affectkit.leakage.content import identical
 from affectkit.leakage.files import FileSet
 from affectkit.leakage.near import near_identical
+from affectkit.leakage.near_images import near_identical_images
 from affectkit.leakage.report import AuditReport, Leak
 from affectkit.leakage.sides import sides_of, sort_sides, straddling
-from affectkit.media import Header
+from affectkit.media import AnyHeader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def audit(
     *,
     level: str = "content",
     media: Sequence[Path | None] | None = None,
-    headers: Sequence[Header | None] | None = None,
+    headers: Sequence[AnyHeader | None] | None = None,
     defects: Sequence[tuple[str, str]] = (),
     group_column: str | None = None,
     num_workers: int | None = 0,
@@ -42,9 +43,10 @@ def audit(
     """Look for what stands on two sides of a manifest's split, or in two of its folds.
 
     level: "names" compares columns (speaker, subject, session, dialogue, sequence, path, text_id, text). "content" also
-    finds media that are equal byte by byte or sample by sample: it reads only files on different sides whose headers
-    agree in length, rate and channels (other media: in size). "near" also finds resampled, re-encoded, gain-changed,
-    noise-augmented and trimmed copies of recordings; not speed- or pitch-changed ones.
+    finds media that are equal byte by byte, sample by sample or pixel by pixel: it reads only files on different sides
+    whose headers agree in length, rate and channels, or in width and height (other media: in size). "near" also finds
+    resampled, re-encoded, gain-changed, noise-augmented and trimmed copies of recordings; not speed- or pitch-changed
+    ones; and re-encoded, resized and gain-changed copies of images; not cropped, turned or mirrored ones.
     media, headers: of each row; None where there is none. defects: (kind, sentence) that the corpus declares.
     group_column: a further column that must not straddle. num_workers: threads, None for as many as there are cores.
     """
@@ -59,9 +61,11 @@ def audit(
         leaks += copies.leaks
         notes += copies.notes
         if level == "near":
-            near = near_identical(files.without(copies.redundant), workers, progress)
-            leaks += near.leaks
-            notes += near.notes
+            rest = files.without(copies.redundant)
+            for search in (near_identical, near_identical_images):
+                near = search(rest, workers, progress)
+                leaks += near.leaks
+                notes += near.notes
     known = {kind: " ".join(text for other, text in defects if other == kind) for kind, _ in defects}
     leaks = [replace(leak, declared=known.get(leak.kind, "")) for leak in leaks]
     counts = Counter(side for side in sides if side)

@@ -1,4 +1,4 @@
-"""Identical media: equal bytes, or equal samples under another name, container or bit depth."""
+"""Identical media: equal bytes, or equal samples or pixels under another name, container or bit depth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from affectkit.errors import AffectkitError
 from affectkit.leakage.files import Copies, FileSet, MediaFile, apart, unread
 from affectkit.leakage.report import Leak
 from affectkit.leakage.sides import in_order, sort_sides
-from affectkit.media import Header, check_file, mapped
+from affectkit.media import AnyHeader, Header, ImageHeader, check_file, mapped, read_image
 
 _BLOCK = 1 << 18  # frames, and bytes, held at once
 _EXAMPLES = 5
@@ -34,7 +34,7 @@ def identical(files: FileSet, workers: int, progress: Callable[[int, int], None]
             progress(done, len(suspects))
     notes = unread(problems, "compared")
     if silent:
-        notes.append(f"{silent} files hold one value throughout (silence) and were not compared")
+        notes.append(f"{silent} files hold one value throughout (silence, a plain colour) and were not compared")
     shared = [group for group in same.values() if len(group) > 1 and apart(group)]
     redundant = [file.path for group in same.values() for file in group[1:]]
     leaks = [media_leak("identical media", shared, len(files.files))] if shared else []
@@ -59,14 +59,19 @@ def media_leak(what: str, groups: Sequence[Sequence[MediaFile]], total: int) -> 
 
 
 def _buckets(files: Sequence[MediaFile]) -> list[list[MediaFile]]:
-    """Files that agree in length, rate and channels, or in size where there is no header."""
+    """Files that agree in length, rate and channels, or in width and height, or in bytes where there is no header."""
     buckets: dict[object, list[MediaFile]] = {}
     for file in files:
-        header = file.header
-        key: object = (header.frames, header.rate, header.channels) if header else _size(file.path)
+        key = _shape(file.header) if file.header else _size(file.path)
         if key is not None:
             buckets.setdefault(key, []).append(file)
     return [bucket for bucket in buckets.values() if len(bucket) > 1]
+
+
+def _shape(header: AnyHeader) -> tuple[int, ...]:
+    if isinstance(header, ImageHeader):
+        return header.width, header.height
+    return header.frames, header.rate, header.channels
 
 
 def _size(path: Path) -> int | None:
@@ -77,16 +82,25 @@ def _size(path: Path) -> int | None:
 
 
 def _digest(file: MediaFile) -> str | AffectkitError:
-    """Of the samples as float32 (so that 16 and 24 bits of the same agree), else of the bytes; "" for silence."""
+    """Of the samples as float32 (so that 16 and 24 bits of the same agree), of an image's pixels, else of the bytes;
+    "" for silence and for a plain colour."""
     try:
         check_file(file.path)
+        if isinstance(file.header, ImageHeader):
+            return _of_pixels(file.path)
         return _of_samples(file.path) if _decodable(file.header) else _of_bytes(file.path)
     except AffectkitError as error:
         return error
 
 
-def _decodable(header: Header | None) -> bool:
-    return header is not None and header.format != "MP4"
+def _decodable(header: AnyHeader | None) -> bool:
+    return isinstance(header, Header) and header.format != "MP4"
+
+
+def _of_pixels(path: Path) -> str:
+    image = read_image(path)
+    plain = bool((image == image[0, 0]).all())
+    return "" if plain else hashlib.blake2b(image.data, digest_size=16).hexdigest()
 
 
 def _of_samples(path: Path) -> str:

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from affectkit.leakage.report import Leak
-from affectkit.media import Header
+from affectkit.media import AnyHeader
 
 
 @dataclass
 class MediaFile:
-    """path, its header (None: not sound), and for each side the id of the first row that it has there."""
+    """path, its header (None: neither sound nor image), and for each side the id of the first row that it has there."""
 
     path: Path
-    header: Header | None
+    header: AnyHeader | None
     places: dict[str, str] = field(default_factory=dict)
     rows: int = 0
 
@@ -26,7 +28,7 @@ class FileSet:
 
     @classmethod
     def of(
-        cls, paths: Sequence[Path | None], headers: Sequence[Header | None], sides: Sequence[str], ids: Sequence[str]
+        cls, paths: Sequence[Path | None], headers: Sequence[AnyHeader | None], sides: Sequence[str], ids: Sequence[str]
     ) -> FileSet:
         found: dict[Path, MediaFile] = {}
         for path, header, side, key in zip(paths, headers, sides, ids, strict=True):
@@ -54,6 +56,13 @@ class Copies:
 def apart(files: Sequence[MediaFile]) -> bool:
     """Whether the files are on more than one side."""
     return len({side for file in files for side in file.places}) > 1
+
+
+def sides_as_numbers(files: Sequence[MediaFile]) -> np.ndarray:
+    """[N] a number for each set of sides; files on several sides get one of their own, as they differ from any."""
+    numbers: dict[object, int] = {}
+    keys = [next(iter(f.places)) if len(f.places) == 1 else f.path for f in files]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int32)
 
 
 def unread(problems: Sequence[str], what: str) -> list[str]:

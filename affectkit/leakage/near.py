@@ -10,9 +10,9 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.leakage.content import media_leak
-from affectkit.leakage.files import Copies, FileSet, MediaFile, unread
+from affectkit.leakage.files import Copies, FileSet, MediaFile, sides_as_numbers, unread
 from affectkit.leakage.fingerprint import RATE, landmarks
-from affectkit.media import mapped, read_audio
+from affectkit.media import Header, mapped, read_audio
 
 # On EmoDB 1 in 1,700 pairs of different recordings shares 8 landmarks at one shift, copies at 10 dB of noise share 44
 # and more. Of the pairs that do, different recordings correlate up to .55, copies from .90.
@@ -29,14 +29,14 @@ def near_identical(files: FileSet, workers: int, progress: Callable[[int, int], 
 
     Holds 12 bytes per landmark (some 140 a second of speech) and one recording per thread.
     """
-    sounds = [file for file in files.files if file.header is not None and file.header.channels != 0]
+    sounds = [file for file in files.files if isinstance(file.header, Header) and file.header.channels]
     marks, problems = [], []
     for done, mark in enumerate(mapped(_landmarks, [file.path for file in sounds], workers), start=1):
         marks.append(mark if not isinstance(mark, AffectkitError) else _NOTHING)
         problems += [str(mark)] if isinstance(mark, AffectkitError) else []
         if progress:
             progress(done, len(sounds))
-    pairs = candidates(marks, _sides(sounds))
+    pairs = candidates(marks, sides_as_numbers(sounds))
     correlated = mapped(partial(_confirm, sounds), _by_first(pairs), workers)
     groups = [[sounds[i], sounds[j]] for confirmed in correlated for i, j in confirmed]
     leaks = [media_leak("near-identical media", groups, len(sounds))] if groups else []
@@ -53,13 +53,6 @@ def _landmarks(path: Path) -> _Marks | AffectkitError:
     except AffectkitError as error:
         error.__traceback__ = error.__context__ = None
         return error
-
-
-def _sides(files: Sequence[MediaFile]) -> np.ndarray:
-    """[N] a number for each set of sides; files on several sides get one of their own, as they differ from any."""
-    numbers: dict[object, int] = {}
-    keys = [next(iter(f.places)) if len(f.places) == 1 else f.path for f in files]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int32)
 
 
 def candidates(marks: Sequence[_Marks], sides: np.ndarray) -> list[tuple[int, int]]:

@@ -1,24 +1,35 @@
-"""Media files: what a header says, mono samples, arrays.
+"""Media files: what a header says, mono samples, pixels, frames of a video, arrays.
 
-Headers are read without decoding (an own parser for WAV and MP4, libsndfile for the rest). Every way in which a file
-can be unusable is an `AffectkitError` that names it: missing, a folder, empty, a Git-LFS pointer, unreadable, not
-audio, truncated, without samples.
+Headers are read without decoding (an own parser for WAV and MP4, libsndfile and Pillow for the rest). Every way in
+which a file can be unusable is an `AffectkitError` that names it: missing, a folder, empty, a Git-LFS pointer,
+unreadable, not audio (or not an image), truncated, without samples, too large.
 """
 
 from affectkit.media.arrays import open_array
 from affectkit.media.audio import read_audio, resample
 from affectkit.media.files import check_file
 from affectkit.media.headers import Header, check_media, read_header, read_headers
+from affectkit.media.images import MOST_PIXELS, ImageHeader, read_image, read_image_header
 from affectkit.media.parallel import mapped
+from affectkit.media.video import Frame, read_frames
+
+AnyHeader = Header | ImageHeader
 
 __all__ = [
+    "MOST_PIXELS",
+    "AnyHeader",
+    "Frame",
     "Header",
+    "ImageHeader",
     "check_file",
     "check_media",
     "mapped",
     "open_array",
     "read_audio",
+    "read_frames",
     "read_header",
     "read_headers",
+    "read_image",
+    "read_image_header",
     "resample",
 ]

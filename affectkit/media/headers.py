@@ -6,8 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from affectkit.errors import AffectkitError
 from affectkit.media import mp4, wav
@@ -67,35 +69,41 @@ def check_media(path: str | Path) -> None:
 
 
 def read_headers(
-    paths: Sequence[str | Path], *, num_workers: int = 0, progress: Callable[[int, int], None] | None = None
-) -> list[Header | AffectkitError]:
+    paths: Sequence[str | Path],
+    *,
+    read: Callable[[str | Path], Any] | None = None,
+    num_workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Any]:
     """The header of each file, in order, or the error in its place. progress: called with (done, total).
 
+    read: `read_header` (a `Header`), or what else reads a file or raises, as `read_image_header`.
     num_workers: threads, used where they pay: they hide the latency of network storage, but on a local disk two of
     them take twice as long as none. Memory: a header (about 130 bytes) per file, besides what is in flight.
     """
-    found: list[Header | AffectkitError] = []
-    for part in _parts(paths, num_workers):
+    found: list[Any] = []
+    for part in _parts(paths, read or read_header, num_workers):
         found += part
         if progress:
             progress(len(found), len(paths))
     return found
 
 
-def _parts(paths: Sequence[str | Path], workers: int) -> Iterator[list[Header | AffectkitError]]:
+def _parts(paths: Sequence[str | Path], read: Callable[[str | Path], Any], workers: int) -> Iterator[list[Any]]:
     chunks = (paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK))
+    read_chunk = partial(_read_chunk, read)
     began = time.monotonic()
     for chunk in islice(chunks, 1):
-        yield _read_chunk(chunk)
+        yield read_chunk(chunk)
     slow = time.monotonic() - began > _SLOW_SEC * min(len(paths), _CHUNK)
-    yield from mapped(_read_chunk, chunks, workers if slow else 0)
+    yield from mapped(read_chunk, chunks, workers if slow else 0)
 
 
-def _read_chunk(paths: Iterable[str | Path]) -> list[Header | AffectkitError]:
-    found: list[Header | AffectkitError] = []
+def _read_chunk(read: Callable[[str | Path], Any], paths: Iterable[str | Path]) -> list[Any]:
+    found: list[Any] = []
     for path in paths:
         try:
-            found.append(read_header(path))
+            found.append(read(path))
         except AffectkitError as error:
             error.__traceback__ = error.__context__ = None  # they would keep every frame on the stack alive
             found.append(error)

@@ -18,12 +18,15 @@ from safetensors import SafetensorError
 
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
+from affectkit.models.image_architectures import class_of, is_known, tower_config
 
-Reads = Literal["audio", "text"]
+Reads = Literal["audio", "text", "images"]
 
 # What encoders do not use, and checkpoints may lack: SpecAugment's mask vector is used in training only, the pooler
 # belongs to the sentence-order head. Found missing, they are zeroed, so that equal weights have equal digests.
 _UNUSED = re.compile(r"(^|\.)(masked_spec_embed|pooler\..*)$")
+# Of images nothing may be missing but the token of masked patches, which is of pretraining only: a pooler is used.
+_UNUSED_OF_IMAGES = re.compile(r"(^|\.)mask_token$")
 _DECODER = re.compile(r"^(model\.)?decoder\.")  # of Whisper; its classifiers, which have an encoder only, lack it
 
 
@@ -31,8 +34,8 @@ _DECODER = re.compile(r"^(model\.)?decoder\.")  # of Whisper; its classifiers, w
 class Backbone:
     """A pretrained network in float32 and eval mode, and what its inputs pass through first.
 
-    processor: a feature extractor (audio) or a tokenizer (text). weights: SHA-256 of its tensors, whatever they are
-    called and however they are stored. revision: the commit of a hub id.
+    processor: a feature extractor (audio), a tokenizer (text) or an image processor. weights: SHA-256 of its tensors,
+    whatever they are called and however they are stored. revision: the commit of a hub id.
     """
 
     model: Any
@@ -68,8 +71,9 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
         config = tiny.changed(_fetch(checkpoint, _config, source, revision), changes)
         _check_reads(checkpoint, config, reads)
         processor = _fetch(checkpoint, _processor, source, revision, reads)
-        model, info = _fetch(checkpoint, _model, source, revision, config)
-    _check_keys(checkpoint, model, config, info)
+        model, info = _fetch(checkpoint, _model if reads != "images" else _image_model, source, revision, config)
+    _check_keys(checkpoint, model, config, info, _unused(config, reads))
+    _align(model)
     made_tiny = bool(getattr(config, "tiny_random", False))  # fine-tuned from a tiny-random network, and so marked
     return Backbone(model.eval(), processor, digest(model), made_tiny, getattr(config, "_commit_hash", None))
 
@@ -110,6 +114,12 @@ def _fetch(checkpoint: str, read: Callable[..., Any], *arguments: Any) -> Any:
         raise _load_error(checkpoint, error) from None
 
 
+def read_config(checkpoint: str, revision: str = "") -> Any:
+    """The configuration alone. Raises as `load` does."""
+    with quiet_transformers():
+        return _fetch(checkpoint, _config, str(_local_folder(checkpoint) or checkpoint), revision)
+
+
 def _config(source: str, revision: str, local_only: bool) -> Any:
     from transformers import AutoConfig
 
@@ -119,11 +129,12 @@ def _config(source: str, revision: str, local_only: bool) -> Any:
 
 
 def _processor(source: str, revision: str, reads: Reads, local_only: bool) -> Any:
-    from transformers import AutoFeatureExtractor, AutoTokenizer
+    from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
 
-    kind: Any = AutoFeatureExtractor if reads == "audio" else AutoTokenizer
-    return kind.from_pretrained(
-        source, revision=revision or "main", local_files_only=local_only, trust_remote_code=False
+    kinds: dict[str, Any] = {"audio": AutoFeatureExtractor, "text": AutoTokenizer, "images": AutoImageProcessor}
+    backend = {"backend": "pil"} if reads == "images" else {}  # the other one rounds resized pixels differently
+    return kinds[reads].from_pretrained(
+        source, revision=revision or "main", local_files_only=local_only, trust_remote_code=False, **backend
     )
 
 
@@ -142,9 +153,30 @@ def _model(source: str, revision: str, config: Any, local_only: bool) -> tuple[A
     )
 
 
+def _image_model(source: str, revision: str, config: Any, local_only: bool) -> tuple[Any, dict[str, Any]]:
+    kind, more = class_of(config)
+    return kind.from_pretrained(
+        source,
+        config=tower_config(config),
+        revision=revision or "main",
+        local_files_only=local_only,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are reported then, and refused by name
+        **more,
+    )
+
+
 def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
     from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 
+    if reads == "images" and not is_known(config.model_type):
+        message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which is no image network known here"
+        raise AffectkitError(
+            "input", message, remedy="use one of clip, siglip, vit, dinov2, beit, convnext, resnet, swin"
+        )
     if reads == "audio" and config.model_type not in FEATURE_EXTRACTOR_MAPPING_NAMES:
         message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which reads no audio"
         raise AffectkitError("input", message, remedy="use one of wav2vec2, hubert, wavlm, whisper or their kin")
@@ -166,9 +198,15 @@ def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
     return AffectkitError("input", f"'{checkpoint}' cannot be loaded: {said}")
 
 
-def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any]) -> None:
+def _unused(config: Any, reads: Reads) -> list[re.Pattern[str]]:
+    """Names of weights that a checkpoint may lack."""
+    if reads == "images":
+        return [_UNUSED_OF_IMAGES]
+    return [_UNUSED, _DECODER] if config.model_type == "whisper" else [_UNUSED]
+
+
+def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], unused: list[re.Pattern[str]]) -> None:
     """Demand that the checkpoint fills the network exactly: a part left at random would go unnoticed."""
-    unused = [_UNUSED, _DECODER] if config.model_type == "whisper" else [_UNUSED]
     missing = sorted(key for key in info["missing_keys"] if not any(names.search(key) for names in unused))
     saved_as = (getattr(config, "architectures", None) or [type(model).__name__])[0]
     unexpected = sorted(key for key in info["unexpected_keys"] if not _UNUSED.search(key))
@@ -184,6 +222,16 @@ def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any]) 
         for key in info["missing_keys"]:
             if key in state:
                 state[key].zero_()
+
+
+def _align(model: torch.nn.Module) -> None:
+    """Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes.
+
+    Matrix products differ in the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise
+    than the one that was trained.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
 
 
 @contextmanager

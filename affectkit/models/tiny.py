@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.models.image_architectures import class_of
 
 PREFIX = "tiny-random:"
 _SEED = 0
@@ -42,6 +43,27 @@ TEXT: dict[str, dict[str, Any]] = {
         "pad_token_id": 0,
     },
 }  # fmt: skip
+_PATCHES = {**_SIZE, "image_size": 32, "patch_size": 8}
+_STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+IMAGES: dict[str, dict[str, Any]] = {
+    "vit": _PATCHES,
+    "deit": _PATCHES,
+    "beit": {**_PATCHES, "use_relative_position_bias": True},
+    "dinov2": _PATCHES,
+    "clip": {**_PATCHES, "projection_dim": 16},
+    "siglip": _PATCHES,
+    "convnext": _STAGES,
+    "resnet": {**_STAGES, "embedding_size": 8, "layer_type": "basic"},
+    "swin": {
+        "image_size": 32,
+        "patch_size": 2,
+        "embed_dim": 8,
+        "depths": [1, 1],
+        "num_heads": [2, 2],
+        "window_size": 4,
+    },
+}
+_TOWERS = {"clip": "clip_vision_model", "siglip": "siglip_vision_model"}  # what transformers calls them by themselves
 
 
 def is_tiny(checkpoint: str) -> bool:
@@ -49,23 +71,29 @@ def is_tiny(checkpoint: str) -> bool:
 
 
 def build(
-    checkpoint: str, reads: Literal["audio", "text"], changes: Mapping[str, Any] | None = None
+    checkpoint: str, reads: Literal["audio", "text", "images"], changes: Mapping[str, Any] | None = None
 ) -> tuple[Any, Any]:
-    """The network and its feature extractor or tokenizer. changes: to its configuration, as `backbones.load` has them.
+    """The network, and its feature extractor, tokenizer or image processor.
+
+    changes: to its configuration, as `backbones.load` has them.
 
     Raises "usage" for an unknown architecture or option.
     """
     from transformers import AutoConfig, AutoModel
 
     architecture, *given = checkpoint.removeprefix(PREFIX).split(",")
-    known = AUDIO if reads == "audio" else TEXT
+    known = {"audio": AUDIO, "text": TEXT, "images": IMAGES}[reads]
     if architecture not in known:
         raise AffectkitError(
             "usage", f"there is no {PREFIX}{architecture} for {reads}", remedy=did_you_mean(architecture, list(known))
         )
-    config = changed(AutoConfig.for_model(architecture, **{**known[architecture], **_parsed(given)}), changes)
+    kind = _TOWERS.get(architecture, architecture)
+    config = changed(AutoConfig.for_model(kind, **{**known[architecture], **parsed(given)}), changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
+        if reads == "images":
+            cls, more = class_of(config)
+            return cls(config, **more), _image_processor(architecture, config)
         model = AutoModel.from_config(config)
     return model, _feature_extractor(config) if reads == "audio" else _tokenizer(config)
 
@@ -78,7 +106,8 @@ def changed(config: Any, changes: Mapping[str, Any] | None) -> Any:
     return config
 
 
-def _parsed(given: list[str]) -> dict[str, Any]:
+def parsed(given: list[str]) -> dict[str, Any]:
+    """`["hidden_size=64"]` as values of a configuration."""
     options = {}
     for option in given:
         name, equals, value = option.partition("=")
@@ -99,6 +128,25 @@ def _feature_extractor(config: Any) -> Any:
     if config.model_type == "whisper":
         return WhisperFeatureExtractor(feature_size=config.num_mel_bins)
     return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=config.model_type == "data2vec-audio")
+
+
+def _image_processor(architecture: str, config: Any) -> Any:
+    """The kind that the architecture's own checkpoints have, at this size."""
+    import transformers
+
+    side = getattr(config, "image_size", 32)
+    square, shortest = {"height": side, "width": side}, {"shortest_edge": side}
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
+        "clip": ("CLIP", {"size": shortest, "crop_size": square}),
+        "dinov2": ("Bit", {"size": {"shortest_edge": side + side // 7}, "crop_size": square}),
+        "beit": ("Beit", {"size": square}),
+        "siglip": ("Siglip", {"size": square}),
+        "convnext": ("ConvNext", {"size": shortest}),
+        "resnet": ("ConvNext", {"size": shortest}),
+        "deit": ("DeiT", {"size": {"height": side + 4, "width": side + 4}, "crop_size": square}),
+    }
+    name, options = kinds.get(architecture, ("ViT", {"size": square}))
+    return getattr(transformers, f"{name}ImageProcessorPil")(**options)
 
 
 def _tokenizer(config: Any) -> Any:

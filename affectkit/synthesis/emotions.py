@@ -54,6 +54,16 @@ WORDS = {
     "oth": "other", "xxx": "other", "no-agreement": "other",
     "sad": "sadness",
     "surprised": "surprise", "sur": "surprise", "ps": "surprise",
+    "none": "other", "uncertain": "other", "no-face": "other",
+    # Plutchik's wheel: three strengths of each of eight
+    "rage": "anger", "annoyance": "frustration",
+    "ecstasy": "excitement", "serenity": "calm",
+    "admiration": "happiness", "trust": "calm", "acceptance": "calm",
+    "vigilance": "surprise", "anticipation": "excitement", "interest": "excitement",
+    "terror": "fear", "apprehension": "fear",
+    "amazement": "surprise", "distraction": "other",
+    "grief": "sadness", "pensiveness": "sadness",
+    "loathing": "disgust",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What every synthetic twin does: choose speakers, deal them their labels, record clips, say that it is synthetic."""
+"""What every synthetic twin does: choose people, deal them their labels, write clips, say that it is synthetic."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ Name = TypeVar("Name")
 FOUR = ("angry", "happy", "neutral", "sad")
 MARK = "# SYNTHETIC"
 COMMENT = "SYNTHETIC: made by affectkit, not a recording of a person"
+PICTURE_COMMENT = "SYNTHETIC: made by affectkit, not a picture of a person"
 
 
 def usage(message: str, remedy: str) -> AffectkitError:
@@ -87,6 +88,16 @@ def record(
         clip.write(samples)
     path.write_bytes(written.getvalue())
     return len(samples) / rate
+
+
+def save_image(path: Path, image: np.ndarray) -> None:
+    """Write a picture [H, W, 3] uint8 as JPEG of some kB, with a comment that says what it is."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = io.BytesIO()
+    Image.fromarray(image).save(written, "JPEG", quality=85, comment=PICTURE_COMMENT.encode())
+    path.write_bytes(written.getvalue())
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, delimiter: str = ",") -> None:

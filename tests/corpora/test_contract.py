@@ -47,7 +47,7 @@ def rows(twin):
 
 def test_the_real_corpora_and_the_general_readers_are_there():
     named = "arrays casia crema-d csv emobank emodb esd folder huggingface iemocap meld msp-podcast ravdess savee tess"
-    assert set(named.split()) <= set(READERS)
+    assert set(f"{named} affectnet emotic findingemo oasis".split()) <= set(READERS)
 
 
 def test_nearly_all_samples_of_the_twin_are_read(twin, rows):
@@ -149,7 +149,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(twin, tmp_pa
     name, _, _, before = twin
     assert contents(make(name, tmp_path / "again")) == before
     other = contents(make(name, tmp_path / "other", seed=SEED + 1))
-    media = [path for path in other if path.endswith((".wav", ".npy", ".arrow", "emobank.csv"))]
+    media = [path for path in other if path.endswith((".wav", ".jpg", ".npy", ".arrow", "emobank.csv"))]
     assert media and all(other[path] != before.get(path) for path in media if not path.endswith("groups.npy"))
 
 
@@ -171,7 +171,7 @@ def test_reading_opens_no_recording(twin, monkeypatch):
     monkeypatch.setattr(io, "open", spy)
     monkeypatch.setattr(builtins, "open", spy)
     list(module.read(root))
-    assert not [name for name in opened if name.endswith((".wav", ".mp4"))]
+    assert not [name for name in opened if name.endswith((".wav", ".mp4", ".jpg"))]
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -226,7 +226,7 @@ def test_targets_of_tables_follow_the_options():
 def test_importing_all_corpora_brings_nothing_heavy():
     code = (
         "import sys; from affectkit import registry; [registry.load('corpora', n) for n in registry.names('corpora')];"
-        "print([m for m in ('numpy', 'pandas', 'scipy', 'soundfile', 'datasets', 'torch') if m in sys.modules])"
+        "print([m for m in ('numpy', 'pandas', 'scipy', 'soundfile', 'datasets', 'torch', 'PIL') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

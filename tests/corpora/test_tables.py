@@ -226,3 +226,118 @@ def test_huggingface_mistakes_are_named(dataset, tmp_path):
     # no network: the tests' conftest sets HF_HUB_OFFLINE
     with pytest.raises(AffectkitError, match=r"'nobody/no-such-dataset'.*save_to_disk"):
         list(huggingface.read(Path("nobody/no-such-dataset")))
+
+
+# Images, through prepare-manifest: files are looked at by their headers
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Write a small picture that is unlike every other one: `image("happy/1.png")`."""
+    from PIL import Image
+
+    made = iter(range(100))
+
+    def write(name):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(next(made)).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC).save(path)
+        return path
+
+    return write
+
+
+def manifest_rows(folder):
+    from affectkit.artifacts.manifest import read_manifest
+
+    return {row["id"]: row for row in read_manifest(folder).rows.to_dict("records")}
+
+
+def test_label_folders_of_images_as_a_manifest(affectkit, image, tmp_path):
+    names = [f"{part}/{label}/{n}.{ending}" for n, (part, label, ending) in enumerate(
+        (part, label, ending) for part in ("train", "val", "test") for label in ("happy", "sad")
+        for ending in ("jpg", "PNG", "webp")
+    )]  # fmt: skip
+    for name in names:
+        image(f"corpus/{name}")
+    affectkit("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "m")
+    rows = manifest_rows(tmp_path / "m")
+    assert {row["path"] for row in rows.values()} == set(names)
+    assert {row["label"] for row in rows.values()} == {"happy", "sad"}
+    assert rows["train__happy__0"]["split"] == "train" and "duration_sec" not in rows["train__happy__0"]
+
+
+def test_a_table_of_images_carries_faces_and_landmarks(affectkit, image, tmp_path):
+    for n in range(4):
+        image(f"pictures/{n}.png")
+    landmarks = ";".join(f"{v / 7:.3f}" for v in range(136))
+    header = "path,split,valence,arousal,face_x,face_y,face_width,face_height,landmarks,person_x,width\n"
+    lines = [f"pictures/{n}.png,train,{n}.5,-1,{n},2.25,30,-1,{landmarks},," for n in range(3)]
+    lines.append("pictures/3.png,test,,,,,,,,7,64")
+    (tmp_path / "table.csv").write_text(header + "\n".join(lines) + "\n")
+    affectkit("prepare-manifest", "csv", tmp_path / "table.csv", "-o", tmp_path / "m")
+    rows = manifest_rows(tmp_path / "m")
+    first, last = rows["pictures__0"], rows["pictures__3"]
+    assert (first["face_x"], first["face_y"], first["face_height"], first["landmarks"]) == (
+        "0",
+        "2.25",
+        "-1",
+        landmarks,
+    )
+    assert (first["valence"], first["arousal"]) == (0.5, -1.0)
+    assert (last["face_x"], last["landmarks"], last["person_x"], last["width"]) == ("", "", "7", "64")
+    assert math.isnan(last["valence"])
+
+
+def test_bad_images_stop_or_are_dropped_with_the_reason(affectkit, image, tmp_path):
+    import json
+
+    for n in range(8):
+        image(f"corpus/{'train' if n < 5 else 'test'}/happy/{n}.png")
+    good = (tmp_path / "corpus/train/happy/0.png").read_bytes()
+    (tmp_path / "corpus/train/happy/0.png").write_bytes(good[: len(good) // 2])
+    (tmp_path / "corpus/train/happy/1.png").write_bytes(b"no picture")
+    (tmp_path / "corpus/test/happy/7.png").write_bytes(b"")
+    stopped = affectkit("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "m", code=1)
+    assert "7.png: is empty (0 bytes)" in stopped.output
+    affectkit("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "k", "--on-error", "skip")
+    summary = json.loads((tmp_path / "k" / "summary.json").read_text())
+    reasons = {item["path"]: item["reason"] for item in summary["dropped"]}
+    assert "is truncated" in reasons["train/happy/0.png"]
+    assert reasons["train/happy/1.png"] == "is not an image"
+    assert reasons["test/happy/7.png"] == "is empty (0 bytes)"
+    assert len(manifest_rows(tmp_path / "k")) == summary["rows"] == 5 and summary["hours"] is None
+
+
+def test_images_have_no_duration(affectkit, image, tone, tmp_path):
+    for part in ("train", "test"):
+        image(f"corpus/{part}/happy/{part}.png")
+    refused = ("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "m", "--min-duration", "1")
+    assert "nothing here has a duration" in affectkit(*refused, code=2).output
+    for n, seconds in enumerate((0.3, 2)):  # beside sound they are kept, whatever sound must last
+        tone(tmp_path / "mixed" / f"{n}.wav", seconds=seconds, pitch=200 + 50 * n)
+    image("mixed/a.png")
+    image("mixed/b.png")
+    table = "path,split,label\n0.wav,train,x\n1.wav,train,x\na.png,test,y\nb.png,val,y\n"
+    (tmp_path / "mixed" / "t.csv").write_text(table)
+    affectkit("prepare-manifest", "csv", tmp_path / "mixed", "-o", tmp_path / "k", "--min-duration", "1")
+    rows = manifest_rows(tmp_path / "k")
+    assert set(rows) == {"1", "a", "b"} and rows["1"]["duration_sec"] == 2.0 and math.isnan(rows["a"]["duration_sec"])
+
+
+def test_a_copy_of_an_image_in_another_split_is_a_leak(affectkit, image, tmp_path):
+    from PIL import Image
+
+    for n in range(6):
+        image(f"corpus/{'train' if n < 4 else 'test'}/happy/{n}.png")
+    with Image.open(tmp_path / "corpus/train/happy/0.png") as original:
+        original.save(tmp_path / "corpus/test/happy/copy.bmp")
+        original.resize((32, 24)).save(tmp_path / "corpus/test/happy/small.jpg", quality=80)
+    found = affectkit("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "m", code=1)
+    assert "identical media: 1 of 8" in found.output and "near-identical" not in found.output
+    (tmp_path / "corpus/test/happy/copy.bmp").unlink()
+    affectkit("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "k")
+    near = ("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "n", "--audit", "near")
+    assert "near-identical media: 1 of 7" in affectkit(*near, code=1).output
+    affectkit(*near, "--allow-leaks", "media", "--overwrite")

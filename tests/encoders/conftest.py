@@ -3,6 +3,7 @@ import csv
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 HEADER = ["id", "path", "duration_sec", "text", "path_sequence", "array_index"]
 
@@ -28,6 +29,31 @@ def speech_like():
         np.save(folder / "sequence.npy", rng.standard_normal((count, 5, 4)))
         with open(folder / "train.csv", "w", newline="") as file:
             csv.writer(file).writerows([HEADER, *rows])
+        return folder / "train.csv"
+
+    return write
+
+
+@pytest.fixture
+def image_like():
+    """Write `count` smooth pictures of different, odd sizes and a manifest of them: `image_like(folder, 40)`.
+
+    Each row also has the box of a face, all but the last one.
+    """
+
+    def write(folder, count, sides=(20, 70)):
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(0)
+        rows = [["id", "path", "face_x", "face_y", "face_width", "face_height"]]
+        for picture in range(count):
+            width, height = (int(side) for side in rng.integers(*sides, 2))
+            name = f"{picture:03d}.{'jpg' if picture % 2 else 'png'}"
+            small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+            small.resize((width, height), Image.Resampling.BICUBIC).save(folder / name)
+            box = [width * 0.25, height * 0.25, width / 2, height / 3] if picture < count - 1 else [""] * 4
+            rows.append([f"c{picture:03d}", name, *box])
+        with open(folder / "train.csv", "w", newline="") as file:
+            csv.writer(file).writerows(rows)
         return folder / "train.csv"
 
     return write

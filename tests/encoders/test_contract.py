@@ -12,7 +12,13 @@ from affectkit.encoders._extract import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
 
-TINY = {"audio": "tiny-random:wav2vec2", "text": "tiny-random:bert"}
+TINY = {
+    "hf-audio": "tiny-random:wav2vec2",
+    "hf-text": "tiny-random:bert",
+    "hf-image": "tiny-random:vit",
+    "open-clip": "tiny-random:open_clip",
+    "timm": "tiny-random:timm",
+}
 NAMES = registry.names("encoders")
 
 
@@ -23,7 +29,17 @@ def small_options(name):
         return {"array": "sequence"}
     if "checkpoint" not in registry.options(build):
         return {}
-    return {"checkpoint": TINY[build(checkpoint="tiny-random:any").reads]}
+    return {"checkpoint": TINY[name]}
+
+
+@pytest.fixture
+def rows(speech_like, image_like):
+    """A manifest of what an encoder reads: `rows(encoder, folder, 7)`."""
+
+    def read(encoder, folder, count):
+        return read_manifest((image_like if encoder.reads == "images" else speech_like)(folder, count))
+
+    return read
 
 
 @pytest.fixture
@@ -41,7 +57,7 @@ def dense(values):
 
 
 def test_there_are_encoders():
-    assert {"arrays", "opensmile", "hf-audio", "hf-text", "text-ngrams"} <= set(NAMES)
+    assert {"arrays", "opensmile", "hf-audio", "hf-image", "hf-text", "open-clip", "text-ngrams", "timm"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,12 +71,12 @@ def test_it_describes_itself_and_its_options(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_record_builds_it_again(name, small, speech_like, tmp_path):
+def test_its_record_builds_it_again(name, small, rows, tmp_path):
     encoder = small(name)
     known = json.loads(json.dumps(without_nan(record(encoder))))
     assert known["encoder"] == name and known["options"] == encoder.options
     again = from_record(known, device="cpu")
-    todo = items(read_manifest(speech_like(tmp_path, 3)), encoder)
+    todo = items(rows(encoder, tmp_path, 3), encoder)
     for one, other in zip(
         dense(encode_items(encoder, todo).values), dense(encode_items(again, todo).values), strict=True
     ):
@@ -71,9 +87,9 @@ def test_its_record_builds_it_again(name, small, speech_like, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_depends_on_the_batch_its_order_or_the_workers(name, small, speech_like, tmp_path):
+def test_nothing_depends_on_the_batch_its_order_or_the_workers(name, small, rows, tmp_path):
     encoder = small(name)
-    todo = items(read_manifest(speech_like(tmp_path, 7)), encoder)
+    todo = items(rows(encoder, tmp_path, 7), encoder)
     together = encode_items(encoder, todo, batch_seconds=1000.0)
     assert together.ids == [item.id for item in todo]
     alone = [dense(encode_items(encoder, [item]).values)[0] for item in todo]
@@ -85,9 +101,9 @@ def test_nothing_depends_on_the_batch_its_order_or_the_workers(name, small, spee
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_it_cannot_encode_is_an_error_or_skipped(name, small, speech_like, tmp_path):
+def test_what_it_cannot_encode_is_an_error_or_skipped(name, small, rows, tmp_path):
     encoder = small(name)
-    good = items(read_manifest(speech_like(tmp_path, 2)), encoder)
+    good = items(rows(encoder, tmp_path, 2), encoder)
     (tmp_path / "empty.wav").write_bytes(b"")
     bad = Item("bad", tmp_path / "empty.wav", text=" ")
     todo = [good[0], bad, good[1]]

@@ -11,9 +11,9 @@ import soundfile
 
 from affectkit import splits
 from affectkit.leakage import audit, content
-from affectkit.leakage.files import FileSet
+from affectkit.leakage.files import FileSet, sides_as_numbers
 from affectkit.leakage.fingerprint import landmarks, landmarks_of
-from affectkit.leakage.near import _by_first, _confirm, _sides, candidates, is_copy
+from affectkit.leakage.near import _by_first, _confirm, candidates, is_copy
 from affectkit.media import read_audio, read_headers, resample
 
 RATE = 16000
@@ -114,7 +114,7 @@ def test_silence_is_not_compared(tmp_path):
     for level in ("content", "near"):
         report = run(level, paths[:2], paths[2:])
         assert report.leaks == ()
-        assert report.notes == ("3 files hold one value throughout (silence) and were not compared",)
+        assert report.notes == ("3 files hold one value throughout (silence, a plain colour) and were not compared",)
 
 
 def test_files_that_cannot_be_read_are_noted(corpus):
@@ -267,7 +267,11 @@ def test_altered_emodb_recordings_are_found(emodb, tmp_path):
         [*paths, *origin], headers + read_headers(list(origin)), ["train"] * 535 + ["test"] * 180, range(715)
     )
     marks = [landmarks(file.path) for file in files.files]
-    found = [pair for task in _by_first(candidates(marks, _sides(files.files))) for pair in _confirm(files.files, task)]
+    found = [
+        pair
+        for task in _by_first(candidates(marks, sides_as_numbers(files.files)))
+        for pair in _confirm(files.files, task)
+    ]
     pairs = [(files.files[i].path, files.files[j].path) for i, j in found]
     assert all(origin[copy] == path for path, copy in pairs)
     recall = Counter(copy.stem.removeprefix("copy_") if copy.suffix == ".wav" else copy.suffix[1:] for _, copy in pairs)

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import struct
+import time
 
 import accelerate.tracking
 import numpy as np
@@ -290,7 +291,9 @@ def test_wandb_is_offline_and_a_resumed_run_goes_on_at_its_step(run):
     )
     assert len(files) == 2
     assert len({file.name for file in files}) == 1, "both belong to one run"
-    kept = [wandb_history(file) for file in files]
+    end = time.monotonic() + 30
+    while not all(kept := [wandb_history(file) for file in files]) and time.monotonic() < end:
+        time.sleep(0.2)  # wandb's own process writes on for a moment after a run is closed
     assert [list(history) for history in kept] == [[10, 20], [30, 40]]
     assert kept[1][30]["train_loss"] == pytest.approx(1 / 30)
     assert [file.name for file in run.iterdir()] == ["tracking"]

@@ -1,0 +1,127 @@
+"""FindingEmo: 25,000 pictures of people together, with valence, arousal and one of Plutchik's 24 emotions."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, child, find_home, relative
+from affectkit.corpora._tables import number, records, safe_id
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+
+# Plutchik's wheel: each emotion strong, middling, weak.
+WHEEL = {
+    "joy": ("ecstasy", "joy", "serenity"),
+    "trust": ("admiration", "trust", "acceptance"),
+    "fear": ("terror", "fear", "apprehension"),
+    "surprise": ("amazement", "surprise", "distraction"),
+    "sadness": ("grief", "sadness", "pensiveness"),
+    "disgust": ("loathing", "disgust", "boredom"),
+    "anger": ("rage", "anger", "annoyance"),
+    "anticipation": ("vigilance", "anticipation", "interest"),
+}
+WORDS = [word for words in WHEEL.values() for word in words]
+CORPUS = Corpus(
+    title="FindingEmo",
+    licence="annotations and list of addresses CC BY-NC-SA 4.0, not for commercial use; the pictures are their owners'",
+    citation="L. Mertens, E. Yargholi, H. Op de Beeck, J. Van den Stock, J. Vennekens: FindingEmo: An Image Dataset "
+    "for Emotion Recognition in the Wild. NeurIPS Datasets and Benchmarks 2024.",
+    url="https://gitlab.com/EAVISE/lme/findingemo",
+    layout="annotations_single.ann and the pictures below Run_1/ and Run_2/",
+    reads="images",
+    classes={word.capitalize(): word for word in WORDS},
+    targets=(Target("valence", "number", scale=(-3, 3)), Target("arousal", "number", scale=(0, 6))),
+    presets={"8class": {word: name for name, words in WHEEL.items() for word in words}},
+    default_group="",
+)
+TABLES = ("annotations_single.ann", "data/annotations_single.ann")
+COLUMNS = ("image_path", "user", "emotion", "valence", "arousal")
+CARRIED = {"age": "age_group", "dec_factors": "factors", "tag": "tag"}
+REFUSED = ("reject", "rejected", "true", "1", "yes")
+
+
+def read(root: Path) -> Iterator[Row | Dropped]:
+    """The annotated pictures. Many are gone from the web: those are dropped, and so counted, with a reason.
+
+    Several raters of one picture become one row: their mean valence and arousal, the emotion that most of them name, ""
+    in a tie; `raters` says how many, `rater` who, if it is one. Raises "missing" without a folder of pictures.
+    """
+    home = find_home(root, CORPUS, _table)
+    pictures = _pictures(root)
+    return checked(_rows(_table(home) or home, pictures, root), root, CORPUS)
+
+
+def _table(folder: Path) -> Path | None:
+    return next((found for name in TABLES if (found := child(folder, name))), None)
+
+
+def _pictures(root: Path) -> Path:
+    """The folder that holds `Run_1`, `Run_2`: wherever the authors' script was told to put them, below the root."""
+    try:
+        return find_home(root, CORPUS, lambda folder: any(child(folder, f"Run_{n}") for n in range(1, 10)))
+    except AffectkitError:
+        raise AffectkitError(
+            "missing", f"has no folder Run_1; expected {CORPUS.layout}", file=root,
+            remedy="download the pictures into it with the authors' package findingemo-light",
+        ) from None  # fmt: skip
+
+
+def _rows(table: Path, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
+    lines: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for position, line in enumerate(records(table, required=COLUMNS), start=1):
+        place = line["image_path"].strip().replace("\\", "/").lstrip("/")
+        if not place or ".." in PurePosixPath(place).parts:
+            yield Dropped(f"{table.name} row {position}", "names no picture")
+        elif line.get("reject", "").strip().lower() in REFUSED:
+            yield Dropped(place, "rejected by its rater")
+        elif line["emotion"].strip().lower() not in ("", *WORDS):
+            yield Dropped(place, f"unknown emotion '{line['emotion'].strip()}'")
+        else:
+            lines.setdefault(place, []).append((position, line))
+    for place, ratings in lines.items():
+        yield _row(place, ratings, relative(pictures / place, root), table)
+
+
+def _row(place: str, ratings: list[tuple[int, dict[str, str]]], path: str, table: Path) -> Row | Dropped:
+    scores = {name: _mean(ratings, name, table) for name in ("valence", "arousal")}
+    label = _agreed([line["emotion"].strip().lower() for _, line in ratings])
+    for target in CORPUS.targets:
+        low, high = target.scale or (-math.inf, math.inf)
+        if scores[target.name] < low or scores[target.name] > high:
+            return Dropped(path, f"{target.name} {scores[target.name]:g} is not in {low:g} to {high:g}")
+    if not label and all(map(math.isnan, scores.values())):
+        return Dropped(path, "has no emotion, valence or arousal")
+    first = ratings[0][1]
+    return {
+        "id": safe_id(place.removesuffix(PurePosixPath(place).suffix)),
+        "path": path,
+        "source_label": label,
+        **scores,
+        "rater": first["user"].strip() if len(ratings) == 1 else "",
+        "raters": float(len(ratings)),
+        **{column: first[name].strip() for name, column in CARRIED.items() if name in first},
+        "split": "",
+    }
+
+
+def _mean(ratings: list[tuple[int, dict[str, str]]], column: str, table: Path) -> float:
+    """The mean of what was rated, NaN where nobody did."""
+    cells = [number(line[column], column, file=table, row=position) for position, line in ratings]
+    given = [value for value in cells if not math.isnan(value)]
+    return sum(given) / len(given) if given else math.nan
+
+
+def _agreed(words: list[str]) -> str:
+    """The word that most raters chose; "" in a tie."""
+    counts = Counter(word for word in words if word).most_common(2)
+    return counts[0][0] if len(counts) == 1 or (counts and counts[0][1] > counts[1][1]) else ""
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: the annotations, and nearly all of their pictures, of `speakers` people or of nobody."""
+    from affectkit.corpora._findingemo_twin import write
+    from affectkit.synthesis import twins
+
+    twins.write_readme(root, "findingemo", size=size, speakers=speakers, seed=seed)
+    write(root, size, speakers, seed)

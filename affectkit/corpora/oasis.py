@@ -1,0 +1,119 @@
+"""OASIS: 900 pictures of people, animals, objects and scenery with valence and arousal; some nude, some gory."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from affectkit.corpora._corpus import (
+    IMAGES,
+    Corpus,
+    Dropped,
+    Row,
+    checked,
+    child,
+    find_files,
+    find_home,
+    relative,
+)
+from affectkit.corpora._tables import number, records, safe_id
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import Target
+from affectkit.plain import comma_separated
+from affectkit.registry import Option
+
+CORPUS = Corpus(
+    title="OASIS",
+    licence="open access for research; the pictures are from Pixabay, Wikipedia and Flickr, under licences of their "
+    "own (column Source)",
+    citation="B. Kurdi, S. Lozano, M. R. Banaji: Introducing the Open Affective Standardized Image Set (OASIS). "
+    "Behavior Research Methods 49, 2017.",
+    url="https://osf.io/6pnd7/",
+    layout="OASIS.csv and images/Acorns 1.jpg",
+    reads="images",
+    targets=(Target("valence", "number", scale=(1, 7)), Target("arousal", "number", scale=(1, 7))),
+    default_group="sequence",
+)
+NUMBERS = {
+    "valence": "Valence_mean", "arousal": "Arousal_mean", "valence_sd": "Valence_SD", "arousal_sd": "Arousal_SD",
+    "valence_n": "Valence_N", "arousal_n": "Arousal_N",
+}  # fmt: skip
+
+
+def read(
+    root: Path,
+    *,
+    exclude_categories: Annotated[
+        str,
+        Option("categories (Person) or beginnings of themes (Nude, Animal carcass) to leave out, with commas"),
+    ] = "",
+) -> Iterator[Row | Dropped]:
+    """The pictures of `OASIS.csv`: mean ratings, with their spread and number.
+
+    `sequence` is the theme without its number, which is the group: pictures of a theme look alike, and some are of one
+    series. Raises "usage" for a category or theme that there is not.
+    """
+    home = find_home(root, CORPUS, lambda folder: child(folder, "OASIS.csv"))
+    table = child(home, "OASIS.csv") or home
+    lines = list(records(table, required=("Theme", "Category", *NUMBERS.values())))
+    unwanted = [word.lower() for word in comma_separated(exclude_categories)]
+    _refuse_unknown(unwanted, lines)
+    pictures = {path.stem.lower(): relative(path, root) for path in find_files(home, IMAGES)}
+    rows = (_row(line, pictures, unwanted, table, position) for position, line in enumerate(lines, start=1))
+    return checked(rows, root, CORPUS)
+
+
+def _refuse_unknown(unwanted: list[str], lines: list[dict[str, str]]) -> None:
+    for word in unwanted:
+        if not any(_matches(word, line) for line in lines):
+            known = {line["Category"].strip() for line in lines} | {_series(line["Theme"]) for line in lines}
+            raise AffectkitError(
+                "usage", f"--exclude-categories '{word}' is no category or theme here",
+                remedy=did_you_mean(word.capitalize(), sorted(known)),
+            )  # fmt: skip
+
+
+def _matches(word: str, line: dict[str, str]) -> bool:
+    """Whether a word is the category, or the theme begins with it as a whole word."""
+    theme = line["Theme"].strip().lower()
+    return word in (line["Category"].strip().lower(), theme) or theme.startswith(f"{word} ")
+
+
+def _series(theme: str) -> str:
+    """`Acorns 1` -> `Acorns`."""
+    return re.sub(r"\s*\d+$", "", theme.strip())
+
+
+def _row(
+    line: dict[str, str], pictures: dict[str, str], unwanted: list[str], table: Path, position: int
+) -> Row | Dropped:
+    theme = line["Theme"].strip()
+    path = pictures.get(theme.lower(), f"{theme}.jpg")
+    for word in unwanted:
+        if _matches(word, line):
+            return Dropped(path, f"excluded: {word}")
+    scores = {name: number(line[column], column, file=table, row=position) for name, column in NUMBERS.items()}
+    if math.isnan(scores["valence"]) and math.isnan(scores["arousal"]):
+        return Dropped(path, "has neither valence nor arousal")
+    return {
+        "id": safe_id(theme.replace(" ", "_")),
+        "path": path,
+        "source_label": "",
+        **scores,
+        "sequence": _series(theme),
+        "theme": theme,
+        "category": line["Category"].strip(),
+        "split": "",
+    }
+
+
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: `OASIS.csv` with bare CR line ends, `images/`; `speakers` is the number of themes."""
+    from affectkit.corpora._oasis_twin import THEMES, write
+    from affectkit.synthesis import twins
+
+    if not 1 <= speakers <= len(THEMES):
+        raise twins.usage(f"--speakers {speakers}: the twin has {len(THEMES)} themes", f"ask for 1 to {len(THEMES)}")
+    twins.write_readme(root, "oasis", size=size, speakers=speakers, seed=seed)
+    write(root, size, speakers, seed)

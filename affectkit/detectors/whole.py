@@ -1,0 +1,39 @@
+"""The whole image is the face, as in corpora of cut-out faces (FER2013, RAF-DB)
+
+An image that is not square is put on a black square.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectkit.detectors._detector import Detector, Face
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def build() -> Detector:
+    """The detector, which has no options."""
+    return Whole({})
+
+
+class Whole:
+    """One face an image."""
+
+    name = "whole"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def load(self, folder: Path | None = None) -> None:
+        """Nothing to open."""
+
+    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
+        return [Face((0.0, 0.0, float(image.shape[1]), float(image.shape[0])))]
+
+    def save(self, folder: Path) -> None:
+        """Nothing to keep."""
+
+    def describe(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,84 @@
+"""YuNet through OpenCV: turned and small faces too; you bring its ONNX file
+
+Wu et al. 2023. The weights are a file of github.com/opencv/opencv_zoo (models/face_detection_yunet).
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.detectors._detector import SEARCH_SIDE, Detector, Face, in_image, ordered
+from affectkit.detectors._opencv import REMEDY, require, searched
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HOW_TO_GET = "download face_detection_yunet_2023mar.onnx from github.com/opencv/opencv_zoo (MIT)"
+FILE = "detector.onnx"  # in a model folder
+
+
+def build(
+    *,
+    detector_weights: Annotated[str, Option("YuNet's ONNX file")] = "",
+    min_score: Annotated[float, Option("the least score of a face, 0 to 1")] = 0.7,
+) -> Detector:
+    """The detector; its file is read by `load`. Raises "usage" for options that make no sense."""
+    if not detector_weights:
+        raise AffectkitError("usage", "yunet needs --detector-weights FILE.onnx", remedy=HOW_TO_GET)
+    if not 0 <= min_score <= 1:
+        raise AffectkitError("usage", f"--min-score {min_score:g}", remedy="use 0 to 1, such as 0.7")
+    return YuNet({"detector_weights": str(detector_weights), "min_score": float(min_score)})
+
+
+class YuNet:
+    """Its five landmarks are not the 68 that an aligned crop needs, so its faces have boxes only."""
+
+    name = "yunet"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def load(self, folder: Path | None = None) -> None:
+        from affectkit.artifacts.files import sha256
+        from affectkit.media import check_file
+
+        self._cv2 = require(self.name)
+        if not hasattr(self._cv2, "FaceDetectorYN"):
+            message = f"OpenCV {self._cv2.__version__} has no YuNet; it came with 4.5.4"
+            raise AffectkitError("environment", message, remedy=REMEDY)
+        self._file = folder / FILE if folder else Path(self.options["detector_weights"]).expanduser()
+        if not self._file.exists():
+            raise AffectkitError("missing", "there are no weights for yunet", file=self._file, remedy=HOW_TO_GET)
+        check_file(self._file)
+        self._digest = sha256(self._file)
+        try:
+            self._network = self._cv2.FaceDetectorYN.create(
+                str(self._file), "", (320, 320), score_threshold=self.options["min_score"]
+            )
+        except self._cv2.error as error:
+            said = str(error).strip().partition("\n")[0]
+            raise AffectkitError("input", f"is not YuNet's: {said}", file=self._file, remedy=HOW_TO_GET) from None
+
+    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
+        copy, across, down = searched(self._cv2, image)
+        self._network.setInputSize((copy.shape[1], copy.shape[0]))
+        found = self._network.detect(self._cv2.cvtColor(copy, self._cv2.COLOR_RGB2BGR))[1]
+        if found is None:
+            return []
+        faces = (
+            Face((float(x) * across, float(y) * down, float(width) * across, float(height) * down), float(score))
+            for x, y, width, height, *_, score in found
+        )
+        return ordered(face for face in faces if in_image(face, image.shape[1], image.shape[0]))
+
+    def save(self, folder: Path) -> None:
+        from affectkit.artifacts.files import atomic
+
+        with atomic(folder / FILE) as temporary:
+            shutil.copyfile(self._file, temporary)
+
+    def describe(self) -> dict[str, Any]:
+        return {"search_side": SEARCH_SIDE, "opencv": self._cv2.__version__, "detector_digest": self._digest}

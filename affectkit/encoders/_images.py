@@ -1,0 +1,108 @@
+"""What the encoders of images share: decode, cut out a face or a person, preprocess, run the network."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.encoders._encoder import Item, Reads
+from affectkit.encoders._pooling import check_choice
+from affectkit.errors import AffectkitError
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from affectkit.models.images import ImageBackbone
+
+CROPS = ("none", "face", "person")
+CropOpt = Annotated[
+    str, Option("none, face or person: what to cut out, by the manifest's columns face_x, face_y, face_width, ...")
+]
+
+
+def checked(checkpoint: str, revision: str, dtype: str, crop: str) -> dict[str, Any]:
+    """The options, resolved. Raises "usage" for what makes no sense."""
+    check_choice("dtype", dtype, ("float32", "bfloat16"))
+    check_choice("crop", crop, CROPS)
+    return {"checkpoint": checkpoint, "revision": revision, "dtype": dtype, "crop": crop}
+
+
+class Images:
+    """`prepare` gives pixels [3, height, width] float32 as the network was trained; `encode` a vector [D] for each.
+
+    prefix: which library's checkpoints these are, as `load_image_backbone` has them.
+    """
+
+    reads: Reads = "images"
+    column = "path"
+    on_device = True
+    pooled = True
+    feature_names = None
+    backbone: "ImageBackbone"
+
+    def __init__(self, name: str, prefix: str, options: dict[str, Any]) -> None:
+        self.name, self.prefix, self.options = name, prefix, options
+        self.counts: Counter[str] = Counter()
+
+    def load(self, device: str) -> None:
+        from affectkit.models.images import load_image_backbone
+        from affectkit.models.tiny import is_tiny
+
+        checkpoint = self.options["checkpoint"]
+        whole = checkpoint if is_tiny(checkpoint) or checkpoint.startswith(self.prefix) else self.prefix + checkpoint
+        self.backbone = load_image_backbone(whole, revision=self.options["revision"])
+        self.network, self.device = self.backbone.network.to(device), device
+
+    def describe(self) -> dict[str, Any]:
+        preprocessing = self.backbone.preprocessing.plain()
+        return {"dim": self.backbone.dim, "preprocessing": preprocessing, **self.backbone.facts()}
+
+    def prepare(self, item: Item) -> "np.ndarray":
+        from affectkit.media.images import read_image
+
+        if item.path is None:
+            raise AffectkitError("input", "has no path")
+        image = read_image(item.path)
+        if self.options["crop"] != "none":
+            image = square(image, item, self.options["crop"])
+        try:
+            return self.backbone.preprocessing(image)
+        except AffectkitError as error:
+            raise AffectkitError(error.code, error.message, file=item.path, remedy=error.remedy) from None
+
+    def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
+        import numpy as np
+        import torch
+
+        from affectkit.models.images import embed
+
+        pixels = torch.from_numpy(np.stack(prepared)).to(self.device)
+        return list(embed(self.network, pixels, self.options["dtype"]).cpu().numpy())
+
+
+def square(image: "np.ndarray", item: Item, what: str) -> "np.ndarray":
+    """The square about an item's box, as wide as its longer side; black where it leaves the image.
+
+    A square, because networks crop what is not: of a standing person, whose box is three times as high as wide, the
+    middle third would be left. Raises "input" without a box, or for one that is outside the image.
+    """
+    import numpy as np
+
+    if item.box is None:
+        remedy = f"detect one, drop the row, or use --crop {'face' if what == 'person' else 'none'}"
+        raise AffectkitError("input", f"has no {what} box", remedy=remedy)
+    height, width = image.shape[:2]
+    x, y, box_width, box_height = item.box
+    left, top = max(x, 0.0), max(y, 0.0)
+    right, bottom = min(x + box_width, float(width)), min(y + box_height, float(height))
+    side = max(right - left, bottom - top)
+    if not (right > left and bottom > top and side >= 1):  # NaN too
+        sizes = " ".join(f"{value:g}" for value in item.box)
+        raise AffectkitError(
+            "input", f"its {what} box ({sizes}) is not within {width} x {height} pixels", file=item.path
+        )
+    side = round(side)
+    column, row = round((left + right - side) / 2), round((top + bottom - side) / 2)
+    part = image[max(row, 0) : row + side, max(column, 0) : column + side]
+    whole = np.zeros((side, side, 3), np.uint8)
+    whole[max(-row, 0) :, max(-column, 0) :][: part.shape[0], : part.shape[1]] = part
+    return whole

@@ -1,0 +1,153 @@
+"""A face expert as a model of images: detection, crop, passes, scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from affectkit.artifacts.files import write_json
+from affectkit.detectors._crop import LANDMARK_SIDE, crop, square_of
+from affectkit.detectors._detector import Detector, Face, choose
+from affectkit.errors import AffectkitError
+from affectkit.experts._answers import NO_FACE, FaceAnswer, Rule
+from affectkit.experts._expert import RECORD, Answers, Expert
+from affectkit.experts._passes import Plan, rescaled
+from affectkit.labels import Target
+
+BATCH = 32  # crops given to the expert at once
+
+
+@dataclass
+class _Found:
+    """An image's face, cut out: crops [views, S, S, 3], none where there is nothing to be read."""
+
+    answer: FaceAnswer
+    crops: list[np.ndarray] = field(default_factory=list)
+
+
+class FaceExpert:
+    """Images in, answers out. Expert and detector are loaded."""
+
+    def __init__(self, expert: Expert, detector: Detector, targets: Sequence[Target], rule: Rule) -> None:
+        self.expert, self.detector, self.rule = expert, detector, rule
+        self.targets = tuple(targets) or tuple(Target(n, "number", scale=expert.scale) for n in expert.outputs)
+        for target in self.targets:
+            if target.kind != "number" or target.name not in expert.outputs:
+                message = f"{expert.name} does not answer for the {target.kind} '{target.name}'"
+                raise AffectkitError("usage", message, remedy=f"it answers for {', '.join(expert.outputs)}")
+
+    def predict(
+        self,
+        images: Iterable[tuple[np.ndarray, Mapping[str, Any]]],
+        *,
+        tta: int = 1,
+        batch_size: int = BATCH,
+        on_error: Literal["stop", "skip"] = "stop",
+    ) -> Iterator[FaceAnswer]:
+        """An answer for each image, in order; what is kept at a time are the crops of one batch.
+
+        images: ([H, W, 3] uint8, the manifest's row). tta: passes. batch_size: crops that the expert reads at once; it
+        changes no answer. on_error: "skip" declines an image whose row is bad, with the reason; "stop" raises.
+        """
+        plan = Plan(tta, self.rule.flip_average)
+        waiting: list[_Found] = []
+        for image, row in images:
+            waiting.append(self._find(image, row, plan, on_error))
+            if len(waiting) >= 8 * batch_size or sum(len(found.crops) for found in waiting) >= batch_size:
+                yield from self._answer(waiting, plan, batch_size)
+                waiting = []
+        yield from self._answer(waiting, plan, batch_size)
+
+    def _find(self, image: np.ndarray, row: Mapping[str, Any], plan: Plan, on_error: str) -> _Found:
+        try:
+            _check_image(image)
+            faces = self.detector.detect(image, row)
+        except AffectkitError as error:
+            if on_error == "stop" or error.code != "input":
+                raise
+            return _Found(FaceAnswer(declined=error.message))
+        height, width = image.shape[:2]
+        face = choose(faces, self.rule.policy, width, height)
+        if face is None:
+            return _Found(FaceAnswer(declined=NO_FACE))
+        return self._cut(image, face, len(faces), plan)
+
+    def _cut(self, image: np.ndarray, face: Face, faces: int, plan: Plan) -> _Found:
+        centre, side, how = square_of(face, box_scale=self.rule.box_scale)
+        crops = []
+        for factor, mirrored in plan.views:
+            cut = crop(image, centre, side * factor, self.expert.size)
+            crops.append(cut[:, ::-1] if mirrored else cut)
+        return _Found(FaceAnswer(faces=faces, box=face.box, crop=how), crops)
+
+    def _answer(self, waiting: list[_Found], plan: Plan, batch_size: int) -> Iterator[FaceAnswer]:
+        crops = [cut for found in waiting for cut in found.crops]
+        answers = self._answers(crops, batch_size) if crops else Answers({})
+        views, place = len(plan.views), 0
+        for found in waiting:
+            if not found.crops:
+                yield found.answer
+                continue
+            own = slice(place, place + views)
+            place += views
+            values = {name: np.asarray(each[own], dtype=np.float64) for name, each in answers.values.items()}
+            upright = None if answers.probabilities is None else answers.probabilities[own.start]
+            yield self._said(found.answer, values, upright, plan)
+
+    def _answers(self, crops: list[np.ndarray], batch_size: int) -> Answers:
+        """Of all crops, in batches."""
+        parts = [
+            self.expert.predict(np.stack(crops[start : start + batch_size]))
+            for start in range(0, len(crops), batch_size)
+        ]
+        values = {name: np.concatenate([part.values[name] for part in parts]) for name in self.expert.outputs}
+        known = [part.probabilities for part in parts if part.probabilities is not None]
+        return Answers(values, np.concatenate(known) if known else None)
+
+    def _said(
+        self, found: FaceAnswer, views: dict[str, np.ndarray], upright: np.ndarray | None, plan: Plan
+    ) -> FaceAnswer:
+        """The answer for a face, from the expert's numbers for each view of it."""
+        if not all(np.isfinite(views[target.name]).all() for target in self.targets):
+            return replace(found, declined=f"{self.expert.name} gave a number that is not finite")
+        values, var = {}, {}
+        for target in self.targets:
+            mean, spread = plan.mean_and_var(views[target.name])
+            values[target.name], var[target.name] = rescaled(mean, spread, self.expert.scale, target.scale)
+        return replace(found, values=values, var=var, probabilities=upright)
+
+    def describe(self) -> dict[str, Any]:
+        """What `expert.json` says."""
+        return {
+            "expert": self.expert.name,
+            "options": self.expert.options,
+            **self.expert.describe(),
+            "outputs": self.expert.outputs,
+            "scale": self.expert.scale,
+            "classes": self.expert.classes,
+            "licence": self.expert.licence,
+            "detector": self.detector.name,
+            "detector_options": self.detector.options,
+            "detector_facts": self.detector.describe(),
+            "crop": {**asdict(self.rule), "size": self.expert.size, "landmark_side": LANDMARK_SIDE},
+            "targets": [target.to_json() for target in self.targets],
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `load_expert` reads, without the files that it was made from. The record comes last."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.expert.save(folder)
+        self.detector.save(folder)
+        write_json(folder / RECORD, self.describe())
+
+
+def _check_image(image: np.ndarray) -> None:
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
+        raise AffectkitError("input", "is no image of [H, W, 3] uint8")
+    if not image.size:
+        raise AffectkitError("input", "is an image without pixels")

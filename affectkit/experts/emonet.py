@@ -1,0 +1,82 @@
+"""EmoNet: valence, arousal and 5 or 8 expressions of a face; you bring its weights
+
+Toisoul et al. 2021. The weights are its authors', CC BY-NC-ND 4.0: for research only. Crops made from 68 landmarks are
+what it was evaluated on; a crop made from a detector's box is another one, which the record says.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from affectkit.errors import AffectkitError
+from affectkit.experts._expert import WEIGHTS, Answers, Expert
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PRETRAINED = "models/emonet/pretrained"
+
+
+def build(
+    *,
+    weights: Annotated[
+        str, Option("the authors' emonet_8.pth or emonet_5.pth, or a folder that holds one")
+    ] = PRETRAINED,
+    expressions: Annotated[int, Option("5 or 8; 0 takes what the weights have, 8 where a folder has both")] = 0,
+    fifth: Annotated[
+        str, Option("what the fifth of five expressions is: anger (the authors' loader) or fear (their README)")
+    ] = "anger",
+) -> Expert:
+    """The expert; weights are read by `load`. Raises "usage" for options that make no sense."""
+    from affectkit.models.emonet import Fifth
+
+    if expressions not in (0, 5, 8):
+        raise AffectkitError("usage", f"--expressions {expressions}", remedy="use 5, 8, or 0 for what the weights have")
+    if fifth not in get_args(Fifth):
+        raise AffectkitError("usage", f"--fifth {fifth}", remedy="use anger or fear")
+    return EmoNetExpert({"weights": str(weights), "expressions": int(expressions), "fifth": fifth})
+
+
+class EmoNetExpert:
+    """Its numbers are unbounded, though trained to [-1, 1]: what uses them clips their mean."""
+
+    name = "emonet"
+    size = 256
+    outputs: tuple[str, ...] = ("valence", "arousal")
+    scale = (-1.0, 1.0)
+    classes: tuple[str, ...] = ()
+    licence = ""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def load(self, device: str, folder: Path | None = None) -> None:
+        from affectkit.models.backbones import digest
+        from affectkit.models.emonet import expressions_of
+        from affectkit.models.emonet_weights import LICENCE, load_weights
+
+        path = folder / WEIGHTS if folder else self.options["weights"]
+        network = load_weights(path, self.options["expressions"] or None)
+        self._digest, self.licence = digest(network), LICENCE
+        self._network, self._device = network.to(device), device
+        self.classes = expressions_of(network.expressions, self.options["fifth"])
+
+    def predict(self, crops: "np.ndarray") -> Answers:
+        from affectkit.experts._networks import answering, pixels, softmax
+
+        with answering(self._device):
+            answer = self._network(pixels(crops, self._device))
+        values = {name: getattr(answer, name).double().cpu().numpy() for name in self.outputs}
+        return Answers(values, softmax(answer.expression))
+
+    def save(self, folder: Path) -> None:
+        from affectkit.models.image_weights import write_tensors
+
+        write_tensors(folder / WEIGHTS, self._network.state_dict())
+
+    def describe(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"weights": self._digest, "expressions": self._network.expressions}
+        if self._network.expressions == 5:
+            other = {"anger": "README says fear", "fear": "loader says anger"}[self.options["fifth"]]
+            facts["fifth"] = f"the fifth expression is taken for {self.options['fifth']}; its authors' {other}"
+        return facts

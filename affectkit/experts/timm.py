@@ -1,0 +1,101 @@
+"""A timm network with your weights: valence and arousal, classes if it has any
+
+Wightman 2019. Pixels are normalised, and crops sized, as timm's own data configuration of the architecture says.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.errors import AffectkitError
+from affectkit.experts._expert import WEIGHTS, Answers, Expert
+from affectkit.plain import comma_separated
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NUMBERS = ("valence", "arousal", "dominance")
+UNUSED = "_"
+_REMEDY = "write timm:ARCHITECTURE/path/to/weights.safetensors (two slashes before an absolute path)"
+
+
+def build(
+    *,
+    checkpoint: Annotated[str, Option("timm:ARCHITECTURE/path/to/weights.safetensors, or a .pth")] = "",
+    outputs: Annotated[
+        str, Option("what its outputs are, in order: numbers (valence, arousal, dominance), classes, _ for unused ones")
+    ] = "valence,arousal",
+    expert_scale: Annotated[str, Option("lowest,highest of its numbers")] = "-1,1",
+) -> Expert:
+    """The expert; weights are read by `load`. Raises "usage" for options that make no sense."""
+    architecture, path = _parse(checkpoint)
+    listed = comma_separated(outputs)
+    if not set(listed) & set(NUMBERS):
+        message = f"--outputs {outputs} has none of {', '.join(NUMBERS)}"
+        raise AffectkitError("usage", message, remedy="write --outputs valence,arousal")
+    used = [name for name in listed if name != UNUSED]
+    if len(used) > len(set(used)):
+        raise AffectkitError("usage", f"--outputs {outputs} names one twice")
+    low, high = _scale(expert_scale)
+    options = {"outputs": ",".join(listed), "expert_scale": f"{low:g},{high:g}"}
+    return TimmExpert({"checkpoint": f"timm:{architecture}/{path}", **options})
+
+
+class TimmExpert:
+    """Its classes' probabilities are the softmax over the outputs that are classes."""
+
+    name = "timm"
+    size = 0
+    licence = "the licence of the weights is their author's: see where they came from"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self._listed = comma_separated(options["outputs"])
+        self.outputs = tuple(name for name in self._listed if name in NUMBERS)
+        self.classes = tuple(name for name in self._listed if name not in (*NUMBERS, UNUSED))
+        self.scale = _scale(options["expert_scale"])
+
+    def load(self, device: str, folder: Path | None = None) -> None:
+        from affectkit.experts._timm_network import input_of, open_network
+        from affectkit.models.backbones import digest
+
+        architecture, path = _parse(self.options["checkpoint"])
+        network = open_network(architecture, len(self._listed), folder / WEIGHTS if folder else Path(path).expanduser())
+        self.size, self._mean, self._std = input_of(network)
+        self._digest, self._network, self._device = digest(network), network.to(device), device
+
+    def predict(self, crops: "np.ndarray") -> Answers:
+        from affectkit.experts._networks import answering, pixels, softmax
+
+        with answering(self._device):
+            given = self._network(pixels(crops, self._device, self._mean, self._std)).float()
+        values = {name: given[:, self._listed.index(name)].double().cpu().numpy() for name in self.outputs}
+        own = [place for place, name in enumerate(self._listed) if name in self.classes]
+        return Answers(values, softmax(given[:, own]) if own else None)
+
+    def save(self, folder: Path) -> None:
+        from affectkit.models.image_weights import write_tensors
+
+        write_tensors(folder / WEIGHTS, self._network.state_dict())
+
+    def describe(self) -> dict[str, Any]:
+        return {"weights": self._digest, "size": self.size, "mean": self._mean, "std": self._std}
+
+
+def _parse(checkpoint: str) -> tuple[str, str]:
+    """The architecture and the path of its weights."""
+    architecture, slash, path = checkpoint.removeprefix("timm:").partition("/")
+    if not (architecture and slash and path):
+        what = f"--checkpoint {checkpoint} names no weights" if checkpoint else "timm needs a --checkpoint"
+        raise AffectkitError("usage", what, remedy=_REMEDY)
+    return architecture, path
+
+
+def _scale(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise AffectkitError("usage", f"--expert-scale {text}", remedy="write --expert-scale=-1,1")
+    return low, high

@@ -1,0 +1,49 @@
+"""Which medium a checkpoint reads, with the options that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from affectkit.errors import AffectkitError
+from affectkit.finetuning._images import Images
+from affectkit.finetuning._medium import Medium
+from affectkit.finetuning._speech import Speech
+from affectkit.media import augment, augment_images
+from affectkit.models.reads import reads_of
+
+BATCH = {"audio": 4, "images": 32}  # rows, where the command line says nothing
+_SHARED = ("checkpoint", "revision", "dropout", "augmentation")
+_MEDIA: dict[str, type[Speech] | type[Images]] = {"audio": Speech, "images": Images}
+_ONLY = {"audio": ("batch_seconds",), "images": ("features",)}  # options that no medium keeps, None where not given
+
+
+def choose_medium(checkpoint: str, options: Mapping[str, Any]) -> Medium:
+    """What the checkpoint reads decides. options: as the command line has them, of all media.
+
+    Raises "usage" for an option of another medium, and as `reads_of` does.
+    """
+    reads = reads_of(checkpoint, revision=options["revision"])
+    for other in _MEDIA.keys() - {reads}:
+        _refuse(other, checkpoint, options)
+    kind = _MEDIA[reads]
+    own = {name: options[name] for name in _own(kind)}
+    parse: Any = augment.parse if reads == "audio" else augment_images.parse
+    shared = {"revision": options["revision"], "dropout": options["dropout"]}
+    return kind(checkpoint, **shared, augmentation=parse(options["augment"]), **own)
+
+
+def _own(kind: type[Speech] | type[Images]) -> dict[str, Any]:
+    """The options that it alone has, and their defaults."""
+    return {field.name: field.default for field in fields(kind) if field.name not in _SHARED}
+
+
+def _refuse(other: str, checkpoint: str, options: Mapping[str, Any]) -> None:
+    for name, default in {**_own(_MEDIA[other]), **dict.fromkeys(_ONLY[other])}.items():
+        if options[name] != default:
+            flag = "--" + name.replace("_", "-")
+            what = "speech" if other == "audio" else "images"
+            raise AffectkitError(
+                "usage", f"{flag} is of {what}, which {checkpoint} does not read", remedy="leave it out"
+            )

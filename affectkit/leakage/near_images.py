@@ -1,0 +1,126 @@
+"""Altered copies of images: found by hashes that differ in few bits, confirmed in every part of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from affectkit.errors import AffectkitError
+from affectkit.leakage.content import media_leak
+from affectkit.leakage.files import Copies, FileSet, sides_as_numbers, unread
+from affectkit.leakage.image_hash import SIDE, hashes_of, thumbnail
+from affectkit.media import ImageHeader, mapped
+
+# On 500 drawn faces (224, 96 and 48 pixels) and scenes (320 x 240): copies (JPEG of quality 70, half the size, both)
+# differ in up to 8 bits, and by up to 6 levels in the cell that differs most. 1 % of the pairs of different faces are
+# within 10 bits, and by 16 levels and more apart. Of faces an eighth as wide as the one scene that they stand in, at
+# the same place, 3 in 124,750 pairs pass for copies; of those a quarter as wide none.
+MOST_BITS = 10  # of 64
+MOST_LEVELS = 6  # grey levels, in the cell that differs most
+_CELL = 3  # pixels of the smaller image that a cell must hold at least: what one pixel shows is up to the coder
+_GRIDS = (SIDE, SIDE // 2, SIDE // 4)  # cells along each axis
+_FLAT = 3.0  # grey levels of standard deviation: a plain wall, and its hash, are chance
+_ROWS = 512  # hashes compared with all others at once
+_AT_ONCE = 1 << 14  # pairs of thumbnails compared at once (some 100 MB)
+Pairs = np.ndarray  # [P, 2] int
+
+
+def near_identical_images(files: FileSet, workers: int, progress: Callable[[int, int], None] | None = None) -> Copies:
+    """Sets of images on different sides that are copies of each other up to coding and size.
+
+    Holds 2.5 kB per image and one decoded image per thread. The hashes of all pairs are compared: 2 s for 10,000
+    images, and 100 times that for ten times as many. Copies made without smoothing (nearest pixel) are not found, nor
+    those of images with an edge below 24 pixels, or without anything in them but a gradient.
+    """
+    found = [(file, file.header) for file in files.files if isinstance(file.header, ImageHeader)]
+    images = [file for file, _ in found]
+    smallest = np.array([min(header.width, header.height) for _, header in found], dtype=int)
+    thumbnails, problems = np.zeros((len(images), SIDE, SIDE), np.uint8), []
+    for done, picture in enumerate(mapped(_thumbnail, [file.path for file in images], workers), start=1):
+        if isinstance(picture, AffectkitError):
+            problems.append(str(picture))  # its thumbnail stays plain, which is like no other
+        else:
+            thumbnails[done - 1] = picture
+        if progress:
+            progress(done, len(images))
+    sets = sets_of_copies(thumbnails, smallest, sides_as_numbers(images))
+    groups = [[images[place] for place in members] for members in sets]
+    leaks = [media_leak("near-identical media", groups, len(images))] if groups else []
+    return Copies(leaks, unread(problems, "compared"))
+
+
+def _thumbnail(path: Path) -> np.ndarray | AffectkitError:
+    try:
+        return thumbnail(path)
+    except AffectkitError as error:
+        error.__traceback__ = error.__context__ = None
+        return error
+
+
+def sets_of_copies(thumbnails: np.ndarray, smallest: np.ndarray, sides: np.ndarray) -> list[list[int]]:
+    """Positions of images that are copies of each other, or of a common one, across sides.
+
+    thumbnails: [N, 32, 32] uint8. smallest: [N] the shorter edge of each image, in pixels. sides: [N] int.
+    """
+    usable = np.flatnonzero(_textured(thumbnails) & (smallest >= _CELL * _GRIDS[-1]))
+    thumbnails = thumbnails[usable]
+    grids = [_coarser(thumbnails, cells) for cells in _GRIDS]
+    finest = np.searchsorted(_CELL * np.array(_GRIDS[::-1]), smallest[usable], side="right") - 1
+    sets = np.arange(len(usable))
+    for pairs in candidates(hashes_of(thumbnails), sides[usable]):
+        for start in range(0, len(pairs), _AT_ONCE):
+            some = pairs[start : start + _AT_ONCE]
+            some = some[sets[some[:, 0]] != sets[some[:, 1]]]  # what is known is not looked at again
+            sets = _joined(sets, some[are_copies(some, grids, finest)])
+    return [usable[sets == name].tolist() for name in np.flatnonzero(np.bincount(sets) > 1)]
+
+
+def candidates(hashes: np.ndarray, sides: np.ndarray) -> Iterator[Pairs]:
+    """Pairs (i < j) on different sides whose hashes [N] uint64 differ in at most `MOST_BITS` bits."""
+    for start in range(0, len(hashes), _ROWS):
+        rows, later = slice(start, start + _ROWS), slice(start, None)
+        near = np.bitwise_count(hashes[rows, None] ^ hashes[None, later]) <= MOST_BITS
+        near &= sides[rows, None] != sides[None, later]
+        first, second = np.nonzero(near)
+        yield np.stack([first, second], axis=1)[first < second] + start
+
+
+def are_copies(pairs: Pairs, grids: Sequence[np.ndarray], finest: np.ndarray) -> np.ndarray:
+    """[P] bool: whether no cell differs by more than `MOST_LEVELS`, on the finest grid that both images fill.
+
+    Each cell, as a face before the same wall, or another one in the same frame, is a small part of the picture.
+    grids: [N, cells] from 32 x 32 to 8 x 8. finest: [N] the grid that each image fills, counted from the coarsest.
+    """
+    alike = np.ones(len(pairs), bool)
+    least = finest[pairs].min(axis=1)
+    for level, grid in enumerate(reversed(grids)):  # most pairs fall out at the coarsest
+        (left,) = np.nonzero(alike & (least >= level))
+        one, other = grid[pairs[left, 0]].astype(np.int16), grid[pairs[left, 1]]
+        alike[left] = (np.abs(one - other) <= MOST_LEVELS).all(axis=1)
+    return alike
+
+
+def _textured(thumbnails: np.ndarray) -> np.ndarray:
+    """[N] bool: whether there is something in the picture."""
+    return np.array([picture.std() >= _FLAT for picture in thumbnails], dtype=bool)
+
+
+def _coarser(thumbnails: np.ndarray, cells: int) -> np.ndarray:
+    """[N, 32, 32] uint8 -> [N, cells * cells] uint8, the mean grey of each cell."""
+    size = SIDE // cells
+    means = thumbnails.reshape(-1, cells, size, cells, size).mean(axis=(2, 4), dtype=np.float32)
+    return means.round().astype(np.uint8).reshape(-1, cells * cells)
+
+
+def _joined(sets: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """[N] the set that each is in, once those of each pair are one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(pairs):
+        return sets
+    edges = sets[pairs]
+    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(sets), len(sets)))
+    return connected_components(graph, directed=False)[1][sets]

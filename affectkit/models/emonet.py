@@ -1,0 +1,165 @@
+"""EmoNet: face crops in; 68 heatmaps, an expression, valence and arousal out.
+
+Toisoul et al. 2021 (Nature Machine Intelligence 3), on the face alignment network of Bulat and Tzimiropoulos 2017: two
+stacked hourglasses find the landmarks, and a small network reads the emotion from their features, weighted by where
+landmarks are. Written from the papers and the names and shapes of the published tensors, which are the modules' names.
+
+A network is built without storage: it cannot answer before `emonet_weights.load_weights` gave it real weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from affectkit.errors import AffectkitError
+
+SIZE = 256  # the side of a crop, pixels
+LANDMARKS, WIDTH, DEPTH, STACKS = 68, 256, 4, 2
+
+HOW_TO_GET = (
+    "download emonet_8.pth or emonet_5.pth from the folder pretrained/ of github.com/face-analysis/emonet "
+    "(CC BY-NC-ND 4.0: for research only) and name the file or its folder"
+)
+
+Fifth = Literal["fear", "anger"]
+
+
+def expressions_of(count: int, fifth: Fifth = "anger") -> tuple[str, ...]:
+    """The expressions, in the order of the logits.
+
+    fifth: what the last of five is: its authors' README says fear, their loader, which made the labels, maps anger.
+    """
+    if count == 5:
+        return ("neutral", "happy", "sad", "surprise", fifth)
+    return ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+
+
+@dataclass(frozen=True)
+class EmoNetAnswer:
+    """heatmaps [B, 68, 64, 64]; expression [B, 5 or 8] logits; valence, arousal [B], trained to [-1, 1], unbounded."""
+
+    heatmaps: torch.Tensor
+    expression: torch.Tensor
+    valence: torch.Tensor
+    arousal: torch.Tensor
+
+
+class Block(nn.Module):
+    """A residual block of three 3x3 convolutions, each on what the one before gave; their outputs, a half, a quarter
+    and a quarter of the channels, lie side by side. Norm and ReLU come before each convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        channels = (inputs, outputs // 2, outputs // 4, outputs // 4)
+        for place in (1, 2, 3):
+            self.add_module(f"bn{place}", nn.BatchNorm2d(channels[place - 1]))
+            self.add_module(f"conv{place}", nn.Conv2d(channels[place - 1], channels[place], 3, padding=1, bias=False))
+        self.downsample: nn.Module = nn.Identity()
+        if inputs != outputs:
+            project = nn.Conv2d(inputs, outputs, 1, bias=False)
+            self.downsample = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), project)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        outputs, here = [], features
+        for place in (1, 2, 3):
+            norm, convolution = self.get_submodule(f"bn{place}"), self.get_submodule(f"conv{place}")
+            here = convolution(functional.relu(norm(here)))
+            outputs.append(here)
+        return torch.cat(outputs, dim=1) + self.downsample(features)
+
+
+class Hourglass(nn.Module):
+    """Four times halved and doubled again; at each level a block beside the way down and up keeps the detail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for level in range(1, DEPTH + 1):
+            for branch in ("b1", "b2", "b3"):  # beside, on the way down, on the way up
+                self.add_module(f"{branch}_{level}", Block(WIDTH, WIDTH))
+        self.add_module("b2_plus_1", Block(WIDTH, WIDTH))  # at the bottom
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self._level(DEPTH, features)
+
+    def _level(self, level: int, features: torch.Tensor) -> torch.Tensor:
+        beside = self.get_submodule(f"b1_{level}")(features)
+        low = self.get_submodule(f"b2_{level}")(functional.max_pool2d(features, 2))
+        low = self.get_submodule("b2_plus_1")(low) if level == 1 else self._level(level - 1, low)
+        low = self.get_submodule(f"b3_{level}")(low)
+        return beside + functional.interpolate(low, scale_factor=2.0, mode="nearest")
+
+
+class EmoNet(nn.Module):
+    """The network for 5 or 8 expressions, in eval mode, without weights."""
+
+    def __init__(self, expressions: int) -> None:
+        super().__init__()
+        if expressions not in (5, 8):
+            raise AffectkitError("usage", f"EmoNet has no {expressions} expressions", remedy="use 5 or 8")
+        self.expressions = expressions
+        with torch.device("meta"):  # nothing is drawn at random, so there is nothing random to predict with
+            self._stem()
+            for stack in range(STACKS):
+                self._stack(stack)
+            self._emotion(expressions + 2)
+        self.eval()
+
+    def _stem(self) -> None:
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.conv2, self.conv3, self.conv4 = Block(64, 128), Block(128, 128), Block(128, WIDTH)
+
+    def _stack(self, stack: int) -> None:
+        """An hourglass and what makes heatmaps of it; all but the last hand both on to the next one."""
+        self.add_module(f"m{stack}", Hourglass())
+        self.add_module(f"top_m_{stack}", Block(WIDTH, WIDTH))
+        self.add_module(f"conv_last{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
+        self.add_module(f"bn_end{stack}", nn.BatchNorm2d(WIDTH))
+        self.add_module(f"l{stack}", nn.Conv2d(WIDTH, LANDMARKS, 1))
+        if stack < STACKS - 1:
+            self.add_module(f"bl{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
+            self.add_module(f"al{stack}", nn.Conv2d(LANDMARKS, WIDTH, 1))
+
+    def _emotion(self, outputs: int) -> None:
+        self.conv1x1_input_emo_2 = nn.Conv2d(3 * WIDTH, WIDTH, 1)
+        layers: list[nn.Module] = []
+        for _ in range(4):
+            layers += [Block(WIDTH, WIDTH), nn.MaxPool2d(2)]
+        self.emo_net_2 = nn.Sequential(*layers)
+        self.emo_fc_2 = nn.Sequential(nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, outputs))
+
+    def forward(self, images: torch.Tensor) -> EmoNetAnswer:
+        """images: [B, 3, 256, 256] float32, RGB in [0, 1], without further normalisation."""
+        if self.conv1.weight.is_meta:
+            raise AffectkitError("missing", "EmoNet has no weights to answer with", remedy=HOW_TO_GET)
+        first = functional.relu(self.bn1(self.conv1(images)))
+        first = self.conv4(self.conv3(functional.max_pool2d(self.conv2(first), 2)))  # [B, 256, 64, 64]
+        handed_on, last, heatmaps = self._landmarks(first)
+        # Where any landmark is, the stacks' features count; the plain ones everywhere.
+        anywhere = heatmaps.sum(dim=1, keepdim=True)
+        features = torch.cat([first, handed_on * anywhere, last * anywhere], dim=1)
+        features = self.emo_net_2(self.conv1x1_input_emo_2(features))  # [B, 256, 4, 4]
+        given = self.emo_fc_2(features.mean(dim=(2, 3)))
+        return EmoNetAnswer(heatmaps, given[:, :-2], given[:, -2], given[:, -1])
+
+    def _landmarks(self, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What the first stack hands on of its features, the last stack's features, and its heatmaps."""
+        here, handed_on, features, heatmaps = first, first, first, first
+        for stack in range(STACKS):
+            part = partial(self._part, stack)
+            features = part("top_m_", part("m", here))
+            features = functional.relu(part("bn_end", part("conv_last", features)))
+            heatmaps = part("l", features)
+            if stack < STACKS - 1:
+                handed_on = part("bl", features)
+                here = here + handed_on + part("al", heatmaps)
+        return handed_on, features, heatmaps
+
+    def _part(self, stack: int, name: str, features: torch.Tensor) -> torch.Tensor:
+        return self.get_submodule(f"{name}{stack}")(features)

@@ -1,0 +1,160 @@
+"""A pretrained image network with a linear head per target, to be fine-tuned: pixels in, an output per target out.
+
+What comes before the heads can be kept (`encode`) and given back (`features`): as long as the backbone is frozen, heads
+train on what it gave once, with the same losses to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from affectkit.artifacts.files import read_json, write_json
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+from affectkit.models import images
+from affectkit.models.image_weights import fill, read_tensors, write_tensors
+from affectkit.models.images import ImageBackbone
+
+_RECORD, _HEADS = "network.json", "heads.safetensors"
+
+
+class ImageNetwork(nn.Module):
+    """Backbone, dropout, and a linear head for each target.
+
+    dim: of the features between them. preprocessing: what `prepare` does. rate of the dropout: 0 to 1.
+    """
+
+    def __init__(self, source: ImageBackbone, targets: Sequence[Target], dropout: float = 0.1) -> None:
+        super().__init__()
+        self.source, self.targets = source, tuple(targets)
+        self.preprocessing, self.dim = source.preprocessing, source.dim
+        self.backbone, self.dropout = source.network, nn.Dropout(dropout)
+        outputs = [1 if target.kind == "number" else len(target.classes) for target in targets]
+        self._keys = {  # a module's name may hold no dot, and be no attribute's
+            target.name: f"{place}-{target.name.replace('.', '-')}" for place, target in enumerate(targets)
+        }
+        self.heads = nn.ModuleDict(
+            {key: nn.Linear(self.dim, count) for key, count in zip(self._keys.values(), outputs, strict=True)}
+        )
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """[H, W, 3] uint8 RGB -> [3, height, width] float32, as the checkpoint was trained. Raises "input"."""
+        return self.preprocessing(image)
+
+    def collate(self, prepared: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """What `prepare` gave, as a batch."""
+        return {"pixels": torch.from_numpy(np.stack(prepared))}
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[B, 3, height, width] -> [B, dim] float32. On a GPU without TF32 outside training."""
+        plain = self.training or pixels.device.type != "cuda"
+        with nullcontext() if plain else images.exact():
+            return self.backbone(pixels).float()
+
+    def forward(
+        self, pixels: torch.Tensor | None = None, features: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Of each target: classes [B, K] logits, a number [B], in float32.
+
+        pixels: [B, 3, height, width]. features: [B, dim], what `encode` gave for them, in their place.
+        """
+        if (pixels is None) == (features is None):
+            raise ValueError("give pixels or features")
+        kept = self.dropout(self.encode(pixels) if pixels is not None else features)
+        outputs = {target: self.heads[self._keys[target.name]](kept).float() for target in self.targets}
+        return {target.name: values[:, 0] if target.kind == "number" else values for target, values in outputs.items()}
+
+    @contextmanager
+    def mc(self, enabled: bool = True) -> Iterator[None]:
+        """Within, `nn.Dropout` draws (where enabled), and all else is in eval mode: Monte Carlo dropout.
+
+        No stochastic depth, no batch-norm statistics. Gal and Ghahramani 2016.
+        """
+        before = [(module, module.training) for module in self.modules()]
+        self.eval()
+        for module in self.modules():
+            if enabled and isinstance(module, nn.Dropout):
+                module.train()
+        try:
+            yield
+        finally:
+            for module, training in before:
+                module.training = training
+
+    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """From the input to the head: stem, block-0, ..., neck, head."""
+        return [*self.source.parts(), ("head", list(self.heads.parameters()))]
+
+    @torch.no_grad()
+    def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
+        """Let numbers come out in their own units: mean + deviation * output, of every number's (mean, deviation)."""
+        for target in self.targets:
+            if target.kind == "number":
+                mean, deviation = scaling[target.name]
+                head: Any = self.heads[self._keys[target.name]]
+                head.weight *= deviation
+                head.bias.mul_(deviation).add_(mean)
+
+    def describe(self) -> dict[str, Any]:
+        """What a record says of it; the weights are those that it started from."""
+        facts = {"dim": self.dim, "dropout": self.dropout.p, "preprocessing": self.preprocessing.plain()}
+        return {**self.source.facts(), **facts}
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `load` reads: the backbone's, and beside it the heads."""
+        folder = Path(folder)
+        self.source.save(folder)
+        write_tensors(folder / _HEADS, self.heads.state_dict())
+        targets = [target.to_json() for target in self.targets]
+        write_json(folder / _RECORD, {"targets": targets, "dropout": self.dropout.p})
+
+
+def build(
+    checkpoint: str, targets: Sequence[Target], *, dropout: float = 0.1, revision: str = "", seed: int = 0
+) -> ImageNetwork:
+    """A checkpoint's network with new heads for `targets`, drawn from `seed`, in eval mode.
+
+    checkpoint, revision: as `images.load_image_backbone` has them. dropout: rate before the heads.
+    Raises as it does, and "usage" without targets or for a rate that is none.
+    """
+    if not targets:
+        raise AffectkitError("usage", "there is no target to predict", remedy="name one: --target valence")
+    if not 0 <= dropout < 1:
+        raise AffectkitError("usage", f"dropout {dropout:g} is no rate", remedy="give 0 to 1, without the 1")
+    with torch.random.fork_rng(devices=[]):
+        source = images.load_image_backbone(checkpoint, revision=revision)
+        torch.manual_seed(seed)
+        return ImageNetwork(source, targets, dropout).eval()
+
+
+def load(folder: Path, targets: Sequence[Target]) -> ImageNetwork:
+    """What `save` wrote, in eval mode. Raises "missing" or "input" for a folder that does not hold exactly that."""
+    folder = Path(folder)
+    with torch.random.fork_rng(devices=[]):
+        source = images.load(folder)
+        known = read_json(folder / _RECORD, what="record of heads")
+        try:
+            saved, dropout = [Target.from_json(data) for data in known["targets"]], float(known["dropout"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            remedy = "copy the folder again"
+            raise AffectkitError(
+                "input", "does not say targets and dropout", file=folder / _RECORD, remedy=remedy
+            ) from None
+        if _outputs(saved) != _outputs(targets):
+            names = [", ".join(target.name for target in each) for each in (saved, targets)]
+            what = f"{names[0]}, not {names[1]}" if names[0] != names[1] else f"other classes of {names[0]}"
+            raise AffectkitError("input", f"predicts {what}", file=folder / _RECORD)
+        network = ImageNetwork(source, targets, dropout)
+    fill(network.heads, read_tensors(folder / _HEADS), "the heads", folder / _HEADS)
+    return network.eval()
+
+
+def _outputs(targets: Sequence[Target]) -> list[tuple[str, bool, tuple[str, ...]]]:
+    return [(target.name, target.kind == "number", tuple(target.classes)) for target in targets]

@@ -1,0 +1,170 @@
+"""What an image passes through before a network sees it, equal to what the network's own library does.
+
+open_clip and timm resize and crop with torchvision on Pillow images, transformers with Pillow in its `backend="pil"`;
+its newer torchvision backend rounds resized pixels differently (by 1 of 255 here and there), so that the Pillow one,
+with which all of these networks were trained, is what is reproduced here. Pillow's filters are antialiased.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from affectkit.artifacts.files import read_json, write_json
+from affectkit.errors import AffectkitError
+
+FILE = "preprocessing.json"
+_MOST_RESIZED = 2**26  # pixels: a strip of 1 x 10,000 would become 224 x 2,240,000
+_INTERPOLATIONS = [method.name.lower() for method in Image.Resampling]
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, crop about the centre, scale, normalise.
+
+    size: (height, width) that comes out. resize: "shortest" (the image just covers `resize_to`), "longest" (it just
+    fits in), "squash" (its aspect changes) or "none". resize_to: (height, width). half: where the cut falls if it
+    cannot be centred: "even" as torchvision rounds, "down" as transformers does. fill: the colour of borders, 0 to 255.
+    scale: what pixels of 0 to 255 are multiplied with; then mean and standard deviation of each channel.
+    """
+
+    size: tuple[int, int]
+    resize: Literal["shortest", "longest", "squash", "none"]
+    resize_to: tuple[int, int]
+    interpolation: str
+    mean: Triple
+    std: Triple
+    half: Literal["even", "down"] = "even"
+    fill: tuple[int, int, int] = (0, 0, 0)
+    scale: float = 1 / 255
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """[H, W, 3] uint8 RGB -> [3, height, width] float32. Raises "input" for what is no such image."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise AffectkitError("input", f"is no RGB image of bytes (shape {list(image.shape)}, {image.dtype})")
+        cut = self._cropped(self._resized(image))
+        planes = [np.take(table, cut[..., channel]) for channel, table in enumerate(self._tables)]
+        return np.stack(planes)
+
+    @cached_property
+    def _tables(self) -> np.ndarray:
+        """[3, 256] float32: what each byte of a channel becomes."""
+        scaled = (np.arange(256) * self.scale).astype(np.float32)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return (scaled - mean[:, None]) / std[:, None]
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        height, width = self._resized_size(*image.shape[:2])
+        if height * width > _MOST_RESIZED:
+            raise AffectkitError("input", f"is too narrow: {image.shape[1]} x {image.shape[0]} pixels")
+        if (height, width) == image.shape[:2]:
+            return image
+        method = Image.Resampling[self.interpolation.upper()]
+        return np.asarray(Image.fromarray(image).resize((width, height), method))
+
+    def _resized_size(self, height: int, width: int) -> tuple[int, int]:
+        wanted_height, wanted_width = self.resize_to
+        if self.resize == "none":
+            return height, width
+        if self.resize == "squash":
+            return wanted_height, wanted_width
+        if self.resize == "shortest" and wanted_height == wanted_width:  # the long side is cut off, not rounded
+            long = int(wanted_height * max(height, width) / min(height, width))
+            return (wanted_height, long) if height <= width else (long, wanted_height)
+        ratios = height / wanted_height, width / wanted_width
+        ratio = max(ratios) if self.resize == "longest" else min(ratios)
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+    def _cropped(self, image: np.ndarray) -> np.ndarray:
+        if image.shape[:2] == self.size:
+            return image
+        (top, above), (left, before) = (self._offset(*pair) for pair in zip(image.shape[:2], self.size, strict=True))
+        part = image[top : top + self.size[0], left : left + self.size[1]]
+        if part.shape[:2] == self.size:
+            return part
+        whole = np.full((*self.size, 3), self.fill, np.uint8)
+        whole[above : above + part.shape[0], before : before + part.shape[1]] = part
+        return whole
+
+    def _offset(self, there: int, wanted: int) -> tuple[int, int]:
+        """Along one side: where the cut begins in the image, and where the image begins in the cut."""
+        if there >= wanted:
+            return (round((there - wanted) / 2) if self.half == "even" else (there - wanted) // 2), 0
+        return 0, (wanted - there + (self.half == "down")) // 2
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], file: Path | None = None) -> Preprocessing:
+        """What `plain` gave. Raises "input", naming what is missing, unknown or of no use."""
+        names = {field.name for field in fields(cls)}
+        wrong = sorted(names ^ set(plain))
+        if wrong:
+            what = "lacks" if wrong[0] in names else "has an unknown"
+            raise AffectkitError("input", f"{what} '{wrong[0]}'", file=file, remedy="copy the model folder again")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
+        }
+        found = cls(**values)
+        problem = _problem(found)
+        if problem:
+            message = f"cannot have {problem} {getattr(found, problem)!r}"
+            raise AffectkitError("input", message, file=file, remedy="copy the model folder again")
+        return found
+
+    def difference(self, other: Preprocessing) -> str | None:
+        """The first field in which two differ."""
+        mine, theirs = self.plain(), other.plain()
+        return next((name for name in mine if mine[name] != theirs[name]), None)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE, self.plain())
+
+    @classmethod
+    def load(cls, folder: Path) -> Preprocessing:
+        """Raises "missing" or "input" naming the file."""
+        plain = read_json(folder / FILE, what="preprocessing")
+        plain.pop("schema", None)
+        return cls.from_plain(plain, folder / FILE)
+
+
+def _problem(found: Preprocessing) -> str | None:
+    """The first field whose value cannot be."""
+
+    def are(values: Any, count: int, kinds: tuple[type, ...], least: float) -> bool:
+        right = isinstance(values, tuple) and len(values) == count
+        return right and all(type(value) in kinds and least <= value < math.inf for value in values)
+
+    checks = {
+        "size": are(found.size, 2, (int,), 1),
+        "resize": found.resize in ("shortest", "longest", "squash", "none"),
+        "resize_to": are(found.resize_to, 2, (int,), 1),
+        "interpolation": found.interpolation in _INTERPOLATIONS,
+        "mean": are(found.mean, 3, (int, float), -1e6),
+        "std": are(found.std, 3, (int, float), 1e-6),
+        "half": found.half in ("even", "down"),
+        "fill": are(found.fill, 3, (int,), 0) and max(found.fill) <= 255,
+        "scale": type(found.scale) in (int, float) and 0 < found.scale < math.inf,
+    }
+    return next((name for name, right in checks.items() if not right), None)
+
+
+def pair(size: Any) -> tuple[int, int]:
+    """(height, width) of a number or of two."""
+    return (int(size), int(size)) if isinstance(size, (int, float)) else (int(size[0]), int(size[1]))
+
+
+def triple(values: Any) -> Triple:
+    red, green, blue = (float(value) for value in (values if isinstance(values, (list, tuple)) else [values] * 3))
+    return red, green, blue

@@ -1,0 +1,32 @@
+"""What a checkpoint reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.models import backbones, tiny
+from affectkit.models.image_architectures import is_known
+from affectkit.models.image_backbone import FILE
+from affectkit.models.images import OPEN_CLIP, TIMM
+
+_LIBRARIES = ("open_clip", "timm")  # names of tiny networks too
+
+
+def reads_of(checkpoint: str, *, revision: str = "") -> Literal["audio", "images"]:
+    """Whether it is a speech or an image network: by its prefix, its folder, or its configuration.
+
+    Raises "usage" for an unknown `tiny-random` architecture, and as `backbones.load` does for a configuration that
+    cannot be had.
+    """
+    if checkpoint.startswith((OPEN_CLIP, TIMM)) or (Path(checkpoint) / FILE).is_file():
+        return "images"
+    if tiny.is_tiny(checkpoint):
+        architecture = checkpoint.removeprefix(tiny.PREFIX).partition(",")[0]
+        known = {**dict.fromkeys([*tiny.IMAGES, *_LIBRARIES], "images"), **dict.fromkeys(tiny.AUDIO, "audio")}
+        if architecture not in known:
+            remedy = did_you_mean(architecture, list(known))
+            raise AffectkitError("usage", f"there is no {checkpoint} for audio or images", remedy=remedy)
+        return "audio" if known[architecture] == "audio" else "images"
+    return "images" if is_known(backbones.read_config(checkpoint, revision).model_type) else "audio"
