@@ -18,6 +18,7 @@ from affectkit.commands.evaluate import evaluate
 from affectkit.commands.extract_features import extract_features
 from affectkit.commands.finetune import finetune
 from affectkit.commands.fuse import fuse
+from affectkit.commands.import_model import import_model
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
 from affectkit.commands.select import select
@@ -36,6 +37,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (extract_features, (("encoders", "build", "encoder"),)),
     (train, (("estimators", "build", "model"),)),
     (finetune, ()),
+    (import_model, (("experts", "build", "expert"), ("detectors", "build", "detector"))),
     (predict, ()),
     (fuse, (("fusion", "build", "rule"),)),
     (calibrate, (("calibration", "build", "method"),)),

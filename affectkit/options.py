@@ -92,6 +92,25 @@ OnErrorOpt = Annotated[
 MissingOpt = Annotated[
     Literal["stop", "drop"], typer.Option("--missing", help="What a row without features does: stop, or drop it.")
 ]
+TtaOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--tta",
+        min=1,
+        max=10,
+        help="Of images: views of each; an answer is their mean, and its variance that of the views. A model predicts "
+        "as it was made, unless told otherwise.",
+    ),
+]
+McDropoutOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--mc-dropout",
+        min=0,
+        max=1000,
+        help="Of fine-tuned image networks: draws of the dropout before the head, of each view; mean and variance.",
+    ),
+]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished folder; a finished one is kept.")]
 OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Start again in a folder that affectkit wrote.")]
 QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")]

@@ -33,6 +33,7 @@ def study(tmp_path_factory):
         lines.append(f"u{number:02},{label},the {word} day {number},s{number // 6},{sex},{split},{number}")
     (root / "table.csv").write_text("\n".join(lines) + "\n")
     write_speech(root)
+    write_faces(root)
     for name in COMMANDS:
         result = CliRunner().invoke(
             app, [*arguments(name, root), "-o", str(root / OUTPUT[name])] if name in OUTPUT else arguments(name, root)
@@ -53,11 +54,29 @@ def write_speech(root):
     (root / "speech.csv").write_text("\n".join(lines) + "\n")
 
 
+def write_faces(root):
+    """`faces.csv`: 12 plain pictures, dark and bright, and weights of a small network that reads them."""
+    import timm
+    import torch
+    from PIL import Image
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), root / "face.safetensors")
+    lines = ["id,path,valence,arousal,split"]
+    for number in range(12):
+        Image.new("RGB", (32, 32), (20 * number,) * 3).save(root / f"p{number:02}.png")
+        split = ("train", "val", "test")[number % 3]
+        lines.append(f"p{number:02},p{number:02}.png,{number / 12},{-number / 12},{split}")
+    (root / "faces.csv").write_text("\n".join(lines) + "\n")
+
+
 OUTPUT = {
     "prepare-manifest": "manifest",
     "extract-features": "features",
     "train": "model",
     "finetune": "finetuned",
+    "import-model": "face",
     "predict": "predictions.csv",
     "fuse": "fused",
     "calibrate": "calibrated",
@@ -77,6 +96,8 @@ def arguments(name, root):
         "extract-features": f"extract-features --manifest {root}/manifest --encoder text-ngrams",
         "train": f"train --manifest {root}/manifest --features {root}/features --model linear",
         "finetune": f"finetune --manifest {root}/speech.csv --base-model tiny-random:wav2vec2 --epochs 1 --device cpu",
+        "import-model": f"import-model timm --checkpoint timm:test_resnet/{root}/face.safetensors --detector whole "
+        f"--manifest {root}/faces.csv --device cpu",
         "predict": f"predict --model-dir {root}/model --manifest {root}/manifest",
         "fuse": f"fuse one={root}/model two={root}/predictions.csv --rule mean",
         "calibrate": f"calibrate {root}/model --method temperature",

@@ -5,7 +5,7 @@ import pytest
 from affectkit import registry
 from affectkit.errors import AffectkitError
 
-KINDS = ["calibration", "corpora", "encoders", "estimators", "fusion"]
+KINDS = ["calibration", "corpora", "detectors", "encoders", "estimators", "experts", "fusion"]
 FACTORIES = {**dict.fromkeys(KINDS, "build"), "corpora": "read"}
 
 

@@ -12,6 +12,7 @@ from affectkit.options import (
     GroupOpt,
     JsonOpt,
     ManifestOpt,
+    McDropoutOpt,
     MediaRootOpt,
     NumWorkersOpt,
     OnErrorOpt,
@@ -20,6 +21,7 @@ from affectkit.options import (
     QuietOpt,
     ResumeOpt,
     SeedOpt,
+    TtaOpt,
 )
 
 _MODEL, _STAGES, _LOSS, _DATA, _RUN = "The network", "Stages", "Loss", "Data", "The run"
@@ -267,6 +269,8 @@ def finetune(
     max_seconds: MaxSecondsOpt = 20.0,
     crop: CropOpt = "none",
     features: FeaturesOpt = None,
+    tta: TtaOpt = 1,
+    mc_dropout: McDropoutOpt = 0,
     augment: AugmentOpt = "none",
     specaugment: SpecAugmentOpt = False,
     media_root: MediaRootOpt = None,
@@ -298,6 +302,7 @@ def finetune(
     from affectkit.finetuning._choose import BATCH, choose_medium
     from affectkit.finetuning._finetune import clean_up
     from affectkit.finetuning._finetune import finetune as run_finetuning
+    from affectkit.finetuning._passes import Passes
     from affectkit.finetuning._readable import readable
     from affectkit.finetuning._setup import Setup
     from affectkit.reporting.finetuned import write_finetuned
@@ -337,6 +342,7 @@ def finetune(
         label_smoothing=label_smoothing,
         focal_gamma=focal_gamma,
         stopping_fraction=early_stopping_fraction,
+        passes=Passes(tta or 1, mc_dropout or 0),
     )
     accelerator = open_accelerator(device, mixed_precision)
     inputs = [manifest, *([Path(base_model)] if Path(base_model).is_dir() else []), *([features] if features else [])]

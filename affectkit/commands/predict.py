@@ -10,6 +10,7 @@ from affectkit.errors import AffectkitError
 from affectkit.options import (
     DeviceOpt,
     JsonOpt,
+    McDropoutOpt,
     MediaRootOpt,
     NumWorkersOpt,
     OnErrorOpt,
@@ -17,23 +18,9 @@ from affectkit.options import (
     OverwriteOpt,
     QuietOpt,
     SplitOpt,
+    TtaOpt,
 )
 
-TtaOpt = Annotated[
-    int,
-    typer.Option(
-        "--tta", min=1, max=10, help="Of image networks: views of an image; their mean, and their spread as variance."
-    ),
-]
-McDropoutOpt = Annotated[
-    int,
-    typer.Option(
-        "--mc-dropout",
-        min=0,
-        max=1000,
-        help="Of image networks: draws of the dropout before the head; mean and variance.",
-    ),
-]
 WindowOpt = Annotated[
     float | None, typer.Option("--window", help="Cut recordings into windows of this length (s): a row for each.")
 ]
@@ -57,8 +44,8 @@ def predict(
     ] = None,
     window: WindowOpt = None,
     stride: StrideOpt = None,
-    tta: TtaOpt = 1,
-    mc_dropout: McDropoutOpt = 0,
+    tta: TtaOpt = None,
+    mc_dropout: McDropoutOpt = None,
     split: SplitOpt = None,
     include_fit: Annotated[
         bool, typer.Option("--include-fit", help="Also predict rows that the model was fitted on, marked so.")

@@ -40,6 +40,14 @@ class FaceExpert:
                 message = f"{expert.name} does not answer for the {target.kind} '{target.name}'"
                 raise AffectkitError("usage", message, remedy=f"it answers for {', '.join(expert.outputs)}")
 
+    def answering(self, targets: Sequence[Target]) -> FaceExpert:
+        """The same expert, for these numbers on their own scales. Raises "usage" for what it has no answer to."""
+        return FaceExpert(self.expert, self.detector, targets, self.rule)
+
+    def finding_by(self, detector: Detector) -> FaceExpert:
+        """The same expert, whose faces are found by another detector."""
+        return FaceExpert(self.expert, detector, self.targets, self.rule)
+
     def predict(
         self,
         images: Iterable[tuple[np.ndarray, Mapping[str, Any]]],

@@ -16,7 +16,11 @@ from affectkit.models.reads import reads_of
 BATCH = {"audio": 4, "images": 32}  # rows, where the command line says nothing
 _SHARED = ("checkpoint", "revision", "dropout", "augmentation")
 _MEDIA: dict[str, type[Speech] | type[Images]] = {"audio": Speech, "images": Images}
-_ONLY = {"audio": ("batch_seconds",), "images": ("features",)}  # options that no medium keeps, None where not given
+# Options of one medium that it does not keep, and their defaults.
+_ONLY: dict[str, dict[str, Any]] = {
+    "audio": {"batch_seconds": None},
+    "images": {"features": None, "tta": 1, "mc_dropout": 0},
+}
 
 
 def choose_medium(checkpoint: str, options: Mapping[str, Any]) -> Medium:
@@ -40,7 +44,7 @@ def _own(kind: type[Speech] | type[Images]) -> dict[str, Any]:
 
 
 def _refuse(other: str, checkpoint: str, options: Mapping[str, Any]) -> None:
-    for name, default in {**_own(_MEDIA[other]), **dict.fromkeys(_ONLY[other])}.items():
+    for name, default in {**_own(_MEDIA[other]), **_ONLY[other]}.items():
         if options[name] != default:
             flag = "--" + name.replace("_", "-")
             what = "speech" if other == "audio" else "images"

@@ -95,12 +95,19 @@ def read_encoded(path: Path, ids: Sequence[str], rows: np.ndarray, known: Mappin
     """
     features = read_features(path)
     made = {**features.encoder, **features.encoder.get("options", {})}
-    for name, value in {"weights": known["weights"], "preprocessing": known["preprocessing"], "crop": crop}.items():
+    # bfloat16 is off by 1e-2: other losses, and at the end other answers than the saved network gives
+    wanted = {"weights": known["weights"], "preprocessing": known["preprocessing"], "crop": crop, "dtype": "float32"}
+    for name, value in wanted.items():
         if made.get(name) != value:
             message = f"were not made by this network: their '{name}' is another"
             remedy = "extract them with the same checkpoint and --crop, or leave --features out"
             raise AffectkitError("input", message, file=path, remedy=remedy)
-    values = features.matrix([ids[row] for row in rows])
+    needed = [ids[row] for row in rows]
+    missing = features.missing(needed)
+    if missing:
+        message = f"has no features of id '{missing[0]}' ({len(missing)} of {len(needed)} ids are missing)"
+        raise AffectkitError("input", message, file=path, remedy="extract them, or leave --features out")
+    values = features.matrix(needed)
     whole = np.full((len(ids), values.shape[1]), np.nan, np.float32)
     whole[rows] = values
     return whole

@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
 from affectkit.finetuning._encoded import encode, read_encoded
 from affectkit.finetuning._model import FinetunedModel
+from affectkit.finetuning._passes import ONCE, over_passes
 from affectkit.finetuning._rows import Data, say_cost, selected_on, stopping_rows, warn
 from affectkit.finetuning._setup import Setup
 from affectkit.finetuning._truth import labelled, take, truth_of
@@ -86,7 +86,7 @@ def finetune(
         for name, values in answers.items():
             whole = outputs.setdefault(name, np.full((len(manifest.rows), *values.shape[1:]), np.nan))
             whole[outside] = values
-    said = [Output.of(target, outputs[target.name]) for target in targets]
+    said = over_passes(targets, outputs)
     carried = [held_out.group] if held_out.group else []
     predictions = build_predictions(manifest.rows, said, held_out.seen, carried)
     spec = _spec(data, setup, network)
@@ -139,7 +139,7 @@ def _fit_one(
     warn(data, objective, train, stopping, setup)
     medium = setup.medium
     network = medium.build(data.targets, setup.settings.seed)
-    whole = medium.whole(network)
+    whole, answering = medium.whole(network), medium.whole(network, setup.passes)
     problem = Problem(
         whole,
         data.examples(train, network, medium, train=True),
@@ -152,11 +152,11 @@ def _fit_one(
     done = fit(problem, stages, setup.settings, job.folder, job.accelerator, progress=job.progress, log=job.log)
     stored = job.folder / ANSWERS
     if not stored.exists():
-        known = setup.head_only and data.encoded is not None
-        rows = data.at_head(outside) if known else data.examples(outside, network, medium)
-        job.write(stored, outputs_of(whole, rows, job.accelerator, **setup.answering))
+        known = setup.head_only and data.encoded is not None and setup.passes == ONCE
+        rows = data.at_head(outside) if known else data.examples(outside, network, medium, passes=setup.passes)
+        job.write(stored, outputs_of(answering, rows, job.accelerator, **setup.answering))
     job.accelerator.wait_for_everyone()
-    answers = objective.answers(read_tensors(stored))
+    answers = setup.passes.answers(objective, read_tensors(stored))
     network.fold(objective.scaling)
     return done, answers, network
 
@@ -195,6 +195,7 @@ def _spec(data: Data, setup: Setup, network: Any) -> dict[str, Any]:
         "base": {"checkpoint": setup.medium.checkpoint, **network.describe()},
         **setup.medium.spec(),
         "targets": [target.to_json() for target in data.targets],
+        **setup.passes.plain(),
         "loss": setup.loss,
         "class_weight": setup.class_weight,
         "group": data.held_out.group,

@@ -14,12 +14,12 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders._encoder import Item, images
 from affectkit.encoders._images import square
 from affectkit.errors import AffectkitError
-from affectkit.finetuning._medium import Where, reason
+from affectkit.finetuning._medium import Where, headers_of, reason
 from affectkit.finetuning._passes import ONCE, InPasses, Passes, seed_of
 from affectkit.labels import Target
 from affectkit.media import mapped
 from affectkit.media.augment_images import ImageAugmentation
-from affectkit.media.images import read_image, read_image_header
+from affectkit.media.images import ImageHeader, read_image, read_image_header
 from affectkit.media.views import view
 from affectkit.models import image_network
 from affectkit.models.image_network import ImageNetwork
@@ -57,8 +57,10 @@ class Images:
     def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
         return images(manifest, crop=self.crop)
 
-    def headers(self, paths: Sequence[Path], *, num_workers: int = 0) -> Sequence[Any]:
-        return list(mapped(_header, paths, num_workers))
+    def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
+        headers = headers_of(manifest, lambda paths: list(mapped(_header, paths, num_workers)))
+        found = [_misfit(item, header, self.crop) for item, header in zip(self.items(manifest), headers, strict=True)]
+        return {place: error for place, error in enumerate(found) if error}
 
     def decode(self, item: Item) -> np.ndarray:
         """[H, W, 3] uint8 RGB, of what is to be seen."""
@@ -138,9 +140,20 @@ class ImageExamples:
         return {**views, "seeds": torch.tensor([seed for _, seed in items])}
 
 
-def _header(path: Path) -> Any:
+def _header(path: Path) -> ImageHeader | AffectkitError:
     try:
         return read_image_header(path)
     except AffectkitError as error:
         error.__traceback__ = None
         return error
+
+
+def _misfit(item: Item, header: ImageHeader | AffectkitError, crop: str) -> AffectkitError | None:
+    """What is wrong with a row: its file, or a box that is unknown or outside the image."""
+    if isinstance(header, AffectkitError) or crop == "none":
+        return header if isinstance(header, AffectkitError) else None
+    try:
+        square(np.broadcast_to(np.uint8(0), (header.height, header.width, 3)), item, crop)  # of no memory
+    except AffectkitError as error:
+        return error
+    return None

@@ -42,8 +42,8 @@ class Medium(Protocol):
     def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
         """The rows of a manifest, in order."""
 
-    def headers(self, paths: Sequence[Path], *, num_workers: int = 0) -> Sequence[Any]:
-        """What each file's header says, or the error in its place; nothing is decoded."""
+    def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
+        """Why rows cannot be read, by position, as far as headers and columns tell; nothing is decoded."""
 
     def decode(self, item: Item) -> Any:
         """A row's medium. Raises for one that cannot be read."""
@@ -79,6 +79,17 @@ class Medium(Protocol):
 
     def spec(self) -> dict[str, Any]:
         """What `affectkit.json` says of the options that answers depend on."""
+
+
+def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Sequence[Any]]) -> list[Any]:
+    """Each row's header, or the error in its place; a file that many rows are a part of is looked at once.
+
+    read: of files, in order.
+    """
+    paths = [path or Path() for path in manifest.media()]
+    each = list(dict.fromkeys(paths))
+    headers = dict(zip(each, read(each), strict=True))
+    return [headers[path] for path in paths]
 
 
 def reason(error: AffectkitError) -> str:

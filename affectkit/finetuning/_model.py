@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import Output
@@ -69,7 +68,7 @@ class FinetunedModel:
             outputs = outputs_of(
                 network, examples, accelerator, size=size, most_cost=most_cost, num_workers=num_workers
             )
-            for name, values in answers_of(self.targets, outputs, passes.count).items():
+            for name, values in passes.answers(in_units(self.targets), outputs).items():
                 values[list(failed or ())] = np.nan
                 found[name].append(values)
             skipped |= {start + place: why for place, why in (failed or {}).items()}
@@ -82,15 +81,9 @@ class FinetunedModel:
         self.network.save(folder)
 
 
-def answers_of(
-    targets: Sequence[Target], outputs: Mapping[str, torch.Tensor], passes: int = 1
-) -> dict[str, np.ndarray]:
-    """[N, passes, K] probabilities and [N, passes] numbers, not held to their scales, of a network whose scaling has
-    been folded into its head. outputs: [N, ...], or [N, passes, ...] of several."""
-    free = tuple(replace(target, scale=None) for target in targets)
-    units = Objective(free, {}, {target.name: (0.0, 1.0) for target in free if target.kind == "number"}, {})
-    rows = {name: values.flatten(0, 1) if passes > 1 else values for name, values in outputs.items()}
-    return {name: values.reshape(-1, passes, *values.shape[1:]) for name, values in units.answers(rows).items()}
+def in_units(targets: Sequence[Target]) -> Objective:
+    """What reads the outputs of a network whose scaling has been folded into its head."""
+    return Objective(tuple(targets), {}, {target.name: (0.0, 1.0) for target in targets if target.kind == "number"}, {})
 
 
 def load_finetuned_model(folder: Path) -> FinetunedModel:

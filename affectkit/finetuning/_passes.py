@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.media.views import PASSES, check_passes
 from affectkit.models.image_network import ImageNetwork
+from affectkit.training.objective import Objective
 
 MOST_DRAWS = 1000
 
@@ -35,6 +37,18 @@ class Passes:
         if not 0 <= self.mc_dropout <= MOST_DRAWS:
             raise AffectkitError("usage", f"--mc-dropout {self.mc_dropout}", remedy=f"use 0 to {MOST_DRAWS} draws")
 
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], tta: int | None = None, mc_dropout: int | None = None) -> Passes:
+        """As a record has them, unless told otherwise."""
+        return cls(
+            int(spec.get("tta", 1)) if tta is None else tta,
+            int(spec.get("mc_dropout", 0)) if mc_dropout is None else mc_dropout,
+        )
+
+    def plain(self) -> dict[str, int]:
+        """For a record; nothing for a single pass."""
+        return {} if self == ONCE else asdict(self)
+
     @property
     def count(self) -> int:
         return self.tta * max(1, self.mc_dropout)
@@ -44,6 +58,15 @@ class Passes:
         """(factor on the side, mirrored) of each view."""
         return PASSES[: self.tta]
 
+    def answers(self, objective: Objective, outputs: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+        """[N, count, K] probabilities and [N, count] numbers in their units, not held to their scales.
+
+        objective: with the scaling of the network. outputs: its own, [N, ...], or of `InPasses` [N, count, ...].
+        """
+        free = replace(objective, targets=tuple(replace(target, scale=None) for target in objective.targets))
+        rows = dict(outputs) if self == ONCE else {name: values.flatten(0, 1) for name, values in outputs.items()}
+        return {name: values.reshape(-1, self.count, *values.shape[1:]) for name, values in free.answers(rows).items()}
+
 
 ONCE = Passes()
 
@@ -52,24 +75,28 @@ class InPasses(nn.Module):
     """A network that answers each row once for every pass: {target: [B, passes, ...]}.
 
     Dropout is drawn from the row's own seed, so that an answer does not depend on what else is in the batch. Only what
-    comes before the heads is dropped: the backbone is run once for each view, however many draws there are.
+    comes before the heads is dropped: the backbone is run once for each view, however many draws there are. Raises
+    "usage" for draws of a dropout that the network does not have: all would be the same.
     """
 
     def __init__(self, network: ImageNetwork, passes: Passes) -> None:
         super().__init__()
         self.network, self.passes = network, passes
+        if passes.mc_dropout and not network.dropout.p:
+            message = f"--mc-dropout {passes.mc_dropout} draws from a dropout, and this network has none"
+            raise AffectkitError("usage", message, remedy="fine-tune with --dropout .1, or use --tta 5")
 
     def forward(self, pixels: torch.Tensor, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
         """pixels: [B, views, 3, height, width]. seeds: [B] int64."""
-        rows = len(pixels)
-        encoded = self.network.encode(pixels.flatten(0, 1)).reshape(rows, self.passes.tta, -1)
-        draws, rate = self.passes.mc_dropout, self.network.dropout.p
-        if draws:
-            encoded = torch.stack(
-                [_dropped(own, int(seed), draws, rate) for own, seed in zip(encoded, seeds.tolist(), strict=True)]
-            )
-        outputs = self.network(features=encoded.reshape(rows * self.passes.count, -1))
-        return {name: values.reshape(rows, self.passes.count, *values.shape[1:]) for name, values in outputs.items()}
+        encoded = self.network.encode(pixels.flatten(0, 1)).reshape(*pixels.shape[:2], -1)
+        # By the row: 1000 draws of ten views and 2048 features are 82 MB, and of 32 rows 2.6 GB.
+        each = [self._of_row(own, seed) for own, seed in zip(encoded, seeds.tolist(), strict=True)]
+        return {name: torch.stack([row[name] for row in each]) for name in each[0]}
+
+    def _of_row(self, encoded: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
+        """encoded: [views, D]."""
+        draws = self.passes.mc_dropout
+        return self.network(features=_dropped(encoded, seed, draws, self.network.dropout.p) if draws else encoded)
 
 
 def _dropped(encoded: torch.Tensor, seed: int, draws: int, rate: float) -> torch.Tensor:

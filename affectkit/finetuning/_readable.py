@@ -21,13 +21,13 @@ def readable(
 ) -> Manifest:
     """The manifest, once it is known that its media can be read: an hour of training does not end on a missing file.
 
-    on_error: "stop" reads all headers and raises for the first bad row, named. "skip"
-    decodes every file once, and leaves those that fail out; they are listed in `folder`/skipped.csv.
+    on_error: "stop" reads all headers and raises for the first bad row, named. "skip" decodes every file once, and
+    leaves those that fail out; they are listed in `folder`/skipped.csv.
     """
     if on_error == "skip":
         bad = _undecodable(manifest, medium, num_workers)
     else:
-        bad = _without_header(manifest, medium, num_workers)
+        bad = medium.unfit(manifest, num_workers=num_workers)
     if not bad:
         return manifest
     first = min(bad)
@@ -42,14 +42,6 @@ def readable(
         rows = [{"id": manifest.rows["id"].iloc[place], "reason": reason(error)} for place, error in bad.items()]
         write_table(folder / SKIPPED, pd.DataFrame(rows))
     return manifest.take([place not in bad for place in range(len(manifest.rows))])
-
-
-def _without_header(manifest: Manifest, medium: Medium, num_workers: int) -> dict[int, AffectkitError]:
-    """By position. A file that many rows are a stretch of is looked at once."""
-    paths = [path or Path() for path in manifest.media()]
-    each = list(dict.fromkeys(paths))
-    headers = dict(zip(each, medium.headers(each, num_workers=num_workers), strict=True))
-    return {place: error for place, path in enumerate(paths) if isinstance(error := headers[path], AffectkitError)}
 
 
 def _undecodable(manifest: Manifest, medium: Medium, num_workers: int) -> dict[int, AffectkitError]:

@@ -35,12 +35,14 @@ class Data:
     held_out: HeldOut
     encoded: np.ndarray | None = None
 
-    def examples(self, rows: np.ndarray, network: Any, medium: Medium, *, train: bool = False) -> Examples:
+    def examples(self, rows: np.ndarray, network: Any, medium: Medium, **how: Any) -> Examples:
+        """how: `train` or `passes`, as the medium has them."""
+
         def where(position: int) -> dict[str, Any]:
             return self.manifest.where(int(rows[position]))
 
         items = [self.items[row] for row in rows]
-        return medium.examples(items, take(self.truth, rows), network, where, train=train)
+        return medium.examples(items, take(self.truth, rows), network, where, **how)
 
     def rows_of(self, setup: Setup) -> np.ndarray:
         """Positions, sorted, of the rows that the head is trained on or judged by; of those too that are to be

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affectkit.finetuning._medium import Medium
+from affectkit.finetuning._passes import ONCE, Passes
 from affectkit.training.examples import HEAD
 from affectkit.training.problem import Settings
 from affectkit.training.stages import Stage
@@ -18,6 +19,7 @@ class Setup:
 
     loss, class_weight, label_smoothing, focal_gamma: of the objective. stopping_fraction: share of the rows fitted on,
     whole groups, that is set apart to choose epochs by; None: the val rows, or with cross-prediction .15.
+    passes: of the network over each row that it is to answer; predictions are made so later, too.
     """
 
     medium: Medium
@@ -28,6 +30,7 @@ class Setup:
     label_smoothing: float = 0.0
     focal_gamma: float = 2.0
     stopping_fraction: float | None = None
+    passes: Passes = ONCE
 
     @property
     def answering(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import nn
 from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders._encoder import Item, recordings
 from affectkit.errors import AffectkitError
-from affectkit.finetuning._medium import Where, reason
+from affectkit.finetuning._medium import Where, headers_of, reason
 from affectkit.finetuning._passes import ONCE, Passes
 from affectkit.labels import Target
 from affectkit.media import read_headers
@@ -56,8 +56,9 @@ class Speech:
     def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
         return recordings(manifest, num_workers=num_workers)
 
-    def headers(self, paths: Sequence[Path], *, num_workers: int = 0) -> Sequence[Any]:
-        return read_headers(paths)
+    def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
+        headers = headers_of(manifest, read_headers)
+        return {place: header for place, header in enumerate(headers) if isinstance(header, AffectkitError)}
 
     def decode(self, item: Item, rate: int | None = None) -> np.ndarray:
         """The samples [T] float32, at `rate` Hz or the file's own."""

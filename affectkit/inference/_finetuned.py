@@ -57,7 +57,7 @@ class Finetuned:
             where=(lambda place: {}) if manifest.bare else manifest.where,
             on_error=work.on_error,
             num_workers=ranks(cpu=work.device == "cpu").workers(work.num_workers),
-            passes=Passes(work.tta, work.mc_dropout),
+            passes=Passes.of(self.spec, work.tta, work.mc_dropout),
             progress=progress,
         )
         for place, reason in skipped.items():

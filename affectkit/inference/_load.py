@@ -13,6 +13,7 @@ from affectkit.finetuning._model import load_finetuned_model
 from affectkit.fusion._model import FusionModel
 from affectkit.inference._chained import Chained
 from affectkit.inference._estimating import Estimating
+from affectkit.inference._faces import KIND, FaceModel
 from affectkit.inference._finetuned import Finetuned
 from affectkit.inference._model import Model
 
@@ -29,6 +30,8 @@ def load_model(path: Path) -> Model:
         return Estimating(folder, load_estimator_model(folder), read_fit_rows(folder))
     if kind == "finetuned":
         return Finetuned(folder, load_finetuned_model(folder), read_fit_rows(folder))
+    if kind == KIND:
+        return FaceModel(folder, spec, read_fit_rows(folder))
     if kind not in ("calibration", "fusion"):
         raise AffectkitError("input", f"is a model of kind '{kind}', which this affectkit cannot run", file=folder)
     stage = CalibrationModel.load(folder) if kind == "calibration" else FusionModel.load(folder)

@@ -23,13 +23,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Work:
-    """How to run: device, worker processes, what a bad row does ("stop" or "skip"), passes of image networks."""
+    """How to run: device, worker processes, what a bad row does ("stop" or "skip"). tta, mc_dropout: passes over
+    images; None: as the model was made."""
 
     device: str = "auto"
     num_workers: int | None = None
     on_error: OnError = "stop"
-    tta: int = 1
-    mc_dropout: int = 0
+    tta: int | None = None
+    mc_dropout: int | None = None
 
 
 class Model(Protocol):

@@ -139,14 +139,7 @@ def load(folder: Path, targets: Sequence[Target]) -> ImageNetwork:
     folder = Path(folder)
     with torch.random.fork_rng(devices=[]):
         source = images.load(folder)
-        known = read_json(folder / _RECORD, what="record of heads")
-        try:
-            saved, dropout = [Target.from_json(data) for data in known["targets"]], float(known["dropout"])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            remedy = "copy the folder again"
-            raise AffectkitError(
-                "input", "does not say targets and dropout", file=folder / _RECORD, remedy=remedy
-            ) from None
+        saved, dropout = _recorded(folder)
         if _outputs(saved) != _outputs(targets):
             names = [", ".join(target.name for target in each) for each in (saved, targets)]
             what = f"{names[0]}, not {names[1]}" if names[0] != names[1] else f"other classes of {names[0]}"
@@ -154,6 +147,23 @@ def load(folder: Path, targets: Sequence[Target]) -> ImageNetwork:
         network = ImageNetwork(source, targets, dropout)
     fill(network.heads, read_tensors(folder / _HEADS), "the heads", folder / _HEADS)
     return network.eval()
+
+
+def targets_of(folder: Path) -> list[Target]:
+    """What a folder that `save` wrote answers for. Raises as `load` does."""
+    return _recorded(Path(folder))[0]
+
+
+def _recorded(folder: Path) -> tuple[list[Target], float]:
+    """Targets, and the rate of the dropout."""
+    known = read_json(folder / _RECORD, what="record of heads")
+    try:
+        return [Target.from_json(data) for data in known["targets"]], float(known["dropout"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        remedy = "copy the folder again"
+        raise AffectkitError(
+            "input", "does not say targets and dropout", file=folder / _RECORD, remedy=remedy
+        ) from None
 
 
 def _outputs(targets: Sequence[Target]) -> list[tuple[str, bool, tuple[str, ...]]]:

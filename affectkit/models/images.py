@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from affectkit.artifacts.files import read_json
 from affectkit.errors import AffectkitError
 from affectkit.models import image_open_clip, image_timm, image_transformers, tiny
+from affectkit.models.backbones import digest
 from affectkit.models.forward import _without_tf32 as exact
 from affectkit.models.image_backbone import FILE, ImageBackbone, completed
 from affectkit.models.image_preprocessing import FILE as PREPROCESSING
@@ -33,7 +35,9 @@ def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone
     fill the network exactly, outside its heads) or "usage" (unknown architectures and tags).
     """
     if (Path(checkpoint) / FILE).is_file():
-        return load(Path(checkpoint))
+        found = load(Path(checkpoint))
+        # what trains from here starts from these weights, not from those that they were trained from
+        return replace(found, weights=digest(found.network))
     if checkpoint.startswith(OPEN_CLIP):
         return image_open_clip.open_checkpoint(checkpoint.removeprefix(OPEN_CLIP), revision)
     if checkpoint.startswith(TIMM):

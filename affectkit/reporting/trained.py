@@ -107,6 +107,8 @@ def write_fitted(
 def _assessed(trained: Fitted, manifest: Manifest) -> dict[str, dict[str, Any]]:
     spec, rows = trained.model.spec, manifest.rows
     fitted = rows[rows["id"].isin(set(trained.fit_rows["id"]))]
+    if not len(fitted) and "split" in rows:  # of what was fitted elsewhere
+        fitted = rows[rows["split"] == "train"]
     transductive = "transductive" if spec.get("normalize") == "speaker" else "inductive"
     return {
         part: assess(own, group=spec["group"], floor_rows=fitted)

@@ -333,12 +333,12 @@ print(before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("features", "least"), [("eGeMAPSv02", 0.0), ("ComParE_2016", 0.0)])
-def test_emodb_leave_one_speaker_out(affectkit, real_data, tmp_path, features, least):
+def test_emodb_leave_one_speaker_out(affectkit, real_data, tmp_path):
+    """eGeMAPS: UAR .608 [.512, .696]; `--model linear` has .606, and on ComParE .756 where mlp has .738."""
     affectkit("prepare-manifest", "emodb", real_data / "emodb", "--folds", "speaker", "-o", tmp_path / "manifest")
     line = ["--manifest", tmp_path / "manifest"]
-    extract = ["--encoder", "opensmile", "--feature-set", features, "-o", tmp_path / "features"]
+    extract = ["--encoder", "opensmile", "--feature-set", "eGeMAPSv02", "-o", tmp_path / "features"]
     affectkit("extract-features", *line, *extract)
     affectkit("train", *line, "--features", tmp_path / "features", "--model", "mlp", "--cv", "-o", tmp_path / "m")
     report = json.loads((tmp_path / "m" / "train_report.json").read_text())
-    assert report["metrics"]["oof_uar"]["value"] >= least
+    assert report["metrics"]["oof_uar"]["value"] == pytest.approx(0.608, abs=0.03)

@@ -1,0 +1,119 @@
+"""`affectkit import-model`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from affectkit import console, registry
+from affectkit.options import (
+    DeviceOpt,
+    GroupOpt,
+    JsonOpt,
+    ManifestOpt,
+    MediaRootOpt,
+    NumWorkersOpt,
+    OnErrorOpt,
+    OutputDirOpt,
+    OverwriteOpt,
+    QuietOpt,
+    ResumeOpt,
+    TtaOpt,
+)
+
+ExpertArg = Annotated[
+    str, typer.Argument(help=f"Face expert: {', '.join(registry.names('experts'))}.", metavar="EXPERT")
+]
+DetectorOpt = Annotated[
+    str, typer.Option("--detector", help=f"What finds faces: {', '.join(registry.names('detectors'))}.")
+]
+PolicyOpt = Annotated[
+    Literal["largest", "most-central", "highest-score"],
+    typer.Option("--policy", help="Which of several faces is read."),
+]
+BoxScaleOpt = Annotated[
+    float,
+    typer.Option(
+        "--box-scale", min=0.5, max=3, help="Side of the crop over the longer side of a box without landmarks."
+    ),
+]
+FlipOpt = Annotated[
+    bool, typer.Option("--flip-average/--no-flip-average", help="Without --tta, also look at the mirrored face.")
+]
+TargetOpt = Annotated[
+    str | None,
+    typer.Option("--target", help="Numbers to answer for, comma-separated", show_default="all of the expert's"),
+]
+
+
+def import_model(
+    expert: ExpertArg,
+    manifest: ManifestOpt,
+    output_dir: OutputDirOpt,
+    target: TargetOpt = None,
+    detector: DetectorOpt = "haar",
+    policy: PolicyOpt = "largest",
+    box_scale: BoxScaleOpt = 1.0,
+    flip_average: FlipOpt = True,
+    tta: TtaOpt = 1,
+    group: GroupOpt = None,
+    media_root: MediaRootOpt = None,
+    on_error: OnErrorOpt = "stop",
+    num_workers: NumWorkersOpt = None,
+    device: DeviceOpt = "auto",
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    quiet: QuietOpt = False,
+    json_output: JsonOpt = False,
+    **plugin_options: Any,
+) -> None:
+    """Make a model folder of a network that reads faces, and predict a manifest's val and test rows with it.
+
+    Nothing is trained: the network's weights are yours to bring. Numbers are on the scales of the manifest's targets.
+    An image without a face is declined, and the column face says so. The folder is a source of fuse and calibrate as
+    any other, and predict runs it on images, folders and videos.
+
+    Example: affectkit import-model emonet --weights models/emonet/pretrained --manifest runs/manifest -o runs/face
+    """
+    options = dict(locals())
+    from affectkit.artifacts.manifest import read_manifest
+    from affectkit.artifacts.runs import open_run
+    from affectkit.experts._folder import build_expert
+    from affectkit.inference import Work
+    from affectkit.inference._faces import predict_faces, rows_to_answer, targets_for
+    from affectkit.reporting.imported import write_imported
+    from affectkit.reporting.text import key_lines
+
+    own, finding = _by_plugin(expert, detector, plugin_options)
+    files = [Path(value) for value in {**own, **finding}.values() if isinstance(value, str) and Path(value).is_file()]
+    with open_run("import-model", options, inputs=[manifest, *files]) as run:
+        if run.finished:
+            console.result(run.path, {})
+            return
+        rows = read_manifest(manifest, media_root=media_root)
+        face = build_expert(
+            expert,
+            own,
+            detector,
+            finding,
+            policy=policy,
+            box_scale=box_scale,
+            flip_average=flip_average,
+            device=device,
+            foreign=True,
+        )
+        face = face.answering(targets_for(face, rows, target))
+        work = Work(device, num_workers, on_error)
+        with console.progress("import-model") as progress:
+            predictions = predict_faces(face, rows_to_answer(rows), tta=tta or 1, work=work, progress=progress)
+        reports = write_imported(run.path, face, predictions, rows, tta=tta or 1, group=group)
+    metrics = {part: report["metrics"] for part, report in reports.items()}
+    console.result(run.path, {"metrics": metrics}, [line for report in reports.values() for line in key_lines(report)])
+
+
+def _by_plugin(expert: str, detector: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the expert, and of the detector. Raises "usage" for one that neither has."""
+    finding = registry.options(registry.load("detectors", detector, foreign=True).build)
+    own = {name: value for name, value in given.items() if name not in finding}
+    registry.check_options("experts", expert, registry.load("experts", expert, foreign=True).build, own)
+    return own, {name: value for name, value in given.items() if name in finding}

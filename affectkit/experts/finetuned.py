@@ -1,0 +1,69 @@
+"""An image network that `affectkit finetune` made, on faces that are found for it
+
+Its crops are the expert's, not those it was trained on: train it with --crop face on boxes of the same detector.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.errors import AffectkitError
+from affectkit.experts._expert import Answers, Expert
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def build(*, model_dir: Annotated[str, Option("run folder of finetune, on images")] = "") -> Expert:
+    """The expert; the network is read by `load`. Raises "usage" without a folder."""
+    if not model_dir:
+        raise AffectkitError("usage", "finetuned needs a --model-dir", remedy="name a run folder of affectkit finetune")
+    return FinetunedExpert({"model_dir": str(model_dir)})
+
+
+class FinetunedExpert:
+    """Answers are those of the network for the crops."""
+
+    name = "finetuned"
+    size = 0
+    outputs: tuple[str, ...] = ()
+    scale = (-1.0, 1.0)
+    classes: tuple[str, ...] = ()
+    licence = "made by affectkit finetune: see the model card of the network that it was made from"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def load(self, device: str, folder: Path | None = None) -> None:
+        from affectkit.artifacts.models import best_model
+        from affectkit.models import image_network
+        from affectkit.models.backbones import digest
+
+        place = folder or best_model(Path(self.options["model_dir"]))
+        network = image_network.load(place, image_network.targets_of(place))
+        numbers = [target for target in network.targets if target.kind == "number"]
+        scales = {target.scale for target in numbers if target.scale}
+        if len(scales) != 1 or not all(target.scale for target in numbers):
+            what = "answers for no number" if not numbers else "answers on several scales, or on none"
+            raise AffectkitError("input", what, file=place, remedy="fine-tune it for valence and arousal on one scale")
+        self.outputs, self.scale = tuple(target.name for target in numbers), scales.pop()
+        labels = [target for target in network.targets if target.kind != "number"]
+        self.classes = tuple(labels[0].classes) if labels else ()
+        self._label = labels[0].name if labels else ""
+        self.size = max(network.preprocessing.resize_to)
+        self._digest, self._network, self._device = digest(network), network.to(device), device
+
+    def predict(self, crops: "np.ndarray") -> Answers:
+        from affectkit.experts._networks import answering, softmax
+
+        with answering(self._device):
+            batch = self._network.collate([self._network.prepare(crop) for crop in crops])
+            given = self._network(batch["pixels"].to(self._device))
+        values = {name: given[name].double().cpu().numpy() for name in self.outputs}
+        return Answers(values, softmax(given[self._label]) if self._label else None)
+
+    def save(self, folder: Path) -> None:
+        self._network.save(folder)
+
+    def describe(self) -> dict[str, Any]:
+        return {**self._network.describe(), "weights": self._digest, "size": self.size}
