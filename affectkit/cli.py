@@ -35,7 +35,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (synthesize, ()),
     (prepare_manifest, (("corpora", "read", "corpus"),)),
     (extract_features, (("encoders", "build", "encoder"),)),
-    (train, (("estimators", "build", "model"),)),
+    (train, (("estimators", "build", "model"), ("protocols", "build", "protocol"))),
     (finetune, ()),
     (import_model, (("experts", "build", "expert"), ("detectors", "build", "detector"))),
     (predict, ()),

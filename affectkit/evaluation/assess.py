@@ -22,6 +22,8 @@ from affectkit.splits import group_column
 if TYPE_CHECKING:
     import pandas as pd
 
+FACE, FOUND, NONE = "face", "found", "none"  # a column of what a face expert says, and of what is fused with it
+
 
 def assess(
     predictions: Predictions,
@@ -41,6 +43,7 @@ def assess(
     group: the column that intervals resample, by default the first of `splits.GROUP_COLUMNS` that the table has.
     floor_rows: train rows with target columns, for the floors; by default those that the table carries.
     alerts: decisions at given thresholds, judged under `alerts` (which is absent without any).
+    A column `face`, which a face expert writes, is a slice without being asked for: rows without a face stand alone.
     Raises "leak" for in-sample rows, "input" for a missing column or where no row has a truth, "usage" for an alert
     that the table knows nothing of.
     """
@@ -49,6 +52,7 @@ def assess(
     group = group_column(rows.frame, group, file=rows.path)
     groups = rows.groups(group)
     resampling = Resampling(method, level, resamples, seed)
+    slices = list(dict.fromkeys([*slices, *([FACE] if _tells_faces(rows) else [])]))
     metrics = measure(rows, targets, groups, resampling)
     units = as_units(groups, len(rows.frame))
     train = floor_rows if floor_rows is not None else train_rows(predictions, targets)
@@ -67,10 +71,22 @@ def assess(
         "slices": sliced(rows, targets, slices, groups, resampling),
         "warnings": cautions(rows, targets, group, groups, metrics),
     }
+    if _tells_faces(rows):
+        report["faces"] = face_coverage(rows)
     if alerts:
         report["alerts"], warnings = judge_alerts(rows, alerts, slices, group, groups, resampling)
         report["warnings"] = [*report["warnings"], *warnings]
     return without_nan(report)
+
+
+def face_coverage(rows: Predictions) -> dict[str, int]:
+    """In how many of the rows a face was found: what is said of faces is said of these alone."""
+    cells = rows.frame[FACE]
+    return {"found": int((cells == FOUND).sum()), "of": int((cells != "").sum())}
+
+
+def _tells_faces(rows: Predictions) -> bool:
+    return FACE in rows.frame and set(rows.frame[FACE]) <= {FOUND, NONE, ""}
 
 
 def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, resampling: Resampling) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from affectkit.console import Progress
 from affectkit.detectors.columns import BOX, Columns
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.assess import FACE, FOUND, NONE
 from affectkit.experts._answers import FaceAnswer
 from affectkit.experts._folder import load_expert
 from affectkit.inference._model import Work
@@ -35,8 +36,7 @@ logger = logging.getLogger(__name__)
 
 KIND, EXPRESSION = "face-expert", "expression"
 # What predictions say of the face: whether one was found, of how many, and the box of the one that was read.
-FACE = ("face", "faces", *BOX)
-FOUND, NONE = "found", "none"
+COLUMNS = (FACE, "faces", *BOX)
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class FaceModel:
 def predict_faces(
     expert: FaceExpert, manifest: Manifest, *, tta: int, work: Work, progress: Progress | None = None
 ) -> Predictions:
-    """What an expert says of a manifest's images, with the columns `FACE`. Boxes are searched for by its detector, but
-    for those that rows of no manifest bring along."""
+    """What an expert says of a manifest's images, with the columns `COLUMNS`. Its detector finds the faces, unless the
+    rows are of no manifest and bring boxes along."""
     if manifest.bare and BOX[0] in manifest.rows:
         expert = expert.finding_by(Columns({}))
     reading = _Reading(manifest, work, progress)
@@ -95,7 +95,7 @@ def predict_faces(
     _say(answers)
     outputs = [_numbers(target, answers) for target in expert.targets]
     outputs += [_expressions(expert.expert.classes, answers)] if expert.expert.classes else []
-    return build_predictions(rows.assign(**_faces(answers)), outputs, ["heldout"] * len(rows), FACE)
+    return build_predictions(rows.assign(**_faces(answers)), outputs, ["heldout"] * len(rows), COLUMNS)
 
 
 def targets_for(expert: FaceExpert, manifest: Manifest, names: str | None) -> list[Target]:
@@ -169,7 +169,7 @@ def _expressions(classes: tuple[str, ...], answers: Sequence[FaceAnswer]) -> Out
 
 def _faces(answers: Sequence[FaceAnswer]) -> dict[str, Any]:
     boxes = np.array([answer.box or (np.nan,) * 4 for answer in answers], float).round(2)
-    found = {"face": [FOUND if answer.faces else NONE for answer in answers], "faces": [a.faces for a in answers]}
+    found = {FACE: [FOUND if answer.faces else NONE for answer in answers], "faces": [a.faces for a in answers]}
     return {**found, **{name: boxes[:, place] for place, name in enumerate(BOX)}}
 
 

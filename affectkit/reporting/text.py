@@ -18,7 +18,7 @@ def key_lines(report: Mapping[str, Any]) -> list[str]:
     lines += aligned(_cells(report))
     if report.get("alerts"):
         lines += ["", *aligned(_alert_cells(report["alerts"]))]
-    lines += ["", f"intervals: {words.interval(report)}", *_null_lines(report)]
+    lines += ["", f"intervals: {words.interval(report)}", *_null_lines(report), *_face_lines(report)]
     lines += [f"declared: {sentence}" for sentence in report.get("declared", [])]
     return lines + [f"warning: {text}" for text in words.warnings(report)]
 
@@ -31,6 +31,19 @@ def _null_lines(report: Mapping[str, Any]) -> list[str]:
         if null:
             mean, high = _number(null["ece_mean"]), _number(null["ece_p95"])
             lines.append(f"{prefix}ece of a calibrated model: {mean} on average, 95 % below {high}")
+    return lines
+
+
+def _face_lines(report: Mapping[str, Any]) -> list[str]:
+    """How many rows a face expert could speak of, and the others on their own."""
+    faces = report.get("faces")
+    if not faces or not faces["of"]:
+        return []
+    lines = [f"a face was found in {faces['found']} of {faces['of']} rows ({faces['found'] / faces['of']:.0%})"]
+    without = (report.get("slices") or {}).get("face=none")
+    if without:
+        said = (f"{name} {_figure(without['metrics'][name])[0]}" for name in headline(without["metrics"], 4))
+        lines.append(f"without a face, {without['n']} rows: {', '.join(said)}")
     return lines
 
 

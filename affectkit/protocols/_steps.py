@@ -1,0 +1,116 @@
+"""Steps of protocols: the library calls that single commands make, in a run that is open already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from affectkit.artifacts.joined import chosen_targets, read_joined_sources
+from affectkit.artifacts.manifest import read_manifest
+from affectkit.distributed import Ranks
+from affectkit.protocols._protocol import Study
+
+
+def finetune_scene(folder: Path, study: Study, how: Mapping[str, Any], here: Ranks) -> None:
+    """As `finetune` does. how: its options, and `stages` as a file of them has them."""
+    from affectkit.finetuning._finetune import clean_up, finetune
+    from affectkit.finetuning._images import Images
+    from affectkit.finetuning._passes import Passes
+    from affectkit.finetuning._readable import readable
+    from affectkit.finetuning._setup import Setup
+    from affectkit.media.augment_images import parse
+    from affectkit.reporting.finetuned import write_finetuned
+    from affectkit.training.accelerating import open_accelerator
+    from affectkit.training.fit import Settings
+    from affectkit.training.stages import Stage
+
+    medium = Images(how["base_model"], augmentation=parse(how["augment"]))
+    workers = here.workers(study.num_workers)
+    setup = Setup(
+        medium,
+        [Stage(**stage) for stage in how["stages"]],
+        Settings(batch_size=how["batch_size"], seed=study.seed, num_workers=workers),
+        loss=how["loss"],
+        passes=Passes(1, how["mc_dropout"]),
+    )
+    accelerator = open_accelerator(study.device)
+    manifest = read_manifest(study.manifest, media_root=study.media_root)
+    rows = readable(manifest, medium, folder, on_error="stop", num_workers=workers, is_main=here.is_main)
+    targets = rows.chosen_targets(how["target"])
+    found = finetune(rows, targets, setup, folder, accelerator, group=study.group, progress=study.progress)
+    if here.is_main:
+        write_finetuned(folder, found, rows)
+        clean_up(folder)
+
+
+def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> None:
+    """As `import-model emonet` does."""
+    from affectkit.experts._folder import build_expert
+    from affectkit.inference import Work
+    from affectkit.inference._faces import predict_faces, rows_to_answer, targets_for
+    from affectkit.reporting.imported import write_imported
+
+    rows = read_manifest(study.manifest, media_root=study.media_root)
+    face = build_expert("emonet", {"weights": how["weights"]}, how["detector"], device=study.device)
+    face = face.answering(targets_for(face, rows, None))
+    work = Work(study.device, study.num_workers)
+    predictions = predict_faces(face, rows_to_answer(rows), tta=how["tta"], work=work, progress=study.progress)
+    write_imported(folder, face, predictions, rows, tta=how["tta"], group=study.group)
+
+
+def calibrate_numbers(folder: Path, study: Study, source: Path, method: str, targets: Sequence[str]) -> None:
+    """As `calibrate --target` does."""
+    from affectkit.calibration._calibrate import calibrate, taken
+    from affectkit.leakage.crossfit import plan_fit
+    from affectkit.reporting.calibrated import write_calibrated
+
+    [given] = _sources(study, {"model": source})
+    table = given.table()
+    chosen = taken(method, {}, chosen_targets(table, ",".join(targets)))
+    plan = plan_fit(table, group=study.group, seed=study.seed)
+    found = calibrate(table, method, {}, plan, chosen)
+    write_calibrated(folder, found, given, plan, chosen, wanted_error=0.1, abstain=False)
+
+
+def fuse_sources(
+    folder: Path, study: Study, sources: Mapping[str, Path], rule: str, options: Mapping[str, Any]
+) -> None:
+    """As `fuse` does."""
+    from affectkit.fusion._fuse import fuse
+    from affectkit.fusion._sources import join
+    from affectkit.leakage.crossfit import plan_fit
+    from affectkit.reporting.fused import write_fused
+
+    given = _sources(study, sources)
+    joined = join(given)
+    plan = plan_fit(joined.rows, group=study.group, seed=study.seed)
+    write_fused(folder, fuse(joined, rule, dict(options), plan, seed=study.seed), rule, given, plan)
+
+
+def stabilize_sequences(folder: Path, study: Study, source: Path, alpha: float) -> None:
+    """As `stabilize --alpha` does, over the columns sequence and time_sec."""
+    from affectkit.artifacts.predictions import write_predictions
+    from affectkit.artifacts.timeline import timeline
+    from affectkit.evaluation.intervals import Resampling
+    from affectkit.fusion._stabilizer import smoothing_of, stabilize
+    from affectkit.reporting.stabilized import write_stability
+
+    frames: dict[str, Any] = {"sequence": ["sequence"], "time": "time_sec"}
+    [given] = _sources(study, {"predictions": source}, columns=["sequence", "time_sec"])
+    table = given.table()
+    targets = chosen_targets(table, None)
+    smoothing, notes = smoothing_of(
+        table, targets, alpha=alpha, half_life=None, uncertainty_threshold=None, min_confidence=None
+    )
+    line = timeline(table.frame, **frames, file=table.path)
+    smoothed = stabilize(table, line, targets, smoothing)
+    write_predictions(folder / "predictions.csv", smoothed)
+    how = {**frames, "split": None, "group": study.group, "most": 30, "resampling": Resampling(seed=study.seed)}
+    said: dict[str, Any] = {"notes": notes, "inputs": [source], "treat_as": None}
+    write_stability(folder, (table, smoothed), line, targets, smoothing.plain(), how, **said)
+
+
+def _sources(study: Study, paths: Mapping[str, Path], columns: Sequence[str] = ()) -> list[Any]:
+    wanted = [*columns, *([study.group] if study.group else [])]
+    return read_joined_sources(paths, manifest=study.manifest, columns=wanted)

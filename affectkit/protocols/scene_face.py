@@ -1,0 +1,176 @@
+"""Valence and arousal of scenes: a scene network (phase 0), a face expert (1), and their fusion (2)
+
+Phase 0 trains heads on a frozen backbone at a found rate, one-cycle, then all of it at a hundredth to a tenth of that
+rate (Howard and Ruder 2018), by CCC + MSE. Phase 1 trains nothing: a fixed expert reads the faces, and its answers and
+variances are calibrated for each dimension. Phase 2 weighs the two by their scaled variances, or by fixed weights.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.errors import AffectkitError
+from affectkit.plain import comma_separated
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from affectkit.distributed import Ranks
+    from affectkit.protocols._protocol import Procedure, Step, Study
+
+TARGETS = ("valence", "arousal")
+SCENE, EXPERT, CORRECTED, CALIBRATED, FUSED, STABLE = (
+    "phase0", "phase1/expert", "phase1/corrected", "phase1/calibrated", "phase2", "phase2_stable",
+)  # fmt: skip
+RULES = ("inverse-variance", "weighted")
+SEARCH = ".3:.7:.1"
+
+
+def build(
+    *,
+    backbone: Annotated[str, Option("phase 0: as finetune --base-model has it")] = (
+        "open_clip:ViT-B-32/laion2b_s34b_b79k"
+    ),
+    frozen_epochs: Annotated[int, Option("phase 0: epochs of the heads alone, at most")] = 10,
+    unfrozen_epochs: Annotated[int, Option("phase 0: epochs of all of the network, at most; 0 leaves them out")] = 5,
+    scene_draws: Annotated[int, Option("phase 0: draws of the dropout, for the variance of an answer; 0: none")] = 20,
+    scene_augment: Annotated[str, Option("phase 0: as finetune --augment has it")] = "none",
+    scene_batch: Annotated[int, Option("phase 0: images of a batch")] = 32,
+    face: Annotated[
+        str, Option("phase 1: run folder of a face expert (import-model), or a table of predictions, instead of EmoNet")
+    ] = "",
+    emonet: Annotated[str, Option("phase 1: EmoNet's weights, a file or a folder")] = "models/emonet/pretrained",
+    face_detector: Annotated[str, Option("phase 1: haar, columns or whole")] = "haar",
+    face_passes: Annotated[int, Option("phase 1: views of each face, for the variance of an answer")] = 5,
+    weighing: Annotated[str, Option(f"phase 2: {' or '.join(RULES)} (one weight, searched for over {SEARCH})")] = (
+        "inverse-variance"
+    ),
+    stable_alpha: Annotated[float, Option("phase 2: of sequences, share of the new frame in the average; 0: none")] = 0,
+) -> "Procedure":
+    """The procedure. Raises "usage" for options that make no sense."""
+    options: dict[str, Any] = dict(locals())
+    if weighing not in RULES:
+        raise AffectkitError("usage", f"--weighing {weighing}", remedy=f"use {' or '.join(RULES)}")
+    for name, least in {"frozen_epochs": 1, "unfrozen_epochs": 0, "scene_draws": 0, "face_passes": 1}.items():
+        if options[name] < least:
+            raise AffectkitError("usage", f"--{name.replace('_', '-')} {options[name]}", remedy=f"give {least} or more")
+    return SceneFace(options)
+
+
+class SceneFace:
+    """Its study folder holds a run folder for each step."""
+
+    name = "scene-face"
+    phases: tuple[int, ...] = (0, 1, 2)
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def steps(self, phase: int, study: "Study") -> "list[Step]":
+        return {0: self._scene, 1: self._face, 2: self._fusion}[phase](study)
+
+    def _scene(self, study: "Study") -> "list[Step]":
+        from affectkit.artifacts.files import write_json
+        from affectkit.protocols._protocol import Step
+        from affectkit.protocols._steps import finetune_scene
+
+        of, folder = self.options, study.folder / SCENE
+        stages = [
+            {"name": "frozen", "train": "head", "epochs": of["frozen_epochs"], "learning_rate": "find",
+             "schedule": "one-cycle", "patience": 5},
+            {"name": "unfrozen", "train": "all", "epochs": of["unfrozen_epochs"], "learning_rate": "find/100..find/10",
+             "schedule": "one-cycle", "patience": 5},
+        ][: 1 + bool(of["unfrozen_epochs"])]  # fmt: skip
+        how = {
+            "base_model": of["backbone"], "target": ",".join(TARGETS), "stages": stages, "loss": "ccc-mse",
+            "batch_size": of["scene_batch"], "augment": of["scene_augment"], "mc_dropout": of["scene_draws"],
+        }  # fmt: skip
+        says = f"train a scene network on {of['backbone']}: {of['frozen_epochs']} epochs of its heads at a found rate"
+        if of["unfrozen_epochs"]:
+            says += f", then {of['unfrozen_epochs']} epochs of all of it at a hundredth to a tenth of that rate"
+        says += "; the epoch is chosen by the CCC of the val rows, which are not trained on"
+        line = (
+            f"finetune --manifest {study.manifest} --base-model {of['backbone']} --target {','.join(TARGETS)} --stages "
+            f"{folder}_stages.json --loss ccc-mse --batch-size {of['scene_batch']} --augment {of['scene_augment']} "
+            f"--mc-dropout {of['scene_draws']} -o {folder}"
+        )
+
+        def work(run: "Path", here: "Ranks") -> None:
+            if here.is_main:
+                write_json(folder.with_name(f"{folder.name}_stages.json"), {"stages": stages})
+            finetune_scene(run, study, how, here)
+
+        return [Step(folder, says, line, [study.manifest], how, work)]
+
+    def _face(self, study: "Study") -> "list[Step]":
+        from pathlib import Path
+
+        from affectkit.protocols._protocol import Step
+        from affectkit.protocols._steps import import_expert
+
+        of = self.options
+        steps = []
+        expert = Path(of["face"]) if of["face"] else study.folder / EXPERT
+        if not of["face"]:
+            how = {"weights": of["emonet"], "detector": of["face_detector"], "tta": of["face_passes"]}
+            says = (
+                f"read faces with EmoNet, {of['face_passes']} views each, found by {of['face_detector']}, in the val "
+                "and test images; nothing is trained"
+            )
+            line = (
+                f"import-model emonet --weights {of['emonet']} --detector {of['face_detector']} --tta "
+                f"{of['face_passes']} --manifest {study.manifest} -o {expert}"
+            )
+            steps.append(
+                Step(expert, says, line, [study.manifest], how, lambda run, here: import_expert(run, study, how))
+            )
+        for source, folder, method, does in (
+            (expert, study.folder / CORRECTED, "linear", "correct its answers, a + b * answer for each dimension"),
+            (study.folder / CORRECTED, study.folder / CALIBRATED, "variance-scaling", "scale its variances to errors"),
+        ):
+            says = f"{does}, fitted on the val rows, each judged by a fit on others; test rows by the final fit"
+            line = (
+                f"calibrate {source} --method {method} --target {','.join(TARGETS)} --manifest {study.manifest} "
+                f"-o {folder}"
+            )
+            steps.append(Step(folder, says, line, [source], {"method": method}, _calibrating(source, method, study)))
+        return steps
+
+    def _fusion(self, study: "Study") -> "list[Step]":
+        from affectkit.protocols._protocol import Step
+        from affectkit.protocols._steps import fuse_sources, stabilize_sequences
+
+        of = self.options
+        sources = {"scene": study.folder / SCENE, "face": study.folder / CALIBRATED}
+        options = {"search": SEARCH} if of["weighing"] == "weighted" else {}
+        extra = "".join(f" --{name} {value}" for name, value in options.items())
+        named = " ".join(f"{name}={path}" for name, path in sources.items())
+        says = (
+            f"fuse scene and face by {of['weighing']}, fitted on the val rows and validated on rows held out; images "
+            "without a face are answered by the scene alone; equal weights and the better of the two stand beside it"
+        )
+        folder = study.folder / FUSED
+        steps = [
+            Step(
+                folder, says, f"fuse {named} --rule {of['weighing']}{extra} --manifest {study.manifest} -o {folder}",
+                list(sources.values()), {"rule": of["weighing"], **options},
+                lambda run, here: fuse_sources(run, study, sources, of["weighing"], options),
+            )
+        ]  # fmt: skip
+        if of["stable_alpha"]:
+            stable, alpha = study.folder / STABLE, of["stable_alpha"]
+            says = f"smooth the frames of each sequence, {alpha:g} of each new one"
+            line = f"stabilize {folder} --alpha {alpha:g} --manifest {study.manifest} -o {stable}"
+            steps.append(
+                Step(stable, says, line, [folder], {"alpha": alpha},
+                     lambda run, here: stabilize_sequences(run, study, folder, alpha))
+            )  # fmt: skip
+        return steps
+
+
+def _calibrating(source: "Path", method: str, study: "Study") -> Any:
+    def work(run: "Path", here: "Ranks") -> None:
+        from affectkit.protocols._steps import calibrate_numbers
+
+        calibrate_numbers(run, study, source, method, comma_separated(",".join(TARGETS)))
+
+    return work
