@@ -38,7 +38,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (train, (("estimators", "build", "model"), ("protocols", "build", "protocol"))),
     (finetune, ()),
     (import_model, (("experts", "build", "expert"), ("detectors", "build", "detector"))),
-    (predict, ()),
+    (predict, (("detectors", "build", "faces"),)),
     (fuse, (("fusion", "build", "rule"),)),
     (calibrate, (("calibration", "build", "method"),)),
     (stabilize, ()),

@@ -1,5 +1,6 @@
 """What a stranger's mistakes, a damaged folder and a full disk get: one line that says where and what to do."""
 
+import functools
 import json
 import os
 import shutil
@@ -407,12 +408,13 @@ def test_interrupted_is_one_line_and_130(study, tmp_path):
     os.mkfifo(tmp_path / "table.csv")  # the command waits here, inside its error boundary
     line = ["prepare-manifest", "csv", tmp_path, "--path-column=", "-o", tmp_path / "out"]
     command = [sys.executable, "-m", "affectkit", *map(str, line), "--table", "table.csv"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     while not (tmp_path / "out" / "started.json").exists():
         assert process.poll() is None
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    assert process.communicate()[1] == "error: interrupted; what was finished is kept\n"
+    assert process.communicate(timeout=60)[1] == "error: interrupted; what was finished is kept\n"
     assert process.returncode == 130
     assert not (tmp_path / "out").exists()

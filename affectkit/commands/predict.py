@@ -1,11 +1,16 @@
 """`affectkit predict`."""
 
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from affectkit import console
+from affectkit import console, registry
 from affectkit.errors import AffectkitError
 from affectkit.options import (
     DeviceOpt,
@@ -28,6 +33,26 @@ StrideOpt = Annotated[
     float | None,
     typer.Option("--stride", help="From the start of a window to the next (s)", show_default="the window"),
 ]
+FpsOpt = Annotated[
+    float | None,
+    typer.Option("--fps", help="FILES, or the manifest's, are videos: so many frames of each second are looked at."),
+]
+FacesOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--faces",
+        help=f"Of videos, what finds the faces, each of which is a row: none, {', '.join(registry.names('detectors'))}",
+        show_default="none where the model sees whole images",
+    ),
+]
+TrackGapOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--track-gap",
+        help="Of videos: how long a face may be unseen and still be the same track (s)",
+        show_default="1",
+    ),
+]
 
 
 def predict(
@@ -44,6 +69,9 @@ def predict(
     ] = None,
     window: WindowOpt = None,
     stride: StrideOpt = None,
+    fps: FpsOpt = None,
+    faces: FacesOpt = None,
+    track_gap: TrackGapOpt = None,
     tta: TtaOpt = None,
     mc_dropout: McDropoutOpt = None,
     split: SplitOpt = None,
@@ -57,11 +85,16 @@ def predict(
     overwrite: OverwriteOpt = False,
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
+    **detector_options: Any,
 ) -> None:
     """Predict with a model, from a manifest or from media files, running its own encoder where needed.
 
     Rows of a manifest that the model was fitted on are left out, unless asked for. Of windows, `id` is <clip>@<start>;
     a rest of half a window or more is a window too, a shorter one is added to the window before.
+
+    Of videos (--fps), `id` is <video>@<time>; where faces are looked for, a row is a face, <video>@<time>#<track>, and
+    a track one face that goes on: affectkit stabilize faces.csv --sequence sequence,track, affectkit aggregate
+    faces.csv --to track. Rows of a manifest that name videos and a time_sec are these frames, without --fps.
 
     Example: affectkit predict --model-dir runs/linear recordings/one.wav --window 5 -o runs/windows.csv
     """
@@ -69,40 +102,53 @@ def predict(
     if bool(files) == (manifest is not None):
         raise typer.BadParameter("give either FILES or --manifest.", param_hint="FILES")
     _check_windows(window, stride, features)
+    _check_videos(fps, faces, track_gap, detector_options, window, features)
     from contextlib import nullcontext
 
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.predictions import predictions_text, write_predictions
     from affectkit.artifacts.runs import open_run
     from affectkit.inference import (
+        Sampling,
         Windows,
         Work,
+        check_reads,
+        holds_videos,
         load_model,
         manifest_of_files,
         needs,
+        predict_videos,
         predict_windows,
         without_fit_rows,
     )
 
     windows = Windows.of(window, stride) if window is not None else None
+    sampling = Sampling(fps, faces or "", detector_options, **({} if track_gap is None else {"track_gap": track_gap}))
     inputs = [model_dir, *([manifest] if manifest else []), *(features or [])]
     with open_run("predict", options, inputs=inputs, reads=files or ()) if output else nullcontext():
         model = load_model(model_dir)
+        if fps is not None:
+            check_reads(model)
         if manifest is not None:
             rows = read_manifest(manifest, split=split, media_root=media_root)
             rows = rows if include_fit else without_fit_rows(model, rows)
         else:
-            rows = manifest_of_files(files or [], needs(model), on_error=on_error)
+            looked_for = needs(model) if fps is None else {"video"}
+            rows = manifest_of_files(files or [], looked_for, on_error=on_error)
         work = Work(device, num_workers, on_error, tta, mc_dropout)
-        with console.progress("predict") as progress:
-            if windows:
+        facts: dict[str, Any] = {}
+        with console.progress("predict") as progress, _ended_by_sigterm():
+            if fps is not None or holds_videos(model, rows):
+                predictions, counts = predict_videos(model, rows, sampling, work=work, progress=progress)
+                facts = vars(counts)
+            elif windows:
                 predictions = predict_windows(model, rows, windows, work=work, progress=progress)
             else:
                 predictions = model.predict(rows, features=features or (), work=work, progress=progress)
         if output:
             write_predictions(output, predictions)
     if output:
-        console.result(output, {"rows": len(predictions.frame)})
+        console.result(output, {"rows": len(predictions.frame), **facts})
     else:
         console.data(predictions_text(predictions, as_json=json_output))
 
@@ -113,3 +159,34 @@ def _check_windows(window: float | None, stride: float | None, features: list[Pa
     if window is not None and features:
         message = "--features are of whole recordings, and --window cuts them"
         raise AffectkitError("usage", message, remedy="leave one of them out")
+
+
+def _check_videos(
+    fps: float | None,
+    faces: str | None,
+    track_gap: float | None,
+    detector_options: dict[str, Any],
+    window: float | None,
+    features: list[Path] | None,
+) -> None:
+    named = {"--faces": faces, "--track-gap": track_gap}
+    given = [option for option, value in named.items() if value is not None]
+    given += ["--" + option.replace("_", "-") for option in detector_options]
+    if fps is None and given:
+        raise AffectkitError("usage", f"{given[0]} needs --fps", remedy="give frames of a second, such as --fps 2")
+    for option, value in (("--window", window), ("--features", features)):
+        if fps is not None and value:
+            raise AffectkitError("usage", f"{option} has no use for --fps", remedy="leave one of them out")
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program as an exception does, which takes temporary files along."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
+
+from affectkit.models.forward import without_tf32
 
 
 def pixels(
@@ -20,18 +22,9 @@ def pixels(
 
 @contextmanager
 def answering(device: str) -> Iterator[None]:
-    """Without gradients, and on a GPU without TF32, whose three digits depend on the batch's shape."""
-    with torch.inference_mode():
-        if not device.startswith("cuda"):
-            yield
-            return
-        precise = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = False
-        try:
-            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-                yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = precise
+    """Without gradients, in exact float32."""
+    with torch.inference_mode(), without_tf32() if device.startswith("cuda") else nullcontext():
+        yield
 
 
 def softmax(logits: torch.Tensor) -> np.ndarray:

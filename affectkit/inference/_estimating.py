@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,16 @@ class Estimating:
     def feature_sets(self) -> int:
         return len(self.spec["features"])
 
+    @cached_property
+    def _opened(self) -> dict[str, list[Encoder]]:
+        return {}
+
+    def _encoders(self, device: str) -> list[Encoder]:
+        """Loaded once: a video is predicted some frames at a time."""
+        if device not in self._opened:
+            self._opened[device] = [_opened(known, device, self.folder) for known in self.spec["features"]]
+        return self._opened[device]
+
     @property
     def _takes(self) -> Takes:
         return takes_of(self.estimator.targets[0].estimator)
@@ -91,7 +102,7 @@ class Estimating:
 
         All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
         """
-        encoders = [_opened(known, work, self.folder) for known in self.spec["features"]]
+        encoders = self._encoders(work.device)
         framed = any(not encoder.pooled for encoder in encoders) and self.spec["normalize"] != "speaker"
         total, size = len(manifest.rows), CHUNK if framed else len(manifest.rows)
         kept, answers = np.zeros(total, dtype=bool), []
@@ -115,7 +126,7 @@ class Estimating:
         return manifest.take(kept), [Output.of(target, values) for target, values in zip(targets, joined, strict=True)]
 
 
-def _opened(known: dict[str, Any], work: Work, folder: Path) -> Encoder:
+def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:
     """The encoder of a record, loaded. Raises "input" for a table of features, which nothing here can make."""
     if not known.get("encoder"):
         remedy = "pass that table with --features"
@@ -123,7 +134,7 @@ def _opened(known: dict[str, Any], work: Work, folder: Path) -> Encoder:
     with whole(folder):
         build = registry.load("encoders", known["encoder"]).build
         registry.check_options("encoders", known["encoder"], build, known["options"])
-    return from_record(known, device=work.device)
+    return from_record(known, device=device)
 
 
 def _encoded(

@@ -16,8 +16,9 @@ from affectkit.media import check_file
 
 logger = logging.getLogger(__name__)
 
-# What a folder is searched for, by what the model reads; the sound of a video is decoded by ffmpeg.
-ENDINGS = {"audio": AUDIO | VIDEO, "images": IMAGES, "text": frozenset({".txt"})}
+# What a folder is searched for, by what the model reads: the sound of a video is decoded by ffmpeg, and "video" stands
+# for images that are its frames.
+ENDINGS = {"audio": AUDIO | VIDEO, "images": IMAGES, "text": frozenset({".txt"}), "video": VIDEO}
 
 
 def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnError = "stop") -> Manifest:
@@ -68,7 +69,8 @@ def _files_below(folder: Path, needs: Set[str]) -> list[Path]:
     found = find_files(folder, ENDINGS[kind])
     if not found:
         looked = ", ".join(sorted(ENDINGS[kind]))
-        raise AffectkitError("input", f"holds no {kind}: no file ends in {looked}", file=folder)
+        remedy = "pass --fps to read the videos in it" if kind == "images" and find_files(folder, VIDEO) else None
+        raise AffectkitError("input", f"holds no {kind}: no file ends in {looked}", file=folder, remedy=remedy)
     return found
 
 

@@ -136,7 +136,7 @@ def _cut_rows(
     for place, found in enumerate(_bounds(manifest)):
         if isinstance(found, AffectkitError):
             if on_error == "stop":
-                raise found if manifest.bare else _at_row(found, manifest, place)
+                raise found if manifest.bare else at_row(found, manifest, place)
             logger.warning("%s is skipped: %s", manifest.rows["id"].iloc[place], found)
             continue
         places.append(place)
@@ -171,7 +171,7 @@ def _segment(path: Path | None, duration: float, start: float, end: float) -> tu
     return start, min(end, duration)
 
 
-def _at_row(error: AffectkitError, manifest: Manifest, place: int) -> AffectkitError:
+def at_row(error: AffectkitError, manifest: Manifest, place: int) -> AffectkitError:
     message = f"{error.file}: {error.message}" if error.file else error.message
     remedy = "; ".join(filter(None, [error.remedy, "or pass --on-error skip"]))
     return AffectkitError(error.code, message, **manifest.where(place), remedy=remedy)

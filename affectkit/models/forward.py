@@ -18,7 +18,7 @@ def run(model: Any, arguments: dict[str, torch.Tensor], layer: Layer, dtype: str
     device = next(iter(arguments.values())).device.type
     autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == "bfloat16")
     try:
-        with torch.inference_mode(), autocast, _without_tf32():
+        with torch.inference_mode(), autocast, without_tf32():
             output = model(**arguments, output_hidden_states=layer != "last")
     except torch.OutOfMemoryError:
         shape = tuple(next(iter(arguments.values())).shape)
@@ -34,7 +34,8 @@ def run(model: Any, arguments: dict[str, torch.Tensor], layer: Layer, dtype: str
 
 
 @contextmanager
-def _without_tf32() -> Iterator[None]:
+def without_tf32() -> Iterator[None]:
+    """On a GPU: exact float32, whatever the batch. TF32 is good to three digits, and depends on the batch's shape."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:

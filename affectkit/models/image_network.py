@@ -19,6 +19,7 @@ from affectkit.artifacts.files import read_json, write_json
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.models import images
+from affectkit.models.forward import without_tf32
 from affectkit.models.image_weights import fill, read_tensors, write_tensors
 from affectkit.models.images import ImageBackbone
 
@@ -55,7 +56,7 @@ class ImageNetwork(nn.Module):
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """[B, 3, height, width] -> [B, dim] float32. On a GPU without TF32 outside training."""
         plain = self.training or pixels.device.type != "cuda"
-        with nullcontext() if plain else images.exact():
+        with nullcontext() if plain else without_tf32():
             return self.backbone(pixels).float()
 
     def forward(

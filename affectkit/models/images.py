@@ -13,13 +13,13 @@ from affectkit.artifacts.files import read_json
 from affectkit.errors import AffectkitError
 from affectkit.models import image_open_clip, image_timm, image_transformers, tiny
 from affectkit.models.backbones import digest
-from affectkit.models.forward import _without_tf32 as exact
+from affectkit.models.forward import without_tf32
 from affectkit.models.image_backbone import FILE, ImageBackbone, completed
 from affectkit.models.image_preprocessing import FILE as PREPROCESSING
 from affectkit.models.image_preprocessing import Preprocessing
 from affectkit.models.image_weights import WEIGHTS, fill, read_tensors
 
-__all__ = ["ImageBackbone", "embed", "exact", "load", "load_image_backbone"]
+__all__ = ["ImageBackbone", "embed", "load", "load_image_backbone"]
 
 OPEN_CLIP, TIMM = "open_clip:", "timm:"
 
@@ -100,7 +100,7 @@ def embed(network: nn.Module, pixels: torch.Tensor, dtype: str = "float32") -> t
     """[B, 3, H, W] -> [B, D] float32, without gradients. dtype: of the arithmetic, "float32" or "bfloat16"."""
     kind = pixels.device.type
     try:
-        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"), exact():
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"), without_tf32():
             return network(pixels).float()
     except torch.OutOfMemoryError:
         message = f"the GPU has no memory for {len(pixels)} images of {pixels.shape[3]} x {pixels.shape[2]} pixels"

@@ -74,11 +74,11 @@ class SceneFace:
         from affectkit.protocols._steps import finetune_scene
 
         of, folder = self.options, study.folder / SCENE
+        cycle = {"schedule": "one-cycle", "warmup": 0.25, "patience": 5, "min_delta": 0.0, "monitor": ""}
         stages = [
-            {"name": "frozen", "train": "head", "epochs": of["frozen_epochs"], "learning_rate": "find",
-             "schedule": "one-cycle", "patience": 5},
-            {"name": "unfrozen", "train": "all", "epochs": of["unfrozen_epochs"], "learning_rate": "find/100..find/10",
-             "schedule": "one-cycle", "patience": 5},
+            {"name": "frozen", "train": "head", "epochs": of["frozen_epochs"], "learning_rate": "find", **cycle},
+            {"name": "unfrozen", "train": "all", "epochs": of["unfrozen_epochs"],
+             "learning_rate": "find/100..find/10", **cycle},
         ][: 1 + bool(of["unfrozen_epochs"])]  # fmt: skip
         how = {
             "base_model": of["backbone"], "target": ",".join(TARGETS), "stages": stages, "loss": "ccc-mse",

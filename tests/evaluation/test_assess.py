@@ -15,6 +15,7 @@ from affectkit.evaluation import metrics as m
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.metrics import METRICS
 from affectkit.labels import Target
+from affectkit.reporting.text import key_lines
 
 CLASSES = ("angry", "happy", "sad")
 LABEL = Target("label", "class", CLASSES)
@@ -339,3 +340,25 @@ def test_a_csv_of_another_tool_is_judged(tmp_path):
     assert (report["split"], report["n"]) == ("all", 4)
     assert report["metrics"]["uar"]["value"] == 0.75
     assert any("no column 'seen'" in text for text in report["warnings"])
+
+
+def test_a_column_of_faces_is_a_slice_and_a_share_and_any_other_column_called_face_is_not():
+    frame = pd.DataFrame(
+        {
+            "id": list("abcdef"),
+            "split": "test",
+            "seen": "heldout",
+            "valence": [0.1, 0.5, -0.5, 0.3, 0.2, -0.2],
+            "valence_pred": [0.2, 0.4, -0.3, 0.4, np.nan, -0.1],
+            "face": ["found", "none", "found", "found", "none", "found"],
+        }
+    )
+    target = {"valence": Target("valence", "number", scale=(-1.0, 1.0))}
+    report = assess(Predictions(frame, target))
+    assert report["faces"] == {"found": 4, "of": 6}
+    assert {part: row["n"] for part, row in report["slices"].items()} == {"face=found": 4, "face=none": 2}
+    lines = key_lines(report)
+    assert "a face was found in 4 of 6 rows (67%)" in lines
+    assert any(line.startswith("without a face, 2 rows: ") for line in lines)
+    other = assess(Predictions(frame.assign(face=["left", "right"] * 3), target))
+    assert "faces" not in other and other["slices"] == {}

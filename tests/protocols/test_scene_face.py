@@ -1,0 +1,134 @@
+"""`affectkit train --phase`: three phases on EMOTIC's twin, and the single commands that do the same."""
+
+import json
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+
+cv2 = pytest.importorskip("cv2", reason='finding faces needs OpenCV: pip install "affectkit[face]"')
+
+pytestmark = pytest.mark.slow
+
+RECORDS = {"run.json", "started.json", "speed.csv"}  # what says when, how fast and by which command
+SMALL = ["--backbone", "tiny-random:timm", "--frozen-epochs", 2, "--unfrozen-epochs", 1, "--scene-draws", 5]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A manifest of drawn scenes, an expert of random weights that reads their faces, and all three phases."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+    from typer.testing import CliRunner
+
+    from affectkit.cli import app
+
+    root = tmp_path_factory.mktemp("scene_face")
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), root / "expert.safetensors")
+    common = ["--manifest", root / "manifest", "--device", "cpu", "-o"]
+    expert = ["import-model", "timm", "--checkpoint", f"timm:test_resnet/{root / 'expert.safetensors'}", "--tta", 3]
+    phase = ["train", *common, root / "study", "--face", root / "face", *SMALL, "--phase"]
+    lines = [
+        ["synthesize", "emotic", root / "twin", "--size", 200],
+        ["prepare-manifest", "emotic", root / "twin", "-o", root / "manifest"],
+        [*expert, *common, root / "face"],
+        *([*phase, number] for number in (0, 1, 2)),
+    ]
+    said = []
+    for line in lines:
+        result = CliRunner().invoke(app, [str(a) for a in line])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+        said.append(result.stderr)
+    return root, said[-3:]
+
+
+def bytes_of(folder):
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: data for name, data in found.items() if name not in RECORDS}
+
+
+def test_each_phase_leaves_run_folders_and_the_last_one_predicts(study, affectkit, tmp_path):
+    root, _ = study
+    table = pd.read_csv(root / "study" / "phase2" / "predictions.csv")
+    assert set(table["split"]) == {"val", "test"} and set(table["seen"]) == {"oof", "heldout"}
+    assert {"face", "valence_pred", "valence_var", "arousal_pred"} <= set(table)
+    assert table["valence_pred"].between(1, 10).all() and (table["valence_var"] > 0).all()
+    history = pd.read_csv(root / "study" / "phase0" / "history.csv")
+    assert list(history["stage"]) == ["frozen"] * 2 + ["unfrozen"] and {"val_valence.ccc", "val_mae"} <= set(history)
+    stages = json.loads((root / "study" / "phase0" / "train_report.json").read_text())["stages"]
+    found = stages[0]["rates"][0]
+    np.testing.assert_allclose(stages[1]["rates"], [found / 100, found / 10])
+    correction = json.loads((root / "study" / "phase1" / "corrected" / "best_model" / "calibration.json").read_text())
+    assert "valence" in json.dumps(correction)
+    weights = json.loads((root / "study" / "phase2" / "best_model" / "fusion.json").read_text())
+    assert "scales" in json.dumps(weights)
+    image = sorted((root / "twin").rglob("*.jpg"))[0]
+    affectkit("predict", "--model-dir", root / "study" / "phase2", image, "--device", "cpu", "-o", tmp_path / "p.csv")
+    assert 1 <= pd.read_csv(tmp_path / "p.csv")["valence_pred"][0] <= 10
+
+
+def test_rows_without_a_face_have_the_scene_networks_answer(study):
+    root, _ = study
+    fused, scene = (
+        pd.read_csv(root / "study" / name / "predictions.csv").set_index("id") for name in ("phase2", "phase0")
+    )
+    without = fused.index[fused["face"] == "none"]
+    assert len(without) > 3
+    np.testing.assert_allclose(fused.loc[without, "valence_pred"], scene.loc[without, "valence_pred"], rtol=1e-8)
+
+
+def test_the_single_commands_that_a_phase_names_give_the_same_bytes(study, affectkit, tmp_path):
+    root, said = study
+    renamed = {}
+    for text in said:
+        for line in (line.strip() for line in text.splitlines() if line.startswith("   affectkit ")):
+            words = shlex.split(line)[1:]
+            folder = words[words.index("-o") + 1]
+            words[words.index("-o") + 1] = renamed[folder] = str(tmp_path / folder.removeprefix(str(root)).strip("/"))
+            for known, copy in renamed.items():  # what it reads is what the commands before it wrote
+                words = [copy if w == known else w.replace(f"={known}", f"={copy}") for w in words]
+            affectkit(*words, *([] if words[0] in ("calibrate", "fuse") else ["--device", "cpu"]))
+            theirs, ours = bytes_of(tmp_path / words[words.index("-o") + 1]), bytes_of(type(root)(folder))
+            assert theirs.keys() == ours.keys()
+            different = [name for name in ours if ours[name] != theirs[name]]
+            assert [n for n in different if not n.endswith(("affectkit.json", "README.md", "train_report.json"))] == []
+    assert (tmp_path / "study" / "phase2" / "best_model" / "fusion.json").exists()
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(study, affectkit, tmp_path):
+    root, _ = study
+    for phase, words in ((0, "heads at a found rate"), (1, "nothing is trained"), (2, "equal weights")):
+        line = ["train", "--phase", phase, "--manifest", root / "manifest", "-o", tmp_path / "s", "--dry-run"]
+        said = affectkit(*line).stderr
+        assert f"phase {phase}:" in said and words in said and "   affectkit " in said
+    assert not (tmp_path / "s").exists()
+
+
+def test_finished_steps_are_kept_and_mistakes_are_told(study, affectkit, tmp_path):
+    root, _ = study
+    line = [
+        "train",
+        "--manifest",
+        root / "manifest",
+        "-o",
+        root / "study",
+        "--face",
+        root / "face",
+        *SMALL,
+        "--device",
+        "cpu",
+    ]
+    before = (root / "study" / "phase2" / "run.json").read_bytes()
+    affectkit(*line, "--phase", 2, "--resume")
+    assert (root / "study" / "phase2" / "run.json").read_bytes() == before
+    assert "is finished" in affectkit(*line, "--phase", 2, code=1).stderr
+    assert "has no phase 3" in affectkit(*line, "--phase", 3, code=2).stderr
+    assert "--cv is of estimators" in affectkit(*line, "--phase", 1, "--cv", code=2).stderr
+    elsewhere = ["train", "--manifest", root / "manifest", "-o", tmp_path / "new", "--phase", 2]
+    assert "run the earlier phase first" in affectkit(*elsewhere, code=1).stderr
+    assert "did you mean scene-face" in affectkit(*line, "--protocol", "scene-fase", "--phase", 0, code=2).stderr
+    emonet = ["train", "--manifest", root / "manifest", "-o", tmp_path / "emonet", "--phase", 1]
+    assert "CC BY-NC-ND" in affectkit(*emonet, code=1).stderr
