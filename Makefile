@@ -41,7 +41,7 @@ docs-check: $(STAMP)
 	$(BIN)/cog --check README.md
 
 dry-run: $(STAMP)  ## every recipe, small, on the synthetic twins
-	@for recipe in recipes/*.sh; do echo "== $$recipe"; AFFECTKIT_DATA= RUNS=runs/dry-run bash $$recipe || exit 1; done
+	@for recipe in recipes/*.sh recipes/scene_face/all.sh; do echo "== $$recipe"; AFFECTKIT_DATA= RUNS=runs/dry-run bash $$recipe || exit 1; done
 
 report: $(STAMP)  ## rerun a recipe and rebuild its report: make report RECIPE=quickstart [CORPUS=folder]
 	bash recipes/$(RECIPE).sh $(CORPUS)

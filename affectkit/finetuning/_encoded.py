@@ -94,14 +94,14 @@ def read_encoded(path: Path, ids: Sequence[str], rows: np.ndarray, known: Mappin
     known: what the network says of itself. Raises "input" for features of another network, and for missing ids.
     """
     features = read_features(path)
-    made = {**features.encoder, **features.encoder.get("options", {})}
-    # bfloat16 is off by 1e-2: other losses, and at the end other answers than the saved network gives
+    # What is made in bfloat16 gives other losses, and other answers than the saved network does.
     wanted = {"weights": known["weights"], "preprocessing": known["preprocessing"], "crop": crop, "dtype": "float32"}
-    for name, value in wanted.items():
-        if made.get(name) != value:
-            message = f"were not made by this network: their '{name}' is another"
-            remedy = "extract them with the same checkpoint and --crop, or leave --features out"
-            raise AffectkitError("input", message, file=path, remedy=remedy)
+    made = {**features.encoder, **features.encoder.get("options", {})}
+    other = next((name for name, value in wanted.items() if made.get(name) != value), None)
+    if other:
+        message = f"were not made by this network: their '{other}' is another"
+        remedy = "extract them with the same checkpoint and --crop, or leave --features out"
+        raise AffectkitError("input", message, file=path, remedy=remedy)
     needed = [ids[row] for row in rows]
     missing = features.missing(needed)
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from affectkit.artifacts.models import BEST
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.models import backbones, tiny
 from affectkit.models.image_architectures import is_known
@@ -17,11 +18,14 @@ _LIBRARIES = ("open_clip", "timm")  # names of tiny networks too
 def reads_of(checkpoint: str, *, revision: str = "") -> Literal["audio", "images"]:
     """Whether it is a speech or an image network: by its prefix, its folder, or its configuration.
 
-    Raises "usage" for an unknown `tiny-random` architecture, and as `backbones.load` does for a configuration that
-    cannot be had.
+    Raises "usage" for an unknown `tiny-random` architecture, "input" for a run instead of its model, and as
+    `backbones.load` does for a configuration that cannot be had.
     """
     if checkpoint.startswith((OPEN_CLIP, TIMM)) or (Path(checkpoint) / FILE).is_file():
         return "images"
+    if (Path(checkpoint) / BEST).is_dir():
+        remedy = f"pass {Path(checkpoint) / BEST}"
+        raise AffectkitError("input", f"is a run, whose model lies in {BEST}", file=checkpoint, remedy=remedy)
     if tiny.is_tiny(checkpoint):
         architecture = checkpoint.removeprefix(tiny.PREFIX).partition(",")[0]
         known = {**dict.fromkeys([*tiny.IMAGES, *_LIBRARIES], "images"), **dict.fromkeys(tiny.AUDIO, "audio")}

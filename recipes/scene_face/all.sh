@@ -1,26 +1,36 @@
 #!/usr/bin/env bash
 # Valence and arousal of scenes with faces, all three phases: scene network, face expert, their fusion.
 #
-# on      EMOTIC, FindingEmo, OASIS or AffectNet: give its name and folder; without them, EMOTIC's synthetic twin, with
-#         small networks from scratch, the face expert trained on AffectNet's twin
-# takes   the twin about four minutes on 2 CPU cores
-# expect  figures of a twin mean nothing, but for this: fusing helps there, as scene and face see different things
+# on      FindingEmo, EMOTIC, OASIS or AffectNet: give its name and folder. Without a folder, the corpus's synthetic twin,
+#         small networks from scratch, and a face expert that is fine-tuned on the drawn faces of AffectNet's twin
+# needs   EmoNet's weights in models/emonet/pretrained (from its authors, CC BY-NC-ND 4.0, research only), or FACE: a run
+#         folder of import-model
+# takes   a twin about five minutes on 2 CPU cores
+# expect  figures of a twin mean nothing for real images, but for this: scene and face see different things there, and
+#         fusing the two helps
 #
-# usage: bash recipes/scene_face/all.sh [CORPUS ROOT [BACKBONE [FACE]]]
+# usage: bash recipes/scene_face/all.sh [CORPUS [ROOT [BACKBONE [FACE]]]]
 set -euo pipefail
 here=$(dirname "$0")
-corpus=${1:-emotic} root=${2:-}
-study=${RUNS:-runs}/scene_face/$corpus
+corpus=${1:-findingemo} root=${2:-}
+study=${RUNS:-runs}/scene_face_$corpus
 backbone=${3:-open_clip:ViT-B-32/laion2b_s34b_b79k} face=${4:-}
-split=official
-case $corpus in findingemo | oasis) split=group ;; esac
 
 if [ -z "$root" ]; then
-  root=$study/corpus backbone=$SMALL_NETWORK face=$study/face
-  export FROZEN_EPOCHS=2 UNFROZEN_EPOCHS=8 AUGMENT=light
-  affectkit synthesize "$corpus" "$root" --size 400 --resume
+  root=$study/corpus backbone=tiny-random:timm,name=test_resnet face=$study/face
+  export FROZEN_EPOCHS=2 UNFROZEN_EPOCHS=12 AUGMENT=light
+  affectkit synthesize "$corpus" "$root" --size 500 --resume
 fi
 affectkit prepare-manifest "$corpus" "$root" -o "$study/manifest" --overwrite
+
+if [ "$face" = "$study/face" ]; then
+  affectkit synthesize affectnet "$study/portraits" --size 400 --seed 1 --resume
+  affectkit prepare-manifest affectnet "$study/portraits" -o "$study/portraits_manifest" --overwrite
+  affectkit finetune --manifest "$study/portraits_manifest" --base-model "$backbone" --target valence,arousal \
+    --crop face --on-error skip --augment light --epochs 15 --learning-rate 3e-3 --schedule one-cycle -o "$study/face_network" --resume
+  affectkit import-model finetuned --model-dir "$study/face_network" --manifest "$study/manifest" --tta 5 -o "$face" --resume
+fi
+
 bash "$here/phase0.sh" "$study/manifest" "$study" "$backbone"
 bash "$here/phase1.sh" "$study/manifest" "$study" "$face"
 bash "$here/phase2.sh" "$study/manifest" "$study"
