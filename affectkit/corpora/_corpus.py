@@ -10,7 +10,7 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
 AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
 POINTER = "is a Git-LFS pointer, not the file itself"
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more

@@ -170,12 +170,18 @@ def _from(progress: Progress | None, start: int, rows: int) -> Progress | None:
 
 
 def _check_same_encoder(known: dict[str, Any], given: dict[str, Any], path: Path) -> None:
-    """Refuse features of an encoder, weights, layers or columns other than those that the model was trained on."""
-    known, given = ({**record, "layer": (record.get("options") or {}).get("layer")} for record in (known, given))
-    for fact in ("encoder", "weights", "dim", "layer", "feature_names"):
+    """Refuse features of an encoder, weights, layers, crop or columns other than the model was trained on."""
+    options = ("layer", "crop")
+    known, given = ({**record, **_chosen(record, options)} for record in (known, given))
+    for fact in ("encoder", "weights", "dim", *options, "preprocessing", "feature_names"):
         if known.get(fact) != given.get(fact):
             own = known.get("encoder") or "another table"
             raise AffectkitError(
                 "input", f"differs in '{fact}' from the features of the model ({own})", file=path,
                 remedy="extract them with the model's own encoder",
             )  # fmt: skip
+
+
+def _chosen(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Options of an encoder, None where it has no such one."""
+    return {name: (record.get("options") or {}).get(name) for name in names}

@@ -191,3 +191,23 @@ def test_extract_features_takes_a_manifest_of_images(affectkit, image_like, tmp_
     affectkit("extract-features", "-m", manifest, *options, "--num-workers", 3, "-o", tmp_path / "g")
     for file in ("index.csv", "features-00001.safetensors"):
         assert (tmp_path / "f" / file).read_bytes() == (tmp_path / "g" / file).read_bytes()
+
+
+def test_features_of_another_crop_do_not_serve_a_trained_model(affectkit, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["id,path,label,split,face_x,face_y,face_width,face_height"]
+    for number in range(16):
+        pixels = (rng.uniform(0, 120, (40, 40, 3)) + 100 * (number % 2)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        lines.append(
+            f"i{number},{number}.png,{'dark' if number % 2 else 'bright'},{('train', 'test')[number > 9]},4,4,24,24"
+        )
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    extract = ["extract-features", "--manifest", tmp_path / "rows.csv", "--encoder", "timm", "--device", "cpu"]
+    for crop in ("none", "face"):
+        affectkit(*extract, "--checkpoint", "tiny-random:timm", "--crop", crop, "-o", tmp_path / crop)
+    train = ["train", "--manifest", tmp_path / "rows.csv", "--features", tmp_path / "face", "-o", tmp_path / "model"]
+    affectkit(*train)
+    predict = ["predict", "--model-dir", tmp_path / "model", "--manifest", tmp_path / "rows.csv", "--split", "test"]
+    affectkit(*predict, "--features", tmp_path / "face")
+    assert "differs in 'crop'" in affectkit(*predict, "--features", tmp_path / "none", code=1).stderr
