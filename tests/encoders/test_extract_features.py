@@ -176,7 +176,7 @@ def test_texts_of_a_manifest(affectkit, tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--encoder", "opensmil"), 2, "there is no encoder 'opensmil'; did you mean opensmile?"),
+        (("--encoder", "opensmil"), 2, "there is no encoder 'opensmil'; did you mean opensmile or open-clip?"),
         (("--encoder", "opensmile", "--pool", "mean"), 2, "opensmile has no option --pool"),
         (("--encoder", "hf-audio"), 2, "hf-audio needs a --checkpoint"),
         (("--encoder", "hf-audio", "--checkpoint", "no/such-model"), 1, "'no/such-model' is not in the local cache"),
