@@ -6,22 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from affectkit.errors import AffectkitError
-
-# (factor on the side of the square, mirrored). The first is the face as it is; a few passes have both a mirror image
-# and a change of size. Sizes stay within 4 %: more is no jitter but another crop.
-PASSES = (
-    (1.0, False),
-    (1.0, True),
-    (0.96, False),
-    (1.04, False),
-    (0.98, True),
-    (1.02, True),
-    (0.98, False),
-    (1.02, False),
-    (0.96, True),
-    (1.04, True),
-)
+from affectkit.media.views import PASSES, check_passes
 
 
 @dataclass(frozen=True)
@@ -36,8 +21,7 @@ class Plan:
     flip_average: bool = True
 
     def __post_init__(self) -> None:
-        if not 1 <= self.tta <= len(PASSES):
-            raise AffectkitError("usage", f"--tta {self.tta}", remedy=f"use 1 to {len(PASSES)} passes")
+        check_passes(self.tta)
 
     @property
     def views(self) -> tuple[tuple[float, bool], ...]:

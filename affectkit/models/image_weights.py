@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from affectkit.artifacts.files import atomic
 from affectkit.errors import AffectkitError
 from affectkit.media import check_file
 
@@ -38,13 +37,6 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
         remedy = "pass a .safetensors, or a state dict saved by torch.save"
         raise AffectkitError("input", f"cannot be read as weights: {said}", file=file, remedy=remedy) from None
     return tensors
-
-
-def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    from safetensors.torch import save_file
-
-    with atomic(file) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, temporary)
 
 
 def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], what: str, file: Path | str | None) -> None:

@@ -8,7 +8,6 @@ variances are calibrated for each dimension. Phase 2 weighs the two by their sca
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.errors import AffectkitError
-from affectkit.plain import comma_separated
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
@@ -171,6 +170,6 @@ def _calibrating(source: "Path", method: str, study: "Study") -> Any:
     def work(run: "Path", here: "Ranks") -> None:
         from affectkit.protocols._steps import calibrate_numbers
 
-        calibrate_numbers(run, study, source, method, comma_separated(",".join(TARGETS)))
+        calibrate_numbers(run, study, source, method, TARGETS)
 
     return work

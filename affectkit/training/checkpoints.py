@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from typing import Any
 
 import torch
 
-from affectkit.artifacts.files import TEMPORARY, atomic, read_json, sha256, write_json
+from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
 from affectkit.errors import AffectkitError
+from affectkit.models.tensors import write_tensors
 from affectkit.plain import without_nan
 
 logger = logging.getLogger(__name__)
@@ -36,21 +36,6 @@ class Checkpoint:
 
     tensors: dict[str, torch.Tensor]
     state: dict[str, Any]
-
-
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Tensors as safetensors, from any device. Raises OSError where the disk is full."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    with atomic(path) as temporary:
-        try:
-            save_file(_on_cpu(tensors), temporary)
-        except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
-            if number is None:
-                raise
-            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -113,18 +98,6 @@ def _read(record: Path) -> Checkpoint:
 def _seal(digest: str, state: Mapping[str, Any]) -> str:
     """Of a record's content, in which a wrong digit would else go unseen."""
     return hashlib.sha256(json.dumps([digest, state], sort_keys=True).encode()).hexdigest()
-
-
-def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same, contiguous; copied only where it must be: tied tensors too, which safetensors refuses."""
-    found: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        plain = tensor.detach().cpu().contiguous()
-        place = plain.untyped_storage().data_ptr()
-        found[name] = plain.clone() if place in seen or plain.untyped_storage().nbytes() > plain.nbytes else plain
-        seen.add(place)
-    return found
 
 
 def _records(folder: Path) -> list[Path]:
