@@ -148,6 +148,6 @@ def _carry_out(options: dict[str, Any]) -> None:
                 console.say(line)
         if options["dry_run"]:
             return
-        folders = carry_out(steps, study, here)
+        lines = carry_out(steps, study, here)
     if here.is_main:
-        console.result(folders[-1], {"steps": [str(folder) for folder in folders]})
+        console.result(steps[-1].folder, {"steps": [str(step.folder) for step in steps]}, lines)

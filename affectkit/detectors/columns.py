@@ -1,7 +1,7 @@
 """The manifest's own boxes and landmarks, as the corpus or another tool gives them
 
 Columns face_x, face_y, face_width, face_height (pixels of the upright image) and landmarks (68 points of 300-W as 136
-numbers x;y;x;y;...). A row with neither, or with an empty box, has no face.
+numbers x;y;x;y;...). A row with neither has no face; landmarks without a usable box make one, around them.
 """
 
 from collections.abc import Mapping
@@ -36,14 +36,12 @@ class Columns:
 
     def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
         height, width = image.shape[:2]
-        landmarks = landmarks_of(row)
-        box = _around(landmarks) if landmarks is not None else None
-        if box is not None and in_image(Face(box), width, height):
-            return [Face(box, landmarks=landmarks)]
-        box = box_of(row)
+        landmarks, box = landmarks_of(row), box_of(row)
+        if landmarks is not None and not in_image(Face(_around(landmarks)), width, height):
+            landmarks = None
         if box is None or not in_image(Face(box), width, height):
-            return []
-        return [Face(box)]
+            box = None if landmarks is None else _around(landmarks)
+        return [] if box is None else [Face(box, landmarks=landmarks)]
 
     def save(self, folder: Path) -> None:
         """Nothing to keep."""

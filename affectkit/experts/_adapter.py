@@ -85,6 +85,7 @@ class FaceExpert:
         return self._cut(image, face, len(faces), plan)
 
     def _cut(self, image: np.ndarray, face: Face, faces: int, plan: Plan) -> _Found:
+        face = face if self.expert.by_landmarks else replace(face, landmarks=None)
         centre, side, how = square_of(face, box_scale=self.rule.box_scale)
         crops = []
         for factor, mirrored in plan.views:
@@ -141,7 +142,11 @@ class FaceExpert:
             "detector": self.detector.name,
             "detector_options": self.detector.options,
             "detector_facts": self.detector.describe(),
-            "crop": {**asdict(self.rule), "size": self.expert.size, "landmark_side": LANDMARK_SIDE},
+            "crop": {
+                **asdict(self.rule),
+                "size": self.expert.size,
+                "landmark_side": LANDMARK_SIDE if self.expert.by_landmarks else None,
+            },
             "targets": [target.to_json() for target in self.targets],
         }
 

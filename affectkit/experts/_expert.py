@@ -25,6 +25,7 @@ class Expert(Protocol):
 
     options: resolved; `build(**options)` gives the same expert. size: the side of its crops, pixels.
     outputs: the names of its numbers. scale: (lowest, highest) of them all. classes: of its probabilities, () if none.
+    by_landmarks: whether its crops are squares around landmarks where a face has them, or always around its box.
     licence: a sentence on its weights. All but name and options are known once it is loaded.
     """
 
@@ -34,6 +35,7 @@ class Expert(Protocol):
     outputs: tuple[str, ...]
     scale: tuple[float, float]
     classes: tuple[str, ...]
+    by_landmarks: bool
     licence: str
 
     def load(self, device: str, folder: Path | None = None) -> None:

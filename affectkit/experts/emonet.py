@@ -45,6 +45,7 @@ class EmoNetExpert:
     outputs: tuple[str, ...] = ("valence", "arousal")
     scale = (-1.0, 1.0)
     classes: tuple[str, ...] = ()
+    by_landmarks = True
     licence = ""
 
     def __init__(self, options: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ class TimmExpert:
 
     name = "timm"
     size = 0
+    by_landmarks = True
     licence = "the licence of the weights is their author's: see where they came from"
 
     def __init__(self, options: dict[str, Any]) -> None:

@@ -63,12 +63,15 @@ class Verdict:
 @dataclass(frozen=True)
 class Fused:
     """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
-    single source was kept. uncalibrated: all rows before a calibration of the rule's own, None where it has none."""
+    single source was kept. recalibrated: targets that had a calibration of the rule's own.
+    uncalibrated: all rows before it,
+    None where there is none."""
 
     model: FusionModel
     predictions: Predictions
     verdicts: Sequence[Verdict]
     fell_back: Sequence[str]
+    recalibrated: Sequence[str]
     uncalibrated: Predictions | None
 
 
@@ -108,7 +111,7 @@ def fuse(
         single = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
         beside = {"fused": fits[name].output, BEST: _reference(joined, target, single.final)}
         if rule != MEAN:
-            beside[MEAN] = fitted(joined, target, MEAN, {}, plan).output
+            beside[MEAN] = fitted(joined, target, MEAN, _alike(options), plan).output
         judged = _judge(joined, target, of, plan, beside, single.final, resampling)
         if fallback and not judged[0].helps:
             fell_back.append(name)
@@ -116,14 +119,20 @@ def fuse(
         verdicts += judged
     seen = plan.seen(list(joined.rows.frame["seen"]))
     before = [fit.output if fit.uncalibrated is None else fit.uncalibrated for fit in fits.values()]
-    calibrates = any(fit.uncalibrated is not None for fit in fits.values())
+    recalibrated = [name for name, fit in fits.items() if fit.uncalibrated is not None]
     return Fused(
         FusionModel(names, {name: fit.final for name, fit in fits.items()}),
         with_outputs(joined.rows, [fit.output for fit in fits.values()], seen),
         verdicts,
         fell_back,
-        with_outputs(joined.rows, before, seen) if calibrates else None,
+        recalibrated,
+        with_outputs(joined.rows, before, seen) if recalibrated else None,
     )
+
+
+def _alike(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What equal weights have in common with a rule that they are compared with."""
+    return {"recalibrate": True} if options.get("recalibrate") else {}
 
 
 def _counted(total: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:

@@ -10,13 +10,13 @@ import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.errors import AffectkitError
-from affectkit.fusion._options import WeightsOpt
+from affectkit.fusion._options import RecalibrateOpt, WeightsOpt, recalibrating
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
     from affectkit.artifacts.outputs import Output, Rows
     from affectkit.fusion._panel import Panel
-    from affectkit.fusion._rule import Sources
+    from affectkit.fusion._rule import Rule, Sources
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,13 @@ def build(
     *,
     weights: WeightsOpt = "",
     rescale: Annotated[bool, Option("Fit var' = a + b * var to each source's errors before weighting.")] = True,
-) -> "InverseVariance":
+    recalibrate: RecalibrateOpt = False,
+) -> "Rule":
     """The rule. Raises "usage" for weights that are none."""
     from affectkit.fusion._simplex import parse_weights
 
     parse_weights(weights)
-    return InverseVariance({"weights": weights, "rescale": rescale})
+    return recalibrating(InverseVariance({"weights": weights, "rescale": rescale, "recalibrate": False}), recalibrate)
 
 
 class InverseVariance:

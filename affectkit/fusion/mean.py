@@ -1,4 +1,4 @@
-"""Equal weights over the sources that a row has; nothing is fitted
+"""Equal weights over the sources that a row has; nothing is fitted to weigh them
 
 The variance of a fused number is that of a mean of independent errors, sum(var) / n^2: too small where experts err
 together. It is unknown where any of the row's sources has none.
@@ -6,14 +6,16 @@ together. It is unknown where any of the row's sources has none.
 
 from typing import TYPE_CHECKING, Any
 
+from affectkit.fusion._options import RecalibrateOpt, recalibrating
+
 if TYPE_CHECKING:
     from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.fusion._rule import Sources
+    from affectkit.fusion._rule import Rule, Sources
 
 
-def build() -> "Mean":
-    """The rule; it has no options."""
-    return Mean()
+def build(*, recalibrate: RecalibrateOpt = False) -> "Rule":
+    """The rule."""
+    return recalibrating(Mean(), recalibrate)
 
 
 class Mean:
@@ -24,7 +26,7 @@ class Mean:
     single_group = True
 
     def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
+        self.options: dict[str, Any] = {"recalibrate": False}
 
     def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
         from affectkit.fusion._panel import panel

@@ -6,14 +6,14 @@ Without `--weights`, a grid is searched; equally good weights go to the most equ
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.errors import AffectkitError
-from affectkit.fusion._options import MetricOpt, WeightsOpt
+from affectkit.fusion._options import MetricOpt, RecalibrateOpt, WeightsOpt, recalibrating
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import numpy as np
 
     from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.fusion._rule import Sources
+    from affectkit.fusion._rule import Rule, Sources
 
 SEARCH = "0:1:.1"
 
@@ -25,7 +25,8 @@ def build(
         str, Option(f"Grid lowest:highest:step of the first source's weight; {SEARCH} where no weights are given.")
     ] = "",
     metric: MetricOpt = "auto",
-) -> "Weighted":
+    recalibrate: RecalibrateOpt = False,
+) -> "Rule":
     """The rule. Raises "usage" for weights or a search that are none, or for both."""
     from affectkit.fusion._score import check_metric
     from affectkit.fusion._simplex import parse_search, parse_weights
@@ -37,7 +38,8 @@ def build(
     else:
         search = search or SEARCH
         parse_search(search)
-    return Weighted({"weights": weights, "search": search, "metric": check_metric(metric)})
+    options = {"weights": weights, "search": search, "metric": check_metric(metric), "recalibrate": False}
+    return recalibrating(Weighted(options), recalibrate)
 
 
 class Weighted:

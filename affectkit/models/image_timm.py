@@ -43,8 +43,18 @@ def build(recipe: Mapping[str, Any]) -> nn.Module:
     return _created(recipe["name"])
 
 
-def tiny(name: str = _TINY) -> ImageBackbone:
-    return _completed(_created(name or _TINY), tiny_random=True)
+def tiny(name: str = _TINY, size: int | None = None) -> ImageBackbone:
+    """size: side of the images that it reads, pixels, where the network can read others than its own."""
+    network = _created(name or _TINY)
+    if size is not None:
+        network.pretrained_cfg = {**network.pretrained_cfg, "input_size": (3, size, size)}
+        try:
+            with torch.no_grad():
+                network(torch.zeros(1, 3, size, size))
+        except (AssertionError, RuntimeError, TypeError):
+            remedy = "leave size out, or take a network of convolutions"
+            raise AffectkitError("usage", f"{name} reads no images of size {size}", remedy=remedy) from None
+    return _completed(network, tiny_random=True)
 
 
 def _created(name: str) -> Any:

@@ -29,7 +29,7 @@ def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone
 
     checkpoint: "open_clip:ViT-B-32/laion2b_s34b_b79k" or "open_clip:ViT-B-32/FILE"; "timm:resnet18" or
     "timm:resnet18/FILE"; a folder that `ImageBackbone.save` wrote; else a Hugging Face id or folder; or without weights
-    from anywhere "tiny-random:open_clip", "tiny-random:timm" (also "tiny-random:timm,name=test_vit"),
+    from anywhere "tiny-random:open_clip", "tiny-random:timm" (also "tiny-random:timm,name=test_resnet,size=64"),
     "tiny-random:vit" and others of transformers.
     Raises AffectkitError "missing" (no such file or folder; neither cached nor reachable), "input" (weights that do not
     fill the network exactly, outside its heads) or "usage" (unknown architectures and tags).

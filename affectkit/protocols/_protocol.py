@@ -37,7 +37,7 @@ class Study:
 class Step:
     """says: what it will do, a sentence. line: the single command that does the same. inputs: what it reads.
 
-    work: called with the open run's folder, once.
+    work: called with the open run's folder, once; it returns what is to be said at its end.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class Step:
     line: str
     inputs: Sequence[Path]
     options: Mapping[str, Any]
-    work: Callable[[Path, Ranks], None]
+    work: Callable[[Path, Ranks], Sequence[str]]
 
     @property
     def command(self) -> str:
@@ -81,8 +81,9 @@ def announce(phase: int, steps: Sequence[Step]) -> list[str]:
     return lines
 
 
-def carry_out(steps: Sequence[Step], study: Study, here: Ranks) -> list[Path]:
-    """Run the steps, each in its folder; with `resume` finished ones are kept. Returns the folders."""
+def carry_out(steps: Sequence[Step], study: Study, here: Ranks) -> list[str]:
+    """Run the steps, each in its folder; with `resume` finished ones are kept. Returns what they say."""
+    said: list[str] = []
     for step in steps:
         options = {
             **step.options, "output_dir": step.folder, "manifest": study.manifest, "group": study.group,
@@ -96,5 +97,5 @@ def carry_out(steps: Sequence[Step], study: Study, here: Ranks) -> list[Path]:
             if run.finished:
                 logger.info("%s is finished", step.folder)
             else:
-                step.work(run.path, here)
-    return [step.folder for step in steps]
+                said += [f"{step.folder}:", *step.work(run.path, here)]
+    return said

@@ -1,4 +1,7 @@
-"""Steps of protocols: the library calls that single commands make, in a run that is open already."""
+"""Steps of protocols: the library calls that single commands make, in a run that is open already.
+
+Each returns the lines that the command would say at its end.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from affectkit.distributed import Ranks
 from affectkit.protocols._protocol import Study
 
 
-def finetune_scene(folder: Path, study: Study, how: Mapping[str, Any], here: Ranks) -> None:
+def finetune_scene(folder: Path, study: Study, how: Mapping[str, Any], here: Ranks) -> Sequence[str]:
     """As `finetune` does. how: its options, and `stages` as a file of them has them."""
     from affectkit.finetuning._finetune import clean_up, finetune
     from affectkit.finetuning._images import Images
@@ -39,12 +42,14 @@ def finetune_scene(folder: Path, study: Study, how: Mapping[str, Any], here: Ran
     rows = readable(manifest, medium, folder, on_error="stop", num_workers=workers, is_main=here.is_main)
     targets = rows.chosen_targets(how["target"])
     found = finetune(rows, targets, setup, folder, accelerator, group=study.group, progress=study.progress)
-    if here.is_main:
-        write_finetuned(folder, found, rows)
-        clean_up(folder)
+    if not here.is_main:
+        return []
+    reports = write_finetuned(folder, found, rows)
+    clean_up(folder)
+    return _lines(reports)
 
 
-def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> None:
+def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> Sequence[str]:
     """As `import-model emonet` does."""
     from affectkit.experts._folder import build_expert
     from affectkit.inference import Work
@@ -56,10 +61,10 @@ def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> None:
     face = face.answering(targets_for(face, rows, None))
     work = Work(study.device, study.num_workers)
     predictions = predict_faces(face, rows_to_answer(rows), tta=how["tta"], work=work, progress=study.progress)
-    write_imported(folder, face, predictions, rows, tta=how["tta"], group=study.group)
+    return _lines(write_imported(folder, face, predictions, rows, tta=how["tta"], group=study.group))
 
 
-def calibrate_numbers(folder: Path, study: Study, source: Path, method: str, targets: Sequence[str]) -> None:
+def calibrate_numbers(folder: Path, study: Study, source: Path, method: str, targets: Sequence[str]) -> Sequence[str]:
     """As `calibrate --target` does."""
     from affectkit.calibration._calibrate import calibrate, taken
     from affectkit.leakage.crossfit import plan_fit
@@ -70,12 +75,12 @@ def calibrate_numbers(folder: Path, study: Study, source: Path, method: str, tar
     chosen = taken(method, {}, chosen_targets(table, ",".join(targets)))
     plan = plan_fit(table, group=study.group, seed=study.seed)
     found = calibrate(table, method, {}, plan, chosen)
-    write_calibrated(folder, found, given, plan, chosen, wanted_error=0.1, abstain=False)
+    return write_calibrated(folder, found, given, plan, chosen, wanted_error=0.1, abstain=False)[1]
 
 
 def fuse_sources(
     folder: Path, study: Study, sources: Mapping[str, Path], rule: str, options: Mapping[str, Any]
-) -> None:
+) -> Sequence[str]:
     """As `fuse` does."""
     from affectkit.fusion._fuse import fuse
     from affectkit.fusion._sources import join
@@ -85,16 +90,16 @@ def fuse_sources(
     given = _sources(study, sources)
     joined = join(given)
     plan = plan_fit(joined.rows, group=study.group, seed=study.seed)
-    write_fused(folder, fuse(joined, rule, dict(options), plan, seed=study.seed), rule, given, plan)
+    return write_fused(folder, fuse(joined, rule, dict(options), plan, seed=study.seed), rule, given, plan)[1]
 
 
-def stabilize_sequences(folder: Path, study: Study, source: Path, alpha: float) -> None:
+def stabilize_sequences(folder: Path, study: Study, source: Path, alpha: float) -> Sequence[str]:
     """As `stabilize --alpha` does, over the columns sequence and time_sec."""
     from affectkit.artifacts.predictions import write_predictions
     from affectkit.artifacts.timeline import timeline
     from affectkit.evaluation.intervals import Resampling
     from affectkit.fusion._stabilizer import smoothing_of, stabilize
-    from affectkit.reporting.stabilized import write_stability
+    from affectkit.reporting.stabilized import key_lines, write_stability
 
     frames: dict[str, Any] = {"sequence": ["sequence"], "time": "time_sec"}
     [given] = _sources(study, {"predictions": source}, columns=["sequence", "time_sec"])
@@ -108,7 +113,13 @@ def stabilize_sequences(folder: Path, study: Study, source: Path, alpha: float) 
     write_predictions(folder / "predictions.csv", smoothed)
     how = {**frames, "split": None, "group": study.group, "most": 30, "resampling": Resampling(seed=study.seed)}
     said: dict[str, Any] = {"notes": notes, "inputs": [source], "treat_as": None}
-    write_stability(folder, (table, smoothed), line, targets, smoothing.plain(), how, **said)
+    return key_lines(write_stability(folder, (table, smoothed), line, targets, smoothing.plain(), how, **said))
+
+
+def _lines(reports: Mapping[str, Any]) -> list[str]:
+    from affectkit.reporting.text import key_lines
+
+    return [line for report in reports.values() for line in key_lines(report)]
 
 
 def _sources(study: Study, paths: Mapping[str, Path], columns: Sequence[str] = ()) -> list[Any]:

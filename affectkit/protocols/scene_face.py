@@ -11,6 +11,7 @@ from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from affectkit.distributed import Ranks
@@ -43,6 +44,9 @@ def build(
     weighing: Annotated[str, Option(f"phase 2: {' or '.join(RULES)} (one weight, searched for over {SEARCH})")] = (
         "inverse-variance"
     ),
+    recalibrate: Annotated[
+        bool, Option("phase 2: fit a + b * answer to the fused rows; averaging takes spread away, and CCC with it")
+    ] = True,
     stable_alpha: Annotated[float, Option("phase 2: of sequences, share of the new frame in the average; 0: none")] = 0,
 ) -> "Procedure":
     """The procedure. Raises "usage" for options that make no sense."""
@@ -93,10 +97,10 @@ class SceneFace:
             f"--mc-dropout {of['scene_draws']} -o {folder}"
         )
 
-        def work(run: "Path", here: "Ranks") -> None:
+        def work(run: "Path", here: "Ranks") -> "Sequence[str]":
             if here.is_main:
                 write_json(folder.with_name(f"{folder.name}_stages.json"), {"stages": stages})
-            finetune_scene(run, study, how, here)
+            return finetune_scene(run, study, how, here)
 
         return [Step(folder, says, line, [study.manifest], how, work)]
 
@@ -140,12 +144,16 @@ class SceneFace:
 
         of = self.options
         sources = {"scene": study.folder / SCENE, "face": study.folder / CALIBRATED}
-        options = {"search": SEARCH} if of["weighing"] == "weighted" else {}
+        options: dict[str, Any] = {"search": SEARCH} if of["weighing"] == "weighted" else {}
         extra = "".join(f" --{name} {value}" for name, value in options.items())
+        alone = "images without a face are answered by the scene alone"
+        if of["recalibrate"]:
+            options["recalibrate"], extra = True, f"{extra} --recalibrate"
+            alone += ", the others brought to a + b * answer"
         named = " ".join(f"{name}={path}" for name, path in sources.items())
         says = (
-            f"fuse scene and face by {of['weighing']}, fitted on the val rows and validated on rows held out; images "
-            "without a face are answered by the scene alone; equal weights and the better of the two stand beside it"
+            f"fuse scene and face by {of['weighing']}, fitted on the val rows and validated on rows held out; "
+            f"{alone}; equal weights and the better of the two stand beside it"
         )
         folder = study.folder / FUSED
         steps = [
@@ -167,9 +175,9 @@ class SceneFace:
 
 
 def _calibrating(source: "Path", method: str, study: "Study") -> Any:
-    def work(run: "Path", here: "Ranks") -> None:
+    def work(run: "Path", here: "Ranks") -> "Sequence[str]":
         from affectkit.protocols._steps import calibrate_numbers
 
-        calibrate_numbers(run, study, source, method, TARGETS)
+        return calibrate_numbers(run, study, source, method, TARGETS)
 
     return work

@@ -46,7 +46,7 @@ def write_recalibrated(folder: Path, found: Fused, reports: Reports, plan: FitPl
                 write_table(folder / f"{parts[part]}_{name.removesuffix(COUNTS)}{CALIBRATED}.csv", table)
     both = Calibrated(CalibrationModel({}), found.uncalibrated, found.predictions, {}, {})
     before = {part: assess(old, group=plan.group) for part, (old, _) in both.parts.items()}
-    changes = before_and_after(both, plan, _calibrated_targets(found))
+    changes = before_and_after(both, plan, [found.predictions.targets[name] for name in found.recalibrated])
     sentences = [
         _sentence(found, target, parts[part], change) for part, of in changes.items() for target, change in of.items()
     ]
@@ -58,17 +58,15 @@ def _called(part: str, report: Mapping[str, Any], plan: FitPlan) -> str:
     return plan.origin if part == "oof" and report["n"] == len(plan.fit) else part
 
 
-def _calibrated_targets(found: Fused) -> list[Any]:
-    return [target for name, target in found.predictions.targets.items() if _temperature(found, name) is not None]
-
-
-def _temperature(found: Fused, target: str) -> float | None:
-    parameters = found.model.targets[target]["parameters"] if target in found.model.targets else {}
-    return parameters.get("temperature")
-
-
 def _sentence(found: Fused, target: str, part: str, changes: Mapping[str, Mapping[str, Any]]) -> Sentence:
     of = found.predictions.targets[target]
-    change = changes[f"{prefix(of)}nll"]
-    head = f"{part} rows: {target} at temperature {_temperature(found, target):.3g}: {words.title(prefix(of) + 'nll')} "
+    if of.kind == "number":
+        metric, how = f"{prefix(of)}ccc", "recalibrated"
+    else:
+        metric, how = (
+            f"{prefix(of)}nll",
+            f"at temperature {found.model.targets[target]['parameters']['temperature']:.3g}",
+        )
+    change = changes[metric]
+    head = f"{part} rows: {target} {how}: {words.title(metric)} "
     return [head, change["after"], ", uncalibrated ", change["before"], "; difference ", change["difference"]]

@@ -2,7 +2,8 @@
 # Phase 2 of scene and face: their fusion, by scaled variances, and beside it by a fixed weight.
 #
 # what    inverse-variance fusion, each expert's variance scaled to its errors for each dimension; images without a face
-#         are answered by the scene; compared with the better of the two and with equal weights, over whole groups
+#         are answered by the scene, the others brought to a + b * answer; compared with the better of the two and with
+#         equal weights, over whole groups
 # expect  a fusion that may not help: the comparison says so, with an interval
 #
 # usage: bash recipes/scene_face/phase2.sh MANIFEST STUDY [FACE]

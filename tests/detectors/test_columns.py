@@ -22,9 +22,16 @@ def test_a_box_of_the_row():
     assert face.box == (10.0, 20.5, 30.0, 40.0) and face.landmarks is None and face.score == 1.0
 
 
-def test_landmarks_come_before_the_box():
+def test_box_and_landmarks_are_both_kept():
+    """What reads the face takes the one that it was trained on."""
     (face,) = detect(**box(0, 0, 5, 5), landmarks=JOINED)
     np.testing.assert_array_equal(face.landmarks, POINTS)
+    assert face.box == (0, 0, 5, 5)
+
+
+@pytest.mark.parametrize("values", [("", "", "", ""), (10, 10, -5, 5)])
+def test_landmarks_make_a_box_where_the_row_has_no_usable_one(values):
+    (face,) = detect(**box(*values), landmarks=JOINED)
     assert face.box == pytest.approx((40, 30, 40, 60))
 
 

@@ -16,6 +16,7 @@ class StubExpert:
     outputs = ("valence", "arousal")
     scale = (-2.0, 2.0)
     classes = ("bright", "dark")
+    by_landmarks = True
     licence = "none"
 
     def __init__(self):

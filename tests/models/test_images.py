@@ -23,7 +23,7 @@ from affectkit.models.image_preprocessing import Preprocessing
 from affectkit.models.image_transforms import of_open_clip, of_timm, of_transformers
 from affectkit.models.images import load_image_backbone
 
-TINY = ["open_clip", "timm", "timm,name=test_vit", *tiny.IMAGES]
+TINY = ["open_clip", "timm", "timm,name=test_vit", "timm,name=test_resnet,size=64", *tiny.IMAGES]
 CHECKPOINTS = [f"tiny-random:{name}" for name in TINY]
 SIZES = [(57, 43), (224, 224), (225, 301), (300, 223), (31, 90)]
 
@@ -519,3 +519,11 @@ def test_checkpoints_that_are_none_are_one_line(monkeypatch, checkpoint, code, m
     with pytest.raises(AffectkitError, match=message) as caught:
         load_image_backbone(checkpoint)
     assert caught.value.code == code and "\n" not in str(caught.value)
+
+
+def test_a_tiny_network_of_convolutions_reads_images_of_another_size():
+    small = load_image_backbone("tiny-random:timm,name=test_resnet,size=64")
+    assert small.preprocessing.size == (64, 64)
+    assert small.network(torch.zeros(1, 3, 64, 64)).shape == (1, small.dim)
+    with pytest.raises(AffectkitError, match="vit_tiny_patch16_224 reads no images of size 64"):
+        load_image_backbone("tiny-random:timm,name=vit_tiny_patch16_224,size=64")

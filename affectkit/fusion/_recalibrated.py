@@ -1,0 +1,96 @@
+"""A rule whose fused numbers are fitted to the truth once more: averaging takes their spread away.
+
+A weighted mean of two answers that each hold back as far as they are unsure holds back twice: of two experts with r .73
+each, both of the right spread, the mean has r .81 and three quarters of it, and a lower CCC than either. The same holds
+for forecasts of probability (Ranjan and Gneiting 2010). Variances of a mean assume that errors are independent, and are
+too small where they are not: they are scaled to the errors that remain.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.outputs import Output, Rows
+from affectkit.calibration.linear import Linear
+from affectkit.calibration.variance_scaling import VarianceScaling
+from affectkit.fusion._panel import panel
+from affectkit.fusion._rule import Rule, Sources
+
+log = logging.getLogger(__name__)
+
+LEAST_ROWS = 20  # a line through fewer costs more than the spread it gives back
+
+
+class Recalibrated:
+    """Parameters: those of the rule, and `recalibration`, one entry for each set of two or more sources that rows have:
+    its `sources`, `rows` fitted on, `mean` (a, b) and `variance` (a, b). None for classes.
+
+    A row with one source keeps that source's answer.
+    """
+
+    single_group = False
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule, self.name, self.takes_tables = rule, rule.name, rule.takes_tables
+        self.options = {**rule.options, "recalibrate": True}
+
+    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+        parameters = self.rule.fit(sources, rows)
+        fused = self.rule.apply(parameters, sources)
+        if fused.target.kind != "number":
+            log.warning("--recalibrate is of numbers: %s is fused as it is", fused.target.name)
+            return {**parameters, "recalibration": None}
+        found = []
+        for names, at in _sets(sources, self.name):
+            if len(at) < LEAST_ROWS:
+                log.warning(
+                    "%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), " and ".join(names)
+                )
+                continue
+            found.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
+        return {**parameters, "recalibration": found}
+
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+        fused = self.rule.apply(parameters, sources)
+        entries = {tuple(entry["sources"]): entry for entry in parameters["recalibration"] or ()}
+        for names, at in _sets(sources, self.name) if entries else ():
+            if entry := entries.get(tuple(names)):
+                fused = fused.put(at, _applied(entry, fused.take(at)))
+        return fused
+
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output | None:
+        """As it is weighted; None for classes."""
+        return None if parameters["recalibration"] is None else self.rule.apply(parameters, sources)
+
+
+def _sets(sources: Sources, rule: str) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Each set of two or more sources that some row has, in the order of their names, and the positions of its rows."""
+    of = panel(sources, rule)
+    codes = (of.known * (1 << np.arange(len(of.names)))[:, None]).sum(axis=0)
+    for code in np.unique(codes).tolist():
+        if code.bit_count() > 1:
+            names = [name for place, name in enumerate(of.names) if code >> place & 1]
+            yield names, np.flatnonzero(codes == code)
+
+
+def _fit(fused: Output, rows: Rows) -> dict[str, Any]:
+    line = Linear()
+    mean = line.fit(fused, rows)
+    moved = line.apply(mean, fused, rows)
+    variance = None if moved.var is None else VarianceScaling().fit(moved, rows)
+    return {"mean": mean, "variance": variance}
+
+
+def _applied(entry: Mapping[str, Any], fused: Output) -> Output:
+    """What had no variance, or has lost it, has none."""
+    nothing = Rows(np.full(len(fused), np.nan), np.full(len(fused), ""))
+    moved = Linear().apply(entry["mean"], fused, nothing)
+    if moved.var is None or entry["variance"] is None:
+        return moved
+    scaled = VarianceScaling().apply(entry["variance"], moved, nothing).var
+    assert scaled is not None
+    return Output(moved.target, mean=moved.mean, var=np.where(np.isnan(moved.var), np.nan, scaled))
