@@ -7,6 +7,7 @@ source whose variance is missing or not above 0 gets the fixed weights, and no v
 """
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.errors import AffectkitError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from affectkit.artifacts.outputs import Output, Rows
     from affectkit.fusion._panel import Panel
     from affectkit.fusion._rule import Rule, Sources
+    from affectkit.fusion._scales import Scale
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,8 @@ def build(
 
 class InverseVariance:
     """Parameters, by source: `weights`, of rows without all variances; `scales`, [a, b], None where nothing could be
-    fitted (its variances are then unknown)."""
+    fitted (its variances are then unknown); `shares`, what each counts for on average over the fit rows
+    that have them all."""
 
     name = "inverse-variance"
     takes_tables = False
@@ -58,7 +61,7 @@ class InverseVariance:
             if fits[name] is None and known.any():
                 log.warning("%s has no variances of %s: its rows get fixed weights", name, found.target.name)
         scales = {name: None if fit is None else [float(x) for x in fit] for name, fit in fits.items()}
-        return {"weights": weights, "scales": scales}
+        return {"weights": weights, "scales": scales, "shares": _mean_shares(found, fits) or weights}
 
     def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
         import numpy as np
@@ -72,6 +75,23 @@ class InverseVariance:
         precision, complete = precisions(found, [parameters["scales"][name] for name in found.names])
         share = shares(found.known, np.where(complete, precision, weights[:, None]))
         return found.answer(mixed(found, share), fused_variance(precision, complete))
+
+
+def _mean_shares(of: "Panel", scales: "Mapping[str, Scale | None]") -> dict[str, float]:
+    """By source, in the order given; empty where no row has all sources and their variances."""
+    import numpy as np
+
+    from affectkit.fusion._panel import shares
+    from affectkit.fusion._scales import precisions
+
+    precision, complete = precisions(of, [scales[name] for name in of.names])
+    whole = complete & of.known.all(axis=0)
+    if not whole.any():
+        return {}
+    # sorted: a sum of floats depends on its order, and rows may come in any
+    means = np.sort(shares(of.known, precision)[:, whole], axis=1).mean(axis=1)
+    found = dict(zip(of.names, means.tolist(), strict=True))
+    return {name: found[name] for name in of.given}
 
 
 def _require_numbers(of: "Panel") -> None:

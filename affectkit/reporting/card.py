@@ -28,9 +28,10 @@ def model_card(facts: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _encoders(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The networks that a model stands on: encoders of features, or what it was fine-tuned from."""
-    return [*(spec.get("features") or []), *([spec["base"]] if spec.get("base") else [])]
+def _networks(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The networks that a model stands on: encoders of features, what it was fine-tuned from, or an expert."""
+    named = (spec.get("base"), spec.get("expert_facts"))
+    return [*(spec.get("features") or []), *(network for network in named if network)]
 
 
 def is_random(encoder: Mapping[str, Any]) -> bool:
@@ -48,10 +49,13 @@ def _front_matter(summary: Mapping[str, Any]) -> str:
 
 def _marks(spec: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     marks = []
-    if any(is_random(encoder) for encoder in _encoders(spec)):
+    if any(is_random(network) for network in _networks(spec)):
         marks.append("**Dry run: an encoder has random weights (tiny-random). What this model says means nothing.**")
     if any(corpus.get("synthetic") for corpus in _corpora(summary).values()):
-        marks.append("**Fitted on synthetic data. What this model says about real people means nothing.**")
+        if spec.get("expert"):
+            marks.append("**Judged on synthetic data: the figures say nothing about real people.**")
+        else:
+            marks.append("**Fitted on synthetic data. What this model says about real people means nothing.**")
     return "\n\n".join(marks)
 
 
@@ -73,15 +77,16 @@ def _declared(summary: Mapping[str, Any]) -> str:
 
 
 def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    lines = []
+    spec, lines = facts["spec"], []
     for name, corpus in _corpora(summary).items():
         licence = f"; licence: {_plain(corpus['licence'])}" if corpus.get("licence") else ""
         citation = f"; {_plain(corpus['citation'])}" if corpus.get("citation") else ""
         lines.append(f"{_plain(corpus.get('title') or name)}{licence}{citation}")
     if facts.get("fit_rows") is not None:
-        column = facts["spec"].get("group")
+        column = spec.get("group")
         groups = f" of {facts['fit_groups']} groups ({_plain(column)})" if facts.get("fit_groups") and column else ""
-        lines.append(f"fitted on {facts['fit_rows']} rows{groups}")
+        here = "nothing was fitted here: what the expert was fitted on is its authors' to say; judged on the rows below"
+        lines.append(here if spec.get("expert") else f"fitted on {facts['fit_rows']} rows{groups}")
     if summary.get("hours"):
         lines.append(f"{summary['hours']:.2f} hours of media in the manifest")
     return _bullets(lines) if lines else "Not recorded."
@@ -91,6 +96,8 @@ def _training(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
     lines = [f"encoder: {_encoder(encoder)}" for encoder in spec.get("features") or []]
     if spec.get("base"):
         lines.append(f"fine-tuned from: {_plain(spec['base']['checkpoint'])}, head: {_plain(spec['head'])}")
+    if spec.get("expert"):
+        lines += _expert(spec)
     if spec.get("estimator"):
         lines.append(f"estimator: {_plain(spec['estimator'])}")
     lines += [f"chosen for {_plain(t)}: {_options(o)}" for t, o in (spec.get("chosen") or {}).items() if o]
@@ -109,6 +116,23 @@ def _training(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         if known.get(key) is not None:
             lines.append(f"{key.replace('_', ' ')}: {_plain(known[key])}")
     return _bullets(lines) if lines else "Not recorded."
+
+
+def _expert(spec: Mapping[str, Any]) -> list[str]:
+    """What the weights are, under which licence, and which part of an image they see."""
+    crop = spec["crop"]
+    squares = f"their box, {crop['box_scale']:g} times its longer side"
+    if crop.get("landmark_side"):
+        squares = f"68 landmarks where there are any ({crop['landmark_side']:g} times width + height), else {squares}"
+    views = (
+        f"{spec['tta']} views of each" if spec["tta"] > 1 else "with its mirror image" if crop["flip_average"] else ""
+    )
+    return [
+        f"face expert: {_plain(spec['expert'])}; weights: SHA-256 {spec['expert_facts']['weights'][:16]}...",
+        f"licence of the weights: {_plain(spec['licence'])}",
+        f"faces found by: {_plain(spec['detector'])}; of several the {_plain(crop['policy'])} one",
+        ", ".join(part for part in (f"sees squares around {squares}", f"{crop['size']} pixels wide", views) if part),
+    ]
 
 
 def _encoder(encoder: Mapping[str, Any]) -> str:

@@ -97,7 +97,10 @@ def _warnings(found: Fused, sources: Sequence[Source], plan: FitPlan) -> list[st
 
 
 def _weights(found: Fused, target: str) -> dict[str, float] | None:
-    weights = found.model.targets[target]["parameters"].get("weights")
+    parameters = found.model.targets[target]["parameters"]
+    weights = parameters.get(
+        "shares", parameters.get("weights")
+    )  # those of rows, on average, before those that are fixed
     return dict(weights) if isinstance(weights, dict) else None
 
 

@@ -50,6 +50,7 @@ def write_imported(
         "kind": KIND,
         "reads": "images",
         "expert": facts["expert"],
+        "expert_facts": expert.expert.describe(),
         "licence": facts["licence"],
         "detector": facts["detector"],
         "crop": facts["crop"],
