@@ -10,7 +10,7 @@ from affectkit.plain import without_nan
 from affectkit.reporting import words
 from affectkit.reporting.figures import Figure
 from affectkit.reporting.numbers import shown
-from affectkit.reporting.page import Card, Section, Table, page
+from affectkit.reporting.page import Card, Section, Sentence, Table, page
 
 __all__ = ["headline", "render", "shown"]
 
@@ -21,10 +21,11 @@ FOLDED = 40  # groups; a longer table of them is shown on request
 def render(report: Mapping[str, Any], figures: Sequence[Figure] = (), *, title: str = "Evaluation") -> str:
     """The page; a pure function of its arguments. report: what `metrics.json` holds."""
     report = {"declared": [], "corpora": [], "inputs": [], "targets": [], **without_nan(dict(report))}
-    seen = words.seen(report)
+    seen, faces = words.seen(report), words.faces(report)
+    judged: Sentence = [report["n"], f" {words.judged(report)}", f", {seen}." if seen else "."]
     return page(
         title=title,
-        lead=[(report["n"], f" {words.judged(report)}", f", {seen}." if seen else ".")],
+        lead=[judged, *([[f"{faces}."]] if faces else [])],
         sections=list(_sections(report, figures)),
         warnings=report.get("warnings") or [],
         declared=report["declared"],

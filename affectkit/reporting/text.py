@@ -36,12 +36,10 @@ def _null_lines(report: Mapping[str, Any]) -> list[str]:
 
 def _face_lines(report: Mapping[str, Any]) -> list[str]:
     """How many rows a face expert could speak of, and the others on their own."""
-    faces = report.get("faces")
-    if not faces or not faces["of"]:
-        return []
-    lines = [f"a face was found in {faces['found']} of {faces['of']} rows ({faces['found'] / faces['of']:.0%})"]
+    found = words.faces(report)
+    lines = [found] if found else []
     without = (report.get("slices") or {}).get("face=none")
-    if without:
+    if found and without:
         said = (f"{name} {_figure(without['metrics'][name])[0]}" for name in headline(without["metrics"], 4))
         lines.append(f"without a face, {without['n']} rows: {', '.join(said)}")
     return lines

@@ -112,6 +112,14 @@ def judged(report: Mapping[str, Any]) -> str:
     return "rows" if part in ("oof", "all", None) else f"rows of split {part}"
 
 
+def faces(report: Mapping[str, Any]) -> str:
+    """In how many rows a face was found; "" where nobody looked."""
+    found = report.get("faces")
+    if not found or not found["of"]:
+        return ""
+    return f"a face was found in {found['found']} of {found['of']} rows ({found['found'] / found['of']:.0%})"
+
+
 def seen(report: Mapping[str, Any]) -> str:
     """How far the model had seen the judged rows."""
     if report.get("foreign"):

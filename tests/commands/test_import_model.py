@@ -91,6 +91,7 @@ def test_evaluation_says_how_many_faces_there_were_and_fusion_falls_back_to_the_
     imported(affectkit, study, tmp_path / "face")
     result = affectkit("evaluate", tmp_path / "face", "--manifest", study / "rows.csv", "-o", tmp_path / "report")
     assert "a face was found in 4 of 6 rows (67%)" in result.stderr
+    assert "a face was found in 4 of 6 rows (67%)." in (tmp_path / "report" / "report.html").read_text()
     metrics = pd.read_json(tmp_path / "report" / "metrics.json", typ="series")
     assert metrics["faces"] == {"found": 4, "of": 6} and set(metrics["slices"]) == {"face=found", "face=none"}
     rows = pd.read_csv(study / "rows.csv")

@@ -111,3 +111,28 @@ def test_names_do_not_break_the_page():
 
 def test_same_bytes_twice():
     assert model_card(FACTS) == model_card(json.loads(json.dumps(FACTS)))
+
+
+def test_an_experts_card_says_whose_weights_it_has_and_what_it_sees():
+    spec = {
+        "targets": [{"name": "valence", "kind": "number", "scale": [-1, 1]}], "expert": "emonet", "detector": "haar",
+        "licence": "CC BY-NC-ND 4.0", "expert_facts": {"weights": "0123456789abcdef" * 4}, "tta": 5,
+        "crop": {"policy": "largest", "box_scale": 1.2, "flip_average": True, "size": 256, "landmark_side": 0.909},
+    }  # fmt: skip
+    corpora = {"oasis": {"name": "oasis", "title": "OASIS", "synthetic": True}}
+    card = model_card({"spec": spec, "fit_rows": 0, "summary": {"corpora": corpora}})
+    for expected in (
+        "face expert: emonet; weights: SHA-256 0123456789abcdef...",
+        "licence of the weights: CC BY-NC-ND 4.0",
+        "faces found by: haar; of several the largest one",
+        "68 landmarks where there are any (0.909 times width + height), else their box, 1.2 times its longer side",
+        "256 pixels wide, 5 views of each",
+        "nothing was fitted here",
+        "Judged on synthetic data",
+    ):
+        assert expected in card
+    assert "Fitted on synthetic" not in card and "random weights" not in card
+    alone = spec | {"tta": 1, "crop": spec["crop"] | {"landmark_side": None}}
+    assert "sees squares around their box, 1.2 times its longer side, 256 pixels wide, with its mirror image" in (
+        model_card({"spec": alone})
+    )
