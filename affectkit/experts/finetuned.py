@@ -48,7 +48,11 @@ class FinetunedExpert:
 
         place = folder or best_model(Path(self.options["model_dir"]))
         if folder is None:
-            _say_crop(read_json(place / SPEC, what="description of a model").get("crop", "none"))
+            spec = read_json(place / SPEC, what="description of a model")
+            if (spec.get("kind"), spec.get("reads")) != ("finetuned", "images"):
+                remedy = "name a run folder of affectkit finetune on images"
+                raise AffectkitError("input", "is no fine-tuned image network", file=place, remedy=remedy)
+            _say_crop(spec.get("crop", "none"))
         network = image_network.load(place, image_network.targets_of(place))
         numbers = [target for target in network.targets if target.kind == "number"]
         scales = {target.scale for target in numbers if target.scale}

@@ -16,6 +16,7 @@ from affectkit.calibration._model import CalibrationModel
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
 from affectkit.fusion._model import FusionModel
+from affectkit.inference._faces import COLUMNS as FACES
 from affectkit.inference._model import Model, Work, seen_rows
 from affectkit.labels import Target
 
@@ -54,7 +55,10 @@ class Chained:
         answered = {key for table in said.values() for key in table.frame["id"]}
         rows = manifest.rows[manifest.rows["id"].isin(answered)].reset_index(drop=True)
         outputs = [self._answer(Target.from_json(target), said, rows) for target in self.spec["targets"]]
-        carried = [self.spec["group"]] if self.spec.get("group") else []
+        for table in said.values():  # what a face expert says of the face
+            found = table.frame.set_index("id")
+            rows = rows.assign(**{name: rows["id"].map(found[name]) for name in FACES if name in found})
+        carried = [*([self.spec["group"]] if self.spec.get("group") else []), *(name for name in FACES if name in rows)]
         return build_predictions(rows, outputs, seen_rows(self, rows), carried)
 
     def _answer(self, target: Target, said: dict[str, Predictions], rows: pd.DataFrame) -> Output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
             raise ValueError("it holds more than named tensors")
     except Exception as error:  # pickle, zipfile, safetensors and torch each have their own for a file that is broken
         said = str(error).strip().partition("\n")[0] or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's own message tells how to run what is in it
+            said = "it holds no state dict, or code beside it, which is never run"
         remedy = "pass a .safetensors, or a state dict saved by torch.save"
         raise AffectkitError("input", f"cannot be read as weights: {said}", file=file, remedy=remedy) from None
     return tensors

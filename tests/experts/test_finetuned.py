@@ -24,7 +24,9 @@ def made(tmp_path):
     def make(targets=(VALENCE, MOOD), crop="face"):
         network = image_network.build("tiny-random:timm,name=test_resnet,size=32", targets)
         network.save(tmp_path / "model")
-        (tmp_path / "model" / "affectkit.json").write_text(json.dumps({"schema": 1, "crop": crop}))
+        (tmp_path / "model" / "affectkit.json").write_text(
+            json.dumps({"schema": 1, "kind": "finetuned", "reads": "images", "crop": crop})
+        )
         return tmp_path / "model", network.eval()
 
     return make
@@ -87,5 +89,8 @@ def test_networks_that_answer_for_no_number_are_refused(made):
         folder, _ = made(targets)
         with pytest.raises(AffectkitError, match=words):
             expert_of(folder)
+    (folder / "affectkit.json").write_text(json.dumps({"schema": 1, "kind": "fusion"}))
+    with pytest.raises(AffectkitError, match="is no fine-tuned image network"):
+        expert_of(folder)
     with pytest.raises(AffectkitError, match="needs a --model-dir"):
         build_expert("finetuned", {})
