@@ -70,7 +70,8 @@ def import_model(
     """Make a model folder of a network that reads faces, and predict a manifest's val and test rows with it.
 
     Nothing is trained: the network's weights are yours to bring. Numbers are on the scales of the manifest's targets.
-    An image without a face is declined, and the column face says so. The folder is a source of fuse and calibrate as
+    An image without a face is declined, and the column face says so; of a row about one person (EMOTIC), only faces in
+    that person's box count. The folder is a source of fuse and calibrate as
     any other, and predict runs it on images, folders and videos.
 
     Example: affectkit import-model emonet --weights models/emonet/pretrained --manifest runs/manifest -o runs/face

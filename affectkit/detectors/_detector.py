@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -12,6 +13,7 @@ from affectkit.errors import AffectkitError, did_you_mean
 if TYPE_CHECKING:
     import numpy as np
 
+PERSON = ("person_x", "person_y", "person_width", "person_height")  # pixels of the upright image
 Policy = Literal["largest", "most-central", "highest-score"]
 
 # The longer side, pixels, of the copy that a face is searched in. A Haar search takes time in proportion to the area;
@@ -65,6 +67,22 @@ class Detector(Protocol):
 def ordered(faces: Iterable[Face]) -> list[Face]:
     """Largest first; equal ones by score, then from the top left."""
     return sorted(faces, key=lambda face: (-face.area, -face.score, face.box[1], face.box[0]))
+
+
+def of_person(faces: list[Face], row: Mapping[str, Any]) -> list[Face]:
+    """Those of the person whom a row is about: whose middle lies in its box `person_*`; all, where it has none."""
+    try:
+        x, y, width, height = (float(row[name]) for name in PERSON)
+    except (KeyError, TypeError, ValueError):
+        return faces
+    if not all(map(isfinite, (x, y, width, height))):
+        return faces
+    middles = [face.centre for face in faces]
+    return [
+        face
+        for face, (across, down) in zip(faces, middles, strict=True)
+        if x <= across <= x + width and y <= down <= y + height
+    ]
 
 
 def choose(faces: list[Face], policy: Policy, width: int, height: int) -> Face | None:

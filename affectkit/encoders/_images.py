@@ -44,11 +44,12 @@ class Images:
         self.counts: Counter[str] = Counter()
 
     def load(self, device: str) -> None:
-        from affectkit.models.images import load_image_backbone
+        from affectkit.models.images import is_saved, load_image_backbone
         from affectkit.models.tiny import is_tiny
 
         checkpoint = self.options["checkpoint"]
-        whole = checkpoint if is_tiny(checkpoint) or checkpoint.startswith(self.prefix) else self.prefix + checkpoint
+        own = is_tiny(checkpoint) or checkpoint.startswith(self.prefix) or is_saved(checkpoint)
+        whole = checkpoint if own else self.prefix + checkpoint
         self.backbone = load_image_backbone(whole, revision=self.options["revision"])
         self.network, self.device = self.backbone.network.to(device), device
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.files import write_json
 from affectkit.detectors._crop import LANDMARK_SIDE, crop, square_of
-from affectkit.detectors._detector import Detector, Face, choose
+from affectkit.detectors._detector import Detector, Face, choose, of_person
 from affectkit.errors import AffectkitError
 from affectkit.experts._answers import NO_FACE, FaceAnswer, Rule
 from affectkit.experts._expert import RECORD, Answers, Expert
@@ -73,7 +73,7 @@ class FaceExpert:
     def _find(self, image: np.ndarray, row: Mapping[str, Any], plan: Plan, on_error: str) -> _Found:
         try:
             _check_image(image)
-            faces = self.detector.detect(image, row)
+            faces = of_person(self.detector.detect(image, row), row)
         except AffectkitError as error:
             if on_error == "stop" or error.code != "input":
                 raise

@@ -19,7 +19,7 @@ from affectkit.models.image_preprocessing import FILE as PREPROCESSING
 from affectkit.models.image_preprocessing import Preprocessing
 from affectkit.models.image_weights import WEIGHTS, fill, read_tensors
 
-__all__ = ["ImageBackbone", "embed", "load", "load_image_backbone"]
+__all__ = ["ImageBackbone", "embed", "is_saved", "load", "load_image_backbone"]
 
 OPEN_CLIP, TIMM = "open_clip:", "timm:"
 
@@ -34,7 +34,7 @@ def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone
     Raises AffectkitError "missing" (no such file or folder; neither cached nor reachable), "input" (weights that do not
     fill the network exactly, outside its heads) or "usage" (unknown architectures and tags).
     """
-    if (Path(checkpoint) / FILE).is_file():
+    if is_saved(checkpoint):
         found = load(Path(checkpoint))
         # what trains from here starts from these weights, not from those that they were trained from
         return replace(found, weights=digest(found.network))
@@ -48,6 +48,11 @@ def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone
     if tiny.is_tiny(checkpoint) and architecture == "timm":
         return image_timm.tiny(**tiny.parsed(given))
     return image_transformers.open_checkpoint(checkpoint, revision)
+
+
+def is_saved(checkpoint: str) -> bool:
+    """Whether it is a folder that `ImageBackbone.save` wrote, such as the `best_model/` of a fine-tuned network."""
+    return (Path(checkpoint) / FILE).is_file()
 
 
 def load(folder: Path) -> ImageBackbone:

@@ -211,3 +211,17 @@ def test_features_of_another_crop_do_not_serve_a_trained_model(affectkit, tmp_pa
     predict = ["predict", "--model-dir", tmp_path / "model", "--manifest", tmp_path / "rows.csv", "--split", "test"]
     affectkit(*predict, "--features", tmp_path / "face")
     assert "differs in 'crop'" in affectkit(*predict, "--features", tmp_path / "none", code=1).stderr
+
+
+def test_timm_reads_the_folder_of_a_fine_tuned_network(tmp_path, picture):
+    """Its `best_model/`, by the name of the encoder whose network it was made from."""
+    from affectkit.labels import Target
+    from affectkit.models import image_network
+
+    network = image_network.build("tiny-random:timm", [Target("valence", "number")]).eval()
+    network.save(tmp_path / "best_model")
+    item, pixels = picture()
+    value = encode_items(built("timm", checkpoint=str(tmp_path / "best_model")), [item]).values[0]
+    with torch.inference_mode():
+        expected = network.encode(torch.from_numpy(network.prepare(pixels))[None])[0]
+    np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-7)

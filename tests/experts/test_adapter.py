@@ -201,3 +201,13 @@ def test_a_target_that_it_does_not_answer_for_is_refused(stub):
     for target in (Target("dominance", "number", scale=(0, 1)), Target("valence", "class", ("low", "high"))):
         with pytest.raises(AffectkitError, match=r"stub does not answer for the .*; it answers for valence, arousal"):
             stub([target])
+
+
+def test_of_a_row_about_one_person_that_persons_face_is_read(stub, image):
+    """Though another one's is larger, as in EMOTIC's pictures of several people."""
+    faces = [((0.0, 0.0, 50.0, 50.0), 1.0), ((60.0, 40.0, 20.0, 20.0), 1.0)]
+    row = {"faces": faces, "person_x": 55, "person_y": 30, "person_width": 30, "person_height": 40}
+    (answer,) = stub().predict([(image, row)])
+    assert (answer.faces, answer.box) == (1, faces[1][0])
+    (answer,) = stub().predict([(image, row | {"person_y": 0, "person_height": 10})])
+    assert answer.declined == "no face found"
