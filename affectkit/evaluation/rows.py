@@ -100,9 +100,11 @@ def judged_targets(predictions: Predictions) -> list[Target]:
     """
     found = [t for t in predictions.targets.values() if not np.logical_or(*map(missing, pair(predictions, t))).all()]
     if not found:
-        names = ", ".join(predictions.targets)
+        names, file = ", ".join(predictions.targets), predictions.path
+        if any(not missing(pair(predictions, target)[0]).all() for target in predictions.targets.values()):
+            raise AffectkitError("input", f"no row with a truth has an answer for {names}", file=file)
         raise AffectkitError(
-            "input", f"no row has a truth for {names}", file=predictions.path, remedy="pass the --manifest that has it"
+            "input", f"no row has a truth for {names}", file=file, remedy="pass the --manifest that has it"
         )
     return found
 

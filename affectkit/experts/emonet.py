@@ -1,7 +1,8 @@
 """EmoNet: valence, arousal and 5 or 8 expressions of a face; you bring its weights
 
 Toisoul et al. 2021. The weights are its authors', CC BY-NC-ND 4.0: for research only. Crops made from 68 landmarks are
-what it was evaluated on; a crop made from a detector's box is another one, which the record says.
+what it was evaluated on; a crop made from a detector's box is another one, which the record says. On 400 drawn faces
+that square is 1.37 times as wide as haar's box (5th to 95th percentile 1.27 to 1.44): --box-scale 1.35 comes near it.
 """
 
 from pathlib import Path

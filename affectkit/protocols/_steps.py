@@ -57,7 +57,9 @@ def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> Sequenc
     from affectkit.reporting.imported import write_imported
 
     rows = read_manifest(study.manifest, media_root=study.media_root)
-    face = build_expert("emonet", {"weights": how["weights"]}, how["detector"], device=study.device)
+    face = build_expert(
+        "emonet", {"weights": how["weights"]}, how["detector"], box_scale=how["box_scale"], device=study.device
+    )
     face = face.answering(targets_for(face, rows, None))
     work = Work(study.device, study.num_workers)
     predictions = predict_faces(face, rows_to_answer(rows), tta=how["tta"], work=work, progress=study.progress)

@@ -40,6 +40,9 @@ def build(
     ] = "",
     emonet: Annotated[str, Option("phase 1: EmoNet's weights, a file or a folder")] = "models/emonet/pretrained",
     face_detector: Annotated[str, Option("phase 1: haar, columns or whole")] = "haar",
+    face_box_scale: Annotated[
+        float, Option("phase 1: side of EmoNet's crop over that of a box; 1.35 comes near the one it was evaluated on")
+    ] = 1.35,
     face_passes: Annotated[int, Option("phase 1: views of each face, for the variance of an answer")] = 5,
     weighing: Annotated[str, Option(f"phase 2: {' or '.join(RULES)} (one weight, searched for over {SEARCH})")] = (
         "inverse-variance"
@@ -114,14 +117,15 @@ class SceneFace:
         steps = []
         expert = Path(of["face"]) if of["face"] else study.folder / EXPERT
         if not of["face"]:
-            how = {"weights": of["emonet"], "detector": of["face_detector"], "tta": of["face_passes"]}
+            how = {"weights": of["emonet"], "detector": of["face_detector"], "tta": of["face_passes"],
+                   "box_scale": of["face_box_scale"]}  # fmt: skip
             says = (
                 f"read faces with EmoNet, {of['face_passes']} views each, found by {of['face_detector']}, in the val "
                 "and test images; nothing is trained"
             )
             line = (
-                f"import-model emonet --weights {of['emonet']} --detector {of['face_detector']} --tta "
-                f"{of['face_passes']} --manifest {study.manifest} -o {expert}"
+                f"import-model emonet --weights {of['emonet']} --detector {of['face_detector']} "
+                f"--box-scale {of['face_box_scale']} --tta {of['face_passes']} --manifest {study.manifest} -o {expert}"
             )
             steps.append(
                 Step(expert, says, line, [study.manifest], how, lambda run, here: import_expert(run, study, how))

@@ -132,3 +132,38 @@ def test_finished_steps_are_kept_and_mistakes_are_told(study, affectkit, tmp_pat
     assert "did you mean scene-face" in affectkit(*line, "--protocol", "scene-fase", "--phase", 0, code=2).stderr
     emonet = ["train", "--manifest", root / "manifest", "-o", tmp_path / "emonet", "--phase", 1]
     assert "CC BY-NC-ND" in affectkit(*emonet, code=1).stderr
+
+
+def test_phase_1_reads_emonets_weights_as_the_single_command_does(study, affectkit, tmp_path):
+    """Random weights of its own shape stand in for the authors', which nobody may hand on."""
+    import torch
+    from safetensors.torch import save_file
+
+    from affectkit.models.emonet import EmoNet
+
+    root, _ = study
+    draw = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, tensor in EmoNet(5).state_dict().items():
+        fan_in = tensor[0].numel() if tensor.ndim > 1 else 0
+        drawn = torch.randn(tensor.shape, generator=draw) / fan_in**0.5 if fan_in else torch.zeros(tensor.shape)
+        weights[name] = (torch.ones(tensor.shape) if name.endswith("running_var") else drawn).to(tensor.dtype)
+        if tensor.ndim == 1 and name.endswith("weight"):  # of a batch norm
+            weights[name] = torch.full(tensor.shape, 0.5)
+    save_file(weights, tmp_path / "emonet_5.safetensors")
+    (tmp_path / "manifest").mkdir()
+    for path in (root / "manifest").iterdir():
+        (tmp_path / "manifest" / path.name).write_bytes(path.read_bytes())
+    for split, rows in (("train", 1), ("val", 5), ("test", 1)):
+        table = tmp_path / "manifest" / f"{split}.csv"
+        pd.read_csv(table, dtype=str).head(rows).to_csv(table, index=False)
+    on = ["--manifest", tmp_path / "manifest", "--media-root", root / "twin", "--device", "cpu", "-o"]
+    how = ["--emonet", tmp_path, "--face-passes", 1]
+    said = affectkit("train", "--phase", 1, *how, *on, tmp_path / "study").stderr
+    assert "read faces with EmoNet" in said and "valence.ccc" in said
+    affectkit("import-model", "emonet", "--weights", tmp_path, "--box-scale", 1.35, *on, tmp_path / "alone")
+    theirs, ours = bytes_of(tmp_path / "alone"), bytes_of(tmp_path / "study" / "phase1" / "expert")
+    assert theirs.keys() == ours.keys()
+    for name in ("predictions.csv", "best_model/expert.json", "best_model/model.safetensors"):
+        assert theirs[name] == ours[name], name
+    assert (tmp_path / "study" / "phase1" / "calibrated" / "best_model" / "calibration.json").exists()
