@@ -139,7 +139,7 @@ def test_no_truth_no_judgement(table):
         assess(bare)
     declined = change(table, valence_pred=np.nan, arousal_pred=np.nan)
     declined = replace(declined, targets={name: declined.targets[name] for name in ("valence", "arousal")})
-    with pytest.raises(AffectkitError, match="no row with a truth has an answer for valence, arousal$"):
+    with pytest.raises(AffectkitError, match=r"no row with a truth has an answer for valence, arousal$"):
         assess(declined)
     without_label = replace(table, frame=table.frame.drop(columns=["label"]))
     assert "uar" not in assess(without_label)["metrics"] and "ccc" in assess(without_label)["metrics"]
