@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RECIPE ?= quickstart
 CORPUS ?=
 
-.PHONY: demo test test-fast lint docs docs-check dry-run report bench clean
+.PHONY: demo test test-fast test-figures lint docs docs-check dry-run report bench clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -22,11 +22,14 @@ demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB 
 # One thread of linear algebra for each of two test processes: four on two cores wait for each other more than they work.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-test: $(STAMP)  ## all tests
-	$(PYTEST)
+test: $(STAMP)  ## the tests
+	$(PYTEST) -m 'not figures'
 
 test-fast: $(STAMP)  ## without the slow ones
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not figures'
+
+test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
+	$(PYTEST) -m figures
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -37,7 +37,7 @@ def study(real_data, tmp_path_factory):
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.figures
 def test_selection_on_val_does_not_prefer_an_overfitted_stack(affectkit, study, tmp_path):
     sources = [f"{name}={study / name}" for name in (*SETS, "noise")]
     affectkit("fuse", *sources, "--rule", "stacked", "-o", tmp_path / "stack")

@@ -232,7 +232,7 @@ def test_killed_at_any_moment_leaves_nothing_that_passes_for_whole(emodb_twin, t
         p.name: p.read_bytes() for p in (tmp_path / "whole").glob("*.*") if p.name not in ("run.json", "started.json")
     }
     moments = random.Random(0)
-    for attempt in range(12):
+    for attempt in range(6):
         folder = tmp_path / f"killed-{attempt}"
         process = subprocess.Popen([*line, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(seconds * moments.uniform(0.5, 1.05))

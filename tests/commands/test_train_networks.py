@@ -265,7 +265,7 @@ def test_killed_at_random_moments_and_resumed_it_is_the_same_bytes(affectkit, st
     affectkit(*line, "-o", tmp_path / "whole" / "m")
     out, rng = tmp_path / "killed" / "m", np.random.default_rng(0)
     command = [sys.executable, "-m", "affectkit", *map(str, line), "-o", str(out), "--resume", "-q"]
-    for _ in range(4):
+    for _ in range(2):
         before = newest(out / "fits")
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while process.poll() is None and newest(out / "fits") == before:
@@ -332,7 +332,7 @@ print(before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 # Figures on real data
 
 
-@pytest.mark.slow
+@pytest.mark.figures
 def test_emodb_leave_one_speaker_out(affectkit, real_data, tmp_path):
     """eGeMAPS: UAR .608 [.512, .696]; `--model linear` has .606, and on ComParE .756 where mlp has .738."""
     affectkit("prepare-manifest", "emodb", real_data / "emodb", "--folds", "speaker", "-o", tmp_path / "manifest")

@@ -93,7 +93,7 @@ def test_few_speakers_are_covered(speakers):
         assert 0.92 <= found[name] <= 0.97, (name, speakers, found[name])
 
 
-@pytest.mark.slow
+@pytest.mark.figures
 @pytest.mark.parametrize("speakers", SPEAKERS)
 def test_every_interval_covers(speakers):
     replications = {2: 2500, 4: 2500, 10: 1500, 24: 1200, 91: 400}[speakers]

@@ -12,7 +12,7 @@ HOW = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.figures
 def test_a_small_network_from_scratch_beats_the_floor_on_unseen_speakers(affectkit, real_data, tmp_path):
     """EmoDB, 7 classes: fitted on speakers 03 08 09 11, epochs chosen by 10 13, judged on 12 14 15 16.
 

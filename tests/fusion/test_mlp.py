@@ -367,7 +367,9 @@ def test_it_stays_near_the_best_source_beside_noise_and_wins_with_sources_that_c
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("speakers", "repeats"), [(2, 12), (4, 8), (10, 4)])
+@pytest.mark.parametrize(
+    ("speakers", "repeats"), [(2, 12), *(pytest.param(*n, marks=pytest.mark.figures) for n in ((4, 8), (10, 4)))]
+)
 def test_noise_is_not_said_to_help(speakers, repeats):
     """Of 20 studies with 2, 4, 10 and 24 speakers each, none was."""
     null = load("test_null_claims")

@@ -35,7 +35,7 @@ def study(rng, speakers, rows=30):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rule", "repeats"), [("greedy", 100), ("weighted", 100), ("stacked", 20)])
-@pytest.mark.parametrize("speakers", [2, 4, 10, 24])
+@pytest.mark.parametrize("speakers", [2, *(pytest.param(n, marks=pytest.mark.figures) for n in (4, 10, 24))])
 def test_noise_is_said_to_help_in_at_most_5_percent_of_cases(rule, repeats, speakers):
     rng = np.random.default_rng(speakers)
     claims = 0

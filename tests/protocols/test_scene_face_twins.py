@@ -8,7 +8,7 @@ import pytest
 
 cv2 = pytest.importorskip("cv2", reason='finding faces needs OpenCV: pip install "affectkit[face]"')
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.figures
 
 NETWORK = "tiny-random:timm,name=test_resnet,size=64"
 TARGETS = ("valence", "arousal")

@@ -21,7 +21,7 @@ def ccc(truth, prediction):
     return 2 * covariance / (truth.var() + prediction.var() + (truth.mean() - prediction.mean()) ** 2)
 
 
-@pytest.mark.slow
+@pytest.mark.figures
 def test_seven_emotions_of_unseen_speakers_from_egemaps(tmp_path):
     opensmile = pytest.importorskip("opensmile", reason="opensmile is not installed")
     import soundfile
