@@ -79,6 +79,14 @@ def prepare_manifest(
         str | None,
         typer.Option("--allow-leaks", help="Kinds of leak to accept: speaker,session,dialogue,source,media,text."),
     ] = None,
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            "--faces",
+            help="Of images: CSV of faces that a detector found (id or path, face_x, face_y, face_width, face_height, "
+            "landmarks), in place of the corpus's own.",
+        ),
+    ] = None,
     media_root: MediaRootOpt = None,
     num_workers: NumWorkersOpt = None,
     on_error: OnErrorOpt = "stop",
@@ -111,9 +119,9 @@ def prepare_manifest(
     registry.check_options("corpora", corpus, getattr(module, "read", None) or module.gather, corpus_options)
     choices = Choices(
         preset, label_map, labels, tuple(only or ()), min_duration, max_duration, split_by, folds, val_fraction,
-        test_fraction, group, audit, comma_separated(allow_leaks), num_workers, on_error, media_root, seed,
+        test_fraction, group, audit, comma_separated(allow_leaks), num_workers, on_error, media_root, faces, seed,
     )  # fmt: skip
-    with open_run("prepare-manifest", options, reads=roots) as run:
+    with open_run("prepare-manifest", options, inputs=[faces] if faces else [], reads=roots) as run:
         if run.finished:
             console.result(run.path, {})
             return

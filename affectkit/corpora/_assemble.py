@@ -12,6 +12,7 @@ from affectkit import media
 from affectkit.console import Progress
 from affectkit.corpora._choose import Choices, apply_labels, keep_only
 from affectkit.corpora._corpus import Dropped
+from affectkit.corpora._faces import with_faces
 from affectkit.corpora._gather import Gathered
 from affectkit.corpora._measure import measure, media_paths
 from affectkit.corpora._split import default_split, group_column, split_rows
@@ -54,6 +55,8 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     rows = keep_only(rows, choices.only, gathered.subsets, dropped)
     rows, label_map, label = apply_labels(rows, gathered, choices, dropped)
     paths = media_paths(rows, gathered, choices.media_root)
+    if choices.faces:
+        rows = with_faces(rows, paths, choices.faces)
     rows, paths, headers = measure(rows, paths, choices, dropped, progress)
     _refuse_empty(rows, dropped)
     rows = split_rows(rows, gathered, choices)

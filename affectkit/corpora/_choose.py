@@ -39,6 +39,7 @@ class Choices:
     num_workers: int | None = None
     on_error: str = "stop"
     media_root: Path | None = None
+    faces: Path | None = None
     seed: int = 0
 
 

@@ -37,10 +37,10 @@ class Columns:
     def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
         height, width = image.shape[:2]
         landmarks, box = landmarks_of(row), box_of(row)
-        if landmarks is not None and not in_image(Face(_around(landmarks)), width, height):
+        if landmarks is not None and not in_image(Face(around(landmarks)), width, height):
             landmarks = None
         if box is None or not in_image(Face(box), width, height):
-            box = None if landmarks is None else _around(landmarks)
+            box = None if landmarks is None else around(landmarks)
         return [] if box is None else [Face(box, landmarks=landmarks)]
 
     def save(self, folder: Path) -> None:
@@ -78,7 +78,8 @@ def landmarks_of(row: Mapping[str, Any]) -> "np.ndarray | None":
     return values.reshape(68, 2)
 
 
-def _around(landmarks: "np.ndarray") -> tuple[float, float, float, float]:
+def around(landmarks: "np.ndarray") -> tuple[float, float, float, float]:
+    """The tight box of landmarks [68, 2]."""
     (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
     return left, top, right - left, bottom - top
 

@@ -1,0 +1,85 @@
+"""Faces that a detector found, put to the rows of a corpus: columns `face_*` and `landmarks`, one face a row."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.artifacts.tables import read_table
+from affectkit.detectors._detector import Face, of_person, ordered
+from affectkit.detectors.columns import BOX, LANDMARKS, around, box_of, landmarks_of
+from affectkit.errors import AffectkitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+KEYS = ("id", "path")
+
+
+def with_faces(rows: pd.DataFrame, paths: Sequence[Path | None], file: Path) -> pd.DataFrame:
+    """The rows with the faces of a table in place of the corpus's own; of several the largest, and of a row about one
+    person, one in that person's box. Rows that the table does not name have none.
+
+    file: CSV of `id` or `path` (as the manifest has them; a path may be whole), the columns `face_*`, `landmarks`, or
+    both; a row a face. What `predict` writes of a face expert will do.
+    paths: of the rows' media. Raises "input", naming the row, for a table that is none of this, or of other images.
+    """
+    found = _read(file)
+    records = rows.to_dict("records")
+    named = [_named(found, row, path) for row, path in zip(records, paths, strict=True)]
+    if not any(name is not None for name in named):
+        first = next(iter(found), "it is empty")
+        remedy = f"name images by the manifest's id or path, as {records[0].get('path') or records[0]['id']}"
+        raise AffectkitError("input", f"names none of the corpus's images: {first}", file=file, remedy=remedy)
+    faces = [
+        next(iter(ordered(of_person(found[name], row))), None) if name is not None else None
+        for name, row in zip(named, records, strict=True)
+    ]
+    log.info("%s: %d of %d rows have a face", file, sum(face is not None for face in faces), len(rows))
+    boxes = np.array([face.box if face else (np.nan,) * 4 for face in faces], dtype=float)
+    columns: dict[str, Any] = {name: boxes[:, place] for place, name in enumerate(BOX)}
+    kept = rows.drop(columns=[name for name in (*BOX, LANDMARKS) if name in rows])
+    if any(face is not None and face.landmarks is not None for face in faces):
+        columns[LANDMARKS] = [_text(face) for face in faces]
+    return kept.assign(**columns)
+
+
+def _read(file: Path) -> dict[str, list[Face]]:
+    """The faces of each image, by what names it; an image whose cells are empty has none."""
+    table = read_table(file)
+    key = next((name for name in KEYS if name in table), None)
+    if key is None or not (LANDMARKS in table or set(BOX) <= set(table)):
+        has = ", ".join(table.columns)
+        remedy = f"give it {' or '.join(KEYS)}, and {', '.join(BOX)} or {LANDMARKS}"
+        raise AffectkitError("input", f"is no table of faces: it has {has}", file=file, remedy=remedy)
+    found: dict[str, list[Face]] = defaultdict(list)
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        try:
+            landmarks, box = landmarks_of(row), box_of(row)
+        except AffectkitError as error:
+            raise AffectkitError(error.code, error.message, file=file, row=number, remedy=error.remedy) from None
+        if box is None and landmarks is not None:
+            box = around(landmarks)
+        named = found[str(row[key])]
+        if box is not None and min(box[2:]) > 0:
+            named.append(Face(box, landmarks=landmarks))
+    return found
+
+
+def _named(found: dict[str, list[Face]], row: dict[str, Any], path: Path | None) -> str | None:
+    """What the table calls a row's image; None where it does not."""
+    names = [row["id"], row.get("path"), *([str(path), str(path.resolve())] if path else [])]
+    return next((name for name in names if name in found), None)
+
+
+def _text(face: Face | None) -> str:
+    if face is None or face.landmarks is None:
+        return ""
+    return ";".join(f"{value:.2f}" for value in face.landmarks.reshape(-1))
