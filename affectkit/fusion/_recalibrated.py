@@ -1,9 +1,10 @@
 """A rule whose fused numbers are fitted to the truth once more: averaging takes their spread away.
 
-A weighted mean of two answers that each hold back as far as they are unsure holds back twice. On 413 drawn scenes: of two
-experts with r .71 and .75, CCC .68 and .72 and deviations of 1.49 and 1.46 the mean has r .79, CCC .73 and 1.37; fitted
-once more, CCC .76 and 1.53. The same holds for forecasts of probability (Ranjan and Gneiting 2010). Variances of a mean assume that errors are independent, and are
-too small where they are not: they are scaled to the errors that remain.
+A weighted mean of two answers that each hold back as far as they are unsure holds back twice. On 413 drawn scenes: of
+two experts with r .71 and .75, CCC .68 and .72 and deviations of 1.49 and 1.46 the mean has r .79, CCC .73 and 1.37;
+fitted once more, CCC .76 and 1.53. The same holds for forecasts of probability (Ranjan and Gneiting 2010). Variances
+of a mean assume that errors are independent, and are too small where they are not: they are scaled to the errors that
+remain.
 """
 
 from __future__ import annotations
