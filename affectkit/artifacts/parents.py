@@ -52,7 +52,7 @@ def parent_folder(folder: Path, parent: Mapping[str, Any]) -> Path:
             "input", f"cannot predict: its source '{name}' is only a table", file=folder,
             remedy="fuse run folders of models instead",
         )  # fmt: skip
-    place = folder / path
+    place = Path(os.path.normpath(folder.resolve() / path))
     if not place.is_dir():
         raise AffectkitError(
             "missing", f"its parent '{name}' is not at {path}", file=folder,
