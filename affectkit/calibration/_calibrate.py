@@ -18,7 +18,7 @@ from affectkit.calibration._model import NONE, CalibrationModel, build_method
 from affectkit.calibration._numbers import clamped as clamped_numbers
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, compare, measured
-from affectkit.evaluation.rows import judged_parts, rows_of
+from affectkit.evaluation.rows import answered_parts, rows_of
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -54,7 +54,7 @@ class Calibrated:
     def parts(self) -> dict[str, tuple[Predictions, Predictions]]:
         """Part -> the rows that may be judged, before and after, in one order."""
         place = {key: row for row, key in enumerate(self.before.frame["id"])}
-        after = judged_parts(self.predictions)
+        after = answered_parts(self.predictions, quiet=True)  # their report says it
         rows = {part: np.array([place[key] for key in table.frame["id"]]) for part, table in after.items()}
         return {part: (self.before.take(rows[part]), table) for part, table in after.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.sums import encode
 from affectkit.labels import Target
+
+log = logging.getLogger(__name__)
 
 
 def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Predictions]:
@@ -44,6 +47,24 @@ def judged_parts(predictions: Predictions) -> dict[str, Predictions]:
         if "split" in frame:
             parts[split] = predictions.take((frame["split"] == split) & (frame["seen"] == "heldout"))
     return {name: part for name, part in parts.items() if len(part.frame)}
+
+
+def answered_parts(predictions: Predictions, *, quiet: bool = False) -> dict[str, Predictions]:
+    """`judged_parts` without those of which no row has a truth and an answer (images without a face).
+
+    It says which, unless quiet. Where all are so, all are kept: what judges them says what is wrong.
+    """
+    parts = judged_parts(predictions)
+    judged = {name: part for name, part in parts.items() if any(_answered(part, t) for t in part.targets.values())}
+    for name in parts if judged and not quiet else ():
+        if name not in judged:
+            log.warning("none of the %d %s rows has a truth and an answer: not judged", len(parts[name].frame), name)
+    return judged or parts
+
+
+def _answered(predictions: Predictions, target: Target) -> bool:
+    """Whether at least one row has a truth and a prediction."""
+    return not bool(np.logical_or(*map(missing, pair(predictions, target))).all())
 
 
 def _refuse_fitted(predictions: Predictions, fitted: np.ndarray) -> None:
@@ -98,7 +119,7 @@ def judged_targets(predictions: Predictions) -> list[Target]:
 
     Raises "input" where there is none.
     """
-    found = [t for t in predictions.targets.values() if not np.logical_or(*map(missing, pair(predictions, t))).all()]
+    found = [target for target in predictions.targets.values() if _answered(predictions, target)]
     if not found:
         names, file = ", ".join(predictions.targets), predictions.path
         if any(not missing(pair(predictions, target)[0]).all() for target in predictions.targets.values()):

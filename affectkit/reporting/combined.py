@@ -14,7 +14,7 @@ from affectkit.artifacts.predictions import Predictions, write_predictions
 from affectkit.artifacts.reports import PAGE
 from affectkit.artifacts.sources import Source
 from affectkit.evaluation.assess import assess
-from affectkit.evaluation.rows import judged_parts
+from affectkit.evaluation.rows import answered_parts
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting.card import model_card
 from affectkit.reporting.lineage import digests, lineage
@@ -36,7 +36,7 @@ def past(sources: Sequence[Source]) -> dict[str, Any]:
 
 def judge(predictions: Predictions, plan: FitPlan, said: Mapping[str, Any]) -> Reports:
     """What `assess` says of each part of the rows that may be judged: "oof", "val", "test". said: of `past`."""
-    return {part: {**assess(rows, group=plan.group), **said} for part, rows in judged_parts(predictions).items()}
+    return {part: {**assess(rows, group=plan.group), **said} for part, rows in answered_parts(predictions).items()}
 
 
 def write_combined(

@@ -14,7 +14,7 @@ from affectkit.artifacts.predictions import Predictions, write_predictions
 from affectkit.artifacts.tables import write_table
 from affectkit.estimators._train import Trained
 from affectkit.evaluation.assess import assess
-from affectkit.evaluation.rows import judged_parts
+from affectkit.evaluation.rows import answered_parts
 from affectkit.reporting.card import model_card
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _assessed(trained: Fitted, manifest: Manifest) -> dict[str, dict[str, Any]]:
     return {
         part: assess(own, group=spec["group"], floor_rows=fitted)
         | {"declared": manifest.declared(), "normalization": transductive}
-        for part, own in judged_parts(trained.predictions).items()
+        for part, own in answered_parts(trained.predictions).items()
     }
 
 

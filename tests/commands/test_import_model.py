@@ -1,5 +1,6 @@
 """`affectkit import-model` on drawn scenes, with a timm network of random weights as the expert."""
 
+import json
 import shutil
 
 import numpy as np
@@ -85,6 +86,18 @@ def test_the_folder_predicts_wherever_it_lies_as_it_did(affectkit, study, tmp_pa
     ]
     affectkit(*plain)
     assert "valence_var" not in pd.read_csv(tmp_path / "plain.csv")
+
+
+def test_a_part_without_any_face_is_said_and_not_judged(affectkit, study, tmp_path):
+    """The rest is; a part that is left out breaks neither the expert's run nor what is calibrated on it."""
+    rows = pd.read_csv(study / "rows.csv")
+    rows[(rows["split"] != "test") | rows["id"].isin(["s16", "s17"])].to_csv(study / "faceless.csv", index=False)
+    result = imported(affectkit, study, tmp_path / "face", "--manifest", study / "faceless.csv")
+    assert "none of the 2 test rows has a truth and an answer: not judged" in result.stderr
+    metrics = json.loads((tmp_path / "face" / "train_report.json").read_text())["metrics"]
+    assert "val_ccc" in metrics and not any(name.startswith("test_") for name in metrics)
+    on = ["--method", "linear", "--target", "valence", "--manifest", study / "faceless.csv", "-o", tmp_path / "line"]
+    assert affectkit("calibrate", tmp_path / "face", *on).stderr.count("not judged") == 1
 
 
 def test_evaluation_says_how_many_faces_there_were_and_fusion_falls_back_to_the_scene(affectkit, study, tmp_path):
