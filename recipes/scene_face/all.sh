@@ -19,7 +19,7 @@ backbone=${3:-open_clip:ViT-B-32/laion2b_s34b_b79k} face=${4:-}
 if [ -z "$root" ]; then
   root=$study/corpus backbone=tiny-random:timm,name=test_resnet,size=64 face=$study/face
   export UNFROZEN_EPOCHS=2
-  affectkit synthesize "$corpus" "$root" --size 1500 --speakers 40 --resume  # or themes
+  affectkit synthesize "$corpus" "$root" --size 1500 --speakers 24 --resume  # people, or themes
 fi
 affectkit prepare-manifest "$corpus" "$root" -o "$study/manifest" --overwrite
 
