@@ -6,8 +6,8 @@
 # needs   EmoNet's weights in models/emonet/pretrained (from its authors, CC BY-NC-ND 4.0, research only), or FACE: a run
 #         folder of import-model
 # takes   a twin about three minutes on 2 CPU cores
-# expect  a comparison of the fusion with the better of the two, with an interval; on the twin, CCC .00 to .03 more for 281
-#         test images, told from 0 once in four comparisons; figures of a twin mean nothing for real images
+# expect  a comparison of the fusion with the better of the two, with an interval; on the twin, whose scene network starts
+#         from random weights, -.00 to .04 CCC for 281 test images; figures of a twin mean nothing for real images
 #
 # usage: bash recipes/scene_face/all.sh [CORPUS [ROOT [BACKBONE [FACE]]]]
 set -euo pipefail
