@@ -32,6 +32,9 @@ def build(
     ),
     frozen_epochs: Annotated[int, Option("phase 0: epochs of the heads alone, at most")] = 10,
     unfrozen_epochs: Annotated[int, Option("phase 0: epochs of all of the network, at most; 0 leaves them out")] = 5,
+    scene_learning_rate: Annotated[
+        str, Option("phase 0: of the heads: find, or a number; of all of the network a hundredth to a tenth of it")
+    ] = "find",
     scene_draws: Annotated[int, Option("phase 0: draws of the dropout, for the variance of an answer; 0: none")] = 20,
     scene_augment: Annotated[str, Option("phase 0: as finetune --augment has it")] = "none",
     scene_batch: Annotated[int, Option("phase 0: images of a batch")] = 32,
@@ -80,17 +83,18 @@ class SceneFace:
         from affectkit.protocols._steps import finetune_scene
 
         of, folder = self.options, study.folder / SCENE
+        rate, lower = _rates(of["scene_learning_rate"])
         cycle = {"schedule": "one-cycle", "warmup": 0.25, "patience": 5, "min_delta": 0.0, "monitor": ""}
         stages = [
-            {"name": "frozen", "train": "head", "epochs": of["frozen_epochs"], "learning_rate": "find", **cycle},
-            {"name": "unfrozen", "train": "all", "epochs": of["unfrozen_epochs"],
-             "learning_rate": "find/100..find/10", **cycle},
+            {"name": "frozen", "train": "head", "epochs": of["frozen_epochs"], "learning_rate": rate, **cycle},
+            {"name": "unfrozen", "train": "all", "epochs": of["unfrozen_epochs"], "learning_rate": lower, **cycle},
         ][: 1 + bool(of["unfrozen_epochs"])]  # fmt: skip
         how = {
             "base_model": of["backbone"], "target": ",".join(TARGETS), "stages": stages, "loss": "ccc-mse",
             "batch_size": of["scene_batch"], "augment": of["scene_augment"], "mc_dropout": of["scene_draws"],
         }  # fmt: skip
-        says = f"train a scene network on {of['backbone']}: {of['frozen_epochs']} epochs of its heads at a found rate"
+        says = f"train a scene network on {of['backbone']}: {of['frozen_epochs']} epochs of its heads at "
+        says += "a found rate" if rate == "find" else f"rate {rate}"
         if of["unfrozen_epochs"]:
             says += f", then {of['unfrozen_epochs']} epochs of all of it at a hundredth to a tenth of that rate"
         says += "; the epoch is chosen by the CCC of the val rows, which are not trained on"
@@ -176,6 +180,19 @@ class SceneFace:
                      lambda run, here: stabilize_sequences(run, study, folder, alpha))
             )  # fmt: skip
         return steps
+
+
+def _rates(given: str) -> tuple[str, str]:
+    """Of the heads, and of all of the network. Raises "usage" for what is neither `find` nor a number above 0."""
+    if given == "find":
+        return given, "find/100..find/10"
+    try:
+        rate = float(given)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise AffectkitError("usage", f"--scene-learning-rate {given}", remedy="write find, or a number such as .01")
+    return f"{rate:g}", f"{rate / 100:g}..{rate / 10:g}"
 
 
 def _calibrating(source: "Path", method: str, study: "Study") -> Any:

@@ -10,5 +10,6 @@
 set -euo pipefail
 launch=${LAUNCH:-affectkit}
 $launch train --phase 0 --manifest "$1" -o "$2" --backbone "${3:-open_clip:ViT-B-32/laion2b_s34b_b79k}" \
-  --frozen-epochs "${FROZEN_EPOCHS:-10}" --unfrozen-epochs "${UNFROZEN_EPOCHS:-5}" --scene-augment "${AUGMENT:-none}" --resume
+  --frozen-epochs "${FROZEN_EPOCHS:-10}" --unfrozen-epochs "${UNFROZEN_EPOCHS:-5}" \
+  --scene-augment "${AUGMENT:-none}" --scene-learning-rate "${RATE:-find}" --resume
 affectkit evaluate "$2/phase0" --manifest "$1" --split test -o "$2/phase0_report" --overwrite

@@ -125,6 +125,11 @@ def test_finished_steps_are_kept_and_mistakes_are_told(study, affectkit, tmp_pat
     affectkit(*line, "--phase", 2, "--resume")
     assert (root / "study" / "phase2" / "run.json").read_bytes() == before
     assert "is finished" in affectkit(*line, "--phase", 2, code=1).stderr
+    rates = ["--phase", 0, "--dry-run", "--scene-learning-rate"]
+    fresh = ["train", "--manifest", root / "manifest", "-o", tmp_path / "dry"]
+    assert "epochs of its heads at rate 0.01, then" in affectkit(*fresh, *rates, ".01").stderr
+    for wrong in ("fast", "0", "inf"):
+        assert f"--scene-learning-rate {wrong}; write find" in affectkit(*fresh, *rates, wrong, code=2).stderr
     assert "has no phase 3" in affectkit(*line, "--phase", 3, code=2).stderr
     assert "--cv is of estimators" in affectkit(*line, "--phase", 1, "--cv", code=2).stderr
     elsewhere = ["train", "--manifest", root / "manifest", "-o", tmp_path / "new", "--phase", 2]
