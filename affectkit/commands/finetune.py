@@ -306,7 +306,7 @@ def finetune(
     from affectkit.finetuning._readable import readable
     from affectkit.finetuning._setup import Setup
     from affectkit.reporting.finetuned import write_finetuned
-    from affectkit.reporting.text import key_lines
+    from affectkit.reporting.text import all_key_lines
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.fit import Settings
     from affectkit.training.stages import named_stages
@@ -379,5 +379,4 @@ def finetune(
             run.note(device=str(accelerator.device), processes=here.world)
     if here.is_main:
         metrics = {part: report["metrics"] for part, report in reports.items()}
-        lines = [line for report in reports.values() for line in key_lines(report)]
-        console.result(run.path, {"metrics": metrics}, lines)
+        console.result(run.path, {"metrics": metrics}, all_key_lines(reports))

@@ -71,8 +71,8 @@ def import_model(
 
     Nothing is trained: the network's weights are yours to bring. Numbers are on the scales of the manifest's targets.
     An image without a face is declined, and the column face says so; of a row about one person (EMOTIC), only faces in
-    that person's box count. The folder is a source of fuse and calibrate as
-    any other, and predict runs it on images, folders and videos.
+    that person's box count. The folder is a source of fuse and calibrate as any other, and predict runs it on images,
+    folders and videos.
 
     Example: affectkit import-model emonet --weights models/emonet/pretrained --manifest runs/manifest -o runs/face
     """
@@ -83,7 +83,7 @@ def import_model(
     from affectkit.inference import Work
     from affectkit.inference._faces import predict_faces, rows_to_answer, targets_for
     from affectkit.reporting.imported import write_imported
-    from affectkit.reporting.text import key_lines
+    from affectkit.reporting.text import all_key_lines
 
     own, finding = _by_plugin(expert, detector, plugin_options)
     files = [Path(value) for value in {**own, **finding}.values() if isinstance(value, str) and Path(value).is_file()]
@@ -109,7 +109,7 @@ def import_model(
             predictions = predict_faces(face, rows_to_answer(rows), tta=tta or 1, work=work, progress=progress)
         reports = write_imported(run.path, face, predictions, rows, tta=tta or 1, group=group)
     metrics = {part: report["metrics"] for part, report in reports.items()}
-    console.result(run.path, {"metrics": metrics}, [line for report in reports.values() for line in key_lines(report)])
+    console.result(run.path, {"metrics": metrics}, all_key_lines(reports))
 
 
 def _by_plugin(expert: str, detector: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

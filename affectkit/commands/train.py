@@ -96,7 +96,7 @@ def train(
     from affectkit.estimators._fit import Settings, build_estimator
     from affectkit.estimators._network_places import clean_up, place_of
     from affectkit.estimators._train import load_dataset, train_model
-    from affectkit.reporting.text import key_lines
+    from affectkit.reporting.text import all_key_lines
     from affectkit.reporting.trained import write_trained
 
     estimator = build_estimator(model, plugin_options)
@@ -116,7 +116,7 @@ def train(
         if place:
             run.note(device=str(place.accelerator.device))
     metrics = {part: report["metrics"] for part, report in reports.items()}
-    console.result(run.path, {"metrics": metrics}, [line for report in reports.values() for line in key_lines(report)])
+    console.result(run.path, {"metrics": metrics}, all_key_lines(reports))
 
 
 _SHARED = ("group", "media_root", "device", "num_workers", "seed", "resume", "overwrite")

@@ -64,8 +64,7 @@ class Verdict:
 class Fused:
     """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
     single source was kept. recalibrated: targets that had a calibration of the rule's own.
-    uncalibrated: all rows before it,
-    None where there is none."""
+    uncalibrated: all rows before it, None where there is none."""
 
     model: FusionModel
     predictions: Predictions

@@ -24,6 +24,7 @@ def finetune_scene(folder: Path, study: Study, how: Mapping[str, Any], here: Ran
     from affectkit.finetuning._setup import Setup
     from affectkit.media.augment_images import parse
     from affectkit.reporting.finetuned import write_finetuned
+    from affectkit.reporting.text import all_key_lines
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.fit import Settings
     from affectkit.training.stages import Stage
@@ -46,7 +47,7 @@ def finetune_scene(folder: Path, study: Study, how: Mapping[str, Any], here: Ran
         return []
     reports = write_finetuned(folder, found, rows)
     clean_up(folder)
-    return _lines(reports)
+    return all_key_lines(reports)
 
 
 def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> Sequence[str]:
@@ -55,6 +56,7 @@ def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> Sequenc
     from affectkit.inference import Work
     from affectkit.inference._faces import predict_faces, rows_to_answer, targets_for
     from affectkit.reporting.imported import write_imported
+    from affectkit.reporting.text import all_key_lines
 
     rows = read_manifest(study.manifest, media_root=study.media_root)
     face = build_expert(
@@ -63,7 +65,7 @@ def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> Sequenc
     face = face.answering(targets_for(face, rows, None))
     work = Work(study.device, study.num_workers)
     predictions = predict_faces(face, rows_to_answer(rows), tta=how["tta"], work=work, progress=study.progress)
-    return _lines(write_imported(folder, face, predictions, rows, tta=how["tta"], group=study.group))
+    return all_key_lines(write_imported(folder, face, predictions, rows, tta=how["tta"], group=study.group))
 
 
 def calibrate_numbers(folder: Path, study: Study, source: Path, method: str, targets: Sequence[str]) -> Sequence[str]:
@@ -116,12 +118,6 @@ def stabilize_sequences(folder: Path, study: Study, source: Path, alpha: float) 
     how = {**frames, "split": None, "group": study.group, "most": 30, "resampling": Resampling(seed=study.seed)}
     said: dict[str, Any] = {"notes": notes, "inputs": [source], "treat_as": None}
     return key_lines(write_stability(folder, (table, smoothed), line, targets, smoothing.plain(), how, **said))
-
-
-def _lines(reports: Mapping[str, Any]) -> list[str]:
-    from affectkit.reporting.text import key_lines
-
-    return [line for report in reports.values() for line in key_lines(report)]
 
 
 def _sources(study: Study, paths: Mapping[str, Path], columns: Sequence[str] = ()) -> list[Any]:

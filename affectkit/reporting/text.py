@@ -12,6 +12,11 @@ from affectkit.reporting.html import headline, shown
 ALERT_RATES = ("sensitivity", "fpr", "precision")  # what fits a terminal; the others are in alerts.csv
 
 
+def all_key_lines(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """`key_lines` of each part that was judged, one after the other."""
+    return [line for report in reports.values() for line in key_lines(report)]
+
+
 def key_lines(report: Mapping[str, Any]) -> list[str]:
     """What was judged, a table of the key figures with interval and floors, and what to be wary of."""
     lines = [f"{report['n']} {words.judged(report)}, {words.seen(report)}", ""]
