@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RECIPE ?= quickstart
 CORPUS ?=
 
-.PHONY: demo test test-fast test-figures lint docs docs-check dry-run report bench clean
+.PHONY: demo test test-fast test-figures lint docs docs-check dry-run golden report bench clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -43,8 +43,26 @@ docs: $(STAMP)  ## regenerate the command reference in the README
 docs-check: $(STAMP)
 	$(BIN)/cog --check README.md
 
+# Two at a time, each with one thread of linear algebra; what a recipe prints is kept beside its study.
+RUNS ?= runs/dry-run
+DRY_RUNS := $(patsubst recipes/%.sh,dry-run/%,$(wildcard recipes/*.sh) recipes/scene_face/all.sh)
+.PHONY: $(DRY_RUNS)
+
 dry-run: $(STAMP)  ## every recipe, small, on the synthetic twins
-	@for recipe in recipes/*.sh recipes/scene_face/all.sh; do echo "== $$recipe"; AFFECTKIT_DATA= RUNS=runs/dry-run bash $$recipe || exit 1; done
+	@$(MAKE) --no-print-directory -j2 --output-sync=target $(DRY_RUNS)
+
+$(DRY_RUNS): dry-run/%: recipes/%.sh
+	@mkdir -p $(RUNS)
+	@AFFECTKIT_DATA= OMP_NUM_THREADS=1 RUNS=$(RUNS) bash $< > $(RUNS)/$(subst /,_,$*).log 2>&1 && echo "== $<: done" \
+	  || { cat $(RUNS)/$(subst /,_,$*).log; echo "== $<: failed"; exit 1; }
+
+GOLDEN ?=
+
+golden: $(STAMP)  ## what all dry runs leave and print, and all help: make golden [GOLDEN=an earlier runs/golden.json, to compare]
+	rm -rf runs/golden
+	$(MAKE) --no-print-directory dry-run RUNS=runs/golden
+	$(BIN)/python tests/golden.py record runs/golden runs/golden.json
+	$(if $(GOLDEN),$(BIN)/python tests/golden.py compare $(GOLDEN) runs/golden.json)
 
 report: $(STAMP)  ## rerun a recipe and rebuild its report: make report RECIPE=quickstart [CORPUS=folder]
 	bash recipes/$(RECIPE).sh $(CORPUS)
