@@ -18,6 +18,8 @@ from typing import Any
 from affectkit.errors import AffectkitError, did_you_mean
 
 PACKAGE = Path(__file__).parent
+# Where the plug-ins of a kind live; a kind that is not here has a folder of its own name.
+FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods"}
 FACTORIES = {"corpora": ("read", "gather")}  # what makes a module a plug-in of its kind; `build` for the others
 
 
@@ -32,9 +34,13 @@ class Option:
 @cache
 def names(kind: str) -> list[str]:
     """The names of a folder's plug-ins, sorted: `names("encoders") -> ["hf-audio", ...]`. Imports nothing."""
-    found = [path.stem for path in (PACKAGE / kind).glob("*.py")]
-    found += [path.parent.name for path in (PACKAGE / kind).glob("*/__init__.py")]
+    found = [path.stem for path in _folder(kind).glob("*.py")]
+    found += [path.parent.name for path in _folder(kind).glob("*/__init__.py")]
     return sorted(canonical(name) for name in found if not name.startswith("_"))
+
+
+def _folder(kind: str) -> Path:
+    return PACKAGE / FOLDERS.get(kind, kind)
 
 
 def canonical(name: str) -> str:
@@ -46,7 +52,7 @@ def summary(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring, read from its source: nothing is imported."""
     import ast
 
-    stem = PACKAGE / kind / name.replace("-", "_")
+    stem = _folder(kind) / name.replace("-", "_")
     path = stem.with_suffix(".py") if stem.with_suffix(".py").exists() else stem / "__init__.py"
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return docstring.partition("\n")[0]
@@ -60,7 +66,8 @@ def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
     Raises AffectkitError "usage" with near misses for an unknown name.
     """
     if canonical(name) in names(kind):
-        return importlib.import_module(f"affectkit.{kind}.{name.replace('-', '_')}")
+        package = FOLDERS.get(kind, kind).replace("/", ".")
+        return importlib.import_module(f"affectkit.{package}.{name.replace('-', '_')}")
     singular = {"corpora": "corpus"}.get(kind, kind.rstrip("s"))
     if foreign and all(part.isidentifier() for part in name.split(".")) and "." in name:
         return _foreign(name, singular, FACTORIES.get(kind, ("build",)))
@@ -81,12 +88,18 @@ def _foreign(name: str, singular: str, factories: tuple[str, ...]) -> ModuleType
 
 def options(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """A factory's own options: its keyword-only parameters whose annotation carries an `Option`."""
-    parameters = inspect.signature(factory).parameters.values()
+    keyword_only = (p for p in inspect.signature(factory).parameters.values() if p.kind is p.KEYWORD_ONLY)
+    resolved = (_resolved(p, factory) for p in keyword_only)
     return {
-        p.name: p
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY and any(isinstance(m, Option) for m in getattr(p.annotation, "__metadata__", ()))
+        p.name: p for p in resolved if any(isinstance(m, Option) for m in getattr(p.annotation, "__metadata__", ()))
     }
+
+
+def _resolved(parameter: inspect.Parameter, factory: Callable[..., Any]) -> inspect.Parameter:
+    """With its annotation evaluated, where the module postpones that; the other annotations may name what is heavy."""
+    if not isinstance(parameter.annotation, str):
+        return parameter
+    return parameter.replace(annotation=eval(parameter.annotation, factory.__globals__))
 
 
 def check_options(kind: str, name: str, factory: Callable[..., Any], given: dict[str, Any]) -> None:

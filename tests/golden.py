@@ -3,8 +3,9 @@
     python tests/golden.py record STUDIES RECORD.json      after `make dry-run RUNS=STUDIES`
     python tests/golden.py compare BEFORE.json AFTER.json  lists what differs; exit code 1 where anything does
 
-A refactoring is judged by it: written before anything changes, compared after each step. Bytes repeat on one machine and
-at one thread count only, so a record is never committed: `make golden` makes one, of another revision in a worktree of it.
+A refactoring is judged by it: written before anything changes, compared after each step. Bytes repeat on one machine
+and at one thread count only, so a record is never committed: `make golden` in a worktree of an earlier revision makes
+the one to compare with.
 """
 
 import difflib

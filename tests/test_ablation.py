@@ -13,8 +13,7 @@ from scipy.stats import t as student
 from sklearn.metrics import recall_score
 
 from affectkit.ablation import ablate, of_features, of_predictions, subsets
-from affectkit.ablation._judge import judge
-from affectkit.ablation._study import Setup
+from affectkit.ablation.study import Setup, judge
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, with_outputs
@@ -24,8 +23,8 @@ from affectkit.estimators._fit import Settings, build_estimator
 from affectkit.estimators._train import load_dataset, train_model
 from affectkit.evaluation.comparison import measured
 from affectkit.evaluation.intervals import DEFAULT
-from affectkit.fusion._fuse import fuse
-from affectkit.fusion._sources import join
+from affectkit.fusion.fuse import fuse
+from affectkit.fusion.sources import join
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
 

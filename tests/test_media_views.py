@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit.errors import AffectkitError
-from affectkit.media.views import PASSES, check_passes, view
+from affectkit.media.augment_images import PASSES, check_passes, view
 
 
 def picture(height=100, width=150):

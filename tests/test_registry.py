@@ -5,7 +5,7 @@ import pytest
 from affectkit import registry
 from affectkit.errors import AffectkitError
 
-KINDS = ["calibration", "corpora", "detectors", "encoders", "estimators", "experts", "fusion"]
+KINDS = ["corpora", "detectors", "encoders", "estimators", "experts", "methods", "rules"]
 FACTORIES = {**dict.fromkeys(KINDS, "build"), "corpora": "read"}
 
 

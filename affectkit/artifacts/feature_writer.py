@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit.artifacts.feature_index import INDEX
-from affectkit.artifacts.features import ENCODER, SKIPPED
+from affectkit.artifacts.features import ENCODER, INDEX, SKIPPED
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.shards import ShardFacts, canonical, read_facts, write_shard
 from affectkit.artifacts.tables import write_table

@@ -137,7 +137,7 @@ def _refuse_mixture(options: dict[str, Any]) -> None:
 def _built(options: dict[str, Any]) -> Any:
     """The rule, or the estimator. Raises "usage" for an unknown one, and for options that it lacks."""
     from affectkit.estimators._fit import build_estimator
-    from affectkit.fusion._model import build_rule
+    from affectkit.fusion.rule import build_rule
 
     given = options["plugin_options"]
     if options["sources"]:
@@ -150,7 +150,7 @@ def _of_predictions(
 ) -> "tuple[Study, dict[str, Any], list[Path]]":
     """The sources, how they are fused, and the files that were read."""
     from affectkit.ablation import of_predictions
-    from affectkit.artifacts.joined import read_joined_sources
+    from affectkit.artifacts.sources import read_joined_sources
     from affectkit.reporting.lineage import lineage
 
     group, treat_as = options["group"], options["treat_as"]

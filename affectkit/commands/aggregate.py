@@ -56,11 +56,11 @@ def aggregate(
     Example: affectkit aggregate runs/linear/predictions.csv --to speaker --rule median -o runs/by_speaker
     """
     options = dict(locals())
-    from affectkit.artifacts.joined import as_seen, chosen_targets, read_joined
     from affectkit.artifacts.predictions import write_predictions
     from affectkit.artifacts.runs import open_run
-    from affectkit.fusion._aggregator import aggregate as put_together
+    from affectkit.artifacts.sources import as_seen, chosen_targets, read_joined
     from affectkit.reporting.aggregated import key_lines, read_summary, write_summary
+    from affectkit.temporal.aggregate import aggregate as put_together
 
     with open_run("aggregate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
         if run.finished:

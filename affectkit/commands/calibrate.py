@@ -66,10 +66,10 @@ def calibrate(
     Example: affectkit calibrate runs/linear --method temperature -o runs/calibrated
     """
     options = dict(locals())
-    from affectkit.artifacts.joined import chosen_targets, read_joined_sources
     from affectkit.artifacts.runs import open_run
-    from affectkit.calibration._calibrate import calibrate as fit_calibration
-    from affectkit.calibration._calibrate import needed_columns, taken
+    from affectkit.artifacts.sources import chosen_targets, read_joined_sources
+    from affectkit.calibration.calibrate import calibrate as fit_calibration
+    from affectkit.calibration.calibrate import needed_columns, taken
     from affectkit.leakage.crossfit import plan_fit
     from affectkit.reporting.calibrated import write_calibrated
 

@@ -108,9 +108,9 @@ def evaluate(
     """
     options = dict(locals())
     source = _source(predictions, model_dir, manifest)
-    from affectkit.artifacts.destinations import open_runs
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.reports import read_report, write_report
+    from affectkit.artifacts.runs import open_runs
     from affectkit.artifacts.sources import called
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
@@ -170,8 +170,8 @@ def _table(
 
     extra: columns that are needed. work: how to predict, where `source` is a model.
     """
-    from affectkit.artifacts.joined import read_joined
     from affectkit.artifacts.predictions import join_columns
+    from affectkit.artifacts.sources import read_joined
     from affectkit.splits import GROUP_COLUMNS
 
     if work is not None and rows is not None:
@@ -211,9 +211,9 @@ def _check_confusion(files: dict[str, Path], targets: "list[Target]") -> None:
 
 def _write_files(files: dict[str, Path], report: dict[str, Any], table: "Predictions", treat_as: str | None) -> None:
     """table: the rows that were judged."""
-    from affectkit.artifacts.joined import as_seen
     from affectkit.artifacts.predictions import write_predictions
     from affectkit.artifacts.reports import write_confusion, write_metrics
+    from affectkit.artifacts.sources import as_seen
 
     if path := files.get("output_confusion_csv"):
         write_confusion(path, report)

@@ -61,7 +61,7 @@ def extract_features(
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import ranks
     from affectkit.encoders._encoder import items, load
-    from affectkit.encoders._extract import extract
+    from affectkit.encoders._loop import extract
 
     built = plugin.build(**encoder_options)
     here = ranks(cpu=device == "cpu" or not built.on_device)

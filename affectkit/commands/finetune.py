@@ -299,12 +299,12 @@ def finetune(
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import ranks
-    from affectkit.finetuning._choose import BATCH, choose_medium
-    from affectkit.finetuning._finetune import clean_up
-    from affectkit.finetuning._finetune import finetune as run_finetuning
-    from affectkit.finetuning._passes import Passes
-    from affectkit.finetuning._readable import readable
-    from affectkit.finetuning._setup import Setup
+    from affectkit.finetuning.choose import BATCH, choose_medium
+    from affectkit.finetuning.finetune import clean_up
+    from affectkit.finetuning.finetune import finetune as run_finetuning
+    from affectkit.finetuning.medium import readable
+    from affectkit.finetuning.passes import Passes
+    from affectkit.finetuning.rows import Setup
     from affectkit.reporting.finetuned import write_finetuned
     from affectkit.reporting.text import all_key_lines
     from affectkit.training.accelerating import open_accelerator

@@ -54,12 +54,11 @@ def fuse(
     Example: affectkit fuse voice=runs/egemaps text=runs/text --rule stacked -o runs/fused
     """
     options = dict(locals())
-    from affectkit.artifacts.joined import read_joined_sources
     from affectkit.artifacts.runs import open_run
-    from affectkit.artifacts.sources import named_paths
-    from affectkit.fusion._fuse import fuse as fit_fusion
-    from affectkit.fusion._model import build_rule
-    from affectkit.fusion._sources import join
+    from affectkit.artifacts.sources import named_paths, read_joined_sources
+    from affectkit.fusion.fuse import fuse as fit_fusion
+    from affectkit.fusion.rule import build_rule
+    from affectkit.fusion.sources import join
     from affectkit.leakage.crossfit import plan_fit
     from affectkit.reporting.fused import write_fused
 

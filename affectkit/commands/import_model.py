@@ -81,7 +81,7 @@ def import_model(
     from affectkit.artifacts.runs import open_run
     from affectkit.experts._folder import build_expert
     from affectkit.inference import Work
-    from affectkit.inference._faces import predict_faces, rows_to_answer, targets_for
+    from affectkit.inference.faces import predict_faces, rows_to_answer, targets_for
     from affectkit.reporting.imported import write_imported
     from affectkit.reporting.text import all_key_lines
 

@@ -112,8 +112,7 @@ def prepare_manifest(
     from affectkit.artifacts.manifest import write_manifest
     from affectkit.artifacts.runs import open_run
     from affectkit.corpora._assemble import assemble
-    from affectkit.corpora._choose import Choices
-    from affectkit.corpora._gather import gather
+    from affectkit.corpora._gather import Choices, gather
 
     module = registry.load("corpora", corpus, foreign=True)
     registry.check_options("corpora", corpus, getattr(module, "read", None) or module.gather, corpus_options)

@@ -77,8 +77,8 @@ def select(
     """
     options = dict(locals())
     from affectkit.artifacts.files import read_json
-    from affectkit.artifacts.joined import read_joined_sources
     from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.sources import read_joined_sources
     from affectkit.evaluation.candidates import run_names
     from affectkit.evaluation.complexity import facts_of
     from affectkit.evaluation.selection import select as choose

@@ -84,14 +84,14 @@ def stabilize(
     Example: affectkit stabilize runs/faces/predictions.csv --alpha .7 --uncertainty-threshold .4 -o runs/stable
     """
     options = dict(locals())
-    from affectkit.artifacts.joined import as_seen, chosen_targets, read_joined_sources
     from affectkit.artifacts.predictions import write_predictions
     from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.sources import as_seen, chosen_targets, read_joined_sources
     from affectkit.artifacts.timeline import timeline
     from affectkit.evaluation.intervals import Resampling
-    from affectkit.fusion._stabilizer import smoothing_of
-    from affectkit.fusion._stabilizer import stabilize as smooth
     from affectkit.reporting.stabilized import key_lines, read_stability, write_stability
+    from affectkit.temporal.stabilize import smoothing_of
+    from affectkit.temporal.stabilize import stabilize as smooth
 
     inputs = [predictions, *([manifest] if manifest else [])]
     with open_run("stabilize", options, inputs=inputs) as run:

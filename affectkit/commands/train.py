@@ -94,8 +94,7 @@ def train(
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import Ranks
     from affectkit.estimators._fit import Settings, build_estimator
-    from affectkit.estimators._network_places import clean_up, place_of
-    from affectkit.estimators._train import load_dataset, train_model
+    from affectkit.estimators._train import clean_up, load_dataset, place_of, train_model
     from affectkit.reporting.text import all_key_lines
     from affectkit.reporting.trained import write_trained
 

@@ -2,26 +2,192 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit import media
+import numpy as np
+
+from affectkit import media, splits
+from affectkit.artifacts.tables import read_table
 from affectkit.console import Progress
-from affectkit.corpora._choose import Choices, apply_labels, keep_only
-from affectkit.corpora._corpus import Dropped
+from affectkit.corpora._corpus import AUDIO, IMAGES, Dropped
 from affectkit.corpora._faces import with_faces
-from affectkit.corpora._gather import Gathered
-from affectkit.corpora._measure import measure, media_paths
-from affectkit.corpora._split import default_split, group_column, split_rows
+from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.leakage import AuditReport, audit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# --- Durations from the media's headers, and bad media out: sound, videos and images
+
+
+SOUNDING = AUDIO | {".mp4", ".mov", ".m4v"}
+
+
+def media_paths(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[Path | None]:
+    if "path" not in rows:
+        return [None] * len(rows)
+    roots = {name: media_root or Path(facts["root"]) for name, facts in gathered.corpora.items() if facts.get("root")}
+    return [roots[corpus] / cell if cell else None for corpus, cell in zip(rows["corpus"], rows["path"], strict=True)]
+
+
+def measure(
+    rows: pd.DataFrame,
+    paths: list[Path | None],
+    choices: Choices,
+    dropped: list[Dropped],
+    progress: Callable[[str], Any],
+) -> tuple[pd.DataFrame, list[Path | None], list[media.AnyHeader | None]]:
+    """Bad files out (or an error), then the wanted durations. Images are looked at too, and have no duration."""
+    known = list(dict.fromkeys(p for p in paths if p is not None and p.suffix.lower() in SOUNDING | IMAGES))
+    sounding = any(p.suffix.lower() in SOUNDING for p in known)
+    if not sounding and (choices.min_duration is not None or choices.max_duration is not None):
+        raise AffectkitError("usage", "--min-duration, --max-duration: nothing here has a duration")
+    if not known:
+        return rows, paths, [None] * len(rows)
+    with progress("headers") as update:
+        read = media.read_headers(known, read=_read, num_workers=_workers(choices), progress=update)
+    found = dict(zip(known, read, strict=True))
+    headers = [found.get(p) if p else None for p in paths]
+    _stop_at_bad(headers, choices)
+    if sounding:
+        whole = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
+        rows = rows.assign(duration_sec=np.round(_segment_durations(rows, whole), 6))
+    durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
+    reasons = [
+        header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
+        for header, duration in zip(headers, durations, strict=True)
+    ]
+    keep = np.array([reason == "" for reason in reasons])
+    rows = drop(rows.assign(_reason=reasons), keep, lambda row: row["_reason"], dropped).drop(columns="_reason")
+    kept = [(p, h) for p, h, k in zip(paths, headers, keep, strict=True) if k]
+    return rows, [p for p, _ in kept], [h for _, h in kept]
+
+
+def _read(path: str | Path) -> media.AnyHeader:
+    """By the file's name, as the reader of the corpus took it for an image or not."""
+    return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
+
+
+def _stop_at_bad(headers: list[Any], choices: Choices) -> None:
+    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
+    if broken and choices.on_error == "stop":
+        remedy = broken.remedy or "or leave such files out with --on-error skip"
+        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
+
+
+def _workers(choices: Choices) -> int:
+    return choices.num_workers if choices.num_workers is not None else os.cpu_count() or 1
+
+
+def _segment_durations(rows: pd.DataFrame, whole: Any) -> Any:
+    start = rows["start_sec"].to_numpy(float) if "start_sec" in rows else np.zeros(len(rows))
+    end = rows["end_sec"].to_numpy(float) if "end_sec" in rows else whole
+    return np.where(np.isnan(end), whole, end) - np.where(np.isnan(start), 0.0, start)
+
+
+def _out_of_range(duration: float, choices: Choices) -> str:
+    if choices.min_duration is not None and duration < choices.min_duration:
+        return f"shorter than --min-duration {choices.min_duration:g} s"
+    if choices.max_duration is not None and duration > choices.max_duration:
+        return f"longer than --max-duration {choices.max_duration:g} s"
+    return ""
+
+
+# --- Which side each row of a manifest is on
+
+
+def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
+    """Fill `split`, or `fold` (then everything is `train`), by what the command line asks for."""
+    if choices.folds:
+        return _folds(rows, gathered, choices)
+    by = choices.split_by or default_split(rows, gathered)
+    fractions: dict[str, Any] = {
+        "val_fraction": choices.val_fraction, "test_fraction": choices.test_fraction, "seed": choices.seed
+    }  # fmt: skip
+    if by == "official":
+        return _official(rows, gathered, choices)
+    if by == "random":
+        return rows.assign(split=splits.random_rows(_labels(rows), len(rows), **fractions))
+    if by.endswith(".csv"):
+        return _from_file(rows, Path(by))
+    column = choices.group or (splits.default_group(rows) if by == "speaker" and "speaker" not in rows else by)
+    groups = _groups(rows, column, "--split-by")
+    return rows.assign(split=splits.by_group(groups, _labels(rows), **fractions, name=str(column)))
+
+
+def default_split(rows: pd.DataFrame, gathered: Gathered) -> str:
+    """`official` where the corpus as it lies here says it, else `speaker` (or what stands in), else `random`."""
+    if gathered.official and "split" in rows and (rows["split"] != "").any():
+        return "official"
+    return "speaker" if splits.default_group(rows) else "random"
+
+
+def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str | None:
+    """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
+    if choices.group and choices.group not in rows:
+        _groups(rows, choices.group, "--group")
+    own = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
+    return choices.group or own or splits.default_group(rows)
+
+
+def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
+    if choices.split_by:
+        raise AffectkitError("usage", "--folds and --split-by exclude each other", remedy="leave one of them out")
+    text = str(choices.folds)
+    count = int(text) if text.isdigit() else None
+    column = group_column(rows, gathered, choices) if count else choices.group or text
+    if count and column is None:
+        return rows.assign(split="train", fold=splits.random_folds(_labels(rows), len(rows), count, choices.seed))
+    groups = _groups(rows, column, "--folds")
+    folds = splits.folds_by_group(groups, _labels(rows), count, choices.seed, name=str(column))
+    return rows.assign(split="train", fold=folds)
+
+
+def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
+    """The corpus's own split; where it has no validation part, one is carved out of train by group."""
+    if not gathered.official:
+        raise AffectkitError("usage", "the corpus has no official split", remedy="use --split-by speaker")
+    split = rows["split"].to_numpy(dtype=object, copy=True)
+    if (split == "val").any() or not choices.val_fraction:
+        return rows
+    train = np.flatnonzero(split == "train")
+    column = group_column(rows, gathered, choices) or "id"
+    labels = _labels(rows)
+    held = splits.hold_out(
+        rows[column].astype(str).to_numpy()[train],
+        labels[train] if labels is not None else None,
+        fraction=choices.val_fraction,
+        seed=choices.seed,
+    )
+    split[train[held]] = "val"
+    return rows.assign(split=split)
+
+
+def _from_file(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    split, fold = splits.from_table(read_table(path, required=["id"]), list(rows["id"]), file=path)
+    if fold is not None:
+        return rows.assign(split="train", fold=fold)
+    return rows.assign(split=split)
+
+
+def _labels(rows: pd.DataFrame) -> Any:
+    return rows["label"].to_numpy() if "label" in rows else None
+
+
+def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
+    if column is None or column not in rows or not (rows[column] != "").any():
+        known = ", ".join(c for c in splits.GROUP_COLUMNS if c in rows) or "none"
+        raise AffectkitError("usage", f"{option}: the corpus names no {column or 'groups'}", remedy=f"it has {known}")
+    return rows[column].astype(str).to_numpy()
 
 
 @dataclass(frozen=True)

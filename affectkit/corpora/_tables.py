@@ -4,11 +4,15 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
-from affectkit.corpora._corpus import is_pointer
+from affectkit.corpora._corpus import Row, is_pointer
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import Target
+from affectkit.plain import comma_separated
+from affectkit.registry import Option
 
 
 def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None = None) -> Iterator[dict[str, str]]:
@@ -66,3 +70,121 @@ def safe_id(text: str, taken: Container[str] = ()) -> str:
     if safe and safe == plain and safe not in taken:
         return safe
     return f"{safe or 'row'}-{zlib.crc32(text.encode()):08x}"
+
+
+# --- Any table as a corpus: which of its columns mean what. `csv` and `huggingface` share these options
+
+
+LabelColumn = Annotated[str, Option("column with the emotion, or whatever the classes are")]
+TextColumn = Annotated[str, Option("column with the text")]
+IdColumn = Annotated[str, Option("column with a unique id; without it, ids are made")]
+SpeakerColumn = Annotated[str, Option("column with the speaker, or who or what must not straddle splits")]
+SessionColumn = Annotated[str, Option("column with the session or recording")]
+SexColumn = Annotated[str, Option("column with the sex (m, f, male, female)")]
+LanguageColumn = Annotated[str, Option("column with the language (ISO 639-1)")]
+TargetColumns = Annotated[
+    str,
+    Option(
+        "further targets: numbers with their scale and classes, as valence=1:5,stress,mood=calm|tense; without it, the "
+        "columns valence, arousal, dominance, openness ... that there are"
+    ),
+]
+
+OCEAN = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+NUMBERS = ("valence", "arousal", "dominance", *OCEAN, "stress", "depression", "anxiety")
+TIMES = ("start_sec", "end_sec", "time_sec")
+# Columns that the manifest fills itself: a table's own ones are carried under another name.
+RESERVED = ("label", "source_label", "corpus", "fold", "duration_sec")
+SEXES = {
+    "m": "male",
+    "male": "male",
+    "man": "male",
+    "f": "female",
+    "female": "female",
+    "woman": "female",
+    "w": "female",
+}
+SPLITS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val",
+    "test": "test", "testing": "test", "": "",
+}  # fmt: skip
+
+
+def parse_targets(text: str) -> tuple[Target, ...]:
+    """`valence=1:5,stress,mood=calm|tense` -> targets; "" -> the numbers that are known by name, without a scale."""
+    if not text.strip():
+        return tuple(Target(name, "number") for name in NUMBERS)
+    return tuple(_target(part) for part in comma_separated(text))
+
+
+def _target(text: str) -> Target:
+    name, _, values = (part.strip() for part in text.partition("="))
+    if "|" in values:
+        return Target(name, "class", tuple(value.strip() for value in values.split("|")))
+    try:
+        low, high = map(float, values.split(":")) if values else (math.nan, math.nan)
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not name or set(name) & set("/\\") or (values and not -math.inf < low < high < math.inf):
+        raise AffectkitError(
+            "usage",
+            f"--target-columns: '{text}' is not a target",
+            remedy="write valence=1:5, stress or mood=calm|tense",
+        )
+    return Target(name, "number", scale=(low, high) if values else None)
+
+
+def choose_columns(
+    wanted: Mapping[str, str], defaults: Mapping[str, str], header: Iterable[str], *, file: str | Path
+) -> dict[str, str]:
+    """Manifest column -> the table's column, for those that there are.
+
+    wanted: as the options say; defaults: what they say untouched. Raises "input" where a column that was asked for by
+    name is not there.
+    """
+    names = list(header)
+    for column, name in wanted.items():
+        if name and name != defaults[column] and name not in names:
+            raise AffectkitError("input", f"has no column '{name}'", file=file, remedy=did_you_mean(name, names))
+    return {column: name for column, name in wanted.items() if name in names}
+
+
+def to_row(
+    record: Mapping[str, str], columns: Mapping[str, str], targets: Iterable[Target], *, file: Path, row: int
+) -> Row:
+    """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried."""
+    found: Row = {
+        column: record[name].strip() if column != "text" else record[name] for column, name in columns.items()
+    }
+    for name, cell in record.items():
+        if name and name not in columns.values():
+            found.setdefault(f"source_{name}" if name in RESERVED else name, cell)
+    numbers = {target.name for target in targets if target.kind == "number"} | set(TIMES)
+    for name in found:
+        if name in numbers or name.startswith("votes_"):
+            found[name] = number(found[name], name, file=file, row=row)
+    if "sex" in found:
+        found["sex"] = SEXES.get(found["sex"].lower(), "")
+    split = str(found.get("split", ""))
+    if split.lower() not in SPLITS:
+        raise AffectkitError("input", f"split '{split}' is not in train, val, test", file=file, row=row)
+    found["split"] = SPLITS[split.lower()]
+    return found
+
+
+def require_something(
+    columns: Mapping[str, str], targets: Iterable[Any], header: Iterable[str], *, file: str | Path
+) -> None:
+    """Refuse a table without anything to read, or without anything to learn."""
+    names = list(header)
+    if "path" not in columns and "text" not in columns:
+        raise AffectkitError(
+            "input", f"has neither a path nor a text column among {', '.join(names)}", file=file,
+            remedy="name one with --path-column, --audio-column or --text-column",
+        )  # fmt: skip
+    if "source_label" not in columns and not any(target.name in names for target in targets):
+        raise AffectkitError(
+            "input", f"has neither labels nor targets among {', '.join(names)}", file=file,
+            remedy="name them with --label-column or --target-columns",
+        )  # fmt: skip

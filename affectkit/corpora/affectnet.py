@@ -1,14 +1,19 @@
 """AffectNet: 450,000 faces from the web with expression, valence and arousal; its lists or its arrays."""
 
+import csv
+import itertools
 import logging
 import math
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._affectnet_files import COLUMNS, array, landmarks, lines, scalar
+import numpy as np
+
 from affectkit.corpora._corpus import (
     IMAGES,
+    POINTER,
     Corpus,
     Defect,
     Dropped,
@@ -18,13 +23,84 @@ from affectkit.corpora._corpus import (
     common_presets,
     find_files,
     find_home,
+    is_pointer,
     relative,
 )
-from affectkit.corpora._tables import number, safe_id
+from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
+from affectkit.synthesis import scores, twins
+from affectkit.synthesis.faces import Person, draw_face, draw_person
+from affectkit.synthesis.scenes import draw_scene
+
+logger = logging.getLogger(__name__)
+
+
+# --- AffectNet's lists and arrays: tables that may lack their header, numbers that may be words
+
+
+COLUMNS = (
+    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
+    "valence", "arousal",
+)  # fmt: skip
+
+
+def lines(table: Path) -> Iterator[dict[str, str]]:
+    """The lines of a list, whose first one may or may not be a header. Raises "input" naming the row."""
+    if is_pointer(table):
+        raise AffectkitError("input", POINTER, file=table, remedy="run git lfs pull")
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as handle:
+            rows = csv.reader(handle)
+            first = next(rows, [])
+            if len(first) != len(COLUMNS) or not _is_number(first[-1]):
+                yield from records(table, required=COLUMNS)
+                return
+            for position, cells in enumerate(filter(any, itertools.chain([first], rows)), start=1):
+                if len(cells) != len(COLUMNS):
+                    message = f"{len(cells)} cells in a list without a header, whose lines have {len(COLUMNS)}"
+                    raise AffectkitError("input", message, file=table, row=position, remedy="complete the line")
+                yield dict(zip(COLUMNS, cells, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AffectkitError("input", f"is no CSV in UTF-8: {error}", file=table) from None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def landmarks(cells: Sequence[str]) -> str:
+    """68 points as the manifest has them, `x;y;x;y...`; "" unless there are 136 numbers."""
+    stripped = [cell.strip() for cell in cells]
+    return ";".join(stripped) if len(stripped) == 136 and all(map(_is_number, stripped)) else ""
+
+
+def array(path: Path) -> list[str] | Dropped:
+    """The values of an `.npy`, of whatever shape and type, as text. No pickles: an array of objects is dropped."""
+    import numpy as np
+
+    if not path.is_file():
+        return Dropped(path.name, f"has no {path.name}")
+    try:
+        return [str(value) for value in np.load(path, allow_pickle=False).reshape(-1).astype(str)]
+    except (ValueError, EOFError, OSError):
+        return Dropped(path.name, f"{path.name} is not a readable array")
+
+
+def scalar(path: Path) -> float | Dropped:
+    """The one finite number of an `.npy`."""
+    values = array(path)
+    if isinstance(values, Dropped):
+        return values
+    if len(values) != 1 or not _is_number(values[0]):
+        return Dropped(path.name, f"{path.name} holds no number")
+    return float(values[0])
+
 
 EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 UNCLEAR = ("none", "uncertain", "no-face")
@@ -58,7 +134,6 @@ SETS = {"train_set": "train", "val_set": "test"}
 PICTURES = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated", "images")
 MISSING = -2.0  # stands for a valence or an arousal that nobody gave
 BOX = ("face_x", "face_y", "face_width", "face_height")
-logger = logging.getLogger(__name__)
 
 
 def read(
@@ -160,8 +235,54 @@ def _arrays(sets: dict[str, Path], home: Path, root: Path) -> Iterator[Row | Dro
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: portraits of `speakers` people, the lists (the second without a header); nobody is in both."""
-    from affectkit.corpora._affectnet_twin import write
     from affectkit.synthesis import twins
 
     twins.write_readme(root, "affectnet", size=size, speakers=speakers, seed=seed)
     write(root, size, speakers, seed)
+
+
+# --- The files of AffectNet's synthetic twin
+
+
+# Nearer to each other than the real ones, of which two in three are neutral or happy.
+WEIGHTS = {
+    "0": 20, "1": 24, "2": 14, "3": 10, "4": 9, "5": 8, "6": 14, "7": 6, "8": 3, "9": 2, "10": 2,
+}  # fmt: skip
+SIDE = 128  # pixels
+APART = 0.15  # deviation of what a face shows from what is felt
+BOXLESS = 20  # one face in so many has a box of negative width
+
+
+def write(root: Path, size: int, speakers: int, seed: int) -> None:
+    """Portraits below `Manually_Annotated_Images/`, and the two lists: every fifth person is in the second one."""
+    names = [f"p{n:03d}" for n in range(1, max(speakers, 1) + 1)]
+    people = {name: draw_person(twins.generator(seed, "person", name)) for name in names}
+    lists: dict[str, list[list[object]]] = {"training.csv": [], "validation.csv": []}
+    for index, (name, code) in enumerate(twins.deal(size, names, WEIGHTS)):
+        part = "validation.csv" if twins.part_of(names.index(name)) == "test" else "training.csv"
+        rng = twins.generator(seed, "face", index)
+        lists[part].append(_face(root, index, code, people[name], rng, seed))
+    header: list[object] = list(COLUMNS)
+    for part, rows in lists.items():
+        # as some copies are, the second list has no header, unless it has nothing else
+        first, *rest = rows if part == "validation.csv" and rows else [header, *rows]
+        twins.write_rows(root / LISTS / part, [str(cell) for cell in first], rest)
+
+
+def _face(root: Path, index: int, code: str, person: Person, rng: np.random.Generator, seed: int) -> list[object]:
+    """Draw and write one picture; its line."""
+    affect = scores.draw_affect(CLASSES[code], scores.draw_intensity(rng), rng)
+    felt = (np.array(affect[:2]) + rng.normal(0, APART, 2)).tolist()
+    name = f"{100 + index % 97}/{zlib.crc32(f'{seed}/{index}'.encode()):08x}{index:06x}.jpg"
+    if code == "10":
+        image, _, _ = draw_scene((0.0, 0.0), rng, (SIDE, SIDE), 0)
+        box, points = [0, 0, SIDE, SIDE], np.zeros((68, 2))
+    else:
+        image, points, found = draw_face(person, (felt[0], felt[1]), rng, SIDE)
+        box = [round(value) for value in found]
+    if index % BOXLESS == BOXLESS - 1:
+        box[2] = -box[2]
+    twins.save_image(root / PICTURES[0] / name, image)
+    rated = [round(value, 4) for value in affect[:2]] if code not in ("9", "10") else [MISSING, MISSING]
+    landmarks = ";".join(f"{value:.2f}" for value in points.reshape(-1))
+    return [name, *box, landmarks, int(code), *rated]

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.corpora._columns import OCEAN, parse_targets
 from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, require_folder
-from affectkit.corpora._tables import records
+from affectkit.corpora._tables import OCEAN, parse_targets, records
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.registry import Option

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._columns import (
+from affectkit.corpora._corpus import Corpus, Dropped, Row, checked
+from affectkit.corpora._tables import (
     IdColumn,
     LabelColumn,
     LanguageColumn,
@@ -16,11 +17,11 @@ from affectkit.corpora._columns import (
     TextColumn,
     choose_columns,
     parse_targets,
+    records,
     require_something,
+    safe_id,
     to_row,
 )
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked
-from affectkit.corpora._tables import records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.registry import Option

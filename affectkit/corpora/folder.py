@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._columns import SPLITS
 from affectkit.corpora._corpus import (
     AUDIO,
     IMAGES,
@@ -19,7 +18,7 @@ from affectkit.corpora._corpus import (
     relative,
     require_folder,
 )
-from affectkit.corpora._tables import decode, safe_id
+from affectkit.corpora._tables import SPLITS, decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 

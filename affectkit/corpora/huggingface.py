@@ -1,11 +1,14 @@
 """A Hugging Face dataset: a folder written by save_to_disk, a folder of Parquet files, or a hub id."""
 
+import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.corpora._columns import (
+from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, find_files, not_here
+from affectkit.corpora._tables import (
     SPLITS,
     IdColumn,
     LabelColumn,
@@ -18,16 +21,18 @@ from affectkit.corpora._columns import (
     choose_columns,
     parse_targets,
     require_something,
+    safe_id,
     to_row,
 )
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, find_files, not_here
-from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.registry import Option
+from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis.voices import Voice
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
+
 
 CORPUS = Corpus(
     title="a Hugging Face dataset",
@@ -202,10 +207,63 @@ def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: splits saved with `save_to_disk`, recordings inside, class labels, texts, valence and arousal."""
-    from affectkit.corpora._huggingface_twin import write
     from affectkit.synthesis import twins
 
     names = [f"s{n:02d}" for n in range(1, speakers + 1)]
     voices = twins.cast({n: "male" if i % 2 else "female" for i, n in enumerate(names)}, speakers, seed)
     twins.write_readme(root, "huggingface", size=size, speakers=speakers, seed=seed)
     write(root, voices, size, seed)
+
+
+# --- The files of the synthetic Hugging Face dataset
+
+
+def write(root: Path, voices: Mapping[str, Voice], size: int, seed: int) -> None:
+    """Record, and save each split as an Arrow file; no speaker is in two splits."""
+    import datasets
+    import pyarrow
+
+    features = datasets.Features(
+        audio=datasets.Audio(sampling_rate=16000, decode=False),
+        label=datasets.ClassLabel(names=list(twins.FOUR)),
+        text=datasets.Value("string"),
+        speaker=datasets.Value("string"),
+        sex=datasets.Value("string"),
+        valence=datasets.Value("float32"),
+        arousal=datasets.Value("float32"),
+    )
+    examples: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
+    dealt = twins.deal(size, list(voices), dict.fromkeys(twins.FOUR, 1.0))
+    for index, (speaker, label) in enumerate(dealt):
+        part = twins.part_of(list(voices).index(speaker)).replace("val", "validation")
+        examples[part].append(_example(index, speaker, label, voices[speaker], seed))
+    filled = {part: items for part, items in examples.items() if items}
+    for part, items in filled.items():
+        table = pyarrow.Table.from_pylist(items, schema=features.arrow_schema)
+        # a fingerprint of its own would be random, and the same seed shall give the same bytes
+        data = datasets.Dataset(
+            table, info=datasets.DatasetInfo(features=features), fingerprint=f"synthetic-{seed}-{part}"
+        )
+        with no_bars():
+            data.save_to_disk(str(root / part))
+    (root / "dataset_dict.json").write_text(json.dumps({"splits": list(filled)}), encoding="utf-8")
+
+
+def _example(index: int, speaker: str, label: str, voice: Voice, seed: int) -> dict[str, Any]:
+    rng = twins.generator(seed, "huggingface", index)
+    intensity = scores.draw_intensity(rng)
+    affect = scores.draw_affect(label, intensity, rng)
+    text, name = texts.sentence(affect, rng), f"{speaker}_{index:04d}.wav"
+    with tempfile.TemporaryDirectory() as folder:
+        twins.record(Path(folder) / name, voice, label, text, rng, intensity=intensity)
+        data = (Path(folder) / name).read_bytes()
+    valence, arousal = (sum(r) / len(r) for r in zip(*scores.rate(affect[:2], (1, 5), rng), strict=True))
+    return {
+        "audio": {"bytes": data, "path": name},
+        "label": twins.FOUR.index(label),
+        "text": text,
+        "speaker": speaker,
+        "sex": voice.sex,
+        "valence": valence,
+        "arousal": arousal,
+    }

@@ -93,7 +93,7 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     from affectkit import registry
     from affectkit.artifacts.manifest import write_manifest
     from affectkit.corpora._assemble import assemble
-    from affectkit.corpora._choose import Choices
+    from affectkit.corpora._gather import Choices
     from affectkit.corpora._gather import gather as gather_one
 
     for name in ("emodb", "ravdess"):

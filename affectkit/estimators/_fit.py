@@ -13,7 +13,7 @@ import numpy as np
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, TrainedInEpochs
-from affectkit.estimators._preprocessing import Preprocessing
+from affectkit.estimators._network_inputs import Preprocessing
 from affectkit.evaluation.metrics import ccc, uar
 from affectkit.labels import Target
 from affectkit.splits import grouped_folds, random_folds

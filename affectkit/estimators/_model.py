@@ -15,8 +15,7 @@ from affectkit.artifacts.outputs import Output
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, takes_of
 from affectkit.estimators._fit import TargetModel, build_estimator, load_target
-from affectkit.estimators._network_inputs import Frames
-from affectkit.estimators._preprocessing import normalize_by_speaker
+from affectkit.estimators._network_inputs import Frames, normalize_by_speaker
 from affectkit.labels import Target
 
 

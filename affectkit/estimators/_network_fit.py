@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,20 +14,80 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from affectkit.artifacts.files import read_json, write_bytes, write_json
 from affectkit.estimators._estimator import Choice, Fold, Labels, Matrix, Place, Takes
-from affectkit.estimators._network import Form, Head, build_head
-from affectkit.estimators._network_curves import Curve, mean_curve
+from affectkit.estimators._network import Form, Head, Set, answered, build_head, few_threads, labelled_rows, sets_of
 from affectkit.estimators._network_inputs import inputs_of
-from affectkit.estimators._network_rows import answered, few_threads, labelled_rows, sets_of
 from affectkit.labels import Target
 from affectkit.training.accelerating import open_accelerator
-from affectkit.training.evaluating import default_monitor
 from affectkit.training.fit import Fit, Problem, Settings, fit
+from affectkit.training.judging import default_monitor, higher_is_better
 from affectkit.training.objective import Objective, build_objective
 from affectkit.training.stages import Stage
 
 logger = logging.getLogger(__name__)
+
+
+# --- How networks learned on inner folds, epoch by epoch, and their mean
+
+
+@dataclass(frozen=True)
+class Curve:
+    """history: of one inner fold, as the training loop has it. held: predictions of the rows that it holds out, [M, K]
+    or [M], by the best epoch's weights."""
+
+    history: list[dict[str, Any]]
+    held: np.ndarray
+
+    @staticmethod
+    def there(stem: Path) -> bool:
+        return stem.with_suffix(".json").exists()
+
+    def save(self, stem: Path) -> None:
+        """Write `<stem>.safetensors` and then `<stem>.json`, by which the whole is known to be there."""
+        from safetensors.numpy import save
+
+        write_bytes(stem.with_suffix(".safetensors"), save({"held": self.held}))
+        write_json(stem.with_suffix(".json"), {"history": self.history})
+
+    @classmethod
+    def load(cls, stem: Path) -> Curve:
+        from safetensors.numpy import load_file
+
+        stored = read_json(stem.with_suffix(".json"), what="curve")["history"]
+        history = [{name: np.nan if value is None else value for name, value in row.items()} for row in stored]
+        return cls(history, load_file(stem.with_suffix(".safetensors"))["held"])
+
+
+def mean_curve(curves: Sequence[Curve], monitor: str) -> list[dict[str, Any]]:
+    """The mean of histories over epochs, each weighted by the rows that it holds out; one that ended early goes on as
+    it ended, and an undefined figure counts for nothing.
+
+    monitor: the column by which epochs are compared. A row has `epoch`, `learning_rate`, `train_loss`, `val_...`,
+    `folds`: how many still trained, `score`: of the monitor, higher is better, and `best`: better than all before.
+    """
+    longest = max((len(curve.history) for curve in curves), default=0)
+    weights = np.array([len(curve.held) for curve in curves], float)
+    sign = 1.0 if higher_is_better(monitor) else -1.0
+    found: list[dict[str, Any]] = []
+    highest = -np.inf
+    for epoch in range(1, longest + 1):
+        rows = [curve.history[min(epoch, len(curve.history)) - 1] for curve in curves]
+        names = [name for name in rows[0] if name in ("learning_rate", "train_loss") or name.startswith("val_")]
+        means = {name: _mean(np.array([row[name] for row in rows], float), weights) for name in names}
+        score = sign * means[monitor]
+        best = bool(score > highest or (epoch == 1 and np.isnan(score)))
+        highest = max(highest, score) if score == score else highest
+        folds = sum(len(curve.history) >= epoch for curve in curves)
+        found.append({"epoch": epoch, **means, "folds": folds, "score": score, "best": best})
+    return found
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    known = ~np.isnan(values)
+    return float(np.average(values[known], weights=weights[known])) if known.any() else float("nan")
 
 
 @dataclass(frozen=True)
@@ -113,12 +174,10 @@ class Network:
         return replace(fitted, temperature=temperature_of(oof, labels))
 
     def save(self, fitted: NetworkFit, stem: Path) -> None:
-        from affectkit.estimators._network_files import save
 
         save(fitted, stem)
 
     def load(self, stem: Path) -> NetworkFit:
-        from affectkit.estimators._network_files import load
 
         return load(stem, self.name, self.form)
 
@@ -218,3 +277,58 @@ def _fitted(name: str, network: Head, objective: Objective, labels: Labels, done
     mean, deviation = objective.scaling.get(target.name, (0.0, 1.0))
     present = np.isin(np.arange(labels.classes), labels.y)
     return NetworkFit(name, network.eval(), labels.classes, present, mean, deviation, sweeps=tuple(done.sweeps))
+
+
+# --- Networks on disk: weights in safetensors, and beside them in JSON what the network is
+
+
+def save(fitted: NetworkFit, stem: Path) -> None:
+    """Write `<stem>.safetensors` and `<stem>.json`."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.contiguous() for name, tensor in fitted.network.state_dict().items()}
+    write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
+    facts = {
+        "answer": fitted.network.answer,
+        "sets": [one.plain() for one in fitted.network.sets],
+        "classes": fitted.classes,
+        "present": fitted.present.tolist(),
+        "mean": fitted.mean,
+        "deviation": fitted.deviation,
+        "temperature": fitted.temperature,
+    }
+    write_json(stem.with_name(stem.name + ".json"), facts)
+
+
+def load(stem: Path, name: str, form: Form) -> NetworkFit:
+    """What `save` wrote, of a network of that form. Raises ValueError or KeyError for anything else, and then has
+    taken no memory for what the file's numbers promise: shapes are compared before there are weights."""
+    from safetensors.torch import load_file
+
+    facts = read_json(stem.with_name(stem.name + ".json"), what="network")
+    stored = load_file(stem.with_name(stem.name + ".safetensors"))
+    sets = [Set(int(one["dim"]), int(one["layers"]), bool(one["frames"])) for one in facts["sets"]]
+    classes, present = int(facts["classes"]), np.array(facts["present"], dtype=bool)
+    mean, deviation, temperature = (float(facts[key]) for key in ("mean", "deviation", "temperature"))
+    sensible = math.isfinite(mean + deviation) and 0 < temperature < math.inf
+    if len(present) != classes or (classes and not present.any()) or not sensible:
+        raise ValueError("its classes or its units make no sense")
+    with torch.device("meta"):
+        network = Head(str(facts["answer"]), sets, classes or 1, form)
+    _check(network.state_dict(), stored)
+    network.load_state_dict(stored, assign=True)
+    return NetworkFit(name, network.eval(), classes, present, mean, deviation, temperature)
+
+
+def _check(expected: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Raises ValueError unless the weights are the network's, by name, shape and type."""
+    missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
+    if missing or unknown:
+        raise ValueError(
+            f"its weights lack {', '.join(missing) or 'none'} and have {', '.join(unknown) or 'none'} more"
+        )
+    for name, tensor in expected.items():
+        if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
+            raise ValueError(f"{name} is {list(stored[name].shape)}, not {list(tensor.shape)}")
+        if not bool(torch.isfinite(stored[name]).all()):
+            raise ValueError(f"{name} is not finite")

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.predictions import Predictions
-from affectkit.evaluation.alert_rates import judge_alerts
-from affectkit.evaluation.alerts import Alert
-from affectkit.evaluation.cautions import cautions
-from affectkit.evaluation.floors import floors, train_rows
+from affectkit.evaluation.alerts import Alert, judge_alerts
 from affectkit.evaluation.intervals import Method, Resampling, as_units
 from affectkit.evaluation.measure import measure
-from affectkit.evaluation.parts import calibration, confusion, fold_means, per_class, per_group
+from affectkit.evaluation.parts import (
+    calibration,
+    cautions,
+    confusion,
+    floors,
+    fold_means,
+    per_class,
+    per_group,
+    train_rows,
+)
 from affectkit.evaluation.parts import slices as sliced
 from affectkit.evaluation.rows import judged, judged_targets
 from affectkit.labels import Target

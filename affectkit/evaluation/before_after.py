@@ -13,8 +13,7 @@ from affectkit.artifacts.timeline import Timeline, timeline
 from affectkit.evaluation.intervals import Figure, Resampling, Units, as_units, difference, intervals
 from affectkit.evaluation.measure import number_figures, width
 from affectkit.evaluation.metrics import METRICS
-from affectkit.evaluation.rows import column, judged, missing
-from affectkit.evaluation.sums import confusions, moments
+from affectkit.evaluation.rows import column, confusions, judged, missing, moments
 from affectkit.labels import Target
 from affectkit.splits import group_column
 

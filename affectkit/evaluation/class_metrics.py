@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from affectkit.evaluation.sums import confusions, encode, ratio, union
+from affectkit.evaluation.rows import confusions, encode, ratio, union
 
 
 def confusion_matrix(truth: Any, prediction: Any, classes: Sequence[Any] | None = None) -> np.ndarray:

@@ -10,8 +10,7 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.evaluation.intervals import Figure, Interval, Resampling, Units, as_units, from_left_out, intervals
 from affectkit.evaluation.metrics import METRICS, taking
 from affectkit.evaluation.probability_metrics import left_out_auroc
-from affectkit.evaluation.rows import missing, pair, prefix
-from affectkit.evaluation.sums import confusions, losses, moments
+from affectkit.evaluation.rows import confusions, losses, missing, moments, pair, prefix
 from affectkit.labels import Target
 
 Repeats = Predictions | Sequence[Predictions]

@@ -14,7 +14,7 @@ import numpy as np
 from affectkit.evaluation import class_metrics as by_counts
 from affectkit.evaluation import number_metrics as by_moments
 from affectkit.evaluation import probability_metrics as by_losses
-from affectkit.evaluation.calibration_error import classwise_ece, ece, ece_adaptive, ece_debiased
+from affectkit.evaluation.calibration_error import classwise_ece, ece, ece_adaptive, ece_debiased, smece
 from affectkit.evaluation.class_metrics import (
     accuracy,
     confusion_matrix,
@@ -28,10 +28,9 @@ from affectkit.evaluation.class_metrics import (
     uar,
     weighted_f1,
 )
-from affectkit.evaluation.links import ABOVE_ZERO, BELOW_ONE, CORRELATION, SHARE, Link, between
+from affectkit.evaluation.intervals import ABOVE_ZERO, BELOW_ONE, CORRELATION, SHARE, Link, between
 from affectkit.evaluation.number_metrics import ccc, mae, mse, one_minus_mae, pearson, r2, rmse
 from affectkit.evaluation.probability_metrics import auroc, brier, nll
-from affectkit.evaluation.smooth_ece import smece
 
 __all__ = [
     "METRICS",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.evaluation.sums import AA, AB, ABSOLUTE, BB, COUNT, ERROR, SCALED, SQUARED, A, B, moments, ratio
+from affectkit.evaluation.rows import AA, AB, ABSOLUTE, BB, COUNT, ERROR, SCALED, SQUARED, A, B, moments, ratio
 
 log = logging.getLogger(__name__)
 

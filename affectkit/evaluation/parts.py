@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,13 +11,15 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.calibration_error import null_band, reliability_bins, top_label
 from affectkit.evaluation.class_metrics import f1s, precisions, recalls
-from affectkit.evaluation.intervals import Figure, Resampling, as_units, intervals
-from affectkit.evaluation.links import SHARE
+from affectkit.evaluation.intervals import SHARE, Figure, Interval, Resampling, as_units, intervals
 from affectkit.evaluation.measure import measure, number_figures, width
 from affectkit.evaluation.metrics import taking
-from affectkit.evaluation.rows import missing, pair, prefix
-from affectkit.evaluation.sums import confusions, moments
+from affectkit.evaluation.rows import column, confusions, encode, losses, missing, moments, pair, prefix
 from affectkit.labels import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 SHOWN = ("accuracy", "uar", "macro_f1", "ccc", "mae")  # of each group; one group's kappa or NLL is mostly noise
 
@@ -150,11 +152,156 @@ def named_parts(predictions: Predictions, columns: Sequence[str]) -> Iterator[tu
 
     Raises "input" for a missing column.
     """
-    for column in columns:
-        cells = predictions.groups(column)
+    for name in columns:
+        cells = predictions.groups(name)
         if cells is None:
-            remedy = did_you_mean(column, list(predictions.frame.columns))
-            raise AffectkitError("input", f"has no column '{column}' to slice by", file=predictions.path, remedy=remedy)
+            remedy = did_you_mean(name, list(predictions.frame.columns))
+            raise AffectkitError("input", f"has no column '{name}' to slice by", file=predictions.path, remedy=remedy)
         for value in sorted(set(cells) - {""}):
             inside = cells == value
-            yield f"{column}={value}", inside, (cells != "") & ~inside
+            yield f"{name}={value}", inside, (cells != "") & ~inside
+
+
+# --- What a reader of the figures must know: sentences that stand in the report
+
+
+FEW_GROUPS = 5
+
+
+def cautions(
+    predictions: Predictions,
+    targets: Sequence[Target],
+    column: str | None,
+    groups: np.ndarray | None,
+    metrics: Mapping[str, Interval],
+) -> list[str]:
+    """Every caution that the judged rows give cause for; empty where there is none."""
+    found = _provenance(predictions) + grouping(column, groups)
+    for target in targets:
+        found += _coverage(predictions, target)
+        if target.kind != "number":
+            found += _classes(predictions, target)
+    return found + _without_interval(metrics)
+
+
+def _provenance(predictions: Predictions) -> list[str]:
+    if predictions.foreign:
+        return ["nothing says how these predictions were made (no column 'seen'): their rows are taken as held out"]
+    return []
+
+
+def grouping(column: str | None, groups: np.ndarray | None) -> list[str]:
+    if groups is None:
+        return ["no groups are known: intervals take rows as independent and are too narrow if speakers repeat"]
+    sizes = np.unique(groups[groups != ""], return_counts=True)[1]
+    found = []
+    if (groups == "").any():
+        found.append(f"{(groups == '').sum()} rows have no {column}: each counts as a group of its own")
+    if len(sizes) == 1:
+        found.append(f"all rows are of one {column}: no interval can be estimated")
+    elif 1 < len(sizes) < FEW_GROUPS:
+        found.append(f"only {len(sizes)} groups ({column}): intervals are wide and rest on few degrees of freedom")
+    effective = sizes.sum() ** 2 / (sizes**2).sum() if len(sizes) else 0.0
+    if len(sizes) > 1 and effective < len(sizes) / 2:
+        found.append(
+            f"groups ({column}) differ much in size, {len(sizes)} weigh as {effective:.1f} equal ones: "
+            "intervals may be too narrow"
+        )
+    return found
+
+
+def _coverage(predictions: Predictions, target: Target) -> list[str]:
+    truth, predicted = pair(predictions, target)
+    unlabelled, declined = missing(truth), missing(predicted) & ~missing(truth)
+    found = []
+    if unlabelled.any():
+        found.append(f"{target.name}: {unlabelled.sum()} of {len(truth)} rows have no truth and are left out")
+    if declined.any():
+        found.append(f"{target.name}: {declined.sum()} of {len(truth)} rows have no prediction and are left out")
+    return found
+
+
+def _classes(predictions: Predictions, target: Target) -> list[str]:
+    truth, predicted = pair(predictions, target)
+    both = ~(missing(truth) | missing(predicted))
+    present = np.bincount(truth[both], minlength=len(target.classes))
+    found = []
+    absent = [name for name, count in zip(target.classes, present, strict=True) if not count]
+    if absent:
+        found.append(f"{target.name}: no row is {', '.join(absent)}; UAR is the mean over the other classes")
+    if len(np.unique(predicted[both])) == 1 and len(target.classes) > 1:
+        found.append(f"{target.name}: every row is predicted {target.classes[predicted[both][0]]}")
+    probabilities = predictions.probabilities(target.name)
+    if probabilities is not None:
+        off = np.nanmax(np.abs(probabilities.sum(axis=1) - 1), initial=0.0)
+        if off > 1e-3:
+            found.append(f"{target.name}: probabilities of a row add up to 1 only within {off:.2g}")
+    return found
+
+
+def _without_interval(metrics: Mapping[str, Interval]) -> list[str]:
+    names = [
+        name
+        for name, figure in metrics.items()
+        if figure.method != "none" and np.isfinite(figure.value) and not np.isfinite(figure.low)
+    ]
+    if names:
+        return [f"no interval for {', '.join(names)}: groups do not differ, or without one of them it is undefined"]
+    return []
+
+
+# --- What a model has to beat: an answer that looks at nothing
+
+
+def floors(
+    predictions: Predictions, targets: Sequence[Target], train: pd.DataFrame | None = None
+) -> dict[str, dict[str, float]]:
+    """The metrics of constant answers on the judged rows.
+
+    train: rows with target columns. `majority`: always the most frequent class of the train rows, with their class
+    shares as probabilities; `train_mean`: always their mean. Where `train` is None the judged rows' own class and mean
+    serve, which nobody could know beforehand, and the names are `judged_majority` and `judged_mean`.
+    """
+    found: dict[str, dict[str, float]] = {}
+    classes = [t for t in targets if t.kind != "number"]
+    numbers = [t for t in targets if t.kind == "number"]
+    if classes:
+        name = "majority" if train is not None else "judged_majority"
+        found[name] = {key: value for t in classes for key, value in _majority(predictions, t, train).items()}
+    if numbers:
+        found["train_mean" if train is not None else "judged_mean"] = _means(predictions, numbers, train)
+    return found
+
+
+def train_rows(predictions: Predictions, targets: Sequence[Target]) -> pd.DataFrame | None:
+    """The rows of the train split that a table of predictions carries, if they have every target's truth."""
+    frame = predictions.frame
+    if "split" not in frame:
+        return None
+    train = predictions.take((frame["split"] == "train").to_numpy())
+    labelled = [not missing(column(train, target, target.name)).all() for target in targets]
+    return train.frame if len(train.frame) and all(labelled) else None
+
+
+def _majority(predictions: Predictions, target: Target, train: pd.DataFrame | None) -> dict[str, float]:
+    truth, predicted = pair(predictions, target)
+    truth = truth[~(missing(truth) | missing(predicted))]
+    known = truth if train is None else encode(train[target.name], target.classes)
+    counts = np.bincount(known[known >= 0], minlength=len(target.classes))
+    answers = np.full(len(truth), counts.argmax())
+    shares = np.broadcast_to(counts / max(counts.sum(), 1), (len(truth), len(counts)))
+    confusion, loss = confusions(truth, answers, len(counts))[0], losses(truth, shares)[0]
+    found = {m.name: float(m.of(confusion)) for m in taking("classes") if m.of}
+    if predictions.probabilities(target.name) is not None:
+        found |= {m.name: float(m.of(loss)) for m in taking("probabilities") if m.of} | {"auroc": 0.5}
+    return {prefix(target) + name: value for name, value in found.items()}
+
+
+def _means(predictions: Predictions, targets: Sequence[Target], train: pd.DataFrame | None) -> dict[str, float]:
+    tables = []
+    for target in targets:
+        truth, predicted = pair(predictions, target)
+        truth = truth[~(missing(truth) | missing(predicted))]
+        known = truth if train is None else train[target.name].to_numpy(float)
+        tables.append(moments(truth, np.full(len(truth), np.nanmean(known)), width=width(target))[0])
+    return {name: float(figure.of(np.stack(tables))) for name, figure in number_figures(targets).items()}

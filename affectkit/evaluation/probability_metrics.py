@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from affectkit.evaluation.sums import encode, losses, ratio
+from affectkit.evaluation.rows import encode, losses, ratio
 
 
 def nll(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = None) -> float:

@@ -23,16 +23,117 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.sources import Source
-from affectkit.errors import AffectkitError
-from affectkit.evaluation.agreement import common_targets
-from affectkit.evaluation.answers import Answers
-from affectkit.evaluation.candidates import Judged, same_rows
-from affectkit.evaluation.comparison import holm, resampled
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.candidates import Judged, common_targets, same_rows
+from affectkit.evaluation.comparison import Answers, Measured, holm, measured, resampled
 from affectkit.evaluation.complexity import Facts
-from affectkit.evaluation.criteria import EARLIEST, SIMPLEST, Criterion, criterion, default_by, figure_criterion
-from affectkit.evaluation.intervals import Interval, Resamples, Resampling
-from affectkit.evaluation.optimism import Optimism, optimism
+from affectkit.evaluation.intervals import Interval, Resamples, Resampling, as_units
 from affectkit.labels import Target
+
+# --- What runs are chosen by: a metric on the rows of a split, `simplest`, `earliest`
+
+
+SPLITS = ("val", "oof", "test")
+SIMPLEST, EARLIEST = "simplest", "earliest"
+DIGITS = 12  # figures that agree to so many decimals are equal
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """`val_macro_f1`, or `simplest` or `earliest`, which have no split and no metric (`of`)."""
+
+    text: str
+    split: str = ""
+    of: Measured | None = None
+
+    @property
+    def metric(self) -> Measured:
+        assert self.of is not None
+        return self.of
+
+    def loss(self, value: float) -> float:
+        """What figures are sorted by, the better first and the undefined last."""
+        return np.inf if np.isnan(value) else -round(self.metric.gain(value), DIGITS)
+
+    def key(self, name: str, facts: Facts, values: Mapping[str, Mapping[str, float]]) -> tuple[Any, ...]:
+        """What runs are sorted by. values: by criterion, then by run. A run without a model is never the simplest."""
+        if self.of is not None:
+            return (self.loss(values[self.text][name]),)
+        if self.text == EARLIEST:
+            return (facts.made, name)
+        return (facts.complexity is None, facts.complexity)
+
+
+def figure_criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
+    """`val_macro_f1` of tables with these targets. Raises "usage" with near misses."""
+    split, mark, name = text.partition("_")
+    if not mark or split not in SPLITS:
+        remedy = f"write {did_you_mean(text, [f'{s}_{text}' for s in SPLITS]).removeprefix('did you mean ')}"
+        raise AffectkitError("usage", f"'{text}' names no split, as val_macro_f1 does", remedy=remedy.rstrip("?"))
+    return Criterion(text, split, measured(name, targets))
+
+
+def criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
+    """As `figure_criterion`, or `simplest`, or `earliest`."""
+    if text in (SIMPLEST, EARLIEST):
+        return Criterion(text)
+    if text.partition("_")[0] not in SPLITS:
+        remedy = did_you_mean(text, [SIMPLEST, EARLIEST, *(f"{s}_{text}" for s in SPLITS)])
+        raise AffectkitError("usage", f"'{text}' is no criterion", remedy=remedy)
+    return figure_criterion(text, targets)
+
+
+def default_by(targets: Mapping[str, Target]) -> str:
+    return "val_macro_f1" if any(target.kind != "number" for target in targets.values()) else "val_ccc"
+
+
+# --- How much better the highest of several figures looks than what choosing it is worth on rows that had no say
+
+
+BLOCKS = 10  # of groups, for a calibration error, which costs a pass over the rows for every run and block
+
+
+@dataclass(frozen=True)
+class Optimism:
+    """naive: the highest figure. nested: the pooled figure of the runs chosen without each group, on that group.
+    folds: how many choices were made. chosen: how many different runs they fell on."""
+
+    naive: float
+    nested: float
+    folds: int
+    chosen: int
+
+    def plain(self) -> dict[str, Any]:
+        return {**vars(self), "difference": self.naive - self.nested}
+
+
+def optimism(judged: Judged, found: Mapping[str, Resamples]) -> Optimism | None:
+    """Nested selection: choose the highest figure on all groups but one, judge it on that one, and pool.
+
+    found: the figures of all rows, resampled by the jackknife. None where there is nothing to choose, or to leave out.
+    """
+    said, units = list(judged.answers.values()), as_units(judged.groups, judged.count)
+    if units.count < 2 or len(said) < 2:
+        return None
+    of, codes = said[0].of, units.codes
+    if all(len(figure.again) == units.count for figure in found.values()):
+        without = np.stack([found[name].again for name in judged.answers])
+    else:
+        codes = codes % min(units.count, BLOCKS)
+        without = np.array([[one.take(codes != b).value for b in range(codes.max() + 1)] for one in said])
+    winners = np.where(np.isnan(without), -np.inf, of.gain(1.0) * without).argmax(axis=0)
+    highest = max((figure.value for figure in found.values() if not np.isnan(figure.value)), key=of.gain)
+    return Optimism(highest, _pooled(said, winners[codes]).value, len(winners), len(set(winners.tolist())))
+
+
+def _pooled(said: Sequence[Answers], winners: np.ndarray) -> Answers:
+    """Of each row, what the run chosen for it says. winners: [N]."""
+    rows = np.arange(len(winners))
+    predictions = [
+        np.stack([one.predictions[target] for one in said])[winners, rows] for target in range(len(said[0].truths))
+    ]
+    return replace(said[0], predictions=predictions)
+
 
 LEVEL = 0.95
 RESAMPLING = Resampling("jackknife", LEVEL)

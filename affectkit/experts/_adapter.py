@@ -10,12 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from affectkit.artifacts.files import write_json
-from affectkit.detectors._crop import LANDMARK_SIDE, crop, square_of
-from affectkit.detectors._detector import Detector, Face, choose, of_person
+from affectkit.detectors._detector import LANDMARK_SIDE, Detector, Face, choose, crop, of_person, square_of
 from affectkit.errors import AffectkitError
-from affectkit.experts._answers import NO_FACE, FaceAnswer, Rule
-from affectkit.experts._expert import RECORD, Answers, Expert
-from affectkit.experts._passes import Plan, rescaled
+from affectkit.experts._expert import NO_FACE, RECORD, Answers, Expert, FaceAnswer, Plan, Rule, rescaled
 from affectkit.labels import Target
 
 BATCH = 32  # crops given to the expert at once

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from affectkit.detectors._detector import Policy, check_policy
+from affectkit.errors import AffectkitError
+from affectkit.media.augment_images import PASSES, check_passes
+
 if TYPE_CHECKING:
     import numpy as np
+
 
 WEIGHTS, RECORD = "model.safetensors", "expert.json"  # in a model folder
 
@@ -52,3 +59,80 @@ class Expert(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record: `weights` (SHA-256 of the tensors) and what a reader of a report should know."""
+
+
+# --- What a face expert says of an image, and the rule by which it took the face
+
+
+NO_FACE = "no face found"
+
+
+@dataclass(frozen=True)
+class FaceAnswer:
+    """What is said of an image, or why nothing is.
+
+    values, var: by target, on its scale; var is NaN for a single pass. probabilities: [K] of the expert's classes, of
+    the upright face. faces: how many were found. box: of the one that was read; crop: what its square was made from.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    var: dict[str, float] = field(default_factory=dict)
+    probabilities: np.ndarray | None = None
+    faces: int = 0
+    box: tuple[float, float, float, float] | None = None
+    crop: str = ""
+    declined: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a face becomes a crop: which of several, and the square around a box without landmarks."""
+
+    policy: Policy = "largest"
+    box_scale: float = 1.0
+    flip_average: bool = True
+
+    def __post_init__(self) -> None:
+        check_policy(self.policy)
+        if not 0.5 <= self.box_scale <= 3:
+            raise AffectkitError("usage", f"--box-scale {self.box_scale:g}", remedy="use 0.5 to 3, such as 1.2")
+
+
+# --- Test-time augmentation: what the passes over a face are, and what becomes of their answers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """tta: passes, 1 to 10. flip_average: let the one pass be the mean of the face and its mirror image.
+
+    More than one pass have the mirror image among them, and nothing is averaged twice: a pass and its mirror's would
+    be equal, and the variance too small.
+    """
+
+    tta: int = 1
+    flip_average: bool = True
+
+    def __post_init__(self) -> None:
+        check_passes(self.tta)
+
+    @property
+    def views(self) -> tuple[tuple[float, bool], ...]:
+        """(factor on the side, mirrored) of each crop that the expert is shown, the plain one first."""
+        return PASSES[: 2 if self.tta == 1 and self.flip_average else self.tta]
+
+    def mean_and_var(self, values: np.ndarray) -> tuple[float, float]:
+        """Of a number for each view: the mean, and the variance of passes (ddof 1), NaN for a single pass."""
+        return float(values.mean()), float("nan") if self.tta == 1 else float(values.var(ddof=1))
+
+
+def rescaled(
+    mean: float, var: float, scale: tuple[float, float], target: tuple[float, float] | None
+) -> tuple[float, float]:
+    """A mean and a variance of passes, from the expert's scale to the target's; the mean is clipped to it.
+
+    Clipped is the mean, not each pass: clipped passes would agree where the expert is most unsure.
+    """
+    low, high = scale
+    start, end = target or scale
+    slope = (end - start) / (high - low)
+    return float(np.clip(start + slope * (mean - low), start, end)), float(slope**2 * var)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
 
 from affectkit import registry
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import whole
 from affectkit.detectors._detector import Detector, Policy
-from affectkit.errors import AffectkitError
+from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.experts._adapter import FaceExpert
-from affectkit.experts._answers import Rule
-from affectkit.experts._expert import RECORD, Expert
+from affectkit.experts._expert import RECORD, Expert, Rule
 from affectkit.labels import Target
+from affectkit.models.forward import without_tf32
+from affectkit.models.image_weights import fill, read_tensors
 from affectkit.plain import without_nan
 
 NOT_COMPARED = ("licence", "detector_facts")  # words; the version of OpenCV
@@ -80,3 +86,56 @@ def _loaded(
     detector.load(folder)
     expert.load(devices.resolve(device), folder)
     return FaceExpert(expert, detector, targets, rule)
+
+
+# --- What experts that are torch networks share: pixels in, exact arithmetic
+
+
+def pixels(
+    crops: np.ndarray, device: str, mean: Sequence[float] = (0.0,), std: Sequence[float] = (1.0,)
+) -> torch.Tensor:
+    """[B, S, S, 3] uint8 -> [B, 3, S, S] float32: (pixel / 255 - mean) / std, by channel."""
+    batch = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255
+    by_channel = [torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1) for values in (mean, std)]
+    return (batch - by_channel[0]) / by_channel[1]
+
+
+@contextmanager
+def answering(device: str) -> Iterator[None]:
+    """Without gradients, in exact float32."""
+    with torch.inference_mode(), without_tf32() if device.startswith("cuda") else nullcontext():
+        yield
+
+
+def softmax(logits: torch.Tensor) -> np.ndarray:
+    """[B, K] float64 probabilities."""
+    return torch.softmax(logits.double(), dim=1).cpu().numpy()
+
+
+# --- A timm network filled from a local file, exactly
+
+
+def open_network(architecture: str, outputs: int, path: Path) -> nn.Module:
+    """On the CPU, in eval mode. Raises "usage", "missing", or "input" for weights that are not its own, all of them."""
+    import timm
+    import torch
+
+    if not timm.is_model(architecture):
+        near = did_you_mean(architecture, timm.list_models())
+        remedy = near if near.startswith("did") else "timm.list_models() has them all"
+        raise AffectkitError("usage", f"timm has no architecture '{architecture}'", remedy=remedy)
+    if not path.is_file():
+        raise AffectkitError("missing", f"there are no weights for {architecture}", file=path, remedy="name their file")
+    with torch.random.fork_rng(devices=[]):
+        network = timm.create_model(architecture, pretrained=False, num_classes=outputs)
+    fill(network, read_tensors(path), f"timm's {architecture} with {outputs} outputs", path)
+    network.requires_grad_(False).eval()
+    return network
+
+
+def input_of(network: nn.Module) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """The side of a crop, and the mean and deviation of its channels in [0, 1], as timm has them for the network."""
+    from timm.data import resolve_model_data_config
+
+    config = resolve_model_data_config(network)
+    return max(config["input_size"][1:]), tuple(config["mean"]), tuple(config["std"])

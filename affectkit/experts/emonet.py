@@ -54,8 +54,7 @@ class EmoNetExpert:
 
     def load(self, device: str, folder: Path | None = None) -> None:
         from affectkit.models.backbones import digest
-        from affectkit.models.emonet import expressions_of
-        from affectkit.models.emonet_weights import LICENCE, load_weights
+        from affectkit.models.emonet import LICENCE, expressions_of, load_weights
 
         path = folder / WEIGHTS if folder else self.options["weights"]
         network = load_weights(path, self.options["expressions"] or None)
@@ -64,7 +63,7 @@ class EmoNetExpert:
         self.classes = expressions_of(network.expressions, self.options["fifth"])
 
     def predict(self, crops: "np.ndarray") -> Answers:
-        from affectkit.experts._networks import answering, pixels, softmax
+        from affectkit.experts._folder import answering, pixels, softmax
 
         with answering(self._device):
             answer = self._network(pixels(crops, self._device))
@@ -72,7 +71,7 @@ class EmoNetExpert:
         return Answers(values, softmax(answer.expression))
 
     def save(self, folder: Path) -> None:
-        from affectkit.models.tensors import write_tensors
+        from affectkit.models.image_weights import write_tensors
 
         write_tensors(folder / WEIGHTS, self._network.state_dict())
 

@@ -67,7 +67,7 @@ class FinetunedExpert:
         self._digest, self._network, self._device = digest(network), network.to(device), device
 
     def predict(self, crops: "np.ndarray") -> Answers:
-        from affectkit.experts._networks import answering, softmax
+        from affectkit.experts._folder import answering, softmax
 
         with answering(self._device):
             batch = self._network.collate([self._network.prepare(crop) for crop in crops])

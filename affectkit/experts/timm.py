@@ -57,7 +57,7 @@ class TimmExpert:
         self.scale = _scale(options["expert_scale"])
 
     def load(self, device: str, folder: Path | None = None) -> None:
-        from affectkit.experts._timm_network import input_of, open_network
+        from affectkit.experts._folder import input_of, open_network
         from affectkit.models.backbones import digest
 
         architecture, path = _parse(self.options["checkpoint"])
@@ -66,7 +66,7 @@ class TimmExpert:
         self._digest, self._network, self._device = digest(network), network.to(device), device
 
     def predict(self, crops: "np.ndarray") -> Answers:
-        from affectkit.experts._networks import answering, pixels, softmax
+        from affectkit.experts._folder import answering, pixels, softmax
 
         with answering(self._device):
             given = self._network(pixels(crops, self._device, self._mean, self._std)).float()
@@ -75,7 +75,7 @@ class TimmExpert:
         return Answers(values, softmax(given[:, own]) if own else None)
 
     def save(self, folder: Path) -> None:
-        from affectkit.models.tensors import write_tensors
+        from affectkit.models.image_weights import write_tensors
 
         write_tensors(folder / WEIGHTS, self._network.state_dict())
 

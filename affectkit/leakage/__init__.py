@@ -7,7 +7,7 @@ share their topic.
 """
 
 from affectkit.leakage.audit import audit
-from affectkit.leakage.guard import judged, seen_of
-from affectkit.leakage.report import KINDS, AuditReport, Leak
+from affectkit.leakage.held_out import judged, seen_of
+from affectkit.leakage.sides import KINDS, AuditReport, Leak
 
 __all__ = ["KINDS", "AuditReport", "Leak", "audit", "judged", "seen_of"]

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from affectkit.leakage.content import identical
-from affectkit.leakage.files import FileSet
 from affectkit.leakage.near import near_identical
 from affectkit.leakage.near_images import near_identical_images
-from affectkit.leakage.report import AuditReport, Leak
-from affectkit.leakage.sides import sides_of, sort_sides, straddling
+from affectkit.leakage.sides import AuditReport, FileSet, Leak, sides_of, sort_sides, straddling
 from affectkit.media import AnyHeader
 
 if TYPE_CHECKING:

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.leakage.files import Copies, FileSet, MediaFile, apart, unread
-from affectkit.leakage.report import Leak
-from affectkit.leakage.sides import in_order, sort_sides
+from affectkit.leakage.sides import Copies, FileSet, Leak, MediaFile, apart, in_order, sort_sides, unread
 from affectkit.media import AnyHeader, Header, ImageHeader, check_file, mapped, read_image
 
 _BLOCK = 1 << 18  # frames, and bytes, held at once

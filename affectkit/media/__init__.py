@@ -5,12 +5,10 @@ which a file can be unusable is an `AffectkitError` that names it: missing, a fo
 unreadable, not audio (or not an image), truncated, without samples, too large.
 """
 
-from affectkit.media.arrays import open_array
 from affectkit.media.audio import read_audio, resample
-from affectkit.media.files import check_file
+from affectkit.media.files import check_file, mapped, open_array
 from affectkit.media.headers import Header, check_media, read_header, read_headers
 from affectkit.media.images import MOST_PIXELS, ImageHeader, read_image, read_image_header
-from affectkit.media.parallel import mapped
 from affectkit.media.video import Frame, read_frames
 
 AnyHeader = Header | ImageHeader

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from affectkit.errors import AffectkitError
 
@@ -75,3 +81,43 @@ def _unreadable(path: str | Path, error: OSError | ValueError) -> AffectkitError
 def check_file(path: str | Path) -> None:
     """Raise unless `path` is a readable file with something in it that is not a Git-LFS pointer (for any media)."""
     os.close(open_file(path).fd)
+
+
+# --- NumPy arrays on disk
+
+
+def open_array(path: Path) -> np.ndarray:
+    """A .npy file, mapped into memory and read-only: only its header is read now.
+
+    Raises as `check_file` does; "input" for pickled objects and for what has no row per sample.
+    """
+    check_file(path)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise AffectkitError(
+            "input", f"is no plain array: {error}", file=path, remedy="save it with numpy.save"
+        ) from None
+    if not isinstance(array, np.ndarray) or not array.ndim:
+        raise AffectkitError("input", "is not an array with a row per sample", file=path)
+    return array
+
+
+# --- Work on many files at once, in order and in bounded memory
+
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def mapped(function: Callable[[In], Out], items: Iterable[In], workers: int) -> Iterator[Out]:
+    """`map` on `workers` threads (without threads up to 1), at most twice as many items in flight as threads."""
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    items = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = deque(pool.submit(function, item) for item in islice(items, 2 * workers))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(items, 1))

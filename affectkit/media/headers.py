@@ -13,8 +13,7 @@ from typing import Any
 
 from affectkit.errors import AffectkitError
 from affectkit.media import mp4, wav
-from affectkit.media.files import open_file
-from affectkit.media.parallel import mapped
+from affectkit.media.files import mapped, open_file
 
 # Containers that neither our parsers nor libsndfile read, by their first bytes; ffmpeg does.
 CONTAINERS = {b"\x1aE\xdf\xa3": "Matroska or WebM", b"FLV\x01": "FLV", b"0&\xb2u": "ASF", b"\x00\x00\x01\xba": "MPEG"}

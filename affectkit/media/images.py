@@ -15,11 +15,123 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.media.files import OpenFile, open_file
-from affectkit.media.image_ends import check_whole, late_exif
-from affectkit.media.image_pixels import orientation, to_rgb, turned
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+# --- Whether an image's file goes on to its end, from a few reads: nothing is decoded
+
+
+_END_OF_IMAGE = b"\xff\xd9"  # in the compressed data of a JPEG a byte ff is always followed by 00 or a restart mark
+_TAIL = 4096  # bytes: cameras append a preview or padding
+_BLOCK = 1 << 20
+
+
+def check_whole(file: OpenFile, form: str, pixels: int) -> None:
+    """Raise "input" for a JPEG or PNG that is cut off before its pixels end. pixels: where a JPEG's begin, in bytes."""
+    if form in ("JPEG", "MPO") and not _has_end(file, pixels):
+        raise _truncated(file, "its end is missing")
+    if form == "PNG":
+        cut = None
+        for name, start, length in _chunks(file):
+            lacking = start + length + 4 - file.size  # 4: a check sum
+            cut = lacking if name == b"IDAT" and lacking > 0 else cut
+        if cut is not None:
+            raise _truncated(file, f"{cut:,} bytes of its pixels are missing")
+
+
+def late_exif(file: OpenFile) -> bytes:
+    """The EXIF data of a PNG, which may follow its pixels; b"" without any."""
+    return next((file.at(start, length) for name, start, length in _chunks(file) if name == b"eXIf"), b"")
+
+
+def _has_end(file: OpenFile, start: int) -> bool:
+    """Whether a JPEG's end mark follows `start`: mostly in its last bytes, else the whole is looked through."""
+    tail = max(start, file.size - _TAIL)
+    if _END_OF_IMAGE in file.at(tail, file.size - tail):
+        return True
+    return any(_END_OF_IMAGE in file.at(at, _BLOCK + 1) for at in range(start, tail, _BLOCK))
+
+
+def _chunks(file: OpenFile) -> Iterator[tuple[bytes, int, int]]:
+    """Name, first byte and length of each chunk of a PNG (W3C PNG, section 5.3)."""
+    at = 8
+    while at + 8 <= file.size:
+        head = file.at(at, 8)
+        length = int.from_bytes(head[:4], "big")
+        yield head[4:], at + 8, length
+        at += 12 + length
+
+
+def _truncated(file: OpenFile, what: str) -> AffectkitError:
+    return AffectkitError("input", f"is truncated: {what}", file=file.path, remedy="copy it again, or drop its row")
+
+
+# --- From what an image file holds to upright 8-bit RGB, on Pillow's images
+
+
+_ORIENTATION = 0x0112  # EXIF 2.32, table 4: where row 0 and column 0 are
+_WHITE = 255
+
+
+def to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+    """A decoded image as 8-bit RGB, before a white page. Raises "input" for samples whose white is not known."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bits(image, path).convert("RGB")
+    try:
+        if image.has_transparency_data:
+            return _over_white(image.convert("RGBA"))
+        if image.mode != "F":  # Pillow would clip it: nothing says which number is white
+            return image.convert("RGB")
+    except ValueError:  # LAB, for example
+        pass
+    what = f"has samples of a kind that has no plain way to RGB ({image.mode})"
+    raise AffectkitError("input", what, file=path, remedy="save it as 8-bit RGB")
+
+
+def _from_16_bits(image: Image.Image, path: str | Path) -> Image.Image:
+    """Grey of 16 bits, or of 32 that hold 16 (Pillow's PGM): its upper byte, as Pillow takes of 16-bit colours."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise AffectkitError("input", "has 32-bit samples: which of them is white?", file=path, remedy="save it as PNG")
+    return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    page = Image.new("RGB", image.size, (_WHITE, _WHITE, _WHITE))
+    page.paste(image, mask=image.getchannel("A"))
+    return page
+
+
+def turned(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """`pixels` as `image`'s EXIF says that they are to be seen."""
+    from PIL.Image import Transpose
+
+    turns = [
+        Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM, Transpose.TRANSPOSE,
+        Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90,
+    ]  # fmt: skip
+    number = orientation(image)
+    return pixels.transpose(turns[number - 2]) if number > 1 else pixels
+
+
+def orientation(image: Image.Image) -> int:
+    """1 to 8; 1, upright, where the EXIF data are missing or broken."""
+    from PIL import Image
+
+    try:
+        number = Image.Image.getexif(image).get(_ORIENTATION, 1)  # a PNG's own getexif would decode the image
+    except Exception:  # broken EXIF raises what broken images do; the pixels are whole
+        return 1
+    return number if isinstance(number, int) and 1 <= number <= 8 else 1
+
 
 MOST_PIXELS = 89_478_485  # 256 MB as RGB, and 340 MB more to decode; where Pillow too begins to speak of bombs
 # What Pillow may take a file for. Not all that it can: its EPS and PSD readers run programs or hold surprises.

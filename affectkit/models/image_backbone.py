@@ -13,10 +13,8 @@ from torch import nn
 
 from affectkit.artifacts.files import atomic, write_json
 from affectkit.models.backbones import digest, quiet_transformers
-from affectkit.models.image_parts import parts_of, untrained
 from affectkit.models.image_preprocessing import Preprocessing
-from affectkit.models.image_weights import WEIGHTS
-from affectkit.models.tensors import write_tensors
+from affectkit.models.image_weights import WEIGHTS, parts_of, untrained, write_tensors
 
 Family = Literal["open_clip", "timm", "transformers"]
 FILE = "backbone.json"

@@ -20,9 +20,8 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.models import images
 from affectkit.models.forward import without_tf32
-from affectkit.models.image_weights import fill, read_tensors
+from affectkit.models.image_weights import fill, read_tensors, write_tensors
 from affectkit.models.images import ImageBackbone
-from affectkit.models.tensors import write_tensors
 
 _RECORD, _HEADS = "network.json", "heads.safetensors"
 

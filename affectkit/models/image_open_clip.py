@@ -20,7 +20,7 @@ from torch import nn
 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.models.image_backbone import ImageBackbone, completed
-from affectkit.models.image_transforms import of_open_clip
+from affectkit.models.image_preprocessing import of_open_clip
 from affectkit.models.image_weights import fill, from_hub, read_tensors
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from torch import nn
 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.models.image_backbone import ImageBackbone, completed
-from affectkit.models.image_transforms import of_timm
+from affectkit.models.image_preprocessing import of_timm
 from affectkit.models.image_weights import fill, not_fetched, read_tensors
 
 _TINY = "test_resnet"

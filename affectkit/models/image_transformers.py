@@ -12,7 +12,7 @@ from torch import nn
 from affectkit.models import backbones
 from affectkit.models.image_architectures import Architecture, architecture_of
 from affectkit.models.image_backbone import ImageBackbone, completed
-from affectkit.models.image_transforms import of_transformers
+from affectkit.models.image_preprocessing import of_transformers
 
 
 class PooledNetwork(nn.Module):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from affectkit.artifacts.files import atomic
 from affectkit.errors import AffectkitError
 from affectkit.media import check_file
 
@@ -89,3 +92,95 @@ def from_hub(what: str, repository: str, names: Sequence[str], revision: str) ->
 def not_fetched(what: str, said: str) -> AffectkitError:
     message = f"the weights of '{what}' are not in the local cache and could not be fetched from the hub ({said})"
     return AffectkitError("missing", message, remedy=f"download them elsewhere and pass {what.partition('/')[0]}/FILE")
+
+
+# --- An image network's parameters by depth: what stages freeze, and how learning rates spread
+
+
+# Blocks of transformers (CLIP's, ViT's), stages of convolutional and hierarchical networks.
+_BLOCK = re.compile(r"(?:^|\.)(?:resblocks|layers?|stages|blocks)\.?(\d+)\.")
+_BEHIND = re.compile(
+    r"(?:^|\.)(?:ln_post|proj|attn_pool|attnpool|post_layernorm|visual_projection|layernorm|norm|pooler|head)(?:\.|$)"
+)
+_STEM, _NECK = "stem", "neck"
+
+
+def parts_of(network: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
+    """From the input to the last layer: stem, block-0, block-1, ..., neck (the last norm, pooling and projection).
+
+    Of a timm network the blocks are those of its own `group_matcher`, which layer-wise rates there go by.
+    """
+    trunk = getattr(network, "trunk", network)  # open_clip's towers that timm builds
+    groups = _timm_groups(trunk) if hasattr(trunk, "group_matcher") else {}
+    found: dict[str, list[nn.Parameter]] = {}
+    names = {id(parameter): groups[name] for name, parameter in trunk.named_parameters() if name in groups}
+    for name, parameter in network.named_parameters():
+        found.setdefault(names.get(id(parameter)) or _part(name), []).append(parameter)
+    return sorted(found.items(), key=lambda part: _depth(part[0]))
+
+
+def _timm_groups(trunk: Any) -> dict[str, str]:
+    """The part of each parameter. timm numbers groups from the stem, and puts the last norm with the last block."""
+    from timm.models import group_parameters
+
+    groups = group_parameters(trunk, trunk.group_matcher())
+    order = {number: place for place, number in enumerate(sorted(groups))}
+    return {
+        name: f"block-{order[number] - 1}" if order[number] else _STEM
+        for number, names in groups.items()
+        for name in names
+    }
+
+
+def _part(name: str) -> str:
+    block = _BLOCK.search(name)
+    if block:
+        return f"block-{block[1]}"
+    return _NECK if "embed" not in name and _BEHIND.search(name) else _STEM
+
+
+def _depth(part: str) -> float:
+    return {_STEM: -1.0, _NECK: float("inf")}.get(part) or float(part.partition("-")[2])
+
+
+def untrained(network: nn.Module) -> None:
+    """Turn parameters that never train into buffers: fixed position embeddings, the token of masked patches.
+
+    They are saved and loaded as before; an optimiser would change them, and processes wait for their gradients.
+    """
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if name == "mask_token" or not parameter.requires_grad:
+                values = parameter.detach()
+                delattr(module, name)
+                module.register_buffer(name, values)
+
+
+# --- Writing tensors: safetensors, whole or not at all
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Tensors as safetensors, from any device. Raises OSError where the disk is full."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with atomic(path) as temporary:
+        try:
+            save_file(_on_cpu(tensors), temporary)
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+
+
+def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same, contiguous; copied only where it must be: tied tensors too, which safetensors refuses."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        found[name] = plain.clone() if place in seen or plain.untyped_storage().nbytes() > plain.nbytes else plain
+        seen.add(place)
+    return found

@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from affectkit.artifacts.joined import chosen_targets, read_joined_sources
 from affectkit.artifacts.manifest import read_manifest
+from affectkit.artifacts.sources import chosen_targets, read_joined_sources
 from affectkit.distributed import Ranks
 from affectkit.protocols._protocol import Study
 
 
 def finetune_scene(folder: Path, study: Study, how: Mapping[str, Any], here: Ranks) -> Sequence[str]:
     """As `finetune` does. how: its options, and `stages` as a file of them has them."""
-    from affectkit.finetuning._finetune import clean_up, finetune
-    from affectkit.finetuning._images import Images
-    from affectkit.finetuning._passes import Passes
-    from affectkit.finetuning._readable import readable
-    from affectkit.finetuning._setup import Setup
+    from affectkit.finetuning.finetune import clean_up, finetune
+    from affectkit.finetuning.media.images import Images
+    from affectkit.finetuning.medium import readable
+    from affectkit.finetuning.passes import Passes
+    from affectkit.finetuning.rows import Setup
     from affectkit.media.augment_images import parse
     from affectkit.reporting.finetuned import write_finetuned
     from affectkit.reporting.text import all_key_lines
@@ -54,7 +54,7 @@ def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> Sequenc
     """As `import-model emonet` does."""
     from affectkit.experts._folder import build_expert
     from affectkit.inference import Work
-    from affectkit.inference._faces import predict_faces, rows_to_answer, targets_for
+    from affectkit.inference.faces import predict_faces, rows_to_answer, targets_for
     from affectkit.reporting.imported import write_imported
     from affectkit.reporting.text import all_key_lines
 
@@ -70,7 +70,7 @@ def import_expert(folder: Path, study: Study, how: Mapping[str, Any]) -> Sequenc
 
 def calibrate_numbers(folder: Path, study: Study, source: Path, method: str, targets: Sequence[str]) -> Sequence[str]:
     """As `calibrate --target` does."""
-    from affectkit.calibration._calibrate import calibrate, taken
+    from affectkit.calibration.calibrate import calibrate, taken
     from affectkit.leakage.crossfit import plan_fit
     from affectkit.reporting.calibrated import write_calibrated
 
@@ -86,8 +86,8 @@ def fuse_sources(
     folder: Path, study: Study, sources: Mapping[str, Path], rule: str, options: Mapping[str, Any]
 ) -> Sequence[str]:
     """As `fuse` does."""
-    from affectkit.fusion._fuse import fuse
-    from affectkit.fusion._sources import join
+    from affectkit.fusion.fuse import fuse
+    from affectkit.fusion.sources import join
     from affectkit.leakage.crossfit import plan_fit
     from affectkit.reporting.fused import write_fused
 
@@ -102,8 +102,8 @@ def stabilize_sequences(folder: Path, study: Study, source: Path, alpha: float) 
     from affectkit.artifacts.predictions import write_predictions
     from affectkit.artifacts.timeline import timeline
     from affectkit.evaluation.intervals import Resampling
-    from affectkit.fusion._stabilizer import smoothing_of, stabilize
     from affectkit.reporting.stabilized import key_lines, write_stability
+    from affectkit.temporal.stabilize import smoothing_of, stabilize
 
     frames: dict[str, Any] = {"sequence": ["sequence"], "time": "time_sec"}
     [given] = _sources(study, {"predictions": source}, columns=["sequence", "time_sec"])

@@ -8,8 +8,8 @@ from typing import Any
 
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.predictions import Predictions
-from affectkit.fusion._aggregator import Aggregated
-from affectkit.fusion._stabilizer import stale_columns
+from affectkit.temporal.aggregate import Aggregated
+from affectkit.temporal.stabilize import stale_columns
 
 SUMMARY = "aggregation.json"
 UNKNOWN_VARIANCE = (

@@ -11,9 +11,8 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.sources import Source, called
-from affectkit.calibration._calibrate import Calibrated, Candidate
-from affectkit.calibration._judge import before_and_after, held, selective, variance_coverage
-from affectkit.calibration._model import NONE
+from affectkit.calibration.calibrate import Calibrated, Candidate, before_and_after, held, selective, variance_coverage
+from affectkit.calibration.method import NONE
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import assess
 from affectkit.labels import Target

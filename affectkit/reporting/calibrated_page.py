@@ -9,8 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.artifacts.reports import file_name
-from affectkit.calibration._calibrate import Calibrated
-from affectkit.calibration._judge import curve
+from affectkit.calibration.calibrate import Calibrated, curve
 from affectkit.evaluation.coverage import central, standardized
 from affectkit.labels import Target
 from affectkit.reporting import captions, words

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit import __version__
 from affectkit.artifacts.files import write_json, write_text
-from affectkit.artifacts.models import BEST, read_spec, write_fit_rows, write_spec
-from affectkit.artifacts.parents import PARENTS, copy_model, parent_of
+from affectkit.artifacts.models import BEST, PARENTS, copy_model, parent_of, read_spec, write_fit_rows, write_spec
 from affectkit.artifacts.predictions import Predictions, write_predictions
 from affectkit.artifacts.reports import PAGE
 from affectkit.artifacts.sources import Source
@@ -23,8 +22,8 @@ from affectkit.reporting.page import Section, Sentence, page
 if TYPE_CHECKING:
     import pandas as pd
 
-    from affectkit.calibration._model import CalibrationModel
-    from affectkit.fusion._model import FusionModel
+    from affectkit.calibration.method import CalibrationModel
+    from affectkit.fusion.rule import FusionModel
 
 Reports = dict[str, dict[str, Any]]
 

@@ -9,7 +9,7 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import BEST
 from affectkit.artifacts.reports import confusion_files
 from affectkit.artifacts.tables import write_table
-from affectkit.finetuning._finetune import Finetuned
+from affectkit.finetuning.finetune import Finetuned
 from affectkit.reporting.learning import write_training_page
 from affectkit.reporting.trained import write_fitted
 

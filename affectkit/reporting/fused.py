@@ -10,8 +10,8 @@ from affectkit.artifacts.files import write_json
 from affectkit.artifacts.reports import file_name
 from affectkit.artifacts.sources import Source
 from affectkit.artifacts.tables import write_table
-from affectkit.fusion._fuse import Fused, Verdict
-from affectkit.fusion._model import FusionModel
+from affectkit.fusion.fuse import Fused, Verdict
+from affectkit.fusion.rule import FusionModel
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting import captions, comparisons, words
 from affectkit.reporting.combined import judge, past, write_combined, write_page

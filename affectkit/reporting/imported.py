@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions
-from affectkit.inference._faces import KIND
+from affectkit.inference.faces import KIND
 from affectkit.reporting.trained import write_fitted
 
 if TYPE_CHECKING:

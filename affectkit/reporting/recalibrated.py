@@ -9,12 +9,11 @@ from typing import Any
 
 from affectkit.artifacts.reports import report_tables
 from affectkit.artifacts.tables import write_table
-from affectkit.calibration._calibrate import Calibrated
-from affectkit.calibration._judge import before_and_after
-from affectkit.calibration._model import CalibrationModel
+from affectkit.calibration.calibrate import Calibrated, before_and_after
+from affectkit.calibration.method import CalibrationModel
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.rows import prefix
-from affectkit.fusion._fuse import Fused
+from affectkit.fusion.fuse import Fused
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting import words
 from affectkit.reporting.combined import Reports, flat

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.files import atomic, write_json, write_text
-from affectkit.artifacts.models import BEST, FIT_ROWS, read_spec
-from affectkit.artifacts.parents import copy_model, parent_folder
+from affectkit.artifacts.models import BEST, FIT_ROWS, copy_model, parent_folder, read_spec
 from affectkit.artifacts.reports import PAGE
 from affectkit.artifacts.sources import PREDICTIONS, Source
 from affectkit.artifacts.tables import write_table
-from affectkit.evaluation.cautions import grouping
 from affectkit.evaluation.complexity import STAGES, Facts
+from affectkit.evaluation.parts import grouping
 from affectkit.evaluation.selection import LEVEL, Ranked, Selection
 from affectkit.plain import without_nan
 from affectkit.reporting.numbers import shown

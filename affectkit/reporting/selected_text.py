@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from affectkit.evaluation.criteria import EARLIEST, SIMPLEST
-from affectkit.evaluation.selection import LEAST
+from affectkit.evaluation.selection import EARLIEST, LEAST, SIMPLEST
 from affectkit.reporting import words
 from affectkit.reporting.numbers import is_number, ranged, shown, signed
 from affectkit.reporting.text import aligned

@@ -15,7 +15,6 @@ from affectkit.artifacts.tables import write_table
 from affectkit.artifacts.timeline import Timeline
 from affectkit.evaluation.before_after import SIDES, BeforeAfter
 from affectkit.evaluation.stability import stability
-from affectkit.fusion._stabilizer import gated_column
 from affectkit.labels import Target
 from affectkit.plain import without_nan
 from affectkit.reporting import words
@@ -25,6 +24,7 @@ from affectkit.reporting.lineage import digests, lineage
 from affectkit.reporting.numbers import is_number, ranged
 from affectkit.reporting.page import Section, Table, page
 from affectkit.reporting.traces import trace
+from affectkit.temporal.stabilize import gated_column
 
 REPORT, TABLE = "stability.json", "stability.csv"
 GATE = (

@@ -1,19 +1,21 @@
 """Who is in which split, and in which fold: groups never straddle, classes are spread as evenly as groups allow."""
 
-from affectkit.splits._assign import (
+from affectkit.splits.assign import (
     GROUP_COLUMNS,
+    apart,
     by_group,
     default_group,
     folds_by_group,
+    folds_in_words,
     folds_of_rows,
+    group_column,
     grouped_folds,
     hold_out,
     outer_folds,
     random_folds,
     random_rows,
 )
-from affectkit.splits._groups import apart, folds_in_words, group_column
-from affectkit.splits._table import SPLITS, from_table
+from affectkit.splits.table import SPLITS, from_table
 
 __all__ = [
     "GROUP_COLUMNS",

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from affectkit.synthesis.face_shapes import Person
-from affectkit.synthesis.faces import draw_people, draw_pose, paint, photographed
+from affectkit.synthesis.faces import Person, draw_people, draw_pose, paint, photographed
 
 APART = 0.32  # deviation of what the scene shows, and of what each face shows, from the affect
 WARMTH, CONTRAST = 26.0, 0.5  # what full arousal adds to red, in grey levels, and to the contrast, as a share

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from affectkit.errors import AffectkitError
-from affectkit.training.examples import Examples
+from affectkit.training.problem import Examples
 
 _NAMED = 8  # ids of a batch that an error names
 

@@ -16,13 +16,12 @@ import numpy as np
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
-from affectkit.training import finder, generators, optimizing
-from affectkit.training.examples import Part
+from affectkit.training import accelerating, finder, optimizing
 from affectkit.training.judging import Judge
 from affectkit.training.keeping import CHECKPOINTS, Keeper
 from affectkit.training.loading import Feed, Loaded
 from affectkit.training.optimizing import Pace
-from affectkit.training.problem import Fit, Problem, Settings, check_problem, identity
+from affectkit.training.problem import Fit, Part, Problem, Settings, check_problem, identity
 from affectkit.training.schedules import Plateau
 from affectkit.training.stages import Stage
 from affectkit.training.state import State
@@ -60,7 +59,7 @@ def fit(
     """
     check_problem(problem, stages)
     main = accelerator.is_main_process
-    with generators.untouched(accelerator.device):
+    with accelerating.untouched(accelerator.device):
         loop = _Loop(problem, list(stages), settings, Path(folder), accelerator)
         return loop.run(progress if main else None, log if main else None)
 
@@ -242,7 +241,7 @@ class _Loop:
     def _seed(self, epoch: int, batch: int) -> None:
         """Set the generators for a batch, for this process's share of it."""
         key = (self.settings.seed, self.state.stage, epoch, batch, self.accelerator.process_index)
-        generators.seed_step(key, self.accelerator.device)
+        accelerating.seed_step(key, self.accelerator.device)
 
     def _as_run(self) -> list[dict[str, Any]]:
         """The stages with (lowest, highest) rates as they were used."""

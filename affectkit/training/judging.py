@@ -3,18 +3,154 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.training.evaluating import default_monitor, higher_is_better, outputs_of, score_names, scores
-from affectkit.training.examples import Examples
-from affectkit.training.problem import Problem, Settings
+from affectkit.evaluation.metrics import METRICS, accuracy, ccc, macro_f1, mae, uar
+from affectkit.labels import Target
+from affectkit.training.failures import enough_memory
+from affectkit.training.loading import Loaded, load_batches, sorted_batches
+from affectkit.training.problem import Examples, Problem, Settings
 from affectkit.training.stages import Stage
+
+# --- Answers for rows that are not trained on, and what they are worth while training goes on
+
+
+CLASS_METRICS: dict[str, Callable[..., float]] = {"uar": uar, "macro_f1": macro_f1, "accuracy": accuracy}
+NUMBER_METRICS: dict[str, Callable[..., float]] = {"ccc": ccc, "mae": mae}
+
+
+def outputs_of(
+    network: Any,
+    examples: Examples,
+    accelerator: Any,
+    *,
+    size: int,
+    most_cost: float | None = None,
+    num_workers: int = 0,
+) -> dict[str, torch.Tensor]:
+    """What the network says of every row, in their order, on the CPU in float32; every process has it all.
+
+    The network is in eval mode meanwhile. size, most_cost: of a batch, over all processes; batches change no answer.
+    """
+    batches = sorted_batches(np.asarray(examples.costs), size, most_cost=most_cost)
+    found: dict[str, torch.Tensor] = {}
+    with _judging(network), closing(load_batches(examples, batches, accelerator, num_workers=num_workers)) as loading:
+        for loaded in loading:
+            with enough_memory(examples, loaded.rows), accelerator.autocast():
+                own = network(**loaded.inputs)
+            for name, whole in gathered(own, loaded, accelerator).items():
+                rows = found.setdefault(name, torch.zeros(len(examples.ids), *whole.shape[1:]))
+                rows[loaded.rows] = whole.float().cpu()
+    return found
+
+
+@contextmanager
+def _judging(network: Any) -> Iterator[None]:
+    """In eval mode and without gradients; each module's own mode again afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def gathered(own: Mapping[str, torch.Tensor], loaded: Loaded, accelerator: Any) -> dict[str, torch.Tensor]:
+    """The outputs of the whole batch on every process, this process's own with their graph.
+
+    A loss over the whole batch then needs no thought about processes, be it weighted by class or a correlation.
+    """
+    rank, sizes = accelerator.process_index, loaded.sizes
+    if len(sizes) == 1:
+        return dict(own)
+    found = {}
+    for name, mine in own.items():
+        room = mine.new_zeros(max(sizes), *mine.shape[1:])
+        room[: sizes[rank]] = mine.detach()[: sizes[rank]]
+        pieces = accelerator.gather(room).split(max(sizes))
+        kept = [piece[:size] for piece, size in zip(pieces, sizes, strict=True)]
+        kept[rank] = mine[: sizes[rank]]  # if none, an empty one with a graph: each process takes part in the backward
+        found[name] = torch.cat(kept)
+    return found
+
+
+def scores(
+    targets: Sequence[Target], answers: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Metrics by the names that reports use: `uar`, `t.uar` of a class target other than `label`, `t.ccc` of a number,
+    and `ccc`, the mean over the numbers. A target without a known row has none.
+
+    answers: what `Objective.answers` gives. truth: as `Examples` have it; of votes the most frequent class counts.
+    """
+    found: dict[str, float] = {}
+    for target in targets:
+        answer, true = answers[target.name], np.asarray(truth[target.name])
+        known = _known(target, true)
+        if target.kind != "number":
+            true = np.nan_to_num(true).argmax(axis=1) if true.ndim == 2 else true
+            answer = answer.argmax(axis=1)
+        if known.any():
+            for name, metric in _metrics(target).items():
+                found[name] = float(metric(true[known], answer[known]))
+    return found | {name: float(np.mean([found[one] for one in of])) for name, of in _means(targets, found).items()}
+
+
+def score_names(targets: Sequence[Target], truth: Mapping[str, np.ndarray]) -> list[str]:
+    """The names that `scores` gives, which the truth decides."""
+    known = [target for target in targets if _known(target, np.asarray(truth[target.name])).any()]
+    names = [name for target in known for name in _metrics(target)]
+    return [*names, *_means(targets, names)]
+
+
+def _known(target: Target, truth: np.ndarray) -> np.ndarray:
+    """[N] which rows have a truth."""
+    if target.kind == "number":
+        return ~np.isnan(truth)
+    return ~np.isnan(truth).any(axis=1) if truth.ndim == 2 else truth >= 0
+
+
+def _metrics(target: Target) -> dict[str, Callable[..., float]]:
+    """By their full names."""
+    prefix = "" if target.name == "label" else f"{target.name}."
+    if target.kind == "number":
+        return {prefix + name: metric for name, metric in NUMBER_METRICS.items()}
+    classes = range(len(target.classes))
+    return {prefix + name: partial(metric, classes=classes) for name, metric in CLASS_METRICS.items()}
+
+
+def _means(targets: Sequence[Target], names: Collection[str]) -> dict[str, list[str]]:
+    """Of what each mean over the numbers is one: of those with a known row."""
+    numbers = [target.name for target in targets if target.kind == "number" and target.name != "label"]
+    found = {mean: [f"{name}.{mean}" for name in numbers if f"{name}.{mean}" in names] for mean in NUMBER_METRICS}
+    return {mean: of for mean, of in found.items() if of}
+
+
+def default_monitor(targets: Sequence[Target]) -> str:
+    """The column of the history that decides, where none is named: the UAR of classes, the mean CCC of numbers, the
+    loss where there are both."""
+    kinds = {"number" if target.kind == "number" else "class" for target in targets}
+    if len(kinds) > 1 or (len(targets) > 1 and kinds == {"class"}):
+        return "val_loss"
+    if kinds == {"number"}:
+        return "val_ccc"
+    return "val_uar" if targets[0].name == "label" else f"val_{targets[0].name}.uar"
+
+
+def higher_is_better(monitor: str) -> bool:
+    """Whether a column of the history is better when it rises."""
+    metric = METRICS.get(monitor.removeprefix("val_").rpartition(".")[2])
+    return metric.higher_is_better if metric else False
+
 
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from affectkit.errors import AffectkitError
-from affectkit.training.examples import HEAD, Part
-from affectkit.training.problem import Problem
+from affectkit.training.problem import HEAD, Part, Problem
 from affectkit.training.schedules import factor, momentum, warmup_steps
 from affectkit.training.stages import Schedule, Stage
 

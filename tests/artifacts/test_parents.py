@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.parents import copy_model, model_digest, parent_folder, parent_of
+from affectkit.artifacts.models import copy_model, model_digest, parent_folder, parent_of
 from affectkit.errors import AffectkitError
 
 

@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 
 from affectkit.artifacts.outputs import Output
-from affectkit.artifacts.prediction_reader import read_predictions
 from affectkit.artifacts.predictions import (
     build_predictions,
     join_columns,
     predictions_text,
+    read_predictions,
     write_predictions,
 )
 from affectkit.errors import AffectkitError

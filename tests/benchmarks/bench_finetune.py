@@ -87,8 +87,8 @@ def make_clips(folder: Path) -> None:
 def ours(folder: Path) -> dict[str, float]:
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.encoders._encoder import recordings
-    from affectkit.finetuning._speech import InPieces, SpeechExamples
-    from affectkit.finetuning._truth import truth_of
+    from affectkit.finetuning.media.speech import InPieces, SpeechExamples
+    from affectkit.finetuning.rows import truth_of
     from affectkit.models import speech_network
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.fit import Problem, Settings, fit

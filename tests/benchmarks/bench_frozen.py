@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.encoders import open_clip as encoder
 from affectkit.encoders._encoder import items, load
-from affectkit.encoders._extract import extract
-from affectkit.finetuning._finetune import finetune
-from affectkit.finetuning._images import Images
-from affectkit.finetuning._setup import Setup
+from affectkit.encoders._loop import extract
+from affectkit.finetuning.finetune import finetune
+from affectkit.finetuning.media.images import Images
+from affectkit.finetuning.rows import Setup
 from affectkit.models.image_open_clip import build
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.problem import Settings

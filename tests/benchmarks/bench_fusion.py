@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.fusion.inverse_variance import build
+from affectkit.fusion.rules.inverse_variance import build
 from affectkit.labels import Target
 
 ROWS, FITTED, TIMED, ROUNDS, LIMIT = 1_000_000, 2000, 20_000, 5, 1.0

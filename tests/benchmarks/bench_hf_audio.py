@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from affectkit.encoders import hf_audio
 from affectkit.encoders._encoder import Item, load
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 
 CLIPS, BATCH, RATE = 64, 8, 16000
 logging.disable_progress_bar()

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from affectkit.encoders import open_clip as plugin
 from affectkit.encoders._encoder import Item, load
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 
 IMAGES, BATCH, THREADS = 128, 32, 2
 

@@ -11,7 +11,7 @@ import soundfile
 
 from affectkit.encoders import opensmile as ours_opensmile
 from affectkit.encoders._encoder import Item, load
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 
 FILES, ROUNDS = 60, 4
 

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, recall_score
 
 from affectkit.evaluation.intervals import Figure, Resampling, as_units, intervals
 from affectkit.evaluation.metrics import METRICS, ccc
-from affectkit.evaluation.sums import confusions, moments
+from affectkit.evaluation.rows import confusions, moments
 
 ROWS, SPEAKERS, CLASSES, RESAMPLES, TIMED, ROUNDS = 10_000, 91, 7, 10_000, 20, 10
 

@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 import torch
 
-from affectkit.calibration._temperature import fit_sharpness, sharpened
+from affectkit.calibration.methods._temperature import fit_sharpness, sharpened
 from affectkit.evaluation.metrics import nll
 
 ROWS, CLASSES, SHARPNESS, STEPS, ROUNDS, SAME = 1_000_000, 8, 1.8, 50, 5, 1e-7

@@ -59,7 +59,7 @@ def calibrated(unlabelled):
     """Fit a method on some rows and apply it to others: `calibrated("beta", output, rows, other, pull=1.0)`."""
 
     def run(name, output, rows, other=None, **options):
-        method = registry.load("calibration", name).build(**options)
+        method = registry.load("methods", name).build(**options)
         other = output if other is None else other
         return method.apply(method.fit(output, rows), other, unlabelled(len(other)))
 

@@ -5,7 +5,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from affectkit.artifacts.outputs import Output
-from affectkit.calibration import beta
+from affectkit.calibration.methods import beta
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from affectkit import registry
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.calibration._quantiles import group_quantile, needed, split_quantile
+from affectkit.calibration.methods.conformal import group_quantile, needed, split_quantile
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
@@ -13,7 +13,7 @@ SCORE = Target("score", "number")
 
 
 def build(**options):
-    return registry.load("calibration", "conformal").build(**options)
+    return registry.load("methods", "conformal").build(**options)
 
 
 def held(answer, truth):

@@ -16,8 +16,8 @@ from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
-NAMES = registry.names("calibration")
-BUILT = {name: registry.load("calibration", name).build() for name in NAMES}
+NAMES = registry.names("methods")
+BUILT = {name: registry.load("methods", name).build() for name in NAMES}
 CASES = [(name, kind) for name in NAMES for kind in BUILT[name].kinds]
 OF_CLASSES = [name for name, kind in CASES if kind == "class"]
 ARRAYS = [f.name for f in fields(Output) if f.name != "target"]
@@ -91,8 +91,8 @@ def test_there_are_methods():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_describes_itself_and_is_built_again_from_its_options(name):
-    method, build = BUILT[name], registry.load("calibration", name).build
-    summary = registry.summary("calibration", name)
+    method, build = BUILT[name], registry.load("methods", name).build
+    summary = registry.summary("methods", name)
     assert 10 < len(summary) <= 80 and not summary.endswith(".")
     assert method.name == name and set(method.kinds) <= {"class", "number"} and method.kinds
     assert set(method.options) == set(registry.options(build))
@@ -104,7 +104,7 @@ def test_it_describes_itself_and_is_built_again_from_its_options(name):
 def test_an_option_has_one_meaning():
     meanings = defaultdict(set)
     for name in NAMES:
-        for option, parameter in registry.options(registry.load("calibration", name).build).items():
+        for option, parameter in registry.options(registry.load("methods", name).build).items():
             meanings[option].add((str(parameter.annotation), str(parameter.default)))
     assert {option: found for option, found in meanings.items() if len(found) > 1} == {}
 

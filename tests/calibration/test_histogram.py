@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from affectkit.artifacts.outputs import Output
-from affectkit.calibration import histogram
+from affectkit.calibration.methods import histogram
 from affectkit.errors import AffectkitError
 
 

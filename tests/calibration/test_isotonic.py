@@ -2,8 +2,8 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from affectkit.artifacts.outputs import Output
-from affectkit.calibration import isotonic
-from affectkit.calibration._numbers import clamped
+from affectkit.calibration.methods import isotonic
+from affectkit.calibration.methods._probabilities import clamped
 
 
 def test_each_class_is_scikit_learns_curve_and_the_row_is_normalised(overconfident, calibrated):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from affectkit.artifacts.outputs import Output
-from affectkit.calibration import linear
-from affectkit.calibration._numbers import clamped
+from affectkit.calibration.methods import linear
+from affectkit.calibration.methods._probabilities import clamped
 from affectkit.labels import Target
 
 METHOD = linear.build()

@@ -20,7 +20,7 @@ def rows_of(truth):
 
 def fit_and_test(output, truth, fit, name, **options):
     """The parameters, and before and after on the other rows: ECE, NLL, Brier and accuracy."""
-    method = registry.load("calibration", name).build(**options)
+    method = registry.load("methods", name).build(**options)
     parameters = method.fit(output.take(fit), rows_of(truth[fit]))
     before = output.take(~fit)
     after = method.apply(parameters, before, rows_of(np.full(len(before), np.nan)))
@@ -90,7 +90,7 @@ def test_methods_that_make_steps_lower_the_ece_and_can_raise_the_loss(name, cifa
 @pytest.mark.parametrize("coverage", [0.9, 0.95])
 def test_sets_of_real_classes_are_covered(coverage, cifar10, ferplus):
     """Over 40 halvings each: one alone scatters by a point."""
-    method = registry.load("calibration", "conformal").build(coverage=coverage)
+    method = registry.load("methods", "conformal").build(coverage=coverage)
     for output, truth, _ in (cifar10, ferplus):
         rng, found = np.random.default_rng(0), []
         for _ in range(40):

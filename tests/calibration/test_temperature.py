@@ -9,8 +9,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from affectkit.artifacts.outputs import Output
-from affectkit.calibration import temperature
-from affectkit.calibration._temperature import BOUND, MANY, exact_sum, fit_sharpness, sharpened
+from affectkit.calibration.methods import temperature
+from affectkit.calibration.methods._temperature import BOUND, MANY, exact_sum, fit_sharpness, sharpened
 
 METHOD = temperature.build()
 

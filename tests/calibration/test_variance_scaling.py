@@ -6,8 +6,8 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from affectkit.artifacts.outputs import Output
-from affectkit.calibration import variance_scaling
-from affectkit.calibration._variance import fit_variance
+from affectkit.calibration.methods import variance_scaling
+from affectkit.calibration.methods._variance import fit_variance
 from affectkit.labels import Target
 
 METHOD = variance_scaling.build()

@@ -4,7 +4,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from affectkit.artifacts.outputs import Output
-from affectkit.calibration import vector
+from affectkit.calibration.methods import vector
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import nll
 

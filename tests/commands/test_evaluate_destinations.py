@@ -153,7 +153,7 @@ def test_a_mistyped_destination_is_a_usage_error(affectkit, table, tmp_path, mon
 def test_a_place_that_cannot_be_written_is_found_before_the_work(affectkit, table, tmp_path, monkeypatch, place, said):
     path = table()
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr("affectkit.artifacts.joined.read_joined", None)  # reading would be an error of another kind
+    monkeypatch.setattr("affectkit.artifacts.sources.read_joined", None)  # reading would be an error of another kind
     assert said in affectkit("evaluate", path, "--output-json", tmp_path / place, code=1).stderr
 
 
@@ -235,7 +235,7 @@ def test_a_model_is_judged_into_files(affectkit, study, files, tmp_path):
 
 
 def test_a_confusion_of_a_model_of_numbers_is_refused_before_it_predicts(affectkit, study, tmp_path, monkeypatch):
-    monkeypatch.setattr("affectkit.inference._estimating.Estimating.predict", None)
+    monkeypatch.setattr("affectkit.inference.estimator_model.Estimating.predict", None)
     line = ("evaluate", "--model-dir", study / "numbers", "-m", study / "m", "--output-confusion-csv", tmp_path / "c")
     assert "valence is predicted as a number" in affectkit(*line, code=2).stderr
 

@@ -237,7 +237,7 @@ def extract(manifest, folder, *more, encoder="open-clip", checkpoint=TINY, crop=
 @pytest.mark.parametrize("cv", [(), pytest.param(("--cv",), marks=pytest.mark.slow)], ids=["holdout", "cv"])
 def test_the_loss_curve_does_not_tell_how_features_came(manifest, two_stages, features, monkeypatch, tmp_path, cv):
     """Computed once, read from a folder, or by the backbone in every epoch; with dropout, in both stages."""
-    from affectkit.finetuning._setup import Setup
+    from affectkit.finetuning.rows import Setup
 
     how = ("--stages", two_stages, "--crop", "face", "--dropout", 0.4, *cv)
     ran(*line(manifest, tmp_path / "once", *how))
@@ -261,14 +261,14 @@ def test_with_features_no_image_is_decoded_to_train_a_head(manifest, monkeypatch
     def decoded(*_):
         raise AssertionError("an image was decoded")
 
-    monkeypatch.setattr("affectkit.finetuning._images.Images.decode", decoded)
+    monkeypatch.setattr("affectkit.finetuning.media.images.Images.decode", decoded)
     ran(*line(manifest, tmp_path / "read", *how, "--features", tmp_path / "f", base=base))
     np.testing.assert_allclose(history(tmp_path / "read"), history(tmp_path / "once"), rtol=1e-5, atol=1e-6)
     same_answers(tmp_path / "read" / "predictions.csv", tmp_path / "once" / "predictions.csv")
 
 
 def test_an_image_is_decoded_once_for_a_frozen_network(manifest, monkeypatch, tmp_path):
-    from affectkit.finetuning._images import Images
+    from affectkit.finetuning.media.images import Images
 
     decode, seen = Images.decode, []
     monkeypatch.setattr(Images, "decode", lambda self, item: seen.append(item.id) or decode(self, item))
@@ -450,7 +450,7 @@ def undisturbed(manifest, two_stages, tmp_path_factory):
 @pytest.mark.parametrize(
     ("place", "call"),
     [
-        ("affectkit.finetuning._images.Images.decode", 20),
+        ("affectkit.finetuning.media.images.Images.decode", 20),
         ("affectkit.training.stepping.Stepper.step", 2),
         ("affectkit.training.stepping.Stepper.step", 5),
         ("affectkit.training.keeping.Keeper.keep_best", 2),

@@ -232,8 +232,8 @@ def test_mlp_is_the_same_again_and_another_with_another_seed(affectkit, sources,
 
 
 def test_what_mlp_saved_answers_as_it_did(affectkit, sources, tmp_path):
-    from affectkit.artifacts.prediction_reader import read_predictions
-    from affectkit.fusion._model import FusionModel
+    from affectkit.artifacts.predictions import read_predictions
+    from affectkit.fusion.rule import FusionModel
 
     named = sources(rows=120, speakers=6, voice=1.5, face=1.5, missing=("face",))
     affectkit("fuse", *named, "--rule", "mlp", "--epochs", 2, "-o", tmp_path / "f")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from affectkit.artifacts.prediction_reader import read_predictions
+from affectkit.artifacts.predictions import read_predictions
 from affectkit.synthesis import scenes
 
 cv2 = pytest.importorskip("cv2", reason='finding faces needs OpenCV: pip install "affectkit[face]"')

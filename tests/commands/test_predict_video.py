@@ -183,10 +183,10 @@ def test_the_same_command_gives_the_same_bytes(predict, root, tmp_path):
 
 
 def test_how_many_frames_lie_in_files_at_once_changes_nothing(predict, root, monkeypatch):
-    from affectkit.inference import _video
+    from affectkit.inference import video
 
     whole = predict("face", root / "two.avi", root / "later.avi", "--fps", 5)
-    monkeypatch.setattr(_video, "MOST_PIXELS", 3 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(video, "MOST_PIXELS", 3 * SIZE[0] * SIZE[1])
     parts = predict("face", root / "two.avi", root / "later.avi", "--fps", 5)
     assert list(whole["id"]) == list(parts["id"])
     np.testing.assert_allclose(answers(whole), answers(parts), rtol=1e-5)

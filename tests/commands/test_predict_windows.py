@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from affectkit.artifacts.prediction_reader import read_predictions
+from affectkit.artifacts.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.prediction_reader import read_predictions
+from affectkit.artifacts.predictions import read_predictions
 from affectkit.artifacts.sources import read_source
 from affectkit.cli import app
 from affectkit.evaluation.complexity import CALIBRATION, FITTED_FUSION, FIXED_FUSION, SINGLE, facts_of

@@ -10,8 +10,8 @@ from sklearn.metrics import recall_score
 from sklearn.preprocessing import StandardScaler
 
 from affectkit.artifacts.features import read_features
-from affectkit.artifacts.prediction_reader import read_predictions
-from affectkit.estimators._preprocessing import normalize_by_speaker
+from affectkit.artifacts.predictions import read_predictions
+from affectkit.estimators._network_inputs import normalize_by_speaker
 from affectkit.splits import grouped_folds
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from affectkit.artifacts.prediction_reader import read_predictions
+from affectkit.artifacts.predictions import read_predictions
 
 QUICK = ["--epochs", 2, "--hidden-size", 8, "--stopping-folds", 1]
 
@@ -87,7 +87,7 @@ def test_frames_of_many_recordings_are_answered_some_at_a_time(affectkit, study,
         copy.write_bytes(b"not audio" if 4 <= place < 8 else wav.read_bytes())
     line = ["predict", "--model-dir", tmp_path / "m", tmp_path / "wav", "--on-error", "skip", "-o"]
     affectkit(*line, tmp_path / "whole.csv")
-    monkeypatch.setattr("affectkit.inference._estimating.CHUNK", 4)
+    monkeypatch.setattr("affectkit.inference.estimator_model.CHUNK", 4)
     affectkit(*line, tmp_path / "parts.csv")
     whole, parts = (read_predictions(tmp_path / f"{name}.csv") for name in ("whole", "parts"))
     assert list(parts.frame["id"]) == list(whole.frame["id"]) == [wavs[place].stem for place in (0, 1, 2, 3, 8)]
@@ -299,7 +299,7 @@ from affectkit.artifacts.feature_writer import FeatureWriter
 from affectkit.artifacts.features import read_features
 from affectkit.estimators._fit import Settings, build_estimator, fit_target
 from affectkit.estimators._network_inputs import read_block
-from affectkit.estimators._network_places import place_of
+from affectkit.estimators._train import place_of
 from affectkit.labels import Target
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit.corpora import affectnet
-from affectkit.corpora._affectnet_files import COLUMNS
+from affectkit.corpora.affectnet import COLUMNS
 from affectkit.errors import AffectkitError
 
 POINTS = ";".join(str(n / 2) for n in range(136))

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from affectkit.detectors._crop import crop, square_of
-from affectkit.detectors._detector import Face
+from affectkit.detectors._detector import Face, crop, square_of
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders import arrays
 from affectkit.encoders._encoder import Item, items
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import pytest
 from affectkit import registry
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.encoders._encoder import Item, from_record, items, load, record
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
 

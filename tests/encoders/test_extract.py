@@ -12,8 +12,7 @@ from affectkit.artifacts.features import read_features
 from affectkit.artifacts.runs import open_run
 from affectkit.distributed import Ranks
 from affectkit.encoders._encoder import Item
-from affectkit.encoders._extract import encode_items, extract, plan
-from affectkit.encoders._loop import encode_shards
+from affectkit.encoders._loop import encode_items, encode_shards, extract, plan
 from affectkit.errors import AffectkitError
 
 

@@ -8,7 +8,7 @@ from scipy.signal import resample_poly
 
 from affectkit.encoders import hf_audio
 from affectkit.encoders._encoder import Item, from_record, load, record
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.models import backbones, tiny
 

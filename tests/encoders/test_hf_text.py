@@ -6,7 +6,7 @@ import torch
 
 from affectkit.encoders import hf_text
 from affectkit.encoders._encoder import Item, load
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.models import backbones
 

@@ -16,7 +16,7 @@ from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.encoders import _images, _loop
 from affectkit.encoders._encoder import Item, from_record, items, load, record
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
 

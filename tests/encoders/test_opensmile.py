@@ -10,7 +10,7 @@ opensmile = pytest.importorskip("opensmile")
 
 from affectkit.encoders import opensmile as plugin  # noqa: E402
 from affectkit.encoders._encoder import Item, load  # noqa: E402
-from affectkit.encoders._extract import encode_items  # noqa: E402
+from affectkit.encoders._loop import encode_items  # noqa: E402
 from affectkit.errors import AffectkitError  # noqa: E402
 
 SETS = ["eGeMAPSv02", "ComParE_2016"]

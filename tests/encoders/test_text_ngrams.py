@@ -6,7 +6,7 @@ from sklearn.utils import murmurhash3_32
 
 from affectkit.encoders import text_ngrams
 from affectkit.encoders._encoder import Item
-from affectkit.encoders._extract import encode_items
+from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 
 WORDS = ["the", "cat", "saw", "the", "dog"]

@@ -15,12 +15,9 @@ from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Fold, Labels, Place
 from affectkit.estimators._fit import Settings, encode_target, fit_target
-from affectkit.estimators._network import Form, Set, build_head
-from affectkit.estimators._network_curves import Curve, mean_curve
-from affectkit.estimators._network_fit import objective_of, temperature_of
-from affectkit.estimators._network_inputs import Frames, Inputs, moments
-from affectkit.estimators._network_rows import Rows, answered
-from affectkit.estimators._preprocessing import Preprocessing, normalize_by_speaker
+from affectkit.estimators._network import Form, Rows, Set, answered, build_head
+from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
+from affectkit.estimators._network_inputs import Frames, Inputs, Preprocessing, moments, normalize_by_speaker
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("angry", "calm", "sad"))

@@ -9,8 +9,7 @@ from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from affectkit.artifacts.predictions import Predictions
-from affectkit.evaluation.alert_rates import RATES, judge_alerts, rate_difference
-from affectkit.evaluation.alerts import parse_alert
+from affectkit.evaluation.alerts import RATES, judge_alerts, parse_alert, rate_difference
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.intervals import Resampling
 from affectkit.labels import Target

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from affectkit.artifacts.prediction_reader import read_predictions
-from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.predictions import Predictions, read_predictions
 from affectkit.errors import AffectkitError
 from affectkit.evaluation import metrics as m
 from affectkit.evaluation.assess import assess

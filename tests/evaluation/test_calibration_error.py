@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affectkit.evaluation import metrics as m
-from affectkit.evaluation.calibration_error import equal_mass, equal_width, null_band, reliability_bins, top_label
-from affectkit.evaluation.smooth_ece import smooth_error
+from affectkit.evaluation.calibration_error import (
+    equal_mass,
+    equal_width,
+    null_band,
+    reliability_bins,
+    smooth_error,
+    top_label,
+)
 
 
 def table(seed, n=300, classes=4, sharpen=1.0):

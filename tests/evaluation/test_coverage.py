@@ -10,7 +10,7 @@ import pytest
 from affectkit.evaluation.intervals import Figure, Resampling, as_units, difference, from_left_out, intervals
 from affectkit.evaluation.metrics import METRICS, taking
 from affectkit.evaluation.probability_metrics import left_out_auroc
-from affectkit.evaluation.sums import confusions, losses, moments
+from affectkit.evaluation.rows import confusions, losses, moments
 
 CLASSES = 7
 SPEAKERS = (2, 4, 10, 24, 91)

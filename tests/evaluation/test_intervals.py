@@ -8,16 +8,20 @@ from scipy import stats
 
 from affectkit.evaluation import metrics as m
 from affectkit.evaluation.intervals import (
+    ABOVE_ZERO,
+    BELOW_ONE,
+    CORRELATION,
+    SHARE,
     Figure,
     Resampling,
     as_units,
+    between,
     difference,
     from_left_out,
     interval,
     intervals,
 )
-from affectkit.evaluation.links import ABOVE_ZERO, BELOW_ONE, CORRELATION, SHARE, between
-from affectkit.evaluation.sums import confusions, losses, moments
+from affectkit.evaluation.rows import confusions, losses, moments
 
 MEAN = Figure(lambda sums: sums[..., 1] / sums[..., 0])
 

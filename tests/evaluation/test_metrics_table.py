@@ -9,7 +9,7 @@ import pytest
 
 import affectkit.evaluation
 from affectkit.evaluation.metrics import METRICS
-from affectkit.evaluation.sums import confusions, losses, moments
+from affectkit.evaluation.rows import confusions, losses, moments
 
 CLASSES = 4
 

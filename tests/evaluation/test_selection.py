@@ -13,14 +13,11 @@ from sklearn.metrics import f1_score
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.answers import Answers, Measured
 from affectkit.evaluation.candidates import Judged, run_names, same_rows
-from affectkit.evaluation.comparison import holm, resampled
+from affectkit.evaluation.comparison import Answers, Measured, holm, resampled
 from affectkit.evaluation.complexity import CALIBRATION, FITTED_FUSION, FIXED_FUSION, SINGLE, Complexity, Facts
-from affectkit.evaluation.criteria import criterion, figure_criterion
 from affectkit.evaluation.intervals import Resampling
-from affectkit.evaluation.optimism import optimism
-from affectkit.evaluation.selection import family, select
+from affectkit.evaluation.selection import criterion, family, figure_criterion, optimism, select
 from affectkit.labels import Target
 
 CLASSES = ("a", "b", "c")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from affectkit.evaluation.selective import risk_coverage
+from affectkit.evaluation.coverage import risk_coverage
 
 
 def test_equal_confidences_are_kept_together_whatever_their_order():

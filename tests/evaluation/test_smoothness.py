@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectkit.evaluation import smoothness
-from affectkit.evaluation.smoothness import jitter, lag, steps
+from affectkit.evaluation import stability
+from affectkit.evaluation.stability import jitter, lag, steps
 
 
 def wave(frames, seed=0):
@@ -22,7 +22,7 @@ def delayed(truth, by):
 
 
 def test_doctests():
-    assert doctest.testmod(smoothness).failed == 0
+    assert doctest.testmod(stability).failed == 0
 
 
 def test_jitter_is_the_mean_change_from_frame_to_frame():

@@ -12,10 +12,9 @@ from affectkit.evaluation.comparison import compare, measured
 from affectkit.evaluation.intervals import DEFAULT
 from affectkit.evaluation.measure import number_intervals
 from affectkit.evaluation.metrics import ccc
-from affectkit.evaluation.smoothness import jitter
-from affectkit.evaluation.stability import stability
-from affectkit.fusion._stabilizer import Smoothing, gated_column, stabilize
+from affectkit.evaluation.stability import jitter, stability
 from affectkit.labels import Target
+from affectkit.temporal.stabilize import Smoothing, gated_column, stabilize
 
 CLASSES = ("calm", "glad", "tense")
 TARGETS = {

@@ -3,8 +3,7 @@ import pytest
 
 from affectkit.detectors._detector import Face
 from affectkit.experts._adapter import FaceExpert
-from affectkit.experts._answers import Rule
-from affectkit.experts._expert import Answers
+from affectkit.experts._expert import Answers, Rule
 
 
 class StubExpert:

@@ -6,9 +6,9 @@ import types
 import numpy as np
 import pytest
 
-from affectkit.detectors._crop import crop
+from affectkit.detectors._detector import crop
 from affectkit.errors import AffectkitError
-from affectkit.experts._passes import PASSES, Plan, rescaled
+from affectkit.experts._expert import PASSES, Plan, rescaled
 from affectkit.labels import Target
 
 BOX = (20.0, 10.0, 40.0, 40.0)

@@ -44,7 +44,7 @@ def rows_with_landmarks(image):
 def test_it_says_what_its_network_says_of_the_box(made):
     """Landmarks are not looked at: the network was trained on boxes. (The crop is of 33 pixels, as its preprocessing
     resizes to: nothing is resized twice.)"""
-    from affectkit.detectors._crop import crop
+    from affectkit.detectors._detector import crop
 
     folder, network = made()
     image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)

@@ -7,12 +7,12 @@ from PIL import Image
 
 from affectkit.encoders._encoder import Item
 from affectkit.errors import AffectkitError
-from affectkit.finetuning._images import Images
-from affectkit.finetuning._model import FinetunedModel
-from affectkit.finetuning._passes import ONCE, InPasses, Passes, over_passes, seed_of
-from affectkit.finetuning._speech import Speech
+from affectkit.finetuning.media.images import Images
+from affectkit.finetuning.media.speech import Speech
+from affectkit.finetuning.model import FinetunedModel
+from affectkit.finetuning.passes import ONCE, InPasses, Passes, over_passes, seed_of
 from affectkit.labels import Target
-from affectkit.media.views import PASSES, view
+from affectkit.media.augment_images import PASSES, view
 from affectkit.models import image_network
 from affectkit.training.accelerating import open_accelerator
 

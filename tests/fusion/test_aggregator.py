@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
-from affectkit.fusion._aggregator import aggregate
-from affectkit.fusion._pool import pool, pool_probabilities
 from affectkit.labels import Target
+from affectkit.temporal.aggregate import aggregate, pool, pool_probabilities
 
 VALENCE = Target("valence", "number")
 CLASSES = ("calm", "glad", "tense")

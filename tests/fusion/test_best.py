@@ -3,7 +3,7 @@
 import numpy as np
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.fusion.best import build
+from affectkit.fusion.rules.best import build
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("sad", "happy"))

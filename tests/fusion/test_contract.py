@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from affectkit import registry
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
-from affectkit.fusion._rule import Table
+from affectkit.fusion.rule import Table
 
-NAMES = registry.names("fusion")
+NAMES = registry.names("rules")
 NO_TIES = {"class": "nll", "number": "mse"}  # of random sources, no two score the same by these
 NOT_FOR = {("inverse-variance", "class"), ("product", "number")}
 CASES = [(rule, kind) for rule in NAMES for kind in ("class", "number") if (rule, kind) not in NOT_FOR]
@@ -31,7 +31,7 @@ def make(class_sources, number_sources):
 
 
 def build(rule, kind="class", **options):
-    factory = registry.load("fusion", rule).build
+    factory = registry.load("rules", rule).build
     if "metric" in registry.options(factory):
         options.setdefault("metric", NO_TIES[kind])
     if "epochs" in registry.options(factory):
@@ -65,8 +65,8 @@ def test_there_are_rules():
 
 @pytest.mark.parametrize("rule", NAMES)
 def test_it_describes_itself_and_its_options(rule):
-    factory = registry.load("fusion", rule).build
-    summary = registry.summary("fusion", rule)
+    factory = registry.load("rules", rule).build
+    summary = registry.summary("rules", rule)
     assert 10 < len(summary) <= 80 and not summary.endswith(".")
     for option, parameter in registry.options(factory).items():
         assert parameter.default is not parameter.empty, option
@@ -149,7 +149,7 @@ def test_parameters_survive_json_and_inputs_stay_as_they_were(rule, kind, make, 
     assert plain(parameters) == parameters
     again = json.loads(json.dumps(parameters, sort_keys=True))
     assert_same(
-        built.apply(parameters, sources), registry.load("fusion", rule).build(**built.options).apply(again, sources)
+        built.apply(parameters, sources), registry.load("rules", rule).build(**built.options).apply(again, sources)
     )
     for name, source in sources.items():
         for a, b in zip(before[name], arrays(source), strict=True):
@@ -220,7 +220,7 @@ def test_a_single_source_is_given_back(rule, kind, make):
 @given(drawn=data(), metric=st.sampled_from(["uar", "accuracy", "nll"]))
 @settings(max_examples=20)
 def test_greedy_is_never_below_its_best_member_on_the_fit_rows(kind, make, drawn, metric):
-    from affectkit.fusion._score import scorer
+    from affectkit.fusion.ensemble import scorer
 
     rows, _, groups, seed = drawn
     sources, truth = make(kind, rows, groups=groups, seed=seed)
@@ -308,7 +308,7 @@ def test_a_table_is_taken_or_refused(rule, kind, make):
         assert caught.value.code == "usage"
 
 
-@pytest.mark.parametrize("rule", [r for r in NAMES if "metric" in registry.options(registry.load("fusion", r).build)])
+@pytest.mark.parametrize("rule", [r for r in NAMES if "metric" in registry.options(registry.load("rules", r).build)])
 def test_a_metric_that_is_unknown_or_does_not_suit_is_refused(rule, make):
     with pytest.raises(AffectkitError, match="uar"):
         build(rule, metric="uarr")

@@ -6,7 +6,7 @@ import pytest
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import mse, uar
-from affectkit.fusion.greedy import build
+from affectkit.fusion.rules.greedy import build
 from affectkit.labels import Target
 
 AROUSAL = Target("arousal", "number")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.fusion.inverse_variance import build
+from affectkit.fusion.rules.inverse_variance import build
 from affectkit.labels import Target
 
 VALENCE = Target("valence", "number")

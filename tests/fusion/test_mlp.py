@@ -14,14 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import accuracy, ccc, uar
-from affectkit.fusion import stacked
-from affectkit.fusion._fuse import fuse
-from affectkit.fusion._mlp_columns import Columns
-from affectkit.fusion._mlp_prior import fit_priors
-from affectkit.fusion._mlp_study import Study
-from affectkit.fusion._mlp_train import passes_of, train
-from affectkit.fusion._rule import Table
-from affectkit.fusion.mlp import Mlp, build
+from affectkit.fusion.fuse import fuse
+from affectkit.fusion.rule import Table
+from affectkit.fusion.rules import stacked
+from affectkit.fusion.rules._mlp import Columns, Study, fit_priors, passes_of, train
+from affectkit.fusion.rules.mlp import Mlp, build
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
 

@@ -6,8 +6,8 @@ import pytest
 
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, with_outputs
-from affectkit.fusion._fuse import fuse
-from affectkit.fusion._sources import Joined
+from affectkit.fusion.fuse import fuse
+from affectkit.fusion.sources import Joined
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
 

@@ -12,7 +12,7 @@ RULES = ("mean", "weighted", "inverse-variance")
 
 
 def built(name, **options):
-    return registry.load("fusion", name).build(**options)
+    return registry.load("rules", name).build(**options)
 
 
 def experts(rng, count=400, unseen=0.25):

@@ -20,7 +20,7 @@ LABEL = Target("label", "class", tuple("abcdefg"))
 VALENCE = Target("valence", "number")
 SPEAKERS, JUDGED, SEEDS = 24, 4000, 20
 # The averaging rules have nothing to learn that noise is noise from; a network is slow, and has its own test.
-LEARNED = [name for name in registry.names("fusion") if not registry.load("fusion", name).build().single_group]
+LEARNED = [name for name in registry.names("rules") if not registry.load("rules", name).build().single_group]
 LEARNED.remove("mlp")
 CLASS_RULES = [name for name in LEARNED if name != "inverse-variance"]
 
@@ -82,7 +82,7 @@ def figures(output, truth):
 
 def gain(rule, kind, scene, rows, seeds=SEEDS, **options):
     """What the rule has over the best single source on the judged rows, mean over seeds."""
-    built = registry.load("fusion", rule).build(**options)
+    built = registry.load("rules", rule).build(**options)
     found = []
     for seed in range(seeds):
         fit, (sources, judged) = world(kind, scene, rows, seed)
@@ -151,7 +151,7 @@ def inverse_variance(case, count, rows, seed):
     rng = np.random.default_rng([seed, count, rows])
     sources, known = experts(*EXPERTS[case], count, rows + JUDGED, rng)
     early, late = np.split(np.arange(rows + JUDGED), [rows])
-    rule = registry.load("fusion", "inverse-variance").build()
+    rule = registry.load("rules", "inverse-variance").build()
     parameters = rule.fit({name: s.take(early) for name, s in sources.items()}, known.take(early))
     judged = {name: s.take(late) for name, s in sources.items()}
     found = rule.apply(parameters, judged)
@@ -180,7 +180,7 @@ def table(kind):
     print(f"\n{kind}: over the best single source, mean of {SEEDS} seeds (accuracy UAR, or CCC -MSE)")
     scenes = [(scene, rows) for scene in ("noise", "complementary") for rows in (300, 5000)]
     print(f"{'':18}" + "".join(f"{f'{scene} {rows}':20}" for scene, rows in scenes))
-    for rule in registry.names("fusion"):
+    for rule in registry.names("rules"):
         if rule != ("inverse-variance" if kind == "class" else "product"):
             cells = [" ".join(f"{v:+.4f}" for v in gain(rule, kind, *scene).values()) for scene in scenes]
             print(f"{rule:18}" + "".join(f"{cell:20}" for cell in cells), flush=True)

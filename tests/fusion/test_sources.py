@@ -6,8 +6,8 @@ import pytest
 
 from affectkit.artifacts.sources import named_paths, read_source
 from affectkit.errors import AffectkitError
-from affectkit.fusion._rule import Table
-from affectkit.fusion._sources import join
+from affectkit.fusion.rule import Table
+from affectkit.fusion.sources import join
 
 
 @pytest.fixture

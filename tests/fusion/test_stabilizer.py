@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.timeline import timeline
 from affectkit.errors import AffectkitError
-from affectkit.fusion._stabilizer import Smoothing, smooth, smoothing_of, stabilize
 from affectkit.labels import Target
+from affectkit.temporal.stabilize import Smoothing, smooth, smoothing_of, stabilize
 
 VALENCE = Target("valence", "number")
 LABEL = Target("label", "class", ("calm", "tense"))

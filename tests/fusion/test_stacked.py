@@ -8,10 +8,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
-from affectkit.fusion import _stack_classes, _stack_numbers
-from affectkit.fusion._rule import Table
-from affectkit.fusion._stack import Inputs, choose, inner_folds
-from affectkit.fusion.stacked import build
+from affectkit.fusion.rule import Table
+from affectkit.fusion.rules import _stacked_classes, _stacked_numbers
+from affectkit.fusion.rules._stacked import Inputs, choose, inner_folds
+from affectkit.fusion.rules.stacked import build
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("angry", "happy", "sad"))
@@ -40,12 +40,12 @@ def test_what_is_added_to_a_source_that_says_nothing_is_a_logistic_regression(ba
     few = np.flatnonzero((truth != 2) | (np.arange(400) % 5 == 0))  # a rare class, for weights to matter
     table, truth, n = table.take(few), truth[few], len(few)
     inputs = Inputs.of({"silent": Output.of(LABEL, np.full((n, 3), 1 / 3)), "table": table}, "stacked")
-    fit = by_penalty(_stack_classes.path(inputs, Rows(truth.astype(float), np.full(n, "")), balanced), 0.01)
+    fit = by_penalty(_stacked_classes.path(inputs, Rows(truth.astype(float), np.full(n, "")), balanced), 0.01)
     x = np.c_[standardised(table), np.ones(n)]
     peer = LogisticRegression(
         C=1 / (0.01 * n), fit_intercept=False, tol=1e-8, max_iter=1000, class_weight="balanced" if balanced else None
     ).fit(x, truth)
-    np.testing.assert_allclose(_stack_classes.predict(fit, inputs), peer.predict_proba(x), atol=1e-3)
+    np.testing.assert_allclose(_stacked_classes.predict(fit, inputs), peer.predict_proba(x), atol=1e-3)
 
 
 def test_what_is_added_to_a_constant_is_a_ridge_regression():
@@ -53,18 +53,18 @@ def test_what_is_added_to_a_constant_is_a_ridge_regression():
     silent = Output.of(VALENCE, np.full(400, 2.0))
     inputs = Inputs.of({"silent": silent, "table": table}, "stacked")
     rows = Rows(truth + 0.3 * table.values[:, 3], np.full(400, ""))
-    fit = by_penalty(_stack_numbers.path(inputs, rows, False), 10.0)
+    fit = by_penalty(_stacked_numbers.path(inputs, rows, False), 10.0)
     x = np.c_[standardised(table), np.ones(400)]
     peer = Ridge(alpha=10.0, fit_intercept=False).fit(x, rows.truth - 2)
-    np.testing.assert_allclose(_stack_numbers.predict(fit, inputs)[:, 0], 2 + peer.predict(x), atol=1e-9)
+    np.testing.assert_allclose(_stacked_numbers.predict(fit, inputs)[:, 0], 2 + peer.predict(x), atol=1e-9)
 
 
-@pytest.mark.parametrize("model", [_stack_classes, _stack_numbers])
+@pytest.mark.parametrize("model", [_stacked_classes, _stacked_numbers])
 def test_a_table_may_have_more_columns_than_rows(model):
     table, truth = table_and_truth(60)
     wide = np.tile(table.values, 50)  # 200 columns that say what 4 do
-    target = LABEL if model is _stack_classes else VALENCE
-    silent = Output.of(target, np.full((60, 3), 1 / 3) if model is _stack_classes else np.zeros(60))
+    target = LABEL if model is _stacked_classes else VALENCE
+    silent = Output.of(target, np.full((60, 3), 1 / 3) if model is _stacked_classes else np.zeros(60))
     rows = Rows(truth.astype(float), np.full(60, ""))
     found = []
     for values in (table.values, wide):

@@ -7,9 +7,9 @@ from scipy.stats import gmean
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import nll
-from affectkit.fusion import mean, product
-from affectkit.fusion._simplex import parse_search
-from affectkit.fusion.weighted import build
+from affectkit.fusion.ensemble import parse_search
+from affectkit.fusion.rules import mean, product
+from affectkit.fusion.rules.weighted import build
 from affectkit.labels import Target
 
 AROUSAL = Target("arousal", "number")

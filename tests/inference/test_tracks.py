@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectkit.inference._tracks import LEAST_OVERLAP, Tracks, overlap
+from affectkit.inference.video import LEAST_OVERLAP, Tracks, overlap
 
 
 def numbers(frames, gap=1.0):

@@ -10,8 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.fft import dctn
 
 from affectkit.leakage import audit
-from affectkit.leakage.image_hash import hashes_of, thumbnail, thumbnail_of
-from affectkit.leakage.near_images import MOST_BITS, candidates, sets_of_copies
+from affectkit.leakage.near_images import MOST_BITS, candidates, hashes_of, sets_of_copies, thumbnail, thumbnail_of
 from affectkit.media import read_header, read_headers, read_image_header
 
 

@@ -11,9 +11,8 @@ import soundfile
 
 from affectkit import splits
 from affectkit.leakage import audit, content
-from affectkit.leakage.files import FileSet, sides_as_numbers
-from affectkit.leakage.fingerprint import landmarks, landmarks_of
-from affectkit.leakage.near import _by_first, _confirm, candidates, is_copy
+from affectkit.leakage.near import _by_first, _confirm, candidates, is_copy, landmarks, landmarks_of
+from affectkit.leakage.sides import FileSet, sides_as_numbers
 from affectkit.media import read_audio, read_headers, resample
 
 RATE = 16000

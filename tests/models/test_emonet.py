@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from affectkit.errors import AffectkitError
-from affectkit.models.emonet import EmoNet, expressions_of
-from affectkit.models.emonet_weights import find, load_weights
+from affectkit.models.emonet import EmoNet, expressions_of, find, load_weights
 from affectkit.models.image_weights import fill
 
 

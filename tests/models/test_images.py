@@ -19,8 +19,7 @@ from timm.data import create_transform, resolve_model_data_config
 from affectkit.errors import AffectkitError
 from affectkit.models import images, tiny
 from affectkit.models.backbones import digest
-from affectkit.models.image_preprocessing import Preprocessing
-from affectkit.models.image_transforms import of_open_clip, of_timm, of_transformers
+from affectkit.models.image_preprocessing import Preprocessing, of_open_clip, of_timm, of_transformers
 from affectkit.models.images import load_image_backbone
 
 TINY = ["open_clip", "timm", "timm,name=test_vit", "timm,name=test_resnet,size=64", *tiny.IMAGES]

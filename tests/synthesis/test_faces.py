@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from affectkit.synthesis import twins
-from affectkit.synthesis.face_shapes import draw_person, points
-from affectkit.synthesis.faces import draw_face
+from affectkit.synthesis.faces import draw_face, draw_person, points
 from affectkit.synthesis.scenes import body_of, draw_scene
 
 

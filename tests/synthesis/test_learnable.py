@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from affectkit.corpora import emobank, emodb
 from affectkit.synthesis import scores, texts
-from affectkit.synthesis.face_shapes import draw_person
+from affectkit.synthesis.faces import draw_person
 from affectkit.synthesis.scenes import draw_scene
 
 

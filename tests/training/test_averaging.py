@@ -7,7 +7,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from affectkit.errors import AffectkitError
-from affectkit.training.averaging import Average
+from affectkit.training.stepping import Average
 
 
 def small(seed=0):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectkit.training.batches import epoch_batches, share, sorted_batches
+from affectkit.training.loading import epoch_batches, share, sorted_batches
 
 COSTS = st.lists(st.floats(0.1, 30), max_size=120).map(np.array)
 SIZES = st.integers(1, 17)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from affectkit.artifacts import files
 from affectkit.artifacts.files import sha256
 from affectkit.errors import AffectkitError
-from affectkit.training.checkpoints import (
+from affectkit.training.keeping import (
     Checkpoint,
     read_checkpoint,
     read_tensors,
@@ -153,7 +153,7 @@ def test_a_full_disk_leaves_the_older_ones(folder, monkeypatch, place):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(*(("affectkit.training.checkpoints.write_json", full) if place == "write"
+        patched.setattr(*(("affectkit.training.keeping.write_json", full) if place == "write"
                           else (files.os, "replace", full)))  # fmt: skip
         with pytest.raises(OSError, match="No space left") as caught:
             write(folder, 4)

@@ -10,7 +10,7 @@ from training_toy import LABEL, VALENCE, make_problem, make_rows
 
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.training.evaluating import default_monitor, higher_is_better, outputs_of, score_names, scores
+from affectkit.training.judging import default_monitor, higher_is_better, outputs_of, score_names, scores
 
 STRESS = Target("stress", "ordinal", ("low", "medium", "high"))
 AROUSAL = Target("arousal", "number")

@@ -17,11 +17,9 @@ from training_toy import LABEL, VALENCE, assert_same, make_problem, weights_of
 
 from affectkit.errors import AffectkitError
 from affectkit.training import keeping, optimizing
-from affectkit.training.checkpoints import read_tensors, write_tensors
-from affectkit.training.evaluating import outputs_of, scores
 from affectkit.training.fit import Settings, fit
-from affectkit.training.judging import Judge
-from affectkit.training.keeping import Keeper
+from affectkit.training.judging import Judge, outputs_of, scores
+from affectkit.training.keeping import Keeper, read_tensors, write_tensors
 from affectkit.training.loading import Feed
 from affectkit.training.stages import Stage
 from affectkit.training.weights import Weights

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from training_toy import LABEL, Net, make_rows
 
-from affectkit.training.generators import seed_step, untouched
+from affectkit.training.accelerating import seed_step, untouched
 
 
 def draws():

@@ -251,7 +251,7 @@ from pathlib import Path
 from accelerate import Accelerator
 import pandas, safetensors.torch
 from training_toy import LABEL, VALENCE, make_problem, weights_of
-from affectkit.training.checkpoints import write_tensors
+from affectkit.training.keeping import write_tensors
 from affectkit.training.fit import Settings, fit
 from affectkit.training import finder
 from affectkit.training.finder import Sweep

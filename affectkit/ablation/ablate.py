@@ -1,0 +1,88 @@
+"""The loop over subsets: each is answered, written, and finished by a small file that says what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from affectkit.ablation.study import Study, Subset, judge
+from affectkit.artifacts.files import read_json, sha256, write_json
+from affectkit.artifacts.predictions import Predictions, read_predictions, write_predictions
+from affectkit.console import Progress, unwatched
+from affectkit.errors import AffectkitError
+from affectkit.evaluation.intervals import DEFAULT, Resampling
+from affectkit.labels import Target
+from affectkit.plain import without_nan
+
+SUBSETS, DONE = "subsets", "subset.json"
+
+
+def ablate(
+    study: Study,
+    chosen: Sequence[Subset],
+    folder: Path,
+    *,
+    resampling: Resampling = DEFAULT,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Answer and judge the subsets `chosen`, all sources together last; what `ablation_summary.json` says.
+
+    Subsets that `folder` has already, whole and made of the same, are kept. Those that cannot answer are left out.
+    """
+    chosen = [subset for subset in chosen if set(subset.sources) & set(study.setup.speaking)]
+    steps = 2 * len(chosen)
+    report = progress or unwatched
+    for done, subset in enumerate(chosen):
+        _finish(study, subset, folder)
+        report(done + 1, steps)
+    return judge(
+        study,
+        chosen,
+        lambda subset: _read(study, subset, folder),
+        resampling,
+        lambda done, total, note="": report(len(chosen) + done, steps),
+    )
+
+
+def table_name(repeat: int) -> str:
+    """Of a repeat's predictions; the first one's has the name that every command takes for its folder."""
+    return "predictions.csv" if repeat == 0 else f"predictions_{repeat}.csv"
+
+
+def _finish(study: Study, subset: Subset, folder: Path) -> None:
+    """Write a subset's predictions, repeat by repeat, unless they are there."""
+    place = folder / SUBSETS / subset.name
+    names = [table_name(repeat) for repeat in range(len(study.setup.seeds))]
+    made_of = {"seeds": list(study.setup.seeds), **study.made_of(subset.sources)}
+    if _is_finished(place, without_nan(made_of)):
+        return
+    for repeat, name in enumerate(names):
+        try:
+            answers = study.answer(subset.sources, repeat)
+        except AffectkitError as error:
+            message = f"{subset.name}: {error.message}"
+            raise AffectkitError(error.code, message, file=error.file, row=error.row, remedy=error.remedy) from None
+        write_predictions(place / name, answers)
+    files = {name: sha256(place / name) for name in names}
+    write_json(place / DONE, {"sources": list(subset.sources), "made_of": made_of, "files": files})
+
+
+def _is_finished(place: Path, made_of: Mapping[str, Any]) -> bool:
+    """Whether a subset is there, its files as they were written."""
+    if not (place / DONE).exists():
+        return False
+    said = read_json(place / DONE, what="subset")
+    files: Mapping[str, str] = said.get("files", {})
+    whole = all((place / name).is_file() and sha256(place / name) == known for name, known in files.items())
+    return whole and said.get("made_of") == made_of
+
+
+def _read(study: Study, subset: Subset, folder: Path) -> list[Predictions]:
+    place, targets = folder / SUBSETS / subset.name, study.setup.targets
+    return [_table(place / table_name(repeat), targets) for repeat in range(len(study.setup.seeds))]
+
+
+def _table(path: Path, targets: Mapping[str, Target]) -> Predictions:
+    return replace(read_predictions(path, targets=list(targets.values())), targets=dict(targets))

@@ -1,0 +1,270 @@
+"""Calibrating a table: every target fitted on the rows of a plan, cross-fitted for exactly those, applied to all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from affectkit import registry
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
+from affectkit.calibration.methods._probabilities import clamped as clamped_numbers
+from affectkit.errors import AffectkitError
+from affectkit.evaluation.calibration_error import top_label
+from affectkit.evaluation.comparison import Comparison, compare, measured
+from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage
+from affectkit.evaluation.rows import answered_parts, missing, pair, prefix, rows_of
+from affectkit.labels import Target
+from affectkit.leakage.crossfit import FitPlan, cross_fit
+
+logger = logging.getLogger(__name__)
+
+
+AUTO = "auto"
+# What `auto` compares, the simplest first: parameters for K classes are 1, 2 K, 3 K, and steps.
+CANDIDATES = {"class": ("temperature", "vector", "beta", "isotonic"), "number": ("linear", "isotonic")}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method as `auto` judged it. score: NLL or MSE on cross-fitted rows; lower is better. against: none, paired."""
+
+    method: str
+    score: float
+    against: Comparison | None
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """model: the final fits. predictions: all rows, those fitted on cross-fitted. clamped: target -> [N] bool, the rows
+    that were brought back to the target's scale. compared: target -> what `auto` looked at."""
+
+    model: CalibrationModel
+    before: Predictions
+    predictions: Predictions
+    clamped: Mapping[str, np.ndarray]
+    compared: Mapping[str, Sequence[Candidate]]
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[Predictions, Predictions]]:
+        """Part -> the rows that may be judged, before and after, in one order."""
+        place = {key: row for row, key in enumerate(self.before.frame["id"])}
+        after = answered_parts(self.predictions, quiet=True)  # their report says it
+        rows = {part: np.array([place[key] for key in table.frame["id"]]) for part, table in after.items()}
+        return {part: (self.before.take(rows[part]), table) for part, table in after.items()}
+
+
+def calibrate(
+    predictions: Predictions,
+    method: str,
+    options: Mapping[str, Any],
+    plan: FitPlan,
+    targets: Sequence[Target],
+) -> Calibrated:
+    """Fit `method`, or of `auto` the best that the rows can tell, for each target.
+
+    Raises "usage" for a method that takes none of the targets, "input" where rows or columns that it needs lack.
+    """
+    outputs, fitted, clamped, compared = [], {}, {}, {}
+    for target in targets:
+        if method == AUTO:
+            name, compared[target.name] = _choose(predictions, plan, target)
+        else:
+            name = method
+        built = None if name == NONE else build_method(name, options)
+        parameters, free = _fitted(predictions, plan, target, built)
+        fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
+        output, clamped[target.name] = held_to_scale(free)
+        outputs.append(output)
+    after = with_outputs(predictions, outputs, plan.seen(list(predictions.frame["seen"])))
+    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared)
+
+
+def needed_columns(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of text that the method needs of every row. Raises "usage" for an unknown method or option."""
+    if method == AUTO:
+        if options:
+            raise AffectkitError("usage", f"auto has no option --{next(iter(options)).replace('_', '-')}")
+        return ()
+    return build_method(method, options).columns
+
+
+def taken(method: str, options: Mapping[str, Any], targets: Sequence[Target]) -> list[Target]:
+    """Those of `targets` that the method calibrates. Raises "usage" where it is none of them."""
+    if method == AUTO:
+        return list(targets)
+    kinds = build_method(method, options).kinds
+    found = [t for t in targets if ("number" if t.kind == "number" else "class") in kinds]
+    if not found:
+        able = [name for name in registry.names("methods") if _takes(name, targets)]
+        names = ", ".join(f"{t.name} ({t.kind})" for t in targets)
+        raise AffectkitError("usage", f"{method} does not calibrate {names}", remedy=f"use {', '.join(able)}")
+    return found
+
+
+def _takes(name: str, targets: Sequence[Target]) -> bool:
+    kinds = build_method(name, {}).kinds
+    return any(("number" if t.kind == "number" else "class") in kinds for t in targets)
+
+
+def _fitted(
+    predictions: Predictions, plan: FitPlan, target: Target, method: Method | None
+) -> tuple[dict[str, Any], Output]:
+    output = predictions.output(target.name)
+    if method is None:
+        return {}, output
+    plan.require_groups(method.name, single_group=method.single_group)
+    rows = rows_of(predictions, target, plan.groups, method.columns)
+    number = target.kind == "number"  # before they are clamped, so that the rows that are can be counted
+    apply = getattr(method, "unclamped", method.apply) if number else method.apply
+    return cross_fit(
+        plan,
+        ~np.isnan(rows.truth) & output.known,
+        lambda positions: method.fit(output.take(positions), rows.take(positions)),
+        lambda parameters, positions: apply(parameters, output.take(positions), rows.take(positions)),
+    )
+
+
+def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[str, list[Candidate]]:
+    """The simplest method that the best one does not beat, and none where the best does not beat none.
+
+    Judged on the rows fitted on, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
+    """
+    kind = "number" if target.kind == "number" else "class"
+    of = measured("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
+    groups = plan.groups[plan.fit] if plan.group else None
+    tables = {NONE: predictions.take(plan.fit)}
+    for name in CANDIDATES[kind]:
+        method = build_method(name, {})
+        if plan.single and not method.single_group:
+            continue
+        output = held_to_scale(_fitted(predictions, plan, target, method)[1])[0]
+        tables[name] = with_outputs(predictions, [output], predictions.frame["seen"]).take(plan.fit)
+    against = {name: compare(table, tables[NONE], of, groups) for name, table in tables.items()}
+    best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
+    chosen = NONE
+    if against[best].better:
+        chosen = next(n for n in tables if n != NONE and not compare(tables[best], tables[n], of, groups).better)
+        chosen = chosen if against[chosen].better else best
+    return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+
+
+def held_to_scale(output: Output) -> tuple[Output, np.ndarray]:
+    """Numbers clamped to their scale, and [N] bool: the rows that were; class probabilities as they are."""
+    return clamped_numbers(output) if output.target.kind == "number" else (output, np.zeros(len(output), bool))
+
+
+# --- What a calibration changed, on rows that were not fitted on
+
+
+OF_CLASSES = (
+    "nll", "brier", "ece", "classwise_ece", "ece_adaptive", "ece_debiased", "smece", "accuracy", "uar",
+)  # fmt: skip
+OF_NUMBERS = ("ccc", "mse", "mae", "pearson")
+
+
+def before_and_after(found: Calibrated, plan: FitPlan, targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
+    """Part -> target -> metric -> `before`, `after`, `difference` with its interval, and whether that is better.
+
+    The rows fitted on are cross-fitted; the others had the final fit.
+    """
+    return {
+        part: {target.name: _changes(before, after, plan, target) for target in targets}
+        for part, (before, after) in found.parts.items()
+    }
+
+
+def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Target) -> dict[str, Any]:
+    groups = after.groups(plan.group)
+    changes = {}
+    for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
+        one = compare(after, before, measured(prefix(target) + name, {target.name: target}), groups)
+        changes[prefix(target) + name] = {
+            "before": one.second,
+            "after": one.first,
+            "difference": one.difference.plain(),
+            "better": one.better,
+        }
+    return changes
+
+
+def selective(found: Calibrated, targets: Sequence[Target], wanted: float) -> dict[str, Any]:
+    """The threshold that keeps the error of the fit rows, cross-fitted, at `wanted`, and what it does elsewhere.
+
+    Class targets only. Part -> `coverage`, `error` and `aurc`; the threshold is chosen on the first part alone.
+    """
+    result: dict[str, Any] = {}
+    for target in (t for t in targets if t.kind != "number"):
+        curves = {part: curve(after, target) for part, (_, after) in found.parts.items()}
+        fitted = next(iter(curves.values()))
+        point = fitted.for_error(wanted)
+        threshold = point[0] if point else None
+        result[target.name] = {
+            "wanted_error": wanted,
+            "threshold": threshold,
+            "parts": {part: _kept(one, threshold) for part, one in curves.items()},
+        }
+    return result
+
+
+def curve(table: Predictions, target: Target) -> RiskCoverage:
+    truth, predicted = pair(table, target)
+    output = table.output(target.name)
+    known = ~(missing(truth) | missing(predicted)) & output.known
+    return risk_coverage(*top_label(truth[known], output.values[known]))
+
+
+def _kept(found: RiskCoverage, threshold: float | None) -> dict[str, float | None]:
+    kept = np.flatnonzero(found.threshold >= threshold) if threshold is not None else np.empty(0, int)
+    if not len(kept):
+        return {"coverage": 0.0, "error": None, "aurc": found.area}
+    return {"coverage": float(found.coverage[kept[-1]]), "error": float(found.risk[kept[-1]]), "aurc": found.area}
+
+
+def variance_coverage(found: Calibrated, targets: Sequence[Target]) -> dict[str, Any]:
+    """Part -> target -> level -> `before`, `after`: the share of rows whose truth lies in the central Gaussian interval
+    of their predicted variance. Targets without variances are left out."""
+    result: dict[str, Any] = {}
+    levels = np.array([0.68, 0.95])
+    for part, (old, new) in found.parts.items():
+        for target in (t for t in targets if t.kind == "number"):
+            before, after = (central(table, target, levels) for table in (old, new))
+            if after is None:
+                continue
+            result.setdefault(part, {})[target.name] = {
+                f"{level:g}": {"before": None if before is None else float(before[place]), "after": float(after[place])}
+                for place, level in enumerate(levels)
+            }
+    return result
+
+
+def held(found: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequence[str] = ()) -> dict[str, Any]:
+    """Part -> target -> `coverage` of sets or intervals with its interval, mean `size`, and both by column value."""
+    result: dict[str, Any] = {}
+    for part, (_, table) in found.parts.items():
+        for target in targets:
+            of = covered(table, target)
+            if of is None:
+                continue
+            groups = table.groups(plan.group)
+            rows = {"all": np.ones(len(table.frame), bool)}
+            for column in by:
+                cells = table.groups(column)
+                assert cells is not None
+                rows |= {f"{column}={value}": cells == value for value in sorted(set(cells) - {""})}
+            result.setdefault(part, {})[target.name] = {
+                name: {
+                    **coverage(of.inside[keep], None if groups is None else groups[keep]).plain(),
+                    "size": float(np.nanmean(of.size[keep])) if keep.any() else None,
+                    "n": int((keep & ~np.isnan(of.inside)).sum()),
+                }
+                for name, keep in rows.items()
+            }
+    return result

@@ -1,0 +1,91 @@
+"""A fitted calibration: what `calibration.json` holds, and its application to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from affectkit import registry
+from affectkit.artifacts.files import read_json, write_json
+from affectkit.artifacts.models import CALIBRATION, whole
+from affectkit.artifacts.outputs import Output, Rows
+
+# --- What a calibration method is
+
+
+Kind = Literal["class", "number"]
+
+
+class Method(Protocol):
+    """Fits plain parameters on answers and truth, and applies them to any answers of the same target.
+
+    options: resolved; `build(**options)` gives the same method. kinds: of targets that it takes (an ordinal target is a
+    class). single_group: whether it may be fitted on the rows of one group (few parameters). columns: the further
+    columns of text that it needs of every row, in `Rows.columns`.
+    """
+
+    name: str
+    options: dict[str, Any]
+    kinds: tuple[Kind, ...]
+    single_group: bool
+    columns: tuple[str, ...]
+
+    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+        """Parameters that JSON can hold (lists, numbers, text, None; `calibration.json`), from rows that all have a
+        truth and an answer, in no particular order: permuting them changes nothing.
+
+        Raises AffectkitError "input" where the rows allow no fit, saying what would.
+        """
+
+    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+        """Calibrated answers, a row at a time: no row's answer depends on another. `rows.truth` must not be looked at
+        (it is NaN here). Declined rows (NaN) stay declined. Never raises for a value that `fit` did not meet."""
+
+
+NONE = "none"  # the method of a target that is best left as it is
+
+
+@dataclass(frozen=True)
+class CalibrationModel:
+    """targets: name -> {"method", "options", "parameters"}."""
+
+    targets: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of text that rows must have."""
+        methods = [self.method(name) for name in self.targets]
+        return list(dict.fromkeys(column for method in methods if method for column in method.columns))
+
+    def method(self, target: str) -> Method | None:
+        """The method of a target, None where it is left as it is."""
+        fitted = self.targets[target]
+        return None if fitted["method"] == NONE else build_method(fitted["method"], fitted["options"])
+
+    def apply(self, output: Output, rows: Rows) -> Output:
+        """Calibrated answers of one target; those of a target that was not calibrated stay as they are."""
+        if output.target.name not in self.targets:
+            return output
+        method = self.method(output.target.name)
+        return method.apply(self.targets[output.target.name]["parameters"], output, rows) if method else output
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / CALIBRATION, {"targets": {name: dict(fitted) for name, fitted in self.targets.items()}})
+
+    @classmethod
+    def load(cls, folder: Path) -> CalibrationModel:
+        """Raises "missing" or "input" for a folder that is not whole."""
+        with whole(folder):
+            model = cls(read_json(folder / CALIBRATION, what="calibration")["targets"])
+            for name in model.targets:
+                model.method(name)
+        return model
+
+
+def build_method(name: str, options: Mapping[str, Any]) -> Method:
+    """The built-in method called `name`. Raises "usage" for an unknown one, or for an option that it lacks."""
+    module = registry.load("methods", name)
+    registry.check_options("methods", name, module.build, dict(options))
+    return module.build(**options)

@@ -1,0 +1,169 @@
+"""Class probabilities as logits and back, and what every method does to the rows that have an answer.
+
+Arrays of scores are [K, N], a class after the other and contiguous: sums over classes are then K additions of whole
+vectors, in one order for any number of rows, so a row's answer has the same bits alone as among others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+import numpy as np
+
+from affectkit.artifacts.outputs import Output, Rows
+from affectkit.errors import AffectkitError
+from affectkit.evaluation.rows import SMALLEST_PROBABILITY
+from affectkit.registry import Option
+
+
+def logits(probabilities: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """[K, N] of [N, K] probabilities: log(clip(p, 1e-12, 1)), so that 0 and 1 have finite ones."""
+    scores: np.ndarray = np.array(probabilities.T, dtype=dtype, order="C")  # a copy, whichever way the table lies
+    np.clip(scores, SMALLEST_PROBABILITY, 1.0, out=scores)
+    return np.log(scores, out=scores)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """[K, N] of [K, N] scores: exp over its sum along the classes."""
+    weights = np.exp(scores - scores.max(axis=0))
+    return weights / total(weights)
+
+
+def total(rows: np.ndarray) -> np.ndarray:
+    """[N]: the sum of [K, N] along the classes, added in their order."""
+    added = rows[0].copy()
+    for row in rows[1:]:
+        added += row
+    return added
+
+
+def normalised(shares: np.ndarray, instead: np.ndarray) -> np.ndarray:
+    """[N, K] of [K, N] shares >= 0, each row over its sum; rows of zeros become those of `instead` [N, K]."""
+    sums = total(shares)
+    found = sums > 0
+    scaled = (shares / np.where(found, sums, 1.0)).T
+    fallback = instead / total(np.ascontiguousarray(instead.T))[:, None]
+    return np.where(found[:, None], scaled, fallback)
+
+
+def answered(output: Output, change: Callable[[np.ndarray], np.ndarray]) -> Output:
+    """`output` with [n, K] probabilities changed to others in the rows that were not declined. What was said of
+    prediction sets is dropped: it was said of the old probabilities."""
+    assert output.probabilities is not None
+    known = output.known
+    changed = np.full(output.probabilities.shape, np.nan)
+    changed[known] = change(output.probabilities[known])
+    return replace(output, probabilities=changed, sets=None)
+
+
+def truths(rows: Rows) -> np.ndarray:
+    """[N] class indices int64. Raises "input" without a row."""
+    require_rows(rows)
+    return rows.truth.astype(np.int64)
+
+
+def require_rows(rows: Rows) -> None:
+    if not len(rows):
+        raise AffectkitError("input", "there is no labelled row to fit a calibration on")
+
+
+def order(truth: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+    """[N] positions that sort the rows by what is in them: fits that add up floats take them in this order, so that
+    the order in which they came changes no bit."""
+    return np.lexsort((truth, *columns))
+
+
+# --- What calibrations of numbers share: which variances are known, and answers held to the scale of their target
+
+
+SMALLEST_VARIANCE = 1e-6  # in squared units of the target
+
+
+def variances(output: Output) -> np.ndarray:
+    """[N]: the variance of each answer, NaN where it is missing, negative or infinite."""
+    if output.var is None:
+        return np.full(len(output), np.nan)
+    return np.where(np.isfinite(output.var) & (output.var >= 0), output.var, np.nan)
+
+
+def clamped(output: Output) -> tuple[Output, np.ndarray]:
+    """`output` with mean, low and high held to the target's scale, and [N] bool: the rows whose mean was outside it. A
+    target without a scale stays as it is."""
+    if output.target.scale is None:
+        return output, np.zeros(len(output), bool)
+    lowest, highest = output.target.scale
+    parts = {"mean": output.values, "low": output.low, "high": output.high}
+    held = {name: np.clip(part, lowest, highest) for name, part in parts.items() if part is not None}
+    return replace(output, **held), (output.values < lowest) | (output.values > highest)
+
+
+# --- Calibrations of one number at a time made into calibrations of class probabilities
+#
+# Zadrozny and Elkan 2002: every class against the rest, then each row over its sum. Of two classes only the second is
+# calibrated, and the first gets what remains.
+
+
+Fit = Callable[[np.ndarray, np.ndarray], dict[str, Any]]  # ([N] probabilities, [N] 0.0 or 1.0) -> parameters
+Change = Callable[[dict[str, Any], np.ndarray], np.ndarray]  # (parameters, [N]) -> [N]
+
+
+def fit_each(fit: Fit, output: Output, rows: Rows) -> dict[str, Any]:
+    """`{"classes": {name: parameters}}` of the classes that are calibrated."""
+    truth = truths(rows)
+    names = output.target.classes
+    fitted = {
+        names[k]: fit(np.ascontiguousarray(output.values[:, k]), (truth == k).astype(float))
+        for k in calibrated_classes(len(names))
+    }
+    return {"classes": fitted}
+
+
+def apply_each(change: Change, parameters: dict[str, Any], output: Output) -> Output:
+    """Each class's shares, normalised; a row in which all are 0 keeps its probabilities, as the fit rows say nothing
+    of it that could be true."""
+    names = output.target.classes
+
+    def of_rows(probabilities: np.ndarray) -> np.ndarray:
+        shares = [
+            change(parameters["classes"][names[k]], np.ascontiguousarray(probabilities[:, k]))
+            for k in calibrated_classes(len(names))
+        ]
+        if len(names) == 2:
+            shares = [1 - shares[0], shares[0]]
+        return normalised(np.stack(shares), probabilities)
+
+    return answered(output, of_rows)
+
+
+def calibrated_classes(count: int) -> range:
+    return range(1, 2) if count == 2 else range(count)
+
+
+# --- Options that several methods have
+
+
+PullOpt = Annotated[
+    float, Option("how strongly scales are drawn to 1 and biases to 0: the inverse variance of a normal prior")
+]
+
+# Held-out NLL of vector scaling fitted on 30, 100, 300, 1,000 rows, CIFAR-10 and FER+ probabilities:
+#     1   .273 .257 .230 .203   .769 .713 .679 .664
+#     3   .260 .244 .222 .202   .760 .712 .681 .665
+#    10   .253 .238 .221 .201   .777 .730 .695 .673
+# without any calibration .257 and .965. With 5,000 rows they differ by less than .003.
+PULL = 3.0
+
+
+def check_pull(pull: float) -> float:
+    """Refuse a pull without which some fits would have no end."""
+    if 0 < pull < float("inf"):
+        return pull
+    raise AffectkitError("usage", f"--pull {pull:g}", remedy="use a number above 0, such as 1")
+
+
+def check_coverage(coverage: float) -> float:
+    if 0 < coverage < 1:
+        return coverage
+    raise AffectkitError("usage", f"--coverage {coverage:g}", remedy="use a number between 0 and 1, such as 0.9")

@@ -1,0 +1,85 @@
+"""Linear correction of a number: a + b * prediction by least squares, b >= 0
+
+A variance becomes b^2 times itself and an interval's ends are corrected alike; answers are held to the target's scale.
+Shrinking towards the mean (b < 1) lowers the squared error and can lower the CCC: look at both.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.calibration.method import Kind
+
+log = logging.getLogger(__name__)
+
+EQUAL = 1e-9  # predictions closer than this share of their size differ by rounding only; tables have 9 digits
+
+
+def build() -> "Linear":
+    """The method; it has no options."""
+    return Linear()
+
+
+class Linear:
+    """Parameters: `a`, in units of the target, and `b`.
+
+    Predictions that are all equal say nothing of a slope: b stays 1 and `a` is what they lack on average. Where
+    predictions fall as the truth rises, b is 0: every answer is the fit rows' mean, its variance and interval unknown.
+    """
+
+    name = "linear"
+    kinds: "tuple[Kind, ...]" = ("number",)
+    single_group = False
+    columns: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+        from affectkit.calibration.methods._probabilities import order, require_rows
+
+        require_rows(rows)
+        sort = order(rows.truth, output.values)
+        a, b = _line(output.values[sort], rows.truth[sort])
+        if b < 0:
+            log.warning(
+                "%s: predictions fall as the truth rises (slope %.3g); every answer becomes the mean of the fit rows",
+                output.target.name,
+                b,
+            )
+            a, b = float(rows.truth[sort].mean()), 0.0
+        return {"a": a, "b": b}
+
+    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+        from affectkit.calibration.methods._probabilities import clamped
+
+        return clamped(self.unclamped(parameters, output, rows))[0]
+
+    def unclamped(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+        """The answers before they are held to the target's scale."""
+        from dataclasses import replace
+
+        import numpy as np
+
+        from affectkit.calibration.methods._probabilities import variances
+
+        a, b = parameters["a"], parameters["b"]
+        unknown = 0.0 if b else np.nan
+        ends = {name: getattr(output, name) for name in ("low", "high")}
+        moved = {name: a + b * end + unknown for name, end in ends.items() if end is not None}
+        var = None if output.var is None else b * b * variances(output) + unknown
+        return replace(output, mean=a + b * output.values, var=var, **moved)
+
+
+def _line(x: "np.ndarray", y: "np.ndarray") -> tuple[float, float]:
+    """Intercept and slope of the least squares line of y on x, both [N]."""
+    if x.max() - x.min() <= EQUAL * abs(x).max():
+        return float(y.mean() - x.mean()), 1.0
+    if y.min() == y.max():
+        return float(y[0]), 0.0
+    from_mean = x - x.mean()
+    b = float(from_mean @ (y - y.mean()) / (from_mean @ from_mean))
+    return float(y.mean() - b * x.mean()), b

@@ -1,0 +1,203 @@
+"""From a manifest's media to a fine-tuned network and honest predictions."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.console import Progress
+from affectkit.errors import AffectkitError
+from affectkit.finetuning.encoded import encode, read_encoded
+from affectkit.finetuning.model import FinetunedModel
+from affectkit.finetuning.passes import ONCE, over_passes
+from affectkit.finetuning.rows import Data, Setup, labelled, say_cost, selected_on, stopping_rows, take, truth_of, warn
+from affectkit.labels import Target
+from affectkit.leakage.held_out import hold_out_rows
+from affectkit.training.fit import CHECKPOINTS, Fit, Problem, fit
+from affectkit.training.judging import outputs_of
+from affectkit.training.keeping import read_tensors, write_tensors
+from affectkit.training.objective import build_objective
+
+FOLDS = "folds"
+ANSWERS, ENCODED = "answers.safetensors", "encoded.safetensors"
+Log = Callable[[Mapping[str, float], int], None]
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """fits: the final one, then that of each fold. selected_on: which rows chose the epoch, in words."""
+
+    model: FinetunedModel
+    predictions: Predictions
+    fit_rows: pd.DataFrame
+    fits: Sequence[Fit]
+    selected_on: str
+
+
+def finetune(
+    manifest: Manifest,
+    targets: Sequence[Target],
+    setup: Setup,
+    folder: Path,
+    accelerator: Any,
+    *,
+    group: str | None = None,
+    cv: bool = False,
+    features: Path | None = None,
+    progress: Progress | None = None,
+    log: Log | None = None,
+) -> Finetuned:
+    """Fine-tune a network on the train rows (with `cv` on train and val rows, cross-predicted), and predict every row
+    that may be judged. Test rows are never fitted on, and no epoch is chosen by them.
+
+    folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`. features: what
+    `extract-features` made with the same network, for the stages that train nothing but the head.
+    """
+    held_out = hold_out_rows(manifest, group=group, cv=cv, seed=setup.settings.seed)
+    truth = truth_of(manifest.rows, targets, votes=setup.loss == "soft")
+    data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out)
+    say_cost(data, setup)
+    job = _Job(folder, accelerator, progress, log)
+    if features and not setup.encodes_once:
+        what = (
+            "augmented images differ in every epoch" if setup.medium.augmentation else "no stage trains the head alone"
+        )
+        raise AffectkitError("usage", f"--features serve nothing: {what}", remedy="leave them out")
+    if setup.encodes_once:
+        data = replace(data, encoded=_encoded(data, setup, job, features))
+    fits: list[Fit] = []
+    outputs: dict[str, np.ndarray] = {}
+    network = None
+    for number, (inside, outside) in enumerate(held_out.fits()):
+        done, answers, trained = _fit_one(data, inside, outside, setup, job if number == 0 else job.of_fold(number))
+        fits.append(done)
+        network = trained if number == 0 else network
+        for name, values in answers.items():
+            whole = outputs.setdefault(name, np.full((len(manifest.rows), *values.shape[1:]), np.nan))
+            whole[outside] = values
+    said = over_passes(targets, outputs)
+    carried = [held_out.group] if held_out.group else []
+    predictions = build_predictions(manifest.rows, said, held_out.seen, carried)
+    spec = _spec(data, setup, network)
+    return Finetuned(
+        FinetunedModel(spec, setup.medium, network),
+        predictions.take(held_out.judged),
+        held_out.fit_rows(),
+        fits,
+        selected_on(data, setup),
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Where a fine-tuning works, and whom it tells."""
+
+    folder: Path
+    accelerator: Any
+    progress: Progress | None
+    log: Log | None
+
+    def of_fold(self, number: int) -> _Job:
+        return replace(self, folder=self.folder / FOLDS / f"{number:02d}", log=None)
+
+    def write(self, path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+        """In the main process."""
+        if self.accelerator.is_main_process:
+            write_tensors(path, tensors)
+
+
+def _fit_one(
+    data: Data,
+    inside: np.ndarray,
+    outside: np.ndarray,
+    setup: Setup,
+    job: _Job,
+) -> tuple[Fit, dict[str, np.ndarray], Any]:
+    """One fine-tuning: what became of it, its answers for the rows `outside`, and the network, whose numbers are in the
+    targets' own units."""
+    train, stopping = stopping_rows(data, inside, setup)
+    train = train[labelled(take(data.truth, train))]
+    objective = build_objective(
+        data.targets,
+        take(data.truth, train),
+        loss=setup.loss if setup.loss != "auto" else None,
+        class_weight=setup.class_weight,
+        label_smoothing=setup.label_smoothing,
+        focal_gamma=setup.focal_gamma,
+    )
+    warn(data, objective, train, stopping, setup)
+    medium = setup.medium
+    network = medium.build(data.targets, setup.settings.seed)
+    whole, answering = medium.whole(network), medium.whole(network, setup.passes)
+    problem = Problem(
+        whole,
+        data.examples(train, network, medium, train=True),
+        data.examples(stopping, network, medium) if len(stopping) else None,
+        objective,
+        medium.frozen,
+        None if data.encoded is None else (data.at_head(train), data.at_head(stopping) if len(stopping) else None),
+    )
+    stages = list(setup.stages) if len(stopping) else [replace(stage, patience=0) for stage in setup.stages]
+    done = fit(problem, stages, setup.settings, job.folder, job.accelerator, progress=job.progress, log=job.log)
+    stored = job.folder / ANSWERS
+    if not stored.exists():
+        known = setup.head_only and data.encoded is not None and setup.passes == ONCE
+        rows = data.at_head(outside) if known else data.examples(outside, network, medium, passes=setup.passes)
+        job.write(stored, outputs_of(answering, rows, job.accelerator, **setup.answering))
+    job.accelerator.wait_for_everyone()
+    answers = setup.passes.answers(objective, read_tensors(stored))
+    network.fold(objective.scaling)
+    return done, answers, network
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what only an unfinished run needs: checkpoints, answers that are in the predictions by now."""
+    for place in [folder, *sorted((folder / FOLDS).glob("*"))]:
+        shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
+        for name in (ANSWERS, ENCODED):
+            (place / name).unlink(missing_ok=True)
+
+
+def _encoded(data: Data, setup: Setup, job: _Job, features: Path | None) -> np.ndarray:
+    """[N, D] of the rows that the head is trained on, and, if that is all that is trained, of those to be answered; NaN
+    for the others. Computed once, and kept in the run folder until the run is finished; or read from features."""
+    stored = job.folder / ENCODED
+    if features or not stored.exists():
+        network, rows = setup.medium.build(data.targets, setup.settings.seed), data.rows_of(setup)
+        if features:
+            ids = [item.id for item in data.items]
+            return read_encoded(features, ids, rows, network.describe(), setup.medium.spec()["crop"])
+        network = network.to(job.accelerator.device)
+        examples = data.examples(rows, network, setup.medium)
+        values = encode(network, examples, job.accelerator, setup.answering, job.progress)
+        whole = torch.full((len(data.items), values.shape[1]), torch.nan)
+        whole[torch.from_numpy(rows)] = values
+        job.write(stored, {"encoded": whole})
+    job.accelerator.wait_for_everyone()
+    return read_tensors(stored)["encoded"].numpy()
+
+
+def _spec(data: Data, setup: Setup, network: Any) -> dict[str, Any]:
+    return {
+        "kind": "finetuned",
+        "reads": setup.medium.reads,
+        "base": {"checkpoint": setup.medium.checkpoint, **network.describe()},
+        **setup.medium.spec(),
+        "targets": [target.to_json() for target in data.targets],
+        **setup.passes.plain(),
+        "loss": setup.loss,
+        "class_weight": setup.class_weight,
+        "group": data.held_out.group,
+        "groups_straddle": data.held_out.straddle,
+        "needs": [setup.medium.reads],
+        "parents": [],
+    }

@@ -1,0 +1,1 @@
+"""What `finetune` reads, one file per medium, each with its own options."""

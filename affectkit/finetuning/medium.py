@@ -1,0 +1,148 @@
+"""What differs between media when a network is fine-tuned on them: how rows are read, and which network reads them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from affectkit.artifacts.features import SKIPPED
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.tables import write_table
+from affectkit.encoders._encoder import Item
+from affectkit.errors import AffectkitError
+from affectkit.finetuning.passes import ONCE, Passes
+from affectkit.labels import Target
+from affectkit.media import mapped
+from affectkit.training.problem import Examples
+
+logger = logging.getLogger(__name__)
+
+
+Where = Callable[[int], dict[str, Any]]
+
+
+class Medium(Protocol):
+    """A kind of media as it is fine-tuned on. Fields of its own are its options.
+
+    reads: "audio" or "images". frozen: names of the network's parts that no stage trains. answered_at_once: rows of a
+    batch that is only answered, and what they may cost together, None where they cost the same. encodes_once: the
+    network has an `encode`, what comes before its head, and that makes the same of a row in every epoch while frozen.
+    """
+
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def augmentation(self) -> Any: ...
+    @property
+    def reads(self) -> str: ...
+    @property
+    def answered_at_once(self) -> tuple[int, float | None]: ...
+    @property
+    def encodes_once(self) -> bool: ...
+    @property
+    def frozen(self) -> frozenset[str]: ...
+
+    def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
+        """The rows of a manifest, in order."""
+
+    def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
+        """Why rows cannot be read, by position, as far as headers and columns tell; nothing is decoded."""
+
+    def decode(self, item: Item) -> Any:
+        """A row's medium. Raises for one that cannot be read."""
+
+    def build(self, targets: Sequence[Target], seed: int) -> Any:
+        """The checkpoint's network with a new head."""
+
+    def load(self, folder: Path, targets: Sequence[Target]) -> Any:
+        """What the network's `save` wrote."""
+
+    def whole(self, network: Any, passes: Passes = ONCE) -> Any:
+        """What the training loop is given: the network, or what cuts and joins for it, or answers in several passes.
+
+        Raises "usage" for passes that the medium does not have.
+        """
+
+    def examples(
+        self,
+        items: Sequence[Item],
+        truth: Mapping[str, np.ndarray],
+        network: Any,
+        where: Where,
+        *,
+        train: bool = False,
+        passes: Passes = ONCE,
+        failed: dict[int, str] | None = None,
+    ) -> Examples:
+        """Rows to train on, or to be answered. where: `file` and `row` of one, for errors. failed: where given, it
+        takes the reason for which a row cannot be read, by position; else such a row raises."""
+
+    def amount(self, items: Sequence[Item]) -> tuple[float, str]:
+        """How much there is to go through in an epoch, and its unit: (3.2, "hours of audio")."""
+
+    def spec(self) -> dict[str, Any]:
+        """What `affectkit.json` says of the options that answers depend on."""
+
+
+def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Sequence[Any]]) -> list[Any]:
+    """Each row's header, or the error in its place; a file that many rows are a part of is looked at once.
+
+    read: of files, in order.
+    """
+    paths = [path or Path() for path in manifest.media()]
+    each = list(dict.fromkeys(paths))
+    headers = dict(zip(each, read(each), strict=True))
+    return [headers[path] for path in paths]
+
+
+def reason(error: AffectkitError) -> str:
+    """What is wrong with a medium, and which it is."""
+    return f"{error.file}: {error.message}" if error.file else error.message
+
+
+# --- Which media of a manifest can be read, before any time is spent on them
+
+
+def readable(
+    manifest: Manifest, medium: Medium, folder: Path, *, on_error: str, num_workers: int = 0, is_main: bool = True
+) -> Manifest:
+    """The manifest, once it is known that its media can be read: an hour of training does not end on a missing file.
+
+    on_error: "stop" reads all headers and raises for the first bad row, named. "skip" decodes every file once, and
+    leaves those that fail out; they are listed in `folder`/skipped.csv.
+    """
+    if on_error == "skip":
+        bad = _undecodable(manifest, medium, num_workers)
+    else:
+        bad = medium.unfit(manifest, num_workers=num_workers)
+    if not bad:
+        return manifest
+    first = min(bad)
+    if on_error == "stop" or len(bad) == len(manifest.rows):
+        remedy = "; ".join(filter(None, [bad[first].remedy, "or pass --on-error skip" if on_error == "stop" else ""]))
+        place = {} if manifest.bare else manifest.where(first)
+        raise AffectkitError(bad[first].code, reason(bad[first]), **place, remedy=remedy)
+    logger.warning("%d of %d rows cannot be read and are skipped: see %s", len(bad), len(manifest.rows), SKIPPED)
+    if is_main:
+        import pandas as pd
+
+        rows = [{"id": manifest.rows["id"].iloc[place], "reason": reason(error)} for place, error in bad.items()]
+        write_table(folder / SKIPPED, pd.DataFrame(rows))
+    return manifest.take([place not in bad for place in range(len(manifest.rows))])
+
+
+def _undecodable(manifest: Manifest, medium: Medium, num_workers: int) -> dict[int, AffectkitError]:
+    def attempt(item: Item) -> AffectkitError | None:
+        try:
+            medium.decode(item)
+        except AffectkitError as error:
+            error.__traceback__ = None  # it would keep what was decoded alive
+            return error
+        return None
+
+    found = mapped(attempt, medium.items(manifest, num_workers=num_workers), num_workers)
+    return {place: error for place, error in enumerate(found) if error is not None}

@@ -1,0 +1,107 @@
+"""A fine-tuned network: its folder, and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.models import read_spec, whole
+from affectkit.artifacts.outputs import Output
+from affectkit.console import Progress
+from affectkit.encoders._encoder import Item
+from affectkit.finetuning.medium import Medium
+from affectkit.finetuning.passes import ONCE, Passes, over_passes
+from affectkit.labels import Target
+from affectkit.training.judging import outputs_of
+from affectkit.training.objective import Objective
+
+CHUNK = 256  # rows read, sorted and answered together
+
+
+@dataclass(frozen=True)
+class FinetunedModel:
+    """spec: what `affectkit.json` says. network: the medium's, whose numbers are in the targets' own units."""
+
+    spec: dict[str, Any]
+    medium: Medium
+    network: Any
+
+    @property
+    def targets(self) -> list[Target]:
+        return [Target.from_json(target) for target in self.spec["targets"]]
+
+    def predict(
+        self,
+        items: Sequence[Item],
+        accelerator: Any,
+        *,
+        where: Callable[[int], dict[str, Any]],
+        on_error: str = "stop",
+        num_workers: int = 0,
+        passes: Passes = ONCE,
+        progress: Progress | None = None,
+    ) -> tuple[list[Output], dict[int, str]]:
+        """The answers of each target for media, whatever batch they come in, and why some could not be read.
+
+        where: `file` and `row` of an item, for errors. on_error: "skip" declines one that cannot be decoded and gives
+        the reason by its position, "stop" raises.
+        """
+        network = self.medium.whole(self.network, passes).to(accelerator.device)
+        size, most_cost = self.medium.answered_at_once
+        found: dict[str, list[np.ndarray]] = {target.name: [] for target in self.targets}
+        skipped: dict[int, str] = {}
+        for start in range(0, len(items), CHUNK):
+            part = items[start : start + CHUNK]
+            failed: dict[int, str] | None = {} if on_error == "skip" else None
+            examples = self.medium.examples(
+                part,
+                {},
+                self.network,
+                lambda place, start=start: where(start + place),  # type: ignore[misc]
+                passes=passes,
+                failed=failed,
+            )
+            outputs = outputs_of(
+                network, examples, accelerator, size=size, most_cost=most_cost, num_workers=num_workers
+            )
+            for name, values in passes.answers(in_units(self.targets), outputs).items():
+                values[list(failed or ())] = np.nan
+                found[name].append(values)
+            skipped |= {start + place: why for place, why in (failed or {}).items()}
+            if progress:
+                progress(min(start + CHUNK, len(items)), len(items))
+        return over_passes(self.targets, {name: np.concatenate(parts) for name, parts in found.items()}), skipped
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network.save(folder)
+
+
+def in_units(targets: Sequence[Target]) -> Objective:
+    """What reads the outputs of a network whose scaling has been folded into its head."""
+    return Objective(tuple(targets), {}, {target.name: (0.0, 1.0) for target in targets if target.kind == "number"}, {})
+
+
+def load_finetuned_model(folder: Path) -> FinetunedModel:
+    """Read a `best_model/` of kind "finetuned". Raises "input" for one that is damaged or does not fit together."""
+    spec = read_spec(folder)
+    with whole(folder):
+        targets = [Target.from_json(target) for target in spec["targets"]]
+        if not targets:
+            raise ValueError("no target")
+        medium = medium_of(spec)
+        network = medium.load(folder, targets)
+    return FinetunedModel(spec, medium, network.eval())
+
+
+def medium_of(spec: Mapping[str, Any]) -> Medium:
+    """The medium that a record (`affectkit.json`) describes. Raises KeyError or ValueError for what it cannot be."""
+    from affectkit.finetuning.media.images import Images
+    from affectkit.finetuning.media.speech import Speech
+
+    media: dict[str, type[Speech] | type[Images]] = {"audio": Speech, "images": Images}
+    return media[spec["reads"]].from_spec(spec)

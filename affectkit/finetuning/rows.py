@@ -1,0 +1,213 @@
+"""Which rows of a manifest are fine-tuned on, and by which the epoch is chosen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.encoders._encoder import Item
+from affectkit.errors import AffectkitError
+from affectkit.finetuning.encoded import EncodedExamples
+from affectkit.finetuning.medium import Medium
+from affectkit.finetuning.passes import ONCE, Passes
+from affectkit.labels import Target
+from affectkit.leakage.held_out import HeldOut
+from affectkit.splits import hold_out
+from affectkit.training.objective import Objective
+from affectkit.training.problem import HEAD, Examples, Settings
+from affectkit.training.stages import Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+
+# --- What is fine-tuned, and how
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is fine-tuned, and how.
+
+    loss, class_weight, label_smoothing, focal_gamma: of the objective. stopping_fraction: share of the rows fitted on,
+    whole groups, that is set apart to choose epochs by; None: the val rows, or with cross-prediction .15.
+    passes: of the network over each row that it is to answer; predictions are made so later, too.
+    """
+
+    medium: Medium
+    stages: Sequence[Stage]
+    settings: Settings
+    loss: str = "auto"
+    class_weight: str = "balanced"
+    label_smoothing: float = 0.0
+    focal_gamma: float = 2.0
+    stopping_fraction: float | None = None
+    passes: Passes = ONCE
+
+    @property
+    def answering(self) -> dict[str, Any]:
+        """How rows are batched and loaded that are only to be answered, as `outputs_of` has it."""
+        of = self.settings
+        return {"size": of.batch_size, "most_cost": of.batch_seconds, "num_workers": of.num_workers}
+
+    @property
+    def head_only(self) -> bool:
+        """Whether no stage trains anything but the head."""
+        return all(stage.train == HEAD for stage in self.stages)
+
+    @property
+    def encodes_once(self) -> bool:
+        """Whether some stage trains the head alone, of a network that makes the same of a row in every epoch."""
+        return self.medium.encodes_once and any(stage.train == HEAD for stage in self.stages)
+
+
+# --- What rows of a manifest are to be answered with, as training takes it
+
+
+def truth_of(rows: pd.DataFrame, targets: Sequence[Target], *, votes: bool = False) -> dict[str, np.ndarray]:
+    """Per target, [N] int64 classes (-1: unlabelled), or [N] float32 numbers (NaN).
+
+    votes: of `label`, [N, K] shares of the raters' votes (`votes_<class>`) instead; a row without votes has its label.
+    Raises "input" where votes are wanted and there are none.
+    """
+    found: dict[str, np.ndarray] = {}
+    for target in targets:
+        cells = rows[target.name]
+        if target.kind == "number":
+            found[target.name] = cells.to_numpy(np.float32)
+        else:
+            index = {name: place for place, name in enumerate(target.classes)} | {"": -1}
+            found[target.name] = np.array([index[cell] for cell in cells], dtype=np.int64)
+            if votes and target.name == "label":
+                found[target.name] = _votes(rows, target, found[target.name])
+    return found
+
+
+def take(truth: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The truth of the rows at positions [M]."""
+    return {name: values[rows] for name, values in truth.items()}
+
+
+def labelled(truth: Mapping[str, np.ndarray]) -> np.ndarray:
+    """[N] bool: rows that have any of the targets."""
+    known = []
+    for values in truth.values():
+        if values.ndim == 2:
+            known.append(~np.isnan(values).any(axis=1))
+        else:
+            known.append(values >= 0 if values.dtype.kind == "i" else ~np.isnan(values))
+    return np.any(known, axis=0)
+
+
+def _votes(rows: pd.DataFrame, target: Target, labels: np.ndarray) -> np.ndarray:
+    columns = [f"votes_{name}" for name in target.classes]
+    lacking = [column for column in columns if column not in rows]
+    if lacking:
+        message = f"--loss soft takes the raters' votes, and the manifest has no column {lacking[0]}"
+        raise AffectkitError("input", message, remedy="use --loss cross-entropy, or a manifest with votes")
+    counts = np.nan_to_num(rows[columns].to_numpy(float))
+    own = np.eye(len(target.classes))[np.maximum(labels, 0)]
+    own[labels < 0] = np.nan
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.where(totals > 0, counts / np.maximum(totals, 1e-12), own).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows with their media and truth. encoded: [N, D], what the frozen network makes of each, where that is known."""
+
+    manifest: Manifest
+    targets: Sequence[Target]
+    items: Sequence[Item]
+    truth: Mapping[str, np.ndarray]
+    held_out: HeldOut
+    encoded: np.ndarray | None = None
+
+    def examples(self, rows: np.ndarray, network: Any, medium: Medium, **how: Any) -> Examples:
+        """how: `train` or `passes`, as the medium has them."""
+
+        def where(position: int) -> dict[str, Any]:
+            return self.manifest.where(int(rows[position]))
+
+        items = [self.items[row] for row in rows]
+        return medium.examples(items, take(self.truth, rows), network, where, **how)
+
+    def rows_of(self, setup: Setup) -> np.ndarray:
+        """Positions, sorted, of the rows that the head is trained on or judged by; of those too that are to be
+        answered, if the head is all that is trained."""
+        found: set[int] = set()
+        for inside, outside in self.held_out.fits():
+            for rows in (*stopping_rows(self, inside, setup), outside if setup.head_only else ()):
+                found.update(map(int, rows))
+        return np.array(sorted(found), dtype=int)
+
+    def at_head(self, rows: np.ndarray) -> EncodedExamples:
+        """The same rows, as what the frozen network makes of them."""
+        assert self.encoded is not None
+        return EncodedExamples([self.items[row].id for row in rows], take(self.truth, rows), self.encoded[rows])
+
+
+def stopping_rows(data: Data, inside: np.ndarray, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to train on, and those by which epochs are judged; none of these where there are none to be had."""
+    fraction = setup.stopping_fraction
+    if fraction is None and data.held_out.folds is not None:
+        fraction = 0.15
+    if fraction is None:
+        splits = data.manifest.rows["split"].to_numpy() if "split" in data.manifest.rows else np.array([])
+        val = np.flatnonzero(splits == "val")
+        return inside, val[labelled(take(data.truth, val))]
+    if fraction == 0:
+        return inside, np.array([], dtype=int)
+    groups = data.held_out.groups[inside]
+    apart = hold_out(list(groups), None, fraction=fraction, seed=setup.settings.seed)
+    return inside[~apart], inside[apart]
+
+
+def selected_on(data: Data, setup: Setup) -> str:
+    _, stopping = stopping_rows(data, data.held_out.fit, setup)
+    if not len(stopping):
+        return "nothing: the weights of the last epoch were kept"
+    if setup.stopping_fraction is None and data.held_out.folds is None:
+        return "val"
+    column = data.held_out.group
+    what = f"whole {column}s" if column else "rows"
+    return f"{len(stopping)} of the rows fitted on, {what} that no weight was fitted to"
+
+
+def say_cost(data: Data, setup: Setup) -> None:
+    fits = data.held_out.fits()
+    epochs = sum(stage.epochs for stage in setup.stages)
+    total, unit = 0.0, ""
+    for inside, _ in fits:
+        amount, unit = setup.medium.amount([data.items[row] for row in inside])
+        total += amount * epochs
+    times = "1 fine-tuning" if len(fits) == 1 else f"{len(fits)} fine-tunings: {len(fits) - 1} folds and the final one"
+    logger.info("%s of at most %d epochs: %.3g %s to go through", times, epochs, total, unit)
+
+
+def warn(data: Data, objective: Objective, train: np.ndarray, stopping: np.ndarray, setup: Setup) -> None:
+    """Say what is likely to disappoint: a class that epochs cannot be judged on, a CCC over few rows."""
+    for target in data.targets:
+        values = data.truth[target.name]
+        if target.kind == "number" or values.ndim == 2 or not len(stopping):
+            continue
+        absent = [
+            name
+            for place, name in enumerate(target.classes)
+            if (values[train] == place).any() and not (values[stopping] == place).any()
+        ]
+        if absent:
+            named = ", ".join(absent)
+            logger.warning("the rows that choose the epoch have no %s: their UAR is over the other classes", named)
+    if setup.settings.batch_seconds is None and setup.settings.batch_size < objective.least_batch:
+        logger.warning(
+            "the CCC of a batch of %d rows is mostly noise: --batch-size %d or more, or --loss mse, learns better",
+            setup.settings.batch_size,
+            objective.least_batch,
+        )

@@ -1,0 +1,245 @@
+"""Fusing sources: a rule fitted on the rows of a plan and cross-fitted for exactly those, and whether it helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from affectkit import registry
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.evaluation.comparison import Comparison, Turned, compare, measured, turned, value_of
+from affectkit.evaluation.intervals import DEFAULT, Resampling
+from affectkit.evaluation.rows import missing, pair, rows_of
+from affectkit.fusion.ensemble import DEFAULT_METRIC
+from affectkit.fusion.rule import FusionModel, SelfCalibrating, Sources, Table, build_rule
+from affectkit.fusion.sources import Joined
+from affectkit.labels import Target
+from affectkit.leakage.crossfit import FitPlan, cross_fit
+
+BEST, MEAN = "best", "mean"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether fusing helps for one target, on one part of the rows ("oof", "val" or "test").
+
+    best: fused against the single source that is best on the rows fitted on, all of them: chosen anew in each fold, of
+    two equal sources the one would be taken where the other is better, and "helps" claimed too often.
+    mean: against equal weights; None where the rule is that. singles: the metric of each source, over its own rows.
+    """
+
+    target: str
+    part: str
+    best: Comparison
+    best_name: str
+    mean: Comparison | None
+    turned: Turned | None
+    singles: Mapping[str, float]
+
+    @property
+    def helps(self) -> bool:
+        return self.best.better
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "part": self.part,
+            "helps": self.helps,
+            "best_single": self.best_name,
+            "against_best": self.best.plain(),
+            "against_mean": self.mean.plain() if self.mean else None,
+            "rescued": self.turned.rescued if self.turned else None,
+            "degraded": self.turned.degraded if self.turned else None,
+            "mcnemar_p": self.turned.p if self.turned else None,
+            "singles": dict(self.singles),
+        }
+
+
+@dataclass(frozen=True)
+class Fused:
+    """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
+    single source was kept. recalibrated: targets that had a calibration of the rule's own.
+    uncalibrated: all rows before it, None where there is none."""
+
+    model: FusionModel
+    predictions: Predictions
+    verdicts: Sequence[Verdict]
+    fell_back: Sequence[str]
+    recalibrated: Sequence[str]
+    uncalibrated: Predictions | None
+
+
+class Fit(NamedTuple):
+    """final: {"rule", "options", "parameters"} of the final fit. output: the answers for all rows, cross-fitted for
+    those of the plan. uncalibrated: the same before a calibration of the rule's own, None where it has none."""
+
+    final: dict[str, Any]
+    output: Output
+    uncalibrated: Output | None
+
+
+def fuse(
+    joined: Joined,
+    rule: str,
+    options: Mapping[str, Any],
+    plan: FitPlan,
+    *,
+    metric: str | None = None,
+    fallback: bool = False,
+    resampling: Resampling = DEFAULT,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fused:
+    """Fit `rule` for every target, and beside it the best single source and equal weights, on the same rows and folds.
+
+    metric: by which the single source is chosen and rules compared, `uar` and `ccc` by default. fallback: keep the
+    single source for a target where fusing does not help on the cross-fitted rows; test rows have no say.
+    seed: of a rule that draws at random. progress: called with the rule's fits so far, and how many there will be.
+    """
+    fits, verdicts, fell_back = {}, [], []
+    names = list(next(iter(joined.answers.values())))
+    step = _counted(len(joined.answers) * (len(np.unique(plan.folds)) + 1), progress)
+    for name, target in joined.rows.targets.items():
+        of = metric or DEFAULT_METRIC[target.kind]
+        fits[name] = fitted(joined, target, rule, with_metric(rule, options, of), plan, seed=seed, step=step)
+        single = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
+        beside = {"fused": fits[name].output, BEST: _reference(joined, target, single.final)}
+        if rule != MEAN:
+            beside[MEAN] = fitted(joined, target, MEAN, _alike(options), plan).output
+        judged = _judge(joined, target, of, plan, beside, single.final, resampling)
+        if fallback and not judged[0].helps:
+            fell_back.append(name)
+            fits[name] = single
+        verdicts += judged
+    seen = plan.seen(list(joined.rows.frame["seen"]))
+    before = [fit.output if fit.uncalibrated is None else fit.uncalibrated for fit in fits.values()]
+    recalibrated = [name for name, fit in fits.items() if fit.uncalibrated is not None]
+    return Fused(
+        FusionModel(names, {name: fit.final for name, fit in fits.items()}),
+        with_outputs(joined.rows, [fit.output for fit in fits.values()], seen),
+        verdicts,
+        fell_back,
+        recalibrated,
+        with_outputs(joined.rows, before, seen) if recalibrated else None,
+    )
+
+
+def _alike(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What equal weights have in common with a rule that they are compared with."""
+    return {"recalibrate": True} if options.get("recalibrate") else {}
+
+
+def _counted(total: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
+    """To be called after each of `total` steps."""
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    return step
+
+
+def fitted(
+    joined: Joined,
+    target: Target,
+    rule: str,
+    options: Mapping[str, Any],
+    plan: FitPlan,
+    *,
+    seed: int = 0,
+    step: Callable[[], None] = lambda: None,
+) -> Fit:
+    """The rule fitted on the rows of the plan, and cross-fitted for them. step: called after each fit.
+
+    Raises "input" where a rule may not be fitted on one group.
+    """
+    built = build_rule(rule, options, seed=seed)
+    plan.require_groups(f"rule {rule}", single_group=built.single_group)
+    sources = joined.answers[target.name]
+    if not built.takes_tables:
+        sources = {name: source for name, source in sources.items() if isinstance(source, Output)}
+    rows = rows_of(joined.rows, target, plan.groups)
+    answered = np.any([source.known for source in sources.values()], axis=0)
+    before: Output | None = None
+
+    def fit(positions: np.ndarray) -> dict[str, Any]:
+        found = built.fit(_taken(sources, positions), rows.take(positions))
+        step()
+        return found
+
+    def apply(parameters: dict[str, Any], positions: np.ndarray) -> Output:
+        nonlocal before
+        own = _taken(sources, positions)
+        raw = built.uncalibrated(parameters, own) if isinstance(built, SelfCalibrating) else None
+        before = raw if raw is None or before is None else before.put(positions, raw)
+        return built.apply(parameters, own)
+
+    parameters, output = cross_fit(plan, ~np.isnan(rows.truth) & answered, fit, apply)
+    return Fit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)
+
+
+def _reference(joined: Joined, target: Target, single: Mapping[str, Any]) -> Output:
+    """The answers of the single source, as it is."""
+    speaking = {name: s for name, s in joined.answers[target.name].items() if isinstance(s, Output)}
+    return build_rule(single["rule"], single["options"]).apply(single["parameters"], speaking)
+
+
+def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | Table]:
+    return {name: source.take(positions) for name, source in sources.items()}
+
+
+def with_metric(rule: str, options: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The options, with the metric where the rule chooses by one."""
+    takes = registry.options(registry.load("rules", rule).build)
+    return {**options, "metric": metric} if "metric" in takes else dict(options)
+
+
+def _judge(
+    joined: Joined,
+    target: Target,
+    metric: str,
+    plan: FitPlan,
+    outputs: Mapping[str, Output],
+    single: Mapping[str, Any],
+    resampling: Resampling,
+) -> list[Verdict]:
+    """A verdict on the rows fitted on, cross-fitted, then one on the test rows, where there are any."""
+    of = measured(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
+    seen = plan.seen(list(joined.rows.frame["seen"]))
+    tables = {name: with_outputs(joined.rows, [output], seen) for name, output in outputs.items()}
+    speaking = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, Output)]
+    singles = {name: joined.source(target.name, name) for name in speaking}
+    labelled = ~missing(pair(joined.rows, target)[0])
+    found = []
+    for part, rows in _parts(joined.rows, plan, seen).items():
+        keep = rows & labelled
+        if part == "test" and not keep.any():
+            continue
+        one = {name: table.take(keep) for name, table in tables.items()}
+        groups = plan.groups[keep] if plan.group else None
+        found.append(
+            Verdict(
+                target.name,
+                part,
+                compare(one["fused"], one[BEST], of, groups, resampling),
+                str(single["parameters"].get("source", "")),
+                compare(one["fused"], one[MEAN], of, groups, resampling) if MEAN in one else None,
+                turned(one["fused"], one[BEST], target) if target.kind != "number" else None,
+                {name: value_of(table.take(keep), of) for name, table in singles.items()},
+            )
+        )
+    return found
+
+
+def _parts(rows: Predictions, plan: FitPlan, seen: np.ndarray) -> dict[str, np.ndarray]:
+    inside = np.zeros(len(rows.frame), bool)
+    inside[plan.fit] = True
+    split = rows.frame["split"].to_numpy() if "split" in rows.frame else np.full(len(rows.frame), "")
+    return {plan.origin: inside, "test": (split == "test") & (seen != "fit") & ~inside}

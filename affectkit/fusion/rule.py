@@ -1,0 +1,137 @@
+"""What a fusion rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from affectkit import registry
+from affectkit.artifacts.files import read_json, write_json
+from affectkit.artifacts.models import FUSION, whole
+from affectkit.artifacts.outputs import Output, Rows
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source that is no prediction: numeric columns [N, D] by name; NaN is missing."""
+
+    names: tuple[str, ...]
+    values: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """[N] bool: rows that have any value."""
+        return ~np.isnan(self.values).all(axis=1)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: np.ndarray) -> Table:
+        return Table(self.names, self.values[rows])
+
+
+Sources = Mapping[str, Output | Table]  # by name, in the order of the command line; all of N rows, classes aligned
+
+Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
+
+
+class Rule(Protocol):
+    """Fits plain parameters on several sources and the truth, and applies them to the same sources of any rows.
+
+    A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
+
+    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `Table`.
+    single_group: whether it may be fitted on the rows of one group (few parameters, or none).
+    """
+
+    name: str
+    options: dict[str, Any]
+    takes_tables: bool
+    single_group: bool
+
+    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+        """Parameters that JSON can hold (`fusion.json`), from rows that all have a truth; `rows.groups` for inner
+        grouped folds. Permuting the rows changes nothing.
+
+        Raises AffectkitError "usage" or "input" where that cannot be.
+        """
+
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+        """Fused answers, a row at a time: no row's answer depends on another."""
+
+
+@runtime_checkable
+class Seeded(Rule, Protocol):
+    """A rule that draws at random."""
+
+    def seeded(self, seed: int) -> Rule:
+        """The same rule with another seed."""
+
+
+@runtime_checkable
+class SelfCalibrating(Rule, Protocol):
+    """A rule that ends with a calibration of its own."""
+
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output | None:
+        """What `apply` would say without it; None where it does nothing to such a target."""
+
+
+@runtime_checkable
+class Filing(Rule, Protocol):
+    """A rule that leaves further files in the run folder."""
+
+    def files(self, parameters: dict[str, Any]) -> Files:
+        """What it has to show of its parameters."""
+
+
+# --- A fitted fusion: what `fusion.json` holds, and its application to sources
+
+
+@dataclass(frozen=True)
+class FusionModel:
+    """sources: names in order. targets: name -> {"rule", "options", "parameters"}."""
+
+    sources: Sequence[str]
+    targets: Mapping[str, Mapping[str, Any]]
+
+    def apply(self, target: str, sources: Sources) -> Output:
+        """Fused answers of one target."""
+        fitted = self.targets[target]
+        return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
+
+    def save(self, folder: Path) -> None:
+        targets = {name: dict(fitted) for name, fitted in self.targets.items()}
+        write_json(folder / FUSION, {"sources": list(self.sources), "targets": targets})
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """What rules have to show besides, by file name and target: an object (.json), or rows (.csv)."""
+        found: dict[str, dict[str, Any]] = {}
+        for target, fitted in self.targets.items():
+            rule = build_rule(fitted["rule"], fitted["options"])
+            for name, content in rule.files(fitted["parameters"]).items() if isinstance(rule, Filing) else ():
+                found.setdefault(name, {})[target] = content
+        return found
+
+    @classmethod
+    def load(cls, folder: Path) -> FusionModel:
+        """Raises "missing" or "input" for a folder that is not whole."""
+        with whole(folder):
+            said = read_json(folder / FUSION, what="fusion")
+            for fitted in said["targets"].values():
+                build_rule(fitted["rule"], fitted["options"])
+            return cls(list(said["sources"]), dict(said["targets"]))
+
+
+def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:
+    """The built-in rule called `name`. seed: of what it draws at random, if it does.
+
+    Raises "usage" for an unknown one, or for an option that it lacks.
+    """
+    module = registry.load("rules", name)
+    registry.check_options("rules", name, module.build, dict(options))
+    rule: Rule = module.build(**options)
+    return rule.seeded(seed) if isinstance(rule, Seeded) else rule

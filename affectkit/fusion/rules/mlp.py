@@ -1,0 +1,104 @@
+"""Small network on probabilities and numeric columns, calibrated at the end
+
+One hidden layer reads the probabilities of every source and their logs (or its numbers) and the cells of tables, all
+standardised on the fit rows; what is missing counts as its mean, and that it is missing is a column of its own. What
+the layer says is added to the log-probabilities of equal weights or of the best single source, whichever suits the fit
+rows, and is 0 before training: to train less is to stay closer to them. Without that start, with 60 rows of 7 classes,
+a network lost .13 of UAR to the best source where the other one was noise; with it, .001.
+
+How long is trained, whether the network is any better than what it starts from, and the temperature of its
+probabilities (Guo et al. 2017) are all found on folds of whole groups within the fit rows, by networks that never saw
+the fold. Numbers have a squared error for a loss, and no temperature.
+"""
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+from affectkit.errors import AffectkitError
+from affectkit.fusion.recalibrate import ClassWeightOpt
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.fusion.rule import Files, Sources
+
+
+def build(
+    *,
+    hidden_size: Annotated[int, Option("Units of the hidden layer.")] = 64,
+    dropout: Annotated[float, Option("Share of hidden units left out at each step of training.")] = 0.2,
+    learning_rate: Annotated[str, Option("Learning rate of AdamW, a number.")] = "2e-3",
+    weight_decay: Annotated[float, Option("Weight decay of AdamW.")] = 1e-4,
+    epochs: Annotated[int, Option("Most epochs; fewer where held-out loss rises before.")] = 80,
+    batch_size: Annotated[int, Option("Rows of a step.")] = 128,
+    class_weight: ClassWeightOpt = "balanced",
+) -> "Mlp":
+    """The rule. Raises "usage" for a value that makes no sense."""
+    options = dict(locals())
+    for name, wrong, remedy in (
+        ("hidden_size", hidden_size < 1, "use 1 or more units"),
+        ("dropout", not 0 <= dropout < 1, "give a share, from 0 to below 1"),
+        ("learning_rate", not 0 < _number(learning_rate) < math.inf, "give a number above 0, such as 2e-3"),
+        ("weight_decay", not 0 <= weight_decay < math.inf, "give 0 or more"),
+        ("epochs", epochs < 1, "use 1 or more"),
+        ("batch_size", batch_size < 1, "use 1 or more rows"),
+        ("class_weight", class_weight not in ("balanced", "none"), "use balanced or none"),
+    ):
+        if wrong:
+            raise AffectkitError("usage", f"--{name.replace('_', '-')} {options[name]}", remedy=remedy)
+    return Mlp(options)
+
+
+def _number(text: str) -> float:
+    """NaN for what is none, such as find: inner folds are to choose, and a sweep is of all rows."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+class Mlp:
+    """Parameters: `scaler`, the columns that are read; `prior`, `order` and `base` of what the network starts from;
+    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp_fit`)."""
+
+    name = "mlp"
+    takes_tables = True
+    single_group = False
+
+    def __init__(self, options: dict[str, Any], seed: int = 0) -> None:
+        self.options, self.seed = options, seed
+
+    def seeded(self, seed: int) -> "Mlp":
+        return Mlp(self.options, seed)
+
+    def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
+        from affectkit.fusion.rules._mlp import Columns, fit_mlp
+
+        given, rows = Columns.of(sources, self.name).in_order(rows)
+        scaler = given.fit_scaler()
+        columns = given.standardised(scaler)
+        return {"scaler": scaler, **fit_mlp(given.inputs, rows, columns, self.options, self.seed)}
+
+    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
+        from affectkit.calibration.methods._probabilities import answered
+        from affectkit.calibration.methods._temperature import sharpened
+
+        before = self._said(parameters, sources)
+        temperature = parameters["temperature"]
+        return before if temperature is None else answered(before, lambda p: sharpened(p, 1 / temperature))
+
+    def uncalibrated(self, parameters: dict[str, Any], sources: "Sources") -> "Output | None":
+        """Before the temperature; None for numbers, which have none."""
+        return None if parameters["temperature"] is None else self._said(parameters, sources)
+
+    def _said(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
+        from affectkit.fusion.ensemble import check_names
+        from affectkit.fusion.rules._mlp import Columns, predict
+
+        given = Columns.of(sources, self.name)
+        check_names(given.inputs.panel.names, parameters["order"])
+        return given.inputs.panel.answer(predict(parameters, given))
+
+    def files(self, parameters: dict[str, Any]) -> "Files":
+        """`feature_scaler.json`, and the `history.csv` of the final fit."""
+        return {"feature_scaler.json": {"columns": parameters["scaler"]}, "history.csv": parameters["history"]}

@@ -1,0 +1,187 @@
+"""An estimator behind its encoders."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit import registry
+from affectkit.artifacts.features import read_features
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.models import whole
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.console import Progress
+from affectkit.encoders._encoder import Encoder, from_record, items
+from affectkit.encoders._loop import encode_items
+from affectkit.errors import AffectkitError
+from affectkit.estimators._estimator import Block, Takes, refuse_infinite, takes_of
+from affectkit.estimators._model import EstimatorModel
+from affectkit.estimators._network_inputs import encoded_block, read_block
+from affectkit.inference.model import Work, seen_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
+
+
+@dataclass(frozen=True)
+class Estimating:
+    """An estimator behind its encoders."""
+
+    folder: Path
+    estimator: EstimatorModel
+    fit_rows: pd.DataFrame
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return self.estimator.spec
+
+    @property
+    def feature_sets(self) -> int:
+        return len(self.spec["features"])
+
+    @cached_property
+    def _opened(self) -> dict[str, list[Encoder]]:
+        return {}
+
+    def _encoders(self, device: str) -> list[Encoder]:
+        """Loaded once: a video is predicted some frames at a time."""
+        if device not in self._opened:
+            self._opened[device] = [_opened(known, device, self.folder) for known in self.spec["features"]]
+        return self._opened[device]
+
+    @property
+    def _takes(self) -> Takes:
+        return takes_of(self.estimator.targets[0].estimator)
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        features: Sequence[Path] = (),
+        work: Work | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        if features:
+            outputs = self._answers(manifest, self._read(manifest, features))
+        else:
+            manifest, outputs = self._encode(manifest, work or Work(), progress)
+        return build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
+
+    def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[Output]:
+        speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
+        return self.estimator.predict(blocks, speakers)
+
+    def _read(self, manifest: Manifest, features: Sequence[Path]) -> list[Block]:
+        """Features that were extracted before."""
+        encoders = self.spec["features"]
+        if len(features) != len(encoders):
+            raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
+        loaded = [read_features(path) for path in features]
+        for path, own, given in zip(features, encoders, loaded, strict=True):
+            _check_same_encoder(own, given.described(), path)
+        ids = list(manifest.rows["id"])
+        blocks = [read_block(given, ids, self._takes, self.spec["estimator"]) for given in loaded]
+        for block, path in zip(blocks, features, strict=True):
+            refuse_infinite(block, ids, path)
+        return blocks
+
+    def _encode(self, manifest: Manifest, work: Work, progress: Progress | None) -> tuple[Manifest, list[Output]]:
+        """The rows that could be encoded, and their answers: the model's own encoders on raw media or text.
+
+        All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
+        """
+        encoders = self._encoders(work.device)
+        framed = any(not encoder.pooled for encoder in encoders) and self.spec["normalize"] != "speaker"
+        total, size = len(manifest.rows), CHUNK if framed else len(manifest.rows)
+        kept, answers = np.zeros(total, dtype=bool), []
+        for start in range(0, total, size):
+            part = np.zeros(total, dtype=bool)
+            part[start : start + size] = True
+            rows, blocks = manifest.take(part), list[Block]()
+            for encoder in encoders:
+                there, block = _encoded(encoder, rows, work, _from(progress, start, total), self._takes)
+                part[np.flatnonzero(part)[~there]] = False
+                rows, blocks = rows.take(there), [block[there] for block in blocks] + [block]
+                if not there.any():
+                    break
+            else:
+                answers.append(self._answers(rows, blocks))
+            kept |= part
+        if not kept.any():
+            raise AffectkitError("input", "no row could be encoded", file=manifest.path)
+        joined = [np.concatenate([output.values for output in each]) for each in zip(*answers, strict=True)]
+        targets = [part.target for part in self.estimator.targets]
+        return manifest.take(kept), [Output.of(target, values) for target, values in zip(targets, joined, strict=True)]
+
+
+def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:
+    """The encoder of a record, loaded. Raises "input" for a table of features, which nothing here can make."""
+    if not known.get("encoder"):
+        remedy = "pass that table with --features"
+        raise AffectkitError("input", "was trained on a table of features", file=folder, remedy=remedy)
+    with whole(folder):
+        build = registry.load("encoders", known["encoder"]).build
+        registry.check_options("encoders", known["encoder"], build, known["options"])
+    return from_record(known, device=device)
+
+
+def _encoded(
+    encoder: Encoder, manifest: Manifest, work: Work, progress: Progress | None, takes: Takes
+) -> tuple[np.ndarray, Block]:
+    """Which rows could be encoded, [N] bool, and the features of these."""
+    rows = items(manifest, encoder)
+    encoded = encode_items(
+        encoder,
+        rows,
+        num_workers=work.num_workers if work.num_workers is not None else os.cpu_count() or 1,
+        on_error=work.on_error,
+        where=None if manifest.bare else manifest.where,
+        progress=(lambda done: progress(done, len(rows))) if progress else None,
+    )
+    for name, reason in encoded.skipped:
+        logger.warning("%s is skipped: %s", name, reason)
+    there = manifest.rows["id"].isin(set(encoded.ids)).to_numpy()
+    if not there.any():
+        return there, None
+    return there, encoded_block(encoded.ids, encoded.values, takes, pooled=encoder.pooled)
+
+
+def _from(progress: Progress | None, start: int, rows: int) -> Progress | None:
+    """The progress of a part of the rows that begins at `start`."""
+    if progress is None:
+        return None
+
+    def onwards(done: int, total: int, note: str = "") -> None:
+        progress(start + done, rows, note)
+
+    return onwards
+
+
+def _check_same_encoder(known: dict[str, Any], given: dict[str, Any], path: Path) -> None:
+    """Refuse features of an encoder, weights, layers, crop or columns other than the model was trained on."""
+    options = ("layer", "crop")
+    known, given = ({**record, **_chosen(record, options)} for record in (known, given))
+    for fact in ("encoder", "weights", "dim", *options, "preprocessing", "feature_names"):
+        if known.get(fact) != given.get(fact):
+            own = known.get("encoder") or "another table"
+            raise AffectkitError(
+                "input", f"differs in '{fact}' from the features of the model ({own})", file=path,
+                remedy="extract them with the model's own encoder",
+            )  # fmt: skip
+
+
+def _chosen(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Options of an encoder, None where it has no such one."""
+    return {name: (record.get("options") or {}).get(name) for name in names}

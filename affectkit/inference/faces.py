@@ -1,0 +1,180 @@
+"""A face expert behind raw images."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.console import Progress
+from affectkit.detectors.columns import BOX, Columns
+from affectkit.distributed import ranks
+from affectkit.errors import AffectkitError
+from affectkit.evaluation.assess import FACE, FOUND, NONE
+from affectkit.experts._expert import FaceAnswer
+from affectkit.experts._folder import load_expert
+from affectkit.inference.model import Work
+from affectkit.labels import Target
+from affectkit.media import mapped
+from affectkit.media.images import read_image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from affectkit.experts._adapter import FaceExpert
+
+logger = logging.getLogger(__name__)
+
+KIND, EXPRESSION = "face-expert", "expression"
+# What predictions say of the face: whether one was found, of how many, and the box of the one that was read.
+COLUMNS = (FACE, "faces", *BOX)
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """A face expert behind raw images. Nothing was fitted here: what its authors fitted it on is not known."""
+
+    folder: Path
+    spec: dict[str, Any]
+    fit_rows: pd.DataFrame
+
+    feature_sets = 0
+
+    @cached_property
+    def _loaded(self) -> dict[str, FaceExpert]:
+        return {}
+
+    def expert(self, device: str) -> FaceExpert:
+        if device not in self._loaded:
+            self._loaded[device] = load_expert(self.folder, device=device)
+        return self._loaded[device]
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        features: Sequence[Path] = (),
+        work: Work | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """Every row that can be read is answered; one without a face is declined, which `face` says."""
+        work = work or Work()
+        if features or work.mc_dropout:
+            option = "--features" if features else "--mc-dropout"
+            raise AffectkitError("usage", f"a face expert takes no {option}", file=self.folder)
+        tta = int(self.spec.get("tta", 1)) if work.tta is None else work.tta
+        return predict_faces(self.expert(work.device), manifest, tta=tta, work=work, progress=progress)
+
+
+def predict_faces(
+    expert: FaceExpert, manifest: Manifest, *, tta: int, work: Work, progress: Progress | None = None
+) -> Predictions:
+    """What an expert says of a manifest's images, with the columns `COLUMNS`. Its detector finds the faces, unless the
+    rows are of no manifest and bring boxes along."""
+    if manifest.bare and BOX[0] in manifest.rows:
+        expert = expert.finding_by(Columns({}))
+    reading = _Reading(manifest, work, progress)
+    try:
+        answers = list(expert.predict(reading.images(), tta=tta, on_error=work.on_error))
+    except AffectkitError as error:
+        if error.file:
+            raise
+        raise AffectkitError(error.code, error.message, **reading.where(), remedy=error.remedy) from None
+    rows = manifest.rows.iloc[reading.positions].reset_index(drop=True)
+    if not len(rows):
+        raise AffectkitError("input", "no image could be read", file=manifest.path)
+    _say(answers)
+    outputs = [_numbers(target, answers) for target in expert.targets]
+    outputs += [_expressions(expert.expert.classes, answers)] if expert.expert.classes else []
+    return build_predictions(rows.assign(**_faces(answers)), outputs, ["heldout"] * len(rows), COLUMNS)
+
+
+def targets_for(expert: FaceExpert, manifest: Manifest, names: str | None) -> list[Target]:
+    """The manifest's numbers that an expert answers for, or those named; none where the manifest has none of them, and
+    the expert's own scale serves. Raises "input" for an unknown name."""
+    if names:
+        return manifest.chosen_targets(names)
+    known = (manifest.targets.get(name) for name in expert.expert.outputs)
+    return [target for target in known if target is not None and target.kind == "number"]
+
+
+def rows_to_answer(manifest: Manifest) -> Manifest:
+    """All rows but those of the train split, which nothing here is fitted on."""
+    if "split" not in manifest.rows:
+        return manifest
+    keep = (manifest.rows["split"] != "train").to_numpy()
+    return manifest.take(keep) if keep.any() else manifest
+
+
+class _Reading:
+    """Images of a manifest, decoded on threads, with their rows; which of them were read."""
+
+    def __init__(self, manifest: Manifest, work: Work, progress: Progress | None) -> None:
+        self.manifest, self.work, self.progress = manifest, work, progress
+        self.positions: list[int] = []
+        self.place = 0
+
+    def where(self) -> dict[str, Any]:
+        return {} if self.manifest.bare else self.manifest.where(self.place)
+
+    def images(self) -> Iterator[tuple[np.ndarray, Mapping[str, Any]]]:
+        rows = self.manifest.rows.to_dict("records")
+        workers = ranks(cpu=self.work.device == "cpu").workers(self.work.num_workers)
+        read = mapped(_read, self.manifest.media(), workers)
+        for self.place, (image, row) in enumerate(zip(read, rows, strict=True)):
+            if isinstance(image, AffectkitError):
+                self._refuse(image, row["id"])
+            else:
+                self.positions.append(self.place)
+                yield image, {str(name): value for name, value in row.items()}
+            if self.progress:
+                self.progress(self.place + 1, len(rows))
+
+    def _refuse(self, error: AffectkitError, row_id: str) -> None:
+        message = f"{error.file}: {error.message}" if error.file else error.message
+        if self.work.on_error == "stop":
+            raise AffectkitError(error.code, message, **self.where(), remedy=error.remedy)
+        logger.warning("%s is skipped: %s", row_id, message)
+
+
+def _read(path: Path | None) -> np.ndarray | AffectkitError:
+    try:
+        return read_image(path or "")
+    except AffectkitError as error:
+        error.__traceback__ = None
+        return error
+
+
+def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> Output:
+    mean, var = (
+        np.array([getattr(answer, part).get(target.name, np.nan) for answer in answers]) for part in ("values", "var")
+    )
+    return Output(target, mean=mean, var=None if np.isnan(var).all() else var)
+
+
+def _expressions(classes: tuple[str, ...], answers: Sequence[FaceAnswer]) -> Output:
+    nothing = np.full(len(classes), np.nan)
+    said = [nothing if answer.probabilities is None else answer.probabilities for answer in answers]
+    return Output.of(Target(EXPRESSION, "class", classes), np.stack(said))
+
+
+def _faces(answers: Sequence[FaceAnswer]) -> dict[str, Any]:
+    boxes = np.array([answer.box or (np.nan,) * 4 for answer in answers], float).round(2)
+    found = {FACE: [FOUND if answer.faces else NONE for answer in answers], "faces": [a.faces for a in answers]}
+    return {**found, **{name: boxes[:, place] for place, name in enumerate(BOX)}}
+
+
+def _say(answers: Sequence[FaceAnswer]) -> None:
+    found = sum(answer.faces > 0 for answer in answers)
+    logger.info("a face was found in %d of %d images (%.0f %%)", found, len(answers), 100 * found / len(answers))
+    for reason, count in Counter(a.declined for a in answers if a.declined and a.faces).items():
+        logger.warning("%d images are declined: %s", count, reason)

@@ -1,0 +1,172 @@
+"""What a model that predicts is, whatever it is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.predictions import Predictions
+from affectkit.console import Progress
+from affectkit.corpora._corpus import AUDIO, IMAGES, VIDEO, find_files, relative
+from affectkit.corpora._tables import decode, safe_id
+from affectkit.encoders._loop import OnError
+from affectkit.errors import AffectkitError
+from affectkit.leakage import seen_of
+from affectkit.media import check_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How to run: device, worker processes, what a bad row does ("stop" or "skip"). tta, mc_dropout: passes over
+    images; None: as the model was made."""
+
+    device: str = "auto"
+    num_workers: int | None = None
+    on_error: OnError = "stop"
+    tta: int | None = None
+    mc_dropout: int | None = None
+
+
+class Model(Protocol):
+    """A model that predicts: an estimator, or a chain that ends in one or several.
+
+    folder: the `best_model/` it came from. spec: what its `affectkit.json` says. fit_rows: what it, or a parent, was
+    fitted on. feature_sets: how many features folders can stand in for its encoders.
+    """
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def spec(self) -> dict[str, Any]: ...
+    @property
+    def fit_rows(self) -> pd.DataFrame: ...
+    @property
+    def feature_sets(self) -> int: ...
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        features: Sequence[Path] = (),
+        work: Work | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
+
+        Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on;
+        groups do not count for a model whose own split let them straddle, by a protocol that reports declare.
+        Skipped rows are logged. Raises "input" for features of another encoder, "missing" for rows without media.
+        """
+
+
+def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
+    """The rows that the model was not fitted on. Raises "input" when none is left."""
+    keep = ~manifest.rows["id"].isin(set(model.fit_rows["id"])).to_numpy()
+    if not keep.any():
+        raise AffectkitError(
+            "input", "holds only rows that the model was fitted on", file=manifest.path,
+            remedy="use the run's predictions.csv, or --include-fit",
+        )  # fmt: skip
+    if not keep.all():
+        logger.info("%d rows that the model was fitted on are left out", (~keep).sum())
+    return manifest.take(keep)
+
+
+def needs(model: Model) -> frozenset[str]:
+    """What a model reads, and a chain's parents: audio, text, arrays, or features (a table)."""
+    parents: dict[str, Model] = getattr(model, "parents", {})
+    return frozenset(model.spec.get("needs", ())).union(*map(needs, parents.values()))
+
+
+def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
+    """`fit` or `heldout` for each row, as `Model.predict` marks them."""
+    column = model.spec.get("group")
+    apart = column and column in rows and not model.spec.get("groups_straddle")
+    groups = list(rows[column].astype(str)) if apart else None
+    return seen_of(list(rows["id"]), groups, model.fit_rows)
+
+
+# --- A manifest of files and folders that are named on the command line
+
+
+# What a folder is searched for, by what the model reads: the sound of a video is decoded by ffmpeg, and "video" stands
+# for images that are its frames.
+ENDINGS = {"audio": AUDIO | VIDEO, "images": IMAGES, "text": frozenset({".txt"}), "video": VIDEO}
+
+
+def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnError = "stop") -> Manifest:
+    """Rows of `id` and `path`, and `text` for a model that reads nothing else, in the order of `paths`.
+
+    A folder stands for all files below it with an ending that the model reads, sorted, hidden ones left out. Ids are
+    safe as file names: the name, or the path below the folder, without its ending, as `prepare-manifest folder` makes
+    them, so that rows that the model was fitted on are known again; equal ones are numbered.
+    Raises "input" for a folder without such files, "usage" for one where the model reads what no folder has.
+    """
+    import pandas as pd
+
+    ids: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    for file, name in _found(paths, needs):
+        try:
+            text = {"text": _text(file)} if needs == {"text"} else {}
+        except AffectkitError as error:
+            if on_error == "stop":
+                raise
+            logger.warning("%s is skipped: %s", file, error.message)
+            continue
+        rows.append({"id": _unique(safe_id(name), ids), "path": str(file.absolute()), **text})
+    if not rows:
+        raise AffectkitError("input", "no file could be read", file=paths[0])
+    table = pd.DataFrame(rows, dtype=object)
+    return Manifest(Path("FILES"), table, [(Path(row["path"]), 0) for row in rows], {}, bare=True)
+
+
+def _found(paths: Sequence[Path], needs: Set[str]) -> Iterator[tuple[Path, str]]:
+    """Each file, and its name without the ending: below its folder, where it was found in one."""
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path, path.stem
+            continue
+        for file in _files_below(path, needs):
+            yield file, relative(file, path).removesuffix(file.suffix)
+
+
+def _files_below(folder: Path, needs: Set[str]) -> list[Path]:
+    kind = next(iter(needs), "") if len(needs) == 1 else ""
+    if kind not in ENDINGS:
+        reads = " and ".join(sorted(needs)) or "no media"
+        raise AffectkitError(
+            "usage", f"a folder of files is not enough for a model that reads {reads}", file=folder,
+            remedy="pass --manifest",
+        )  # fmt: skip
+    found = find_files(folder, ENDINGS[kind])
+    if not found:
+        looked = ", ".join(sorted(ENDINGS[kind]))
+        remedy = "pass --fps to read the videos in it" if kind == "images" and find_files(folder, VIDEO) else None
+        raise AffectkitError("input", f"holds no {kind}: no file ends in {looked}", file=folder, remedy=remedy)
+    return found
+
+
+def _text(file: Path) -> str:
+    check_file(file)
+    if file.suffix.lower() not in ENDINGS["text"]:  # a recording would be read as gibberish, and answered
+        raise AffectkitError("input", "is no .txt, and the model reads text", file=file)
+    return decode(file, "cp1252", "latin-1").strip()
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """`name`, numbered from 2 on where it is taken; it is taken from now on."""
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}-{number}", number + 1
+    taken.add(found)
+    return found

@@ -1,0 +1,189 @@
+"""Long recordings, cut into windows that are rows of their own.
+
+Only the samples of a window are ever read: openSMILE on a minute and on an hour takes 232 MB in windows of 5 s, and on
+an hour in one piece 2.8 GB. Windows begin at every stride. What is left at the end is a window of its own if at least
+half a window is left; else the window before is longer by it: all is heard, by windows of half to one and a half the
+length that was asked for. A recording shorter than a window is one window. Only a stride above the window leaves
+something unheard, and that is said.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.predictions import Predictions, join_columns
+from affectkit.console import Progress
+from affectkit.encoders._loop import OnError
+from affectkit.errors import AffectkitError
+from affectkit.inference.model import Model, Work, needs, seen_rows
+from affectkit.media import Header, read_headers
+
+logger = logging.getLogger(__name__)
+
+SHORTEST = 0.01  # s; ids tell windows apart by milliseconds
+OVERRUN = 0.1  # s; as `read_audio`: annotated times are rounded, so that a segment may end this much after its file
+_EXACT = 1e-6  # s; a sum of strides is off by less, and a sample lasts longer
+COLUMNS = ("clip", "start_sec", "end_sec", "time_sec", "duration_sec", "sequence")
+OF_A_CLIP = ("text", "text_id")  # what is said in the whole of it, by no one window
+
+
+@dataclass(frozen=True)
+class Windows:
+    """seconds: the length of each. stride: seconds from the start of one to the start of the next."""
+
+    seconds: float
+    stride: float
+
+    @classmethod
+    def of(cls, seconds: float, stride: float | None = None) -> Windows:
+        """From `--window` and `--stride`, by default the window. Raises "usage" for what cuts nothing."""
+        for option, value in (("--window", seconds), ("--stride", seconds if stride is None else stride)):
+            if not (math.isfinite(value) and value >= SHORTEST):
+                remedy = f"give seconds, at least {SHORTEST:g}"
+                raise AffectkitError("usage", f"{option} {value:g} is no length of time", remedy=remedy)
+        return cls(seconds, seconds if stride is None else stride)
+
+    def cut(self, start: float, end: float) -> list[tuple[float, float]]:
+        """(start, end) of each window from `start` to `end`, in seconds; the last one ends at `end`, unless what is
+        left lies in a gap between windows, or is less than half a window behind one."""
+        if end - start <= self.seconds + _EXACT:
+            return [(start, end)]
+        whole = math.floor((end - start - self.seconds + _EXACT) / self.stride) + 1
+        starts = [round(start + number * self.stride, 6) for number in range(whole + 1)]
+        found = [(first, round(first + self.seconds, 6)) for first in starts[:-1]]
+        heard, following = found[-1][1], starts[-1]
+        if end - heard > _EXACT and end - following >= self.seconds / 2:
+            found.append((following, end))
+        elif following <= heard + _EXACT or end - heard <= _EXACT:
+            found[-1] = (found[-1][0], end)
+        return found
+
+    def unheard(self, start: float, end: float) -> float:
+        """Seconds that lie in no window."""
+        found = self.cut(start, end)
+        heard = sum(last - first for first, last in found)
+        return end - start - heard if self.stride > self.seconds else 0.0
+
+
+def predict_windows(
+    model: Model,
+    manifest: Manifest,
+    windows: Windows,
+    *,
+    work: Work | None = None,
+    progress: Progress | None = None,
+) -> Predictions:
+    """A row for each window of each of the manifest's recordings, or of their segments, with `COLUMNS`.
+
+    Truths are the clip's. A window is seen as its clip is: in-sample where the model was fitted on the clip.
+    Raises "usage" for a model that reads anything but audio, else as `windowed` and `Model.predict` do.
+    """
+    if needs(model) != {"audio"}:
+        reads = " and ".join(sorted(needs(model))) or "no audio"
+        raise AffectkitError(
+            "usage", f"--window cuts audio, and the model reads {reads}", file=model.folder, remedy="leave it out"
+        )
+    work = work or Work()
+    seen = dict(zip(manifest.rows["id"], seen_rows(model, manifest.rows), strict=True))
+    rows = windowed(manifest, windows, on_error=work.on_error)
+    said = join_columns(model.predict(rows, work=work, progress=progress), rows.rows, COLUMNS)
+    return replace(said, frame=said.frame.assign(seen=[seen[clip] for clip in said.frame["clip"]]))
+
+
+def windowed(manifest: Manifest, windows: Windows, *, on_error: OnError = "stop") -> Manifest:
+    """The windows of a manifest's recordings as a manifest: `id` is <clip>@<start>, `clip` the row's own id.
+
+    start_sec, end_sec and time_sec (the centre) count from the start of the file, also within a row's own segment.
+    A clip is a sequence of its own, unless the manifest says which it is part of. Other columns are the clip's, without
+    those of its text and its votes. Raises, unless `on_error` is "skip", what `read_header` raises for the first file
+    that cannot be cut, with its row.
+    """
+    places, cuts = _cut_rows(manifest, windows, on_error)
+    which = np.repeat(places, [len(cut) for cut in cuts])
+    starts, ends = np.array([bounds for cut in cuts for bounds in cut], float).T
+    rows = manifest.rows.iloc[which].reset_index(drop=True)
+    rows = rows.drop(columns=[name for name in rows if name in OF_A_CLIP or name.startswith("votes_")])
+    clips = rows["id"].astype(str)
+    sequence = rows["sequence"].where(rows["sequence"] != "", clips) if "sequence" in rows else clips
+    rows = rows.assign(
+        id=[f"{clip}@{start:010.3f}" for clip, start in zip(clips, starts, strict=True)],
+        clip=clips,
+        sequence=sequence,
+        start_sec=starts,
+        end_sec=ends,
+        time_sec=(starts + ends) / 2,
+        duration_sec=ends - starts,
+    )
+    logger.info("recordings: %d, windows: %d", len(places), len(rows))
+    _say_shared(manifest, rows["sequence"].nunique(), len(places))
+    return replace(manifest, rows=rows, origin=[manifest.origin[place] for place in which])
+
+
+def _cut_rows(
+    manifest: Manifest, windows: Windows, on_error: OnError
+) -> tuple[list[int], list[list[tuple[float, float]]]]:
+    """Which rows can be cut, and the windows of each."""
+    places: list[int] = []
+    cuts: list[list[tuple[float, float]]] = []
+    total = unheard = 0.0
+    for place, found in enumerate(_bounds(manifest)):
+        if isinstance(found, AffectkitError):
+            if on_error == "stop":
+                raise found if manifest.bare else at_row(found, manifest, place)
+            logger.warning("%s is skipped: %s", manifest.rows["id"].iloc[place], found)
+            continue
+        places.append(place)
+        cuts.append(windows.cut(*found))
+        total, unheard = total + found[1] - found[0], unheard + windows.unheard(*found)
+    if not places:
+        raise AffectkitError("input", "no row could be cut into windows", file=manifest.path)
+    if unheard > _EXACT:
+        logger.warning("%.1f of %.1f s lie between windows: --stride is above --window", unheard, total)
+    return places, cuts
+
+
+def _bounds(manifest: Manifest) -> Iterator[tuple[float, float] | AffectkitError]:
+    """(start, end) of each row in its file, in seconds, or why it has none."""
+    rows, media = manifest.rows, manifest.media()
+    files = list(dict.fromkeys(path for path in media if path is not None))
+    headers = dict(zip(files, read_headers([str(file) for file in files]), strict=True))
+    _say_slow(headers)
+    nothing = np.full(len(rows), math.nan)
+    starts, ends = (rows[name].to_numpy(float) if name in rows else nothing for name in ("start_sec", "end_sec"))
+    for path, start, end in zip(media, starts, ends, strict=True):
+        header = AffectkitError("input", "has no path") if path is None else headers[path]
+        yield header if isinstance(header, AffectkitError) else _segment(path, header.duration, start, end)
+
+
+def _segment(path: Path | None, duration: float, start: float, end: float) -> tuple[float, float] | AffectkitError:
+    """The segment that a row names, the whole file where it names none (NaN)."""
+    start, end = (0.0 if math.isnan(start) else start), (duration if math.isnan(end) else end)
+    if not 0 <= start < min(end, duration) or end > duration + OVERRUN:
+        message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
+        return AffectkitError("input", message, file=path)
+    return start, min(end, duration)
+
+
+def at_row(error: AffectkitError, manifest: Manifest, place: int) -> AffectkitError:
+    message = f"{error.file}: {error.message}" if error.file else error.message
+    remedy = "; ".join(filter(None, [error.remedy, "or pass --on-error skip"]))
+    return AffectkitError(error.code, message, **manifest.where(place), remedy=remedy)
+
+
+def _say_slow(headers: dict[Path, Header | AffectkitError]) -> None:
+    """ffmpeg decodes the whole of a video, or of an .m4a, for every window."""
+    slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format == "MP4"]
+    if slow:
+        logger.warning("%s is decoded anew for every window, which is slow: convert it to WAV first", slow[0])
+
+
+def _say_shared(manifest: Manifest, sequences: int, clips: int) -> None:
+    if "sequence" in manifest.rows and sequences < clips:
+        logger.info("the manifest's sequences hold several clips: stabilize windows with --sequence clip")

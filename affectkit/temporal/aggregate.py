@@ -1,0 +1,361 @@
+"""Predictions of windows or frames put together into predictions of clips, sessions, subjects.
+
+Classes: `mean`, `median` or `max` of the probabilities, the latter two brought back to a sum of 1, or `vote`, the share
+of windows that predict each class; of equals the first in the label map wins. Numbers: `mean`, `median` or `max`.
+
+No variance is given (t_var, t_low and t_high are left out): windows of one clip share speaker, microphone and often
+half of their samples, so that the variance of their mean lies anywhere between one window's and its share of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from affectkit.artifacts.manifest import NUMBERS as TIMES
+from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.predictions import LEADING, Predictions, output_columns, prediction_column, target_columns
+from affectkit.artifacts.tables import to_numbers
+from affectkit.corpora._tables import safe_id
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.rows import column as cells_of
+from affectkit.labels import Target
+from affectkit.splits import group_column
+
+# --- Which rows make up an aggregate, and what they have in common
+
+
+@dataclass(frozen=True)
+class Members:
+    """The rows of `source` by the values of its column `to`: [N] codes into `names`, in order of first appearance."""
+
+    source: Predictions
+    to: str
+    codes: np.ndarray
+    names: list[str]
+
+    @property
+    def first(self) -> np.ndarray:
+        """[G] the first row of each aggregate."""
+        rows = np.empty(len(self.names), dtype=int)
+        rows[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
+        return rows
+
+    def called(self, place: int) -> str:
+        return f"{self.to} '{self.names[place]}'"
+
+    def differing(self, column: str) -> int | None:
+        """The first aggregate in which a column has more than one value; NaN equals NaN."""
+        import pandas as pd
+
+        values = pd.factorize(self.source.frame[column])[0]
+        differs = values != values[self.first][self.codes]
+        return int(self.codes[differs].min()) if differs.any() else None
+
+    def common(self, column: str) -> np.ndarray:
+        """[G] the value of each aggregate's first row."""
+        return self.source.frame[column].to_numpy()[self.first]
+
+    def values(self, column: str, place: int) -> str:
+        """The first few values of a column in one aggregate, for a message."""
+        found = self.source.frame[column][self.codes == place].astype(str).unique()
+        return " and ".join(f"'{value}'" for value in sorted(found)[:3])
+
+
+def members(predictions: Predictions, to: str) -> Members:
+    """Raises "input" for a missing column or naming the row of an empty cell."""
+    import pandas as pd
+
+    if to not in predictions.frame:
+        remedy = f"pass the --manifest that has it; {did_you_mean(to, list(predictions.frame.columns))}"
+        raise AffectkitError("input", f"has no column '{to}' to aggregate to", file=predictions.path, remedy=remedy)
+    codes, names = pd.factorize(predictions.frame[to].astype(str).to_numpy(object))
+    if "" in names:
+        row = int((codes == list(names).index("")).argmax()) + 1
+        raise AffectkitError("input", f"has no {to}", file=predictions.path, row=row, remedy="leave such rows out")
+    return Members(predictions, to, codes, [str(name) for name in names])
+
+
+def provenance(parts: Members) -> dict[str, Any]:
+    """`split`, `fold` where there is one, and `seen` of each aggregate: `fit` where any of its rows is in-sample.
+
+    Raises "leak" for an aggregate across splits or folds, or of both oof and held-out rows: no one fit made it.
+    """
+    columns: dict[str, Any] = {}
+    for column in ("split", "fold"):
+        if column in parts.source.frame:
+            _refuse(parts, column, parts.differing(column))
+            columns[column] = parts.common(column)
+    seen = parts.source.frame["seen"].to_numpy()
+    fitted = np.bincount(parts.codes[seen == "fit"], minlength=len(parts.names)) > 0
+    kinds = [np.bincount(parts.codes[seen == kind], minlength=len(parts.names)) > 0 for kind in ("oof", "heldout")]
+    mixed = kinds[0] & kinds[1] & ~fitted
+    _refuse(parts, "seen", int(mixed.argmax()) if mixed.any() else None)
+    columns["seen"] = np.where(fitted, "fit", parts.common("seen"))
+    return columns
+
+
+def _refuse(parts: Members, column: str, place: int | None) -> None:
+    if place is not None:
+        raise AffectkitError(
+            "leak",
+            f"{parts.called(place)} has rows of {column} {parts.values(column, place)}",
+            file=parts.source.path,
+            remedy="split by what you aggregate to, or aggregate to something smaller",
+        )
+
+
+def carried(parts: Members, columns: list[str], group: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Of `columns`, those that no aggregate has two values of, and the names of the others.
+
+    Raises "input" where there is no column `group`, or an aggregate has several.
+    """
+    if group is not None:
+        _check_group(parts, group)
+    places = {column: parts.differing(column) for column in columns}
+    kept = {column: parts.common(column) for column, place in places.items() if place is None}
+    return kept, [column for column, place in places.items() if place is not None]
+
+
+def _check_group(parts: Members, group: str) -> None:
+    file = parts.source.path
+    group_column(parts.source.frame, group, file=file)
+    place = parts.differing(group)
+    if place is not None:
+        message = f"{parts.called(place)} has rows of {group} {parts.values(group, place)}"
+        raise AffectkitError("input", message, file=file, remedy="name a --group of whole aggregates")
+
+
+# --- Many answers into one: weighted mean, median and maximum of the rows of each aggregate
+
+
+Pool = Literal["mean", "median", "max"]
+ROUNDING = 1e-9  # of an aggregate's weight: sums of weights this close to its half are its half
+
+
+def pool(rule: Pool, values: np.ndarray, codes: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """[count, K] from values [M, K]: codes [M] says which aggregate a row belongs to; NaN for one without a row.
+
+    weights: [M], positive. The maximum has no use for them. The median is the value at which the weight below and above
+    is half of all, the mean of both neighbours where it falls between two: with equal weights, the usual median.
+    """
+    found = np.full((count, values.shape[1]), np.nan)
+    if not len(values):
+        return found
+    if rule == "mean":
+        total = np.bincount(codes, weights, count)
+        for place, column in enumerate(values.T):
+            sums = np.bincount(codes, weights * column, count)
+            np.divide(sums, total, out=found[:, place], where=total > 0)
+        return found
+    for place, column in enumerate(values.T):
+        order = np.lexsort((column, codes))
+        present, starts = np.unique(codes[order], return_index=True)
+        ends = np.append(starts[1:], len(order)) - 1
+        ranked = column[order]
+        found[present, place] = ranked[ends] if rule == "max" else _median(ranked, weights[order], starts, ends)
+    return found
+
+
+def _median(ranked: np.ndarray, weights: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """[G] of aggregates that lie end to end, ascending within each."""
+    lengths = ends - starts + 1
+    running = np.cumsum(weights)
+    below = np.repeat(running[starts] - weights[starts], lengths)
+    total = running[ends] - running[starts] + weights[starts]
+    half, slack = np.repeat(total / 2, lengths), np.repeat(total * ROUNDING, lengths)
+    lower = starts + np.add.reduceat((running - below < half - slack).astype(int), starts)
+    upper = starts + np.add.reduceat((running - below <= half + slack).astype(int), starts)
+    return (ranked[np.minimum(lower, ends)] + ranked[np.minimum(upper, ends)]) / 2
+
+
+def pool_probabilities(
+    rule: Pool, values: np.ndarray, codes: np.ndarray, weights: np.ndarray, count: int
+) -> np.ndarray:
+    """As `pool`, of probabilities [M, K]: medians and maxima are brought back to a sum of 1.
+
+    Where all medians are 0 (three windows, each sure of another class) the means stand in for them.
+    """
+    found = pool(rule, values, codes, weights, count)
+    if rule == "mean":
+        return found
+    total = found.sum(axis=1)
+    nothing = total == 0
+    if nothing.any():
+        found[nothing] = pool("mean", values, codes, weights, count)[nothing]
+        total = found.sum(axis=1)
+    return found / total[:, None]
+
+
+Rule = Literal["mean", "median", "max", "vote"]
+Truth = Literal["unanimous", "majority"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+OF_ONE_ROW = (
+    "gated",
+    "abstain",
+    "windows",
+    "declined",
+    *TIMES,
+)  # no fact of an aggregate, even where all its rows agree
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """predictions: a row per aggregate, in the order in which they first appear; `windows` says how many rows had an
+    answer, `declined` how many had none, and of several targets `<target>_windows` how many went into each.
+    dropped: columns that differ within an aggregate.
+    mixed: how many aggregates had differing truths, by target; untold: those of them without a majority.
+    """
+
+    predictions: Predictions
+    dropped: list[str]
+    mixed: dict[str, int] = field(default_factory=dict)
+    untold: dict[str, int] = field(default_factory=dict)
+
+
+def aggregate(
+    predictions: Predictions,
+    to: str,
+    rule: Rule = "mean",
+    *,
+    targets: Sequence[Target] = (),
+    weight: str | None = None,
+    truth: Truth = "unanimous",
+    group: str | None = None,
+) -> Aggregated:
+    """One row for each value of column `to`.
+
+    targets: by default all. weight: a column of numbers above 0, such as duration_sec. truth: of a class, the one label
+    of an aggregate, or the one with most of its weight; of a number, made by `rule` as its predictions are.
+    group: a column that must not differ within an aggregate.
+    Raises "usage" where the rule does not fit a target, "leak" for an aggregate across splits, folds or ways of being
+    seen, "input" for a missing column, an empty cell, labels that differ, weights that are none.
+    """
+    chosen = list(targets) or list(predictions.targets.values())
+    _check_rule(predictions, chosen, rule, weight)
+    parts, weights = members(predictions, to), _weights(predictions, weight)
+    columns: dict[str, Any] = {"id": _ids(parts.names), **provenance(parts)}
+    used: dict[str, np.ndarray] = {}
+    mixed, untold = {}, {}
+    for target in chosen:
+        if target.name in predictions.frame and target.kind == "number":
+            columns[target.name], mixed[target.name] = _numbers(parts, target, weights, rule)
+        elif target.name in predictions.frame:
+            columns[target.name], mixed[target.name], untold[target.name] = _labels(parts, target, weights, truth)
+        output, used[target.name] = _answer(parts, target, weights, rule)
+        columns |= output_columns(output)
+    kept, dropped = carried(parts, _others(predictions), group)
+    columns |= kept | _counts(parts, used)
+    return Aggregated(_table(predictions, columns, chosen), dropped, mixed, untold)
+
+
+def _check_rule(predictions: Predictions, targets: Sequence[Target], rule: Rule, weight: str | None) -> None:
+    for target in targets:
+        if rule == "vote" and target.kind == "number":
+            remedy = "name the classes with --target, or use mean, median or max"
+            raise AffectkitError("usage", f"--rule vote is for classes, and {target.name} is a number", remedy=remedy)
+        if rule != "vote" and target.kind != "number" and predictions.probabilities(target.name) is None:
+            message = f"has no probabilities of {target.name}, which --rule {rule} needs"
+            raise AffectkitError("input", message, file=predictions.path, remedy="use --rule vote")
+    if weight is not None and rule == "max":
+        raise AffectkitError("usage", "--rule max has no use for --weight", remedy="leave one of them out")
+
+
+def _weights(predictions: Predictions, column: str | None) -> np.ndarray:
+    if column is None:
+        return np.ones(len(predictions.frame))
+    if column not in predictions.frame:
+        remedy = f"pass the --manifest that has it; {did_you_mean(column, list(predictions.frame.columns))}"
+        raise AffectkitError("input", f"has no column '{column}' to weigh by", file=predictions.path, remedy=remedy)
+    weights = to_numbers(list(predictions.frame[column]), file=predictions.path, column=column)
+    bad = ~(weights > 0)
+    if bad.any():
+        row = int(bad.argmax())
+        message = f"{column} '{predictions.frame[column].iloc[row]}' is no weight"
+        raise AffectkitError("input", message, file=predictions.path, row=row + 1, remedy="weights are above 0")
+    return weights
+
+
+def _ids(names: Sequence[str]) -> list[str]:
+    """Ids that are safe as file names, and as different as the names."""
+    ids: dict[str, None] = {}
+    for name in names:
+        ids[safe_id(name, ids)] = None
+    return list(ids)
+
+
+def _answer(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> tuple[Output, np.ndarray]:
+    """The pooled answers, and [N] bool which rows had one."""
+    source = parts.source
+    if rule == "vote":
+        codes = cells_of(source, target, prediction_column(target.name))
+        values, known = np.eye(len(target.classes))[codes], codes >= 0
+    else:
+        output = source.output(target.name)
+        values, known = output.values.reshape(len(weights), -1), output.known
+    reduce = pool if target.kind == "number" else pool_probabilities
+    found = reduce(
+        "mean" if rule == "vote" else rule, values[known], parts.codes[known], weights[known], len(parts.names)
+    )
+    return Output.of(target, found[:, 0] if target.kind == "number" else found), known
+
+
+def _numbers(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:
+    """The truth [G] of a number, and how many aggregates had differing ones; rows without an answer count here too."""
+    assert rule != "vote"
+    truth = cells_of(parts.source, target, target.name)
+    known = ~np.isnan(truth)
+    values, codes, count = truth[known, None], parts.codes[known], len(parts.names)
+    found = pool(rule, values, codes, weights[known], count)[:, 0]
+    highest = pool("max", values, codes, weights[known], count)[:, 0]
+    lowest = -pool("max", -values, codes, weights[known], count)[:, 0]
+    return np.where(lowest == highest, highest, found), int((lowest < highest).sum())
+
+
+def _labels(parts: Members, target: Target, weights: np.ndarray, truth: Truth) -> tuple[np.ndarray, int, int]:
+    """The label [G] of each aggregate, "" where no row has one; how many have several, how many of them no majority.
+
+    Raises "input" naming the first aggregate of several labels, unless the majority is asked for.
+    """
+    codes = cells_of(parts.source, target, target.name)
+    known, shape = codes >= 0, (len(parts.names), len(target.classes))
+    cells = parts.codes[known] * shape[1] + codes[known]
+    weight = np.bincount(cells, weights[known], shape[0] * shape[1]).reshape(shape)
+    mixed = (weight > 0).sum(axis=1) > 1
+    if mixed.any() and truth == "unanimous":
+        place = int(mixed.argmax())
+        several = " and ".join(f"'{target.classes[k]}'" for k in np.flatnonzero(weight[place])[:3])
+        message = f"{parts.called(place)} has rows of {target.name} {several}"
+        raise AffectkitError(
+            "input", message, file=parts.source.path, remedy="--truth majority takes the most frequent"
+        )
+    top = weight.max(axis=1, keepdims=True)
+    tied = (weight >= top * (1 - 1e-9)).sum(axis=1) > 1
+    best = np.where(tied | (top[:, 0] == 0), -1, weight.argmax(axis=1))
+    labels = np.array([*target.classes, ""], dtype=object)[best]
+    return labels, int(mixed.sum()), int((tied & mixed).sum())
+
+
+def _counts(parts: Members, used: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def count(rows: np.ndarray) -> np.ndarray:
+        return np.bincount(parts.codes[rows], minlength=len(parts.names))
+
+    answered = np.any(list(used.values()), axis=0)
+    found = {"windows": count(answered), "declined": count(~answered)}
+    return found | ({f"{name}_windows": count(rows) for name, rows in used.items()} if len(used) > 1 else {})
+
+
+def _others(predictions: Predictions) -> list[str]:
+    """Columns that say something of the rows, neither of their predictions nor of one row alone."""
+    own = {column for target in predictions.targets.values() for column in target_columns(target)}
+    own |= {*LEADING, *OF_ONE_ROW} | {f"{t}_{said}" for t in predictions.targets for said in ("gated", "windows")}
+    return [column for column in predictions.frame if column not in own]
+
+
+def _table(predictions: Predictions, columns: dict[str, Any], targets: Sequence[Target]) -> Predictions:
+    import pandas as pd
+
+    return replace(predictions, frame=pd.DataFrame(columns), targets={target.name: target for target in targets})
