@@ -39,7 +39,7 @@ NamedFeaturesOpt = Annotated[
 ]
 RuleOpt = Annotated[
     str | None,
-    typer.Option("--rule", help=f"Of predictions: {', '.join(registry.names('fusion'))}.", show_default="mean"),
+    typer.Option("--rule", help=f"Of predictions: {', '.join(registry.names('rules'))}.", show_default="mean"),
 ]
 ModelOpt = Annotated[
     str | None,

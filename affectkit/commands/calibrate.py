@@ -25,7 +25,7 @@ MethodOpt = Annotated[
     str,
     typer.Option(
         "--method",
-        help=f"{', '.join(registry.names('calibration'))}; or auto: the simplest that does as well as any, or none.",
+        help=f"{', '.join(registry.names('methods'))}; or auto: the simplest that does as well as any, or none.",
     ),
 ]
 WantedErrorOpt = Annotated[

@@ -21,7 +21,7 @@ from affectkit.options import (
     TreatAsValOpt,
 )
 
-RuleOpt = Annotated[str, typer.Option("--rule", help=f"{', '.join(registry.names('fusion'))}.")]
+RuleOpt = Annotated[str, typer.Option("--rule", help=f"{', '.join(registry.names('rules'))}.")]
 FallbackOpt = Annotated[
     Literal["best"] | None,
     typer.Option("--fallback", help="Keep the best single source where fusing does not help on the rows fitted on."),
