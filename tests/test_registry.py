@@ -5,7 +5,7 @@ import pytest
 from affectkit import registry
 from affectkit.errors import AffectkitError
 
-KINDS = ["corpora", "detectors", "encoders", "estimators", "experts", "methods", "rules"]
+KINDS = ["corpora", "detectors", "encoders", "estimators", "experts", "media", "methods", "rules"]
 FACTORIES = {**dict.fromkeys(KINDS, "build"), "corpora": "read"}
 
 

@@ -14,14 +14,13 @@ from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, TrainedInEpochs
 from affectkit.estimators._network_inputs import Preprocessing
+from affectkit.estimators._network_options import INNER_FOLDS
 from affectkit.evaluation.metrics import ccc, uar
 from affectkit.evaluation.rows import encode
 from affectkit.labels import Target, class_weights
 from affectkit.splits import grouped_folds, random_folds
 
 logger = logging.getLogger(__name__)
-
-INNER_FOLDS = 5
 
 
 @dataclass(frozen=True)
