@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,16 +22,13 @@ from affectkit.media.images import ImageHeader, read_image_header
 from affectkit.models.image_network import ImageNetwork
 from affectkit.training.problem import Draw
 
-if TYPE_CHECKING:
-    from affectkit.finetuning.media.images import Images
-
 
 @dataclass(frozen=True)
 class ImageExamples:
-    """Rows for an image network. train: whether they are augmented. passes: of `InPasses`. failed: as `Medium.examples`
-    has it; black pixels stand in."""
+    """Rows for an image network. medium: what decodes and augments them. train: whether they are augmented. passes: of
+    `InPasses`. failed: as `Medium.examples` has it; black pixels stand in."""
 
-    medium: Images
+    medium: Any
     items: Sequence[Item]
     truth: Mapping[str, np.ndarray]
     network: ImageNetwork
