@@ -15,6 +15,19 @@ settings.load_profile("repeatable")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt" viewBox="0 0 1 1"></svg>\n'
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_figures():
+    """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", lambda figure, file, **_: file.write(EMPTY))
+        yield
+
+
 @pytest.fixture
 def affectkit():
     """Run a command line in this process; fails the test unless it exits with `code`."""
