@@ -43,6 +43,40 @@ def affectkit():
     return run
 
 
+class Killed(BaseException):
+    """Stands for a signal: nothing may catch it."""
+
+
+@pytest.fixture
+def stopped(affectkit, monkeypatch):
+    """`stopped(*arguments, write=3)`: a command line that ends, as if killed, when its third file is about to get its
+    name, or with `named` right afterwards; False if it came to its end before."""
+    replace = os.replace
+
+    def run(*arguments, write, named=False):
+        writes = 0
+
+        def replacing(source, target):
+            nonlocal writes
+            writes += 1
+            if named:
+                replace(source, target)
+            if writes == write:
+                raise Killed
+            if not named:
+                replace(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", replacing)
+            try:
+                affectkit(*arguments)
+            except Killed:
+                return True
+        return False
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real data that AFFECTKIT_DATA names; tests that need it skip without."""
