@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -87,13 +85,6 @@ def test_options_of_experts_and_detectors_have_one_meaning():
             for option, parameter in registry.options(registry.load(kind, name).build).items():
                 meanings.setdefault(option, set()).add(str(parameter.annotation))
     assert {option: found for option, found in meanings.items() if len(found) > 1} == {}
-
-
-def test_their_options_are_read_without_what_they_need():
-    script = "import sys\nfrom affectkit import registry\n"
-    script += "for name in registry.names('experts'): registry.options(registry.load('experts', name).build)\n"
-    script += "heavy = {'timm', 'numpy', 'torch', 'pandas', 'PIL'} & set(sys.modules)\nassert not heavy, heavy"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("name", NAMES)
