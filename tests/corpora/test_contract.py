@@ -1,7 +1,6 @@
 """What every corpus owes, whichever it is: walked over the plug-ins that there are."""
 
 import builtins
-import inspect
 import io
 import json
 import math
@@ -44,11 +43,6 @@ def twin(request, tmp_path_factory):
 def rows(twin):
     _, module, root, _ = twin
     return [row for row in module.read(root) if not isinstance(row, Dropped)]
-
-
-def test_the_real_corpora_and_the_general_readers_are_there():
-    named = "arrays casia crema-d csv emobank emodb esd folder huggingface iemocap meld msp-podcast ravdess savee tess"
-    assert set(f"{named} affectnet emotic findingemo oasis".split()) <= set(READERS)
 
 
 OPTIONS = {"csv": ["--split-by", "speaker"], "arrays": ["--split-by", "speaker"], "tess": ["--val-fraction", 0]}
@@ -212,22 +206,6 @@ def test_too_many_speakers_are_refused(name, tmp_path):
     with pytest.raises(AffectkitError) as caught:
         module.synthesize(tmp_path / "twin", size=4, speakers=module.CORPUS.speakers + 2, seed=0)
     assert caught.value.code == "usage" and not (tmp_path / "twin").exists()
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_own_options_have_help_and_a_default(name):
-    read = registry.load("corpora", name).read
-    own = registry.options(read)
-    for parameter in list(inspect.signature(read).parameters.values())[1:]:
-        assert parameter.name in own and parameter.default is not parameter.empty
-
-
-def test_an_option_name_means_the_same_in_every_corpus():
-    helps = {}
-    for name in READERS:
-        for option, parameter in registry.options(registry.load("corpora", name).read).items():
-            texts = [item.help for item in parameter.annotation.__metadata__ if isinstance(item, registry.Option)]
-            assert helps.setdefault(option, texts) == texts, option
 
 
 def test_targets_of_tables_follow_the_options():

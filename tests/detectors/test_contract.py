@@ -27,19 +27,6 @@ def small(tmp_path):
     return load
 
 
-def test_there_are_detectors():
-    assert {"columns", "haar", "whole", "yunet"} <= set(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_describes_itself_and_its_options(name):
-    build = registry.load("detectors", name).build
-    assert 10 < len(registry.summary("detectors", name)) <= 80
-    for option, parameter in registry.options(build).items():
-        assert parameter.default is not parameter.empty, option
-        assert next(m for m in parameter.annotation.__metadata__ if isinstance(m, registry.Option)).help
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 400, 3), (2000, 5, 3), (60, 80, 3)])
 def test_any_image_has_faces_or_none_the_same_each_time(name, shape, small):

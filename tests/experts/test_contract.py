@@ -65,28 +65,6 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
 
 
-def test_there_are_experts():
-    assert {"emonet", "timm"} <= set(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_describes_itself_and_its_options(name):
-    build = registry.load("experts", name).build
-    assert 10 < len(registry.summary("experts", name)) <= 80
-    for option, parameter in registry.options(build).items():
-        assert parameter.default is not parameter.empty, option
-        assert next(m for m in parameter.annotation.__metadata__ if isinstance(m, registry.Option)).help
-
-
-def test_options_of_experts_and_detectors_have_one_meaning():
-    meanings = {}
-    for kind in ("experts", "detectors"):
-        for name in registry.names(kind):
-            for option, parameter in registry.options(registry.load(kind, name).build).items():
-                meanings.setdefault(option, set()).add(str(parameter.annotation))
-    assert {option: found for option, found in meanings.items() if len(found) > 1} == {}
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_do_not_depend_on_the_batch(name, options, image):
     expert = build_expert(name, options(name), "whole", device="cpu").expert
