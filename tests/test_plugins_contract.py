@@ -42,7 +42,7 @@ def test_those_that_are_documented_are_there(kind):
 @every_plugin
 def test_its_help_is_the_first_line_of_its_docstring(kind, name):
     summary = registry.summary(kind, name)
-    assert 10 < len(summary) <= (120 if kind == "corpora" else 80)
+    assert 10 < len(summary) <= (120 if kind in ("corpora", "estimators") else 80)
     assert kind in ("corpora", "estimators") or not summary.endswith(".")
     assert registry.load(kind, name).__doc__.startswith(summary)
 
