@@ -26,12 +26,14 @@ EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt" viewBo
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_figures():
-    """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test."""
+def _quick():
+    """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test. And
+    no file waits for the disk: a power cut is not tested here."""
     from matplotlib.figure import Figure
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Figure, "savefig", lambda figure, file, **_: file.write(EMPTY))
+        patched.setattr(os, "fsync", lambda _: None)
         yield
 
 

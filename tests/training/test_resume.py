@@ -46,12 +46,6 @@ FOUND = ([Stage("a", "head", 2, "find", "one-cycle"), Stage("b", "all", 2, "find
          {"accumulation": 3, "batch_size": 3})  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Hundreds of trainings, without waiting for the disk: a power cut is not tested here."""
-    monkeypatch.setattr(files.os, "fsync", lambda _: None)
-
-
 class Watched:
     """Counts the calls of a hook, and interrupts at the one numbered `at`, from 1."""
 
