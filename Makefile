@@ -30,7 +30,7 @@ test-fast: $(STAMP)  ## without the slow ones
 	$(PYTEST) -m 'not slow and not figures and not processes'
 
 test-processes: $(STAMP)  ## that several processes share the work of a command: two of torch each, so one test at a time
-	$(BIN)/python -m pytest -q -m processes tests/commands tests/encoders
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m processes
 
 test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
 	$(PYTEST) -m figures
