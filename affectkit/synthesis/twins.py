@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import soundfile
 
 from affectkit import __version__
 from affectkit.errors import AffectkitError
@@ -80,6 +79,8 @@ def record(
     intensity: float = 1.0,
 ) -> float:
     """Speak `text` and write it: 16-bit mono WAV at `rate` Hz, with a comment that says what it is. Seconds of it."""
+    import soundfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = speak(voice, named(label), text, rate=rate, rng=rng, intensity=intensity)
     written = io.BytesIO()  # libsndfile would call a full disk a "System error"
