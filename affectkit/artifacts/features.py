@@ -75,9 +75,9 @@ def check_ids(ids: list[str], file: Path) -> None:
 
 def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
     values = to_numbers(list(table[column]), file=file, column=column)
-    wrong = ~((values >= 0) & (values % 1 == 0))
-    if wrong.any():
-        row = int(wrong.argmax())
+    bad = ~((values >= 0) & (values % 1 == 0))
+    if bad.any():
+        row = int(bad.argmax())
         message = f"{column} '{table[column][row]}' is not a whole number from 0"
         raise AffectkitError("input", message, file=file, row=row + 1)
     return values.astype("int64")
@@ -206,7 +206,7 @@ class Features:
         places: dict[str, list[int]] = {}
         for place, row in enumerate(rows):
             places.setdefault(self._shard[row], []).append(place)
-        return {shard: np.asarray(found) for shard, found in places.items()}
+        return {shard: np.asarray(positions) for shard, positions in places.items()}
 
     def _sparse_rows(self, rows: np.ndarray) -> scipy.sparse.csr_matrix:
         import numpy as np

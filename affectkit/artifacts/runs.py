@@ -143,9 +143,9 @@ def _locked(folder: Path | None) -> Iterator[None]:
 
 
 def _spare_inputs(path: Path, inputs: Iterable[Path]) -> None:
-    own = path.resolve()
+    target = path.resolve()
     for item in inputs:
-        if own in (item.resolve(), *item.resolve().parents):
+        if target in (item.resolve(), *item.resolve().parents):
             raise AffectkitError("exists", f"--overwrite would delete the input {item}", file=path, remedy=_ELSEWHERE)
 
 
@@ -227,18 +227,18 @@ def open_runs(
     lies in the folder; "exists" and others as `open_run` does.
     """
     files = {name: Path(options[name]) for name in names if options.get(name) is not None}
-    own = {key: value for key, value in options.items() if key not in names}
-    _check(files, own)
+    folder_options = {key: value for key, value in options.items() if key not in names}
+    _check(files, folder_options)
     with ExitStack() as stack:
         wanted = {}
         for name, path in files.items():
-            if own.get("resume") and _made_alike(path, command, own, inputs):
+            if folder_options.get("resume") and _made_alike(path, command, folder_options, inputs):
                 continue
-            alone = {**own, "output_dir": None, "output": path}
+            alone = {**folder_options, "output_dir": None, "output": path}
             stack.enter_context(open_run(command, alone, inputs=inputs))
             wanted[name] = path
-        folder = own.get("output_dir") is not None
-        yield stack.enter_context(open_run(command, own, inputs=inputs)) if folder else None, wanted
+        folder = folder_options.get("output_dir") is not None
+        yield stack.enter_context(open_run(command, folder_options, inputs=inputs)) if folder else None, wanted
 
 
 def _check(files: Mapping[str, Path], options: Mapping[str, Any]) -> None:

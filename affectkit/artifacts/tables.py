@@ -46,13 +46,13 @@ _JSON = re.compile(rb'(\xef\xbb\xbf)?\s*[\[{]\s*["{\[]')
 
 def refuse_other_formats(head: bytes, path: Path) -> None:
     """Raises "input" for a table that begins like another kind of file, or like text in 16 or 32 bits."""
-    found = next((what for start, what in _KINDS.items() if head.startswith(start)), "")
-    if not found and b"\0" in head:
-        found = "is not UTF-8 text: it holds NUL bytes, as UTF-16 does and damaged files do"
-    if not found and _JSON.match(head):
-        found = "is JSON, not CSV"
-    if found:
-        raise AffectkitError("input", found, file=path, remedy="save it as CSV in UTF-8 with commas")
+    kind = next((what for start, what in _KINDS.items() if head.startswith(start)), "")
+    if not kind and b"\0" in head:
+        kind = "is not UTF-8 text: it holds NUL bytes, as UTF-16 does and damaged files do"
+    if not kind and _JSON.match(head):
+        kind = "is JSON, not CSV"
+    if kind:
+        raise AffectkitError("input", kind, file=path, remedy="save it as CSV in UTF-8 with commas")
 
 
 def check_separator(head: bytes, path: Path, delimiter: str) -> bool:

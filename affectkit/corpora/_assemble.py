@@ -55,12 +55,12 @@ def measure(
         return rows, paths, [None] * len(rows)
     with progress("headers") as update:
         read = media.read_headers(known, read=_read, num_workers=_workers(choices), progress=update)
-    found = dict(zip(known, read, strict=True))
-    headers = [found.get(p) if p else None for p in paths]
+    by_path = dict(zip(known, read, strict=True))
+    headers = [by_path.get(p) if p else None for p in paths]
     _stop_at_bad(headers, choices)
     if sounding:
-        whole = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
-        rows = rows.assign(duration_sec=np.round(_segment_durations(rows, whole), 6))
+        recordings = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
+        rows = rows.assign(duration_sec=np.round(_segment_durations(rows, recordings), 6))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
     reasons = [
         header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
@@ -88,10 +88,10 @@ def _workers(choices: Choices) -> int:
     return choices.num_workers if choices.num_workers is not None else os.cpu_count() or 1
 
 
-def _segment_durations(rows: pd.DataFrame, whole: Any) -> Any:
+def _segment_durations(rows: pd.DataFrame, recordings: Any) -> Any:
     start = rows["start_sec"].to_numpy(float) if "start_sec" in rows else np.zeros(len(rows))
-    end = rows["end_sec"].to_numpy(float) if "end_sec" in rows else whole
-    return np.where(np.isnan(end), whole, end) - np.where(np.isnan(start), 0.0, start)
+    end = rows["end_sec"].to_numpy(float) if "end_sec" in rows else recordings
+    return np.where(np.isnan(end), recordings, end) - np.where(np.isnan(start), 0.0, start)
 
 
 def _out_of_range(duration: float, choices: Choices) -> str:
@@ -135,8 +135,8 @@ def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> st
     """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
     if choices.group and choices.group not in rows:
         _groups(rows, choices.group, "--group")
-    own = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
-    return choices.group or own or splits.default_group(rows)
+    of_corpus = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
+    return choices.group or of_corpus or splits.default_group(rows)
 
 
 def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:

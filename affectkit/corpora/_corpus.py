@@ -96,11 +96,11 @@ def vad(low: float, high: float) -> tuple[Target, ...]:
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     """All files below `folder` with one of these endings in any case, sorted; hidden ones (`._*` too) are skipped."""
     wanted = tuple(suffix.lower() for suffix in suffixes)
-    found = []
+    paths = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if name.lower().endswith(wanted) and not name.startswith(".")]
-    return sorted(found)
+        paths += [Path(place, name) for name in files if name.lower().endswith(wanted) and not name.startswith(".")]
+    return sorted(paths)
 
 
 def child(folder: Path, name: str) -> Path | None:
@@ -121,9 +121,9 @@ def child(folder: Path, name: str) -> Path | None:
 def require_child(folder: Path, *names: str, remedy: str = "") -> Path:
     """The first of `folder/name` that there is, as `child` finds them. Raises "missing" naming the first."""
     for name in names:
-        found = child(folder, name)
-        if found is not None:
-            return found
+        path = child(folder, name)
+        if path is not None:
+            return path
     raise AffectkitError("missing", f"has no {names[0]}", file=folder, remedy=remedy)
 
 

@@ -154,23 +154,23 @@ def to_row(
     record: Mapping[str, str], columns: Mapping[str, str], targets: Iterable[Target], *, file: Path, row: int
 ) -> Row:
     """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried."""
-    found: Row = {
+    cells: Row = {
         column: record[name].strip() if column != "text" else record[name] for column, name in columns.items()
     }
     for name, cell in record.items():
         if name and name not in columns.values():
-            found.setdefault(f"source_{name}" if name in RESERVED else name, cell)
+            cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
     numbers = {target.name for target in targets if target.kind == "number"} | set(TIMES)
-    for name in found:
+    for name in cells:
         if name in numbers or name.startswith("votes_"):
-            found[name] = number(found[name], name, file=file, row=row)
-    if "sex" in found:
-        found["sex"] = SEXES.get(found["sex"].lower(), "")
-    split = str(found.get("split", ""))
+            cells[name] = number(cells[name], name, file=file, row=row)
+    if "sex" in cells:
+        cells["sex"] = SEXES.get(cells["sex"].lower(), "")
+    split = str(cells.get("split", ""))
     if split.lower() not in SPLITS:
         raise AffectkitError("input", f"split '{split}' is not in train, val, test", file=file, row=row)
-    found["split"] = SPLITS[split.lower()]
-    return found
+    cells["split"] = SPLITS[split.lower()]
+    return cells
 
 
 def require_something(

@@ -73,17 +73,17 @@ def _prefixed(manifest: "Manifest") -> Any:
 
 
 def _numbers(manifests: Sequence["Manifest"]) -> tuple[Target, ...]:
-    found: dict[str, Target] = {}
+    targets: dict[str, Target] = {}
     for manifest in manifests:
         for target in manifest.targets.values():
             if target.kind != "number":
                 continue
-            if found.setdefault(target.name, target).scale != target.scale:
+            if targets.setdefault(target.name, target).scale != target.scale:
                 raise AffectkitError(
-                    "input", f"{target.name} is on {target.scale} here and on {found[target.name].scale} elsewhere",
+                    "input", f"{target.name} is on {target.scale} here and on {targets[target.name].scale} elsewhere",
                     file=manifest.path, remedy="bring both to one scale first",
                 )  # fmt: skip
-    return tuple(found.values())
+    return tuple(targets.values())
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
