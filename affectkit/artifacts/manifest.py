@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.records import require_finished
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 SPLITS = ("train", "val", "test")

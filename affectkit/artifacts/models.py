@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.files import atomic, read_json, sha256, write_json, write_text
-from affectkit.artifacts.records import require_finished
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target

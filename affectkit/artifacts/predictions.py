@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 
@@ -62,8 +63,6 @@ class Predictions:
 
     def take(self, rows: np.ndarray | Sequence[bool]) -> Predictions:
         """The rows at `rows`, positions [M] or [N] bool."""
-        import numpy as np
-
         chosen = np.asarray(rows)
         positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         return replace(self, frame=self.frame.iloc[positions].reset_index(drop=True))
@@ -150,8 +149,6 @@ def build_predictions(
 
 def output_columns(output: Output) -> dict[str, Any]:
     """An output as the columns of a table; the prediction is the most probable class, the first of equals."""
-    import numpy as np
-
     target, name = output.target, output.target.name
     if target.kind == "number":
         parts = {"pred": output.mean, "var": output.var, "low": output.low, "high": output.high}
@@ -310,8 +307,6 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
 
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
-    import numpy as np
-
     for column in columns:
         frame[column] = values = to_numbers(list(frame[column]), file=path, column=column)
         outside = (values < 0) | (values > 1)

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectkit.artifacts.files import read_json, write_json, write_text
-from affectkit.artifacts.records import require_finished
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 
@@ -102,7 +104,6 @@ def _class_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 def _confusion_tables(confusion: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Counts, and shares of the true class (empty where a class never occurs); rows are the truth."""
-    import numpy as np
     import pandas as pd
 
     classes: Sequence[str] = confusion.get("classes") or []

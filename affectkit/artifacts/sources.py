@@ -11,7 +11,7 @@ from affectkit.artifacts.features import Features, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import BEST, FIT_ROWS, SPEC, read_fit_rows, read_spec
 from affectkit.artifacts.predictions import Predictions, has_predictions, join_columns, parse_predictions, vouched
-from affectkit.artifacts.records import require_finished
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target

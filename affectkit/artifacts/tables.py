@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectkit.artifacts.files import atomic
 from affectkit.errors import AffectkitError, did_you_mean
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 
@@ -180,8 +181,6 @@ def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | Non
 
 def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = "") -> np.ndarray:
     """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of any other."""
-    import numpy as np
-
     with contextlib.suppress(ValueError, TypeError):  # the usual column has nothing but numbers: ten times as fast
         values = np.fromiter(map(float, cells), float, len(cells))
         if not np.isinf(values).any():
