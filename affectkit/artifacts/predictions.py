@@ -121,10 +121,7 @@ CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "t
 
 
 def build_predictions(
-    rows: pd.DataFrame,
-    outputs: Sequence[Output],
-    seen: Sequence[str] | np.ndarray,
-    carried: Sequence[str] = (),
+    rows: pd.DataFrame, outputs: Sequence[Output], seen: Sequence[str] | np.ndarray, carried: Sequence[str] = ()
 ) -> Predictions:
     """The table of predictions for a manifest's rows.
 

@@ -4,15 +4,7 @@ from affectkit.corpora._acted import Acted, Clip, Turn
 from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
 from affectkit.synthesis import twins
 
-CLASSES = {
-    "W": "anger",
-    "L": "boredom",
-    "E": "disgust",
-    "A": "fear",
-    "F": "happiness",
-    "T": "sadness",
-    "N": "neutral",
-}
+CLASSES = {"W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral"}
 CORPUS = Corpus(
     title="EmoDB",
     licence="CC0-1.0 (as recorded by audb for emodb 1.4.1)",

@@ -55,10 +55,7 @@ CORPUS = Corpus(
     language="en",
     classes={code: code for code in CODES},
     targets=vad(1, 5),
-    presets={
-        "4class": {**BASIC["4class"], "exc": "happy"},
-        "basic": {**BASIC["basic"], "exc": "happy"},
-    },
+    presets={"4class": {**BASIC["4class"], "exc": "happy"}, "basic": {**BASIC["basic"], "exc": "happy"}},
     subsets={"improvised": "style=improvised", "scripted": "style=scripted"},
     official="the usual default, the corpus has none of its own: sessions 1-3 train, 4 val, 5 test",
     default_group="session",

@@ -58,10 +58,7 @@ CORPUS = Corpus(
     presets=common_presets(CLASSES.values()),
     official="Train, Development (val) and Test1 (test); Test2 is left out unless asked for",
     defects=(
-        Defect(
-            "speaker",
-            "MSP-Podcast has segments of speaker 'Unknown': their speakers may be on several sides",
-        ),
+        Defect("speaker", "MSP-Podcast has segments of speaker 'Unknown': their speakers may be on several sides"),
         Defect("session", "MSP-Podcast's official split is by speaker: one podcast may stand in several parts"),
     ),
 )

@@ -40,8 +40,7 @@ def read(
     root: Path,
     *,
     exclude_categories: Annotated[
-        str,
-        Option("categories (Person) or beginnings of themes (Nude, Animal carcass) to leave out, with commas"),
+        str, Option("categories (Person) or beginnings of themes (Nude, Animal carcass) to leave out, with commas")
     ] = "",
 ) -> Iterator[Row | Dropped]:
     """The pictures of `OASIS.csv`: mean ratings, with their spread and number.
