@@ -53,24 +53,19 @@ def write_shard(path: Path, values: Sequence[np.ndarray] | scipy.sparse.csr_matr
     """Write a shard atomically. values: [D] or [L, D] of each row, [T, ...] where `facts.frames`, or CSR [N, D]."""
     from safetensors.numpy import save
 
-    named = _dense(values, facts) if isinstance(values, (list, tuple)) else _csr(values)
+    if not isinstance(values, (list, tuple)):
+        csr: Any = values
+        named = {
+            "data": csr.data.astype(np.float32), "indices": csr.indices.astype(np.int32),
+            "indptr": csr.indptr.astype(np.int64),
+        }  # fmt: skip
+    elif values:
+        stacked = np.stack(values) if facts.frames is None else np.concatenate(values)
+        named = {"values": np.ascontiguousarray(stacked, dtype=np.float32)}
+    else:
+        named = {"values": np.zeros((0, 0), dtype=np.float32)}
     metadata = {KEY: canonical({"schema": SCHEMA, **asdict(facts)})}
     write_bytes(path, save(named, metadata=metadata))
-
-
-def _dense(values: Sequence[np.ndarray], facts: ShardFacts) -> dict[str, np.ndarray]:
-    if not values:
-        return {"values": np.zeros((0, 0), dtype=np.float32)}
-    stacked = np.stack(values) if facts.frames is None else np.concatenate(values)
-    return {"values": np.ascontiguousarray(stacked, dtype=np.float32)}
-
-
-def _csr(values: Any) -> dict[str, np.ndarray]:
-    return {
-        "data": values.data.astype(np.float32),
-        "indices": values.indices.astype(np.int32),
-        "indptr": values.indptr.astype(np.int64),
-    }
 
 
 @contextmanager

@@ -181,7 +181,11 @@ def open_run(
         "inputs": digests,
     }
     with _locked(path if folder else None):
-        made = _prepare_folder(run, started, options) if folder else _prepare_file(path, options)
+        made = folder and _prepare_folder(run, started, options)
+        if not folder and path.is_dir():
+            raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
+        if not folder and path.exists() and not options.get("overwrite"):
+            raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
         wait()
         if run.finished:
             yield run
@@ -271,14 +275,6 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
     write_json(folder / STARTED, started)
     return True
-
-
-def _prepare_file(path: Path, options: Mapping[str, Any]) -> bool:
-    if path.is_dir():
-        raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
-    if path.exists() and not options.get("overwrite"):
-        raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
-    return False
 
 
 def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -93,14 +93,11 @@ def read_source(
         return Source(name, file, None, _nothing(), features=read_features(file))
     beside = file.parent / BEST
     model = beside if file.name == PREDICTIONS and (beside / SPEC).exists() else None
-    predictions = parse_predictions(table, file, targets=[*targets, *_targets_of(model)], treat_as=treat_as)
+    # a model's targets: its table does not say their scales
+    described = [Target.from_json(target) for target in read_spec(model)["targets"]] if model else []
+    predictions = parse_predictions(table, file, targets=[*targets, *described], treat_as=treat_as)
     fitted = read_fit_rows(file.parent) if (file.parent / FIT_ROWS).exists() else _nothing()
     return Source(name, file, model, fitted, predictions=predictions)
-
-
-def _targets_of(model: Path | None) -> list[Target]:
-    """A model's targets: its table does not say their scales."""
-    return [Target.from_json(t) for t in read_spec(model)["targets"]] if model else []
 
 
 def _nothing() -> pd.DataFrame:

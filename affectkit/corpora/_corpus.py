@@ -138,12 +138,9 @@ def find_home(root: Path, corpus: Corpus, holds: Callable[[Path], Any]) -> Path:
         for folder in level:
             if holds(folder):
                 return folder
-        level = [item for folder in level for item in sorted(folder.iterdir()) if _is_open_folder(item)]
+        inside = (item for folder in level for item in sorted(folder.iterdir()))
+        level = [item for item in inside if item.is_dir() and not item.name.startswith(".")]
     raise not_here(root, corpus)
-
-
-def _is_open_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
 
 
 def require_folder(root: Path, corpus: Corpus) -> None:

@@ -104,7 +104,10 @@ def _fields(struct: Any) -> dict[str, Any]:
 
 def _people(picture: dict[str, Any], split: str, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
     name, folder, size, _, people = list(picture.values())[:5]
-    width, height = _size(_fields(size))
+    # by the names of the fields; without them the width is first, as the authors' code takes it
+    sides = _fields(size)
+    first, second = list(sides.values())[:2]
+    width, height = int(sides.get("n_col", first)), int(sides.get("n_row", second))
     path = relative(pictures / str(folder) / str(name), root)
     group = f"{folder}/{name}"
     for number, person in enumerate(_items(people), start=1):
@@ -129,12 +132,6 @@ def _people(picture: dict[str, Any], split: str, pictures: Path, root: Path) -> 
             "age_group": _word(cells[-1]).lower(),
             "split": split,
         }
-
-
-def _size(fields: dict[str, Any]) -> tuple[int, int]:
-    """Width and height, by the names of the fields; without them the width is first, as the authors' code takes it."""
-    first, second = list(fields.values())[:2]
-    return int(fields.get("n_col", first)), int(fields.get("n_row", second))
 
 
 def _box(corners: Any, width: int, height: int) -> Row:
