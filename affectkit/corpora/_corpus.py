@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.media.files import LFS_MARK
 
 AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
@@ -163,8 +164,6 @@ def relative(path: Path, root: Path) -> str:
 
 def is_pointer(path: Path) -> bool:
     """Whether a file is what Git LFS leaves in place of one that was not fetched. Only small files are opened."""
-    from affectkit.media.files import LFS_MARK
-
     if path.stat().st_size > LFS_SIZE:
         return False
     try:

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from affectkit.artifacts.tables import iter_rows
 from affectkit.corpora._corpus import Row, is_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
@@ -21,8 +22,6 @@ def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None =
         raise AffectkitError(
             "input", "is a Git-LFS pointer, not the table itself", file=path, remedy="run git lfs pull"
         )
-    from affectkit.artifacts.tables import iter_rows
-
     rows = iter_rows(path, delimiter=delimiter)
     header = next(rows)
     for column in required:
@@ -95,15 +94,7 @@ NUMBERS = ("valence", "arousal", "dominance", *OCEAN, "stress", "depression", "a
 TIMES = ("start_sec", "end_sec", "time_sec")
 # Columns that the manifest fills itself: a table's own ones are carried under another name.
 RESERVED = ("label", "source_label", "corpus", "fold", "duration_sec")
-SEXES = {
-    "m": "male",
-    "male": "male",
-    "man": "male",
-    "f": "female",
-    "female": "female",
-    "woman": "female",
-    "w": "female",
-}
+SEXES = dict.fromkeys(("m", "male", "man"), "male") | dict.fromkeys(("f", "female", "woman", "w"), "female")
 SPLITS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val",
