@@ -14,7 +14,7 @@ from PIL import Image
 
 from affectkit.detectors import haar
 from affectkit.media import read_frames
-from affectkit.synthesis.faces import Pose, draw_face, draw_people, paint
+from affectkit.synthesis.faces import Pose, draw_face, draw_person, paint
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed (affectkit[face])")
 BOX = ["face_x", "face_y", "face_width", "face_height"]
@@ -23,7 +23,8 @@ SIZE, FPS = (320, 240), 10
 
 def film(path, frames, poses, size=SIZE):
     """A video of `frames` at 10 a second: poses(n) says where each of up to two people is in frame n."""
-    people = draw_people(2, np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    people = [draw_person(rng) for _ in range(2)]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, size)
     assert writer.isOpened()
     for number in range(frames):
@@ -53,7 +54,7 @@ def root(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("videos")
     rng, rows = np.random.default_rng(0), []
-    for number, person in enumerate(draw_people(12, rng)):
+    for number, person in enumerate([draw_person(rng) for _ in range(12)]):
         valence, arousal = rng.uniform(-1, 1, 2)
         image, _, box = draw_face(person, (valence, arousal), rng, 96)
         Image.fromarray(image).save(root / f"p{number:02}.png")
