@@ -110,7 +110,7 @@ def test_stacked_takes_a_table_of_numbers(affectkit, sources, tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--rule", "meen"), 2, "there is no fusion 'meen'; did you mean mean"),
+        (("--rule", "meen"), 2, "there is no rule 'meen'; did you mean mean"),
         (("--metric", "uarr"), 2, "did you mean uar"),
         (("--rule", "mean", "--weights", ".5,.5"), 2, "mean has no option --weights"),
         (("--rule", "inverse-variance"), 2, "inverse-variance"),
