@@ -5,6 +5,11 @@ import pytest
 from affectkit.reporting.figures import draw
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _figures():
+    """Which they are is asked here, not how they look: none is drawn."""
+
+
 def names(report, predictions):
     return [figure.name for figure in draw(report, predictions)]
 

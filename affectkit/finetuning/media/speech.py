@@ -1,4 +1,7 @@
-"""Speech to fine-tune on: recordings decoded, cropped, augmented, normalised, and the network that hears them."""
+"""Speech: recordings, cropped and augmented, and the network that hears them
+
+They are decoded at the network's rate and normalised as its checkpoint was trained.
+"""
 
 from __future__ import annotations
 
