@@ -74,7 +74,7 @@ def train(
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import Ranks
     from affectkit.estimators._fit import Settings, build_estimator
-    from affectkit.estimators._train import clean_up, load_dataset, place_of, train_model
+    from affectkit.estimators._train import clean_up, load_dataset, train_model, workspace_of
     from affectkit.reporting.text import all_key_lines
     from affectkit.reporting.trained import write_trained
 
@@ -85,13 +85,13 @@ def train(
         rows = read_manifest(manifest)
         targets = rows.chosen_targets(target)
         data = load_dataset(rows, features, group=group, missing=missing, estimator=estimator)
-        place = place_of(estimator, run.path, device, Ranks().workers(num_workers))
+        workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         settings = Settings(normalize, class_weight, seed)
         with console.progress("train") as progress:
-            trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, place=place)
+            trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, workspace=workspace)
         reports = write_trained(run.path, trained, rows)
         clean_up(run.path)
-        if place:
-            run.note(device=str(place.accelerator.device))
+        if workspace:
+            run.note(device=str(workspace.accelerator.device))
     metrics = {part: report["metrics"] for part, report in reports.items()}
     return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))

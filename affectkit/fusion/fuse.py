@@ -187,8 +187,8 @@ def fitted(
 
 def _reference(joined: Joined, target: Target, single: Mapping[str, Any]) -> Output:
     """The answers of the single source, as it is."""
-    speaking = {name: s for name, s in joined.answers[target.name].items() if isinstance(s, Output)}
-    return build_rule(single["rule"], single["options"]).apply(single["parameters"], speaking)
+    predicting = {name: s for name, s in joined.answers[target.name].items() if isinstance(s, Output)}
+    return build_rule(single["rule"], single["options"]).apply(single["parameters"], predicting)
 
 
 def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | Table]:
@@ -214,8 +214,8 @@ def _judge(
     of = measured(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
     seen = plan.seen(list(joined.rows.frame["seen"]))
     tables = {name: with_outputs(joined.rows, [output], seen) for name, output in outputs.items()}
-    speaking = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, Output)]
-    singles = {name: joined.source(target.name, name) for name in speaking}
+    predicting = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, Output)]
+    singles = {name: joined.source(target.name, name) for name in predicting}
     labelled = ~missing(pair(joined.rows, target)[0])
     found = []
     for part, rows in _parts(joined.rows, plan, seen).items():
