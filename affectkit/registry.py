@@ -191,8 +191,8 @@ def problem(annotation: Any, value: Any) -> str | None:
     kind, option = described(annotation)
     literal = next((k for k in (kind, *get_args(kind)) if get_origin(k) is Literal), None)
     if literal is not None:
-        choices = get_args(literal)
-        return None if value in choices else did_you_mean(str(value), [*map(str, choices)])
+        *others, last = map(str, get_args(literal))
+        return None if value in get_args(literal) else f"use {', '.join(others)} or {last}"
     if option.range and isinstance(value, (int, float)) and not (math.isfinite(value) and option.allows(value)):
         return f"give {option.range}"
     return None

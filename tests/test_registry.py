@@ -54,7 +54,7 @@ class Knobs:
         ({"turns": 0}, "--full-turns 0; give 1 or more"),
         ({"share": 1.0}, "--share 1.0; give 0 to below 1"),
         ({"share": float("nan")}, "--share nan; give 0 to below 1"),
-        ({"way": "rigth"}, "--way rigth; did you mean right?"),
+        ({"way": "rigth"}, "--way rigth; use left or right"),
     ],
 )
 def test_a_value_that_its_option_does_not_allow_is_a_usage_error(values, said):

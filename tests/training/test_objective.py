@@ -156,7 +156,7 @@ def test_validation_in_inference_mode_before_training_leaves_training_possible()
         ({"loss": "focal"}, [VALENCE, AROUSAL], ["valence", "arousal", "use ccc-mse, ccc, mse"]),
         ({"loss": "mse"}, [LABEL], ["label (classes)", "use cross-entropy, focal"]),
         ({"loss": "soft"}, [LABEL], ["soft is for votes", "use cross-entropy, focal"]),
-        ({"class_weight": "sqrt"}, [LABEL], ["--class-weight sqrt", "balanced, none"]),
+        ({"class_weight": "sqrt"}, [LABEL], ["--class-weight sqrt", "balanced or none"]),
         ({"label_smoothing": 1.0}, [LABEL], ["--label-smoothing 1"]),
         ({"label_smoothing": math.nan}, [LABEL], ["--label-smoothing nan"]),
         ({"label_smoothing": 0.1}, [VALENCE], ["does nothing to ccc-mse"]),

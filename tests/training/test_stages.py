@@ -48,7 +48,7 @@ def test_a_share_of_a_rate_that_nobody_found():
         ({"train": "last-0"}, "train 'last-0'"),
         ({"train": "last-"}, "train 'last-'"),
         ({"epochs": 0}, "epochs 0; give 1 or more"),
-        ({"schedule": "zigzag"}, "schedule zigzag; known are one-cycle, linear"),
+        ({"schedule": "zigzag"}, "schedule zigzag; use one-cycle, linear, cosine, plateau or constant"),
         ({"warmup": 1.0}, "warmup 1.0; give 0 to below 1"),
         ({"warmup": float("nan")}, "warmup nan"),
         ({"patience": -1}, "patience -1; give 0 or more"),
