@@ -18,6 +18,7 @@ EXPECTED = {
     "encoders": "arrays hf-audio hf-image hf-text open-clip opensmile text-ngrams timm",
     "estimators": "attention forest linear mlp svm",
     "experts": "emonet finetuned timm",
+    "media": "images speech",
     "methods": "beta conformal histogram isotonic linear temperature variance-scaling vector",
     "rules": "best greedy inverse-variance mean mlp product stacked weighted",
 }
