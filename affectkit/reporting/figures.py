@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.reports import class_targets, file_name
 from affectkit.reporting import clouds, plots, words
-from affectkit.reporting.svg import Plot
+from affectkit.reporting.page import Figure
 
 if TYPE_CHECKING:
     from affectkit.artifacts.predictions import Predictions
 
 GROUP_METRICS = ("uar", "ccc")  # what is drawn of each group: of classes, of each number
 MOST_GROUP_FIGURES = 4
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A plot in its place. name: of its file. section: of the report. caption: what it shows and how to read it."""
-
-    name: str
-    section: str
-    caption: str
-    plot: Plot
 
 
 def draw(report: Mapping[str, Any], predictions: Predictions) -> list[Figure]:

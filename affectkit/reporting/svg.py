@@ -7,13 +7,14 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from affectkit.reporting.page import Plot
 
 # Okabe and Ito 2008: eight colours that stay apart for every common colour vision deficiency, and in grey print.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -43,15 +44,6 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 144.0,  # of the rasterised clouds of points
     "path.simplify": True,
 }
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure as SVG text, and what it shows in words. wide: takes both columns of the report."""
-
-    svg: str
-    alt: str
-    wide: bool = False
 
 
 @contextmanager

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from affectkit.reporting.browser import LARGEST
 from affectkit.reporting.figures import Figure
-from affectkit.reporting.page import LARGEST, Card, Section, Table, page
+from affectkit.reporting.page import Card, Section, Table, page
 from affectkit.reporting.svg import Plot
 
 NAN = float("nan")
