@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from affectkit.reporting.numbers import is_number, ranged, shown, signed
 from affectkit.reporting.page import Page, Section, Sentence, Table
+from affectkit.reporting.words import is_number, ranged, shown, signed
 
 
 def lines(page: Page) -> list[str]:
