@@ -4,7 +4,7 @@ import errno
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Annotated, Any
 
@@ -27,15 +27,22 @@ from affectkit.commands.synthesize import synthesize
 from affectkit.commands.train import train
 from affectkit.errors import AffectkitError
 from affectkit.options import with_plugin_options
+from affectkit.protocols._options import with_protocols
 
 Plugins = tuple[str, str, str]  # their folder, the factory whose options they bring, the option that chooses one
+
+
+def run(words: Sequence[str]) -> console.Outcome:
+    """What a command line, without the program's name, comes to; nothing of it is printed."""
+    return build(words[0], printing=False)(list(words), standalone_mode=False)
+
 
 # In the order a study uses them.
 COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (synthesize, ()),
     (prepare_manifest, (("corpora", "read", "corpus"),)),
     (extract_features, (("encoders", "build", "encoder"),)),
-    (train, (("estimators", "build", "model"), ("protocols", "build", "protocol"))),
+    (with_protocols(train, run), (("estimators", "build", "model"), ("protocols", "build", "protocol"))),
     (finetune, ()),
     (import_model, (("experts", "build", "expert"), ("detectors", "build", "detector"))),
     (predict, (("detectors", "build", "faces"),)),
@@ -50,9 +57,10 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
 
 
 @cache
-def build(only: str | None = None) -> typer.Typer:
+def build(only: str | None = None, *, printing: bool = True) -> typer.Typer:
     """The app. only: the command that will run; of the others the app then knows names and help alone, since reading
-    the options of every plug-in takes longer than all the rest of `--help`."""
+    the options of every plug-in takes longer than all the rest of `--help`. printing: whether commands print what they
+    found, and turn mistakes into exit codes."""
     made = typer.Typer(
         name="affectkit",
         help="Small commands for affective computing. A study is a shell script that chains them over plain files.",
@@ -69,12 +77,13 @@ def build(only: str | None = None) -> typer.Typer:
                 whole = with_plugin_options(whole, kind, factory, chooser)
         else:
             whole = _unread
-        made.command(name=name, help=_help(command))(boundary(whole))
+        made.command(name=name, help=_help(command))(boundary(whole) if printing else whole)
     return made
 
 
-def _unread() -> None:
+def _unread() -> console.Outcome:
     """Stands in for a command that will not run."""
+    raise AssertionError
 
 
 def _help(command: Callable[..., Any]) -> str:
@@ -96,7 +105,7 @@ def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(**arguments: Any) -> None:
         console.configure(quiet=arguments.get("quiet", False), json_output=arguments.get("json_output", False))
         try:
-            command(**arguments)
+            console.show(command(**arguments))
         except AffectkitError as problem:
             console.error(str(problem))
             raise typer.Exit(2 if problem.code == "usage" else 1) from None

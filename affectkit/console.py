@@ -4,8 +4,9 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,19 +57,35 @@ def say(message: str) -> None:
         print(message, file=sys.stderr)
 
 
-def data(text: str) -> None:
-    """Data for a pipe, on stdout."""
-    sys.stdout.write(text)
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did. An empty one says nothing: the processes of a launch that are not the first return it.
+
+    path: what was written. facts: for --json. lines: for people. warnings: for people, also with --quiet. data: text
+    that goes to stdout instead of the path. finished: the run was found finished, and nothing was done.
+    """
+
+    path: Path | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    data: str = ""
+    finished: bool = False
 
 
-def result(path: Path | None, facts: Mapping[str, Any], lines: list[str] | None = None) -> None:
-    """End a command: what it found for people (stderr), and the path, or one JSON line with --json, on stdout."""
-    for line in lines or []:
+def show(outcome: Outcome) -> None:
+    """End a command: lines and warnings on stderr; data, the path, or one JSON line with --json on stdout."""
+    for line in outcome.lines:
         say(line)
+    for warning in outcome.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    sys.stdout.write(outcome.data)
+    if outcome.path is None:
+        return
     if _json:
-        print(json.dumps(without_nan({"path": str(path) if path else None, **facts}), ensure_ascii=False))
-    elif path is not None:
-        print(path)
+        print(json.dumps(without_nan({"path": str(outcome.path), **outcome.facts}), ensure_ascii=False))
+    else:
+        print(outcome.path)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from affectkit import console, registry
+from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
 from affectkit.options import (
     ClassWeightOpt,
@@ -88,7 +89,7 @@ def ablate(
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
     **plugin_options: Any,
-) -> None:
+) -> Outcome:
     """Judge every subset of several sources: predictions that are fused, or features that are trained on.
 
     All subsets have the same rows, folds and seeds. Each is compared, over whole speakers, with all sources together
@@ -116,7 +117,7 @@ def ablate(
             with console.progress("ablate") as progress:
                 found = judge_subsets(study, chosen, run.path, progress=progress)
             summary = write_ablation(run.path, {**facts, **found}, digests(read))
-    console.result(run.path, {"metric": summary["metric"], "parts": _values(summary)}, key_lines(summary))
+    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, key_lines(summary))
 
 
 def _refuse_mixture(options: dict[str, Any]) -> None:

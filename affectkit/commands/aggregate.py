@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from affectkit import console
+from affectkit.console import Outcome
 from affectkit.options import (
     GroupOpt,
     JsonOpt,
@@ -47,7 +47,7 @@ def aggregate(
     overwrite: OverwriteOpt = False,
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
-) -> None:
+) -> Outcome:
     """Put predictions of windows or frames together into predictions of clips, sessions, subjects.
 
     Columns that do not differ within an aggregate are carried. A column `windows` says how many answers were used,
@@ -73,4 +73,4 @@ def aggregate(
             write_predictions(run.path / "predictions.csv", as_seen(found.predictions, treat_as))
             asked = {"to": to, "rule": rule, "weight": weight, "truth": truth, "treat_as": treat_as}
             summary = write_summary(run.path, asked, table, found)
-    console.result(run.path, summary, key_lines(summary))
+    return Outcome(run.path, summary, key_lines(summary))

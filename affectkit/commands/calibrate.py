@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from affectkit import console, registry
+from affectkit import registry
+from affectkit.console import Outcome
 from affectkit.options import (
     BundleOpt,
     FitOnOpt,
@@ -57,7 +58,7 @@ def calibrate(
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
     **method_options: Any,
-) -> None:
+) -> Outcome:
     """Fit a calibration on held-out predictions, and apply it to all of them.
 
     The rows fitted on get cross-fitted predictions: what is written for a row is by a fit that never saw its speaker.
@@ -76,8 +77,7 @@ def calibrate(
     extra = needed_columns(method, method_options)
     with open_run("calibrate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
         if run.finished:
-            console.result(run.path, {})
-            return
+            return Outcome(run.path, finished=True)
         columns = [*extra, *([group] if group else [])]
         [source] = read_joined_sources({"model": predictions}, manifest=manifest, columns=columns, treat_as=treat_as)
         table = source.table()
@@ -87,4 +87,4 @@ def calibrate(
         report, lines = write_calibrated(
             run.path, found, source, plan, targets, wanted_error=wanted_error, abstain=abstain, by=extra, bundle=bundle
         )
-    console.result(run.path, report, lines)
+    return Outcome(run.path, report, lines)

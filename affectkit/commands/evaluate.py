@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from affectkit import console
+from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
 from affectkit.options import (
     DeviceOpt,
@@ -98,7 +99,7 @@ def evaluate(
     overwrite: OverwriteOpt = False,
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
-) -> None:
+) -> Outcome:
     """Judge predictions: metrics with intervals over speakers, floors, figures and a report in HTML.
 
     Only rows that the model never saw are judged, of one split. Groups and slices come from the predictions, or from
@@ -142,7 +143,7 @@ def evaluate(
                 page = render(report, figures, title=f"Evaluation of {called(source)}")
                 write_report(run.path, report, {figure.name: figure.plot.svg for figure in figures}, page)
     place = run.path if run else next(Path(options[name]) for name in FILES if options[name])
-    console.result(place, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report))
+    return Outcome(place, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report))
 
 
 def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | None) -> Path:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from affectkit import console, registry
+from affectkit.console import Outcome
 from affectkit.options import (
     DeviceOpt,
     JsonOpt,
@@ -46,7 +47,7 @@ def extract_features(
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
     **encoder_options: Any,
-) -> None:
+) -> Outcome:
     """Extract features of every row with an encoder.
 
     Work is done in shards: an unfinished folder goes on with --resume, and several processes share one folder:
@@ -68,9 +69,7 @@ def extract_features(
     workers = here.workers(num_workers)
     with open_run("extract-features", options, inputs=[manifest], is_main=here.is_main, barrier=here.barrier) as run:
         if run.finished:
-            if here.is_main:
-                console.result(run.path, {})
-            return
+            return Outcome(run.path, finished=True) if here.is_main else Outcome()
         rows = read_manifest(manifest, split=split, media_root=media_root)
         todo = items(rows, built, num_workers=workers)
         place = load(built, device, local_rank=here.local_rank)
@@ -88,5 +87,4 @@ def extract_features(
             )
         if written:
             run.note(device=place, processes=here.world, skipped=len(written.skipped), **written.counts)
-    if written:
-        console.result(run.path, written.facts(), written.lines())
+    return Outcome(run.path, written.facts(), written.lines()) if written else Outcome()

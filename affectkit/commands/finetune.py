@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from affectkit import console
+from affectkit.console import Outcome
 from affectkit.options import (
     ClassWeightOpt,
     DeviceOpt,
@@ -90,8 +91,8 @@ StagesOpt = Annotated[
     str,
     typer.Option(
         "--stages",
-        help="full (all at once), frozen (the head alone), freeze-unfreeze (the head at a found rate, then all), or a "
-        "JSON file of stages.",
+        help="full (all at once), frozen (the head alone), freeze-unfreeze (the head at a found rate, then all), or "
+        "stages in JSON: a file, or the text itself.",
         rich_help_panel=_STAGES,
     ),
 ]
@@ -287,7 +288,7 @@ def finetune(
     overwrite: OverwriteOpt = False,
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
-) -> None:
+) -> Outcome:
     """Fine-tune a speech or image network end to end, and predict every row that may be judged.
 
     The best epoch over all stages is kept. A killed run goes on with --resume, to the same bits. Several processes or
@@ -348,9 +349,7 @@ def finetune(
     inputs = [manifest, *([Path(base_model)] if Path(base_model).is_dir() else []), *([features] if features else [])]
     with open_run("finetune", options, inputs=inputs, is_main=here.is_main, barrier=here.barrier) as run:
         if run.finished:
-            if here.is_main:
-                console.result(run.path, {})
-            return
+            return Outcome(run.path, finished=True) if here.is_main else Outcome()
         rows = readable(
             read_manifest(manifest, media_root=media_root),
             medium,
@@ -377,6 +376,7 @@ def finetune(
             reports = write_finetuned(run.path, found, rows)
             clean_up(run.path)
             run.note(device=str(accelerator.device), processes=here.world)
-    if here.is_main:
-        metrics = {part: report["metrics"] for part, report in reports.items()}
-        console.result(run.path, {"metrics": metrics}, all_key_lines(reports))
+    if not here.is_main:
+        return Outcome()
+    metrics = {part: report["metrics"] for part, report in reports.items()}
+    return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))

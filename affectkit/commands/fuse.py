@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from affectkit import console, registry
+from affectkit.console import Outcome
 from affectkit.options import (
     BundleOpt,
     FitOnOpt,
@@ -45,7 +46,7 @@ def fuse(
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
     **rule_options: Any,
-) -> None:
+) -> Outcome:
     """Fuse predictions, and say whether fusing helps.
 
     A rule is fitted on cross-fitted or val rows, and compared with the best single source over whole speakers. A row
@@ -66,8 +67,7 @@ def fuse(
     built = build_rule(rule, rule_options)
     with open_run("fuse", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
         if run.finished:
-            console.result(run.path, {})
-            return
+            return Outcome(run.path, finished=True)
         columns = [group] if group else []
         given = read_joined_sources(
             paths, manifest=manifest, columns=columns, treat_as=treat_as, tables=built.takes_tables
@@ -80,4 +80,4 @@ def fuse(
                 joined, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
             )
         report, lines = write_fused(run.path, found, rule, given, plan, bundle=bundle)
-    console.result(run.path, report, lines)
+    return Outcome(run.path, report, lines)

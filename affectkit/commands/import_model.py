@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from affectkit import console, registry
+from affectkit.console import Outcome
 from affectkit.options import (
     DeviceOpt,
     GroupOpt,
@@ -66,7 +67,7 @@ def import_model(
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
     **plugin_options: Any,
-) -> None:
+) -> Outcome:
     """Make a model folder of a network that reads faces, and predict a manifest's val and test rows with it.
 
     Nothing is trained: the network's weights are yours to bring. Numbers are on the scales of the manifest's targets.
@@ -89,8 +90,7 @@ def import_model(
     files = [Path(value) for value in {**own, **finding}.values() if isinstance(value, str) and Path(value).is_file()]
     with open_run("import-model", options, inputs=[manifest, *files]) as run:
         if run.finished:
-            console.result(run.path, {})
-            return
+            return Outcome(run.path, finished=True)
         rows = read_manifest(manifest, media_root=media_root)
         face = build_expert(
             expert,
@@ -109,7 +109,7 @@ def import_model(
             predictions = predict_faces(face, rows_to_answer(rows), tta=tta or 1, work=work, progress=progress)
         reports = write_imported(run.path, face, predictions, rows, tta=tta or 1, group=group)
     metrics = {part: report["metrics"] for part, report in reports.items()}
-    console.result(run.path, {"metrics": metrics}, all_key_lines(reports))
+    return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))
 
 
 def _by_plugin(expert: str, detector: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from affectkit import console, registry
+from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
 from affectkit.options import (
     DeviceOpt,
@@ -86,7 +87,7 @@ def predict(
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
     **detector_options: Any,
-) -> None:
+) -> Outcome:
     """Predict with a model, from a manifest or from media files, running its own encoder where needed.
 
     Rows of a manifest that the model was fitted on are left out, unless asked for. Of windows, `id` is <clip>@<start>;
@@ -148,9 +149,8 @@ def predict(
         if output:
             write_predictions(output, predictions)
     if output:
-        console.result(output, {"rows": len(predictions.frame), **facts})
-    else:
-        console.data(predictions_text(predictions, as_json=json_output))
+        return Outcome(output, {"rows": len(predictions.frame), **facts})
+    return Outcome(data=predictions_text(predictions, as_json=json_output))
 
 
 def _check_windows(window: float | None, stride: float | None, features: list[Path] | None) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from affectkit import console, registry
+from affectkit.console import Outcome
 from affectkit.options import (
     JsonOpt,
     MediaRootOpt,
@@ -99,7 +100,7 @@ def prepare_manifest(
         bool, typer.Option("--list", callback=_list, is_eager=True, help="List the corpora and exit.")
     ] = False,
     **corpus_options: Any,
-) -> None:
+) -> Outcome:
     """Turn a corpus into a manifest: one row per sample, split without leaks.
 
     Durations come from the media's headers; rows that are left out are listed with the reason in summary.json, and
@@ -122,9 +123,8 @@ def prepare_manifest(
     )  # fmt: skip
     with open_run("prepare-manifest", options, inputs=[faces] if faces else [], reads=roots) as run:
         if run.finished:
-            console.result(run.path, {})
-            return
+            return Outcome(run.path, finished=True)
         made = assemble(gather(module, corpus, roots, corpus_options), choices, console.progress)
         write_json(run.path / "leak_audit.json", made.report.to_json())
         write_manifest(run.path, made.rows, made.summary, made.label_map)
-    console.result(run.path, made.facts(), made.lines())
+    return Outcome(run.path, made.facts(), made.lines())

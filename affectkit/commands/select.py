@@ -1,12 +1,11 @@
 """`affectkit select`."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from affectkit import console
+from affectkit.console import Outcome
 from affectkit.options import (
     GroupOpt,
     JsonOpt,
@@ -17,8 +16,6 @@ from affectkit.options import (
     ResumeOpt,
     TreatAsValOpt,
 )
-
-logger = logging.getLogger(__name__)
 
 RunsArg = Annotated[
     list[Path],
@@ -66,7 +63,7 @@ def select(
     overwrite: OverwriteOpt = False,
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
-) -> None:
+) -> Outcome:
     """Choose among runs, and copy the chosen one with its parents: a folder that predicts wherever it is moved to.
 
     Runs are compared on the rows that all of them predicted and none was fitted on. Among those that the data cannot
@@ -96,9 +93,6 @@ def select(
             facts = {name: facts_of(source) for name, source in sources.items()}
             found = choose(sources, facts, by=by, then=then or ["simplest"], group=group, ties=ties)
             report = write_selected(run.path, found, sources, facts, ties=ties)
-    for line in key_lines(report):
-        console.say(line)
-    for said in report["warnings"]:
-        logger.warning(said)  # also with --quiet
     facts_said = ("by", "best", "chosen", "decided_by", "tie_set", "optimism", "servable", "warnings")
-    console.result(run.path, {key: report[key] for key in facts_said})
+    facts = {key: report[key] for key in facts_said}
+    return Outcome(run.path, facts, key_lines(report), warnings=report["warnings"])

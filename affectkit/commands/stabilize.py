@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from affectkit import console
+from affectkit.console import Outcome
 from affectkit.options import (
     GroupOpt,
     JsonOpt,
@@ -75,7 +75,7 @@ def stabilize(
     overwrite: OverwriteOpt = False,
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
-) -> None:
+) -> Outcome:
     """Smooth predictions over time, holding the last value where the model is unsure.
 
     A moving average over the frames of each sequence: alpha * new + (1 - alpha) * old. A held frame does not move it.
@@ -112,4 +112,4 @@ def stabilize(
             how = {**frames, "split": split, "group": group, "most": max_lag, "resampling": Resampling(seed=seed)}
             said: dict[str, Any] = {"notes": notes, "inputs": inputs, "treat_as": treat_as}
             report = write_stability(run.path, (table, smoothed), line, targets, smoothing.plain(), how, **said)
-    console.result(run.path, {key: report[key] for key in FACTS}, key_lines(report))
+    return Outcome(run.path, {key: report[key] for key in FACTS}, key_lines(report))

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from affectkit import console, registry
+from affectkit import registry
+from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
 from affectkit.options import JsonOpt, OverwriteOpt, QuietOpt, ResumeOpt, SeedOpt
 
@@ -25,7 +26,7 @@ def synthesize(
     overwrite: OverwriteOpt = False,
     quiet: QuietOpt = False,
     json_output: JsonOpt = False,
-) -> None:
+) -> Outcome:
     """Write a small synthetic corpus in a real corpus's own layout.
 
     Its voices, texts and ratings are made up: it is for trying commands and recipes before the real corpus is at hand,
@@ -45,4 +46,4 @@ def synthesize(
         if not run.finished:
             module.synthesize(run.path, size=size, speakers=count, seed=seed)
     facts = {"corpus": corpus, "size": size, "speakers": count, "seed": seed}
-    console.result(run.path, facts, [f"SYNTHETIC {module.CORPUS.title}: {size} samples, {count} speakers"])
+    return Outcome(run.path, facts, [f"SYNTHETIC {module.CORPUS.title}: {size} samples, {count} speakers"])

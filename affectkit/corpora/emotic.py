@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import savemat
 
 from affectkit.corpora._corpus import (
     POINTER,
@@ -271,6 +270,8 @@ def _structs(entries: list[dict[str, Any]]) -> np.ndarray:
 
 def _save(path: Path, parts: dict[str, list[dict[str, Any]]]) -> None:
     """Write the file; its header says what it is instead of the time of day, so that the bytes come again."""
+    from scipy.io import savemat
+
     path.parent.mkdir(parents=True, exist_ok=True)
     written = io.BytesIO()
     savemat(written, {name: _structs(entries) for name, entries in parts.items()}, do_compression=True)

@@ -1,1 +1,1 @@
-"""Published procedures, one per file: which steps they have, each a library call that a single command makes too."""
+"""Published procedures, one per file: their steps are the command lines that a user would type."""

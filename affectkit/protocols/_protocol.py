@@ -1,55 +1,75 @@
-"""What a protocol is: phases, each a few steps, each step a run folder that a single command could have written."""
+"""What a protocol is: phases of a few steps, each a command line that is shown, and run in this process."""
 
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from affectkit import registry
-from affectkit.artifacts.runs import open_run
-from affectkit.console import Progress
+from affectkit.console import Outcome
 from affectkit.distributed import Ranks
 from affectkit.errors import AffectkitError
 
 logger = logging.getLogger(__name__)
 
+Run = Callable[[Sequence[str]], Outcome]  # the app, called with the words of a command line; it prints nothing
+
+# Commands whose work several processes share; any other runs in the first of them, and the others wait.
+SHARING = frozenset({"extract-features", "finetune"})
+
 
 @dataclass(frozen=True)
 class Study:
-    """What all phases share. folder: of the study, with a folder for each step."""
+    """What all steps share. folder: of the study, with a run folder for each step. options: that every command takes
+    which has them, by name (`group`, `device`, `resume`, ...), as they were typed."""
 
     manifest: Path
     folder: Path
-    group: str | None = None
-    media_root: Path | None = None
-    device: str = "auto"
-    num_workers: int | None = None
-    seed: int = 0
-    resume: bool = False
-    overwrite: bool = False
-    progress: Progress | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Step:
-    """says: what it will do, a sentence. line: the single command that does the same. inputs: what it reads.
+    """says: what it will do, a sentence. words: the command line, without the program's name. folder: what it writes.
+    needs: what an earlier phase must have left."""
 
-    work: called with the open run's folder, once; it returns what is to be said at its end.
-    """
-
-    folder: Path
     says: str
-    line: str
-    inputs: Sequence[Path]
-    options: Mapping[str, Any]
-    work: Callable[[Path, Ranks], Sequence[str]]
+    words: tuple[str, ...]
+    folder: Path
+    needs: Sequence[Path] = ()
 
     @property
-    def command(self) -> str:
-        return self.line.split()[0]
+    def line(self) -> str:
+        return shlex.join(("affectkit", *self.words))
+
+
+def step(
+    says: str,
+    command: Callable[..., Any],
+    *arguments: Any,
+    study: Study,
+    folder: Path,
+    needs: Sequence[Path] = (),
+    **options: Any,
+) -> Step:
+    """A step that calls `command`, a function of `affectkit.commands`, with the study's manifest and shared options.
+
+    options: by the names of the function's parameters; None is left out, True is a flag.
+    """
+    takes = set(command.__annotations__)
+    shared = {name: value for name, value in study.options.items() if name in takes}
+    words = [command.__name__.replace("_", "-"), *map(str, arguments)]
+    for name, value in {**options, "manifest": study.manifest, "output_dir": folder, **shared}.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is not None and value is not False:
+            words += [flag, str(value)]
+    return Step(says, tuple(words), folder, needs)
 
 
 class Procedure(Protocol):
@@ -59,7 +79,7 @@ class Procedure(Protocol):
     phases: tuple[int, ...]
 
     def steps(self, phase: int, study: Study) -> list[Step]:
-        """Of a phase. Raises "missing" where an earlier phase has not been run, "usage" for options at odds."""
+        """Of a phase. Raises "usage" for options at odds."""
 
 
 def build_procedure(name: str, phase: int | None, options: Mapping[str, Any]) -> Procedure:
@@ -73,29 +93,34 @@ def build_procedure(name: str, phase: int | None, options: Mapping[str, Any]) ->
     return procedure
 
 
-def announce(phase: int, steps: Sequence[Step]) -> list[str]:
+def announcement(phase: int, steps: Sequence[Step]) -> list[str]:
     """What a phase will do, in lines to be read before it does it."""
-    lines = [f"phase {phase}: {len(steps)} step{'s' if len(steps) > 1 else ''}"]
-    for number, step in enumerate(steps, start=1):
-        lines += [f"{number}. {step.says}", f"   affectkit {step.line}"]
+    lines = [f"phase {phase}: {len(steps)} step{'s' * (len(steps) > 1)}"]
+    for number, planned in enumerate(steps, start=1):
+        lines += [f"{number}. {planned.says}", f"   {planned.line}"]
     return lines
 
 
-def carry_out(steps: Sequence[Step], study: Study, here: Ranks) -> list[str]:
-    """Run the steps, each in its folder; with `resume` finished ones are kept. Returns what they say."""
-    said: list[str] = []
-    for step in steps:
-        options = {
-            **step.options, "output_dir": step.folder, "manifest": study.manifest, "group": study.group,
-            "media_root": study.media_root, "seed": study.seed, "resume": study.resume, "overwrite": study.overwrite,
-        }  # fmt: skip
-        for path in step.inputs:
+def script(phase: int, steps: Sequence[Step]) -> str:
+    """The phase as a shell script."""
+    lines = ["#!/usr/bin/env bash", f"# phase {phase}", "set -euo pipefail"]
+    for number, planned in enumerate(steps, start=1):
+        lines += ["", f"# {number}. {planned.says}", planned.line]
+    return "\n".join(lines) + "\n"
+
+
+def carry_out(steps: Sequence[Step], run: Run, ranks: Ranks) -> list[str]:
+    """Run the steps one after the other. Returns their lines. Raises "missing" where an earlier phase has not run."""
+    lines: list[str] = []
+    for planned in steps:
+        for path in planned.needs:
             if not path.exists():
                 raise AffectkitError("missing", "is not there", file=path, remedy="run the earlier phase first")
-        step.folder.parent.mkdir(parents=True, exist_ok=True)
-        with open_run(step.command, options, inputs=step.inputs, is_main=here.is_main, barrier=here.barrier) as run:
-            if run.finished:
-                logger.info("%s is finished", step.folder)
-            else:
-                said += [f"{step.folder}:", *step.work(run.path, here)]
-    return said
+        if ranks.is_main or planned.words[0] in SHARING:
+            outcome = run(planned.words)
+            if outcome.finished:
+                logger.info("%s is finished", planned.folder)
+            elif outcome.path is not None:
+                lines += [f"{planned.folder}:", *outcome.lines]
+        ranks.barrier()
+    return lines

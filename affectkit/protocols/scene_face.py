@@ -5,16 +5,16 @@ rate (Howard and Ruder 2018), by CCC + MSE. Phase 1 trains nothing: a fixed expe
 variances are calibrated for each dimension. Phase 2 weighs the two by their scaled variances, or by fixed weights.
 """
 
+from __future__ import annotations
+
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from affectkit.distributed import Ranks
     from affectkit.protocols._protocol import Procedure, Step, Study
 
 TARGETS = ("valence", "arousal")
@@ -54,7 +54,7 @@ def build(
         bool, Option("phase 2: fit a + b * answer to the fused rows; averaging takes spread away, and CCC with it")
     ] = True,
     stable_alpha: Annotated[float, Option("phase 2: of sequences, share of the new frame in the average; 0: none")] = 0,
-) -> "Procedure":
+) -> Procedure:
     """The procedure. Raises "usage" for options that make no sense."""
     options: dict[str, Any] = dict(locals())
     if weighing not in RULES:
@@ -74,111 +74,111 @@ class SceneFace:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
-    def steps(self, phase: int, study: "Study") -> "list[Step]":
+    def steps(self, phase: int, study: Study) -> list[Step]:
         return {0: self._scene, 1: self._face, 2: self._fusion}[phase](study)
 
-    def _scene(self, study: "Study") -> "list[Step]":
-        from affectkit.artifacts.files import write_json
-        from affectkit.protocols._protocol import Step
-        from affectkit.protocols._steps import finetune_scene
+    def _scene(self, study: Study) -> list[Step]:
+        from affectkit.commands.finetune import finetune
+        from affectkit.protocols._protocol import step
 
-        of, folder = self.options, study.folder / SCENE
-        rate, lower = _rates(of["scene_learning_rate"])
+        options = self.options
+        rate, lower = _rates(options["scene_learning_rate"])
         cycle = {"schedule": "one-cycle", "warmup": 0.25, "patience": 5, "min_delta": 0.0, "monitor": ""}
         stages = [
-            {"name": "frozen", "train": "head", "epochs": of["frozen_epochs"], "learning_rate": rate, **cycle},
-            {"name": "unfrozen", "train": "all", "epochs": of["unfrozen_epochs"], "learning_rate": lower, **cycle},
-        ][: 1 + bool(of["unfrozen_epochs"])]  # fmt: skip
-        how = {
-            "base_model": of["backbone"], "target": ",".join(TARGETS), "stages": stages, "loss": "ccc-mse",
-            "batch_size": of["scene_batch"], "augment": of["scene_augment"], "mc_dropout": of["scene_draws"],
-        }  # fmt: skip
-        says = f"train a scene network on {of['backbone']}: {of['frozen_epochs']} epochs of its heads at "
+            {"name": "frozen", "train": "head", "epochs": options["frozen_epochs"], "learning_rate": rate, **cycle},
+            {"name": "unfrozen", "train": "all", "epochs": options["unfrozen_epochs"], "learning_rate": lower, **cycle},
+        ][: 1 + bool(options["unfrozen_epochs"])]  # fmt: skip
+        says = f"train a scene network on {options['backbone']}: {options['frozen_epochs']} epochs of its heads at "
         says += "a found rate" if rate == "find" else f"rate {rate}"
-        if of["unfrozen_epochs"]:
-            says += f", then {of['unfrozen_epochs']} epochs of all of it at a hundredth to a tenth of that rate"
+        if options["unfrozen_epochs"]:
+            says += f", then {options['unfrozen_epochs']} epochs of all of it at a hundredth to a tenth of that rate"
         says += "; the epoch is chosen by the CCC of the val rows, which are not trained on"
-        line = (
-            f"finetune --manifest {study.manifest} --base-model {of['backbone']} --target {','.join(TARGETS)} --stages "
-            f"{folder}_stages.json --loss ccc-mse --batch-size {of['scene_batch']} --augment {of['scene_augment']} "
-            f"--mc-dropout {of['scene_draws']} -o {folder}"
-        )
-
-        def work(run: "Path", here: "Ranks") -> "Sequence[str]":
-            if here.is_main:
-                write_json(folder.with_name(f"{folder.name}_stages.json"), {"stages": stages})
-            return finetune_scene(run, study, how, here)
-
-        return [Step(folder, says, line, [study.manifest], how, work)]
-
-    def _face(self, study: "Study") -> "list[Step]":
-        from pathlib import Path
-
-        from affectkit.protocols._protocol import Step
-        from affectkit.protocols._steps import import_expert
-
-        of = self.options
-        steps = []
-        expert = Path(of["face"]) if of["face"] else study.folder / EXPERT
-        if not of["face"]:
-            how = {"weights": of["emonet"], "detector": of["face_detector"], "tta": of["face_passes"],
-                   "box_scale": of["face_box_scale"]}  # fmt: skip
-            says = (
-                f"read faces with EmoNet, {of['face_passes']} views each, found by {of['face_detector']}, in the val "
-                "and test images; nothing is trained"
+        return [
+            step(
+                says,
+                finetune,
+                study=study,
+                folder=study.folder / SCENE,
+                base_model=options["backbone"],
+                target=",".join(TARGETS),
+                stages=json.dumps(stages),
+                loss="ccc-mse",
+                batch_size=options["scene_batch"],
+                augment=options["scene_augment"],
+                mc_dropout=options["scene_draws"],
             )
-            line = (
-                f"import-model emonet --weights {of['emonet']} --detector {of['face_detector']} "
-                f"--box-scale {of['face_box_scale']} --tta {of['face_passes']} --manifest {study.manifest} -o {expert}"
+        ]
+
+    def _face(self, study: Study) -> list[Step]:
+        from affectkit.commands.calibrate import calibrate
+        from affectkit.commands.import_model import import_model
+        from affectkit.protocols._protocol import step
+
+        options = self.options
+        steps = []
+        expert = Path(options["face"]) if options["face"] else study.folder / EXPERT
+        if not options["face"]:
+            says = (
+                f"read faces with EmoNet, {options['face_passes']} views each, found by {options['face_detector']}, in "
+                "the val and test images; nothing is trained"
             )
             steps.append(
-                Step(expert, says, line, [study.manifest], how, lambda run, here: import_expert(run, study, how))
+                step(
+                    says,
+                    import_model,
+                    "emonet",
+                    study=study,
+                    folder=expert,
+                    weights=options["emonet"],
+                    detector=options["face_detector"],
+                    box_scale=options["face_box_scale"],
+                    tta=options["face_passes"],
+                )
             )
         for source, folder, method, does in (
             (expert, study.folder / CORRECTED, "linear", "correct its answers, a + b * answer for each dimension"),
             (study.folder / CORRECTED, study.folder / CALIBRATED, "variance-scaling", "scale its variances to errors"),
         ):
             says = f"{does}, fitted on the val rows, each judged by a fit on others; test rows by the final fit"
-            line = (
-                f"calibrate {source} --method {method} --target {','.join(TARGETS)} --manifest {study.manifest} "
-                f"-o {folder}"
+            needs = [source] if options["face"] and source == expert else []
+            targets = ",".join(TARGETS)
+            steps.append(
+                step(says, calibrate, source, study=study, folder=folder, needs=needs, method=method, target=targets)
             )
-            steps.append(Step(folder, says, line, [source], {"method": method}, _calibrating(source, method, study)))
         return steps
 
-    def _fusion(self, study: "Study") -> "list[Step]":
-        from affectkit.protocols._protocol import Step
-        from affectkit.protocols._steps import fuse_sources, stabilize_sequences
+    def _fusion(self, study: Study) -> list[Step]:
+        from affectkit.commands.fuse import fuse
+        from affectkit.commands.stabilize import stabilize
+        from affectkit.protocols._protocol import step
 
-        of = self.options
+        options = self.options
         sources = {"scene": study.folder / SCENE, "face": study.folder / CALIBRATED}
-        options: dict[str, Any] = {"search": SEARCH} if of["weighing"] == "weighted" else {}
-        extra = "".join(f" --{name} {value}" for name, value in options.items())
         alone = "images without a face are answered by the scene alone"
-        if of["recalibrate"]:
-            options["recalibrate"], extra = True, f"{extra} --recalibrate"
+        if options["recalibrate"]:
             alone += ", the others brought to a + b * answer"
-        named = " ".join(f"{name}={path}" for name, path in sources.items())
         says = (
-            f"fuse scene and face by {of['weighing']}, fitted on the val rows and validated on rows held out; "
+            f"fuse scene and face by {options['weighing']}, fitted on the val rows and validated on rows held out; "
             f"{alone}; equal weights and the better of the two stand beside it"
         )
-        folder = study.folder / FUSED
+        fused = study.folder / FUSED
         steps = [
-            Step(
-                folder, says, f"fuse {named} --rule {of['weighing']}{extra} --manifest {study.manifest} -o {folder}",
-                list(sources.values()), {"rule": of["weighing"], **options},
-                lambda run, here: fuse_sources(run, study, sources, of["weighing"], options),
+            step(
+                says,
+                fuse,
+                *(f"{name}={path}" for name, path in sources.items()),
+                study=study,
+                folder=fused,
+                needs=list(sources.values()),
+                rule=options["weighing"],
+                search=SEARCH if options["weighing"] == "weighted" else None,
+                recalibrate=options["recalibrate"],
             )
-        ]  # fmt: skip
-        if of["stable_alpha"]:
-            stable, alpha = study.folder / STABLE, of["stable_alpha"]
+        ]
+        if options["stable_alpha"]:
+            alpha = options["stable_alpha"]
             says = f"smooth the frames of each sequence, {alpha:g} of each new one"
-            line = f"stabilize {folder} --alpha {alpha:g} --manifest {study.manifest} -o {stable}"
-            steps.append(
-                Step(stable, says, line, [folder], {"alpha": alpha},
-                     lambda run, here: stabilize_sequences(run, study, folder, alpha))
-            )  # fmt: skip
+            steps.append(step(says, stabilize, fused, study=study, folder=study.folder / STABLE, alpha=alpha))
         return steps
 
 
@@ -193,12 +193,3 @@ def _rates(given: str) -> tuple[str, str]:
     if not 0 < rate < float("inf"):
         raise AffectkitError("usage", f"--scene-learning-rate {given}", remedy="write find, or a number such as .01")
     return f"{rate:g}", f"{rate / 100:g}..{rate / 10:g}"
-
-
-def _calibrating(source: "Path", method: str, study: "Study") -> Any:
-    def work(run: "Path", here: "Ranks") -> "Sequence[str]":
-        from affectkit.protocols._steps import calibrate_numbers
-
-        return calibrate_numbers(run, study, source, method, TARGETS)
-
-    return work

@@ -71,10 +71,12 @@ class Stage:
 
 
 def named_stages(text: str, *, epochs: int, learning_rate: str, **common: Any) -> list[Stage]:
-    """What `--stages` names: a preset, or a JSON file, whose stages may leave out what the options say.
+    """What `--stages` names: a preset, or a JSON file (or its text), whose stages may leave out what the options say.
 
     common: schedule, warmup, patience, min_delta, monitor. Raises as `preset` and `read_stages` do.
     """
+    if text.lstrip().startswith("["):
+        return _parsed(text, None, epochs=epochs, learning_rate=learning_rate, **common)
     if text.endswith(".json"):
         return read_stages(Path(text), epochs=epochs, learning_rate=learning_rate, **common)
     return preset(text, epochs=epochs, learning_rate=learning_rate, **common)
@@ -104,9 +106,14 @@ def read_stages(path: Path, **common: Any) -> list[Stage]:
     common: values for what a stage does not say. Raises "missing", "input" or "usage" naming the stage and the field.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return _parsed(Path(path).read_text(encoding="utf-8-sig"), path, **common)
     except FileNotFoundError:
         raise AffectkitError("missing", "no such file of stages", file=path) from None
+
+
+def _parsed(text: str, path: Path | None, **common: Any) -> list[Stage]:
+    try:
+        data = json.loads(text)
     except ValueError as error:
         raise AffectkitError("input", f"not JSON: {error}", file=path) from None
     stages = data.get("stages") if isinstance(data, dict) else data
@@ -116,7 +123,7 @@ def read_stages(path: Path, **common: Any) -> list[Stage]:
     return [_stage(path, number, {**common, **stage}) for number, stage in enumerate(stages, start=1)]
 
 
-def _stage(path: Path, number: int, given: Mapping[str, Any]) -> Stage:
+def _stage(path: Path | None, number: int, given: Mapping[str, Any]) -> Stage:
     values = {"name": f"stage-{number}", **given}
     for key, value in values.items():
         if key not in _KINDS:

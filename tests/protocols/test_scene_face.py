@@ -1,11 +1,19 @@
 """`affectkit train --phase`: three phases on EMOTIC's twin, and the single commands that do the same."""
 
 import json
+import os
 import shlex
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from affectkit.console import Outcome
+from affectkit.distributed import Ranks
+from affectkit.protocols._protocol import Step, carry_out
 
 cv2 = pytest.importorskip("cv2", reason='finding faces needs OpenCV: pip install "affectkit[face]"')
 
@@ -50,6 +58,11 @@ def bytes_of(folder):
     return {name: data for name, data in found.items() if name not in RECORDS}
 
 
+def commands_of(announced):
+    """The words of each command line that a phase announced."""
+    return [shlex.split(line)[1:] for line in announced.splitlines() if line.startswith("   affectkit ")]
+
+
 def test_each_phase_leaves_run_folders_and_the_last_one_predicts(study, affectkit, tmp_path):
     root, _ = study
     table = pd.read_csv(root / "study" / "phase2" / "predictions.csv")
@@ -84,27 +97,66 @@ def test_the_single_commands_that_a_phase_names_give_the_same_bytes(study, affec
     root, said = study
     renamed = {}
     for text in said:
-        for line in (line.strip() for line in text.splitlines() if line.startswith("   affectkit ")):
-            words = shlex.split(line)[1:]
-            folder = words[words.index("-o") + 1]
-            words[words.index("-o") + 1] = renamed[folder] = str(tmp_path / folder.removeprefix(str(root)).strip("/"))
+        for words in commands_of(text):
+            place = words.index("--output-dir") + 1
+            folder = words[place]
+            words[place] = renamed[folder] = str(tmp_path / folder.removeprefix(str(root)).strip("/"))
             for known, copy in renamed.items():  # what it reads is what the commands before it wrote
                 words = [copy if w == known else w.replace(f"={known}", f"={copy}") for w in words]
-            affectkit(*words, *([] if words[0] in ("calibrate", "fuse") else ["--device", "cpu"]))
-            theirs, ours = bytes_of(tmp_path / words[words.index("-o") + 1]), bytes_of(type(root)(folder))
+            affectkit(*words)
+            theirs, ours = bytes_of(tmp_path / words[place]), bytes_of(type(root)(folder))
             assert theirs.keys() == ours.keys()
             different = [name for name in ours if ours[name] != theirs[name]]
             assert [n for n in different if not n.endswith(("affectkit.json", "README.md", "train_report.json"))] == []
     assert (tmp_path / "study" / "phase2" / "best_model" / "fusion.json").exists()
 
 
-def test_a_dry_run_says_what_it_would_do_and_writes_nothing(study, affectkit, tmp_path):
+def test_the_commands_that_a_phase_names_go_on_with_its_folders(study, affectkit):
+    """Each records all options of its own, so that it can be resumed by hand."""
+    root, said = study
+    for text in said:
+        for words in commands_of(text):
+            before = (root / words[words.index("--output-dir") + 1] / "run.json").read_bytes()
+            affectkit(*words, "--resume")
+            assert (root / words[words.index("--output-dir") + 1] / "run.json").read_bytes() == before
+
+
+def test_a_dry_run_prints_a_script_that_runs_and_writes_nothing(study, affectkit, tmp_path):
     root, _ = study
     for phase, words in ((0, "heads at a found rate"), (1, "nothing is trained"), (2, "equal weights")):
         line = ["train", "--phase", phase, "--manifest", root / "manifest", "-o", tmp_path / "s", "--dry-run"]
-        said = affectkit(*line).stderr
-        assert f"phase {phase}:" in said and words in said and "   affectkit " in said
+        script = affectkit(*line).stdout
+        assert f"# phase {phase}" in script and words in script and "\naffectkit " in script
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     assert not (tmp_path / "s").exists()
+
+
+def test_the_script_of_a_dry_run_does_what_the_phase_does(study, affectkit, tmp_path):
+    """Into a folder whose name a shell would take apart."""
+    root, _ = study
+    place = tmp_path / "it's a study; $HOME"
+    shutil.copytree(root / "study" / "phase0", place / "phase0")
+    shutil.copytree(root / "study" / "phase1", place / "phase1")
+    line = ["train", "--phase", 2, "--manifest", root / "manifest", "-o", place]
+    script = affectkit(*line, "--dry-run").stdout
+    tool = tmp_path / "bin" / "affectkit"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m affectkit "$@"\n')
+    tool.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tool.parent}:{os.environ['PATH']}"}
+    subprocess.run(["bash"], input=script, text=True, check=True, env=environment, capture_output=True)
+    predictions = (place / "phase2" / "predictions.csv").read_bytes()
+    assert predictions == (root / "study" / "phase2" / "predictions.csv").read_bytes()
+
+
+def test_only_the_first_process_runs_what_is_not_shared(tmp_path, monkeypatch):
+    monkeypatch.setattr(Ranks, "barrier", lambda self: met.append(self.rank))
+    steps = [Step("", (command,), tmp_path / command) for command in ("finetune", "import-model", "calibrate", "fuse")]
+    for rank, expected in ((0, ["finetune", "import-model", "calibrate", "fuse"]), (1, ["finetune"])):
+        ran, met = [], []
+        carry_out(steps, lambda words: ran.append(words[0]) or Outcome(), Ranks(rank, 2))  # noqa: B023
+        assert ran == expected
+        assert met == [rank] * len(steps)  # all wait after each step, so that the next one finds its folder
 
 
 def test_finished_steps_are_kept_and_mistakes_are_told(study, affectkit, tmp_path):
@@ -127,7 +179,7 @@ def test_finished_steps_are_kept_and_mistakes_are_told(study, affectkit, tmp_pat
     assert "is finished" in affectkit(*line, "--phase", 2, code=1).stderr
     rates = ["--phase", 0, "--dry-run", "--scene-learning-rate"]
     fresh = ["train", "--manifest", root / "manifest", "-o", tmp_path / "dry"]
-    assert "epochs of its heads at rate 0.01, then" in affectkit(*fresh, *rates, ".01").stderr
+    assert "epochs of its heads at rate 0.01, then" in affectkit(*fresh, *rates, ".01").stdout
     for wrong in ("fast", "0", "inf"):
         assert f"--scene-learning-rate {wrong}; write find" in affectkit(*fresh, *rates, wrong, code=2).stderr
     assert "has no phase 3" in affectkit(*line, "--phase", 3, code=2).stderr
