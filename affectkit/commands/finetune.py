@@ -306,8 +306,8 @@ def finetune(
     from affectkit.finetuning.medium import readable
     from affectkit.finetuning.passes import Passes
     from affectkit.finetuning.rows import Setup
+    from affectkit.reporting.evaluated import all_key_lines
     from affectkit.reporting.finetuned import write_finetuned
-    from affectkit.reporting.text import all_key_lines
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.fit import Settings
     from affectkit.training.stages import named_stages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +117,19 @@ def _sections(found: Fused, reports: Any) -> list[Section]:
             }
             if verdict.mean:
                 rows["equal weights"] = verdict.mean.difference.plain()
-            plot = intervals.differences(
+            plot = partial(
+                intervals.differences,
                 rows,
                 metric=words.title(verdict.best.measured.name),
                 against="what stands beside",
                 higher_is_better=verdict.best.measured.higher_is_better,
             )
             name = file_name(f"differences_{target}_{verdict.part}")
-            figures.append(Figure(name, target, f"{verdict.part} rows. {words.differences_caption()}", plot))
+            figures.append(Figure(name, f"{verdict.part} rows. {words.differences_caption()}", plot))
         weights = _weights(found, target)
         if weights:
-            plot = intervals.weights(list(weights), {target: list(weights.values())})
-            figures.append(Figure(file_name(f"weights_{target}"), target, words.WEIGHTS, plot))
+            plot = partial(intervals.weights, list(weights), {target: list(weights.values())})
+            figures.append(Figure(file_name(f"weights_{target}"), words.WEIGHTS, plot))
         sections.append(Section(target, tables=tables, figures=figures))
     return sections
 

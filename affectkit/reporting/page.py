@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from affectkit.reporting import words
@@ -24,12 +25,15 @@ class Plot:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot in its place. name: of its file. section: of the page. caption: what it shows and how to read it."""
+    """name: of its file. caption: what the plot shows, and how to read it. draw: makes it, once it is asked for."""
 
     name: str
-    section: str
     caption: str
-    plot: Plot
+    draw: Callable[[], Plot]
+
+    @cached_property
+    def plot(self) -> Plot:
+        return self.draw()
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,3 @@ class Page:
     @property
     def figures(self) -> list[Figure]:
         return [figure for section in self.sections for figure in section.figures]
-
-
-def page(**known: Any) -> str:
-    from affectkit.reporting.browser import render
-
-    return render(Page(**known))

@@ -9,8 +9,11 @@ from affectkit.reporting.page import Page, Section, Sentence, Table
 from affectkit.reporting.words import is_number, ranged, shown, signed
 
 
-def lines(page: Page) -> list[str]:
-    """The page's summary in blocks with an empty line between them; sentences that follow each other are one block."""
+def lines(page: Page, *, warnings: bool = True) -> list[str]:
+    """The page's summary in blocks with an empty line between them; sentences that follow each other are one block.
+
+    warnings: False leaves them to who shows them with --quiet too.
+    """
     blocks: list[list[str]] = [[]]
     for section in page.summary or [Section("", text=page.lead)]:
         if section.title:
@@ -20,7 +23,7 @@ def lines(page: Page) -> list[str]:
             blocks.append([])
         blocks[-1] += map(plain, section.text)
     blocks[-1] += [f"declared: {sentence}" for sentence in page.declared]
-    blocks[-1] += [f"warning: {text}" for text in page.caveats]
+    blocks[-1] += [f"warning: {text}" for text in page.caveats] if warnings else []
     first, *others = filter(None, blocks)
     return [*first, *(line for block in others for line in ("", *block))]
 

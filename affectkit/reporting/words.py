@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.evaluation.metrics import METRICS
+from affectkit.plain import shown as shown
 
 # What a metric is called where people read it; the others go by their name. What it means is in `evaluation.metrics`.
 TITLES = {
@@ -97,17 +98,6 @@ def better(name: str) -> str:
     return "" if metric is None else "higher" if metric.higher_is_better else "lower"
 
 
-def meaningful(report: Mapping[str, Any]) -> list[str]:
-    """The names of a report's metrics, without those that ask for an order where classes have none."""
-    kinds = {target["name"]: target["kind"] for target in report.get("targets") or []}
-
-    def keep(name: str) -> bool:
-        target, _, metric = name.rpartition(".")
-        return not (metric in METRICS and METRICS[metric].ordered and kinds.get(target or "label") == "class")
-
-    return [name for name in report["metrics"] if keep(name)]
-
-
 def judged(report: Mapping[str, Any]) -> str:
     """`rows of split test`, or what part it is that is no split; the number of rows stands before it."""
     part = report.get("split")
@@ -143,6 +133,11 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found + list(report.get("warnings") or [])
 
 
+def sentence(text: str) -> str:
+    """A line of a terminal as a sentence."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def interval(report: Mapping[str, Any]) -> str:
     """What stands behind the brackets: `95 %, jackknife with Student's t over 10 groups (speaker)`."""
     spec = report.get("interval") or {}
@@ -155,16 +150,6 @@ def interval(report: Mapping[str, Any]) -> str:
 
 
 # --- Numbers for the eye
-
-
-def shown(value: float) -> str:
-    """A number for the eye: three decimals; counts and large numbers whole, tiny and huge ones in a few digits."""
-    size = abs(value)
-    if size < 1e15 and (isinstance(value, int) or 10_000 <= size < 1e7):
-        return f"{value:.0f}"
-    if size < 1e-9:  # rounding noise, such as the R2 of a mean
-        return "0.000"
-    return f"{value:.3f}" if 0.0005 <= size < 10_000 else f"{value:.3g}"
 
 
 def ranged(figure: Mapping[str, Any], sign: str = "") -> str:
@@ -192,6 +177,15 @@ def is_number(value: Any) -> bool:
 # --- What stands below figures: what is seen, and how to read it
 
 
+RELIABILITY = (
+    "Reliability: below the dashed line the model is too sure of itself, above it too timid. Within the grey bars "
+    "a bin cannot be told from a calibrated model's, rows taken as independent."
+)
+SCATTER = "Prediction against truth; a perfect model lies on the dashed line."
+BLAND_ALTMAN = (
+    "Bland-Altman: the error against the mean of truth and prediction. A downward slope says that predictions are "
+    "drawn towards their mean."
+)
 RELIABILITY_PAIR = (
     "Reliability before and after, above how many rows each bin has. Below the dashed line the model is too sure of "
     "itself, above it too timid. Within the grey bars a bin cannot be told from a calibrated model's, rows taken as "

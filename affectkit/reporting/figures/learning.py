@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from textwrap import fill
 from typing import Any
 
@@ -30,7 +31,6 @@ from affectkit.reporting.figures.svg import (
 from affectkit.reporting.page import Figure
 from affectkit.reporting.words import shown
 
-CURVES, RATES = "curves", "rates"  # sections of the page
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 MARKED = 40  # epochs; of more, a line alone is drawn
 STEEP = 50  # times the lowest loss; a wider range stands on a logarithmic axis
@@ -45,7 +45,7 @@ History = Sequence[Mapping[str, Any]]
 
 
 def learning_curves(history: History, *, monitor: str | None = None) -> list[Figure]:
-    """Losses, the monitored metric and learning rates over epochs.
+    """Losses, the monitored metric, and last the learning rates over epochs.
 
     history: a row per epoch in the order of training: `stage`, `epoch` (1-based within its stage), `learning_rate`,
     `train_loss`, `val_loss` and `val_<metric>` where there are validation rows, `best` (as good as none before it).
@@ -57,12 +57,12 @@ def learning_curves(history: History, *, monitor: str | None = None) -> list[Fig
     validated = bool(np.isfinite(values_of(history, VAL_LOSS)).any())
     losses = [TRAIN_LOSS, VAL_LOSS] if validated else [TRAIN_LOSS]
     caption = words.learning_loss(validated=validated, staged=staged)
-    figures = [Figure("learning_loss", CURVES, caption, _curves(history, losses, "loss"))]
+    figures = [Figure("learning_loss", caption, partial(_curves, history, losses, "loss"))]
     if monitor and monitor not in (TRAIN_LOSS, VAL_LOSS):
-        plot = _curves(history, [monitor], column_title(monitor))
-        figures.append(Figure("learning_metric", CURVES, words.learning_metric(staged=staged), plot))
-    rates = _curves(history, ["learning_rate"], "learning rate", log=True)
-    return [*figures, Figure("learning_rate", RATES, words.learning_rates(staged=staged), rates)]
+        plot = partial(_curves, history, [monitor], column_title(monitor))
+        figures.append(Figure("learning_metric", words.learning_metric(staged=staged), plot))
+    rates = partial(_curves, history, ["learning_rate"], "learning rate", log=True)
+    return [*figures, Figure("learning_rate", words.learning_rates(staged=staged), rates)]
 
 
 def monitored(history: History) -> str:
@@ -208,8 +208,8 @@ def sweep_figure(sweep: Mapping[str, Any]) -> Figure:
     sweep: `stage`, `rates`, `losses` and `smoothed` ([n] each), `rate` (None where none was found), `reason`.
     """
     stage = str(sweep.get("stage") or "")
-    plot = _sweep(sweep, f"before stage {stage}" if stage else "")
-    return Figure(file_name(f"lr_find_{stage}" if stage else "lr_find"), RATES, words.SWEEP, plot)
+    plot = partial(_sweep, sweep, f"before stage {stage}" if stage else "")
+    return Figure(file_name(f"lr_find_{stage}" if stage else "lr_find"), words.SWEEP, plot)
 
 
 def _sweep(sweep: Mapping[str, Any], title: str) -> Plot:
