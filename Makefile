@@ -37,11 +37,11 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(STAMP)  ## regenerate the command reference in the README
-	$(BIN)/cog -r README.md
+docs: $(STAMP)  ## regenerate the command reference
+	$(BIN)/cog -r affectkit/commands/README.md
 
 docs-check: $(STAMP)
-	$(BIN)/cog --check README.md
+	$(BIN)/cog --check affectkit/commands/README.md
 
 # Two at a time, each with one thread of linear algebra; what a recipe prints is kept beside its study.
 RUNS ?= runs/dry-run

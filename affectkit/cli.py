@@ -61,24 +61,24 @@ def build(only: str | None = None, *, printing: bool = True) -> typer.Typer:
     """The app. only: the command that will run; of the others the app then knows names and help alone, since reading
     the options of every plug-in takes longer than all the rest of `--help`. printing: whether commands print what they
     found, and turn mistakes into exit codes."""
-    made = typer.Typer(
+    app = typer.Typer(
         name="affectkit",
         help="Small commands for affective computing. A study is a shell script that chains them over plain files.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    made.callback()(_root)
+    app.callback()(_root)
     for command, plugins in COMMANDS:
         name = command.__name__.replace("_", "-")
-        whole: Callable[..., Any] = command
+        complete: Callable[..., Any] = command
         if only in (None, name):
             for kind, factory, chooser in plugins:
-                whole = with_plugin_options(whole, kind, factory, chooser)
+                complete = with_plugin_options(complete, kind, factory, chooser)
         else:
-            whole = _unread
-        made.command(name=name, help=_help(command))(boundary(whole) if printing else whole)
-    return made
+            complete = _unread
+        app.command(name=name, help=_help(command))(boundary(complete) if printing else complete)
+    return app
 
 
 def _unread() -> console.Outcome:
@@ -154,8 +154,8 @@ _ENVIRONMENT = {
 }
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         print(f"affectkit {__version__}")
         raise typer.Exit
 
@@ -168,11 +168,11 @@ def _root(
 
 def main() -> None:
     """The console script, and `python -m affectkit`."""
-    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     completing = any(name.endswith("_COMPLETE") for name in os.environ)  # of any command's options
     try:
         try:
-            build(None if completing else asked)()
+            build(None if completing else command)()
         finally:
             sys.stdout.flush()  # a full disk shows here, not in the interpreter's exit
     except OSError as problem:
