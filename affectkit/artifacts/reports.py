@@ -22,7 +22,7 @@ METRICS, JUDGED = "metrics.json", "judged.csv"  # of evaluate
 ABLATION, ABLATION_TABLE = "ablation_summary.json", "ablation_summary.csv"
 SELECTION, SELECTION_TABLE = "model_selection.json", "model_selection.csv"
 STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.csv"
-AGGREGATION = "aggregation.json"
+AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
 
 
 def write_report(folder: Path, report: Mapping[str, Any], judged: Predictions) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.records import STARTED
 from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.reporting import words
 from affectkit.reporting.browser import write_page
 from affectkit.reporting.figures.learning import (
     TRAIN_LOSS,
@@ -37,13 +38,42 @@ FOLDS = (
 
 
 def draw(folder: Path) -> Page:
-    """The page of the folder that `train` or `finetune` wrote, from its history and sweeps."""
+    """The page of the folder that `train`, `finetune` or `import-model` wrote, from its history and sweeps, or from its
+    report where nothing was learned epoch by epoch."""
     command = read_json(folder / STARTED)["command"]
+    if command != "finetune" and not (folder / HISTORY).exists():
+        return _metrics_page(folder, command)
     sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []
     monitor = read_json(folder / REPORT).get("monitor") if (folder / REPORT).exists() else None
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
     return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead)
+
+
+def _metrics_page(folder: Path, command: str) -> Page:
+    """What `train_report.json` says of each part of the rows."""
+    report = read_json(folder / REPORT, what="report of a training")
+    parts: dict[str, dict[str, Any]] = {}
+    for name, figure in report["metrics"].items():
+        part, _, metric = name.partition("_")
+        parts.setdefault(metric, {})[part] = figure
+    columns = list(report["groups"])
+    rows = {words.title(metric): [figures.get(part) for part in columns] for metric, figures in parts.items()}
+    titles = [words.SEEN.get(part, part) for part in columns]
+    caption = "Each metric over the rows of each part. ↑ higher is better, ↓ lower is better."
+    better = {words.title(metric): words.better(metric) for metric in parts}
+    verb = "Import" if command == "import-model" else "Training"
+    summary = Table("", "metric", titles, rows)
+    return Page(
+        title=f"{verb} of {folder.resolve().name}",
+        lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
+        sections=[Section("Metrics", tables=[Table(caption, "metric", titles, rows, better)])],
+        declared=report["declared"],
+        normalization="transductive" if report.get("transductive") else "inductive",
+        metrics=list(parts),
+        source=REPORT,
+        summary=[Section("", tables=[summary])],
+    )
 
 
 def write_training_page(folder: Path) -> None:

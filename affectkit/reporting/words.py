@@ -104,6 +104,11 @@ def judged(report: Mapping[str, Any]) -> str:
     return "rows" if part in ("oof", "all", None) else f"rows of split {part}"
 
 
+def part(report: Mapping[str, Any]) -> str:
+    """What part of the rows a report is of, in a word."""
+    return {"oof": "cross-fitted", None: "all"}.get(report.get("split"), str(report.get("split")))
+
+
 def faces(report: Mapping[str, Any]) -> str:
     """In how many rows a face was found; "" where nobody looked."""
     found = report.get("faces")
