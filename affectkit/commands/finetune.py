@@ -104,8 +104,8 @@ def finetune(
     from affectkit.finetuning.finetune import finetune as run_finetuning
     from affectkit.finetuning.medium import choose_medium, readable
     from affectkit.finetuning.rows import Setup
+    from affectkit.reporting.evaluated import all_key_lines
     from affectkit.reporting.finetuned import write_finetuned
-    from affectkit.reporting.text import all_key_lines
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.trackers import open_trackers
 

@@ -1,4 +1,4 @@
-"""Images to fine-tune on: decoded, cut out, augmented, preprocessed, and the network that sees them."""
+"""Images, cut out, augmented and preprocessed"""
 
 from __future__ import annotations
 

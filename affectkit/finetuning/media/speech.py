@@ -1,4 +1,4 @@
-"""Speech to fine-tune on: recordings decoded, cropped, augmented, normalised, and the network that hears them."""
+"""Recordings of speech, cropped, augmented and normalised"""
 
 from __future__ import annotations
 
