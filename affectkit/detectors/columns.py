@@ -4,15 +4,16 @@ Columns face_x, face_y, face_width, face_height (pixels of the upright image) an
 numbers x;y;x;y;...). A row with neither has no face; landmarks without a usable box make one, around them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from affectkit.detectors._detector import Detector, Face, in_image
 from affectkit.errors import AffectkitError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 BOX = ("face_x", "face_y", "face_width", "face_height")
 LANDMARKS = "landmarks"
@@ -34,7 +35,7 @@ class Columns:
     def load(self, folder: Path | None = None) -> None:
         """Nothing to open."""
 
-    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
+    def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         height, width = image.shape[:2]
         landmarks, box = landmarks_of(row), box_of(row)
         if landmarks is not None and not in_image(Face(around(landmarks)), width, height):
@@ -60,10 +61,8 @@ def box_of(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     return None if x is None or y is None or width is None or height is None else (x, y, width, height)
 
 
-def landmarks_of(row: Mapping[str, Any]) -> "np.ndarray | None":
+def landmarks_of(row: Mapping[str, Any]) -> np.ndarray | None:
     """[68, 2] float32; None where the row has none. Raises "input" for what are not 136 numbers."""
-    import numpy as np
-
     text = row.get(LANDMARKS)
     if text is None or text != text or not str(text).strip():
         return None
@@ -78,7 +77,7 @@ def landmarks_of(row: Mapping[str, Any]) -> "np.ndarray | None":
     return values.reshape(68, 2)
 
 
-def around(landmarks: "np.ndarray") -> tuple[float, float, float, float]:
+def around(landmarks: np.ndarray) -> tuple[float, float, float, float]:
     """The tight box of landmarks [68, 2]."""
     (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
     return left, top, right - left, bottom - top

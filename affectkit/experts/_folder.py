@@ -20,7 +20,7 @@ from affectkit.experts._adapter import FaceExpert
 from affectkit.experts._expert import RECORD, Expert, Rule
 from affectkit.labels import Target
 from affectkit.models.forward import without_tf32
-from affectkit.models.image_weights import fill, read_tensors
+from affectkit.models.weights import fill, read_tensors
 from affectkit.plain import without_nan
 
 NOT_COMPARED = ("licence", "detector_facts")  # words; the version of OpenCV
@@ -81,10 +81,10 @@ def _build(kind: str, name: str, options: Mapping[str, Any], foreign: bool) -> A
 def _loaded(
     expert: Expert, detector: Detector, targets: Sequence[Target], rule: Rule, device: str, folder: Path | None = None
 ) -> FaceExpert:
-    from affectkit.models import devices
+    from affectkit.models.forward import resolve_device
 
     detector.load(folder)
-    expert.load(devices.resolve(device), folder)
+    expert.load(resolve_device(device), folder)
     return FaceExpert(expert, detector, targets, rule)
 
 

@@ -71,7 +71,7 @@ class EmoNetExpert:
         return Answers(values, softmax(answer.expression))
 
     def save(self, folder: Path) -> None:
-        from affectkit.models.image_weights import write_tensors
+        from affectkit.models.weights import write_tensors
 
         write_tensors(folder / WEIGHTS, self._network.state_dict())
 

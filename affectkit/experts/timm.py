@@ -75,7 +75,7 @@ class TimmExpert:
         return Answers(values, softmax(given[:, own]) if own else None)
 
     def save(self, folder: Path) -> None:
-        from affectkit.models.image_weights import write_tensors
+        from affectkit.models.weights import write_tensors
 
         write_tensors(folder / WEIGHTS, self._network.state_dict())
 

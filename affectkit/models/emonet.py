@@ -4,7 +4,7 @@ Toisoul et al. 2021 (Nature Machine Intelligence 3), on the face alignment netwo
 stacked hourglasses find the landmarks, and a small network reads the emotion from their features, weighted by where
 landmarks are. Written from the papers and the names and shapes of the published tensors, which are the modules' names.
 
-A network is built without storage: it cannot answer before `emonet_weights.load_weights` gave it real weights.
+A network is built without storage: it cannot answer before `load_weights` gave it real weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from affectkit.errors import AffectkitError
-from affectkit.models.image_weights import fill, read_tensors
+from affectkit.models.weights import fill, read_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class EmoNetAnswer:
     arousal: torch.Tensor
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A residual block of three 3x3 convolutions, each on what the one before gave; their outputs, a half, a quarter
     and a quarter of the channels, lie side by side. Norm and ReLU come before each convolution."""
 
@@ -89,8 +89,8 @@ class Hourglass(nn.Module):
         super().__init__()
         for level in range(1, DEPTH + 1):
             for branch in ("b1", "b2", "b3"):  # beside, on the way down, on the way up
-                self.add_module(f"{branch}_{level}", Block(WIDTH, WIDTH))
-        self.add_module("b2_plus_1", Block(WIDTH, WIDTH))  # at the bottom
+                self.add_module(f"{branch}_{level}", ResidualBlock(WIDTH, WIDTH))
+        self.add_module("b2_plus_1", ResidualBlock(WIDTH, WIDTH))  # at the bottom
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self._level(DEPTH, features)
@@ -121,12 +121,12 @@ class EmoNet(nn.Module):
     def _stem(self) -> None:
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
         self.bn1 = nn.BatchNorm2d(64)
-        self.conv2, self.conv3, self.conv4 = Block(64, 128), Block(128, 128), Block(128, WIDTH)
+        self.conv2, self.conv3, self.conv4 = ResidualBlock(64, 128), ResidualBlock(128, 128), ResidualBlock(128, WIDTH)
 
     def _stack(self, stack: int) -> None:
         """An hourglass and what makes heatmaps of it; all but the last hand both on to the next one."""
         self.add_module(f"m{stack}", Hourglass())
-        self.add_module(f"top_m_{stack}", Block(WIDTH, WIDTH))
+        self.add_module(f"top_m_{stack}", ResidualBlock(WIDTH, WIDTH))
         self.add_module(f"conv_last{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
         self.add_module(f"bn_end{stack}", nn.BatchNorm2d(WIDTH))
         self.add_module(f"l{stack}", nn.Conv2d(WIDTH, LANDMARKS, 1))
@@ -138,7 +138,7 @@ class EmoNet(nn.Module):
         self.conv1x1_input_emo_2 = nn.Conv2d(3 * WIDTH, WIDTH, 1)
         layers: list[nn.Module] = []
         for _ in range(4):
-            layers += [Block(WIDTH, WIDTH), nn.MaxPool2d(2)]
+            layers += [ResidualBlock(WIDTH, WIDTH), nn.MaxPool2d(2)]
         self.emo_net_2 = nn.Sequential(*layers)
         self.emo_fc_2 = nn.Sequential(nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, outputs))
 
@@ -153,8 +153,8 @@ class EmoNet(nn.Module):
         anywhere = heatmaps.sum(dim=1, keepdim=True)
         features = torch.cat([first, handed_on * anywhere, last * anywhere], dim=1)
         features = self.emo_net_2(self.conv1x1_input_emo_2(features))  # [B, 256, 4, 4]
-        given = self.emo_fc_2(features.mean(dim=(2, 3)))
-        return EmoNetAnswer(heatmaps, given[:, :-2], given[:, -2], given[:, -1])
+        outputs = self.emo_fc_2(features.mean(dim=(2, 3)))
+        return EmoNetAnswer(heatmaps, outputs[:, :-2], outputs[:, -2], outputs[:, -1])
 
     def _landmarks(self, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What the first stack hands on of its features, the last stack's features, and its heatmaps."""
@@ -207,12 +207,12 @@ def find(path: Path, expressions: int | None = None) -> Path:
         return path
     counts = (8, 5) if expressions is None else (expressions,)
     names = [f"emonet_{count}{suffix}" for count in counts for suffix in (".pth", ".safetensors")]
-    found = [path / name for name in names if (path / name).is_file()]
-    if not found:
+    files = [path / name for name in names if (path / name).is_file()]
+    if not files:
         raise AffectkitError("missing", f"holds no {' or '.join(names[::2])}", file=path, remedy=HOW_TO_GET)
-    if len(found) > 1:
-        logger.warning("%s holds %s: reading %s", path, " and ".join(f.name for f in found), found[0].name)
-    return found[0]
+    if len(files) > 1:
+        logger.warning("%s holds %s: reading %s", path, " and ".join(f.name for f in files), files[0].name)
+    return files[0]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class ImagePreprocessing:
     """Resize, crop about the centre, scale, normalise.
 
     size: (height, width) that comes out. resize: "shortest" (the image just covers `resize_to`), "longest" (it just
@@ -106,7 +106,7 @@ class Preprocessing:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any], file: Path | None = None) -> Preprocessing:
+    def from_plain(cls, plain: Mapping[str, Any], file: Path | None = None) -> ImagePreprocessing:
         """What `plain` gave. Raises "input", naming what is missing, unknown or of no use."""
         names = {field.name for field in fields(cls)}
         wrong = sorted(names ^ set(plain))
@@ -123,7 +123,7 @@ class Preprocessing:
             raise AffectkitError("input", message, file=file, remedy="copy the model folder again")
         return found
 
-    def difference(self, other: Preprocessing) -> str | None:
+    def difference(self, other: ImagePreprocessing) -> str | None:
         """The first field in which two differ."""
         mine, theirs = self.plain(), other.plain()
         return next((name for name in mine if mine[name] != theirs[name]), None)
@@ -132,14 +132,14 @@ class Preprocessing:
         write_json(folder / FILE, self.plain())
 
     @classmethod
-    def load(cls, folder: Path) -> Preprocessing:
+    def load(cls, folder: Path) -> ImagePreprocessing:
         """Raises "missing" or "input" naming the file."""
         plain = read_json(folder / FILE, what="preprocessing")
         plain.pop("schema", None)
         return cls.from_plain(plain, folder / FILE)
 
 
-def _problem(found: Preprocessing) -> str | None:
+def _problem(found: ImagePreprocessing) -> str | None:
     """The first field whose value cannot be."""
 
     def are(values: Any, count: int, kinds: tuple[type, ...], least: float) -> bool:
@@ -173,12 +173,12 @@ def triple(values: Any) -> Triple:
 # --- The preprocessing that a library's own configuration asks for
 
 
-def of_open_clip(config: Mapping[str, Any]) -> Preprocessing:
+def of_open_clip(config: Mapping[str, Any]) -> ImagePreprocessing:
     """As `open_clip.image_transform_v2(PreprocessCfg(**config), is_train=False)`."""
     size, mode = pair(config["size"]), config["resize_mode"]
     covered = mode == "shortest" and size[0] != size[1]  # always with bicubic; and "random" is of training only
     bilinear = config["interpolation"] == "bilinear" and not covered
-    return Preprocessing(
+    return ImagePreprocessing(
         size=size,
         resize=mode,
         resize_to=size,
@@ -189,13 +189,13 @@ def of_open_clip(config: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def of_timm(config: Mapping[str, Any]) -> Preprocessing:
+def of_timm(config: Mapping[str, Any]) -> ImagePreprocessing:
     """As `timm.data.create_transform(**config, is_training=False)`; config: `timm.data.resolve_model_data_config`'s."""
     size, share = pair(config["input_size"][-2:]), config["crop_pct"]
     modes = {"squash": "squash", "border": "longest"}
     mean = triple(config["mean"])
     border = tuple(round(255 * value) for value in mean)
-    return Preprocessing(
+    return ImagePreprocessing(
         size=size,
         resize=modes.get(config["crop_mode"], "shortest"),  # type: ignore[arg-type]
         resize_to=(math.floor(size[0] / share), math.floor(size[1] / share)),
@@ -206,7 +206,7 @@ def of_timm(config: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def of_transformers(processor: Any) -> Preprocessing:
+def of_transformers(processor: Any) -> ImagePreprocessing:
     """As an image processor of transformers with `backend="pil"`.
 
     There are processors that do something else: it is run on two images, and "input" is raised if the values differ.
@@ -225,10 +225,10 @@ def of_transformers(processor: Any) -> Preprocessing:
     return found
 
 
-def _read(processor: Any, config: Mapping[str, Any]) -> Preprocessing:
+def _read(processor: Any, config: Mapping[str, Any]) -> ImagePreprocessing:
     resize, to, size = _geometry(processor, config)
     normalised = config["do_normalize"]
-    return Preprocessing(
+    return ImagePreprocessing(
         size=size,
         resize=resize,  # type: ignore[arg-type]
         resize_to=to,

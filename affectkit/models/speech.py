@@ -2,7 +2,7 @@
 
 What comes out for a waveform does not depend on which others it is given with. On a CPU each goes alone, which is
 exact and, with nothing padded, also fastest. On a GPU batches are padded: the attention is masked, and group norms
-take their statistics over valid frames (science of it: `group_norm.py`).
+take their statistics over valid frames (`ValidGroupNorm`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from torch.nn.utils import parametrize
 
 from affectkit.models.backbones import Backbone
 from affectkit.models.forward import Layer, run
-from affectkit.models.group_norm import over_valid_frames
-from affectkit.models.speech_inputs import Mel, Samples, check_speech, groups_of
+from affectkit.models.speech_inputs import Mel, Samples, check_speech, groups_of, over_valid_frames
 
 
 class Waveforms:
@@ -47,11 +46,11 @@ class Waveforms:
 
     def hidden(self, waves: Sequence[np.ndarray], layer: Layer) -> list[torch.Tensor]:
         """[T, D] float32 of each waveform at `layer`, or [T, L, D] of "all"; a frame each 20 ms."""
-        found: dict[int, torch.Tensor] = {}
+        states: dict[int, torch.Tensor] = {}
         lengths = [len(wave) for wave in waves]
         for group in groups_of(lengths, paddable=self.inputs.paddable, alone=self.alone) if waves else []:
-            found.update(zip(group, self._forward([waves[place] for place in group], layer), strict=True))
-        return [found[place] for place in range(len(waves))]
+            states.update(zip(group, self._forward([waves[place] for place in group], layer), strict=True))
+        return [states[place] for place in range(len(waves))]
 
     def _forward(self, waves: list[np.ndarray], layer: Layer) -> list[torch.Tensor]:
         batch, lengths = self.inputs.batch(waves)
