@@ -8,7 +8,7 @@ is the first line of its docstring, its own options are the keyword-only paramet
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,6 +56,16 @@ def summary(kind: str, name: str) -> str:
     path = stem.with_suffix(".py") if stem.with_suffix(".py").exists() else stem / "__init__.py"
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return docstring.partition("\n")[0]
+
+
+def build(kind: str, name: str, options: Mapping[str, Any], *, foreign: bool = False) -> Any:
+    """What the plug-in called `name` makes of its options. foreign: as `load` has it.
+
+    Raises "usage" for an unknown name, and for an option that the plug-in does not have.
+    """
+    factory = load(kind, name, foreign=foreign).build
+    check_options(kind, name, factory, dict(options))
+    return factory(**options)
 
 
 def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:

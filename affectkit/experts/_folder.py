@@ -46,9 +46,9 @@ def build_expert(
     single pass. foreign: names may be a user's own modules. Raises as the plug-ins do.
     """
     rule = Rule(policy, float(box_scale), bool(flip_average))
-    built = _build("experts", name, options or {}, foreign)
-    finder = _build("detectors", detector, detector_options or {}, foreign)
-    return _loaded(built, finder, targets, rule, device)
+    expert = registry.build("experts", name, options or {}, foreign=foreign)
+    finder = registry.build("detectors", detector, detector_options or {}, foreign=foreign)
+    return _loaded(expert, finder, targets, rule, device)
 
 
 def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
@@ -57,25 +57,19 @@ def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
     Raises "missing" or "input" for a folder that is not whole, and where weights, crop or input are not the record's.
     """
     folder = Path(folder)
-    known = read_json(folder / RECORD, what="description of a face expert")
+    record = read_json(folder / RECORD, what="description of a face expert")
     with whole(folder):
-        rule = Rule(**{name: known["crop"][name] for name in ("policy", "box_scale", "flip_average")})
-        targets = [Target.from_json(target) for target in known["targets"]]
-        expert = _build("experts", known["expert"], known["options"], False)
-        detector = _build("detectors", known["detector"], known["detector_options"], False)
+        rule = Rule(**{name: record["crop"][name] for name in ("policy", "box_scale", "flip_average")})
+        targets = [Target.from_json(target) for target in record["targets"]]
+        expert = registry.build("experts", record["expert"], record["options"])
+        detector = registry.build("detectors", record["detector"], record["detector_options"])
     loaded = _loaded(expert, detector, targets, rule, device, folder)
     for fact, here in without_nan(loaded.describe()).items():
-        if fact not in NOT_COMPARED and here != known.get(fact):
+        if fact not in NOT_COMPARED and here != record.get(fact):
             what = "other weights" if fact == "weights" else f"another '{fact}'"
             remedy = "copy it again, or make it again with this affectkit"
             raise AffectkitError("input", f"has {what} than its record says", file=folder, remedy=remedy)
     return loaded
-
-
-def _build(kind: str, name: str, options: Mapping[str, Any], foreign: bool) -> Any:
-    factory = registry.load(kind, name, foreign=foreign).build
-    registry.check_options(kind, name, factory, dict(options))
-    return factory(**options)
 
 
 def _loaded(

@@ -120,9 +120,7 @@ def _refuse_whole(model: Model, sees: set[str]) -> None:
 
 
 def _loaded(name: str, options: Mapping[str, Any]) -> Detector:
-    factory = registry.load("detectors", name, foreign=True).build
-    registry.check_options("detectors", name, factory, dict(options))
-    detector: Detector = factory(**options)
+    detector: Detector = registry.build("detectors", name, options, foreign=True)
     detector.load()
     return detector
 
