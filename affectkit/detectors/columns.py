@@ -21,10 +21,10 @@ LANDMARKS = "landmarks"
 
 def build() -> Detector:
     """The detector, which has no options."""
-    return Columns({})
+    return ColumnsDetector({})
 
 
-class Columns:
+class ColumnsDetector:
     """One face a row, at most."""
 
     name = "columns"

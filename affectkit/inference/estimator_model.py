@@ -1,8 +1,7 @@
-"""An estimator behind its encoders."""
+"""A model of kind "estimator": its encoders, then the estimator."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,13 +29,11 @@ from affectkit.inference.model import Work, seen_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
-
 CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
 
 
 @dataclass(frozen=True)
-class Estimating:
+class EstimatorPipeline:
     """An estimator behind its encoders."""
 
     folder: Path
@@ -89,10 +86,10 @@ class Estimating:
         if len(features) != len(encoders):
             raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
         loaded = [read_features(path) for path in features]
-        for path, own, given in zip(features, encoders, loaded, strict=True):
-            _check_same_encoder(own, given.described(), path)
+        for path, encoder, feature_set in zip(features, encoders, loaded, strict=True):
+            _check_same_encoder(encoder, feature_set.described(), path)
         ids = list(manifest.rows["id"])
-        blocks = [read_block(given, ids, self._takes, self.spec["estimator"]) for given in loaded]
+        blocks = [read_block(feature_set, ids, self._takes, self.spec["estimator"]) for feature_set in loaded]
         for block, path in zip(blocks, features, strict=True):
             refuse_infinite(block, ids, path)
         return blocks
@@ -151,7 +148,7 @@ def _encoded(
         progress=(lambda done: progress(done, len(rows))) if progress else None,
     )
     for name, reason in encoded.skipped:
-        logger.warning("%s is skipped: %s", name, reason)
+        work.tell_skipped(name, reason)
     there = manifest.rows["id"].isin(set(encoded.ids)).to_numpy()
     if not there.any():
         return there, None
