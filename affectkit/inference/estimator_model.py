@@ -29,6 +29,10 @@ from affectkit.inference.model import Work, seen_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+_FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
+# Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
+# computed with, and what is computed at once.
+_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens")
 CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
 
 
@@ -166,19 +170,22 @@ def _from(progress: Progress | None, start: int, rows: int) -> Progress | None:
     return onwards
 
 
-def _check_same_encoder(known: dict[str, Any], given: dict[str, Any], path: Path) -> None:
-    """Refuse features of an encoder, weights, layers, crop or columns other than the model was trained on."""
-    options = ("layer", "crop")
-    known, given = ({**record, **_chosen(record, options)} for record in (known, given))
-    for fact in ("encoder", "weights", "dim", *options, "preprocessing", "feature_names"):
-        if known.get(fact) != given.get(fact):
-            own = known.get("encoder") or "another table"
+def _check_same_encoder(trained_on: dict[str, Any], extracted: dict[str, Any], path: Path) -> None:
+    """Refuse features of an encoder, weights, options or columns other than the model was trained on."""
+    wanted, there = _compared(trained_on), _compared(extracted)
+    for fact in (*wanted, *there):
+        if wanted.get(fact) != there.get(fact):
+            encoder = trained_on.get("encoder") or "another table"
             raise AffectkitError(
-                "input", f"differs in '{fact}' from the features of the model ({own})", file=path,
+                "input", f"differs in '{fact}' from the features of the model ({encoder})", file=path,
                 remedy="extract them with the model's own encoder",
             )  # fmt: skip
 
 
-def _chosen(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Options of an encoder, None where it has no such one."""
-    return {name: (record.get("options") or {}).get(name) for name in names}
+def _compared(record: dict[str, Any]) -> dict[str, Any]:
+    """What decides about the values of an encoder's features."""
+    options = {name: value for name, value in (record.get("options") or {}).items() if name not in _SAME_VALUES}
+    if options.get("pool") == "none":
+        options["pool"] = "mean"  # which the means over frames equal, to the bit
+    first, last = ({name: record.get(name) for name in names} for names in _FACTS)
+    return {**first, **options, **last}
