@@ -17,9 +17,9 @@ from affectkit.artifacts.models import whole
 from affectkit.detectors._detector import Detector, Policy
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.experts._adapter import FaceExpert
-from affectkit.experts._expert import RECORD, Expert, Rule
+from affectkit.experts._expert import RECORD, CropRule, Expert
 from affectkit.labels import Target
-from affectkit.models.forward import without_tf32
+from affectkit.models.forward import resolve_device, without_tf32
 from affectkit.models.weights import fill, read_tensors
 from affectkit.plain import without_nan
 
@@ -45,7 +45,7 @@ def build_expert(
     of several faces. box_scale: side of the square over the longer side of a box without landmarks. flip_average: of a
     single pass. foreign: names may be a user's own modules. Raises as the plug-ins do.
     """
-    rule = Rule(policy, float(box_scale), bool(flip_average))
+    rule = CropRule(policy, float(box_scale), bool(flip_average))
     expert = registry.build("experts", name, options or {}, foreign=foreign)
     finder = registry.build("detectors", detector, detector_options or {}, foreign=foreign)
     return _loaded(expert, finder, targets, rule, device)
@@ -59,7 +59,7 @@ def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
     folder = Path(folder)
     record = read_json(folder / RECORD, what="description of a face expert")
     with whole(folder):
-        rule = Rule(**{name: record["crop"][name] for name in ("policy", "box_scale", "flip_average")})
+        rule = CropRule(**{name: record["crop"][name] for name in ("policy", "box_scale", "flip_average")})
         targets = [Target.from_json(target) for target in record["targets"]]
         expert = registry.build("experts", record["expert"], record["options"])
         detector = registry.build("detectors", record["detector"], record["detector_options"])
@@ -73,10 +73,13 @@ def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
 
 
 def _loaded(
-    expert: Expert, detector: Detector, targets: Sequence[Target], rule: Rule, device: str, folder: Path | None = None
+    expert: Expert,
+    detector: Detector,
+    targets: Sequence[Target],
+    rule: CropRule,
+    device: str,
+    folder: Path | None = None,
 ) -> FaceExpert:
-    from affectkit.models.forward import resolve_device
-
     detector.load(folder)
     expert.load(resolve_device(device), folder)
     return FaceExpert(expert, detector, targets, rule)
@@ -112,7 +115,6 @@ def softmax(logits: torch.Tensor) -> np.ndarray:
 def open_network(architecture: str, outputs: int, path: Path) -> nn.Module:
     """On the CPU, in eval mode. Raises "usage", "missing", or "input" for weights that are not its own, all of them."""
     import timm
-    import torch
 
     if not timm.is_model(architecture):
         near = did_you_mean(architecture, timm.list_models())
