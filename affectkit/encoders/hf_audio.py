@@ -32,8 +32,6 @@ from affectkit.media import read_audio
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
-    import torch
-
     from affectkit.models.speech import Waveforms, Whisper
 
 
@@ -56,16 +54,9 @@ def build(
     check_choice("dtype", dtype, ("float32", "bfloat16"))
     if not max_seconds >= 1:
         raise AffectkitError("usage", f"--max-seconds {max_seconds:g} is under a second")
-    return HfAudio(
-        {
-            "checkpoint": checkpoint,
-            "revision": revision,
-            "pool": pool,
-            "layer": str(parse_layer(layer)),
-            "dtype": dtype,
-            "max_seconds": float(max_seconds),
-        }
-    )
+    layer = str(parse_layer(layer))
+    shared = {"checkpoint": checkpoint, "revision": revision, "pool": pool, "layer": layer, "dtype": dtype}
+    return HfAudio({**shared, "max_seconds": float(max_seconds)})
 
 
 class HfAudio:
@@ -110,19 +101,12 @@ class HfAudio:
         return self.network.normalise(samples)
 
     def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
-        pieces = [self._pieces(wave) for wave in prepared]
+        import torch
+
+        most = min(self.options["max_seconds"], self.network.max_sec) * self.network.rate
+        # equal pieces, so that no short one is left over
+        pieces = [np.array_split(wave, max(1, ceil(len(wave) / most))) for wave in prepared]
         states = iter(self.network.hidden([piece for wave in pieces for piece in wave], self.layer))
         self.counts["in_pieces"] += sum(len(wave) > 1 for wave in pieces)
         self.counts["padded_to_one_frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
-        return [pool(_joined([next(states) for _ in wave]), self.options["pool"]) for wave in pieces]
-
-    def _pieces(self, wave: np.ndarray) -> list[np.ndarray]:
-        """Equal pieces, so that no short one is left over."""
-        most = min(self.options["max_seconds"], self.network.max_sec) * self.network.rate
-        return np.array_split(wave, max(1, ceil(len(wave) / most)))
-
-
-def _joined(states: list[torch.Tensor]) -> torch.Tensor:
-    import torch
-
-    return states[0] if len(states) == 1 else torch.cat(states)
+        return [pool(torch.cat([next(states) for _ in wave]), self.options["pool"]) for wave in pieces]

@@ -49,17 +49,9 @@ def build(
     check_choice("dtype", dtype, ("float32", "bfloat16"))
     if max_tokens < 0 or batch_tokens < 1:
         raise AffectkitError("usage", "--max-tokens and --batch-tokens count tokens", remedy="use positive numbers")
-    return HfText(
-        {
-            "checkpoint": checkpoint,
-            "revision": revision,
-            "pool": pool,
-            "layer": str(parse_layer(layer)),
-            "dtype": dtype,
-            "max_tokens": max_tokens,
-            "batch_tokens": batch_tokens,
-        }
-    )
+    layer = str(parse_layer(layer))
+    shared = {"checkpoint": checkpoint, "revision": revision, "pool": pool, "layer": layer, "dtype": dtype}
+    return HfText({**shared, "max_tokens": max_tokens, "batch_tokens": batch_tokens})
 
 
 class HfText:

@@ -92,18 +92,15 @@ class TextNgrams:
 
     def encode(self, prepared: list[str]) -> scipy.sparse.csr_matrix:
         from scipy.sparse import csr_matrix, hstack
-
-        values = csr_matrix(hstack([self._block(vectorizer, prepared) for vectorizer in self._blocks]))
-        values.sort_indices()
-        return values
-
-    def _block(self, vectorizer: Any, texts: list[str]) -> scipy.sparse.csr_matrix:
         from sklearn.preprocessing import normalize
 
-        counts = vectorizer.transform(texts)
+        blocks = [vectorizer.transform(prepared) for vectorizer in self._blocks]
         if self.options["weighting"] == "log":  # counts are signed: half of the n-grams are hashed to -1
-            counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(np.abs(counts.data), 1)))
-        return normalize(counts, norm="l2", copy=False)
+            for counts in blocks:
+                counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(np.abs(counts.data), 1)))
+        values = csr_matrix(hstack([normalize(counts, norm="l2", copy=False) for counts in blocks]))
+        values.sort_indices()
+        return values
 
 
 def _parse_range(option: str, text: str) -> tuple[int, int] | None:

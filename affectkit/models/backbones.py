@@ -76,7 +76,10 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
         processor = _fetch(checkpoint, _processor, source, revision, reads)
         model, info = _fetch(checkpoint, _model, source, revision, config, reads)
     _check_keys(checkpoint, model, config, info, reads)
-    _align(model)
+    # Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes. Matrix products differ in
+    # the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise than the one trained.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     made_tiny = bool(getattr(config, "tiny_random", False))  # fine-tuned from a tiny-random network, and so marked
     return Backbone(model.eval(), processor, digest(model), made_tiny, getattr(config, "_commit_hash", None))
 
@@ -209,16 +212,6 @@ def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], 
         for key in info["missing_keys"]:
             if key in state:
                 state[key].zero_()
-
-
-def _align(model: torch.nn.Module) -> None:
-    """Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes.
-
-    Matrix products differ in the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise
-    than the one that was trained.
-    """
-    for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.clone()
 
 
 def save(folder: Path, model: Any, processor: Any, architecture: str | None = None) -> None:

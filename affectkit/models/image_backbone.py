@@ -44,14 +44,8 @@ class ImageBackbone:
 
     def facts(self) -> dict[str, Any]:
         """What a record says of it."""
-        return {
-            "family": self.family,
-            "architecture": self.architecture,
-            "pooling": self.pooling,
-            "weights": self.weights,
-            "revision": self.revision,
-            "tiny_random": self.tiny_random,
-        }
+        names = ("family", "architecture", "pooling", "weights", "revision", "tiny_random")
+        return {name: getattr(self, name) for name in names}
 
     def save(self, folder: Path) -> None:
         """Write a folder that `images.load` reads: weights, preprocessing, and what builds the network again.
@@ -74,22 +68,16 @@ def completed(
 ) -> ImageBackbone:
     """The backbone around a network, with its dimension and digest."""
     network.eval()
-    _keep_untrained(network)
-    with torch.no_grad():
-        dim = int(network(torch.zeros(1, 3, *preprocessing.size)).shape[1])
-    more.setdefault("weights", digest(network))
-    return ImageBackbone(family, architecture, pooling, network, preprocessing, dim, **more)
-
-
-def _keep_untrained(network: nn.Module) -> None:
-    """Turn into buffers what never trains: fixed position embeddings, the token of masked patches.
-
-    An optimiser would change them, and processes wait for their gradients.
-    """
+    # Buffers from now on is what never trains, fixed position embeddings, the token of masked patches: an optimiser
+    # would change them, and processes wait for their gradients.
     for module in network.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             if name == "mask_token" or not parameter.requires_grad:
                 never_trained(module, name)
+    with torch.no_grad():
+        dim = int(network(torch.zeros(1, 3, *preprocessing.size)).shape[1])
+    more.setdefault("weights", digest(network))
+    return ImageBackbone(family, architecture, pooling, network, preprocessing, dim, **more)
 
 
 # --- A network's parameters by depth: what stages freeze, and how learning rates spread
@@ -114,7 +102,8 @@ def parts_of(network: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
     parts: dict[str, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         parts.setdefault(timm_parts.get(id(parameter)) or _part(name), []).append(parameter)
-    return sorted(parts.items(), key=lambda part: _depth(part[0]))
+    depth = {_STEM: -1.0, _NECK: float("inf")}
+    return sorted(parts.items(), key=lambda part: depth.get(part[0]) or float(part[0].partition("-")[2]))
 
 
 def _timm_groups(trunk: Any) -> dict[str, str]:
@@ -135,7 +124,3 @@ def _part(name: str) -> str:
     if block:
         return f"block-{block[1]}"
     return _NECK if "embed" not in name and _BEHIND.search(name) else _STEM
-
-
-def _depth(part: str) -> float:
-    return {_STEM: -1.0, _NECK: float("inf")}.get(part) or float(part.partition("-")[2])

@@ -52,8 +52,7 @@ class ImagePreprocessing:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise AffectkitError("input", f"is no RGB image of bytes (shape {list(image.shape)}, {image.dtype})")
         cut = self._cropped(self._resized(image))
-        planes = [np.take(table, cut[..., channel]) for channel, table in enumerate(self._tables)]
-        return np.stack(planes)
+        return np.stack([np.take(table, cut[..., channel]) for channel, table in enumerate(self._tables)])
 
     @cached_property
     def _tables(self) -> np.ndarray:
@@ -91,9 +90,9 @@ class ImagePreprocessing:
         part = image[top : top + self.size[0], left : left + self.size[1]]
         if part.shape[:2] == self.size:
             return part
-        whole = np.full((*self.size, 3), self.fill, np.uint8)
-        whole[above : above + part.shape[0], before : before + part.shape[1]] = part
-        return whole
+        canvas = np.full((*self.size, 3), self.fill, np.uint8)
+        canvas[above : above + part.shape[0], before : before + part.shape[1]] = part
+        return canvas
 
     def _offset(self, there: int, wanted: int) -> tuple[int, int]:
         """Along one side: where the cut begins in the image, and where the image begins in the cut."""
@@ -116,12 +115,32 @@ class ImagePreprocessing:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
-        found = cls(**values)
-        problem = _problem(found)
+        preprocessing = cls(**values)
+        problem = preprocessing._problem()
         if problem:
-            message = f"cannot have {problem} {getattr(found, problem)!r}"
+            message = f"cannot have {problem} {values[problem]!r}"
             raise AffectkitError("input", message, file=file, remedy="copy the model folder again")
-        return found
+        return preprocessing
+
+    def _problem(self) -> str | None:
+        """The first field whose value cannot be."""
+
+        def are(values: Any, count: int, kinds: tuple[type, ...], least: float) -> bool:
+            right = isinstance(values, tuple) and len(values) == count
+            return right and all(type(value) in kinds and least <= value < math.inf for value in values)
+
+        checks = {
+            "size": are(self.size, 2, (int,), 1),
+            "resize": self.resize in ("shortest", "longest", "squash", "none"),
+            "resize_to": are(self.resize_to, 2, (int,), 1),
+            "interpolation": self.interpolation in _INTERPOLATIONS,
+            "mean": are(self.mean, 3, (int, float), -1e6),
+            "std": are(self.std, 3, (int, float), 1e-6),
+            "half": self.half in ("even", "down"),
+            "fill": are(self.fill, 3, (int,), 0) and max(self.fill) <= 255,
+            "scale": type(self.scale) in (int, float) and 0 < self.scale < math.inf,
+        }
+        return next((name for name, right in checks.items() if not right), None)
 
     def difference(self, other: ImagePreprocessing) -> str | None:
         """The first field in which two differ."""
@@ -137,27 +156,6 @@ class ImagePreprocessing:
         plain = read_json(folder / FILE, what="preprocessing")
         plain.pop("schema", None)
         return cls.from_plain(plain, folder / FILE)
-
-
-def _problem(found: ImagePreprocessing) -> str | None:
-    """The first field whose value cannot be."""
-
-    def are(values: Any, count: int, kinds: tuple[type, ...], least: float) -> bool:
-        right = isinstance(values, tuple) and len(values) == count
-        return right and all(type(value) in kinds and least <= value < math.inf for value in values)
-
-    checks = {
-        "size": are(found.size, 2, (int,), 1),
-        "resize": found.resize in ("shortest", "longest", "squash", "none"),
-        "resize_to": are(found.resize_to, 2, (int,), 1),
-        "interpolation": found.interpolation in _INTERPOLATIONS,
-        "mean": are(found.mean, 3, (int, float), -1e6),
-        "std": are(found.std, 3, (int, float), 1e-6),
-        "half": found.half in ("even", "down"),
-        "fill": are(found.fill, 3, (int,), 0) and max(found.fill) <= 255,
-        "scale": type(found.scale) in (int, float) and 0 < found.scale < math.inf,
-    }
-    return next((name for name, right in checks.items() if not right), None)
 
 
 def pair(size: Any) -> tuple[int, int]:
@@ -214,18 +212,18 @@ def of_transformers(processor: Any) -> ImagePreprocessing:
     name = type(processor).__name__.removesuffix("Pil")
     refused = AffectkitError("input", f"its image processor {name} does what is not known here")
     try:
-        found = _read(processor, processor.to_dict())
+        ours = _of_config(processor, processor.to_dict())
         for height, width in ((61, 43), (37, 90)):
             image = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
             theirs = np.asarray(processor(Image.fromarray(image), return_tensors="np")["pixel_values"][0])
-            if theirs.shape != (3, *found.size) or np.abs(theirs - found(image)).max() > 1e-5:
+            if theirs.shape != (3, *ours.size) or np.abs(theirs - ours(image)).max() > 1e-5:
                 raise refused
     except (KeyError, TypeError, ValueError, AttributeError):  # sizes that it lacks, values of another kind
         raise refused from None
-    return found
+    return ours
 
 
-def _read(processor: Any, config: Mapping[str, Any]) -> ImagePreprocessing:
+def _of_config(processor: Any, config: Mapping[str, Any]) -> ImagePreprocessing:
     resize, to, size = _geometry(processor, config)
     normalised = config["do_normalize"]
     return ImagePreprocessing(
@@ -246,19 +244,16 @@ def _geometry(processor: Any, config: Mapping[str, Any]) -> tuple[str, tuple[int
     crop = config.get("crop_size")
     cut = (int(crop["height"]), int(crop["width"])) if config.get("do_center_crop") and crop else None
     if not config["do_resize"]:
-        _require(cut is not None)
-        return "none", cut or (1, 1), cut or (1, 1)
+        if cut is None:
+            raise ValueError("of no fixed size")
+        return "none", cut, cut
     if set(size) == {"shortest_edge"}:
         edge = int(size["shortest_edge"])
         if type(processor).__name__.startswith("ConvNext"):  # from 384 on it squashes
             larger = int(edge / config["crop_pct"]) if edge < 384 else edge
             return "shortest" if edge < 384 else "squash", (larger, larger), (edge, edge)
-        _require(cut is not None)
-        return "shortest", (edge, edge), cut or (edge, edge)
+        if cut is None:
+            raise ValueError("of no fixed size")
+        return "shortest", (edge, edge), cut
     to = (int(size["height"]), int(size["width"]))
     return "squash", to, cut or to
-
-
-def _require(right: bool) -> None:
-    if not right:
-        raise ValueError("of no fixed size")

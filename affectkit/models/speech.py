@@ -8,7 +8,6 @@ take their statistics over valid frames (`ValidGroupNorm`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +37,11 @@ class Waveforms:
         self.min_samples, self.frame_sec = self.inputs.min_samples, self.inputs.frame_sec
         self.layers = int(self.config.num_hidden_layers) + 1
         self.alone = self.device.type == "cpu" if pad is None else not pad
-        self.model = _without_reparametrization(backbone.model).to(self.device)
+        # The position convolution's weight norm is computed once: anew it costs a twentieth of a second's time.
+        for module in backbone.model.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        self.model = backbone.model.to(self.device)
         self.norms = over_valid_frames(self.model.feature_extractor)
 
     def normalise(self, samples: np.ndarray) -> np.ndarray:
@@ -96,11 +99,3 @@ def open_speech(backbone: Backbone, device: str = "cpu", dtype: str = "float32")
     if backbone.model.config.model_type == "whisper":
         return Whisper(backbone, device, dtype)
     return Waveforms(backbone, device, dtype)
-
-
-def _without_reparametrization(model: Any) -> Any:
-    """The same weights, computed once: the position convolution's weight norm costs a twentieth of a second's time."""
-    for module in model.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
-    return model

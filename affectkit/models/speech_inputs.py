@@ -225,7 +225,9 @@ class _Normed(torch.autograd.Function):
             if grad_hidden is None:
                 continue
             factor = torch.ones_like(slope) if weight is None else weight
-            total, along = (_group_mean(factor * sums, ctx.groups) / count for sums in (total, along))
+            # The mean over the channels of each group, for each of them
+            grouped = [(factor * sums).unflatten(0, (ctx.groups, -1)) for sums in (total, along)]
+            total, along = (each.mean(1, keepdim=True).expand_as(each).flatten() / count for each in grouped)
             tilt = -along * slope.square()
             row_grad = grad_hidden[row, :, :count]
             torch.addcmul((-total * slope - tilt * mean)[:, None], valid, tilt[:, None], out=row_grad)
@@ -242,12 +244,6 @@ def _exact(values: torch.Tensor) -> torch.Tensor:
 def _per_channel(values: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     """[G] -> [C]."""
     return values.repeat_interleave(hidden.shape[1] // len(values))
-
-
-def _group_mean(values: torch.Tensor, groups: int) -> torch.Tensor:
-    """[C] -> [C], each the mean of its group."""
-    per_group = values.unflatten(0, (groups, -1))
-    return per_group.mean(dim=1, keepdim=True).expand_as(per_group).flatten()
 
 
 def over_valid_frames(module: nn.Module) -> list[ValidGroupNorm]:

@@ -10,7 +10,7 @@ import logging
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,9 @@ class SpeechNetwork(nn.Module):
         """
         counts = lengths.tolist()
         groups = groups_of(counts, paddable=self.inputs.paddable, alone=self.alone)
-        with self._exact_convolutions(inputs.device):
+        # Outside training without TF32, which is good to three digits and depends on the batch's shape.
+        exact = not self.training and inputs.device.type == "cuda"
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False) if exact else nullcontext():
             if len(groups) == 1:
                 logits = self._logits(inputs, counts)
             else:
@@ -128,9 +130,13 @@ class SpeechNetwork(nn.Module):
     ) -> tuple[dict[str, torch.Tensor], list[int] | None, torch.Tensor | None]:
         """What the network is given; valid frames, None for all; and a parameter that this batch has no use for."""
         if isinstance(self.inputs, Mel):
-            augment = self.specaugment and self.training
-            mel = _masked(self.base, inputs) if augment else inputs
-            return {"input_features": mel}, self.inputs.frames(lengths), None
+            from transformers import WhisperModel
+
+            if (
+                self.specaugment and self.training
+            ):  # spans of silence, as transformers' WhisperModel makes them and its classifier does not
+                inputs = WhisperModel._mask_input_features(self.base, inputs.clone())
+            return {"input_features": inputs}, self.inputs.frames(lengths), None
         arguments = {"input_values": inputs[:, : max(lengths)]}
         mask = self.inputs.mask(lengths, self.norms, inputs.device)
         if mask is not None:
@@ -140,12 +146,6 @@ class SpeechNetwork(nn.Module):
         self.model.config.apply_spec_augment = self.specaugment and fits
         unused = self.base.masked_spec_embed if self.specaugment and self.training and not fits else None
         return arguments, None if mask is None else self.inputs.frames(lengths), unused
-
-    def _exact_convolutions(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Outside training without TF32, which is good to three digits and depends on the batch's shape."""
-        if self.training or device.type != "cuda":
-            return nullcontext()
-        return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
     def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
         """From the input to the head: feature_encoder, projection (with what else is no layer), layer-0, ..., head."""
@@ -273,13 +273,11 @@ def _head_of(config: Any) -> Head:
     return "weighted" if config.use_weighted_layer_sum else "mean"
 
 
-# --- SpecAugment (Park et al. 2019) as transformers does it, where it is asked for, and for clips of any length
-#
-# Its masks are drawn from numpy's global generator: whoever trains seeds that.
-
-
 def _set_up_masks(base: Any, config: Any, *, wanted: bool, on_mel: bool) -> None:
-    """Let `base` mask spans of frames in training, or never."""
+    """Let `base` mask spans of frames in training, or never: SpecAugment (Park et al. 2019) as transformers does it.
+
+    Its masks are drawn from numpy's global generator: whoever trains seeds that.
+    """
     config.apply_spec_augment = wanted
     if wanted and not config.mask_time_prob:
         config.mask_time_prob = _TIME_MASKED
@@ -289,10 +287,3 @@ def _set_up_masks(base: Any, config: Any, *, wanted: bool, on_mel: bool) -> None
         base.masked_spec_embed = nn.Parameter(torch.zeros(config.hidden_size))
     if not wanted and hasattr(base, "masked_spec_embed"):
         never_trained(base, "masked_spec_embed")  # processes would wait for the gradient of what takes no part
-
-
-def _masked(base: Any, mel: torch.Tensor) -> torch.Tensor:
-    """Log-mel frames with spans of silence, as transformers' WhisperModel makes them and its classifier does not."""
-    from transformers import WhisperModel
-
-    return WhisperModel._mask_input_features(base, mel.clone())
