@@ -3,14 +3,15 @@
 An image that is not square is put on a black square.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from affectkit.detectors._detector import Detector, Face
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def build() -> Detector:
@@ -29,7 +30,7 @@ class Whole:
     def load(self, folder: Path | None = None) -> None:
         """Nothing to open."""
 
-    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
+    def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         return [Face((0.0, 0.0, float(image.shape[1]), float(image.shape[0])))]
 
     def save(self, folder: Path) -> None:

@@ -3,6 +3,8 @@
 Batches never reach over a shard, so neither workers nor processes nor an interruption change what is in one.
 """
 
+from __future__ import annotations
+
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +14,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from affectkit.artifacts.feature_writer import FeatureWriter, Written
 from affectkit.distributed import Ranks
 from affectkit.encoders._encoder import Encoder, Item, record
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
-    import numpy as np
     import scipy.sparse
 
 
@@ -34,7 +37,7 @@ class Encoded:
     """Features of consecutive items: one value per id, in order; (id, reason) of those that could not be encoded."""
 
     ids: list[str]
-    values: "list[np.ndarray] | scipy.sparse.csr_matrix"
+    values: list[np.ndarray] | scipy.sparse.csr_matrix
     skipped: list[tuple[str, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -127,8 +130,6 @@ def _encode_batch(
     values: dict[int, Any],
     errors: dict[int, AffectkitError],
 ) -> None:
-    import numpy as np
-
     ready = []
     for position in batch:
         outcome = next(outcomes)

@@ -16,7 +16,7 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.detectors.columns import BOX, Columns
+from affectkit.detectors.columns import BOX, ColumnsDetector
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import FACE, FOUND, NONE
@@ -81,7 +81,7 @@ def predict_faces(
     """What an expert says of a manifest's images, with the columns `COLUMNS`. Its detector finds the faces, unless the
     rows are of no manifest and bring boxes along."""
     if manifest.bare and BOX[0] in manifest.rows:
-        expert = expert.finding_by(Columns({}))
+        expert = expert.finding_by(ColumnsDetector({}))
     reading = _Reading(manifest, work, progress)
     try:
         answers = list(expert.predict(reading.images(), tta=tta, on_error=work.on_error))
@@ -143,7 +143,7 @@ class _Reading:
         message = f"{error.file}: {error.message}" if error.file else error.message
         if self.work.on_error == "stop":
             raise AffectkitError(error.code, message, **self.where(), remedy=error.remedy)
-        logger.warning("%s is skipped: %s", row_id, message)
+        self.work.tell_skipped(row_id, message)
 
 
 def _read(path: Path | None) -> np.ndarray | AffectkitError:
@@ -163,14 +163,15 @@ def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> Output:
 
 def _expressions(classes: tuple[str, ...], answers: Sequence[FaceAnswer]) -> Output:
     nothing = np.full(len(classes), np.nan)
-    said = [nothing if answer.probabilities is None else answer.probabilities for answer in answers]
-    return Output.of(Target(EXPRESSION, "class", classes), np.stack(said))
+    probabilities = [nothing if answer.probabilities is None else answer.probabilities for answer in answers]
+    return Output.of(Target(EXPRESSION, "class", classes), np.stack(probabilities))
 
 
 def _faces(answers: Sequence[FaceAnswer]) -> dict[str, Any]:
     boxes = np.array([answer.box or (np.nan,) * 4 for answer in answers], float).round(2)
-    found = {FACE: [FOUND if answer.faces else NONE for answer in answers], "faces": [a.faces for a in answers]}
-    return {**found, **{name: boxes[:, place] for place, name in enumerate(BOX)}}
+    counts = [answer.faces for answer in answers]
+    columns = {FACE: [FOUND if count else NONE for count in counts], "faces": counts}
+    return {**columns, **{name: boxes[:, place] for place, name in enumerate(BOX)}}
 
 
 def _say(answers: Sequence[FaceAnswer]) -> None:
