@@ -116,7 +116,7 @@ def evaluate(
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.rows import judged
-    from affectkit.reporting.figures import draw
+    from affectkit.reporting.evaluated import draw
     from affectkit.reporting.html import render
     from affectkit.reporting.lineage import digests, lineage
     from affectkit.reporting.text import key_lines

@@ -23,9 +23,9 @@ from affectkit.reporting.ablated_page import (
     section,
     verdicts,
 )
-from affectkit.reporting.numbers import is_number, ranged, shown
 from affectkit.reporting.page import Section, Sentence, page
 from affectkit.reporting.text import aligned
+from affectkit.reporting.words import is_number, ranged, shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from affectkit.reporting import captions, comparisons, words
-from affectkit.reporting.figures import Figure
+from affectkit.reporting import words
+from affectkit.reporting.figures import intervals
 from affectkit.reporting.html import headline
-from affectkit.reporting.numbers import is_number
-from affectkit.reporting.page import Section, Sentence, Table
+from affectkit.reporting.page import Figure, Section, Sentence, Table
+from affectkit.reporting.words import is_number
 
 SUMMARY, TABLE = "ablation_summary.json", "ablation_summary.csv"
 FULL, BEST_SINGLE = "full", "best_single"
@@ -120,12 +120,12 @@ def _figures(summary: Mapping[str, Any], part: str) -> list[Figure]:
     better = [name for name, row in rows.items() if _verdict(summary, of, row["against"].get(BEST_SINGLE)) == "better"]
     values = {name: row["metrics"][summary["metric"]] for name, row in rows.items()}
     line, mark = (single, values[single]["value"]), f"better than {single} (Holm)"
-    plot = comparisons.forest(values, metric=metric, reference=line, marked=better, mark=mark)
-    caption = captions.forest(reference=f"{single}, the best single source", mark=mark if better else "")
+    plot = intervals.forest(values, metric=metric, reference=line, marked=better, mark=mark)
+    caption = words.forest_caption(reference=f"{single}, the best single source", mark=mark if better else "")
     found = [Figure(f"{before}subsets", part, caption, plot)]
     for reference, to in ((BEST_SINGLE, single), (FULL, "all together")):
         said = {name: row["against"][reference] for name, row in rows.items() if reference in row["against"]}
         own = {name: one["difference"] for name, one in said.items()}
-        plot = comparisons.differences(own, metric=metric, against=to, higher_is_better=summary["higher_is_better"])
-        found.append(Figure(f"{before}to_{reference}", part, captions.differences(), plot))
+        plot = intervals.differences(own, metric=metric, against=to, higher_is_better=summary["higher_is_better"])
+        found.append(Figure(f"{before}to_{reference}", part, words.differences_caption(), plot))
     return found

@@ -12,12 +12,10 @@ from affectkit.artifacts.reports import file_name
 from affectkit.calibration.calibrate import Calibrated, curve
 from affectkit.evaluation.coverage import central, standardized
 from affectkit.labels import Target
-from affectkit.reporting import captions, words
-from affectkit.reporting.calibrations import interval_coverage, reliability_pair
-from affectkit.reporting.calibrations import risk_coverage as risk_coverage_plot
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.maps import calibration_map
-from affectkit.reporting.page import Section, Table
+from affectkit.reporting import words
+from affectkit.reporting.figures.calibrations import calibration_map, interval_coverage, reliability_pair
+from affectkit.reporting.figures.calibrations import risk_coverage as risk_coverage_plot
+from affectkit.reporting.page import Figure, Section, Table
 
 UNMAPPED = ("conformal", "variance-scaling")  # they leave the answers as they are
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.7, 0.8, 0.9, 0.95])
@@ -99,7 +97,7 @@ def _class_figures(
             plot = reliability_pair(
                 pair_of[0]["bins"], pair_of[1]["bins"], ece=eces, null=(pair_of[0]["null"], pair_of[1]["null"])
             )
-            caption = f"{part} rows. {captions.RELIABILITY_PAIR}"
+            caption = f"{part} rows. {words.RELIABILITY_PAIR}"
             made.append(Figure(file_name(f"reliability_{target.name}_{part}"), target.name, caption, plot))
         curves = {"before": curve(old, target), "after": curve(new, target)}
         said = report["selective"].get(target.name, {})
@@ -111,7 +109,7 @@ def _class_figures(
             wanted=said.get("wanted_error"),
             chosen=chosen if chosen["risk"] is not None else None,
         )
-        caption = f"{part} rows. {captions.RISK_COVERAGE}" + captions.CHOSEN_THRESHOLD * (chosen["risk"] is not None)
+        caption = f"{part} rows. {words.RISK_COVERAGE}" + words.CHOSEN_THRESHOLD * (chosen["risk"] is not None)
         made.append(Figure(file_name(f"risk_coverage_{target.name}_{part}"), target.name, caption, plot))
     return made
 
@@ -131,7 +129,7 @@ def _number_figures(found: Calibrated, target: Target) -> list[Figure]:
         if shares:
             scores = {name: z for name, t in tables.items() if (z := standardized(t, target)) is not None}
             plot = interval_coverage(LEVELS, shares, scores, name=target.name)
-            caption = f"{part} rows. {captions.INTERVAL_COVERAGE}{captions.RESIDUALS}"
+            caption = f"{part} rows. {words.INTERVAL_COVERAGE}{words.RESIDUALS}"
             made.append(Figure(file_name(f"coverage_{target.name}_{part}"), target.name, caption, plot))
     return made
 
@@ -155,7 +153,7 @@ def _map_figures(found: Calibrated, target: Target) -> list[Figure]:
             curves[name] = (grid, _applied(found, target, shares, method.columns)[:, k])
     steps = method.name in ("isotonic", "histogram")
     plot = calibration_map(curves, xlabel="before", ylabel="after", steps=steps, scale=scale)
-    return [Figure(file_name(f"map_{target.name}"), target.name, captions.CALIBRATION_MAP, plot)]
+    return [Figure(file_name(f"map_{target.name}"), target.name, words.CALIBRATION_MAP, plot)]
 
 
 def _applied(found: Calibrated, target: Target, values: np.ndarray, columns: Sequence[str]) -> np.ndarray:

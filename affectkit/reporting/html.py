@@ -8,9 +8,8 @@ from typing import Any
 from affectkit.artifacts.reports import class_targets
 from affectkit.plain import without_nan
 from affectkit.reporting import words
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.numbers import shown
-from affectkit.reporting.page import Card, Section, Sentence, Table, page
+from affectkit.reporting.page import Card, Figure, Section, Sentence, Table, page
+from affectkit.reporting.words import shown
 
 __all__ = ["headline", "render", "shown"]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import write_text
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.learning_figures import (
+from affectkit.reporting.figures.learning import (
     CURVES,
     RATES,
     TRAIN_LOSS,
@@ -19,9 +18,9 @@ from affectkit.reporting.learning_figures import (
     learning_curves,
     monitored,
     stages,
+    sweep_figure,
 )
-from affectkit.reporting.page import Card, Section, Sentence, Table, page
-from affectkit.reporting.sweeps import sweep_figure
+from affectkit.reporting.page import Card, Figure, Section, Sentence, Table, page
 
 __all__ = ["PAGE", "learning_curves", "sweep_figure", "training_page", "write_training_page"]
 

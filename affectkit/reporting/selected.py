@@ -16,8 +16,8 @@ from affectkit.evaluation.complexity import STAGES, Facts
 from affectkit.evaluation.parts import grouping
 from affectkit.evaluation.selection import LEVEL, Ranked, Selection
 from affectkit.plain import without_nan
-from affectkit.reporting.numbers import shown
 from affectkit.reporting.selected_page import figures, selected_page
+from affectkit.reporting.words import shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectkit.artifacts.sources import Source
-from affectkit.reporting import captions, words
-from affectkit.reporting.comparisons import differences, forest
-from affectkit.reporting.figures import Figure
+from affectkit.reporting import words
+from affectkit.reporting.figures.intervals import differences, forest
 from affectkit.reporting.lineage import digests, lineage
-from affectkit.reporting.page import Card, Section, Table, page
+from affectkit.reporting.page import Card, Figure, Section, Table, page
 from affectkit.reporting.selected_text import best_run, judged, optimism, reason, ties
 
 FAMILY = "each for itself; ties go by the adjusted p-values of the table"
@@ -43,12 +42,12 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
         marked=marked,
         chosen=report["chosen"],
     )
-    caption = captions.forest(reference="the best figure", mark="the tie set" if marked else "", chosen=True)
+    caption = words.forest_caption(reference="the best figure", mark="the tie set" if marked else "", chosen=True)
     found = [Figure("selection", "runs", caption, plot)]
     if report["interval"]["method"] != "none":
         others = {run["run"]: run["difference"] for run in runs if run["run"] != best["run"]}
         plot = differences(others, metric=title, against=best["run"], higher_is_better=report["higher_is_better"])
-        found.append(Figure("differences", "runs", captions.differences(adjusted=FAMILY), plot))
+        found.append(Figure("differences", "runs", words.differences_caption(adjusted=FAMILY), plot))
     return found
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from affectkit.evaluation.selection import EARLIEST, LEAST, SIMPLEST
 from affectkit.reporting import words
-from affectkit.reporting.numbers import is_number, ranged, shown, signed
 from affectkit.reporting.text import aligned
+from affectkit.reporting.words import is_number, ranged, shown, signed
 
 SHOWN = 20  # runs on a terminal
 NAMED = 6  # runs in a sentence

@@ -18,12 +18,10 @@ from affectkit.evaluation.stability import stability
 from affectkit.labels import Target
 from affectkit.plain import without_nan
 from affectkit.reporting import words
-from affectkit.reporting.captions import TRACE
-from affectkit.reporting.figures import Figure
+from affectkit.reporting.figures.traces import trace
 from affectkit.reporting.lineage import digests, lineage
-from affectkit.reporting.numbers import is_number, ranged
-from affectkit.reporting.page import Section, Table, page
-from affectkit.reporting.traces import trace
+from affectkit.reporting.page import Figure, Section, Table, page
+from affectkit.reporting.words import TRACE, is_number, ranged
 from affectkit.temporal.stabilize import gated_column
 
 REPORT, TABLE = "stability.json", "stability.csv"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from affectkit.reporting.figures import draw
+from affectkit.reporting.evaluated import draw
 
 
 def names(report, predictions):

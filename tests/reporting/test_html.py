@@ -7,9 +7,9 @@ import pytest
 
 from affectkit.artifacts.files import write_json
 from affectkit.reporting import words
-from affectkit.reporting.figures import draw
+from affectkit.reporting.browser import LARGEST
+from affectkit.reporting.evaluated import draw
 from affectkit.reporting.html import headline, render
-from affectkit.reporting.page import LARGEST
 
 
 def leaves(value):

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from affectkit.artifacts.tables import write_table
+from affectkit.reporting.figures.learning import best_place, column_title, monitored, rate_text, stages
+from affectkit.reporting.figures.svg import BLUE, VERMILLION
 from affectkit.reporting.learning import learning_curves, sweep_figure, training_page, write_training_page
-from affectkit.reporting.learning_figures import best_place, column_title, monitored, rate_text, stages
-from affectkit.reporting.svg import BLUE, VERMILLION
 
 NAN, INF = float("nan"), float("inf")
 UAR = [0.31234567, 0.45, 0.52, 0.61, 0.58]

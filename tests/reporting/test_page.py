@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.page import LARGEST, Card, Section, Table, page
-from affectkit.reporting.svg import Plot
+from affectkit.reporting.browser import LARGEST
+from affectkit.reporting.figures.svg import Plot
+from affectkit.reporting.page import Card, Figure, Section, Table, page
 
 NAN = float("nan")
 UAR = {"value": 0.7123456789, "low": 0.65, "high": 0.78}

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.reports import class_targets, file_name
-from affectkit.reporting import clouds, plots, words
-from affectkit.reporting.svg import Plot
+from affectkit.reporting import words
+from affectkit.reporting.figures import evaluation
+from affectkit.reporting.page import Figure
 
 if TYPE_CHECKING:
     from affectkit.artifacts.predictions import Predictions
 
 GROUP_METRICS = ("uar", "ccc")  # what is drawn of each group: of classes, of each number
 MOST_GROUP_FIGURES = 4
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A plot in its place. name: of its file. section: of the report. caption: what it shows and how to read it."""
-
-    name: str
-    section: str
-    caption: str
-    plot: Plot
 
 
 def draw(report: Mapping[str, Any], predictions: Predictions) -> list[Figure]:
@@ -48,14 +38,14 @@ def _class_figures(name: str, before: str, details: Mapping[str, Any]) -> list[F
     figures = []
     per_class = details.get("per_class") or {}
     if per_class:
-        plot = plots.recalls(list(per_class), list(per_class.values()), chance=1 / len(per_class))
+        plot = evaluation.recalls(list(per_class), list(per_class.values()), chance=1 / len(per_class))
         caption = "Recall of each class. Chance, one over the number of classes, is also the UAR of a constant answer."
         figures.append(Figure(file_name(f"{before}recall"), name, caption, plot))
     confusion = details.get("confusion") or {}
     if confusion.get("classes"):
-        plot = plots.confusion(confusion["counts"], confusion["classes"])
+        plot = evaluation.confusion(confusion["counts"], confusion["classes"])
         caption = "Confusion: rows are the truth, columns the prediction; shares add up to 100 % along a row."
-        if len(confusion["classes"]) > plots.WORDY_CELLS:
+        if len(confusion["classes"]) > evaluation.WORDY_CELLS:
             caption += " Numbers are percent, on the diagonal and from 10 % on; every count is in confusion_counts.csv."
         figures.append(Figure(file_name(f"{before}confusion"), name, caption, plot))
     return figures
@@ -66,7 +56,7 @@ def _calibration_figures(name: str, before: str, details: Mapping[str, Any], ece
     bins = calibration.get("bins") or []
     if not any(b["n"] for b in bins) or ece.get("value") is None:
         return []
-    plot = plots.reliability(bins, ece=ece["value"], null=calibration.get("null"))
+    plot = evaluation.reliability(bins, ece=ece["value"], null=calibration.get("null"))
     caption = (
         "Reliability: below the dashed line the model is too sure of itself, above it too timid. Within the grey bars "
         "a bin cannot be told from a calibrated model's, rows taken as independent."
@@ -86,7 +76,7 @@ def _group_figures(report: Mapping[str, Any]) -> list[Figure]:
 
 def _group_figure(report: Mapping[str, Any], metric: str) -> Figure:
     per_group, column = report["per_group"], report["groups"]["column"]
-    plot = plots.groups(
+    plot = evaluation.groups(
         list(per_group),
         [float("nan") if row.get(metric) is None else row[metric] for row in per_group.values()],
         [row["n"] for row in per_group.values()],
@@ -104,8 +94,8 @@ def _number_figures(report: Mapping[str, Any], predictions: Predictions, name: s
         return []
     truth, predicted = frame[name], frame[f"{name}_pred"]
     note = _note(report["metrics"].get(f"{name}.ccc"))
-    cloud = clouds.scatter(truth, predicted, name=name, scale=scale, note=note)
-    errors = clouds.bland_altman(truth, predicted, name=name)
+    cloud = evaluation.scatter(truth, predicted, name=name, scale=scale, note=note)
+    errors = evaluation.bland_altman(truth, predicted, name=name)
     return [
         Figure(
             file_name(f"{name}_scatter"),
