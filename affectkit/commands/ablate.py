@@ -107,7 +107,7 @@ def ablate(
     from affectkit.artifacts.sources import named_paths
     from affectkit.reporting import ablated, terminal
     from affectkit.reporting.browser import write_page
-    from affectkit.reporting.lineage import digests
+    from affectkit.results.lineage import digests
 
     paths = named_paths(sources or features or [], least=2)
     chosen = subsets(list(paths), most=max_subsets)
@@ -155,7 +155,7 @@ def _of_predictions(
     """The sources, how they are fused, and the files that were read."""
     from affectkit.ablation import of_predictions
     from affectkit.artifacts.sources import read_joined_sources
-    from affectkit.reporting.lineage import lineage
+    from affectkit.results.lineage import lineage
 
     group, treat_as = options["group"], options["treat_as"]
     how: dict[str, Any] = {"manifest": options["manifest"], "columns": [group] if group else [], "treat_as": treat_as}
@@ -180,7 +180,7 @@ def _of_features(
     from affectkit.ablation import of_features
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.estimators._fit import Settings
-    from affectkit.reporting.lineage import lineage
+    from affectkit.results.lineage import lineage
 
     name, normalize = estimator.name, options["normalize"]
     manifest = read_manifest(options["manifest"])

@@ -117,7 +117,7 @@ def evaluate(
     from affectkit.evaluation.rows import judged
     from affectkit.reporting import evaluated, terminal
     from affectkit.reporting.browser import write_page
-    from affectkit.reporting.lineage import digests, lineage
+    from affectkit.results.lineage import digests, lineage
 
     alerts, parts = [parse_alert(text) for text in alert or []], comma_separated(slices)
     inputs = [source, *([manifest] if manifest else [])]

@@ -30,6 +30,8 @@ PAGES = {
     "train": "learning",
     "finetune": "learning",
     "import-model": "learning",
+    "fuse": "fused",
+    "calibrate": "calibrated",
     "stabilize": "stabilized",
     "aggregate": "aggregated",
     "ablate": "ablated",
@@ -143,7 +145,7 @@ def _compare(
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.side_by_side import side_by_side
     from affectkit.reporting.learning import REPORT, read_history
-    from affectkit.reporting.lineage import digests, lineage
+    from affectkit.results.lineage import digests, lineage
 
     reports: dict[str, Any] = {}
     sources, histories = {}, {}

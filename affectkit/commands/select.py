@@ -85,7 +85,7 @@ def select(
     from affectkit.evaluation.selection import select as choose
     from affectkit.reporting import selected, terminal
     from affectkit.reporting.browser import write_page
-    from affectkit.reporting.lineage import digests, lineage
+    from affectkit.results.lineage import digests, lineage
 
     named = run_names(runs)
     with open_run("select", options, inputs=[*runs, *([manifest] if manifest else [])]) as run:

@@ -93,7 +93,7 @@ def stabilize(
     from affectkit.evaluation.intervals import Resampling
     from affectkit.reporting import stabilized, terminal
     from affectkit.reporting.browser import write_page
-    from affectkit.reporting.lineage import digests, lineage
+    from affectkit.results.lineage import digests, lineage
     from affectkit.temporal.stabilize import smoothing_of, write_stability
     from affectkit.temporal.stabilize import stabilize as smooth
 

@@ -10,11 +10,10 @@ from typing import Any
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import ABLATION, ABLATION_TABLE
 from affectkit.evaluation.metrics import meaningful
-from affectkit.reporting import words
-from affectkit.reporting.evaluated import headline
 from affectkit.reporting.figures import intervals
 from affectkit.reporting.page import Figure, Page, Section, Sentence, Table
-from affectkit.reporting.words import is_number
+from affectkit.results import words
+from affectkit.results.words import headline, is_number
 
 FULL, BEST_SINGLE = "full", "best_single"  # what subsets are compared with
 LEAST_P = 0.001  # in sentences and on a terminal; the table has every digit

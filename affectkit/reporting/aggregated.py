@@ -10,8 +10,8 @@ from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import called
-from affectkit.reporting import words
 from affectkit.reporting.page import Page, Section
+from affectkit.results import words
 
 UNKNOWN_VARIANCE = (
     "the variance of an aggregate depends on how the errors of its rows hang together, which lies anywhere between not "

@@ -13,10 +13,10 @@ from affectkit import __version__
 from affectkit.artifacts.files import write_text
 from affectkit.artifacts.reports import PAGE
 from affectkit.plain import without_nan
-from affectkit.reporting import words
 from affectkit.reporting.figures.svg import inline
 from affectkit.reporting.page import Figure, Page, Section, Table
-from affectkit.reporting.words import shown
+from affectkit.results import words
+from affectkit.results.words import shown
 
 LARGEST = 480_000  # bytes; figures that would go beyond stay in their own files
 WITHOUT_FIGURES = LARGEST // 2  # bytes that the tables and sentences may take; longer tables are cut

@@ -10,11 +10,11 @@ from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import COMPARISON, file_name
-from affectkit.reporting import words
-from affectkit.reporting.evaluated import headline
 from affectkit.reporting.figures import evaluation, intervals
 from affectkit.reporting.figures.learning import learning_curves
 from affectkit.reporting.page import Figure, Page, Section, Table
+from affectkit.results import words
+from affectkit.results.words import headline
 
 SHOWN = 6  # metrics of a run
 METRICS = (

@@ -15,10 +15,11 @@ from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
-from affectkit.reporting import terminal, words
+from affectkit.reporting import terminal
 from affectkit.reporting.figures import evaluation
 from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table
-from affectkit.reporting.words import is_number, shown
+from affectkit.results import words
+from affectkit.results.words import headline, is_number, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,16 +55,6 @@ def page(report: Mapping[str, Any], judged: pd.DataFrame | None = None, *, title
         metrics=meaningful(report["metrics"], report["targets"]),
         summary=_summary(report),
     )
-
-
-def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
-    """The names of the key figures, at most `most` of them, means over targets before single targets."""
-    ranked = [
-        (words.HEADLINE.index(name.rpartition(".")[2]), "." in name, position, name)
-        for position, name in enumerate(metrics)
-        if name.rpartition(".")[2] in words.HEADLINE
-    ]
-    return [name for *_, name in sorted(ranked)][:most]
 
 
 def _sections(report: Mapping[str, Any], judged: pd.DataFrame | None) -> Iterator[Section]:

@@ -9,7 +9,6 @@ from typing import Any
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.tables import read_table, to_numbers
-from affectkit.reporting import words
 from affectkit.reporting.browser import write_page
 from affectkit.reporting.figures.learning import (
     TRAIN_LOSS,
@@ -23,6 +22,7 @@ from affectkit.reporting.figures.learning import (
     sweep_figure,
 )
 from affectkit.reporting.page import Card, Page, Section, Sentence, Table
+from affectkit.results import words
 
 PAGE = "training.html"
 HISTORY, SWEEPS, REPORT = "history.csv", "lr_find.json", "train_report.json"

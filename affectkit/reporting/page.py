@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from affectkit.reporting import words
+from affectkit.results import words
 
 # A paragraph: text, or a row of texts and cells, so that its numbers keep all their digits:
 # ("ECE falls from ", 0.0374213, " to ", {"value": 0.0167, "low": 0.012, "high": 0.021}, ".")

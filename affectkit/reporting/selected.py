@@ -10,10 +10,10 @@ from typing import Any
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import SELECTION, SELECTION_TABLE
 from affectkit.evaluation.selection import EARLIEST, LEAST, SIMPLEST
-from affectkit.reporting import words
 from affectkit.reporting.figures import intervals
 from affectkit.reporting.page import Card, Figure, Page, Section, Table
-from affectkit.reporting.words import is_number, ranged, shown, signed
+from affectkit.results import words
+from affectkit.results.words import is_number, ranged, shown, signed
 
 SHOWN = 20  # runs on a terminal
 NAMED = 6  # runs in a sentence

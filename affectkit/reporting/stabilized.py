@@ -15,10 +15,10 @@ from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import called
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.evaluation.before_after import SIDES
-from affectkit.reporting import words
 from affectkit.reporting.figures.traces import trace
 from affectkit.reporting.page import Figure, Page, Section, Table
-from affectkit.reporting.words import is_number, ranged
+from affectkit.results import words
+from affectkit.results.words import is_number, ranged
 
 if TYPE_CHECKING:
     import pandas as pd

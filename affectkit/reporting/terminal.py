@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from affectkit.reporting.page import Page, Section, Sentence, Table
-from affectkit.reporting.words import is_number, ranged, shown, signed
+from affectkit.results.words import is_number, ranged, shown, signed
 
 
 def lines(page: Page, *, warnings: bool = True) -> list[str]:

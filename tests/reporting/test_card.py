@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from affectkit.reporting import words
-from affectkit.reporting.card import model_card
+from affectkit.results import words
+from affectkit.results.card import model_card
 
 TARGETS = [
     {"name": "label", "kind": "class", "classes": ["anger", "joy"]},

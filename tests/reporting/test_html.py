@@ -8,7 +8,7 @@ import pytest
 from affectkit.artifacts.files import write_json
 from affectkit.reporting import browser, evaluated, words
 from affectkit.reporting.browser import LARGEST
-from affectkit.reporting.evaluated import headline
+from affectkit.results.words import headline
 
 
 def render(report, predictions=None, **title):

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.reporting.lineage import digests, lineage
+from affectkit.results.lineage import digests, lineage
 
 DEFECT = "MELD's cast is in all splits: speaker-dependent by protocol"
 

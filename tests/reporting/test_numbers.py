@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit.reporting.figures.svg import finite, thinned, values_of
-from affectkit.reporting.words import ranged, shown, signed
+from affectkit.results.words import ranged, shown, signed
 
 NAN = float("nan")
 

@@ -26,7 +26,7 @@ from affectkit.reporting.figures.svg import (
     thinned,
     to_plot,
 )
-from affectkit.reporting.words import is_number, ranged, shown
+from affectkit.results.words import is_number, ranged, shown
 
 # Before, after, and what else there is: apart in colour and in dashes.
 LOOKS: tuple[tuple[str, Any], ...] = ((ORANGE, (0, (4, 2))), (BLUE, "-"), (GREEN, (0, (1, 1.2))), (VERMILLION, "-."))

@@ -24,7 +24,7 @@ from affectkit.reporting.figures.svg import (
     to_plot,
     values_of,
 )
-from affectkit.reporting.words import is_number
+from affectkit.results.words import is_number
 
 WORDY_CELLS = 12  # above this many classes a confusion cell holds its share alone
 NAMED_GROUPS = 40  # above this many groups they are ranked along an axis instead of named one per line

@@ -23,7 +23,7 @@ from affectkit.reporting.figures.svg import (
     to_plot,
     values_of,
 )
-from affectkit.reporting.words import is_number, ranged, shown
+from affectkit.results.words import is_number, ranged, shown
 
 NAME = 26  # characters of a row's name; what is cut is its middle, because subsets differ at both ends
 SPOKEN = 12  # rows that the text alternative of a longer figure reads out

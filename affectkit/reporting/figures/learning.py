@@ -14,7 +14,6 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from affectkit.artifacts.reports import file_name
-from affectkit.reporting import words
 from affectkit.reporting.figures.svg import (
     BLUE,
     INK,
@@ -29,7 +28,8 @@ from affectkit.reporting.figures.svg import (
     values_of,
 )
 from affectkit.reporting.page import Figure
-from affectkit.reporting.words import shown
+from affectkit.results import words
+from affectkit.results.words import shown
 
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 MARKED = 40  # epochs; of more, a line alone is drawn

@@ -21,7 +21,7 @@ from affectkit.reporting.figures.svg import (
     style,
     to_plot,
 )
-from affectkit.reporting.words import shown
+from affectkit.results.words import shown
 
 FRAMES = 2000  # up to this many, every one is drawn
 COLUMNS = 400  # of a longer sequence, each drawn from its lowest to its highest value, so that no peak is lost

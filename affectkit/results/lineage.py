@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import BEST, SPEC
 from affectkit.artifacts.runs import RECORD, digest
+from affectkit.artifacts.sources import PREDICTIONS
 from affectkit.errors import AffectkitError
 
 
@@ -88,3 +89,15 @@ def _read(path: Path) -> dict[str, Any]:
         return read_json(path) if path.is_file() else {}
     except AffectkitError:
         return {}
+
+
+def digests_at_start(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `digests` said of a source when a run began. item: of `inputs` in `started.json`; of a run folder its
+    predictions are what was read."""
+    files = item.get("files")
+    if files is None:
+        return [{"name": Path(item["path"]).name, "size": item["size"], "sha256": item["sha256"]}]
+    predictions = [{**file, "name": PREDICTIONS} for file in files if file["path"] == PREDICTIONS]
+    folder = Path(item["path"]).name
+    chosen = predictions or [{**file, "name": f"{folder}/{file['path']}"} for file in files]
+    return [{key: file[key] for key in ("name", "size", "sha256")} for file in chosen]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from affectkit.plain import shown
-from affectkit.reporting import words
-from affectkit.reporting.evaluated import headline
+from affectkit.results import words
+from affectkit.results.words import headline
 
 
 def model_card(facts: Mapping[str, Any]) -> str:

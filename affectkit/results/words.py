@@ -80,6 +80,16 @@ LIMITS = (
 )
 
 
+def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
+    """The names of the key figures, at most `most` of them, means over targets before single targets."""
+    ranked = [
+        (HEADLINE.index(name.rpartition(".")[2]), "." in name, position, name)
+        for position, name in enumerate(metrics)
+        if name.rpartition(".")[2] in HEADLINE
+    ]
+    return [name for *_, name in sorted(ranked)][:most]
+
+
 def title(name: str) -> str:
     """`valence.ccc` -> `valence CCC`."""
     target, _, metric = name.rpartition(".")
