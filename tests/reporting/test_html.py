@@ -6,8 +6,9 @@ import re
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.reporting import browser, evaluated, words
+from affectkit.reporting import browser, evaluated
 from affectkit.reporting.browser import LARGEST
+from affectkit.results import words
 from affectkit.results.words import headline
 
 
