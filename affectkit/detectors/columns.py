@@ -56,7 +56,10 @@ def face_of(row: Mapping[str, Any], size: tuple[int, int] | None = None) -> Face
         return box is not None and (in_image(Face(box), *size) if size else min(box[2:]) > 0)
 
     landmarks, box = _landmarks_of(row), _box_of(row)
-    around = None if landmarks is None else _around(landmarks)
+    around = None
+    if landmarks is not None:
+        (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
+        around = left, top, right - left, bottom - top
     if not usable(around):
         landmarks = around = None
     if not usable(box):
@@ -88,12 +91,6 @@ def _landmarks_of(row: Mapping[str, Any]) -> np.ndarray | None:
         message = f"'{LANDMARKS}' holds {int(np.isfinite(values).sum())} finite numbers, not 136 (68 points x;y)"
         raise AffectkitError("input", message)
     return values.reshape(68, 2)
-
-
-def _around(landmarks: np.ndarray) -> tuple[float, float, float, float]:
-    """The tight box of landmarks [68, 2]."""
-    (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
-    return left, top, right - left, bottom - top
 
 
 def _number(value: Any, column: str) -> float | None:
