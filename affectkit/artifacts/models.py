@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.files import atomic, read_json, sha256, write_json, write_text
-from affectkit.artifacts.records import require_finished
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -146,12 +146,12 @@ def parent_folder(folder: Path, parent: Mapping[str, Any]) -> Path:
             "missing", f"its parent '{name}' is not at {path}", file=folder,
             remedy="copy the parents too: affectkit select, or --bundle",
         )  # fmt: skip
-    found = best_model(place)
-    if model_digest(found) != known:
+    model = best_model(place)
+    if model_digest(model) != known:
         raise AffectkitError(
             "input", f"its parent '{name}' has changed since", file=folder, remedy="run the command that made it again"
         )
-    return found
+    return model
 
 
 def copy_model(model: Path, target: Path) -> None:

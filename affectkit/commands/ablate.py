@@ -100,24 +100,27 @@ def ablate(
     options = dict(locals())
     _refuse_mixture(options)
     from affectkit.ablation import ablate as judge_subsets
-    from affectkit.ablation import subsets
+    from affectkit.ablation import subsets, write_ablation
+    from affectkit.artifacts.files import read_json
+    from affectkit.artifacts.reports import ABLATION
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import named_paths
-    from affectkit.reporting.ablated import key_lines, read_ablation, write_ablation
+    from affectkit.reporting import ablated, terminal
+    from affectkit.reporting.browser import write_page
     from affectkit.reporting.lineage import digests
 
     paths = named_paths(sources or features or [], least=2)
     chosen = subsets(list(paths), most=max_subsets)
     built = _built(options)
     with open_run("ablate", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
-        if run.finished:
-            summary = read_ablation(run.path)
-        else:
+        if not run.finished:
             study, facts, read = (_of_predictions if sources else _of_features)(paths, built, options)
             with console.progress("ablate") as progress:
                 found = judge_subsets(study, chosen, run.path, progress=progress)
-            summary = write_ablation(run.path, {**facts, **found}, digests(read))
-    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, key_lines(summary))
+            write_ablation(run.path, {**facts, **found, "inputs": digests(read)})
+            write_page(run.path, ablated.draw(run.path))
+        summary, page = read_json(run.path / ABLATION, what="summary of an ablation"), ablated.draw(run.path)
+    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, terminal.lines(page))
 
 
 def _refuse_mixture(options: dict[str, Any]) -> None:

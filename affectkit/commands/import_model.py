@@ -83,8 +83,8 @@ def import_model(
     from affectkit.experts._folder import build_expert
     from affectkit.inference import Work
     from affectkit.inference.faces import predict_faces, rows_to_answer, targets_for
+    from affectkit.reporting.evaluated import all_key_lines
     from affectkit.reporting.imported import write_imported
-    from affectkit.reporting.text import all_key_lines
 
     own, finding = _by_plugin(expert, detector, plugin_options)
     files = [Path(value) for value in {**own, **finding}.values() if isinstance(value, str) and Path(value).is_file()]

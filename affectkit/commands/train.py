@@ -75,7 +75,7 @@ def train(
     from affectkit.distributed import Ranks
     from affectkit.estimators._fit import Settings, build_estimator
     from affectkit.estimators._train import clean_up, load_dataset, place_of, train_model
-    from affectkit.reporting.text import all_key_lines
+    from affectkit.reporting.evaluated import all_key_lines
     from affectkit.reporting.trained import write_trained
 
     estimator = build_estimator(model, plugin_options)

@@ -166,15 +166,20 @@ def _model(source: str, revision: str, config: Any, reads: Reads, local_only: bo
     )
 
 
-def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
+def hears(model_type: str) -> bool:
+    """Whether networks of a type read audio."""
     from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 
+    return model_type in FEATURE_EXTRACTOR_MAPPING_NAMES
+
+
+def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
     if reads == "images" and not is_known(config.model_type):
         message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which is no image network known here"
         raise AffectkitError(
             "input", message, remedy="use one of clip, siglip, vit, dinov2, beit, convnext, resnet, swin"
         )
-    if reads == "audio" and config.model_type not in FEATURE_EXTRACTOR_MAPPING_NAMES:
+    if reads == "audio" and not hears(config.model_type):
         message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which reads no audio"
         raise AffectkitError("input", message, remedy="use one of wav2vec2, hubert, wavlm, whisper or their kin")
 

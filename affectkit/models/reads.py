@@ -15,8 +15,8 @@ from affectkit.models.images import OPEN_CLIP, TIMM
 _LIBRARIES = ("open_clip", "timm")  # names of tiny networks too
 
 
-def reads_of(checkpoint: str, *, revision: str = "") -> Literal["audio", "images"]:
-    """Whether it is a speech or an image network: by its prefix, its folder, or its configuration.
+def reads_of(checkpoint: str, *, revision: str = "") -> Literal["audio", "images", "text"]:
+    """Whether it is a network for speech, images or text: by its prefix, its folder, or its configuration.
 
     Raises "usage" for an unknown `tiny-random` architecture, "input" for a run instead of its model, and as
     `backbones.load` does for a configuration that cannot be had.
@@ -28,9 +28,11 @@ def reads_of(checkpoint: str, *, revision: str = "") -> Literal["audio", "images
         raise AffectkitError("input", f"is a run, whose model lies in {BEST}", file=checkpoint, remedy=remedy)
     if tiny.is_tiny(checkpoint):
         architecture = checkpoint.removeprefix(tiny.PREFIX).partition(",")[0]
-        known = {**dict.fromkeys([*tiny.IMAGES, *_LIBRARIES], "images"), **dict.fromkeys(tiny.AUDIO, "audio")}
-        if architecture not in known:
-            remedy = did_you_mean(architecture, list(known))
-            raise AffectkitError("usage", f"there is no {checkpoint} for audio or images", remedy=remedy)
-        return "audio" if known[architecture] == "audio" else "images"
-    return "images" if is_known(backbones.read_config(checkpoint, revision).model_type) else "audio"
+        if architecture in (*tiny.IMAGES, *_LIBRARIES):
+            return "images"
+        if architecture in tiny.AUDIO or architecture in tiny.TEXT:
+            return "audio" if architecture in tiny.AUDIO else "text"
+        known = [*tiny.IMAGES, *_LIBRARIES, *tiny.AUDIO, *tiny.TEXT]
+        raise AffectkitError("usage", f"there is no {checkpoint}", remedy=did_you_mean(architecture, known))
+    model_type = backbones.read_config(checkpoint, revision).model_type
+    return "images" if is_known(model_type) else "audio" if backbones.hears(model_type) else "text"

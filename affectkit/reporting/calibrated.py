@@ -19,7 +19,7 @@ from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.reporting.calibrated_page import sections
 from affectkit.reporting.combined import judge, past, write_combined, write_page
-from affectkit.reporting.numbers import shown
+from affectkit.reporting.words import shown
 
 
 def write_calibrated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,10 @@ from affectkit.artifacts.reports import file_name
 from affectkit.calibration.calibrate import Calibrated, curve
 from affectkit.evaluation.coverage import central, standardized
 from affectkit.labels import Target
-from affectkit.reporting import captions, words
-from affectkit.reporting.calibrations import interval_coverage, reliability_pair
-from affectkit.reporting.calibrations import risk_coverage as risk_coverage_plot
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.maps import calibration_map
-from affectkit.reporting.page import Section, Table
+from affectkit.reporting import words
+from affectkit.reporting.figures.calibrations import calibration_map, interval_coverage, reliability_pair
+from affectkit.reporting.figures.calibrations import risk_coverage as risk_coverage_plot
+from affectkit.reporting.page import Figure, Section, Table
 
 UNMAPPED = ("conformal", "variance-scaling")  # they leave the answers as they are
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.7, 0.8, 0.9, 0.95])
@@ -96,23 +95,28 @@ def _class_figures(
         prefix = "" if target.name == "label" else f"{target.name}."
         eces = tuple(one[part]["metrics"][f"{prefix}ece"]["value"] for one in (before, reports))
         if pair_of[0] and pair_of[1] and None not in eces:
-            plot = reliability_pair(
-                pair_of[0]["bins"], pair_of[1]["bins"], ece=eces, null=(pair_of[0]["null"], pair_of[1]["null"])
+            plot = partial(
+                reliability_pair,
+                pair_of[0]["bins"],
+                pair_of[1]["bins"],
+                ece=eces,
+                null=(pair_of[0]["null"], pair_of[1]["null"]),
             )
-            caption = f"{part} rows. {captions.RELIABILITY_PAIR}"
-            made.append(Figure(file_name(f"reliability_{target.name}_{part}"), target.name, caption, plot))
+            caption = f"{part} rows. {words.RELIABILITY_PAIR}"
+            made.append(Figure(file_name(f"reliability_{target.name}_{part}"), caption, plot))
         curves = {"before": curve(old, target), "after": curve(new, target)}
         said = report["selective"].get(target.name, {})
         kept = said.get("parts", {}).get(part, {})
         chosen = {"coverage": kept["coverage"], "risk": kept["error"], "threshold": said["threshold"]}
-        plot = risk_coverage_plot(
+        plot = partial(
+            risk_coverage_plot,
             {name: (one.coverage, one.risk) for name, one in curves.items()},
             error="error of the rows kept",
             wanted=said.get("wanted_error"),
             chosen=chosen if chosen["risk"] is not None else None,
         )
-        caption = f"{part} rows. {captions.RISK_COVERAGE}" + captions.CHOSEN_THRESHOLD * (chosen["risk"] is not None)
-        made.append(Figure(file_name(f"risk_coverage_{target.name}_{part}"), target.name, caption, plot))
+        caption = f"{part} rows. {words.RISK_COVERAGE}" + words.CHOSEN_THRESHOLD * (chosen["risk"] is not None)
+        made.append(Figure(file_name(f"risk_coverage_{target.name}_{part}"), caption, plot))
     return made
 
 
@@ -130,9 +134,9 @@ def _number_figures(found: Calibrated, target: Target) -> list[Figure]:
         shares = {name: share for name, t in tables.items() if (share := central(t, target, LEVELS)) is not None}
         if shares:
             scores = {name: z for name, t in tables.items() if (z := standardized(t, target)) is not None}
-            plot = interval_coverage(LEVELS, shares, scores, name=target.name)
-            caption = f"{part} rows. {captions.INTERVAL_COVERAGE}{captions.RESIDUALS}"
-            made.append(Figure(file_name(f"coverage_{target.name}_{part}"), target.name, caption, plot))
+            plot = partial(interval_coverage, LEVELS, shares, scores, name=target.name)
+            caption = f"{part} rows. {words.INTERVAL_COVERAGE}{words.RESIDUALS}"
+            made.append(Figure(file_name(f"coverage_{target.name}_{part}"), caption, plot))
     return made
 
 
@@ -154,8 +158,8 @@ def _map_figures(found: Calibrated, target: Target) -> list[Figure]:
             shares[:, k] = grid
             curves[name] = (grid, _applied(found, target, shares, method.columns)[:, k])
     steps = method.name in ("isotonic", "histogram")
-    plot = calibration_map(curves, xlabel="before", ylabel="after", steps=steps, scale=scale)
-    return [Figure(file_name(f"map_{target.name}"), target.name, captions.CALIBRATION_MAP, plot)]
+    plot = partial(calibration_map, curves, xlabel="before", ylabel="after", steps=steps, scale=scale)
+    return [Figure(file_name(f"map_{target.name}"), words.CALIBRATION_MAP, plot)]
 
 
 def _applied(found: Calibrated, target: Target, values: np.ndarray, columns: Sequence[str]) -> np.ndarray:

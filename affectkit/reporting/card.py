@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from affectkit.plain import shown
 from affectkit.reporting import words
-from affectkit.reporting.html import headline, shown
+from affectkit.reporting.evaluated import headline
 
 
 def model_card(facts: Mapping[str, Any]) -> str:

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit import __version__
-from affectkit.artifacts.files import write_json, write_text
+from affectkit.artifacts.files import write_json
 from affectkit.artifacts.models import BEST, PARENTS, copy_model, parent_of, read_spec, write_fit_rows, write_spec
 from affectkit.artifacts.predictions import Predictions, write_predictions
-from affectkit.artifacts.reports import PAGE
 from affectkit.artifacts.sources import Source
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.rows import answered_parts
 from affectkit.leakage.crossfit import FitPlan
+from affectkit.reporting import browser
 from affectkit.reporting.card import model_card
 from affectkit.reporting.lineage import digests, lineage
-from affectkit.reporting.page import Section, Sentence, page
+from affectkit.reporting.page import Page, Section, Sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,19 +127,17 @@ def write_page(
     metrics: Sequence[str] = (),
 ) -> None:
     """Write `report.html`, and its figures beside it."""
-    html = page(
-        title=title,
-        lead=lead,
-        sections=sections,
+    inputs = [{**item, "name": f"{s.name}: {item['name']}"} for s in sources for item in digests([s.path])]
+    page = Page(
+        title,
+        lead,
+        sections,
         warnings=warnings,
         declared=said["declared"],
         corpora=said["corpora"],
         normalization=said["normalization"],
-        inputs=[{**item, "name": f"{s.name}: {item['name']}"} for s in sources for item in digests([s.path])],
+        inputs=inputs,
         metrics=metrics,
         source="train_report.json",
     )
-    for section in sections:
-        for figure in section.figures:
-            write_text(folder / f"{figure.name}.svg", figure.plot.svg)
-    write_text(folder / PAGE, html)
+    browser.write_page(folder, page)

@@ -38,5 +38,5 @@ def write_finetuned(folder: Path, found: Finetuned, manifest: Manifest) -> dict[
     label_map = folder / BEST / "label_map.json"
     if label_map.exists():
         (folder / "label_map.json").write_bytes(label_map.read_bytes())
-    write_training_page(folder, final.history, final.sweeps, monitor=final.monitor)
+    write_training_page(folder)
     return reports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from affectkit.artifacts.tables import write_table
 from affectkit.fusion.fuse import Fused, Verdict
 from affectkit.fusion.rule import FusionModel
 from affectkit.leakage.crossfit import FitPlan
-from affectkit.reporting import captions, comparisons, words
+from affectkit.reporting import words
 from affectkit.reporting.combined import judge, past, write_combined, write_page
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.numbers import ranged, shown
-from affectkit.reporting.page import Section, Table
+from affectkit.reporting.figures import intervals
+from affectkit.reporting.page import Figure, Section, Table
 from affectkit.reporting.recalibrated import write_recalibrated
+from affectkit.reporting.words import ranged, shown
 
 
 def write_fused(
@@ -116,18 +117,19 @@ def _sections(found: Fused, reports: Any) -> list[Section]:
             }
             if verdict.mean:
                 rows["equal weights"] = verdict.mean.difference.plain()
-            plot = comparisons.differences(
+            plot = partial(
+                intervals.differences,
                 rows,
                 metric=words.title(verdict.best.measured.name),
                 against="what stands beside",
                 higher_is_better=verdict.best.measured.higher_is_better,
             )
             name = file_name(f"differences_{target}_{verdict.part}")
-            figures.append(Figure(name, target, f"{verdict.part} rows. {captions.differences()}", plot))
+            figures.append(Figure(name, f"{verdict.part} rows. {words.differences_caption()}", plot))
         weights = _weights(found, target)
         if weights:
-            plot = comparisons.weights(list(weights), {target: list(weights.values())})
-            figures.append(Figure(file_name(f"weights_{target}"), target, captions.WEIGHTS, plot))
+            plot = partial(intervals.weights, list(weights), {target: list(weights.values())})
+            figures.append(Figure(file_name(f"weights_{target}"), words.WEIGHTS, plot))
         sections.append(Section(target, tables=tables, figures=figures))
     return sections
 

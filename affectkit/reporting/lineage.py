@@ -8,7 +8,7 @@ from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import BEST, SPEC
-from affectkit.artifacts.records import RECORD, digest
+from affectkit.artifacts.runs import RECORD, digest
 from affectkit.errors import AffectkitError
 
 

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 SELECTED_ON = "inner grouped cross-validation of the fit rows"
 NOTHING = "nothing: the network was trained for all epochs"
-CURVES = (
-    "Curves are means over inner folds of the rows fitted on, weighted by the rows that each held out; a fold that had "
-    "ended goes on as it ended. The model itself was then trained on all of these rows, for as many epochs as are kept."
-)
 
 
 class Fitted(Protocol):
@@ -70,11 +66,11 @@ def _write_learning(folder: Path, trained: Trained) -> None:
     models = trained.model.targets
     history = [{"stage": m.target.name, **row} for m in models for row in m.history]
     sweeps = [{**sweep, "stage": m.target.name} for m in models for sweep in m.sweeps]
-    if history:
-        write_table(folder / "history.csv", pd.DataFrame(history))
-        write_training_page(folder, history, sweeps, lead=[CURVES])
     if sweeps:
         write_json(folder / "lr_find.json", {"sweeps": sweeps})
+    if history:
+        write_table(folder / "history.csv", pd.DataFrame(history))
+        write_training_page(folder)
 
 
 def write_fitted(

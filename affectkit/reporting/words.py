@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from affectkit.evaluation.metrics import METRICS
+from affectkit.plain import shown as shown
 
 # What a metric is called where people read it; the others go by their name. What it means is in `evaluation.metrics`.
 TITLES = {
@@ -95,21 +98,15 @@ def better(name: str) -> str:
     return "" if metric is None else "higher" if metric.higher_is_better else "lower"
 
 
-def meaningful(report: Mapping[str, Any]) -> list[str]:
-    """The names of a report's metrics, without those that ask for an order where classes have none."""
-    kinds = {target["name"]: target["kind"] for target in report.get("targets") or []}
-
-    def keep(name: str) -> bool:
-        target, _, metric = name.rpartition(".")
-        return not (metric in METRICS and METRICS[metric].ordered and kinds.get(target or "label") == "class")
-
-    return [name for name in report["metrics"] if keep(name)]
-
-
 def judged(report: Mapping[str, Any]) -> str:
     """`rows of split test`, or what part it is that is no split; the number of rows stands before it."""
     part = report.get("split")
     return "rows" if part in ("oof", "all", None) else f"rows of split {part}"
+
+
+def part(report: Mapping[str, Any]) -> str:
+    """What part of the rows a report is of, in a word."""
+    return {"oof": "cross-fitted", None: "all"}.get(report.get("split"), str(report.get("split")))
 
 
 def faces(report: Mapping[str, Any]) -> str:
@@ -141,6 +138,11 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found + list(report.get("warnings") or [])
 
 
+def sentence(text: str) -> str:
+    """A line of a terminal as a sentence."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def interval(report: Mapping[str, Any]) -> str:
     """What stands behind the brackets: `95 %, jackknife with Student's t over 10 groups (speaker)`."""
     spec = report.get("interval") or {}
@@ -150,3 +152,118 @@ def interval(report: Mapping[str, Any]) -> str:
     groups = report.get("groups")
     over = f"{groups['count']} groups ({groups['column']})" if groups else "rows taken as independent (i.i.d.)"
     return f"{100 * spec['level']:g} %, {method} over {over}"
+
+
+# --- Numbers for the eye
+
+
+def ranged(figure: Mapping[str, Any], sign: str = "") -> str:
+    """`0.712 [0.651, 0.773]`; no brackets where an end is unknown, `undefined` for no number at all.
+
+    sign: `+` writes it before positive numbers too.
+    """
+    value, low, high = (figure.get(key) for key in ("value", "low", "high"))
+    if not is_number(value):
+        return "undefined"
+    brackets = f" [{signed(low, sign)}, {signed(high, sign)}]" if is_number(low) and is_number(high) else ""
+    return f"{signed(value, sign)}{brackets}"
+
+
+def signed(value: Any, sign: str = "+") -> str:
+    """`+0.012`, `-0.040`, `0.000`."""
+    text = shown(float(value))
+    return f"{sign}{text}" if float(text) > 0 else text
+
+
+def is_number(value: Any) -> bool:
+    return value is not None and bool(np.isfinite(value))
+
+
+# --- What stands below figures: what is seen, and how to read it
+
+
+RELIABILITY = (
+    "Reliability: below the dashed line the model is too sure of itself, above it too timid. Within the grey bars "
+    "a bin cannot be told from a calibrated model's, rows taken as independent."
+)
+SCATTER = "Prediction against truth; a perfect model lies on the dashed line."
+BLAND_ALTMAN = (
+    "Bland-Altman: the error against the mean of truth and prediction. A downward slope says that predictions are "
+    "drawn towards their mean."
+)
+RELIABILITY_PAIR = (
+    "Reliability before and after, above how many rows each bin has. Below the dashed line the model is too sure of "
+    "itself, above it too timid. Within the grey bars a bin cannot be told from a calibrated model's, rows taken as "
+    "independent."
+)
+RISK_COVERAGE = (
+    "What abstaining buys: rows are dropped from the least sure on, and the error is that of the rows kept. The lower "
+    "a curve, the better its confidence sorts right from wrong; few kept rows make its left end jump."
+)
+CHOSEN_THRESHOLD = " The diamond keeps as many rows as the wanted error allows."
+CALIBRATION_MAP = (
+    "What the calibration makes of each value: on the dashed line nothing changes, below it values are lowered, above "
+    "it raised. Flat parts make ties."
+)
+COVERAGE = (
+    "How often the prediction set or interval holds the truth, for each attribute, with the interval of that share. "
+    "Hollow: not to be told from the nominal share. A point without a line has no interval."
+)
+INTERVAL_COVERAGE = (
+    "How often predicted intervals hold the truth: below the dashed line they are too narrow, above it too wide."
+)
+RESIDUALS = (
+    " Beside it, errors over their predicted standard deviation: well scaled, they follow the dashed normal curve; a "
+    "wider one says that the variances are too small."
+)
+TRACE = (
+    "Raw and smoothed predictions over time, and below them where frames were gated: there the smoothed line holds its "
+    "last value. Lines break where frames are missing."
+)
+WEIGHTS = "What each source counts for in the fusion. Weights say nothing about what a source is worth by itself."
+
+
+def forest_caption(*, reference: str = "", mark: str = "", chosen: bool = False) -> str:
+    """Of a forest plot. reference: what its line is. mark: what filled points are. chosen: there is a diamond."""
+    said = "Each figure with its interval; overlapping intervals are no test, the paired differences are."
+    said += f" Dashed line: {reference}." if reference else ""
+    said += f" Filled points: {mark}." if mark else ""
+    said += " The diamond is the one chosen." if chosen else ""
+    return said + " A point without a line has no interval, an arrow head says that the interval goes on."
+
+
+def differences_caption(*, adjusted: str = "") -> str:
+    """Of paired differences. adjusted: how the intervals allow for their number, such as `Holm over 6 comparisons`."""
+    said = "Paired differences on the same rows. Hollow: the interval includes 0, the data cannot tell the two apart."
+    return said + (f" Intervals: {adjusted}." if adjusted else " Intervals are each for itself, not for the family.")
+
+
+def learning_loss(*, validated: bool, staged: bool) -> str:
+    """Of losses over epochs. validated: there are validation rows. staged: there is more than one stage."""
+    said = "Loss over epochs; that of the train rows is the mean over the epoch's batches, taken while training."
+    if validated:
+        said += (
+            " A validation loss that rises while the train loss falls says that the network learns its rows by heart."
+        )
+    return said + _MARKS + (_STAGES if staged else "")
+
+
+def learning_metric(*, staged: bool) -> str:
+    """Of the metric by which epochs are compared."""
+    said = "The figure by which epochs are compared, on the validation rows: that of the best epoch is the luckiest of "
+    return said + "all, and flatters it." + _MARKS + (_STAGES if staged else "")
+
+
+def learning_rates(*, staged: bool) -> str:
+    """Of learning rates over epochs."""
+    said = "The highest learning rate of each epoch, over all parts that train, on a logarithmic axis."
+    return said + _MARKS + (_STAGES if staged else "")
+
+
+_MARKS = " Dashed line: the epoch whose weights are kept."
+_STAGES = " Shades: stages; each begins with the best weights before it."
+
+SWEEP = (
+    "The loss while the learning rate rises with every step: of each batch (thin) and smoothed (thick). A good rate "
+    "lies where the smoothed loss falls, before its lowest point. Losses far above the start leave the frame."
+)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectkit.artifacts.records import digest
+from affectkit.artifacts.runs import digest
 
 CLASSES = ["anger", "joy", "neutral"]
 FLAGS = {"--output-json": "m.json", "--output-confusion-csv": "c.csv", "--output-predictions-csv": "p.csv"}

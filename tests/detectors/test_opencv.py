@@ -9,7 +9,7 @@ import pytest
 from affectkit.detectors import haar, yunet
 from affectkit.detectors._detector import SEARCH_SIDE, search_scale
 from affectkit.errors import AffectkitError
-from affectkit.synthesis.faces import Pose, draw_people, paint
+from affectkit.synthesis.faces import Pose, draw_person, paint
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def drawn(width, height, *faces):
     """A grey scene with a drawn face of half width `half` about (x, y) for each of `faces`, and their boxes."""
     rng = np.random.default_rng(3)
     canvas = np.full((height, width, 3), 120.0)
-    people = draw_people(len(faces), rng)
+    people = [draw_person(rng) for _ in faces]
     boxes = [
         paint(canvas, person, (0.0, 0.0), Pose(x, y, half))[1]
         for person, (x, y, half) in zip(people, faces, strict=True)

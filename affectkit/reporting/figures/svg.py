@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from affectkit.reporting.page import Plot
 
 # Okabe and Ito 2008: eight colours that stay apart for every common colour vision deficiency, and in grey print.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -43,15 +45,6 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 144.0,  # of the rasterised clouds of points
     "path.simplify": True,
 }
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure as SVG text, and what it shows in words. wide: takes both columns of the report."""
-
-    svg: str
-    alt: str
-    wide: bool = False
 
 
 @contextmanager
@@ -109,3 +102,30 @@ def inline(svg: str) -> str:
     head, rest = svg.split(">", 1)
     head = re.sub(r' (?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", head)
     return f"{head}>{rest}"
+
+
+# --- Numbers made ready to be drawn
+
+
+def finite(values: Any) -> np.ndarray:
+    """[N] float64, with NaN for None and for the infinite."""
+    found = np.asarray(values, float)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def values_of(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """[N]: one key of each row; NaN where it is missing or None."""
+    return finite([row.get(key) for row in rows])
+
+
+def thinned(x: Any, y: Any, most: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """A curve's known points in the order of x; of many, those nearest to evenly spaced x, and both ends."""
+    x, y = finite(x), finite(y)
+    known = np.isfinite(x) & np.isfinite(y)
+    order = np.argsort(x[known], kind="stable")
+    x, y = x[known][order], y[known][order]
+    if len(x) <= most:
+        return x, y
+    places = np.searchsorted(x, np.linspace(x[0], x[-1], most - 1))
+    places = np.unique(np.append(places, len(x) - 1))
+    return x[places], y[places]

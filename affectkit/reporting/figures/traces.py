@@ -8,8 +8,20 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from affectkit.reporting.numbers import finite, shown
-from affectkit.reporting.svg import BAND, BLUE, INK, ORANGE, WIDTH, Plot, canvas, shorten, style, to_plot
+from affectkit.reporting.figures.svg import (
+    BAND,
+    BLUE,
+    INK,
+    ORANGE,
+    WIDTH,
+    Plot,
+    canvas,
+    finite,
+    shorten,
+    style,
+    to_plot,
+)
+from affectkit.reporting.words import shown
 
 FRAMES = 2000  # up to this many, every one is drawn
 COLUMNS = 400  # of a longer sequence, each drawn from its lowest to its highest value, so that no peak is lost

@@ -1,9 +1,11 @@
-"""The figures of a training: losses, the monitored metric and learning rates over epochs."""
+"""Figures of a training: losses, the monitored metric and learning rates over epochs; the sweep of a rate finder."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from affectkit.reporting import captions, words
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.numbers import shown, values_of
-from affectkit.reporting.svg import BLUE, INK, ORANGE, SOFT, VERMILLION, Plot, canvas, style, to_plot
+from affectkit.artifacts.reports import file_name
+from affectkit.reporting import words
+from affectkit.reporting.figures.svg import (
+    BLUE,
+    INK,
+    ORANGE,
+    SOFT,
+    VERMILLION,
+    Plot,
+    canvas,
+    finite,
+    style,
+    to_plot,
+    values_of,
+)
+from affectkit.reporting.page import Figure
+from affectkit.reporting.words import shown
 
-CURVES, RATES = "curves", "rates"  # sections of the page
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 MARKED = 40  # epochs; of more, a line alone is drawn
 STEEP = 50  # times the lowest loss; a wider range stands on a logarithmic axis
@@ -31,7 +45,7 @@ History = Sequence[Mapping[str, Any]]
 
 
 def learning_curves(history: History, *, monitor: str | None = None) -> list[Figure]:
-    """Losses, the monitored metric and learning rates over epochs.
+    """Losses, the monitored metric, and last the learning rates over epochs.
 
     history: a row per epoch in the order of training: `stage`, `epoch` (1-based within its stage), `learning_rate`,
     `train_loss`, `val_loss` and `val_<metric>` where there are validation rows, `best` (as good as none before it).
@@ -42,13 +56,13 @@ def learning_curves(history: History, *, monitor: str | None = None) -> list[Fig
     monitor, staged = monitor or monitored(history), len(stages(history)) > 1
     validated = bool(np.isfinite(values_of(history, VAL_LOSS)).any())
     losses = [TRAIN_LOSS, VAL_LOSS] if validated else [TRAIN_LOSS]
-    caption = captions.learning_loss(validated=validated, staged=staged)
-    figures = [Figure("learning_loss", CURVES, caption, _curves(history, losses, "loss"))]
+    caption = words.learning_loss(validated=validated, staged=staged)
+    figures = [Figure("learning_loss", caption, partial(_curves, history, losses, "loss"))]
     if monitor and monitor not in (TRAIN_LOSS, VAL_LOSS):
-        plot = _curves(history, [monitor], column_title(monitor))
-        figures.append(Figure("learning_metric", CURVES, captions.learning_metric(staged=staged), plot))
-    rates = _curves(history, ["learning_rate"], "learning rate", log=True)
-    return [*figures, Figure("learning_rate", RATES, captions.learning_rates(staged=staged), rates)]
+        plot = partial(_curves, history, [monitor], column_title(monitor))
+        figures.append(Figure("learning_metric", words.learning_metric(staged=staged), plot))
+    rates = partial(_curves, history, ["learning_rate"], "learning rate", log=True)
+    return [*figures, Figure("learning_rate", words.learning_rates(staged=staged), rates)]
 
 
 def monitored(history: History) -> str:
@@ -180,3 +194,71 @@ def _counted(history: History) -> str:
 def _best_words(history: History) -> str:
     place = best_place(history)
     return "" if place is None else f"The weights of epoch {place + 1} are kept."
+
+
+# --- The sweep of a learning-rate finder: the loss over rates, and the rate that was chosen
+
+
+CUT = 2  # times its fall before the valley: what a diverging loss may take of the axis
+
+
+def sweep_figure(sweep: Mapping[str, Any]) -> Figure:
+    """The sweep before a stage: losses over rates, and the rate that was chosen, or why none was.
+
+    sweep: `stage`, `rates`, `losses` and `smoothed` ([n] each), `rate` (None where none was found), `reason`.
+    """
+    stage = str(sweep.get("stage") or "")
+    plot = partial(_sweep, sweep, f"before stage {stage}" if stage else "")
+    return Figure(file_name(f"lr_find_{stage}" if stage else "lr_find"), words.SWEEP, plot)
+
+
+def _sweep(sweep: Mapping[str, Any], title: str) -> Plot:
+    rates, losses, smoothed = (finite(sweep.get(key) or []) for key in ("rates", "losses", "smoothed"))
+    chosen, reason = sweep.get("rate"), str(sweep.get("reason") or "unknown")
+    with style():
+        figure = canvas(3.3)
+        axes = figure.subplots()
+        axes.plot(rates, losses, color=SOFT, linewidth=0.8, label="each batch")
+        axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
+        if chosen is not None:
+            near = int(np.abs(np.log(rates / chosen)).argmin())
+            axes.axvline(chosen, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"chosen: {rate_text(chosen)}")
+            axes.plot([chosen], [smoothed[near]], "D", color=VERMILLION, markersize=6, zorder=3)
+        else:
+            title = "\n".join(filter(None, (title, fill(f"no valley: {reason}", 74))))
+        axes.set(xlabel="learning rate", ylabel="loss", title=title)
+        if len(rates):
+            axes.set(xscale="log", xlim=(rates.min(), rates.max() * 1.001))
+            log_ticks(axes, "x", rates.max() / rates.min())
+            axes.set_ylim(*_frame(losses, smoothed))
+        legend_above(figure, axes)
+        return to_plot(figure, _sweep_words(rates, smoothed, chosen, reason, title.partition("\n")[0]))
+
+
+def _frame(losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
+    """All but the divergence, of which a few times the fall before it, and but the wildest batches."""
+    known = smoothed[np.isfinite(smoothed)]
+    if not len(known):
+        return 0.0, 1.0
+    lowest = int(known.argmin())
+    fall = known[: lowest + 1].max() - known[lowest]
+    top = known[lowest] + CUT * fall
+    diverges = known.max() > top and fall > 0
+    batches = losses[: lowest + 1 if diverges else None]
+    low, high = np.quantile(batches[np.isfinite(batches)], (0.02, 0.98))
+    low, high = min(low, known[lowest]), max(high, min(known.max(), top) if diverges else known.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
+    return float(low - margin), float(high + margin)
+
+
+def _sweep_words(rates: np.ndarray, smoothed: np.ndarray, chosen: float | None, reason: str, title: str) -> str:
+    """The text alternative."""
+    said = f"Learning-rate sweep {title}".strip() + f", {len(rates)} steps"
+    known = np.flatnonzero(np.isfinite(smoothed))
+    if len(known):
+        lowest = known[smoothed[known].argmin()]
+        said += (
+            f" from {rate_text(rates[0])} to {rate_text(rates[-1])}; smoothed loss {shown(smoothed[known[0]])} at the"
+        )
+        said += f" start, lowest {shown(smoothed[lowest])} at {rate_text(rates[lowest])}"
+    return said + (f". No valley: {reason}." if chosen is None else f". Chosen: {rate_text(chosen)}.")
