@@ -81,7 +81,7 @@ def predict_faces(
     """What an expert says of a manifest's images, with the columns `COLUMNS`. Its detector finds the faces, unless the
     rows are of no manifest and bring boxes along."""
     if manifest.bare and BOX[0] in manifest.rows:
-        expert = expert.finding_by(ColumnsDetector({}))
+        expert = expert.finding_by(ColumnsDetector())
     reading = _Reading(manifest, work, progress)
     try:
         answers = list(expert.predict(reading.images(), tta=tta, on_error=work.on_error))
