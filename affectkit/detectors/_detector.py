@@ -60,6 +60,22 @@ class Detector(Protocol):
         """Facts for the record."""
 
 
+class WithoutFiles:
+    """What detectors share that have no options, and open and keep nothing."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def load(self, folder: Path | None = None) -> None:
+        """Nothing to open."""
+
+    def save(self, folder: Path) -> None:
+        """Nothing to keep."""
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
 def ordered(faces: Iterable[Face]) -> list[Face]:
     """Largest first; equal ones by score, then from the top left."""
     return sorted(faces, key=lambda face: (-face.area, -face.score, face.box[1], face.box[0]))

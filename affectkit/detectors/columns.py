@@ -7,12 +7,11 @@ numbers x;y;x;y;...). A row with neither has no face; landmarks without a usable
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from affectkit.detectors._detector import Detector, Face, in_image
+from affectkit.detectors._detector import Detector, Face, WithoutFiles, in_image
 from affectkit.errors import AffectkitError
 
 BOX = ("face_x", "face_y", "face_width", "face_height")
@@ -21,29 +20,17 @@ LANDMARKS = "landmarks"
 
 def build() -> Detector:
     """The detector, which has no options."""
-    return ColumnsDetector({})
+    return ColumnsDetector()
 
 
-class ColumnsDetector:
+class ColumnsDetector(WithoutFiles):
     """One face a row, at most."""
 
     name = "columns"
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-
-    def load(self, folder: Path | None = None) -> None:
-        """Nothing to open."""
-
     def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         face = face_of(row, (image.shape[1], image.shape[0]))
         return [face] if face else []
-
-    def save(self, folder: Path) -> None:
-        """Nothing to keep."""
-
-    def describe(self) -> dict[str, Any]:
-        return {}
 
 
 def face_of(row: Mapping[str, Any], size: tuple[int, int] | None = None) -> Face | None:
@@ -56,7 +43,10 @@ def face_of(row: Mapping[str, Any], size: tuple[int, int] | None = None) -> Face
         return box is not None and (in_image(Face(box), *size) if size else min(box[2:]) > 0)
 
     landmarks, box = _landmarks_of(row), _box_of(row)
-    around = None if landmarks is None else _around(landmarks)
+    around = None
+    if landmarks is not None:
+        (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
+        around = left, top, right - left, bottom - top
     if not usable(around):
         landmarks = around = None
     if not usable(box):
@@ -88,12 +78,6 @@ def _landmarks_of(row: Mapping[str, Any]) -> np.ndarray | None:
         message = f"'{LANDMARKS}' holds {int(np.isfinite(values).sum())} finite numbers, not 136 (68 points x;y)"
         raise AffectkitError("input", message)
     return values.reshape(68, 2)
-
-
-def _around(landmarks: np.ndarray) -> tuple[float, float, float, float]:
-    """The tight box of landmarks [68, 2]."""
-    (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
-    return left, top, right - left, bottom - top
 
 
 def _number(value: Any, column: str) -> float | None:

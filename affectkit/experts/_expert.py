@@ -24,7 +24,7 @@ class ExpertAnswers:
 
 
 class Expert(Protocol):
-    """ExpertAnswers for crops. What it answers for one never depends on what else is in the batch.
+    """Answers for crops. What it answers for one never depends on what else is in the batch.
 
     options: resolved; `build(**options)` gives the same expert. size: the side of its crops, pixels.
     outputs: the names of its numbers. scale: (lowest, highest) of them all. classes: of its probabilities, () if none.

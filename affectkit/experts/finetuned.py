@@ -30,7 +30,7 @@ def build(*, model_dir: Annotated[str, Option("run folder of finetune, on images
 
 
 class FinetunedExpert:
-    """ExpertAnswers are those of the network for the crops."""
+    """Answers are those of the network for the crops."""
 
     name = "finetuned"
     size = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,8 @@ class EstimatorPipeline:
             part[start : start + size] = True
             rows, blocks = manifest.take(part), list[Block]()
             for encoder in encoders:
-                there, block = _encoded(encoder, rows, work, _from(progress, start, total), self._takes)
+                done = None if progress is None else partial(_onwards, progress, start, total)
+                there, block = _encoded(encoder, rows, work, done, self._takes)
                 part[np.flatnonzero(part)[~there]] = False
                 rows, blocks = rows.take(there), [block[there] for block in blocks] + [block]
                 if not there.any():
@@ -159,15 +160,9 @@ def _encoded(
     return there, encoded_block(encoded.ids, encoded.values, takes, pooled=encoder.pooled)
 
 
-def _from(progress: Progress | None, start: int, rows: int) -> Progress | None:
+def _onwards(progress: Progress, start: int, rows: int, done: int, total: int, note: str = "") -> None:
     """The progress of a part of the rows that begins at `start`."""
-    if progress is None:
-        return None
-
-    def onwards(done: int, total: int, note: str = "") -> None:
-        progress(start + done, rows, note)
-
-    return onwards
+    progress(start + done, rows, note)
 
 
 def _check_same_encoder(trained_on: dict[str, Any], extracted: dict[str, Any], path: Path) -> None:

@@ -146,7 +146,11 @@ class StackedModel:
         return build_predictions(rows, outputs, seen_rows(self, rows), carried)
 
     def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> Output:
-        answers = {name: _of_rows(table, target, rows) for name, table in predictions.items()}
+        answers = {}
+        for name, table in predictions.items():  # declined where a parent skipped a row
+            place = {key: position for position, key in enumerate(table.frame["id"])}
+            positions = np.array([place.get(key, -1) for key in rows["id"]], dtype=int)
+            answers[name] = table.output(target.name).aligned(target).at(positions)
         if isinstance(self.stage, FusionModel):
             return self.stage.apply(target.name, answers)
         [answer] = answers.values()
@@ -157,10 +161,3 @@ class StackedModel:
             columns[name] = rows[name].astype(str).to_numpy()
         nothing = np.full(len(rows), np.nan)
         return self.stage.apply(answer, Rows(nothing, np.full(len(rows), ""), columns))
-
-
-def _of_rows(table: Predictions, target: Target, rows: pd.DataFrame) -> Output:
-    """A parent's answers for `rows`, declined where it skipped one."""
-    place = {key: position for position, key in enumerate(table.frame["id"])}
-    positions = np.array([place.get(key, -1) for key in rows["id"]], dtype=int)
-    return table.output(target.name).aligned(target).at(positions)

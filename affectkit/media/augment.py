@@ -180,4 +180,3 @@ KINDS = {
     "shift": Kind(shift, "a share of the length, -1 to 1", ".1", -1.0, 1.0, both_ways=True),
     "mask": Kind(mask, "a number of stretches and their longest seconds, up to 60", "2x.1", 0.0, 60.0, counted=True),
 }
-EFFECTS = tuple(KINDS)

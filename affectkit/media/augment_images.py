@@ -135,7 +135,6 @@ KINDS = {
     "blur": Kind(blur, "percent of the shorter side, 0 to 10", ".2..1", 0.0, 10.0),
     "erase": Kind(erase, "a share of the area, 0 to .9", ".02..0.2", 0.0, 0.9),
 }
-EFFECTS = tuple(KINDS)
 
 
 # --- Test-time augmentation: the views of an image that a network is shown, one after the other

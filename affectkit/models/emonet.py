@@ -25,7 +25,6 @@ from affectkit.models.weights import fill, read_tensors
 logger = logging.getLogger(__name__)
 
 
-SIZE = 256  # the side of a crop, pixels
 LANDMARKS, WIDTH, DEPTH, STACKS = 68, 256, 4, 2
 
 HOW_TO_GET = (

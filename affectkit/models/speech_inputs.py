@@ -184,7 +184,7 @@ class _Normed(torch.autograd.Function):
     """Group norm (Wu and He 2018) of one sequence after the other: its first frames times a scale, plus a shift.
 
     Written over the masked batch, autograd would keep several more tensors of the input's size, which in wav2vec2-base
-    are the largest there are: 52 MB for each second of a batch of 8. This keeps the input alone, as torch's valid does.
+    are the largest there are: 52 MB for each second of a batch of 8. This keeps the input alone, as torch's own does.
     """
 
     @staticmethod
