@@ -22,8 +22,16 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
 from affectkit.fusion.ensemble import ranking, scorer
 from affectkit.fusion.rule import Sources, Table
-from affectkit.fusion.rules import _stacked_classes, _stacked_numbers
-from affectkit.fusion.rules._stacked import CONSTANT, Inputs, choose, inner_folds, linear
+from affectkit.fusion.rules._stacked import (
+    CONSTANT,
+    Inputs,
+    NumberStack,
+    choose,
+    class_row_weights,
+    class_scores,
+    inner_folds,
+    linear,
+)
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Problem, Settings, fit
 from affectkit.training.objective import Objective, build_objective
@@ -51,7 +59,7 @@ def fit_priors(inputs: Inputs, rows: Rows, balanced: bool) -> dict[str, Paramete
         base: Any = float(rows.truth.mean())
     else:
         codes, classes = rows.truth.astype(np.int64), inputs.panel.values.shape[2]
-        counts = np.bincount(codes, _stacked_classes.row_weights(codes, balanced), minlength=classes)
+        counts = np.bincount(codes, class_row_weights(codes, balanced), minlength=classes)
         base = ((counts + 1.0) / (len(codes) + classes)).tolist()
     return {prior: {"prior": prior, "order": order, "base": base} for prior in PRIORS}
 
@@ -59,8 +67,8 @@ def fit_priors(inputs: Inputs, rows: Rows, balanced: bool) -> dict[str, Paramete
 def prior_scores(prior: Mapping[str, Any], inputs: Inputs) -> np.ndarray:
     """[C, N]: log-probabilities, or numbers; of rows without any source too."""
     if inputs.panel.target.kind == "number":
-        return np.ascontiguousarray(_stacked_numbers.predict({**prior, "ridge": None}, inputs).T)
-    return _stacked_classes.scores({**prior, "slopes": None, "matrix": None}, inputs)
+        return np.ascontiguousarray(NumberStack().predict({**prior, "ridge": None}, inputs).T)
+    return class_scores({**prior, "slopes": None, "matrix": None}, inputs)
 
 
 def answers_of(scores: np.ndarray, number: bool) -> np.ndarray:
@@ -78,7 +86,7 @@ def losses(answers: np.ndarray, truth: np.ndarray, number: bool) -> np.ndarray:
 
 def row_weights(truth: np.ndarray, number: bool, balanced: bool) -> np.ndarray:
     """[N], mean 1."""
-    return np.ones(len(truth)) if number else _stacked_classes.row_weights(truth.astype(np.int64), balanced)
+    return np.ones(len(truth)) if number else class_row_weights(truth.astype(np.int64), balanced)
 
 
 def better(priors: Sequence[Parameters], inputs: Inputs, rows: Rows, balanced: bool) -> Parameters:
