@@ -31,7 +31,7 @@ FeaturesOpt = Annotated[
 ]
 TargetOpt = Annotated[
     str | None,
-    typer.Option("--target", help="Targets, comma-separated", show_default="label, else all that the manifest has"),
+    typer.Option("--target", help="Targets, comma-separated (default: label, else all that the manifest has)."),
 ]
 CvOpt = Annotated[
     bool,
