@@ -32,7 +32,7 @@ def ran(*line, code=0):
 def _without_pages():
     """training.html takes three quarters of the time of so small a run, and has tests of its own."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("affectkit.reporting.finetuned.write_training_page", lambda *_, **__: None)
+        patched.setattr("affectkit.reporting.trained.write_training_page", lambda *_, **__: None)
         yield
 
 
