@@ -201,14 +201,9 @@ def plugin_parameters(plugins: Sequence[Plugins]) -> dict[str, inspect.Parameter
     made = {}
     for name, parameter in merged.items():
         kind, option = registry.described(parameter.annotation)
-        info = typer_option(
-            parameter.annotation,
-            default=_default_text(owners[name], option.default),
-            panel=f"Options of {', '.join(owners[name])}",
-        )
-        made[name] = parameter.replace(
-            kind=parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
-        )
+        default, panel = _default_text(owners[name], option.default), f"Options of {', '.join(owners[name])}"
+        info = typer_option(parameter.annotation, default=default, name=name, panel=panel)
+        made[name] = parameter.replace(default=None, annotation=Annotated[kind | None, info])
     return made
 
 

@@ -1,7 +1,13 @@
+import inspect
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
 import pytest
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
+from affectkit.options import flat, with_options
+from affectkit.registry import Option
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest():
@@ -29,3 +35,51 @@ def test_an_option_that_the_plugin_lacks_is_a_usage_error():
     with pytest.raises(AffectkitError, match="forest has no option --kernel; forest has --trees") as caught:
         registry.check_options("estimators", "forest", build, {"kernel": "rbf"})
     assert caught.value.code == "usage"
+
+
+@dataclass(frozen=True)
+class Knobs:
+    turns: Annotated[int, Option("Turns.", least=1, flag="--full-turns")] = 3
+    share: Annotated[float | None, Option("Share.", least=0, below=1, default="none")] = None
+    way: Annotated[Literal["left", "right"], Option("Way.")] = "left"
+    hidden: int = 0
+
+    def __post_init__(self):
+        registry.check_values(Knobs, vars(self))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"turns": 0}, "--full-turns 0; give 1 or more"),
+        ({"share": 1.0}, "--share 1.0; give 0 to below 1"),
+        ({"share": float("nan")}, "--share nan; give 0 to below 1"),
+        ({"way": "rigth"}, "--way rigth; did you mean right?"),
+    ],
+)
+def test_a_value_that_its_option_does_not_allow_is_a_usage_error(values, said):
+    with pytest.raises(AffectkitError) as caught:
+        Knobs(**values)
+    assert str(caught.value) == said and caught.value.code == "usage"
+
+
+def test_a_dataclass_brings_its_options_to_a_command():
+    """Under its flags, with its defaults; the command gets the dataclass, and its record the options one by one."""
+
+    def command(name: str, knobs: Annotated[Knobs, "Knobs"], **more):
+        return knobs, flat({"name": name, "knobs": knobs})
+
+    made = with_options(command)
+    parameters = inspect.signature(made).parameters
+    assert {key: parameter.default for key, parameter in list(parameters.items())[1:]} == {
+        "full_turns": 3, "share": None, "way": "left",
+    }  # fmt: skip
+    assert parameters["share"].annotation.__metadata__[0].help == "Share (default: none)."
+    knobs, record = made(name="a", full_turns=5, share=0.5, way="right")
+    assert knobs == Knobs(5, 0.5, "right")
+    assert record == {"name": "a", "full_turns": 5, "share": 0.5, "way": "right"}
+
+
+def test_a_factory_may_take_its_options_as_a_dataclass():
+    build = registry.options_from(Knobs)(lambda knobs: knobs.turns)
+    assert build(turns=2) == 2 and list(registry.options(build)) == ["turns", "share", "way"]

@@ -89,7 +89,7 @@ def train(
         rows = read_manifest(manifest)
         targets = rows.chosen_targets(target)
         data = load_dataset(rows, features, group=group, missing=missing, estimator=estimator)
-        place = place_of(estimator, run.path, device, Ranks().workers(num_workers))
+        workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         settings = Settings(normalize, class_weight, seed)
         with console.progress("train") as progress:
             trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, place=place)

@@ -88,7 +88,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """Where a training works: a folder of its own, which it can go on from, Accelerate's accelerator, threads that load
     frames ahead. say: called with what goes on, in words."""
 
@@ -134,14 +134,14 @@ class TrainedInEpochs(Protocol):
     """An estimator that is trained in epochs, and so needs rows beside those that it is fitted on to know how many.
 
     takes: which features. choose: the candidate for a fit on all rows that `labels` are of, by inner folds. at: the
-    same estimator, working in a place; without one it leaves nothing behind, and cannot be resumed.
+    same estimator, working in a workspace; without one it leaves nothing behind, and cannot be resumed.
     """
 
     takes: Takes
 
     def choose(self, folds: Iterable[Fold], labels: Labels, seed: int) -> Choice: ...
 
-    def at(self, place: Place) -> Estimator: ...
+    def at(self, workspace: Workspace) -> Estimator: ...
 
 
 def check_takes(features: Features, takes: Takes, name: str) -> None:

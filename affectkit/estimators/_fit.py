@@ -94,9 +94,9 @@ def fit_target(
     labelled = np.flatnonzero(~np.isnan(y))
     classes = len(target.classes) if target.kind != "number" else 0
     if len(labelled) < 2 or (classes and len(np.unique(y[labelled])) < 2):
-        found = "no two labelled rows" if len(labelled) < 2 else f"only one class of {target.name}"
+        lacking = "no two labelled rows" if len(labelled) < 2 else f"only one class of {target.name}"
         remedy = "give rows of two classes or more" if classes else f"give rows with a {target.name}"
-        raise AffectkitError("input", f"the fit rows hold {found}", remedy=remedy)
+        raise AffectkitError("input", f"the fit rows hold {lacking}", remedy=remedy)
     blocks, groups = [block[labelled] for block in blocks], groups[labelled]
     labels = _labels(y[labelled], target, settings, None if ids is None else ids[labelled])
     folds = _inner(blocks, labels, groups, settings)

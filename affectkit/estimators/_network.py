@@ -78,16 +78,18 @@ class Head(nn.Module):
     def __init__(self, answer: str, sets: Sequence[Set], outputs: int, form: Form) -> None:
         super().__init__()
         self.answer, self.sets, self.outputs = answer, tuple(sets), outputs
-        self.sums = nn.ModuleList(LayerSum(one.layers) if one.layers else nn.Identity() for one in sets)
-        vectors = sum(one.dim for one in sets if not one.frames)
-        inputs = [vectors] * bool(vectors) + [one.dim for one in sets if one.frames]
+        self.sums = nn.ModuleList(LayerSum(features.layers) if features.layers else nn.Identity() for features in sets)
+        vectors = sum(features.dim for features in sets if not features.frames)
+        inputs = [vectors] * bool(vectors) + [features.dim for features in sets if features.frames]
         self.branches = nn.ModuleList(_branch(dim, form) for dim in inputs)
         attentive = form.pooling == "attentive"
         self.pools = nn.ModuleList(
-            AttentiveStatistics(form.hidden_size) if attentive else MeanPooling() for one in sets if one.frames
+            AttentiveStatistics(form.hidden_size) if attentive else MeanPooling()
+            for features in sets
+            if features.frames
         )
         widths = [form.hidden_size] * bool(vectors)
-        widths += [form.hidden_size * (1 + attentive) for one in sets if one.frames]
+        widths += [form.hidden_size * (1 + attentive) for features in sets if features.frames]
         self.head = nn.Linear(sum(widths), outputs)
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -97,13 +99,13 @@ class Head(nn.Module):
         `lengths0`, ...: [B] frames of each.
         """
         mixed = [mix(inputs[f"values{place}"]) for place, mix in enumerate(self.sums)]
-        vectors = [values for values, one in zip(mixed, self.sets, strict=True) if not one.frames]
-        frames = [place for place, one in enumerate(self.sets) if one.frames]
+        vectors = [values for values, features in zip(mixed, self.sets, strict=True) if not features.frames]
+        frames = [place for place, features in enumerate(self.sets) if features.frames]
         branches = iter(self.branches)
-        found = [next(branches)(torch.cat(vectors, dim=1))] if vectors else []
+        pooled = [next(branches)(torch.cat(vectors, dim=1))] if vectors else []
         for place, branch, pool in zip(frames, branches, self.pools, strict=True):
-            found.append(pool(branch(mixed[place]), inputs[f"lengths{place}"].tolist()))
-        scores = self.head(torch.cat(found, dim=1))
+            pooled.append(pool(branch(mixed[place]), inputs[f"lengths{place}"].tolist()))
+        scores = self.head(torch.cat(pooled, dim=1))
         return {self.answer: scores if self.outputs > 1 else scores[:, 0]}
 
     def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
@@ -153,15 +155,15 @@ class Rows:
 
     def collate(self, items: list[list[np.ndarray]]) -> dict[str, torch.Tensor]:
         """`values0`, ... of each set and, of frames, which are padded, `lengths0`, ..."""
-        found: dict[str, torch.Tensor] = {}
+        batch: dict[str, torch.Tensor] = {}
         for place, block in enumerate(self.inputs.blocks):
             values = [torch.from_numpy(item[place]) for item in items]
             if isinstance(block, Frames):
-                found[f"lengths{place}"] = torch.tensor([len(value) for value in values])
-                found[f"values{place}"] = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+                batch[f"lengths{place}"] = torch.tensor([len(value) for value in values])
+                batch[f"values{place}"] = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
             else:
-                found[f"values{place}"] = torch.stack(values)
-        return found
+                batch[f"values{place}"] = torch.stack(values)
+        return batch
 
 
 def labelled_rows(inputs: Inputs, labels: Labels, name: str) -> Rows:
@@ -181,11 +183,11 @@ def answered(network: Any, inputs: Inputs) -> torch.Tensor:
     from affectkit.training.judging import outputs_of
 
     rows = Rows(inputs, [str(number) for number in range(len(inputs))])
-    per_frame = sum(one.dim * max(one.layers, 1) for one in network.sets if one.frames)
+    per_frame = sum(features.dim * max(features.layers, 1) for features in network.sets if features.frames)
     most = CHUNK_VALUES / per_frame if per_frame else None
     with few_threads(network):
-        [found] = outputs_of(network, rows, _Here(), size=CHUNK, most_cost=most).values()
-    return found
+        [outputs] = outputs_of(network, rows, _Here(), size=CHUNK, most_cost=most).values()
+    return outputs
 
 
 def few_threads(network: Any) -> AbstractContextManager[None]:

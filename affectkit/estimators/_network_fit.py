@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from affectkit.artifacts.files import read_json, write_bytes, write_json
-from affectkit.estimators._estimator import Choice, Fold, Labels, Matrix, Place, Takes
+from affectkit.estimators._estimator import Choice, Fold, Labels, Matrix, Takes, Workspace
 from affectkit.estimators._network import Form, Head, Set, answered, build_head, few_threads, labelled_rows, sets_of
 from affectkit.estimators._network_inputs import inputs_of
 from affectkit.labels import Target
@@ -71,7 +71,7 @@ def mean_curve(curves: Sequence[Curve], monitor: str) -> list[dict[str, Any]]:
     longest = max((len(curve.history) for curve in curves), default=0)
     weights = np.array([len(curve.held) for curve in curves], float)
     sign = 1.0 if higher_is_better(monitor) else -1.0
-    found: list[dict[str, Any]] = []
+    epochs: list[dict[str, Any]] = []
     highest = -np.inf
     for epoch in range(1, longest + 1):
         rows = [curve.history[min(epoch, len(curve.history)) - 1] for curve in curves]
@@ -81,8 +81,8 @@ def mean_curve(curves: Sequence[Curve], monitor: str) -> list[dict[str, Any]]:
         best = bool(score > highest or (epoch == 1 and np.isnan(score)))
         highest = max(highest, score) if score == score else highest
         folds = sum(len(curve.history) >= epoch for curve in curves)
-        found.append({"epoch": epoch, **means, "folds": folds, "score": score, "best": best})
-    return found
+        epochs.append({"epoch": epoch, **means, "folds": folds, "score": score, "best": best})
+    return epochs
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
@@ -135,11 +135,11 @@ class Network:
     settings: Settings
     loss: str = "auto"
     stopping_folds: int = 5
-    place: Place | None = None
+    workspace: Workspace | None = None
     selects_on: str = "uar"
 
-    def at(self, place: Place) -> Network:
-        return replace(self, place=place)
+    def at(self, workspace: Workspace) -> Network:
+        return replace(self, workspace=workspace)
 
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:
         return [{"epochs": epochs} for epochs in range(1, self.stage.epochs + 1)]
@@ -159,13 +159,13 @@ class Network:
         return Choice({"epochs": best}, search or [{"epochs": best, "chosen": True}], oof, history)
 
     def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[NetworkFit]:
-        found = []
+        fits = []
         for candidate in candidates:
             stage = replace(self.stage, epochs=candidate["epochs"], patience=0)
             name = "final" if len(candidates) == 1 else f"final-{candidate['epochs']}"
-            with self._working(name) as place:
-                found.append(self._trained(x, labels, None, stage, place, seed)[0])
-        return found
+            with self._working(name) as workspace:
+                fits.append(self._trained(x, labels, None, stage, workspace, seed)[0])
+        return fits
 
     def calibrated(self, fitted: NetworkFit, oof: np.ndarray, labels: Labels) -> NetworkFit:
         """At the temperature that makes the inner out-of-fold probabilities likeliest; it moves no prediction."""
@@ -184,15 +184,17 @@ class Network:
     def _curve(self, fold: Fold, number: int, seed: int) -> Curve:
         """Of a training on an inner fold, judged epoch by epoch on the rows that it holds out."""
         name = f"inner-{number}"
-        stem = self.place.folder / name if self.place else None
+        stem = self.workspace.folder / name if self.workspace else None
         if stem and Curve.there(stem):
             return Curve.load(stem)
-        with self._working(name) as place:
-            fitted, done = self._trained(fold.x, fold.labels, (fold.held, fold.held_labels), self.stage, place, seed)
+        with self._working(name) as workspace:
+            fitted, done = self._trained(
+                fold.x, fold.labels, (fold.held, fold.held_labels), self.stage, workspace, seed
+            )
             curve = Curve(done.history, fitted.predict(fold.held))
             if stem:
                 curve.save(stem)
-                shutil.rmtree(place.folder)
+                shutil.rmtree(workspace.folder)
         return curve
 
     def _trained(
@@ -201,10 +203,10 @@ class Network:
         labels: Labels,
         held: tuple[Matrix, Labels] | None,
         stage: Stage,
-        place: Place,
+        workspace: Workspace,
         seed: int,
     ) -> tuple[NetworkFit, Fit]:
-        """One training, in the place's folder, which it goes on from; it ends with the best epoch for the rows held
+        """One training, in the workspace's folder, which it goes on from; it ends with the best epoch for the rows held
         out, without any with the last one."""
         inputs = inputs_of(x, self.name)
         objective = objective_of(labels, self.loss)
@@ -213,24 +215,24 @@ class Network:
         val = labelled_rows(inputs_of(held[0], self.name), held[1], target.name) if held else None
         problem = Problem(network, labelled_rows(inputs, labels, target.name), val, objective)
         frames = any(one.frames for one in network.sets)
-        settings = replace(self.settings, seed=seed, num_workers=place.num_workers if frames else 0)
+        settings = replace(self.settings, seed=seed, num_workers=workspace.num_workers if frames else 0)
 
         def progress(done: int, total: int, note: str = "") -> None:
-            if place.say:
-                place.say(f"{place.folder.name}, {note}")
+            if workspace.say:
+                workspace.say(f"{workspace.folder.name}, {note}")
 
         with few_threads(network):
-            done = fit(problem, [stage], settings, place.folder, place.accelerator, progress=progress)
+            done = fit(problem, [stage], settings, workspace.folder, workspace.accelerator, progress=progress)
         return _fitted(self.name, network.cpu(), objective, labels, done), done
 
     @contextmanager
-    def _working(self, name: str) -> Iterator[Place]:
-        """The place of one training; without one given, a passing folder."""
-        if self.place:
-            yield replace(self.place, folder=self.place.folder / name)
+    def _working(self, name: str) -> Iterator[Workspace]:
+        """The workspace of one training; without one given, a passing folder."""
+        if self.workspace:
+            yield replace(self.workspace, folder=self.workspace.folder / name)
             return
         with tempfile.TemporaryDirectory(prefix="affectkit-") as folder:
-            yield Place(Path(folder), open_accelerator())
+            yield Workspace(Path(folder), open_accelerator())
 
 
 def objective_of(labels: Labels, loss: str) -> Objective:
@@ -283,7 +285,7 @@ def save(fitted: NetworkFit, stem: Path) -> None:
     write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
     facts = {
         "answer": fitted.network.answer,
-        "sets": [one.plain() for one in fitted.network.sets],
+        "sets": [features.plain() for features in fitted.network.sets],
         "classes": fitted.classes,
         "present": fitted.present.tolist(),
         "mean": fitted.mean,
@@ -300,7 +302,7 @@ def load(stem: Path, name: str, form: Form) -> NetworkFit:
 
     facts = read_json(stem.with_name(stem.name + ".json"), what="network")
     stored = load_file(stem.with_name(stem.name + ".safetensors"))
-    sets = [Set(int(one["dim"]), int(one["layers"]), bool(one["frames"])) for one in facts["sets"]]
+    sets = [Set(int(features["dim"]), int(features["layers"]), bool(features["frames"])) for features in facts["sets"]]
     classes, present = int(facts["classes"]), np.array(facts["present"], dtype=bool)
     mean, deviation, temperature = (float(facts[key]) for key in ("mean", "deviation", "temperature"))
     sensible = math.isfinite(mean + deviation) and 0 < temperature < math.inf

@@ -18,7 +18,7 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
-from affectkit.estimators._estimator import Block, Estimator, Place, TrainedInEpochs, refuse_infinite, takes_of
+from affectkit.estimators._estimator import Block, Estimator, TrainedInEpochs, Workspace, refuse_infinite, takes_of
 from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target, load_target
 from affectkit.estimators._model import EstimatorModel, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import read_block
@@ -39,7 +39,7 @@ OUTCOME = ("chosen", "search", "history", "sweeps")  # of a fitted target, besid
 MOST_READERS = 4  # threads; each holds two batches of frames, and more read no faster
 
 
-def place_of(estimator: Estimator, folder: Path, device: str, num_workers: int) -> Place | None:
+def workspace_of(estimator: Estimator, folder: Path, device: str, num_workers: int) -> Workspace | None:
     """Where an estimator that is trained in epochs works; None for the others. num_workers: threads that read frames.
 
     Raises as `open_accelerator` does.
@@ -48,7 +48,7 @@ def place_of(estimator: Estimator, folder: Path, device: str, num_workers: int) 
         return None
     from affectkit.training.accelerating import open_accelerator
 
-    return Place(folder, open_accelerator(device), min(num_workers, MOST_READERS))
+    return Workspace(folder, open_accelerator(device), min(num_workers, MOST_READERS))
 
 
 def clean_up(folder: Path) -> None:
@@ -57,13 +57,13 @@ def clean_up(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Fits:
+class ResumableFits:
     """The fits of a target: `first`, `first` + 1, ... of `total`, with what is said of them, and where they work."""
 
     first: int
     total: int
     progress: Progress
-    place: Place | None = None
+    workspace: Workspace | None = None
 
     def done(self, number: int) -> None:
         self.progress(self.first + number + 1, self.total)
@@ -71,24 +71,24 @@ class Fits:
     def run(
         self, number: int, estimator: Estimator, target: Target, fit: Callable[[Estimator], TargetModel]
     ) -> TargetModel:
-        """`fit` of the estimator, which works in a place of its own; read back, where it was done before."""
-        if self.place is None or not isinstance(estimator, TrainedInEpochs):
+        """`fit` of the estimator, which works in a workspace of its own; read back, where it was done before."""
+        if self.workspace is None or not isinstance(estimator, TrainedInEpochs):
             return fit(estimator)
-        place = self._place(self.place, self.first + number)
-        record = place.folder / FITTED
+        workspace = self._workspace(self.workspace, self.first + number)
+        record = workspace.folder / FITTED
         if not record.exists():
-            model = fit(estimator.at(place))
-            model.save(place.folder)
+            model = fit(estimator.at(workspace))
+            model.save(workspace.folder)
             write_json(record, {name: getattr(model, name) for name in OUTCOME})
-        for left in [folder for folder in place.folder.iterdir() if folder.is_dir()]:
+        for left in [folder for folder in workspace.folder.iterdir() if folder.is_dir()]:
             shutil.rmtree(left)
         known = read_json(record, what="fit")
-        return replace(load_target(place.folder, target, estimator), **{name: known[name] for name in OUTCOME})
+        return replace(load_target(workspace.folder, target, estimator), **{name: known[name] for name in OUTCOME})
 
-    def _place(self, place: Place, number: int) -> Place:
+    def _workspace(self, workspace: Workspace, number: int) -> Workspace:
         what = f"fit {number + 1} of {self.total}: " if self.total > 1 else ""
         say = lambda note: self.progress(number, self.total, what + note)  # noqa: E731
-        return replace(place, folder=place.folder / FITS / f"{number:03d}", say=say)
+        return replace(workspace, folder=workspace.folder / FITS / f"{number:03d}", say=say)
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def load_dataset(
         manifest = manifest.take(keep)
     ids = list(manifest.rows["id"])
     blocks = [read_block(f, ids, takes, name) for f in loaded]
-    for block, found in zip(blocks, loaded, strict=True):
-        refuse_infinite(block, ids, found.path)
+    for block, source in zip(blocks, loaded, strict=True):
+        refuse_infinite(block, ids, source.path)
     return Dataset(manifest, blocks, [f.described() for f in loaded], group)
 
 
@@ -147,12 +147,11 @@ def train_model(
     *,
     cv: bool,
     progress: Progress,
-    place: Place | None = None,
+    workspace: Workspace | None = None,
 ) -> Trained:
     """Fit each target, and predict every row that may be judged; which those are, `hold_out_rows` says.
 
-    place: where a network is trained, to go on there if it is interrupted (`_network_places.clean_up` removes what it
-    leaves).
+    workspace: where a network is trained, to go on there if it is interrupted (`clean_up` removes what it leaves).
     """
     rows = data.manifest.rows
     if settings.normalize == "speaker":
@@ -162,7 +161,7 @@ def train_model(
     count = len(held_out.fits())
     models, outputs = [], []
     for number, target in enumerate(targets):
-        fits = Fits(number * count, len(targets) * count, progress, place)
+        fits = ResumableFits(number * count, len(targets) * count, progress, workspace)
         with one_thread():
             model, output = _fit_and_predict(data, held_out, estimator, target, settings, fits)
         models.append(model)
@@ -174,7 +173,7 @@ def train_model(
 
 
 def _fit_and_predict(
-    data: Dataset, held_out: HeldOut, estimator: Estimator, target: Target, settings: Settings, fits: Fits
+    data: Dataset, held_out: HeldOut, estimator: Estimator, target: Target, settings: Settings, fits: ResumableFits
 ) -> tuple[TargetModel, np.ndarray]:
     """The final model, and a prediction for every row: out of fold on the fit rows where there are folds."""
     y = encode_target(target, list(data.manifest.rows[target.name]))
@@ -183,9 +182,9 @@ def _fit_and_predict(
     output: Any = None
     for number, (inside, outside) in enumerate(held_out.fits()):
 
-        def fit(own: Estimator, rows: np.ndarray = inside) -> TargetModel:
+        def fit(placed: Estimator, rows: np.ndarray = inside) -> TargetModel:
             blocks, groups = [b[rows] for b in data.blocks], held_out.groups[rows]
-            return fit_target(own, target, blocks, y[rows], groups, settings, ids[rows])
+            return fit_target(placed, target, blocks, y[rows], groups, settings, ids[rows])
 
         model = fits.run(number, estimator, target, fit)
         values = model.predict([b[outside] for b in data.blocks])

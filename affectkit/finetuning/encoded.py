@@ -52,40 +52,40 @@ def encode(
     network: Any, examples: Examples, accelerator: Any, answering: Mapping[str, Any], progress: Progress | None
 ) -> torch.Tensor:
     """[N, D] float32 on the CPU. answering: how rows are batched and loaded, as `outputs_of` has it."""
-    found = []
+    encoded = []
     total = len(examples.ids)
     for start in range(0, total, CHUNK):
         part = _Part(examples, np.arange(start, min(start + CHUNK, total)))
-        found.append(outputs_of(_BeforeHead(network), part, accelerator, **answering)["encoded"])
+        encoded.append(outputs_of(_BeforeHead(network), part, accelerator, **answering)["encoded"])
         if progress and accelerator.is_main_process:
             progress(min(start + CHUNK, total), total, "encoding with the frozen network")
-    return torch.cat(found)
+    return torch.cat(encoded)
 
 
 @dataclass(frozen=True)
 class _Part:
     """Some rows of others. `truth` is not asked for."""
 
-    of: Examples
+    examples: Examples
     rows: np.ndarray
 
     @property
     def ids(self) -> list[str]:
-        return [self.of.ids[row] for row in self.rows]
+        return [self.examples.ids[row] for row in self.rows]
 
     @property
     def costs(self) -> np.ndarray:
-        return np.asarray(self.of.costs)[self.rows]
+        return np.asarray(self.examples.costs)[self.rows]
 
     @property
     def truth(self) -> Mapping[str, np.ndarray]:
         return {}
 
     def load(self, position: int, draw: Draw | None) -> Any:
-        return self.of.load(int(self.rows[position]), draw)
+        return self.examples.load(int(self.rows[position]), draw)
 
     def collate(self, items: list[Any]) -> dict[str, torch.Tensor]:
-        return self.of.collate(items)
+        return self.examples.collate(items)
 
 
 def read_encoded(path: Path, ids: Sequence[str], rows: np.ndarray, known: Mapping[str, Any], crop: str) -> np.ndarray:
@@ -108,6 +108,6 @@ def read_encoded(path: Path, ids: Sequence[str], rows: np.ndarray, known: Mappin
         message = f"has no features of id '{missing[0]}' ({len(missing)} of {len(needed)} ids are missing)"
         raise AffectkitError("input", message, file=path, remedy="extract them, or leave --features out")
     values = features.matrix(needed)
-    whole = np.full((len(ids), values.shape[1]), np.nan, np.float32)
-    whole[rows] = values
-    return whole
+    features_of_all = np.full((len(ids), values.shape[1]), np.nan, np.float32)
+    features_of_all[rows] = values
+    return features_of_all

@@ -80,11 +80,11 @@ def finetune(
         fits.append(done)
         network = trained if number == 0 else network
         for name, values in answers.items():
-            whole = outputs.setdefault(name, np.full((len(manifest.rows), *values.shape[1:]), np.nan))
-            whole[outside] = values
-    said = over_passes(targets, outputs)
+            values_of_all = outputs.setdefault(name, np.full((len(manifest.rows), *values.shape[1:]), np.nan))
+            values_of_all[outside] = values
+    answers_of_rows = over_passes(targets, outputs)
     carried = [held_out.group] if held_out.group else []
-    predictions = build_predictions(manifest.rows, said, held_out.seen, carried)
+    predictions = build_predictions(manifest.rows, answers_of_rows, held_out.seen, carried)
     spec = _spec(data, setup, network)
     return Finetuned(
         FinetunedModel(spec, setup.medium, network),
@@ -132,9 +132,9 @@ def _fit_one(
     warn(data, objective, train, stopping, setup)
     medium = setup.medium
     network = medium.build(data.targets, setup.settings.seed)
-    whole, answering = medium.whole(network), medium.whole(network, medium.passes)
+    trained, answering = medium.wrapped(network), medium.wrapped(network, medium.passes)
     problem = Problem(
-        whole,
+        trained,
         data.examples(train, network, medium, train=True),
         data.examples(stopping, network, medium) if len(stopping) else None,
         objective,
@@ -174,9 +174,9 @@ def _encoded(data: Data, setup: Setup, job: _Job) -> np.ndarray:
         network = network.to(job.accelerator.device)
         examples = data.examples(rows, network, setup.medium)
         values = encode(network, examples, job.accelerator, setup.answering, job.progress)
-        whole = torch.full((len(data.items), values.shape[1]), torch.nan)
-        whole[torch.from_numpy(rows)] = values
-        job.write(stored, {"encoded": whole})
+        values_of_all = torch.full((len(data.items), values.shape[1]), torch.nan)
+        values_of_all[torch.from_numpy(rows)] = values
+        job.write(stored, {"encoded": values_of_all})
     job.accelerator.wait_for_everyone()
     return read_tensors(stored)["encoded"].numpy()
 

@@ -90,7 +90,7 @@ class Medium(Protocol):
     def load(self, folder: Path, targets: Sequence[Target]) -> Any:
         """What the network's `save` wrote."""
 
-    def whole(self, network: Any, passes: Passes = ONCE) -> Any:
+    def wrapped(self, network: Any, passes: Passes = ONCE) -> Any:
         """What the training loop is given: the network, or what cuts and joins for it, or answers in several passes.
 
         Raises "usage" for passes that the medium does not have.

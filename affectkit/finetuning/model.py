@@ -50,9 +50,9 @@ class FinetunedModel:
         where: `file` and `row` of an item, for errors. on_error: "skip" declines one that cannot be decoded and gives
         the reason by its position, "stop" raises.
         """
-        network = self.medium.whole(self.network, passes).to(accelerator.device)
+        network = self.medium.wrapped(self.network, passes).to(accelerator.device)
         size, most_cost = self.medium.answered_at_once
-        found: dict[str, list[np.ndarray]] = {target.name: [] for target in self.targets}
+        answers: dict[str, list[np.ndarray]] = {target.name: [] for target in self.targets}
         skipped: dict[int, str] = {}
         for start in range(0, len(items), CHUNK):
             part = items[start : start + CHUNK]
@@ -70,11 +70,11 @@ class FinetunedModel:
             )
             for name, values in passes.answers(in_units(self.targets), outputs).items():
                 values[list(failed or ())] = np.nan
-                found[name].append(values)
+                answers[name].append(values)
             skipped |= {start + place: why for place, why in (failed or {}).items()}
             if progress:
                 progress(min(start + CHUNK, len(items)), len(items))
-        return over_passes(self.targets, {name: np.concatenate(parts) for name, parts in found.items()}), skipped
+        return over_passes(self.targets, {name: np.concatenate(parts) for name, parts in answers.items()}), skipped
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

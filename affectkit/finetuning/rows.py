@@ -72,16 +72,16 @@ def truth_of(rows: pd.DataFrame, targets: Sequence[Target], *, votes: bool = Fal
     votes: of `label`, [N, K] shares of the raters' votes (`votes_<class>`) instead; a row without votes has its label.
     Raises "input" where votes are wanted and there are none.
     """
-    found: dict[str, np.ndarray] = {}
+    truth: dict[str, np.ndarray] = {}
     for target in targets:
         cells = rows[target.name]
         if target.kind == "number":
-            found[target.name] = cells.to_numpy(np.float32)
+            truth[target.name] = cells.to_numpy(np.float32)
         else:
-            found[target.name] = encode(cells, target.classes)
+            truth[target.name] = encode(cells, target.classes)
             if votes and target.name == "label":
-                found[target.name] = _votes(rows, target, found[target.name])
-    return found
+                truth[target.name] = _votes(rows, target, truth[target.name])
+    return truth
 
 
 def take(truth: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -107,10 +107,10 @@ def _votes(rows: pd.DataFrame, target: Target, labels: np.ndarray) -> np.ndarray
         message = f"--loss soft takes the raters' votes, and the manifest has no column {lacking[0]}"
         raise AffectkitError("input", message, remedy="use --loss cross-entropy, or a manifest with votes")
     counts = np.nan_to_num(rows[columns].to_numpy(float))
-    own = np.eye(len(target.classes))[np.maximum(labels, 0)]
-    own[labels < 0] = np.nan
+    one_hot = np.eye(len(target.classes))[np.maximum(labels, 0)]
+    one_hot[labels < 0] = np.nan
     totals = counts.sum(axis=1, keepdims=True)
-    return np.where(totals > 0, counts / np.maximum(totals, 1e-12), own).astype(np.float32)
+    return np.where(totals > 0, counts / np.maximum(totals, 1e-12), one_hot).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ class Data:
     def rows_of(self, setup: Setup) -> np.ndarray:
         """Positions, sorted, of the rows that the head is trained on or judged by; of those too that are to be
         answered, if the head is all that is trained."""
-        found: set[int] = set()
+        positions: set[int] = set()
         for inside, outside in self.held_out.fits():
             for rows in (*stopping_rows(self, inside, setup), outside if setup.head_only else ()):
-                found.update(map(int, rows))
-        return np.array(sorted(found), dtype=int)
+                positions.update(map(int, rows))
+        return np.array(sorted(positions), dtype=int)
 
     def at_head(self, rows: np.ndarray) -> EncodedExamples:
         """The same rows, as what the frozen network makes of them."""

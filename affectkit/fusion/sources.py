@@ -46,12 +46,12 @@ def join(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> Joined:
     leak: it is left out under `fit_on="val"`, and refused otherwise. Raises "input" where sources disagree: about a
     truth, a split, the classes, or all of the rows.
     """
-    speaking = [source for source in sources if source.predictions is not None]
-    if not speaking:
+    predicting = [source for source in sources if source.predictions is not None]
+    if not predicting:
         raise AffectkitError("usage", "no source holds predictions", remedy="name at least one table of predictions")
-    rows = _union(speaking)
-    rows = _without_fitted(rows, speaking, fit_on)
-    targets = _common_targets(speaking)
+    rows = _union(predicting)
+    rows = _without_fitted(rows, predicting, fit_on)
+    targets = _common_targets(predicting)
     ids = list(rows.frame["id"])
     rows = replace(rows, targets=targets)
     answers = {name: {s.name: _answer(s, target, ids) for s in sources} for name, target in targets.items()}

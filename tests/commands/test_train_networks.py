@@ -279,7 +279,7 @@ from affectkit.artifacts.feature_writer import FeatureWriter
 from affectkit.artifacts.features import read_features
 from affectkit.estimators._fit import Settings, build_estimator, fit_target
 from affectkit.estimators._network_inputs import read_block
-from affectkit.estimators._train import place_of
+from affectkit.estimators._train import workspace_of
 from affectkit.labels import Target
 
 def peak(folder, count):
@@ -293,7 +293,7 @@ def peak(folder, count):
     (folder / "run.json").write_text("{}")
     estimator = build_estimator("attention", {"epochs": 2, "stopping_folds": 1, "hidden_size": 16, "batch_size": 8})
     block = read_block(read_features(folder), ids, estimator.takes, "attention")
-    estimator = estimator.at(place_of(estimator, folder, "cpu", 1))
+    estimator = estimator.at(workspace_of(estimator, folder, "cpu", 1))
     y, groups = np.arange(count) % 2, np.array([str(n % 5) for n in range(count)])
     fit_target(estimator, Target("label", "class", ("a", "b")), [block], y.astype(float), groups, Settings())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Fold, Labels, Place
+from affectkit.estimators._estimator import Fold, Labels, Workspace
 from affectkit.estimators._fit import Settings, encode_target, fit_target
 from affectkit.estimators._network import Form, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
@@ -379,7 +379,7 @@ def test_killed_at_any_point_and_resumed_it_is_the_same_to_the_bit(name, tmp_pat
     accelerator, said = open_accelerator("cpu"), []
 
     def model(folder, say):
-        estimator = build(name, stopping_folds=2, batch_size=8).at(Place(folder, accelerator, 1, say))
+        estimator = build(name, stopping_folds=2, batch_size=8).at(Workspace(folder, accelerator, 1, say))
         made = fit_target(estimator, LABEL, [block], y, groups, Settings())
         made.save(folder / "model")
         return made.history, {path.name: path.read_bytes() for path in sorted((folder / "model").iterdir())}

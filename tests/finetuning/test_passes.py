@@ -224,5 +224,5 @@ def test_a_model_predicts_as_it_was_made_unless_told_otherwise():
 
 def test_speech_networks_have_no_such_passes():
     with pytest.raises(AffectkitError, match="--tta and --mc-dropout are of image networks") as caught:
-        Speech("tiny-random:wav2vec2").whole(None, Passes(5))
+        Speech("tiny-random:wav2vec2").wrapped(None, Passes(5))
     assert caught.value.code == "usage"

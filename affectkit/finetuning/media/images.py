@@ -114,7 +114,7 @@ class Images:
 
         return image_network.load(folder, targets)
 
-    def whole(self, network: ImageNetwork, passes: Passes = ONCE) -> ImageNetwork | InPasses:
+    def wrapped(self, network: ImageNetwork, passes: Passes = ONCE) -> ImageNetwork | InPasses:
         from affectkit.finetuning.media._images import InPasses
 
         return network if passes == ONCE else InPasses(network, passes)

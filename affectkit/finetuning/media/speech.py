@@ -121,7 +121,7 @@ class Speech:
 
         return speech_network.load(folder, targets)
 
-    def whole(self, network: Any, passes: Passes = ONCE) -> InPieces:
+    def wrapped(self, network: Any, passes: Passes = ONCE) -> InPieces:
         from affectkit.finetuning.media._speech import InPieces
 
         if passes != ONCE:
