@@ -76,7 +76,7 @@ def train(
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import Ranks
     from affectkit.estimators._fit import Settings, build_estimator
-    from affectkit.estimators._train import clean_up, load_dataset, place_of, train_model
+    from affectkit.estimators._train import clean_up, load_dataset, train_model, workspace_of
     from affectkit.reporting.evaluated import all_key_lines
     from affectkit.reporting.trained import HISTORY, write_training_page
     from affectkit.results.kinds import of_training
@@ -92,12 +92,12 @@ def train(
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         settings = Settings(normalize, class_weight, seed)
         with console.progress("train") as progress:
-            trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, place=place)
+            trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, workspace=workspace)
         result = of_training(trained, rows)
         save_result(run.path, result)
         if HISTORY in result.files:
             write_training_page(run.path)
         clean_up(run.path)
-        if place:
-            run.note(device=str(place.accelerator.device))
+        if workspace:
+            run.note(device=str(workspace.accelerator.device))
     return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))

@@ -17,7 +17,7 @@ from affectkit.evaluation.metrics import accuracy, ccc, uar
 from affectkit.fusion.fuse import fuse
 from affectkit.fusion.rule import Table
 from affectkit.fusion.rules import stacked
-from affectkit.fusion.rules._mlp import Columns, InnerFolds, fit_priors, passes_of, train
+from affectkit.fusion.rules._mlp import Columns, Study, fit_priors, passes_of, train
 from affectkit.fusion.rules.mlp import Mlp, build
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
@@ -139,7 +139,7 @@ def test_numbers_stay_on_the_scale(number_sources):
 
 def study_of(sources, rows):
     given, rows = Columns.of(sources, "mlp").in_order(rows)
-    return InnerFolds.of(given.inputs, rows, given.standardised(given.fit_scaler()), True)
+    return Study.of(given.inputs, rows, given.standardised(given.fit_scaler()), True)
 
 
 def trained(study, truth=None, **options):
@@ -164,7 +164,7 @@ def test_a_member_never_sees_its_fold(class_sources):
 def test_members_are_what_they_would_be_without_the_others(class_sources):
     """A row that is unknown to a member weighs nothing, and Adam sees no common factor: of whole batches, the same."""
     study = study_of(*class_sources(100, groups=8))
-    alone = InnerFolds(study.inputs, study.rows, study.columns, np.where(study.folds == 0, 0, 1), True)
+    alone = Study(study.inputs, study.rows, study.columns, np.where(study.folds == 0, 0, 1), True)
     how = {"epochs": 5, "learning_rate": "0.01", "dropout": 0.0}  # one look, so that both end with the same epoch
     together, apart = trained(study, **how), trained(alone, **how)
     np.testing.assert_allclose(together.answers[0], apart.answers[0], atol=1e-5)

@@ -107,7 +107,7 @@ ALL = "all"  # the member that is fitted on all rows
 
 
 @dataclass(frozen=True)
-class InnerFolds:
+class Study:
     """inputs, rows: in an order that is the rows' own. columns: [P, N] standardised, NaN where missing.
     folds: [N] int. balanced: whether classes count alike."""
 
@@ -133,10 +133,10 @@ class InnerFolds:
 
     def held_out(self, members: Sequence[np.ndarray]) -> np.ndarray:
         """[N, C]: each row's answer by the member that never saw its fold. members: [N, C] answers of each member."""
-        answered = np.empty_like(members[0])
+        found = np.empty_like(members[0])
         for fold, answers in zip(np.unique(self.folds), members[:-1], strict=True):
-            answered[self.folds == fold] = answers[self.folds == fold]
-        return answered
+            found[self.folds == fold] = answers[self.folds == fold]
+        return found
 
     def truth(self, own: np.ndarray) -> np.ndarray:
         """[N], of the rows `own` [N] bool and unknown of the others, as the training loop has it."""
@@ -165,22 +165,22 @@ def fit_mlp(
     balanced = options["class_weight"] == "balanced"
     if len(np.unique(rows.truth)) < 2:
         return {**_untold(inputs, rows, balanced), "seed": seed}
-    inner = InnerFolds.of(inputs, rows, columns, balanced)
-    each = [fit_priors(inputs.take(own), rows.take(own), balanced) for _, own in inner.parts()]
+    study = Study.of(inputs, rows, columns, balanced)
+    each = [fit_priors(inputs.take(own), rows.take(own), balanced) for _, own in study.parts()]
     candidates = [{**prior, "network": None} for prior in each[-1].values()]
-    held_out = [inner.held_out([_answers(inner, priors[name]) for priors in each]) for name in each[-1]]
+    held_out = [study.held_out([_answers(study, priors[name]) for priors in each]) for name in each[-1]]
     history: list[dict[str, Any]] = []
-    if trainable(inner):
+    if trainable(study):
         starts = [
             better(list(priors.values()), inputs.take(own), rows.take(own), balanced)
-            for priors, (_, own) in zip(each, inner.parts(), strict=True)
+            for priors, (_, own) in zip(each, study.parts(), strict=True)
         ]
-        trained = train(inner, starts, options, seed)
+        trained = train(study, starts, options, seed)
         history = trained.history
         candidates.append({**starts[-1], "network": trained.network})
-        held_out.append(inner.held_out(trained.answers))
-    temperatures = [temperature(answers, inner) for answers in held_out]
-    losses = [inner.losses(_at(answers, t)) for answers, t in zip(held_out, temperatures, strict=True)]
+        held_out.append(study.held_out(trained.answers))
+    temperatures = [temperature(answers, study) for answers in held_out]
+    losses = [study.losses(_at(answers, t)) for answers, t in zip(held_out, temperatures, strict=True)]
     taken = choose(losses, [0, 0, 1][: len(losses)])
     search = [_told(one, loss, history) for one, loss in zip(candidates, losses, strict=True)]
     found = {**candidates[taken], "temperature": temperatures[taken], "search": search, "history": history}
@@ -196,17 +196,17 @@ def _untold(inputs: Inputs, rows: GroundTruth, balanced: bool) -> Parameters:
     return {**prior, "network": None, "temperature": without, "search": [], "history": []}
 
 
-def trainable(inner: InnerFolds) -> bool:
+def trainable(study: Study) -> bool:
     """Whether there are columns, and two truths at least to tell apart in the rows of every member."""
-    return bool(len(inner.columns)) and all(len(np.unique(inner.rows.truth[own])) > 1 for _, own in inner.parts())
+    return bool(len(study.columns)) and all(len(np.unique(study.rows.truth[own])) > 1 for _, own in study.parts())
 
 
-def temperature(answers: np.ndarray, inner: InnerFolds) -> float | None:
+def temperature(answers: np.ndarray, study: Study) -> float | None:
     """Of held-out probabilities, at the least NLL; 1 where they are all right, or tell nothing of the truth: the rows
     then bound it on one side only. None for numbers."""
-    if inner.number:
+    if study.number:
         return None
-    sharpness = fit_sharpness(answers, inner.rows.truth.astype(np.int64))
+    sharpness = fit_sharpness(answers, study.rows.truth.astype(np.int64))
     return 1.0 if sharpness in (BOUND, 1 / BOUND) else 1 / sharpness
 
 
@@ -214,8 +214,8 @@ def _at(answers: np.ndarray, temperature: float | None) -> np.ndarray:
     return answers if temperature is None else sharpened(answers, 1 / temperature)
 
 
-def _answers(inner: InnerFolds, prior: Parameters) -> np.ndarray:
-    return answers_of(prior_scores(prior, inner.inputs), inner.number)
+def _answers(study: Study, prior: Parameters) -> np.ndarray:
+    return answers_of(prior_scores(prior, study.inputs), study.number)
 
 
 def _told(candidate: Parameters, loss: np.ndarray, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -256,26 +256,26 @@ class Columns:
 
     def fit_scaler(self) -> Scaler:
         """`center` (mean of what is known) and `scale` (its deviation) of every column that varies."""
-        columns = []
+        found = []
         for (source, column, what), values in self._all():
             known = values[~np.isnan(values)]
             with np.errstate(over="ignore"):
                 center, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
             if CONSTANT * max(1.0, abs(center)) < scale < np.inf:  # no deviation is known of numbers beyond 1e154
-                columns.append({"source": source, "column": column, "what": what, "center": center, "scale": scale})
-        return columns
+                found.append({"source": source, "column": column, "what": what, "center": center, "scale": scale})
+        return found
 
     def standardised(self, scaler: Scaler) -> np.ndarray:
         """[P, N], NaN where missing. Raises "input" for a table that lacks a column."""
         there = dict(self._all())
-        standard = np.empty((len(scaler), len(self.inputs.known)))
-        for place, column in enumerate(scaler):
-            values = there.get((column["source"], column["column"], column["what"]))
+        found = np.empty((len(scaler), len(self.inputs.known)))
+        for place, one in enumerate(scaler):
+            values = there.get((one["source"], one["column"], one["what"]))
             if values is None:
-                what = f"{column['source']} has no column '{column['column']}', which the fusion was fitted on"
+                what = f"{one['source']} has no column '{one['column']}', which the fusion was fitted on"
                 raise AffectkitError("input", what, remedy="give a table with the same columns")
-            standard[place] = (values - column["center"]) / column["scale"]
-        return standard
+            found[place] = (values - one["center"]) / one["scale"]
+        return found
 
     def _all(self) -> Iterator[Named]:
         yield from self._answers()
@@ -294,7 +294,7 @@ class Columns:
         for source, shown, known in zip(of.names, of.shown(), of.known, strict=True):
             yield (source, SOURCE, "missing"), (~known).astype(float)
             yield from (((source, name, "value"), values) for name, values in zip(names, shown.T, strict=True))
-            if panel.target.kind != "number":
+            if of.target.kind != "number":
                 logs = logits(shown)
                 ratios = logs - total(logs) / len(logs)
                 yield from (((source, name, "log"), values) for name, values in zip(names, ratios, strict=True))
@@ -340,7 +340,7 @@ class FusedRows:
         return {"columns": self.columns[rows], "start": self.start[rows]}
 
 
-class FoldNetworks(nn.Module):
+class Members(nn.Module):
     """M networks with one hidden layer each and the same weights before training; their answers are 0 then.
 
     members: names, and which rows [N] bool each is fitted on. columns: [N, P], as in `FusedRows`.
@@ -405,20 +405,20 @@ def _scale(columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 # --- What a fitted network of fusion says, in numpy: a row's answer has the same bits alone as among others
 
 
-def predict(parameters: Mapping[str, Any], columns_read: Columns) -> np.ndarray:
+def predict(parameters: Mapping[str, Any], given: Columns) -> np.ndarray:
     """[N, C] probabilities before the temperature, or numbers held to their scale; NaN for rows without a source."""
     inputs, network = given.inputs, parameters["network"]
     target = inputs.ensemble.target
     scores = prior_scores(parameters, inputs)
     if network is not None:
-        columns = np.nan_to_num(columns_read.standardised(parameters["scaler"]))
+        columns = np.nan_to_num(given.standardised(parameters["scaler"]))
         hidden = np.maximum(_layer(network["hidden"], columns), 0.0)
         scores = scores + network["unit"] * _layer(network["head"], hidden)
-    answers = answers_of(scores, target.kind == "number")
+    found = answers_of(scores, target.kind == "number")
     if target.scale:
-        answers = np.clip(answers, *target.scale)
-    answers[~inputs.known] = np.nan
-    return answers
+        found = np.clip(found, *target.scale)
+    found[~inputs.known] = np.nan
+    return found
 
 
 def _layer(layer: Mapping[str, Any], features: np.ndarray) -> np.ndarray:
@@ -445,43 +445,43 @@ class Trained:
     history: list[dict[str, Any]]
 
 
-def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str, Any], seed: int) -> Trained:
+def train(study: Study, priors: Sequence[Parameters], options: Mapping[str, Any], seed: int) -> Trained:
     """priors: what each member starts from."""
-    objective = _objective(inner)
+    objective = _objective(study)
     names = [target.name for target in objective.targets]
     units = [objective.scaling.get(name, (0.0, 1.0)) for name in names]
-    starts = [prior_scores(prior, inner.inputs).T for prior in priors]
+    starts = [prior_scores(prior, study.inputs).T for prior in priors]
     start = np.stack([(own - mean) / unit for own, (mean, unit) in zip(starts, units, strict=True)], axis=1)
-    columns, begin = (torch.from_numpy(values.astype(np.float32)) for values in (inner.columns.T, start))
+    columns, begin = (torch.from_numpy(values.astype(np.float32)) for values in (study.columns.T, start))
     passes = passes_of(options["epochs"], -(-len(columns) // options["batch_size"]))
-    seen, unseen = ({name: inner.truth(own == of) for name, own in inner.parts()} for of in (True, False))
+    seen, unseen = ({name: study.truth(own == of) for name, own in study.parts()} for of in (True, False))
     train, val = FusedRows.of(columns, begin, seen, passes=passes), FusedRows.of(columns, begin, unseen)
     with one_thread("torch"), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
-        network = FoldNetworks(
-            dict(inner.parts()), columns, hidden=options["hidden_size"], outputs=start.shape[2],
-            dropout=options["dropout"], number=inner.number,
+        network = Members(
+            dict(study.parts()), columns, hidden=options["hidden_size"], outputs=start.shape[2],
+            dropout=options["dropout"], number=study.number,
         )  # fmt: skip
         how = _settings(options, len(columns), seed)
         with _diverging():
             problem = Problem(network, train, val, objective)
-            done = fit(problem, [_stage(options, passes)], how, Path(folder), open_accelerator("cpu"))
+            found = fit(problem, [_stage(options, passes)], how, Path(folder), open_accelerator("cpu"))
         network.eval().double()  # as the answers will be computed
         with torch.no_grad():
-            answers = objective.answers(network(torch.from_numpy(inner.columns.T), torch.from_numpy(start)))
-    history = [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in done.history]
+            answers = objective.answers(network(torch.from_numpy(study.columns.T), torch.from_numpy(start)))
+    history = [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in found.history]
     fitted = {**network.plain(ALL), "unit": units[-1][1]}
     return Trained(fitted, [answers[name].reshape(len(columns), -1) for name in names], history)
 
 
-def _objective(inner: InnerFolds) -> Objective:
+def _objective(study: Study) -> Objective:
     """A target for each member."""
     target = study.inputs.ensemble.target
     return build_objective(
-        [replace(target, name=name) for name, _ in inner.parts()],
-        {name: inner.truth(own) for name, own in inner.parts()},
-        loss="mse" if inner.number else "cross-entropy",
-        class_weight="balanced" if inner.balanced else "none",
+        [replace(target, name=name) for name, _ in study.parts()],
+        {name: study.truth(own) for name, own in study.parts()},
+        loss="mse" if study.number else "cross-entropy",
+        class_weight="balanced" if study.balanced else "none",
     )
 
 
