@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from affectkit.artifacts.outputs import Rows
-from affectkit.calibration.methods._probabilities import logits, softmax, total
 from affectkit.calibration.methods._scaling import minimise
+from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import first_known, mixed, ranking, scorer, shares
 from affectkit.fusion.rules._stacked import Inputs, Parameters, fit_scaling, linear, scaled
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import Rows
-from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, total
+from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE
 from affectkit.calibration.methods._variance import fit_variance
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.temperature import total
 from affectkit.fusion.ensemble import Panel
 from affectkit.fusion.recalibrate import RecalibrateOpt, WeightsOpt, recalibrating
 from affectkit.registry import Option

@@ -35,7 +35,7 @@ class Product:
     def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
         import numpy as np
 
-        from affectkit.calibration.methods._probabilities import logits, softmax, total
+        from affectkit.evaluation.temperature import logits, softmax, total
         from affectkit.fusion.ensemble import check_names
 
         found = self._panel(sources)
