@@ -15,6 +15,7 @@ from affectkit.calibration.methods._scaling import minimise
 from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import first_known, mixed, ranking, scorer, shares
 from affectkit.fusion.rules._stacked import Inputs, Parameters, fit_scaling, linear, scaled
+from affectkit.labels import class_weights
 
 PULL = 1.0  # of slopes: a normal prior of standard deviation 1 around no change
 PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of the matrix, per row
@@ -24,10 +25,7 @@ SLOPE = 1e-4  # the largest derivative of a row's mean loss at which a search en
 
 def row_weights(truth: np.ndarray, balanced: bool) -> np.ndarray:
     """[N], mean 1: n / (k * count of the row's class) over the k classes that occur, or ones."""
-    if not balanced:
-        return np.ones(len(truth))
-    _, of_row, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    return len(truth) / (len(counts) * counts[of_row])
+    return class_weights(np.bincount(truth))[truth] if balanced else np.ones(len(truth))
 
 
 def path(inputs: Inputs, rows: Rows, balanced: bool) -> list[Parameters]:

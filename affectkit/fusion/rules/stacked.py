@@ -14,8 +14,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from affectkit.errors import AffectkitError
-from affectkit.fusion.recalibrate import ClassWeightOpt
+from affectkit.registry import check_values
+from affectkit.training.settings import ClassWeight
 
 if TYPE_CHECKING:
     from affectkit.artifacts.outputs import Output, Rows
@@ -26,11 +26,10 @@ log = logging.getLogger(__name__)
 
 def build(
     *,
-    class_weight: ClassWeightOpt = "balanced",
+    class_weight: ClassWeight = "balanced",
 ) -> "Stacked":
     """The rule. Raises "usage" for another class weight."""
-    if class_weight not in ("balanced", "none"):
-        raise AffectkitError("usage", f"--class-weight {class_weight}", remedy="use balanced or none")
+    check_values(build, {"class_weight": class_weight})
     return Stacked({"class_weight": class_weight})
 
 
