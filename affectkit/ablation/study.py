@@ -95,7 +95,7 @@ def metric_of(name: str | None, targets: Mapping[str, Target]) -> Measured:
 def metric_for(of: Measured, target: Target) -> str:
     """By what sources of `target` are chosen: `of`, where it is a metric of such targets, else their default."""
     kind = "number" if target.kind == "number" else "class"
-    return of.metric.name if (of.metric.takes == "numbers") == (kind == "number") else DEFAULT_METRIC[kind]
+    return of.definition.name if (of.definition.takes == "numbers") == (kind == "number") else DEFAULT_METRIC[kind]
 
 
 def drawn_folds(
@@ -189,7 +189,7 @@ def judge(
 def metric_key(setup: Setup) -> str:
     """The name that the compared metric has among all metrics."""
     name = setup.of.name
-    return name if setup.of.metric.takes == "numbers" else prefix(setup.of.targets[0]) + name.rpartition(".")[2]
+    return name if setup.of.definition.takes == "numbers" else prefix(setup.of.targets[0]) + name.rpartition(".")[2]
 
 
 def _parts(tables: Sequence[Predictions]) -> Parts:

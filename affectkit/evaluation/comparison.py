@@ -21,38 +21,39 @@ from affectkit.evaluation.intervals import (
     resample,
 )
 from affectkit.evaluation.measure import Repeats, number_figures, over_repeats, repeats, width
-from affectkit.evaluation.metrics import METRICS
+from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.probability_metrics import left_out_auroc
 from affectkit.evaluation.rows import confusions, losses, missing, moments, pair
 from affectkit.labels import Target
 
-# --- What one metric reads of a table of predictions, as arrays; the metric of them, and its sums per unit
+# --- What one metric reads of a table of predictions, as arrays; the metric of them, and its statistics per unit
 
 
 @dataclass(frozen=True)
 class Measured:
     """A metric of a table by its flat name (`uar`, `valence.ccc`, `ccc`): of which targets, and how it reads.
 
-    metric: that of `METRICS`. targets: one class target, or the numbers whose mean it is.
+    definition: its row of `METRICS`. targets: one class target, or the numbers whose mean it is.
     """
 
     name: str
     targets: tuple[Target, ...]
 
     @property
-    def metric(self) -> Any:
+    def definition(self) -> Metric:
         return METRICS[self.name.rpartition(".")[2]]
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric.higher_is_better
+        return self.definition.higher_is_better
 
     @property
     def figure(self) -> Figure:
-        """Its formula of `Answers.sums`, and its link."""
-        if self.metric.takes != "numbers":
-            return Figure(self.metric.of, self.metric.link)
-        return number_figures(self.targets)[self.metric.name]
+        """Its formula of `Answers.statistics`, and its link."""
+        if self.definition.takes != "numbers":
+            assert self.definition.of is not None
+            return Figure(self.definition.of, self.definition.link)
+        return number_figures(self.targets)[self.definition.name]
 
     def gain(self, value: float) -> float:
         """A difference as a gain: positive is better."""
@@ -61,13 +62,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Answers:
-    """What `of` reads of N rows: missing is -1 or NaN.
+    """What a metric reads of N rows: missing is -1 or NaN.
 
     truths: [N] of each of its targets, class indices or numbers. predictions: [N] of each, as the truth; of a metric of
     probabilities [N, K].
     """
 
-    of: Measured
+    metric: Measured
     truths: Sequence[np.ndarray]
     predictions: Sequence[np.ndarray]
 
@@ -82,33 +83,33 @@ class Answers:
 
     def take(self, keep: np.ndarray) -> Answers:
         """The rows at `keep`, [N] bool."""
-        return Answers(self.of, [a[keep] for a in self.truths], [a[keep] for a in self.predictions])
+        return Answers(self.metric, [a[keep] for a in self.truths], [a[keep] for a in self.predictions])
 
-    def sums(self, codes: np.ndarray | None = None, count: int = 1) -> np.ndarray:
-        """Sums per unit, [U, K, K], [U, 3] or [U, T, 10], of a metric that is a formula of sums."""
+    def statistics(self, codes: np.ndarray | None = None, count: int = 1) -> np.ndarray:
+        """Sufficient statistics per unit, [U, K, K], [U, 3] or [U, T, 10], of a metric that is a formula of them."""
         pairs = list(zip(self.truths, self.predictions, strict=True))
-        if self.of.metric.takes == "classes":
-            return confusions(*pairs[0], len(self.of.targets[0].classes), codes, count)
-        if self.of.metric.takes == "probabilities":
+        if self.metric.definition.takes == "classes":
+            return confusions(*pairs[0], len(self.metric.targets[0].classes), codes, count)
+        if self.metric.definition.takes == "probabilities":
             return losses(*pairs[0], codes, count)
-        targets = zip(pairs, self.of.targets, strict=True)
+        targets = zip(pairs, self.metric.targets, strict=True)
         return np.stack([moments(*of_target, codes, count, width(target)) for of_target, target in targets], axis=1)
 
     @property
     def value(self) -> float:
-        if self.of.metric.of is None:
-            return float(self.of.metric.function(self.truths[0], self.predictions[0]))
-        return float(self.of.figure.of(self.sums()[0]))
+        if self.metric.definition.of is None:
+            return float(self.metric.definition.function(self.truths[0], self.predictions[0]))
+        return float(self.metric.figure.of(self.statistics()[0]))
 
 
-def answers(table: Predictions, of: Measured) -> Answers:
-    """Raises "input" for a table without the probabilities that `of` takes."""
-    pairs = [pair(table, target) for target in of.targets]
+def answers(table: Predictions, metric: Measured) -> Answers:
+    """Raises "input" for a table without the probabilities that the metric takes."""
+    pairs = [pair(table, target) for target in metric.targets]
     truths, predictions = ([of_target[side] for of_target in pairs] for side in (0, 1))
-    if of.metric.takes == "probabilities":
-        target, declined = of.targets[0], missing(predictions[0])
+    if metric.definition.takes == "probabilities":
+        target, declined = metric.targets[0], missing(predictions[0])
         predictions = [np.where(declined[:, None], np.nan, table.output(target.name).aligned(target).values)]
-    return Answers(of, truths, predictions)
+    return Answers(metric, truths, predictions)
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def measured(name: str, targets: Mapping[str, Target]) -> Measured:
 def compare(
     first: Repeats,
     second: Repeats,
-    of: Measured,
+    metric: Measured,
     groups: np.ndarray | None,
     resampling: Resampling = DEFAULT,
 ) -> Comparison:
@@ -184,38 +185,40 @@ def compare(
     tables = [table for side in sides for table in side]
     if any(list(table.frame["id"]) != list(tables[0].frame["id"]) for table in tables):
         raise ValueError("the tables compared must have the same rows")
-    said = [[answers(table, of) for table in side] for side in sides]
-    known = np.all([one.known for side in said for one in side], axis=0)
-    said = [[one.take(known) for one in side] for side in said]
+    inputs = [[answers(table, metric) for table in side] for side in sides]
+    known = np.all([each.known for side in inputs for each in side], axis=0)
+    inputs = [[each.take(known) for each in side] for side in inputs]
     units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
-    if of.metric.of is None:
-        one, two = (float(np.mean([one.value for one in side])) for side in said)
-        return Comparison(of, one, two, Interval(one - two, groups=units.groups), int(known.sum()))
-    figure = over_repeats(of.figure)
-    ours, theirs = (np.stack([one.sums(units.codes, units.count) for one in side], axis=1) for side in said)
-    one, two = (float(figure.of(sums.sum(axis=0))) for sums in (ours, theirs))
-    found = difference(figure, ours, theirs, resampling, groups=units.groups)
-    return Comparison(of, one, two, found, int(known.sum()))
+    if metric.definition.of is None:
+        values = [float(np.mean([each.value for each in side])) for side in inputs]
+        gap = Interval(values[0] - values[1], groups=units.groups)
+    else:
+        figure = over_repeats(metric.figure)
+        ours, theirs = (np.stack([each.statistics(units.codes, units.count) for each in s], axis=1) for s in inputs)
+        values = [float(figure.of(statistics.sum(axis=0))) for statistics in (ours, theirs)]
+        gap = difference(figure, ours, theirs, resampling, groups=units.groups)
+    return Comparison(metric, values[0], values[1], gap, int(known.sum()))
 
 
-def resampled(said: Answers, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:
+def resampled(inputs: Answers, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:
     """A metric of rows that all have a truth and an answer, to be compared with others of the same rows.
 
     A calibration error is there without resamples, and so without intervals; AUROC always has the jackknife's.
     """
-    of, units = said.of, as_units(groups, len(said), seed=resampling.seed)
-    if of.metric.of is not None:
-        return resample(of.figure, said.sums(units.codes, units.count), resampling, groups=units.groups)
-    if of.metric.name == "auroc" and resampling.method_for(units.count) != "none":
-        value, again = left_out_auroc(said.truths[0], said.predictions[0], units.codes, units.count)
-        return Resamples(value, again, of.metric.link, "jackknife", units.count, units.groups, resampling.level)
-    return Resamples(said.value, np.empty(0), of.metric.link, "none", units.count, units.groups, resampling.level)
+    definition, units = inputs.metric.definition, as_units(groups, len(inputs), seed=resampling.seed)
+    if definition.of is not None:
+        statistics = inputs.statistics(units.codes, units.count)
+        return resample(inputs.metric.figure, statistics, resampling, groups=units.groups)
+    if definition.name == "auroc" and resampling.method_for(units.count) != "none":
+        value, again = left_out_auroc(inputs.truths[0], inputs.predictions[0], units.codes, units.count)
+        return Resamples(value, again, definition.link, "jackknife", units.count, units.groups, resampling.level)
+    return Resamples(inputs.value, np.empty(0), definition.link, "none", units.count, units.groups, resampling.level)
 
 
-def value_of(table: Predictions, of: Measured) -> float:
+def value_of(table: Predictions, metric: Measured) -> float:
     """The metric over the rows of a table that have a truth and an answer."""
-    said = answers(table, of)
-    return said.take(said.known).value
+    inputs = answers(table, metric)
+    return inputs.take(inputs.known).value
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The suite's one way to say how sure a figure is: resample groups, never rows of a group.
 
-Every additive metric is a formula of sums over units (`sums`), so leaving one unit out or drawing units with
+Every additive metric is a formula of sums over units (`statistics`), so leaving one unit out or drawing units with
 replacement costs one subtraction or one matrix product for all metrics together.
 
     interval = inverse(link(value) -+ t(G - 1) * standard error on the link's scale)
@@ -55,6 +55,7 @@ CORRELATION = between(-1.0, 1.0)
 ABOVE_ZERO = Link(0.0, np.inf, np.log, np.exp, lambda v: 1 / v)
 BELOW_ONE = Link(-np.inf, 1.0, lambda v: -np.log(1 - v), lambda z: 1 - np.exp(-z), lambda v: 1 / (1 - v))
 
+# --- What is resampled, how, and what comes out of it
 
 Method = Literal["auto", "jackknife", "bootstrap", "none"]
 BOOTSTRAP_FROM = 40  # groups
@@ -108,7 +109,7 @@ class Units:
 
 
 class Figure(NamedTuple):
-    """A metric as intervals see it: its formula on sums [..., *S] giving [...], and its link."""
+    """A metric as intervals see it: its formula on summed statistics [..., *S] giving [...], and its link."""
 
     of: Callable[[np.ndarray], np.ndarray]
     link: Link = ANY
@@ -132,16 +133,18 @@ class Resamples:
     def minus(self, other: Resamples) -> Interval:
         """The paired difference to a figure of the same units in the same resamples, with its p-value."""
         value, again = self.value - other.value, self.again - other.again
-        found = _interval(value, again, self.method, ANY, self.level, self.units, self.groups)
-        reach = (found.high - found.low) / 2
+        interval = _interval(value, again, self.method, ANY, self.level, self.units, self.groups)
+        reach = (interval.high - interval.low) / 2
         if not np.isfinite(reach) or reach == 0:
-            return found
+            return interval
         freedom = self.units - 1
         error = reach / stdtrit(freedom, 0.5 + self.level / 2)
-        return replace(found, p=float(2 * stdtr(freedom, -abs(value) / error)))
+        return replace(interval, p=float(2 * stdtr(freedom, -abs(value) / error)))
 
 
 DEFAULT = Resampling()
+
+# --- Figures of statistics per unit, with their intervals
 
 
 def as_units(groups: Any | None, rows: int, *, seed: int = 0) -> Units:
@@ -165,47 +168,56 @@ def _group_codes(groups: np.ndarray) -> np.ndarray:
 
 
 def intervals(
-    figures: Mapping[str, Figure], sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figures: Mapping[str, Figure],
+    statistics: np.ndarray,
+    resampling: Resampling = DEFAULT,
+    *,
+    groups: int | None = None,
 ) -> dict[str, Interval]:
-    """Each figure of the summed `sums` [U, *S] with its interval.
+    """Each figure of the summed `statistics` [U, *S] with its interval.
 
-    Units without any row must be left out of `sums`. groups: how many there were before merging, otherwise U.
+    Units without any row must be left out of them. groups: how many there were before merging, otherwise U.
     """
-    method = resampling.method_for(len(sums))
-    total = sums.sum(axis=0)
+    method = resampling.method_for(len(statistics))
+    total = statistics.sum(axis=0)
     values = {name: float(figure.of(total)) for name, figure in figures.items()}
-    again = _resampled(figures, sums, method, resampling)
+    again = _resampled(figures, statistics, method, resampling)
     return {
-        name: _interval(values[name], again[name], method, figure.link, resampling.level, len(sums), groups)
+        name: _interval(values[name], again[name], method, figure.link, resampling.level, len(statistics), groups)
         for name, figure in figures.items()
     }
 
 
 def interval(
-    figure: Figure, sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Figure, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
 ) -> Interval:
     """One figure with its interval; see `intervals`."""
-    return intervals({"figure": figure}, sums, resampling, groups=groups)["figure"]
+    return intervals({"figure": figure}, statistics, resampling, groups=groups)["figure"]
 
 
 def difference(
-    figure: Figure, sums: np.ndarray, others: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Figure,
+    statistics: np.ndarray,
+    others: np.ndarray,
+    resampling: Resampling = DEFAULT,
+    *,
+    groups: int | None = None,
 ) -> Interval:
-    """The paired difference figure(sums) - figure(others) of two predictions of the same rows, both [U, *S].
+    """The paired difference figure(statistics) - figure(others) of two predictions of the same rows, both [U, *S].
 
     The units, and so every resample, are the same for both; that is what makes it paired.
     """
-    ours, theirs = (resample(figure, of, resampling, groups=groups) for of in (sums, others))
-    return ours.minus(theirs)
+    resamples = resample(figure, statistics, resampling, groups=groups)
+    return resamples.minus(resample(figure, others, resampling, groups=groups))
 
 
 def resample(
-    figure: Figure, sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Figure, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
 ) -> Resamples:
-    """A figure of `sums` [U, *S] in every resample, to be compared with others of the same units."""
-    method = resampling.method_for(len(sums))
-    again = _resampled({"figure": figure}, sums, method, resampling)["figure"]
-    value, units = float(figure.of(sums.sum(axis=0))), len(sums)
+    """A figure of `statistics` [U, *S] in every resample, to be compared with others of the same units."""
+    method = resampling.method_for(len(statistics))
+    again = _resampled({"figure": figure}, statistics, method, resampling)["figure"]
+    value, units = float(figure.of(statistics.sum(axis=0))), len(statistics)
     return Resamples(value, again, figure.link, method, units, groups or units, resampling.level)
 
 
@@ -218,19 +230,19 @@ def from_left_out(
 
 
 def _resampled(
-    figures: Mapping[str, Figure], sums: np.ndarray, method: str, resampling: Resampling
+    figures: Mapping[str, Figure], statistics: np.ndarray, method: str, resampling: Resampling
 ) -> dict[str, np.ndarray]:
     """Each figure with every unit left out [U] (jackknife), or of every resample [R] (bootstrap)."""
     if method == "none":
         return {name: np.empty(0) for name in figures}
     if method == "jackknife":
-        left_out = sums.sum(axis=0) - sums
+        left_out = statistics.sum(axis=0) - statistics
         return {name: figure.of(left_out) for name, figure in figures.items()}
-    weights = _weights(len(sums), resampling.resamples, resampling.seed)
-    flat = sums.reshape(len(sums), -1).astype(float)
+    weights = _weights(len(statistics), resampling.resamples, resampling.seed)
+    flat = statistics.reshape(len(statistics), -1).astype(float)
     again = {name: np.empty(len(weights)) for name in figures}
     for start in range(0, len(weights), CHUNK):
-        drawn = (weights[start : start + CHUNK].astype(float) @ flat).reshape(-1, *sums.shape[1:])
+        drawn = (weights[start : start + CHUNK].astype(float) @ flat).reshape(-1, *statistics.shape[1:])
         for name, figure in figures.items():
             again[name][start : start + CHUNK] = figure.of(drawn)
     return again

@@ -72,7 +72,7 @@ class Metric:
     function: `(truth, prediction, ...) -> float`; its name is the metric's.
     takes: what stands beside the truth: predicted "classes", class "probabilities" or predicted "numbers".
     link: its range, and the scale on which its interval is symmetric.
-    of: its formula on summed statistics (`sums.confusions`, `losses` or `moments`), None where it has none.
+    of: its formula on summed statistics (`rows.confusions`, `losses` or `moments`), None where it has none.
     ordered: means something only for classes in a meaningful order.
     """
 

@@ -367,7 +367,7 @@ def test_a_mistyped_figure_is_answered_with_a_near_one(text, message):
 def test_a_mistyped_criterion_is_answered_with_a_near_one():
     with pytest.raises(AffectkitError, match="'simples' is no criterion; did you mean simplest"):
         criterion("simples", {"label": LABEL})
-    assert criterion("earliest", {"label": LABEL}).of is None
+    assert criterion("earliest", {"label": LABEL}).target_metric is None
 
 
 def test_runs_are_called_by_as_many_folders_as_tell_them_apart():
