@@ -113,14 +113,23 @@ JsonOpt = Annotated[bool, typer.Option("--json", help="Print the results as one 
 AS_TRAINED = "as the model was trained"
 
 
-def typer_option(annotation: Any, *, default: str = "", panel: str | None = None) -> Any:
-    """The typer option of an `Annotated[type, Option(...)]`. default: in words, where typer cannot tell it."""
-    option = registry.described(annotation)[1]
+def typer_option(annotation: Any, *, default: str = "", name: str = "", panel: str | None = None) -> Any:
+    """The typer option of an `Annotated[type, Option(...)]`. default: in words, where typer cannot tell it. name: of
+    the parameter, which a switch needs for its two flags."""
+    kind, option = registry.described(annotation)
     # Typer would put a default that it is told in words into brackets twice.
     extras = [option.unit, *([f"default: {default}"] if default else [])]
-    text = " ".join([option.help.removesuffix("."), *(f"({extra})" for extra in extras if extra)]) + "."
-    flags = [option.flag] if "/" in option.flag else []
-    return typer.Option(*flags, min=option.least, max=option.most, help=text, rich_help_panel=panel)
+    text = " ".join([option.help.removesuffix("."), *(f"({extra})" for extra in extras if extra)])
+    flag = option.flag if "/" in option.flag else ""
+    if name and kind is bool and not flag:
+        flag = f"--{name}/--no-{name}".replace("_", "-")
+    return typer.Option(
+        *([flag] if flag else []),
+        min=option.least,
+        max=option.most,
+        help=text + "." * option.help.endswith("."),
+        rich_help_panel=panel,
+    )
 
 
 ClassWeightOpt = Annotated[Literal["balanced", "none"], typer_option(ClassWeight)]
@@ -207,7 +216,7 @@ def _field(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:
     """A dataclass's field as a typer parameter, with its own default."""
     kind, option = registry.described(parameter.annotation)
     words = option.default if parameter.default in (None, "") else ""
-    info = typer_option(parameter.annotation, default=words, panel=panel)
+    info = typer_option(parameter.annotation, default=words, name=_name(parameter), panel=panel)
     return inspect.Parameter(
         _name(parameter), parameter.KEYWORD_ONLY, default=parameter.default, annotation=Annotated[kind, info]
     )

@@ -40,19 +40,19 @@ NamedFeaturesOpt = Annotated[
 ]
 RuleOpt = Annotated[
     str | None,
-    typer.Option("--rule", help=f"Of predictions: {', '.join(registry.names('rules'))}.", show_default="mean"),
+    typer.Option("--rule", help=f"Of predictions: {', '.join(registry.names('rules'))} (default: mean)."),
 ]
 ModelOpt = Annotated[
     str | None,
-    typer.Option("--model", help=f"Of features: {', '.join(registry.names('estimators'))}.", show_default="linear"),
+    typer.Option("--model", help=f"Of features: {', '.join(registry.names('estimators'))} (default: linear)."),
 ]
 MetricOpt = Annotated[
     str | None,
-    typer.Option("--by", "--metric", help="Metric shown first and compared", show_default="uar, or ccc of numbers"),
+    typer.Option("--by", "--metric", help="Metric shown first and compared (default: uar, or ccc of numbers)."),
 ]
 TargetOpt = Annotated[
     str | None,
-    typer.Option("--target", help="Targets, comma-separated", show_default="all predicted; of features, label or all"),
+    typer.Option("--target", help="Targets, comma-separated (default: all predicted; of features, label or all)."),
 ]
 SeedsOpt = Annotated[
     int,
@@ -60,7 +60,7 @@ SeedsOpt = Annotated[
 ]
 CvFoldsOpt = Annotated[
     int | None,
-    typer.Option("--cv-folds", min=2, help="Draw this many folds of whole groups", show_default="folds as they are"),
+    typer.Option("--cv-folds", min=2, help="Draw this many folds of whole groups (default: folds as they are)."),
 ]
 MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Refuse to make more subsets than this.")]
 

@@ -24,7 +24,7 @@ RuleOpt = Annotated[
     typer.Option("--rule", help="How answers are put together; vote, for classes, is the share that predicts each."),
 ]
 WeightOpt = Annotated[
-    str | None, typer.Option("--weight", help="Column of weights, such as duration_sec", show_default="all equal")
+    str | None, typer.Option("--weight", help="Column of weights, such as duration_sec (default: all equal).")
 ]
 TruthOpt = Annotated[
     Literal["unanimous", "majority"],

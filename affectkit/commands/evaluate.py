@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 OutputDirOpt = Annotated[
     Path | None,
-    typer.Option("--output-dir", "-o", help="Folder to write", show_default="none, where --output-... files are named"),
+    typer.Option("--output-dir", "-o", help="Folder to write (default: none, where --output-... files are named)."),
 ]
 OutputJsonOpt = Annotated[Path | None, typer.Option("--output-json", help="File to write too, as metrics.json.")]
 OutputConfusionOpt = Annotated[

@@ -43,7 +43,7 @@ FlipOpt = Annotated[
 ]
 TargetOpt = Annotated[
     str | None,
-    typer.Option("--target", help="Numbers to answer for, comma-separated", show_default="all of the expert's"),
+    typer.Option("--target", help="Numbers to answer for, comma-separated (default: all of the expert's)."),
 ]
 
 

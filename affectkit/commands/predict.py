@@ -32,7 +32,7 @@ WindowOpt = Annotated[
 ]
 StrideOpt = Annotated[
     float | None,
-    typer.Option("--stride", help="From the start of a window to the next (s)", show_default="the window"),
+    typer.Option("--stride", help="Seconds from the start of a window to the next (default: the window's length)."),
 ]
 FpsOpt = Annotated[
     float | None,
@@ -42,16 +42,15 @@ FacesOpt = Annotated[
     str | None,
     typer.Option(
         "--faces",
-        help=f"Of videos, what finds the faces, each of which is a row: none, {', '.join(registry.names('detectors'))}",
-        show_default="none where the model sees whole images",
+        help=f"Face detector for videos, each face found being a row: none, {', '.join(registry.names('detectors'))} "
+        "(default: none where the model sees whole images).",
     ),
 ]
 TrackGapOpt = Annotated[
     float | None,
     typer.Option(
         "--track-gap",
-        help="Of videos: how long a face may be unseen and still be the same track (s)",
-        show_default="1",
+        help="Seconds for which a face in a video may be unseen and still be the same track (default: 1).",
     ),
 ]
 
@@ -63,7 +62,7 @@ def predict(
         typer.Argument(help="Media files, and folders of them, instead of a manifest.", metavar="FILES"),
     ] = None,
     manifest: OptionalManifestOpt = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write", show_default="print it")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write (default: print it).")] = None,
     features: Annotated[
         list[Path] | None,
         typer.Option("--features", help="Features already extracted, in the order of training."),

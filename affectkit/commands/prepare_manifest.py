@@ -53,8 +53,8 @@ def prepare_manifest(
         str | None,
         typer.Option(
             "--split-by",
-            help="official, speaker, session, random, another column, or a CSV of id,split.",
-            show_default="official where there is one, else speaker",
+            help="official, speaker, session, random, another column, or a CSV of id,split "
+            "(default: official where there is one, else speaker).",
         ),
     ] = None,
     val_fraction: Annotated[
@@ -67,7 +67,7 @@ def prepare_manifest(
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Column of what must not straddle", show_default="speaker, where known"),
+        typer.Option("--group", help="Column of what must not straddle (default: speaker, where known)."),
     ] = None,
     audit: Annotated[
         Literal["names", "content", "near"],

@@ -29,16 +29,15 @@ ByOpt = Annotated[
     typer.Option(
         "--by",
         help="Figure to rank by: val, oof or test, then a metric. val is held-out or cross-fitted val rows, or all "
-        "cross-fitted ones of a run without",
-        show_default="val_macro_f1, or val_ccc of numbers",
+        "cross-fitted ones of a run without (default: val_macro_f1, or val_ccc of numbers).",
     ),
 ]
 ThenOpt = Annotated[
     list[str] | None,
     typer.Option(
         "--then",
-        help="What decides among runs that tie: another such figure, simplest or earliest; repeat it for more",
-        show_default="simplest, and earliest at last",
+        help="What decides among runs that tie: another such figure, simplest or earliest; repeat it for more "
+        "(default: simplest, and earliest at last).",
     ),
 ]
 TiesOpt = Annotated[

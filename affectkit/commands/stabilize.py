@@ -23,7 +23,7 @@ from affectkit.plain import comma_separated
 
 AlphaOpt = Annotated[
     float | None,
-    typer.Option("--alpha", min=1e-6, max=1, help="Weight of a new frame; 1 smooths nothing", show_default="0.7"),
+    typer.Option("--alpha", min=1e-6, max=1, help="Weight of a new frame; 1 smooths nothing (default: 0.7)."),
 ]
 HalfLifeOpt = Annotated[
     float | None,
@@ -39,8 +39,8 @@ ThresholdOpt = Annotated[
     typer.Option(
         "--uncertainty-threshold",
         min=0,
-        help="Hold frames whose standard deviation, sqrt(<target>_var), is above this (in the target's units)",
-        show_default="0.4, where there is a variance",
+        help="Hold frames whose standard deviation, sqrt(<target>_var), is above this (in the target's units) "
+        "(default: 0.4, where there is a variance).",
     ),
 ]
 MinConfidenceOpt = Annotated[

@@ -19,7 +19,7 @@ def synthesize(
     size: Annotated[int, typer.Option("--size", min=1, help="Samples.")] = 200,
     speakers: Annotated[
         int | None,
-        typer.Option("--speakers", min=1, help="Speakers, or documents  [default: 10, or all that the corpus has]"),
+        typer.Option("--speakers", min=1, help="Speakers, or documents (default: 10, or all that the corpus has)."),
     ] = None,
     seed: SeedOpt = 0,
     resume: ResumeOpt = False,

@@ -9,8 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
 from affectkit.fusion.rule import Table
-from affectkit.fusion.rules import _stacked_classes, _stacked_numbers
-from affectkit.fusion.rules._stacked import Inputs, choose, inner_folds
+from affectkit.fusion.rules._stacked import ClassStack, Inputs, NumberStack, choose, inner_folds
 from affectkit.fusion.rules.stacked import build
 from affectkit.labels import Target
 
@@ -40,12 +39,12 @@ def test_what_is_added_to_a_source_that_says_nothing_is_a_logistic_regression(ba
     few = np.flatnonzero((truth != 2) | (np.arange(400) % 5 == 0))  # a rare class, for weights to matter
     table, truth, n = table.take(few), truth[few], len(few)
     inputs = Inputs.of({"silent": Output.of(LABEL, np.full((n, 3), 1 / 3)), "table": table}, "stacked")
-    fit = by_penalty(_stacked_classes.path(inputs, Rows(truth.astype(float), np.full(n, "")), balanced), 0.01)
+    fit = by_penalty(ClassStack(balanced).path(inputs, Rows(truth.astype(float), np.full(n, ""))), 0.01)
     x = np.c_[standardised(table), np.ones(n)]
     peer = LogisticRegression(
         C=1 / (0.01 * n), fit_intercept=False, tol=1e-8, max_iter=1000, class_weight="balanced" if balanced else None
     ).fit(x, truth)
-    np.testing.assert_allclose(_stacked_classes.predict(fit, inputs), peer.predict_proba(x), atol=1e-3)
+    np.testing.assert_allclose(ClassStack(balanced).predict(fit, inputs), peer.predict_proba(x), atol=1e-3)
 
 
 def test_what_is_added_to_a_constant_is_a_ridge_regression():
@@ -53,23 +52,23 @@ def test_what_is_added_to_a_constant_is_a_ridge_regression():
     silent = Output.of(VALENCE, np.full(400, 2.0))
     inputs = Inputs.of({"silent": silent, "table": table}, "stacked")
     rows = Rows(truth + 0.3 * table.values[:, 3], np.full(400, ""))
-    fit = by_penalty(_stacked_numbers.path(inputs, rows, False), 10.0)
+    fit = by_penalty(NumberStack().path(inputs, rows), 10.0)
     x = np.c_[standardised(table), np.ones(400)]
     peer = Ridge(alpha=10.0, fit_intercept=False).fit(x, rows.truth - 2)
-    np.testing.assert_allclose(_stacked_numbers.predict(fit, inputs)[:, 0], 2 + peer.predict(x), atol=1e-9)
+    np.testing.assert_allclose(NumberStack().predict(fit, inputs)[:, 0], 2 + peer.predict(x), atol=1e-9)
 
 
-@pytest.mark.parametrize("model", [_stacked_classes, _stacked_numbers])
+@pytest.mark.parametrize("model", [ClassStack(balanced=True), NumberStack()])
 def test_a_table_may_have_more_columns_than_rows(model):
     table, truth = table_and_truth(60)
     wide = np.tile(table.values, 50)  # 200 columns that say what 4 do
-    target = LABEL if model is _stacked_classes else VALENCE
-    silent = Output.of(target, np.full((60, 3), 1 / 3) if model is _stacked_classes else np.zeros(60))
+    target = LABEL if isinstance(model, ClassStack) else VALENCE
+    silent = Output.of(target, np.full((60, 3), 1 / 3) if isinstance(model, ClassStack) else np.zeros(60))
     rows = Rows(truth.astype(float), np.full(60, ""))
     found = []
     for values in (table.values, wide):
         inputs = Inputs.of({"silent": silent, "table": Table(tuple(map(str, values[0])), values)}, "stacked")
-        found.append(model.predict(model.path(inputs, rows, True)[-1], inputs))
+        found.append(model.predict(model.path(inputs, rows)[-1], inputs))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
 
@@ -148,7 +147,7 @@ def test_tables_alone_are_refused():
 
 
 def test_a_class_weight_that_is_none_is_refused():
-    with pytest.raises(AffectkitError, match="balanced or none"):
+    with pytest.raises(AffectkitError, match="balanced, none"):
         build(class_weight="inverse")
 
 

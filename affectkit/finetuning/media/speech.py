@@ -1,4 +1,7 @@
-"""Recordings of speech, cropped, augmented and normalised"""
+"""Speech: recordings, cropped and augmented, and the network that hears them
+
+They are decoded at the network's rate and normalised as its checkpoint was trained.
+"""
 
 from __future__ import annotations
 
