@@ -16,7 +16,7 @@ from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods._probabilities import clamped as clamped_numbers
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.comparison import Comparison, compare, measured
+from affectkit.evaluation.comparison import Comparison, compare, target_metric
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
 from affectkit.evaluation.rows import answered_parts, prefix, rows_of
 from affectkit.labels import Target
@@ -135,7 +135,7 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
     Judged on the rows fitted on, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
     """
     kind = "number" if target.kind == "number" else "class"
-    metric = measured("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
+    metric = target_metric("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
     groups = plan.groups[plan.fit] if plan.group else None
     tables = {NONE: predictions.take(plan.fit)}
     for name in CANDIDATES[kind]:
@@ -182,7 +182,7 @@ def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Tar
     groups = after.groups(plan.group)
     changes = {}
     for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
-        comparison = compare(after, before, measured(prefix(target) + name, {target.name: target}), groups)
+        comparison = compare(after, before, target_metric(prefix(target) + name, {target.name: target}), groups)
         changes[prefix(target) + name] = {
             "before": comparison.second,
             "after": comparison.first,

@@ -11,7 +11,7 @@ from affectkit.evaluation.intervals import Method, Resampling, as_units
 from affectkit.evaluation.measure import measure
 from affectkit.evaluation.parts import (
     calibration,
-    cautions,
+    caveats,
     confusion,
     floors,
     fold_means,
@@ -75,7 +75,7 @@ def assess(
         "per_group": per_group(rows, targets, groups) if groups is not None else {},
         "folds": fold_means(rows, targets),
         "slices": sliced(rows, targets, slices, groups, resampling),
-        "warnings": cautions(rows, targets, group, groups, metrics),
+        "warnings": caveats(rows, targets, group, groups, metrics),
     }
     if _tells_faces(rows):
         cells = rows.frame[FACE]  # what is said of faces is said of the rows alone in which one was found

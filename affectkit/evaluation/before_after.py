@@ -122,7 +122,7 @@ def _figures(targets: Sequence[Target]) -> dict[str, Figure]:
     names = ERRORS[targets[0].kind]
     if targets[0].kind == "number":
         return {name: number_figures(targets)[name] for name in names}
-    return {name: Figure(_of_first(name), METRICS[name].link) for name in names}
+    return {name: Figure(_of_first(name), METRICS[name].interval_scale) for name in names}
 
 
 def _of_first(name: str) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions, probability_columns
 from affectkit.artifacts.sources import PREDICTIONS, Source
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.comparison import Answers, Measured, answers
+from affectkit.evaluation.comparison import MetricInputs, TargetMetric, metric_inputs
 from affectkit.evaluation.rows import column, missing
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import kinds_of
@@ -135,7 +135,7 @@ class Judged:
     where no run knows any. warnings: what was left out, and what is not known.
     """
 
-    answers: dict[str, Answers]
+    inputs: dict[str, MetricInputs]
     origins: dict[str, str]
     group: str | None
     groups: np.ndarray | None
@@ -144,7 +144,7 @@ class Judged:
     @property
     def count(self) -> int:
         """Of the rows."""
-        return len(next(iter(self.answers.values())))
+        return len(next(iter(self.inputs.values())))
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ class Candidates:
     groups: np.ndarray | None
     warnings: list[str]
 
-    def judged(self, metric: Measured) -> Judged:
+    def judged(self, metric: TargetMetric) -> Judged:
         """Raises "input" where no row is left."""
-        inputs = {name: answers(table, metric) for name, table in self.tables.items()}
+        inputs = {name: metric_inputs(table, metric) for name, table in self.tables.items()}
         known = {name: each.known for name, each in inputs.items()}
         keep = np.all(list(known.values()), axis=0)
         if not keep.any():

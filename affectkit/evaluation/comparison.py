@@ -30,7 +30,7 @@ from affectkit.labels import Target
 
 
 @dataclass(frozen=True)
-class Measured:
+class TargetMetric:
     """A metric of a table by its flat name (`uar`, `valence.ccc`, `ccc`): of which targets, and how it reads.
 
     definition: its row of `METRICS`. targets: one class target, or the numbers whose mean it is.
@@ -49,10 +49,10 @@ class Measured:
 
     @property
     def figure(self) -> Figure:
-        """Its formula of `Answers.statistics`, and its link."""
+        """Its formula of `MetricInputs.statistics`, and its interval scale."""
         if self.definition.takes != "numbers":
             assert self.definition.of is not None
-            return Figure(self.definition.of, self.definition.link)
+            return Figure(self.definition.of, self.definition.interval_scale)
         return number_figures(self.targets)[self.definition.name]
 
     def gain(self, value: float) -> float:
@@ -61,14 +61,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Answers:
+class MetricInputs:
     """What a metric reads of N rows: missing is -1 or NaN.
 
     truths: [N] of each of its targets, class indices or numbers. predictions: [N] of each, as the truth; of a metric of
     probabilities [N, K].
     """
 
-    metric: Measured
+    metric: TargetMetric
     truths: Sequence[np.ndarray]
     predictions: Sequence[np.ndarray]
 
@@ -81,9 +81,9 @@ class Answers:
         arrays = [*self.truths, *self.predictions]
         return ~np.any([missing(a) if a.ndim == 1 else np.isnan(a).any(axis=1) for a in arrays], axis=0)
 
-    def take(self, keep: np.ndarray) -> Answers:
+    def take(self, keep: np.ndarray) -> MetricInputs:
         """The rows at `keep`, [N] bool."""
-        return Answers(self.metric, [a[keep] for a in self.truths], [a[keep] for a in self.predictions])
+        return MetricInputs(self.metric, [a[keep] for a in self.truths], [a[keep] for a in self.predictions])
 
     def statistics(self, codes: np.ndarray | None = None, count: int = 1) -> np.ndarray:
         """Sufficient statistics per unit, [U, K, K], [U, 3] or [U, T, 10], of a metric that is a formula of them."""
@@ -102,14 +102,14 @@ class Answers:
         return float(self.metric.figure.of(self.statistics()[0]))
 
 
-def answers(table: Predictions, metric: Measured) -> Answers:
+def metric_inputs(table: Predictions, metric: TargetMetric) -> MetricInputs:
     """Raises "input" for a table without the probabilities that the metric takes."""
     pairs = [pair(table, target) for target in metric.targets]
     truths, predictions = ([of_target[side] for of_target in pairs] for side in (0, 1))
     if metric.definition.takes == "probabilities":
         target, declined = metric.targets[0], missing(predictions[0])
         predictions = [np.where(declined[:, None], np.nan, table.output(target.name).aligned(target).values)]
-    return Answers(metric, truths, predictions)
+    return MetricInputs(metric, truths, predictions)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Comparison:
     difference: with its interval and p-value; both are NaN for a metric that is no formula of sums, such as ECE.
     """
 
-    measured: Measured
+    measured: TargetMetric
     first: float
     second: float
     difference: Interval
@@ -149,7 +149,7 @@ class Comparison:
         }
 
 
-def measured(name: str, targets: Mapping[str, Target]) -> Measured:
+def target_metric(name: str, targets: Mapping[str, Target]) -> TargetMetric:
     """The metric called `name` of a table with these targets. Raises "usage" with near misses."""
     target, _, metric = name.rpartition(".")
     classes = [t for t in targets.values() if t.kind != "number"]
@@ -166,13 +166,13 @@ def measured(name: str, targets: Mapping[str, Target]) -> Measured:
         names = [m.name for m in METRICS.values() if (numbers if m.takes == "numbers" else classes)]
         remedy = did_you_mean(name, names + [f"{t.name}.{n}" for t in targets.values() for n in names])
         raise AffectkitError("usage", f"there is no metric '{name}' of {', '.join(targets)}", remedy=remedy)
-    return Measured(name, tuple(chosen))
+    return TargetMetric(name, tuple(chosen))
 
 
 def compare(
     first: Repeats,
     second: Repeats,
-    metric: Measured,
+    metric: TargetMetric,
     groups: np.ndarray | None,
     resampling: Resampling = DEFAULT,
 ) -> Comparison:
@@ -185,7 +185,7 @@ def compare(
     tables = [table for side in sides for table in side]
     if any(list(table.frame["id"]) != list(tables[0].frame["id"]) for table in tables):
         raise ValueError("the tables compared must have the same rows")
-    inputs = [[answers(table, metric) for table in side] for side in sides]
+    inputs = [[metric_inputs(table, metric) for table in side] for side in sides]
     known = np.all([each.known for side in inputs for each in side], axis=0)
     inputs = [[each.take(known) for each in side] for side in inputs]
     units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
@@ -200,7 +200,7 @@ def compare(
     return Comparison(metric, values[0], values[1], gap, int(known.sum()))
 
 
-def resampled(inputs: Answers, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:
+def resampled(inputs: MetricInputs, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:
     """A metric of rows that all have a truth and an answer, to be compared with others of the same rows.
 
     A calibration error is there without resamples, and so without intervals; AUROC always has the jackknife's.
@@ -211,18 +211,22 @@ def resampled(inputs: Answers, groups: np.ndarray | None, resampling: Resampling
         return resample(inputs.metric.figure, statistics, resampling, groups=units.groups)
     if definition.name == "auroc" and resampling.method_for(units.count) != "none":
         value, again = left_out_auroc(inputs.truths[0], inputs.predictions[0], units.codes, units.count)
-        return Resamples(value, again, definition.link, "jackknife", units.count, units.groups, resampling.level)
-    return Resamples(inputs.value, np.empty(0), definition.link, "none", units.count, units.groups, resampling.level)
+        return Resamples(
+            value, again, definition.interval_scale, "jackknife", units.count, units.groups, resampling.level
+        )
+    return Resamples(
+        inputs.value, np.empty(0), definition.interval_scale, "none", units.count, units.groups, resampling.level
+    )
 
 
-def value_of(table: Predictions, metric: Measured) -> float:
+def value_of(table: Predictions, metric: TargetMetric) -> float:
     """The metric over the rows of a table that have a truth and an answer."""
-    inputs = answers(table, metric)
+    inputs = metric_inputs(table, metric)
     return inputs.take(inputs.known).value
 
 
 @dataclass(frozen=True)
-class Turned:
+class McNemar:
     """Rows that the first gets right and the second wrong, and the other way; p of McNemar's exact test on both."""
 
     rescued: int
@@ -230,8 +234,8 @@ class Turned:
     p: float
 
 
-def turned(first: Predictions, second: Predictions, target: Target) -> Turned:
-    """Rescued and degraded rows of a class target. McNemar's test is of accuracy alone, and takes rows as apart."""
+def mcnemar(first: Predictions, second: Predictions, target: Target) -> McNemar:
+    """The discordant rows of a class target. McNemar's test is of accuracy alone, and takes rows as apart."""
     from scipy.stats import binomtest
 
     truth, ours = pair(first, target)
@@ -240,7 +244,7 @@ def turned(first: Predictions, second: Predictions, target: Target) -> Turned:
     right, was = (ours == truth)[known], (theirs == truth)[known]
     rescued, degraded = int((right & ~was).sum()), int((~right & was).sum())
     p = float(binomtest(rescued, rescued + degraded).pvalue) if rescued + degraded else 1.0
-    return Turned(rescued, degraded, p)
+    return McNemar(rescued, degraded, p)
 
 
 def holm(p: Sequence[float]) -> list[float]:

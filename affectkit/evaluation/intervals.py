@@ -3,14 +3,15 @@
 Every additive metric is a formula of sums over units (`statistics`), so leaving one unit out or drawing units with
 replacement costs one subtraction or one matrix product for all metrics together.
 
-    interval = inverse(link(value) -+ t(G - 1) * standard error on the link's scale)
+    interval = inverse(forward(value) -+ t(G - 1) * standard error on the interval scale)
 
 The standard error is the delete-one-group jackknife's (default below 40 groups) or the cluster bootstrap's (from 40),
-the link is the metric's (`links`), so that intervals keep to the range and cover near its ends: for a UAR of .93 and 4
-speakers the plain scale covered .89, the logit .95. Percentile and BCa intervals of the same bootstrap covered up to
-three points less at 40 and 91 groups, up to four less than the jackknife. With 2, 4, 10, 24 and 91 simulated speakers
-tests/evaluation/test_coverage.py finds .93-.97 for every metric. Beyond what it simulates: squared errors whose size
-differs tenfold between speakers fall to .85-.93, groups of very unequal size to .90-.93 (the report says so).
+the scale is the metric's (`IntervalScale`), so that intervals keep to the range and cover near its ends: for a UAR of
+.93 and 4 speakers the plain scale covered .89, the logit .95. Percentile and BCa intervals of the same bootstrap
+covered up to three points less at 40 and 91 groups, up to four less than the jackknife. With 2, 4, 10, 24 and 91
+simulated speakers tests/evaluation/test_coverage.py finds .93-.97 for every metric. Beyond what it simulates: squared
+errors whose size differs tenfold between speakers fall to .85-.93, groups of very unequal size to .90-.93 (the report
+says so).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from scipy.special import stdtr, stdtrit
 
 
 @dataclass(frozen=True)
-class Link:
+class IntervalScale:
     """A strictly increasing map from a range to the real line, its inverse and its slope; low, high: the range."""
 
     low: float
@@ -37,10 +38,10 @@ class Link:
     slope: Callable[[Any], Any]
 
 
-def between(low: float, high: float) -> Link:
+def between(low: float, high: float) -> IntervalScale:
     """The logit of the place between two ends; between -1 and 1 it is twice Fisher's z."""
     width = high - low
-    return Link(
+    return IntervalScale(
         low,
         high,
         forward=lambda v: np.log((v - low) / (high - v)),
@@ -49,11 +50,11 @@ def between(low: float, high: float) -> Link:
     )
 
 
-ANY = Link(-np.inf, np.inf, lambda v: v, lambda z: z, np.ones_like)
+ANY = IntervalScale(-np.inf, np.inf, lambda v: v, lambda z: z, np.ones_like)
 SHARE = between(0.0, 1.0)
 CORRELATION = between(-1.0, 1.0)
-ABOVE_ZERO = Link(0.0, np.inf, np.log, np.exp, lambda v: 1 / v)
-BELOW_ONE = Link(-np.inf, 1.0, lambda v: -np.log(1 - v), lambda z: 1 - np.exp(-z), lambda v: 1 / (1 - v))
+ABOVE_ZERO = IntervalScale(0.0, np.inf, np.log, np.exp, lambda v: 1 / v)
+BELOW_ONE = IntervalScale(-np.inf, 1.0, lambda v: -np.log(1 - v), lambda z: 1 - np.exp(-z), lambda v: 1 / (1 - v))
 
 # --- What is resampled, how, and what comes out of it
 
@@ -109,10 +110,10 @@ class Units:
 
 
 class Figure(NamedTuple):
-    """A metric as intervals see it: its formula on summed statistics [..., *S] giving [...], and its link."""
+    """A metric as intervals see it: its formula on summed statistics [..., *S] giving [...], and its interval scale."""
 
     of: Callable[[np.ndarray], np.ndarray]
-    link: Link = ANY
+    interval_scale: IntervalScale = ANY
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,14 @@ class Resamples:
 
     value: float
     again: np.ndarray
-    link: Link
+    interval_scale: IntervalScale
     method: str
     units: int
     groups: int
     level: float = 0.95
 
     def interval(self) -> Interval:
-        return _interval(self.value, self.again, self.method, self.link, self.level, self.units, self.groups)
+        return _interval(self.value, self.again, self.method, self.interval_scale, self.level, self.units, self.groups)
 
     def minus(self, other: Resamples) -> Interval:
         """The paired difference to a figure of the same units in the same resamples, with its p-value."""
@@ -183,7 +184,9 @@ def intervals(
     values = {name: float(figure.of(total)) for name, figure in figures.items()}
     again = _resampled(figures, statistics, method, resampling)
     return {
-        name: _interval(values[name], again[name], method, figure.link, resampling.level, len(statistics), groups)
+        name: _interval(
+            values[name], again[name], method, figure.interval_scale, resampling.level, len(statistics), groups
+        )
         for name, figure in figures.items()
     }
 
@@ -218,15 +221,20 @@ def resample(
     method = resampling.method_for(len(statistics))
     again = _resampled({"figure": figure}, statistics, method, resampling)["figure"]
     value, units = float(figure.of(statistics.sum(axis=0))), len(statistics)
-    return Resamples(value, again, figure.link, method, units, groups or units, resampling.level)
+    return Resamples(value, again, figure.interval_scale, method, units, groups or units, resampling.level)
 
 
 def from_left_out(
-    value: float, left_out: np.ndarray, link: Link, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    value: float,
+    left_out: np.ndarray,
+    scale: IntervalScale,
+    resampling: Resampling = DEFAULT,
+    *,
+    groups: int | None = None,
 ) -> Interval:
     """The jackknife interval of a figure that is no formula of sums, from its values [U] with each unit left out."""
     method = "none" if resampling.method_for(len(left_out)) == "none" else "jackknife"
-    return _interval(value, left_out, method, link, resampling.level, len(left_out), groups)
+    return _interval(value, left_out, method, scale, resampling.level, len(left_out), groups)
 
 
 def _resampled(
@@ -261,28 +269,28 @@ def _weights(units: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def _interval(
-    value: float, again: np.ndarray, method: str, link: Link, level: float, units: int, groups: int | None
+    value: float, again: np.ndarray, method: str, scale: IntervalScale, level: float, units: int, groups: int | None
 ) -> Interval:
     groups = units if groups is None else groups
-    error = _standard_error(value, again, method, link, units)
+    error = _standard_error(value, again, method, scale, units)
     if not np.isfinite(error):
         return Interval(value, method=method, groups=groups)
     reach = stdtrit(units - 1, 0.5 + level / 2) * error
     with np.errstate(over="ignore"):
-        low, high = link.inverse(link.forward(value) - reach), link.inverse(link.forward(value) + reach)
+        low, high = scale.inverse(scale.forward(value) - reach), scale.inverse(scale.forward(value) + reach)
     return Interval(value, float(low), float(high), method, groups)
 
 
-def _standard_error(value: float, again: np.ndarray, method: str, link: Link, units: int) -> float:
-    """On the link's scale; by the delta method where a resample reaches the metric's bound, which the link sends to
+def _standard_error(value: float, again: np.ndarray, method: str, scale: IntervalScale, units: int) -> float:
+    """On the interval scale; by the delta method where a resample reaches the metric's bound, which the scale sends to
     infinity. NaN where a resample is undefined, or where all are equal: no width is not certainty."""
     if method == "none" or np.isnan(value) or np.isnan(again).any():
         return np.nan
     if np.ptp(again) <= 1e-12 * max(1.0, abs(value)):
         return np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        moved = link.forward(again)
-        slope = float(link.slope(np.float64(value)))
+        moved = scale.forward(again)
+        slope = float(scale.slope(np.float64(value)))
     error = _spread(moved, method, units) if np.isfinite(moved).all() else slope * _spread(again, method, units)
     return float(error)
 

@@ -44,7 +44,7 @@ def class_intervals(
     units = _units(groups, known, resampling)
     classes = len(target.classes)
     counts = [confusions(truth[known], said[known], classes, units.codes, units.count) for truth, said in pairs]
-    figures = {prefix(target) + m.name: over_repeats(Figure(m.of, m.link)) for m in taking("classes") if m.of}
+    figures = {prefix(target) + m.name: over_repeats(Figure(m.of, m.interval_scale)) for m in taking("classes") if m.of}
     metrics = intervals(figures, np.stack(counts, axis=1), resampling, groups=units.groups)
     probabilities = [p for table in tables if (p := table.probabilities(target.name)) is not None]
     if len(probabilities) == len(tables):
@@ -64,14 +64,14 @@ def _probability_intervals(
     answers: truth [n] and probabilities [n, K] of each repeat.
     """
     metrics = taking("probabilities")
-    figures = {prefix + m.name: over_repeats(Figure(m.of, m.link)) for m in metrics if m.of}
+    figures = {prefix + m.name: over_repeats(Figure(m.of, m.interval_scale)) for m in metrics if m.of}
     statistics = np.stack([losses(*answer, units.codes, units.count) for answer in answers], axis=1)
     figures_of = intervals(figures, statistics, resampling, groups=units.groups)
     for metric in metrics:
         if metric.name == "auroc":
             areas = [left_out_auroc(*answer, units.codes, units.count) for answer in answers]
             value, left_out = float(np.mean([area for area, _ in areas])), np.mean([left for _, left in areas], axis=0)
-            area = from_left_out(value, left_out, metric.link, resampling, groups=units.groups)
+            area = from_left_out(value, left_out, metric.interval_scale, resampling, groups=units.groups)
             figures_of[prefix + metric.name] = area
         elif not metric.of:
             value = float(np.mean([metric.function(*answer) for answer in answers]))
@@ -102,7 +102,7 @@ def repeats(predictions: Repeats) -> list[Predictions]:
 
 def over_repeats(figure: Figure) -> Figure:
     """The mean of a figure over repeats, of sums that have an axis [R] before those that its formula takes."""
-    return Figure(lambda statistics: figure.of(statistics).mean(axis=-1), figure.link)
+    return Figure(lambda statistics: figure.of(statistics).mean(axis=-1), figure.interval_scale)
 
 
 def number_figures(targets: Sequence[Target]) -> dict[str, Figure]:
@@ -119,13 +119,13 @@ def number_figures(targets: Sequence[Target]) -> dict[str, Figure]:
 def _of_target(name: str, position: int) -> Figure:
     of = METRICS[name].of
     assert of is not None
-    return Figure(lambda statistics: of(statistics[..., position, :]), METRICS[name].link)
+    return Figure(lambda statistics: of(statistics[..., position, :]), METRICS[name].interval_scale)
 
 
 def _mean_over_targets(name: str) -> Figure:
     of = METRICS[name].of
     assert of is not None
-    return Figure(lambda statistics: of(statistics).mean(axis=-1), METRICS[name].link)
+    return Figure(lambda statistics: of(statistics).mean(axis=-1), METRICS[name].interval_scale)
 
 
 def width(target: Target) -> float | None:

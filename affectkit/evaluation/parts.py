@@ -168,14 +168,14 @@ def named_parts(predictions: Predictions, columns: Sequence[str]) -> Iterator[tu
 FEW_GROUPS = 5
 
 
-def cautions(
+def caveats(
     predictions: Predictions,
     targets: Sequence[Target],
     column: str | None,
     groups: np.ndarray | None,
     metrics: Mapping[str, Interval],
 ) -> list[str]:
-    """Every caution that the judged rows give cause for; empty where there is none."""
+    """Every caveat that the judged rows give cause for; empty where there is none."""
     sentences = []
     if predictions.foreign:
         sentences.append(

@@ -25,7 +25,7 @@ import numpy as np
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.candidates import Judged, common_targets, same_rows
-from affectkit.evaluation.comparison import Answers, Measured, holm, measured, resampled
+from affectkit.evaluation.comparison import MetricInputs, TargetMetric, holm, resampled, target_metric
 from affectkit.evaluation.complexity import Facts
 from affectkit.evaluation.intervals import Interval, Resamples, Resampling, as_units
 from affectkit.labels import Target
@@ -44,10 +44,10 @@ class Criterion:
 
     text: str
     split: str = ""
-    target_metric: Measured | None = None
+    target_metric: TargetMetric | None = None
 
     @property
-    def metric(self) -> Measured:
+    def metric(self) -> TargetMetric:
         assert self.target_metric is not None
         return self.target_metric
 
@@ -70,7 +70,7 @@ def figure_criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
     if not mark or split not in SPLITS:
         remedy = f"write {did_you_mean(text, [f'{s}_{text}' for s in SPLITS]).removeprefix('did you mean ')}"
         raise AffectkitError("usage", f"'{text}' names no split, as val_macro_f1 does", remedy=remedy.rstrip("?"))
-    return Criterion(text, split, measured(name, targets))
+    return Criterion(text, split, target_metric(name, targets))
 
 
 def criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
@@ -108,12 +108,12 @@ def optimism(judged: Judged, figures: Mapping[str, Resamples]) -> Optimism | Non
 
     found: the figures of all rows, resampled by the jackknife. None where there is nothing to choose, or to leave out.
     """
-    inputs, units = list(judged.answers.values()), as_units(judged.groups, judged.count)
+    inputs, units = list(judged.inputs.values()), as_units(judged.groups, judged.count)
     if units.count < 2 or len(inputs) < 2:
         return None
     metric, codes = inputs[0].metric, units.codes
     if all(len(figure.again) == units.count for figure in figures.values()):
-        without = np.stack([figures[name].again for name in judged.answers])
+        without = np.stack([figures[name].again for name in judged.inputs])
     else:
         codes = codes % min(units.count, BLOCKS)
         without = np.array([[each.take(codes != b).value for b in range(codes.max() + 1)] for each in inputs])
@@ -122,7 +122,7 @@ def optimism(judged: Judged, figures: Mapping[str, Resamples]) -> Optimism | Non
     return Optimism(highest, _pooled(inputs, winners[codes]).value, len(winners), len(set(winners.tolist())))
 
 
-def _pooled(inputs: Sequence[Answers], winners: np.ndarray) -> Answers:
+def _pooled(inputs: Sequence[MetricInputs], winners: np.ndarray) -> MetricInputs:
     """Of each row, what the run chosen for it says. winners: [N]."""
     rows = np.arange(len(winners))
     predictions = [
@@ -198,17 +198,17 @@ def select(
     others = [criterion(text, targets) for text in dict.fromkeys([*then, EARLIEST])]
     judged = _judged(runs, [first, *others], targets, group)
     values = {
-        c.text: {name: each.value for name, each in judged[c.text].answers.items()} for c in others if c.target_metric
+        c.text: {name: each.value for name, each in judged[c.text].inputs.items()} for c in others if c.target_metric
     }
     keys = {name: tuple(c.key(name, facts[name], values) for c in others) for name in runs}
     rows, metric = judged[first.text], first.metric
-    figures = {name: resampled(each, rows.groups, RESAMPLING) for name, each in rows.answers.items()}
+    figures = {name: resampled(each, rows.groups, RESAMPLING) for name, each in rows.inputs.items()}
     best = min(figures, key=lambda name: (first.loss(figures[name].value), keys[name]))
     if np.isnan(figures[best].value):
         raise AffectkitError(
             "input", f"{metric.name} is undefined for every run on these rows", remedy="take another metric"
         )
-    telling = _telling(figures[best], rows.answers[best], rows.groups, len(runs)) if len(runs) > 1 else None
+    telling = _telling(figures[best], rows.inputs[best], rows.groups, len(runs)) if len(runs) > 1 else None
     ranked = family(figures, best, values)
     ranking, decided = _in_order(ranked, first, others, keys, ties=ties and bool(telling))
     warnings = list(dict.fromkeys(sentence for judged_rows in judged.values() for sentence in judged_rows.warnings))
@@ -269,7 +269,7 @@ def _in_order(
     return ranking, next(c.text for c, a, b in zip(then, first, second, strict=True) if a != b)
 
 
-def _telling(best: Resamples, inputs: Answers, groups: np.ndarray | None, runs: int) -> bool:
+def _telling(best: Resamples, inputs: MetricInputs, groups: np.ndarray | None, runs: int) -> bool:
     """Whether the test that makes the ties tells the best run from an answer that looks at nothing."""
     if best.method == "none" or best.units < LEAST:
         return False
@@ -277,7 +277,7 @@ def _telling(best: Resamples, inputs: Answers, groups: np.ndarray | None, runs: 
     return inputs.metric.gain(difference.value) > 0 and difference.p * runs < 1 - LEVEL
 
 
-def _constant(inputs: Answers) -> Answers:
+def _constant(inputs: MetricInputs) -> MetricInputs:
     """Always the most frequent class, with the shares of all classes, or always the mean, of the very rows."""
     predictions = []
     for truth, answer in zip(inputs.truths, inputs.predictions, strict=True):

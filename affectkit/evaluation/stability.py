@@ -20,7 +20,7 @@ from affectkit.evaluation.before_after import (
     units_of,
 )
 from affectkit.evaluation.intervals import DEFAULT, Resampling
-from affectkit.evaluation.parts import cautions
+from affectkit.evaluation.parts import caveats
 from affectkit.evaluation.rows import judged
 from affectkit.labels import Target
 
@@ -307,7 +307,7 @@ def _warnings(
     rows: BeforeAfter, by_target: Mapping[str, Mapping[str, Any]], targets: Sequence[Target], most: int
 ) -> list[str]:
     with_truth = [target for target in targets if by_target[target.name]["metrics"]]
-    warnings = cautions(rows.before, with_truth, rows.group, rows.groups, {})
+    warnings = caveats(rows.before, with_truth, rows.group, rows.groups, {})
     for name, facts in by_target.items():
         if not facts["metrics"]:
             warnings.append(f"{name}: no row has a truth, so that neither error nor lag is known")
