@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.ablation.study import Setup, digest, drawn_folds, metric_for, metric_of, scheme
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.console import unwatched
@@ -159,9 +159,9 @@ class Tables:
         outputs = [self._answer(Joined(rows, own), target, plan) for target in rows.targets.values()]
         return with_outputs(rows, outputs, plan.seen(list(rows.frame["seen"])))
 
-    def _answer(self, joined: Joined, target: Target, plan: FitPlan) -> Output:
+    def _answer(self, joined: Joined, target: Target, plan: FitPlan) -> TargetPrediction:
         first, *others = joined.answers[target.name].values()
-        if not others and isinstance(first, Output):
+        if not others and isinstance(first, TargetPrediction):
             return first
         options = _of_subset(self.options[target.name], self.setup.names, list(joined.answers[target.name]))
         return fitted(joined, target, self.rule, options, plan)[1]
@@ -220,7 +220,7 @@ def of_predictions(
     answers = next(iter(joined.answers.values()))
     setup = Setup(
         names=list(answers),
-        speaking=[name for name, answer in answers.items() if isinstance(answer, Output)],
+        speaking=[name for name, answer in answers.items() if isinstance(answer, TargetPrediction)],
         targets=rows.targets,
         of=of,
         seeds=list(plans),
@@ -240,8 +240,8 @@ def _require_truth(rows: Predictions, of: TargetMetric) -> None:
             raise AffectkitError("input", what, file=rows.path, remedy="pass the --manifest that has it")
 
 
-def _answer_arrays(answer: Output | Table) -> list[np.ndarray]:
-    found = (answer.values, answer.var) if isinstance(answer, Output) else (answer.values,)
+def _answer_arrays(answer: TargetPrediction | Table) -> list[np.ndarray]:
+    found = (answer.values, answer.var) if isinstance(answer, TargetPrediction) else (answer.values,)
     return [array for array in found if array is not None]
 
 

@@ -21,7 +21,7 @@ RunsArg = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN...",
-        help="Run folders of train, calibrate, fuse or select. A CSV is ranked too, but there is no model to copy.",
+        help="Run folders of models. A CSV of predictions is ranked too, but has no model to copy.",
     ),
 ]
 ByOpt = Annotated[
@@ -44,7 +44,8 @@ TiesOpt = Annotated[
     bool,
     typer.Option(
         "--ties/--no-ties",
-        help="Whether runs tie that the data cannot tell from the best at 95 %, or only runs of the same figure.",
+        help="Whether runs tie that the data cannot tell from the best at the 95 % level, or only "
+        "runs with equal metrics.",
     ),
 ]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.evaluation.comparison import Comparison, McNemar, compare, mcnemar, target_metric, value_of
 from affectkit.evaluation.intervals import DEFAULT, Resampling
@@ -78,8 +78,8 @@ class Fit(NamedTuple):
     those of the plan. uncalibrated: the same before a calibration of the rule's own, None where it has none."""
 
     final: dict[str, Any]
-    output: Output
-    uncalibrated: Output | None
+    output: TargetPrediction
+    uncalibrated: TargetPrediction | None
 
 
 def fuse(
@@ -164,17 +164,17 @@ def fitted(
     plan.require_groups(f"rule {rule}", single_group=built.single_group)
     sources = joined.answers[target.name]
     if not built.takes_tables:
-        sources = {name: source for name, source in sources.items() if isinstance(source, Output)}
+        sources = {name: source for name, source in sources.items() if isinstance(source, TargetPrediction)}
     rows = rows_of(joined.rows, target, plan.groups)
     answered = np.any([source.known for source in sources.values()], axis=0)
-    before: Output | None = None
+    before: TargetPrediction | None = None
 
     def fit(positions: np.ndarray) -> dict[str, Any]:
         found = built.fit(_taken(sources, positions), rows.take(positions))
         step()
         return found
 
-    def apply(parameters: dict[str, Any], positions: np.ndarray) -> Output:
+    def apply(parameters: dict[str, Any], positions: np.ndarray) -> TargetPrediction:
         nonlocal before
         own = _taken(sources, positions)
         raw = built.uncalibrated(parameters, own) if isinstance(built, SelfCalibrating) else None
@@ -185,13 +185,13 @@ def fitted(
     return Fit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)
 
 
-def _reference(joined: Joined, target: Target, single: Mapping[str, Any]) -> Output:
+def _reference(joined: Joined, target: Target, single: Mapping[str, Any]) -> TargetPrediction:
     """The answers of the single source, as it is."""
-    speaking = {name: s for name, s in joined.answers[target.name].items() if isinstance(s, Output)}
+    speaking = {name: s for name, s in joined.answers[target.name].items() if isinstance(s, TargetPrediction)}
     return build_rule(single["rule"], single["options"]).apply(single["parameters"], speaking)
 
 
-def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | Table]:
+def _taken(sources: Sources, positions: np.ndarray) -> dict[str, TargetPrediction | Table]:
     return {name: source.take(positions) for name, source in sources.items()}
 
 
@@ -206,7 +206,7 @@ def _judge(
     target: Target,
     metric: str,
     plan: FitPlan,
-    outputs: Mapping[str, Output],
+    outputs: Mapping[str, TargetPrediction],
     single: Mapping[str, Any],
     resampling: Resampling,
 ) -> list[Verdict]:
@@ -214,7 +214,7 @@ def _judge(
     of = target_metric(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
     seen = plan.seen(list(joined.rows.frame["seen"]))
     tables = {name: with_outputs(joined.rows, [output], seen) for name, output in outputs.items()}
-    speaking = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, Output)]
+    speaking = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, TargetPrediction)]
     singles = {name: joined.source(target.name, name) for name in speaking}
     labelled = ~missing(pair(joined.rows, target)[0])
     found = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
@@ -30,12 +30,12 @@ class Joined:
     """
 
     rows: Predictions
-    answers: dict[str, dict[str, Output | Table]]
+    answers: dict[str, dict[str, TargetPrediction | Table]]
 
     def source(self, target: str, name: str) -> Predictions:
         """One source as a table of all rows, as `compare` and `assess` take it."""
         answer = self.answers[target][name]
-        assert isinstance(answer, Output)
+        assert isinstance(answer, TargetPrediction)
         return with_outputs(self.rows, [answer], self.rows.frame["seen"])
 
 
@@ -163,7 +163,7 @@ def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
     return found
 
 
-def _answer(source: Source, target: Target, ids: Sequence[str]) -> Output | Table:
+def _answer(source: Source, target: Target, ids: Sequence[str]) -> TargetPrediction | Table:
     if source.features is not None:
         return _table(source, ids)
     assert source.predictions is not None

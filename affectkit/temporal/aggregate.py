@@ -18,7 +18,7 @@ import numpy as np
 
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.manifest import NUMBERS as TIMES
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, output_columns, prediction_column, target_columns
 from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.tables import to_numbers
@@ -291,7 +291,7 @@ def _ids(names: Sequence[str]) -> list[str]:
     return list(ids)
 
 
-def _answer(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> tuple[Output, np.ndarray]:
+def _answer(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> tuple[TargetPrediction, np.ndarray]:
     """The pooled answers, and [N] bool which rows had one."""
     source = parts.source
     if rule == "vote":
@@ -304,7 +304,7 @@ def _answer(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> 
     found = reduce(
         "mean" if rule == "vote" else rule, values[known], parts.codes[known], weights[known], len(parts.names)
     )
-    return Output.of(target, found[:, 0] if target.kind == "number" else found), known
+    return TargetPrediction.of(target, found[:, 0] if target.kind == "number" else found), known
 
 
 def _numbers(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Kind
 from affectkit.calibration.methods._probabilities import PULL, PullOpt, apply_each, check_pull, fit_each, order
 from affectkit.calibration.methods._scaling import fit_beta
@@ -34,7 +34,7 @@ class Beta:
     def __init__(self, pull: float) -> None:
         self.options: dict[str, Any] = {"pull": pull}
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         def fit(p: np.ndarray, hit: np.ndarray) -> dict[str, float]:
             sort = order(hit, p)
             a, b, c = fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist()
@@ -42,7 +42,7 @@ class Beta:
 
         return fit_each(fit, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return apply_each(_calibrated, parameters, output)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Kind
 from affectkit.calibration.methods._probabilities import apply_each, fit_each
 from affectkit.errors import AffectkitError
@@ -41,10 +41,10 @@ class Histogram:
     def __init__(self, bins: int, binning: str) -> None:
         self.options: dict[str, Any] = {"bins": bins, "binning": binning}
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         return fit_each(self._shares, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return apply_each(_looked_up, parameters, output)
 
     def _shares(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Kind
 from affectkit.calibration.methods._probabilities import apply_each, clamped, fit_each, require_rows
 
@@ -35,16 +35,16 @@ class Isotonic:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
         return _curve(output.values, rows.truth) if output.mean is not None else fit_each(_curve, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         if output.mean is None:
             return apply_each(_on_curve, parameters, output)
         return clamped(self.unclamped(parameters, output, rows))[0]
 
-    def unclamped(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """A number's answers before they are held to its scale."""
         return replace(output, mean=_on_curve(parameters, output.values), var=None, low=None, high=None)
 

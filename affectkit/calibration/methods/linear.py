@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Kind
 from affectkit.calibration.methods._probabilities import clamped, order, require_rows, variances
 
@@ -41,7 +41,7 @@ class Linear:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
         sort = order(rows.truth, output.values)
         a, b = _line(output.values[sort], rows.truth[sort])
@@ -54,10 +54,10 @@ class Linear:
             a, b = float(rows.truth[sort].mean()), 0.0
         return {"a": a, "b": b}
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return clamped(self.unclamped(parameters, output, rows))[0]
 
-    def unclamped(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """The answers before they are held to the target's scale."""
         a, b = parameters["a"], parameters["b"]
         unknown = 0.0 if b else np.nan

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Kind
 from affectkit.calibration.methods._probabilities import answered, truths
 from affectkit.evaluation.temperature import BOUND, fit_sharpness, sharpened
@@ -32,12 +32,12 @@ class Temperature:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         b = fit_sharpness(output.values, truths(rows))
         if b in (BOUND, 1 / BOUND):
             why = "every fit row is predicted right" if b > 1 else "the fit rows' probabilities tell nothing"
             log.warning("temperature of %s ends at its bound, %.3g: %s", output.target.name, 1 / b, why)
         return {"temperature": 1 / b}
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return answered(output, lambda p: sharpened(p, 1 / parameters["temperature"]))

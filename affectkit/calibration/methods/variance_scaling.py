@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Kind
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, require_rows, variances
 from affectkit.calibration.methods._variance import fit_variance
@@ -34,7 +34,7 @@ class VarianceScaling:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
         residual, var = rows.truth - output.values, variances(output)
         known = ~np.isnan(var)
@@ -42,7 +42,7 @@ class VarianceScaling:
         a, b = fit_variance(residual[known], var[known]) if known.any() else (constant, 0.0)
         return {"a": a, "b": b, "constant": constant}
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         var = variances(output)
         scaled = parameters["a"] + parameters["b"] * var
         scaled = np.maximum(np.where(np.isnan(var), parameters["constant"], scaled), SMALLEST_VARIANCE)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Kind
 from affectkit.calibration.methods._probabilities import PULL, PullOpt, answered, check_pull, order, truths
 from affectkit.calibration.methods._scaling import fit_vector
@@ -34,12 +34,12 @@ class Vector:
     def __init__(self, pull: float) -> None:
         self.options: dict[str, Any] = {"pull": pull}
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         truth = truths(rows)
         sort = order(truth, *output.values.T)
         scale, bias = fit_vector(logits(output.values[sort]), truth[sort], self.options["pull"])
         return {"scale": scale.tolist(), "bias": bias.tolist()}
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         scale, bias = (np.array(parameters[name])[:, None] for name in ("scale", "bias"))
         return answered(output, lambda p: softmax(logits(p) * scale + bias).T)

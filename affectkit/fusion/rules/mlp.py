@@ -20,7 +20,7 @@ from affectkit.registry import Option, check_values, options_from
 from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDropout, HiddenSize, WeightDecay
 
 if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.fusion.rule import Files, Sources
 
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class MlpOptions:
     hidden_size: HiddenSize = 64
     dropout: HiddenDropout = 0.2
-    learning_rate: Annotated[str, Option("Learning rate of AdamW, a number.")] = "2e-3"
+    learning_rate: Annotated[str, Option("Learning rate of AdamW.")] = "2e-3"
     weight_decay: WeightDecay = 1e-4
     epochs: Epochs = 80
     batch_size: BatchSize = 128
@@ -65,7 +65,7 @@ class Mlp:
     def seeded(self, seed: int) -> "Mlp":
         return Mlp(self.options, seed)
 
-    def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
+    def fit(self, sources: "Sources", rows: "GroundTruth") -> dict[str, Any]:
         from affectkit.fusion.rules._mlp import Columns, fit_mlp
 
         given, rows = Columns.of(sources, self.name).in_order(rows)
@@ -73,7 +73,7 @@ class Mlp:
         columns = given.standardised(scaler)
         return {"scaler": scaler, **fit_mlp(given.inputs, rows, columns, self.options, self.seed)}
 
-    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
+    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "TargetPrediction":
         from affectkit.calibration.methods._probabilities import answered
         from affectkit.evaluation.temperature import sharpened
 
@@ -81,11 +81,11 @@ class Mlp:
         temperature = parameters["temperature"]
         return before if temperature is None else answered(before, lambda p: sharpened(p, 1 / temperature))
 
-    def uncalibrated(self, parameters: dict[str, Any], sources: "Sources") -> "Output | None":
+    def uncalibrated(self, parameters: dict[str, Any], sources: "Sources") -> "TargetPrediction | None":
         """Before the temperature; None for numbers, which have none."""
         return None if parameters["temperature"] is None else self._said(parameters, sources)
 
-    def _said(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
+    def _said(self, parameters: dict[str, Any], sources: "Sources") -> "TargetPrediction":
         from affectkit.fusion.ensemble import check_names
         from affectkit.fusion.rules._mlp import Columns, predict
 
