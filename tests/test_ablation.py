@@ -21,7 +21,7 @@ from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
 from affectkit.estimators._fit import Settings, build_estimator
 from affectkit.estimators._train import load_dataset, train_model
-from affectkit.evaluation.comparison import measured
+from affectkit.evaluation.comparison import target_metric
 from affectkit.evaluation.intervals import DEFAULT
 from affectkit.fusion.fuse import fuse
 from affectkit.fusion.sources import join
@@ -177,7 +177,7 @@ class Given:
         names = [key for key in tables if "+" not in key]
         seeds = list(range(len(next(iter(tables.values())))))
         self.setup = Setup(
-            names, names, {"label": LABEL}, measured("uar", {"label": LABEL}), seeds, "", "speaker", None
+            names, names, {"label": LABEL}, target_metric("uar", {"label": LABEL}), seeds, "", "speaker", None
         )
         self.tables, self.rows = tables, rows
 

@@ -20,7 +20,7 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.estimators._estimator import Estimator, Matrix
 from affectkit.estimators._fit import Settings
 from affectkit.estimators._train import Dataset, load_dataset, train_model
-from affectkit.evaluation.comparison import Measured
+from affectkit.evaluation.comparison import TargetMetric
 from affectkit.evaluation.parts import train_rows
 from affectkit.evaluation.rows import missing, pair
 from affectkit.fusion.ensemble import fixed_weights, parse_weights
@@ -233,7 +233,7 @@ def of_predictions(
     return Tables(setup, joined, rule, own, list(plans.values()))
 
 
-def _require_truth(rows: Predictions, of: Measured) -> None:
+def _require_truth(rows: Predictions, of: TargetMetric) -> None:
     for target in of.targets:
         if missing(pair(rows, target)[0]).all():
             what = f"no row has a truth for {target.name}"

@@ -13,10 +13,10 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.comparison import Measured, compare, holm, measured, value_of
+from affectkit.evaluation.comparison import TargetMetric, compare, holm, target_metric, value_of
 from affectkit.evaluation.intervals import Interval, Resampling
 from affectkit.evaluation.measure import measure
-from affectkit.evaluation.parts import cautions, floors
+from affectkit.evaluation.parts import caveats, floors
 from affectkit.evaluation.rows import judged_parts, missing, pair, prefix
 from affectkit.fusion.ensemble import DEFAULT_METRIC
 from affectkit.labels import Target
@@ -65,7 +65,7 @@ class Setup:
     names: Sequence[str]
     speaking: Sequence[str]
     targets: Mapping[str, Target]
-    of: Measured
+    of: TargetMetric
     seeds: Sequence[int]
     scheme: str
     group: str | None
@@ -86,16 +86,16 @@ class Study(Protocol):
         """What the answers depend on: plain facts and digests."""
 
 
-def metric_of(name: str | None, targets: Mapping[str, Target]) -> Measured:
+def metric_of(name: str | None, targets: Mapping[str, Target]) -> TargetMetric:
     """The metric called `name`; by default UAR, or CCC where there are only numbers. Raises "usage" for a wrong one."""
     kinds = {"number" if target.kind == "number" else "class" for target in targets.values()}
-    return measured(name or DEFAULT_METRIC["class" if "class" in kinds else "number"], targets)
+    return target_metric(name or DEFAULT_METRIC["class" if "class" in kinds else "number"], targets)
 
 
-def metric_for(of: Measured, target: Target) -> str:
+def metric_for(of: TargetMetric, target: Target) -> str:
     """By what sources of `target` are chosen: `of`, where it is a metric of such targets, else their default."""
     kind = "number" if target.kind == "number" else "class"
-    return of.metric.name if (of.metric.takes == "numbers") == (kind == "number") else DEFAULT_METRIC[kind]
+    return of.definition.name if (of.definition.takes == "numbers") == (kind == "number") else DEFAULT_METRIC[kind]
 
 
 def drawn_folds(
@@ -189,7 +189,7 @@ def judge(
 def metric_key(setup: Setup) -> str:
     """The name that the compared metric has among all metrics."""
     name = setup.of.name
-    return name if setup.of.metric.takes == "numbers" else prefix(setup.of.targets[0]) + name.rpartition(".")[2]
+    return name if setup.of.definition.takes == "numbers" else prefix(setup.of.targets[0]) + name.rpartition(".")[2]
 
 
 def _parts(tables: Sequence[Predictions]) -> Parts:
@@ -261,7 +261,7 @@ def _part(
     table, targets = full[0], list(setup.targets.values())
     groups = table.groups(setup.group)
     metrics = measure(table, targets, groups, resampling)
-    said = cautions(table, targets, setup.group, groups, metrics)
+    said = caveats(table, targets, setup.group, groups, metrics)
     if len({row["n"] for row in rows.values()}) > 1:
         said.append("sources lack rows: a subset's figures are over its own n, differences over the rows of both")
     return {

@@ -45,14 +45,10 @@ def coverage(inside: np.ndarray, groups: np.ndarray | None, resampling: Resampli
     units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
     if not units.count:
         return Interval(np.nan)
-    sums = np.stack(
-        [
-            np.bincount(units.codes, minlength=units.count),
-            np.bincount(units.codes, weights=inside[known], minlength=units.count),
-        ],
-        axis=1,
-    )
-    return interval(Figure(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), sums, resampling, groups=units.groups)
+    rows = np.bincount(units.codes, minlength=units.count)
+    held = np.bincount(units.codes, weights=inside[known], minlength=units.count)
+    statistics = np.stack([rows, held], axis=1)
+    return interval(Figure(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), statistics, resampling, groups=units.groups)
 
 
 def central(predictions: Predictions, target: Target, levels: np.ndarray) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from affectkit.artifacts.reports import class_targets
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.candidates import Candidates, common_targets, same_rows
-from affectkit.evaluation.comparison import holm, measured, resampled
+from affectkit.evaluation.comparison import holm, resampled, target_metric
 from affectkit.evaluation.intervals import DEFAULT
 from affectkit.labels import Target
 from affectkit.plain import without_nan
@@ -70,8 +70,8 @@ def _paired(sources: Mapping[str, Source], split: str, group: str | None) -> dic
     warnings: list[str] = []
     count = groups = 0
     for metric in _metrics(rows, targets):
-        judged = rows.judged(measured(metric, targets))
-        values = {name: resampled(answers, judged.groups, DEFAULT) for name, answers in judged.answers.items()}
+        judged = rows.judged(target_metric(metric, targets))
+        values = {name: resampled(answers, judged.groups, DEFAULT) for name, answers in judged.inputs.items()}
         first, *others = values
         differences = {name: values[name].minus(values[first]) for name in others}
         adjusted = holm([difference.p for difference in differences.values()])
@@ -101,7 +101,7 @@ def _metrics(rows: Candidates, targets: Mapping[str, Target]) -> list[str]:
     names = []
     for name in COMPARED:
         try:
-            rows.judged(measured(name, targets))
+            rows.judged(target_metric(name, targets))
         except AffectkitError:
             continue
         names.append(name)

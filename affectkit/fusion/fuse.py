@@ -11,7 +11,7 @@ import numpy as np
 from affectkit import registry
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
-from affectkit.evaluation.comparison import Comparison, Turned, compare, measured, turned, value_of
+from affectkit.evaluation.comparison import Comparison, McNemar, compare, mcnemar, target_metric, value_of
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.rows import missing, pair, rows_of
 from affectkit.fusion.ensemble import DEFAULT_METRIC
@@ -37,7 +37,7 @@ class Verdict:
     best: Comparison
     best_name: str
     mean: Comparison | None
-    turned: Turned | None
+    mcnemar: McNemar | None
     singles: Mapping[str, float]
 
     @property
@@ -52,9 +52,9 @@ class Verdict:
             "best_single": self.best_name,
             "against_best": self.best.plain(),
             "against_mean": self.mean.plain() if self.mean else None,
-            "rescued": self.turned.rescued if self.turned else None,
-            "degraded": self.turned.degraded if self.turned else None,
-            "mcnemar_p": self.turned.p if self.turned else None,
+            "rescued": self.mcnemar.rescued if self.mcnemar else None,
+            "degraded": self.mcnemar.degraded if self.mcnemar else None,
+            "mcnemar_p": self.mcnemar.p if self.mcnemar else None,
             "singles": dict(self.singles),
         }
 
@@ -211,7 +211,7 @@ def _judge(
     resampling: Resampling,
 ) -> list[Verdict]:
     """A verdict on the rows fitted on, cross-fitted, then one on the test rows, where there are any."""
-    of = measured(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
+    of = target_metric(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
     seen = plan.seen(list(joined.rows.frame["seen"]))
     tables = {name: with_outputs(joined.rows, [output], seen) for name, output in outputs.items()}
     speaking = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, TargetPrediction)]
@@ -231,7 +231,7 @@ def _judge(
                 compare(one["fused"], one[BEST], of, groups, resampling),
                 str(single["parameters"].get("source", "")),
                 compare(one["fused"], one[MEAN], of, groups, resampling) if MEAN in one else None,
-                turned(one["fused"], one[BEST], target) if target.kind != "number" else None,
+                mcnemar(one["fused"], one[BEST], target) if target.kind != "number" else None,
                 {name: value_of(table.take(keep), of) for name, table in singles.items()},
             )
         )

@@ -1,4 +1,4 @@
-"""A whole table judged: rows, figures, floors, parts, cautions; the figures against scikit-learn and numpy."""
+"""A whole table judged: rows, figures, floors, parts, caveats; the figures against scikit-learn and numpy."""
 
 import json
 from dataclasses import replace
@@ -325,7 +325,7 @@ def test_floors_of_a_table_without_train_rows_say_so(table):
 # Cautions
 
 
-def test_cautions_name_what_is_odd(table):
+def test_caveats_name_what_is_odd(table):
     frame = table.frame.assign(pred="sad", prob_sad=0.5)
     frame["label"] = frame["label"].where(frame["label"] != "happy", "sad")
     warnings = " | ".join(assess(replace(table, frame=frame, foreign=True))["warnings"])

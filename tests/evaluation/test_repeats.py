@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
-from affectkit.evaluation.comparison import compare, measured
+from affectkit.evaluation.comparison import compare, target_metric
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.measure import measure
 from affectkit.labels import Target
@@ -51,7 +51,7 @@ def test_every_figure_is_the_mean_over_the_repeats(tables):
 def test_one_repeat_is_the_table_itself(tables):
     for resampling in (DEFAULT, Resampling("bootstrap", resamples=200)):
         assert measure(tables[:1], TARGETS, GROUPS, resampling) == measure(tables[0], TARGETS, GROUPS, resampling)
-    of = measured("uar", tables[0].targets)
+    of = target_metric("uar", tables[0].targets)
     assert compare(tables[:1], tables[1:2], of, GROUPS) == compare(tables[0], tables[1], of, GROUPS)
 
 
@@ -78,7 +78,7 @@ def test_the_interval_of_auroc_leaves_groups_out_of_all_repeats_at_once(tables):
 
 @pytest.mark.parametrize("name", ["nll", "valence.ccc", "ece"])
 def test_differences_are_means_over_the_repeats(tables, name):
-    of = measured(name, tables[0].targets)
+    of = target_metric(name, tables[0].targets)
     found = compare(tables[:2], tables[2:], of, GROUPS)
     each = [compare(one, other, of, GROUPS) for one, other in zip(tables[:2], tables[2:], strict=True)]
     assert found.difference.value == pytest.approx(np.mean([c.difference.value for c in each]), abs=1e-12)

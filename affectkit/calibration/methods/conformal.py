@@ -15,20 +15,21 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, check_coverage, variances
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import (
+    SMALLEST_VARIANCE,
+    check_coverage,
+    require_rows,
+    truths,
+    variances,
+)
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from affectkit.artifacts.outputs import GroundTruth
-    from affectkit.calibration.method import Kind
 
 
 def build(
@@ -72,10 +73,6 @@ class Conformal:
         self.columns: tuple[str, ...] = (per,) if per else ()
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-        import numpy as np
-
-        from affectkit.calibration.methods._probabilities import require_rows, truths
-
         require_rows(rows)
         promise, values = self._promise(output), self._values(rows)
         if output.mean is None:
@@ -89,10 +86,6 @@ class Conformal:
         return {"quantiles": quantiles, "scaled": scaled}
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
-        from dataclasses import replace
-
-        import numpy as np
-
         values = self._values(rows)
         self._promise(output).warn_of_unmet(parameters["quantiles"], values[output.known])
         widths = limits(parameters["quantiles"], values)
@@ -104,14 +97,11 @@ class Conformal:
         return interval(output, widths)
 
     def _promise(self, output: TargetPrediction) -> Promise:
-
         options = self.options
         return Promise(output.target.name, options["coverage"], options["per"], options["new_groups"])
 
     def _values(self, rows: GroundTruth) -> np.ndarray:
         """[N]: what the column says of each row."""
-        import numpy as np
-
         per = self.options["per"]
         return rows.columns[per].astype(str) if per else np.full(len(rows), "")
 
@@ -181,20 +171,20 @@ class Promise:
         if self.new_groups:
             kept = groups != ""
             scores, values, groups = scores[kept], values[kept], groups[kept]
-        found: Table = {}
+        quantiles: Table = {}
         for value in sorted(set(values)):
-            of = values == value
-            found[str(value)] = (
-                group_quantile(scores[of], groups[of], self.coverage)
+            rows = values == value
+            quantiles[str(value)] = (
+                group_quantile(scores[rows], groups[rows], self.coverage)
                 if self.new_groups
-                else split_quantile(scores[of], self.coverage)
+                else split_quantile(scores[rows], self.coverage)
             )
-        few = [value for value, quantile in found.items() if quantile is None]
-        if self.new_groups and len(few) == len(found):
+        few = [value for value, quantile in quantiles.items() if quantile is None]
+        if self.new_groups and len(few) == len(quantiles):
             raise self._too_few_groups(len(np.unique(groups)))
         if few:
             self._warn(few, f"too few to fit on, {needed(self.coverage)} {self._units} are needed")
-        return found
+        return quantiles
 
     def warn_of_unmet(self, table: Table, values: np.ndarray) -> None:
         unmet = sorted(set(values.tolist()) - set(table))
