@@ -18,7 +18,7 @@ import numpy as np
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.calibration.methods.linear import Linear
 from affectkit.calibration.methods.variance_scaling import VarianceScaling
-from affectkit.fusion.ensemble import panel
+from affectkit.fusion.ensemble import Ensemble
 from affectkit.fusion.rule import Rule, Sources
 from affectkit.registry import Option
 
@@ -46,15 +46,15 @@ class Recalibrated:
         if fused.target.kind != "number":
             log.warning("--recalibrate is of numbers: %s is fused as it is", fused.target.name)
             return {**parameters, "recalibration": None}
-        found = []
+        entries = []
         for names, at in _sets(sources, self.name):
             if len(at) < LEAST_ROWS:
                 log.warning(
                     "%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), " and ".join(names)
                 )
                 continue
-            found.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
-        return {**parameters, "recalibration": found}
+            entries.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
+        return {**parameters, "recalibration": entries}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
         fused = self.rule.apply(parameters, sources)
@@ -71,11 +71,11 @@ class Recalibrated:
 
 def _sets(sources: Sources, rule: str) -> Iterator[tuple[list[str], np.ndarray]]:
     """Each set of two or more sources that some row has, in the order of their names, and the positions of its rows."""
-    of = panel(sources, rule)
-    codes = (of.known * (1 << np.arange(len(of.names)))[:, None]).sum(axis=0)
+    ensemble = Ensemble.of(sources, rule)
+    codes = (ensemble.known * (1 << np.arange(len(ensemble.names)))[:, None]).sum(axis=0)
     for code in np.unique(codes).tolist():
         if code.bit_count() > 1:
-            names = [name for place, name in enumerate(of.names) if code >> place & 1]
+            names = [name for place, name in enumerate(ensemble.names) if code >> place & 1]
             yield names, np.flatnonzero(codes == code)
 
 
@@ -115,11 +115,3 @@ RecalibrateOpt = Annotated[
 ClassWeightOpt = Annotated[
     Literal["balanced", "none"], Option("Balanced: every class counts alike in the loss; none: every row does.")
 ]
-
-
-def recalibrating(rule: Rule, wanted: bool) -> Rule:
-    """The rule, recalibrated where that is wanted."""
-    if not wanted:
-        return rule
-
-    return Recalibrated(rule)

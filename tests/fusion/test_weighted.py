@@ -7,9 +7,8 @@ from scipy.stats import gmean
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import nll
-from affectkit.fusion.ensemble import parse_search
 from affectkit.fusion.rules import mean, product
-from affectkit.fusion.rules.weighted import build
+from affectkit.fusion.rules.weighted import build, parse_search
 from affectkit.labels import Target
 
 AROUSAL = Target("arousal", "number")

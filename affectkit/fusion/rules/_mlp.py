@@ -51,14 +51,14 @@ Parameters = dict[str, Any]
 def fit_priors(inputs: Inputs, rows: Rows, balanced: bool) -> dict[str, Parameters]:
     """Both, as stacking has them: `order` of the sources from the best, and `base`, the answer of a row that has
     tables only: how frequent classes are (alike, if balanced), or the mean truth."""
-    number = inputs.panel.target.kind == "number"
-    judge = scorer("mse" if number else "nll", inputs.panel.target, rows.truth)
+    number = inputs.ensemble.target.kind == "number"
+    judge = scorer("mse" if number else "nll", inputs.ensemble.target, rows.truth)
     # Within a fold a source may have no row: then its place, the last, is a matter of names, not of what came first.
-    order = [name for name, _ in ranking(replace(inputs.panel, given=inputs.panel.names), judge)]
+    order = [name for name, _ in ranking(replace(inputs.ensemble, as_named=inputs.ensemble.names), judge)]
     if number:
         base: Any = float(rows.truth.mean())
     else:
-        codes, classes = rows.truth.astype(np.int64), inputs.panel.values.shape[2]
+        codes, classes = rows.truth.astype(np.int64), inputs.ensemble.values.shape[2]
         counts = np.bincount(codes, class_row_weights(codes, balanced), minlength=classes)
         base = ((counts + 1.0) / (len(codes) + classes)).tolist()
     return {prior: {"prior": prior, "order": order, "base": base} for prior in PRIORS}
@@ -66,7 +66,7 @@ def fit_priors(inputs: Inputs, rows: Rows, balanced: bool) -> dict[str, Paramete
 
 def prior_scores(prior: Mapping[str, Any], inputs: Inputs) -> np.ndarray:
     """[C, N]: log-probabilities, or numbers; of rows without any source too."""
-    if inputs.panel.target.kind == "number":
+    if inputs.ensemble.target.kind == "number":
         return np.ascontiguousarray(NumberStack().predict({**prior, "ridge": None}, inputs).T)
     return class_scores({**prior, "slopes": None, "matrix": None}, inputs)
 
@@ -91,7 +91,7 @@ def row_weights(truth: np.ndarray, number: bool, balanced: bool) -> np.ndarray:
 
 def better(priors: Sequence[Parameters], inputs: Inputs, rows: Rows, balanced: bool) -> Parameters:
     """Of priors, the one with less loss on the rows."""
-    number = inputs.panel.target.kind == "number"
+    number = inputs.ensemble.target.kind == "number"
     weights = row_weights(rows.truth, number, balanced)
 
     def loss(prior: Parameters) -> float:
@@ -119,12 +119,12 @@ class Study:
 
     @classmethod
     def of(cls, inputs: Inputs, rows: Rows, columns: np.ndarray, balanced: bool) -> Study:
-        labels = rows.truth if inputs.panel.target.kind == "number" else rows.truth.astype(np.int64)
+        labels = rows.truth if inputs.ensemble.target.kind == "number" else rows.truth.astype(np.int64)
         return cls(inputs, rows, columns, inner_folds(rows, labels), balanced)
 
     @property
     def number(self) -> bool:
-        return self.inputs.panel.target.kind == "number"
+        return self.inputs.ensemble.target.kind == "number"
 
     def parts(self) -> list[tuple[str, np.ndarray]]:
         """Names and rows [N] bool of the members: all but a fold each, then all."""
@@ -187,7 +187,7 @@ def fit_mlp(inputs: Inputs, rows: Rows, columns: np.ndarray, options: Mapping[st
 
 def _untold(inputs: Inputs, rows: Rows, balanced: bool) -> Parameters:
     """Equal weights, where all rows have one truth."""
-    target = inputs.panel.target
+    target = inputs.ensemble.target
     logger.warning("all %d fit rows have one %s: mlp is left at equal weights", len(rows), target.name)
     without = None if target.kind == "number" else 1.0
     prior = fit_priors(inputs, rows, balanced)["mean"]
@@ -287,7 +287,7 @@ class Columns:
 
     def _answers(self) -> Iterator[Named]:
         """Of the sources of predictions; a log is less the mean of the logs of all classes."""
-        of = self.inputs.panel
+        of = self.inputs.ensemble
         names = of.target.classes or (of.target.name,)
         for source, shown, known in zip(of.names, of.shown(), of.known, strict=True):
             yield (source, SOURCE, "missing"), (~known).astype(float)
@@ -406,7 +406,7 @@ def _scale(columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def predict(parameters: Mapping[str, Any], given: Columns) -> np.ndarray:
     """[N, C] probabilities before the temperature, or numbers held to their scale; NaN for rows without a source."""
     inputs, network = given.inputs, parameters["network"]
-    target = inputs.panel.target
+    target = inputs.ensemble.target
     scores = prior_scores(parameters, inputs)
     if network is not None:
         columns = np.nan_to_num(given.standardised(parameters["scaler"]))
@@ -474,7 +474,7 @@ def train(study: Study, priors: Sequence[Parameters], options: Mapping[str, Any]
 
 def _objective(study: Study) -> Objective:
     """A target for each member."""
-    target = study.inputs.panel.target
+    target = study.inputs.ensemble.target
     return build_objective(
         [replace(target, name=name) for name, _ in study.parts()],
         {name: study.truth(own) for name, own in study.parts()},

@@ -12,13 +12,11 @@ from affectkit.artifacts.outputs import Output, Rows
 from affectkit.calibration.methods._probabilities import logits, softmax, total
 from affectkit.calibration.methods._scaling import minimise
 from affectkit.fusion.ensemble import (
-    Panel,
+    Ensemble,
     check_names,
     first_known,
     in_order,
-    key_columns,
     mixed,
-    panel,
     ranking,
     scorer,
     shares,
@@ -35,9 +33,9 @@ Parameters = dict[str, Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """panel: the sources of predictions. tables: name -> [D, N] columns, NaN where missing; sorted by name."""
+    """ensemble: the sources of predictions. tables: name -> [D, N] columns, NaN where missing; sorted by name."""
 
-    panel: Panel
+    ensemble: Ensemble
     tables: Mapping[str, np.ndarray]
 
     @classmethod
@@ -48,20 +46,20 @@ class Inputs:
             if isinstance(source, Table):
                 cells = np.asarray(source.values, float).T
                 tables[name] = np.where(np.isfinite(cells), cells, np.nan)
-        return cls(panel(outputs, rule), tables)
+        return cls(Ensemble.of(outputs, rule), tables)
 
     @property
     def known(self) -> np.ndarray:
         """[N] bool: rows that have any source."""
-        return np.any([*self.panel.known, *(~np.isnan(cells).all(axis=0) for cells in self.tables.values())], axis=0)
+        return np.any([*self.ensemble.known, *(~np.isnan(cells).all(axis=0) for cells in self.tables.values())], axis=0)
 
     def take(self, rows: np.ndarray) -> Inputs:
-        return Inputs(self.panel.take(rows), {name: cells[:, rows] for name, cells in self.tables.items()})
+        return Inputs(self.ensemble.take(rows), {name: cells[:, rows] for name, cells in self.tables.items()})
 
     def in_order(self, rows: Rows) -> tuple[Inputs, Rows]:
         """Rows that have a source, in the order of what is in them. Raises "input" without any."""
         cells = [column for table in self.tables.values() for column in table]
-        at = in_order(rows, self.known, [*key_columns(self.panel), *cells])
+        at = in_order(rows, self.known, [*self.ensemble.key_columns(), *cells])
         return self.take(at), rows.take(at)
 
 
@@ -162,7 +160,7 @@ class NumberStack:
 
     def path(self, inputs: Inputs, rows: Rows) -> list[Parameters]:
         """The candidates: equal weights, the best source, and a ridge on the better of them under falling penalties."""
-        order = [name for name, _ in ranking(inputs.panel, scorer("mse", inputs.panel.target, rows.truth))]
+        order = [name for name, _ in ranking(inputs.ensemble, scorer("mse", inputs.ensemble.target, rows.truth))]
         plain = {"order": order, "base": float(rows.truth.mean()), "penalty": None, "ridge": None}
         priors = [{"prior": prior, **plain} for prior in ("mean", "best")]
         better = min(priors, key=lambda prior: self.loss(prior, inputs, rows).mean())
@@ -179,8 +177,8 @@ class NumberStack:
         if ridge is not None:
             features = scaled(_number_columns(inputs), ridge["scaling"])
             numbers = numbers + linear(features, np.array(ridge["coefficients"])[:, None]).T
-        if inputs.panel.target.scale:
-            numbers = np.clip(numbers, *inputs.panel.target.scale)
+        if inputs.ensemble.target.scale:
+            numbers = np.clip(numbers, *inputs.ensemble.target.scale)
         numbers[~inputs.known] = np.nan
         return numbers
 
@@ -201,7 +199,7 @@ class NumberStack:
 
 def _prior(parameters: Parameters, inputs: Inputs) -> np.ndarray:
     """[N, C] answers of equal weights or of the best source that a row has; `base` for rows with tables only."""
-    ensemble = inputs.panel
+    ensemble = inputs.ensemble
     if parameters["prior"] == "mean":
         answers = mixed(ensemble, shares(ensemble.known, np.ones(len(ensemble.names))))
     else:
@@ -211,7 +209,7 @@ def _prior(parameters: Parameters, inputs: Inputs) -> np.ndarray:
 
 
 def _number_columns(inputs: Inputs) -> dict[str, np.ndarray]:
-    sources = zip(inputs.panel.names, inputs.panel.values, inputs.panel.known, strict=True)
+    sources = zip(inputs.ensemble.names, inputs.ensemble.values, inputs.ensemble.known, strict=True)
     return {**{name: np.where(k, v[:, 0], np.nan)[None] for name, v, k in sources}, **inputs.tables}
 
 
@@ -242,8 +240,8 @@ class ClassStack:
         """The candidates: equal weights, the best source, slopes, and a matrix under falling penalties."""
         truth = rows.truth.astype(np.int64)
         weights = self.weights(truth)
-        order = [name for name, _ in ranking(inputs.panel, scorer("nll", inputs.panel.target, rows.truth))]
-        classes = inputs.panel.values.shape[2]
+        order = [name for name, _ in ranking(inputs.ensemble, scorer("nll", inputs.ensemble.target, rows.truth))]
+        classes = inputs.ensemble.values.shape[2]
         base = (np.bincount(truth, weights, minlength=classes) + 1.0) / (len(truth) + classes)
         plain = {"order": order, "base": base.tolist(), "slopes": None, "penalty": None, "matrix": None}
         priors = [{"prior": prior, **plain} for prior in ("mean", "best")]
@@ -290,7 +288,7 @@ def _starts(parameters: Parameters, inputs: Inputs) -> tuple[np.ndarray, dict[st
     """[K, N] log-probabilities of the prior, and the directions that slopes go along, by name ("" is the prior's)."""
     prior = logits(_prior(parameters, inputs))
     directions = {name: np.nan_to_num(columns) for name, columns in _log_ratios(inputs).items()}
-    if parameters["prior"] == "mean" and len(inputs.panel.names) > 1:
+    if parameters["prior"] == "mean" and len(inputs.ensemble.names) > 1:
         directions[""] = prior - total(prior) / len(prior)
     return prior, directions
 
@@ -298,7 +296,7 @@ def _starts(parameters: Parameters, inputs: Inputs) -> tuple[np.ndarray, dict[st
 def _log_ratios(inputs: Inputs) -> dict[str, np.ndarray]:
     """[K, N] log-probabilities of each source less their mean over classes, NaN where it is missing."""
     ratios = {}
-    for name, values, known in zip(inputs.panel.names, inputs.panel.values, inputs.panel.known, strict=True):
+    for name, values, known in zip(inputs.ensemble.names, inputs.ensemble.values, inputs.ensemble.known, strict=True):
         logs = logits(values)
         ratios[name] = np.where(known, logs - total(logs) / len(logs), np.nan)
     return ratios
@@ -332,7 +330,7 @@ def _with_matrix(parameters: Parameters, inputs: Inputs, truth: np.ndarray, weig
     from scipy.optimize import minimize
 
     offset, columns = class_scores(parameters, inputs), {**_log_ratios(inputs), **inputs.tables}
-    scaling = fit_scaling(columns, alike=inputs.panel.names)
+    scaling = fit_scaling(columns, alike=inputs.ensemble.names)
     axes, features = _spanned(scaled(columns, scaling))
     shape = len(features), len(offset)
     one_hot = np.equal(np.arange(len(offset))[:, None], truth).astype(float)

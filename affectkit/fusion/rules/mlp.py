@@ -96,8 +96,8 @@ class Mlp:
         from affectkit.fusion.rules._mlp import Columns, predict
 
         given = Columns.of(sources, self.name)
-        check_names(given.inputs.panel.names, parameters["order"])
-        return given.inputs.panel.answer(predict(parameters, given))
+        check_names(given.inputs.ensemble.names, parameters["order"])
+        return given.inputs.ensemble.answer(predict(parameters, given))
 
     def files(self, parameters: dict[str, Any]) -> "Files":
         """`feature_scaler.json`, and the `history.csv` of the final fit."""

@@ -45,7 +45,7 @@ class Stacked:
 
     def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
         inputs, rows = Inputs.of(sources, self.name).in_order(rows)
-        target, model = inputs.panel.target, self._model(inputs)
+        target, model = inputs.ensemble.target, self._model(inputs)
         labels = rows.truth if target.kind == "number" else rows.truth.astype(int)
         fits = model.path(inputs, rows)
         if len(set(labels.tolist())) < 2:
@@ -59,11 +59,11 @@ class Stacked:
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
         inputs = Inputs.of(sources, self.name)
-        check_names(inputs.panel.names, parameters["order"])
-        return inputs.panel.answer(self._model(inputs).predict(parameters, inputs))
+        check_names(inputs.ensemble.names, parameters["order"])
+        return inputs.ensemble.answer(self._model(inputs).predict(parameters, inputs))
 
     def _model(self, inputs: Inputs) -> ClassStack | NumberStack:
-        number = inputs.panel.target.kind == "number"
+        number = inputs.ensemble.target.kind == "number"
         return NumberStack() if number else ClassStack(self.options["class_weight"] == "balanced")
 
 
