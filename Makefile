@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RECIPE ?= quickstart
 CORPUS ?=
 
-.PHONY: demo test test-fast test-figures lint docs docs-check dry-run golden report bench clean
+.PHONY: demo test test-fast test-processes test-figures lint docs docs-check dry-run golden report bench clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -20,13 +20,17 @@ demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB 
 	bash recipes/quickstart.sh
 
 # One thread of linear algebra for each of two test processes: four on two cores wait for each other more than they work.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# In the order in which tests/conftest.py puts the files.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)  ## the tests
-	$(PYTEST) -m 'not figures'
+	$(PYTEST) -m 'not figures and not processes'
 
 test-fast: $(STAMP)  ## without the slow ones
-	$(PYTEST) -m 'not slow and not figures'
+	$(PYTEST) -m 'not slow and not figures and not processes'
+
+test-processes: $(STAMP)  ## that several processes share the work of a command: two of torch each, so one test at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m processes
 
 test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
 	$(PYTEST) -m figures

@@ -21,15 +21,14 @@ from affectkit.commands.fuse import fuse
 from affectkit.commands.import_model import import_model
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
+from affectkit.commands.report import report
 from affectkit.commands.select import select
 from affectkit.commands.stabilize import stabilize
 from affectkit.commands.synthesize import synthesize
 from affectkit.commands.train import train
 from affectkit.errors import AffectkitError
-from affectkit.options import with_plugin_options
+from affectkit.options import Plugins, with_options
 from affectkit.protocols._options import with_protocols
-
-Plugins = tuple[str, str, str]  # their folder, the factory whose options they bring, the option that chooses one
 
 
 def run(words: Sequence[str]) -> console.Outcome:
@@ -40,19 +39,20 @@ def run(words: Sequence[str]) -> console.Outcome:
 # In the order a study uses them.
 COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (synthesize, ()),
-    (prepare_manifest, (("corpora", "read", "corpus"),)),
-    (extract_features, (("encoders", "build", "encoder"),)),
-    (with_protocols(train, run), (("estimators", "build", "model"), ("protocols", "build", "protocol"))),
-    (finetune, ()),
-    (import_model, (("experts", "build", "expert"), ("detectors", "build", "detector"))),
-    (predict, (("detectors", "build", "faces"),)),
-    (fuse, (("rules", "build", "rule"),)),
-    (calibrate, (("methods", "build", "method"),)),
+    (prepare_manifest, (("corpora", "read"),)),
+    (extract_features, (("encoders", "build"),)),
+    (with_protocols(train, run), (("estimators", "build"), ("protocols", "build"))),
+    (finetune, (("media", "build"),)),
+    (import_model, (("experts", "build"), ("detectors", "build"))),
+    (predict, (("detectors", "build"),)),
+    (fuse, (("rules", "build"),)),
+    (calibrate, (("methods", "build"),)),
     (stabilize, ()),
     (aggregate, ()),
-    (ablate, (("rules", "build", "rule"), ("estimators", "build", "model"))),
+    (ablate, (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
+    (report, ()),
 )
 
 
@@ -71,12 +71,7 @@ def build(only: str | None = None, *, printing: bool = True) -> typer.Typer:
     app.callback()(_root)
     for command, plugins in COMMANDS:
         name = command.__name__.replace("_", "-")
-        complete: Callable[..., Any] = command
-        if only in (None, name):
-            for kind, factory, chooser in plugins:
-                complete = with_plugin_options(complete, kind, factory, chooser)
-        else:
-            complete = _unread
+        complete = with_options(command, plugins) if only in (None, name) else _unread
         app.command(name=name, help=_help(command))(boundary(complete) if printing else complete)
     return app
 

@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.plain import comma_separated
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,16 @@ def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, co
         return "" if source == "" else label_map.get(source, None if complete else source) or None
 
     return [one(source) for source in present]
+
+
+def class_weights(counts: "np.ndarray") -> "np.ndarray":
+    """[K] weights by which all classes count alike, of their [K] rows: n / (k * count) over the k classes that occur.
+
+    A class without rows weighs what the mean row does: it may occur among others.
+    """
+    import numpy as np
+
+    present = counts > 0
+    weights = np.ones(len(counts))
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights

@@ -1,28 +1,33 @@
 """Option types that commands share, and how a plug-in's own options join a command."""
 
 import inspect
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import typer
 
 from affectkit import registry
+from affectkit.finetuning.passes import McDropout, Tta
+from affectkit.training.settings import ClassWeight
 
-ManifestOpt = Annotated[Path, typer.Option("--manifest", "-m", help="Manifest: a folder, or one CSV of it.")]
+Plugins = tuple[str, str]  # the folder of a kind of plug-ins, and the factory whose options they bring
+
+ManifestOpt = Annotated[Path, typer.Option("--manifest", "-m", help="Manifest: a folder, or one of its CSV files.")]
 OptionalManifestOpt = Annotated[
-    Path | None, typer.Option("--manifest", "-m", help="Manifest: a folder, or one CSV of it.")
+    Path | None, typer.Option("--manifest", "-m", help="Manifest: a folder, or one of its CSV files.")
 ]
 OutputDirOpt = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write.")]
-OutputFileOpt = Annotated[Path, typer.Option("--output", "-o", help="CSV to write.")]
-SplitOpt = Annotated[str | None, typer.Option("--split", help="Only the rows of this split: train, val or test.")]
+SplitOpt = Annotated[str | None, typer.Option("--split", help="Use only the rows of this split: train, val or test.")]
 GroupOpt = Annotated[
     str | None,
     typer.Option(
         "--group",
-        help="Column of what must not straddle and what intervals resample",
-        show_default="speaker, where there is one",
+        help="Column whose groups must not be split, and which intervals resample (default: speaker, where there is "
+        "one).",
     ),
 ]
 MediaRootOpt = Annotated[
@@ -39,12 +44,13 @@ OptionalPredictionsArg = Annotated[
 JudgedSplitOpt = Annotated[
     str | None,
     typer.Option(
-        "--split", help="Judge the rows of this split: train, val or test", show_default="test, else oof rows, else val"
+        "--split",
+        help="Judge the rows of this split: train, val or test (default: test, else oof rows, else val).",
     ),
 ]
 TreatAsOpt = Annotated[
     Literal["val", "test"] | None,
-    typer.Option("--treat-as", help="The split that a CSV without a column `seen` stands for."),
+    typer.Option("--treat-as", help="Split that a CSV without a column `seen` stands for."),
 ]
 SourcesArg = Annotated[
     list[str],
@@ -54,22 +60,21 @@ SourcesArg = Annotated[
 ]
 FitOnOpt = Annotated[
     Literal["oof", "val"] | None,
-    typer.Option(
-        "--fit-on", help="Rows to fit on", show_default="oof, cross-fitted ones, where there are any, else val"
-    ),
+    typer.Option("--fit-on", help="Rows to fit on (default: oof, cross-fitted ones, where there are any, else val)."),
 ]
 TreatAsValOpt = Annotated[
     Literal["val"] | None,
     typer.Option("--treat-as", help="Rows of a CSV without a column `seen` were held out: take them as val rows."),
 ]
 MetricOpt = Annotated[
-    str | None, typer.Option("--metric", help="Metric to choose and compare by", show_default="uar, or ccc of numbers")
+    str | None,
+    typer.Option("--metric", help="Metric to choose and compare by (default: uar, or ccc of numbers)."),
 ]
 BundleOpt = Annotated[
     bool, typer.Option("--bundle", help="Copy the parent models along, so that best_model can be moved.")
 ]
 PredictedTargetsOpt = Annotated[
-    str | None, typer.Option("--target", help="Targets, comma-separated", show_default="all that are predicted")
+    str | None, typer.Option("--target", help="Targets, comma-separated (default: all that are predicted).")
 ]
 NormalizeOpt = Annotated[
     Literal["train", "speaker", "none"],
@@ -79,102 +84,147 @@ NormalizeOpt = Annotated[
         "looks at the rows to be predicted.",
     ),
 ]
-ClassWeightOpt = Annotated[Literal["balanced", "none"], typer.Option("--class-weight", help="Weight of the classes.")]
 SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
-DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+DeviceOpt = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1, mps.")]
 NumWorkersOpt = Annotated[
     int | None,
-    typer.Option("--num-workers", min=0, help="Worker processes; 0 works in this one", show_default="one a core"),
+    typer.Option(
+        "--num-workers",
+        min=0,
+        help="Number of worker threads that read and decode; 0: none (default: one per core).",
+    ),
 ]
 OnErrorOpt = Annotated[
-    Literal["stop", "skip"], typer.Option("--on-error", help="What a bad row does: stop, or skip it into skipped.csv.")
+    Literal["stop", "skip"],
+    typer.Option("--on-error", help="At a row that cannot be read: stop, or skip it and list it in skipped.csv."),
 ]
 MissingOpt = Annotated[
-    Literal["stop", "drop"], typer.Option("--missing", help="What a row without features does: stop, or drop it.")
+    Literal["stop", "drop"], typer.Option("--missing", help="At a row without features: stop, or drop it.")
 ]
-TtaOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--tta",
-        min=1,
-        max=10,
-        help="Of images: views of each; an answer is their mean, and its variance that of the views. A model predicts "
-        "as it was made, unless told otherwise.",
-    ),
-]
-McDropoutOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--mc-dropout",
-        min=0,
-        max=1000,
-        help="Of fine-tuned image networks: draws of the dropout before the head, of each view; mean and variance.",
-    ),
-]
-ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished folder; a finished one is kept.")]
-OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Start again in a folder that affectkit wrote.")]
-QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")]
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON line of results.")]
+ResumeOpt = Annotated[bool, typer.Option("--resume", help="Resume an unfinished run; a finished one is kept.")]
+OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Overwrite what affectkit wrote before.")]
+QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print the results as one line of JSON.")]
 
 
-def with_plugin_options(
-    command: Callable[..., Any], kind: str, factory: str | tuple[str, ...], chooser: str
-) -> Callable[..., Any]:
-    """`command`, its `**options` replaced by the own options of every plug-in of a kind.
+# --- Options that are described on what receives them, as typer takes them
 
-    kind: the plug-ins' folder. factory: the function whose keyword-only parameters are the options (or several).
-    chooser: the parameter of `command` that names the plug-in. An option is passed on only where it was typed; one that
-    the chosen plug-in lacks is refused by the command (`registry.check_options`).
+
+AS_TRAINED = "as the model was trained"
+
+
+def typer_option(annotation: Any, *, default: str = "", panel: str | None = None) -> Any:
+    """The typer option of an `Annotated[type, Option(...)]`. default: in words, where typer cannot tell it."""
+    option = registry.described(annotation)[1]
+    # Typer would put a default that it is told in words into brackets twice.
+    extras = [option.unit, *([f"default: {default}"] if default else [])]
+    text = " ".join([option.help.removesuffix("."), *(f"({extra})" for extra in extras if extra)]) + "."
+    flags = [option.flag] if "/" in option.flag else []
+    return typer.Option(*flags, min=option.least, max=option.most, help=text, rich_help_panel=panel)
+
+
+ClassWeightOpt = Annotated[Literal["balanced", "none"], typer_option(ClassWeight)]
+TtaOpt = Annotated[int, typer_option(Tta)]
+AsTrainedTtaOpt = Annotated[int | None, typer_option(Tta, default=AS_TRAINED)]
+AsTrainedMcDropoutOpt = Annotated[int | None, typer_option(McDropout, default=AS_TRAINED)]
+
+
+def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -> Callable[..., Any]:
+    """`command` with a signature that typer can read.
+
+    Its `**options` give way to the own options of every plug-in of the kinds in `plugins`. One is passed on only where
+    it was typed; one that the chosen plug-in lacks is refused by the command (`registry.check_options`). A parameter
+    that is a dataclass of options, `Annotated[Settings, "Panel of the help"]`, gives way to its fields, and the
+    command gets the dataclass; where plug-ins have a field too, it is theirs.
     """
     signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    taken = {p.name for p in own}
-    added = [p for p in plugin_parameters(kind, factory).values() if p.name not in taken]
-    names = {p.name for p in added}
+    parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    taken = {p.name for p in parameters}
+    brought = {name: p for name, p in plugin_parameters(plugins).items() if name not in taken}
+    keyword: list[inspect.Parameter] = []
+    records: dict[str, tuple[Any, dict[str, str]]] = {}
+    for parameter in parameters:
+        kind, panel = (*get_args(parameter.annotation), None, None)[:2]
+        if not is_dataclass(kind):
+            keyword.append(parameter)
+            continue
+        fields = {_name(p): p for p in registry.options(cast(type, kind)).values() if _name(p) not in brought}
+        records[parameter.name] = kind, {name: p.name for name, p in fields.items()}
+        keyword += [_field(p, panel) for p in fields.values()]
+    keyword = [p.replace(kind=p.KEYWORD_ONLY) for p in [*keyword, *brought.values()]]
 
     @wraps(command)
     def flattened(**arguments: Any) -> Any:
-        given = {k: v for k, v in arguments.items() if k not in names or v is not None}
-        return command(**given)
+        typed = {name: value for name, value in arguments.items() if name not in brought or value is not None}
+        for name, (record, fields) in records.items():
+            typed[name] = record(**{field: typed.pop(option) for option, field in fields.items()})
+        return command(**typed)
 
-    keyword = [p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *added]]
     flattened.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]
     flattened.__annotations__ = {p.name: p.annotation for p in keyword}
     return flattened
 
 
-def plugin_parameters(kind: str, factory: str | tuple[str, ...]) -> dict[str, inspect.Parameter]:
-    """The own options of all plug-ins of a kind, as typer parameters whose default None means "not typed"."""
+def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A command's `locals()` as its record has them: a dataclass of options as the options that it stands for."""
+    options: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if is_dataclass(value):
+            known = registry.options(type(value)).values()
+            options |= {_name(p): getattr(value, p.name) for p in known}
+        else:
+            options[name] = value
+    return options
+
+
+def plugin_parameters(plugins: Sequence[Plugins]) -> dict[str, inspect.Parameter]:
+    """The own options of all plug-ins of some kinds, as typer parameters whose default None means "not typed"."""
     merged: dict[str, inspect.Parameter] = {}
-    users: dict[str, dict[str, Any]] = {}
-    for plugin in registry.names(kind):
-        module = registry.load(kind, plugin)
-        for function in (factory,) if isinstance(factory, str) else factory:
-            for name, parameter in (
-                registry.options(getattr(module, function)).items() if hasattr(module, function) else ()
-            ):
+    owners: dict[str, dict[str, Any]] = {}
+    names = Counter(plugin for kind, _ in plugins for plugin in registry.names(kind))
+    for kind, factory in plugins:
+        for plugin in registry.names(kind):
+            owner = plugin if names[plugin] == 1 else f"{registry.singular(kind)} {plugin}"
+            receiver = getattr(registry.load(kind, plugin), factory, None)
+            for name, parameter in (registry.options(receiver) if receiver else {}).items():
                 merged.setdefault(name, parameter)
-                users.setdefault(name, {})[plugin] = parameter.default
-    return {name: _as_typer(name, parameter, users[name]) for name, parameter in merged.items()}
+                owners.setdefault(name, {})[owner] = parameter.default
+    made = {}
+    for name, parameter in merged.items():
+        kind, option = registry.described(parameter.annotation)
+        info = typer_option(
+            parameter.annotation,
+            default=_default_text(owners[name], option.default),
+            panel=f"Options of {', '.join(owners[name])}",
+        )
+        made[name] = parameter.replace(
+            kind=parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
+        )
+    return made
 
 
-def _as_typer(name: str, parameter: inspect.Parameter, defaults: dict[str, Any]) -> inspect.Parameter:
-    kind, *extras = get_args(parameter.annotation)
-    option = next(extra for extra in extras if isinstance(extra, registry.Option))
-    flag = "--" + name.replace("_", "-")
-    flags = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
-    unit = f" ({option.unit})" if option.unit else ""
-    panel = f"Options of {', '.join(defaults)}"
-    info = typer.Option(*flags, help=option.help + unit, rich_help_panel=panel, show_default=_default_text(defaults))
-    return parameter.replace(default=None, annotation=Annotated[kind | None, info])
+def _field(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:
+    """A dataclass's field as a typer parameter, with its own default."""
+    kind, option = registry.described(parameter.annotation)
+    words = option.default if parameter.default in (None, "") else ""
+    info = typer_option(parameter.annotation, default=words, panel=panel)
+    return inspect.Parameter(
+        _name(parameter), parameter.KEYWORD_ONLY, default=parameter.default, annotation=Annotated[kind, info]
+    )
 
 
-def _default_text(defaults: dict[str, Any]) -> str | bool:
-    shown = {plugin: _shown(value) for plugin, value in defaults.items() if value not in (None, "")}
-    if len(set(shown.values())) <= 1:
-        return next(iter(shown.values()), False)
-    return ", ".join(f"{value} for {plugin}" for plugin, value in shown.items())
+def _name(parameter: inspect.Parameter) -> str:
+    """The option's name in a signature and in records: `early_stopping_patience`."""
+    return registry.flag_of(parameter)[2:].replace("-", "_")
 
 
-def _shown(value: Any) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+def _default_text(defaults: dict[str, Any], words: str) -> str:
+    """`4 for speech; 32 for images`, or `.1`, where there is but one. words: for a default that does not tell."""
+    owners: dict[str, list[str]] = {}
+    for owner, value in defaults.items():
+        shown = words if value in (None, "") else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        owners.setdefault(shown, []).append(owner)
+    owners.pop("", None)
+    if len(owners) == 1:
+        return next(iter(owners))
+    return "; ".join(f"{value} for {', '.join(names)}" for value, names in owners.items())

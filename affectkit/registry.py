@@ -2,33 +2,61 @@
 
 `affectkit/encoders/hf_audio.py` is `--encoder hf-audio`; files that begin with `_` are not listed. A plug-in's module
 imports what is heavy inside its functions, so that its options can be read without its dependencies. Its one-line help
-is the first line of its docstring, its own options are the keyword-only parameters of its factory, each
-`Annotated[type, Option("help", unit="s")]`.
+is the first line of its docstring; its own options are the keyword-only parameters of its factory, or the fields of the
+dataclass that is its factory, each `Annotated[type, Option("help", unit="s", least=0)]`: described once, on what
+receives it, with its default and the values that it may have.
 """
 
 import importlib
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from affectkit.errors import AffectkitError, did_you_mean
 
 PACKAGE = Path(__file__).parent
 # Where the plug-ins of a kind live; a kind that is not here has a folder of its own name.
-FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods"}
+FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods", "media": "finetuning/media"}
 FACTORIES = {"corpora": ("read", "gather")}  # what makes a module a plug-in of its kind; `build` for the others
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Option:
-    """What `--help` says of a plug-in's parameter: `help`, and the unit of its value where it has one."""
+    """What `--help` says of a parameter, and the values that it may have.
+
+    unit: of its value. least, most: the lowest and highest value; below: what it stays under. flag: on the command
+    line, where it is not the parameter's name: `--ema`, or `--freeze/--train`. default: in words, where the value of
+    the default does not tell.
+    """
 
     help: str
     unit: str = ""
+    least: float | None = None
+    most: float | None = None
+    below: float | None = None
+    flag: str = ""
+    default: str = ""
+
+    @property
+    def range(self) -> str:
+        """`1 or more`, `0 to 0.9`, `0 to below 1`; "" without bounds."""
+        if self.least is None:
+            return ""
+        if self.most is not None:
+            return f"{self.least:g} to {self.most:g}"
+        return f"{self.least:g} or more" if self.below is None else f"{self.least:g} to below {self.below:g}"
+
+    def allows(self, value: float) -> bool:
+        above = self.least is None or value >= self.least
+        return above and (self.most is None or value <= self.most) and (self.below is None or value < self.below)
 
 
 @cache
@@ -58,6 +86,16 @@ def summary(kind: str, name: str) -> str:
     return docstring.partition("\n")[0]
 
 
+def build(kind: str, name: str, options: Mapping[str, Any], *, foreign: bool = False) -> Any:
+    """What the plug-in called `name` makes of its options. foreign: as `load` has it.
+
+    Raises "usage" for an unknown name, and for an option that the plug-in does not have.
+    """
+    factory = load(kind, name, foreign=foreign).build
+    check_options(kind, name, factory, dict(options))
+    return factory(**options)
+
+
 def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
     """Import a plug-in by its command-line name; `_` in it is read as `-`.
 
@@ -68,13 +106,16 @@ def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
     if canonical(name) in names(kind):
         package = FOLDERS.get(kind, kind).replace("/", ".")
         return importlib.import_module(f"affectkit.{package}.{name.replace('-', '_')}")
-    singular = {"corpora": "corpus"}.get(kind, kind.rstrip("s"))
     if foreign and all(part.isidentifier() for part in name.split(".")) and "." in name:
-        return _foreign(name, singular, FACTORIES.get(kind, ("build",)))
-    raise AffectkitError("usage", f"there is no {singular} '{name}'", remedy=did_you_mean(name, names(kind)))
+        return _foreign(name, singular(kind), FACTORIES.get(kind, ("build",)))
+    raise AffectkitError("usage", f"there is no {singular(kind)} '{name}'", remedy=did_you_mean(name, names(kind)))
 
 
-def _foreign(name: str, singular: str, factories: tuple[str, ...]) -> ModuleType:
+def singular(kind: str) -> str:
+    return {"corpora": "corpus", "media": "medium"}.get(kind, kind.rstrip("s"))
+
+
+def _foreign(name: str, what: str, factories: tuple[str, ...]) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -82,14 +123,21 @@ def _foreign(name: str, singular: str, factories: tuple[str, ...]) -> ModuleType
             "usage", f"cannot import {name}: {error}", remedy="put its folder on PYTHONPATH"
         ) from error
     if not any(callable(getattr(module, factory, None)) for factory in factories):
-        raise AffectkitError("usage", f"{name} is no {singular}", remedy=f"give it a function {' or '.join(factories)}")
+        raise AffectkitError("usage", f"{name} is no {what}", remedy=f"give it a function {' or '.join(factories)}")
     return module
 
 
-def options(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """A factory's own options: its keyword-only parameters whose annotation carries an `Option`."""
-    keyword_only = (p for p in inspect.signature(factory).parameters.values() if p.kind is p.KEYWORD_ONLY)
-    resolved = (_resolved(p, factory) for p in keyword_only)
+# --- The options of a receiver: a plug-in's factory, or a dataclass
+
+
+def options(receiver: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """By name, the fields of a dataclass, or the keyword-only parameters of a function, that an `Option` describes."""
+    parameters = inspect.signature(receiver).parameters.values()
+    if inspect.isclass(receiver):
+        hints = get_type_hints(receiver, include_extras=True)
+        resolved = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in parameters]
+    else:
+        resolved = [_resolved(p, receiver) for p in parameters if p.kind is p.KEYWORD_ONLY]
     return {
         p.name: p for p in resolved if any(isinstance(m, Option) for m in getattr(p.annotation, "__metadata__", ()))
     }
@@ -102,11 +150,59 @@ def _resolved(parameter: inspect.Parameter, factory: Callable[..., Any]) -> insp
     return parameter.replace(annotation=eval(parameter.annotation, factory.__globals__))
 
 
-def check_options(kind: str, name: str, factory: Callable[..., Any], given: dict[str, Any]) -> None:
-    """Refuse options that the chosen plug-in does not have."""
-    own = options(factory)
+def described(annotation: Any) -> tuple[Any, Option]:
+    """The type and the `Option` of an `Annotated[type, Option(...)]`."""
+    kind, *extras = get_args(annotation)
+    return kind, next(extra for extra in extras if isinstance(extra, Option))
+
+
+def flag_of(parameter: inspect.Parameter) -> str:
+    """How an option reads on the command line: `--batch-size`."""
+    flag = described(parameter.annotation)[1].flag.partition("/")[0]
+    return flag or "--" + parameter.name.replace("_", "-")
+
+
+def options_from(record: type) -> Callable[[Callable[[Any], T]], Callable[..., T]]:
+    """Make a factory that takes one `record`, a dataclass of options, one that takes its fields by name."""
+
+    def decorate(factory: Callable[[Any], T]) -> Callable[..., T]:
+        @wraps(factory)
+        def build(**values: Any) -> T:
+            return factory(record(**values))
+
+        keyword_only = [p.replace(kind=p.KEYWORD_ONLY) for p in options(record).values()]
+        build.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+        return build
+
+    return decorate
+
+
+def check_options(kind: str, name: str, factory: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse options that the chosen plug-in does not have, and values that they do not allow."""
+    known = options(factory)
     for option in given:
-        if option not in own:
+        if option not in known:
             flag = "--" + option.replace("_", "-")
-            listed = ", ".join("--" + o.replace("_", "-") for o in own) or "no options of its own"
+            listed = ", ".join(map(flag_of, known.values())) or "no options of its own"
             raise AffectkitError("usage", f"{name} has no option {flag}", remedy=f"{name} has {listed}")
+    check_values(factory, given)
+
+
+def check_values(receiver: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Refuse a value that its option does not allow; None stands for none. Raises "usage" naming the option."""
+    for name, parameter in options(receiver).items():
+        wrong = problem(parameter.annotation, values[name]) if values.get(name) is not None else None
+        if wrong:
+            raise AffectkitError("usage", f"{flag_of(parameter)} {values[name]}", remedy=wrong)
+
+
+def problem(annotation: Any, value: Any) -> str | None:
+    """What to do about a value that an option does not allow; None where it does."""
+    kind, option = described(annotation)
+    literal = next((k for k in (kind, *get_args(kind)) if get_origin(k) is Literal), None)
+    if literal is not None:
+        choices = get_args(literal)
+        return None if value in choices else did_you_mean(str(value), [*map(str, choices)])
+    if option.range and isinstance(value, (int, float)) and not (math.isfinite(value) and option.allows(value)):
+        return f"give {option.range}"
+    return None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from typer.testing import CliRunner
 
@@ -13,6 +14,27 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first, so that of two processes neither begins a long one when the other is done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt" viewBox="0 0 1 1"></svg>\n'
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick():
+    """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test. And
+    no file waits for the disk: a power cut is not tested here."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", lambda figure, file, **_: file.write(EMPTY))
+        patched.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture
@@ -30,6 +52,40 @@ def affectkit():
     return run
 
 
+class Killed(BaseException):
+    """Stands for a signal: nothing may catch it."""
+
+
+@pytest.fixture
+def stopped(affectkit, monkeypatch):
+    """`stopped(*arguments, write=3)`: a command line that ends, as if killed, when its third file is about to get its
+    name, or with `named` right afterwards; False if it came to its end before."""
+    replace = os.replace
+
+    def run(*arguments, write, named=False):
+        writes = 0
+
+        def replacing(source, target):
+            nonlocal writes
+            writes += 1
+            if named:
+                replace(source, target)
+            if writes == write:
+                raise Killed
+            if not named:
+                replace(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", replacing)
+            try:
+                affectkit(*arguments)
+            except Killed:
+                return True
+        return False
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real data that AFFECTKIT_DATA names; tests that need it skip without."""
@@ -40,14 +96,58 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
-def emodb_twin(tmp_path_factory):
+def made_once(tmp_path_factory, worker_id):
+    """`made_once("twin", make)`: a folder that `make(folder)` fills for all processes of this session, whichever asks
+    first. It is read only: a test that writes takes a copy."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def folder(name, make):
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / f"{name}.made").exists():
+                make(shared / name)
+                (shared / f"{name}.made").touch()
+        return shared / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def emodb_twin(made_once):
     """A synthetic EmoDB of 70 utterances by 5 speakers."""
     from affectkit import registry
 
-    root = tmp_path_factory.mktemp("emodb") / "twin"
-    root.mkdir()
-    registry.load("corpora", "emodb").synthesize(root, size=70, speakers=5, seed=0)
-    return root
+    def make(root):
+        root.mkdir()
+        registry.load("corpora", "emodb").synthesize(root, size=70, speakers=5, seed=0)
+
+    return made_once("emodb", make)
+
+
+@pytest.fixture(scope="session")
+def speech(made_once, emodb_twin):
+    """A study of the EmoDB twin: manifests `split` and `folds`; `egemaps` and `gemaps`, features of all rows; a linear
+    `model` of the split's train rows, and cross-fitted ones of each kind of features, `linear` and `small`."""
+    pytest.importorskip("opensmile")
+    from affectkit.cli import app
+
+    def make(root):
+        manifest, extract = ["prepare-manifest", "emodb", emodb_twin], ["extract-features", "--encoder", "opensmile"]
+        train = ["train", "--cv", "--manifest", root / "folds", "--features"]
+        for line in (
+            [*manifest, "--split-by", "speaker", "-o", root / "split"],
+            [*manifest, "--folds", "speaker", "-o", root / "folds"],
+            [*extract, "--manifest", root / "split", "-o", root / "egemaps"],
+            [*extract, "--manifest", root / "split", "--feature-set", "GeMAPSv01b", "-o", root / "gemaps"],
+            ["train", "--manifest", root / "split", "--features", root / "egemaps", "-o", root / "model"],
+            [*train, root / "egemaps", "-o", root / "linear"],
+            [*train, root / "gemaps", "-o", root / "small"],
+        ):
+            result = CliRunner().invoke(app, [str(word) for word in line])
+            assert result.exit_code == 0, (line, result.output, result.exception)
+
+    return made_once("speech", make)
 
 
 @pytest.fixture

@@ -126,19 +126,6 @@ def unreadable(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def speech_model(tmp_path_factory, emodb_twin):
-    root = tmp_path_factory.mktemp("speech")
-    for line in (
-        f"prepare-manifest emodb {emodb_twin} --labels anger,sadness -o {root}/manifest",
-        f"extract-features --manifest {root}/manifest --encoder opensmile --num-workers 0 -o {root}/features",
-        f"train --manifest {root}/manifest --features {root}/features --c-grid 1 -o {root}/model",
-    ):
-        result = CliRunner().invoke(app, line.split())
-        assert result.exit_code == 0, (line, result.output, result.exception)
-    return root / "model"
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -149,14 +136,14 @@ def speech_model(tmp_path_factory, emodb_twin):
         ("missing.wav", "no such file"),
     ],
 )
-def test_predict_names_a_recording_that_it_cannot_read(speech_model, unreadable, tmp_path, name, message):
-    error = refused("predict", "--model-dir", speech_model, unreadable / name, "-o", tmp_path / "p.csv")
+def test_predict_names_a_recording_that_it_cannot_read(speech, unreadable, tmp_path, name, message):
+    error = refused("predict", "--model-dir", speech / "model", unreadable / name, "-o", tmp_path / "p.csv")
     assert name in error and message in error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_predict_without_one_readable_recording_names_the_files(speech_model, unreadable):
-    error = refused("predict", "--model-dir", speech_model, unreadable / "empty.wav", "--on-error", "skip")
+def test_predict_without_one_readable_recording_names_the_files(speech, unreadable):
+    error = refused("predict", "--model-dir", speech / "model", unreadable / "empty.wav", "--on-error", "skip")
     assert error == "error: FILES: no row could be encoded"
 
 

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -377,13 +376,6 @@ def test_threads_read_what_one_reads(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         for one, other in zip(alone, pool.map(read_image, paths), strict=True):
             np.testing.assert_array_equal(one, other)
-
-
-def test_importing_media_takes_no_pillow_and_no_opencv():
-    import subprocess
-
-    code = "import sys, affectkit.media; print(sorted({'PIL', 'cv2'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_files_are_closed(tmp_path):

@@ -1,31 +1,7 @@
-from collections import defaultdict
-
 import pytest
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-
-KINDS = ["corpora", "detectors", "encoders", "estimators", "experts", "methods", "rules"]
-FACTORIES = {**dict.fromkeys(KINDS, "build"), "corpora": "read"}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_plugin_has_a_one_line_help_and_loads_by_its_name(kind):
-    assert registry.names(kind)
-    for name in registry.names(kind):
-        assert len(registry.summary(kind, name)) > 10
-        module = registry.load(kind, name)
-        assert hasattr(module, FACTORIES[kind]) or hasattr(module, "gather")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_option_has_one_meaning(kind):
-    meanings = defaultdict(set)
-    for name in registry.names(kind):
-        factory = getattr(registry.load(kind, name), FACTORIES[kind], None)
-        for option, parameter in registry.options(factory).items() if factory else ():
-            meanings[option].add(str(parameter.annotation))
-    assert {option: m for option, m in meanings.items() if len(m) > 1} == {}
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest():

@@ -5,8 +5,8 @@ and an estimator is trained on several of them together (`_features`). What is j
 is read back from the files of the subsets: a run that was killed and gone on with says the same as one that was not.
 """
 
-from affectkit.ablation.ablate import ablate
+from affectkit.ablation.ablate import ablate, write_ablation
 from affectkit.ablation.features import of_features, of_predictions
 from affectkit.ablation.study import MOST, Study, Subset, subsets
 
-__all__ = ["MOST", "Study", "Subset", "ablate", "of_features", "of_predictions", "subsets"]
+__all__ = ["MOST", "Study", "Subset", "ablate", "of_features", "of_predictions", "subsets", "write_ablation"]

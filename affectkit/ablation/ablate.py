@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from affectkit.ablation.study import Study, Subset, judge
+from affectkit.ablation.study import BEST_SINGLE, FULL, Study, Subset, judge
 from affectkit.artifacts.files import read_json, sha256, write_json
 from affectkit.artifacts.predictions import Predictions, read_predictions, write_predictions
+from affectkit.artifacts.reports import ABLATION, ABLATION_TABLE
+from affectkit.artifacts.tables import write_table
 from affectkit.console import Progress, unwatched
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.intervals import DEFAULT, Resampling
+from affectkit.evaluation.metrics import meaningful
 from affectkit.labels import Target
 from affectkit.plain import without_nan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUBSETS, DONE = "subsets", "subset.json"
 
@@ -86,3 +92,49 @@ def _read(study: Study, subset: Subset, folder: Path) -> list[Predictions]:
 
 def _table(path: Path, targets: Mapping[str, Target]) -> Predictions:
     return replace(read_predictions(path, targets=list(targets.values())), targets=dict(targets))
+
+
+# --- What is left in the folder besides the subsets
+
+
+def write_ablation(folder: Path, summary: Mapping[str, Any]) -> None:
+    """summary: what `ablate` found; how in words, `warnings`, `inputs` read, and what `lineage` says of them."""
+    write_json(folder / ABLATION, dict(summary))
+    write_table(folder / ABLATION_TABLE, summary_table(summary))
+
+
+def summary_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """A row for each subset and part of the rows; the compared metric and its differences stand first."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for part, judged in summary["parts"].items():
+        for name, row in judged["subsets"].items():
+            line = {"part": part, "subset": name, "sources": len(row["sources"])}
+            line |= {key: row[key] for key in ("n", "groups")}
+            line |= _metric_columns(row, summary["metric"])
+            for reference in (BEST_SINGLE, FULL):
+                line |= _difference_columns(reference, row["against"].get(reference) or {})
+            for metric in meaningful(row["metrics"], summary["targets"]):
+                line |= _metric_columns(row, metric)
+            rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def _metric_columns(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    figure, spread = row["metrics"].get(metric) or {}, row["seeds"].get(metric) or {}
+    cells = {metric: figure.get("value"), f"{metric}_low": figure.get("low"), f"{metric}_high": figure.get("high")}
+    return cells | ({f"{metric}_sd": spread["sd"]} if spread else {})
+
+
+def _difference_columns(reference: str, comparison: Mapping[str, Any]) -> dict[str, Any]:
+    difference = comparison.get("difference") or {}
+    spread = (comparison.get("seeds") or {}).get("difference") or {}
+    cells = {
+        f"to_{reference}": difference.get("value"),
+        f"to_{reference}_low": difference.get("low"),
+        f"to_{reference}_high": difference.get("high"),
+        f"to_{reference}_p": comparison.get("p"),
+        f"to_{reference}_p_holm": comparison.get("p_holm"),
+    }
+    return cells | ({f"to_{reference}_sd": spread["sd"]} if spread else {})

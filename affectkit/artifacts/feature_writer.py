@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit.artifacts.features import ENCODER, INDEX, SKIPPED
+from affectkit.artifacts.features import ENCODER, INDEX, SKIPPED, ShardFacts, canonical, read_facts, write_shard
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.shards import ShardFacts, canonical, read_facts, write_shard
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan

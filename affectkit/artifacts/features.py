@@ -3,27 +3,115 @@
 A folder of `index.csv` (id, shard, start, frames), `features-00001.safetensors`, ... and `encoder.json`; or a `.csv` of
 an `id` and named numeric columns. Everything is float32. Shards hold one tensor `values`, stacked over their rows:
 [rows, D] or [rows, L, D] pooled, [frames, D] or [frames, L, D] otherwise; sparse ones hold `indptr`, `indices`, `data`
-(CSR). A shard's metadata says which rows it holds and which were skipped, so it can be trusted on its own.
+(CSR).
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from affectkit.artifacts.files import read_json
-from affectkit.artifacts.records import require_finished
-from affectkit.artifacts.shards import opened, row_count, tensors
+import numpy as np
+
+from affectkit.artifacts.files import SCHEMA, read_json, write_bytes
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import scipy.sparse
+
+
+# --- A shard: a safetensors file that says in its metadata which rows it holds, so it can be trusted on its own. The
+# metadata is one key of canonical JSON, so equal content is equal bytes
+
+KEY = "affectkit"
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """What a shard's metadata says.
+
+    encoder: digest of the encoder's record. ids: of its rows, in order. frames: of each row; None where pooled.
+    skipped: (id, reason) of rows that could not be encoded. counts: what happened to rows on the way ("truncated": 3).
+    """
+
+    encoder: str
+    ids: list[str]
+    frames: list[int] | None = None
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def write_shard(path: Path, values: Sequence[np.ndarray] | scipy.sparse.csr_matrix, facts: ShardFacts) -> None:
+    """Write a shard atomically. values: [D] or [L, D] of each row, [T, ...] where `facts.frames`, or CSR [N, D]."""
+    from safetensors.numpy import save
+
+    if not isinstance(values, (list, tuple)):
+        csr: Any = values
+        named = {
+            "data": csr.data.astype(np.float32), "indices": csr.indices.astype(np.int32),
+            "indptr": csr.indptr.astype(np.int64),
+        }  # fmt: skip
+    elif values:
+        stacked = np.stack(values) if facts.frames is None else np.concatenate(values)
+        named = {"values": np.ascontiguousarray(stacked, dtype=np.float32)}
+    else:
+        named = {"values": np.zeros((0, 0), dtype=np.float32)}
+    metadata = {KEY: canonical({"schema": SCHEMA, **asdict(facts)})}
+    write_bytes(path, save(named, metadata=metadata))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A shard as safetensors' own handle (a memory map)."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            yield handle
+    except FileNotFoundError:
+        raise AffectkitError("missing", "no such shard", file=path, remedy="extract the features again") from None
+    except (SafetensorError, OSError) as error:
+        raise AffectkitError("input", f"is not a whole shard: {error}", file=path, remedy="extract it again") from None
+
+
+def tensors(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    with opened(path) as handle:
+        return {name: handle.get_tensor(name) for name in names}
+
+
+def row_count(path: Path) -> int:
+    """How many rows (or frames) a shard holds, from its header alone."""
+    with opened(path) as handle:
+        sparse = "indptr" in handle.keys()  # noqa: SIM118  not a dict
+        return handle.get_slice("indptr").get_shape()[0] - 1 if sparse else handle.get_slice("values").get_shape()[0]
+
+
+def read_facts(path: Path) -> ShardFacts:
+    """The metadata of a shard; its tensors are not read."""
+    with opened(path) as handle:
+        metadata: Mapping[str, str] = handle.metadata() or {}
+    if KEY not in metadata:
+        raise AffectkitError("input", "is not a shard that affectkit wrote", file=path)
+    data = json.loads(metadata[KEY])
+    if data.pop("schema") > SCHEMA:
+        raise AffectkitError(
+            "input", "has a newer schema than this affectkit reads", file=path, remedy="upgrade affectkit"
+        )
+    data["skipped"] = [(key, reason) for key, reason in data["skipped"]]
+    return ShardFacts(**data)
+
+
+def canonical(data: dict[str, Any]) -> str:
+    """JSON with one spelling: sorted keys, no spaces."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 # --- `index.csv` of a features folder: which shard holds a row, and where; checked, since a wrong place is a wrong row
@@ -75,9 +163,9 @@ def check_ids(ids: list[str], file: Path) -> None:
 
 def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
     values = to_numbers(list(table[column]), file=file, column=column)
-    wrong = ~((values >= 0) & (values % 1 == 0))
-    if wrong.any():
-        row = int(wrong.argmax())
+    bad = ~((values >= 0) & (values % 1 == 0))
+    if bad.any():
+        row = int(bad.argmax())
         message = f"{column} '{table[column][row]}' is not a whole number from 0"
         raise AffectkitError("input", message, file=file, row=row + 1)
     return values.astype("int64")
@@ -126,8 +214,6 @@ class Features:
         one scale, so features of several layers are refused without it.
         Raises "input" for ids that are missing (naming the first), for frames, and for layers.
         """
-        import numpy as np
-
         if not self.pooled:
             raise self._refused("holds frames, not one vector per row", "extract with --pool mean")
         rows = self._rows(ids)
@@ -162,8 +248,6 @@ class Features:
             yield values[start] if self.pooled else values[start:stop]
 
     def _rows(self, ids: Sequence[str]) -> np.ndarray:
-        import numpy as np
-
         absent = self.missing(ids)
         if absent:
             reason = self._skip_reason(absent[0])
@@ -201,15 +285,12 @@ class Features:
 
     def _by_shard(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Places in `rows`, by the shard that holds them."""
-        import numpy as np
-
         places: dict[str, list[int]] = {}
         for place, row in enumerate(rows):
             places.setdefault(self._shard[row], []).append(place)
-        return {shard: np.asarray(found) for shard, found in places.items()}
+        return {shard: np.asarray(positions) for shard, positions in places.items()}
 
     def _sparse_rows(self, rows: np.ndarray) -> scipy.sparse.csr_matrix:
-        import numpy as np
         from scipy.sparse import csr_matrix, vstack
 
         columns, parts, order = int(self.encoder["dim"]), [], []
@@ -265,8 +346,6 @@ def _read_folder(path: Path) -> Features:
 
 
 def _read_csv(path: Path) -> Features:
-    import numpy as np
-
     table = read_table(path, required=["id"])
     ids = list(table["id"])
     check_ids(ids, path)

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.records import require_finished
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 SPLITS = ("train", "val", "test")
@@ -201,14 +202,14 @@ def _check_classes(cells: pd.Series, target: Target, origin: list[tuple[Path, in
 
 def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
     """Targets of a manifest that came without a summary: `label`, and the numeric targets known by name."""
-    found = {}
+    targets = {}
     if "label" in rows and rows["label"].any():
-        found["label"] = Target("label", "class", tuple(sorted(set(rows["label"]) - {""})))
+        targets["label"] = Target("label", "class", tuple(sorted(set(rows["label"]) - {""})))
     for name in ("valence", "arousal", "dominance", "openness", "conscientiousness", "extraversion", "agreeableness",
                  "neuroticism", "stress", "depression", "anxiety"):  # fmt: skip
         if name in rows:
-            found[name] = Target(name, "number")
-    return found
+            targets[name] = Target(name, "number")
+    return targets
 
 
 def _only_split(manifest: Manifest, split: str) -> Manifest:

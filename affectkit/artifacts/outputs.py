@@ -35,9 +35,9 @@ class Output:
     @property
     def values(self) -> np.ndarray:
         """[N, K] probabilities or [N] numbers."""
-        found = self.mean if self.target.kind == "number" else self.probabilities
-        assert found is not None
-        return found
+        values = self.mean if self.target.kind == "number" else self.probabilities
+        assert values is not None
+        return values
 
     @property
     def known(self) -> np.ndarray:
@@ -54,10 +54,10 @@ class Output:
 
     def at(self, rows: np.ndarray) -> Output:
         """The rows at positions [M]; -1 is a row that was declined."""
-        found = self.take(rows)
-        for array in found._arrays().values():
+        taken = self.take(rows)
+        for array in taken._arrays().values():
             array[rows < 0] = False if array.dtype == bool else np.nan
-        return found
+        return taken
 
     def put(self, rows: np.ndarray, other: Output) -> Output:
         """A copy with `other`'s answers at `rows`, positions [M]; both have the same arrays."""
@@ -85,8 +85,8 @@ class Output:
         return cls.of(target, np.full(rows if target.kind == "number" else (rows, len(target.classes)), np.nan))
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "target"}
-        return {name: array for name, array in found.items() if array is not None}
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "target"}
+        return {name: array for name, array in arrays.items() if array is not None}
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 
@@ -45,16 +46,16 @@ class Predictions:
 
     def output(self, target: str = "label") -> Output:
         """What the table says of a target, as arrays. Raises "input" for a class target without probabilities."""
-        of = self.targets[target]
-        if of.kind == "number":
-            found = {name: self.frame.get(f"{target}_{name}") for name in ("var", "low", "high")}
-            known = {name: column.to_numpy(float) for name, column in found.items() if column is not None}
-            return Output(of, mean=self.frame[prediction_column(target)].to_numpy(float), **known)
+        described = self.targets[target]
+        if described.kind == "number":
+            columns = {name: self.frame.get(f"{target}_{name}") for name in ("var", "low", "high")}
+            known = {name: column.to_numpy(float) for name, column in columns.items() if column is not None}
+            return Output(described, mean=self.frame[prediction_column(target)].to_numpy(float), **known)
         probabilities = self.probabilities(target)
         if probabilities is None:
-            remedy = f"give columns {probability_columns(of)[0]}, ..." if of.classes else ""
+            remedy = f"give columns {probability_columns(described)[0]}, ..." if described.classes else ""
             raise AffectkitError("input", f"has no probabilities of {target}", file=self.path, remedy=remedy)
-        return Output(of, probabilities=probabilities)
+        return Output(described, probabilities=probabilities)
 
     def groups(self, column: str | None) -> np.ndarray | None:
         """[N] text; None where there is no such column."""
@@ -62,8 +63,6 @@ class Predictions:
 
     def take(self, rows: np.ndarray | Sequence[bool]) -> Predictions:
         """The rows at `rows`, positions [M] or [N] bool."""
-        import numpy as np
-
         chosen = np.asarray(rows)
         positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         return replace(self, frame=self.frame.iloc[positions].reset_index(drop=True))
@@ -85,10 +84,10 @@ def probability_columns(target: Target) -> list[str]:
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write `predictions`, the leading columns first, each target's beside each other, what was carried last."""
     frame = predictions.frame
-    own = [c for t in predictions.targets.values() for c in target_columns(t) if c in frame]
+    predicted = [c for t in predictions.targets.values() for c in target_columns(t) if c in frame]
     leading = [c for c in LEADING if c in frame]
-    carried = [c for c in frame.columns if c not in {*leading, *own}]
-    write_table(path, frame[leading + own + carried])
+    carried = [c for c in frame.columns if c not in {*leading, *predicted}]
+    write_table(path, frame[leading + predicted + carried])
 
 
 def target_columns(target: Target) -> list[str]:
@@ -122,10 +121,7 @@ CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "t
 
 
 def build_predictions(
-    rows: pd.DataFrame,
-    outputs: Sequence[Output],
-    seen: Sequence[str] | np.ndarray,
-    carried: Sequence[str] = (),
+    rows: pd.DataFrame, outputs: Sequence[Output], seen: Sequence[str] | np.ndarray, carried: Sequence[str] = ()
 ) -> Predictions:
     """The table of predictions for a manifest's rows.
 
@@ -150,8 +146,6 @@ def build_predictions(
 
 def output_columns(output: Output) -> dict[str, Any]:
     """An output as the columns of a table; the prediction is the most probable class, the first of equals."""
-    import numpy as np
-
     target, name = output.target, output.target.name
     if target.kind == "number":
         parts = {"pred": output.mean, "var": output.var, "low": output.low, "high": output.high}
@@ -218,14 +212,14 @@ def parse_predictions(
     if foreign:
         frame.insert(1, "seen", "heldout")
     known = {target.name: target for target in targets}
-    found = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
-    if not found:
+    named = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
+    if not named:
         raise AffectkitError(
             "input", "holds no predictions", file=path, remedy="name columns pred, prob_<class> or <target>_pred"
         )
-    for target in found.values():
+    for target in named.values():
         _parse(frame, target, path)
-    return vouched(Predictions(frame, found, path, foreign), treat_as)
+    return vouched(Predictions(frame, named, path, foreign), treat_as)
 
 
 def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
@@ -267,18 +261,18 @@ def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
 
     `prob_<class>` or `pred` make `label`, `<t>_prob_<class>` a class target, `<t>_pred` alone a number.
     """
-    found: dict[str, Target] = {}
+    targets: dict[str, Target] = {}
     columns = list(frame.columns)
     classes = [c.removeprefix("prob_") for c in columns if c.startswith("prob_")]
     if classes or "pred" in columns:
         seen = {*frame["pred"], *frame.get("label", [])} - {""} if not classes else set()
-        found["label"] = Target("label", "class", tuple(classes or sorted(seen)))
+        targets["label"] = Target("label", "class", tuple(classes or sorted(seen)))
     for column in columns:
         name = column.removesuffix("_pred")
         if name != column and name:
-            own = [c.removeprefix(f"{name}_prob_") for c in columns if c.startswith(f"{name}_prob_")]
-            found[name] = Target(name, "class", tuple(own)) if own else Target(name, "number")
-    return found
+            labels = [c.removeprefix(f"{name}_prob_") for c in columns if c.startswith(f"{name}_prob_")]
+            targets[name] = Target(name, "class", tuple(labels)) if labels else Target(name, "number")
+    return targets
 
 
 def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
@@ -310,8 +304,6 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
 
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
-    import numpy as np
-
     for column in columns:
         frame[column] = values = to_numbers(list(frame[column]), file=path, column=column)
         outside = (values < 0) | (values > 1)
@@ -347,9 +339,9 @@ def _refuse_unknown(cells: pd.Series, target: Target, path: Path) -> None:
         raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
 
 
-def _same_number(one: str, other: str) -> bool:
+def _same_number(cell: str, other: str) -> bool:
     """Whether both spell one number: pandas writes the class 1 as 1.0 where other rows have none."""
     try:
-        return float(one) == float(other)
+        return float(cell) == float(other)
     except ValueError:
         return False

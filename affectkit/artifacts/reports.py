@@ -1,4 +1,4 @@
-"""Reports: `metrics.json`, the same numbers as CSVs, the figures, `report.html`."""
+"""Reports: `metrics.json`, the same numbers as CSVs, and the judged rows that figures are drawn from."""
 
 from __future__ import annotations
 
@@ -7,28 +7,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit.artifacts.files import read_json, write_json, write_text
-from affectkit.artifacts.records import require_finished
-from affectkit.artifacts.tables import write_table
+import numpy as np
+
+from affectkit.artifacts.files import read_json, write_json
+from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS, PAGE = "metrics.json", "report.html"
+    from affectkit.artifacts.predictions import Predictions
+
+PAGE = "report.html"
+METRICS, JUDGED = "metrics.json", "judged.csv"  # of evaluate
+ABLATION, ABLATION_TABLE = "ablation_summary.json", "ablation_summary.csv"
+SELECTION, SELECTION_TABLE = "model_selection.json", "model_selection.csv"
+STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.csv"
+AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
 
 
-def write_report(folder: Path, report: Mapping[str, Any], figures: Mapping[str, str], page: str) -> None:
-    """Write a report's files into `folder`.
-
-    report: what `assess` found. figures: SVG text by name. page: the HTML, from the same report.
-    """
+def write_report(folder: Path, report: Mapping[str, Any], judged: Predictions) -> None:
+    """Write a report's numbers into `folder`: what `assess` found, and of numeric targets the judged rows."""
     write_metrics(folder / METRICS, report)
     for name, table in report_tables(report).items():
         write_table(folder / f"{name}.csv", table)
-    for name, svg in figures.items():
-        write_text(folder / f"{name}.svg", svg)
-    write_text(folder / PAGE, page)
+    numbers = [target.name for target in judged.targets.values() if target.kind == "number"]
+    columns = [column for name in numbers if name in judged.frame for column in (name, f"{name}_pred")]
+    if columns:
+        write_table(folder / JUDGED, judged.frame[["id", *columns]])
+
+
+def read_judged(folder: Path) -> pd.DataFrame | None:
+    """`id`, truth and prediction of each numeric target [N] float64; None where there was no such target."""
+    if not (folder / JUDGED).exists():
+        return None
+    table = read_table(folder / JUDGED)
+    return table.assign(**{name: to_numbers(table[name], column=name) for name in table if name != "id"})
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -94,15 +109,14 @@ def _class_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Of the first class target by plain names, of further ones with the target's name before."""
     tables: dict[str, pd.DataFrame] = {}
     for position, (name, _, details) in enumerate(class_targets(report)):
-        own = _confusion_tables(details.get("confusion") or {})
-        own["per_class"] = _keyed("class", details.get("per_class") or {})
-        tables |= {file_name(f"{name}_{key}") if position else key: table for key, table in own.items()}
+        of_target = _confusion_tables(details.get("confusion") or {})
+        of_target["per_class"] = _keyed("class", details.get("per_class") or {})
+        tables |= {file_name(f"{name}_{key}") if position else key: table for key, table in of_target.items()}
     return tables
 
 
 def _confusion_tables(confusion: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Counts, and shares of the true class (empty where a class never occurs); rows are the truth."""
-    import numpy as np
     import pandas as pd
 
     classes: Sequence[str] = confusion.get("classes") or []
@@ -123,13 +137,13 @@ def _confusion_tables(confusion: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 def confusion_files(part: str, report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Counts of true and predicted classes by file name: `test_confusion_matrix.csv` of the first class target, with
     the target's name for further ones and for other parts: `val_confusion_matrix_label.csv`."""
-    found = {}
+    files = {}
     for position, (name, _, details) in enumerate(class_targets(report)):
         tables = _confusion_tables(details.get("confusion") or {})
         named = f"{part}_confusion_matrix" + (f"_{name}" if position or part != "test" else "")
         if tables:
-            found[file_name(named) + ".csv"] = tables["confusion_counts"]
-    return found
+            files[file_name(named) + ".csv"] = tables["confusion_counts"]
+    return files
 
 
 def _keyed(name: str, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -167,14 +181,18 @@ def _alert_table(alerts: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """A row for each rate of an alert, over all rows (`slice` is empty) and in each slice."""
     import pandas as pd
 
-    found = []
+    rows = []
     for name, alert in alerts.items():
         for part, row in {"": alert, **alert["slices"]}.items():
-            of = {"alert": name, "slice": part, **{key: row[key] for key in ("n", "groups", "positives", "raised")}}
+            leading = {
+                "alert": name,
+                "slice": part,
+                **{key: row[key] for key in ("n", "groups", "positives", "raised")},
+            }
             differences = {f"{key}_difference": figure for key, figure in row.get("differences", {}).items()}
             figures = {**row["metrics"], **differences}
-            found += [{**of, "metric": key, **_figure(figure)} for key, figure in figures.items()]
-    return pd.DataFrame(found)
+            rows += [{**leading, "metric": key, **_figure(figure)} for key, figure in figures.items()]
+    return pd.DataFrame(rows)
 
 
 def _alert_groups(column: str, alerts: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

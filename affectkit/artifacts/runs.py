@@ -1,7 +1,7 @@
 """A run: a folder (or a file) that says what made it.
 
-`started.json` is written first, `run.json` last, so a folder with the one and without the other is unfinished. A file x
-that a command writes alone is recorded in `x.run.json`.
+`started.json` (options, inputs) is written first, `run.json` (outputs, versions) last, so a folder with the one
+and without the other is unfinished. A file x that a command writes alone is recorded in `x.run.json`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,112 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from affectkit import __version__
-from affectkit.artifacts.files import TEMPORARY, read_json, write_json
-from affectkit.artifacts.records import LOCK, RECORD, STARTED, digest, plain_options, record
+from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
 from affectkit.errors import AffectkitError
+
+STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
+VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
+
+
+def require_finished(folder: Path) -> None:
+    """Refuse a folder that a command began and did not end."""
+    if (folder / STARTED).exists() and not (folder / RECORD).exists():
+        raise AffectkitError(
+            "unfinished", "is unfinished: it has no run.json", file=folder, remedy="run its command again with --resume"
+        )
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """What an input was: `{"path", "sha256", "size"}` of a file, or the outputs of a run folder.
+
+    A digest is taken from the producer's record where size and time still match it, so nothing large is read twice.
+    """
+    if path.is_dir():
+        require_finished(path)
+        known = recorded(path / RECORD)
+        names = sorted(known) or sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+        files = [file_digest(path / name, known.get(name)) for name in names if (path / name).is_file()]
+        return {"path": str(path), "files": [{**f, "path": str(Path(f["path"]).relative_to(path))} for f in files]}
+    if not path.exists():
+        raise AffectkitError("missing", "no such file or folder", file=path)
+    beside = recorded(path.with_name(path.name + ".run.json"))
+    return file_digest(path, (beside or recorded(path.parent / RECORD)).get(path.name))
+
+
+def file_digest(path: Path, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    stat = path.stat()
+    same = known is not None and known["size"] == stat.st_size and known["mtime_ns"] == stat.st_mtime_ns
+    return {"path": str(path), "sha256": known["sha256"] if known and same else sha256(path), "size": stat.st_size}
+
+
+def recorded(record: Path) -> dict[str, Mapping[str, Any]]:
+    if not record.exists():
+        return {}
+    return {item["path"]: item for item in read_json(record, what="record").get("outputs", [])}
+
+
+def plain_options(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [plain_options(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain_options(item) for key, item in value.items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """What `run.json` says besides what `started.json` said: where and how long it ran, and what it wrote.
+
+    path: the run's folder, or the file that the command wrote. notes: what the command noted; `device` among them.
+    """
+    base = path if path.is_dir() else path.parent
+    skip = {STARTED, RECORD, LOCK}
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in skip) if path.is_dir() else [path]
+    versions = {name: version for name in VERSIONS if (version := _version(name))}
+    return {
+        "argv": sys.argv[1:],
+        "versions": versions | {"python": platform.python_version()},
+        "git": _git_revision(),
+        "device": notes.get("device", "cpu"),
+        "threads": os.cpu_count(),
+        "outputs": [
+            {**file_digest(p, None), "path": str(p.relative_to(base)), "mtime_ns": p.stat().st_mtime_ns} for p in files
+        ],
+        "notes": {key: value for key, value in notes.items() if key != "device"},
+        "seconds": seconds,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """The revision of affectkit's own checkout, where it runs from one."""
+    head = Path(__file__).parents[2] / ".git" / "HEAD"
+    if not head.is_file():
+        return None
+    text = head.read_text().strip()
+    reference = head.parent / text.removeprefix("ref: ")
+    return (reference.read_text().strip() if reference.is_file() else None) if text.startswith("ref: ") else text
+
+
+# --- Opening a run
+
 
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
 NEUTRAL = frozenset(
@@ -87,7 +181,11 @@ def open_run(
         "inputs": digests,
     }
     with _locked(path if folder else None):
-        made = _prepare_folder(run, started, options) if folder else _prepare_file(path, options)
+        made = folder and _prepare_folder(run, started, options)
+        if not folder and path.is_dir():
+            raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
+        if not folder and path.exists() and not options.get("overwrite"):
+            raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
         wait()
         if run.finished:
             yield run
@@ -143,9 +241,9 @@ def _locked(folder: Path | None) -> Iterator[None]:
 
 
 def _spare_inputs(path: Path, inputs: Iterable[Path]) -> None:
-    own = path.resolve()
+    target = path.resolve()
     for item in inputs:
-        if own in (item.resolve(), *item.resolve().parents):
+        if target in (item.resolve(), *item.resolve().parents):
             raise AffectkitError("exists", f"--overwrite would delete the input {item}", file=path, remedy=_ELSEWHERE)
 
 
@@ -177,14 +275,6 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
     write_json(folder / STARTED, started)
     return True
-
-
-def _prepare_file(path: Path, options: Mapping[str, Any]) -> bool:
-    if path.is_dir():
-        raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
-    if path.exists() and not options.get("overwrite"):
-        raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
-    return False
 
 
 def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -227,18 +317,18 @@ def open_runs(
     lies in the folder; "exists" and others as `open_run` does.
     """
     files = {name: Path(options[name]) for name in names if options.get(name) is not None}
-    own = {key: value for key, value in options.items() if key not in names}
-    _check(files, own)
+    folder_options = {key: value for key, value in options.items() if key not in names}
+    _check(files, folder_options)
     with ExitStack() as stack:
         wanted = {}
         for name, path in files.items():
-            if own.get("resume") and _made_alike(path, command, own, inputs):
+            if folder_options.get("resume") and _made_alike(path, command, folder_options, inputs):
                 continue
-            alone = {**own, "output_dir": None, "output": path}
+            alone = {**folder_options, "output_dir": None, "output": path}
             stack.enter_context(open_run(command, alone, inputs=inputs))
             wanted[name] = path
-        folder = own.get("output_dir") is not None
-        yield stack.enter_context(open_run(command, own, inputs=inputs)) if folder else None, wanted
+        folder = folder_options.get("output_dir") is not None
+        yield stack.enter_context(open_run(command, folder_options, inputs=inputs)) if folder else None, wanted
 
 
 def _check(files: Mapping[str, Path], options: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from affectkit.artifacts.features import Features, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import BEST, FIT_ROWS, SPEC, read_fit_rows, read_spec
 from affectkit.artifacts.predictions import Predictions, has_predictions, join_columns, parse_predictions, vouched
-from affectkit.artifacts.records import require_finished
+from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
@@ -46,21 +46,21 @@ class Source:
         return self.predictions
 
 
-def named_paths(given: Sequence[str], *, least: int = 1) -> dict[str, Path]:
+def named_paths(words: Sequence[str], *, least: int = 1) -> dict[str, Path]:
     """`["speech=runs/a", "text=b.csv"]` by name, in order. Raises "usage" for a name that lacks or stands twice."""
-    found: dict[str, Path] = {}
-    for text in given:
+    paths: dict[str, Path] = {}
+    for text in words:
         name, equals, path = text.partition("=")
         if not equals or not name.strip() or not path or set(name) & set("/\\"):
             raise AffectkitError(
                 "usage", f"'{text}' is not NAME=PATH", remedy="write speech=runs/speech/predictions.csv"
             )
-        if name in found:
+        if name in paths:
             raise AffectkitError("usage", f"the name '{name}' stands twice", remedy="give each source its own")
-        found[name] = Path(path)
-    if len(found) < least:
-        raise AffectkitError("usage", f"{len(found)} source, at least {least} are needed", remedy="name more NAME=PATH")
-    return found
+        paths[name] = Path(path)
+    if len(paths) < least:
+        raise AffectkitError("usage", f"{len(paths)} source, at least {least} are needed", remedy="name more NAME=PATH")
+    return paths
 
 
 def predictions_path(path: Path) -> Path:
@@ -91,16 +91,13 @@ def read_source(
     table = read_table(file, required=["id"])
     if tables and not has_predictions(table.columns):
         return Source(name, file, None, _nothing(), features=read_features(file))
-    model = file.parent / BEST
-    found = model if file.name == PREDICTIONS and (model / SPEC).exists() else None
-    predictions = parse_predictions(table, file, targets=[*targets, *_targets_of(found)], treat_as=treat_as)
+    beside = file.parent / BEST
+    model = beside if file.name == PREDICTIONS and (beside / SPEC).exists() else None
+    # a model's targets: its table does not say their scales
+    described = [Target.from_json(target) for target in read_spec(model)["targets"]] if model else []
+    predictions = parse_predictions(table, file, targets=[*targets, *described], treat_as=treat_as)
     fitted = read_fit_rows(file.parent) if (file.parent / FIT_ROWS).exists() else _nothing()
-    return Source(name, file, found, fitted, predictions=predictions)
-
-
-def _targets_of(model: Path | None) -> list[Target]:
-    """A model's targets: its table does not say their scales."""
-    return [Target.from_json(t) for t in read_spec(model)["targets"]] if model else []
+    return Source(name, file, model, fitted, predictions=predictions)
 
 
 def _nothing() -> pd.DataFrame:
@@ -136,12 +133,14 @@ def read_joined_sources(
     """As `read_joined`, of several by name. tables: as in `read_source`."""
     rows = read_manifest(manifest) if isinstance(manifest, Path) else manifest
     known = list(rows.targets.values()) if rows is not None else []
-    own = None if rows is not None else treat_as  # what the manifest says of a row's split comes first
-    found = [read_source(name, path, targets=known, treat_as=own, tables=tables) for name, path in paths.items()]
-    if treat_as and not any(source.predictions.foreign for source in found if source.predictions is not None):
+    vouched_for = None if rows is not None else treat_as  # what the manifest says of a row's split comes first
+    sources = [
+        read_source(name, path, targets=known, treat_as=vouched_for, tables=tables) for name, path in paths.items()
+    ]
+    if treat_as and not any(source.predictions.foreign for source in sources if source.predictions is not None):
         message = "--treat-as is for predictions without a column 'seen', and these have one"
-        raise AffectkitError("usage", message, file=found[0].path, remedy="leave it out")
-    return [_with_manifest(source, rows, columns, treat_as) for source in found] if rows is not None else found
+        raise AffectkitError("usage", message, file=sources[0].path, remedy="leave it out")
+    return [_with_manifest(source, rows, columns, treat_as) for source in sources] if rows is not None else sources
 
 
 def _with_manifest(source: Source, rows: Manifest, columns: Sequence[str], treat_as: str | None) -> Source:

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from affectkit.artifacts.files import atomic
 from affectkit.errors import AffectkitError, did_you_mean
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 
@@ -46,13 +47,13 @@ _JSON = re.compile(rb'(\xef\xbb\xbf)?\s*[\[{]\s*["{\[]')
 
 def refuse_other_formats(head: bytes, path: Path) -> None:
     """Raises "input" for a table that begins like another kind of file, or like text in 16 or 32 bits."""
-    found = next((what for start, what in _KINDS.items() if head.startswith(start)), "")
-    if not found and b"\0" in head:
-        found = "is not UTF-8 text: it holds NUL bytes, as UTF-16 does and damaged files do"
-    if not found and _JSON.match(head):
-        found = "is JSON, not CSV"
-    if found:
-        raise AffectkitError("input", found, file=path, remedy="save it as CSV in UTF-8 with commas")
+    kind = next((what for start, what in _KINDS.items() if head.startswith(start)), "")
+    if not kind and b"\0" in head:
+        kind = "is not UTF-8 text: it holds NUL bytes, as UTF-16 does and damaged files do"
+    if not kind and _JSON.match(head):
+        kind = "is JSON, not CSV"
+    if kind:
+        raise AffectkitError("input", kind, file=path, remedy="save it as CSV in UTF-8 with commas")
 
 
 def check_separator(head: bytes, path: Path, delimiter: str) -> bool:
@@ -180,8 +181,6 @@ def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | Non
 
 def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = "") -> np.ndarray:
     """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of any other."""
-    import numpy as np
-
     with contextlib.suppress(ValueError, TypeError):  # the usual column has nothing but numbers: ten times as fast
         values = np.fromiter(map(float, cells), float, len(cells))
         if not np.isinf(values).any():

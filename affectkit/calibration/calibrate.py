@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import Output, Rows
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods._probabilities import clamped as clamped_numbers
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.calibration_error import top_label
 from affectkit.evaluation.comparison import Comparison, compare, measured
-from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage
-from affectkit.evaluation.rows import answered_parts, missing, pair, prefix, rows_of
+from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
+from affectkit.evaluation.rows import answered_parts, prefix, rows_of
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -202,7 +201,7 @@ def selective(found: Calibrated, targets: Sequence[Target], wanted: float) -> di
     """
     result: dict[str, Any] = {}
     for target in (t for t in targets if t.kind != "number"):
-        curves = {part: curve(after, target) for part, (_, after) in found.parts.items()}
+        curves = {part: risk_coverage_of(after, target) for part, (_, after) in found.parts.items()}
         fitted = next(iter(curves.values()))
         point = fitted.for_error(wanted)
         threshold = point[0] if point else None
@@ -214,18 +213,22 @@ def selective(found: Calibrated, targets: Sequence[Target], wanted: float) -> di
     return result
 
 
-def curve(table: Predictions, target: Target) -> RiskCoverage:
-    truth, predicted = pair(table, target)
-    output = table.output(target.name)
-    known = ~(missing(truth) | missing(predicted)) & output.known
-    return risk_coverage(*top_label(truth[known], output.values[known]))
-
-
 def _kept(found: RiskCoverage, threshold: float | None) -> dict[str, float | None]:
     kept = np.flatnonzero(found.threshold >= threshold) if threshold is not None else np.empty(0, int)
     if not len(kept):
         return {"coverage": 0.0, "error": None, "aurc": found.area}
     return {"coverage": float(found.coverage[kept[-1]]), "error": float(found.risk[kept[-1]]), "aurc": found.area}
+
+
+def abstaining(predictions: Predictions, thresholds: Mapping[str, Any]) -> Predictions:
+    """With a column `abstain`: true where the first class target's confidence is below its threshold (`selective`)."""
+    if not thresholds:
+        raise AffectkitError("usage", "--abstain is for class targets")
+    name, chosen = next(iter(thresholds.items()))
+    confidence = predictions.output(name).values.max(axis=1)
+    threshold = chosen["threshold"]
+    keep = confidence >= threshold if threshold is not None else np.zeros(len(confidence), bool)
+    return replace(predictions, frame=predictions.frame.assign(abstain=np.where(keep, "false", "true")))
 
 
 def variance_coverage(found: Calibrated, targets: Sequence[Target]) -> dict[str, Any]:
@@ -268,3 +271,33 @@ def held(found: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequen
                 for name, keep in rows.items()
             }
     return result
+
+
+UNMAPPED = ("conformal", "variance-scaling")  # they leave the answers as they are
+MAPPED = 201  # values of a target's scale
+
+
+def mapped(found: Calibrated, target: Target) -> list[dict[str, Any]]:
+    """`target`, `class` ("" of numbers), `before`, `after`: what the final fit makes of each value of the scale; of a
+    class's probability, with the rest spread evenly over the others. Nothing of a method that leaves the answers."""
+    method = found.model.method(target.name)
+    if method is None or method.name in UNMAPPED:
+        return []
+    blank = np.full(MAPPED, "")
+    rows = Rows(np.full(MAPPED, np.nan), blank, dict.fromkeys(method.columns, blank))
+    if target.kind == "number":
+        values = found.before.output(target.name).values
+        scale = target.scale or (float(np.nanmin(values)), float(np.nanmax(values)))
+        grid = np.linspace(*scale, MAPPED)
+        curves = {"": found.model.apply(Output.of(target, grid), rows).values}
+    else:
+        grid, count, curves = np.linspace(0, 1, MAPPED), len(target.classes), {}
+        for k, name in enumerate(target.classes):
+            shares = np.repeat(((1 - grid) / max(count - 1, 1))[:, None], count, axis=1)
+            shares[:, k] = grid
+            curves[name] = found.model.apply(Output.of(target, shares), rows).values[:, k]
+    return [
+        {"target": target.name, "class": name, "before": before, "after": after}
+        for name, curve in curves.items()
+        for before, after in zip(grid.tolist(), curve.tolist(), strict=True)
+    ]

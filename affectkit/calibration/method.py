@@ -86,6 +86,4 @@ class CalibrationModel:
 
 def build_method(name: str, options: Mapping[str, Any]) -> Method:
     """The built-in method called `name`. Raises "usage" for an unknown one, or for an option that it lacks."""
-    module = registry.load("methods", name)
-    registry.check_options("methods", name, module.build, dict(options))
-    return module.build(**options)
+    return registry.build("methods", name, options)

@@ -100,24 +100,27 @@ def ablate(
     options = dict(locals())
     _refuse_mixture(options)
     from affectkit.ablation import ablate as judge_subsets
-    from affectkit.ablation import subsets
+    from affectkit.ablation import subsets, write_ablation
+    from affectkit.artifacts.files import read_json
+    from affectkit.artifacts.reports import ABLATION
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import named_paths
-    from affectkit.reporting.ablated import key_lines, read_ablation, write_ablation
-    from affectkit.reporting.lineage import digests
+    from affectkit.reporting import ablated, terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.results.lineage import digests
 
     paths = named_paths(sources or features or [], least=2)
     chosen = subsets(list(paths), most=max_subsets)
     built = _built(options)
     with open_run("ablate", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
-        if run.finished:
-            summary = read_ablation(run.path)
-        else:
+        if not run.finished:
             study, facts, read = (_of_predictions if sources else _of_features)(paths, built, options)
             with console.progress("ablate") as progress:
                 found = judge_subsets(study, chosen, run.path, progress=progress)
-            summary = write_ablation(run.path, {**facts, **found}, digests(read))
-    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, key_lines(summary))
+            write_ablation(run.path, {**facts, **found, "inputs": digests(read)})
+            write_page(run.path, ablated.draw(run.path))
+        summary, page = read_json(run.path / ABLATION, what="summary of an ablation"), ablated.draw(run.path)
+    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, terminal.lines(page))
 
 
 def _refuse_mixture(options: dict[str, Any]) -> None:
@@ -152,7 +155,7 @@ def _of_predictions(
     """The sources, how they are fused, and the files that were read."""
     from affectkit.ablation import of_predictions
     from affectkit.artifacts.sources import read_joined_sources
-    from affectkit.reporting.lineage import lineage
+    from affectkit.results.lineage import lineage
 
     group, treat_as = options["group"], options["treat_as"]
     how: dict[str, Any] = {"manifest": options["manifest"], "columns": [group] if group else [], "treat_as": treat_as}
@@ -177,7 +180,7 @@ def _of_features(
     from affectkit.ablation import of_features
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.estimators._fit import Settings
-    from affectkit.reporting.lineage import lineage
+    from affectkit.results.lineage import lineage
 
     name, normalize = estimator.name, options["normalize"]
     manifest = read_manifest(options["manifest"])

@@ -112,14 +112,12 @@ def evaluate(
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.reports import read_report, write_report
     from affectkit.artifacts.runs import open_runs
-    from affectkit.artifacts.sources import called
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.rows import judged
-    from affectkit.reporting.figures import draw
-    from affectkit.reporting.html import render
-    from affectkit.reporting.lineage import digests, lineage
-    from affectkit.reporting.text import key_lines
+    from affectkit.reporting import evaluated, terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.results.lineage import digests, lineage
 
     alerts, parts = [parse_alert(text) for text in alert or []], comma_separated(slices)
     inputs = [source, *([manifest] if manifest else [])]
@@ -139,11 +137,11 @@ def evaluate(
             rows_judged = judged(table, split)[1]
             _write_files(files, report, rows_judged, treat_as)
             if run and not run.finished:
-                figures = draw(report, rows_judged)
-                page = render(report, figures, title=f"Evaluation of {called(source)}")
-                write_report(run.path, report, {figure.name: figure.plot.svg for figure in figures}, page)
+                write_report(run.path, report, rows_judged)
+                write_page(run.path, evaluated.draw(run.path))
     place = run.path if run else next(Path(options[name]) for name in FILES if options[name])
-    return Outcome(place, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report))
+    facts = {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}
+    return Outcome(place, facts, terminal.lines(evaluated.page(report)))
 
 
 def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | None) -> Path:

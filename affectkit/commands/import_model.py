@@ -83,8 +83,9 @@ def import_model(
     from affectkit.experts._folder import build_expert
     from affectkit.inference import Work
     from affectkit.inference.faces import predict_faces, rows_to_answer, targets_for
-    from affectkit.reporting.imported import write_imported
-    from affectkit.reporting.text import all_key_lines
+    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.results.kinds import of_expert
+    from affectkit.results.save import save_result
 
     own, finding = _by_plugin(expert, detector, plugin_options)
     files = [Path(value) for value in {**own, **finding}.values() if isinstance(value, str) and Path(value).is_file()]
@@ -107,9 +108,9 @@ def import_model(
         work = Work(device, num_workers, on_error)
         with console.progress("import-model") as progress:
             predictions = predict_faces(face, rows_to_answer(rows), tta=tta or 1, work=work, progress=progress)
-        reports = write_imported(run.path, face, predictions, rows, tta=tta or 1, group=group)
-    metrics = {part: report["metrics"] for part, report in reports.items()}
-    return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))
+        result = of_expert(face, predictions, rows, tta=tta or 1, group=group)
+        save_result(run.path, result)
+    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))
 
 
 def _by_plugin(expert: str, detector: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

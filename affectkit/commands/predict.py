@@ -14,9 +14,10 @@ from affectkit import console, registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
 from affectkit.options import (
+    AsTrainedMcDropoutOpt,
+    AsTrainedTtaOpt,
     DeviceOpt,
     JsonOpt,
-    McDropoutOpt,
     MediaRootOpt,
     NumWorkersOpt,
     OnErrorOpt,
@@ -24,7 +25,6 @@ from affectkit.options import (
     OverwriteOpt,
     QuietOpt,
     SplitOpt,
-    TtaOpt,
 )
 
 WindowOpt = Annotated[
@@ -73,8 +73,8 @@ def predict(
     fps: FpsOpt = None,
     faces: FacesOpt = None,
     track_gap: TrackGapOpt = None,
-    tta: TtaOpt = None,
-    mc_dropout: McDropoutOpt = None,
+    tta: AsTrainedTtaOpt = None,
+    mc_dropout: AsTrainedMcDropoutOpt = None,
     split: SplitOpt = None,
     include_fit: Annotated[
         bool, typer.Option("--include-fit", help="Also predict rows that the model was fitted on, marked so.")

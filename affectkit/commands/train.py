@@ -75,8 +75,10 @@ def train(
     from affectkit.distributed import Ranks
     from affectkit.estimators._fit import Settings, build_estimator
     from affectkit.estimators._train import clean_up, load_dataset, place_of, train_model
-    from affectkit.reporting.text import all_key_lines
-    from affectkit.reporting.trained import write_trained
+    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.reporting.learning import HISTORY, write_training_page
+    from affectkit.results.kinds import of_training
+    from affectkit.results.save import save_result
 
     estimator = build_estimator(model, plugin_options)
     with open_run("train", options, inputs=[manifest, *features]) as run:
@@ -89,9 +91,11 @@ def train(
         settings = Settings(normalize, class_weight, seed)
         with console.progress("train") as progress:
             trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, place=place)
-        reports = write_trained(run.path, trained, rows)
+        result = of_training(trained, rows)
+        save_result(run.path, result)
+        if HISTORY in result.files:
+            write_training_page(run.path)
         clean_up(run.path)
         if place:
             run.note(device=str(place.accelerator.device))
-    metrics = {part: report["metrics"] for part, report in reports.items()}
-    return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))
+    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))

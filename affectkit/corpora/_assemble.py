@@ -14,7 +14,6 @@ import numpy as np
 
 from affectkit import media, splits
 from affectkit.artifacts.tables import read_table
-from affectkit.console import Progress
 from affectkit.corpora._corpus import AUDIO, IMAGES, Dropped
 from affectkit.corpora._faces import with_faces
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
@@ -53,14 +52,18 @@ def measure(
         raise AffectkitError("usage", "--min-duration, --max-duration: nothing here has a duration")
     if not known:
         return rows, paths, [None] * len(rows)
+    workers = choices.num_workers if choices.num_workers is not None else os.cpu_count() or 1
     with progress("headers") as update:
-        read = media.read_headers(known, read=_read, num_workers=_workers(choices), progress=update)
-    found = dict(zip(known, read, strict=True))
-    headers = [found.get(p) if p else None for p in paths]
-    _stop_at_bad(headers, choices)
+        read = media.read_headers(known, read=_read, num_workers=workers, progress=update)
+    by_path = dict(zip(known, read, strict=True))
+    headers = [by_path.get(p) if p else None for p in paths]
+    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
+    if broken and choices.on_error == "stop":
+        remedy = broken.remedy or "or leave such files out with --on-error skip"
+        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
     if sounding:
-        whole = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
-        rows = rows.assign(duration_sec=np.round(_segment_durations(rows, whole), 6))
+        recordings = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
+        rows = rows.assign(duration_sec=np.round(_segment_durations(rows, recordings), 6))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
     reasons = [
         header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
@@ -77,21 +80,10 @@ def _read(path: str | Path) -> media.AnyHeader:
     return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
 
 
-def _stop_at_bad(headers: list[Any], choices: Choices) -> None:
-    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
-    if broken and choices.on_error == "stop":
-        remedy = broken.remedy or "or leave such files out with --on-error skip"
-        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
-
-
-def _workers(choices: Choices) -> int:
-    return choices.num_workers if choices.num_workers is not None else os.cpu_count() or 1
-
-
-def _segment_durations(rows: pd.DataFrame, whole: Any) -> Any:
+def _segment_durations(rows: pd.DataFrame, recordings: Any) -> Any:
     start = rows["start_sec"].to_numpy(float) if "start_sec" in rows else np.zeros(len(rows))
-    end = rows["end_sec"].to_numpy(float) if "end_sec" in rows else whole
-    return np.where(np.isnan(end), whole, end) - np.where(np.isnan(start), 0.0, start)
+    end = rows["end_sec"].to_numpy(float) if "end_sec" in rows else recordings
+    return np.where(np.isnan(end), recordings, end) - np.where(np.isnan(start), 0.0, start)
 
 
 def _out_of_range(duration: float, choices: Choices) -> str:
@@ -118,7 +110,8 @@ def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.D
     if by == "random":
         return rows.assign(split=splits.random_rows(_labels(rows), len(rows), **fractions))
     if by.endswith(".csv"):
-        return _from_file(rows, Path(by))
+        split, fold = splits.from_table(read_table(Path(by), required=["id"]), list(rows["id"]), file=Path(by))
+        return rows.assign(split=split) if fold is None else rows.assign(split="train", fold=fold)
     column = choices.group or (splits.default_group(rows) if by == "speaker" and "speaker" not in rows else by)
     groups = _groups(rows, column, "--split-by")
     return rows.assign(split=splits.by_group(groups, _labels(rows), **fractions, name=str(column)))
@@ -135,8 +128,8 @@ def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> st
     """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
     if choices.group and choices.group not in rows:
         _groups(rows, choices.group, "--group")
-    own = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
-    return choices.group or own or splits.default_group(rows)
+    of_corpus = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
+    return choices.group or of_corpus or splits.default_group(rows)
 
 
 def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
@@ -169,13 +162,6 @@ def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.Da
         seed=choices.seed,
     )
     split[train[held]] = "val"
-    return rows.assign(split=split)
-
-
-def _from_file(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    split, fold = splits.from_table(read_table(path, required=["id"]), list(rows["id"]), file=path)
-    if fold is not None:
-        return rows.assign(split="train", fold=fold)
     return rows.assign(split=split)
 
 
@@ -224,10 +210,15 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     if choices.faces:
         rows = with_faces(rows, paths, choices.faces)
     rows, paths, headers = measure(rows, paths, choices, dropped, progress)
-    _refuse_empty(rows, dropped)
+    if not len(rows):
+        reason, count = Counter(item.reason for item in dropped).most_common(1)[0]
+        raise AffectkitError("input", f"no rows are left: {count} of {len(dropped)} dropped, {reason}")
     rows = split_rows(rows, gathered, choices)
     with progress("audit") as update:
-        report = _audit(rows, paths, headers, gathered, choices, update)
+        report = audit(
+            rows, level=choices.audit, media=paths, headers=headers, defects=_defects(rows, gathered, choices),
+            group_column=group_column(rows, gathered, choices), num_workers=choices.num_workers, progress=update,
+        )  # fmt: skip
     report.require(choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
     return Assembled(rows, _summary(rows, gathered, choices, targets, dropped, report), label_map, report)
@@ -243,33 +234,6 @@ def _refuse_mistakes(dropped: list[Dropped]) -> None:
             "input", first.reason + others, file=first.path,
             remedy=f"{first.remedy}, or leave such rows out with --on-error skip",
         )  # fmt: skip
-
-
-def _refuse_empty(rows: pd.DataFrame, dropped: list[Dropped]) -> None:
-    if len(rows):
-        return
-    reason, count = Counter(item.reason for item in dropped).most_common(1)[0]
-    raise AffectkitError("input", f"no rows are left: {count} of {len(dropped)} dropped, {reason}")
-
-
-def _audit(
-    rows: pd.DataFrame,
-    paths: list[Path | None],
-    headers: list[media.AnyHeader | None],
-    gathered: Gathered,
-    choices: Choices,
-    progress: Progress,
-) -> AuditReport:
-    return audit(
-        rows,
-        level=choices.audit,
-        media=paths,
-        headers=headers,
-        defects=_defects(rows, gathered, choices),
-        group_column=group_column(rows, gathered, choices),
-        num_workers=choices.num_workers,
-        progress=progress,
-    )
 
 
 def _defects(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.media.files import LFS_MARK
 
 AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
@@ -96,11 +97,11 @@ def vad(low: float, high: float) -> tuple[Target, ...]:
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     """All files below `folder` with one of these endings in any case, sorted; hidden ones (`._*` too) are skipped."""
     wanted = tuple(suffix.lower() for suffix in suffixes)
-    found = []
+    paths = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if name.lower().endswith(wanted) and not name.startswith(".")]
-    return sorted(found)
+        paths += [Path(place, name) for name in files if name.lower().endswith(wanted) and not name.startswith(".")]
+    return sorted(paths)
 
 
 def child(folder: Path, name: str) -> Path | None:
@@ -121,9 +122,9 @@ def child(folder: Path, name: str) -> Path | None:
 def require_child(folder: Path, *names: str, remedy: str = "") -> Path:
     """The first of `folder/name` that there is, as `child` finds them. Raises "missing" naming the first."""
     for name in names:
-        found = child(folder, name)
-        if found is not None:
-            return found
+        path = child(folder, name)
+        if path is not None:
+            return path
     raise AffectkitError("missing", f"has no {names[0]}", file=folder, remedy=remedy)
 
 
@@ -138,12 +139,9 @@ def find_home(root: Path, corpus: Corpus, holds: Callable[[Path], Any]) -> Path:
         for folder in level:
             if holds(folder):
                 return folder
-        level = [item for folder in level for item in sorted(folder.iterdir()) if _is_open_folder(item)]
+        inside = (item for folder in level for item in sorted(folder.iterdir()))
+        level = [item for item in inside if item.is_dir() and not item.name.startswith(".")]
     raise not_here(root, corpus)
-
-
-def _is_open_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
 
 
 def require_folder(root: Path, corpus: Corpus) -> None:
@@ -166,8 +164,6 @@ def relative(path: Path, root: Path) -> str:
 
 def is_pointer(path: Path) -> bool:
     """Whether a file is what Git LFS leaves in place of one that was not fetched. Only small files are opened."""
-    from affectkit.media.files import LFS_MARK
-
     if path.stat().st_size > LFS_SIZE:
         return False
     try:

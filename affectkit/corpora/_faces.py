@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.tables import read_table
 from affectkit.detectors._detector import Face, of_person, ordered
-from affectkit.detectors.columns import BOX, LANDMARKS, around, box_of, landmarks_of
+from affectkit.detectors.columns import BOX, LANDMARKS, face_of
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ def with_faces(rows: pd.DataFrame, paths: Sequence[Path | None], file: Path) -> 
     both; a row a face. What `predict` writes of a face expert will do.
     paths: of the rows' media. Raises "input", naming the row, for a table that is none of this, or of other images.
     """
-    found = _read(file)
+    by_image = _read(file)
     records = rows.to_dict("records")
-    named = [_named(found, row, path) for row, path in zip(records, paths, strict=True)]
+    named = [_named(by_image, row, path) for row, path in zip(records, paths, strict=True)]
     if not any(name is not None for name in named):
-        first = next(iter(found), "it is empty")
+        first = next(iter(by_image), "it is empty")
         remedy = f"name images by the manifest's id or path, as {records[0].get('path') or records[0]['id']}"
         raise AffectkitError("input", f"names none of the corpus's images: {first}", file=file, remedy=remedy)
     faces = [
-        next(iter(ordered(of_person(found[name], row))), None) if name is not None else None
+        next(iter(ordered(of_person(by_image[name], row))), None) if name is not None else None
         for name, row in zip(named, records, strict=True)
     ]
     log.info("%s: %d of %d rows have a face", file, sum(face is not None for face in faces), len(rows))
@@ -59,24 +59,20 @@ def _read(file: Path) -> dict[str, list[Face]]:
         has = ", ".join(table.columns)
         remedy = f"give it {' or '.join(KEYS)}, and {', '.join(BOX)} or {LANDMARKS}"
         raise AffectkitError("input", f"is no table of faces: it has {has}", file=file, remedy=remedy)
-    found: dict[str, list[Face]] = defaultdict(list)
+    by_image: dict[str, list[Face]] = defaultdict(list)
     for number, row in enumerate(table.to_dict("records"), start=1):
         try:
-            landmarks, box = landmarks_of(row), box_of(row)
+            face = face_of(row)
         except AffectkitError as error:
             raise AffectkitError(error.code, error.message, file=file, row=number, remedy=error.remedy) from None
-        if box is None and landmarks is not None:
-            box = around(landmarks)
-        named = found[str(row[key])]
-        if box is not None and min(box[2:]) > 0:
-            named.append(Face(box, landmarks=landmarks))
-    return found
+        by_image[str(row[key])] += [face] if face else []
+    return by_image
 
 
-def _named(found: dict[str, list[Face]], row: dict[str, Any], path: Path | None) -> str | None:
+def _named(by_image: dict[str, list[Face]], row: dict[str, Any], path: Path | None) -> str | None:
     """What the table calls a row's image; None where it does not."""
     names = [row["id"], row.get("path"), *([str(path), str(path.resolve())] if path else [])]
-    return next((name for name in names if name in found), None)
+    return next((name for name in names if name in by_image), None)
 
 
 def _text(face: Face | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from affectkit.artifacts.tables import iter_rows
 from affectkit.corpora._corpus import Row, is_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
@@ -21,8 +22,6 @@ def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None =
         raise AffectkitError(
             "input", "is a Git-LFS pointer, not the table itself", file=path, remedy="run git lfs pull"
         )
-    from affectkit.artifacts.tables import iter_rows
-
     rows = iter_rows(path, delimiter=delimiter)
     header = next(rows)
     for column in required:
@@ -95,15 +94,7 @@ NUMBERS = ("valence", "arousal", "dominance", *OCEAN, "stress", "depression", "a
 TIMES = ("start_sec", "end_sec", "time_sec")
 # Columns that the manifest fills itself: a table's own ones are carried under another name.
 RESERVED = ("label", "source_label", "corpus", "fold", "duration_sec")
-SEXES = {
-    "m": "male",
-    "male": "male",
-    "man": "male",
-    "f": "female",
-    "female": "female",
-    "woman": "female",
-    "w": "female",
-}
+SEXES = dict.fromkeys(("m", "male", "man"), "male") | dict.fromkeys(("f", "female", "woman", "w"), "female")
 SPLITS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val",
@@ -154,23 +145,23 @@ def to_row(
     record: Mapping[str, str], columns: Mapping[str, str], targets: Iterable[Target], *, file: Path, row: int
 ) -> Row:
     """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried."""
-    found: Row = {
+    cells: Row = {
         column: record[name].strip() if column != "text" else record[name] for column, name in columns.items()
     }
     for name, cell in record.items():
         if name and name not in columns.values():
-            found.setdefault(f"source_{name}" if name in RESERVED else name, cell)
+            cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
     numbers = {target.name for target in targets if target.kind == "number"} | set(TIMES)
-    for name in found:
+    for name in cells:
         if name in numbers or name.startswith("votes_"):
-            found[name] = number(found[name], name, file=file, row=row)
-    if "sex" in found:
-        found["sex"] = SEXES.get(found["sex"].lower(), "")
-    split = str(found.get("split", ""))
+            cells[name] = number(cells[name], name, file=file, row=row)
+    if "sex" in cells:
+        cells["sex"] = SEXES.get(cells["sex"].lower(), "")
+    split = str(cells.get("split", ""))
     if split.lower() not in SPLITS:
         raise AffectkitError("input", f"split '{split}' is not in train, val, test", file=file, row=row)
-    found["split"] = SPLITS[split.lower()]
-    return found
+    cells["split"] = SPLITS[split.lower()]
+    return cells
 
 
 def require_something(

@@ -82,8 +82,6 @@ def landmarks(cells: Sequence[str]) -> str:
 
 def array(path: Path) -> list[str] | Dropped:
     """The values of an `.npy`, of whatever shape and type, as text. No pickles: an array of objects is dropped."""
-    import numpy as np
-
     if not path.is_file():
         return Dropped(path.name, f"has no {path.name}")
     try:
@@ -155,22 +153,22 @@ def read(
             raise AffectkitError("usage", f"--keep-expressions '{word}'", remedy=did_you_mean(word, list(UNCLEAR)))
     home = find_home(root, CORPUS, lambda folder: _tables(folder) or _sets(folder))
     tables = _tables(home)
-    found, wanted = (tables, TABLES) if tables else (_sets(home), SETS)
-    for name in wanted:
-        if name not in found:
+    parts, expected = (tables, TABLES) if tables else (_sets(home), SETS)
+    for name in expected:
+        if name not in parts:
             logger.warning("%s has no %s: that part is missing", home, name)
-    parts = (_listed if tables else _arrays)(found, home, root)
-    return checked((row if isinstance(row, Dropped) else _labelled(row, keep) for row in parts), root, CORPUS)
+    rows = (_listed if tables else _arrays)(parts, home, root)
+    return checked((row if isinstance(row, Dropped) else _labelled(row, keep) for row in rows), root, CORPUS)
 
 
 def _tables(folder: Path) -> dict[str, Path]:
-    found = {name: child(folder, f"{LISTS}/{name}") or child(folder, name) for name in TABLES}
-    return {name: table for name, table in found.items() if table and table.is_file()}
+    tables = {name: child(folder, f"{LISTS}/{name}") or child(folder, name) for name in TABLES}
+    return {name: table for name, table in tables.items() if table and table.is_file()}
 
 
 def _sets(folder: Path) -> dict[str, Path]:
-    found = {name: child(folder, name) for name in SETS}
-    return {name: place for name, place in found.items() if place and child(place, "annotations")}
+    sets = {name: child(folder, name) for name in SETS}
+    return {name: place for name, place in sets.items() if place and child(place, "annotations")}
 
 
 def _labelled(row: Row, keep: list[str]) -> Row | Dropped:
@@ -233,15 +231,7 @@ def _arrays(sets: dict[str, Path], home: Path, root: Path) -> Iterator[Row | Dro
             }
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: portraits of `speakers` people, the lists (the second without a header); nobody is in both."""
-    from affectkit.synthesis import twins
-
-    twins.write_readme(root, "affectnet", size=size, speakers=speakers, seed=seed)
-    write(root, size, speakers, seed)
-
-
-# --- The files of AffectNet's synthetic twin
+# --- The synthetic twin
 
 
 # Nearer to each other than the real ones, of which two in three are neutral or happy.
@@ -253,8 +243,9 @@ APART = 0.15  # deviation of what a face shows from what is felt
 BOXLESS = 20  # one face in so many has a box of negative width
 
 
-def write(root: Path, size: int, speakers: int, seed: int) -> None:
-    """Portraits below `Manually_Annotated_Images/`, and the two lists: every fifth person is in the second one."""
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: portraits of `speakers` people, and the two lists: every fifth person is in the second one."""
+    twins.write_readme(root, "affectnet", size=size, speakers=speakers, seed=seed)
     names = [f"p{n:03d}" for n in range(1, max(speakers, 1) + 1)]
     people = {name: draw_person(twins.generator(seed, "person", name)) for name in names}
     lists: dict[str, list[list[object]]] = {"training.csv": [], "validation.csv": []}
@@ -278,8 +269,8 @@ def _face(root: Path, index: int, code: str, person: Person, rng: np.random.Gene
         image, _, _ = draw_scene((0.0, 0.0), rng, (SIDE, SIDE), 0)
         box, points = [0, 0, SIDE, SIDE], np.zeros((68, 2))
     else:
-        image, points, found = draw_face(person, (felt[0], felt[1]), rng, SIDE)
-        box = [round(value) for value in found]
+        image, points, corners = draw_face(person, (felt[0], felt[1]), rng, SIDE)
+        box = [round(value) for value in corners]
     if index % BOXLESS == BOXLESS - 1:
         box[2] = -box[2]
     twins.save_image(root / PICTURES[0] / name, image)

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
+
+import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, require_folder
 from affectkit.corpora._tables import OCEAN, parse_targets, records
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.media import open_array
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
+from affectkit.synthesis import twins
 
 CORPUS = Corpus(
     title="feature arrays",
@@ -49,10 +50,11 @@ def read(
     """
     require_folder(root, CORPUS)
     labels = _load(root / array_labels)
-    groups_file = root / array_groups if array_groups else _first(root / "groups.npy", root / "groups.csv")
+    usual = (root / "groups.npy", root / "groups.csv")
+    groups_file = root / array_groups if array_groups else next((path for path in usual if path.exists()), None)
     groups = _groups(groups_file) if groups_file else {}
-    features = [p for p in sorted(root.glob("*.npy")) if p.name != array_labels and p != groups_file]
-    features = [p for p in features if not p.name.startswith(".")]
+    arrays = (path for path in sorted(root.glob("*.npy")) if not path.name.startswith("."))
+    features = [path for path in arrays if path.name != array_labels and path != groups_file]
     if not features:
         raise AffectkitError("missing", f"holds labels but no features: expected {CORPUS.layout}", file=root)
     for path, length in [(p, len(_load(p))) for p in features] + [(groups_file, len(v)) for v in groups.values()]:
@@ -62,13 +64,7 @@ def read(
     return checked(_rows(features, columns, len(labels)), root, CORPUS)
 
 
-def _first(*paths: Path) -> Path | None:
-    return next((path for path in paths if path.exists()), None)
-
-
-def _load(path: Path) -> "np.ndarray":
-    from affectkit.media import open_array
-
+def _load(path: Path) -> np.ndarray:
     if not path.is_file():
         raise AffectkitError("missing", f"no such array; expected {CORPUS.layout}", file=path)
     return open_array(path)
@@ -83,9 +79,7 @@ def _groups(path: Path) -> dict[str, list[str]]:
     return {new: [line[old] for line in lines] for old, new in names.items()}
 
 
-def _labels(labels: "np.ndarray", names: str, file: Path) -> dict[str, list[Any]]:
-    import numpy as np
-
+def _labels(labels: np.ndarray, names: str, file: Path) -> dict[str, list[Any]]:
     if labels.ndim == 1 and labels.dtype.kind in "iuUb" and not names:
         return {"source_label": [str(item) for item in labels.tolist()]}
     values = np.asarray(labels, dtype=float).reshape(len(labels), -1) if labels.dtype.kind in "iufb" else None
@@ -120,10 +114,6 @@ def _rows(features: list[Path], columns: dict[str, list[Any]], length: int) -> I
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: OCEAN labels that static [N, 12] and dynamic [N, 8, 6] features follow; `speakers` subjects."""
-    import numpy as np
-
-    from affectkit.synthesis import twins
-
     twins.write_readme(root, "arrays", size=size, speakers=speakers, seed=seed)
     rng = twins.generator(seed, "arrays")
     subjects = np.array([speaker for speaker, _ in twins.deal(size, [f"p{n:02d}" for n in range(speakers)], {"": 1.0})])

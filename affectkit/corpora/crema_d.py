@@ -1,11 +1,11 @@
 """CREMA-D: 91 actors say 12 sentences in 6 emotions; crowd votes for voice, face and both."""
 
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+from affectkit.corpora._acted import Acted, Clip, Turn
 from affectkit.corpora._corpus import (
     Corpus,
     Defect,
@@ -16,11 +16,11 @@ from affectkit.corpora._corpus import (
     common_presets,
     find_files,
     find_home,
-    relative,
 )
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
+from affectkit.synthesis import scores, twins
 
 CLASSES = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happiness", "NEU": "neutral", "SAD": "sadness"}
 VOTES = {"A": "anger", "D": "disgust", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness"}
@@ -54,8 +54,28 @@ SENTENCES = {
 }
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"}
 SILENT = "1076_MTI_SAD_XX"
-NAME = re.compile(r"(10\d\d)_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})")
 logger = logging.getLogger(__name__)
+
+
+def _clip(turn: Turn) -> Clip:
+    names = [(sentence, level) for level in LEVELS if len(level) == 2 for sentence in SENTENCES]
+    sentence, level = twins.nth(names, turn.nth)
+    name = f"{turn.speaker}_{sentence}_{turn.emotion}_{level}"
+    return Clip(f"AudioWAV/{name}.wav", SENTENCES[sentence], (name,), {"LO": 0.8, "HI": 1.2}.get(level, 1.0))
+
+
+ACTED = Acted(
+    "crema-d",
+    CORPUS,
+    pattern=r"(?P<speaker>10\d\d)_(?P<text_id>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{1,2})",
+    otherwise="the name is not actor, sentence, emotion, level, as in 1001_DFA_ANG_XX.wav",
+    unknown="unknown sentence, emotion or level code in {text_id}_{emotion}_{level}",
+    sexes={str(1001 + n): "female" if n % 2 else "male" for n in range(91)},  # of the twin
+    texts=SENTENCES,
+    codes={"text_id": SENTENCES, "level": LEVELS},
+    columns=lambda groups: {"level": LEVELS[groups["level"]]},
+    clip=_clip,
+)
 
 
 def read(
@@ -76,43 +96,31 @@ def read(
     actors, votes = _actors(home), _votes(home, condition[0])
     rated = None if label_by == "intended" else _rated(home, condition[1])
     files = find_files(child(home, "AudioWAV") or home, [".wav"])
-    return checked((_row(path, root, actors, votes, rated) for path in files), root, CORPUS)
+    rows = ACTED.rows(files, root)
+    return checked((_with_tables(row, actors, votes, rated) for row in rows), root, CORPUS)
 
 
-def _row(
-    path: Path,
-    root: Path,
+def _with_tables(
+    row: Row | Dropped,
     actors: dict[str, dict[str, str]],
     votes: dict[str, dict[str, float]],
     rated: dict[str, str] | None,
 ) -> Row | Dropped:
-    found = NAME.fullmatch(path.stem)
-    if not found:
-        return Dropped(
-            relative(path, root), "the name is not actor, sentence, emotion, level, as in 1001_DFA_ANG_XX.wav"
-        )
-    actor, sentence, code, level = found.groups()
-    if path.stem == SILENT:
-        return Dropped(relative(path, root), "the recording is silent")
-    if code not in CLASSES or sentence not in SENTENCES or level not in LEVELS:
-        return Dropped(relative(path, root), f"unknown sentence, emotion or level code in {sentence}_{code}_{level}")
-    label = CLASSES[code] if rated is None else rated.get(path.stem, "")
+    """The row with what the tables say of its actor, and of how its clip was rated."""
+    if isinstance(row, Dropped):
+        return row
+    if row["id"] == SILENT:
+        return Dropped(row["path"], "the recording is silent")
+    label = row["source_label"] if rated is None else rated.get(row["id"], "")
     if not label or ":" in label:
-        return Dropped(relative(path, root), f"its raters tie ({label})" if label else "nobody rated it")
-    person = actors.get(actor, {})
+        return Dropped(row["path"], f"its raters tie ({label})" if label else "nobody rated it")
+    person = actors.get(row["speaker"], {})
     return {
-        "id": path.stem,
-        "path": relative(path, root),
+        **row,
         "source_label": label,
-        "speaker": actor,
         "sex": {"male": "male", "female": "female"}.get(person.get("Sex", "").lower(), ""),
-        "language": "en",
-        "text": SENTENCES[sentence],
-        "text_id": sentence,
-        "level": LEVELS[level],
         **{column.lower(): person.get(column, "") for column in ("Age", "Race", "Ethnicity")},
-        **votes.get(path.stem, {}),
-        "split": "",
+        **votes.get(row["id"], {}),
     }
 
 
@@ -155,33 +163,14 @@ def _rated(home: Path, column: str) -> dict[str, str]:
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: clips, `VideoDemographics.csv` and both vote tables (ties included)."""
-    from collections import Counter
-
-    from affectkit.synthesis import scores, twins
-
-    sexes = {str(1001 + n): "female" if n % 2 else "male" for n in range(91)}
-    voices = twins.cast(sexes, speakers, seed)
-    twins.write_readme(root, "crema-d", size=size, speakers=speakers, seed=seed)
-    people = [(name, 25 + int(name) % 40, sexes[name].capitalize(), "Unknown", "Not Hispanic") for name in voices]
+    acted = ACTED.synthesize(root, size=size, speakers=speakers, seed=seed)
+    people = [(n, 25 + int(n) % 40, ACTED.sexes[n].capitalize(), "Unknown", "Not Hispanic") for n in acted]
     twins.write_rows(root / "VideoDemographics.csv", ["ActorID", "Age", "Sex", "Race", "Ethnicity"], people)
-    used: Counter[tuple[str, str]] = Counter()
-    clips: list[tuple[str, str]] = []
-    for speaker, code in twins.deal(size, list(voices), dict.fromkeys(CLASSES, 1.0)):
-        names = [(s, level) for level in LEVELS if len(level) == 2 for s in SENTENCES]
-        sentence, level = twins.nth(names, used[speaker, code])
-        used[speaker, code] += 1
-        name = f"{speaker}_{sentence}_{code}_{level}"
-        clips.append((name, CLASSES[code]))
-        rng = twins.generator(seed, name)
-        intensity = scores.draw_intensity(rng) * {"LO": 0.8, "HI": 1.2}.get(level, 1.0)
-        path = root / f"AudioWAV/{name}.wav"
-        twins.record(path, voices[speaker], CLASSES[code], SENTENCES[sentence], rng, intensity=intensity)
+    clips = [(Path(clip.path).stem, CLASSES[turn.emotion]) for turns in acted.values() for turn, clip in turns]
     _write_votes(root / "processedResults", clips, seed)
 
 
 def _write_votes(folder: Path, clips: list[tuple[str, str]], seed: int) -> None:
-    from affectkit.synthesis import scores, twins
-
     tabulated: list[list[object]] = []
     winners: dict[str, list[str]] = {name: [] for name, _ in clips}
     # the shares of raters who named the intended emotion, near those of the real corpus (.41, .58, .64)

@@ -25,6 +25,7 @@ from affectkit.corpora._tables import (
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.registry import Option
+from affectkit.synthesis import scores, texts, twins
 
 CORPUS = Corpus(
     title="a table",
@@ -82,19 +83,19 @@ def _find(root: Path, table: str) -> Path:
         raise AffectkitError("missing", "no such table or folder", file=root)
     if root.is_file():
         return root
-    found = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not p.name.startswith("."))
-    names = [path.name for path in found]
+    tables = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not p.name.startswith("."))
+    names = [path.name for path in tables]
     if table and table not in names:
         raise AffectkitError("missing", f"has no table '{table}'", file=root, remedy=did_you_mean(table, names))
     if table:
         return root / table
-    if not found:
+    if not tables:
         raise AffectkitError("missing", f"holds no table: expected {CORPUS.layout}", file=root)
-    if len(found) > 1:
+    if len(tables) > 1:
         raise AffectkitError(
-            "usage", f"holds {len(found)} tables", file=root, remedy=f"choose with --table: {', '.join(names)}"
+            "usage", f"holds {len(tables)} tables", file=root, remedy=f"choose with --table: {', '.join(names)}"
         )
-    return found[0]
+    return tables[0]
 
 
 def _rows(
@@ -140,10 +141,8 @@ def _id(row: Row, columns: dict[str, str], ids: dict[str, int], file: Path, posi
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: `table.csv` beside `audio/`; classes, valence and arousal (1-5), texts, speakers and splits."""
-    from affectkit.synthesis import scores, texts, twins
-
-    names = [f"s{n:02d}" for n in range(1, speakers + 1)]
-    voices = twins.cast({n: "male" if i % 2 else "female" for i, n in enumerate(names)}, speakers, seed)
+    voices = twins.cast_numbered(speakers, seed)
+    names = list(voices)
     twins.write_readme(root, "csv", size=size, speakers=speakers, seed=seed)
     rows: list[tuple[object, ...]] = []
     for index, (speaker, label) in enumerate(twins.deal(size, names, dict.fromkeys(twins.FOUR, 1.0))):

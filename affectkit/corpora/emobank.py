@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, checked, child, find_home, require_child, vad
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
+from affectkit.synthesis import scores, texts, twins
 
 CORPUS = Corpus(
     title="EmoBank",
@@ -93,10 +96,6 @@ def _perspective(home: Path, perspective: str) -> dict[str, dict[str, float]]:
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: the three tables; `speakers` is the number of documents, the split is by sentence as in life."""
-    import numpy as np
-
-    from affectkit.synthesis import scores, texts, twins
-
     twins.write_readme(root, "emobank", size=size, speakers=speakers, seed=seed)
     tables: dict[str, list[list[object]]] = {"emobank": [], "reader": [], "writer": []}
     for document, _ in twins.deal(size, [f"doc{n:03d}" for n in range(1, speakers + 1)], {"": 1.0}):

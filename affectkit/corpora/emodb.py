@@ -1,31 +1,10 @@
 """Berlin Database of Emotional Speech: 10 actors, 10 German sentences, 7 emotions, 535 utterances."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from affectkit.corpora._acted import Acted, Clip, Turn
+from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.synthesis import twins
 
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    common_presets,
-    find_files,
-    relative,
-    require_folder,
-)
-
-CLASSES = {
-    "W": "anger",
-    "L": "boredom",
-    "E": "disgust",
-    "A": "fear",
-    "F": "happiness",
-    "T": "sadness",
-    "N": "neutral",
-}
+CLASSES = {"W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral"}
 CORPUS = Corpus(
     title="EmoDB",
     licence="CC0-1.0 (as recorded by audb for emodb 1.4.1)",
@@ -40,8 +19,10 @@ CORPUS = Corpus(
     defects=(Defect("text", "EmoDB has ten sentences, which all its speakers say: every split shares its texts"),),
     speakers=10,
 )
-MALE = ("03", "10", "11", "12", "15")
-FEMALE = ("08", "09", "13", "14", "16")
+SEXES = {
+    "03": "male", "08": "female", "09": "female", "10": "male", "11": "male", "12": "male", "13": "female",
+    "14": "female", "15": "male", "16": "female",
+}  # fmt: skip
 TEST = ("12", "14", "15", "16")
 TEXTS = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",
@@ -55,52 +36,31 @@ TEXTS = {
     "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
-NAME = re.compile(r"(\d\d)([a-z]\d\d)([A-Z])([a-z])")
 
 
-def read(root: Path) -> Iterator[Row | Dropped]:
-    """The utterances below `root`; everything is in the file's name."""
-    require_folder(root, CORPUS)
-    return checked((_row(path, root) for path in find_files(root, [".wav"])), root, CORPUS)
+def _split(groups: dict[str, str]) -> Row:
+    return {"split": "test" if groups["speaker"] in TEST else "train"}
 
 
-def _row(path: Path, root: Path) -> Row | Dropped:
-    found = NAME.fullmatch(path.stem)
-    if not found:
-        return Dropped(relative(path, root), "the name is not speaker, text, emotion, version, as in 03a01Wa.wav")
-    speaker, text, code, _ = found.groups()
-    if code not in CLASSES:
-        return Dropped(relative(path, root), f"unknown emotion code '{code}'")
-    return {
-        "id": path.stem,
-        "path": relative(path, root),
-        "source_label": CLASSES[code],
-        "speaker": speaker,
-        "sex": "male" if speaker in MALE else "female" if speaker in FEMALE else "",
-        "language": "de",
-        "text": TEXTS.get(text, ""),
-        "text_id": text,
-        "split": "test" if speaker in TEST else "train",
-    }
+def _clip(turn: Turn) -> Clip:
+    # in a random order for each speaker and emotion, or the text would tell the emotion
+    order = twins.generator(turn.seed, "texts", turn.speaker, turn.emotion).permutation(list(TEXTS))
+    text = str(order[turn.nth % len(TEXTS)])
+    version = twins.nth("abcdefghijklmnopqrstuvwxyz", turn.nth // len(TEXTS))
+    return Clip(f"wav/{turn.speaker}{text}{turn.emotion}{version}.wav", TEXTS[text], ("emodb", turn.index))
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: `wav/<speaker><text><emotion><version>.wav`, 16 kHz."""
-    from affectkit.synthesis import scores, twins
-
-    names = ("03", "08", "12", "14", "10", "09", "11", "13", "15", "16")  # so that small twins have test speakers too
-    voices = twins.cast({name: "male" if name in MALE else "female" for name in names}, speakers, seed)
-    weights = {"W": 127, "L": 81, "E": 46, "A": 69, "F": 71, "T": 62, "N": 79}  # counts of the real corpus
-    used: Counter[tuple[str, str]] = Counter()
-    versions: Counter[tuple[str, str, str]] = Counter()
-    twins.write_readme(root, "emodb", size=size, speakers=speakers, seed=seed)
-    for index, (speaker, code) in enumerate(twins.deal(size, sorted(voices), weights)):
-        # in a random order for each speaker and emotion, or the text would tell the emotion
-        order = twins.generator(seed, "texts", speaker, code).permutation(list(TEXTS))
-        text = str(order[used[speaker, code] % len(TEXTS)])
-        used[speaker, code] += 1
-        version = twins.nth("abcdefghijklmnopqrstuvwxyz", versions[speaker, text, code])
-        versions[speaker, text, code] += 1
-        rng = twins.generator(seed, "emodb", index)
-        path = root / f"wav/{speaker}{text}{code}{version}.wav"
-        twins.record(path, voices[speaker], CLASSES[code], TEXTS[text], rng, intensity=scores.draw_intensity(rng))
+ACTED = Acted(
+    "emodb",
+    CORPUS,
+    pattern=r"(?P<speaker>\d\d)(?P<text_id>[a-z]\d\d)(?P<emotion>[A-Z])[a-z]",
+    otherwise="the name is not speaker, text, emotion, version, as in 03a01Wa.wav",
+    unknown="unknown emotion code '{code}'",
+    sexes=SEXES,
+    texts=TEXTS,
+    columns=_split,
+    clip=_clip,
+    cast=("03", "08", "12", "14", "10", "09", "11", "13", "15", "16"),  # so that small twins have test speakers too
+    weights={"W": 127, "L": 81, "E": 46, "A": 69, "F": 71, "T": 62, "N": 79},  # counts of the real corpus
+)
+read, synthesize = ACTED.read, ACTED.synthesize

@@ -51,7 +51,7 @@ def read(root: Path) -> Iterator[Row | Dropped]:
     `person_*` is the body's box in pixels, clamped to the picture; `categories` joins the names with `|`. People
     without any rating are dropped. Raises "input" for a file that is not MATLAB's or lacks a part.
     """
-    home = find_home(root, CORPUS, lambda folder: _table(folder))
+    home = find_home(root, CORPUS, _table)
     table = _table(home) or home
     pictures = next((place for name in ("emotic", "images") if (place := child(home, name))), home)
     return checked(_rows(table, pictures, root), root, CORPUS)
@@ -95,8 +95,6 @@ def _load(table: Path) -> dict[str, Any]:
 
 def _items(value: Any) -> list[Any]:
     """The elements of a MATLAB array, of which a single one comes bare."""
-    import numpy as np
-
     return list(np.atleast_1d(value).reshape(-1))
 
 
@@ -106,7 +104,10 @@ def _fields(struct: Any) -> dict[str, Any]:
 
 def _people(picture: dict[str, Any], split: str, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
     name, folder, size, _, people = list(picture.values())[:5]
-    width, height = _size(_fields(size))
+    # by the names of the fields; without them the width is first, as the authors' code takes it
+    sides = _fields(size)
+    first, second = list(sides.values())[:2]
+    width, height = int(sides.get("n_col", first)), int(sides.get("n_row", second))
     path = relative(pictures / str(folder) / str(name), root)
     group = f"{folder}/{name}"
     for number, person in enumerate(_items(people), start=1):
@@ -133,12 +134,6 @@ def _people(picture: dict[str, Any], split: str, pictures: Path, root: Path) -> 
         }
 
 
-def _size(fields: dict[str, Any]) -> tuple[int, int]:
-    """Width and height, by the names of the fields; without them the width is first, as the authors' code takes it."""
-    first, second = list(fields.values())[:2]
-    return int(fields.get("n_col", first)), int(fields.get("n_row", second))
-
-
 def _box(corners: Any, width: int, height: int) -> Row:
     """x1 y1 x2 y2, clamped to the picture, as x, y, width, height; nothing where nothing is left of it."""
     x1, y1, x2, y2 = (float(value) for value in _items(corners))
@@ -151,12 +146,11 @@ def _box(corners: Any, width: int, height: int) -> Row:
 def _ratings(struct: Any) -> dict[str, float]:
     """Each dimension; NaN where nobody rated it, and for what is not on the scale."""
     fields = _fields(struct)
-    found = {}
+    ratings = {}
     for name in DIMENSIONS:
         values = [float(value) for value in _items(fields[name])]
-        value = values[0] if len(values) == 1 else math.nan
-        found[name] = value if 1 <= value <= 10 else math.nan
-    return found
+        ratings[name] = values[0] if len(values) == 1 and 1 <= values[0] <= 10 else math.nan
+    return ratings
 
 
 def _words(value: Any) -> list[str]:
@@ -170,15 +164,7 @@ def _word(value: Any) -> str:
     return "".join(_words(value)[:1])
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: `Annotations.mat` and pictures with one or two of `speakers` people; `size` counts people."""
-    from affectkit.synthesis import twins
-
-    twins.write_readme(root, "emotic", size=size, speakers=speakers, seed=seed)
-    write(root, size, speakers, seed)
-
-
-# --- The files of EMOTIC's synthetic twin
+# --- The synthetic twin
 
 
 FOLDERS = ("mscoco/images", "framesdb/images", "ade20k/images", "emodb_small/images")
@@ -194,8 +180,9 @@ CATEGORIES = {
 }  # fmt: skip
 
 
-def write(root: Path, size: int, speakers: int, seed: int) -> None:
-    """Pictures of one person or two until `size` people are drawn, and what was rated of them."""
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: pictures of one or two of `speakers` people until `size` are drawn, and their ratings."""
+    twins.write_readme(root, "emotic", size=size, speakers=speakers, seed=seed)
     twins.deal(size, [""], {"": 1.0})  # refuses an empty twin
     people = [draw_person(twins.generator(seed, "person", n)) for n in range(max(speakers, 1))]
     parts: dict[str, list[dict[str, Any]]] = {"train": [], "val": [], "test": []}
@@ -239,9 +226,9 @@ def _person(
     corners = np.array([x - 3, y, x + width, y + height]).round()  # some reach out of the picture, as some real ones do
     ratings = scores.rate(affect.tolist(), (1, 10), rng, raters=1 if split == "train" else RATERS)
     words = np.array(_categories(affect), dtype=object)
-    single = [dict(zip(("valence", "arousal", "dominance"), map(float, r), strict=True)) for r in ratings]
-    mean = dict(zip(("valence", "arousal", "dominance"), np.mean(ratings, axis=0).tolist(), strict=True))
-    told = {"gender": "Male" if rng.random() < 0.5 else "Female", "age": "Adult"}
+    single = [dict(zip(DIMENSIONS, map(float, rating), strict=True)) for rating in ratings]
+    mean = dict(zip(DIMENSIONS, np.mean(ratings, axis=0).tolist(), strict=True))
+    person = {"gender": "Male" if rng.random() < 0.5 else "Female", "age": "Adult"}
     if split == "train":
         rated: dict[str, Any] = {"annotations_categories": {"categories": words}, "annotations_continuous": single[0]}
     else:
@@ -251,7 +238,7 @@ def _person(
             "annotations_continuous": _structs(single),
             "combined_continuous": mean,
         }
-    return {"body_bbox": corners, **rated, **told}
+    return {"body_bbox": corners, **rated, **person}
 
 
 def _categories(affect: np.ndarray) -> list[str]:
@@ -261,11 +248,11 @@ def _categories(affect: np.ndarray) -> list[str]:
 
 def _structs(entries: list[dict[str, Any]]) -> np.ndarray:
     """A MATLAB struct array [1, N]."""
-    found = np.zeros((1, len(entries)), dtype=[(name, object) for name in entries[0]] if entries else object)
+    structs = np.zeros((1, len(entries)), dtype=[(name, object) for name in entries[0]] if entries else object)
     for place, entry in enumerate(entries):
         for name, value in entry.items():
-            found[0, place][name] = value
-    return found
+            structs[0, place][name] = value
+    return structs
 
 
 def _save(path: Path, parts: dict[str, list[dict[str, Any]]]) -> None:

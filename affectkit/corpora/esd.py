@@ -3,8 +3,10 @@
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from affectkit.corpora._acted import Acted, Clip, Turn
 from affectkit.corpora._corpus import (
     Corpus,
     Defect,
@@ -15,9 +17,9 @@ from affectkit.corpora._corpus import (
     common_presets,
     find_files,
     find_home,
-    relative,
 )
 from affectkit.corpora._tables import decode
+from affectkit.synthesis import texts, twins
 
 CLASSES = {word: word.lower() for word in ("Angry", "Happy", "Neutral", "Sad", "Surprise")}
 CORPUS = Corpus(
@@ -40,10 +42,43 @@ CORPUS = Corpus(
     speakers=20,
 )
 FEMALE = (1, 2, 3, 7, 9, 15, 16, 17, 18, 19)
-SPLITS = {"train": "train", "evaluation": "val", "test": "test"}
-NAME = re.compile(r"(\d{4})_(\d{6})")
+SPLITS = {"train": "train", "evaluation": "val", "test": "test", "": ""}
 SENTENCES = 350
 logger = logging.getLogger(__name__)
+
+
+def _columns(groups: dict[str, str]) -> Row:
+    mandarin = int(groups["speaker"]) <= 10
+    # 350 sentences per emotion, in the same order in each
+    sentence = (int(groups["number"]) - 1) % SENTENCES + 1
+    language = "zh" if mandarin else "en"
+    return {"language": language, "text_id": f"{language}{sentence:03d}", "split": SPLITS[groups["part"]]}
+
+
+def _clip(turn: Turn) -> Clip:
+    # speakers and emotions begin at different sentences, so that a small twin has all splits too
+    begin = turn.place + list(CLASSES).index(turn.emotion)
+    sentence = twins.nth(range(SENTENCES), begin % 5 + turn.nth)
+    part = ("train", "evaluation", "train", "test", "train")[sentence % 5]
+    serial = ("Neutral", "Angry", "Happy", "Sad", "Surprise").index(turn.emotion) * SENTENCES + sentence + 1
+    name, mandarin = f"{turn.speaker}_{serial:06d}", int(turn.speaker) <= 10
+    rng = twins.generator(turn.seed, "text", mandarin, sentence)
+    text = texts.plain_mandarin(rng) if mandarin else texts.plain_sentence(rng)
+    return Clip(f"{turn.speaker}/{turn.emotion}/{part}/{name}.wav", text, (name,))
+
+
+SPEAKERS = [n for pair in zip(range(1, 11), range(11, 21), strict=True) for n in pair]  # both languages in turn
+ACTED = Acted(
+    "esd",
+    CORPUS,
+    pattern=r"(?P<speaker>\d{4})/(?P<folders>(?P<emotion>[^/]+)(?:/(?P<part>[^/]+))?)/(?P=speaker)_(?P<number>\d{6})",
+    otherwise="not as {0}/<emotion>/[<split>/]{0}_000351.wav",
+    unknown="unknown folder '{folders}'",
+    sexes={f"{n:04d}": "female" if n in FEMALE else "male" for n in SPEAKERS},
+    codes={"part": SPLITS},
+    columns=_columns,
+    clip=_clip,
+)
 
 
 def read(root: Path) -> Iterator[Row | Dropped]:
@@ -54,14 +89,15 @@ def read(root: Path) -> Iterator[Row | Dropped]:
 
 def _speakers(folder: Path) -> list[Path]:
     """The speakers' folders in `folder`: four digits, an emotion's folder inside."""
-    found = (item for item in folder.iterdir() if re.fullmatch(r"00(0[1-9]|1\d|20)", item.name))
-    return sorted(item for item in found if any(child(item, emotion) for emotion in CLASSES))
+    numbered = (item for item in folder.iterdir() if re.fullmatch(r"00(0[1-9]|1\d|20)", item.name))
+    return sorted(item for item in numbered if any(child(item, emotion) for emotion in CLASSES))
 
 
 def _speaker(folder: Path, root: Path) -> Iterator[Row | Dropped]:
-    texts = _texts(folder)
-    for path in find_files(folder, [".wav"]):
-        yield _row(path, folder, texts, root)
+    sentences = _texts(folder)
+    here = replace(ACTED, otherwise=ACTED.otherwise.format(folder.name))
+    for row in here.rows(find_files(folder, [".wav"]), root):
+        yield row if isinstance(row, Dropped) else {**row, "text": sentences.get(row["id"], "")}
 
 
 def _texts(folder: Path) -> dict[str, str]:
@@ -76,53 +112,12 @@ def _texts(folder: Path) -> dict[str, str]:
     return {line[0].strip(): line[1].strip() for line in cells if len(line) >= 2}
 
 
-def _row(path: Path, folder: Path, texts: dict[str, str], root: Path) -> Row | Dropped:
-    found, parts = NAME.fullmatch(path.stem), path.relative_to(folder).parts
-    if not found or found[1] != folder.name or len(parts) not in (2, 3):
-        return Dropped(relative(path, root), f"not as {folder.name}/<emotion>/[<split>/]{folder.name}_000351.wav")
-    emotion, part = parts[0].capitalize(), parts[1].lower() if len(parts) == 3 else ""
-    if emotion not in CLASSES or (part and part not in SPLITS):
-        return Dropped(relative(path, root), f"unknown folder '{'/'.join(parts[:-1])}'")
-    speaker, language = found[1], "zh" if int(found[1]) <= 10 else "en"
-    return {
-        "id": path.stem,
-        "path": relative(path, root),
-        "source_label": CLASSES[emotion],
-        "speaker": speaker,
-        "sex": "female" if int(speaker) in FEMALE else "male",
-        "language": language,
-        "text": texts.get(path.stem, ""),
-        # 350 sentences per emotion, in the same order in each
-        "text_id": f"{language}{(int(found[2]) - 1) % SENTENCES + 1:03d}",
-        "split": SPLITS.get(part, ""),
-    }
-
-
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: both languages, split subfolders, texts in all four encodings. Texts do not tell the emotion."""
-    from collections import Counter
-
-    from affectkit.synthesis import scores, texts, twins
-
-    in_turn = [n for pair in zip(range(1, 11), range(11, 21), strict=True) for n in pair]
-    sexes = {f"{n:04d}": "female" if n in FEMALE else "male" for n in in_turn}
-    voices = twins.cast(sexes, speakers, seed)
-    twins.write_readme(root, "esd", size=size, speakers=speakers, seed=seed)
-    used: Counter[tuple[str, str]] = Counter()
-    lines: dict[str, list[str]] = {speaker: [] for speaker in voices}
-    for speaker, emotion in twins.deal(size, list(voices), dict.fromkeys(CLASSES, 1.0)):
-        # speakers and emotions begin at different sentences, so that a small twin has all splits too
-        begin = list(voices).index(speaker) + list(CLASSES).index(emotion)
-        place = twins.nth(range(SENTENCES), begin % 5 + used[speaker, emotion])
-        used[speaker, emotion] += 1
-        part = ("train", "evaluation", "train", "test", "train")[place % 5]
-        serial = ("Neutral", "Angry", "Happy", "Sad", "Surprise").index(emotion) * SENTENCES + place + 1
-        name = f"{speaker}_{serial:06d}"
-        rng, lexical = twins.generator(seed, name), twins.generator(seed, "text", int(speaker) <= 10, place)
-        text = texts.plain_mandarin(lexical) if int(speaker) <= 10 else texts.plain_sentence(lexical)
-        path = root / f"{speaker}/{emotion}/{part}/{name}.wav"
-        twins.record(path, voices[speaker], emotion, text, rng, intensity=scores.draw_intensity(rng))
-        lines[speaker].append(f"{name}\t{text}\t{emotion}\n")
-    for position, (speaker, said) in enumerate(lines.items()):
-        encodings = ("utf-8", "utf-16", "gb2312") if int(speaker) <= 10 else ("utf-8", "utf-16", "latin-1")
-        (root / speaker / f"{speaker}.txt").write_bytes("".join(said).encode(encodings[position % 3]))
+    acted = ACTED.synthesize(root, size=size, speakers=speakers, seed=seed)
+    for position, (speaker, clips) in enumerate(acted.items()):
+        encodings = ("utf-8", "utf-16", "gb2312" if int(speaker) <= 10 else "latin-1")
+        if not clips:
+            continue
+        lines = [f"{Path(clip.path).stem}\t{clip.text}\t{turn.emotion}\n" for turn, clip in clips]
+        (root / speaker / f"{speaker}.txt").write_bytes("".join(lines).encode(encodings[position % 3]))

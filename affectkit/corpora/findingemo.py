@@ -10,7 +10,7 @@ from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.synthesis import scores, twins
-from affectkit.synthesis.faces import Person, draw_person
+from affectkit.synthesis.faces import draw_person
 from affectkit.synthesis.scenes import draw_scene
 
 # Plutchik's wheel: each emotion strong, middling, weak.
@@ -111,8 +111,8 @@ def _row(place: str, ratings: list[tuple[int, dict[str, str]]], path: str, table
 def _mean(ratings: list[tuple[int, dict[str, str]]], column: str, table: Path) -> float:
     """The mean of what was rated, NaN where nobody did."""
     cells = [number(line[column], column, file=table, row=position) for position, line in ratings]
-    given = [value for value in cells if not math.isnan(value)]
-    return sum(given) / len(given) if given else math.nan
+    values = [value for value in cells if not math.isnan(value)]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _agreed(words: list[str]) -> str:
@@ -121,15 +121,7 @@ def _agreed(words: list[str]) -> str:
     return counts[0][0] if len(counts) == 1 or (counts and counts[0][1] > counts[1][1]) else ""
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: the annotations, and nearly all of their pictures, of `speakers` people or of nobody."""
-    from affectkit.synthesis import twins
-
-    twins.write_readme(root, "findingemo", size=size, speakers=speakers, seed=seed)
-    write(root, size, speakers, seed)
-
-
-# --- The files of FindingEmo's synthetic twin
+# --- The synthetic twin
 
 
 # Joy and the anticipating ones lead in the real corpus too.
@@ -145,16 +137,17 @@ SIZE = (256, 192)  # pixels
 GONE = 16  # one picture in so many is gone from the web
 
 
-def write(root: Path, size: int, people: int, seed: int) -> None:
-    """Deal the emotions, draw the scenes, write a rater's answer to each."""
-    known = [draw_person(twins.generator(seed, "person", n)) for n in range(max(people, 1))]
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: the annotations, and nearly all of their pictures, of `speakers` people or of nobody."""
+    twins.write_readme(root, "findingemo", size=size, speakers=speakers, seed=seed)
+    people = [draw_person(twins.generator(seed, "person", n)) for n in range(max(speakers, 1))]
     rows: list[list[object]] = []
     for index, (_, emotion) in enumerate(twins.deal(size, [""], WEIGHTS)):
         rng = twins.generator(seed, "picture", index)
         place = f"Run_{1 + index % 2}/{PLACES[int(rng.integers(len(PLACES)))]}/{seed % 1000:03d}{index:05d}.jpg"
         affect = scores.draw_affect(emotion, scores.draw_intensity(rng), rng)
-        count = min(FACES[int(rng.integers(len(FACES)))], len(known))
-        chosen: list[Person] = [known[int(n)] for n in rng.choice(len(known), size=count, replace=False)]
+        count = min(FACES[int(rng.integers(len(FACES)))], len(people))
+        chosen = [people[int(n)] for n in rng.choice(len(people), size=count, replace=False)]
         image, _, _ = draw_scene((affect[0], affect[1]), rng, SIZE, count, people=chosen)
         if index % GONE != GONE - 1:
             twins.save_image(root / place, image)

@@ -21,6 +21,7 @@ from affectkit.corpora._corpus import (
 from affectkit.corpora._tables import SPLITS, decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
+from affectkit.synthesis import scores, texts, twins
 
 CORPUS = Corpus(
     title="a tree of label folders",
@@ -64,8 +65,8 @@ def _folders(folder: Path) -> list[Path]:
 
 def _kind(labels: list[Path], root: Path) -> str:
     """What the folders hold, if it is one thing; texts beside media are taken for notes."""
-    found = [kind for kind, endings in KINDS.items() if any(find_files(label, endings) for label in labels)]
-    media = [kind for kind in found if kind != "text"] or found
+    kinds = [kind for kind, endings in KINDS.items() if any(find_files(label, endings) for label in labels)]
+    media = [kind for kind in kinds if kind != "text"] or kinds
     if len(media) > 1:
         raise AffectkitError("usage", f"holds {' and '.join(media)}", file=root, remedy="choose with --media")
     if not media:
@@ -78,8 +79,8 @@ def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], ro
     for folder, split in labels:
         for path in find_files(folder, KINDS[kind]):
             place = relative(path, root)
-            found = groups.search(place)
-            if found is None:
+            match = groups.search(place)
+            if match is None:
                 yield Dropped(place, "does not match --pattern")
                 continue
             key = safe_id(place.removesuffix(path.suffix), ids)
@@ -88,7 +89,7 @@ def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], ro
                 "id": key,
                 "path": place,
                 "source_label": folder.name,
-                **{name: value or "" for name, value in found.groupdict().items()},
+                **{name: value or "" for name, value in match.groupdict().items()},
                 **({"text": decode(path, "cp1252", "latin-1").strip()} if kind == "text" else {}),
                 "split": split,
             }
@@ -96,10 +97,8 @@ def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], ro
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: `train|val|test/<label>/<speaker>_<n>.wav`, no speaker in two splits."""
-    from affectkit.synthesis import scores, texts, twins
-
-    names = [f"s{n:02d}" for n in range(1, speakers + 1)]
-    voices = twins.cast({n: "male" if i % 2 else "female" for i, n in enumerate(names)}, speakers, seed)
+    voices = twins.cast_numbered(speakers, seed)
+    names = list(voices)
     twins.write_readme(root, "folder", size=size, speakers=speakers, seed=seed)
     for index, (speaker, label) in enumerate(twins.deal(size, names, dict.fromkeys(twins.FOUR, 1.0))):
         rng = twins.generator(seed, "folder", index)

@@ -1,5 +1,7 @@
 """A Hugging Face dataset: a folder written by save_to_disk, a folder of Parquet files, or a hub id."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -7,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from affectkit.artifacts.files import write_bytes
 from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, find_files, not_here
 from affectkit.corpora._tables import (
     SPLITS,
@@ -105,19 +108,20 @@ def no_bars() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _load(root: Path, configuration: str) -> "Mapping[str, Dataset | IterableDataset]":
+def _load(root: Path, configuration: str) -> Mapping[str, Dataset | IterableDataset]:
     """The dataset's splits by name; what is not saved here is streamed, so that no second copy fills a cache."""
     import datasets
 
     saved = (root / "dataset_dict.json").is_file() or (root / "state.json").is_file()
     if root.exists() and not saved and not (root.is_dir() and find_files(root, [".parquet"])):
         raise not_here(root, CORPUS)
+    data: Any
     try:
         with no_bars():
             if saved:
-                found = datasets.load_from_disk(str(root))
+                data = datasets.load_from_disk(str(root))
             else:
-                found = datasets.load_dataset(str(root), name=configuration or None, streaming=True)
+                data = datasets.load_dataset(str(root), name=configuration or None, streaming=True)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         if root.exists():
             raise AffectkitError(
@@ -129,11 +133,11 @@ def _load(root: Path, configuration: str) -> "Mapping[str, Dataset | IterableDat
             f"({type(error).__name__})",
             remedy="check the id and the network, or pass a folder written by save_to_disk",
         ) from None
-    return found if isinstance(found, Mapping) else {"": found}
+    return data if isinstance(data, Mapping) else {"": data}
 
 
 def _rows(
-    data: "Dataset | IterableDataset",
+    data: Dataset | IterableDataset,
     split: str,
     splits: int,
     wanted: Mapping[str, str],
@@ -198,31 +202,24 @@ def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
     guessed = next((suffix for mark, suffix in MAGIC.items() if data.startswith(mark)), ".wav")
     file = media / f"{key}{Path(path).suffix or guessed}"
     if not file.exists() or file.stat().st_size != len(data):
-        from affectkit.artifacts.files import write_bytes
-
         write_bytes(file, data)
     inside = root.is_dir() and file.resolve().is_relative_to(root.resolve())
     return file.resolve().relative_to(root.resolve()).as_posix() if inside else str(file.resolve())
 
 
+# --- The synthetic twin
+
+
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: splits saved with `save_to_disk`, recordings inside, class labels, texts, valence and arousal."""
-    from affectkit.synthesis import twins
+    """Write the twin: splits saved with `save_to_disk`, recordings inside, class labels, texts, valence and arousal.
 
-    names = [f"s{n:02d}" for n in range(1, speakers + 1)]
-    voices = twins.cast({n: "male" if i % 2 else "female" for i, n in enumerate(names)}, speakers, seed)
-    twins.write_readme(root, "huggingface", size=size, speakers=speakers, seed=seed)
-    write(root, voices, size, seed)
-
-
-# --- The files of the synthetic Hugging Face dataset
-
-
-def write(root: Path, voices: Mapping[str, Voice], size: int, seed: int) -> None:
-    """Record, and save each split as an Arrow file; no speaker is in two splits."""
+    No speaker is in two splits.
+    """
     import datasets
     import pyarrow
 
+    voices = twins.cast_numbered(speakers, seed)
+    twins.write_readme(root, "huggingface", size=size, speakers=speakers, seed=seed)
     features = datasets.Features(
         audio=datasets.Audio(sampling_rate=16000, decode=False),
         label=datasets.ClassLabel(names=list(twins.FOUR)),

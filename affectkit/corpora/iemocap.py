@@ -55,10 +55,7 @@ CORPUS = Corpus(
     language="en",
     classes={code: code for code in CODES},
     targets=vad(1, 5),
-    presets={
-        "4class": {**BASIC["4class"], "exc": "happy"},
-        "basic": {**BASIC["basic"], "exc": "happy"},
-    },
+    presets={"4class": {**BASIC["4class"], "exc": "happy"}, "basic": {**BASIC["basic"], "exc": "happy"}},
     subsets={"improvised": "style=improvised", "scripted": "style=scripted"},
     official="the usual default, the corpus has none of its own: sessions 1-3 train, 4 val, 5 test",
     default_group="session",
@@ -78,7 +75,7 @@ RATER = re.compile(r"C-E\d+:\t([^\t]*)")  # not C-F, C-M: an actor's report on h
 
 
 @dataclass
-class Block:
+class RatedTurn:
     """One turn as `EmoEvaluation` has it; start in seconds of the dialogue."""
 
     turn: str
@@ -97,8 +94,8 @@ def read(root: Path) -> Iterator[Row | Dropped]:
 
 
 def _sessions(folder: Path) -> list[Path]:
-    found = [child(folder, f"Session{number}") for number in range(1, 6)]
-    return [session for session in found if session and child(session, "dialog/EmoEvaluation")]
+    sessions = [child(folder, f"Session{number}") for number in range(1, 6)]
+    return [session for session in sessions if session and child(session, "dialog/EmoEvaluation")]
 
 
 def _session(session: Path, root: Path) -> Iterator[Row | Dropped]:
@@ -111,19 +108,19 @@ def _session(session: Path, root: Path) -> Iterator[Row | Dropped]:
         logger.warning("%s has no folder dialog/transcriptions: its texts stay empty", session)
     for file in sorted(ratings.iterdir()):
         if file.is_file() and file.suffix.lower() == ".txt" and not file.name.startswith("."):
-            said = _transcript(child(texts, file.name) if texts else None)
+            lines = _transcript(child(texts, file.name) if texts else None)
             for block in parse_ratings(decode(file, "latin-1")):
-                yield _row(block, said.get(block.turn, ""), recordings / file.stem / f"{block.turn}.wav", root)
+                yield _row(block, lines.get(block.turn, ""), recordings / file.stem / f"{block.turn}.wav", root)
 
 
-def parse_ratings(text: str) -> list[Block]:
+def parse_ratings(text: str) -> list[RatedTurn]:
     """The blocks of an `EmoEvaluation` file: its header lines, and the raters' lines below each."""
-    blocks: list[Block] = []
+    blocks: list[RatedTurn] = []
     for line in text.splitlines():
         header = HEADER.fullmatch(line.rstrip())
         if header:
             start, _, turn, label, valence, arousal, dominance = header.groups()
-            blocks.append(Block(turn, label, float(start), float(valence), float(arousal), float(dominance)))
+            blocks.append(RatedTurn(turn, label, float(start), float(valence), float(arousal), float(dominance)))
         elif blocks and (rater := RATER.match(line)):
             for answer in rater[1].split(";"):  # a rater may tick several; each counts
                 code = RATINGS.get(answer.strip().lower())
@@ -140,7 +137,7 @@ def _transcript(file: Path | None) -> dict[str, str]:
     return {line[1]: line[2].strip() for line in lines if line}
 
 
-def _row(block: Block, text: str, path: Path, root: Path) -> Row | Dropped:
+def _row(block: RatedTurn, text: str, path: Path, root: Path) -> Row | Dropped:
     turn = TURN.fullmatch(block.turn)
     if not turn:
         return Dropped(relative(path, root), "the turn is not named as Ses01F_impro01_F000")
@@ -169,20 +166,7 @@ def _row(block: Block, text: str, path: Path, root: Path) -> Row | Dropped:
     }
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: sessions of two speakers, two improvised dialogues and a scripted one each."""
-    from affectkit.synthesis import twins
-
-    if speakers % 2:
-        raise twins.usage(f"--speakers {speakers}: IEMOCAP's speakers come in pairs", "ask for an even number")
-    order = (1, 5, 4, 2, 3)  # so that small twins have test and val sessions too
-    sexes = {f"Ses0{n}_{letter}": sex for n in order for letter, sex in (("F", "female"), ("M", "male"))}
-    voices = twins.cast(sexes, speakers, seed)
-    twins.write_readme(root, "iemocap", size=size, speakers=speakers, seed=seed)
-    write(root, voices, size, seed)
-
-
-# --- The files of IEMOCAP's synthetic twin
+# --- The synthetic twin
 
 
 # About the real proportions, with fewer of the labels that every preset drops.
@@ -197,8 +181,17 @@ WORDS = {
 SCENES = ("impro01", "impro02", "script01_1")
 
 
-def write(root: Path, voices: Mapping[str, Voice], size: int, seed: int) -> None:
-    """Deal the turns to sessions and scenes; a scripted scene has the same lines in every session."""
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: sessions of two speakers, two improvised dialogues and a scripted one each.
+
+    A scripted scene has the same lines in every session.
+    """
+    if speakers % 2:
+        raise twins.usage(f"--speakers {speakers}: IEMOCAP's speakers come in pairs", "ask for an even number")
+    order = (1, 5, 4, 2, 3)  # so that small twins have test and val sessions too
+    sexes = {f"Ses0{n}_{letter}": sex for n in order for letter, sex in (("F", "female"), ("M", "male"))}
+    voices = twins.cast(sexes, speakers, seed)
+    twins.write_readme(root, "iemocap", size=size, speakers=speakers, seed=seed)
     sessions = sorted({name[3:5] for name in voices})
     for position, session in enumerate(sessions):
         turns = size // len(sessions) + (position < size % len(sessions))

@@ -1,6 +1,5 @@
 """MELD: dialogues of the series Friends, 13,000 utterances in 7 emotions, with their text."""
 
-import logging
 import re
 import shutil
 import subprocess
@@ -24,9 +23,6 @@ from affectkit.corpora._tables import records
 from affectkit.registry import Option
 from affectkit.synthesis import scores, texts, twins
 from affectkit.synthesis.voices import Voice
-
-logger = logging.getLogger(__name__)
-
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 CORPUS = Corpus(
@@ -129,24 +125,14 @@ def _episode(line: dict[str, str]) -> str:
 
 def _seconds(text: str) -> float:
     """Seconds of "00:16:16,059", the time in the episode; NaN where it is not a time."""
-    found = re.fullmatch(r"\s*(\d+):(\d+):(\d+)(?:[,.](\d+))?\s*", text)
-    if not found:
+    time = re.fullmatch(r"\s*(\d+):(\d+):(\d+)(?:[,.](\d+))?\s*", text)
+    if not time:
         return float("nan")
-    hours, minutes, seconds = map(int, found.groups()[:3])
-    return hours * 3600 + minutes * 60 + seconds + float(f"0.{found[4] or 0}")
+    hours, minutes, seconds = map(int, time.groups()[:3])
+    return hours * 3600 + minutes * 60 + seconds + float(f"0.{time[4] or 0}")
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: tables and clips, `.mp4` where ffmpeg is installed, else `.wav` of the same names."""
-    from affectkit.synthesis import twins
-
-    names = [*SEXES, *(f"Guest {n}" for n in range(1, 61))]
-    voices = twins.cast({name: SEXES.get(name, "") for name in names[:speakers]}, speakers, seed)
-    twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed)
-    write(root, voices, size, seed)
-
-
-# --- The files of MELD's synthetic twin
+# --- The synthetic twin
 
 
 WEIGHTS = {
@@ -160,8 +146,14 @@ HEADER = (
 )  # fmt: skip
 
 
-def write(root: Path, voices: Mapping[str, Voice], size: int, seed: int) -> None:
-    """Deal the utterances to the parts; every speaker is in each, as in the real corpus."""
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: tables and clips, `.mp4` where ffmpeg is installed, else `.wav` of the same names.
+
+    Every speaker is in each part, as in the real corpus.
+    """
+    names = [*SEXES, *(f"Guest {n}" for n in range(1, 61))]
+    voices = twins.cast({name: SEXES.get(name, "") for name in names[:speakers]}, speakers, seed)
+    twins.write_readme(root, "meld", size=size, speakers=speakers, seed=seed)
     counts = {part: max(1, round(size * share)) for part, share in SHARES.items() if part != "train"}
     counts = {"train": max(1, size - sum(counts.values())), **counts}
     for part, count in counts.items():

@@ -1,16 +1,18 @@
 """Several manifests as one: prefixed ids, a root per corpus, one label map."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from affectkit import registry
+from affectkit.artifacts.manifest import Manifest, read_manifest, write_manifest
+from affectkit.corpora import _gather
 from affectkit.corpora._corpus import Corpus
+from affectkit.corpora._gather import Choices, Gathered
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-
-if TYPE_CHECKING:
-    from affectkit.artifacts.manifest import Manifest
-    from affectkit.corpora._gather import Gathered
+from affectkit.splits import GROUP_COLUMNS
 
 CORPUS = Corpus(
     title="several corpora",
@@ -20,16 +22,13 @@ CORPUS = Corpus(
 )
 
 
-def gather(roots: Sequence[Path]) -> "Gathered":
+def gather(roots: Sequence[Path]) -> Gathered:
     """Join manifests written by `prepare-manifest`: their classes are source labels to `--label-map` and `--preset`.
 
     Raises "usage" for fewer than two, "input" where two name a corpus but not the same root, or give one target
     different scales.
     """
     import pandas as pd
-
-    from affectkit.artifacts.manifest import read_manifest
-    from affectkit.corpora._gather import Gathered
 
     if len(roots) < 2:
         raise AffectkitError("usage", "merge takes two manifests or more")
@@ -54,10 +53,8 @@ def gather(roots: Sequence[Path]) -> "Gathered":
     return Gathered(rows, _numbers(manifests), corpora, sorted(set(declared)), CORPUS.official)
 
 
-def _prefixed(manifest: "Manifest") -> Any:
+def _prefixed(manifest: Manifest) -> Any:
     """A manifest's rows: ids and groups carry the corpus's name, since two corpora may both have a speaker 01."""
-    from affectkit.splits import GROUP_COLUMNS
-
     rows = manifest.rows.copy()
     if "corpus" not in rows or (rows["corpus"] == "").any():
         raise AffectkitError(
@@ -72,35 +69,29 @@ def _prefixed(manifest: "Manifest") -> Any:
     return rows.drop(columns="fold", errors="ignore")
 
 
-def _numbers(manifests: Sequence["Manifest"]) -> tuple[Target, ...]:
-    found: dict[str, Target] = {}
+def _numbers(manifests: Sequence[Manifest]) -> tuple[Target, ...]:
+    targets: dict[str, Target] = {}
     for manifest in manifests:
         for target in manifest.targets.values():
             if target.kind != "number":
                 continue
-            if found.setdefault(target.name, target).scale != target.scale:
+            if targets.setdefault(target.name, target).scale != target.scale:
                 raise AffectkitError(
-                    "input", f"{target.name} is on {target.scale} here and on {found[target.name].scale} elsewhere",
+                    "input", f"{target.name} is on {target.scale} here and on {targets[target.name].scale} elsewhere",
                     file=manifest.path, remedy="bring both to one scale first",
                 )  # fmt: skip
-    return tuple(found.values())
+    return tuple(targets.values())
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twins of two corpora, and the manifests to merge, under `root/manifests`."""
-    from contextlib import nullcontext
-
-    from affectkit import registry
-    from affectkit.artifacts.manifest import write_manifest
-    from affectkit.corpora._assemble import assemble
-    from affectkit.corpora._gather import Choices
-    from affectkit.corpora._gather import gather as gather_one
+    from affectkit.corpora._assemble import assemble  # brings Pillow, with the detectors
 
     for name in ("emodb", "ravdess"):
         module = registry.load("corpora", name)
         module.synthesize(root / name, size=size // 2, speakers=max(3, speakers // 2), seed=seed)
         made = assemble(
-            gather_one(module, name, [root / name], {}),
+            _gather.gather(module, name, [root / name], {}),
             Choices(preset="4class", split_by="speaker"),
             lambda what: nullcontext(lambda done, total: None),
         )

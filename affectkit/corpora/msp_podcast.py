@@ -1,10 +1,9 @@
 """MSP-Podcast: podcast segments with perceived emotion and valence, arousal, dominance."""
 
 import json
-import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +27,6 @@ from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.synthesis import scores, texts, twins
 from affectkit.synthesis.voices import Voice, draw_voice
-
-logger = logging.getLogger(__name__)
-
 
 CLASSES = {
     "A": "anger",
@@ -62,10 +58,7 @@ CORPUS = Corpus(
     presets=common_presets(CLASSES.values()),
     official="Train, Development (val) and Test1 (test); Test2 is left out unless asked for",
     defects=(
-        Defect(
-            "speaker",
-            "MSP-Podcast has segments of speaker 'Unknown': their speakers may be on several sides",
-        ),
+        Defect("speaker", "MSP-Podcast has segments of speaker 'Unknown': their speakers may be on several sides"),
         Defect("session", "MSP-Podcast's official split is by speaker: one podcast may stand in several parts"),
     ),
 )
@@ -146,24 +139,14 @@ def _rows(
 def _votes(home: Path) -> dict[str, Row]:
     """File -> `votes_<class>`, from each rater's first choice; write-ins count as other."""
     path = require_child(home, "Labels/labels_detailed.json", remedy="leave --votes out")
-    found = {}
+    votes: dict[str, Row] = {}
     for name, raters in json.loads(decode(path)).items():
         counts = Counter(RATINGS.get(str(r.get("EmoClass_Major", "")).lower(), "other") for r in raters.values())
-        found[name] = {f"votes_{word}": float(counts[word]) for word in (*RATINGS.values(), "other")}
-    return found
+        votes[name] = {f"votes_{word}": float(counts[word]) for word in (*RATINGS.values(), "other")}
+    return votes
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: `Audios/`, both label files and `Transcripts/`; a tenth is of Unknown speakers in Test2."""
-    from affectkit.synthesis import twins
-
-    names = [f"Speaker{n}" for n in range(1, max(speakers, 1) + 1)]
-    voices = twins.cast({n: "female" if i % 2 else "male" for i, n in enumerate(names)}, speakers, seed)
-    twins.write_readme(root, "msp-podcast", size=size, speakers=speakers, seed=seed)
-    write(root, voices, size, seed)
-
-
-# --- The files of MSP-Podcast's synthetic twin
+# --- The synthetic twin
 
 
 WEIGHTS = {"N": 35.0, "H": 22.0, "A": 13.0, "S": 11.0, "X": 8.0, "D": 3.0, "C": 3.0, "U": 3.0, "F": 1.0, "O": 1.0}
@@ -171,8 +154,11 @@ PARTS = ("Train", "Train", "Test1", "Train", "Development")  # of the speakers, 
 UNKNOWN = 0.1  # share of segments whose speaker nobody identified, all in Test2
 
 
-def write(root: Path, voices: Mapping[str, Voice], size: int, seed: int) -> None:
-    """Deal the segments to speakers, podcasts and partitions, record, rate and write them."""
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: `Audios/`, both label files and `Transcripts/`; a tenth is of Unknown speakers in Test2."""
+    names = [f"Speaker{n}" for n in range(1, max(speakers, 1) + 1)]
+    voices = twins.cast({n: "female" if i % 2 else "male" for i, n in enumerate(names)}, speakers, seed)
+    twins.write_readme(root, "msp-podcast", size=size, speakers=speakers, seed=seed)
     rows, details = [], {}
     strangers = [f"Stranger{n}" for n in range(round(size * UNKNOWN))]
     dealt = twins.deal(size - len(strangers), list(voices), WEIGHTS)

@@ -40,8 +40,7 @@ def read(
     root: Path,
     *,
     exclude_categories: Annotated[
-        str,
-        Option("categories (Person) or beginnings of themes (Nude, Animal carcass) to leave out, with commas"),
+        str, Option("categories (Person) or beginnings of themes (Nude, Animal carcass) to leave out, with commas")
     ] = "",
 ) -> Iterator[Row | Dropped]:
     """The pictures of `OASIS.csv`: mean ratings, with their spread and number.
@@ -103,17 +102,7 @@ def _row(
     }
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: `OASIS.csv` with bare CR line ends, `images/`; `speakers` is the number of themes."""
-    from affectkit.synthesis import twins
-
-    if not 1 <= speakers <= len(THEMES):
-        raise twins.usage(f"--speakers {speakers}: the twin has {len(THEMES)} themes", f"ask for 1 to {len(THEMES)}")
-    twins.write_readme(root, "oasis", size=size, speakers=speakers, seed=seed)
-    write(root, size, speakers, seed)
-
-
-# --- The files of OASIS's synthetic twin
+# --- The synthetic twin
 
 
 # theme -> category, valence and arousal around which its pictures lie: all our own judgement
@@ -135,11 +124,17 @@ HEADER = (
 )  # fmt: skip
 
 
-def write(root: Path, size: int, themes: int, seed: int) -> None:
-    """Pictures of the first `themes`; those of people show one or two."""
+def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
+    """Write the twin: `OASIS.csv` with bare CR line ends, and pictures of the first `speakers` themes.
+
+    Pictures of people show one or two.
+    """
+    if not 1 <= speakers <= len(THEMES):
+        raise twins.usage(f"--speakers {speakers}: the twin has {len(THEMES)} themes", f"ask for 1 to {len(THEMES)}")
+    twins.write_readme(root, "oasis", size=size, speakers=speakers, seed=seed)
     numbers: Counter[str] = Counter()
     rows: list[list[object]] = []
-    for index, (theme, _) in enumerate(twins.deal(size, list(THEMES)[:themes], {"": 1.0})):
+    for index, (theme, _) in enumerate(twins.deal(size, list(THEMES)[:speakers], {"": 1.0})):
         category, valence, arousal = THEMES[theme]
         numbers[theme] += 1
         rng = twins.generator(seed, "picture", index)
@@ -149,8 +144,8 @@ def write(root: Path, size: int, themes: int, seed: int) -> None:
         name = f"{theme} {numbers[theme]}"
         twins.save_image(root / "images" / f"{name}.jpg", image)
         rows.append([f"I{index + 1}", name, category, "affectkit", *_ratings(affect, rng)])
-    twins.write_rows(root / "OASIS.csv", HEADER, rows)
     table = root / "OASIS.csv"
+    twins.write_rows(table, HEADER, rows)
     table.write_bytes(table.read_bytes().replace(b"\n", b"\r"))  # as the copy on the authors' site has it
 
 

@@ -1,21 +1,8 @@
 """RAVDESS: 24 actors speak (and sing) two sentences in 8 emotions, 1440 spoken utterances."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    common_presets,
-    find_files,
-    relative,
-    require_folder,
-)
+from affectkit.corpora._acted import Acted, Clip, Turn
+from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.synthesis import twins
 
 CLASSES = {
     "01": "neutral",
@@ -45,66 +32,49 @@ CORPUS = Corpus(
 STATEMENTS = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 CHANNELS = {"01": "speech", "02": "song"}
 INTENSITIES = {"01": "normal", "02": "strong"}
-VAL, TEST = (16, 17, 19, 20), (21, 22, 23, 24)
-NAME = re.compile(r"-".join([r"(\d\d)"] * 7))
+SEXES = {f"{n:02d}": "male" if n % 2 else "female" for n in range(1, 25)}
+SPLITS = {"16": "val", "17": "val", "19": "val", "20": "val", "21": "test", "22": "test", "23": "test", "24": "test"}
 
 
-def read(root: Path) -> Iterator[Row | Dropped]:
-    """The audio files below `root`, spoken and, where they were unpacked there, sung (column `channel`)."""
-    require_folder(root, CORPUS)
-    return checked((_row(path, root) for path in find_files(root, [".wav"])), root, CORPUS)
-
-
-def _row(path: Path, root: Path) -> Row | Dropped:
-    found = NAME.fullmatch(path.stem)
-    if not found:
-        return Dropped(relative(path, root), "the name is not seven numbers, as in 03-01-06-01-02-01-12.wav")
-    modality, channel, emotion, intensity, statement, repetition, actor = found.groups()
-    for what, code, known in (
-        ("modality", modality, ("03",)),
-        ("channel", channel, CHANNELS),
-        ("emotion", emotion, CLASSES),
-        ("intensity", intensity, INTENSITIES),
-        ("statement", statement, STATEMENTS),
-        ("actor", actor, [f"{n:02d}" for n in range(1, 25)]),
-    ):
-        if code not in known:
-            return Dropped(relative(path, root), f"{what} '{code}' is not in {', '.join(known)}")
+def _columns(groups: dict[str, str]) -> Row:
     return {
-        "id": path.stem,
-        "path": relative(path, root),
-        "source_label": CLASSES[emotion],
-        "speaker": actor,
-        "sex": "male" if int(actor) % 2 else "female",
-        "language": "en",
-        "text": STATEMENTS[statement],
-        "text_id": statement,
-        "channel": CHANNELS[channel],
-        "intensity": INTENSITIES[intensity],
-        "repetition": repetition,
-        "split": "val" if int(actor) in VAL else "test" if int(actor) in TEST else "train",
+        "speaker": groups["actor"],
+        "sex": SEXES[groups["actor"]],
+        "text": STATEMENTS[groups["statement"]],
+        "text_id": groups["statement"],
+        "channel": CHANNELS[groups["channel"]],
+        "intensity": INTENSITIES[groups["intensity"]],
+        "repetition": groups["repetition"],
+        "split": SPLITS.get(groups["actor"], "train"),
     }
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: spoken files at 48 kHz; the actors are taken from train, val and test in turn."""
-    from affectkit.synthesis import scores, twins
+def _clip(turn: Turn) -> Clip:
+    # neutral has no strong intensity: 4 files an actor, the others 8
+    intensities = ("01",) if turn.emotion == "01" else INTENSITIES
+    takes = [(i, s, r) for r in ("01", "02") for s in STATEMENTS for i in intensities]
+    intensity, statement, repetition = twins.nth(takes, turn.nth)
+    name = f"03-01-{turn.emotion}-{intensity}-{statement}-{repetition}-{turn.speaker}"
+    strength = 1.3 if intensity == "02" else 0.85
+    return Clip(f"Actor_{turn.speaker}/{name}.wav", STATEMENTS[statement], (name,), strength)
 
-    actors = [1, 16, 21, 2, 17, 22, 3, 20, 23, 4, 19, 24, *range(5, 16), 18]
-    voices = twins.cast({f"{n:02d}": "male" if n % 2 else "female" for n in actors}, speakers, seed)
-    twins.write_readme(root, "ravdess", size=size, speakers=speakers, seed=seed)
-    used: Counter[tuple[str, str]] = Counter()
-    for speaker, code in twins.deal(size, sorted(voices), {code: 1 if code == "01" else 2 for code in CLASSES}):
-        # neutral has no strong intensity: 4 files an actor, the others 8
-        takes = [
-            (i, s, r) for r in ("01", "02") for s in STATEMENTS for i in (("01",) if code == "01" else INTENSITIES)
-        ]
-        intensity, statement, repetition = twins.nth(takes, used[speaker, code])
-        used[speaker, code] += 1
-        name = f"03-01-{code}-{intensity}-{statement}-{repetition}-{speaker}"
-        rng = twins.generator(seed, name)
-        strength = scores.draw_intensity(rng) * (1.3 if intensity == "02" else 0.85)
-        twins.record(
-            root / f"Actor_{speaker}/{name}.wav", voices[speaker], CLASSES[code], STATEMENTS[statement], rng,
-            rate=48000, intensity=strength,
-        )  # fmt: skip
+
+GROUPS = ("modality", "channel", "emotion", "intensity", "statement", "repetition", "actor")
+ACTED = Acted(
+    "ravdess",
+    CORPUS,
+    pattern="-".join(rf"(?P<{group}>\d\d)" for group in GROUPS),
+    otherwise="the name is not seven numbers, as in 03-01-06-01-02-01-12.wav",
+    sexes=SEXES,
+    codes={
+        "modality": ("03",), "channel": CHANNELS, "emotion": CLASSES, "intensity": INTENSITIES,
+        "statement": STATEMENTS, "actor": SEXES,
+    },
+    columns=_columns,
+    clip=_clip,
+    # from train, val and test in turn
+    cast=[f"{n:02d}" for n in (1, 16, 21, 2, 17, 22, 3, 20, 23, 4, 19, 24, *range(5, 16), 18)],
+    weights={code: 1 if code == "01" else 2 for code in CLASSES},
+    rate=48000,
+)  # fmt: skip
+read, synthesize = ACTED.read, ACTED.synthesize

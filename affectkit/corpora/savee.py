@@ -1,21 +1,8 @@
 """SAVEE: four English men say 15 sentences in 7 emotions (neutral 30), 480 utterances."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    common_presets,
-    find_files,
-    relative,
-    require_folder,
-)
+from affectkit.corpora._acted import Acted, Clip, Turn
+from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.synthesis import texts, twins
 
 CLASSES = {
     "a": "anger",
@@ -38,47 +25,31 @@ CORPUS = Corpus(
     defects=(Defect("text", "SAVEE's four speakers say the same sentences: every split by speaker shares its texts"),),
     speakers=4,
 )
-SPEAKERS = ("DC", "JE", "JK", "KL")
-NAME = re.compile(r"(?:(DC|JE|JK|KL)_?)?(sa|su|a|d|f|h|n)(\d\d)", re.IGNORECASE)
+SEXES = dict.fromkeys(("DC", "JE", "JK", "KL"), "male")
 
 
-def read(root: Path) -> Iterator[Row | Dropped]:
-    """The utterances below `root`; the speaker is in the name (`DCa01`, `DC_a01`) or is the folder (`DC/a01`)."""
-    require_folder(root, CORPUS)
-    return checked((_row(path, root) for path in find_files(root, [".wav"])), root, CORPUS)
+def _ids(groups: dict[str, str]) -> Row:
+    text_id = groups["emotion"] + groups["number"]
+    return {"id": f"{groups['speaker']}_{text_id}", "text_id": text_id}
 
 
-def _row(path: Path, root: Path) -> Row | Dropped:
-    found = NAME.fullmatch(path.stem)
-    speaker = ((found and found[1]) or path.parent.name).upper()
-    if not found or speaker not in SPEAKERS:
-        return Dropped(relative(path, root), "neither name nor folder says speaker, emotion, number, as in DC_a01.wav")
-    code, serial = found[2].lower(), found[3]
-    return {
-        "id": f"{speaker}_{code}{serial}",
-        "path": relative(path, root),
-        "source_label": CLASSES[code],
-        "speaker": speaker,
-        "sex": "male",
-        "language": "en",
-        "text_id": f"{code}{serial}",
-        "split": "",
-    }
+def _clip(turn: Turn) -> Clip:
+    name = twins.nth([f"{turn.emotion}{n:02d}" for n in range(1, 100)], turn.nth)
+    text = texts.plain_sentence(twins.generator(turn.seed, "text", name[-2:]))
+    return Clip(f"{turn.speaker}/{name}.wav", text, (turn.speaker, name))
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: `DC/a01.wav`, 44.1 kHz."""
-    from affectkit.synthesis import scores, texts, twins
-
-    voices = twins.cast(dict.fromkeys(SPEAKERS, "male"), speakers, seed)
-    twins.write_readme(root, "savee", size=size, speakers=speakers, seed=seed)
-    used: Counter[tuple[str, str]] = Counter()
-    for speaker, code in twins.deal(size, list(voices), {code: 2.0 if code == "n" else 1.0 for code in CLASSES}):
-        used[speaker, code] += 1
-        name = twins.nth([f"{code}{n:02d}" for n in range(1, 100)], used[speaker, code] - 1)
-        text = texts.plain_sentence(twins.generator(seed, "text", name[-2:]))
-        rng = twins.generator(seed, speaker, name)
-        twins.record(
-            root / f"{speaker}/{name}.wav", voices[speaker], CLASSES[code], text, rng,
-            rate=44100, intensity=scores.draw_intensity(rng),
-        )  # fmt: skip
+ACTED = Acted(
+    "savee",
+    CORPUS,
+    # the speaker is in the name (`DCa01`, `DC_a01`) or is the folder (`DC/a01`)
+    pattern=r"(?i:(?P<speaker>DC|JE|JK|KL)[_/]?(?P<emotion>sa|su|a|d|f|h|n))(?P<number>\d\d)",
+    otherwise="neither name nor folder says speaker, emotion, number, as in DC_a01.wav",
+    sexes=SEXES,
+    codes={"speaker": SEXES},
+    columns=_ids,
+    clip=_clip,
+    weights={code: 2.0 if code == "n" else 1.0 for code in CLASSES},
+    rate=44100,
+)
+read, synthesize = ACTED.read, ACTED.synthesize

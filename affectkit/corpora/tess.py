@@ -1,21 +1,8 @@
 """TESS: two Canadian women say "Say the word ..." with 200 words in 7 emotions, 2800 utterances."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    common_presets,
-    find_files,
-    relative,
-    require_folder,
-)
+from affectkit.corpora._acted import Acted, Clip, Turn
+from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.synthesis import twins
 
 CLASSES = {
     "angry": "angry",
@@ -48,8 +35,7 @@ CORPUS = Corpus(
     ),
     speakers=2,
 )
-# One file of the release is called OA_bite_neutral.wav.
-NAME = re.compile(r"(OAF?|YAF?)_(\w+)_(angry|disgust|fear|happy|neutral|ps|sad)", re.IGNORECASE)
+SEXES = {"OAF": "female", "YAF": "female"}
 # some of the 200
 WORDS = (
     "back", "bar", "base", "bath", "bean", "bite", "boat", "book", "burn", "came", "chair", "cheek", "date", "deep",
@@ -60,41 +46,27 @@ WORDS = (
 )  # fmt: skip
 
 
-def read(root: Path) -> Iterator[Row | Dropped]:
-    """The utterances below `root`, in whatever folders; everything is in the file's name."""
-    require_folder(root, CORPUS)
-    return checked((_row(path, root) for path in find_files(root, [".wav"])), root, CORPUS)
+def _columns(groups: dict[str, str]) -> Row:
+    speaker, word = groups["speaker"][:2].upper() + "F", groups["word"].lower()
+    named = {"id": f"{speaker}_{word}_{groups['emotion']}", "speaker": speaker, "sex": SEXES[speaker]}
+    return {**named, "text": f"Say the word {word}.", "text_id": word}
 
 
-def _row(path: Path, root: Path) -> Row | Dropped:
-    found = NAME.fullmatch(path.stem)
-    if not found:
-        return Dropped(relative(path, root), "the name is not speaker, word, emotion, as in OAF_back_angry.wav")
-    speaker, word, emotion = found[1][:2].upper() + "F", found[2].lower(), found[3].lower()
-    return {
-        "id": f"{speaker}_{word}_{emotion}",
-        "path": relative(path, root),
-        "source_label": emotion,
-        "speaker": speaker,
-        "sex": "female",
-        "language": "en",
-        "text": f"Say the word {word}.",
-        "text_id": word,
-        "split": "",
-    }
+def _clip(turn: Turn) -> Clip:
+    speaker, word, emotion = turn.speaker, twins.nth(WORDS, turn.nth), turn.emotion
+    path = f"{speaker}_{emotion}/{speaker}_{word}_{emotion}.wav"
+    return Clip(path, f"Say the word {word}.", (speaker, word, emotion))
 
 
-def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: `OAF_angry/OAF_back_angry.wav`, 24414 Hz as the release."""
-    from affectkit.synthesis import scores, twins
-
-    voices = twins.cast({"OAF": "female", "YAF": "female"}, speakers, seed)
-    twins.write_readme(root, "tess", size=size, speakers=speakers, seed=seed)
-    used: Counter[tuple[str, str]] = Counter()
-    for speaker, emotion in twins.deal(size, list(voices), dict.fromkeys(CLASSES, 1.0)):
-        word = twins.nth(WORDS, used[speaker, emotion])
-        used[speaker, emotion] += 1
-        rng = twins.generator(seed, speaker, word, emotion)
-        path = root / f"{speaker}_{emotion}/{speaker}_{word}_{emotion}.wav"
-        text, intensity = f"Say the word {word}.", scores.draw_intensity(rng)
-        twins.record(path, voices[speaker], emotion, text, rng, rate=24414, intensity=intensity)
+ACTED = Acted(
+    "tess",
+    CORPUS,
+    # one file of the release is called OA_bite_neutral.wav
+    pattern=rf"(?i:(?P<speaker>OAF?|YAF?)_(?P<word>\w+)_(?P<emotion>{'|'.join(CLASSES)}))",
+    otherwise="the name is not speaker, word, emotion, as in OAF_back_angry.wav",
+    sexes=SEXES,
+    columns=_columns,
+    clip=_clip,
+    rate=24414,  # as the release
+)
+read, synthesize = ACTED.read, ACTED.synthesize

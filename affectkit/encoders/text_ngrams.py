@@ -4,12 +4,15 @@ Two blocks of columns, words then characters within words, each row of a block o
 vocabulary, so it can learn nothing from test rows. Weinberger et al. 2009.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import Encoder, Item, Reads
-from affectkit.encoders._pooling import check_choice
+import numpy as np
+
+from affectkit.encoders._encoder import Encoder, Item, Reads, check_choice
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
@@ -87,21 +90,17 @@ class TextNgrams:
             raise AffectkitError("input", "has no text")
         return item.text
 
-    def encode(self, prepared: list[str]) -> "scipy.sparse.csr_matrix":
+    def encode(self, prepared: list[str]) -> scipy.sparse.csr_matrix:
         from scipy.sparse import csr_matrix, hstack
-
-        values = csr_matrix(hstack([self._block(vectorizer, prepared) for vectorizer in self._blocks]))
-        values.sort_indices()
-        return values
-
-    def _block(self, vectorizer: Any, texts: list[str]) -> "scipy.sparse.csr_matrix":
-        import numpy as np
         from sklearn.preprocessing import normalize
 
-        counts = vectorizer.transform(texts)
+        blocks = [vectorizer.transform(prepared) for vectorizer in self._blocks]
         if self.options["weighting"] == "log":  # counts are signed: half of the n-grams are hashed to -1
-            counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(np.abs(counts.data), 1)))
-        return normalize(counts, norm="l2", copy=False)
+            for counts in blocks:
+                counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(np.abs(counts.data), 1)))
+        values = csr_matrix(hstack([normalize(counts, norm="l2", copy=False) for counts in blocks]))
+        values.sort_indices()
+        return values
 
 
 def _parse_range(option: str, text: str) -> tuple[int, int] | None:

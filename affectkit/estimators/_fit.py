@@ -14,13 +14,13 @@ from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, TrainedInEpochs
 from affectkit.estimators._network_inputs import Preprocessing
+from affectkit.estimators._network_options import INNER_FOLDS
 from affectkit.evaluation.metrics import ccc, uar
-from affectkit.labels import Target
+from affectkit.evaluation.rows import encode
+from affectkit.labels import Target, class_weights
 from affectkit.splits import grouped_folds, random_folds
 
 logger = logging.getLogger(__name__)
-
-INNER_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,15 @@ def load_target(folder: Path, target: Target, estimator: Estimator) -> TargetMod
 
 def build_estimator(name: str, options: dict[str, Any]) -> Estimator:
     """The estimator called `name`. Raises "usage" for an unknown one, or for an option that it lacks."""
-    module = registry.load("estimators", name)
-    registry.check_options("estimators", name, module.build, options)
-    return module.build(**options)
+    return registry.build("estimators", name, options)
 
 
 def encode_target(target: Target, cells: Sequence[Any]) -> np.ndarray:
     """A manifest's cells as [N] float64: class indices or numbers, NaN where the row is unlabelled."""
     if target.kind == "number":
         return np.asarray(cells, float)
-    index = {name: float(i) for i, name in enumerate(target.classes)} | {"": np.nan}
-    return np.array([index[cell] for cell in cells])
+    codes = encode(cells, target.classes)
+    return np.where(codes < 0, np.nan, codes)
 
 
 def fit_target(
@@ -121,8 +119,7 @@ def _labels(y: np.ndarray, target: Target, settings: Settings, ids: np.ndarray |
     if classes:
         y = y.astype(np.int64)
         if settings.class_weight == "balanced":
-            counts = np.bincount(y, minlength=classes)
-            weights = (len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[y]
+            weights = class_weights(np.bincount(y, minlength=classes))[y]
     return Labels(y, classes, weights, target, ids)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import Output
+from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, takes_of
 from affectkit.estimators._fit import TargetModel, build_estimator, load_target
@@ -52,16 +52,6 @@ def width_of(block: Block) -> int | list[int]:
     """D of a block, or [L, D]."""
     sizes = [int(size) for size in block.shape[1:]]
     return sizes[0] if len(sizes) == 1 else sizes
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Linear algebra on one thread: the same last digits on every machine, and no waiting.
-
-    The matrices are small; on two busy cores, two threads took 50 times as long as one, spinning for each other.
-    """
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1, user_api="blas")
 
 
 def load_estimator_model(folder: Path) -> EstimatorModel:

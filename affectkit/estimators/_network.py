@@ -7,8 +7,8 @@ same for a clip's frames as for their mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from affectkit.distributed import one_thread
 from affectkit.estimators._estimator import Labels
 from affectkit.estimators._network_inputs import Frames, Inputs
 from affectkit.models.speech_heads import AttentiveStatistics
@@ -187,17 +188,9 @@ def answered(network: Any, inputs: Inputs) -> torch.Tensor:
     return found
 
 
-@contextmanager
-def few_threads(network: Any) -> Iterator[None]:
-    """One thread on the CPU for a network that reads vectors: its matrices are small. Two threads on two busy cores
-    took 39 s for six epochs of 535 rows of 88, one took 2.3 s. Frames are worth all threads."""
-    before = torch.get_num_threads()
-    try:
-        if not any(one.frames for one in network.sets):
-            torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)
+def few_threads(network: Any) -> AbstractContextManager[None]:
+    """One thread on the CPU for a network that reads vectors: its matrices are small. Frames are worth all threads."""
+    return nullcontext() if any(features.frames for features in network.sets) else one_thread("torch")
 
 
 @dataclass(frozen=True)

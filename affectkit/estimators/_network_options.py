@@ -1,66 +1,77 @@
 """Options that network estimators share, and the estimator that they make."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.errors import AffectkitError
-from affectkit.registry import Option
+from affectkit.registry import Option, check_values
+from affectkit.training.settings import (
+    BatchSize,
+    Epochs,
+    HiddenDropout,
+    HiddenSize,
+    LearningRate,
+    LossOfLabels,
+    Patience,
+    WeightDecay,
+)
 
 if TYPE_CHECKING:
     from affectkit.estimators._estimator import Takes
+    from affectkit.estimators._network import Pooling
     from affectkit.estimators._network_fit import Network
 
-HiddenSizeOpt = Annotated[int, Option("Units of the projection and of each hidden layer.")]
-HiddenLayersOpt = Annotated[
-    int, Option("Hidden layers; 0 leaves a linear projection, which with a mean over frames is SUPERB's emotion head.")
-]
-DropoutOpt = Annotated[float, Option("Dropout after each hidden layer.")]
-LossOpt = Annotated[
-    Literal["auto", "cross-entropy", "focal", "mse", "ccc", "ccc-mse"],
-    Option("auto: cross-entropy of classes, CCC + MSE of numbers."),
-]
-LearningRateOpt = Annotated[str, Option("A number, or find: the valley of a sweep.")]
-WeightDecayOpt = Annotated[float, Option("AdamW's.")]
-EpochsOpt = Annotated[int, Option("Epochs at most; inner folds choose how many.")]
-BatchSizeOpt = Annotated[int, Option("Rows of a batch.")]
-PatienceOpt = Annotated[
-    int, Option("Epochs without a better UAR, or CCC of numbers, that end an inner fold; 0: never.")
-]
-StoppingFoldsOpt = Annotated[
-    int,
-    Option(
-        "Of five inner folds of whole groups, how many are held out in turn to choose the number of epochs. 1 takes a "
-        "third of the time; 0 trains all epochs."
-    ),
-]
+INNER_FOLDS = 5
 
 
-def network(name: str, options: dict[str, Any], takes: "Takes") -> "Network":
-    """The estimator that the options ask for. Raises "usage" for values that make no sense."""
-    from affectkit.estimators._fit import INNER_FOLDS
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Of mlp and attention."""
+
+    hidden_size: HiddenSize = 256
+    hidden_layers: Annotated[
+        int,
+        Option(
+            "Number of hidden layers; 0 leaves a linear projection, which with a mean over frames is SUPERB's emotion "
+            "head.",
+            least=0,
+        ),
+    ] = 1
+    dropout: HiddenDropout = 0.5
+    loss: LossOfLabels = "auto"
+    learning_rate: LearningRate = "1e-3"
+    weight_decay: WeightDecay = 0.01
+    epochs: Epochs = 50
+    batch_size: BatchSize = 32
+    early_stopping_patience: Patience = 10
+    stopping_folds: Annotated[
+        int,
+        Option(
+            f"Of {INNER_FOLDS} inner folds of whole groups, how many are held out in turn to choose the number of "
+            "epochs. 1 takes a third of the time; 0 trains all epochs.",
+            least=0,
+            most=INNER_FOLDS,
+        ),
+    ] = 5
+
+    def __post_init__(self) -> None:
+        check_values(type(self), vars(self))
+
+
+def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Pooling | None" = None) -> "Network":
+    """The estimator that the options ask for. Raises "usage" for a stage that makes no sense."""
     from affectkit.estimators._network import Form
     from affectkit.estimators._network_fit import Network
-    from affectkit.training.fit import Settings
+    from affectkit.training.settings import Settings
     from affectkit.training.stages import Stage
 
-    at_least = {"hidden_size": 1, "hidden_layers": 0, "batch_size": 1, "weight_decay": 0, "stopping_folds": 0}
-    for key, least in at_least.items():
-        if not options[key] >= least:
-            raise AffectkitError("usage", f"{_flag(key)} {options[key]:g} is less than {least}")
-    if not 0 <= options["dropout"] < 1:
-        raise AffectkitError("usage", f"--dropout {options['dropout']:g}", remedy="give a share, from 0 to below 1")
-    if options["stopping_folds"] > INNER_FOLDS:
-        raise AffectkitError("usage", f"--stopping-folds {options['stopping_folds']}", remedy=f"0 to {INNER_FOLDS}")
+    known: dict[str, Any] = ({"pooling": pooling} if pooling else {}) | asdict(options)
     stage = Stage(
         name,
-        epochs=options["epochs"],
-        learning_rate=str(options["learning_rate"]),
+        epochs=options.epochs,
+        learning_rate=str(options.learning_rate),
         schedule="constant",  # a number of epochs chosen on one path must mean the same on another
-        patience=options["early_stopping_patience"],
+        patience=options.early_stopping_patience,
     )
-    form = Form(options["hidden_size"], options["hidden_layers"], options["dropout"], options.get("pooling", "mean"))
-    settings = Settings(batch_size=options["batch_size"], weight_decay=options["weight_decay"])
-    return Network(name, options, form, takes, stage, settings, options["loss"], options["stopping_folds"])
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    form = Form(options.hidden_size, options.hidden_layers, options.dropout, pooling or "mean")
+    settings = Settings(batch_size=options.batch_size, weight_decay=options.weight_decay)
+    return Network(name, known, form, takes, stage, settings, options.loss, options.stopping_folds)

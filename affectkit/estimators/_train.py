@@ -17,9 +17,10 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
+from affectkit.distributed import one_thread
 from affectkit.estimators._estimator import Block, Estimator, Place, TrainedInEpochs, refuse_infinite, takes_of
 from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target, load_target
-from affectkit.estimators._model import EstimatorModel, one_thread, speaker_normalized, width_of
+from affectkit.estimators._model import EstimatorModel, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import read_block
 from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut, hold_out_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from affectkit.evaluation.metrics import METRICS
 from affectkit.evaluation.rows import column, confusions, judged, missing, moments
 from affectkit.labels import Target
 from affectkit.splits import group_column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIDES = ("before", "after")
 ERRORS = {"number": ("mae", "ccc"), "class": ("uar", "accuracy"), "ordinal": ("uar", "accuracy")}
@@ -145,3 +148,33 @@ def errors_by_sequence(columns: Columns, line: Timeline) -> dict[str, np.ndarray
         for side in SIDES:
             found[f"{name}_{side}"] = of(_sums(columns, side, known, codes, len(line.starts)))
     return found
+
+
+def traces(rows: BeforeAfter) -> pd.DataFrame:
+    """The longest sequence, frame by frame, for each target: of a class target, the probability of the class that is
+    predicted most often in it."""
+    import pandas as pd
+
+    line = rows.line
+    longest = int(line.lengths.argmax())
+    frames = line.order[line.starts[longest] :][: line.lengths[longest]]
+    times = line.times[line.starts[longest] :][: line.lengths[longest]]
+    tables = []
+    for name, columns in rows.columns.items():
+        value, (raw, smoothed, truth) = _traced(rows, columns, frames)
+        about = {"target": name, "value": value, "sequence": line.names[longest]}
+        lines = {"time": times, "raw": raw, "smoothed": smoothed, "truth": truth, "held": columns.held[frames]}
+        tables.append(pd.DataFrame(about | lines, index=range(len(frames))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _traced(rows: BeforeAfter, columns: Columns, frames: np.ndarray) -> tuple[str, list[np.ndarray]]:
+    """What is drawn, and its raw and smoothed values and the truth of a few rows."""
+    target = columns.target
+    raw, smoothed = (table.output(target.name).values[frames] for table in (rows.before, rows.after))
+    truth, answers = columns.truth[frames], columns.before[frames]
+    if target.kind == "number":
+        return target.name, [raw, smoothed, truth]
+    chosen = int(np.bincount(answers[answers >= 0], minlength=len(target.classes)).argmax())
+    known = np.where(truth < 0, np.nan, truth == chosen)
+    return f"p({target.classes[chosen]})", [raw[:, chosen], smoothed[:, chosen], known]

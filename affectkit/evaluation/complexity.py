@@ -10,7 +10,7 @@ from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import FIT_ROWS, FUSION, SPEC, read_spec, whole
-from affectkit.artifacts.records import RECORD, recorded
+from affectkit.artifacts.runs import RECORD, recorded
 from affectkit.artifacts.sources import Source
 
 SINGLE, CALIBRATION, FIXED_FUSION, FITTED_FUSION = range(4)

@@ -5,9 +5,9 @@ A metric is a plain function `(truth, prediction, ...) -> float`, in float64, Na
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,6 +50,7 @@ __all__ = [
     "kappa_quadratic",
     "macro_f1",
     "mae",
+    "meaningful",
     "mse",
     "nll",
     "one_minus_mae",
@@ -135,3 +136,15 @@ METRICS = {metric.name: metric for metric in _TABLE}
 def taking(takes: str) -> list[Metric]:
     """The metrics of predicted "classes", class "probabilities" or "numbers", in the table's order."""
     return [metric for metric in _TABLE if metric.takes == takes]
+
+
+def meaningful(names: Iterable[str], targets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The metrics of `targets` (as `Target.to_json` has them) that say something: without those that ask for an order
+    where classes have none."""
+    kinds = {target["name"]: target["kind"] for target in targets}
+
+    def says(name: str) -> bool:
+        target, _, metric = name.rpartition(".")
+        return not (metric in METRICS and METRICS[metric].ordered and kinds.get(target or "label") == "class")
+
+    return [name for name in names if says(name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,28 +52,26 @@ def finetune(
     *,
     group: str | None = None,
     cv: bool = False,
-    features: Path | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> Finetuned:
     """Fine-tune a network on the train rows (with `cv` on train and val rows, cross-predicted), and predict every row
     that may be judged. Test rows are never fitted on, and no epoch is chosen by them.
 
-    folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`. features: what
-    `extract-features` made with the same network, for the stages that train nothing but the head.
+    folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`.
     """
     held_out = hold_out_rows(manifest, group=group, cv=cv, seed=setup.settings.seed)
-    truth = truth_of(manifest.rows, targets, votes=setup.loss == "soft")
+    truth = truth_of(manifest.rows, targets, votes=setup.loss.loss == "soft")
     data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out)
     say_cost(data, setup)
     job = _Job(folder, accelerator, progress, log)
-    if features and not setup.encodes_once:
+    if setup.medium.features and not setup.encodes_once:
         what = (
             "augmented images differ in every epoch" if setup.medium.augmentation else "no stage trains the head alone"
         )
         raise AffectkitError("usage", f"--features serve nothing: {what}", remedy="leave them out")
     if setup.encodes_once:
-        data = replace(data, encoded=_encoded(data, setup, job, features))
+        data = replace(data, encoded=_encoded(data, setup, job))
     fits: list[Fit] = []
     outputs: dict[str, np.ndarray] = {}
     network = None
@@ -129,15 +127,12 @@ def _fit_one(
     objective = build_objective(
         data.targets,
         take(data.truth, train),
-        loss=setup.loss if setup.loss != "auto" else None,
-        class_weight=setup.class_weight,
-        label_smoothing=setup.label_smoothing,
-        focal_gamma=setup.focal_gamma,
+        **asdict(setup.loss),
     )
     warn(data, objective, train, stopping, setup)
     medium = setup.medium
     network = medium.build(data.targets, setup.settings.seed)
-    whole, answering = medium.whole(network), medium.whole(network, setup.passes)
+    whole, answering = medium.whole(network), medium.whole(network, medium.passes)
     problem = Problem(
         whole,
         data.examples(train, network, medium, train=True),
@@ -150,11 +145,11 @@ def _fit_one(
     done = fit(problem, stages, setup.settings, job.folder, job.accelerator, progress=job.progress, log=job.log)
     stored = job.folder / ANSWERS
     if not stored.exists():
-        known = setup.head_only and data.encoded is not None and setup.passes == ONCE
-        rows = data.at_head(outside) if known else data.examples(outside, network, medium, passes=setup.passes)
+        known = setup.head_only and data.encoded is not None and medium.passes == ONCE
+        rows = data.at_head(outside) if known else data.examples(outside, network, medium, passes=medium.passes)
         job.write(stored, outputs_of(answering, rows, job.accelerator, **setup.answering))
     job.accelerator.wait_for_everyone()
-    answers = setup.passes.answers(objective, read_tensors(stored))
+    answers = medium.passes.answers(objective, read_tensors(stored))
     network.fold(objective.scaling)
     return done, answers, network
 
@@ -167,10 +162,10 @@ def clean_up(folder: Path) -> None:
             (place / name).unlink(missing_ok=True)
 
 
-def _encoded(data: Data, setup: Setup, job: _Job, features: Path | None) -> np.ndarray:
+def _encoded(data: Data, setup: Setup, job: _Job) -> np.ndarray:
     """[N, D] of the rows that the head is trained on, and, if that is all that is trained, of those to be answered; NaN
     for the others. Computed once, and kept in the run folder until the run is finished; or read from features."""
-    stored = job.folder / ENCODED
+    stored, features = job.folder / ENCODED, setup.medium.features
     if features or not stored.exists():
         network, rows = setup.medium.build(data.targets, setup.settings.seed), data.rows_of(setup)
         if features:
@@ -193,9 +188,9 @@ def _spec(data: Data, setup: Setup, network: Any) -> dict[str, Any]:
         "base": {"checkpoint": setup.medium.checkpoint, **network.describe()},
         **setup.medium.spec(),
         "targets": [target.to_json() for target in data.targets],
-        **setup.passes.plain(),
-        "loss": setup.loss,
-        "class_weight": setup.class_weight,
+        **setup.medium.passes.plain(),
+        "loss": setup.loss.loss,
+        "class_weight": setup.loss.class_weight,
         "group": data.held_out.group,
         "groups_straddle": data.held_out.straddle,
         "needs": [setup.medium.reads],

@@ -5,32 +5,53 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-import numpy as np
-
-from affectkit.artifacts.features import SKIPPED
-from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.tables import write_table
-from affectkit.encoders._encoder import Item
+from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.finetuning.passes import ONCE, Passes
-from affectkit.labels import Target
-from affectkit.media import mapped
-from affectkit.training.problem import Examples
+from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from affectkit.artifacts.manifest import Manifest
+    from affectkit.encoders._encoder import Item
+    from affectkit.labels import Target
+    from affectkit.training.problem import Examples
 
 logger = logging.getLogger(__name__)
 
+# Options that several media have.
+Dropout = Annotated[
+    float | None,
+    Option(
+        "Dropout: inside a speech network, before the head of an image network.",
+        least=0,
+        most=0.9,
+        default="the checkpoint's",
+    ),
+]
+Augment = Annotated[
+    str,
+    Option(
+        "Augmentation in training: none, light, strong, or effects: of speech "
+        "noise=10..30@.5,gain=6,speed=.9..1.1,shift=.1,mask=2x.1, of images "
+        "flip=.5,crop=.8..1,colour=.2,rotate=10,grey=.1,blur=.2..1,erase=.1."
+    ),
+]
 
 Where = Callable[[int], dict[str, Any]]
 
 
 class Medium(Protocol):
-    """A kind of media as it is fine-tuned on. Fields of its own are its options.
+    """A kind of media as it is fine-tuned on: a dataclass, `build` of a file in `media/`, whose fields are its options.
 
-    reads: "audio" or "images". frozen: names of the network's parts that no stage trains. answered_at_once: rows of a
-    batch that is only answered, and what they may cost together, None where they cost the same. encodes_once: the
-    network has an `encode`, what comes before its head, and that makes the same of a row in every epoch while frozen.
+    reads: "audio", "images", ..., as `reads_of` says it. frozen: names of the network's parts that no stage trains.
+    batch_size, batch_seconds: of a batch that is trained on. answered_at_once: rows of a batch that is only answered,
+    and what they may cost together, None where they cost the same. encodes_once: the network has an `encode`, what
+    comes before its head, and that makes the same of a row in every epoch while frozen. features: what that is, where
+    it is known. passes: over each row that is to be answered.
     """
 
     @property
@@ -39,6 +60,14 @@ class Medium(Protocol):
     def augmentation(self) -> Any: ...
     @property
     def reads(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def batch_seconds(self) -> float | None: ...
+    @property
+    def features(self) -> Path | None: ...
+    @property
+    def passes(self) -> Passes: ...
     @property
     def answered_at_once(self) -> tuple[int, float | None]: ...
     @property
@@ -88,6 +117,34 @@ class Medium(Protocol):
         """What `affectkit.json` says of the options that answers depend on."""
 
 
+def choose_medium(checkpoint: str, revision: str, options: Mapping[str, Any]) -> Medium:
+    """What the checkpoint reads decides; of several media that read the same, the first that has all of the options.
+
+    Raises "usage" for an option that the medium lacks, or where nothing is fine-tuned on it, and as `reads_of` does.
+    """
+    from affectkit.models.images import reads_of
+
+    reads = reads_of(checkpoint, revision=revision)
+    media = {name: build for name, build in _media().items() if build.reads == reads}
+    if not media:
+        remedy = f"use a network for {', '.join(_media())}"
+        raise AffectkitError("usage", f"{checkpoint} reads {reads}, on which nothing is fine-tuned", remedy=remedy)
+    fitting = (name for name, build in media.items() if options.keys() <= registry.options(build).keys())
+    name = next(fitting, next(iter(media)))
+    registry.check_options("media", name, media[name], options)
+    return media[name](checkpoint, revision, **options)
+
+
+def medium_of(spec: Mapping[str, Any]) -> Medium:
+    """The medium that a record (`affectkit.json`) describes. Raises KeyError or ValueError for what it cannot be."""
+    reads = {build.reads: build for build in reversed(_media().values())}
+    return (_media()[spec["medium"]] if "medium" in spec else reads[spec["reads"]]).from_spec(spec)
+
+
+def _media() -> dict[str, Any]:
+    return {name: registry.load("media", name).build for name in registry.names("media")}
+
+
 def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Sequence[Any]]) -> list[Any]:
     """Each row's header, or the error in its place; a file that many rows are a part of is looked at once.
 
@@ -115,6 +172,8 @@ def readable(
     on_error: "stop" reads all headers and raises for the first bad row, named. "skip" decodes every file once, and
     leaves those that fail out; they are listed in `folder`/skipped.csv.
     """
+    from affectkit.artifacts.features import SKIPPED
+
     if on_error == "skip":
         bad = _undecodable(manifest, medium, num_workers)
     else:
@@ -130,12 +189,16 @@ def readable(
     if is_main:
         import pandas as pd
 
+        from affectkit.artifacts.tables import write_table
+
         rows = [{"id": manifest.rows["id"].iloc[place], "reason": reason(error)} for place, error in bad.items()]
         write_table(folder / SKIPPED, pd.DataFrame(rows))
     return manifest.take([place not in bad for place in range(len(manifest.rows))])
 
 
 def _undecodable(manifest: Manifest, medium: Medium, num_workers: int) -> dict[int, AffectkitError]:
+    from affectkit.media import mapped
+
     def attempt(item: Item) -> AffectkitError | None:
         try:
             medium.decode(item)
@@ -144,5 +207,5 @@ def _undecodable(manifest: Manifest, medium: Medium, num_workers: int) -> dict[i
             return error
         return None
 
-    found = mapped(attempt, medium.items(manifest, num_workers=num_workers), num_workers)
-    return {place: error for place, error in enumerate(found) if error is not None}
+    errors = mapped(attempt, medium.items(manifest, num_workers=num_workers), num_workers)
+    return {place: error for place, error in enumerate(errors) if error is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import Output
 from affectkit.console import Progress
 from affectkit.encoders._encoder import Item
-from affectkit.finetuning.medium import Medium
+from affectkit.finetuning.medium import Medium, medium_of
 from affectkit.finetuning.passes import ONCE, Passes, over_passes
 from affectkit.labels import Target
 from affectkit.training.judging import outputs_of
@@ -96,12 +96,3 @@ def load_finetuned_model(folder: Path) -> FinetunedModel:
         medium = medium_of(spec)
         network = medium.load(folder, targets)
     return FinetunedModel(spec, medium, network.eval())
-
-
-def medium_of(spec: Mapping[str, Any]) -> Medium:
-    """The medium that a record (`affectkit.json`) describes. Raises KeyError or ValueError for what it cannot be."""
-    from affectkit.finetuning.media.images import Images
-    from affectkit.finetuning.media.speech import Speech
-
-    media: dict[str, type[Speech] | type[Images]] = {"audio": Speech, "images": Images}
-    return media[spec["reads"]].from_spec(spec)

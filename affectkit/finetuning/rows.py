@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +12,15 @@ import numpy as np
 from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders._encoder import Item
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.rows import encode
 from affectkit.finetuning.encoded import EncodedExamples
 from affectkit.finetuning.medium import Medium
-from affectkit.finetuning.passes import ONCE, Passes
 from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut
 from affectkit.splits import hold_out
 from affectkit.training.objective import Objective
-from affectkit.training.problem import HEAD, Examples, Settings
+from affectkit.training.problem import HEAD, Examples
+from affectkit.training.settings import LossOptions, Settings
 from affectkit.training.stages import Stage
 
 if TYPE_CHECKING:
@@ -35,26 +36,21 @@ logger = logging.getLogger(__name__)
 class Setup:
     """What is fine-tuned, and how.
 
-    loss, class_weight, label_smoothing, focal_gamma: of the objective. stopping_fraction: share of the rows fitted on,
-    whole groups, that is set apart to choose epochs by; None: the val rows, or with cross-prediction .15.
-    passes: of the network over each row that it is to answer; predictions are made so later, too.
+    stopping_fraction: share of the rows fitted on, whole groups, that is set apart to choose epochs by; None: the val
+    rows, or with cross-prediction .15.
     """
 
     medium: Medium
     stages: Sequence[Stage]
     settings: Settings
-    loss: str = "auto"
-    class_weight: str = "balanced"
-    label_smoothing: float = 0.0
-    focal_gamma: float = 2.0
+    loss: LossOptions = field(default_factory=LossOptions)
     stopping_fraction: float | None = None
-    passes: Passes = ONCE
 
     @property
     def answering(self) -> dict[str, Any]:
         """How rows are batched and loaded that are only to be answered, as `outputs_of` has it."""
-        of = self.settings
-        return {"size": of.batch_size, "most_cost": of.batch_seconds, "num_workers": of.num_workers}
+        how = self.settings
+        return {"size": how.batch_size, "most_cost": how.batch_seconds, "num_workers": how.num_workers}
 
     @property
     def head_only(self) -> bool:
@@ -82,8 +78,7 @@ def truth_of(rows: pd.DataFrame, targets: Sequence[Target], *, votes: bool = Fal
         if target.kind == "number":
             found[target.name] = cells.to_numpy(np.float32)
         else:
-            index = {name: place for place, name in enumerate(target.classes)} | {"": -1}
-            found[target.name] = np.array([index[cell] for cell in cells], dtype=np.int64)
+            found[target.name] = encode(cells, target.classes)
             if votes and target.name == "label":
                 found[target.name] = _votes(rows, target, found[target.name])
     return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -111,7 +111,4 @@ RecalibrateOpt = Annotated[
         "Of numbers: fit a + b * answer to what rows of several sources got, and their variances to the errors left; "
         "averaging takes spread away, and CCC with it."
     ),
-]
-ClassWeightOpt = Annotated[
-    Literal["balanced", "none"], Option("Balanced: every class counts alike in the loss; none: every row does.")
 ]

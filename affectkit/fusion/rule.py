@@ -131,7 +131,5 @@ def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:
 
     Raises "usage" for an unknown one, or for an option that it lacks.
     """
-    module = registry.load("rules", name)
-    registry.check_options("rules", name, module.build, dict(options))
-    rule: Rule = module.build(**options)
+    rule: Rule = registry.build("rules", name, options)
     return rule.seeded(seed) if isinstance(rule, Seeded) else rule

@@ -1,4 +1,4 @@
-"""`training.html`: how a training went, epoch by epoch, on a page."""
+"""`training.html`: how a training went, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from affectkit.artifacts.files import write_text
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.learning_figures import (
-    CURVES,
-    RATES,
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.reporting.browser import write_page
+from affectkit.reporting.figures.learning import (
     TRAIN_LOSS,
     VAL_LOSS,
     History,
@@ -19,63 +19,109 @@ from affectkit.reporting.learning_figures import (
     learning_curves,
     monitored,
     stages,
+    sweep_figure,
 )
-from affectkit.reporting.page import Card, Section, Sentence, Table, page
-from affectkit.reporting.sweeps import sweep_figure
-
-__all__ = ["PAGE", "learning_curves", "sweep_figure", "training_page", "write_training_page"]
+from affectkit.reporting.page import Card, Page, Section, Sentence, Table
+from affectkit.results import words
 
 PAGE = "training.html"
-HISTORY = "history.csv"
+HISTORY, SWEEPS, REPORT = "history.csv", "lr_find.json", "train_report.json"
 FOLDED = 40  # epochs; a longer table is shown on request
 CHOSEN = (
     "Validation figures chose the epoch that is kept, so they flatter it. What the model is worth, rows say that chose "
     "nothing: those of the test split, or of folds."
 )
+FOLDS = (
+    "Curves are means over inner folds of the rows fitted on, weighted by the rows that each held out; a fold that had "
+    "ended goes on as it ended. The model itself was then trained on all of these rows, for as many epochs as are kept."
+)
 
 
-def write_training_page(
-    folder: Path, history: History, sweeps: Sequence[Mapping[str, Any]] = (), *, monitor: str | None = None, **said: Any
-) -> Path:
-    """Write `training.html` and its figures beside it; the page's path.
+def draw(folder: Path) -> Page:
+    """The page of the folder that `train`, `finetune` or `import-model` wrote, from its history and sweeps, or from its
+    report where nothing was learned epoch by epoch."""
+    command = read_json(folder / STARTED)["command"]
+    if command != "finetune" and not (folder / HISTORY).exists():
+        return _metrics_page(folder, command)
+    sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []
+    monitor = read_json(folder / REPORT).get("monitor") if (folder / REPORT).exists() else None
+    lead = [FOLDS] if command == "train" else []
+    title = f"Training of {folder.resolve().name}"
+    return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead)
 
-    history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them. said: what else
-    `training_page` takes.
-    """
-    figures = [*learning_curves(history, monitor=monitor), *map(sweep_figure, sweeps)]
-    for figure in figures:
-        write_text(folder / f"{figure.name}.svg", figure.plot.svg)
-    said = {"title": f"Training of {folder.resolve().name}", **said}
-    write_text(folder / PAGE, training_page(history, sweeps, figures, monitor=monitor, **said))
-    return folder / PAGE
+
+def _metrics_page(folder: Path, command: str) -> Page:
+    """What `train_report.json` says of each part of the rows."""
+    report = read_json(folder / REPORT, what="report of a training")
+    parts: dict[str, dict[str, Any]] = {}
+    for name, figure in report["metrics"].items():
+        part, _, metric = name.partition("_")
+        parts.setdefault(metric, {})[part] = figure
+    columns = list(report["groups"])
+    rows = {words.title(metric): [figures.get(part) for part in columns] for metric, figures in parts.items()}
+    titles = [words.SEEN.get(part, part) for part in columns]
+    caption = "Each metric over the rows of each part. ↑ higher is better, ↓ lower is better."
+    better = {words.title(metric): words.better(metric) for metric in parts}
+    verb = "Import" if command == "import-model" else "Training"
+    summary = Table("", "metric", titles, rows)
+    return Page(
+        title=f"{verb} of {folder.resolve().name}",
+        lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
+        sections=[Section("Metrics", tables=[Table(caption, "metric", titles, rows, better)])],
+        declared=report["declared"],
+        normalization="transductive" if report.get("transductive") else "inductive",
+        metrics=list(parts),
+        source=REPORT,
+        summary=[Section("", tables=[summary])],
+    )
+
+
+def write_training_page(folder: Path) -> None:
+    """Write `training.html` and its figures beside it, from what is in the folder."""
+    write_page(folder, draw(folder), PAGE)
+
+
+def read_history(folder: Path) -> History:
+    """A row per epoch, as `learning_curves` takes them; none where no epoch was finished."""
+    if not (folder / HISTORY).exists():
+        return []
+    table = read_table(folder / HISTORY)
+    columns: dict[str, list[Any]] = {}
+    for name, cells in table.items():
+        if name == "stage":
+            columns[name] = cells.tolist()
+        elif name == "best":
+            columns[name] = [cell == "True" for cell in cells]
+        else:
+            numbers = to_numbers(cells.tolist(), file=folder / HISTORY, column=name).tolist()
+            columns[name] = [int(n) for n in numbers] if name in ("epoch", "step") else numbers
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def training_page(
     history: History,
-    sweeps: Sequence[Mapping[str, Any]],
-    figures: Sequence[Figure],
+    sweeps: Sequence[Mapping[str, Any]] = (),
     *,
     monitor: str | None = None,
     title: str = "Training",
     lead: Sequence[Sentence] = (),
     normalization: str = "inductive",
     **known: Any,
-) -> str:
-    """The page; a pure function of its arguments.
+) -> Page:
+    """history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them.
 
-    lead: paragraphs after the first, which counts epochs. known: `warnings`, `declared`, `corpora` and `inputs` of
-    `page`.
+    lead: paragraphs after the first, which counts epochs. known: `warnings`, `declared`, `corpora` and `inputs`.
     """
     monitor = monitor or monitored(history)
-    curves, rates = ([figure for figure in figures if figure.section == part] for part in (CURVES, RATES))
+    figures = learning_curves(history, monitor=monitor)
     metrics = [name.partition("_")[2] for row in history[:1] for name in row if name.startswith("val_")]
-    return page(
+    return Page(
         title=title,
         lead=[*_lead(history), *lead],
         sections=[
             _key_figures(history, monitor),
-            Section("Learning curves", text=_text(history), figures=curves),
-            Section("Learning rates", text=_found(sweeps), figures=rates),
+            Section("Learning curves", text=_text(history), figures=figures[:-1]),
+            Section("Learning rates", text=_found(sweeps), figures=[*figures[-1:], *map(sweep_figure, sweeps)]),
             Section("Epochs", tables=_epochs(history)),
         ],
         metrics=metrics,
@@ -140,11 +186,7 @@ def _epochs(history: History) -> list[Table]:
     if not history:
         return []
     columns = [name for name in dict.fromkeys(name for row in history for name in row) if name != "epoch"]
-    rows = {str(number): [_cell(row.get(name)) for name in columns] for number, row in enumerate(history, start=1)}
+    rows = {str(number): [row.get(name) for name in columns] for number, row in enumerate(history, start=1)}
     caption = "Each epoch, numbered through all stages; best: as good as none before it."
     titles = [column_title(name) for name in columns]
     return [Table(caption, "epoch", titles, rows, file=HISTORY, folded=len(history) > FOLDED)]
-
-
-def _cell(value: Any) -> Any:
-    return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
 
 # --- What the synthetic faces look like: people, and the 68 points that a person's face shows an affect with
 #
@@ -93,9 +96,9 @@ def points(person: Person, affect: tuple[float, float]) -> np.ndarray:
     """
     valence, arousal = shown(person, affect)
     parts = [_jaw(person), _brows(person, valence, arousal), _nose(), _eyes(person, arousal)]
-    found = np.vstack([*parts, _lips(person, valence, arousal)])
-    found[:, 1] *= person.long
-    return found
+    face = np.vstack([*parts, _lips(person, valence, arousal)])
+    face[:, 1] *= person.long
+    return face
 
 
 def _jaw(person: Person) -> np.ndarray:
@@ -198,10 +201,6 @@ def draw_pose(middle: np.ndarray, half: float, rng: np.random.Generator) -> Pose
     return Pose(float(middle[0]), float(middle[1]), float(half), roll, yaw, light)
 
 
-def draw_people(count: int, rng: np.random.Generator) -> list[Person]:
-    return [draw_person(rng) for _ in range(count)]
-
-
 def photographed(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What a camera makes of it: exposure, a colour cast and noise; [H, W, 3] float -> uint8."""
     gain = rng.normal(1.0, 0.06) * rng.normal(1.0, 0.02, 3)
@@ -247,6 +246,8 @@ def _head(
     person: Person, affect: tuple[float, float], pose: Pose, size: tuple[int, int]
 ) -> tuple[Image.Image, Image.Image]:
     """Head and shoulders on a patch of their own, and where they cover what is behind."""
+    from PIL import Image, ImageDraw, ImageFilter
+
     face = _turned(points(person, affect), pose.yaw)
     patch, mask = Image.new("RGB", size, _rgb(person.hair)), Image.new("L", size, 0)
     for layer, colours in ((patch, True), (mask, False)):
@@ -280,6 +281,8 @@ def _outline(face: np.ndarray, person: Person) -> np.ndarray:
 
 def _skin(person: Person, pose: Pose, size: tuple[int, int]) -> Image.Image:
     """Skin with light and shade, over the whole patch; reckoned on every third pixel, for it is smooth."""
+    from PIL import Image
+
     step = 3
     y, x = np.mgrid[: size[1] : step, : size[0] : step].astype(np.float32) + (step - 1) / 2
     x, y = (x - pose.x) / pose.half, (y - pose.y) / pose.half

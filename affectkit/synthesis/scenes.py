@@ -7,11 +7,14 @@ colours. The scene and each face show the affect with errors of their own, so wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
 
-from affectkit.synthesis.faces import Person, draw_people, draw_pose, paint, photographed
+from affectkit.synthesis.faces import Person, draw_person, draw_pose, paint, photographed
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw
 
 APART = 0.32  # deviation of what the scene shows, and of what each face shows, from the affect
 WARMTH, CONTRAST = 26.0, 0.5  # what full arousal adds to red, in grey levels, and to the contrast, as a share
@@ -40,7 +43,7 @@ def draw_scene(
     what each of them feels; otherwise strangers who feel `affect`.
     """
     canvas = _backdrop(_near(affect, rng), size, rng)
-    people = draw_people(faces, rng) if people is None else people
+    people = [draw_person(rng) for _ in range(faces)] if people is None else people
     boxes, landmarks = [], []
     for index in range(faces):
         mood = _near(moods[index] if moods else affect, rng)
@@ -75,6 +78,8 @@ def _place(index: int, faces: int, size: tuple[int, int], rng: np.random.Generat
 
 def _backdrop(shown: Affect, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Everything but the people, [H, W, 3] float."""
+    from PIL import Image, ImageDraw, ImageFilter
+
     valence, arousal = shown
     worst, best = SETTINGS[rng.integers(len(SETTINGS))]
     share = float(np.clip((valence + 1) / 2 + rng.normal(0, 0.16), 0, 1))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import soundfile
 
 from affectkit import __version__
 from affectkit.errors import AffectkitError
@@ -50,6 +49,11 @@ def cast(sexes: Mapping[str, str], speakers: int, seed: int) -> dict[str, Voice]
     return {name: draw_voice(sex, generator(seed, "voice", name)) for name, sex in sexes.items() if name in chosen}
 
 
+def cast_numbered(speakers: int, seed: int) -> dict[str, Voice]:
+    """Voices of `speakers` people called s01, s02 ..., female and male in turn."""
+    return cast({f"s{n:02d}": "female" if n % 2 else "male" for n in range(1, speakers + 1)}, speakers, seed)
+
+
 def deal(size: int, speakers: Sequence[str], weights: Mapping[str, float]) -> list[tuple[str, str]]:
     """`size` pairs (speaker, label): labels in proportion to `weights`, each label spread evenly over the speakers."""
     if size < 1:
@@ -80,6 +84,8 @@ def record(
     intensity: float = 1.0,
 ) -> float:
     """Speak `text` and write it: 16-bit mono WAV at `rate` Hz, with a comment that says what it is. Seconds of it."""
+    import soundfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = speak(voice, named(label), text, rate=rate, rng=rng, intensity=intensity)
     written = io.BytesIO()  # libsndfile would call a full disk a "System error"

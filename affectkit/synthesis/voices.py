@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter, sosfilt
 
 from affectkit.synthesis.emotions import EMOTIONS
 
@@ -64,16 +63,16 @@ def draw_voice(sex: str, rng: np.random.Generator) -> Voice:
 
 def vowels_of(text: str) -> list[str]:
     """One vowel per syllable: runs of vowel letters, and one for each letter of a script that has none (Chinese)."""
-    found: list[str] = []
+    vowels: list[str] = []
     previous = ""
     for letter in text.lower():
         vowel = LETTERS.get(letter, letter)
         if ord(letter) > 0x2E80 and letter.isalpha():
-            found.append("aeiou"[ord(letter) % 5])
+            vowels.append("aeiou"[ord(letter) % 5])
         elif vowel in VOWELS and previous not in VOWELS:
-            found.append(vowel)
+            vowels.append(vowel)
         previous = vowel
-    return found or ["a"]
+    return vowels or ["a"]
 
 
 def speak(
@@ -138,6 +137,8 @@ def _syllables(edges: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _tilted(signal: np.ndarray, decibels: float, rate: int) -> np.ndarray:
     """Add a first-order shelf: about `decibels` at 4 kHz, none at 0 Hz."""
+    from scipy.signal import lfilter
+
     gain, pole = 10 ** (decibels / 20), np.exp(-2 * np.pi * 1500 / rate)
     low = lfilter([1 - pole], [1, -pole], signal)
     return low + gain * (signal - low)
@@ -145,6 +146,8 @@ def _tilted(signal: np.ndarray, decibels: float, rate: int) -> np.ndarray:
 
 def _tract(source: np.ndarray, vowels: list[str], edges: np.ndarray, tract: float, rate: int) -> np.ndarray:
     """Filter with every vowel that occurs and fade between them: no clicks, no time-varying filter."""
+    from scipy.signal import sosfilt
+
     centres = (edges[:-1] + edges[1:]) / 2
     times = np.arange(len(source))
     speech = np.zeros(len(source))

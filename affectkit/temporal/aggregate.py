@@ -9,21 +9,25 @@ half of their samples, so that the variance of their mean lies anywhere between 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from affectkit.artifacts.files import write_json
 from affectkit.artifacts.manifest import NUMBERS as TIMES
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import LEADING, Predictions, output_columns, prediction_column, target_columns
+from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.tables import to_numbers
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.rows import column as cells_of
 from affectkit.labels import Target
 from affectkit.splits import group_column
+from affectkit.temporal.stabilize import stale_columns
 
 # --- Which rows make up an aggregate, and what they have in common
 
@@ -359,3 +363,23 @@ def _table(predictions: Predictions, columns: dict[str, Any], targets: Sequence[
     import pandas as pd
 
     return replace(predictions, frame=pd.DataFrame(columns), targets={target.name: target for target in targets})
+
+
+def write_summary(folder: Path, asked: Mapping[str, Any], before: Predictions, aggregated: Aggregated) -> None:
+    """Write `aggregation.json`. asked: the options that shaped the result."""
+    frame, targets = aggregated.predictions.frame, list(aggregated.predictions.targets.values())
+    summary = {
+        **asked,
+        "rows": len(before.frame),
+        "aggregates": len(frame),
+        "windows": int(frame["windows"].sum()),
+        "declined": int(frame["declined"].sum()),
+        "without_answer": int((frame["windows"] == 0).sum()),
+        "targets": [target.to_json() for target in targets],
+        "mixed_truth": aggregated.mixed,
+        "no_majority": aggregated.untold,
+        "dropped": aggregated.dropped,
+        "left_out": stale_columns(before, targets),
+        "foreign": before.foreign,
+    }
+    write_json(folder / AGGREGATION, summary)

@@ -14,16 +14,22 @@ to alpha / (2 - alpha) of one frame's, equal ones not at all, and the lag adds a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.files import write_json
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
+from affectkit.artifacts.reports import STABILITY, STABILITY_TABLE, TRACES
+from affectkit.artifacts.tables import write_table
 from affectkit.artifacts.timeline import Timeline
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.before_after import traces
+from affectkit.evaluation.stability import stability
 from affectkit.labels import Target
 
 ALPHA, THRESHOLD = 0.7, 0.4
@@ -179,3 +185,42 @@ def stale_columns(predictions: Predictions, targets: Sequence[Target]) -> list[s
     """What the table says of single answers and the result does not."""
     own = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
     return [column for column in [*own, *STALE] if column in predictions.frame]
+
+
+# --- What is left in the folder besides the predictions
+
+
+def write_stability(
+    folder: Path,
+    sides: tuple[Predictions, Predictions],
+    line: Timeline,
+    targets: Sequence[Target],
+    settings: Mapping[str, Any],
+    how: Mapping[str, Any],
+    *,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    lineage: Mapping[str, Any],
+) -> None:
+    """Judge what smoothing did: `stability.json`, `stability.csv`, and `traces.csv`, the longest sequence.
+
+    sides: the table before and after, of `line`. settings: of the smoothing. how: the options of `stability`.
+    lineage: of the `inputs` read.
+    """
+    before, after = sides
+    gated = {target.name: gated_column(target.name, len(targets)) for target in targets}
+    found, table, rows = stability(before, after, targets, gated, **how)
+    report = {
+        "rows": len(line.order),
+        "sequences": len(line.starts),
+        "foreign": before.foreign,
+        "settings": {**settings, **{key: how[key] for key in ("sequence", "time")}, "max_lag": how["most"]},
+        **found,
+        "notes": list(notes),
+        **lineage,
+    }
+    report["warnings"] = [*report["warnings"], *warnings]
+    write_json(folder / STABILITY, report)
+    if table is not None and rows is not None:
+        write_table(folder / STABILITY_TABLE, table)
+        write_table(folder / TRACES, traces(rows))

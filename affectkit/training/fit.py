@@ -21,8 +21,9 @@ from affectkit.training.judging import Judge
 from affectkit.training.keeping import CHECKPOINTS, Keeper
 from affectkit.training.loading import Feed, Loaded
 from affectkit.training.optimizing import Pace
-from affectkit.training.problem import Fit, Part, Problem, Settings, check_problem, identity
+from affectkit.training.problem import Fit, Part, Problem, check_problem, identity
 from affectkit.training.schedules import Plateau
+from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
 from affectkit.training.state import State
 from affectkit.training.stepping import Stepper

@@ -17,7 +17,8 @@ from affectkit.evaluation.metrics import METRICS, accuracy, ccc, macro_f1, mae, 
 from affectkit.labels import Target
 from affectkit.training.failures import enough_memory
 from affectkit.training.loading import Loaded, load_batches, sorted_batches
-from affectkit.training.problem import Examples, Problem, Settings
+from affectkit.training.problem import Examples, Problem
+from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
 
 # --- Answers for rows that are not trained on, and what they are worth while training goes on

@@ -19,9 +19,9 @@ from accelerate.utils import gather_object
 from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
-from affectkit.models.image_weights import write_tensors
+from affectkit.models.weights import write_tensors
 from affectkit.plain import without_nan
-from affectkit.training.problem import Settings
+from affectkit.training.settings import Settings
 from affectkit.training.state import State
 from affectkit.training.stepping import Stepper, under
 from affectkit.training.weights import Weights

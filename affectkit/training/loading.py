@@ -15,7 +15,8 @@ import torch
 
 from affectkit.media.files import mapped
 from affectkit.training.failures import enough_memory
-from affectkit.training.problem import Draw, Examples, Settings
+from affectkit.training.problem import Draw, Examples
+from affectkit.training.settings import Settings
 
 # --- Batches of an epoch: which rows stand together, in an order that the seed and the epoch alone decide
 

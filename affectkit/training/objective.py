@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.labels import Target
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target, class_weights
 from affectkit.training.losses import ccc_loss, ccc_mse, cross_entropy, focal, known, mse, soft_cross_entropy
+from affectkit.training.settings import LossOptions
 
 Form = Literal["classes", "votes", "numbers"]
-ClassWeight = Literal["balanced", "none"]
 
 AUTO = "auto"
 # The names of `--loss` and the form of truth that each is for; the first of a form is its "auto".
@@ -95,30 +95,28 @@ class Objective:
         return np.clip(mean + deviation * wide.numpy(), *(target.scale or (-np.inf, np.inf)))
 
 
-def build_objective(
-    targets: Sequence[Target],
-    truth: Mapping[str, np.ndarray],
-    *,
-    loss: str | None = None,
-    class_weight: str = "balanced",
-    label_smoothing: float = 0.0,
-    focal_gamma: float = 2.0,
-    mse_weight: float = 1.0,
-) -> Objective:
+def build_objective(targets: Sequence[Target], truth: Mapping[str, np.ndarray], **options: Any) -> Objective:
     """The objective of `targets`, with scales and class weights from the train rows.
 
-    truth: per target, the train rows' as `Examples` has it. loss: "auto" (None is the same) or a name of `LOSSES`, for
-    the targets that it fits; the others keep auto: cross-entropy for classes, soft for votes, ccc-mse for numbers.
-    class_weight: "balanced" is n / (k * count) over the k classes that the train rows have. mse_weight: of the squared
-    error in ccc-mse. Raises "usage" for options that make no sense, "input" for a target that cannot be learnt.
+    truth: per target, the train rows' as `Examples` has it. options: fields of `LossOptions`. A loss is for the targets
+    that it fits; the others keep auto: cross-entropy for classes, soft for votes, ccc-mse for numbers. A balanced class
+    weight is n / (k * count) over the k classes that the train rows have.
+    Raises "usage" for options that make no sense, "input" for a target that cannot be learnt.
     """
+    asked = LossOptions(**options)
     forms = {target.name: _form(target, truth[target.name]) for target in targets}
-    chosen = _choose(loss or AUTO, forms)
-    _check(chosen, class_weight, label_smoothing, focal_gamma, mse_weight)
+    chosen = _choose(asked.loss, forms)
+    if asked.label_smoothing and not set(SMOOTHED) & set(chosen.values()):
+        has = ", ".join(sorted(set(chosen.values())))
+        raise AffectkitError(
+            "usage", f"--label-smoothing does nothing to {has}", remedy=f"use it with --loss {' or '.join(SMOOTHED)}"
+        )
     counts = {target.name: _counts(target, truth[target.name]) for target in targets if target.kind != "number"}
     scaling = {target.name: _scaling(target.name, truth[target.name]) for target in targets if target.kind == "number"}
-    weights = {name: _balanced(count) for name, count in counts.items()} if class_weight == "balanced" else {}
-    return Objective(tuple(targets), chosen, scaling, weights, label_smoothing, focal_gamma, mse_weight)
+    balanced = asked.class_weight == "balanced"
+    weights = {name: tuple(class_weights(count).tolist()) for name, count in counts.items()} if balanced else {}
+    smoothing, gamma = asked.label_smoothing, asked.focal_gamma
+    return Objective(tuple(targets), chosen, scaling, weights, smoothing, gamma, asked.mse_weight)
 
 
 def _form(target: Target, truth: np.ndarray) -> Form:
@@ -128,9 +126,7 @@ def _form(target: Target, truth: np.ndarray) -> Form:
 
 
 def _choose(loss: str, forms: Mapping[str, Form]) -> dict[str, str]:
-    """The loss of each target. Raises "usage" for an unknown one, and for one that fits no target."""
-    if loss not in (AUTO, *LOSSES):
-        raise AffectkitError("usage", f"there is no --loss {loss}", remedy=did_you_mean(loss, [AUTO, *LOSSES]))
+    """The loss of each target. Raises "usage" for one that fits no target."""
     if loss != AUTO and LOSSES[loss] not in forms.values():
         held = ", ".join(f"{name} ({form})" for name, form in forms.items())
         fits = ", ".join(name for name, form in LOSSES.items() if form in forms.values())
@@ -139,23 +135,6 @@ def _choose(loss: str, forms: Mapping[str, Form]) -> dict[str, str]:
         )
     default = {form: name for name, form in reversed(LOSSES.items())}
     return {name: loss if loss != AUTO and LOSSES[loss] == form else default[form] for name, form in forms.items()}
-
-
-def _check(chosen: Mapping[str, str], class_weight: str, smoothing: float, gamma: float, mse_weight: float) -> None:
-    """Raises "usage" for a value out of range, and for label smoothing where no loss smooths."""
-    if class_weight not in get_args(ClassWeight):
-        raise AffectkitError("usage", f"there is no --class-weight {class_weight}", remedy="use balanced or none")
-    if not 0 <= smoothing < 1:
-        raise AffectkitError("usage", f"--label-smoothing {smoothing:g}", remedy="give a share, from 0 to below 1")
-    if smoothing and not set(SMOOTHED) & set(chosen.values()):
-        has = ", ".join(sorted(set(chosen.values())))
-        raise AffectkitError(
-            "usage", f"--label-smoothing does nothing to {has}", remedy=f"use it with --loss {' or '.join(SMOOTHED)}"
-        )
-    if not gamma >= 0:
-        raise AffectkitError("usage", f"a focal gamma of {gamma:g}", remedy="give 0 or more")
-    if not mse_weight > 0:
-        raise AffectkitError("usage", f"an MSE weight of {mse_weight:g}", remedy="give more than 0, or use --loss ccc")
 
 
 def _counts(target: Target, truth: np.ndarray) -> np.ndarray:
@@ -174,14 +153,6 @@ def _counts(target: Target, truth: np.ndarray) -> np.ndarray:
             remedy="train on rows of two classes or more",
         )
     return counts
-
-
-def _balanced(counts: np.ndarray) -> tuple[float, ...]:
-    """n / (k * count). A class without train rows weighs what the mean row does, where validation rows have it."""
-    present = counts > 0
-    weights = np.ones(len(counts))
-    weights[present] = counts.sum() / (present.sum() * counts[present])
-    return tuple(weights.tolist())
 
 
 def _scaling(name: str, truth: np.ndarray) -> tuple[float, float]:

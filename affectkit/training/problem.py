@@ -13,6 +13,7 @@ from torch import nn
 
 from affectkit.errors import AffectkitError
 from affectkit.training.objective import Objective
+from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
 
 # --- What is trained on, and what is trained
@@ -92,37 +93,6 @@ class Problem:
         if self.at_head is None or stage.train != HEAD:
             return self
         return replace(self, train=self.at_head[0], val=self.at_head[1])
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How. batch_size: rows of a batch, over all processes. batch_seconds: instead, what one may cost with padding.
-
-    accumulation: batches whose gradients are summed up for one step. clip: of the gradient's norm, 0 for none.
-    average: decay of the weights' moving average, by which epochs are then judged; 0 for none.
-    checkpoint_steps, checkpoint_seconds: steps or time between checkpoints, besides those after epochs.
-    """
-
-    batch_size: int = 8
-    batch_seconds: float | None = None
-    accumulation: int = 1
-    clip: float = 1.0
-    weight_decay: float = 0.0
-    average: float = 0.0
-    seed: int = 0
-    num_workers: int = 0
-    checkpoint_steps: int = 0
-    checkpoint_seconds: float = 300.0
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulation"):
-            if getattr(self, name) < 1:
-                raise AffectkitError("usage", f"{name} is {getattr(self, name)}", remedy="give 1 or more")
-        for name in ("clip", "weight_decay", "average", "seed", "num_workers"):
-            if getattr(self, name) < 0:
-                raise AffectkitError("usage", f"{name} is {getattr(self, name)}", remedy="give 0 or more")
-        if self.batch_seconds is not None and not self.batch_seconds > 0:
-            raise AffectkitError("usage", f"batch_seconds is {self.batch_seconds:g}", remedy="give more than 0")
 
 
 @dataclass(frozen=True)

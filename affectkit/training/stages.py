@@ -8,11 +8,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.registry import Option, options, problem
+from affectkit.training.settings import Epochs, LearningRate, Patience
 
 Schedule = Literal["one-cycle", "linear", "cosine", "plateau", "constant"]
+ScheduleOption = Annotated[Schedule, Option("Schedule of the learning rate within a stage.")]
+Warmup = Annotated[float, Option("Share of the steps over which the learning rate rises from 0.", least=0, below=1)]
+MinDelta = Annotated[
+    float,
+    Option("Smallest change that counts as an improvement.", least=0, flag="--early-stopping-min-delta"),
+]
+Monitor = Annotated[
+    str,
+    Option(
+        "Column of history.csv by which epochs are compared, such as val_loss.",
+        default="val_uar, or val_ccc of numbers",
+    ),
+]
 PRESETS = ("full", "frozen", "freeze-unfreeze")
 FIND = "find"
 # What a file may say of a stage.
@@ -40,18 +55,18 @@ class Stage:
 
     name: str
     train: str = "all"
-    epochs: int = 1
-    learning_rate: str = "1e-5"
-    schedule: Schedule = "linear"
-    warmup: float = 0.0
-    patience: int = 0
-    min_delta: float = 0.0
-    monitor: str = ""
+    epochs: Epochs = 1
+    learning_rate: LearningRate = "1e-5"
+    schedule: ScheduleOption = "linear"
+    warmup: Warmup = 0.0
+    patience: Patience = 0
+    min_delta: MinDelta = 0.0
+    monitor: Monitor = ""
 
     def __post_init__(self) -> None:
-        problem = _problem(self)
-        if problem:
-            raise AffectkitError("usage", f"stage '{self.name}': {problem[0]}", remedy=problem[1])
+        wrong = _problem(self)
+        if wrong:
+            raise AffectkitError("usage", f"stage '{self.name}': {wrong[0]}", remedy=wrong[1])
 
     @property
     def finds(self) -> bool:
@@ -70,16 +85,33 @@ class Stage:
         return asdict(self)
 
 
-def named_stages(text: str, *, epochs: int, learning_rate: str, **common: Any) -> list[Stage]:
-    """What `--stages` names: a preset, or a JSON file (or its text), whose stages may leave out what the options say.
+@dataclass(frozen=True)
+class StageOptions:
+    """`--stages`, and what a stage has where neither its preset nor its file says."""
 
-    common: schedule, warmup, patience, min_delta, monitor. Raises as `preset` and `read_stages` do.
-    """
-    if text.lstrip().startswith("["):
-        return _parsed(text, None, epochs=epochs, learning_rate=learning_rate, **common)
-    if text.endswith(".json"):
-        return read_stages(Path(text), epochs=epochs, learning_rate=learning_rate, **common)
-    return preset(text, epochs=epochs, learning_rate=learning_rate, **common)
+    stages: Annotated[
+        str,
+        Option(
+            "What is trained, and in which order: full (all at once), frozen (the head alone), freeze-unfreeze (the "
+            "head at a learning rate that is looked for, then everything), or a list of stages, as JSON or "
+            "the name of a JSON file."
+        ),
+    ] = "full"
+    epochs: Epochs = 12
+    learning_rate: LearningRate = "1e-5"
+    schedule: ScheduleOption = "linear"
+    warmup: Warmup = 0.1
+    patience: Patience = 0
+    min_delta: MinDelta = 0.0
+    monitor: Monitor = ""
+
+    def read(self) -> list[Stage]:
+        """Raises as `preset` and `read_stages` do."""
+        common = asdict(self)
+        text = common.pop("stages")
+        if text.lstrip().startswith("["):
+            return _parsed(text, None, **common)
+        return read_stages(Path(text), **common) if text.endswith(".json") else preset(text, **common)
 
 
 def preset(name: str, *, epochs: int, learning_rate: str, **common: Any) -> list[Stage]:
@@ -149,14 +181,10 @@ def _problem(stage: Stage) -> tuple[str, str] | None:
     """What is wrong with a stage, and the remedy."""
     if stage.train not in ("all", "head") and not re.fullmatch(r"last-[1-9]\d*", stage.train):
         return f"train '{stage.train}' is no part of a network", "use all, head or last-4"
-    if stage.epochs < 1:
-        return f"{stage.epochs} epochs", "give 1 or more"
-    if stage.schedule not in get_args(Schedule):
-        return f"there is no schedule '{stage.schedule}'", f"use {', '.join(get_args(Schedule))}"
-    if not 0 <= stage.warmup < 1:
-        return f"warm-up {stage.warmup:g} is not a share of the steps", "give 0 to 1"
-    if stage.patience < 0 or stage.min_delta < 0:
-        return "patience and min_delta are not negative", "use 0 for none"
+    for name, parameter in options(Stage).items():
+        remedy = problem(parameter.annotation, getattr(stage, name))
+        if remedy:
+            return f"{name} {getattr(stage, name)}", remedy
     ends = stage.learning_rate.split("..")
     if len(ends) > 2 or (FIND in ends and len(ends) > 1) or not all(_is_rate(end) for end in ends):
         return f"learning rate '{stage.learning_rate}'", "give 1e-5, 1e-6..1e-4, find or find/100..find/10"

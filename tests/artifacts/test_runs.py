@@ -8,8 +8,7 @@ import time
 import pytest
 
 from affectkit.artifacts.files import sha256
-from affectkit.artifacts.records import digest, require_finished
-from affectkit.artifacts.runs import open_run
+from affectkit.artifacts.runs import digest, open_run, require_finished
 from affectkit.errors import AffectkitError
 
 

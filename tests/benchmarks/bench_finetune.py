@@ -87,7 +87,7 @@ def make_clips(folder: Path) -> None:
 def ours(folder: Path) -> dict[str, float]:
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.encoders._encoder import recordings
-    from affectkit.finetuning.media.speech import InPieces, SpeechExamples
+    from affectkit.finetuning.media._speech import InPieces, SpeechExamples
     from affectkit.finetuning.rows import truth_of
     from affectkit.models import speech_network
     from affectkit.training.accelerating import open_accelerator

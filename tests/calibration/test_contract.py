@@ -1,9 +1,6 @@
 """What every calibration owes, over all that there are: a new file in affectkit/calibration is covered as it is."""
 
 import json
-import subprocess
-import sys
-from collections import defaultdict
 from dataclasses import fields
 
 import numpy as np
@@ -84,42 +81,17 @@ def assert_defined(output):
         assert (output.high[known] <= high).all()
 
 
-def test_there_are_methods():
-    named = "beta conformal histogram isotonic linear temperature variance-scaling vector"
-    assert set(named.split()) <= set(NAMES)
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_it_describes_itself_and_is_built_again_from_its_options(name):
+def test_it_says_what_it_takes_and_is_built_again_from_its_options(name):
     method, build = BUILT[name], registry.load("methods", name).build
-    summary = registry.summary("methods", name)
-    assert 10 < len(summary) <= 80 and not summary.endswith(".")
     assert method.name == name and set(method.kinds) <= {"class", "number"} and method.kinds
     assert set(method.options) == set(registry.options(build))
-    assert all(parameter.default is not parameter.empty for parameter in registry.options(build).values())
     again = build(**json.loads(json.dumps(method.options)))
     assert again.options == method.options and again.columns == method.columns
 
 
-def test_an_option_has_one_meaning():
-    meanings = defaultdict(set)
-    for name in NAMES:
-        for option, parameter in registry.options(registry.load("methods", name).build).items():
-            meanings[option].add((str(parameter.annotation), str(parameter.default)))
-    assert {option: found for option, found in meanings.items() if len(found) > 1} == {}
-
-
 def test_only_temperature_may_be_fitted_on_one_group():
     assert [name for name in NAMES if BUILT[name].single_group] == ["temperature"]
-
-
-def test_importing_all_methods_brings_nothing_heavy():
-    code = (
-        "import sys; from affectkit import registry; [registry.load('methods', n).build for n in "
-        "registry.names('methods')]; print([m for m in ('scipy', 'sklearn', 'torch', 'pandas') if m in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
 
 
 @every_case

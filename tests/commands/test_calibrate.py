@@ -102,7 +102,7 @@ def test_auto_takes_a_calibration_that_helps_and_none_where_none_does(affectkit,
         ({"split": "train", "seen": "fit"}, (), 1, "600 (train, fit); test and in-sample rows are never fitted on"),
         ({}, ("--fit-on", "oof"), 1, "has no oof rows to fit on"),
         ({}, ("--method", "linear"), 2, "linear does not calibrate label (class); use"),
-        ({}, ("--method", "temprature"), 2, "there is no calibration 'temprature'; did you mean temperature"),
+        ({}, ("--method", "temprature"), 2, "there is no method 'temprature'; did you mean temperature"),
         ({}, ("--treat-as", "val"), 2, "these have one"),
         ({}, ("--group", "speker"), 1, "did you mean speaker"),
         ({}, ("--target", "labl"), 2, "predicts no 'labl'; did you mean label"),
@@ -197,32 +197,13 @@ def test_a_rerun_writes_the_same_bytes(affectkit, table, tmp_path):
             assert path.read_bytes() == (tmp_path / "y" / path.relative_to(tmp_path / "x")).read_bytes(), path
 
 
-@pytest.fixture(scope="module")
-def trained(emodb_twin, tmp_path_factory):
-    """A manifest of the twin and a linear model of it with cross-fitted predictions."""
-    from typer.testing import CliRunner
-
-    from affectkit.cli import app
-
-    folder = tmp_path_factory.mktemp("trained")
-    pytest.importorskip("opensmile")
-    for line in (
-        ["prepare-manifest", "emodb", emodb_twin, "--folds", "speaker", "-o", folder / "m"],
-        ["extract-features", "-m", folder / "m", "--encoder", "opensmile", "-o", folder / "f"],
-        ["train", "-m", folder / "m", "--features", folder / "f", "--cv", "-o", folder / "linear"],
-    ):
-        result = CliRunner().invoke(app, [str(word) for word in line])
-        assert result.exit_code == 0, result.output
-    return folder
-
-
 def answers(affectkit, model, file):
     return pd.read_csv(io.StringIO(affectkit("predict", "--model-dir", model, file).stdout))
 
 
-def test_predict_runs_the_chain_from_a_bare_recording(affectkit, trained, emodb_twin, tmp_path):
-    shutil.copytree(trained, tmp_path / "study")
+def test_predict_runs_the_chain_from_a_bare_recording(affectkit, speech, emodb_twin, tmp_path):
     study = tmp_path / "study"
+    shutil.copytree(speech / "linear", study / "linear")
     affectkit("calibrate", study / "linear", "--method", "temperature", "-o", study / "calibrated")
     one = sorted(emodb_twin.rglob("*.wav"))[0]
     shutil.copy(one, tmp_path / "new.wav")
@@ -239,9 +220,9 @@ def test_predict_runs_the_chain_from_a_bare_recording(affectkit, trained, emodb_
     pd.testing.assert_frame_equal(answers(affectkit, tmp_path / "elsewhere", tmp_path / "new.wav"), said)
 
 
-def test_a_parent_that_changed_or_went_is_refused(affectkit, trained, tmp_path):
-    shutil.copytree(trained, tmp_path / "study")
+def test_a_parent_that_changed_or_went_is_refused(affectkit, speech, tmp_path):
     study = tmp_path / "study"
+    shutil.copytree(speech / "linear", study / "linear")
     affectkit("calibrate", study / "linear", "--method", "temperature", "-o", study / "calibrated")
     (study / "linear" / "best_model" / "label.safetensors").write_bytes(b"other")
     changed = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)

@@ -2,11 +2,9 @@
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -329,16 +327,16 @@ class TestFeaturesThatDoNotFit:
 @pytest.mark.parametrize(
     ("base", "more", "said"),
     [
-        (TINY, ("--head", "attentive"), "--head is of speech"),
-        (TINY, ("--max-seconds", 3), "--max-seconds is of speech"),
-        (TINY, ("--batch-seconds", 9), "--batch-seconds is of speech"),
-        (TINY, ("--specaugment",), "--specaugment is of speech"),
-        (TINY, ("--train-feature-encoder",), "--freeze-feature-encoder is of speech"),
+        (TINY, ("--head", "attentive"), "images has no option --head"),
+        (TINY, ("--max-seconds", 3), "images has no option --max-seconds"),
+        (TINY, ("--batch-seconds", 9), "images has no option --batch-seconds"),
+        (TINY, ("--specaugment",), "images has no option --specaugment"),
+        (TINY, ("--train-feature-encoder",), "images has no option --freeze-feature-encoder"),
         (TINY, ("--augment", "noise=10"), "there is no augmentation 'noise'"),
-        ("tiny-random:wav2vec2", ("--crop", "face"), "--crop is of images"),
-        ("tiny-random:wav2vec2", ("--features", "x"), "--features is of images"),
-        ("tiny-random:wav2vec2", ("--tta", 5), "--tta is of images"),
-        ("tiny-random:wav2vec2", ("--mc-dropout", 5), "--mc-dropout is of images"),
+        ("tiny-random:wav2vec2", ("--crop", "face"), "speech has no option --crop"),
+        ("tiny-random:wav2vec2", ("--features", "x"), "speech has no option --features"),
+        ("tiny-random:wav2vec2", ("--tta", 5), "speech has no option --tta"),
+        ("tiny-random:wav2vec2", ("--mc-dropout", 5), "speech has no option --mc-dropout"),
         ("tiny-random:wav2vec2", ("--augment", "flip=.5"), "there is no augmentation 'flip'"),
         ("tiny-random:vti", (), "did you mean vit"),
         ("timm:resnet1", (), "timm has no network 'resnet1'"),
@@ -458,7 +456,7 @@ def undisturbed(manifest, two_stages, tmp_path_factory):
         ("affectkit.training.optimizing.freeze", 2),
         ("affectkit.training.stepping.Stepper.step", 8),
         ("affectkit.training.objective.Objective.answers", 4),
-        ("affectkit.reporting.finetuned.write_finetuned", 1),
+        ("affectkit.results.save.save_result", 1),
     ],
     ids=["encoding", "frozen", "frozen-2", "keeping", "ending", "between", "unfrozen", "answering", "writing"],
 )
@@ -490,39 +488,22 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(
     assert not (tmp_path / "run" / "encoded.safetensors").exists()
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(manifest, two_stages, tmp_path):
-    """kill -9 of a real process, again and again, then --resume."""
-    how = [*line(manifest, tmp_path / "whole", "--stages", two_stages, "--crop", "face", "--checkpoint-steps", 1)]
-    command = [sys.executable, "-m", "affectkit", *map(str, how), "--quiet"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, env=environment, check=True)
-    command[command.index(str(tmp_path / "whole"))] = str(tmp_path / "cut")
-    draw, killed = random.Random(7), 0
-    while True:
-        before = left_in(tmp_path / "cut")
-        process = subprocess.Popen([*command, "--resume"], env=environment)
-        while process.poll() is None and left_in(tmp_path / "cut") <= before:
-            time.sleep(0.02)
-        if killed < 3:
-            time.sleep(draw.uniform(0, 0.3))
-            process.kill()
-        if process.wait() == 0:
+def test_stopped_again_and_again_it_goes_on_to_the_same_bytes(undisturbed, stopped, manifest, two_stages, tmp_path):
+    """First at the second file that it writes, then at the third after that, ...: what is computed once, checkpoints,
+    best weights, what is left."""
+    how = line(manifest, tmp_path / "run", "--stages", two_stages, "--crop", "face", "--checkpoint-steps", 1)
+    for write in range(2, 50):
+        if not stopped(*how, "--resume", write=write, named=write % 2):
             break
-        killed += 1
-    assert killed >= 3
-    for name in WRITTEN:
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
-
-
-def left_in(folder):
-    return {path.name for path in [*(folder / "checkpoints").glob("*.json"), *folder.glob("encoded*")]}
+    assert write >= 7
+    for written in WRITTEN:
+        assert (tmp_path / "run" / written).read_bytes() == (undisturbed / written).read_bytes(), written
 
 
 # In several processes
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.parametrize("more", [(), ("--augment", "light", "--tta", "2")], ids=["encoded once", "augmented"])
 def test_two_processes_end_with_the_model_of_one(manifest, two_stages, tmp_path, more):
     """The CCC of an epoch is that of all its predictions together, not a mean over processes; 7 rows a batch leave an

@@ -110,7 +110,7 @@ def test_stacked_takes_a_table_of_numbers(affectkit, sources, tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--rule", "meen"), 2, "there is no fusion 'meen'; did you mean mean"),
+        (("--rule", "meen"), 2, "there is no rule 'meen'; did you mean mean"),
         (("--metric", "uarr"), 2, "did you mean uar"),
         (("--rule", "mean", "--weights", ".5,.5"), 2, "mean has no option --weights"),
         (("--rule", "inverse-variance"), 2, "inverse-variance"),
@@ -128,35 +128,26 @@ def test_one_source_is_no_fusion(affectkit, sources, tmp_path):
     assert "at least 2" in affectkit("fuse", *sources(voice=1.0), "-o", tmp_path / "f", code=2).stderr
 
 
-def test_predict_runs_fusion_and_calibration_from_a_bare_recording(affectkit, emodb_twin, tmp_path):
-    pytest.importorskip("opensmile")
-    affectkit("prepare-manifest", "emodb", emodb_twin, "--folds", "speaker", "-o", tmp_path / "m")
-    sets = {"functionals": "eGeMAPSv02", "small": "GeMAPSv01b"}
-    for name, feature_set in sets.items():
-        line = ("extract-features", "-m", tmp_path / "m", "--encoder", "opensmile", "--feature-set", feature_set)
-        affectkit(*line, "-o", tmp_path / f"{name}-features")
-        affectkit(
-            "train", "-m", tmp_path / "m", "--features", tmp_path / f"{name}-features", "--cv", "-o", tmp_path / name
-        )
-    affectkit("fuse", *(f"{name}={tmp_path / name}" for name in sets), "--rule", "mean", "-o", tmp_path / "fused")
+def test_predict_runs_fusion_and_calibration_from_a_bare_recording(affectkit, speech, emodb_twin, tmp_path):
+    sources = {"functionals": speech / "linear", "small": speech / "small"}
+    affectkit("fuse", *(f"{n}={path}" for n, path in sources.items()), "--rule", "mean", "-o", tmp_path / "fused")
     affectkit("calibrate", tmp_path / "fused", "--method", "temperature", "-o", tmp_path / "calibrated")
     shutil.copy(sorted(emodb_twin.rglob("*.wav"))[0], tmp_path / "new.wav")
 
-    def said(name):
-        return pd.read_csv(
-            io.StringIO(affectkit("predict", "--model-dir", tmp_path / name, tmp_path / "new.wav").stdout)
-        )
+    def said(model):
+        return pd.read_csv(io.StringIO(affectkit("predict", "--model-dir", model, tmp_path / "new.wav").stdout))
 
-    columns = [c for c in said("fused") if c.startswith("prob_")]
-    mean = np.mean([said(name)[columns].to_numpy() for name in sets], axis=0)
-    np.testing.assert_allclose(said("fused")[columns], mean, atol=1e-6)
+    fused = said(tmp_path / "fused")
+    columns = [c for c in fused if c.startswith("prob_")]
+    mean = np.mean([said(path)[columns].to_numpy() for path in sources.values()], axis=0)
+    np.testing.assert_allclose(fused[columns], mean, atol=1e-6)
     fitted = json.loads((tmp_path / "calibrated" / "best_model" / "calibration.json").read_text())["targets"]["label"]
     powered = mean ** (1 / fitted["parameters"]["temperature"])
-    np.testing.assert_allclose(said("calibrated")[columns], powered / powered.sum(), atol=1e-6)
+    np.testing.assert_allclose(said(tmp_path / "calibrated")[columns], powered / powered.sum(), atol=1e-6)
 
     # Already extracted features stand in for the encoders, in the order of training; rows fitted on are left out.
-    features = [word for name in sets for word in ("--features", tmp_path / f"{name}-features")]
-    line = ("predict", "--model-dir", tmp_path / "calibrated", "-m", tmp_path / "m", *features)
+    features = ("--features", speech / "egemaps", "--features", speech / "gemaps")
+    line = ("predict", "--model-dir", tmp_path / "calibrated", "-m", speech / "folds", *features)
     assert "only rows that the model was fitted on" in affectkit(*line, "-o", tmp_path / "p.csv", code=1).stderr
     affectkit(*line, "--include-fit", "-o", tmp_path / "p.csv")
     assert set(pd.read_csv(tmp_path / "p.csv")["seen"]) == {"fit"}

@@ -1,49 +1,16 @@
 """`affectkit prepare-manifest` as it is used, on twins and on real corpora."""
 
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pandas as pd
 import pytest
 
-from affectkit import registry
 from affectkit.artifacts.manifest import read_manifest
 
 
 def read(path):
     return pd.read_csv(path, keep_default_na=False, dtype=str)
-
-
-def test_every_corpus_becomes_a_manifest_from_its_twin(affectkit, tmp_path):
-    options = {
-        "csv": ["--split-by", "speaker"],
-        "merge": ["--split-by", "official"],
-        "arrays": ["--split-by", "speaker"],
-        "tess": ["--val-fraction", 0],
-    }
-    for name in registry.names("corpora"):
-        root, out = tmp_path / name, tmp_path / f"{name}-manifest"
-        affectkit("synthesize", name, root, "--size", 60, "--seed", 1)
-        roots = (
-            sorted((root / "manifests").iterdir())
-            if name == "merge"
-            else [root / "table.csv" if name == "csv" else root]
-        )
-        affectkit("prepare-manifest", name, *roots, "-o", out, *options.get(name, []))
-        manifest = read_manifest(out)
-        assert len(manifest.rows) >= 30, name
-        assert manifest.targets, name
-        assert {"train", "test"} <= set(manifest.rows["split"]), name
-        assert all(p is None or p.exists() for p in manifest.media()) if "path" in manifest.rows else True
-        for facts in json.loads((out / "summary.json").read_text())["corpora"].values():
-            assert facts["licence"]
-            assert facts["citation"]
 
 
 def test_speakers_do_not_straddle_and_folds_leave_one_out(affectkit, emodb_twin, tmp_path):
@@ -221,33 +188,25 @@ def test_real_emobank(affectkit, real_data, tmp_path):
     assert manifest.declared()
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment_leaves_nothing_that_passes_for_whole(emodb_twin, tmp_path):
-    """SIGKILL at random moments: the folder is refused as unfinished or is complete, and --resume completes it."""
-    line = [sys.executable, "-m", "affectkit", "prepare-manifest", "emodb", str(emodb_twin), "--folds", "speaker", "-o"]
-    began = time.monotonic()
-    subprocess.run([*line, str(tmp_path / "whole")], check=True, capture_output=True)
-    seconds = time.monotonic() - began
-    whole = {
-        p.name: p.read_bytes() for p in (tmp_path / "whole").glob("*.*") if p.name not in ("run.json", "started.json")
-    }
-    moments = random.Random(0)
-    for attempt in range(6):
-        folder = tmp_path / f"killed-{attempt}"
-        process = subprocess.Popen([*line, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds * moments.uniform(0.5, 1.05))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        if (folder / "started.json").exists() and not (folder / "run.json").exists():
-            check = subprocess.run(
-                [sys.executable, "-m", "affectkit", "extract-features", "--manifest", str(folder),
-                 "--encoder", "text-ngrams", "-o", str(tmp_path / f"f{attempt}")], capture_output=True, text=True,
-            )  # fmt: skip
-            assert check.returncode == 1
-            assert "is unfinished" in check.stderr
-        subprocess.run([*line, str(folder), "--resume"], check=True, capture_output=True)
-        after = {p.name: p.read_bytes() for p in folder.glob("*.*") if p.name not in ("run.json", "started.json")}
-        assert after == whole
+@pytest.mark.parametrize("named", [False, True], ids=["before", "after"])
+def test_stopped_at_any_write_it_leaves_nothing_that_passes_for_whole(affectkit, stopped, emodb_twin, tmp_path, named):
+    """The folder is refused as unfinished, or is not there, or is complete; --resume completes it."""
+    line = ["prepare-manifest", "emodb", emodb_twin, "--folds", "speaker"]
+    affectkit(*line, "-o", tmp_path / "whole")
+    states = []
+    while stopped(*line, "-o", (folder := tmp_path / f"at-{len(states)}"), write=len(states) + 1, named=named):
+        states.append("missing" if not folder.exists() else "whole" if (folder / "run.json").exists() else "unfinished")
+        if states[-1] == "unfinished":
+            read = ["extract-features", "--manifest", folder, "--encoder", "text-ngrams", "-o", tmp_path / "f"]
+            assert "is unfinished" in affectkit(*read, code=1).stderr
+        affectkit(*line, "-o", folder, "--resume")
+        assert contents(folder) == contents(tmp_path / "whole")
+    assert set(states) == {"unfinished", "whole" if named else "missing"} and len(states) >= 6
+
+
+def contents(folder):
+    """Every file's bytes, records apart: they hold times."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in ("run.json", "started.json")}
 
 
 def test_a_file_that_a_users_own_table_names_in_vain_stops_unless_skipped(affectkit, tone, tmp_path):

@@ -15,24 +15,6 @@ from affectkit.estimators._network_inputs import normalize_by_speaker
 from affectkit.splits import grouped_folds
 
 
-@pytest.fixture(scope="session")
-def speech(tmp_path_factory, emodb_twin):
-    """A folder with `split` and `folds` manifests of the EmoDB twin, and eGeMAPS features of it."""
-    from typer.testing import CliRunner
-
-    from affectkit.cli import app
-
-    root = tmp_path_factory.mktemp("speech")
-    for line in (
-        ["prepare-manifest", "emodb", emodb_twin, "--split-by", "speaker", "-o", root / "split"],
-        ["prepare-manifest", "emodb", emodb_twin, "--folds", "speaker", "-o", root / "folds"],
-        ["extract-features", "--manifest", root / "split", "--encoder", "opensmile", "-o", root / "features"],
-    ):
-        result = CliRunner().invoke(app, [str(a) for a in line])
-        assert result.exit_code == 0, result.output
-    return root
-
-
 @pytest.mark.parametrize("model", ["linear", "svm", "forest"])
 def test_without_cv_the_val_and_test_rows_are_predicted_and_train_rows_are_not(affectkit, speech, tmp_path, model):
     affectkit(
@@ -40,7 +22,7 @@ def test_without_cv_the_val_and_test_rows_are_predicted_and_train_rows_are_not(a
         "--manifest",
         speech / "split",
         "--features",
-        speech / "features",
+        speech / "egemaps",
         "--model",
         model,
         "-o",
@@ -55,13 +37,13 @@ def test_without_cv_the_val_and_test_rows_are_predicted_and_train_rows_are_not(a
 
 
 def test_with_cv_every_row_is_predicted_by_a_fit_that_never_saw_its_speaker(affectkit, speech, tmp_path):
-    affectkit("train", "--manifest", speech / "folds", "--features", speech / "features", "--cv", "-o", tmp_path / "m")
+    affectkit("train", "--manifest", speech / "folds", "--features", speech / "egemaps", "--cv", "-o", tmp_path / "m")
     frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
     assert len(frame) == 70
     assert set(frame["seen"]) == {"oof"}
     report = json.loads((tmp_path / "m" / "train_report.json").read_text())
     assert report["metrics"]["oof_uar"]["value"] > 0.3  # 7 classes: chance is .143
-    affectkit("train", "--manifest", speech / "split", "--features", speech / "features", "--cv", "-o", tmp_path / "s")
+    affectkit("train", "--manifest", speech / "split", "--features", speech / "egemaps", "--cv", "-o", tmp_path / "s")
     frame = read_predictions(tmp_path / "s" / "predictions.csv").frame
     assert frame.groupby("split")["seen"].unique().map(list).to_dict() == {
         "train": ["oof"], "val": ["oof"], "test": ["heldout"]
@@ -75,14 +57,14 @@ def test_labels_that_carry_nothing_are_predicted_at_chance(affectkit, speech, tm
     table["label"] = rng.permutation(table["label"].to_numpy())
     table.to_csv(tmp_path / "folds.csv", index=False)
     affectkit(
-        "train", "--manifest", tmp_path / "folds.csv", "--features", speech / "features", "--cv", "-o", tmp_path / "m"
+        "train", "--manifest", tmp_path / "folds.csv", "--features", speech / "egemaps", "--cv", "-o", tmp_path / "m"
     )
     report = json.loads((tmp_path / "m" / "train_report.json").read_text())
     assert report["metrics"]["oof_uar"]["value"] < 0.28
 
 
 def test_a_fold_manifest_needs_cv_and_a_train_part_needs_it_too(affectkit, speech, tmp_path):
-    line = ["train", "--features", speech / "features", "-o", tmp_path / "m", "--manifest"]
+    line = ["train", "--features", speech / "egemaps", "-o", tmp_path / "m", "--manifest"]
     result = affectkit(*line, speech / "folds", code=2)
     assert "pass --cv" in result.stderr
     result = affectkit(*line, speech / "split" / "train.csv", code=1)
@@ -90,11 +72,10 @@ def test_a_fold_manifest_needs_cv_and_a_train_part_needs_it_too(affectkit, speec
 
 
 def test_predicting_raw_recordings_equals_predicting_their_features(affectkit, speech, emodb_twin, tmp_path):
-    line = ["--manifest", speech / "split", "--features", speech / "features"]
-    affectkit("train", *line, "-o", tmp_path / "m")
-    own = read_predictions(tmp_path / "m" / "predictions.csv")
-    affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", speech / "split", "-o", tmp_path / "raw.csv")
-    affectkit("predict", "--model-dir", tmp_path / "m", *line, "-o", tmp_path / "features.csv")
+    line = ["--manifest", speech / "split", "--features", speech / "egemaps"]
+    own = read_predictions(speech / "model" / "predictions.csv")
+    affectkit("predict", "--model-dir", speech / "model", "--manifest", speech / "split", "-o", tmp_path / "raw.csv")
+    affectkit("predict", "--model-dir", speech / "model", *line, "-o", tmp_path / "features.csv")
     for name in ("raw.csv", "features.csv"):
         again = read_predictions(tmp_path / name)
         assert list(again.frame["id"]) == list(own.frame["id"])
@@ -102,36 +83,33 @@ def test_predicting_raw_recordings_equals_predicting_their_features(affectkit, s
         assert set(again.frame["seen"]) == {"heldout"}
     name = own.frame["id"][0]
     result = affectkit(
-        "predict", "--model-dir", tmp_path / "m" / "best_model", emodb_twin / "wav" / f"{name}.wav", "-q"
+        "predict", "--model-dir", speech / "model" / "best_model", emodb_twin / "wav" / f"{name}.wav", "-q"
     )
     header, line = result.stdout.splitlines()
     assert dict(zip(header.split(","), line.split(","), strict=True))["pred"] == own.frame["pred"][0]
 
 
 def test_rows_that_the_model_was_fitted_on_are_left_out_unless_asked_for(affectkit, speech, tmp_path):
-    line = ["--manifest", speech / "split", "--features", speech / "features"]
-    affectkit("train", *line, "-o", tmp_path / "m")
-    affectkit("predict", "--model-dir", tmp_path / "m", *line, "--include-fit", "-o", tmp_path / "all.csv")
+    line = ["--manifest", speech / "split", "--features", speech / "egemaps"]
+    affectkit("predict", "--model-dir", speech / "model", *line, "--include-fit", "-o", tmp_path / "all.csv")
     frame = read_predictions(tmp_path / "all.csv").frame
     assert frame.groupby("split")["seen"].unique().map(list).to_dict() == {
         "train": ["fit"], "val": ["heldout"], "test": ["heldout"]
     }  # fmt: skip
     result = affectkit("evaluate", tmp_path / "all.csv", "--split", "train", "-o", tmp_path / "r", code=1)
     assert "in-sample" in result.stderr
-    result = affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", speech / "split" / "train.csv", code=1)
+    result = affectkit("predict", "--model-dir", speech / "model", "--manifest", speech / "split" / "train.csv", code=1)
     assert "only rows that the model was fitted on" in result.stderr
 
 
-def test_features_of_another_encoder_are_refused(affectkit, speech, tmp_path):
+def test_features_of_another_encoder_are_refused(affectkit, speech):
     line = ["--manifest", speech / "split"]
-    affectkit("train", *line, "--features", speech / "features", "-o", tmp_path / "m")
-    affectkit("extract-features", *line, "--encoder", "opensmile", "--feature-set", "GeMAPSv01b", "-o", tmp_path / "f")
-    result = affectkit("predict", "--model-dir", tmp_path / "m", *line, "--features", tmp_path / "f", code=1)
+    result = affectkit("predict", "--model-dir", speech / "model", *line, "--features", speech / "gemaps", code=1)
     assert "from the features of the model (opensmile)" in result.stderr
 
 
 def test_speaker_normalisation_is_marked_transductive_and_refused_for_few_rows(affectkit, speech, emodb_twin, tmp_path):
-    line = ["--manifest", speech / "folds", "--features", speech / "features"]
+    line = ["--manifest", speech / "folds", "--features", speech / "egemaps"]
     affectkit("train", *line, "--normalize", "speaker", "--cv", "-o", tmp_path / "m")
     assert json.loads((tmp_path / "m" / "train_report.json").read_text())["transductive"] is True
     assert "transductive" in (tmp_path / "m" / "best_model" / "README.md").read_text().lower()
@@ -172,7 +150,7 @@ def test_unlabelled_rows_are_predicted_and_not_fitted(affectkit, speech, tmp_pat
         table = pd.read_csv(speech / "split" / f"{split}.csv", dtype=str, keep_default_na=False)
         table.loc[::4, "label"] = ""
         table.to_csv(tmp_path / f"{split}.csv", index=False)
-    affectkit("train", "--manifest", tmp_path, "--features", speech / "features", "-o", tmp_path / "m")
+    affectkit("train", "--manifest", tmp_path, "--features", speech / "egemaps", "-o", tmp_path / "m")
     frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
     assert (frame["label"] == "").any()
     assert (frame["pred"] != "").all()
@@ -184,7 +162,7 @@ def test_rows_without_features_stop_or_are_dropped(affectkit, speech, tmp_path):
     for name in ("train", "val"):
         (tmp_path / f"{name}.csv").write_text((speech / "split" / f"{name}.csv").read_text())
     (tmp_path / "test.csv").write_text("\n".join([*text, extra]) + "\n")
-    line = ["train", "--manifest", tmp_path, "--features", speech / "features", "-o", tmp_path / "m"]
+    line = ["train", "--manifest", tmp_path, "--features", speech / "egemaps", "-o", tmp_path / "m"]
     result = affectkit(*line, code=1)
     assert "no features of id 'nobody'" in result.stderr
     assert "--missing drop" in result.stderr
@@ -197,30 +175,33 @@ GRID = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]
 
 @pytest.fixture(scope="session")
 def emodb(tmp_path_factory, real_data):
+    """`emodb("eGeMAPSv02")`: a folder with a `manifest` of real recordings and these features of them."""
     from typer.testing import CliRunner
 
     from affectkit.cli import app
 
     root = tmp_path_factory.mktemp("emodb-real")
-    lines = [["prepare-manifest", "emodb", real_data / "emodb", "--folds", "speaker", "-o", root / "manifest"]]
-    for name in ("eGeMAPSv02", "ComParE_2016"):
-        lines.append(
+
+    def with_features(name):
+        on = ["--manifest", root / "manifest", "--encoder", "opensmile"]
+        for line in (
             [
-                "extract-features",
-                "--manifest",
-                root / "manifest",
-                "--encoder",
-                "opensmile",
-                "--feature-set",
-                name,
+                "prepare-manifest",
+                "emodb",
+                real_data / "emodb",
+                "--folds",
+                "speaker",
+                "--resume",
                 "-o",
-                root / name,
-            ]
-        )
-    for line in lines:
-        result = CliRunner().invoke(app, [str(a) for a in line])
-        assert result.exit_code == 0, result.output
-    return root
+                root / "manifest",
+            ],
+            ["extract-features", *on, "--feature-set", name, "--resume", "-o", root / name],
+        ):
+            result = CliRunner().invoke(app, [str(a) for a in line])
+            assert result.exit_code == 0, result.output
+        return root
+
+    return with_features
 
 
 def peer_uar(x, y, speakers, normalize, grid):
@@ -253,17 +234,26 @@ def peer_uar(x, y, speakers, normalize, grid):
     return recall_score(y.astype(str), predicted.astype(str), average="macro")
 
 
-@pytest.mark.slow
+def test_cross_fitted_answers_of_the_twin_are_as_good_as_scikit_learns(speech):
+    ours = json.loads((speech / "linear" / "train_report.json").read_text())["metrics"]["oof_uar"]["value"]
+    assert abs(ours - peer_uar(*rows_of(speech / "folds", speech / "egemaps"), "train", GRID)) <= 0.01
+
+
+def rows_of(manifest, features):
+    """Features, labels and speakers of the rows of a manifest in folds."""
+    table = pd.read_csv(manifest / "folds.csv", dtype=str, keep_default_na=False)
+    x = np.asarray(read_features(features).matrix(list(table["id"])), float)
+    return x, table["label"].to_numpy(), table["speaker"].to_numpy()
+
+
+@pytest.mark.figures
 @pytest.mark.parametrize(
     ("features", "normalize", "least"),
-    [
-        ("eGeMAPSv02", "train", 0.60),
-        pytest.param("ComParE_2016", "train", 0.74, marks=pytest.mark.figures),
-        pytest.param("ComParE_2016", "speaker", 0.82, marks=pytest.mark.figures),
-    ],
+    [("eGeMAPSv02", "train", 0.60), ("ComParE_2016", "train", 0.74), ("ComParE_2016", "speaker", 0.82)],
 )
 def test_emodb_leave_one_speaker_out(affectkit, emodb, tmp_path, features, normalize, least):
-    line = ["--manifest", emodb / "manifest", "--features", emodb / features, "--normalize", normalize, "--cv"]
+    root = emodb(features)
+    line = ["--manifest", root / "manifest", "--features", root / features, "--normalize", normalize, "--cv"]
     affectkit("train", *line, "--model", "linear", "-o", tmp_path / "m")
     report = json.loads((tmp_path / "m" / "train_report.json").read_text())
     ours = report["metrics"]["oof_uar"]["value"]
@@ -276,13 +266,10 @@ def test_emodb_leave_one_speaker_out(affectkit, emodb, tmp_path, features, norma
         affectkit("train", *line, "--c-grid", "0.01", "-o", tmp_path / "one")
         report = json.loads((tmp_path / "one" / "train_report.json").read_text())
         ours = report["metrics"]["oof_uar"]["value"]
-    table = pd.read_csv(emodb / "manifest" / "folds.csv", dtype=str, keep_default_na=False)
-    x = np.asarray(read_features(emodb / features).matrix(list(table["id"])), float)
-    labels, speakers = table["label"].to_numpy(), table["speaker"].to_numpy()
-    assert abs(ours - peer_uar(x, labels, speakers, normalize, grid)) <= 0.01
+    assert abs(ours - peer_uar(*rows_of(root / "manifest", root / features), normalize, grid)) <= 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.figures
 def test_emobank_valence(affectkit, real_data, tmp_path):
     affectkit("prepare-manifest", "emobank", real_data / "emobank", "-o", tmp_path / "m")
     affectkit("extract-features", "--manifest", tmp_path / "m", "--encoder", "text-ngrams", "-o", tmp_path / "f")

@@ -56,20 +56,6 @@ def dense(values):
     return [row.toarray()[0] for row in values] if hasattr(values, "toarray") else values
 
 
-def test_there_are_encoders():
-    assert {"arrays", "opensmile", "hf-audio", "hf-image", "hf-text", "open-clip", "text-ngrams", "timm"} <= set(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_describes_itself_and_its_options(name):
-    build = registry.load("encoders", name).build
-    assert 10 < len(registry.summary("encoders", name)) <= 80
-    for option, parameter in registry.options(build).items():
-        assert parameter.default is not parameter.empty, option
-        assert next(m for m in parameter.annotation.__metadata__ if isinstance(m, registry.Option)).help
-    assert set(small_options(name)) <= set(registry.options(build))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_its_record_builds_it_again(name, small, rows, tmp_path):
     encoder = small(name)

@@ -102,7 +102,7 @@ def launch(*arguments, processes=2):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=110, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_two_processes_give_what_one_gives(affectkit, corpus, tmp_path):
     options = ("-m", corpus, *TINY, "--pool", "none", "--device", "cpu")
     affectkit("extract-features", *options, "-o", tmp_path / "one")
@@ -116,7 +116,7 @@ def test_two_processes_give_what_one_gives(affectkit, corpus, tmp_path):
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_one_failing_process_ends_them_all(corpus, tmp_path):
     rows = corpus.read_text().splitlines()
     rows[40] = "c39,missing.wav,0.2"  # in the second shard, so of rank 1

@@ -455,9 +455,9 @@ def test_a_damaged_network_is_refused(what, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden_size": 0}, "--hidden-size 0 is less than 1"),
+        ({"hidden_size": 0}, "--hidden-size 0; give 1 or more"),
         ({"dropout": 1.0}, "--dropout 1"),
-        ({"epochs": 0}, "0 epochs"),
+        ({"epochs": 0}, "--epochs 0"),
         ({"learning_rate": "fast"}, "learning rate 'fast'"),
         ({"stopping_folds": 6}, "--stopping-folds 6"),
         ({"weight_decay": float("nan")}, "--weight-decay nan"),

@@ -14,7 +14,7 @@ from affectkit.evaluation import metrics as m
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.metrics import METRICS
 from affectkit.labels import Target
-from affectkit.reporting.text import key_lines
+from affectkit.reporting import evaluated, terminal
 
 CLASSES = ("angry", "happy", "sad")
 LABEL = Target("label", "class", CLASSES)
@@ -360,7 +360,7 @@ def test_a_column_of_faces_is_a_slice_and_a_share_and_any_other_column_called_fa
     report = assess(Predictions(frame, target))
     assert report["faces"] == {"found": 4, "of": 6}
     assert {part: row["n"] for part, row in report["slices"].items()} == {"face=found": 4, "face=none": 2}
-    lines = key_lines(report)
+    lines = terminal.lines(evaluated.page(report))
     assert "a face was found in 4 of 6 rows (67%)" in lines
     assert any(line.startswith("without a face, 2 rows: ") for line in lines)
     other = assess(Predictions(frame.assign(face=["left", "right"] * 3), target))

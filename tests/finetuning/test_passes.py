@@ -7,10 +7,11 @@ from PIL import Image
 
 from affectkit.encoders._encoder import Item
 from affectkit.errors import AffectkitError
+from affectkit.finetuning.media._images import InPasses, seed_of
 from affectkit.finetuning.media.images import Images
 from affectkit.finetuning.media.speech import Speech
 from affectkit.finetuning.model import FinetunedModel
-from affectkit.finetuning.passes import ONCE, InPasses, Passes, over_passes, seed_of
+from affectkit.finetuning.passes import ONCE, Passes, over_passes
 from affectkit.labels import Target
 from affectkit.media.augment_images import PASSES, view
 from affectkit.models import image_network

@@ -351,7 +351,7 @@ def load(name):
         ("class", "noise", 300, 4, -0.01),
         ("class", "complementary", 60, 4, 0.15),
         ("class", "complementary", 300, 4, 0.17),  # stacked gains .196
-        ("class", "complementary", 5000, 1, 0.2),  # stacked .219
+        pytest.param("class", "complementary", 5000, 1, 0.2, marks=pytest.mark.figures),  # stacked .219
         ("number", "noise", 300, 4, -0.02),
         ("number", "complementary", 300, 4, 0.07),
     ],

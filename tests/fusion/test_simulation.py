@@ -105,7 +105,7 @@ def test_with_noise_and_few_rows_learned_rules_stay_near_the_best_source(rule):
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", CLASS_RULES)
 def test_with_noise_and_many_rows_learned_rules_reach_the_best_source(rule):
-    assert worst(gain(rule, "class", "noise", 5000)) >= -0.005
+    assert worst(gain(rule, "class", "noise", 5000, seeds=6)) >= -0.005
 
 
 @pytest.mark.parametrize("rule", CLASS_RULES)

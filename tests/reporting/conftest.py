@@ -8,9 +8,19 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.labels import Target
+
+SAVEFIG = Figure.savefig  # before tests/conftest.py replaces it for the session
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", SAVEFIG)
+        yield
 
 
 def figure(value, width=0.05):

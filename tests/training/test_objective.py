@@ -133,7 +133,7 @@ def test_answers_of_bfloat16_outputs_that_still_have_a_graph():
 
 def test_what_the_finder_and_the_batches_must_know():
     assert build_objective([VALENCE, AROUSAL], TRUTH, loss="ccc").bounded
-    for targets, loss in (([VALENCE], "ccc-mse"), ([VALENCE], "mse"), ([LABEL, VALENCE], "ccc"), ([LABEL], None)):
+    for targets, loss in (([VALENCE], "ccc-mse"), ([VALENCE], "mse"), ([LABEL, VALENCE], "ccc"), ([LABEL], "auto")):
         assert not build_objective(targets, TRUTH, loss=loss).bounded
     assert build_objective([LABEL, VALENCE], TRUTH).least_batch == CCC_BATCH == 32
     assert build_objective([LABEL, VALENCE], TRUTH, loss="mse").least_batch == 1
@@ -152,16 +152,16 @@ def test_validation_in_inference_mode_before_training_leaves_training_possible()
 @pytest.mark.parametrize(
     ("options", "targets", "words"),
     [
-        ({"loss": "focl"}, [LABEL], ["no --loss focl", "focal"]),
+        ({"loss": "focl"}, [LABEL], ["--loss focl", "focal"]),
         ({"loss": "focal"}, [VALENCE, AROUSAL], ["valence", "arousal", "use ccc-mse, ccc, mse"]),
         ({"loss": "mse"}, [LABEL], ["label (classes)", "use cross-entropy, focal"]),
         ({"loss": "soft"}, [LABEL], ["soft is for votes", "use cross-entropy, focal"]),
-        ({"class_weight": "sqrt"}, [LABEL], ["--class-weight sqrt", "balanced or none"]),
+        ({"class_weight": "sqrt"}, [LABEL], ["--class-weight sqrt", "balanced, none"]),
         ({"label_smoothing": 1.0}, [LABEL], ["--label-smoothing 1"]),
         ({"label_smoothing": math.nan}, [LABEL], ["--label-smoothing nan"]),
         ({"label_smoothing": 0.1}, [VALENCE], ["does nothing to ccc-mse"]),
         ({"label_smoothing": 0.1, "loss": "focal"}, [LABEL], ["does nothing to focal", "cross-entropy or soft"]),
-        ({"focal_gamma": -1.0}, [LABEL], ["gamma of -1"]),
+        ({"focal_gamma": -1.0}, [LABEL], ["--focal-gamma -1"]),
         ({"mse_weight": 0.0}, [VALENCE], ["use --loss ccc"]),
     ],
 )

@@ -3,9 +3,6 @@
 import io
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -47,12 +44,6 @@ HAPPENED = {
 }
 FOUND = ([Stage("a", "head", 2, "find", "one-cycle"), Stage("b", "all", 2, "find/100..find/10", "one-cycle")],
          {"accumulation": 3, "batch_size": 3})  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Hundreds of trainings, without waiting for the disk: a power cut is not tested here."""
-    monkeypatch.setattr(files.os, "fsync", lambda _: None)
 
 
 class Watched:
@@ -240,66 +231,3 @@ def test_an_undefined_metric_survives(train, tmp_path):
         with pytest.raises(Interrupted):
             once(f"at-{at}", Watched(at))
         assert_equal(once(f"at-{at}"), whole)
-
-
-KILLED = """
-import os, random, signal, sys, time
-sys.path.insert(0, sys.argv[1])
-import torch, torch._dynamo  # the latter takes seconds, and an optimiser imports it
-torch.set_num_threads(1)
-from pathlib import Path
-from accelerate import Accelerator
-import pandas, safetensors.torch
-from training_toy import LABEL, VALENCE, make_problem, weights_of
-from affectkit.training.keeping import write_tensors
-from affectkit.training.fit import Settings, fit
-from affectkit.training import finder
-from affectkit.training.finder import Sweep
-from affectkit.training.keeping import Keeper
-from affectkit.training.stages import Stage
-
-def train(folder):
-    made = make_problem((LABEL, VALENCE), rows=40, val=12)
-    stages = [Stage("head", "head", 2, "find", "one-cycle"), Stage("whole", "all", 3, "find/30..find/3", "one-cycle")]
-    settings = Settings(batch_size=5, accumulation=2, num_workers=2, average=0.9, checkpoint_steps=2, seed=5)
-    fit(made, stages, settings, folder, Accelerator(cpu=True))
-    write_tensors(folder / "final.safetensors", weights_of(made.network))
-
-def forked(folder):
-    # The parent has computed nothing yet, so that a fork is a process like any other, without seconds of imports.
-    child = os.fork()
-    if child == 0:
-        train(folder)
-        os._exit(0)
-    return child
-
-folder, random = Path(sys.argv[2]), random.Random(0)
-began = time.monotonic()
-os.waitpid(forked(folder / "whole"), 0)
-seconds = time.monotonic() - began
-kills = trainings = 0
-while kills < 8:
-    child = forked(folder / f"killed-{trainings}")
-    time.sleep(random.uniform(0.05, 0.4) * seconds)
-    if os.waitpid(child, os.WNOHANG)[0]:  # it got to the end
-        trainings += 1
-        continue
-    os.kill(child, signal.SIGKILL)
-    kills += os.waitpid(child, 0)[1] == signal.SIGKILL
-os.waitpid(forked(folder / f"killed-{trainings}"), 0)
-"""
-
-
-@pytest.mark.slow
-def test_kill_9(tmp_path):
-    """Eight real processes, killed at random moments of trainings that then go on."""
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    killed = sorted(tmp_path.glob("killed-*"))
-    for folder in killed:
-        for name in ("final.safetensors", "history.csv", "lr_find.json"):
-            assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (folder, name)
-        assert not list((folder / "checkpoints").glob(".*.tmp"))
-    assert len(killed) < 8  # so some were killed twice

@@ -7,7 +7,7 @@ import pytest
 
 from affectkit.errors import AffectkitError
 from affectkit.training import stages
-from affectkit.training.stages import Stage, named_stages, preset, read_stages
+from affectkit.training.stages import Stage, StageOptions, preset, read_stages
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_share_of_a_rate_that_nobody_found():
         ({"train": "tail"}, "train 'tail' is no part of a network; use all, head or last-4"),
         ({"train": "last-0"}, "train 'last-0'"),
         ({"train": "last-"}, "train 'last-'"),
-        ({"epochs": 0}, "0 epochs"),
-        ({"schedule": "zigzag"}, "there is no schedule 'zigzag'"),
-        ({"warmup": 1.0}, "warm-up 1 is not a share"),
-        ({"warmup": float("nan")}, "warm-up nan is not a share"),
-        ({"patience": -1}, "patience and min_delta are not negative"),
-        ({"min_delta": -0.1}, "patience and min_delta are not negative"),
+        ({"epochs": 0}, "epochs 0; give 1 or more"),
+        ({"schedule": "zigzag"}, "schedule zigzag; known are one-cycle, linear"),
+        ({"warmup": 1.0}, "warmup 1.0; give 0 to below 1"),
+        ({"warmup": float("nan")}, "warmup nan"),
+        ({"patience": -1}, "patience -1; give 0 or more"),
+        ({"min_delta": -0.1}, "min_delta -0.1; give 0 or more"),
     ],
 )
 def test_what_is_wrong_with_a_stage(wrong, message):
@@ -94,8 +94,8 @@ def test_a_file_says_what_options_do_not(file):
     path = file({"stages": [{"train": "head", "learning_rate": 0.001}, {"name": "rest", "epochs": 7}]})
     found = read_stages(path, epochs=3, learning_rate="find", patience=2)
     assert found == [Stage("stage-1", "head", 3, "0.001", patience=2), Stage("rest", "all", 7, "find", patience=2)]
-    assert named_stages(str(path), epochs=3, learning_rate="find", patience=2) == found
-    assert [stage.name for stage in named_stages("frozen", epochs=3, learning_rate="1e-3")] == ["frozen"]
+    assert StageOptions(str(path), epochs=3, learning_rate="find", warmup=0.0, patience=2).read() == found
+    assert [stage.name for stage in StageOptions("frozen", epochs=3, learning_rate="1e-3").read()] == ["frozen"]
 
 
 def test_a_file_may_say_all_that_a_stage_has(file):
@@ -118,7 +118,7 @@ def test_a_file_may_say_all_that_a_stage_has(file):
         ([{"warmup": None}], "stage 1: warmup None is not a number"),
         ([{"train": ["head"]}], "stage 1: train ['head'] is not a word"),
         ([{"learning_rate": [1e-3]}], "stage 1: learning_rate [0.001] is not a learning rate"),
-        ([{"name": "x", "epochs": 0}], "stage 'x': 0 epochs; give 1 or more"),
+        ([{"name": "x", "epochs": 0}], "stage 'x': epochs 0; give 1 or more"),
     ],
 )
 def test_what_is_wrong_with_a_file(file, data, message):

@@ -18,6 +18,7 @@ from torch import nn
 from affectkit.artifacts.outputs import Rows
 from affectkit.calibration.methods._probabilities import logits, softmax, total
 from affectkit.calibration.methods._temperature import BOUND, fit_sharpness, sharpened
+from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
 from affectkit.fusion.ensemble import ranking, scorer
@@ -454,7 +455,7 @@ def train(study: Study, priors: Sequence[Parameters], options: Mapping[str, Any]
     passes = passes_of(options["epochs"], -(-len(columns) // options["batch_size"]))
     seen, unseen = ({name: study.truth(own == of) for name, own in study.parts()} for of in (True, False))
     train, val = FusedRows.of(columns, begin, seen, passes=passes), FusedRows.of(columns, begin, unseen)
-    with _one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+    with one_thread("torch"), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
         network = Members(
             dict(study.parts()), columns, hidden=options["hidden_size"], outputs=start.shape[2],
@@ -511,14 +512,3 @@ def _diverging() -> Iterator[None]:
         if error.code != "input":
             raise
         raise AffectkitError("input", "mlp: its training diverges", remedy="lower --learning-rate") from error
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The matrices are small: two threads would wait for each other, and round otherwise than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -22,6 +22,7 @@ from affectkit.fusion.ensemble import (
     shares,
 )
 from affectkit.fusion.rule import Sources, Table
+from affectkit.labels import class_weights
 from affectkit.splits import grouped_folds, random_folds
 
 CONSTANT = 1e-12  # a column that varies less has no say: its coefficient is 0
@@ -264,10 +265,7 @@ class ClassStack:
 
 def class_row_weights(truth: np.ndarray, balanced: bool) -> np.ndarray:
     """[N], mean 1: n / (k * count of the row's class) over the k classes that occur, or ones."""
-    if not balanced:
-        return np.ones(len(truth))
-    _, codes, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    return len(truth) / (len(counts) * counts[codes])
+    return class_weights(np.bincount(truth))[truth] if balanced else np.ones(len(truth))
 
 
 def class_scores(parameters: Parameters, inputs: Inputs) -> np.ndarray:

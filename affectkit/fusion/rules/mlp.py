@@ -12,49 +12,43 @@ the fold. Numbers have a squared error for a loss, and no temperature.
 """
 
 import math
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.errors import AffectkitError
-from affectkit.fusion.recalibrate import ClassWeightOpt
-from affectkit.registry import Option
+from affectkit.registry import Option, check_values, options_from
+from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDropout, HiddenSize, WeightDecay
 
 if TYPE_CHECKING:
     from affectkit.artifacts.outputs import Output, Rows
     from affectkit.fusion.rule import Files, Sources
 
 
-def build(
-    *,
-    hidden_size: Annotated[int, Option("Units of the hidden layer.")] = 64,
-    dropout: Annotated[float, Option("Share of hidden units left out at each step of training.")] = 0.2,
-    learning_rate: Annotated[str, Option("Learning rate of AdamW, a number.")] = "2e-3",
-    weight_decay: Annotated[float, Option("Weight decay of AdamW.")] = 1e-4,
-    epochs: Annotated[int, Option("Most epochs; fewer where held-out loss rises before.")] = 80,
-    batch_size: Annotated[int, Option("Rows of a step.")] = 128,
-    class_weight: ClassWeightOpt = "balanced",
-) -> "Mlp":
+@dataclass(frozen=True)
+class MlpOptions:
+    hidden_size: HiddenSize = 64
+    dropout: HiddenDropout = 0.2
+    learning_rate: Annotated[str, Option("Learning rate of AdamW, a number.")] = "2e-3"
+    weight_decay: WeightDecay = 1e-4
+    epochs: Epochs = 80
+    batch_size: BatchSize = 128
+    class_weight: ClassWeight = "balanced"
+
+    def __post_init__(self) -> None:
+        check_values(MlpOptions, vars(self))
+        try:
+            sensible = 0 < float(self.learning_rate) < math.inf
+        except ValueError:  # such as find: inner folds are to choose, and a sweep is of all rows
+            sensible = False
+        if not sensible:
+            remedy = "give a number above 0, such as 2e-3"
+            raise AffectkitError("usage", f"--learning-rate {self.learning_rate}", remedy=remedy)
+
+
+@options_from(MlpOptions)
+def build(options: MlpOptions) -> "Mlp":
     """The rule. Raises "usage" for a value that makes no sense."""
-    options = dict(locals())
-    for name, wrong, remedy in (
-        ("hidden_size", hidden_size < 1, "use 1 or more units"),
-        ("dropout", not 0 <= dropout < 1, "give a share, from 0 to below 1"),
-        ("learning_rate", not 0 < _number(learning_rate) < math.inf, "give a number above 0, such as 2e-3"),
-        ("weight_decay", not 0 <= weight_decay < math.inf, "give 0 or more"),
-        ("epochs", epochs < 1, "use 1 or more"),
-        ("batch_size", batch_size < 1, "use 1 or more rows"),
-        ("class_weight", class_weight not in ("balanced", "none"), "use balanced or none"),
-    ):
-        if wrong:
-            raise AffectkitError("usage", f"--{name.replace('_', '-')} {options[name]}", remedy=remedy)
-    return Mlp(options)
-
-
-def _number(text: str) -> float:
-    """NaN for what is none, such as find: inner folds are to choose, and a sweep is of all rows."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    return Mlp(asdict(options))
 
 
 class Mlp:

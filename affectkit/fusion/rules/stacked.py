@@ -16,19 +16,18 @@ import logging
 from typing import Any
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.errors import AffectkitError
 from affectkit.fusion.ensemble import check_names
-from affectkit.fusion.recalibrate import ClassWeightOpt
 from affectkit.fusion.rule import Sources
 from affectkit.fusion.rules._stacked import ClassStack, Inputs, NumberStack, choose, held_out, inner_folds
+from affectkit.registry import check_values
+from affectkit.training.settings import ClassWeight
 
 log = logging.getLogger(__name__)
 
 
-def build(*, class_weight: ClassWeightOpt = "balanced") -> Stacked:
+def build(*, class_weight: ClassWeight = "balanced") -> Stacked:
     """The rule. Raises "usage" for another class weight."""
-    if class_weight not in ("balanced", "none"):
-        raise AffectkitError("usage", f"--class-weight {class_weight}", remedy="use balanced or none")
+    check_values(build, {"class_weight": class_weight})
     return Stacked({"class_weight": class_weight})
 
 

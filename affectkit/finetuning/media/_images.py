@@ -1,0 +1,126 @@
+"""Rows of images for an image network, and the network that answers for each of them in several passes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from affectkit.encoders._encoder import Item
+from affectkit.encoders._images import square
+from affectkit.errors import AffectkitError
+from affectkit.finetuning.medium import Where, reason
+from affectkit.finetuning.passes import ONCE, Passes
+from affectkit.media.augment_images import view
+from affectkit.media.images import ImageHeader, read_image_header
+from affectkit.models.image_network import ImageNetwork
+from affectkit.training.problem import Draw
+
+
+@dataclass(frozen=True)
+class ImageExamples:
+    """Rows for an image network. medium: what decodes and augments them. train: whether they are augmented. passes: of
+    `InPasses`. failed: as `Medium.examples` has it; black pixels stand in."""
+
+    medium: Any
+    items: Sequence[Item]
+    truth: Mapping[str, np.ndarray]
+    network: ImageNetwork
+    where: Where
+    train: bool = False
+    passes: Passes = ONCE
+    failed: dict[int, str] | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        return [item.id for item in self.items]
+
+    @property
+    def costs(self) -> np.ndarray:
+        return np.ones(len(self.items))
+
+    def load(self, position: int, draw: Draw | None) -> tuple[np.ndarray, int]:
+        """[views, 3, height, width] float32, as the checkpoint was trained, and the seed of the row's passes."""
+        seed = seed_of(self.items[position].id)
+        try:
+            image = self.medium.decode(self.items[position])
+            if self.train and draw is not None and self.medium.augmentation:
+                image = self.medium.augmentation.augment(image, draw())
+            return np.stack([self.network.prepare(view(image, *each)) for each in self.passes.views]), seed
+        except AffectkitError as error:
+            if self.failed is None:
+                raise AffectkitError(error.code, reason(error), **self.where(position), remedy=error.remedy) from None
+            self.failed[position] = reason(error)
+            return np.zeros((self.passes.tta, 3, *self.network.preprocessing.size), np.float32), seed
+
+    def collate(self, items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
+        if self.passes == ONCE:
+            return self.network.collate([views[0] for views, _ in items])
+        views = self.network.collate([views for views, _ in items])
+        return {**views, "seeds": torch.tensor([seed for _, seed in items])}
+
+
+def header_of(path: Path) -> ImageHeader | AffectkitError:
+    try:
+        return read_image_header(path)
+    except AffectkitError as error:
+        error.__traceback__ = None
+        return error
+
+
+def misfit(item: Item, header: ImageHeader | AffectkitError, crop: str) -> AffectkitError | None:
+    """What is wrong with a row: its file, or a box that is unknown or outside the image."""
+    if isinstance(header, AffectkitError) or crop == "none":
+        return header if isinstance(header, AffectkitError) else None
+    try:
+        square(np.broadcast_to(np.uint8(0), (header.height, header.width, 3)), item, crop)  # of no memory
+    except AffectkitError as error:
+        return error
+    return None
+
+
+class InPasses(nn.Module):
+    """A network that answers each row once for every pass: {target: [B, passes, ...]}.
+
+    Dropout is drawn from the row's own seed, so that an answer does not depend on what else is in the batch. Only what
+    comes before the heads is dropped: the backbone is run once for each view, however many draws there are. Raises
+    "usage" for draws of a dropout that the network does not have: all would be the same.
+    """
+
+    def __init__(self, network: ImageNetwork, passes: Passes) -> None:
+        super().__init__()
+        self.network, self.passes = network, passes
+        if passes.mc_dropout and not network.dropout.p:
+            message = f"--mc-dropout {passes.mc_dropout} draws from a dropout, and this network has none"
+            raise AffectkitError("usage", message, remedy="fine-tune with --dropout .1, or use --tta 5")
+
+    def forward(self, pixels: torch.Tensor, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
+        """pixels: [B, views, 3, height, width]. seeds: [B] int64."""
+        encoded = self.network.encode(pixels.flatten(0, 1)).reshape(*pixels.shape[:2], -1)
+        # By the row: 1000 draws of ten views and 2048 features are 82 MB, and of 32 rows 2.6 GB.
+        each = [self._of_row(own, seed) for own, seed in zip(encoded, seeds.tolist(), strict=True)]
+        return {name: torch.stack([row[name] for row in each]) for name in each[0]}
+
+    def _of_row(self, encoded: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
+        """encoded: [views, D]."""
+        draws = self.passes.mc_dropout
+        return self.network(features=_dropped(encoded, seed, draws, self.network.dropout.p) if draws else encoded)
+
+
+def _dropped(encoded: torch.Tensor, seed: int, draws: int, rate: float) -> torch.Tensor:
+    """[V, D] -> [V * draws, D]: inverted dropout, as torch has it."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(encoded), draws, encoded.shape[1])
+    kept = torch.rand(shape, generator=generator).ge_(rate).to(encoded)
+    return (encoded[:, None] * kept / (1 - rate)).flatten(0, 1)
+
+
+def seed_of(row_id: str) -> int:
+    """From a row's id, 63 bits."""
+    return int.from_bytes(hashlib.sha256(row_id.encode()).digest()[:8], "little") >> 1
