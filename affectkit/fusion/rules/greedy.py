@@ -66,8 +66,8 @@ def _scored(ensemble: Ensemble, judge: Scorer, counts: np.ndarray) -> Step:
 def _singles(ensemble: Ensemble, judge: Scorer) -> list[Step]:
     """Each source alone, the rows that it lacks filled by the others; a source without any row scores nothing."""
     steps = [_scored(ensemble, judge, counts) for counts in np.eye(len(ensemble.names))]
-    pairs = zip(steps, ensemble.known, strict=True)
-    return [(score if known.any() else -np.inf, counts) for (score, counts), known in pairs]
+    answered = [bool(known.any()) for known in ensemble.known]
+    return [(score if any_row else -np.inf, counts) for (score, counts), any_row in zip(steps, answered, strict=True)]
 
 
 def _select(ensemble: Ensemble, judge: Scorer, singles: list[Step], most: int) -> Step:
