@@ -23,10 +23,10 @@ from affectkit.estimators._train import Dataset, load_dataset, train_model
 from affectkit.evaluation.comparison import Measured
 from affectkit.evaluation.parts import train_rows
 from affectkit.evaluation.rows import missing, pair
+from affectkit.fusion.align import AlignedSources, align
 from affectkit.fusion.ensemble import fixed_weights, parse_weights
-from affectkit.fusion.fuse import fitted, with_metric
+from affectkit.fusion.fuse import fit_rule, with_metric
 from affectkit.fusion.rule import Table, build_rule
-from affectkit.fusion.sources import Joined, join
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitOn, FitPlan, plan_fit
 from affectkit.leakage.held_out import groups_of
@@ -148,23 +148,23 @@ class Tables:
     """options: of the rule, by target. plans: one for each seed."""
 
     setup: Setup
-    joined: Joined
+    aligned: AlignedSources
     rule: str
     options: Mapping[str, Mapping[str, Any]]
     plans: Sequence[FitPlan]
 
     def answer(self, sources: Sequence[str], repeat: int) -> Predictions:
-        plan, rows = self.plans[repeat], self.joined.rows
-        own = {name: {source: of[source] for source in sources} for name, of in self.joined.answers.items()}
-        outputs = [self._answer(Joined(rows, own), target, plan) for target in rows.targets.values()]
+        plan, rows = self.plans[repeat], self.aligned.rows
+        own = {name: {source: of[source] for source in sources} for name, of in self.aligned.answers.items()}
+        outputs = [self._answer(AlignedSources(rows, own), target, plan) for target in rows.targets.values()]
         return with_outputs(rows, outputs, plan.seen(list(rows.frame["seen"])))
 
-    def _answer(self, joined: Joined, target: Target, plan: FitPlan) -> Output:
-        first, *others = joined.answers[target.name].values()
+    def _answer(self, aligned: AlignedSources, target: Target, plan: FitPlan) -> Output:
+        first, *others = aligned.answers[target.name].values()
         if not others and isinstance(first, Output):
             return first
-        options = _of_subset(self.options[target.name], self.setup.names, list(joined.answers[target.name]))
-        return fitted(joined, target, self.rule, options, plan)[1]
+        options = _of_subset(self.options[target.name], self.setup.names, list(aligned.answers[target.name]))
+        return fit_rule(aligned, target, self.rule, options, plan).output
 
     def made_of(self, sources: Sequence[str]) -> dict[str, Any]:
         return {
@@ -177,9 +177,9 @@ class Tables:
     @cached_property
     def _digests(self) -> dict[str, Any]:
         plans = [array for plan in self.plans for array in (plan.fit, plan.folds, plan.groups)]
-        answers = self.joined.answers.values()
+        answers = self.aligned.answers.values()
         return {
-            "rows": digest(self.joined.rows.frame.to_csv(index=False), *plans),
+            "rows": digest(self.aligned.rows.frame.to_csv(index=False), *plans),
             "sources": {
                 name: digest(*(a for of in answers for a in _answer_arrays(of[name]))) for name in self.setup.names
             },
@@ -206,8 +206,8 @@ def of_predictions(
     """
     build_rule(rule, options)
     _of_subset(options, [source.name for source in sources], [])
-    joined = _only(join(sources, fit_on=fit_on), sources, targets)
-    rows = joined.rows
+    aligned = _only(align(sources, fit_on=fit_on), sources, targets)
+    rows = aligned.rows
     of = metric_of(metric, rows.targets)
     plans: dict[int, FitPlan] = {}
     for seed in range(seeds):
@@ -217,7 +217,7 @@ def of_predictions(
         if not any(_same_parts(plan.folds, other.folds) for other in plans.values()):
             plans[seed] = plan
     _require_truth(rows, of)
-    answers = next(iter(joined.answers.values()))
+    answers = next(iter(aligned.answers.values()))
     setup = Setup(
         names=list(answers),
         speaking=[name for name, answer in answers.items() if isinstance(answer, Output)],
@@ -227,10 +227,10 @@ def of_predictions(
         scheme=plans[0].scheme + (", whatever the seed" if len(plans) < seeds else ""),
         group=plans[0].group,
         train=train_rows(rows, list(rows.targets.values())),
-        notes=_notes(joined, plans[0]),
+        notes=_notes(aligned, plans[0]),
     )
     own = {name: with_metric(rule, options, metric_for(of, target)) for name, target in rows.targets.items()}
-    return Tables(setup, joined, rule, own, list(plans.values()))
+    return Tables(setup, aligned, rule, own, list(plans.values()))
 
 
 def _require_truth(rows: Predictions, of: Measured) -> None:
@@ -245,30 +245,32 @@ def _answer_arrays(answer: Output | Table) -> list[np.ndarray]:
     return [array for array in found if array is not None]
 
 
-def _notes(joined: Joined, plan: FitPlan) -> list[str]:
+def _notes(aligned: AlignedSources, plan: FitPlan) -> list[str]:
     said = []
-    columns = [name for name, a in next(iter(joined.answers.values())).items() if isinstance(a, Table)]
+    columns = [name for name, a in next(iter(aligned.answers.values())).items() if isinstance(a, Table)]
     if columns:
         said.append(f"judged beside predictions only, being no predictions: {', '.join(columns)}")
-    if joined.rows.foreign:
+    if aligned.rows.foreign:
         said.append("nothing says how these predictions were made (no column 'seen'): their rows are taken as held out")
     if plan.single:
         said.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
     return said
 
 
-def _only(joined: Joined, sources: Sequence[Source], names: Sequence[str]) -> Joined:
+def _only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[str]) -> AlignedSources:
     """Only the targets called `names` (all that are common where there are none), and no other's columns."""
     for name in names:
-        if name not in joined.rows.targets:
-            remedy = did_you_mean(name, list(joined.rows.targets))
+        if name not in aligned.rows.targets:
+            remedy = did_you_mean(name, list(aligned.rows.targets))
             raise AffectkitError("usage", f"the sources do not all predict '{name}'", remedy=remedy)
-    targets = {name: joined.rows.targets[name] for name in names or joined.rows.targets}
+    targets = {name: aligned.rows.targets[name] for name in names or aligned.rows.targets}
     tables = [source.predictions for source in sources if source.predictions is not None]
     others = [target for table in tables for name, target in table.targets.items() if name not in targets]
     stale = {column for target in others for column in target_columns(target)}
-    frame = joined.rows.frame.drop(columns=[column for column in joined.rows.frame if column in stale])
-    return Joined(replace(joined.rows, frame=frame, targets=targets), {name: joined.answers[name] for name in targets})
+    frame = aligned.rows.frame.drop(columns=[column for column in aligned.rows.frame if column in stale])
+    return AlignedSources(
+        replace(aligned.rows, frame=frame, targets=targets), {name: aligned.answers[name] for name in targets}
+    )
 
 
 def _of_subset(options: Mapping[str, Any], names: Sequence[str], subset: Sequence[str]) -> Mapping[str, Any]:
