@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from sklearn.metrics import recall_score
 
 from affectkit.ablation import ablate, of_features, of_predictions, subsets
-from affectkit.ablation.study import Setup, judge
+from affectkit.ablation.study import AblationSetup, judge
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import Predictions, with_outputs
@@ -176,7 +176,7 @@ class Given:
     def __init__(self, tables, rows):
         names = [key for key in tables if "+" not in key]
         seeds = list(range(len(next(iter(tables.values())))))
-        self.setup = Setup(
+        self.setup = AblationSetup(
             names, names, {"label": LABEL}, measured("uar", {"label": LABEL}), seeds, "", "speaker", None
         )
         self.tables, self.rows = tables, rows
