@@ -105,7 +105,7 @@ def finetune(
     from affectkit.finetuning.medium import choose_medium, readable
     from affectkit.finetuning.rows import Setup
     from affectkit.reporting.evaluated import all_key_lines
-    from affectkit.reporting.learning import write_training_page
+    from affectkit.reporting.trained import write_training_page
     from affectkit.results.kinds import of_finetuning
     from affectkit.results.save import save_result
     from affectkit.training.accelerating import open_accelerator

@@ -27,9 +27,9 @@ RunsArg = Annotated[
 ]
 # Who draws the page of the folder that a command wrote: a file of `reporting/`.
 PAGES = {
-    "train": "learning",
-    "finetune": "learning",
-    "import-model": "learning",
+    "train": "trained",
+    "finetune": "trained",
+    "import-model": "trained",
     "fuse": "fused",
     "calibrate": "calibrated",
     "stabilize": "stabilized",
@@ -144,7 +144,7 @@ def _compare(
     from affectkit.artifacts.sources import PREDICTIONS, read_source
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.side_by_side import side_by_side
-    from affectkit.reporting.learning import REPORT, read_history
+    from affectkit.reporting.trained import REPORT, read_history
     from affectkit.results.lineage import digests, lineage
 
     reports: dict[str, Any] = {}

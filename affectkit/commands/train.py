@@ -76,7 +76,7 @@ def train(
     from affectkit.estimators._fit import Settings, build_estimator
     from affectkit.estimators._train import clean_up, load_dataset, place_of, train_model
     from affectkit.reporting.evaluated import all_key_lines
-    from affectkit.reporting.learning import HISTORY, write_training_page
+    from affectkit.reporting.trained import HISTORY, write_training_page
     from affectkit.results.kinds import of_training
     from affectkit.results.save import save_result
 

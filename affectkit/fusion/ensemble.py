@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.calibration.methods._probabilities import order, total
+from affectkit.calibration.methods._probabilities import order
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.measure import width
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.rows import confusions, losses, moments
+from affectkit.evaluation.temperature import total
 from affectkit.fusion.rule import Sources, Table
 from affectkit.labels import Target
 

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from affectkit.artifacts.outputs import Output
 from affectkit.calibration.methods import temperature
-from affectkit.calibration.methods._temperature import BOUND, MANY, exact_sum, fit_sharpness, sharpened
+from affectkit.evaluation.temperature import BOUND, MANY, exact_sum, fit_sharpness, sharpened
 
 METHOD = temperature.build()
 

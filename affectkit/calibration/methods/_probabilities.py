@@ -1,8 +1,4 @@
-"""Class probabilities as logits and back, and what every method does to the rows that have an answer.
-
-Arrays of scores are [K, N], a class after the other and contiguous: sums over classes are then K additions of whole
-vectors, in one order for any number of rows, so a row's answer has the same bits alone as among others.
-"""
+"""What every calibration method does to the rows that have an answer, and the options that several have."""
 
 from __future__ import annotations
 
@@ -14,29 +10,8 @@ import numpy as np
 
 from affectkit.artifacts.outputs import Output, Rows
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.rows import SMALLEST_PROBABILITY
+from affectkit.evaluation.temperature import total
 from affectkit.registry import Option
-
-
-def logits(probabilities: np.ndarray, dtype: type = np.float64) -> np.ndarray:
-    """[K, N] of [N, K] probabilities: log(clip(p, 1e-12, 1)), so that 0 and 1 have finite ones."""
-    scores: np.ndarray = np.array(probabilities.T, dtype=dtype, order="C")  # a copy, whichever way the table lies
-    np.clip(scores, SMALLEST_PROBABILITY, 1.0, out=scores)
-    return np.log(scores, out=scores)
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """[K, N] of [K, N] scores: exp over its sum along the classes."""
-    weights = np.exp(scores - scores.max(axis=0))
-    return weights / total(weights)
-
-
-def total(rows: np.ndarray) -> np.ndarray:
-    """[N]: the sum of [K, N] along the classes, added in their order."""
-    added = rows[0].copy()
-    for row in rows[1:]:
-        added += row
-    return added
 
 
 def normalised(shares: np.ndarray, instead: np.ndarray) -> np.ndarray:

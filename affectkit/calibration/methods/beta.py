@@ -53,7 +53,7 @@ def _features(p: "np.ndarray") -> "np.ndarray":
     """[2, N]: ln p and -ln(1 - p) of [N] probabilities, each clipped at 1e-12."""
     import numpy as np
 
-    from affectkit.calibration.methods._probabilities import logits
+    from affectkit.evaluation.temperature import logits
 
     return logits(np.column_stack([p, 1 - p])) * np.array([[1.0], [-1.0]])
 

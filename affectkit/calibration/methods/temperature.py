@@ -31,7 +31,7 @@ class Temperature:
 
     def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
         from affectkit.calibration.methods._probabilities import truths
-        from affectkit.calibration.methods._temperature import BOUND, fit_sharpness
+        from affectkit.evaluation.temperature import BOUND, fit_sharpness
 
         b = fit_sharpness(output.values, truths(rows))
         if b in (BOUND, 1 / BOUND):
@@ -41,6 +41,6 @@ class Temperature:
 
     def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
         from affectkit.calibration.methods._probabilities import answered
-        from affectkit.calibration.methods._temperature import sharpened
+        from affectkit.evaluation.temperature import sharpened
 
         return answered(output, lambda p: sharpened(p, 1 / parameters["temperature"]))

@@ -31,8 +31,9 @@ class Vector:
         self.options: dict[str, Any] = {"pull": pull}
 
     def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
-        from affectkit.calibration.methods._probabilities import logits, order, truths
+        from affectkit.calibration.methods._probabilities import order, truths
         from affectkit.calibration.methods._scaling import fit_vector
+        from affectkit.evaluation.temperature import logits
 
         truth = truths(rows)
         sort = order(truth, *output.values.T)
@@ -42,7 +43,8 @@ class Vector:
     def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
         import numpy as np
 
-        from affectkit.calibration.methods._probabilities import answered, logits, softmax
+        from affectkit.calibration.methods._probabilities import answered
+        from affectkit.evaluation.temperature import logits, softmax
 
         scale, bias = (np.array(parameters[name])[:, None] for name in ("scale", "bias"))
         return answered(output, lambda p: softmax(logits(p) * scale + bias).T)

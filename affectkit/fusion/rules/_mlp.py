@@ -16,11 +16,10 @@ import torch
 from torch import nn
 
 from affectkit.artifacts.outputs import Rows
-from affectkit.calibration.methods._probabilities import logits, softmax, total
-from affectkit.calibration.methods._temperature import BOUND, fit_sharpness, sharpened
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
+from affectkit.evaluation.temperature import BOUND, fit_sharpness, logits, sharpened, softmax, total
 from affectkit.fusion.ensemble import ranking, scorer
 from affectkit.fusion.rule import Sources, Table
 from affectkit.fusion.rules._stacked import (

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.calibration.methods._probabilities import logits, softmax, total
 from affectkit.calibration.methods._scaling import minimise
+from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import (
     Ensemble,
     check_names,

@@ -15,9 +15,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, total
+from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE
 from affectkit.calibration.methods._variance import fit_variance
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.temperature import total
 from affectkit.fusion.ensemble import Ensemble, fixed_weights, mixed, parse_weights, shares, weights_of
 from affectkit.fusion.recalibrate import Recalibrated, RecalibrateOpt, WeightsOpt
 from affectkit.fusion.rule import Rule, Sources

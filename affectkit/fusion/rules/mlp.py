@@ -75,7 +75,7 @@ class Mlp:
 
     def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
         from affectkit.calibration.methods._probabilities import answered
-        from affectkit.calibration.methods._temperature import sharpened
+        from affectkit.evaluation.temperature import sharpened
 
         before = self._said(parameters, sources)
         temperature = parameters["temperature"]

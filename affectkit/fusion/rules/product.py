@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import Output, Rows
-from affectkit.calibration.methods._probabilities import logits, softmax, total
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import Ensemble, check_names
 from affectkit.fusion.rule import Sources
 

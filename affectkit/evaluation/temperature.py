@@ -1,16 +1,20 @@
-"""The sharpness 1/T at which temperature scaling has the least loss, and probabilities at a sharpness."""
+"""The sharpness 1/T at which class probabilities have the least NLL, and probabilities at a sharpness.
+
+Arrays of scores are [K, N], a class after the other and contiguous: sums over classes are then K additions of whole
+vectors, in one order for any number of rows, so a row's answer has the same bits alone as among others.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from affectkit.calibration.methods._probabilities import logits, softmax, total
+from affectkit.evaluation.rows import SMALLEST_PROBABILITY
 
 BOUND = math.exp(10.0)  # 1/T stays within 1/BOUND and BOUND
 CHUNK = 16_384  # rows that are worked on together: a few hundred kB, which a core's cache holds
@@ -22,21 +26,46 @@ CREEP = 8  # every so many steps a wide range is halved: where the NLL is all bu
 STRIDES = 3  # steps towards an end of the range before that end itself is tried
 
 
-def fit_sharpness(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """The b = 1/T in [e^-10, e^10] with the least NLL of softmax(b log p), for [N, K] rows and [N] class indices.
+def logits(probabilities: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """[K, N] of [N, K] probabilities: log(clip(p, 1e-12, 1)), so that 0 and 1 have finite ones."""
+    scores: np.ndarray = np.array(probabilities.T, dtype=dtype, order="C")  # a copy, whichever way the table lies
+    np.clip(scores, SMALLEST_PROBABILITY, 1.0, out=scores)
+    return np.log(scores, out=scores)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """[K, N] of [K, N] scores: exp over its sum along the classes."""
+    weights = np.exp(scores - scores.max(axis=0))
+    return weights / total(weights)
+
+
+def total(rows: np.ndarray) -> np.ndarray:
+    """[N]: the sum of [K, N] along the classes, added in their order."""
+    added = rows[0].copy()
+    for row in rows[1:]:
+        added += row
+    return added
+
+
+def fit_sharpness(probabilities: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The b = 1/T in [e^-10, e^10] with the least NLL of softmax(b log p), for [N, K] rows and [N] class indices
+    (Guo et al. 2017, section 4.2). weights: [N] what each row counts, 1 by default.
 
     The NLL is convex in b (a log-sum-exp of linear functions, less a linear one): its minimum is where the slope
     changes sign, or at an end of the range. Of many rows, some give the start, and all in float32 the end: it is off
     by up to 1e-7 of b, where 64,000 rows leave 1e-3 to chance. The order of rows changes no bit.
     """
     if len(truth) < MANY:
-        return _minimum(Logits.of(probabilities, truth, np.float64), 1.0, CLOSE)
-    some = _some(probabilities)
-    start = _minimum(Logits.of(probabilities[some], truth[some], np.float32), 1.0, CLOSE_32)
-    return _minimum(Logits.of(probabilities, truth, np.float32), start, CLOSE_32)
+        return _minimum(Logits.of(probabilities, truth, weights, np.float64), 1.0, CLOSE)
+    eighth = _eighth(probabilities)
+    of_eighth = Logits.of(
+        probabilities[eighth], truth[eighth], None if weights is None else weights[eighth], np.float32
+    )
+    start = _minimum(of_eighth, 1.0, CLOSE_32)
+    return _minimum(Logits.of(probabilities, truth, weights, np.float32), start, CLOSE_32)
 
 
-def _some(probabilities: np.ndarray) -> np.ndarray:
+def _eighth(probabilities: np.ndarray) -> np.ndarray:
     """Positions of about an eighth of the rows, by a multiplicative hash of their first probability and not by where
     they stand. There may be none; the start is then 1."""
     bits = np.array(probabilities[:, 0], dtype=np.float64).view(np.uint64)
@@ -84,13 +113,14 @@ def _halley(at: float, slope: float, curvature: float, bend: float) -> float:
 @dataclass(frozen=True)
 class Logits:
     """below: [K, N] logits less the row's largest, so that no exponential overflows; truth_below: [N] the true class's,
-    in float64."""
+    in float64. weights: [N] what each row counts; None for 1 each."""
 
     below: np.ndarray
     truth_below: np.ndarray
+    weights: np.ndarray | None
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, truth: np.ndarray, dtype: type) -> Logits:
+    def of(cls, probabilities: np.ndarray, truth: np.ndarray, weights: np.ndarray | None, dtype: type) -> Logits:
         count, classes = probabilities.shape
         below: np.ndarray = np.empty((classes, count), dtype)
         truth_below = np.empty(count)
@@ -102,34 +132,36 @@ class Logits:
             truth_below[rows] = scores[truth[rows], np.arange(scores.shape[1])]
 
         _each(fill, count)
-        return cls(below, truth_below)
+        return cls(below, truth_below, weights)
 
     def derivatives(self, b: float) -> tuple[float, float, float]:
         """The first three of the summed NLL along b: with d the logits under the softmax at b, their mean less that of
         the truth, their variance and their third central moment."""
-        sums = np.empty((3, len(self.truth_below)))
+        derivatives = np.empty((3, len(self.truth_below)))
 
         def fill(rows: slice) -> None:
             below = self.below[:, rows]
-            weights = np.exp(below * below.dtype.type(b))
-            mass = total(weights)
+            shares = np.exp(below * below.dtype.type(b))
+            mass = total(shares)
             moments = []
             for _ in range(3):
-                weights *= below
-                moments.append(total(weights) / mass)
+                shares *= below
+                moments.append(total(shares) / mass)
             mean, square, cube = moments
-            sums[0, rows] = mean - self.truth_below[rows]
-            sums[1, rows] = square - mean * mean
-            sums[2, rows] = cube - 3 * mean * square + 2 * mean * mean * mean
+            derivatives[0, rows] = mean - self.truth_below[rows]
+            derivatives[1, rows] = square - mean * mean
+            derivatives[2, rows] = cube - 3 * mean * square + 2 * mean * mean * mean
 
         _each(fill, len(self.truth_below))
-        first, second, third = (exact_sum(row) for row in sums)
+        if self.weights is not None:
+            derivatives *= self.weights
+        first, second, third = (exact_sum(row) for row in derivatives)
         return first, second, third
 
 
 def _each(work: Callable[[slice], None], count: int) -> None:
     """`work` on every chunk of `count` rows: numpy lets go of the interpreter, so threads share many rows out."""
-    chunks = _chunks(count)
+    chunks = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
     if count < MANY:
         for rows in chunks:
             work(rows)
@@ -137,10 +169,6 @@ def _each(work: Callable[[slice], None], count: int) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(work, chunks):
             pass
-
-
-def _chunks(count: int) -> Iterator[slice]:
-    return (slice(start, start + CHUNK) for start in range(0, count, CHUNK))
 
 
 def exact_sum(values: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.tables import write_table
-from affectkit.reporting import learning
+from affectkit.reporting import trained
 from affectkit.reporting.browser import render
 from affectkit.reporting.figures.learning import (
     best_place,
@@ -23,7 +23,7 @@ from affectkit.reporting.figures.learning import (
     sweep_figure,
 )
 from affectkit.reporting.figures.svg import BLUE, VERMILLION
-from affectkit.reporting.learning import read_history, write_training_page
+from affectkit.reporting.trained import read_history, write_training_page
 
 NAN, INF = float("nan"), float("inf")
 UAR = [0.31234567, 0.45, 0.52, 0.61, 0.58]
@@ -112,7 +112,7 @@ def curves(case="two stages"):
 
 def training_page(rows, sweeps=(), **known):
     """The page without its figures."""
-    made = learning.training_page(rows, sweeps, **known)
+    made = trained.training_page(rows, sweeps, **known)
     return render(replace(made, sections=[replace(section, figures=()) for section in made.sections]))
 
 
@@ -346,7 +346,7 @@ def test_stages_that_brought_nothing_are_named(read_page):
 @pytest.mark.parametrize("case", HISTORIES)
 def test_pages_are_small_safe_and_need_no_network(case, read_page):
     sweeps = [swept_figure("no valley"), swept_figure("names with markup")]
-    page = learning.training_page(HISTORIES[case](), [SWEEPS["no valley"](), SWEEPS["names with markup"]()], title=EVIL)
+    page = trained.training_page(HISTORIES[case](), [SWEEPS["no valley"](), SWEEPS["names with markup"]()], title=EVIL)
     figures = [*curves(case), *sweeps]  # the same ones, drawn already
     assert [figure.name for figure in page.figures] == [figure.name for figure in figures]
     _, before, after, *others = page.sections
