@@ -26,7 +26,7 @@ from affectkit.evaluation.rows import missing, pair
 from affectkit.fusion.align import AlignedSources, align
 from affectkit.fusion.ensemble import fixed_weights, parse_weights
 from affectkit.fusion.fuse import fit_rule, with_metric
-from affectkit.fusion.rule import Table, build_rule
+from affectkit.fusion.rule import SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitOn, FitPlan, plan_fit
 from affectkit.leakage.held_out import groups_of
@@ -242,14 +242,14 @@ def of_predictions(
     return PredictionTables(setup, aligned, rule, by_target, list(plans.values()))
 
 
-def _answer_arrays(answer: Output | Table) -> list[np.ndarray]:
+def _answer_arrays(answer: Output | SourceTable) -> list[np.ndarray]:
     arrays = (answer.values, answer.var) if isinstance(answer, Output) else (answer.values,)
     return [array for array in arrays if array is not None]
 
 
 def _notes(aligned: AlignedSources, plan: FitPlan) -> list[str]:
     notes = []
-    columns = [name for name, a in next(iter(aligned.answers.values())).items() if isinstance(a, Table)]
+    columns = [name for name, a in next(iter(aligned.answers.values())).items() if isinstance(a, SourceTable)]
     if columns:
         notes.append(f"judged beside predictions only, being no predictions: {', '.join(columns)}")
     if aligned.rows.foreign:

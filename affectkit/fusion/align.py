@@ -13,7 +13,7 @@ from affectkit.artifacts.outputs import Output
 from affectkit.artifacts.predictions import LEADING, Predictions, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
-from affectkit.fusion.rule import Table
+from affectkit.fusion.rule import SourceTable
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitOn
 
@@ -30,7 +30,7 @@ class AlignedSources:
     """
 
     rows: Predictions
-    answers: dict[str, dict[str, Output | Table]]
+    answers: dict[str, dict[str, Output | SourceTable]]
 
     def source(self, target: str, name: str) -> Predictions:
         """One source as a table of all rows, as `compare` and `assess` take it."""
@@ -162,7 +162,7 @@ def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
     return common
 
 
-def _answer(source: Source, target: Target, ids: Sequence[str]) -> Output | Table:
+def _answer(source: Source, target: Target, ids: Sequence[str]) -> Output | SourceTable:
     features = source.features
     if features is None:
         assert source.predictions is not None
@@ -175,4 +175,4 @@ def _answer(source: Source, target: Target, ids: Sequence[str]) -> Output | Tabl
     names = tuple(features.names or (f"column_{number}" for number in range(matrix.shape[1])))
     values = np.full((len(ids), matrix.shape[1]), np.nan)
     values[[key not in lacking for key in ids]] = matrix
-    return Table(names, values)
+    return SourceTable(names, values)

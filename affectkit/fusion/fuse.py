@@ -16,7 +16,7 @@ from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.rows import missing, pair, rows_of
 from affectkit.fusion.align import AlignedSources
 from affectkit.fusion.ensemble import DEFAULT_METRIC
-from affectkit.fusion.rule import FusionModel, SelfCalibrating, Sources, Table, build_rule
+from affectkit.fusion.rule import FusionModel, SelfCalibrating, Sources, SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -187,7 +187,7 @@ def _reference(aligned: AlignedSources, target: Target, single: Mapping[str, Any
     return build_rule(single["rule"], single["options"]).apply(single["parameters"], outputs)
 
 
-def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | Table]:
+def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | SourceTable]:
     return {name: source.take(positions) for name, source in sources.items()}
 
 

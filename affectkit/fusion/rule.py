@@ -16,7 +16,7 @@ from affectkit.artifacts.outputs import Output, Rows
 
 
 @dataclass(frozen=True)
-class Table:
+class SourceTable:
     """A source that is no prediction: numeric columns [N, D] by name; NaN is missing."""
 
     names: tuple[str, ...]
@@ -30,11 +30,13 @@ class Table:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: np.ndarray) -> Table:
-        return Table(self.names, self.values[rows])
+    def take(self, rows: np.ndarray) -> SourceTable:
+        return SourceTable(self.names, self.values[rows])
 
 
-Sources = Mapping[str, Output | Table]  # by name, in the order of the command line; all of N rows, classes aligned
+Sources = Mapping[
+    str, Output | SourceTable
+]  # by name, in the order of the command line; all of N rows, classes aligned
 
 Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
 
@@ -44,7 +46,7 @@ class Rule(Protocol):
 
     A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
 
-    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `Table`.
+    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `SourceTable`.
     single_group: whether it may be fitted on the rows of one group (few parameters, or none).
     """
 

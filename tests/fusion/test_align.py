@@ -7,7 +7,7 @@ import pytest
 from affectkit.artifacts.sources import named_paths, read_source
 from affectkit.errors import AffectkitError
 from affectkit.fusion.align import align
-from affectkit.fusion.rule import Table
+from affectkit.fusion.rule import SourceTable
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_csv_of_features_is_a_table(source):
     voice = source("voice", **voices())
     age = source("age", tables=True, id=["c", "a"], age=[31.0, 22.0], fluency=[0.5, 0.25])
     table = align([voice, age]).answers["label"]["age"]
-    assert isinstance(table, Table) and table.names == ("age", "fluency")
+    assert isinstance(table, SourceTable) and table.names == ("age", "fluency")
     np.testing.assert_array_equal(table.values, [[22, 0.25], [np.nan, np.nan], [31, 0.5]])
 
 

@@ -66,9 +66,9 @@ class Mlp:
         return Mlp(self.options, seed)
 
     def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
-        from affectkit.fusion.rules._mlp import Columns, fit_mlp
+        from affectkit.fusion.rules._mlp import FusionColumns, fit_mlp
 
-        given, rows = Columns.of(sources, self.name).in_order(rows)
+        given, rows = FusionColumns.of(sources, self.name).in_order(rows)
         scaler = given.fit_scaler()
         columns = given.standardised(scaler)
         return {"scaler": scaler, **fit_mlp(given.inputs, rows, columns, self.options, self.seed)}
@@ -87,9 +87,9 @@ class Mlp:
 
     def _said(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
         from affectkit.fusion.ensemble import check_names
-        from affectkit.fusion.rules._mlp import Columns, predict
+        from affectkit.fusion.rules._mlp import FusionColumns, predict
 
-        given = Columns.of(sources, self.name)
+        given = FusionColumns.of(sources, self.name)
         check_names(given.inputs.ensemble.names, parameters["order"])
         return given.inputs.ensemble.answer(predict(parameters, given))
 
