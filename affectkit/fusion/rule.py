@@ -111,21 +111,21 @@ class FusionModel:
 
     def files(self) -> dict[str, dict[str, Any]]:
         """What rules have to show besides, by file name and target: an object (.json), or rows (.csv)."""
-        found: dict[str, dict[str, Any]] = {}
+        files: dict[str, dict[str, Any]] = {}
         for target, fitted in self.targets.items():
             rule = build_rule(fitted["rule"], fitted["options"])
             for name, content in rule.files(fitted["parameters"]).items() if isinstance(rule, Filing) else ():
-                found.setdefault(name, {})[target] = content
-        return found
+                files.setdefault(name, {})[target] = content
+        return files
 
     @classmethod
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            said = read_json(folder / FUSION, what="fusion")
-            for fitted in said["targets"].values():
+            stored = read_json(folder / FUSION, what="fusion")
+            for fitted in stored["targets"].values():
                 build_rule(fitted["rule"], fitted["options"])
-            return cls(list(said["sources"]), dict(said["targets"]))
+            return cls(list(stored["sources"]), dict(stored["targets"]))
 
 
 def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:

@@ -68,10 +68,10 @@ class Mlp:
     def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
         from affectkit.fusion.rules._mlp import FusionColumns, fit_mlp
 
-        given, rows = FusionColumns.of(sources, self.name).in_order(rows)
-        scaler = given.fit_scaler()
-        columns = given.standardised(scaler)
-        return {"scaler": scaler, **fit_mlp(given.inputs, rows, columns, self.options, self.seed)}
+        columns, rows = FusionColumns.of(sources, self.name).in_order(rows)
+        scaler = columns.fit_scaler()
+        fitted = fit_mlp(columns.inputs, rows, columns.standardised(scaler), self.options, self.seed)
+        return {"scaler": scaler, **fitted}
 
     def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
         from affectkit.calibration.methods._probabilities import answered
@@ -89,9 +89,9 @@ class Mlp:
         from affectkit.fusion.ensemble import check_names
         from affectkit.fusion.rules._mlp import FusionColumns, predict
 
-        given = FusionColumns.of(sources, self.name)
-        check_names(given.inputs.ensemble.names, parameters["order"])
-        return given.inputs.ensemble.answer(predict(parameters, given))
+        columns = FusionColumns.of(sources, self.name)
+        check_names(columns.inputs.ensemble.names, parameters["order"])
+        return columns.inputs.ensemble.answer(predict(parameters, columns))
 
     def files(self, parameters: dict[str, Any]) -> "Files":
         """`feature_scaler.json`, and the `history.csv` of the final fit."""
