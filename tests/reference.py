@@ -4,11 +4,14 @@
 """
 
 import inspect
+import re
 from typing import Any, Literal, get_args, get_origin
 
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 from affectkit.cli import build
+
+_WORDS = re.compile(r"(?s)(.*?)(?: \(default: ([^()]*(?:\([^()]*\)[^()]*)*)\)(\.?))?$")  # help, and a default in words
 
 
 def reference() -> str:
@@ -47,8 +50,9 @@ def _table(first: str, rows: list[tuple[str, ...]]) -> list[str]:
 
 def _row(name: str, kind: Any, parameter: inspect.Parameter, info: ParameterInfo) -> tuple[str, ...]:
     required = parameter.default in (inspect.Parameter.empty, ...)
-    takes, default = _takes(kind, info), "required" if required else _default(parameter.default, info)
-    return f"`{name}`", takes, default, _plain(info.help or "")
+    text, words, end = _WORDS.match(info.help or "").groups()  # type: ignore[union-attr]  # it matches any text
+    default = "required" if required else _plain(words or "") or _default(parameter.default)
+    return f"`{name}`", _takes(kind, info), default, _plain(text + (end or ""))
 
 
 def _flags(parameter: inspect.Parameter, info: ParameterInfo) -> list[str]:
@@ -72,9 +76,7 @@ def _takes(kind: Any, info: ParameterInfo) -> str:
     return " ".join([text, *bounds]) + (", repeatable" if several and isinstance(info, OptionInfo) else "")
 
 
-def _default(value: Any, info: ParameterInfo) -> str:
-    if isinstance(info.show_default, str):
-        return _plain(info.show_default)
+def _default(value: Any) -> str:
     if isinstance(value, bool) or value in (None, ""):
         return "yes" if value else ""
     return f"`{value}`"

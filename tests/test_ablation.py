@@ -15,7 +15,7 @@ from sklearn.metrics import recall_score
 from affectkit.ablation import ablate, of_features, of_predictions, subsets
 from affectkit.ablation.study import AblationSetup, judge
 from affectkit.artifacts.manifest import read_manifest
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
@@ -60,7 +60,7 @@ def answers(rows, sees, seed):
 
 
 def source(name, rows, values):
-    table = with_outputs(Predictions(rows, {"label": LABEL}), [Output.of(LABEL, values)], rows["seen"])
+    table = with_outputs(Predictions(rows, {"label": LABEL}), [TargetPrediction.of(LABEL, values)], rows["seen"])
     return Source(name, SimpleNamespace(name=name), None, pd.DataFrame({"id": []}), predictions=table)
 
 
@@ -385,7 +385,7 @@ def test_numbers_are_compared_by_their_mean_ccc_or_as_asked(tmp_path):
     for name, errors in {"voice": (0.3, 1.5), "face": (1.5, 0.3)}.items():
         base = Predictions(rows.assign(**truth), targets)
         outputs = [
-            Output.of(target, truth[key] + error * rng.normal(size=len(rows)))
+            TargetPrediction.of(target, truth[key] + error * rng.normal(size=len(rows)))
             for (key, target), error in zip(targets.items(), errors, strict=True)
         ]
         given.append(replace(source("", frame(seed=9), answers(frame(seed=9), (), 0)), name=name,

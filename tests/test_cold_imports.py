@@ -9,7 +9,7 @@ import pytest
 HEAVY = {"torch", "transformers", "pandas", "sklearn", "matplotlib", "accelerate", "datasets", "opensmile", "cv2"}
 HEAVY |= {"timm", "open_clip"}
 LIGHT = {"numpy", "scipy", "PIL", "soundfile"}  # which plug-ins may ask for at their top, and the app itself may not
-KINDS = ("corpora", "detectors", "encoders", "estimators", "experts", "methods", "rules")
+KINDS = ("corpora", "detectors", "encoders", "estimators", "experts", "media", "methods", "rules")
 SCRIPT = f"""
 import json, sys
 

@@ -52,7 +52,8 @@ def test_its_help_is_the_first_line_of_its_docstring(kind, name):
 def test_its_options_have_help_and_a_default(kind, name):
     factory = factory_of(kind, name)
     options = registry.options(factory)
-    for parameter in list(inspect.signature(factory).parameters.values())[kind == "corpora" :]:  # after the folder
+    first = {"corpora": 1, "media": 2}.get(kind, 0)  # after the folder, or the checkpoint and its revision
+    for parameter in list(inspect.signature(factory).parameters.values())[first:]:
         assert parameter.name in options and parameter.default is not parameter.empty, parameter.name
         annotation = options[parameter.name].annotation
         assert next(item for item in annotation.__metadata__ if isinstance(item, registry.Option)).help

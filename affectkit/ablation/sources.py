@@ -13,7 +13,7 @@ import numpy as np
 
 from affectkit.ablation.study import AblationSetup, digest, drawn_folds, metric_for, metric_of, scheme
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.console import unwatched
@@ -162,9 +162,9 @@ class PredictionTables:
         outputs = [self._answer(AlignedSources(rows, answers), target, plan) for target in rows.targets.values()]
         return with_outputs(rows, outputs, plan.seen(list(rows.frame["seen"])))
 
-    def _answer(self, aligned: AlignedSources, target: Target, plan: FitPlan) -> Output:
+    def _answer(self, aligned: AlignedSources, target: Target, plan: FitPlan) -> TargetPrediction:
         first, *others = aligned.answers[target.name].values()
-        if not others and isinstance(first, Output):
+        if not others and isinstance(first, TargetPrediction):
             return first
         options = _of_subset(self.options[target.name], self.setup.names, list(aligned.answers[target.name]))
         return fit_rule(aligned, target, self.rule, options, plan).output
@@ -227,7 +227,7 @@ def of_predictions(
     answers = next(iter(aligned.answers.values()))
     setup = AblationSetup(
         names=list(answers),
-        predicting=[name for name, answer in answers.items() if isinstance(answer, Output)],
+        predicting=[name for name, answer in answers.items() if isinstance(answer, TargetPrediction)],
         targets=rows.targets,
         compared=compared,
         seeds=list(plans),
@@ -242,8 +242,8 @@ def of_predictions(
     return PredictionTables(setup, aligned, rule, by_target, list(plans.values()))
 
 
-def _answer_arrays(answer: Output | SourceTable) -> list[np.ndarray]:
-    arrays = (answer.values, answer.var) if isinstance(answer, Output) else (answer.values,)
+def _answer_arrays(answer: TargetPrediction | SourceTable) -> list[np.ndarray]:
+    arrays = (answer.values, answer.var) if isinstance(answer, TargetPrediction) else (answer.values,)
     return [array for array in arrays if array is not None]
 
 

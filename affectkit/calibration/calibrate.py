@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods._probabilities import clamped as clamped_numbers
@@ -115,7 +115,7 @@ def _takes(name: str, targets: Sequence[Target]) -> bool:
 
 def _fitted(
     predictions: Predictions, plan: FitPlan, target: Target, method: Method | None
-) -> tuple[dict[str, Any], Output]:
+) -> tuple[dict[str, Any], TargetPrediction]:
     output = predictions.output(target.name)
     if method is None:
         return {}, output
@@ -155,7 +155,7 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
     return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
 
 
-def held_to_scale(output: Output) -> tuple[Output, np.ndarray]:
+def held_to_scale(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
     """Numbers clamped to their scale, and [N] bool: the rows that were; class probabilities as they are."""
     return clamped_numbers(output) if output.target.kind == "number" else (output, np.zeros(len(output), bool))
 
@@ -284,18 +284,18 @@ def mapped(found: Calibrated, target: Target) -> list[dict[str, Any]]:
     if method is None or method.name in UNMAPPED:
         return []
     blank = np.full(MAPPED, "")
-    rows = Rows(np.full(MAPPED, np.nan), blank, dict.fromkeys(method.columns, blank))
+    rows = GroundTruth(np.full(MAPPED, np.nan), blank, dict.fromkeys(method.columns, blank))
     if target.kind == "number":
         values = found.before.output(target.name).values
         scale = target.scale or (float(np.nanmin(values)), float(np.nanmax(values)))
         grid = np.linspace(*scale, MAPPED)
-        curves = {"": found.model.apply(Output.of(target, grid), rows).values}
+        curves = {"": found.model.apply(TargetPrediction.of(target, grid), rows).values}
     else:
         grid, count, curves = np.linspace(0, 1, MAPPED), len(target.classes), {}
         for k, name in enumerate(target.classes):
             shares = np.repeat(((1 - grid) / max(count - 1, 1))[:, None], count, axis=1)
             shares[:, k] = grid
-            curves[name] = found.model.apply(Output.of(target, shares), rows).values[:, k]
+            curves[name] = found.model.apply(TargetPrediction.of(target, shares), rows).values[:, k]
     return [
         {"target": target.name, "class": name, "before": before, "after": after}
         for name, curve in curves.items()

@@ -31,38 +31,46 @@ if TYPE_CHECKING:
 TablesArg = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME=PREDICTIONS]...", help="Sources by name: the run folder of a model, or a CSV of any tool."
+        metavar="[NAME=PREDICTIONS]...", help="Named sources: the run folder of a model, or a CSV from any tool."
     ),
 ]
 NamedFeaturesOpt = Annotated[
     list[str] | None,
-    typer.Option("--features", metavar="NAME=PATH", help="Instead: a source of features, folder or CSV; repeat it."),
+    typer.Option(
+        "--features",
+        metavar="NAME=PATH",
+        help="Named features to train on instead of predictions: a folder or a CSV. Repeatable.",
+    ),
 ]
 RuleOpt = Annotated[
     str | None,
-    typer.Option("--rule", help=f"Of predictions: {', '.join(registry.names('rules'))}.", show_default="mean"),
+    typer.Option("--rule", help=f"Fusion rule for predictions: {', '.join(registry.names('rules'))} (default: mean)."),
 ]
 ModelOpt = Annotated[
     str | None,
-    typer.Option("--model", help=f"Of features: {', '.join(registry.names('estimators'))}.", show_default="linear"),
+    typer.Option(
+        "--model", help=f"Estimator for features: {', '.join(registry.names('estimators'))} (default: linear)."
+    ),
 ]
 MetricOpt = Annotated[
     str | None,
-    typer.Option("--by", "--metric", help="Metric shown first and compared", show_default="uar, or ccc of numbers"),
+    typer.Option("--by", "--metric", help="Metric shown first and compared (default: uar, or ccc of numbers)."),
 ]
 TargetOpt = Annotated[
     str | None,
-    typer.Option("--target", help="Targets, comma-separated", show_default="all predicted; of features, label or all"),
+    typer.Option("--target", help="Targets, comma-separated (default: all predicted; of features, label or all)."),
 ]
 SeedsOpt = Annotated[
     int,
-    typer.Option("--seeds", min=1, help="Repeat with seeds 0, 1, ... of drawn folds and of the estimator."),
+    typer.Option(
+        "--seeds", min=1, help="Number of repetitions with seeds 0, 1, ... for drawn folds and the estimator."
+    ),
 ]
 CvFoldsOpt = Annotated[
     int | None,
-    typer.Option("--cv-folds", min=2, help="Draw this many folds of whole groups", show_default="folds as they are"),
+    typer.Option("--cv-folds", min=2, help="Draw this many folds of whole groups (default: folds as they are)."),
 ]
-MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Refuse to make more subsets than this.")]
+MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Maximum number of subsets; more are refused.")]
 
 
 def ablate(

@@ -21,14 +21,17 @@ from affectkit.options import (
 ToOpt = Annotated[str, typer.Option("--to", help="Column whose values become the rows: clip, session, speaker, ...")]
 RuleOpt = Annotated[
     Literal["mean", "median", "max", "vote"],
-    typer.Option("--rule", help="How answers are put together; vote, for classes, is the share that predicts each."),
+    typer.Option("--rule", help="How predictions are combined; vote is the share of rows that predict each class."),
 ]
 WeightOpt = Annotated[
-    str | None, typer.Option("--weight", help="Column of weights, such as duration_sec", show_default="all equal")
+    str | None, typer.Option("--weight", help="Column of weights, such as duration_sec (default: all equal).")
 ]
 TruthOpt = Annotated[
     Literal["unanimous", "majority"],
-    typer.Option("--truth", help="The label of an aggregate whose rows have several: an error, or the most frequent."),
+    typer.Option(
+        "--truth",
+        help="Label of a group whose rows have several: unanimous raises an error, majority takes the most frequent.",
+    ),
 ]
 
 

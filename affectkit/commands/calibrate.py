@@ -26,17 +26,24 @@ MethodOpt = Annotated[
     str,
     typer.Option(
         "--method",
-        help=f"{', '.join(registry.names('methods'))}; or auto: the simplest that does as well as any, or none.",
+        help=f"Calibration method: {', '.join(registry.names('methods'))}; or auto: the simplest that does as well as "
+        "any, or none.",
     ),
 ]
 WantedErrorOpt = Annotated[
     float,
     typer.Option(
-        "--wanted-error", min=0, max=1, help="Error of the rows kept, for the selective-prediction threshold."
+        "--wanted-error",
+        min=0,
+        max=1,
+        help="Error rate that the rows above the selective-prediction threshold should have.",
     ),
 ]
 AbstainOpt = Annotated[
-    bool, typer.Option("--abstain", help="Mark the rows below that threshold in a column `abstain`.")
+    bool,
+    typer.Option(
+        "--abstain", help="Whether to mark rows below the selective-prediction threshold, in a column `abstain`."
+    ),
 ]
 
 

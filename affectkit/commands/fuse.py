@@ -22,10 +22,13 @@ from affectkit.options import (
     TreatAsValOpt,
 )
 
-RuleOpt = Annotated[str, typer.Option("--rule", help=f"{', '.join(registry.names('rules'))}.")]
+RuleOpt = Annotated[str, typer.Option("--rule", help=f"Fusion rule: {', '.join(registry.names('rules'))}.")]
 FallbackOpt = Annotated[
     Literal["best"] | None,
-    typer.Option("--fallback", help="Keep the best single source where fusing does not help on the rows fitted on."),
+    typer.Option(
+        "--fallback",
+        help="What to do where fusing does not help on the rows fitted on: best keeps the best single source.",
+    ),
 ]
 
 

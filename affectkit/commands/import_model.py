@@ -26,24 +26,30 @@ ExpertArg = Annotated[
     str, typer.Argument(help=f"Face expert: {', '.join(registry.names('experts'))}.", metavar="EXPERT")
 ]
 DetectorOpt = Annotated[
-    str, typer.Option("--detector", help=f"What finds faces: {', '.join(registry.names('detectors'))}.")
+    str, typer.Option("--detector", help=f"Face detector: {', '.join(registry.names('detectors'))}.")
 ]
 PolicyOpt = Annotated[
     Literal["largest", "most-central", "highest-score"],
-    typer.Option("--policy", help="Which of several faces is read."),
+    typer.Option("--policy", help="Which of several faces to read."),
 ]
 BoxScaleOpt = Annotated[
     float,
     typer.Option(
-        "--box-scale", min=0.5, max=3, help="Side of the crop over the longer side of a box without landmarks."
+        "--box-scale",
+        min=0.5,
+        max=3,
+        help="Side of the crop relative to the longer side of the face box, where there are no landmarks.",
     ),
 ]
 FlipOpt = Annotated[
-    bool, typer.Option("--flip-average/--no-flip-average", help="Without --tta, also look at the mirrored face.")
+    bool,
+    typer.Option(
+        "--flip-average/--no-flip-average", help="Whether to average over the mirrored face too, where --tta is 1."
+    ),
 ]
 TargetOpt = Annotated[
     str | None,
-    typer.Option("--target", help="Numbers to answer for, comma-separated", show_default="all of the expert's"),
+    typer.Option("--target", help="Numbers to answer for, comma-separated (default: all of the expert's)."),
 ]
 
 

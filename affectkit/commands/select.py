@@ -21,7 +21,7 @@ RunsArg = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN...",
-        help="Run folders of train, calibrate, fuse or select. A CSV is ranked too, but there is no model to copy.",
+        help="Run folders of models. A CSV of predictions is ranked too, but has no model to copy.",
     ),
 ]
 ByOpt = Annotated[
@@ -29,23 +29,23 @@ ByOpt = Annotated[
     typer.Option(
         "--by",
         help="Figure to rank by: val, oof or test, then a metric. val is held-out or cross-fitted val rows, or all "
-        "cross-fitted ones of a run without",
-        show_default="val_macro_f1, or val_ccc of numbers",
+        "cross-fitted ones of a run without (default: val_macro_f1, or val_ccc of numbers).",
     ),
 ]
 ThenOpt = Annotated[
     list[str] | None,
     typer.Option(
         "--then",
-        help="What decides among runs that tie: another such figure, simplest or earliest; repeat it for more",
-        show_default="simplest, and earliest at last",
+        help="What decides among runs that tie: another such figure, simplest or earliest; repeat it for more "
+        "(default: simplest, and earliest at last).",
     ),
 ]
 TiesOpt = Annotated[
     bool,
     typer.Option(
         "--ties/--no-ties",
-        help="Whether runs tie that the data cannot tell from the best at 95 %, or only runs of the same figure.",
+        help="Whether runs tie that the data cannot tell from the best at the 95 % level, or only "
+        "runs with equal metrics.",
     ),
 ]
 

@@ -23,15 +23,15 @@ from affectkit.plain import comma_separated
 
 AlphaOpt = Annotated[
     float | None,
-    typer.Option("--alpha", min=1e-6, max=1, help="Weight of a new frame; 1 smooths nothing", show_default="0.7"),
+    typer.Option("--alpha", min=1e-6, max=1, help="Weight of a new frame; 1 smooths nothing (default: 0.7)."),
 ]
 HalfLifeOpt = Annotated[
     float | None,
     typer.Option(
         "--half-life",
         min=1e-9,
-        help="Instead of --alpha, for irregular frames: the time, as --time has it, in which the weight of the past "
-        "halves.",
+        help="Time in which the weight of the past halves, in the units of --time; for irregular "
+        "frames, instead of --alpha.",
     ),
 ]
 ThresholdOpt = Annotated[
@@ -39,20 +39,22 @@ ThresholdOpt = Annotated[
     typer.Option(
         "--uncertainty-threshold",
         min=0,
-        help="Hold frames whose standard deviation, sqrt(<target>_var), is above this (in the target's units)",
-        show_default="0.4, where there is a variance",
+        help="Hold frames whose standard deviation, sqrt(<target>_var), is above this (in the target's units) "
+        "(default: 0.4, where there is a variance).",
     ),
 ]
 MinConfidenceOpt = Annotated[
     float | None,
-    typer.Option("--min-confidence", min=0, max=1, help="Hold frames in which no class has this probability."),
+    typer.Option(
+        "--min-confidence", min=0, max=1, help="Hold the last value at frames in which no class has this probability."
+    ),
 ]
 SequenceOpt = Annotated[
-    str, typer.Option("--sequence", help="Columns that tell sequences apart, such as sequence,track.")
+    str, typer.Option("--sequence", help="Columns that identify a sequence, comma-separated, such as sequence,track.")
 ]
-TimeOpt = Annotated[str, typer.Option("--time", help="Column of the time of a frame (s), or its number.")]
+TimeOpt = Annotated[str, typer.Option("--time", help="Column with the time of a frame in seconds, or its number.")]
 FACTS = ("rows", "sequences", "split", "n", "targets", "pooled")
-MaxLagOpt = Annotated[int, typer.Option("--max-lag", min=1, help="Largest lag to look for (frames).")]
+MaxLagOpt = Annotated[int, typer.Option("--max-lag", min=1, help="Largest lag to look for, in frames.")]
 
 
 def stabilize(

@@ -27,15 +27,17 @@ from affectkit.options import (
 ModelOpt = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
 FeaturesOpt = Annotated[
     list[Path] | None,
-    typer.Option("--features", help="Features folder, or CSV of named columns; repeat it to join several."),
+    typer.Option("--features", help="Features: a folder or a CSV of named columns. Repeatable: several are joined."),
 ]
 TargetOpt = Annotated[
     str | None,
-    typer.Option("--target", help="Targets, comma-separated", show_default="label, else all that the manifest has"),
+    typer.Option("--target", help="Targets, comma-separated (default: label, else all that the manifest has)."),
 ]
 CvOpt = Annotated[
     bool,
-    typer.Option("--cv", help="Cross-predict the train and val rows by the manifest's folds, else by group."),
+    typer.Option(
+        "--cv", help="Whether to cross-predict the train and val rows, by the manifest's folds or else by group."
+    ),
 ]
 
 

@@ -21,9 +21,9 @@ CASCADE = "haarcascade_frontalface_default.xml"
 
 def build(
     *,
-    scale_factor: Annotated[float, Option("from one size of face that is searched for to the next")] = 1.1,
-    min_neighbors: Annotated[int, Option("how many overlapping finds make a face; more are stricter")] = 5,
-    min_size: Annotated[int, Option("the smallest face's side", unit="pixels of the image")] = 40,
+    scale_factor: Annotated[float, Option("Factor from one size of face to the next in the search.")] = 1.1,
+    min_neighbors: Annotated[int, Option("Number of overlapping detections that make a face; more are stricter.")] = 5,
+    min_size: Annotated[int, Option("Side of the smallest face to find.", unit="pixels of the image")] = 40,
 ) -> Detector:
     """The detector; OpenCV is imported by `load`. Raises "usage" for options that make no sense."""
     if not 1.01 <= scale_factor <= 2:

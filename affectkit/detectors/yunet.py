@@ -33,8 +33,8 @@ FILE = "detector.onnx"  # in a model folder
 
 def build(
     *,
-    detector_weights: Annotated[str, Option("YuNet's ONNX file")] = "",
-    min_score: Annotated[float, Option("the least score of a face, 0 to 1")] = 0.7,
+    detector_weights: Annotated[str, Option("YuNet's ONNX file.")] = "",
+    min_score: Annotated[float, Option("Lowest score of a face, 0 to 1.")] = 0.7,
 ) -> Detector:
     """The detector; its file is read by `load`. Raises "usage" for options that make no sense."""
     if not detector_weights:

@@ -30,14 +30,16 @@ Layer = int | Literal["last", "all"]
 CheckpointOpt = Annotated[
     str,
     Option(
-        "Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE; of open-clip and timm ARCHITECTURE/TAG or "
-        "ARCHITECTURE/FILE"
+        "Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE; for open-clip and "
+        "timm, ARCHITECTURE/TAG or ARCHITECTURE/FILE."
     ),
 ]
-RevisionOpt = Annotated[str, Option("branch, tag or commit of a hub id")]
-PoolOpt = Annotated[str, Option("mean, mean-std (audio), cls (text: the first token) or none (a vector per frame)")]
-LayerOpt = Annotated[str, Option("last, all, or a number: 0 is what enters the first layer")]
-DtypeOpt = Annotated[str, Option("float32 or bfloat16 arithmetic; features are stored as float32")]
+RevisionOpt = Annotated[str, Option("Branch, tag or commit of a hub id.")]
+PoolOpt = Annotated[
+    str, Option("Pooling over time: mean, mean-std (audio), cls (text: the first token) or none (a vector per frame).")
+]
+LayerOpt = Annotated[str, Option("Layer to take: last, all, or a number, where 0 is the input of the first layer.")]
+DtypeOpt = Annotated[str, Option("Arithmetic of the network: float32 or bfloat16. Features are stored as float32.")]
 
 
 @dataclass(frozen=True, slots=True)

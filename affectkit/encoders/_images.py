@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 CROPS = ("none", "face", "person")
 CropOpt = Annotated[
-    str, Option("none, face or person: what to cut out, by the manifest's columns face_x, face_y, face_width, ...")
+    str,
+    Option(
+        "Part of the image to crop to: none, face or person, by the manifest's columns face_x, face_y, face_width, ..."
+    ),
 ]
 
 

@@ -19,7 +19,7 @@ _POOLS = ("mean", "mean-std", "none")
 
 def build(
     *,
-    array: Annotated[str, Option("which array: NAME of the manifest's column path_NAME")] = "",
+    array: Annotated[str, Option("Which array to read: the NAME of the manifest's column path_NAME.")] = "",
     pool: PoolOpt = "mean",
 ) -> Encoder:
     """The encoder. Raises "usage" without an array, or for an unknown pool."""

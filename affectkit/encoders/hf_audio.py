@@ -43,7 +43,11 @@ def build(
     layer: LayerOpt = "last",
     dtype: DtypeOpt = "float32",
     max_seconds: Annotated[
-        float, Option("longer audio is encoded in equal pieces of at most this; Whisper's are at most 30", unit="s")
+        float,
+        Option(
+            "Longest audio to encode at once; longer audio is cut into equal pieces. Whisper takes at most 30.",
+            unit="s",
+        ),
     ] = 120.0,
 ) -> Encoder:
     """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""

@@ -38,8 +38,10 @@ def build(
     pool: PoolOpt = "mean",
     layer: LayerOpt = "last",
     dtype: DtypeOpt = "float32",
-    max_tokens: Annotated[int, Option("cut a text after as many; 0: what the checkpoint takes", unit="tokens")] = 0,
-    batch_tokens: Annotated[int, Option("in one batch of texts, padding counted", unit="tokens")] = 4096,
+    max_tokens: Annotated[
+        int, Option("Maximum length of a text; 0 takes the checkpoint's maximum.", unit="tokens")
+    ] = 0,
+    batch_tokens: Annotated[int, Option("Size of a batch of texts, padding included.", unit="tokens")] = 4096,
 ) -> Encoder:
     """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""
     if not checkpoint:

@@ -30,10 +30,14 @@ _LEVELS = {
 def build(
     *,
     feature_set: Annotated[
-        str, Option("openSMILE's name: eGeMAPSv02, ComParE_2016, GeMAPSv01b, emobase, IS09, ...")
+        str, Option("openSMILE's name of the feature set: eGeMAPSv02, ComParE_2016, GeMAPSv01b, emobase, IS09, ...")
     ] = ("eGeMAPSv02"),
     feature_level: Annotated[
-        str, Option("functionals (one vector per file), lld (low-level descriptors, a frame each 10 ms) or lld-deltas")
+        str,
+        Option(
+            "Level of the features: functionals (one vector per file), lld (low-level descriptors "
+            "every 10 ms) or lld-deltas."
+        ),
     ] = "functionals",
 ) -> Encoder:
     """The encoder; openSMILE itself is first needed by `load`. Raises "usage" for an unknown level."""

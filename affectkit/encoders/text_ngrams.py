@@ -24,12 +24,14 @@ _OFF = "none"
 
 def build(
     *,
-    word_ngrams: Annotated[str, Option("shortest-longest n-gram of words; none: leave the block out")] = "1-2",
+    word_ngrams: Annotated[str, Option("Shortest and longest n-gram of words; none leaves them out.")] = "1-2",
     char_ngrams: Annotated[
-        str, Option("shortest-longest n-gram of characters inside words; none: leave the block out")
+        str, Option("Shortest and longest n-gram of characters within words; none leaves them out.")
     ] = "2-5",
-    columns: Annotated[int, Option("columns of each block; fewer collide more")] = 2**18,
-    weighting: Annotated[str, Option("count, log (1 + log count) or binary")] = "count",
+    columns: Annotated[
+        int, Option("Number of hashed columns per kind of n-gram; fewer columns collide more often.")
+    ] = 2**18,
+    weighting: Annotated[str, Option("Weighting of the n-grams: count, log (1 + log count) or binary.")] = "count",
 ) -> Encoder:
     """The encoder. Raises "usage" for a range that is none."""
     _parse_range("word-ngrams", word_ngrams)

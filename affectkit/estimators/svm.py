@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def build(
     *,
     c_grid: CGrid = "0.1,1,10",
-    kernel: Annotated[Literal["rbf", "linear"], Option("Kernel; rbf has gamma = 1 / (D * variance).")] = "rbf",
+    kernel: Annotated[
+        Literal["rbf", "linear"], Option("Kernel: linear or rbf, with gamma = 1 / (D * variance).")
+    ] = "rbf",
 ) -> "Svm":
     """The estimator of `--model svm`."""
     return Svm("svm", {"c_grid": c_grid, "kernel": kernel}, parse_grid(c_grid, "--c-grid"), kernel)

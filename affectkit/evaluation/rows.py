@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Rows
+from affectkit.artifacts.outputs import GroundTruth
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -191,7 +191,7 @@ def column(predictions: Predictions, target: Target, name: str) -> np.ndarray:
     return encode(frame[name], target.classes) if name in frame else np.full(len(frame), -1)
 
 
-def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, columns: Sequence[str] = ()) -> Rows:
+def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, columns: Sequence[str] = ()) -> GroundTruth:
     """What is known of the rows beside the answers. Raises "input" for a column that the table lacks."""
     truth = pair(predictions, target)[0]
     cells = {}
@@ -202,7 +202,7 @@ def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, column
                 "input", f"has no column '{name}'", file=predictions.path, remedy="pass the --manifest that has it"
             )
         cells[name] = found
-    return Rows(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
+    return GroundTruth(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
 
 
 def missing(values: np.ndarray) -> np.ndarray:

@@ -22,11 +22,13 @@ PRETRAINED = "models/emonet/pretrained"
 def build(
     *,
     weights: Annotated[
-        str, Option("the authors' emonet_8.pth or emonet_5.pth, or a folder that holds one")
+        str, Option("The authors' emonet_8.pth or emonet_5.pth, or a folder that holds one.")
     ] = PRETRAINED,
-    expressions: Annotated[int, Option("5 or 8; 0 takes what the weights have, 8 where a folder has both")] = 0,
+    expressions: Annotated[
+        int, Option("Number of expressions, 5 or 8; 0 takes what the weights have, 8 where a folder has both.")
+    ] = 0,
     fifth: Annotated[
-        str, Option("what the fifth of five expressions is: anger (the authors' loader) or fear (their README)")
+        str, Option("Meaning of the fifth of five expressions: anger (the authors' loader) or fear (their README).")
     ] = "anger",
 ) -> Expert:
     """The expert; weights are read by `load`. Raises "usage" for options that make no sense."""

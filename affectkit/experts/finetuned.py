@@ -22,7 +22,7 @@ from affectkit.registry import Option
 log = logging.getLogger(__name__)
 
 
-def build(*, model_dir: Annotated[str, Option("run folder of finetune, on images")] = "") -> Expert:
+def build(*, model_dir: Annotated[str, Option("Run folder of an image network that finetune made.")] = "") -> Expert:
     """The expert; the network is read by `load`. Raises "usage" without a folder."""
     if not model_dir:
         raise AffectkitError("usage", "finetuned needs a --model-dir", remedy="name a run folder of affectkit finetune")

@@ -22,11 +22,14 @@ _REMEDY = "write timm:ARCHITECTURE/path/to/weights.safetensors (two slashes befo
 
 def build(
     *,
-    checkpoint: Annotated[str, Option("timm:ARCHITECTURE/path/to/weights.safetensors, or a .pth")] = "",
+    checkpoint: Annotated[str, Option("Weights: timm:ARCHITECTURE/path/to/weights.safetensors, or a .pth file.")] = "",
     outputs: Annotated[
-        str, Option("what its outputs are, in order: numbers (valence, arousal, dominance), classes, _ for unused ones")
+        str,
+        Option(
+            "Meaning of its outputs, in order: numbers (valence, arousal, dominance), classes, or _ for unused ones."
+        ),
     ] = "valence,arousal",
-    expert_scale: Annotated[str, Option("lowest,highest of its numbers")] = "-1,1",
+    expert_scale: Annotated[str, Option("Scale of its numbers: lowest,highest.")] = "-1,1",
 ) -> Expert:
     """The expert; weights are read by `load`. Raises "usage" for options that make no sense."""
     architecture, path = _parse(checkpoint)

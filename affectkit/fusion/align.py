@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
@@ -30,12 +30,12 @@ class AlignedSources:
     """
 
     rows: Predictions
-    answers: dict[str, dict[str, Output | SourceTable]]
+    answers: dict[str, dict[str, TargetPrediction | SourceTable]]
 
     def source(self, target: str, name: str) -> Predictions:
         """One source as a table of all rows, as `compare` and `assess` take it."""
         answer = self.answers[target][name]
-        assert isinstance(answer, Output)
+        assert isinstance(answer, TargetPrediction)
         return with_outputs(self.rows, [answer], self.rows.frame["seen"])
 
 
@@ -162,7 +162,7 @@ def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
     return common
 
 
-def _answer(source: Source, target: Target, ids: Sequence[str]) -> Output | SourceTable:
+def _answer(source: Source, target: Target, ids: Sequence[str]) -> TargetPrediction | SourceTable:
     features = source.features
     if features is None:
         assert source.predictions is not None

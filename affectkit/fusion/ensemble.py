@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import order
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.measure import width
@@ -48,7 +48,7 @@ class Ensemble:
             if isinstance(source, SourceTable):
                 what = f"'{name}' is a table of columns, and {rule} fuses predictions"
                 raise AffectkitError("usage", what, remedy="fuse it with --rule stacked")
-        outputs = {name: source for name, source in sorted(sources.items()) if isinstance(source, Output)}
+        outputs = {name: source for name, source in sorted(sources.items()) if isinstance(source, TargetPrediction)}
         if not outputs:
             what = f"{rule} fuses predictions, and there are none"
             raise AffectkitError("usage", what, remedy="name a source of them")
@@ -60,7 +60,7 @@ class Ensemble:
         return cls(target, tuple(outputs), tuple(sources), values, known, _variances(list(outputs.values())))
 
     @classmethod
-    def of_fit_rows(cls, sources: Sources, rows: Rows, rule: str) -> tuple[Ensemble, Rows]:
+    def of_fit_rows(cls, sources: Sources, rows: GroundTruth, rule: str) -> tuple[Ensemble, GroundTruth]:
         """That of the rows to fit on, and what is known of them, in the order of what is in them.
 
         Raises "input" where no row has a source, "usage" as `of`.
@@ -76,11 +76,11 @@ class Ensemble:
         var = None if self.var is None else self.var[:, rows]
         return replace(self, values=self.values[:, rows], known=self.known[:, rows], var=var)
 
-    def answer(self, values: np.ndarray, var: np.ndarray | None = None) -> Output:
+    def answer(self, values: np.ndarray, var: np.ndarray | None = None) -> TargetPrediction:
         """[N, C] fused values, NaN where declined, as an output; var [N] stands only where some source has one."""
         if self.target.kind != "number":
-            return Output(self.target, probabilities=values)
-        return Output(self.target, mean=values[:, 0], var=None if self.var is None else var)
+            return TargetPrediction(self.target, probabilities=values)
+        return TargetPrediction(self.target, mean=values[:, 0], var=None if self.var is None else var)
 
     def shown(self) -> np.ndarray:
         """[S, N, C], NaN where unknown."""
@@ -92,7 +92,7 @@ class Ensemble:
         return columns + list(self.known) + ([] if self.var is None else list(self.var))
 
 
-def in_order(rows: Rows, there: np.ndarray, columns: Iterable[np.ndarray]) -> np.ndarray:
+def in_order(rows: GroundTruth, there: np.ndarray, columns: Iterable[np.ndarray]) -> np.ndarray:
     """Positions of the rows that are `there` [N], sorted by truth, group and `columns`, whatever order they came in.
 
     Raises "input" where there are none.
@@ -104,7 +104,7 @@ def in_order(rows: Rows, there: np.ndarray, columns: Iterable[np.ndarray]) -> np
     return at[there[at]]
 
 
-def _variances(outputs: Sequence[Output]) -> np.ndarray | None:
+def _variances(outputs: Sequence[TargetPrediction]) -> np.ndarray | None:
     if all(output.var is None for output in outputs):
         return None
     missing = np.full(len(outputs[0]), np.nan)
@@ -133,7 +133,7 @@ def mixed(ensemble: Ensemble, share: np.ndarray) -> np.ndarray:
     return fused
 
 
-def blended(parameters: Mapping[str, Any], sources: Sources, rule: str) -> Output:
+def blended(parameters: Mapping[str, Any], sources: Sources, rule: str) -> TargetPrediction:
     """The weighted mean of what each row has, by the `weights` that parameters hold.
 
     Its variance is that of a mean of independent errors; NaN where a source that has a share has none.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.evaluation.comparison import Comparison, Turned, compare, measured, turned, value_of
 from affectkit.evaluation.intervals import DEFAULT, Resampling
@@ -78,8 +78,8 @@ class RuleFit(NamedTuple):
     those of the plan. uncalibrated: the same before a calibration of the rule's own, None where it has none."""
 
     final: dict[str, Any]
-    output: Output
-    uncalibrated: Output | None
+    output: TargetPrediction
+    uncalibrated: TargetPrediction | None
 
 
 def fuse(
@@ -160,17 +160,17 @@ def fit_rule(
     plan.require_groups(f"rule {rule}", single_group=built.single_group)
     sources = aligned.answers[target.name]
     if not built.takes_tables:
-        sources = {name: source for name, source in sources.items() if isinstance(source, Output)}
+        sources = {name: source for name, source in sources.items() if isinstance(source, TargetPrediction)}
     rows = rows_of(aligned.rows, target, plan.groups)
     answered = np.any([source.known for source in sources.values()], axis=0)
-    before: Output | None = None
+    before: TargetPrediction | None = None
 
     def fit(positions: np.ndarray) -> dict[str, Any]:
         parameters = built.fit(_taken(sources, positions), rows.take(positions))
         step()
         return parameters
 
-    def apply(parameters: dict[str, Any], positions: np.ndarray) -> Output:
+    def apply(parameters: dict[str, Any], positions: np.ndarray) -> TargetPrediction:
         nonlocal before
         taken = _taken(sources, positions)
         raw = built.uncalibrated(parameters, taken) if isinstance(built, SelfCalibrating) else None
@@ -181,13 +181,13 @@ def fit_rule(
     return RuleFit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)
 
 
-def _reference(aligned: AlignedSources, target: Target, single: Mapping[str, Any]) -> Output:
+def _reference(aligned: AlignedSources, target: Target, single: Mapping[str, Any]) -> TargetPrediction:
     """The answers of the single source, as it is."""
-    outputs = {name: s for name, s in aligned.answers[target.name].items() if isinstance(s, Output)}
+    outputs = {name: s for name, s in aligned.answers[target.name].items() if isinstance(s, TargetPrediction)}
     return build_rule(single["rule"], single["options"]).apply(single["parameters"], outputs)
 
 
-def _taken(sources: Sources, positions: np.ndarray) -> dict[str, Output | SourceTable]:
+def _taken(sources: Sources, positions: np.ndarray) -> dict[str, TargetPrediction | SourceTable]:
     return {name: source.take(positions) for name, source in sources.items()}
 
 
@@ -202,7 +202,7 @@ def _judge(
     target: Target,
     metric: str,
     plan: FitPlan,
-    outputs: Mapping[str, Output],
+    outputs: Mapping[str, TargetPrediction],
     single: Mapping[str, Any],
     resampling: Resampling,
 ) -> list[Verdict]:
@@ -211,7 +211,9 @@ def _judge(
     seen = plan.seen(list(aligned.rows.frame["seen"]))
     tables = {name: with_outputs(aligned.rows, [output], seen) for name, output in outputs.items()}
     answers = aligned.answers[target.name].items()
-    singles = {name: aligned.source(target.name, name) for name, answer in answers if isinstance(answer, Output)}
+    singles = {
+        name: aligned.source(target.name, name) for name, answer in answers if isinstance(answer, TargetPrediction)
+    }
     labelled = ~missing(pair(aligned.rows, target)[0])
     verdicts = []
     for part, rows in _parts(aligned.rows, plan, seen).items():

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods.linear import Linear
 from affectkit.calibration.methods.variance_scaling import VarianceScaling
 from affectkit.fusion.ensemble import Ensemble
@@ -40,7 +40,7 @@ class Recalibrated:
         self.rule, self.name, self.takes_tables = rule, rule.name, rule.takes_tables
         self.options = {**rule.options, "recalibrate": True}
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         parameters = self.rule.fit(sources, rows)
         fused = self.rule.apply(parameters, sources)
         if fused.target.kind != "number":
@@ -56,7 +56,7 @@ class Recalibrated:
             entries.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
         return {**parameters, "recalibration": entries}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         fused = self.rule.apply(parameters, sources)
         entries = {tuple(entry["sources"]): entry for entry in parameters["recalibration"] or ()}
         for names, at in _sets(sources, self.name) if entries else ():
@@ -64,7 +64,7 @@ class Recalibrated:
                 fused = fused.put(at, _applied(entry, fused.take(at)))
         return fused
 
-    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output | None:
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """As it is weighted; None for classes."""
         return None if parameters["recalibration"] is None else self.rule.apply(parameters, sources)
 
@@ -79,7 +79,7 @@ def _sets(sources: Sources, rule: str) -> Iterator[tuple[list[str], np.ndarray]]
             yield names, np.flatnonzero(codes == code)
 
 
-def _fit(fused: Output, rows: Rows) -> dict[str, Any]:
+def _fit(fused: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
     line = Linear()
     mean = line.fit(fused, rows)
     moved = line.apply(mean, fused, rows)
@@ -87,15 +87,15 @@ def _fit(fused: Output, rows: Rows) -> dict[str, Any]:
     return {"mean": mean, "variance": variance}
 
 
-def _applied(entry: Mapping[str, Any], fused: Output) -> Output:
+def _applied(entry: Mapping[str, Any], fused: TargetPrediction) -> TargetPrediction:
     """What had no variance, or has lost it, has none."""
-    nothing = Rows(np.full(len(fused), np.nan), np.full(len(fused), ""))
+    nothing = GroundTruth(np.full(len(fused), np.nan), np.full(len(fused), ""))
     moved = Linear().apply(entry["mean"], fused, nothing)
     if moved.var is None or entry["variance"] is None:
         return moved
     scaled = VarianceScaling().apply(entry["variance"], moved, nothing).var
     assert scaled is not None
-    return Output(moved.target, mean=moved.mean, var=np.where(np.isnan(moved.var), np.nan, scaled))
+    return TargetPrediction(moved.target, mean=moved.mean, var=np.where(np.isnan(moved.var), np.nan, scaled))
 
 
 # --- Options that several rules share, by one name with one meaning
@@ -108,7 +108,7 @@ MetricOpt = Annotated[
 RecalibrateOpt = Annotated[
     bool,
     Option(
-        "Of numbers: fit a + b * answer to what rows of several sources got, and their variances to the errors left; "
-        "averaging takes spread away, and CCC with it."
+        "Whether to recalibrate fused numbers by a + b * prediction, and their variances to the "
+        "errors left; averaging shrinks the spread, and CCC with it."
     ),
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from affectkit import registry
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.models import FUSION, whole
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,8 @@ class SourceTable:
         return SourceTable(self.names, self.values[rows])
 
 
-Sources = Mapping[
-    str, Output | SourceTable
-]  # by name, in the order of the command line; all of N rows, classes aligned
+# By name, in the order of the command line; all of N rows, classes aligned.
+Sources = Mapping[str, TargetPrediction | SourceTable]
 
 Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
 
@@ -55,14 +54,14 @@ class Rule(Protocol):
     takes_tables: bool
     single_group: bool
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (`fusion.json`), from rows that all have a truth; `rows.groups` for inner
         grouped folds. Permuting the rows changes nothing.
 
         Raises AffectkitError "usage" or "input" where that cannot be.
         """
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         """Fused answers, a row at a time: no row's answer depends on another."""
 
 
@@ -78,7 +77,7 @@ class Seeded(Rule, Protocol):
 class SelfCalibrating(Rule, Protocol):
     """A rule that ends with a calibration of its own."""
 
-    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output | None:
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """What `apply` would say without it; None where it does nothing to such a target."""
 
 
@@ -100,7 +99,7 @@ class FusionModel:
     sources: Sequence[str]
     targets: Mapping[str, Mapping[str, Any]]
 
-    def apply(self, target: str, sources: Sources) -> Output:
+    def apply(self, target: str, sources: Sources) -> TargetPrediction:
         """Fused answers of one target."""
         fitted = self.targets[target]
         return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)

@@ -15,7 +15,7 @@ from affectkit import registry
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.encoders._encoder import Encoder, from_record, items
@@ -80,7 +80,7 @@ class EstimatorPipeline:
             manifest, outputs = self._encode(manifest, work or Work(), progress)
         return build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
 
-    def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[Output]:
+    def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[TargetPrediction]:
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
         return self.estimator.predict(blocks, speakers)
 
@@ -98,7 +98,9 @@ class EstimatorPipeline:
             refuse_infinite(block, ids, path)
         return blocks
 
-    def _encode(self, manifest: Manifest, work: Work, progress: Progress | None) -> tuple[Manifest, list[Output]]:
+    def _encode(
+        self, manifest: Manifest, work: Work, progress: Progress | None
+    ) -> tuple[Manifest, list[TargetPrediction]]:
         """The rows that could be encoded, and their answers: the model's own encoders on raw media or text.
 
         All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
@@ -125,7 +127,9 @@ class EstimatorPipeline:
             raise AffectkitError("input", "no row could be encoded", file=manifest.path)
         joined = [np.concatenate([output.values for output in each]) for each in zip(*answers, strict=True)]
         targets = [part.target for part in self.estimator.targets]
-        return manifest.take(kept), [Output.of(target, values) for target, values in zip(targets, joined, strict=True)]
+        return manifest.take(kept), [
+            TargetPrediction.of(target, values) for target, values in zip(targets, joined, strict=True)
+        ]
 
 
 def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:

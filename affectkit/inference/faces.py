@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.detectors.columns import BOX, ColumnsDetector
@@ -102,7 +102,7 @@ def predict_faces(
     if classes:
         nothing = np.full(len(classes), np.nan)
         probabilities = [nothing if answer.probabilities is None else answer.probabilities for answer in answers]
-        outputs.append(Output.of(Target(EXPRESSION, "class", classes), np.stack(probabilities)))
+        outputs.append(TargetPrediction.of(Target(EXPRESSION, "class", classes), np.stack(probabilities)))
     return build_predictions(rows.assign(**_faces(answers)), outputs, ["heldout"] * len(rows), COLUMNS)
 
 
@@ -159,11 +159,11 @@ def _read(path: Path | None) -> np.ndarray | AffectkitError:
         return error
 
 
-def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> Output:
+def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> TargetPrediction:
     mean, var = (
         np.array([getattr(answer, part).get(target.name, np.nan) for answer in answers]) for part in ("values", "var")
     )
-    return Output(target, mean=mean, var=None if np.isnan(var).all() else var)
+    return TargetPrediction(target, mean=mean, var=None if np.isnan(var).all() else var)
 
 
 def _faces(answers: Sequence[FaceAnswer]) -> dict[str, Any]:

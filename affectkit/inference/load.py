@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import best_model, parent_folder, read_fit_rows, read_spec, whole
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.calibration.method import CalibrationModel
 from affectkit.console import Progress
@@ -145,7 +145,7 @@ class StackedModel:
         carried = [*([self.spec["group"]] if self.spec.get("group") else []), *(name for name in FACES if name in rows)]
         return build_predictions(rows, outputs, seen_rows(self, rows), carried)
 
-    def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> Output:
+    def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> TargetPrediction:
         answers = {}
         for name, table in predictions.items():  # declined where a parent skipped a row
             place = {key: position for position, key in enumerate(table.frame["id"])}
@@ -160,4 +160,4 @@ class StackedModel:
                 raise AffectkitError("input", f"the calibration needs a column '{name}'", file=self.folder)
             columns[name] = rows[name].astype(str).to_numpy()
         nothing = np.full(len(rows), np.nan)
-        return self.stage.apply(answer, Rows(nothing, np.full(len(rows), ""), columns))
+        return self.stage.apply(answer, GroundTruth(nothing, np.full(len(rows), ""), columns))

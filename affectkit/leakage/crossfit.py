@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
 from affectkit.splits import apart, folds_in_words, folds_of_rows, group_column, outer_folds
@@ -149,8 +149,8 @@ def cross_fit(
     plan: FitPlan,
     usable: np.ndarray,
     fit: Callable[[np.ndarray], P],
-    apply: Callable[[P, np.ndarray], Output],
-) -> tuple[P, Output]:
+    apply: Callable[[P, np.ndarray], TargetPrediction],
+) -> tuple[P, TargetPrediction]:
     """The final fit, and the answers for all N rows: of a fit on the other folds for the rows fitted on.
 
     usable: [N] bool, rows with a truth and an answer. fit: positions -> a fit. apply: (a fit, positions) -> answers.

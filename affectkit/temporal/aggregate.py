@@ -18,7 +18,7 @@ import numpy as np
 
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.manifest import NUMBERS as TIMES
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, output_columns, prediction_column, target_columns
 from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.tables import to_numbers
@@ -284,7 +284,7 @@ def _ids(names: Sequence[str]) -> list[str]:
     return list(ids)
 
 
-def _answer(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[Output, np.ndarray]:
+def _answer(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[TargetPrediction, np.ndarray]:
     """The pooled answers, and [N] bool which rows had one."""
     source = grouping.source
     if rule == "vote":
@@ -296,7 +296,7 @@ def _answer(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule)
     reduce = pool if target.kind == "number" else pool_probabilities
     how: Pool = "mean" if rule == "vote" else rule
     pooled = reduce(how, values[known], grouping.codes[known], weights[known], len(grouping.names))
-    return Output.of(target, pooled[:, 0] if target.kind == "number" else pooled), known
+    return TargetPrediction.of(target, pooled[:, 0] if target.kind == "number" else pooled), known
 
 
 def _numbers(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:

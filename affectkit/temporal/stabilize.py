@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
 from affectkit.artifacts.reports import STABILITY, STABILITY_TABLE, TRACES
 from affectkit.artifacts.tables import write_table
@@ -104,7 +104,7 @@ def stabilize(predictions: Predictions, line: Timeline, targets: Sequence[Target
     for target in targets:
         output = predictions.output(target.name)
         values, held = smooth(output.values, unsure(output, smoothing), line, smoothing)
-        outputs.append(Output.of(target, values))
+        outputs.append(TargetPrediction.of(target, values))
         gated[target.name] = held
     smoothed = with_outputs(predictions, outputs, predictions.frame["seen"])
     frame = smoothed.frame.drop(columns=[c for c in STALE if c in smoothed.frame])
@@ -119,7 +119,7 @@ def gated_column(target: str, targets: int) -> str:
     return GATED if targets == 1 else f"{target}_{GATED}"
 
 
-def unsure(output: Output, smoothing: Smoothing) -> np.ndarray:
+def unsure(output: TargetPrediction, smoothing: Smoothing) -> np.ndarray:
     """[N] bool: rows that the gate shuts out. A row whose variance is unknown passes."""
     if output.target.kind != "number":
         least = smoothing.min_confidence

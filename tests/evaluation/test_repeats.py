@@ -7,7 +7,7 @@ from scipy.special import softmax
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.evaluation.comparison import compare, measured
 from affectkit.evaluation.intervals import DEFAULT, Resampling
@@ -31,7 +31,10 @@ def tables():
     found = []
     for _ in range(4):
         scores = rng.normal(size=(120, 3)) + 1.5 * np.eye(3)[truth]
-        outputs = [Output.of(LABEL, softmax(scores, axis=1)), Output.of(VALENCE, valence + rng.normal(size=120))]
+        outputs = [
+            TargetPrediction.of(LABEL, softmax(scores, axis=1)),
+            TargetPrediction.of(VALENCE, valence + rng.normal(size=120)),
+        ]
         found.append(with_outputs(rows, outputs, ["oof"] * 120))
     return found
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.fusion.align import AlignedSources
 from affectkit.fusion.fuse import fuse
@@ -25,7 +25,10 @@ def study(rng, speakers, rows=30):
     truth = rng.integers(3, size=count)
     skill = np.clip(rng.normal(1.5, 0.7, speakers), 0, None).repeat(rows)
     voice = softmax(rng.normal(0, 1, (count, 3)) + skill[:, None] * np.eye(3)[truth])
-    answers = {"voice": Output.of(LABEL, voice), "noise": Output.of(LABEL, softmax(rng.normal(0, 1, (count, 3))))}
+    answers = {
+        "voice": TargetPrediction.of(LABEL, voice),
+        "noise": TargetPrediction.of(LABEL, softmax(rng.normal(0, 1, (count, 3)))),
+    }
     frame = pd.DataFrame({"id": [f"r{i:04d}" for i in range(count)], "seen": "oof"})
     frame["label"] = np.array(LABEL.classes)[truth]
     frame["speaker"] = np.repeat([f"s{k:02d}" for k in range(speakers)], rows)

@@ -12,7 +12,7 @@ from affectkit.calibration.methods._probabilities import PULL, PullOpt, check_pu
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.calibration.method import Kind
 
 
@@ -32,7 +32,7 @@ class Beta:
     def __init__(self, pull: float) -> None:
         self.options: dict[str, Any] = {"pull": pull}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+    def fit(self, output: "TargetPrediction", rows: "GroundTruth") -> dict[str, Any]:
         from affectkit.calibration.methods._probabilities import fit_each, order
         from affectkit.calibration.methods._scaling import fit_beta
 
@@ -43,7 +43,7 @@ class Beta:
 
         return fit_each(fit, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def apply(self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth") -> "TargetPrediction":
         from affectkit.calibration.methods._probabilities import apply_each
 
         return apply_each(_calibrated, parameters, output)

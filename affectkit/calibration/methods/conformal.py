@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, check_coverage, variances
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -27,18 +27,25 @@ from affectkit.registry import Option
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.artifacts.outputs import Rows
+    from affectkit.artifacts.outputs import GroundTruth
     from affectkit.calibration.method import Kind
 
 
 def build(
     *,
-    coverage: Annotated[float, Option("share of rows whose truth is to be in their set or interval")] = 0.9,
-    per: Annotated[str, Option("column, such as sex, for each of whose values the coverage is to hold")] = "",
+    coverage: Annotated[
+        float, Option("Share of rows whose truth should lie in their prediction set or interval.")
+    ] = 0.9,
+    per: Annotated[str, Option("Column, such as sex, for each of whose values the coverage should hold.")] = "",
     new_groups: Annotated[
-        bool, Option("hold the coverage in groups never met, such as new speakers; .95 needs 19 groups to fit on")
+        bool,
+        Option(
+            "Whether the coverage should hold for new groups, such as unseen speakers; .95 needs 19 groups to fit on."
+        ),
     ] = False,
-    fixed_width: Annotated[bool, Option("one width for all numbers, whatever is known of their variance")] = False,
+    fixed_width: Annotated[
+        bool, Option("Whether all intervals have the same width, whatever is known of their variance.")
+    ] = False,
 ) -> Conformal:
     """The method. Raises "usage" for a coverage that is not between 0 and 1."""
     return Conformal(check_coverage(coverage), per, new_groups, fixed_width)
@@ -64,7 +71,7 @@ class Conformal:
         }
         self.columns: tuple[str, ...] = (per,) if per else ()
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         import numpy as np
 
         from affectkit.calibration.methods._probabilities import require_rows, truths
@@ -81,7 +88,7 @@ class Conformal:
             scaled = promise.table((scores / spread)[known], values[known], rows.groups[known])
         return {"quantiles": quantiles, "scaled": scaled}
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         from dataclasses import replace
 
         import numpy as np
@@ -96,12 +103,12 @@ class Conformal:
             widths = np.where(np.isnan(spread), widths, limits(parameters["scaled"], values) * spread)
         return interval(output, widths)
 
-    def _promise(self, output: Output) -> Promise:
+    def _promise(self, output: TargetPrediction) -> Promise:
 
         options = self.options
         return Promise(output.target.name, options["coverage"], options["per"], options["new_groups"])
 
-    def _values(self, rows: Rows) -> np.ndarray:
+    def _values(self, rows: GroundTruth) -> np.ndarray:
         """[N]: what the column says of each row."""
         import numpy as np
 
@@ -219,12 +226,12 @@ def limits(table: Table, values: np.ndarray) -> np.ndarray:
     return np.array([math.inf if q is None else q for q in quantiles], float)[code]
 
 
-def spreads(output: Output) -> np.ndarray:
+def spreads(output: TargetPrediction) -> np.ndarray:
     """[N]: the root of each answer's variance, NaN where it is unknown."""
     return np.sqrt(np.maximum(variances(output), SMALLEST_VARIANCE))
 
 
-def interval(output: Output, widths: np.ndarray) -> Output:
+def interval(output: TargetPrediction, widths: np.ndarray) -> TargetPrediction:
     """`output` with mean -+ widths [N] as its interval, held to the target's scale; an end that is infinite without a
     scale is unknown."""
     lowest, highest = output.target.scale or (-math.inf, math.inf)

@@ -14,14 +14,16 @@ from affectkit.registry import Option
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.calibration.method import Kind
 
 
 def build(
     *,
-    bins: Annotated[int, Option("bins of each class's probability")] = 15,
-    binning: Annotated[Literal["mass", "width"], Option("bins of as many rows each, or equally wide ones")] = "mass",
+    bins: Annotated[int, Option("Number of bins of each class's probability.")] = 15,
+    binning: Annotated[
+        Literal["mass", "width"], Option("Whether bins hold equally many rows (mass) or are equally wide (width).")
+    ] = "mass",
 ) -> "Histogram":
     """The method. Raises "usage" for less than one bin."""
     if not 1 <= bins <= 10_000:
@@ -40,12 +42,12 @@ class Histogram:
     def __init__(self, bins: int, binning: str) -> None:
         self.options: dict[str, Any] = {"bins": bins, "binning": binning}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+    def fit(self, output: "TargetPrediction", rows: "GroundTruth") -> dict[str, Any]:
         from affectkit.calibration.methods._probabilities import fit_each
 
         return fit_each(self._shares, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def apply(self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth") -> "TargetPrediction":
         from affectkit.calibration.methods._probabilities import apply_each
 
         return apply_each(_looked_up, parameters, output)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.calibration.method import Kind
 
 
@@ -32,20 +32,22 @@ class Isotonic:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+    def fit(self, output: "TargetPrediction", rows: "GroundTruth") -> dict[str, Any]:
         from affectkit.calibration.methods._probabilities import fit_each, require_rows
 
         require_rows(rows)
         return _curve(output.values, rows.truth) if output.mean is not None else fit_each(_curve, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def apply(self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth") -> "TargetPrediction":
         from affectkit.calibration.methods._probabilities import apply_each, clamped
 
         if output.mean is None:
             return apply_each(_on_curve, parameters, output)
         return clamped(self.unclamped(parameters, output, rows))[0]
 
-    def unclamped(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def unclamped(
+        self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth"
+    ) -> "TargetPrediction":
         """A number's answers before they are held to its scale."""
         from dataclasses import replace
 

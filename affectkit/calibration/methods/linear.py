@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.calibration.method import Kind
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Linear:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+    def fit(self, output: "TargetPrediction", rows: "GroundTruth") -> dict[str, Any]:
         from affectkit.calibration.methods._probabilities import order, require_rows
 
         require_rows(rows)
@@ -53,12 +53,14 @@ class Linear:
             a, b = float(rows.truth[sort].mean()), 0.0
         return {"a": a, "b": b}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def apply(self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth") -> "TargetPrediction":
         from affectkit.calibration.methods._probabilities import clamped
 
         return clamped(self.unclamped(parameters, output, rows))[0]
 
-    def unclamped(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def unclamped(
+        self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth"
+    ) -> "TargetPrediction":
         """The answers before they are held to the target's scale."""
         from dataclasses import replace
 

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.calibration.method import Kind
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Temperature:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+    def fit(self, output: "TargetPrediction", rows: "GroundTruth") -> dict[str, Any]:
         from affectkit.calibration.methods._probabilities import truths
         from affectkit.evaluation.temperature import BOUND, fit_sharpness
 
@@ -39,7 +39,7 @@ class Temperature:
             log.warning("temperature of %s ends at its bound, %.3g: %s", output.target.name, 1 / b, why)
         return {"temperature": 1 / b}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def apply(self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth") -> "TargetPrediction":
         from affectkit.calibration.methods._probabilities import answered
         from affectkit.evaluation.temperature import sharpened
 

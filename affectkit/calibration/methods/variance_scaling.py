@@ -8,7 +8,7 @@ What was said of an interval is dropped: it was said with the old variance.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.calibration.method import Kind
 
 
@@ -28,7 +28,7 @@ class VarianceScaling:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+    def fit(self, output: "TargetPrediction", rows: "GroundTruth") -> dict[str, Any]:
         import numpy as np
 
         from affectkit.calibration.methods._probabilities import require_rows, variances
@@ -41,7 +41,7 @@ class VarianceScaling:
         a, b = fit_variance(residual[known], var[known]) if known.any() else (constant, 0.0)
         return {"a": a, "b": b, "constant": constant}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def apply(self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth") -> "TargetPrediction":
         from dataclasses import replace
 
         import numpy as np

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from affectkit.calibration.methods._probabilities import PULL, PullOpt, check_pull
 
 if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
+    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
     from affectkit.calibration.method import Kind
 
 
@@ -30,7 +30,7 @@ class Vector:
     def __init__(self, pull: float) -> None:
         self.options: dict[str, Any] = {"pull": pull}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
+    def fit(self, output: "TargetPrediction", rows: "GroundTruth") -> dict[str, Any]:
         from affectkit.calibration.methods._probabilities import order, truths
         from affectkit.calibration.methods._scaling import fit_vector
         from affectkit.evaluation.temperature import logits
@@ -40,7 +40,7 @@ class Vector:
         scale, bias = fit_vector(logits(output.values[sort]), truth[sort], self.options["pull"])
         return {"scale": scale.tolist(), "bias": bias.tolist()}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def apply(self, parameters: dict[str, Any], output: "TargetPrediction", rows: "GroundTruth") -> "TargetPrediction":
         import numpy as np
 
         from affectkit.calibration.methods._probabilities import answered

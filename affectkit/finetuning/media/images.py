@@ -1,4 +1,7 @@
-"""Images, cut out, augmented and preprocessed"""
+"""Images: cut out and augmented, and the network that sees them
+
+They are decoded upright, and preprocessed as the checkpoint was trained.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from affectkit.artifacts.outputs import Rows
+from affectkit.artifacts.outputs import GroundTruth
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
@@ -48,7 +48,7 @@ PRIORS = ("mean", "best")
 Parameters = dict[str, Any]
 
 
-def fit_priors(inputs: StackInputs, rows: Rows, balanced: bool) -> dict[str, Parameters]:
+def fit_priors(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> dict[str, Parameters]:
     """Both, as stacking has them: `order` of the sources from the best, and `base`, the answer of a row that has
     tables only: how frequent classes are (alike, if balanced), or the mean truth."""
     number = inputs.ensemble.target.kind == "number"
@@ -89,7 +89,7 @@ def row_weights(truth: np.ndarray, number: bool, balanced: bool) -> np.ndarray:
     return np.ones(len(truth)) if number else class_row_weights(truth.astype(np.int64), balanced)
 
 
-def better(priors: Sequence[Parameters], inputs: StackInputs, rows: Rows, balanced: bool) -> Parameters:
+def better(priors: Sequence[Parameters], inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
     """Of priors, the one with less loss on the rows."""
     number = inputs.ensemble.target.kind == "number"
     weights = row_weights(rows.truth, number, balanced)
@@ -112,13 +112,13 @@ class InnerFolds:
     folds: [N] int. balanced: whether classes count alike."""
 
     inputs: StackInputs
-    rows: Rows
+    rows: GroundTruth
     columns: np.ndarray
     folds: np.ndarray
     balanced: bool
 
     @classmethod
-    def of(cls, inputs: StackInputs, rows: Rows, columns: np.ndarray, balanced: bool) -> InnerFolds:
+    def of(cls, inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, balanced: bool) -> InnerFolds:
         labels = rows.truth if inputs.ensemble.target.kind == "number" else rows.truth.astype(np.int64)
         return cls(inputs, rows, columns, inner_folds(rows, labels), balanced)
 
@@ -150,7 +150,9 @@ class InnerFolds:
         return weights * losses(answers, self.rows.truth, self.number)
 
 
-def fit_mlp(inputs: StackInputs, rows: Rows, columns: np.ndarray, options: Mapping[str, Any], seed: int) -> Parameters:
+def fit_mlp(
+    inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, options: Mapping[str, Any], seed: int
+) -> Parameters:
     """`prior`, `order` and `base`; `network`, None where it is no better; `temperature`; `search`: the candidates with
     their held-out losses; `history` of the training; `seed`.
 
@@ -185,7 +187,7 @@ def fit_mlp(inputs: StackInputs, rows: Rows, columns: np.ndarray, options: Mappi
     return {**found, "seed": seed}
 
 
-def _untold(inputs: StackInputs, rows: Rows, balanced: bool) -> Parameters:
+def _untold(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
     """Equal weights, where all rows have one truth."""
     target = inputs.ensemble.target
     logger.warning("all %d fit rows have one %s: mlp is left at equal weights", len(rows), target.name)
@@ -247,7 +249,7 @@ class FusionColumns:
         names = {name: source.names for name, source in sources.items() if isinstance(source, SourceTable)}
         return cls(StackInputs.of(sources, rule), names)
 
-    def in_order(self, rows: Rows) -> tuple[FusionColumns, Rows]:
+    def in_order(self, rows: GroundTruth) -> tuple[FusionColumns, GroundTruth]:
         """Rows that have a source, in the order of what is in them. Raises "input" without any."""
         inputs, rows = self.inputs.in_order(rows)
         return FusionColumns(inputs, self.names), rows

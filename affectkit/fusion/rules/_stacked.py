@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._scaling import minimise
 from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import (
@@ -41,7 +41,7 @@ class StackInputs:
 
     @classmethod
     def of(cls, sources: Sources, rule: str) -> StackInputs:
-        outputs = {name: source for name, source in sources.items() if isinstance(source, Output)}
+        outputs = {name: source for name, source in sources.items() if isinstance(source, TargetPrediction)}
         tables = {}
         for name, source in sorted(sources.items()):
             if isinstance(source, SourceTable):
@@ -57,7 +57,7 @@ class StackInputs:
     def take(self, rows: np.ndarray) -> StackInputs:
         return StackInputs(self.ensemble.take(rows), {name: cells[:, rows] for name, cells in self.tables.items()})
 
-    def in_order(self, rows: Rows) -> tuple[StackInputs, Rows]:
+    def in_order(self, rows: GroundTruth) -> tuple[StackInputs, GroundTruth]:
         """Rows that have a source, in the order of what is in them. Raises "input" without any."""
         cells = [column for table in self.tables.values() for column in table]
         at = in_order(rows, self.known, [*self.ensemble.key_columns(), *cells])
@@ -108,7 +108,7 @@ def linear(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
 FOLDS = 5
 
 
-def inner_folds(rows: Rows, labels: np.ndarray) -> np.ndarray:
+def inner_folds(rows: GroundTruth, labels: np.ndarray) -> np.ndarray:
     """[N] int folds of whole groups; of rows, where there is one group, or one to each row."""
     groups = np.asarray(rows.groups, str)
     if 1 < len(np.unique(groups)) < len(groups):
@@ -130,10 +130,10 @@ def choose(losses: Sequence[np.ndarray], ranks: Sequence[int]) -> int:
 
 def held_out(
     inputs: StackInputs,
-    rows: Rows,
+    rows: GroundTruth,
     folds: np.ndarray,
-    path: Callable[[StackInputs, Rows], list[Parameters]],
-    loss: Callable[[Parameters, StackInputs, Rows], np.ndarray],
+    path: Callable[[StackInputs, GroundTruth], list[Parameters]],
+    loss: Callable[[Parameters, StackInputs, GroundTruth], np.ndarray],
 ) -> list[np.ndarray]:
     """[N] losses of each candidate of a path, every row's from fits on the other folds."""
     losses: list[np.ndarray] = []
@@ -159,7 +159,7 @@ class NumberStack:
         """[N] ones: numbers have no classes to balance."""
         return np.ones(len(truth))
 
-    def path(self, inputs: StackInputs, rows: Rows) -> list[Parameters]:
+    def path(self, inputs: StackInputs, rows: GroundTruth) -> list[Parameters]:
         """The candidates: equal weights, the best source, and a ridge on the better of them under falling penalties."""
         order = [name for name, _ in ranking(inputs.ensemble, scorer("mse", inputs.ensemble.target, rows.truth))]
         plain = {"order": order, "base": float(rows.truth.mean()), "penalty": None, "ridge": None}
@@ -167,7 +167,7 @@ class NumberStack:
         better = min(priors, key=lambda prior: self.loss(prior, inputs, rows).mean())
         return [*priors, *self._ridges(better, inputs, rows.truth)]
 
-    def loss(self, parameters: Parameters, inputs: StackInputs, rows: Rows) -> np.ndarray:
+    def loss(self, parameters: Parameters, inputs: StackInputs, rows: GroundTruth) -> np.ndarray:
         """[N] squared errors."""
         return (self.predict(parameters, inputs)[:, 0] - rows.truth) ** 2
 
@@ -237,7 +237,7 @@ class ClassStack:
     def weights(self, truth: np.ndarray) -> np.ndarray:
         return class_row_weights(truth, self.balanced)
 
-    def path(self, inputs: StackInputs, rows: Rows) -> list[Parameters]:
+    def path(self, inputs: StackInputs, rows: GroundTruth) -> list[Parameters]:
         """The candidates: equal weights, the best source, slopes, and a matrix under falling penalties."""
         truth = rows.truth.astype(np.int64)
         weights = self.weights(truth)
@@ -250,7 +250,7 @@ class ClassStack:
         better = min(sloped, key=lambda fit: weights @ self.loss(fit, inputs, rows))
         return [*priors, better, *_with_matrix(better, inputs, truth, weights)]
 
-    def loss(self, parameters: Parameters, inputs: StackInputs, rows: Rows) -> np.ndarray:
+    def loss(self, parameters: Parameters, inputs: StackInputs, rows: GroundTruth) -> np.ndarray:
         """[N]: -log p of the true class, nats."""
         scores = class_scores(parameters, inputs)
         scores = scores - scores.max(axis=0)

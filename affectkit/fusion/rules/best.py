@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.ensemble import Ensemble, check_metric, check_names, first_known, ranking, scorer
 from affectkit.fusion.recalibrate import MetricOpt
 from affectkit.fusion.rule import Sources
@@ -28,14 +28,14 @@ class Best:
     def __init__(self, metric: str) -> None:
         self.options: dict[str, Any] = {"metric": metric}
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)
         judge = scorer(self.options["metric"], ensemble.target, rows.truth)
         scores = {name: judge.plain(score) for name, score in ranking(ensemble, judge)}
         names = list(scores)
         return {"source": names[0], "order": names, "metric": judge.metric.name, "scores": scores}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         ensemble = Ensemble.of(sources, self.name)
         check_names(ensemble.names, parameters["order"])
         return ensemble.answer(*first_known(ensemble, parameters["order"]))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.fusion.ensemble import Ensemble, Scorer, blended, by_name, check_metric, mixed, scorer, shares
 from affectkit.fusion.recalibrate import MetricOpt
@@ -23,7 +23,7 @@ Step = tuple[float, np.ndarray]  # the score of counts [S]: how often each sourc
 
 def build(
     *,
-    most: Annotated[int, Option("Most additions after the sorted start", "rounds")] = 25,
+    most: Annotated[int, Option("Maximum number of models added after the sorted start.", "rounds")] = 25,
     metric: MetricOpt = "auto",
 ) -> Greedy:
     """The rule. Raises "usage" for fewer than no rounds, or an unknown metric."""
@@ -42,7 +42,7 @@ class Greedy:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)
         judge = scorer(self.options["metric"], ensemble.target, rows.truth)
         singles = _singles(ensemble, judge)
@@ -55,7 +55,7 @@ class Greedy:
             "members": int(counts.sum()),
         }
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         return blended(parameters, sources, self.name)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE
 from affectkit.calibration.methods._variance import fit_variance
 from affectkit.errors import AffectkitError
@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 def build(
     *,
     weights: WeightsOpt = "",
-    rescale: Annotated[bool, Option("Fit var' = a + b * var to each source's errors before weighting.")] = True,
+    rescale: Annotated[
+        bool, Option("Whether to rescale each source's variance to its errors (var' = a + b * var) before weighting.")
+    ] = True,
     recalibrate: RecalibrateOpt = False,
 ) -> Rule:
     """The rule. Raises "usage" for weights that are none."""
@@ -51,7 +53,7 @@ class InverseVariance:
         self.options = options
         self.single_group = not options["rescale"]
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)
         _require_numbers(ensemble)
         weights = fixed_weights(parse_weights(self.options["weights"]), ensemble.as_named)
@@ -62,7 +64,7 @@ class InverseVariance:
         scales = {name: None if fit is None else [float(x) for x in fit] for name, fit in fits.items()}
         return {"weights": weights, "scales": scales, "shares": _mean_shares(ensemble, fits) or weights}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         ensemble = Ensemble.of(sources, self.name)
         _require_numbers(ensemble)
         weights = weights_of(parameters, ensemble)
@@ -98,7 +100,7 @@ Scale = tuple[float, float]
 UNSCALED: Scale = (0.0, 1.0)
 
 
-def fit_scales(ensemble: Ensemble, rows: Rows) -> dict[str, Scale | None]:
+def fit_scales(ensemble: Ensemble, rows: GroundTruth) -> dict[str, Scale | None]:
     """a, b of var' = a + b * var by source, from the fit rows where it has a variance; None without any.
 
     The sizes of the sources' errors are drawn together as far as they may differ by chance. With few rows the ratio of

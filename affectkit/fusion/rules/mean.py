@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.ensemble import Ensemble, blended, fixed_weights
 from affectkit.fusion.recalibrate import Recalibrated, RecalibrateOpt
 from affectkit.fusion.rule import Rule, Sources
@@ -29,8 +29,8 @@ class Mean:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {"recalibrate": False}
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         return {"weights": fixed_weights((), Ensemble.of(sources, self.name).as_named)}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         return blended(parameters, sources, self.name)

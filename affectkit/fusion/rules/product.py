@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import Ensemble, check_names
@@ -32,10 +32,10 @@ class Product:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         return {"sources": list(self._ensemble(sources).names)}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         ensemble = self._ensemble(sources)
         check_names(ensemble.names, parameters["sources"])
         answers = zip(ensemble.values, ensemble.known, strict=True)

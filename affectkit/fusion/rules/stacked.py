@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.ensemble import check_names
 from affectkit.fusion.rule import Sources
 from affectkit.fusion.rules._stacked import ClassStack, NumberStack, StackInputs, choose, held_out, inner_folds
@@ -42,7 +42,7 @@ class Stacked:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
         target, model = inputs.ensemble.target, self._model(inputs)
         labels = rows.truth if target.kind == "number" else rows.truth.astype(int)
@@ -56,7 +56,7 @@ class Stacked:
         search = [_candidate(fit) | {"loss": float(loss.mean())} for fit, loss in zip(fits, losses, strict=True)]
         return {**fits[chosen], "search": search}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         inputs = StackInputs.of(sources, self.name)
         check_names(inputs.ensemble.names, parameters["order"])
         return inputs.ensemble.answer(self._model(inputs).predict(parameters, inputs))

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.fusion.ensemble import (
     Ensemble,
@@ -37,7 +37,8 @@ def build(
     *,
     weights: WeightsOpt = "",
     search: Annotated[
-        str, Option(f"Grid lowest:highest:step of the first source's weight; {SEARCH} where no weights are given.")
+        str,
+        Option(f"Grid lowest:highest:step for the weight of the first source; {SEARCH} where no weights are given."),
     ] = "",
     metric: MetricOpt = "auto",
     recalibrate: RecalibrateOpt = False,
@@ -64,7 +65,7 @@ class Weighted:
         self.options = options
         self.single_group = bool(options["weights"])
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         if self.options["weights"]:
             names = Ensemble.of(sources, self.name).as_named
             return {"weights": fixed_weights(parse_weights(self.options["weights"]), names)}
@@ -81,7 +82,7 @@ class Weighted:
             "tried": len(points),
         }
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         return blended(parameters, sources, self.name)
 
 
