@@ -21,6 +21,7 @@ from affectkit.commands.fuse import fuse
 from affectkit.commands.import_model import import_model
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
+from affectkit.commands.report import report
 from affectkit.commands.select import select
 from affectkit.commands.stabilize import stabilize
 from affectkit.commands.synthesize import synthesize
@@ -51,6 +52,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (ablate, (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
+    (report, ()),
 )
 
 
@@ -154,7 +156,9 @@ def _version(wanted: bool) -> None:
 
 
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     pass
 

@@ -32,14 +32,14 @@ GroupOpt = Annotated[
 ]
 MediaRootOpt = Annotated[
     Path | None,
-    typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's own."),
+    typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's root."),
 ]
 PredictionsArg = Annotated[
-    Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder of a model.")
+    Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: the run folder of a model, or a CSV from any tool.")
 ]
 OptionalPredictionsArg = Annotated[
     Path | None,
-    typer.Argument(metavar="PREDICTIONS", help="Predictions: a CSV of any tool, or the run folder of a model."),
+    typer.Argument(metavar="PREDICTIONS", help="Predictions: the run folder of a model, or a CSV from any tool."),
 ]
 JudgedSplitOpt = Annotated[
     str | None,
@@ -55,7 +55,7 @@ TreatAsOpt = Annotated[
 SourcesArg = Annotated[
     list[str],
     typer.Argument(
-        metavar="NAME=PREDICTIONS...", help="Sources by name: the run folder of a model, or a CSV of any tool."
+        metavar="NAME=PREDICTIONS...", help="Named sources: the run folder of a model, or a CSV from any tool."
     ),
 ]
 FitOnOpt = Annotated[
@@ -64,14 +64,14 @@ FitOnOpt = Annotated[
 ]
 TreatAsValOpt = Annotated[
     Literal["val"] | None,
-    typer.Option("--treat-as", help="Rows of a CSV without a column `seen` were held out: take them as val rows."),
+    typer.Option("--treat-as", help="Take the rows of a CSV without a column `seen` as held-out val rows."),
 ]
 MetricOpt = Annotated[
     str | None,
     typer.Option("--metric", help="Metric to choose and compare by (default: uar, or ccc of numbers)."),
 ]
 BundleOpt = Annotated[
-    bool, typer.Option("--bundle", help="Copy the parent models along, so that best_model can be moved.")
+    bool, typer.Option("--bundle", help="Whether to copy the parent models into best_model, so that it can be moved.")
 ]
 PredictedTargetsOpt = Annotated[
     str | None, typer.Option("--target", help="Targets, comma-separated (default: all that are predicted).")
@@ -80,11 +80,11 @@ NormalizeOpt = Annotated[
     Literal["train", "speaker", "none"],
     typer.Option(
         "--normalize",
-        help="Scale features by the fit rows (train), or by each speaker's own rows (speaker): transductive, as it "
-        "looks at the rows to be predicted.",
+        help="Feature scaling: by the rows fitted on (train), or by each speaker's own rows "
+        "(speaker), which is transductive because it looks at the rows to be predicted.",
     ),
 ]
-SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 DeviceOpt = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1, mps.")]
 NumWorkersOpt = Annotated[
     int | None,
@@ -212,7 +212,9 @@ def _field(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:
     kind, option = registry.described(parameter.annotation)
     words = option.default if parameter.default in (None, "") else ""
     info = typer_option(parameter.annotation, default=words, name=_name(parameter), panel=panel)
-    return parameter.replace(name=_name(parameter), annotation=Annotated[kind, info])
+    return inspect.Parameter(
+        _name(parameter), parameter.KEYWORD_ONLY, default=parameter.default, annotation=Annotated[kind, info]
+    )
 
 
 def _name(parameter: inspect.Parameter) -> str:

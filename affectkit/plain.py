@@ -1,4 +1,4 @@
-"""Values made plain: for JSON, and from what is typed."""
+"""Values made plain: for JSON, for the eye, and from what is typed."""
 
 from pathlib import Path
 from typing import Any
@@ -22,3 +22,13 @@ def without_nan(value: Any) -> Any:
 def comma_separated(text: str | None) -> list[str]:
     """`"sex, language,"` -> `["sex", "language"]`; nothing for None."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def shown(value: float) -> str:
+    """A number for the eye: three decimals; counts and large numbers whole, tiny and huge ones in a few digits."""
+    size = abs(value)
+    if size < 1e15 and (isinstance(value, int) or 10_000 <= size < 1e7):
+        return f"{value:.0f}"
+    if size < 1e-9:  # rounding noise, such as the R2 of a mean
+        return "0.000"
+    return f"{value:.3f}" if 0.0005 <= size < 10_000 else f"{value:.3g}"

@@ -86,6 +86,16 @@ def summary(kind: str, name: str) -> str:
     return docstring.partition("\n")[0]
 
 
+def build(kind: str, name: str, options: Mapping[str, Any], *, foreign: bool = False) -> Any:
+    """What the plug-in called `name` makes of its options. foreign: as `load` has it.
+
+    Raises "usage" for an unknown name, and for an option that the plug-in does not have.
+    """
+    factory = load(kind, name, foreign=foreign).build
+    check_options(kind, name, factory, dict(options))
+    return factory(**options)
+
+
 def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
     """Import a plug-in by its command-line name; `_` in it is read as `-`.
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from affectkit.errors import AffectkitError
 from affectkit.media import read_audio
-from affectkit.media.augment import EFFECTS, PRESETS, parse
+from affectkit.media.augment import KINDS, PRESETS, parse
 
 RATE = 16000
 VALUES = {
@@ -232,7 +232,7 @@ texts = st.one_of(
 
 
 def test_every_effect_is_tried_here():
-    assert set(VALUES) == set(EFFECTS)
+    assert set(VALUES) == set(KINDS)
 
 
 @settings(max_examples=150)

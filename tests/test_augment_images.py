@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from affectkit.errors import AffectkitError
 from affectkit.media import augment, augment_images
-from affectkit.media.augment_images import EFFECTS, PRESETS, parse
+from affectkit.media.augment_images import KINDS, PRESETS, parse
 
 VALUES = {
     "flip": ".5", "grey": ".5", "crop": ".8..1", "rotate": "10", "colour": ".2", "blur": ".2..1", "erase": ".02..0.2",
@@ -164,7 +164,7 @@ def test_erase_paints_a_rectangle_in_the_mean_colour():
 # What every effect owes
 
 
-@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize("effect", list(KINDS))
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 2), (3, 400)], ids=str)
 def test_tiny_and_narrow_images_come_through(effect, size):
     image = picture(*size)
@@ -215,7 +215,7 @@ def test_effects_are_applied_from_left_to_right():
 
 
 def test_values_are_tested_of_every_effect():
-    assert set(VALUES) == set(STRONGEST) == set(EFFECTS)
+    assert set(VALUES) == set(STRONGEST) == set(KINDS)
 
 
 @pytest.mark.parametrize("text", ["", " ", "none", ","])

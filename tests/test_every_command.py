@@ -85,6 +85,7 @@ OUTPUT = {
     "ablate": "ablation",
     "evaluate": "report",
     "select": "best",
+    "report": "comparison",
 }
 
 
@@ -106,6 +107,7 @@ def arguments(name, root):
         "ablate": f"ablate one={root}/model two={root}/predictions.csv --rule mean",
         "evaluate": f"evaluate {root}/predictions.csv --split test",
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
+        "report": f"report {root}/model {root}/calibrated",
     }
     return shlex.split(lines[name])
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from affectkit.ablation.study import Study, Subset, judge
+from affectkit.ablation.study import BEST_SINGLE, FULL, AblationStudy, Subset, judge
 from affectkit.artifacts.files import read_json, sha256, write_json
 from affectkit.artifacts.predictions import Predictions, read_predictions, write_predictions
+from affectkit.artifacts.reports import ABLATION, ABLATION_TABLE
+from affectkit.artifacts.tables import write_table
 from affectkit.console import Progress, unwatched
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.intervals import DEFAULT, Resampling
-from affectkit.labels import Target
+from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUBSETS, DONE = "subsets", "subset.json"
 
 
 def ablate(
-    study: Study,
+    study: AblationStudy,
     chosen: Sequence[Subset],
     folder: Path,
     *,
@@ -31,7 +36,7 @@ def ablate(
 
     Subsets that `folder` has already, whole and made of the same, are kept. Those that cannot answer are left out.
     """
-    chosen = [subset for subset in chosen if set(subset.sources) & set(study.setup.speaking)]
+    chosen = [subset for subset in chosen if set(subset.sources) & set(study.setup.predicting)]
     steps = 2 * len(chosen)
     report = progress or unwatched
     for done, subset in enumerate(chosen):
@@ -51,7 +56,7 @@ def table_name(repeat: int) -> str:
     return "predictions.csv" if repeat == 0 else f"predictions_{repeat}.csv"
 
 
-def _finish(study: Study, subset: Subset, folder: Path) -> None:
+def _finish(study: AblationStudy, subset: Subset, folder: Path) -> None:
     """Write a subset's predictions, repeat by repeat, unless they are there."""
     place = folder / SUBSETS / subset.name
     names = [table_name(repeat) for repeat in range(len(study.setup.seeds))]
@@ -73,16 +78,59 @@ def _is_finished(place: Path, made_of: Mapping[str, Any]) -> bool:
     """Whether a subset is there, its files as they were written."""
     if not (place / DONE).exists():
         return False
-    said = read_json(place / DONE, what="subset")
-    files: Mapping[str, str] = said.get("files", {})
-    whole = all((place / name).is_file() and sha256(place / name) == known for name, known in files.items())
-    return whole and said.get("made_of") == made_of
+    record = read_json(place / DONE, what="subset")
+    files: Mapping[str, str] = record.get("files", {})
+    intact = all((place / name).is_file() and sha256(place / name) == known for name, known in files.items())
+    return intact and record.get("made_of") == made_of
 
 
-def _read(study: Study, subset: Subset, folder: Path) -> list[Predictions]:
+def _read(study: AblationStudy, subset: Subset, folder: Path) -> list[Predictions]:
     place, targets = folder / SUBSETS / subset.name, study.setup.targets
-    return [_table(place / table_name(repeat), targets) for repeat in range(len(study.setup.seeds))]
+    paths = [place / table_name(repeat) for repeat in range(len(study.setup.seeds))]
+    return [replace(read_predictions(path, targets=list(targets.values())), targets=dict(targets)) for path in paths]
 
 
-def _table(path: Path, targets: Mapping[str, Target]) -> Predictions:
-    return replace(read_predictions(path, targets=list(targets.values())), targets=dict(targets))
+# --- What is left in the folder besides the subsets
+
+
+def write_ablation(folder: Path, summary: Mapping[str, Any]) -> None:
+    """summary: what `ablate` found; how in words, `warnings`, `inputs` read, and what `lineage` says of them."""
+    write_json(folder / ABLATION, dict(summary))
+    write_table(folder / ABLATION_TABLE, summary_table(summary))
+
+
+def summary_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """A row for each subset and part of the rows; the compared metric and its differences stand first."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for part, judged in summary["parts"].items():
+        for name, row in judged["subsets"].items():
+            line = {"part": part, "subset": name, "sources": len(row["sources"])}
+            line |= {key: row[key] for key in ("n", "groups")}
+            line |= _metric_columns(row, summary["metric"])
+            for reference in (BEST_SINGLE, FULL):
+                line |= _difference_columns(reference, row["against"].get(reference) or {})
+            for metric in meaningful(row["metrics"], summary["targets"]):
+                line |= _metric_columns(row, metric)
+            rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def _metric_columns(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    figure, spread = row["metrics"].get(metric) or {}, row["seeds"].get(metric) or {}
+    cells = {metric: figure.get("value"), f"{metric}_low": figure.get("low"), f"{metric}_high": figure.get("high")}
+    return cells | ({f"{metric}_sd": spread["sd"]} if spread else {})
+
+
+def _difference_columns(reference: str, comparison: Mapping[str, Any]) -> dict[str, Any]:
+    difference = comparison.get("difference") or {}
+    spread = (comparison.get("seeds") or {}).get("difference") or {}
+    cells = {
+        f"to_{reference}": difference.get("value"),
+        f"to_{reference}_low": difference.get("low"),
+        f"to_{reference}_high": difference.get("high"),
+        f"to_{reference}_p": comparison.get("p"),
+        f"to_{reference}_p_holm": comparison.get("p_holm"),
+    }
+    return cells | ({f"to_{reference}_sd": spread["sd"]} if spread else {})

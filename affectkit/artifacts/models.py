@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 BEST, SPEC, FIT_ROWS = "best_model", "affectkit.json", "fit_rows.csv"
+LABEL_MAP, TRAIN_REPORT = "label_map.json", "train_report.json"
 CALIBRATION, FUSION = "calibration.json", "fusion.json"  # of a `best_model/` that is one
 
 
@@ -72,14 +73,16 @@ def read_spec(folder: Path) -> dict[str, Any]:
 def write_spec(folder: Path, spec: Mapping[str, Any], card: str) -> None:
     """Write the description, the label map and the model card of `best_model/`."""
     write_json(folder / SPEC, dict(spec))
-    targets = [Target.from_json(t) for t in spec["targets"]]
-    classes = {t.name: list(t.classes) for t in targets if t.kind != "number"}
-    if classes:
-        write_json(
-            folder / "label_map.json",
-            {"classes": classes.get("label", next(iter(classes.values()))), "targets": classes},
-        )
+    if classes := label_map(spec):
+        write_json(folder / LABEL_MAP, classes)
     write_text(folder / "README.md", card)
+
+
+def label_map(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """`classes` of the label, else of the first class target, and of all of them by `targets`; empty of numbers."""
+    targets = [Target.from_json(target) for target in spec["targets"]]
+    classes = {target.name: list(target.classes) for target in targets if target.kind != "number"}
+    return {"classes": classes.get("label", next(iter(classes.values()))), "targets": classes} if classes else {}
 
 
 def read_fit_rows(folder: Path) -> pd.DataFrame:

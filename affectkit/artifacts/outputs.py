@@ -11,7 +11,7 @@ from affectkit.labels import Target
 
 
 @dataclass(frozen=True)
-class Output:
+class TargetPrediction:
     """One source's answers for N rows. A row that it declined (no face, no text) is NaN throughout.
 
     probabilities: [N, K] of a class target, in the order of its classes. mean: [N] of a number; var, low, high: [N]
@@ -27,7 +27,7 @@ class Output:
     sets: np.ndarray | None = None
 
     @classmethod
-    def of(cls, target: Target, values: np.ndarray) -> Output:
+    def of(cls, target: Target, values: np.ndarray) -> TargetPrediction:
         """From [N, K] probabilities or [N] numbers, as the target is."""
         values = np.asarray(values, float)
         return cls(target, mean=values) if target.kind == "number" else cls(target, probabilities=values)
@@ -48,18 +48,18 @@ class Output:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: np.ndarray) -> Output:
+    def take(self, rows: np.ndarray) -> TargetPrediction:
         """The rows at `rows`, positions [M] or [N] bool."""
-        return Output(self.target, **{name: array[rows] for name, array in self._arrays().items()})
+        return TargetPrediction(self.target, **{name: array[rows] for name, array in self._arrays().items()})
 
-    def at(self, rows: np.ndarray) -> Output:
+    def at(self, rows: np.ndarray) -> TargetPrediction:
         """The rows at positions [M]; -1 is a row that was declined."""
         taken = self.take(rows)
         for array in taken._arrays().values():
             array[rows < 0] = False if array.dtype == bool else np.nan
         return taken
 
-    def put(self, rows: np.ndarray, other: Output) -> Output:
+    def put(self, rows: np.ndarray, other: TargetPrediction) -> TargetPrediction:
         """A copy with `other`'s answers at `rows`, positions [M]; both have the same arrays."""
         mine, theirs = self._arrays(), other._arrays()
         if mine.keys() != theirs.keys():
@@ -67,20 +67,20 @@ class Output:
         changed = {name: array.copy() for name, array in mine.items()}
         for name, array in changed.items():
             array[rows] = theirs[name]
-        return Output(self.target, **changed)
+        return TargetPrediction(self.target, **changed)
 
-    def aligned(self, target: Target) -> Output:
+    def aligned(self, target: Target) -> TargetPrediction:
         """The same answers with the classes in `target`'s order. Raises ValueError where the classes differ."""
         if self.target.kind == "number" or self.target.classes == target.classes:
-            return Output(target, **self._arrays())
+            return TargetPrediction(target, **self._arrays())
         if sorted(self.target.classes) != sorted(target.classes):
             raise ValueError(f"classes {', '.join(self.target.classes)} and {', '.join(target.classes)}")
         order = [self.target.classes.index(name) for name in target.classes]
         sets = self.sets[:, order] if self.sets is not None else None
-        return Output(target, probabilities=self.values[:, order], sets=sets)
+        return TargetPrediction(target, probabilities=self.values[:, order], sets=sets)
 
     @classmethod
-    def declined(cls, target: Target, rows: int) -> Output:
+    def declined(cls, target: Target, rows: int) -> TargetPrediction:
         """No answer for any of `rows` rows."""
         return cls.of(target, np.full(rows if target.kind == "number" else (rows, len(target.classes)), np.nan))
 
@@ -90,7 +90,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Rows:
+class GroundTruth:
     """What is known of N rows beside the answers.
 
     truth: [N], class indices as floats or numbers; NaN where unlabelled. groups: [N] text, what must not straddle;
@@ -104,6 +104,6 @@ class Rows:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def take(self, rows: np.ndarray) -> Rows:
+    def take(self, rows: np.ndarray) -> GroundTruth:
         columns = {name: cells[rows] for name, cells in self.columns.items()}
-        return Rows(self.truth[rows], self.groups[rows], columns)
+        return GroundTruth(self.truth[rows], self.groups[rows], columns)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -44,18 +44,18 @@ class Predictions:
             return None
         return self.frame[columns].to_numpy(float)
 
-    def output(self, target: str = "label") -> Output:
+    def output(self, target: str = "label") -> TargetPrediction:
         """What the table says of a target, as arrays. Raises "input" for a class target without probabilities."""
         described = self.targets[target]
         if described.kind == "number":
             columns = {name: self.frame.get(f"{target}_{name}") for name in ("var", "low", "high")}
             known = {name: column.to_numpy(float) for name, column in columns.items() if column is not None}
-            return Output(described, mean=self.frame[prediction_column(target)].to_numpy(float), **known)
+            return TargetPrediction(described, mean=self.frame[prediction_column(target)].to_numpy(float), **known)
         probabilities = self.probabilities(target)
         if probabilities is None:
             remedy = f"give columns {probability_columns(described)[0]}, ..." if described.classes else ""
             raise AffectkitError("input", f"has no probabilities of {target}", file=self.path, remedy=remedy)
-        return Output(described, probabilities=probabilities)
+        return TargetPrediction(described, probabilities=probabilities)
 
     def groups(self, column: str | None) -> np.ndarray | None:
         """[N] text; None where there is no such column."""
@@ -121,7 +121,10 @@ CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "t
 
 
 def build_predictions(
-    rows: pd.DataFrame, outputs: Sequence[Output], seen: Sequence[str] | np.ndarray, carried: Sequence[str] = ()
+    rows: pd.DataFrame,
+    outputs: Sequence[TargetPrediction],
+    seen: Sequence[str] | np.ndarray,
+    carried: Sequence[str] = (),
 ) -> Predictions:
     """The table of predictions for a manifest's rows.
 
@@ -144,7 +147,7 @@ def build_predictions(
     return Predictions(pd.DataFrame(columns), {output.target.name: output.target for output in outputs})
 
 
-def output_columns(output: Output) -> dict[str, Any]:
+def output_columns(output: TargetPrediction) -> dict[str, Any]:
     """An output as the columns of a table; the prediction is the most probable class, the first of equals."""
     target, name = output.target, output.target.name
     if target.kind == "number":
@@ -160,7 +163,9 @@ def output_columns(output: Output) -> dict[str, Any]:
     return columns
 
 
-def with_outputs(predictions: Predictions, outputs: Sequence[Output], seen: Sequence[str] | np.ndarray) -> Predictions:
+def with_outputs(
+    predictions: Predictions, outputs: Sequence[TargetPrediction], seen: Sequence[str] | np.ndarray
+) -> Predictions:
     """The same rows with other answers: each output replaces all that the table said of its target but the truth."""
     stale = {c for output in outputs for c in target_columns(output.target)[1:]}
     frame = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame])

@@ -1,4 +1,4 @@
-"""Reports: `metrics.json`, the same numbers as CSVs, the figures, `report.html`."""
+"""Reports: `metrics.json`, the same numbers as CSVs, and the judged rows that figures are drawn from."""
 
 from __future__ import annotations
 
@@ -9,28 +9,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.artifacts.files import read_json, write_json, write_text
+from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.runs import require_finished
-from affectkit.artifacts.tables import write_table
+from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS, PAGE = "metrics.json", "report.html"
+    from affectkit.artifacts.predictions import Predictions
+
+PAGE = "report.html"
+METRICS, JUDGED = "metrics.json", "judged.csv"  # of evaluate
+ABLATION, ABLATION_TABLE = "ablation_summary.json", "ablation_summary.csv"
+SELECTION, SELECTION_TABLE = "model_selection.json", "model_selection.csv"
+STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.csv"
+AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
 
 
-def write_report(folder: Path, report: Mapping[str, Any], figures: Mapping[str, str], page: str) -> None:
-    """Write a report's files into `folder`.
-
-    report: what `assess` found. figures: SVG text by name. page: the HTML, from the same report.
-    """
+def write_report(folder: Path, report: Mapping[str, Any], judged: Predictions) -> None:
+    """Write a report's numbers into `folder`: what `assess` found, and of numeric targets the judged rows."""
     write_metrics(folder / METRICS, report)
     for name, table in report_tables(report).items():
         write_table(folder / f"{name}.csv", table)
-    for name, svg in figures.items():
-        write_text(folder / f"{name}.svg", svg)
-    write_text(folder / PAGE, page)
+    numbers = [target.name for target in judged.targets.values() if target.kind == "number"]
+    columns = [column for name in numbers if name in judged.frame for column in (name, f"{name}_pred")]
+    if columns:
+        write_table(folder / JUDGED, judged.frame[["id", *columns]])
+
+
+def read_judged(folder: Path) -> pd.DataFrame | None:
+    """`id`, truth and prediction of each numeric target [N] float64; None where there was no such target."""
+    if not (folder / JUDGED).exists():
+        return None
+    table = read_table(folder / JUDGED)
+    return table.assign(**{name: to_numbers(table[name], column=name) for name in table if name != "id"})
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods._probabilities import clamped as clamped_numbers
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.calibration_error import top_label
-from affectkit.evaluation.comparison import Comparison, compare, measured
-from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage
-from affectkit.evaluation.rows import answered_parts, missing, pair, prefix, rows_of
+from affectkit.evaluation.comparison import Comparison, compare, target_metric
+from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
+from affectkit.evaluation.rows import answered_parts, prefix, rows_of
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -100,23 +99,21 @@ def taken(method: str, options: Mapping[str, Any], targets: Sequence[Target]) ->
     """Those of `targets` that the method calibrates. Raises "usage" where it is none of them."""
     if method == AUTO:
         return list(targets)
-    kinds = build_method(method, options).kinds
-    found = [t for t in targets if ("number" if t.kind == "number" else "class") in kinds]
-    if not found:
-        able = [name for name in registry.names("methods") if _takes(name, targets)]
+    matching = _of_its_kinds(targets, build_method(method, options))
+    if not matching:
+        able = [name for name in registry.names("methods") if _of_its_kinds(targets, build_method(name, {}))]
         names = ", ".join(f"{t.name} ({t.kind})" for t in targets)
         raise AffectkitError("usage", f"{method} does not calibrate {names}", remedy=f"use {', '.join(able)}")
-    return found
+    return matching
 
 
-def _takes(name: str, targets: Sequence[Target]) -> bool:
-    kinds = build_method(name, {}).kinds
-    return any(("number" if t.kind == "number" else "class") in kinds for t in targets)
+def _of_its_kinds(targets: Sequence[Target], method: Method) -> list[Target]:
+    return [t for t in targets if ("number" if t.kind == "number" else "class") in method.kinds]
 
 
 def _fitted(
     predictions: Predictions, plan: FitPlan, target: Target, method: Method | None
-) -> tuple[dict[str, Any], Output]:
+) -> tuple[dict[str, Any], TargetPrediction]:
     output = predictions.output(target.name)
     if method is None:
         return {}, output
@@ -138,7 +135,7 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
     Judged on the rows fitted on, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
     """
     kind = "number" if target.kind == "number" else "class"
-    of = measured("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
+    metric = target_metric("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
     groups = plan.groups[plan.fit] if plan.group else None
     tables = {NONE: predictions.take(plan.fit)}
     for name in CANDIDATES[kind]:
@@ -147,16 +144,16 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
             continue
         output = held_to_scale(_fitted(predictions, plan, target, method)[1])[0]
         tables[name] = with_outputs(predictions, [output], predictions.frame["seen"]).take(plan.fit)
-    against = {name: compare(table, tables[NONE], of, groups) for name, table in tables.items()}
+    against = {name: compare(table, tables[NONE], metric, groups) for name, table in tables.items()}
     best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
     chosen = NONE
     if against[best].better:
-        chosen = next(n for n in tables if n != NONE and not compare(tables[best], tables[n], of, groups).better)
+        chosen = next(n for n in tables if n != NONE and not compare(tables[best], tables[n], metric, groups).better)
         chosen = chosen if against[chosen].better else best
     return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
 
 
-def held_to_scale(output: Output) -> tuple[Output, np.ndarray]:
+def held_to_scale(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
     """Numbers clamped to their scale, and [N] bool: the rows that were; class probabilities as they are."""
     return clamped_numbers(output) if output.target.kind == "number" else (output, np.zeros(len(output), bool))
 
@@ -170,14 +167,14 @@ OF_CLASSES = (
 OF_NUMBERS = ("ccc", "mse", "mae", "pearson")
 
 
-def before_and_after(found: Calibrated, plan: FitPlan, targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
+def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
     """Part -> target -> metric -> `before`, `after`, `difference` with its interval, and whether that is better.
 
     The rows fitted on are cross-fitted; the others had the final fit.
     """
     return {
         part: {target.name: _changes(before, after, plan, target) for target in targets}
-        for part, (before, after) in found.parts.items()
+        for part, (before, after) in calibrated.parts.items()
     }
 
 
@@ -185,55 +182,59 @@ def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Tar
     groups = after.groups(plan.group)
     changes = {}
     for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
-        one = compare(after, before, measured(prefix(target) + name, {target.name: target}), groups)
+        comparison = compare(after, before, target_metric(prefix(target) + name, {target.name: target}), groups)
         changes[prefix(target) + name] = {
-            "before": one.second,
-            "after": one.first,
-            "difference": one.difference.plain(),
-            "better": one.better,
+            "before": comparison.second,
+            "after": comparison.first,
+            "difference": comparison.difference.plain(),
+            "better": comparison.better,
         }
     return changes
 
 
-def selective(found: Calibrated, targets: Sequence[Target], wanted: float) -> dict[str, Any]:
+def selective(calibrated: Calibrated, targets: Sequence[Target], wanted: float) -> dict[str, Any]:
     """The threshold that keeps the error of the fit rows, cross-fitted, at `wanted`, and what it does elsewhere.
 
     Class targets only. Part -> `coverage`, `error` and `aurc`; the threshold is chosen on the first part alone.
     """
     result: dict[str, Any] = {}
     for target in (t for t in targets if t.kind != "number"):
-        curves = {part: curve(after, target) for part, (_, after) in found.parts.items()}
+        curves = {part: risk_coverage_of(after, target) for part, (_, after) in calibrated.parts.items()}
         fitted = next(iter(curves.values()))
         point = fitted.for_error(wanted)
         threshold = point[0] if point else None
         result[target.name] = {
             "wanted_error": wanted,
             "threshold": threshold,
-            "parts": {part: _kept(one, threshold) for part, one in curves.items()},
+            "parts": {part: _kept(curve, threshold) for part, curve in curves.items()},
         }
     return result
 
 
-def curve(table: Predictions, target: Target) -> RiskCoverage:
-    truth, predicted = pair(table, target)
-    output = table.output(target.name)
-    known = ~(missing(truth) | missing(predicted)) & output.known
-    return risk_coverage(*top_label(truth[known], output.values[known]))
-
-
-def _kept(found: RiskCoverage, threshold: float | None) -> dict[str, float | None]:
-    kept = np.flatnonzero(found.threshold >= threshold) if threshold is not None else np.empty(0, int)
+def _kept(curve: RiskCoverage, threshold: float | None) -> dict[str, float | None]:
+    kept = np.flatnonzero(curve.threshold >= threshold) if threshold is not None else np.empty(0, int)
     if not len(kept):
-        return {"coverage": 0.0, "error": None, "aurc": found.area}
-    return {"coverage": float(found.coverage[kept[-1]]), "error": float(found.risk[kept[-1]]), "aurc": found.area}
+        return {"coverage": 0.0, "error": None, "aurc": curve.area}
+    return {"coverage": float(curve.coverage[kept[-1]]), "error": float(curve.risk[kept[-1]]), "aurc": curve.area}
 
 
-def variance_coverage(found: Calibrated, targets: Sequence[Target]) -> dict[str, Any]:
+def abstaining(predictions: Predictions, thresholds: Mapping[str, Any]) -> Predictions:
+    """With a column `abstain`: true where the first class target's confidence is below its threshold (`selective`)."""
+    if not thresholds:
+        raise AffectkitError("usage", "--abstain is for class targets")
+    name, chosen = next(iter(thresholds.items()))
+    confidence = predictions.output(name).values.max(axis=1)
+    threshold = chosen["threshold"]
+    keep = confidence >= threshold if threshold is not None else np.zeros(len(confidence), bool)
+    return replace(predictions, frame=predictions.frame.assign(abstain=np.where(keep, "false", "true")))
+
+
+def variance_coverage(calibrated: Calibrated, targets: Sequence[Target]) -> dict[str, Any]:
     """Part -> target -> level -> `before`, `after`: the share of rows whose truth lies in the central Gaussian interval
     of their predicted variance. Targets without variances are left out."""
     result: dict[str, Any] = {}
     levels = np.array([0.68, 0.95])
-    for part, (old, new) in found.parts.items():
+    for part, (old, new) in calibrated.parts.items():
         for target in (t for t in targets if t.kind == "number"):
             before, after = (central(table, target, levels) for table in (old, new))
             if after is None:
@@ -245,13 +246,13 @@ def variance_coverage(found: Calibrated, targets: Sequence[Target]) -> dict[str,
     return result
 
 
-def held(found: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequence[str] = ()) -> dict[str, Any]:
+def held(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequence[str] = ()) -> dict[str, Any]:
     """Part -> target -> `coverage` of sets or intervals with its interval, mean `size`, and both by column value."""
     result: dict[str, Any] = {}
-    for part, (_, table) in found.parts.items():
+    for part, (_, table) in calibrated.parts.items():
         for target in targets:
-            of = covered(table, target)
-            if of is None:
+            truths = covered(table, target)
+            if truths is None:
                 continue
             groups = table.groups(plan.group)
             rows = {"all": np.ones(len(table.frame), bool)}
@@ -261,10 +262,40 @@ def held(found: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequen
                 rows |= {f"{column}={value}": cells == value for value in sorted(set(cells) - {""})}
             result.setdefault(part, {})[target.name] = {
                 name: {
-                    **coverage(of.inside[keep], None if groups is None else groups[keep]).plain(),
-                    "size": float(np.nanmean(of.size[keep])) if keep.any() else None,
-                    "n": int((keep & ~np.isnan(of.inside)).sum()),
+                    **coverage(truths.inside[keep], None if groups is None else groups[keep]).plain(),
+                    "size": float(np.nanmean(truths.size[keep])) if keep.any() else None,
+                    "n": int((keep & ~np.isnan(truths.inside)).sum()),
                 }
                 for name, keep in rows.items()
             }
     return result
+
+
+UNMAPPED = ("conformal", "variance-scaling")  # they leave the answers as they are
+MAPPED = 201  # values of a target's scale
+
+
+def mapped(calibrated: Calibrated, target: Target) -> list[dict[str, Any]]:
+    """`target`, `class` ("" of numbers), `before`, `after`: what the final fit makes of each value of the scale; of a
+    class's probability, with the rest spread evenly over the others. Nothing of a method that leaves the answers."""
+    method = calibrated.model.method(target.name)
+    if method is None or method.name in UNMAPPED:
+        return []
+    blank = np.full(MAPPED, "")
+    rows = GroundTruth(np.full(MAPPED, np.nan), blank, dict.fromkeys(method.columns, blank))
+    if target.kind == "number":
+        values = calibrated.before.output(target.name).values
+        scale = target.scale or (float(np.nanmin(values)), float(np.nanmax(values)))
+        grid = np.linspace(*scale, MAPPED)
+        curves = {"": calibrated.model.apply(TargetPrediction.of(target, grid), rows).values}
+    else:
+        grid, count, curves = np.linspace(0, 1, MAPPED), len(target.classes), {}
+        for k, name in enumerate(target.classes):
+            shares = np.repeat(((1 - grid) / max(count - 1, 1))[:, None], count, axis=1)
+            shares[:, k] = grid
+            curves[name] = calibrated.model.apply(TargetPrediction.of(target, shares), rows).values[:, k]
+    return [
+        {"target": target.name, "class": name, "before": before, "after": after}
+        for name, curve in curves.items()
+        for before, after in zip(grid.tolist(), curve.tolist(), strict=True)
+    ]

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from affectkit import registry
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.models import CALIBRATION, whole
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 
 # --- What a calibration method is
 
@@ -23,7 +23,7 @@ class Method(Protocol):
 
     options: resolved; `build(**options)` gives the same method. kinds: of targets that it takes (an ordinal target is a
     class). single_group: whether it may be fitted on the rows of one group (few parameters). columns: the further
-    columns of text that it needs of every row, in `Rows.columns`.
+    columns of text that it needs of every row, in `GroundTruth.columns`.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Method(Protocol):
     single_group: bool
     columns: tuple[str, ...]
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (lists, numbers, text, None; `calibration.json`), from rows that all have a
         truth and an answer, in no particular order: permuting them changes nothing.
 
         Raises AffectkitError "input" where the rows allow no fit, saying what would.
         """
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Calibrated answers, a row at a time: no row's answer depends on another. `rows.truth` must not be looked at
         (it is NaN here). Declined rows (NaN) stay declined. Never raises for a value that `fit` did not meet."""
 
@@ -64,7 +64,7 @@ class CalibrationModel:
         fitted = self.targets[target]
         return None if fitted["method"] == NONE else build_method(fitted["method"], fitted["options"])
 
-    def apply(self, output: Output, rows: Rows) -> Output:
+    def apply(self, output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Calibrated answers of one target; those of a target that was not calibrated stay as they are."""
         if output.target.name not in self.targets:
             return output
@@ -86,6 +86,4 @@ class CalibrationModel:
 
 def build_method(name: str, options: Mapping[str, Any]) -> Method:
     """The built-in method called `name`. Raises "usage" for an unknown one, or for an option that it lacks."""
-    module = registry.load("methods", name)
-    registry.check_options("methods", name, module.build, dict(options))
-    return module.build(**options)
+    return registry.build("methods", name, options)

@@ -26,25 +26,31 @@ from affectkit.options import (
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
-    from affectkit.ablation import Study
+    from affectkit.ablation import AblationStudy
 
 TablesArg = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME=PREDICTIONS]...", help="Sources by name: the run folder of a model, or a CSV of any tool."
+        metavar="[NAME=PREDICTIONS]...", help="Named sources: the run folder of a model, or a CSV from any tool."
     ),
 ]
 NamedFeaturesOpt = Annotated[
     list[str] | None,
-    typer.Option("--features", metavar="NAME=PATH", help="Instead: a source of features, folder or CSV; repeat it."),
+    typer.Option(
+        "--features",
+        metavar="NAME=PATH",
+        help="Named features to train on instead of predictions: a folder or a CSV. Repeatable.",
+    ),
 ]
 RuleOpt = Annotated[
     str | None,
-    typer.Option("--rule", help=f"Of predictions: {', '.join(registry.names('rules'))} (default: mean)."),
+    typer.Option("--rule", help=f"Fusion rule for predictions: {', '.join(registry.names('rules'))} (default: mean)."),
 ]
 ModelOpt = Annotated[
     str | None,
-    typer.Option("--model", help=f"Of features: {', '.join(registry.names('estimators'))} (default: linear)."),
+    typer.Option(
+        "--model", help=f"Estimator for features: {', '.join(registry.names('estimators'))} (default: linear)."
+    ),
 ]
 MetricOpt = Annotated[
     str | None,
@@ -56,13 +62,15 @@ TargetOpt = Annotated[
 ]
 SeedsOpt = Annotated[
     int,
-    typer.Option("--seeds", min=1, help="Repeat with seeds 0, 1, ... of drawn folds and of the estimator."),
+    typer.Option(
+        "--seeds", min=1, help="Number of repetitions with seeds 0, 1, ... for drawn folds and the estimator."
+    ),
 ]
 CvFoldsOpt = Annotated[
     int | None,
     typer.Option("--cv-folds", min=2, help="Draw this many folds of whole groups (default: folds as they are)."),
 ]
-MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Refuse to make more subsets than this.")]
+MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Maximum number of subsets; more are refused.")]
 
 
 def ablate(
@@ -100,24 +108,27 @@ def ablate(
     options = dict(locals())
     _refuse_mixture(options)
     from affectkit.ablation import ablate as judge_subsets
-    from affectkit.ablation import subsets
+    from affectkit.ablation import subsets, write_ablation
+    from affectkit.artifacts.files import read_json
+    from affectkit.artifacts.reports import ABLATION
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import named_paths
-    from affectkit.reporting.ablated import key_lines, read_ablation, write_ablation
-    from affectkit.reporting.lineage import digests
+    from affectkit.reporting import ablated, terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.results.lineage import digests
 
     paths = named_paths(sources or features or [], least=2)
     chosen = subsets(list(paths), most=max_subsets)
     built = _built(options)
     with open_run("ablate", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
-        if run.finished:
-            summary = read_ablation(run.path)
-        else:
+        if not run.finished:
             study, facts, read = (_of_predictions if sources else _of_features)(paths, built, options)
             with console.progress("ablate") as progress:
                 found = judge_subsets(study, chosen, run.path, progress=progress)
-            summary = write_ablation(run.path, {**facts, **found}, digests(read))
-    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, key_lines(summary))
+            write_ablation(run.path, {**facts, **found, "inputs": digests(read)})
+            write_page(run.path, ablated.draw(run.path))
+        summary, page = read_json(run.path / ABLATION, what="summary of an ablation"), ablated.draw(run.path)
+    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, terminal.lines(page))
 
 
 def _refuse_mixture(options: dict[str, Any]) -> None:
@@ -148,11 +159,11 @@ def _built(options: dict[str, Any]) -> Any:
 
 def _of_predictions(
     paths: dict[str, Path], rule: Any, options: dict[str, Any]
-) -> "tuple[Study, dict[str, Any], list[Path]]":
+) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
     """The sources, how they are fused, and the files that were read."""
     from affectkit.ablation import of_predictions
     from affectkit.artifacts.sources import read_joined_sources
-    from affectkit.reporting.lineage import lineage
+    from affectkit.results.lineage import lineage
 
     group, treat_as = options["group"], options["treat_as"]
     how: dict[str, Any] = {"manifest": options["manifest"], "columns": [group] if group else [], "treat_as": treat_as}
@@ -172,12 +183,12 @@ def _of_predictions(
 
 def _of_features(
     paths: dict[str, Path], estimator: Any, options: dict[str, Any]
-) -> "tuple[Study, dict[str, Any], list[Path]]":
+) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
     """The sets of features, what is trained on them, and what was read."""
     from affectkit.ablation import of_features
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.estimators._fit import Settings
-    from affectkit.reporting.lineage import lineage
+    from affectkit.results.lineage import lineage
 
     name, normalize = estimator.name, options["normalize"]
     manifest = read_manifest(options["manifest"])

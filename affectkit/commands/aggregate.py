@@ -21,14 +21,17 @@ from affectkit.options import (
 ToOpt = Annotated[str, typer.Option("--to", help="Column whose values become the rows: clip, session, speaker, ...")]
 RuleOpt = Annotated[
     Literal["mean", "median", "max", "vote"],
-    typer.Option("--rule", help="How answers are put together; vote, for classes, is the share that predicts each."),
+    typer.Option("--rule", help="How predictions are combined; vote is the share of rows that predict each class."),
 ]
 WeightOpt = Annotated[
     str | None, typer.Option("--weight", help="Column of weights, such as duration_sec (default: all equal).")
 ]
 TruthOpt = Annotated[
     Literal["unanimous", "majority"],
-    typer.Option("--truth", help="The label of an aggregate whose rows have several: an error, or the most frequent."),
+    typer.Option(
+        "--truth",
+        help="Label of a group whose rows have several: unanimous raises an error, majority takes the most frequent.",
+    ),
 ]
 
 
@@ -56,21 +59,24 @@ def aggregate(
     Example: affectkit aggregate runs/linear/predictions.csv --to speaker --rule median -o runs/by_speaker
     """
     options = dict(locals())
+    from affectkit.artifacts.files import read_json
     from affectkit.artifacts.predictions import write_predictions
+    from affectkit.artifacts.reports import AGGREGATION
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import as_seen, chosen_targets, read_joined
-    from affectkit.reporting.aggregated import key_lines, read_summary, write_summary
+    from affectkit.reporting import aggregated, terminal
     from affectkit.temporal.aggregate import aggregate as put_together
+    from affectkit.temporal.aggregate import write_summary
 
     with open_run("aggregate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
-        if run.finished:
-            summary = read_summary(run.path)
-        else:
+        if not run.finished:
             columns = [to, *([weight] if weight else []), *([group] if group else [])]
             table = read_joined(predictions, manifest=manifest, columns=columns, treat_as=treat_as)
             targets = chosen_targets(table, target)
             found = put_together(table, to, rule, targets=targets, weight=weight, truth=truth, group=group)
             write_predictions(run.path / "predictions.csv", as_seen(found.predictions, treat_as))
             asked = {"to": to, "rule": rule, "weight": weight, "truth": truth, "treat_as": treat_as}
-            summary = write_summary(run.path, asked, table, found)
-    return Outcome(run.path, summary, key_lines(summary))
+            write_summary(run.path, asked, table, found)
+    facts = read_json(run.path / AGGREGATION, what="summary")
+    del facts["schema"]
+    return Outcome(run.path, facts, terminal.lines(aggregated.draw(run.path)))

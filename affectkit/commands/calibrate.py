@@ -26,17 +26,24 @@ MethodOpt = Annotated[
     str,
     typer.Option(
         "--method",
-        help=f"{', '.join(registry.names('methods'))}; or auto: the simplest that does as well as any, or none.",
+        help=f"Calibration method: {', '.join(registry.names('methods'))}; or auto: the simplest that does as well as "
+        "any, or none.",
     ),
 ]
 WantedErrorOpt = Annotated[
     float,
     typer.Option(
-        "--wanted-error", min=0, max=1, help="Error of the rows kept, for the selective-prediction threshold."
+        "--wanted-error",
+        min=0,
+        max=1,
+        help="Error rate that the rows above the selective-prediction threshold should have.",
     ),
 ]
 AbstainOpt = Annotated[
-    bool, typer.Option("--abstain", help="Mark the rows below that threshold in a column `abstain`.")
+    bool,
+    typer.Option(
+        "--abstain", help="Whether to mark rows below the selective-prediction threshold, in a column `abstain`."
+    ),
 ]
 
 
@@ -72,7 +79,11 @@ def calibrate(
     from affectkit.calibration.calibrate import calibrate as fit_calibration
     from affectkit.calibration.calibrate import needed_columns, taken
     from affectkit.leakage.crossfit import plan_fit
-    from affectkit.reporting.calibrated import write_calibrated
+    from affectkit.reporting import terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.reporting.calibrated import draw
+    from affectkit.results.kinds import of_calibration
+    from affectkit.results.save import save_result
 
     extra = needed_columns(method, method_options)
     with open_run("calibrate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
@@ -83,8 +94,9 @@ def calibrate(
         table = source.table()
         targets = taken(method, method_options, chosen_targets(table, target))
         plan = plan_fit(table, fit_on=fit_on, group=group, seed=seed)
-        found = fit_calibration(table, method, method_options, plan, targets)
-        report, lines = write_calibrated(
-            run.path, found, source, plan, targets, wanted_error=wanted_error, abstain=abstain, by=extra, bundle=bundle
-        )
-    return Outcome(run.path, report, lines)
+        calibrated = fit_calibration(table, method, method_options, plan, targets)
+        result = of_calibration(calibrated, source, plan, targets, wanted_error=wanted_error, abstain=abstain, by=extra)
+        save_result(run.path, result, bundle=bundle)
+        page = draw(run.path)
+        write_page(run.path, page)
+    return Outcome(run.path, result.facts, terminal.lines(page))

@@ -37,40 +37,46 @@ OutputDirOpt = Annotated[
     Path | None,
     typer.Option("--output-dir", "-o", help="Folder to write (default: none, where --output-... files are named)."),
 ]
-OutputJsonOpt = Annotated[Path | None, typer.Option("--output-json", help="File to write too, as metrics.json.")]
+OutputJsonOpt = Annotated[
+    Path | None, typer.Option("--output-json", help="Additional file for the metrics, like metrics.json.")
+]
 OutputConfusionOpt = Annotated[
     Path | None,
-    typer.Option(
-        "--output-confusion-csv", help="File to write too, as confusion_counts.csv: of the first class target."
-    ),
+    typer.Option("--output-confusion-csv", help="Additional file for the confusion counts of the first class target."),
 ]
 OutputPredictionsOpt = Annotated[
     Path | None,
-    typer.Option("--output-predictions-csv", help="File to write too: the predictions that were judged."),
+    typer.Option("--output-predictions-csv", help="Additional file for the predictions that were evaluated."),
 ]
 FILES = ("output_json", "output_confusion_csv", "output_predictions_csv")
 ModelDirOpt = Annotated[
-    Path | None, typer.Option("--model-dir", help="Predict with this model instead; needs --manifest.")
+    Path | None, typer.Option("--model-dir", help="Model to predict the manifest with, instead of reading predictions.")
 ]
-SlicesOpt = Annotated[str | None, typer.Option("--slices", help="Columns to judge the parts of, such as sex,language.")]
+SlicesOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--slices", help="Columns by whose values to evaluate separately, comma-separated, such as sex,language."
+    ),
+]
 AlertOpt = Annotated[
     list[str] | None,
     typer.Option(
         "--alert",
         metavar="NAME>=THRESHOLD",
-        help="Judge a decision, quoted for the shell: a class's probability 'angry>=.5', a number 'stress>=3.5' "
-        "(positive where the truth is, or from another value on: 'phq8>=8:10'); <= is the other way. Repeatable.",
+        help="Decision at a threshold to evaluate, quoted for the shell: on a class's probability "
+        "('angry>=.5') or a number ('stress>=3.5'). 'phq8>=8:10' alerts from a predicted 8 on, "
+        "where the truth is positive from 10 on; <= works the other way round. Repeatable.",
     ),
 ]
 IntervalOpt = Annotated[
     Literal["auto", "jackknife", "bootstrap", "none"],
     typer.Option(
         "--interval",
-        help="How intervals are made; auto is the jackknife below 40 groups and the bootstrap from there.",
+        help="Method of the confidence intervals; auto is the jackknife below 40 groups and the bootstrap from 40 on.",
     ),
 ]
-LevelOpt = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")]
-ResamplesOpt = Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")]
+LevelOpt = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Confidence level of the intervals.")]
+ResamplesOpt = Annotated[int, typer.Option("--resamples", min=100, help="Number of bootstrap resamples.")]
 
 
 def evaluate(
@@ -112,14 +118,12 @@ def evaluate(
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.reports import read_report, write_report
     from affectkit.artifacts.runs import open_runs
-    from affectkit.artifacts.sources import called
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.rows import judged
-    from affectkit.reporting.figures import draw
-    from affectkit.reporting.html import render
-    from affectkit.reporting.lineage import digests, lineage
-    from affectkit.reporting.text import key_lines
+    from affectkit.reporting import evaluated, terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.results.lineage import digests, lineage
 
     alerts, parts = [parse_alert(text) for text in alert or []], comma_separated(slices)
     inputs = [source, *([manifest] if manifest else [])]
@@ -139,11 +143,11 @@ def evaluate(
             rows_judged = judged(table, split)[1]
             _write_files(files, report, rows_judged, treat_as)
             if run and not run.finished:
-                figures = draw(report, rows_judged)
-                page = render(report, figures, title=f"Evaluation of {called(source)}")
-                write_report(run.path, report, {figure.name: figure.plot.svg for figure in figures}, page)
+                write_report(run.path, report, rows_judged)
+                write_page(run.path, evaluated.draw(run.path))
     place = run.path if run else next(Path(options[name]) for name in FILES if options[name])
-    return Outcome(place, {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}, key_lines(report))
+    facts = {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}
+    return Outcome(place, facts, terminal.lines(evaluated.page(report)))
 
 
 def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | None) -> Path:

@@ -27,7 +27,7 @@ EncoderOpt = Annotated[
 BatchSecondsOpt = Annotated[
     float,
     typer.Option(
-        "--batch-seconds", min=0, help="Audio in one batch, padding counted (s); features do not depend on it."
+        "--batch-seconds", min=0, help="Seconds of audio per batch, padding included. It does not change the features."
     ),
 ]
 

@@ -104,8 +104,10 @@ def finetune(
     from affectkit.finetuning.finetune import finetune as run_finetuning
     from affectkit.finetuning.medium import choose_medium, readable
     from affectkit.finetuning.rows import Setup
-    from affectkit.reporting.finetuned import write_finetuned
-    from affectkit.reporting.text import all_key_lines
+    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.reporting.trained import write_training_page
+    from affectkit.results.kinds import of_finetuning
+    from affectkit.results.save import save_result
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.trackers import open_trackers
 
@@ -130,10 +132,11 @@ def finetune(
                 rows, targets, setup, run.path, accelerator, group=group, cv=cv, progress=progress, log=trackers.log
             )
         if here.is_main:
-            reports = write_finetuned(run.path, finetuned, rows)
+            result = of_finetuning(finetuned, rows)
+            save_result(run.path, result)
+            write_training_page(run.path)
             clean_up(run.path)
             run.note(device=str(accelerator.device), processes=here.world)
     if not here.is_main:
         return Outcome()
-    metrics = {part: report["metrics"] for part, report in reports.items()}
-    return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))
+    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))

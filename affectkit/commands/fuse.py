@@ -22,10 +22,13 @@ from affectkit.options import (
     TreatAsValOpt,
 )
 
-RuleOpt = Annotated[str, typer.Option("--rule", help=f"{', '.join(registry.names('rules'))}.")]
+RuleOpt = Annotated[str, typer.Option("--rule", help=f"Fusion rule: {', '.join(registry.names('rules'))}.")]
 FallbackOpt = Annotated[
     Literal["best"] | None,
-    typer.Option("--fallback", help="Keep the best single source where fusing does not help on the rows fitted on."),
+    typer.Option(
+        "--fallback",
+        help="What to do where fusing does not help on the rows fitted on: best keeps the best single source.",
+    ),
 ]
 
 
@@ -57,11 +60,15 @@ def fuse(
     options = dict(locals())
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import named_paths, read_joined_sources
+    from affectkit.fusion.align import align
     from affectkit.fusion.fuse import fuse as fit_fusion
     from affectkit.fusion.rule import build_rule
-    from affectkit.fusion.sources import join
     from affectkit.leakage.crossfit import plan_fit
-    from affectkit.reporting.fused import write_fused
+    from affectkit.reporting import terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.reporting.fused import draw
+    from affectkit.results.kinds import of_fusion
+    from affectkit.results.save import save_result
 
     paths = named_paths(sources, least=2)
     built = build_rule(rule, rule_options)
@@ -69,15 +76,18 @@ def fuse(
         if run.finished:
             return Outcome(run.path, finished=True)
         columns = [group] if group else []
-        given = read_joined_sources(
+        named = read_joined_sources(
             paths, manifest=manifest, columns=columns, treat_as=treat_as, tables=built.takes_tables
         )
-        joined = join(given, fit_on=fit_on)
-        plan = plan_fit(joined.rows, fit_on=fit_on, group=group, seed=seed)
+        aligned = align(named, fit_on=fit_on)
+        plan = plan_fit(aligned.rows, fit_on=fit_on, group=group, seed=seed)
         with console.progress("fuse") as progress:
             keep = fallback == "best"
-            found = fit_fusion(
-                joined, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
+            fused = fit_fusion(
+                aligned, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
             )
-        report, lines = write_fused(run.path, found, rule, given, plan, bundle=bundle)
-    return Outcome(run.path, report, lines)
+        result = of_fusion(fused, rule, named, plan)
+        save_result(run.path, result, bundle=bundle)
+        page = draw(run.path)
+        write_page(run.path, page)
+    return Outcome(run.path, result.facts, terminal.lines(page))

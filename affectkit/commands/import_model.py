@@ -26,20 +26,26 @@ ExpertArg = Annotated[
     str, typer.Argument(help=f"Face expert: {', '.join(registry.names('experts'))}.", metavar="EXPERT")
 ]
 DetectorOpt = Annotated[
-    str, typer.Option("--detector", help=f"What finds faces: {', '.join(registry.names('detectors'))}.")
+    str, typer.Option("--detector", help=f"Face detector: {', '.join(registry.names('detectors'))}.")
 ]
 PolicyOpt = Annotated[
     Literal["largest", "most-central", "highest-score"],
-    typer.Option("--policy", help="Which of several faces is read."),
+    typer.Option("--policy", help="Which of several faces to read."),
 ]
 BoxScaleOpt = Annotated[
     float,
     typer.Option(
-        "--box-scale", min=0.5, max=3, help="Side of the crop over the longer side of a box without landmarks."
+        "--box-scale",
+        min=0.5,
+        max=3,
+        help="Side of the crop relative to the longer side of the face box, where there are no landmarks.",
     ),
 ]
 FlipOpt = Annotated[
-    bool, typer.Option("--flip-average/--no-flip-average", help="Without --tta, also look at the mirrored face.")
+    bool,
+    typer.Option(
+        "--flip-average/--no-flip-average", help="Whether to average over the mirrored face too, where --tta is 1."
+    ),
 ]
 TargetOpt = Annotated[
     str | None,
@@ -83,8 +89,9 @@ def import_model(
     from affectkit.experts._folder import build_expert
     from affectkit.inference import Work
     from affectkit.inference.faces import predict_faces, rows_to_answer, targets_for
-    from affectkit.reporting.imported import write_imported
-    from affectkit.reporting.text import all_key_lines
+    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.results.kinds import of_expert
+    from affectkit.results.save import save_result
 
     own, finding = _by_plugin(expert, detector, plugin_options)
     files = [Path(value) for value in {**own, **finding}.values() if isinstance(value, str) and Path(value).is_file()]
@@ -107,9 +114,9 @@ def import_model(
         work = Work(device, num_workers, on_error)
         with console.progress("import-model") as progress:
             predictions = predict_faces(face, rows_to_answer(rows), tta=tta or 1, work=work, progress=progress)
-        reports = write_imported(run.path, face, predictions, rows, tta=tta or 1, group=group)
-    metrics = {part: report["metrics"] for part, report in reports.items()}
-    return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))
+        result = of_expert(face, predictions, rows, tta=tta or 1, group=group)
+        save_result(run.path, result)
+    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))
 
 
 def _by_plugin(expert: str, detector: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -28,7 +28,8 @@ from affectkit.options import (
 )
 
 WindowOpt = Annotated[
-    float | None, typer.Option("--window", help="Cut recordings into windows of this length (s): a row for each.")
+    float | None,
+    typer.Option("--window", help="Length of the windows to cut recordings into, in seconds; each window is a row."),
 ]
 StrideOpt = Annotated[
     float | None,
@@ -36,7 +37,9 @@ StrideOpt = Annotated[
 ]
 FpsOpt = Annotated[
     float | None,
-    typer.Option("--fps", help="FILES, or the manifest's, are videos: so many frames of each second are looked at."),
+    typer.Option(
+        "--fps", help="Number of frames per second to look at, where FILES or the manifest's media are videos."
+    ),
 ]
 FacesOpt = Annotated[
     str | None,
@@ -56,16 +59,16 @@ TrackGapOpt = Annotated[
 
 
 def predict(
-    model_dir: Annotated[Path, typer.Option("--model-dir", help="Model: a run folder or its best_model.")],
+    model_dir: Annotated[Path, typer.Option("--model-dir", help="Model: a run folder, or its best_model.")],
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Media files, and folders of them, instead of a manifest.", metavar="FILES"),
+        typer.Argument(help="Media files, or folders of them, instead of a manifest.", metavar="FILES"),
     ] = None,
     manifest: OptionalManifestOpt = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write (default: print it).")] = None,
     features: Annotated[
         list[Path] | None,
-        typer.Option("--features", help="Features already extracted, in the order of training."),
+        typer.Option("--features", help="Features already extracted, in the order used in training."),
     ] = None,
     window: WindowOpt = None,
     stride: StrideOpt = None,
@@ -76,7 +79,11 @@ def predict(
     mc_dropout: AsTrainedMcDropoutOpt = None,
     split: SplitOpt = None,
     include_fit: Annotated[
-        bool, typer.Option("--include-fit", help="Also predict rows that the model was fitted on, marked so.")
+        bool,
+        typer.Option(
+            "--include-fit",
+            help="Whether to also predict the rows that the model was fitted on; they are marked as such.",
+        ),
     ] = False,
     media_root: MediaRootOpt = None,
     device: DeviceOpt = "auto",

@@ -30,25 +30,33 @@ def _list(asked: bool) -> None:
 
 
 def prepare_manifest(
-    corpus: Annotated[str, typer.Argument(help="Corpus, as --list names it.", metavar="CORPUS")],
+    corpus: Annotated[str, typer.Argument(help="Corpus, as named by --list.", metavar="CORPUS")],
     roots: Annotated[
-        list[Path], typer.Argument(help="The corpus's folder; merge takes several manifests.", metavar="ROOT...")
+        list[Path], typer.Argument(help="Folder of the corpus; merge takes several manifests.", metavar="ROOT...")
     ],
     output_dir: OutputDirOpt,
     preset: Annotated[
-        str | None, typer.Option("--preset", help="A label map that the corpus brings, as 4class.")
+        str | None, typer.Option("--preset", help="Label map that the corpus brings, such as 4class.")
     ] = None,
     label_map: Annotated[
-        str | None, typer.Option("--label-map", help="source=class,... or a JSON file; an empty class drops the rows.")
+        str | None,
+        typer.Option("--label-map", help="Label map: source=class,... or a JSON file. An empty class drops its rows."),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option("--labels", help="Keep these classes only, in this order; comma-separated.")
+        str | None, typer.Option("--labels", help="Classes to keep, in this order, comma-separated.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Keep a named part (improvised), or column=value[,value].")
+        list[str] | None,
+        typer.Option(
+            "--only", help="Rows to keep: a named part of the corpus (improvised), or column=value[,value]. Repeatable."
+        ),
     ] = None,
-    min_duration: Annotated[float | None, typer.Option("--min-duration", min=0, help="Shortest clip kept (s).")] = None,
-    max_duration: Annotated[float | None, typer.Option("--max-duration", min=0, help="Longest clip kept (s).")] = None,
+    min_duration: Annotated[
+        float | None, typer.Option("--min-duration", min=0, help="Shortest clip to keep, in seconds.")
+    ] = None,
+    max_duration: Annotated[
+        float | None, typer.Option("--max-duration", min=0, help="Longest clip to keep, in seconds.")
+    ] = None,
     split_by: Annotated[
         str | None,
         typer.Option(
@@ -60,10 +68,16 @@ def prepare_manifest(
     val_fraction: Annotated[
         float, typer.Option("--val-fraction", min=0, max=0.9, help="Share of the rows for validation.")
     ] = 0.15,
-    test_fraction: Annotated[float, typer.Option("--test-fraction", min=0, max=0.9, help="Share for testing.")] = 0.2,
+    test_fraction: Annotated[
+        float, typer.Option("--test-fraction", min=0, max=0.9, help="Share of the rows for testing.")
+    ] = 0.2,
     folds: Annotated[
         str | None,
-        typer.Option("--folds", help="Folds instead of splits: a number, or one fold per speaker, session or column."),
+        typer.Option(
+            "--folds",
+            help="Folds instead of splits: a number of folds, or a column (speaker, session, ...) for "
+            "one fold per value.",
+        ),
     ] = None,
     group: Annotated[
         str | None,
@@ -73,19 +87,23 @@ def prepare_manifest(
         Literal["names", "content", "near"],
         typer.Option(
             "--audit",
-            help="How closely sides are compared: names, content (equal media too), near (altered copies too).",
+            help="How closely the splits are compared: by names, by content (identical media) or near "
+            "(altered copies as well).",
         ),
     ] = "content",
     allow_leaks: Annotated[
         str | None,
-        typer.Option("--allow-leaks", help="Kinds of leak to accept: speaker,session,dialogue,source,media,text."),
+        typer.Option(
+            "--allow-leaks",
+            help="Kinds of leak to accept, comma-separated: speaker, session, dialogue, source, media, text.",
+        ),
     ] = None,
     faces: Annotated[
         Path | None,
         typer.Option(
             "--faces",
-            help="Of images: CSV of faces that a detector found (id or path, face_x, face_y, face_width, face_height, "
-            "landmarks), in place of the corpus's own.",
+            help="CSV of detected faces (id or path, face_x, face_y, face_width, face_height, landmarks) "
+            "to use instead of the corpus's own.",
         ),
     ] = None,
     media_root: MediaRootOpt = None,

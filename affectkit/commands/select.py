@@ -21,7 +21,7 @@ RunsArg = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN...",
-        help="Run folders of train, calibrate, fuse or select. A CSV is ranked too, but there is no model to copy.",
+        help="Run folders of models. A CSV of predictions is ranked too, but has no model to copy.",
     ),
 ]
 ByOpt = Annotated[
@@ -44,9 +44,12 @@ TiesOpt = Annotated[
     bool,
     typer.Option(
         "--ties/--no-ties",
-        help="Whether runs tie that the data cannot tell from the best at 95 %, or only runs of the same figure.",
+        help="Whether runs tie that the data cannot tell from the best at the 95 % level, or only "
+        "runs with equal metrics.",
     ),
 ]
+
+FACTS = ("by", "best", "chosen", "decided_by", "tie_set", "optimism", "servable", "warnings")  # for --json
 
 
 def select(
@@ -73,25 +76,32 @@ def select(
     """
     options = dict(locals())
     from affectkit.artifacts.files import read_json
+    from affectkit.artifacts.reports import SELECTION
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import read_joined_sources
     from affectkit.evaluation.candidates import run_names
     from affectkit.evaluation.complexity import facts_of
+    from affectkit.evaluation.selected import write_selected
     from affectkit.evaluation.selection import select as choose
-    from affectkit.reporting.selected import REPORT, write_selected
-    from affectkit.reporting.selected_text import key_lines
+    from affectkit.reporting import selected, terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.results.lineage import digests, lineage
 
     named = run_names(runs)
     with open_run("select", options, inputs=[*runs, *([manifest] if manifest else [])]) as run:
-        if run.finished:
-            report = read_json(run.path / REPORT, what="selection")
-        else:
+        if not run.finished:
             columns = [group] if group else []
             given = read_joined_sources(named, manifest=manifest, columns=columns, treat_as=treat_as)
             sources = {source.name: source for source in given}
             facts = {name: facts_of(source) for name, source in sources.items()}
-            found = choose(sources, facts, by=by, then=then or ["simplest"], group=group, ties=ties)
-            report = write_selected(run.path, found, sources, facts, ties=ties)
-    facts_said = ("by", "best", "chosen", "decided_by", "tie_set", "optimism", "servable", "warnings")
-    facts = {key: report[key] for key in facts_said}
-    return Outcome(run.path, facts, key_lines(report), warnings=report["warnings"])
+            selection = choose(sources, facts, by=by, then=then or ["simplest"], group=group, ties=ties)
+            inputs = [
+                {**file, "name": f"{name}/{file['name']}"} for name, s in sources.items() for file in digests([s.path])
+            ]
+            past = {**lineage(source.path for source in given), "inputs": inputs}
+            write_selected(run.path, selection, sources, facts, ties=ties, lineage=past)
+            write_page(run.path, selected.draw(run.path))
+    report = read_json(run.path / SELECTION, what="selection")
+    facts = {key: report[key] for key in FACTS}
+    lines = terminal.lines(selected.draw(run.path), warnings=False)
+    return Outcome(run.path, facts, lines, warnings=report["warnings"])

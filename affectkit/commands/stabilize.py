@@ -30,8 +30,8 @@ HalfLifeOpt = Annotated[
     typer.Option(
         "--half-life",
         min=1e-9,
-        help="Instead of --alpha, for irregular frames: the time, as --time has it, in which the weight of the past "
-        "halves.",
+        help="Time in which the weight of the past halves, in the units of --time; for irregular "
+        "frames, instead of --alpha.",
     ),
 ]
 ThresholdOpt = Annotated[
@@ -45,14 +45,16 @@ ThresholdOpt = Annotated[
 ]
 MinConfidenceOpt = Annotated[
     float | None,
-    typer.Option("--min-confidence", min=0, max=1, help="Hold frames in which no class has this probability."),
+    typer.Option(
+        "--min-confidence", min=0, max=1, help="Hold the last value at frames in which no class has this probability."
+    ),
 ]
 SequenceOpt = Annotated[
-    str, typer.Option("--sequence", help="Columns that tell sequences apart, such as sequence,track.")
+    str, typer.Option("--sequence", help="Columns that identify a sequence, comma-separated, such as sequence,track.")
 ]
-TimeOpt = Annotated[str, typer.Option("--time", help="Column of the time of a frame (s), or its number.")]
+TimeOpt = Annotated[str, typer.Option("--time", help="Column with the time of a frame in seconds, or its number.")]
 FACTS = ("rows", "sequences", "split", "n", "targets", "pooled")
-MaxLagOpt = Annotated[int, typer.Option("--max-lag", min=1, help="Largest lag to look for (frames).")]
+MaxLagOpt = Annotated[int, typer.Option("--max-lag", min=1, help="Largest lag to look for, in frames.")]
 
 
 def stabilize(
@@ -84,20 +86,22 @@ def stabilize(
     Example: affectkit stabilize runs/faces/predictions.csv --alpha .7 --uncertainty-threshold .4 -o runs/stable
     """
     options = dict(locals())
+    from affectkit.artifacts.files import read_json
     from affectkit.artifacts.predictions import write_predictions
+    from affectkit.artifacts.reports import STABILITY
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import as_seen, chosen_targets, read_joined_sources
     from affectkit.artifacts.timeline import timeline
     from affectkit.evaluation.intervals import Resampling
-    from affectkit.reporting.stabilized import key_lines, read_stability, write_stability
-    from affectkit.temporal.stabilize import smoothing_of
+    from affectkit.reporting import stabilized, terminal
+    from affectkit.reporting.browser import write_page
+    from affectkit.results.lineage import digests, lineage
+    from affectkit.temporal.stabilize import smoothing_of, write_stability
     from affectkit.temporal.stabilize import stabilize as smooth
 
     inputs = [predictions, *([manifest] if manifest else [])]
     with open_run("stabilize", options, inputs=inputs) as run:
-        if run.finished:
-            report = read_stability(run.path)
-        else:
+        if not run.finished:
             frames: dict[str, Any] = {"sequence": comma_separated(sequence), "time": time}
             columns = [*frames["sequence"], time, *([group] if group else [])]
             named = {"predictions": predictions}
@@ -110,6 +114,9 @@ def stabilize(
             smoothed = smooth(table, line, targets, smoothing)
             write_predictions(run.path / "predictions.csv", as_seen(smoothed, treat_as))
             how = {**frames, "split": split, "group": group, "most": max_lag, "resampling": Resampling(seed=seed)}
-            said: dict[str, Any] = {"notes": notes, "inputs": inputs, "treat_as": treat_as}
-            report = write_stability(run.path, (table, smoothed), line, targets, smoothing.plain(), how, **said)
-    return Outcome(run.path, {key: report[key] for key in FACTS}, key_lines(report))
+            known: dict[str, Any] = {"notes": notes, "lineage": {**lineage(inputs), "inputs": digests(inputs)}}
+            known["warnings"] = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
+            write_stability(run.path, (table, smoothed), line, targets, smoothing.plain(), how, **known)
+            write_page(run.path, stabilized.draw(run.path))
+    report = read_json(run.path / STABILITY, what="stability report")
+    return Outcome(run.path, {key: report[key] for key in FACTS}, terminal.lines(stabilized.draw(run.path)))

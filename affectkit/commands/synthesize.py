@@ -14,9 +14,9 @@ SPEAKERS = 10
 
 
 def synthesize(
-    corpus: Annotated[str, typer.Argument(help="Corpus, as prepare-manifest --list names it.", metavar="CORPUS")],
+    corpus: Annotated[str, typer.Argument(help="Corpus, as named by prepare-manifest --list.", metavar="CORPUS")],
     root: Annotated[Path, typer.Argument(help="Folder to write; it must be new or empty.", metavar="ROOT")],
-    size: Annotated[int, typer.Option("--size", min=1, help="Samples.")] = 200,
+    size: Annotated[int, typer.Option("--size", min=1, help="Number of samples.")] = 200,
     speakers: Annotated[
         int | None,
         typer.Option("--speakers", min=1, help="Speakers, or documents (default: 10, or all that the corpus has)."),

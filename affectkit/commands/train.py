@@ -27,7 +27,7 @@ from affectkit.options import (
 ModelOpt = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
 FeaturesOpt = Annotated[
     list[Path] | None,
-    typer.Option("--features", help="Features folder, or CSV of named columns; repeat it to join several."),
+    typer.Option("--features", help="Features: a folder or a CSV of named columns. Repeatable: several are joined."),
 ]
 TargetOpt = Annotated[
     str | None,
@@ -35,7 +35,9 @@ TargetOpt = Annotated[
 ]
 CvOpt = Annotated[
     bool,
-    typer.Option("--cv", help="Cross-predict the train and val rows by the manifest's folds, else by group."),
+    typer.Option(
+        "--cv", help="Whether to cross-predict the train and val rows, by the manifest's folds or else by group."
+    ),
 ]
 
 
@@ -75,8 +77,10 @@ def train(
     from affectkit.distributed import Ranks
     from affectkit.estimators._fit import Settings, build_estimator
     from affectkit.estimators._train import clean_up, load_dataset, train_model, workspace_of
-    from affectkit.reporting.text import all_key_lines
-    from affectkit.reporting.trained import write_trained
+    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.reporting.trained import HISTORY, write_training_page
+    from affectkit.results.kinds import of_training
+    from affectkit.results.save import save_result
 
     estimator = build_estimator(model, plugin_options)
     with open_run("train", options, inputs=[manifest, *features]) as run:
@@ -89,9 +93,11 @@ def train(
         settings = Settings(normalize, class_weight, seed)
         with console.progress("train") as progress:
             trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, workspace=workspace)
-        reports = write_trained(run.path, trained, rows)
+        result = of_training(trained, rows)
+        save_result(run.path, result)
+        if HISTORY in result.files:
+            write_training_page(run.path)
         clean_up(run.path)
         if workspace:
             run.note(device=str(workspace.accelerator.device))
-    metrics = {part: report["metrics"] for part, report in reports.items()}
-    return Outcome(run.path, {"metrics": metrics}, all_key_lines(reports))
+    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))

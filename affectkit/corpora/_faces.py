@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.tables import read_table
 from affectkit.detectors._detector import Face, of_person, ordered
-from affectkit.detectors.columns import BOX, LANDMARKS, around, box_of, landmarks_of
+from affectkit.detectors.columns import BOX, LANDMARKS, face_of
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
@@ -62,14 +62,10 @@ def _read(file: Path) -> dict[str, list[Face]]:
     by_image: dict[str, list[Face]] = defaultdict(list)
     for number, row in enumerate(table.to_dict("records"), start=1):
         try:
-            landmarks, box = landmarks_of(row), box_of(row)
+            face = face_of(row)
         except AffectkitError as error:
             raise AffectkitError(error.code, error.message, file=file, row=number, remedy=error.remedy) from None
-        if box is None and landmarks is not None:
-            box = around(landmarks)
-        named = by_image[str(row[key])]
-        if box is not None and min(box[2:]) > 0:
-            named.append(Face(box, landmarks=landmarks))
+        by_image[str(row[key])] += [face] if face else []
     return by_image
 
 

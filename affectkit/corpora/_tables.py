@@ -74,18 +74,19 @@ def safe_id(text: str, taken: Container[str] = ()) -> str:
 # --- Any table as a corpus: which of its columns mean what. `csv` and `huggingface` share these options
 
 
-LabelColumn = Annotated[str, Option("column with the emotion, or whatever the classes are")]
-TextColumn = Annotated[str, Option("column with the text")]
-IdColumn = Annotated[str, Option("column with a unique id; without it, ids are made")]
-SpeakerColumn = Annotated[str, Option("column with the speaker, or who or what must not straddle splits")]
-SessionColumn = Annotated[str, Option("column with the session or recording")]
-SexColumn = Annotated[str, Option("column with the sex (m, f, male, female)")]
-LanguageColumn = Annotated[str, Option("column with the language (ISO 639-1)")]
+LabelColumn = Annotated[str, Option("Column with the emotion, or whatever the classes are.")]
+TextColumn = Annotated[str, Option("Column with the text.")]
+IdColumn = Annotated[str, Option("Column with a unique id; by default ids are made up.")]
+SpeakerColumn = Annotated[str, Option("Column with the speaker, or whatever groups must not be split.")]
+SessionColumn = Annotated[str, Option("Column with the session or recording.")]
+SexColumn = Annotated[str, Option("Column with the sex (m, f, male, female).")]
+LanguageColumn = Annotated[str, Option("Column with the language (ISO 639-1).")]
 TargetColumns = Annotated[
     str,
     Option(
-        "further targets: numbers with their scale and classes, as valence=1:5,stress,mood=calm|tense; without it, the "
-        "columns valence, arousal, dominance, openness ... that there are"
+        "Further targets: numbers with their scales, and classes, such as "
+        "valence=1:5,stress,mood=calm|tense; by default the columns valence, arousal, "
+        "dominance, openness, ... that there are."
     ),
 ]
 

@@ -139,7 +139,7 @@ def read(
     *,
     keep_expressions: Annotated[
         str,
-        Option("which of none, uncertain and no-face to keep, with commas; of them only none has valence and arousal"),
+        Option("Which of none, uncertain and no-face to keep, comma-separated; only none has valence and arousal."),
     ] = "",
 ) -> Iterator[Row | Dropped]:
     """The faces of the lists, else of the arrays; a part that is not there is warned of.

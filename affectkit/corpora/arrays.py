@@ -34,12 +34,16 @@ def targets(*, array_targets: str = "", **others: object) -> tuple[Target, ...]:
 def read(
     root: Path,
     *,
-    array_labels: Annotated[str, Option("file with the labels")] = "labels.npy",
+    array_labels: Annotated[str, Option("File with the labels.")] = "labels.npy",
     array_groups: Annotated[
-        str, Option("file with the groups; without it, groups.npy or groups.csv if there is one")
+        str, Option("File with the groups; by default groups.npy or groups.csv, if there is one.")
     ] = "",
     array_targets: Annotated[
-        str, Option("names, and scales, of the labels' columns, as stress=1:5,focus; without it, five are OCEAN on 0:1")
+        str,
+        Option(
+            "Names and scales of the labels' columns, such as stress=1:5,focus; five unnamed "
+            "columns are taken as the OCEAN traits on 0:1."
+        ),
     ] = "",
 ) -> Iterator[Row | Dropped]:
     """One row per index of the arrays: `path_<name>` is the file of each array, `array_index` the place in it.

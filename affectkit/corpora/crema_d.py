@@ -82,7 +82,8 @@ def read(
     root: Path,
     *,
     label_by: Annotated[
-        str, Option("who names the emotion: intended (the actor), or the raters of the voice, face or audio-visual")
+        str,
+        Option("Whose label is taken: intended (the actor's), or that of the raters of voice, face or audio-visual."),
     ] = "intended",
 ) -> Iterator[Row | Dropped]:
     """The clips below `root`. Votes are those of the condition that `label_by` names, of the voice for intended.

@@ -48,8 +48,8 @@ def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]
 def read(
     root: Path,
     *,
-    table: Annotated[str, Option("the table's file name, where the folder holds several")] = "",
-    path_column: Annotated[str, Option("column with the media's path, relative to the table")] = "path",
+    table: Annotated[str, Option("File name of the table, where the folder holds several.")] = "",
+    path_column: Annotated[str, Option("Column with the path of the media, relative to the table.")] = "path",
     label_column: LabelColumn = "label",
     text_column: TextColumn = "text",
     id_column: IdColumn = "id",
@@ -57,9 +57,9 @@ def read(
     session_column: SessionColumn = "session",
     sex_column: SexColumn = "sex",
     language_column: LanguageColumn = "language",
-    split_column: Annotated[str, Option("column with the split: train, val or dev, test")] = "split",
-    start_column: Annotated[str, Option("column with the start of the segment in the recording", "s")] = "start_sec",
-    end_column: Annotated[str, Option("column with the end of the segment", "s")] = "end_sec",
+    split_column: Annotated[str, Option("Column with the split: train, val (or dev), test.")] = "split",
+    start_column: Annotated[str, Option("Column with the start of the segment in the recording.", "s")] = "start_sec",
+    end_column: Annotated[str, Option("Column with the end of the segment in the recording.", "s")] = "end_sec",
     target_columns: TargetColumns = "",
 ) -> Iterator[Row | Dropped]:
     """The rows of a table, `root` being the table or its folder.

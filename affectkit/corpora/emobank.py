@@ -41,7 +41,7 @@ def read(
     root: Path,
     *,
     perspective: Annotated[
-        str, Option("whose feeling is rated: combined (emobank.csv), or only the reader's or the writer's")
+        str, Option("Whose feeling is rated: combined (emobank.csv), reader or writer.")
     ] = "combined",
 ) -> Iterator[Row | Dropped]:
     """The sentences; `sequence` is the document. Of a single perspective the raters' spread and number come along."""

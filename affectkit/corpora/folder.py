@@ -37,10 +37,15 @@ KINDS = {"audio": AUDIO, "images": IMAGES, "video": VIDEO, "text": frozenset({".
 def read(
     root: Path,
     *,
-    media: Annotated[str, Option("what to read where the folders hold several: audio, images, video or text")] = "",
+    media: Annotated[
+        str, Option("Which medium to read where the folders hold several: audio, images, video or text.")
+    ] = "",
     pattern: Annotated[
         str,
-        Option("regular expression on the path below the root; its named groups become columns, as (?P<speaker>s\\d+)"),
+        Option(
+            "Regular expression on the path below the root; its named groups become columns, such "
+            "as (?P<speaker>s\\d+)."
+        ),
     ] = "",
 ) -> Iterator[Row | Dropped]:
     """The files below `root`; the label is the name of the folder below the root or below a split's folder."""

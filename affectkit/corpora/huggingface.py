@@ -62,7 +62,7 @@ def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]
 def read(
     root: Path,
     *,
-    audio_column: Annotated[str, Option("column with the recording (or image)")] = "audio",
+    audio_column: Annotated[str, Option("Column with the recording or image.")] = "audio",
     label_column: LabelColumn = "label",
     text_column: TextColumn = "text",
     id_column: IdColumn = "id",
@@ -71,9 +71,9 @@ def read(
     sex_column: SexColumn = "sex",
     language_column: LanguageColumn = "language",
     target_columns: TargetColumns = "",
-    configuration: Annotated[str, Option("the dataset's configuration, where it has several")] = "",
+    configuration: Annotated[str, Option("Configuration of the dataset, where it has several.")] = "",
     media_dir: Annotated[
-        str, Option("folder to write recordings to that are stored inside the dataset; without it, ROOT/media")
+        str, Option("Folder to write recordings to that are stored inside the dataset; ROOT/media by default.")
     ] = "",
 ) -> Iterator[Row | Dropped]:
     """The examples of every split. Recordings are not decoded: a file is named, bytes are written as they are.

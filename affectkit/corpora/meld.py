@@ -62,7 +62,9 @@ PUNCTUATION = {code: bytes([code]).decode("cp1252") for code in (0x85, *range(0x
 def read(
     root: Path,
     *,
-    text_only: Annotated[bool, Option("take the tables alone, as the repository has them without the clips")] = False,
+    text_only: Annotated[
+        bool, Option("Whether to read the tables alone, as the repository has them without the clips.")
+    ] = False,
 ) -> Iterator[Row | Dropped]:
     """The utterances of the three tables. Clips are `.mp4`; a `.wav` of the same name is taken where there is none.
 

@@ -70,11 +70,13 @@ COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gend
 def read(
     root: Path,
     *,
-    test2: Annotated[str, Option("what becomes of partition Test2: drop it, or take it as test")] = "drop",
+    test2: Annotated[str, Option("What to do with partition Test2: drop it, or use it as test.")] = "drop",
     unknown_speakers: Annotated[
-        str, Option("what becomes of segments whose speaker is Unknown: keep or drop")
+        str, Option("What to do with segments whose speaker is Unknown: keep or drop them.")
     ] = "keep",
-    votes: Annotated[bool, Option("count the raters' classes in labels_detailed.json (slow: a large file)")] = False,
+    votes: Annotated[
+        bool, Option("Whether to count the raters' classes in labels_detailed.json (slow: a large file).")
+    ] = False,
 ) -> Iterator[Row | Dropped]:
     """The segments of `labels_consensus.csv` (older releases: `labels_concensus.csv`).
 

@@ -40,7 +40,8 @@ def read(
     root: Path,
     *,
     exclude_categories: Annotated[
-        str, Option("categories (Person) or beginnings of themes (Nude, Animal carcass) to leave out, with commas")
+        str,
+        Option("Categories (Person) or first words of themes (Nude, Animal carcass) to leave out, comma-separated."),
     ] = "",
 ) -> Iterator[Row | Dropped]:
     """The pictures of `OASIS.csv`: mean ratings, with their spread and number.

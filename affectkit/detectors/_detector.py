@@ -6,23 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil, floor, isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from PIL import Image
 
 from affectkit.errors import AffectkitError, did_you_mean
 
-if TYPE_CHECKING:
-    import numpy as np
-
-
 PERSON = ("person_x", "person_y", "person_width", "person_height")  # pixels of the upright image
 Policy = Literal["largest", "most-central", "highest-score"]
-
-# The longer side, pixels, of the copy that a face is searched in. A Haar search takes time in proportion to the area;
-# at 1280 a face of a fiftieth of the image's width still has the 24 pixels that the cascade needs.
-SEARCH_SIDE = 1280
 
 
 @dataclass(frozen=True)
@@ -68,6 +60,22 @@ class Detector(Protocol):
         """Facts for the record."""
 
 
+class WithoutFiles:
+    """What detectors share that have no options, and open and keep nothing."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def load(self, folder: Path | None = None) -> None:
+        """Nothing to open."""
+
+    def save(self, folder: Path) -> None:
+        """Nothing to keep."""
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
 def ordered(faces: Iterable[Face]) -> list[Face]:
     """Largest first; equal ones by score, then from the top left."""
     return sorted(faces, key=lambda face: (-face.area, -face.score, face.box[1], face.box[0]))
@@ -81,12 +89,7 @@ def of_person(faces: list[Face], row: Mapping[str, Any]) -> list[Face]:
         return faces
     if not all(map(isfinite, (x, y, width, height))):
         return faces
-    middles = [face.centre for face in faces]
-    return [
-        face
-        for face, (across, down) in zip(faces, middles, strict=True)
-        if x <= across <= x + width and y <= down <= y + height
-    ]
+    return [f for f in faces if x <= f.centre[0] <= x + width and y <= f.centre[1] <= y + height]
 
 
 def choose(faces: list[Face], policy: Policy, width: int, height: int) -> Face | None:
@@ -112,11 +115,6 @@ def check_policy(policy: str) -> None:
     known = list(get_args(Policy))
     if policy not in known:
         raise AffectkitError("usage", f"there is no policy '{policy}'", remedy=did_you_mean(policy, known))
-
-
-def search_scale(width: int, height: int) -> float:
-    """What the sides of an image are multiplied by before it is searched: 1, or less for a large one."""
-    return min(1.0, SEARCH_SIDE / max(width, height))
 
 
 def in_image(face: Face, width: int, height: int) -> bool:
@@ -171,3 +169,40 @@ def _cut(image: np.ndarray, first: tuple[int, int], last: tuple[int, int]) -> np
     before = (min(max(-first[1], 0), last[1] - first[1]), min(max(-first[0], 0), last[0] - first[0]))
     after = (last[1] - first[1] - before[0] - inside.shape[0], last[0] - first[0] - before[1] - inside.shape[1])
     return np.ascontiguousarray(np.pad(inside, (*zip(before, after, strict=True), (0, 0))))
+
+
+# --- OpenCV, which is an extra: its import, and the copy of an image that is searched
+
+
+OPENCV_REMEDY = 'pip install "affectkit[face]"'
+# The longer side, pixels, of the copy that a face is searched in. A Haar search takes time in proportion to the area;
+# at 1280 a face of a fiftieth of the image's width still has the 24 pixels that the cascade needs.
+SEARCH_SIDE = 1280
+
+
+def require_opencv(detector: str) -> Any:
+    """The module cv2. Raises "environment" where it is not installed."""
+    try:
+        import cv2
+    except ImportError as error:
+        message = f"the detector {detector} needs OpenCV, which cannot be imported ({error})"
+        raise AffectkitError("environment", message, remedy=OPENCV_REMEDY) from None
+    return cv2
+
+
+def search_scale(width: int, height: int) -> float:
+    """What the sides of an image are multiplied by before it is searched: 1, or less for a large one."""
+    return min(1.0, SEARCH_SIDE / max(width, height))
+
+
+def searched(cv2: Any, image: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The copy that is searched, with what its x and y are multiplied by to be the image's.
+
+    Sides are rounded, so the two factors differ a little; a side of a very flat image is at least a pixel.
+    """
+    height, width = image.shape[:2]
+    scale = search_scale(width, height)
+    if scale == 1.0:
+        return image, 1.0, 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), width / size[0], height / size[1]

@@ -4,15 +4,15 @@ Columns face_x, face_y, face_width, face_height (pixels of the upright image) an
 numbers x;y;x;y;...). A row with neither has no face; landmarks without a usable box make one, around them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from affectkit.detectors._detector import Detector, Face, in_image
+import numpy as np
+
+from affectkit.detectors._detector import Detector, Face, WithoutFiles, in_image
 from affectkit.errors import AffectkitError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 BOX = ("face_x", "face_y", "face_width", "face_height")
 LANDMARKS = "landmarks"
@@ -20,37 +20,41 @@ LANDMARKS = "landmarks"
 
 def build() -> Detector:
     """The detector, which has no options."""
-    return Columns({})
+    return ColumnsDetector()
 
 
-class Columns:
+class ColumnsDetector(WithoutFiles):
     """One face a row, at most."""
 
     name = "columns"
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-
-    def load(self, folder: Path | None = None) -> None:
-        """Nothing to open."""
-
-    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
-        height, width = image.shape[:2]
-        landmarks, box = landmarks_of(row), box_of(row)
-        if landmarks is not None and not in_image(Face(around(landmarks)), width, height):
-            landmarks = None
-        if box is None or not in_image(Face(box), width, height):
-            box = None if landmarks is None else around(landmarks)
-        return [] if box is None else [Face(box, landmarks=landmarks)]
-
-    def save(self, folder: Path) -> None:
-        """Nothing to keep."""
-
-    def describe(self) -> dict[str, Any]:
-        return {}
+    def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
+        face = face_of(row, (image.shape[1], image.shape[0]))
+        return [face] if face else []
 
 
-def box_of(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+def face_of(row: Mapping[str, Any], size: tuple[int, int] | None = None) -> Face | None:
+    """The face of a row: its box, else the one around its landmarks; None where neither is of use.
+
+    size: width and height of the image, pixels: what lies outside it is of no use; None: what has no area is of none.
+    """
+
+    def usable(box: tuple[float, float, float, float] | None) -> bool:
+        return box is not None and (in_image(Face(box), *size) if size else min(box[2:]) > 0)
+
+    landmarks, box = _landmarks_of(row), _box_of(row)
+    around = None
+    if landmarks is not None:
+        (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
+        around = left, top, right - left, bottom - top
+    if not usable(around):
+        landmarks = around = None
+    if not usable(box):
+        box = around
+    return Face(box, landmarks=landmarks) if box else None
+
+
+def _box_of(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     """The row's box; None where it is empty. Raises "input" for a manifest without one, and for what is no number."""
     if LANDMARKS not in row and not all(name in row for name in BOX):
         remedy = f"give it {', '.join(BOX)} or {LANDMARKS}, or use another detector"
@@ -60,10 +64,8 @@ def box_of(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     return None if x is None or y is None or width is None or height is None else (x, y, width, height)
 
 
-def landmarks_of(row: Mapping[str, Any]) -> "np.ndarray | None":
+def _landmarks_of(row: Mapping[str, Any]) -> np.ndarray | None:
     """[68, 2] float32; None where the row has none. Raises "input" for what are not 136 numbers."""
-    import numpy as np
-
     text = row.get(LANDMARKS)
     if text is None or text != text or not str(text).strip():
         return None
@@ -76,12 +78,6 @@ def landmarks_of(row: Mapping[str, Any]) -> "np.ndarray | None":
         message = f"'{LANDMARKS}' holds {int(np.isfinite(values).sum())} finite numbers, not 136 (68 points x;y)"
         raise AffectkitError("input", message)
     return values.reshape(68, 2)
-
-
-def around(landmarks: "np.ndarray") -> tuple[float, float, float, float]:
-    """The tight box of landmarks [68, 2]."""
-    (left, top), (right, bottom) = landmarks.min(axis=0).tolist(), landmarks.max(axis=0).tolist()
-    return left, top, right - left, bottom - top
 
 
 def _number(value: Any, column: str) -> float | None:

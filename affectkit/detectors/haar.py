@@ -4,26 +4,26 @@ Viola and Jones 2001. The cascade comes with opencv-python-headless 4.x. Faces i
 15 degrees are missed, and a few things that are no faces are found: prefer landmarks where a corpus has them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from affectkit.detectors._detector import SEARCH_SIDE, Detector, Face, ordered
-from affectkit.detectors._opencv import REMEDY, require, searched
+import numpy as np
+
+from affectkit.detectors._detector import OPENCV_REMEDY, SEARCH_SIDE, Detector, Face, ordered, require_opencv, searched
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 CASCADE = "haarcascade_frontalface_default.xml"
 
 
 def build(
     *,
-    scale_factor: Annotated[float, Option("from one size of face that is searched for to the next")] = 1.1,
-    min_neighbors: Annotated[int, Option("how many overlapping finds make a face; more are stricter")] = 5,
-    min_size: Annotated[int, Option("the smallest face's side", unit="pixels of the image")] = 40,
+    scale_factor: Annotated[float, Option("Factor from one size of face to the next in the search.")] = 1.1,
+    min_neighbors: Annotated[int, Option("Number of overlapping detections that make a face; more are stricter.")] = 5,
+    min_size: Annotated[int, Option("Side of the smallest face to find.", unit="pixels of the image")] = 40,
 ) -> Detector:
     """The detector; OpenCV is imported by `load`. Raises "usage" for options that make no sense."""
     if not 1.01 <= scale_factor <= 2:
@@ -43,15 +43,15 @@ class Haar:
         self.options = options
 
     def load(self, folder: Path | None = None) -> None:
-        self._cv2 = require(self.name)
+        self._cv2 = require_opencv(self.name)
         data = getattr(getattr(self._cv2, "data", None), "haarcascades", None)
         path = Path(data) / CASCADE if data else None
         if path is None or not path.is_file():
             message = f"OpenCV {self._cv2.__version__} carries no {CASCADE}; those of 4.x do"
-            raise AffectkitError("environment", message, remedy=REMEDY)
+            raise AffectkitError("environment", message, remedy=OPENCV_REMEDY)
         self._cascade = self._cv2.CascadeClassifier(str(path))
 
-    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
+    def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         copy, across, down = searched(self._cv2, image)
         # As it is: the cascade evens out the light of each window by itself. Equalising the whole image's histogram
         # first lost faces before wide plain backgrounds, and found none more in 60 drawn portraits.

@@ -3,37 +3,25 @@
 An image that is not square is put on a black square.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from affectkit.detectors._detector import Detector, Face
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
+from affectkit.detectors._detector import Detector, Face, WithoutFiles
 
 
 def build() -> Detector:
     """The detector, which has no options."""
-    return Whole({})
+    return Whole()
 
 
-class Whole:
+class Whole(WithoutFiles):
     """One face an image."""
 
     name = "whole"
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-
-    def load(self, folder: Path | None = None) -> None:
-        """Nothing to open."""
-
-    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
+    def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         return [Face((0.0, 0.0, float(image.shape[1]), float(image.shape[0])))]
-
-    def save(self, folder: Path) -> None:
-        """Nothing to keep."""
-
-    def describe(self) -> dict[str, Any]:
-        return {}

@@ -3,18 +3,29 @@
 Wu et al. 2023. The weights are a file of github.com/opencv/opencv_zoo (models/face_detection_yunet).
 """
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from affectkit.detectors._detector import SEARCH_SIDE, Detector, Face, in_image, ordered
-from affectkit.detectors._opencv import REMEDY, require, searched
+import numpy as np
+
+from affectkit.artifacts.files import atomic, sha256
+from affectkit.detectors._detector import (
+    OPENCV_REMEDY,
+    SEARCH_SIDE,
+    Detector,
+    Face,
+    in_image,
+    ordered,
+    require_opencv,
+    searched,
+)
 from affectkit.errors import AffectkitError
+from affectkit.media import check_file
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 HOW_TO_GET = "download face_detection_yunet_2023mar.onnx from github.com/opencv/opencv_zoo (MIT)"
 FILE = "detector.onnx"  # in a model folder
@@ -22,8 +33,8 @@ FILE = "detector.onnx"  # in a model folder
 
 def build(
     *,
-    detector_weights: Annotated[str, Option("YuNet's ONNX file")] = "",
-    min_score: Annotated[float, Option("the least score of a face, 0 to 1")] = 0.7,
+    detector_weights: Annotated[str, Option("YuNet's ONNX file.")] = "",
+    min_score: Annotated[float, Option("Lowest score of a face, 0 to 1.")] = 0.7,
 ) -> Detector:
     """The detector; its file is read by `load`. Raises "usage" for options that make no sense."""
     if not detector_weights:
@@ -42,13 +53,10 @@ class YuNet:
         self.options = options
 
     def load(self, folder: Path | None = None) -> None:
-        from affectkit.artifacts.files import sha256
-        from affectkit.media import check_file
-
-        self._cv2 = require(self.name)
+        self._cv2 = require_opencv(self.name)
         if not hasattr(self._cv2, "FaceDetectorYN"):
             message = f"OpenCV {self._cv2.__version__} has no YuNet; it came with 4.5.4"
-            raise AffectkitError("environment", message, remedy=REMEDY)
+            raise AffectkitError("environment", message, remedy=OPENCV_REMEDY)
         self._file = folder / FILE if folder else Path(self.options["detector_weights"]).expanduser()
         if not self._file.exists():
             raise AffectkitError("missing", "there are no weights for yunet", file=self._file, remedy=HOW_TO_GET)
@@ -59,24 +67,20 @@ class YuNet:
                 str(self._file), "", (320, 320), score_threshold=self.options["min_score"]
             )
         except self._cv2.error as error:
-            said = str(error).strip().partition("\n")[0]
-            raise AffectkitError("input", f"is not YuNet's: {said}", file=self._file, remedy=HOW_TO_GET) from None
+            why = str(error).strip().partition("\n")[0]
+            raise AffectkitError("input", f"is not YuNet's: {why}", file=self._file, remedy=HOW_TO_GET) from None
 
-    def detect(self, image: "np.ndarray", row: Mapping[str, Any]) -> list[Face]:
+    def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         copy, across, down = searched(self._cv2, image)
         self._network.setInputSize((copy.shape[1], copy.shape[0]))
         found = self._network.detect(self._cv2.cvtColor(copy, self._cv2.COLOR_RGB2BGR))[1]
-        if found is None:
-            return []
         faces = (
             Face((float(x) * across, float(y) * down, float(width) * across, float(height) * down), float(score))
-            for x, y, width, height, *_, score in found
+            for x, y, width, height, *_, score in ([] if found is None else found)
         )
         return ordered(face for face in faces if in_image(face, image.shape[1], image.shape[0]))
 
     def save(self, folder: Path) -> None:
-        from affectkit.artifacts.files import atomic
-
         with atomic(folder / FILE) as temporary:
             shutil.copyfile(self._file, temporary)
 

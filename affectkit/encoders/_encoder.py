@@ -1,37 +1,45 @@
 """What an encoder is, and the record from which it is built again."""
 
+from __future__ import annotations
+
 import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
+import numpy as np
+
 from affectkit import registry
 from affectkit.errors import AffectkitError
+from affectkit.media import Header, read_headers
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
-    import numpy as np
     import scipy.sparse
+    import torch
 
     from affectkit.artifacts.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
 Reads = Literal["audio", "text", "images", "arrays"]
+Layer = int | Literal["last", "all"]
 
 # Options that several encoders share.
 CheckpointOpt = Annotated[
     str,
     Option(
-        "Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE; of open-clip and timm ARCHITECTURE/TAG or "
-        "ARCHITECTURE/FILE"
+        "Hugging Face hub id, local folder, or tiny-random:ARCHITECTURE; for open-clip and "
+        "timm, ARCHITECTURE/TAG or ARCHITECTURE/FILE."
     ),
 ]
-RevisionOpt = Annotated[str, Option("branch, tag or commit of a hub id")]
-PoolOpt = Annotated[str, Option("mean, mean-std (audio), cls (text: the first token) or none (a vector per frame)")]
-LayerOpt = Annotated[str, Option("last, all, or a number: 0 is what enters the first layer")]
-DtypeOpt = Annotated[str, Option("float32 or bfloat16 arithmetic; features are stored as float32")]
+RevisionOpt = Annotated[str, Option("Branch, tag or commit of a hub id.")]
+PoolOpt = Annotated[
+    str, Option("Pooling over time: mean, mean-std (audio), cls (text: the first token) or none (a vector per frame).")
+]
+LayerOpt = Annotated[str, Option("Layer to take: last, all, or a number, where 0 is the input of the first layer.")]
+DtypeOpt = Annotated[str, Option("Arithmetic of the network: float32 or bfloat16. Features are stored as float32.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,49 @@ class Encoder(Protocol):
     def prepare(self, item: Item) -> Any:
         """Decode and check one item, on a worker thread. Raises AffectkitError for an item that cannot be encoded."""
 
-    def encode(self, prepared: list[Any]) -> "list[np.ndarray] | scipy.sparse.csr_matrix":
+    def encode(self, prepared: list[Any]) -> list[np.ndarray] | scipy.sparse.csr_matrix:
         """Features of prepared items, in order, float32; rows of a CSR matrix where sparse."""
+
+
+# --- What several encoders share: checks of their options, and how the frames of one item become one vector
+
+
+def parse_layer(text: str) -> Layer:
+    """`--layer`: "last", "all", or a number. Raises "usage"."""
+    if text == "last" or text == "all":
+        return text  # type: ignore[return-value]
+    if not text.lstrip("-").isdigit():
+        raise AffectkitError("usage", f"there is no --layer {text}", remedy="use last, all or a number")
+    return int(text)
+
+
+def check_layer(layer: Layer, layers: int) -> None:
+    """Refuse a number that the network does not have; `layers` counts the transformer's input, layer 0."""
+    if isinstance(layer, int) and not -layers <= layer < layers:
+        raise AffectkitError("usage", f"there is no --layer {layer}", remedy=f"this network has 0 to {layers - 1}")
+
+
+def check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise AffectkitError("usage", f"there is no --{option} {value}", remedy=f"use {', '.join(allowed)}")
+
+
+def pool(frames: torch.Tensor, how: str) -> np.ndarray:
+    """[T, D] or [T, L, D] -> [D] or [L, D] float32 by "mean", "mean-std" (2 D wide; standard deviation with ddof 0, as
+    a clip may have one frame) or "cls" (the first frame); "none" keeps the frames. Each layer is pooled by itself, so
+    a head that weights layers before a mean can weight them after it."""
+    import torch
+
+    if how == "cls":
+        frames = frames[0]
+    elif how == "mean":
+        frames = frames.mean(dim=0)
+    elif how == "mean-std":
+        frames = torch.cat([frames.mean(dim=0), frames.std(dim=0, correction=0)], dim=-1)
+    return frames.contiguous().cpu().numpy()
+
+
+# --- The record of an encoder, and the encoder of a record
 
 
 def record(encoder: Encoder) -> dict[str, Any]:
@@ -102,11 +151,11 @@ def load(encoder: Encoder, device: str = "auto", *, local_rank: int = 0) -> str:
     if not encoder.on_device:
         encoder.load("cpu")
         return "cpu"
-    from affectkit.models import devices
+    from affectkit.models.forward import resolve_device
 
-    place = devices.resolve(device, local_rank=local_rank)
-    encoder.load(place)
-    return place
+    device = resolve_device(device, local_rank=local_rank)
+    encoder.load(device)
+    return device
 
 
 def from_record(known: dict[str, Any], *, device: str = "auto", checkpoint: str | None = None) -> Encoder:
@@ -126,22 +175,23 @@ def from_record(known: dict[str, Any], *, device: str = "auto", checkpoint: str 
     for fact in ("weights", "dim", "layers", "feature_names", "preprocessing"):
         if here.get(fact) != known.get(fact):
             what = "other weights" if fact == "weights" else f"another '{fact}'"
-            raise AffectkitError(
-                "input",
-                f"{known['encoder']} {options.get('checkpoint', '')}".rstrip()
-                + f" has {what} than the features' encoder",
-                remedy="name the checkpoint that made them",
-            )
+            name = f"{known['encoder']} {options.get('checkpoint', '')}".rstrip()
+            remedy = "name the checkpoint that made them"
+            raise AffectkitError("input", f"{name} has {what} than the features' encoder", remedy=remedy)
     return encoder
 
 
-def items(manifest: "Manifest", encoder: Encoder, *, num_workers: int = 0) -> list[Item]:
+# --- The rows of a manifest as items
+
+
+def items(manifest: Manifest, encoder: Encoder, *, num_workers: int = 0) -> list[Item]:
     """The rows of a manifest as items, in order. Durations that it lacks are read from the files' headers.
 
     Raises "input" if the manifest has no column to read from.
     """
     rows = manifest.rows
-    _require_column(manifest, encoder)
+    if encoder.column not in rows:
+        raise _no_column(manifest, encoder)
     if encoder.reads == "text":
         return [Item(key, text=text) for key, text in zip(rows["id"], rows[encoder.column], strict=True)]
     media = manifest.media(encoder.column)
@@ -153,7 +203,7 @@ def items(manifest: "Manifest", encoder: Encoder, *, num_workers: int = 0) -> li
     return recordings(manifest, encoder.column, num_workers=num_workers)
 
 
-def images(manifest: "Manifest", column: str = "path", *, crop: str = "none") -> list[Item]:
+def images(manifest: Manifest, column: str = "path", *, crop: str = "none") -> list[Item]:
     """The images of a manifest's rows, in order. crop: "face" or "person": with the box of that name, where known.
 
     Raises "input" if the manifest has no such columns.
@@ -171,7 +221,7 @@ def images(manifest: "Manifest", column: str = "path", *, crop: str = "none") ->
     return [Item(key, path, box=box) for key, path, box in zip(rows["id"], media, boxes, strict=True)]
 
 
-def _box(manifest: "Manifest", place: int, values: Any) -> tuple[float, float, float, float] | None:
+def _box(manifest: Manifest, place: int, values: Any) -> tuple[float, float, float, float] | None:
     """Four cells as a box; None where one of them is empty."""
     try:
         x, y, width, height = (float(value) if value != "" else float("nan") for value in values)
@@ -180,42 +230,38 @@ def _box(manifest: "Manifest", place: int, values: Any) -> tuple[float, float, f
     return None if any(value != value for value in (x, y, width, height)) else (x, y, width, height)
 
 
-def recordings(manifest: "Manifest", column: str = "path", *, num_workers: int = 0) -> list[Item]:
+def recordings(manifest: Manifest, column: str = "path", *, num_workers: int = 0) -> list[Item]:
     """The audio of a manifest's rows, in order: whole files, or their stretches from `start_sec` to `end_sec`."""
     rows, media = manifest.rows, manifest.media(column)
     starts, ends, durations = (_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec"))
-    found = [
+    stretches = [
         Item(key, path, "", start, end, duration or 0.0)
         for key, path, start, end, duration in zip(rows["id"], media, starts, ends, durations, strict=True)
     ]
-    return with_durations(found, num_workers=num_workers)
+    return with_durations(stretches, num_workers=num_workers)
 
 
-def _require_column(manifest: "Manifest", encoder: Encoder) -> None:
-    """Refuse a manifest without what the encoder reads, naming what it could be read with instead."""
-    if encoder.column in manifest.rows:
-        return
+def _no_column(manifest: Manifest, encoder: Encoder) -> AffectkitError:
+    """For a manifest without what the encoder reads, naming what it could be read with instead."""
     arrays = [name.removeprefix("path_") for name in manifest.rows if name.startswith("path_")]
     if encoder.reads == "arrays":
         remedy = f"its arrays are {', '.join(arrays)}" if arrays else "its rows have no arrays"
     else:
         remedy = f"choose an encoder of {'audio' if encoder.reads == 'text' else 'text'}"
-    raise AffectkitError("input", f"has no column '{encoder.column}'", file=manifest.path, remedy=remedy)
+    return AffectkitError("input", f"has no column '{encoder.column}'", file=manifest.path, remedy=remedy)
 
 
-def with_durations(found: list[Item], *, num_workers: int = 0) -> list[Item]:
-    """`found`, with durations from headers where they are unknown; 0 remains where a header cannot be read."""
-    from affectkit.media import Header, read_headers
-
-    unknown = [place for place, item in enumerate(found) if item.duration_sec == 0 and item.path is not None]
-    headers = read_headers([str(found[place].path) for place in unknown], num_workers=num_workers)
-    known = list(found)
+def with_durations(items: list[Item], *, num_workers: int = 0) -> list[Item]:
+    """Items with durations from headers where they are unknown; 0 remains where a header cannot be read."""
+    unknown = [place for place, item in enumerate(items) if item.duration_sec == 0 and item.path is not None]
+    headers = read_headers([str(items[place].path) for place in unknown], num_workers=num_workers)
+    items = list(items)
     for place, header in zip(unknown, headers, strict=True):
         if isinstance(header, Header):
-            item = found[place]
+            item = items[place]
             end = min(item.end_sec or header.duration, header.duration)
-            known[place] = replace(item, duration_sec=max(end - (item.start_sec or 0.0), 0.0))
-    return known
+            items[place] = replace(item, duration_sec=max(end - (item.start_sec or 0.0), 0.0))
+    return items
 
 
 def _column(rows: Any, name: str) -> list[float | None]:

@@ -1,43 +1,68 @@
 """What the encoders of images share: decode, cut out a face or a person, preprocess, run the network."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import Item, Reads
-from affectkit.encoders._pooling import check_choice
+import numpy as np
+
+from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, Reads, RevisionOpt, check_choice
 from affectkit.errors import AffectkitError
+from affectkit.media import read_image
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from affectkit.models.images import ImageBackbone
 
 CROPS = ("none", "face", "person")
 CropOpt = Annotated[
-    str, Option("none, face or person: what to cut out, by the manifest's columns face_x, face_y, face_width, ...")
+    str,
+    Option(
+        "Part of the image to crop to: none, face or person, by the manifest's columns face_x, face_y, face_width, ..."
+    ),
 ]
 
 
-def checked(checkpoint: str, revision: str, dtype: str, crop: str) -> dict[str, Any]:
-    """The options, resolved. Raises "usage" for what makes no sense."""
-    check_choice("dtype", dtype, ("float32", "bfloat16"))
-    check_choice("crop", crop, CROPS)
-    return {"checkpoint": checkpoint, "revision": revision, "dtype": dtype, "crop": crop}
+def encoder_of(name: str, prefix: str, examples: str) -> Callable[..., Encoder]:
+    """The `build` of a plug-in.
 
-
-class Images:
-    """`prepare` gives pixels [3, height, width] float32 as the network was trained; `encode` a vector [D] for each.
-
-    prefix: which library's checkpoints these are, as `load_image_backbone` has them.
+    prefix: which library's checkpoints these are, as `load_image_backbone` has them. examples: of checkpoints.
     """
+
+    def build(
+        *,
+        checkpoint: CheckpointOpt = "",
+        revision: RevisionOpt = "",
+        dtype: DtypeOpt = "float32",
+        crop: CropOpt = "none",
+    ) -> Encoder:
+        """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""
+        if not checkpoint:
+            raise AffectkitError("usage", f"{name} needs a --checkpoint", remedy=f"pass --checkpoint {examples}")
+        if not prefix and checkpoint.startswith(("open_clip:", "timm:", "tiny-random:open_clip", "tiny-random:timm")):
+            other = "timm" if "timm" in checkpoint.partition("/")[0] else "open-clip"
+            raise AffectkitError(
+                "usage", f"'{checkpoint}' is none of transformers' checkpoints", remedy=f"use --encoder {other}"
+            )
+        check_choice("dtype", dtype, ("float32", "bfloat16"))
+        check_choice("crop", crop, CROPS)
+        options = {"checkpoint": checkpoint, "revision": revision, "dtype": dtype, "crop": crop}
+        return ImageEncoder(name, prefix, options)
+
+    return build
+
+
+class ImageEncoder:
+    """`prepare` gives pixels [3, height, width] float32 as the network was trained; `encode` a vector [D] for each."""
 
     reads: Reads = "images"
     column = "path"
     on_device = True
     pooled = True
     feature_names = None
-    backbone: "ImageBackbone"
+    backbone: ImageBackbone
 
     def __init__(self, name: str, prefix: str, options: dict[str, Any]) -> None:
         self.name, self.prefix, self.options = name, prefix, options
@@ -48,18 +73,16 @@ class Images:
         from affectkit.models.tiny import is_tiny
 
         checkpoint = self.options["checkpoint"]
-        own = is_tiny(checkpoint) or checkpoint.startswith(self.prefix) or is_saved(checkpoint)
-        whole = checkpoint if own else self.prefix + checkpoint
-        self.backbone = load_image_backbone(whole, revision=self.options["revision"])
+        if not (is_tiny(checkpoint) or checkpoint.startswith(self.prefix) or is_saved(checkpoint)):
+            checkpoint = self.prefix + checkpoint
+        self.backbone = load_image_backbone(checkpoint, revision=self.options["revision"])
         self.network, self.device = self.backbone.network.to(device), device
 
     def describe(self) -> dict[str, Any]:
         preprocessing = self.backbone.preprocessing.plain()
         return {"dim": self.backbone.dim, "preprocessing": preprocessing, **self.backbone.facts()}
 
-    def prepare(self, item: Item) -> "np.ndarray":
-        from affectkit.media.images import read_image
-
+    def prepare(self, item: Item) -> np.ndarray:
         if item.path is None:
             raise AffectkitError("input", "has no path")
         image = read_image(item.path)
@@ -70,24 +93,21 @@ class Images:
         except AffectkitError as error:
             raise AffectkitError(error.code, error.message, file=item.path, remedy=error.remedy) from None
 
-    def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
-        import numpy as np
+    def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         import torch
 
-        from affectkit.models.images import embed
+        from affectkit.models.forward import embed
 
         pixels = torch.from_numpy(np.stack(prepared)).to(self.device)
         return list(embed(self.network, pixels, self.options["dtype"]).cpu().numpy())
 
 
-def square(image: "np.ndarray", item: Item, what: str) -> "np.ndarray":
+def square(image: np.ndarray, item: Item, what: str) -> np.ndarray:
     """The square about an item's box, as wide as its longer side; black where it leaves the image.
 
     A square, because networks crop what is not: of a standing person, whose box is three times as high as wide, the
     middle third would be left. Raises "input" without a box, or for one that is outside the image.
     """
-    import numpy as np
-
     if item.box is None:
         remedy = f"detect one, drop the row, or use --crop {'face' if what == 'person' else 'none'}"
         raise AffectkitError("input", f"has no {what} box", remedy=remedy)
@@ -104,6 +124,6 @@ def square(image: "np.ndarray", item: Item, what: str) -> "np.ndarray":
     side = round(side)
     column, row = round((left + right - side) / 2), round((top + bottom - side) / 2)
     part = image[max(row, 0) : row + side, max(column, 0) : column + side]
-    whole = np.zeros((side, side, 3), np.uint8)
-    whole[max(-row, 0) :, max(-column, 0) :][: part.shape[0], : part.shape[1]] = part
-    return whole
+    padded = np.zeros((side, side, 3), np.uint8)
+    padded[max(-row, 0) :, max(-column, 0) :][: part.shape[0], : part.shape[1]] = part
+    return padded

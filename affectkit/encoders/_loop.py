@@ -3,6 +3,8 @@
 Batches never reach over a shard, so neither workers nor processes nor an interruption change what is in one.
 """
 
+from __future__ import annotations
+
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +14,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from affectkit.artifacts.feature_writer import FeatureWriter, Written
 from affectkit.distributed import Ranks
 from affectkit.encoders._encoder import Encoder, Item, record
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
-    import numpy as np
     import scipy.sparse
 
 
@@ -34,7 +37,7 @@ class Encoded:
     """Features of consecutive items: one value per id, in order; (id, reason) of those that could not be encoded."""
 
     ids: list[str]
-    values: "list[np.ndarray] | scipy.sparse.csr_matrix"
+    values: list[np.ndarray] | scipy.sparse.csr_matrix
     skipped: list[tuple[str, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -69,12 +72,15 @@ def encode_shards(
             for _, batch in group:
                 _encode_batch(encoder, batch, outcomes, values, errors)
                 if errors and on_error == "stop":
-                    position = min(errors)
-                    raise _at_row(errors[position], items[position], where(position) if where else None)
+                    raise _at_row(errors, items, where)
                 done += len(batch)
                 if progress:
                     progress(done)
-            yield _collected(items, shard, values, errors, dict(encoder.counts))
+            kept = [position for position in shard if position in values]
+            skipped = [(items[p].id, _reason(errors[p], items[p])) for p in shard if p in errors]
+            yield Encoded(
+                [items[p].id for p in kept], stacked([values[p] for p in kept]), skipped, dict(encoder.counts)
+            )
 
 
 def _batches(items: Sequence[Item], shard: range, batch_seconds: float, most: int | None = None) -> list[list[int]]:
@@ -104,20 +110,20 @@ def _prepared(encoder: Encoder, order: Iterable[Item], num_workers: int, ahead: 
         yield map(attempt, order)
         return
     pool = ThreadPoolExecutor(num_workers)
+
+    def on_threads() -> Iterator[Any]:
+        waiting: deque[Future[Any]] = deque()
+        for item in order:
+            waiting.append(pool.submit(attempt, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
     try:
-        yield _ahead(pool, attempt, iter(order), ahead)
+        yield on_threads()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _ahead(pool: ThreadPoolExecutor, attempt: Callable[[Item], Any], order: Iterator[Item], most: int) -> Iterator[Any]:
-    waiting: deque[Future[Any]] = deque()
-    for item in order:
-        waiting.append(pool.submit(attempt, item))
-        if len(waiting) > most:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _encode_batch(
@@ -127,8 +133,6 @@ def _encode_batch(
     values: dict[int, Any],
     errors: dict[int, AffectkitError],
 ) -> None:
-    import numpy as np
-
     ready = []
     for position in batch:
         outcome = next(outcomes)
@@ -162,29 +166,19 @@ def stacked(values: list[Any]) -> Any:
     return values
 
 
-def _collected(
-    items: Sequence[Item],
-    shard: range,
-    values: dict[int, Any],
-    errors: dict[int, AffectkitError],
-    counts: dict[str, int],
-) -> Encoded:
-    kept = [position for position in shard if position in values]
-    skipped = [(items[p].id, _reason(errors[p], items[p])) for p in shard if p in errors]
-    return Encoded([items[p].id for p in kept], stacked([values[p] for p in kept]), skipped, counts)
-
-
 def _reason(error: AffectkitError, item: Item) -> str:
     named = error.file or (str(item.path) if item.path else None)
     return f"{named}: {error.message}" if named else error.message
 
 
-def _at_row(error: AffectkitError, item: Item, place: dict[str, Any] | None) -> AffectkitError:
-    """The error with the manifest's file and row before the medium's own name."""
-    if place is None:
+def _at_row(errors: dict[int, AffectkitError], items: Sequence[Item], where: Where | None) -> AffectkitError:
+    """The first error, with the manifest's file and row before the medium's own name."""
+    position = min(errors)
+    error = errors[position]
+    if where is None:
         return error
     remedy = "; ".join(filter(None, [error.remedy, "or pass --on-error skip"]))
-    return AffectkitError(error.code, _reason(error, item), **place, remedy=remedy)
+    return AffectkitError(error.code, _reason(error, items[position]), **where(position), remedy=remedy)
 
 
 # --- Extraction: shards as the unit of work, of resuming and of sharing among processes

@@ -1,24 +1,25 @@
 """Rows of .npy feature arrays: vectors as they are, sequences pooled or as frames"""
 
+from __future__ import annotations
+
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from affectkit.encoders._encoder import Encoder, Item, PoolOpt, Reads
-from affectkit.encoders._pooling import check_choice
+import numpy as np
+
+from affectkit.encoders._encoder import Encoder, Item, PoolOpt, Reads, check_choice
 from affectkit.errors import AffectkitError
+from affectkit.media import open_array
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _POOLS = ("mean", "mean-std", "none")
 
 
 def build(
     *,
-    array: Annotated[str, Option("which array: NAME of the manifest's column path_NAME")] = "",
+    array: Annotated[str, Option("Which array to read: the NAME of the manifest's column path_NAME.")] = "",
     pool: PoolOpt = "mean",
 ) -> Encoder:
     """The encoder. Raises "usage" without an array, or for an unknown pool."""
@@ -51,10 +52,8 @@ class Arrays:
     def describe(self) -> dict[str, Any]:
         return {}
 
-    def prepare(self, item: Item) -> "np.ndarray":
+    def prepare(self, item: Item) -> np.ndarray:
         """[D] or [L, D] pooled, else [T, D] or [T, L, D], float32."""
-        import numpy as np
-
         if item.path is None or item.index is None:
             raise AffectkitError("input", f"has no {self.column}" if item.path is None else "has no array_index")
         array = _opened(item.path)
@@ -71,15 +70,13 @@ class Arrays:
             return np.concatenate([value.mean(axis=0), value.std(axis=0)], axis=-1)
         return value
 
-    def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
+    def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         return prepared
 
 
 @lru_cache(maxsize=16)
-def _opened(path: Path) -> "np.ndarray":
+def _opened(path: Path) -> np.ndarray:
     """The array, mapped: a row is read when it is asked for."""
-    from affectkit.media import open_array
-
     array = open_array(path)
     if array.dtype.kind not in "iufb" or not 2 <= array.ndim <= 4 or 0 in array.shape[1:]:
         raise AffectkitError(

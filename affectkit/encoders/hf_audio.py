@@ -5,19 +5,33 @@ the frames of the utterance only, and no value depends on the batch. Baevski et 
 2022; Radford et al. 2023.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, LayerOpt, PoolOpt, Reads, RevisionOpt
-from affectkit.encoders._pooling import check_choice, check_layer, parse_layer, pool
+import numpy as np
+
+from affectkit.encoders._encoder import (
+    CheckpointOpt,
+    DtypeOpt,
+    Encoder,
+    Item,
+    LayerOpt,
+    PoolOpt,
+    Reads,
+    RevisionOpt,
+    check_choice,
+    check_layer,
+    parse_layer,
+    pool,
+)
 from affectkit.errors import AffectkitError
+from affectkit.media import read_audio
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
     from affectkit.models.speech import Waveforms, Whisper
 
 
@@ -29,7 +43,11 @@ def build(
     layer: LayerOpt = "last",
     dtype: DtypeOpt = "float32",
     max_seconds: Annotated[
-        float, Option("longer audio is encoded in equal pieces of at most this; Whisper's are at most 30", unit="s")
+        float,
+        Option(
+            "Longest audio to encode at once; longer audio is cut into equal pieces. Whisper takes at most 30.",
+            unit="s",
+        ),
     ] = 120.0,
 ) -> Encoder:
     """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""
@@ -40,16 +58,9 @@ def build(
     check_choice("dtype", dtype, ("float32", "bfloat16"))
     if not max_seconds >= 1:
         raise AffectkitError("usage", f"--max-seconds {max_seconds:g} is under a second")
-    return HfAudio(
-        {
-            "checkpoint": checkpoint,
-            "revision": revision,
-            "pool": pool,
-            "layer": str(parse_layer(layer)),
-            "dtype": dtype,
-            "max_seconds": float(max_seconds),
-        }
-    )
+    layer = str(parse_layer(layer))
+    shared = {"checkpoint": checkpoint, "revision": revision, "pool": pool, "layer": layer, "dtype": dtype}
+    return HfAudio({**shared, "max_seconds": float(max_seconds)})
 
 
 class HfAudio:
@@ -60,7 +71,7 @@ class HfAudio:
     column = "path"
     on_device = True
     feature_names = None
-    network: "Waveforms | Whisper"
+    network: Waveforms | Whisper
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
@@ -87,30 +98,19 @@ class HfAudio:
             **self._facts,
         }
 
-    def prepare(self, item: Item) -> "np.ndarray":
-        from affectkit.media import read_audio
-
+    def prepare(self, item: Item) -> np.ndarray:
         if item.path is None:
             raise AffectkitError("input", "has no path")
         samples, _ = read_audio(item.path, rate=self.network.rate, start_sec=item.start_sec, end_sec=item.end_sec)
         return self.network.normalise(samples)
 
-    def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
-        pieces = [self._pieces(wave) for wave in prepared]
-        states = iter(self.network.hidden([piece for own in pieces for piece in own], self.layer))
-        self.counts["in_pieces"] += sum(len(own) > 1 for own in pieces)
-        self.counts["padded_to_one_frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
-        return [pool(_joined([next(states) for _ in own]), self.options["pool"]) for own in pieces]
-
-    def _pieces(self, wave: "np.ndarray") -> "list[np.ndarray]":
-        """Equal pieces, so that no short one is left over."""
-        import numpy as np
+    def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
+        import torch
 
         most = min(self.options["max_seconds"], self.network.max_sec) * self.network.rate
-        return np.array_split(wave, max(1, ceil(len(wave) / most)))
-
-
-def _joined(states: "list[torch.Tensor]") -> "torch.Tensor":
-    import torch
-
-    return states[0] if len(states) == 1 else torch.cat(states)
+        # equal pieces, so that no short one is left over
+        pieces = [np.array_split(wave, max(1, ceil(len(wave) / most))) for wave in prepared]
+        states = iter(self.network.hidden([piece for wave in pieces for piece in wave], self.layer))
+        self.counts["in_pieces"] += sum(len(wave) > 1 for wave in pieces)
+        self.counts["padded_to_one_frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
+        return [pool(torch.cat([next(states) for _ in wave]), self.options["pool"]) for wave in pieces]

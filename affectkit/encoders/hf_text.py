@@ -4,16 +4,29 @@ A text is cut after `--max-tokens` tokens (the run says how many were), the spec
 own tokens, special ones included, as sentence encoders do it. Devlin et al. 2019; Reimers and Gurevych 2019.
 """
 
-from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from __future__ import annotations
 
-from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, LayerOpt, PoolOpt, Reads, RevisionOpt
-from affectkit.encoders._pooling import check_choice, check_layer, parse_layer, pool
+from collections import Counter
+from typing import Annotated, Any
+
+import numpy as np
+
+from affectkit.encoders._encoder import (
+    CheckpointOpt,
+    DtypeOpt,
+    Encoder,
+    Item,
+    LayerOpt,
+    PoolOpt,
+    Reads,
+    RevisionOpt,
+    check_choice,
+    check_layer,
+    parse_layer,
+    pool,
+)
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _LONGEST = 512  # where neither the tokenizer nor the network sets a limit
 
@@ -25,8 +38,10 @@ def build(
     pool: PoolOpt = "mean",
     layer: LayerOpt = "last",
     dtype: DtypeOpt = "float32",
-    max_tokens: Annotated[int, Option("cut a text after as many; 0: what the checkpoint takes", unit="tokens")] = 0,
-    batch_tokens: Annotated[int, Option("in one batch of texts, padding counted", unit="tokens")] = 4096,
+    max_tokens: Annotated[
+        int, Option("Maximum length of a text; 0 takes the checkpoint's maximum.", unit="tokens")
+    ] = 0,
+    batch_tokens: Annotated[int, Option("Size of a batch of texts, padding included.", unit="tokens")] = 4096,
 ) -> Encoder:
     """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""
     if not checkpoint:
@@ -36,17 +51,9 @@ def build(
     check_choice("dtype", dtype, ("float32", "bfloat16"))
     if max_tokens < 0 or batch_tokens < 1:
         raise AffectkitError("usage", "--max-tokens and --batch-tokens count tokens", remedy="use positive numbers")
-    return HfText(
-        {
-            "checkpoint": checkpoint,
-            "revision": revision,
-            "pool": pool,
-            "layer": str(parse_layer(layer)),
-            "dtype": dtype,
-            "max_tokens": max_tokens,
-            "batch_tokens": batch_tokens,
-        }
-    )
+    layer = str(parse_layer(layer))
+    shared = {"checkpoint": checkpoint, "revision": revision, "pool": pool, "layer": layer, "dtype": dtype}
+    return HfText({**shared, "max_tokens": max_tokens, "batch_tokens": batch_tokens})
 
 
 class HfText:
@@ -104,15 +111,15 @@ class HfText:
             raise AffectkitError("input", "has no text")
         return item.text
 
-    def encode(self, prepared: list[str]) -> "list[np.ndarray]":
+    def encode(self, prepared: list[str]) -> list[np.ndarray]:
         """Batches of similar length: in a corpus's own order more than half would be padding."""
         tokens = self._tokenizer(prepared, verbose=False)["input_ids"]
-        self.counts["truncated"] += sum(len(own) > self._max_tokens for own in tokens)
+        self.counts["truncated"] += sum(len(text) > self._max_tokens for text in tokens)
         order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]))
-        found: dict[int, np.ndarray] = {}
-        for batch in self._batches(order, [min(len(own), self._max_tokens) for own in tokens]):
-            found.update(zip(batch, self._forward([prepared[place] for place in batch]), strict=True))
-        return [found[place] for place in range(len(prepared))]
+        vectors: dict[int, np.ndarray] = {}
+        for batch in self._batches(order, [min(len(text), self._max_tokens) for text in tokens]):
+            vectors.update(zip(batch, self._forward([prepared[place] for place in batch]), strict=True))
+        return [vectors[place] for place in range(len(prepared))]
 
     def _batches(self, order: list[int], lengths: list[int]) -> list[list[int]]:
         batches: list[list[int]] = [[]]
@@ -122,7 +129,7 @@ class HfText:
             batches[-1].append(place)
         return batches
 
-    def _forward(self, texts: list[str]) -> "list[np.ndarray]":
+    def _forward(self, texts: list[str]) -> list[np.ndarray]:
         from affectkit.models.forward import run
 
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=self._max_tokens, return_tensors="pt")

@@ -6,17 +6,19 @@ rate: nothing is resampled. Of several channels the mean is taken, as `Smile(cha
 2016.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
+
+import numpy as np
 
 from affectkit.encoders._encoder import Encoder, Item, Reads
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.media import read_audio
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _LEVELS = {
     "functionals": "Functionals",
@@ -28,10 +30,14 @@ _LEVELS = {
 def build(
     *,
     feature_set: Annotated[
-        str, Option("openSMILE's name: eGeMAPSv02, ComParE_2016, GeMAPSv01b, emobase, IS09, ...")
+        str, Option("openSMILE's name of the feature set: eGeMAPSv02, ComParE_2016, GeMAPSv01b, emobase, IS09, ...")
     ] = ("eGeMAPSv02"),
     feature_level: Annotated[
-        str, Option("functionals (one vector per file), lld (low-level descriptors, a frame each 10 ms) or lld-deltas")
+        str,
+        Option(
+            "Level of the features: functionals (one vector per file), lld (low-level descriptors "
+            "every 10 ms) or lld-deltas."
+        ),
     ] = "functionals",
 ) -> Encoder:
     """The encoder; openSMILE itself is first needed by `load`. Raises "usage" for an unknown level."""
@@ -81,10 +87,8 @@ class OpenSmile:
     def describe(self) -> dict[str, Any]:
         return {"dim": len(self._smile.feature_names), "opensmile": _imported().__version__}
 
-    def prepare(self, item: Item) -> "np.ndarray":
+    def prepare(self, item: Item) -> np.ndarray:
         """[D] float32, or [T, D] low-level descriptors at 100 Hz."""
-        from affectkit.media import read_audio
-
         if item.path is None:
             raise AffectkitError("input", "has no path")
         samples, rate = read_audio(item.path, start_sec=item.start_sec, end_sec=item.end_sec)
@@ -95,7 +99,7 @@ class OpenSmile:
             raise AffectkitError("input", f"{len(samples) / rate:.3f} s are too short for openSMILE", file=item.path)
         return values[:, 0] if self.pooled else values.T.copy()
 
-    def encode(self, prepared: "list[np.ndarray]") -> "list[np.ndarray]":
+    def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         return prepared
 
 

@@ -4,12 +4,15 @@ Two blocks of columns, words then characters within words, each row of a block o
 vocabulary, so it can learn nothing from test rows. Weinberger et al. 2009.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.encoders._encoder import Encoder, Item, Reads
-from affectkit.encoders._pooling import check_choice
+import numpy as np
+
+from affectkit.encoders._encoder import Encoder, Item, Reads, check_choice
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
@@ -21,12 +24,14 @@ _OFF = "none"
 
 def build(
     *,
-    word_ngrams: Annotated[str, Option("shortest-longest n-gram of words; none: leave the block out")] = "1-2",
+    word_ngrams: Annotated[str, Option("Shortest and longest n-gram of words; none leaves them out.")] = "1-2",
     char_ngrams: Annotated[
-        str, Option("shortest-longest n-gram of characters inside words; none: leave the block out")
+        str, Option("Shortest and longest n-gram of characters within words; none leaves them out.")
     ] = "2-5",
-    columns: Annotated[int, Option("columns of each block; fewer collide more")] = 2**18,
-    weighting: Annotated[str, Option("count, log (1 + log count) or binary")] = "count",
+    columns: Annotated[
+        int, Option("Number of hashed columns per kind of n-gram; fewer columns collide more often.")
+    ] = 2**18,
+    weighting: Annotated[str, Option("Weighting of the n-grams: count, log (1 + log count) or binary.")] = "count",
 ) -> Encoder:
     """The encoder. Raises "usage" for a range that is none."""
     _parse_range("word-ngrams", word_ngrams)
@@ -87,21 +92,17 @@ class TextNgrams:
             raise AffectkitError("input", "has no text")
         return item.text
 
-    def encode(self, prepared: list[str]) -> "scipy.sparse.csr_matrix":
+    def encode(self, prepared: list[str]) -> scipy.sparse.csr_matrix:
         from scipy.sparse import csr_matrix, hstack
-
-        values = csr_matrix(hstack([self._block(vectorizer, prepared) for vectorizer in self._blocks]))
-        values.sort_indices()
-        return values
-
-    def _block(self, vectorizer: Any, texts: list[str]) -> "scipy.sparse.csr_matrix":
-        import numpy as np
         from sklearn.preprocessing import normalize
 
-        counts = vectorizer.transform(texts)
+        blocks = [vectorizer.transform(prepared) for vectorizer in self._blocks]
         if self.options["weighting"] == "log":  # counts are signed: half of the n-grams are hashed to -1
-            counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(np.abs(counts.data), 1)))
-        return normalize(counts, norm="l2", copy=False)
+            for counts in blocks:
+                counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(np.abs(counts.data), 1)))
+        values = csr_matrix(hstack([normalize(counts, norm="l2", copy=False) for counts in blocks]))
+        values.sort_indices()
+        return values
 
 
 def _parse_range(option: str, text: str) -> tuple[int, int] | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Block = Any  # one set of features of N rows: [N, D] or [N, L, D], an array; [N, D], CSR; or `Frames`
 Matrix = Any  # all sets, preprocessed: [N, D], an array or CSR; `Inputs` where a set is more than a vector per row
 
-CGrid = Annotated[str, Option("Values of C searched, comma-separated; ridge has alpha = 1/(2C).")]
+CGrid = Annotated[str, Option("Values of C to search, comma-separated; ridge regression takes alpha = 1/(2C).")]
 
 
 @dataclass(frozen=True)

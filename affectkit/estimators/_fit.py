@@ -66,9 +66,7 @@ def load_target(folder: Path, target: Target, estimator: Estimator) -> TargetMod
 
 def build_estimator(name: str, options: dict[str, Any]) -> Estimator:
     """The estimator called `name`. Raises "usage" for an unknown one, or for an option that it lacks."""
-    module = registry.load("estimators", name)
-    registry.check_options("estimators", name, module.build, options)
-    return module.build(**options)
+    return registry.build("estimators", name, options)
 
 
 def encode_target(target: Target, cells: Sequence[Any]) -> np.ndarray:

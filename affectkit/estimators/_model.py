@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.models import read_spec, whole
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, takes_of
@@ -26,7 +26,7 @@ class EstimatorModel:
     spec: dict[str, Any]
     targets: list[TargetModel]
 
-    def predict(self, blocks: Sequence[Block], speakers: np.ndarray | None) -> list[Output]:
+    def predict(self, blocks: Sequence[Block], speakers: np.ndarray | None) -> list[TargetPrediction]:
         """The answers of each target. speakers: [N], needed under `--normalize speaker`.
 
         Raises "input" for features of another width than those of training.
@@ -40,7 +40,7 @@ class EstimatorModel:
         if self.spec["normalize"] == "speaker":
             blocks = speaker_normalized(blocks, speakers)
         with one_thread():
-            return [Output.of(part.target, part.predict(blocks)) for part in self.targets]
+            return [TargetPrediction.of(part.target, part.predict(blocks)) for part in self.targets]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -252,21 +252,14 @@ def temperature_of(probabilities: np.ndarray, labels: Labels) -> float:
 
     probabilities: [N, K], of rows that their networks never saw. Guo et al. 2017.
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
+    from affectkit.evaluation.temperature import BOUND, fit_sharpness
 
     known = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-    scores = np.log(np.clip(probabilities[known], 1e-12, 1))
-    y, weights = labels.y[known], labels.weights[known]
-
-    def nll(log_inverse: float) -> float:
-        return -float(log_softmax(scores * np.exp(log_inverse), axis=1)[np.arange(len(y)), y] @ weights)
-
-    best = minimize_scalar(nll, bounds=(-10, 10), method="bounded", options={"xatol": 1e-8})
-    if abs(best.x) > 9.99:
-        what = "say nothing, and every class gets the same" if best.x < 0 else "are never wrong"
-        logger.warning("the network's probabilities of inner folds %s: T = %.3g", what, np.exp(-best.x))
-    return float(np.exp(-best.x))
+    sharpness = fit_sharpness(probabilities[known], labels.y[known], labels.weights[known])
+    if sharpness in (BOUND, 1 / BOUND):
+        what = "say nothing, and every class gets the same" if sharpness < 1 else "are never wrong"
+        logger.warning("the network's probabilities of inner folds %s: T = %.3g", what, 1 / sharpness)
+    return 1 / sharpness
 
 
 def _target(labels: Labels) -> Target:

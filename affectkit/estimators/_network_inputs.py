@@ -72,7 +72,7 @@ class Frames:
         """[N, D] or [N, L, D] float32: each row's mean over time, as `--pool mean` has it, to the bit."""
         import torch
 
-        from affectkit.encoders._pooling import pool
+        from affectkit.encoders._encoder import pool
 
         found = np.empty(self.shape, dtype=np.float32)
         for position in range(len(self)):

@@ -14,7 +14,7 @@ import numpy as np
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
@@ -165,7 +165,7 @@ def train_model(
         with one_thread():
             model, output = _fit_and_predict(data, held_out, estimator, target, settings, fits)
         models.append(model)
-        outputs.append(Output.of(target, output))
+        outputs.append(TargetPrediction.of(target, output))
     carried = [held_out.group] if held_out.group else []
     predictions = build_predictions(rows, outputs, held_out.seen, carried)
     spec = _spec(data, held_out, estimator, models, settings)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class AttentionOptions(NetworkOptions):
     pooling: Annotated[
         Literal["mean", "attentive"],
-        Option("Over frames: their mean, or mean and deviation under learned attention (attentive statistics)."),
+        Option("Pooling over frames: mean, or attentive (mean and deviation under learned attention)."),
     ] = "attentive"
 
 

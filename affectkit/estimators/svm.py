@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def build(
     *,
     c_grid: CGrid = "0.1,1,10",
-    kernel: Annotated[Literal["rbf", "linear"], Option("Kernel; rbf has gamma = 1 / (D * variance).")] = "rbf",
+    kernel: Annotated[
+        Literal["rbf", "linear"], Option("Kernel: linear or rbf, with gamma = 1 / (D * variance).")
+    ] = "rbf",
 ) -> "Svm":
     """The estimator of `--model svm`."""
     return Svm("svm", {"c_grid": c_grid, "kernel": kernel}, parse_grid(c_grid, "--c-grid"), kernel)
@@ -83,20 +85,11 @@ class Svm:
 
         It leaves the order of the classes alone, so the predictions are the machine's own.
         """
-        import numpy as np
-        from scipy.optimize import minimize_scalar
-        from scipy.special import log_softmax
+        from affectkit.evaluation.temperature import fit_sharpness
 
         if not labels.classes:
             return fitted
-        scores = np.log(np.clip(oof, 1e-12, 1))
-        rows = np.arange(len(scores))
-
-        def nll(log_inverse: float) -> float:
-            return -float(log_softmax(scores * np.exp(log_inverse), axis=1)[rows, labels.y] @ labels.weights)
-
-        best = minimize_scalar(nll, bounds=(-10, 10), method="bounded", options={"xatol": 1e-8})
-        return replace(fitted, temperature=float(np.exp(-best.x)))
+        return replace(fitted, temperature=1 / fit_sharpness(oof, labels.y, labels.weights))
 
     def save(self, fitted: SvmFit, stem: Path) -> None:
         from affectkit.artifacts.files import write_json

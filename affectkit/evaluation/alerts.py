@@ -46,12 +46,12 @@ class Alert:
 
 def parse_alert(text: str) -> Alert:
     """`angry>=.5`, `valence<=2`, or `phq8>=8:10`: raised from 8 on, positive from 10 on. Raises "usage"."""
-    found = re.fullmatch(r"(.*\S)\s*(>=|<=)([^:<>=]+)(?::([^:<>=]+))?", text.strip(), re.DOTALL)
-    numbers = [_number(part) for part in found.groups()[2:] if part is not None] if found else [None]
-    if found is None or None in numbers:
+    match = re.fullmatch(r"(.*\S)\s*(>=|<=)([^:<>=]+)(?::([^:<>=]+))?", text.strip(), re.DOTALL)
+    numbers = [_number(part) for part in match.groups()[2:] if part is not None] if match else [None]
+    if match is None or None in numbers:
         remedy = "write NAME>=THRESHOLD or NAME<=THRESHOLD, in quotes: --alert 'angry>=.5'"
         raise AffectkitError("usage", f"--alert '{text}' names no threshold", remedy=remedy)
-    alert = Alert(found[1].strip(), cast(Sign, found[2]), *cast("list[float]", numbers))
+    alert = Alert(match[1].strip(), cast(Sign, match[2]), *cast("list[float]", numbers))
     return replace(alert, cutoff=None) if alert.cutoff == alert.threshold else alert
 
 
@@ -135,18 +135,18 @@ ROWS: Cells = ((1, 1), (1, 1))
 
 @dataclass(frozen=True)
 class Rate:
-    """The share that the cells `part` have of the cells `whole`."""
+    """The share that the cells `counted` have of the cells `among`."""
 
-    part: Cells
-    whole: Cells
+    counted: Cells
+    among: Cells
 
     def of(self, counts: np.ndarray) -> np.ndarray:
         """Counts [..., 2, 2] -> [...]; NaN where there is nothing to be a share of."""
-        return ratio((counts * np.array(self.part)).sum((-2, -1)), self.base(counts))
+        return ratio((counts * np.array(self.counted)).sum((-2, -1)), self.base(counts))
 
     def base(self, counts: np.ndarray) -> np.ndarray:
         """How many rows it is a share of: counts [..., 2, 2] -> [...]."""
-        return (counts * np.array(self.whole)).sum((-2, -1))
+        return (counts * np.array(self.among)).sum((-2, -1))
 
     def interval(self, counts: np.ndarray, resampling: Resampling) -> Interval:
         """Over the units of counts [U, 2, 2] that it is a share of any rows of."""
@@ -180,16 +180,18 @@ def judge_alerts(
     the same in `slices`, with `differences` to the rows of that column's other values; and `per_group`.
     slices: columns. column: of the groups [N], which are None for rows that are taken as independent.
     """
-    found: dict[str, Any] = {}
+    judgements: dict[str, Any] = {}
     warnings: list[str] = []
     for alert in dict.fromkeys(alerts):
         rows = _rows(predictions, alert, groups, resampling)
-        whole = rows.judged(rows.known)
-        parts = {name: rows.compared(inside, rest) for name, inside, rest in named_parts(predictions, slices)}
-        found[str(alert)] = described(predictions, alert) | whole | {"slices": parts, "per_group": rows.per_group()}
-        said = [*_undefined(whole, parts), *_uncertain(whole, rows.counts(rows.known), column, resampling)]
-        warnings += [f"alert {alert}: {sentence}" for sentence in said]
-    return found, warnings
+        overall = rows.judged(rows.known)
+        by_slice = {name: rows.compared(inside, rest) for name, inside, rest in named_parts(predictions, slices)}
+        judgements[str(alert)] = (
+            described(predictions, alert) | overall | {"slices": by_slice, "per_group": rows.per_group()}
+        )
+        sentences = [*_undefined(overall, by_slice), *_uncertain(overall, rows.counts(rows.known), column, resampling)]
+        warnings += [f"alert {alert}: {sentence}" for sentence in sentences]
+    return judgements, warnings
 
 
 @dataclass(frozen=True)
@@ -206,17 +208,17 @@ class _Rows:
     def known(self) -> np.ndarray:
         return (self.truth >= 0) & (self.raised >= 0)
 
-    def counts(self, some: np.ndarray) -> np.ndarray:
+    def counts(self, chosen: np.ndarray) -> np.ndarray:
         """[U, 2, 2] of some rows, [N] bool."""
-        return confusions(np.where(some, self.truth, -1), self.raised, 2, self.units.codes, self.units.count)
+        return confusions(np.where(chosen, self.truth, -1), self.raised, 2, self.units.codes, self.units.count)
 
-    def judged(self, some: np.ndarray) -> dict[str, Any]:
-        some = some & self.known
-        counts = self.counts(some)
-        own = None if self.groups is None else as_units(self.groups[some], int(some.sum()))
+    def judged(self, chosen: np.ndarray) -> dict[str, Any]:
+        chosen = chosen & self.known
+        counts = self.counts(chosen)
+        units = None if self.groups is None else as_units(self.groups[chosen], int(chosen.sum()))
         return {
-            "n": int(some.sum()),
-            "groups": None if own is None else own.groups,
+            "n": int(chosen.sum()),
+            "groups": None if units is None else units.groups,
             **_totals(counts.sum(axis=0)),
             "metrics": {name: rate.interval(counts, self.resampling).plain() for name, rate in RATES.items()},
         }
@@ -224,8 +226,8 @@ class _Rows:
     def compared(self, inside: np.ndarray, rest: np.ndarray) -> dict[str, Any]:
         """As `judged`, of the rows inside, with `differences`: each rate less that of the rest."""
         counts, others = self.counts(inside), self.counts(rest)
-        found = {name: rate_difference(RATES[name], counts, others, self.resampling) for name in COMPARED}
-        return self.judged(inside) | {"differences": {name: figure.plain() for name, figure in found.items()}}
+        differences = {name: rate_difference(RATES[name], counts, others, self.resampling) for name in COMPARED}
+        return self.judged(inside) | {"differences": {name: figure.plain() for name, figure in differences.items()}}
 
     def per_group(self) -> dict[str, dict[str, Any]]:
         """Group -> `n`, `positives`, `raised` and rates without intervals; rows without a group are left out."""
@@ -234,9 +236,13 @@ class _Rows:
         names, codes = np.unique(self.groups, return_inverse=True)
         tables = zip(names, confusions(self.truth, self.raised, 2, codes, len(names)), strict=True)
         return {
-            str(name): {"n": int(own.sum()), **_totals(own), **{key: float(RATES[key].of(own)) for key in OF_A_GROUP}}
-            for name, own in tables
-            if name and own.sum()
+            str(name): {
+                "n": int(counts.sum()),
+                **_totals(counts),
+                **{key: float(RATES[key].of(counts)) for key in OF_A_GROUP},
+            }
+            for name, counts in tables
+            if name and counts.sum()
         }
 
 
@@ -268,37 +274,37 @@ def rate_difference(rate: Rate, counts: np.ndarray, others: np.ndarray, resampli
 
 def _paired(rate: Rate, counts: np.ndarray, others: np.ndarray, resampling: Resampling) -> Interval:
     """With the degrees of freedom of the part that has fewer units: the others add rows, but no pair."""
-    found = difference(Figure(rate.of), counts, others, resampling)
-    fewer = min(int((rate.base(sums) > 0).sum()) for sums in (counts, others))
+    paired = difference(Figure(rate.of), counts, others, resampling)
+    fewer = min(int((rate.base(table) > 0).sum()) for table in (counts, others))
     wider = stdtrit(np.array([fewer, len(counts)]) - 1, 0.5 + resampling.level / 2)
-    reach = float((found.high - found.low) / 2 * wider[0] / wider[1])
-    return replace(found, low=found.value - reach, high=found.value + reach)
+    reach = float((paired.high - paired.low) / 2 * wider[0] / wider[1])
+    return replace(paired, low=paired.value - reach, high=paired.value + reach)
 
 
-def _undefined(whole: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _undefined(overall: Mapping[str, Any], by_slice: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """What has no value, because there are no rows that it could be a share of."""
     for kind, cells in KINDS.items():
-        names = [name for name, rate in RATES.items() if rate.whole == cells]
-        if np.isnan(whole["metrics"][names[0]]["value"]):
+        names = [name for name, rate in RATES.items() if rate.among == cells]
+        if np.isnan(overall["metrics"][names[0]]["value"]):
             yield f"no {kind}: {' and '.join(names)} undefined"
             continue
-        where = [part for part, row in parts.items() if np.isnan(row["metrics"][names[0]]["value"])]
+        where = [name for name, row in by_slice.items() if np.isnan(row["metrics"][names[0]]["value"])]
         if where:
             yield f"no {kind} in {', '.join(where)}: {' and '.join(names)} undefined there"
 
 
 def _uncertain(
-    whole: Mapping[str, Any], counts: np.ndarray, column: str | None, resampling: Resampling
+    overall: Mapping[str, Any], counts: np.ndarray, column: str | None, resampling: Resampling
 ) -> Iterator[str]:
     """What rests on few groups though there are many, or on one, and what is the same in all of them."""
     if resampling.method_for(len(counts)) == "none":
         return
     for kind, cells in KINDS.items():
-        rates = [name for name, rate in RATES.items() if rate.whole == cells]
+        rates = [name for name, rate in RATES.items() if rate.among == cells]
         having, names = int((RATES[rates[0]].base(counts) > 0).sum()), " and ".join(rates)
         if having == 1:
             yield f"all {kind} are of one {column or 'row'}: no interval for {names}"
-        elif having and np.isnan(whole["metrics"][rates[0]]["low"]):
+        elif having and np.isnan(overall["metrics"][rates[0]]["low"]):
             yield f"no interval for {names}: the same in every {column or 'row'}"
         elif 1 < having < FEW_GROUPS <= len(counts):
             yield f"{kind} are of {having} {column or 'row'}s only: {names} rest on few degrees of freedom"

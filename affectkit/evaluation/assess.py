@@ -11,7 +11,7 @@ from affectkit.evaluation.intervals import Method, Resampling, as_units
 from affectkit.evaluation.measure import measure
 from affectkit.evaluation.parts import (
     calibration,
-    cautions,
+    caveats,
     confusion,
     floors,
     fold_means,
@@ -75,20 +75,15 @@ def assess(
         "per_group": per_group(rows, targets, groups) if groups is not None else {},
         "folds": fold_means(rows, targets),
         "slices": sliced(rows, targets, slices, groups, resampling),
-        "warnings": cautions(rows, targets, group, groups, metrics),
+        "warnings": caveats(rows, targets, group, groups, metrics),
     }
     if _tells_faces(rows):
-        report["faces"] = face_coverage(rows)
+        cells = rows.frame[FACE]  # what is said of faces is said of the rows alone in which one was found
+        report["faces"] = {"found": int((cells == FOUND).sum()), "of": int((cells != "").sum())}
     if alerts:
         report["alerts"], warnings = judge_alerts(rows, alerts, slices, group, groups, resampling)
         report["warnings"] = [*report["warnings"], *warnings]
     return without_nan(report)
-
-
-def face_coverage(rows: Predictions) -> dict[str, int]:
-    """In how many of the rows a face was found: what is said of faces is said of these alone."""
-    cells = rows.frame[FACE]
-    return {"found": int((cells == FOUND).sum()), "of": int((cells != "").sum())}
 
 
 def _tells_faces(rows: Predictions) -> bool:
@@ -97,7 +92,7 @@ def _tells_faces(rows: Predictions) -> bool:
 
 def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, resampling: Resampling) -> dict[str, Any]:
     """Per-class table, confusion and calibration of the first class target; of further ones under `other_targets`."""
-    found: dict[str, dict[str, Any]] = {
+    details: dict[str, dict[str, Any]] = {
         target.name: {
             "per_class": per_class(rows, target, groups, resampling),
             "confusion": confusion(rows, target),
@@ -107,5 +102,5 @@ def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, re
         if target.kind != "number"
     }
     nothing: dict[str, Any] = {"per_class": {}, "confusion": None, "calibration": None}
-    first, *others = found or [""]
-    return {**found.get(first, nothing), "other_targets": {name: found[name] for name in others}}
+    first, *others = details or [""]
+    return {**details.get(first, nothing), "other_targets": {name: details[name] for name in others}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from affectkit.evaluation.metrics import METRICS
 from affectkit.evaluation.rows import column, confusions, judged, missing, moments
 from affectkit.labels import Target
 from affectkit.splits import group_column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIDES = ("before", "after")
 ERRORS = {"number": ("mae", "ccc"), "class": ("uar", "accuracy"), "ordinal": ("uar", "accuracy")}
@@ -89,27 +92,29 @@ def units_of(rows: BeforeAfter, resampling: Resampling) -> Units:
     return as_units(rows.groups, len(rows.groups), seed=resampling.seed)
 
 
-def errors(of: Sequence[Columns], units: Units, resampling: Resampling) -> dict[str, dict[str, Any]]:
+def errors(columns: Sequence[Columns], units: Units, resampling: Resampling) -> dict[str, dict[str, Any]]:
     """Metric -> `n`, its value and interval `before` and `after`, and their paired `change` (after - before) with `p`.
 
     Of one class target, of one number, or the means over several numbers; over the rows answered on both sides, so that
     it is empty where no row has a truth.
     """
-    known = np.all([columns.known for columns in of], axis=0)
+    known = np.all([each.known for each in columns], axis=0)
     if not known.any():
         return {}
     codes = units.codes[known]
     present = np.bincount(codes, minlength=units.count) > 0
-    old, new = (np.stack([_sums(c, side, known, codes, units.count)[present] for c in of], axis=1) for side in SIDES)
-    figures = _figures([columns.target for columns in of])
+    old, new = (
+        np.stack([_sums(each, side, known, codes, units.count)[present] for each in columns], axis=1) for side in SIDES
+    )
+    figures = _figures([each.target for each in columns])
     groups = int(present.sum()) if units.count == units.groups else units.groups
     sides = [intervals(figures, sums, resampling, groups=groups) for sums in (old, new)]
-    found = {}
+    changes = {}
     for name, figure in figures.items():
         change = difference(figure, new, old, resampling, groups=groups)
-        values = {side: of_side[name].plain() for side, of_side in zip(SIDES, sides, strict=True)}
-        found[name] = {"n": int(known.sum()), **values, "change": change.plain() | {"p": change.p}}
-    return found
+        values = {side: figures_of_side[name].plain() for side, figures_of_side in zip(SIDES, sides, strict=True)}
+        changes[name] = {"n": int(known.sum()), **values, "change": change.plain() | {"p": change.p}}
+    return changes
 
 
 def _figures(targets: Sequence[Target]) -> dict[str, Figure]:
@@ -117,7 +122,7 @@ def _figures(targets: Sequence[Target]) -> dict[str, Figure]:
     names = ERRORS[targets[0].kind]
     if targets[0].kind == "number":
         return {name: number_figures(targets)[name] for name in names}
-    return {name: Figure(_of_first(name), METRICS[name].link) for name in names}
+    return {name: Figure(_of_first(name), METRICS[name].interval_scale) for name in names}
 
 
 def _of_first(name: str) -> Any:
@@ -138,10 +143,40 @@ def errors_by_sequence(columns: Columns, line: Timeline) -> dict[str, np.ndarray
     """`mae_before`, `mae_after`, ... of each sequence [S]; NaN for one without a truth."""
     known = columns.known
     codes = line.to_table(line.codes)[known]
-    found = {}
+    table = {}
     for name in ERRORS[columns.target.kind]:
         of = METRICS[name].of
         assert of is not None
         for side in SIDES:
-            found[f"{name}_{side}"] = of(_sums(columns, side, known, codes, len(line.starts)))
-    return found
+            table[f"{name}_{side}"] = of(_sums(columns, side, known, codes, len(line.starts)))
+    return table
+
+
+def traces(rows: BeforeAfter) -> pd.DataFrame:
+    """The longest sequence, frame by frame, for each target: of a class target, the probability of the class that is
+    predicted most often in it."""
+    import pandas as pd
+
+    line = rows.line
+    longest = int(line.lengths.argmax())
+    frames = line.order[line.starts[longest] :][: line.lengths[longest]]
+    times = line.times[line.starts[longest] :][: line.lengths[longest]]
+    tables = []
+    for name, columns in rows.columns.items():
+        value, (raw, smoothed, truth) = _traced(rows, columns, frames)
+        about = {"target": name, "value": value, "sequence": line.names[longest]}
+        lines = {"time": times, "raw": raw, "smoothed": smoothed, "truth": truth, "held": columns.held[frames]}
+        tables.append(pd.DataFrame(about | lines, index=range(len(frames))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _traced(rows: BeforeAfter, columns: Columns, frames: np.ndarray) -> tuple[str, list[np.ndarray]]:
+    """What is drawn, and its raw and smoothed values and the truth of a few rows."""
+    target = columns.target
+    raw, smoothed = (table.output(target.name).values[frames] for table in (rows.before, rows.after))
+    truth, answers = columns.truth[frames], columns.before[frames]
+    if target.kind == "number":
+        return target.name, [raw, smoothed, truth]
+    chosen = int(np.bincount(answers[answers >= 0], minlength=len(target.classes)).argmax())
+    known = np.where(truth < 0, np.nan, truth == chosen)
+    return f"p({target.classes[chosen]})", [raw[:, chosen], smoothed[:, chosen], known]

@@ -12,7 +12,7 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions, probability_columns
 from affectkit.artifacts.sources import PREDICTIONS, Source
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.comparison import Answers, Measured, answers
+from affectkit.evaluation.comparison import MetricInputs, TargetMetric, metric_inputs
 from affectkit.evaluation.rows import column, missing
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import kinds_of
@@ -35,22 +35,22 @@ def common_targets(tables: Mapping[str, Predictions]) -> dict[str, Target]:
     Raises "input" where there is none, or where classes differ.
     """
     first, *others = tables.values()
-    found = {
-        name: _one(name, tables)
+    common = {
+        name: _agreed_target(name, tables)
         for name, target in first.targets.items()
-        if all(name in o.targets and _number(o.targets[name]) == _number(target) for o in others)
+        if all(name in table.targets and _number(table.targets[name]) == _number(target) for table in others)
     }
-    if not found:
-        said = "; ".join(f"{name}: {', '.join(table.targets)}" for name, table in list(tables.items())[:NAMED])
-        raise AffectkitError("input", f"the runs predict no common target ({said})", remedy="name runs of one task")
-    return found
+    if not common:
+        listed = "; ".join(f"{name}: {', '.join(table.targets)}" for name, table in list(tables.items())[:NAMED])
+        raise AffectkitError("input", f"the runs predict no common target ({listed})", remedy="name runs of one task")
+    return common
 
 
 def _number(target: Target) -> bool:
     return target.kind == "number"
 
 
-def _one(name: str, tables: Mapping[str, Predictions]) -> Target:
+def _agreed_target(name: str, tables: Mapping[str, Predictions]) -> Target:
     known = {run: table.targets[name] for run, table in tables.items()}
     first = next(iter(known.values()))
     if _number(first):
@@ -72,15 +72,15 @@ def with_one_truth(tables: Mapping[str, Predictions], targets: Mapping[str, Targ
 
     Raises "input" naming the id on which two of them differ.
     """
-    found = dict(tables)
+    completed = dict(tables)
     for target in targets.values():
         truths = {name: column(table, target, target.name) for name, table in tables.items()}
         truth = _truth(tables, truths, target)
-        for name, own in truths.items():
-            if (missing(own) & ~missing(truth)).any():
+        for name, known in truths.items():
+            if (missing(known) & ~missing(truth)).any():
                 cells = [_cell(value, target) for value in truth]
-                found[name] = replace(found[name], frame=found[name].frame.assign(**{target.name: cells}))
-    return found
+                completed[name] = replace(completed[name], frame=completed[name].frame.assign(**{target.name: cells}))
+    return completed
 
 
 def _truth(tables: Mapping[str, Predictions], truths: Mapping[str, np.ndarray], target: Target) -> np.ndarray:
@@ -88,16 +88,16 @@ def _truth(tables: Mapping[str, Predictions], truths: Mapping[str, np.ndarray], 
     first, *others = truths
     truth, source = truths[first].copy(), np.full(len(truths[first]), first, dtype=object)
     for name in others:
-        own = truths[name]
+        stated = truths[name]
         near = DIGITS * np.maximum(1.0, np.abs(truth)) if _number(target) else 0
-        differ = ~missing(truth) & ~missing(own) & (np.abs(truth - own) > near)
+        differ = ~missing(truth) & ~missing(stated) & (np.abs(truth - stated) > near)
         if differ.any():
             row = int(differ.argmax())
-            key, ours, theirs = tables[name].frame["id"][row], _cell(truth[row], target), _cell(own[row], target)
+            key, ours, theirs = tables[name].frame["id"][row], _cell(truth[row], target), _cell(stated[row], target)
             what = f"says {target.name} {theirs} of id '{key}', and {source[row]} says {ours}"
             raise AffectkitError("input", what, file=tables[name].path, remedy="name runs of one manifest")
-        new = missing(truth) & ~missing(own)
-        truth[new], source[new] = own[new], name
+        new = missing(truth) & ~missing(stated)
+        truth[new], source[new] = stated[new], name
     return truth
 
 
@@ -105,6 +105,9 @@ def _cell(value: Any, target: Target) -> Any:
     if _number(target):
         return float(value)
     return target.classes[value] if value >= 0 else ""
+
+
+# --- Runs by name, and the rows that all of them may be judged on
 
 
 def run_names(paths: Sequence[Path]) -> dict[str, Path]:
@@ -132,7 +135,7 @@ class Judged:
     where no run knows any. warnings: what was left out, and what is not known.
     """
 
-    answers: dict[str, Answers]
+    inputs: dict[str, MetricInputs]
     origins: dict[str, str]
     group: str | None
     groups: np.ndarray | None
@@ -141,7 +144,7 @@ class Judged:
     @property
     def count(self) -> int:
         """Of the rows."""
-        return len(next(iter(self.answers.values())))
+        return len(next(iter(self.inputs.values())))
 
 
 @dataclass(frozen=True)
@@ -154,21 +157,24 @@ class Candidates:
     groups: np.ndarray | None
     warnings: list[str]
 
-    def judged(self, of: Measured) -> Judged:
+    def judged(self, metric: TargetMetric) -> Judged:
         """Raises "input" where no row is left."""
-        said = {name: answers(table, of) for name, table in self.tables.items()}
-        known = {name: one.known for name, one in said.items()}
+        inputs = {name: metric_inputs(table, metric) for name, table in self.tables.items()}
+        known = {name: each.known for name, each in inputs.items()}
         keep = np.all(list(known.values()), axis=0)
         if not keep.any():
             counts = _named({name: str(int(rows.sum())) for name, rows in known.items()})
             raise AffectkitError(
-                "input", f"no row has a truth and an answer of every run for {of.name}: {counts} of {len(keep)}",
+                "input", f"no row has a truth and an answer of every run for {metric.name}: {counts} of {len(keep)}",
                 remedy="pass the --manifest that has the truth, or leave a run out",
             )  # fmt: skip
-        lacking = f"{(~keep).sum()} of {len(keep)} rows are left out of {of.name}: no truth, or no answer of some run"
-        warnings = self.warnings if keep.all() else [*self.warnings, lacking]
+        warnings = list(self.warnings)
+        if not keep.all():
+            what = f"{(~keep).sum()} of {len(keep)} rows are left out of {metric.name}"
+            warnings.append(f"{what}: no truth, or no answer of some run")
         groups = None if self.groups is None else self.groups[keep]
-        return Judged({n: one.take(keep) for n, one in said.items()}, self.origins, self.group, groups, warnings)
+        kept = {name: each.take(keep) for name, each in inputs.items()}
+        return Judged(kept, self.origins, self.group, groups, warnings)
 
 
 def same_rows(
@@ -182,8 +188,8 @@ def same_rows(
     """
     import pandas as pd
 
-    own = {name: _own(run, split) for name, run in runs.items()}
-    frames = {name: _rows(run.table().frame, own[name][1]) for name, run in runs.items()}
+    chosen = {name: _rows_of_split(run, split) for name, run in runs.items()}
+    frames = {name: _rows(run.table().frame, chosen[name][1]) for name, run in runs.items()}
     ids = _common(frames, runs)
     tables = {}
     for name, frame in frames.items():
@@ -192,7 +198,7 @@ def same_rows(
         tables[name] = replace(runs[name].table(), frame=frame, targets=dict(targets))
     column, groups = _groups(tables, group)
     warnings = [*_fitted(runs, split), *_fewer(frames, len(ids)), *_foreign(runs)]
-    origins = {name: origin for name, (origin, _) in own.items()}
+    origins = {name: origin for name, (origin, _) in chosen.items()}
     return Candidates(with_one_truth(tables, targets), origins, column, groups, warnings)
 
 
@@ -203,25 +209,25 @@ def _rows(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
     return frame[rows].reset_index(drop=True) if rows.dtype == bool else frame.iloc[rows].reset_index(drop=True)
 
 
-def _own(run: Source, split: str) -> tuple[str, np.ndarray]:
+def _rows_of_split(run: Source, split: str) -> tuple[str, np.ndarray]:
     """What a run's rows of a split are, and [N] bool which ones."""
     frame = run.table().frame
     seen = frame["seen"].to_numpy()
     splits = frame["split"].to_numpy() if "split" in frame else np.full(len(frame), "")
     oof = {"oof": (seen == "oof") & (splits != "test")}
     of_split = {split: (splits == split) & (seen != "fit")}
-    parts = {"val": of_split | oof, "oof": oof, "test": of_split}[split]
-    origin = next((origin for origin, rows in parts.items() if rows.any()), None)
+    masks = {"val": of_split | oof, "oof": oof, "test": of_split}[split]
+    origin = next((origin for origin, rows in masks.items() if rows.any()), None)
     if origin is None:
         raise _nothing(run, split, splits, seen)
-    claimed = parts[origin] & (seen == "heldout")
+    claimed = masks[origin] & (seen == "heldout")
     if claimed.any():
         claimed &= frame["id"].isin(set(run.fitted["id"][run.fitted["role"] == "fit"])).to_numpy()
     if claimed.any():
         row = int(claimed.argmax())
         what = f"id '{frame['id'].iloc[row]}' is called held out, but fit_rows.csv has it among the rows fitted on"
         raise AffectkitError("leak", what, file=run.path, row=row + 1, remedy="make the run again")
-    return origin, parts[origin]
+    return origin, masks[origin]
 
 
 def _nothing(run: Source, split: str, splits: np.ndarray, seen: np.ndarray) -> AffectkitError:
@@ -243,12 +249,12 @@ def _common(frames: Mapping[str, pd.DataFrame], runs: Mapping[str, Source]) -> l
     first, *others = frames
     common = set(frames[first]["id"])
     for name in others:
-        own = set(frames[name]["id"])
-        if not common & own:
-            apart = next((n for n in frames if not own.intersection(frames[n]["id"])), "all the runs before it")
+        ids = set(frames[name]["id"])
+        if not common & ids:
+            apart = next((n for n in frames if not ids.intersection(frames[n]["id"])), "all the runs before it")
             what = f"shares no row with {apart}"
             raise AffectkitError("input", what, file=runs[name].path, remedy="name runs of one manifest")
-        common &= own
+        common &= ids
     return [key for key in frames[first]["id"] if key in common]
 
 
@@ -272,14 +278,14 @@ def _fitted(runs: Mapping[str, Source], split: str) -> list[str]:
 def _foreign(runs: Mapping[str, Source]) -> list[str]:
     names = [name for name, run in runs.items() if run.table().foreign]
     more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
-    said = "nothing says how these predictions were made (no column 'seen'), they are taken as held out"
-    return [f"{said}: {', '.join(names[:NAMED])}{more}"] if names else []
+    what = "nothing says how these predictions were made (no column 'seen'), they are taken as held out"
+    return [f"{what}: {', '.join(names[:NAMED])}{more}"] if names else []
 
 
-def _named(said: Mapping[str, str]) -> str:
+def _named(texts: Mapping[str, str]) -> str:
     """`a has 12, b has 30`: the first few of what is said of runs."""
-    listed = ", ".join(f"{name} has {text}" for name, text in list(said.items())[:NAMED])
-    return listed + (f", and {len(said) - NAMED} more runs" if len(said) > NAMED else "")
+    listed = ", ".join(f"{name} has {text}" for name, text in list(texts.items())[:NAMED])
+    return listed + (f", and {len(texts) - NAMED} more runs" if len(texts) > NAMED else "")
 
 
 def _groups(tables: Mapping[str, Predictions], group: str | None) -> tuple[str | None, np.ndarray | None]:

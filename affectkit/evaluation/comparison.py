@@ -21,38 +21,39 @@ from affectkit.evaluation.intervals import (
     resample,
 )
 from affectkit.evaluation.measure import Repeats, number_figures, over_repeats, repeats, width
-from affectkit.evaluation.metrics import METRICS
+from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.probability_metrics import left_out_auroc
 from affectkit.evaluation.rows import confusions, losses, missing, moments, pair
 from affectkit.labels import Target
 
-# --- What one metric reads of a table of predictions, as arrays; the metric of them, and its sums per unit
+# --- What one metric reads of a table of predictions, as arrays; the metric of them, and its statistics per unit
 
 
 @dataclass(frozen=True)
-class Measured:
+class TargetMetric:
     """A metric of a table by its flat name (`uar`, `valence.ccc`, `ccc`): of which targets, and how it reads.
 
-    metric: that of `METRICS`. targets: one class target, or the numbers whose mean it is.
+    definition: its row of `METRICS`. targets: one class target, or the numbers whose mean it is.
     """
 
     name: str
     targets: tuple[Target, ...]
 
     @property
-    def metric(self) -> Any:
+    def definition(self) -> Metric:
         return METRICS[self.name.rpartition(".")[2]]
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric.higher_is_better
+        return self.definition.higher_is_better
 
     @property
     def figure(self) -> Figure:
-        """Its formula of `Answers.sums`, and its link."""
-        if self.metric.takes != "numbers":
-            return Figure(self.metric.of, self.metric.link)
-        return number_figures(self.targets)[self.metric.name]
+        """Its formula of `MetricInputs.statistics`, and its interval scale."""
+        if self.definition.takes != "numbers":
+            assert self.definition.of is not None
+            return Figure(self.definition.of, self.definition.interval_scale)
+        return number_figures(self.targets)[self.definition.name]
 
     def gain(self, value: float) -> float:
         """A difference as a gain: positive is better."""
@@ -60,14 +61,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What `of` reads of N rows: missing is -1 or NaN.
+class MetricInputs:
+    """What a metric reads of N rows: missing is -1 or NaN.
 
     truths: [N] of each of its targets, class indices or numbers. predictions: [N] of each, as the truth; of a metric of
     probabilities [N, K].
     """
 
-    of: Measured
+    metric: TargetMetric
     truths: Sequence[np.ndarray]
     predictions: Sequence[np.ndarray]
 
@@ -80,35 +81,35 @@ class Answers:
         arrays = [*self.truths, *self.predictions]
         return ~np.any([missing(a) if a.ndim == 1 else np.isnan(a).any(axis=1) for a in arrays], axis=0)
 
-    def take(self, keep: np.ndarray) -> Answers:
+    def take(self, keep: np.ndarray) -> MetricInputs:
         """The rows at `keep`, [N] bool."""
-        return Answers(self.of, [a[keep] for a in self.truths], [a[keep] for a in self.predictions])
+        return MetricInputs(self.metric, [a[keep] for a in self.truths], [a[keep] for a in self.predictions])
 
-    def sums(self, codes: np.ndarray | None = None, count: int = 1) -> np.ndarray:
-        """Sums per unit, [U, K, K], [U, 3] or [U, T, 10], of a metric that is a formula of sums."""
+    def statistics(self, codes: np.ndarray | None = None, count: int = 1) -> np.ndarray:
+        """Sufficient statistics per unit, [U, K, K], [U, 3] or [U, T, 10], of a metric that is a formula of them."""
         pairs = list(zip(self.truths, self.predictions, strict=True))
-        if self.of.metric.takes == "classes":
-            return confusions(*pairs[0], len(self.of.targets[0].classes), codes, count)
-        if self.of.metric.takes == "probabilities":
+        if self.metric.definition.takes == "classes":
+            return confusions(*pairs[0], len(self.metric.targets[0].classes), codes, count)
+        if self.metric.definition.takes == "probabilities":
             return losses(*pairs[0], codes, count)
-        targets = zip(pairs, self.of.targets, strict=True)
+        targets = zip(pairs, self.metric.targets, strict=True)
         return np.stack([moments(*of_target, codes, count, width(target)) for of_target, target in targets], axis=1)
 
     @property
     def value(self) -> float:
-        if self.of.metric.of is None:
-            return float(self.of.metric.function(self.truths[0], self.predictions[0]))
-        return float(self.of.figure.of(self.sums()[0]))
+        if self.metric.definition.of is None:
+            return float(self.metric.definition.function(self.truths[0], self.predictions[0]))
+        return float(self.metric.figure.of(self.statistics()[0]))
 
 
-def answers(table: Predictions, of: Measured) -> Answers:
-    """Raises "input" for a table without the probabilities that `of` takes."""
-    pairs = [pair(table, target) for target in of.targets]
+def metric_inputs(table: Predictions, metric: TargetMetric) -> MetricInputs:
+    """Raises "input" for a table without the probabilities that the metric takes."""
+    pairs = [pair(table, target) for target in metric.targets]
     truths, predictions = ([of_target[side] for of_target in pairs] for side in (0, 1))
-    if of.metric.takes == "probabilities":
-        target, declined = of.targets[0], missing(predictions[0])
+    if metric.definition.takes == "probabilities":
+        target, declined = metric.targets[0], missing(predictions[0])
         predictions = [np.where(declined[:, None], np.nan, table.output(target.name).aligned(target).values)]
-    return Answers(of, truths, predictions)
+    return MetricInputs(metric, truths, predictions)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Comparison:
     difference: with its interval and p-value; both are NaN for a metric that is no formula of sums, such as ECE.
     """
 
-    measured: Measured
+    measured: TargetMetric
     first: float
     second: float
     difference: Interval
@@ -148,7 +149,7 @@ class Comparison:
         }
 
 
-def measured(name: str, targets: Mapping[str, Target]) -> Measured:
+def target_metric(name: str, targets: Mapping[str, Target]) -> TargetMetric:
     """The metric called `name` of a table with these targets. Raises "usage" with near misses."""
     target, _, metric = name.rpartition(".")
     classes = [t for t in targets.values() if t.kind != "number"]
@@ -165,13 +166,13 @@ def measured(name: str, targets: Mapping[str, Target]) -> Measured:
         names = [m.name for m in METRICS.values() if (numbers if m.takes == "numbers" else classes)]
         remedy = did_you_mean(name, names + [f"{t.name}.{n}" for t in targets.values() for n in names])
         raise AffectkitError("usage", f"there is no metric '{name}' of {', '.join(targets)}", remedy=remedy)
-    return Measured(name, tuple(chosen))
+    return TargetMetric(name, tuple(chosen))
 
 
 def compare(
     first: Repeats,
     second: Repeats,
-    of: Measured,
+    metric: TargetMetric,
     groups: np.ndarray | None,
     resampling: Resampling = DEFAULT,
 ) -> Comparison:
@@ -184,42 +185,48 @@ def compare(
     tables = [table for side in sides for table in side]
     if any(list(table.frame["id"]) != list(tables[0].frame["id"]) for table in tables):
         raise ValueError("the tables compared must have the same rows")
-    said = [[answers(table, of) for table in side] for side in sides]
-    known = np.all([one.known for side in said for one in side], axis=0)
-    said = [[one.take(known) for one in side] for side in said]
+    inputs = [[metric_inputs(table, metric) for table in side] for side in sides]
+    known = np.all([each.known for side in inputs for each in side], axis=0)
+    inputs = [[each.take(known) for each in side] for side in inputs]
     units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
-    if of.metric.of is None:
-        one, two = (float(np.mean([one.value for one in side])) for side in said)
-        return Comparison(of, one, two, Interval(one - two, groups=units.groups), int(known.sum()))
-    figure = over_repeats(of.figure)
-    ours, theirs = (np.stack([one.sums(units.codes, units.count) for one in side], axis=1) for side in said)
-    one, two = (float(figure.of(sums.sum(axis=0))) for sums in (ours, theirs))
-    found = difference(figure, ours, theirs, resampling, groups=units.groups)
-    return Comparison(of, one, two, found, int(known.sum()))
+    if metric.definition.of is None:
+        values = [float(np.mean([each.value for each in side])) for side in inputs]
+        gap = Interval(values[0] - values[1], groups=units.groups)
+    else:
+        figure = over_repeats(metric.figure)
+        ours, theirs = (np.stack([each.statistics(units.codes, units.count) for each in s], axis=1) for s in inputs)
+        values = [float(figure.of(statistics.sum(axis=0))) for statistics in (ours, theirs)]
+        gap = difference(figure, ours, theirs, resampling, groups=units.groups)
+    return Comparison(metric, values[0], values[1], gap, int(known.sum()))
 
 
-def resampled(said: Answers, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:
+def resampled(inputs: MetricInputs, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:
     """A metric of rows that all have a truth and an answer, to be compared with others of the same rows.
 
     A calibration error is there without resamples, and so without intervals; AUROC always has the jackknife's.
     """
-    of, units = said.of, as_units(groups, len(said), seed=resampling.seed)
-    if of.metric.of is not None:
-        return resample(of.figure, said.sums(units.codes, units.count), resampling, groups=units.groups)
-    if of.metric.name == "auroc" and resampling.method_for(units.count) != "none":
-        value, again = left_out_auroc(said.truths[0], said.predictions[0], units.codes, units.count)
-        return Resamples(value, again, of.metric.link, "jackknife", units.count, units.groups, resampling.level)
-    return Resamples(said.value, np.empty(0), of.metric.link, "none", units.count, units.groups, resampling.level)
+    definition, units = inputs.metric.definition, as_units(groups, len(inputs), seed=resampling.seed)
+    if definition.of is not None:
+        statistics = inputs.statistics(units.codes, units.count)
+        return resample(inputs.metric.figure, statistics, resampling, groups=units.groups)
+    if definition.name == "auroc" and resampling.method_for(units.count) != "none":
+        value, again = left_out_auroc(inputs.truths[0], inputs.predictions[0], units.codes, units.count)
+        return Resamples(
+            value, again, definition.interval_scale, "jackknife", units.count, units.groups, resampling.level
+        )
+    return Resamples(
+        inputs.value, np.empty(0), definition.interval_scale, "none", units.count, units.groups, resampling.level
+    )
 
 
-def value_of(table: Predictions, of: Measured) -> float:
+def value_of(table: Predictions, metric: TargetMetric) -> float:
     """The metric over the rows of a table that have a truth and an answer."""
-    said = answers(table, of)
-    return said.take(said.known).value
+    inputs = metric_inputs(table, metric)
+    return inputs.take(inputs.known).value
 
 
 @dataclass(frozen=True)
-class Turned:
+class McNemar:
     """Rows that the first gets right and the second wrong, and the other way; p of McNemar's exact test on both."""
 
     rescued: int
@@ -227,8 +234,8 @@ class Turned:
     p: float
 
 
-def turned(first: Predictions, second: Predictions, target: Target) -> Turned:
-    """Rescued and degraded rows of a class target. McNemar's test is of accuracy alone, and takes rows as apart."""
+def mcnemar(first: Predictions, second: Predictions, target: Target) -> McNemar:
+    """The discordant rows of a class target. McNemar's test is of accuracy alone, and takes rows as apart."""
     from scipy.stats import binomtest
 
     truth, ours = pair(first, target)
@@ -237,7 +244,7 @@ def turned(first: Predictions, second: Predictions, target: Target) -> Turned:
     right, was = (ours == truth)[known], (theirs == truth)[known]
     rescued, degraded = int((right & ~was).sum()), int((~right & was).sum())
     p = float(binomtest(rescued, rescued + degraded).pvalue) if rescued + degraded else 1.0
-    return Turned(rescued, degraded, p)
+    return McNemar(rescued, degraded, p)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -98,11 +98,8 @@ def _stage(folder: Path, spec: Mapping[str, Any]) -> int:
         return CALIBRATION
     if spec["kind"] != "fusion":
         return SINGLE
-    return FIXED_FUSION if all(map(_fixed, _rules(folder))) else FITTED_FUSION
-
-
-def _rules(folder: Path) -> list[Mapping[str, Any]]:
-    return list(read_json(folder / FUSION, what="fusion")["targets"].values())
+    rules = read_json(folder / FUSION, what="fusion")["targets"].values()
+    return FIXED_FUSION if all(map(_fixed, rules)) else FITTED_FUSION
 
 
 def _fixed(fitted: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from affectkit.artifacts.predictions import SET_MARK, Predictions, set_column
+from affectkit.evaluation.calibration_error import top_label
 from affectkit.evaluation.intervals import DEFAULT, SHARE, Figure, Interval, Resampling, as_units, interval
 from affectkit.evaluation.rows import missing, pair, ratio
 from affectkit.labels import Target
@@ -44,14 +45,10 @@ def coverage(inside: np.ndarray, groups: np.ndarray | None, resampling: Resampli
     units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
     if not units.count:
         return Interval(np.nan)
-    sums = np.stack(
-        [
-            np.bincount(units.codes, minlength=units.count),
-            np.bincount(units.codes, weights=inside[known], minlength=units.count),
-        ],
-        axis=1,
-    )
-    return interval(Figure(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), sums, resampling, groups=units.groups)
+    rows = np.bincount(units.codes, minlength=units.count)
+    held = np.bincount(units.codes, weights=inside[known], minlength=units.count)
+    statistics = np.stack([rows, held], axis=1)
+    return interval(Figure(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), statistics, resampling, groups=units.groups)
 
 
 def central(predictions: Predictions, target: Target, levels: np.ndarray) -> np.ndarray | None:
@@ -119,3 +116,11 @@ def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
     last = np.flatnonzero(np.append(levels[1:] != levels[:-1], True)) if len(levels) else np.empty(0, int)
     kept = last + 1
     return RiskCoverage(levels[last], kept / max(len(levels), 1), wrong[last] / kept)
+
+
+def risk_coverage_of(predictions: Predictions, target: Target) -> RiskCoverage:
+    """Of a class target's top labels, over the rows that have a truth and an answer."""
+    truth, predicted = pair(predictions, target)
+    output = predictions.output(target.name)
+    known = ~(missing(truth) | missing(predicted)) & output.known
+    return risk_coverage(*top_label(truth[known], output.values[known]))

@@ -44,7 +44,8 @@ def _metric_class(name: str) -> type[evaluate.Metric]:
     def _compute(self: evaluate.Metric, predictions: Any, references: Any, **arguments: Any) -> dict[str, float]:
         return {row.name: row.function(references, predictions, **arguments)}
 
-    return type(_title(name), (evaluate.Metric,), {"_info": _info, "_compute": _compute, "__doc__": row.description})
+    title = "".join(part.capitalize() for part in name.split("_"))
+    return type(title, (evaluate.Metric,), {"_info": _info, "_compute": _compute, "__doc__": row.description})
 
 
 def _features(row: Metric) -> Any:
@@ -57,7 +58,3 @@ def _features(row: Metric) -> Any:
     return [
         Features({"predictions": prediction or Value(kind), "references": Value(kind)}) for kind in ("int64", "string")
     ]
-
-
-def _title(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))

@@ -1,16 +1,17 @@
 """The suite's one way to say how sure a figure is: resample groups, never rows of a group.
 
-Every additive metric is a formula of sums over units (`sums`), so leaving one unit out or drawing units with
+Every additive metric is a formula of sums over units (`statistics`), so leaving one unit out or drawing units with
 replacement costs one subtraction or one matrix product for all metrics together.
 
-    interval = inverse(link(value) -+ t(G - 1) * standard error on the link's scale)
+    interval = inverse(forward(value) -+ t(G - 1) * standard error on the interval scale)
 
 The standard error is the delete-one-group jackknife's (default below 40 groups) or the cluster bootstrap's (from 40),
-the link is the metric's (`links`), so that intervals keep to the range and cover near its ends: for a UAR of .93 and 4
-speakers the plain scale covered .89, the logit .95. Percentile and BCa intervals of the same bootstrap covered up to
-three points less at 40 and 91 groups, up to four less than the jackknife. With 2, 4, 10, 24 and 91 simulated speakers
-tests/evaluation/test_coverage.py finds .93-.97 for every metric. Beyond what it simulates: squared errors whose size
-differs tenfold between speakers fall to .85-.93, groups of very unequal size to .90-.93 (the report says so).
+the scale is the metric's (`IntervalScale`), so that intervals keep to the range and cover near its ends: for a UAR of
+.93 and 4 speakers the plain scale covered .89, the logit .95. Percentile and BCa intervals of the same bootstrap
+covered up to three points less at 40 and 91 groups, up to four less than the jackknife. With 2, 4, 10, 24 and 91
+simulated speakers tests/evaluation/test_coverage.py finds .93-.97 for every metric. Beyond what it simulates: squared
+errors whose size differs tenfold between speakers fall to .85-.93, groups of very unequal size to .90-.93 (the report
+says so).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from scipy.special import stdtr, stdtrit
 
 
 @dataclass(frozen=True)
-class Link:
+class IntervalScale:
     """A strictly increasing map from a range to the real line, its inverse and its slope; low, high: the range."""
 
     low: float
@@ -37,10 +38,10 @@ class Link:
     slope: Callable[[Any], Any]
 
 
-def between(low: float, high: float) -> Link:
+def between(low: float, high: float) -> IntervalScale:
     """The logit of the place between two ends; between -1 and 1 it is twice Fisher's z."""
     width = high - low
-    return Link(
+    return IntervalScale(
         low,
         high,
         forward=lambda v: np.log((v - low) / (high - v)),
@@ -49,12 +50,13 @@ def between(low: float, high: float) -> Link:
     )
 
 
-ANY = Link(-np.inf, np.inf, lambda v: v, lambda z: z, np.ones_like)
+ANY = IntervalScale(-np.inf, np.inf, lambda v: v, lambda z: z, np.ones_like)
 SHARE = between(0.0, 1.0)
 CORRELATION = between(-1.0, 1.0)
-ABOVE_ZERO = Link(0.0, np.inf, np.log, np.exp, lambda v: 1 / v)
-BELOW_ONE = Link(-np.inf, 1.0, lambda v: -np.log(1 - v), lambda z: 1 - np.exp(-z), lambda v: 1 / (1 - v))
+ABOVE_ZERO = IntervalScale(0.0, np.inf, np.log, np.exp, lambda v: 1 / v)
+BELOW_ONE = IntervalScale(-np.inf, 1.0, lambda v: -np.log(1 - v), lambda z: 1 - np.exp(-z), lambda v: 1 / (1 - v))
 
+# --- What is resampled, how, and what comes out of it
 
 Method = Literal["auto", "jackknife", "bootstrap", "none"]
 BOOTSTRAP_FROM = 40  # groups
@@ -108,10 +110,10 @@ class Units:
 
 
 class Figure(NamedTuple):
-    """A metric as intervals see it: its formula on sums [..., *S] giving [...], and its link."""
+    """A metric as intervals see it: its formula on summed statistics [..., *S] giving [...], and its interval scale."""
 
     of: Callable[[np.ndarray], np.ndarray]
-    link: Link = ANY
+    interval_scale: IntervalScale = ANY
 
 
 @dataclass(frozen=True)
@@ -120,28 +122,30 @@ class Resamples:
 
     value: float
     again: np.ndarray
-    link: Link
+    interval_scale: IntervalScale
     method: str
     units: int
     groups: int
     level: float = 0.95
 
     def interval(self) -> Interval:
-        return _interval(self.value, self.again, self.method, self.link, self.level, self.units, self.groups)
+        return _interval(self.value, self.again, self.method, self.interval_scale, self.level, self.units, self.groups)
 
     def minus(self, other: Resamples) -> Interval:
         """The paired difference to a figure of the same units in the same resamples, with its p-value."""
         value, again = self.value - other.value, self.again - other.again
-        found = _interval(value, again, self.method, ANY, self.level, self.units, self.groups)
-        reach = (found.high - found.low) / 2
+        interval = _interval(value, again, self.method, ANY, self.level, self.units, self.groups)
+        reach = (interval.high - interval.low) / 2
         if not np.isfinite(reach) or reach == 0:
-            return found
+            return interval
         freedom = self.units - 1
         error = reach / stdtrit(freedom, 0.5 + self.level / 2)
-        return replace(found, p=float(2 * stdtr(freedom, -abs(value) / error)))
+        return replace(interval, p=float(2 * stdtr(freedom, -abs(value) / error)))
 
 
 DEFAULT = Resampling()
+
+# --- Figures of statistics per unit, with their intervals
 
 
 def as_units(groups: Any | None, rows: int, *, seed: int = 0) -> Units:
@@ -165,72 +169,88 @@ def _group_codes(groups: np.ndarray) -> np.ndarray:
 
 
 def intervals(
-    figures: Mapping[str, Figure], sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figures: Mapping[str, Figure],
+    statistics: np.ndarray,
+    resampling: Resampling = DEFAULT,
+    *,
+    groups: int | None = None,
 ) -> dict[str, Interval]:
-    """Each figure of the summed `sums` [U, *S] with its interval.
+    """Each figure of the summed `statistics` [U, *S] with its interval.
 
-    Units without any row must be left out of `sums`. groups: how many there were before merging, otherwise U.
+    Units without any row must be left out of them. groups: how many there were before merging, otherwise U.
     """
-    method = resampling.method_for(len(sums))
-    total = sums.sum(axis=0)
+    method = resampling.method_for(len(statistics))
+    total = statistics.sum(axis=0)
     values = {name: float(figure.of(total)) for name, figure in figures.items()}
-    again = _resampled(figures, sums, method, resampling)
+    again = _resampled(figures, statistics, method, resampling)
     return {
-        name: _interval(values[name], again[name], method, figure.link, resampling.level, len(sums), groups)
+        name: _interval(
+            values[name], again[name], method, figure.interval_scale, resampling.level, len(statistics), groups
+        )
         for name, figure in figures.items()
     }
 
 
 def interval(
-    figure: Figure, sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Figure, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
 ) -> Interval:
     """One figure with its interval; see `intervals`."""
-    return intervals({"figure": figure}, sums, resampling, groups=groups)["figure"]
+    return intervals({"figure": figure}, statistics, resampling, groups=groups)["figure"]
 
 
 def difference(
-    figure: Figure, sums: np.ndarray, others: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Figure,
+    statistics: np.ndarray,
+    others: np.ndarray,
+    resampling: Resampling = DEFAULT,
+    *,
+    groups: int | None = None,
 ) -> Interval:
-    """The paired difference figure(sums) - figure(others) of two predictions of the same rows, both [U, *S].
+    """The paired difference figure(statistics) - figure(others) of two predictions of the same rows, both [U, *S].
 
     The units, and so every resample, are the same for both; that is what makes it paired.
     """
-    ours, theirs = (resample(figure, of, resampling, groups=groups) for of in (sums, others))
-    return ours.minus(theirs)
+    resamples = resample(figure, statistics, resampling, groups=groups)
+    return resamples.minus(resample(figure, others, resampling, groups=groups))
 
 
 def resample(
-    figure: Figure, sums: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Figure, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
 ) -> Resamples:
-    """A figure of `sums` [U, *S] in every resample, to be compared with others of the same units."""
-    method = resampling.method_for(len(sums))
-    again = _resampled({"figure": figure}, sums, method, resampling)["figure"]
-    value, units = float(figure.of(sums.sum(axis=0))), len(sums)
-    return Resamples(value, again, figure.link, method, units, groups or units, resampling.level)
+    """A figure of `statistics` [U, *S] in every resample, to be compared with others of the same units."""
+    method = resampling.method_for(len(statistics))
+    again = _resampled({"figure": figure}, statistics, method, resampling)["figure"]
+    value, units = float(figure.of(statistics.sum(axis=0))), len(statistics)
+    return Resamples(value, again, figure.interval_scale, method, units, groups or units, resampling.level)
 
 
 def from_left_out(
-    value: float, left_out: np.ndarray, link: Link, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    value: float,
+    left_out: np.ndarray,
+    scale: IntervalScale,
+    resampling: Resampling = DEFAULT,
+    *,
+    groups: int | None = None,
 ) -> Interval:
     """The jackknife interval of a figure that is no formula of sums, from its values [U] with each unit left out."""
     method = "none" if resampling.method_for(len(left_out)) == "none" else "jackknife"
-    return _interval(value, left_out, method, link, resampling.level, len(left_out), groups)
+    return _interval(value, left_out, method, scale, resampling.level, len(left_out), groups)
 
 
 def _resampled(
-    figures: Mapping[str, Figure], sums: np.ndarray, method: str, resampling: Resampling
+    figures: Mapping[str, Figure], statistics: np.ndarray, method: str, resampling: Resampling
 ) -> dict[str, np.ndarray]:
     """Each figure with every unit left out [U] (jackknife), or of every resample [R] (bootstrap)."""
     if method == "none":
         return {name: np.empty(0) for name in figures}
     if method == "jackknife":
-        left_out = sums.sum(axis=0) - sums
+        left_out = statistics.sum(axis=0) - statistics
         return {name: figure.of(left_out) for name, figure in figures.items()}
-    weights = _weights(len(sums), resampling.resamples, resampling.seed)
-    flat = sums.reshape(len(sums), -1).astype(float)
+    weights = _weights(len(statistics), resampling.resamples, resampling.seed)
+    flat = statistics.reshape(len(statistics), -1).astype(float)
     again = {name: np.empty(len(weights)) for name in figures}
     for start in range(0, len(weights), CHUNK):
-        drawn = (weights[start : start + CHUNK].astype(float) @ flat).reshape(-1, *sums.shape[1:])
+        drawn = (weights[start : start + CHUNK].astype(float) @ flat).reshape(-1, *statistics.shape[1:])
         for name, figure in figures.items():
             again[name][start : start + CHUNK] = figure.of(drawn)
     return again
@@ -249,28 +269,28 @@ def _weights(units: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def _interval(
-    value: float, again: np.ndarray, method: str, link: Link, level: float, units: int, groups: int | None
+    value: float, again: np.ndarray, method: str, scale: IntervalScale, level: float, units: int, groups: int | None
 ) -> Interval:
     groups = units if groups is None else groups
-    error = _standard_error(value, again, method, link, units)
+    error = _standard_error(value, again, method, scale, units)
     if not np.isfinite(error):
         return Interval(value, method=method, groups=groups)
     reach = stdtrit(units - 1, 0.5 + level / 2) * error
     with np.errstate(over="ignore"):
-        low, high = link.inverse(link.forward(value) - reach), link.inverse(link.forward(value) + reach)
+        low, high = scale.inverse(scale.forward(value) - reach), scale.inverse(scale.forward(value) + reach)
     return Interval(value, float(low), float(high), method, groups)
 
 
-def _standard_error(value: float, again: np.ndarray, method: str, link: Link, units: int) -> float:
-    """On the link's scale; by the delta method where a resample reaches the metric's bound, which the link sends to
+def _standard_error(value: float, again: np.ndarray, method: str, scale: IntervalScale, units: int) -> float:
+    """On the interval scale; by the delta method where a resample reaches the metric's bound, which the scale sends to
     infinity. NaN where a resample is undefined, or where all are equal: no width is not certainty."""
     if method == "none" or np.isnan(value) or np.isnan(again).any():
         return np.nan
     if np.ptp(again) <= 1e-12 * max(1.0, abs(value)):
         return np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        moved = link.forward(again)
-        slope = float(link.slope(np.float64(value)))
+        moved = scale.forward(again)
+        slope = float(scale.slope(np.float64(value)))
     error = _spread(moved, method, units) if np.isfinite(moved).all() else slope * _spread(again, method, units)
     return float(error)
 

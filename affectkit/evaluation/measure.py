@@ -26,12 +26,12 @@ def measure(
     repeats, and its interval that of the mean: groups are left out or drawn of all repeats at once.
     groups: [N] text, None for rows that are taken as independent.
     """
-    found: dict[str, Interval] = {}
+    metrics: dict[str, Interval] = {}
     for target in targets:
         if target.kind != "number":
-            found |= class_intervals(predictions, target, groups, resampling)
+            metrics |= class_intervals(predictions, target, groups, resampling)
     numbers = [target for target in targets if target.kind == "number"]
-    return found | (number_intervals(predictions, numbers, groups, resampling) if numbers else {})
+    return metrics | (number_intervals(predictions, numbers, groups, resampling) if numbers else {})
 
 
 def class_intervals(
@@ -43,16 +43,16 @@ def class_intervals(
     known = ~np.any([missing(truth) | missing(predicted) for truth, predicted in pairs], axis=0)
     units = _units(groups, known, resampling)
     classes = len(target.classes)
-    counts = [confusions(truth[known], of[known], classes, units.codes, units.count) for truth, of in pairs]
-    figures = {prefix(target) + m.name: over_repeats(Figure(m.of, m.link)) for m in taking("classes") if m.of}
-    found = intervals(figures, np.stack(counts, axis=1), resampling, groups=units.groups)
+    counts = [confusions(truth[known], said[known], classes, units.codes, units.count) for truth, said in pairs]
+    figures = {prefix(target) + m.name: over_repeats(Figure(m.of, m.interval_scale)) for m in taking("classes") if m.of}
+    metrics = intervals(figures, np.stack(counts, axis=1), resampling, groups=units.groups)
     probabilities = [p for table in tables if (p := table.probabilities(target.name)) is not None]
     if len(probabilities) == len(tables):
         known &= ~np.isnan(probabilities).any(axis=(0, 2))
         units = _units(groups, known, resampling)
-        answers = [(truth[known], of[known]) for (truth, _), of in zip(pairs, probabilities, strict=True)]
-        found |= _probability_intervals(prefix(target), answers, units, resampling)
-    return found
+        answers = [(truth[known], predicted[known]) for (truth, _), predicted in zip(pairs, probabilities, strict=True)]
+        metrics |= _probability_intervals(prefix(target), answers, units, resampling)
+    return metrics
 
 
 def _probability_intervals(
@@ -64,35 +64,36 @@ def _probability_intervals(
     answers: truth [n] and probabilities [n, K] of each repeat.
     """
     metrics = taking("probabilities")
-    figures = {prefix + m.name: over_repeats(Figure(m.of, m.link)) for m in metrics if m.of}
-    sums = np.stack([losses(*answer, units.codes, units.count) for answer in answers], axis=1)
-    found = intervals(figures, sums, resampling, groups=units.groups)
+    figures = {prefix + m.name: over_repeats(Figure(m.of, m.interval_scale)) for m in metrics if m.of}
+    statistics = np.stack([losses(*answer, units.codes, units.count) for answer in answers], axis=1)
+    figures_of = intervals(figures, statistics, resampling, groups=units.groups)
     for metric in metrics:
         if metric.name == "auroc":
             areas = [left_out_auroc(*answer, units.codes, units.count) for answer in answers]
             value, left_out = float(np.mean([area for area, _ in areas])), np.mean([left for _, left in areas], axis=0)
-            found[prefix + metric.name] = from_left_out(value, left_out, metric.link, resampling, groups=units.groups)
+            area = from_left_out(value, left_out, metric.interval_scale, resampling, groups=units.groups)
+            figures_of[prefix + metric.name] = area
         elif not metric.of:
             value = float(np.mean([metric.function(*answer) for answer in answers]))
-            found[prefix + metric.name] = Interval(value, groups=units.groups)
-    return {prefix + m.name: found[prefix + m.name] for m in metrics}
+            figures_of[prefix + metric.name] = Interval(value, groups=units.groups)
+    return {prefix + m.name: figures_of[prefix + m.name] for m in metrics}
 
 
 def number_intervals(
     predictions: Repeats, targets: Sequence[Target], groups: np.ndarray | None, resampling: Resampling
 ) -> dict[str, Interval]:
     """The metrics of each number and their means over all of them, from the same resamples."""
-    pairs = [[pair(table, target) for target in targets] for table in repeats(predictions)]
-    known = ~np.any([np.all([missing(t) | missing(p) for t, p in of], axis=0) for of in pairs], axis=0)
+    tables = [[pair(table, target) for target in targets] for table in repeats(predictions)]
+    lacking = [np.all([missing(truth) | missing(said) for truth, said in pairs], axis=0) for pairs in tables]
+    known = ~np.any(lacking, axis=0)
     units = _units(groups, known, resampling)
-    widths = [width(target) for target in targets]
-    tables = [
-        [moments(t[known], p[known], units.codes, units.count, wide) for (t, p), wide in zip(of, widths, strict=True)]
-        for of in pairs
-    ]
+
+    def statistics(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        columns = zip(pairs, map(width, targets), strict=True)
+        return np.stack([moments(t[known], p[known], units.codes, units.count, w) for (t, p), w in columns], axis=1)
+
     figures = {name: over_repeats(figure) for name, figure in number_figures(targets).items()}
-    sums = np.stack([np.stack(table, axis=1) for table in tables], axis=1)
-    return intervals(figures, sums, resampling, groups=units.groups)
+    return intervals(figures, np.stack(list(map(statistics, tables)), axis=1), resampling, groups=units.groups)
 
 
 def repeats(predictions: Repeats) -> list[Predictions]:
@@ -101,7 +102,7 @@ def repeats(predictions: Repeats) -> list[Predictions]:
 
 def over_repeats(figure: Figure) -> Figure:
     """The mean of a figure over repeats, of sums that have an axis [R] before those that its formula takes."""
-    return Figure(lambda sums: figure.of(sums).mean(axis=-1), figure.link)
+    return Figure(lambda statistics: figure.of(statistics).mean(axis=-1), figure.interval_scale)
 
 
 def number_figures(targets: Sequence[Target]) -> dict[str, Figure]:
@@ -118,13 +119,13 @@ def number_figures(targets: Sequence[Target]) -> dict[str, Figure]:
 def _of_target(name: str, position: int) -> Figure:
     of = METRICS[name].of
     assert of is not None
-    return Figure(lambda sums: of(sums[..., position, :]), METRICS[name].link)
+    return Figure(lambda statistics: of(statistics[..., position, :]), METRICS[name].interval_scale)
 
 
 def _mean_over_targets(name: str) -> Figure:
     of = METRICS[name].of
     assert of is not None
-    return Figure(lambda sums: of(sums).mean(axis=-1), METRICS[name].link)
+    return Figure(lambda statistics: of(statistics).mean(axis=-1), METRICS[name].interval_scale)
 
 
 def width(target: Target) -> float | None:

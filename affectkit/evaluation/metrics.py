@@ -5,9 +5,9 @@ A metric is a plain function `(truth, prediction, ...) -> float`, in float64, Na
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from affectkit.evaluation.class_metrics import (
     uar,
     weighted_f1,
 )
-from affectkit.evaluation.intervals import ABOVE_ZERO, BELOW_ONE, CORRELATION, SHARE, Link, between
+from affectkit.evaluation.intervals import ABOVE_ZERO, BELOW_ONE, CORRELATION, SHARE, IntervalScale, between
 from affectkit.evaluation.number_metrics import ccc, mae, mse, one_minus_mae, pearson, r2, rmse
 from affectkit.evaluation.probability_metrics import auroc, brier, nll
 
@@ -50,6 +50,7 @@ __all__ = [
     "kappa_quadratic",
     "macro_f1",
     "mae",
+    "meaningful",
     "mse",
     "nll",
     "one_minus_mae",
@@ -70,15 +71,15 @@ class Metric:
 
     function: `(truth, prediction, ...) -> float`; its name is the metric's.
     takes: what stands beside the truth: predicted "classes", class "probabilities" or predicted "numbers".
-    link: its range, and the scale on which its interval is symmetric.
-    of: its formula on summed statistics (`sums.confusions`, `losses` or `moments`), None where it has none.
+    interval_scale: its range, and the scale on which its interval is symmetric.
+    of: its formula on summed statistics (`rows.confusions`, `losses` or `moments`), None where it has none.
     ordered: means something only for classes in a meaningful order.
     """
 
     function: Callable[..., float]
     takes: Literal["classes", "probabilities", "numbers"]
     higher_is_better: bool
-    link: Link
+    interval_scale: IntervalScale
     description: str
     of: Callable[[np.ndarray], np.ndarray] | None = None
     ordered: bool = False
@@ -88,16 +89,20 @@ class Metric:
         return self.function.__name__
 
 
-def _classes(function: Callable[..., float], link: Link, text: str, of: Callable, ordered: bool = False) -> Metric:
-    return Metric(function, "classes", True, link, text, of, ordered)
+def _classes(
+    function: Callable[..., float], scale: IntervalScale, text: str, of: Callable, ordered: bool = False
+) -> Metric:
+    return Metric(function, "classes", True, scale, text, of, ordered)
 
 
-def _probabilities(function: Callable[..., float], link: Link, text: str, of: Callable | None = None) -> Metric:
-    return Metric(function, "probabilities", function is auroc, link, text, of)
+def _probabilities(
+    function: Callable[..., float], scale: IntervalScale, text: str, of: Callable | None = None
+) -> Metric:
+    return Metric(function, "probabilities", function is auroc, scale, text, of)
 
 
-def _numbers(function: Callable[..., float], link: Link, text: str, of: Callable) -> Metric:
-    return Metric(function, "numbers", link is not ABOVE_ZERO, link, text, of)
+def _numbers(function: Callable[..., float], scale: IntervalScale, text: str, of: Callable) -> Metric:
+    return Metric(function, "numbers", scale is not ABOVE_ZERO, scale, text, of)
 
 
 _TABLE = (
@@ -135,3 +140,15 @@ METRICS = {metric.name: metric for metric in _TABLE}
 def taking(takes: str) -> list[Metric]:
     """The metrics of predicted "classes", class "probabilities" or "numbers", in the table's order."""
     return [metric for metric in _TABLE if metric.takes == takes]
+
+
+def meaningful(names: Iterable[str], targets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The metrics of `targets` (as `Target.to_json` has them) that say something: without those that ask for an order
+    where classes have none."""
+    kinds = {target["name"]: target["kind"] for target in targets}
+
+    def says(name: str) -> bool:
+        target, _, metric = name.rpartition(".")
+        return not (metric in METRICS and METRICS[metric].ordered and kinds.get(target or "label") == "class")
+
+    return [name for name in names if says(name)]

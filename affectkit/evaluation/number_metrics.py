@@ -1,7 +1,7 @@
 """Metrics of predicted numbers: functions of truth and prediction, each beside its formula on moment sums.
 
 `truth` and `prediction` are [N] numbers in the target's units; rows where either is NaN are left out. `<metric>_of`
-takes `sums.moments` [..., 10] and gives [...], which is what intervals resample. Variances have ddof 0 throughout.
+takes `rows.moments` [..., 10] and gives [...], which is what intervals resample. Variances have ddof 0 throughout.
 """
 
 from __future__ import annotations
@@ -91,41 +91,41 @@ def one_minus_mae(truth: Any, prediction: Any, *, scale: tuple[float, float] = (
     return float(one_minus_mae_of(moments(truth, prediction, width=scale[1] - scale[0])[0]))
 
 
-def ccc_of(sums: np.ndarray) -> np.ndarray:
-    truth, prediction, both = _variances(sums)
-    return ratio(2 * both, truth + prediction + _mean(sums, ERROR) ** 2)
+def ccc_of(statistics: np.ndarray) -> np.ndarray:
+    truth, prediction, both = _variances(statistics)
+    return ratio(2 * both, truth + prediction + _mean(statistics, ERROR) ** 2)
 
 
-def pearson_of(sums: np.ndarray) -> np.ndarray:
-    truth, prediction, both = _variances(sums)
+def pearson_of(statistics: np.ndarray) -> np.ndarray:
+    truth, prediction, both = _variances(statistics)
     return np.clip(ratio(both, np.sqrt(truth) * np.sqrt(prediction)), -1.0, 1.0)
 
 
-def mae_of(sums: np.ndarray) -> np.ndarray:
-    return _mean(sums, ABSOLUTE)
+def mae_of(statistics: np.ndarray) -> np.ndarray:
+    return _mean(statistics, ABSOLUTE)
 
 
-def mse_of(sums: np.ndarray) -> np.ndarray:
-    return _mean(sums, SQUARED)
+def mse_of(statistics: np.ndarray) -> np.ndarray:
+    return _mean(statistics, SQUARED)
 
 
-def rmse_of(sums: np.ndarray) -> np.ndarray:
-    return np.sqrt(_mean(sums, SQUARED))
+def rmse_of(statistics: np.ndarray) -> np.ndarray:
+    return np.sqrt(_mean(statistics, SQUARED))
 
 
-def r2_of(sums: np.ndarray) -> np.ndarray:
-    return 1 - ratio(_mean(sums, SQUARED), _variances(sums)[0])
+def r2_of(statistics: np.ndarray) -> np.ndarray:
+    return 1 - ratio(_mean(statistics, SQUARED), _variances(statistics)[0])
 
 
-def one_minus_mae_of(sums: np.ndarray) -> np.ndarray:
-    return 1 - _mean(sums, SCALED)
+def one_minus_mae_of(statistics: np.ndarray) -> np.ndarray:
+    return 1 - _mean(statistics, SCALED)
 
 
-def _variances(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _variances(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Variance of the truth, variance of the prediction, covariance."""
-    truth = _variance(_mean(sums, A), _mean(sums, AA))
-    prediction = _variance(_mean(sums, B), _mean(sums, BB))
-    both = _mean(sums, AB) - _mean(sums, A) * _mean(sums, B)
+    truth = _variance(_mean(statistics, A), _mean(statistics, AA))
+    prediction = _variance(_mean(statistics, B), _mean(statistics, BB))
+    both = _mean(statistics, AB) - _mean(statistics, A) * _mean(statistics, B)
     return truth, prediction, np.where((truth == 0) | (prediction == 0), 0.0, both)
 
 
@@ -134,5 +134,5 @@ def _variance(mean: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(variance <= ROUNDING * second, 0.0, variance)
 
 
-def _mean(sums: np.ndarray, column: int) -> np.ndarray:
-    return ratio(sums[..., column], sums[..., COUNT])
+def _mean(statistics: np.ndarray, column: int) -> np.ndarray:
+    return ratio(statistics[..., column], statistics[..., COUNT])

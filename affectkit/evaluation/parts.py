@@ -33,7 +33,7 @@ def per_class(
     units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
     counts = confusions(truth[known], predicted[known], len(target.classes), units.codes, units.count)
     figures = {name: _recall_of(k) for k, name in enumerate(target.classes)}
-    found = intervals(figures, counts, resampling, groups=units.groups)
+    recall_intervals = intervals(figures, counts, resampling, groups=units.groups)
     total = counts.sum(axis=0)
     columns = zip(total.sum(axis=1), precisions(total), recalls(total), f1s(total), strict=True)
     return {
@@ -42,8 +42,8 @@ def per_class(
             "precision": float(precision),
             "recall": float(recall),
             "f1": float(f1),
-            "recall_low": found[name].low,
-            "recall_high": found[name].high,
+            "recall_low": recall_intervals[name].low,
+            "recall_high": recall_intervals[name].high,
         }
         for name, (n, precision, recall, f1) in zip(target.classes, columns, strict=True)
     }
@@ -86,8 +86,8 @@ def by_part(predictions: Predictions, targets: Sequence[Target], parts: np.ndarr
             counts = confusions(*pair(predictions, target), len(target.classes), codes, len(names))
             table |= {prefix(target) + m.name: m.of(counts) for m in taking("classes") if m.of}
     if numbers:
-        sums = [moments(*pair(predictions, t), codes, len(names), width(t)) for t in numbers]
-        table |= {name: figure.of(np.stack(sums, axis=1)) for name, figure in number_figures(numbers).items()}
+        statistics = [moments(*pair(predictions, t), codes, len(names), width(t)) for t in numbers]
+        table |= {name: figure.of(np.stack(statistics, axis=1)) for name, figure in number_figures(numbers).items()}
     rows = zip(*(column.tolist() for column in table.values()), strict=True)
     return {str(name): dict(zip(table, row, strict=True)) for name, row in zip(names, rows, strict=True)}
 
@@ -118,13 +118,13 @@ def fold_means(predictions: Predictions, targets: Sequence[Target]) -> dict[str,
     if folds is None or len(set(folds) - {""}) < 2:
         return None
     rows = list(by_part(predictions.take(folds != ""), targets, folds[folds != ""]).values())
-    found = {}
+    means = {}
     for name in rows[0]:
         values = np.array([row[name] for row in rows], float)
         values = values[np.isfinite(values)]
         if name != "n" and len(values) > 1:
-            found[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "folds": len(values)}
-    return {"count": len(rows), "metrics": found}
+            means[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "folds": len(values)}
+    return {"count": len(rows), "metrics": means}
 
 
 def slices(
@@ -135,16 +135,16 @@ def slices(
     resampling: Resampling,
 ) -> dict[str, dict[str, Any]]:
     """`column=value` -> `n`, `groups` (None without) and `metrics` of those rows; cells that are "" make no slice."""
-    found: dict[str, dict[str, Any]] = {}
+    by_slice: dict[str, dict[str, Any]] = {}
     for name, inside, _ in named_parts(predictions, columns):
-        own = None if groups is None else groups[inside]
-        metrics = measure(predictions.take(inside), targets, own, resampling)
-        found[name] = {
+        groups_inside = None if groups is None else groups[inside]
+        metrics = measure(predictions.take(inside), targets, groups_inside, resampling)
+        by_slice[name] = {
             "n": int(inside.sum()),
-            "groups": None if own is None else as_units(own, len(own)).groups,
+            "groups": None if groups_inside is None else as_units(groups_inside, len(groups_inside)).groups,
             "metrics": {name: figure.plain() for name, figure in metrics.items()},
         }
-    return found
+    return by_slice
 
 
 def named_parts(predictions: Predictions, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -168,75 +168,74 @@ def named_parts(predictions: Predictions, columns: Sequence[str]) -> Iterator[tu
 FEW_GROUPS = 5
 
 
-def cautions(
+def caveats(
     predictions: Predictions,
     targets: Sequence[Target],
     column: str | None,
     groups: np.ndarray | None,
     metrics: Mapping[str, Interval],
 ) -> list[str]:
-    """Every caution that the judged rows give cause for; empty where there is none."""
-    found = _provenance(predictions) + grouping(column, groups)
-    for target in targets:
-        found += _coverage(predictions, target)
-        if target.kind != "number":
-            found += _classes(predictions, target)
-    return found + _without_interval(metrics)
-
-
-def _provenance(predictions: Predictions) -> list[str]:
+    """Every caveat that the judged rows give cause for; empty where there is none."""
+    sentences = []
     if predictions.foreign:
-        return ["nothing says how these predictions were made (no column 'seen'): their rows are taken as held out"]
-    return []
+        sentences.append(
+            "nothing says how these predictions were made (no column 'seen'): their rows are taken as held out"
+        )
+    sentences += grouping(column, groups)
+    for target in targets:
+        sentences += _coverage(predictions, target)
+        if target.kind != "number":
+            sentences += _classes(predictions, target)
+    return sentences + _without_interval(metrics)
 
 
 def grouping(column: str | None, groups: np.ndarray | None) -> list[str]:
     if groups is None:
         return ["no groups are known: intervals take rows as independent and are too narrow if speakers repeat"]
     sizes = np.unique(groups[groups != ""], return_counts=True)[1]
-    found = []
+    sentences = []
     if (groups == "").any():
-        found.append(f"{(groups == '').sum()} rows have no {column}: each counts as a group of its own")
+        sentences.append(f"{(groups == '').sum()} rows have no {column}: each counts as a group of its own")
     if len(sizes) == 1:
-        found.append(f"all rows are of one {column}: no interval can be estimated")
+        sentences.append(f"all rows are of one {column}: no interval can be estimated")
     elif 1 < len(sizes) < FEW_GROUPS:
-        found.append(f"only {len(sizes)} groups ({column}): intervals are wide and rest on few degrees of freedom")
+        sentences.append(f"only {len(sizes)} groups ({column}): intervals are wide and rest on few degrees of freedom")
     effective = sizes.sum() ** 2 / (sizes**2).sum() if len(sizes) else 0.0
     if len(sizes) > 1 and effective < len(sizes) / 2:
-        found.append(
+        sentences.append(
             f"groups ({column}) differ much in size, {len(sizes)} weigh as {effective:.1f} equal ones: "
             "intervals may be too narrow"
         )
-    return found
+    return sentences
 
 
 def _coverage(predictions: Predictions, target: Target) -> list[str]:
     truth, predicted = pair(predictions, target)
     unlabelled, declined = missing(truth), missing(predicted) & ~missing(truth)
-    found = []
+    sentences = []
     if unlabelled.any():
-        found.append(f"{target.name}: {unlabelled.sum()} of {len(truth)} rows have no truth and are left out")
+        sentences.append(f"{target.name}: {unlabelled.sum()} of {len(truth)} rows have no truth and are left out")
     if declined.any():
-        found.append(f"{target.name}: {declined.sum()} of {len(truth)} rows have no prediction and are left out")
-    return found
+        sentences.append(f"{target.name}: {declined.sum()} of {len(truth)} rows have no prediction and are left out")
+    return sentences
 
 
 def _classes(predictions: Predictions, target: Target) -> list[str]:
     truth, predicted = pair(predictions, target)
     both = ~(missing(truth) | missing(predicted))
     present = np.bincount(truth[both], minlength=len(target.classes))
-    found = []
+    sentences = []
     absent = [name for name, count in zip(target.classes, present, strict=True) if not count]
     if absent:
-        found.append(f"{target.name}: no row is {', '.join(absent)}; UAR is the mean over the other classes")
+        sentences.append(f"{target.name}: no row is {', '.join(absent)}; UAR is the mean over the other classes")
     if len(np.unique(predicted[both])) == 1 and len(target.classes) > 1:
-        found.append(f"{target.name}: every row is predicted {target.classes[predicted[both][0]]}")
+        sentences.append(f"{target.name}: every row is predicted {target.classes[predicted[both][0]]}")
     probabilities = predictions.probabilities(target.name)
     if probabilities is not None:
         off = np.nanmax(np.abs(probabilities.sum(axis=1) - 1), initial=0.0)
         if off > 1e-3:
-            found.append(f"{target.name}: probabilities of a row add up to 1 only within {off:.2g}")
-    return found
+            sentences.append(f"{target.name}: probabilities of a row add up to 1 only within {off:.2g}")
+    return sentences
 
 
 def _without_interval(metrics: Mapping[str, Interval]) -> list[str]:
@@ -262,15 +261,15 @@ def floors(
     shares as probabilities; `train_mean`: always their mean. Where `train` is None the judged rows' own class and mean
     serve, which nobody could know beforehand, and the names are `judged_majority` and `judged_mean`.
     """
-    found: dict[str, dict[str, float]] = {}
+    constants: dict[str, dict[str, float]] = {}
     classes = [t for t in targets if t.kind != "number"]
     numbers = [t for t in targets if t.kind == "number"]
     if classes:
         name = "majority" if train is not None else "judged_majority"
-        found[name] = {key: value for t in classes for key, value in _majority(predictions, t, train).items()}
+        constants[name] = {key: value for t in classes for key, value in _majority(predictions, t, train).items()}
     if numbers:
-        found["train_mean" if train is not None else "judged_mean"] = _means(predictions, numbers, train)
-    return found
+        constants["train_mean" if train is not None else "judged_mean"] = _means(predictions, numbers, train)
+    return constants
 
 
 def train_rows(predictions: Predictions, targets: Sequence[Target]) -> pd.DataFrame | None:
@@ -291,10 +290,10 @@ def _majority(predictions: Predictions, target: Target, train: pd.DataFrame | No
     answers = np.full(len(truth), counts.argmax())
     shares = np.broadcast_to(counts / max(counts.sum(), 1), (len(truth), len(counts)))
     confusion, loss = confusions(truth, answers, len(counts))[0], losses(truth, shares)[0]
-    found = {m.name: float(m.of(confusion)) for m in taking("classes") if m.of}
+    metrics = {m.name: float(m.of(confusion)) for m in taking("classes") if m.of}
     if predictions.probabilities(target.name) is not None:
-        found |= {m.name: float(m.of(loss)) for m in taking("probabilities") if m.of} | {"auroc": 0.5}
-    return {prefix(target) + name: value for name, value in found.items()}
+        metrics |= {m.name: float(m.of(loss)) for m in taking("probabilities") if m.of} | {"auroc": 0.5}
+    return {prefix(target) + name: value for name, value in metrics.items()}
 
 
 def _means(predictions: Predictions, targets: Sequence[Target], train: pd.DataFrame | None) -> dict[str, float]:

@@ -44,12 +44,12 @@ def auroc(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = Non
     return left_out_auroc(codes, probabilities, np.zeros(len(codes), dtype=np.int64), 1)[0]
 
 
-def nll_of(sums: np.ndarray) -> np.ndarray:
-    return ratio(sums[..., 1], sums[..., 0])
+def nll_of(statistics: np.ndarray) -> np.ndarray:
+    return ratio(statistics[..., 1], statistics[..., 0])
 
 
-def brier_of(sums: np.ndarray) -> np.ndarray:
-    return ratio(sums[..., 2], sums[..., 0])
+def brier_of(statistics: np.ndarray) -> np.ndarray:
+    return ratio(statistics[..., 2], statistics[..., 0])
 
 
 def left_out_auroc(
@@ -87,10 +87,10 @@ def _left_out_areas(score: np.ndarray, positive: np.ndarray, units: np.ndarray, 
 def _won(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[N], [N]: how many negatives lie below each positive row, how many positives above each negative, ties half."""
     overall = rankdata(score)
-    own = np.empty(len(score))
-    own[positive] = rankdata(score[positive])
-    own[~positive] = rankdata(score[~positive])
-    return overall - own, positive.sum() - (overall - own)
+    within = np.empty(len(score))
+    within[positive] = rankdata(score[positive])
+    within[~positive] = rankdata(score[~positive])
+    return overall - within, positive.sum() - (overall - within)
 
 
 def _within(score: np.ndarray, positive: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which rows are judged: one split, never pooled, and never a row that the model was fitted on."""
+"""Sufficient statistics of rows, and which rows are judged: one split, never pooled, never a row fitted on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Rows
+from affectkit.artifacts.outputs import GroundTruth
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+
+log = logging.getLogger(__name__)
 
 # --- Sufficient statistics, summed per unit: what every additive metric is computed from
 #
@@ -41,8 +43,8 @@ def encode(labels: Any, classes: Sequence[Any]) -> np.ndarray:
 
 def union(*labels: Any) -> list[Any]:
     """The classes that occur in any of `labels`, sorted, missing ones left out."""
-    found = {cell for one in labels for cell in np.asarray(one).tolist() if cell == cell}
-    return sorted(found - {"", None})
+    cells = {cell for column in labels for cell in np.asarray(column).tolist() if cell == cell}
+    return sorted(cells - {"", None})
 
 
 def confusions(
@@ -109,7 +111,7 @@ def _check_lengths(truth: Any, prediction: Any) -> None:
         raise ValueError(f"{len(truth)} truths and {len(prediction)} predictions")
 
 
-log = logging.getLogger(__name__)
+# --- The rows of a table that may be judged, and what their cells say of a target
 
 
 def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Predictions]:
@@ -121,17 +123,17 @@ def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Pre
     frame = predictions.frame
     splits = frame["split"].astype(str).to_numpy() if "split" in frame else np.full(len(frame), "")
     seen = frame["seen"].astype(str).to_numpy()
-    parts = {name: splits == name for name in ("test", "val", *(set(splits) - {""}))} | {"oof": seen == "oof"}
+    masks = {name: splits == name for name in ("test", "val", *(set(splits) - {""}))} | {"oof": seen == "oof"}
     if not (splits != "").any():
-        parts["all"] = np.full(len(frame), True)
-    order = [split] if split else [name for name in ("test", "oof", "val", "all") if name in parts]
+        masks["all"] = np.full(len(frame), True)
+    order = [split] if split else [name for name in ("test", "oof", "val", "all") if name in masks]
     for name in order:
-        if name in parts and parts[name].any():
-            _refuse_fitted(predictions, parts[name] & (seen == "fit"))
-            return name, predictions.take(parts[name])
-    found = ", ".join(f"{name} ({mask.sum()})" for name, mask in sorted(parts.items()) if mask.any()) or "no split"
+        if name in masks and masks[name].any():
+            _refuse_fitted(predictions, masks[name] & (seen == "fit"))
+            return name, predictions.take(masks[name])
+    available = ", ".join(f"{name} ({mask.sum()})" for name, mask in sorted(masks.items()) if mask.any()) or "no split"
     raise AffectkitError(
-        "input", f"has no rows of {split or 'test, oof or val'}", file=predictions.path, remedy=f"it has {found}"
+        "input", f"has no rows of {split or 'test, oof or val'}", file=predictions.path, remedy=f"it has {available}"
     )
 
 
@@ -191,18 +193,18 @@ def column(predictions: Predictions, target: Target, name: str) -> np.ndarray:
     return encode(frame[name], target.classes) if name in frame else np.full(len(frame), -1)
 
 
-def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, columns: Sequence[str] = ()) -> Rows:
+def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, columns: Sequence[str] = ()) -> GroundTruth:
     """What is known of the rows beside the answers. Raises "input" for a column that the table lacks."""
     truth = pair(predictions, target)[0]
     cells = {}
     for name in columns:
-        found = predictions.groups(name)
-        if found is None:
+        texts = predictions.groups(name)
+        if texts is None:
             raise AffectkitError(
                 "input", f"has no column '{name}'", file=predictions.path, remedy="pass the --manifest that has it"
             )
-        cells[name] = found
-    return Rows(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
+        cells[name] = texts
+    return GroundTruth(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
 
 
 def missing(values: np.ndarray) -> np.ndarray:
@@ -215,15 +217,15 @@ def judged_targets(predictions: Predictions) -> list[Target]:
 
     Raises "input" where there is none.
     """
-    found = [target for target in predictions.targets.values() if _answered(predictions, target)]
-    if not found:
+    targets = [target for target in predictions.targets.values() if _answered(predictions, target)]
+    if not targets:
         names, file = ", ".join(predictions.targets), predictions.path
         if any(not missing(pair(predictions, target)[0]).all() for target in predictions.targets.values()):
             raise AffectkitError("input", f"no row with a truth has an answer for {names}", file=file)
         raise AffectkitError(
             "input", f"no row has a truth for {names}", file=file, remedy="pass the --manifest that has it"
         )
-    return found
+    return targets
 
 
 def prefix(target: Target) -> str:

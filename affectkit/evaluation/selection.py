@@ -25,7 +25,7 @@ import numpy as np
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.candidates import Judged, common_targets, same_rows
-from affectkit.evaluation.comparison import Answers, Measured, holm, measured, resampled
+from affectkit.evaluation.comparison import MetricInputs, TargetMetric, holm, resampled, target_metric
 from affectkit.evaluation.complexity import Facts
 from affectkit.evaluation.intervals import Interval, Resamples, Resampling, as_units
 from affectkit.labels import Target
@@ -40,16 +40,16 @@ DIGITS = 12  # figures that agree to so many decimals are equal
 
 @dataclass(frozen=True)
 class Criterion:
-    """`val_macro_f1`, or `simplest` or `earliest`, which have no split and no metric (`of`)."""
+    """`val_macro_f1`, or `simplest` or `earliest`, which have no split and no metric (`target_metric`)."""
 
     text: str
     split: str = ""
-    of: Measured | None = None
+    target_metric: TargetMetric | None = None
 
     @property
-    def metric(self) -> Measured:
-        assert self.of is not None
-        return self.of
+    def metric(self) -> TargetMetric:
+        assert self.target_metric is not None
+        return self.target_metric
 
     def loss(self, value: float) -> float:
         """What figures are sorted by, the better first and the undefined last."""
@@ -57,7 +57,7 @@ class Criterion:
 
     def key(self, name: str, facts: Facts, values: Mapping[str, Mapping[str, float]]) -> tuple[Any, ...]:
         """What runs are sorted by. values: by criterion, then by run. A run without a model is never the simplest."""
-        if self.of is not None:
+        if self.target_metric is not None:
             return (self.loss(values[self.text][name]),)
         if self.text == EARLIEST:
             return (facts.made, name)
@@ -70,7 +70,7 @@ def figure_criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
     if not mark or split not in SPLITS:
         remedy = f"write {did_you_mean(text, [f'{s}_{text}' for s in SPLITS]).removeprefix('did you mean ')}"
         raise AffectkitError("usage", f"'{text}' names no split, as val_macro_f1 does", remedy=remedy.rstrip("?"))
-    return Criterion(text, split, measured(name, targets))
+    return Criterion(text, split, target_metric(name, targets))
 
 
 def criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
@@ -81,10 +81,6 @@ def criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
         remedy = did_you_mean(text, [SIMPLEST, EARLIEST, *(f"{s}_{text}" for s in SPLITS)])
         raise AffectkitError("usage", f"'{text}' is no criterion", remedy=remedy)
     return figure_criterion(text, targets)
-
-
-def default_by(targets: Mapping[str, Target]) -> str:
-    return "val_macro_f1" if any(target.kind != "number" for target in targets.values()) else "val_ccc"
 
 
 # --- How much better the highest of several figures looks than what choosing it is worth on rows that had no say
@@ -107,33 +103,36 @@ class Optimism:
         return {**vars(self), "difference": self.naive - self.nested}
 
 
-def optimism(judged: Judged, found: Mapping[str, Resamples]) -> Optimism | None:
+def optimism(judged: Judged, figures: Mapping[str, Resamples]) -> Optimism | None:
     """Nested selection: choose the highest figure on all groups but one, judge it on that one, and pool.
 
     found: the figures of all rows, resampled by the jackknife. None where there is nothing to choose, or to leave out.
     """
-    said, units = list(judged.answers.values()), as_units(judged.groups, judged.count)
-    if units.count < 2 or len(said) < 2:
+    inputs, units = list(judged.inputs.values()), as_units(judged.groups, judged.count)
+    if units.count < 2 or len(inputs) < 2:
         return None
-    of, codes = said[0].of, units.codes
-    if all(len(figure.again) == units.count for figure in found.values()):
-        without = np.stack([found[name].again for name in judged.answers])
+    metric, codes = inputs[0].metric, units.codes
+    if all(len(figure.again) == units.count for figure in figures.values()):
+        without = np.stack([figures[name].again for name in judged.inputs])
     else:
         codes = codes % min(units.count, BLOCKS)
-        without = np.array([[one.take(codes != b).value for b in range(codes.max() + 1)] for one in said])
-    winners = np.where(np.isnan(without), -np.inf, of.gain(1.0) * without).argmax(axis=0)
-    highest = max((figure.value for figure in found.values() if not np.isnan(figure.value)), key=of.gain)
-    return Optimism(highest, _pooled(said, winners[codes]).value, len(winners), len(set(winners.tolist())))
+        without = np.array([[each.take(codes != b).value for b in range(codes.max() + 1)] for each in inputs])
+    winners = np.where(np.isnan(without), -np.inf, metric.gain(1.0) * without).argmax(axis=0)
+    highest = max((figure.value for figure in figures.values() if not np.isnan(figure.value)), key=metric.gain)
+    return Optimism(highest, _pooled(inputs, winners[codes]).value, len(winners), len(set(winners.tolist())))
 
 
-def _pooled(said: Sequence[Answers], winners: np.ndarray) -> Answers:
+def _pooled(inputs: Sequence[MetricInputs], winners: np.ndarray) -> MetricInputs:
     """Of each row, what the run chosen for it says. winners: [N]."""
     rows = np.arange(len(winners))
     predictions = [
-        np.stack([one.predictions[target] for one in said])[winners, rows] for target in range(len(said[0].truths))
+        np.stack([each.predictions[target] for each in inputs])[winners, rows]
+        for target in range(len(inputs[0].truths))
     ]
-    return replace(said[0], predictions=predictions)
+    return replace(inputs[0], predictions=predictions)
 
+
+# --- The runs in their order, and those that the data cannot tell from the best
 
 LEVEL = 0.95
 RESAMPLING = Resampling("jackknife", LEVEL)
@@ -194,39 +193,42 @@ def select(
     Raises "usage" for an unknown metric, "input" or "leak" where runs cannot be compared.
     """
     targets = common_targets({name: run.table() for name, run in runs.items()})
-    first = figure_criterion(by or default_by(targets), targets)
+    default = "val_macro_f1" if any(target.kind != "number" for target in targets.values()) else "val_ccc"
+    first = figure_criterion(by or default, targets)
     others = [criterion(text, targets) for text in dict.fromkeys([*then, EARLIEST])]
     judged = _judged(runs, [first, *others], targets, group)
-    values = {c.text: {name: one.value for name, one in judged[c.text].answers.items()} for c in others if c.of}
+    values = {
+        c.text: {name: each.value for name, each in judged[c.text].inputs.items()} for c in others if c.target_metric
+    }
     keys = {name: tuple(c.key(name, facts[name], values) for c in others) for name in runs}
-    on, of = judged[first.text], first.metric
-    found = {name: resampled(one, on.groups, RESAMPLING) for name, one in on.answers.items()}
-    best = min(found, key=lambda name: (first.loss(found[name].value), keys[name]))
-    if np.isnan(found[best].value):
+    rows, metric = judged[first.text], first.metric
+    figures = {name: resampled(each, rows.groups, RESAMPLING) for name, each in rows.inputs.items()}
+    best = min(figures, key=lambda name: (first.loss(figures[name].value), keys[name]))
+    if np.isnan(figures[best].value):
         raise AffectkitError(
-            "input", f"{of.name} is undefined for every run on these rows", remedy="take another metric"
+            "input", f"{metric.name} is undefined for every run on these rows", remedy="take another metric"
         )
-    telling = _telling(found[best], on.answers[best], on.groups, len(runs)) if len(runs) > 1 else None
-    ranked = family(found, best, values)
+    telling = _telling(figures[best], rows.inputs[best], rows.groups, len(runs)) if len(runs) > 1 else None
+    ranked = family(figures, best, values)
     ranking, decided = _in_order(ranked, first, others, keys, ties=ties and bool(telling))
-    warnings = list(dict.fromkeys(said for rows in judged.values() for said in rows.warnings))
-    nested = optimism(on, found)
-    return Selection(first, others, ranking, best, decided, telling, on, nested, warnings)
+    warnings = list(dict.fromkeys(sentence for judged_rows in judged.values() for sentence in judged_rows.warnings))
+    nested = optimism(rows, figures)
+    return Selection(first, others, ranking, best, decided, telling, rows, nested, warnings)
 
 
 def _judged(
     runs: Mapping[str, Source], criteria: Sequence[Criterion], targets: Mapping[str, Target], group: str | None
 ) -> dict[str, Judged]:
     """The rows and answers of each criterion that has a metric, by its text."""
-    figures = [c for c in criteria if c.of]
+    figures = [c for c in criteria if c.target_metric]
     rows = {split: same_rows(runs, split, targets, group) for split in dict.fromkeys(c.split for c in figures)}
     return {c.text: rows[c.split].judged(c.metric) for c in figures}
 
 
-def family(found: Mapping[str, Resamples], best: str, values: Mapping[str, Mapping[str, float]]) -> list[Ranked]:
+def family(figures: Mapping[str, Resamples], best: str, values: Mapping[str, Mapping[str, float]]) -> list[Ranked]:
     """Every run beside the best, in no order yet."""
-    differences = {name: figure.minus(found[best]) for name, figure in found.items()}
-    adjusted = dict(zip(found, holm([difference.p for difference in differences.values()]), strict=True))
+    differences = {name: figure.minus(figures[best]) for name, figure in figures.items()}
+    adjusted = dict(zip(figures, holm([difference.p for difference in differences.values()]), strict=True))
     return [
         Ranked(
             name,
@@ -234,9 +236,9 @@ def family(found: Mapping[str, Resamples], best: str, values: Mapping[str, Mappi
             differences[name],
             adjusted[name],
             not (np.isnan(figure.value) or adjusted[name] < 1 - LEVEL),
-            {text: of_runs[name] for text, of_runs in values.items()},
+            {text: values_of_runs[name] for text, values_of_runs in values.items()},
         )
-        for name, figure in found.items()
+        for name, figure in figures.items()
     ]
 
 
@@ -267,22 +269,22 @@ def _in_order(
     return ranking, next(c.text for c, a, b in zip(then, first, second, strict=True) if a != b)
 
 
-def _telling(best: Resamples, said: Answers, groups: np.ndarray | None, runs: int) -> bool:
+def _telling(best: Resamples, inputs: MetricInputs, groups: np.ndarray | None, runs: int) -> bool:
     """Whether the test that makes the ties tells the best run from an answer that looks at nothing."""
     if best.method == "none" or best.units < LEAST:
         return False
-    difference = best.minus(resampled(_constant(said), groups, RESAMPLING))
-    return said.of.gain(difference.value) > 0 and difference.p * runs < 1 - LEVEL
+    difference = best.minus(resampled(_constant(inputs), groups, RESAMPLING))
+    return inputs.metric.gain(difference.value) > 0 and difference.p * runs < 1 - LEVEL
 
 
-def _constant(said: Answers) -> Answers:
+def _constant(inputs: MetricInputs) -> MetricInputs:
     """Always the most frequent class, with the shares of all classes, or always the mean, of the very rows."""
-    found = []
-    for truth, answer in zip(said.truths, said.predictions, strict=True):
+    predictions = []
+    for truth, answer in zip(inputs.truths, inputs.predictions, strict=True):
         if truth.dtype.kind == "f":
-            found.append(np.full(len(truth), truth.mean()))
+            predictions.append(np.full(len(truth), truth.mean()))
             continue
-        counts = np.bincount(truth, minlength=len(said.of.targets[0].classes))
+        counts = np.bincount(truth, minlength=len(inputs.metric.targets[0].classes))
         shares = np.tile(counts / len(truth), (len(truth), 1))
-        found.append(shares if answer.ndim > 1 else np.full(len(truth), counts.argmax()))
-    return replace(said, predictions=found)
+        predictions.append(shares if answer.ndim > 1 else np.full(len(truth), counts.argmax()))
+    return replace(inputs, predictions=predictions)

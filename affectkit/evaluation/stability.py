@@ -20,7 +20,7 @@ from affectkit.evaluation.before_after import (
     units_of,
 )
 from affectkit.evaluation.intervals import DEFAULT, Resampling
-from affectkit.evaluation.parts import cautions
+from affectkit.evaluation.parts import caveats
 from affectkit.evaluation.rows import judged
 from affectkit.labels import Target
 
@@ -108,7 +108,7 @@ def _pair_sums(a: np.ndarray, b: np.ndarray, lengths: np.ndarray, shifts: np.nda
     places = np.arange(len(a)) + reach * (1 + np.repeat(np.arange(len(lengths)), lengths))
     starts = np.cumsum(lengths) - lengths + reach * np.arange(len(lengths))
     size = len(a) + reach * (len(lengths) + 1)
-    found = np.zeros((len(shifts), len(lengths), 4))
+    table = np.zeros((len(shifts), len(lengths), 4))
     for values, others in zip(a.T, b.T, strict=True):
         (x, xx, kx), (y, yy, ky) = (_laid_out(column, places, size) for column in (values, others))
         middle = slice(reach, size - reach)
@@ -117,9 +117,9 @@ def _pair_sums(a: np.ndarray, b: np.ndarray, lengths: np.ndarray, shifts: np.nda
             products = ((kx, ky), (x, ky), (kx, y), (xx, ky), (kx, yy), (x, y))
             n, sx, sy, sxx, syy, sxy = (np.add.reduceat(p[middle] * q[moved], starts) for p, q in products)
             some = np.maximum(n, 1)
-            found[place] += np.stack([n, sxy - sx * sy / some, sxx - sx * sx / some, syy - sy * sy / some], axis=-1)
-    found[:, :, 0] /= a.shape[1]
-    return found
+            table[place] += np.stack([n, sxy - sx * sy / some, sxx - sx * sx / some, syy - sy * sy / some], axis=-1)
+    table[:, :, 0] /= a.shape[1]
+    return table
 
 
 def _laid_out(column: np.ndarray, places: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -170,6 +170,8 @@ def _codes(starts: np.ndarray, rows: int) -> np.ndarray:
     return np.repeat(np.arange(len(starts)), np.diff(starts, append=rows))
 
 
+# --- What smoothing did to the judged rows of each target
+
 MOSTLY = 0.5  # a gate that shuts out more frames than this has a threshold in other units than the target's
 
 
@@ -210,13 +212,13 @@ def describe(
     import pandas as pd
 
     units = units_of(rows, resampling)
-    found, tables = {}, []
+    by_target, tables = {}, []
     for target in targets:
-        found[target.name], table = _of_target(rows, target, most)
-        found[target.name]["metrics"] = errors([rows.columns[target.name]], units, resampling)
+        by_target[target.name], table = _of_target(rows, target, most)
+        by_target[target.name]["metrics"] = errors([rows.columns[target.name]], units, resampling)
         tables.append(table)
     numbers = [rows.columns[target.name] for target in targets if target.kind == "number"]
-    pooled = _pooled(rows, found, numbers)
+    pooled = _pooled(rows, by_target, numbers)
     if len(numbers) > 1:
         pooled["metrics"] = errors(numbers, units, resampling)
     report = {
@@ -225,9 +227,9 @@ def describe(
         "n": len(rows.groups),
         "groups": {"column": rows.group, "count": units.groups},
         "interval": {"method": resampling.method_for(units.count), "level": resampling.level},
-        "targets": found,
+        "targets": by_target,
         "pooled": pooled,
-        "warnings": _warnings(rows, found, targets, most),
+        "warnings": _warnings(rows, by_target, targets, most),
     }
     return report, pd.concat(tables, ignore_index=True)
 
@@ -243,16 +245,16 @@ def _of_target(rows: BeforeAfter, target: Target, most: int) -> tuple[dict[str, 
     held = columns.held[line.order]
     by: dict[str, Any] = {"target": target.name, "sequence": line.names, "rows": line.lengths}
     by["gated"] = np.add.reduceat(held.astype(int), line.starts)
-    found: dict[str, Any] = {"kind": target.kind, "rows": len(held), "sequences": len(line.starts)}
-    found |= {"gated": float(held.mean()), "declined": int(declined.sum()), "filled": int(filled.sum())}
-    found["jitter"] = _jitter("jitter", (old, new), line, by)
+    facts: dict[str, Any] = {"kind": target.kind, "rows": len(held), "sequences": len(line.starts)}
+    facts |= {"gated": float(held.mean()), "declined": int(declined.sum()), "filled": int(filled.sum())}
+    facts["jitter"] = _jitter("jitter", (old, new), line, by)
     truth = columns.truth[line.order, None]
     if target.kind != "number":
         chosen = [_one_hot(codes[line.order], target) for codes in (columns.before, columns.after)]
-        found["switches"] = _jitter("switches", chosen, line, by)
+        facts["switches"] = _jitter("switches", chosen, line, by)
         truth = _one_hot(truth[:, 0], target)
-    found["lag"] = _lag(truth, (old, new), line, most, by)
-    return found, pd.DataFrame(by | errors_by_sequence(columns, line))
+    facts["lag"] = _lag(truth, (old, new), line, most, by)
+    return facts, pd.DataFrame(by | errors_by_sequence(columns, line))
 
 
 def _answers(table: Predictions, target: Target, line: Timeline) -> np.ndarray:
@@ -267,12 +269,12 @@ def _one_hot(codes: np.ndarray, target: Target) -> np.ndarray:
 
 
 def _jitter(name: str, both: Sequence[np.ndarray], line: Timeline, by: dict[str, Any]) -> dict[str, float]:
-    found = {}
+    jitters = {}
     for side, values in zip(SIDES, both, strict=True):
         total, count = steps(values, line.starts)
         by[f"{name}_{side}"] = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-        found[side] = float(total.sum() / count.sum()) if count.any() else np.nan
-    return found
+        jitters[side] = float(total.sum() / count.sum()) if count.any() else np.nan
+    return jitters
 
 
 def _lag(
@@ -281,30 +283,32 @@ def _lag(
     """In frames, and in the unit of time by the median step."""
     frames = {}
     for side, values in zip(SIDES, both, strict=True):
-        found = lag(truth, values, line.starts, most=most)
-        by[f"lag_{side}"] = found.each
-        frames[side] = found.pooled
+        lags = lag(truth, values, line.starts, most=most)
+        by[f"lag_{side}"] = lags.each
+        frames[side] = lags.pooled
     return {"frames": frames, "time": {side: value * line.step for side, value in frames.items()}}
 
 
-def _pooled(rows: BeforeAfter, found: Mapping[str, Mapping[str, Any]], numbers: Sequence[Columns]) -> dict[str, Any]:
+def _pooled(
+    rows: BeforeAfter, by_target: Mapping[str, Mapping[str, Any]], numbers: Sequence[Columns]
+) -> dict[str, Any]:
     """Over all targets: the share of rows held for any of them; of several numbers, means over them."""
     held = np.any([columns.held for columns in rows.columns.values()], axis=0)
     pooled: dict[str, Any] = {"rows": len(held), "sequences": len(rows.line.starts), "gated": float(held.mean())}
     if len(numbers) > 1:
-        own = [found[columns.target.name] for columns in numbers]
-        lags = [facts["lag"] for facts in own]
-        pooled["jitter"] = {side: float(np.mean([facts["jitter"][side] for facts in own])) for side in SIDES}
+        several = [by_target[columns.target.name] for columns in numbers]
+        lags = [facts["lag"] for facts in several]
+        pooled["jitter"] = {side: float(np.mean([facts["jitter"][side] for facts in several])) for side in SIDES}
         pooled["lag"] = {unit: {s: float(np.mean([f[unit][s] for f in lags])) for s in SIDES} for unit in lags[0]}
     return pooled
 
 
 def _warnings(
-    rows: BeforeAfter, found: Mapping[str, Mapping[str, Any]], targets: Sequence[Target], most: int
+    rows: BeforeAfter, by_target: Mapping[str, Mapping[str, Any]], targets: Sequence[Target], most: int
 ) -> list[str]:
-    with_truth = [target for target in targets if found[target.name]["metrics"]]
-    warnings = cautions(rows.before, with_truth, rows.group, rows.groups, {})
-    for name, facts in found.items():
+    with_truth = [target for target in targets if by_target[target.name]["metrics"]]
+    warnings = caveats(rows.before, with_truth, rows.group, rows.groups, {})
+    for name, facts in by_target.items():
         if not facts["metrics"]:
             warnings.append(f"{name}: no row has a truth, so that neither error nor lag is known")
         if facts["gated"] > MOSTLY:

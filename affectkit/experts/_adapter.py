@@ -10,16 +10,16 @@ from typing import Any, Literal
 import numpy as np
 
 from affectkit.artifacts.files import write_json
-from affectkit.detectors._detector import LANDMARK_SIDE, Detector, Face, choose, crop, of_person, square_of
+from affectkit.detectors._detector import LANDMARK_SIDE, Detector, choose, crop, of_person, square_of
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import NO_FACE, RECORD, Answers, Expert, FaceAnswer, Plan, Rule, rescaled
+from affectkit.experts._expert import NO_FACE, RECORD, CropRule, Expert, FaceAnswer, Plan, rescaled
 from affectkit.labels import Target
 
 BATCH = 32  # crops given to the expert at once
 
 
 @dataclass
-class _Found:
+class _CutFace:
     """An image's face, cut out: crops [views, S, S, 3], none where there is nothing to be read."""
 
     answer: FaceAnswer
@@ -29,7 +29,7 @@ class _Found:
 class FaceExpert:
     """Images in, answers out. Expert and detector are loaded."""
 
-    def __init__(self, expert: Expert, detector: Detector, targets: Sequence[Target], rule: Rule) -> None:
+    def __init__(self, expert: Expert, detector: Detector, targets: Sequence[Target], rule: CropRule) -> None:
         self.expert, self.detector, self.rule = expert, detector, rule
         self.targets = tuple(targets) or tuple(Target(n, "number", scale=expert.scale) for n in expert.outputs)
         for target in self.targets:
@@ -59,72 +59,65 @@ class FaceExpert:
         changes no answer. on_error: "skip" declines an image whose row is bad, with the reason; "stop" raises.
         """
         plan = Plan(tta, self.rule.flip_average)
-        waiting: list[_Found] = []
+        waiting: list[_CutFace] = []
         for image, row in images:
             waiting.append(self._find(image, row, plan, on_error))
-            if len(waiting) >= 8 * batch_size or sum(len(found.crops) for found in waiting) >= batch_size:
+            if len(waiting) >= 8 * batch_size or sum(len(face.crops) for face in waiting) >= batch_size:
                 yield from self._answer(waiting, plan, batch_size)
                 waiting = []
         yield from self._answer(waiting, plan, batch_size)
 
-    def _find(self, image: np.ndarray, row: Mapping[str, Any], plan: Plan, on_error: str) -> _Found:
+    def _find(self, image: np.ndarray, row: Mapping[str, Any], plan: Plan, on_error: str) -> _CutFace:
         try:
-            _check_image(image)
+            if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)):
+                raise AffectkitError("input", "is no image of [H, W, 3] uint8")
+            if not image.size:
+                raise AffectkitError("input", "is an image without pixels")
             faces = of_person(self.detector.detect(image, row), row)
         except AffectkitError as error:
             if on_error == "stop" or error.code != "input":
                 raise
-            return _Found(FaceAnswer(declined=error.message))
+            return _CutFace(FaceAnswer(declined=error.message))
         height, width = image.shape[:2]
         face = choose(faces, self.rule.policy, width, height)
         if face is None:
-            return _Found(FaceAnswer(declined=NO_FACE))
-        return self._cut(image, face, len(faces), plan)
-
-    def _cut(self, image: np.ndarray, face: Face, faces: int, plan: Plan) -> _Found:
+            return _CutFace(FaceAnswer(declined=NO_FACE))
         face = face if self.expert.by_landmarks else replace(face, landmarks=None)
         centre, side, how = square_of(face, box_scale=self.rule.box_scale)
         crops = []
         for factor, mirrored in plan.views:
             cut = crop(image, centre, side * factor, self.expert.size)
             crops.append(cut[:, ::-1] if mirrored else cut)
-        return _Found(FaceAnswer(faces=faces, box=face.box, crop=how), crops)
+        return _CutFace(FaceAnswer(faces=len(faces), box=face.box, crop=how), crops)
 
-    def _answer(self, waiting: list[_Found], plan: Plan, batch_size: int) -> Iterator[FaceAnswer]:
-        crops = [cut for found in waiting for cut in found.crops]
-        answers = self._answers(crops, batch_size) if crops else Answers({})
-        views, place = len(plan.views), 0
-        for found in waiting:
-            if not found.crops:
-                yield found.answer
-                continue
-            own = slice(place, place + views)
-            place += views
-            values = {name: np.asarray(each[own], dtype=np.float64) for name, each in answers.values.items()}
-            upright = None if answers.probabilities is None else answers.probabilities[own.start]
-            yield self._said(found.answer, values, upright, plan)
-
-    def _answers(self, crops: list[np.ndarray], batch_size: int) -> Answers:
-        """Of all crops, in batches."""
-        parts = [
+    def _answer(self, waiting: list[_CutFace], plan: Plan, batch_size: int) -> Iterator[FaceAnswer]:
+        crops = [cut for face in waiting for cut in face.crops]
+        batches = [
             self.expert.predict(np.stack(crops[start : start + batch_size]))
             for start in range(0, len(crops), batch_size)
         ]
-        values = {name: np.concatenate([part.values[name] for part in parts]) for name in self.expert.outputs}
-        known = [part.probabilities for part in parts if part.probabilities is not None]
-        return Answers(values, np.concatenate(known) if known else None)
+        numbers = {name: [value for batch in batches for value in batch.values[name]] for name in self.expert.outputs}
+        probabilities = [each for batch in batches if batch.probabilities is not None for each in batch.probabilities]
+        place = 0
+        for face in waiting:
+            if not face.crops:
+                yield face.answer
+                continue
+            views = {name: np.array(values[place : place + len(plan.views)], float) for name, values in numbers.items()}
+            yield self._rescaled(face.answer, views, probabilities[place] if probabilities else None, plan)
+            place += len(plan.views)
 
-    def _said(
-        self, found: FaceAnswer, views: dict[str, np.ndarray], upright: np.ndarray | None, plan: Plan
+    def _rescaled(
+        self, face: FaceAnswer, views: dict[str, np.ndarray], upright: np.ndarray | None, plan: Plan
     ) -> FaceAnswer:
         """The answer for a face, from the expert's numbers for each view of it."""
         if not all(np.isfinite(views[target.name]).all() for target in self.targets):
-            return replace(found, declined=f"{self.expert.name} gave a number that is not finite")
+            return replace(face, declined=f"{self.expert.name} gave a number that is not finite")
         values, var = {}, {}
         for target in self.targets:
             mean, spread = plan.mean_and_var(views[target.name])
             values[target.name], var[target.name] = rescaled(mean, spread, self.expert.scale, target.scale)
-        return replace(found, values=values, var=var, probabilities=upright)
+        return replace(face, values=values, var=var, probabilities=upright)
 
     def describe(self) -> dict[str, Any]:
         """What `expert.json` says."""
@@ -154,10 +147,3 @@ class FaceExpert:
         self.expert.save(folder)
         self.detector.save(folder)
         write_json(folder / RECORD, self.describe())
-
-
-def _check_image(image: np.ndarray) -> None:
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
-        raise AffectkitError("input", "is no image of [H, W, 3] uint8")
-    if not image.size:
-        raise AffectkitError("input", "is an image without pixels")

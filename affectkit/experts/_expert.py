@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,15 +12,11 @@ from affectkit.detectors._detector import Policy, check_policy
 from affectkit.errors import AffectkitError
 from affectkit.media.augment_images import PASSES, check_passes
 
-if TYPE_CHECKING:
-    import numpy as np
-
-
 WEIGHTS, RECORD = "model.safetensors", "expert.json"  # in a model folder
 
 
 @dataclass(frozen=True)
-class Answers:
+class ExpertAnswers:
     """For B crops: numbers by output, each [B], on the expert's scale; probabilities [B, K] of its classes, if any."""
 
     values: dict[str, np.ndarray]
@@ -51,7 +47,7 @@ class Expert(Protocol):
         Raises "missing" or "input"; there is no expert without weights.
         """
 
-    def predict(self, crops: np.ndarray) -> Answers:
+    def predict(self, crops: np.ndarray) -> ExpertAnswers:
         """crops: [B, size, size, 3] uint8, RGB; B is at least 1."""
 
     def save(self, folder: Path) -> None:
@@ -85,7 +81,7 @@ class FaceAnswer:
 
 
 @dataclass(frozen=True)
-class Rule:
+class CropRule:
     """How a face becomes a crop: which of several, and the square around a box without landmarks."""
 
     policy: Policy = "largest"

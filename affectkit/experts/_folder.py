@@ -17,10 +17,10 @@ from affectkit.artifacts.models import whole
 from affectkit.detectors._detector import Detector, Policy
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.experts._adapter import FaceExpert
-from affectkit.experts._expert import RECORD, Expert, Rule
+from affectkit.experts._expert import RECORD, CropRule, Expert
 from affectkit.labels import Target
-from affectkit.models.forward import without_tf32
-from affectkit.models.image_weights import fill, read_tensors
+from affectkit.models.forward import resolve_device, without_tf32
+from affectkit.models.weights import fill, read_tensors
 from affectkit.plain import without_nan
 
 NOT_COMPARED = ("licence", "detector_facts")  # words; the version of OpenCV
@@ -45,10 +45,10 @@ def build_expert(
     of several faces. box_scale: side of the square over the longer side of a box without landmarks. flip_average: of a
     single pass. foreign: names may be a user's own modules. Raises as the plug-ins do.
     """
-    rule = Rule(policy, float(box_scale), bool(flip_average))
-    built = _build("experts", name, options or {}, foreign)
-    finder = _build("detectors", detector, detector_options or {}, foreign)
-    return _loaded(built, finder, targets, rule, device)
+    rule = CropRule(policy, float(box_scale), bool(flip_average))
+    expert = registry.build("experts", name, options or {}, foreign=foreign)
+    finder = registry.build("detectors", detector, detector_options or {}, foreign=foreign)
+    return _loaded(expert, finder, targets, rule, device)
 
 
 def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
@@ -57,34 +57,31 @@ def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
     Raises "missing" or "input" for a folder that is not whole, and where weights, crop or input are not the record's.
     """
     folder = Path(folder)
-    known = read_json(folder / RECORD, what="description of a face expert")
+    record = read_json(folder / RECORD, what="description of a face expert")
     with whole(folder):
-        rule = Rule(**{name: known["crop"][name] for name in ("policy", "box_scale", "flip_average")})
-        targets = [Target.from_json(target) for target in known["targets"]]
-        expert = _build("experts", known["expert"], known["options"], False)
-        detector = _build("detectors", known["detector"], known["detector_options"], False)
+        rule = CropRule(**{name: record["crop"][name] for name in ("policy", "box_scale", "flip_average")})
+        targets = [Target.from_json(target) for target in record["targets"]]
+        expert = registry.build("experts", record["expert"], record["options"])
+        detector = registry.build("detectors", record["detector"], record["detector_options"])
     loaded = _loaded(expert, detector, targets, rule, device, folder)
     for fact, here in without_nan(loaded.describe()).items():
-        if fact not in NOT_COMPARED and here != known.get(fact):
+        if fact not in NOT_COMPARED and here != record.get(fact):
             what = "other weights" if fact == "weights" else f"another '{fact}'"
             remedy = "copy it again, or make it again with this affectkit"
             raise AffectkitError("input", f"has {what} than its record says", file=folder, remedy=remedy)
     return loaded
 
 
-def _build(kind: str, name: str, options: Mapping[str, Any], foreign: bool) -> Any:
-    factory = registry.load(kind, name, foreign=foreign).build
-    registry.check_options(kind, name, factory, dict(options))
-    return factory(**options)
-
-
 def _loaded(
-    expert: Expert, detector: Detector, targets: Sequence[Target], rule: Rule, device: str, folder: Path | None = None
+    expert: Expert,
+    detector: Detector,
+    targets: Sequence[Target],
+    rule: CropRule,
+    device: str,
+    folder: Path | None = None,
 ) -> FaceExpert:
-    from affectkit.models import devices
-
     detector.load(folder)
-    expert.load(devices.resolve(device), folder)
+    expert.load(resolve_device(device), folder)
     return FaceExpert(expert, detector, targets, rule)
 
 
@@ -118,7 +115,6 @@ def softmax(logits: torch.Tensor) -> np.ndarray:
 def open_network(architecture: str, outputs: int, path: Path) -> nn.Module:
     """On the CPU, in eval mode. Raises "usage", "missing", or "input" for weights that are not its own, all of them."""
     import timm
-    import torch
 
     if not timm.is_model(architecture):
         near = did_you_mean(architecture, timm.list_models())

@@ -5,15 +5,16 @@ what it was evaluated on; a crop made from a detector's box is another one, whic
 that square is 1.37 times as wide as haar's box (5th to 95th percentile 1.27 to 1.44): --box-scale 1.35 comes near it.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
+
+import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import WEIGHTS, Answers, Expert
+from affectkit.experts._expert import WEIGHTS, Expert, ExpertAnswers
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 PRETRAINED = "models/emonet/pretrained"
 
@@ -21,11 +22,13 @@ PRETRAINED = "models/emonet/pretrained"
 def build(
     *,
     weights: Annotated[
-        str, Option("the authors' emonet_8.pth or emonet_5.pth, or a folder that holds one")
+        str, Option("The authors' emonet_8.pth or emonet_5.pth, or a folder that holds one.")
     ] = PRETRAINED,
-    expressions: Annotated[int, Option("5 or 8; 0 takes what the weights have, 8 where a folder has both")] = 0,
+    expressions: Annotated[
+        int, Option("Number of expressions, 5 or 8; 0 takes what the weights have, 8 where a folder has both.")
+    ] = 0,
     fifth: Annotated[
-        str, Option("what the fifth of five expressions is: anger (the authors' loader) or fear (their README)")
+        str, Option("Meaning of the fifth of five expressions: anger (the authors' loader) or fear (their README).")
     ] = "anger",
 ) -> Expert:
     """The expert; weights are read by `load`. Raises "usage" for options that make no sense."""
@@ -62,16 +65,16 @@ class EmoNetExpert:
         self._network, self._device = network.to(device), device
         self.classes = expressions_of(network.expressions, self.options["fifth"])
 
-    def predict(self, crops: "np.ndarray") -> Answers:
+    def predict(self, crops: np.ndarray) -> ExpertAnswers:
         from affectkit.experts._folder import answering, pixels, softmax
 
         with answering(self._device):
             answer = self._network(pixels(crops, self._device))
         values = {name: getattr(answer, name).double().cpu().numpy() for name in self.outputs}
-        return Answers(values, softmax(answer.expression))
+        return ExpertAnswers(values, softmax(answer.expression))
 
     def save(self, folder: Path) -> None:
-        from affectkit.models.image_weights import write_tensors
+        from affectkit.models.weights import write_tensors
 
         write_tensors(folder / WEIGHTS, self._network.state_dict())
 

@@ -5,21 +5,24 @@ It was trained with --crop face on the manifest's boxes, and those of a detector
 r .74 at .85, .61 at 1, -.13 at 1.2.
 """
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
+
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.models import SPEC, best_model
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import Answers, Expert
+from affectkit.experts._expert import Expert, ExpertAnswers
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 log = logging.getLogger(__name__)
 
 
-def build(*, model_dir: Annotated[str, Option("run folder of finetune, on images")] = "") -> Expert:
+def build(*, model_dir: Annotated[str, Option("Run folder of an image network that finetune made.")] = "") -> Expert:
     """The expert; the network is read by `load`. Raises "usage" without a folder."""
     if not model_dir:
         raise AffectkitError("usage", "finetuned needs a --model-dir", remedy="name a run folder of affectkit finetune")
@@ -41,8 +44,6 @@ class FinetunedExpert:
         self.options = options
 
     def load(self, device: str, folder: Path | None = None) -> None:
-        from affectkit.artifacts.files import read_json
-        from affectkit.artifacts.models import SPEC, best_model
         from affectkit.models import image_network
         from affectkit.models.backbones import digest
 
@@ -52,7 +53,12 @@ class FinetunedExpert:
             if (spec.get("kind"), spec.get("reads")) != ("finetuned", "images"):
                 remedy = "name a run folder of affectkit finetune on images"
                 raise AffectkitError("input", "is no fine-tuned image network", file=place, remedy=remedy)
-            _say_crop(spec.get("crop", "none"))
+            crop = spec.get("crop", "none")
+            if crop == "face":
+                log.info("it was trained on the manifest's boxes: those of another detector may ask for a --box-scale")
+            else:
+                seen = "whole images" if crop == "none" else f"boxes of a {crop}"
+                log.warning("it was trained on %s, and sees faces alone here", seen)
         network = image_network.load(place, image_network.targets_of(place))
         numbers = [target for target in network.targets if target.kind == "number"]
         scales = {target.scale for target in numbers if target.scale}
@@ -66,25 +72,17 @@ class FinetunedExpert:
         self.size = max(network.preprocessing.resize_to)
         self._digest, self._network, self._device = digest(network), network.to(device), device
 
-    def predict(self, crops: "np.ndarray") -> Answers:
+    def predict(self, crops: np.ndarray) -> ExpertAnswers:
         from affectkit.experts._folder import answering, softmax
 
         with answering(self._device):
             batch = self._network.collate([self._network.prepare(crop) for crop in crops])
-            given = self._network(batch["pixels"].to(self._device))
-        values = {name: given[name].double().cpu().numpy() for name in self.outputs}
-        return Answers(values, softmax(given[self._label]) if self._label else None)
+            outputs = self._network(batch["pixels"].to(self._device))
+        values = {name: outputs[name].double().cpu().numpy() for name in self.outputs}
+        return ExpertAnswers(values, softmax(outputs[self._label]) if self._label else None)
 
     def save(self, folder: Path) -> None:
         self._network.save(folder)
 
     def describe(self) -> dict[str, Any]:
         return {**self._network.describe(), "weights": self._digest, "size": self.size}
-
-
-def _say_crop(trained_on: str) -> None:
-    if trained_on == "face":
-        log.info("it was trained on the manifest's boxes: those of another detector may ask for a --box-scale")
-    else:
-        seen = "whole images" if trained_on == "none" else f"boxes of a {trained_on}"
-        log.warning("it was trained on %s, and sees faces alone here", seen)

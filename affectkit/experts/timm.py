@@ -3,16 +3,17 @@
 Wightman 2019. Pixels are normalised, and crops sized, as timm's own data configuration of the architecture says.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
+
+import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import WEIGHTS, Answers, Expert
+from affectkit.experts._expert import WEIGHTS, Expert, ExpertAnswers
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
 
 NUMBERS = ("valence", "arousal", "dominance")
 UNUSED = "_"
@@ -21,11 +22,14 @@ _REMEDY = "write timm:ARCHITECTURE/path/to/weights.safetensors (two slashes befo
 
 def build(
     *,
-    checkpoint: Annotated[str, Option("timm:ARCHITECTURE/path/to/weights.safetensors, or a .pth")] = "",
+    checkpoint: Annotated[str, Option("Weights: timm:ARCHITECTURE/path/to/weights.safetensors, or a .pth file.")] = "",
     outputs: Annotated[
-        str, Option("what its outputs are, in order: numbers (valence, arousal, dominance), classes, _ for unused ones")
+        str,
+        Option(
+            "Meaning of its outputs, in order: numbers (valence, arousal, dominance), classes, or _ for unused ones."
+        ),
     ] = "valence,arousal",
-    expert_scale: Annotated[str, Option("lowest,highest of its numbers")] = "-1,1",
+    expert_scale: Annotated[str, Option("Scale of its numbers: lowest,highest.")] = "-1,1",
 ) -> Expert:
     """The expert; weights are read by `load`. Raises "usage" for options that make no sense."""
     architecture, path = _parse(checkpoint)
@@ -65,17 +69,17 @@ class TimmExpert:
         self.size, self._mean, self._std = input_of(network)
         self._digest, self._network, self._device = digest(network), network.to(device), device
 
-    def predict(self, crops: "np.ndarray") -> Answers:
+    def predict(self, crops: np.ndarray) -> ExpertAnswers:
         from affectkit.experts._folder import answering, pixels, softmax
 
         with answering(self._device):
-            given = self._network(pixels(crops, self._device, self._mean, self._std)).float()
-        values = {name: given[:, self._listed.index(name)].double().cpu().numpy() for name in self.outputs}
-        own = [place for place, name in enumerate(self._listed) if name in self.classes]
-        return Answers(values, softmax(given[:, own]) if own else None)
+            outputs = self._network(pixels(crops, self._device, self._mean, self._std)).float()
+        values = {name: outputs[:, self._listed.index(name)].double().cpu().numpy() for name in self.outputs}
+        logits = [place for place, name in enumerate(self._listed) if name in self.classes]
+        return ExpertAnswers(values, softmax(outputs[:, logits]) if logits else None)
 
     def save(self, folder: Path) -> None:
-        from affectkit.models.image_weights import write_tensors
+        from affectkit.models.weights import write_tensors
 
         write_tensors(folder / WEIGHTS, self._network.state_dict())
 

@@ -47,7 +47,7 @@ Where = Callable[[int], dict[str, Any]]
 class Medium(Protocol):
     """A kind of media as it is fine-tuned on: a dataclass, `build` of a file in `media/`, whose fields are its options.
 
-    reads: "audio", "images", ..., as `models.reads` has it. frozen: names of the network's parts that no stage trains.
+    reads: "audio", "images", ..., as `reads_of` says it. frozen: names of the network's parts that no stage trains.
     batch_size, batch_seconds: of a batch that is trained on. answered_at_once: rows of a batch that is only answered,
     and what they may cost together, None where they cost the same. encodes_once: the network has an `encode`, what
     comes before its head, and that makes the same of a row in every epoch while frozen. features: what that is, where
@@ -122,7 +122,7 @@ def choose_medium(checkpoint: str, revision: str, options: Mapping[str, Any]) ->
 
     Raises "usage" for an option that the medium lacks, or where nothing is fine-tuned on it, and as `reads_of` does.
     """
-    from affectkit.models.reads import reads_of
+    from affectkit.models.images import reads_of
 
     reads = reads_of(checkpoint, revision=revision)
     media = {name: build for name, build in _media().items() if build.reads == reads}

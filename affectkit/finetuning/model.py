@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.models import read_spec, whole
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.console import Progress
 from affectkit.encoders._encoder import Item
 from affectkit.finetuning.medium import Medium, medium_of
@@ -44,7 +44,7 @@ class FinetunedModel:
         num_workers: int = 0,
         passes: Passes = ONCE,
         progress: Progress | None = None,
-    ) -> tuple[list[Output], dict[int, str]]:
+    ) -> tuple[list[TargetPrediction], dict[int, str]]:
         """The answers of each target for media, whatever batch they come in, and why some could not be read.
 
         where: `file` and `row` of an item, for errors. on_error: "skip" declines one that cannot be decoded and gives

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from affectkit.artifacts.outputs import Output
+    from affectkit.artifacts.outputs import TargetPrediction
     from affectkit.labels import Target
     from affectkit.training.objective import Objective
 
@@ -83,21 +83,21 @@ class Passes:
 ONCE = Passes()
 
 
-def over_passes(targets: Sequence[Target], answers: Mapping[str, np.ndarray]) -> list[Output]:
+def over_passes(targets: Sequence[Target], answers: Mapping[str, np.ndarray]) -> list[TargetPrediction]:
     """answers: [N, passes] numbers in their units, [N, passes, K] probabilities. The mean is taken before it is held to
     the target's scale: passes held to it would agree where the network is most unsure."""
     import numpy as np
 
-    from affectkit.artifacts.outputs import Output
+    from affectkit.artifacts.outputs import TargetPrediction
 
     outputs = []
     for target in targets:
         values = answers[target.name]
         mean = values.mean(axis=1)
         if target.kind != "number":
-            outputs.append(Output.of(target, mean))
+            outputs.append(TargetPrediction.of(target, mean))
             continue
         low, high = target.scale or (-np.inf, np.inf)
         var = values.var(axis=1, ddof=1) if values.shape[1] > 1 else None
-        outputs.append(Output(target, mean=np.clip(mean, low, high), var=var))
+        outputs.append(TargetPrediction(target, mean=np.clip(mean, low, high), var=var))
     return outputs

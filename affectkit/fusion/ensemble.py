@@ -8,83 +8,91 @@ only in whole vectors, so that a row's answer has the same bits alone as among o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
-from affectkit.calibration.methods._probabilities import order, total
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.methods._probabilities import order
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.measure import width
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.rows import confusions, losses, moments
-from affectkit.fusion.rule import Sources, Table
+from affectkit.evaluation.temperature import total
+from affectkit.fusion.rule import Sources, SourceTable
 from affectkit.labels import Target
 
 
 @dataclass(frozen=True)
-class Panel:
+class Ensemble:
     """What S sources say of N rows.
 
-    names: [S], sorted. given: the same as they were named by the user; ties go to the first. values: [S, N, C], class
+    names: [S], sorted. as_named: the same in the user's order; ties go to the first. values: [S, N, C], class
     probabilities or (C = 1) numbers; 0 where unknown. known: [S, N]. var: [S, N], above 0, NaN where unknown; None
     where no source has any.
     """
 
     target: Target
     names: tuple[str, ...]
-    given: tuple[str, ...]
+    as_named: tuple[str, ...]
     values: np.ndarray
     known: np.ndarray
     var: np.ndarray | None
 
+    @classmethod
+    def of(cls, sources: Sources, rule: str) -> Ensemble:
+        """Raises "usage" for a source that is no prediction."""
+        for name, source in sources.items():
+            if isinstance(source, SourceTable):
+                what = f"'{name}' is a table of columns, and {rule} fuses predictions"
+                raise AffectkitError("usage", what, remedy="fuse it with --rule stacked")
+        outputs = {name: source for name, source in sorted(sources.items()) if isinstance(source, TargetPrediction)}
+        if not outputs:
+            what = f"{rule} fuses predictions, and there are none"
+            raise AffectkitError("usage", what, remedy="name a source of them")
+        columns = (np.asarray(output.values, float) for output in outputs.values())
+        raw = np.array([values[:, None] if values.ndim == 1 else values for values in columns])
+        known = np.isfinite(raw).all(axis=2)
+        target = next(iter(outputs.values())).target
+        values = np.where(known[:, :, None], raw, 0.0)
+        return cls(target, tuple(outputs), tuple(sources), values, known, _variances(list(outputs.values())))
+
+    @classmethod
+    def of_fit_rows(cls, sources: Sources, rows: GroundTruth, rule: str) -> tuple[Ensemble, GroundTruth]:
+        """That of the rows to fit on, and what is known of them, in the order of what is in them.
+
+        Raises "input" where no row has a source, "usage" as `of`.
+        """
+        ensemble = cls.of(sources, rule)
+        at = in_order(rows, np.asarray(ensemble.known.any(axis=0)), ensemble.key_columns())
+        return ensemble.take(at), rows.take(at)
+
     def __len__(self) -> int:
         return self.known.shape[1]
 
-    def take(self, rows: np.ndarray) -> Panel:
+    def take(self, rows: np.ndarray) -> Ensemble:
         var = None if self.var is None else self.var[:, rows]
-        return Panel(self.target, self.names, self.given, self.values[:, rows], self.known[:, rows], var)
+        return replace(self, values=self.values[:, rows], known=self.known[:, rows], var=var)
 
-    def answer(self, values: np.ndarray, var: np.ndarray | None = None) -> Output:
+    def answer(self, values: np.ndarray, var: np.ndarray | None = None) -> TargetPrediction:
         """[N, C] fused values, NaN where declined, as an output; var [N] stands only where some source has one."""
         if self.target.kind != "number":
-            return Output(self.target, probabilities=values)
-        return Output(self.target, mean=values[:, 0], var=None if self.var is None else var)
+            return TargetPrediction(self.target, probabilities=values)
+        return TargetPrediction(self.target, mean=values[:, 0], var=None if self.var is None else var)
 
     def shown(self) -> np.ndarray:
         """[S, N, C], NaN where unknown."""
         return np.where(self.known[:, :, None], self.values, np.nan)
 
-
-def panel(sources: Sources, rule: str) -> Panel:
-    """Raises "usage" for a source that is no prediction."""
-    for name, source in sources.items():
-        if isinstance(source, Table):
-            what = f"'{name}' is a table of columns, and {rule} fuses predictions"
-            raise AffectkitError("usage", what, remedy="fuse it with --rule stacked")
-    outputs = {name: source for name, source in sorted(sources.items()) if isinstance(source, Output)}
-    if not outputs:
-        raise AffectkitError("usage", f"{rule} fuses predictions, and there are none", remedy="name a source of them")
-    raw = np.array([_columns(output) for output in outputs.values()])
-    known = np.isfinite(raw).all(axis=2)
-    target = next(iter(outputs.values())).target
-    values = np.where(known[:, :, None], raw, 0.0)
-    return Panel(target, tuple(outputs), tuple(sources), values, known, _variances(list(outputs.values())))
+    def key_columns(self) -> list[np.ndarray]:
+        """What tells rows apart."""
+        columns = [column for source in self.values for column in source.T]
+        return columns + list(self.known) + ([] if self.var is None else list(self.var))
 
 
-def fit_panel(sources: Sources, rows: Rows, rule: str) -> tuple[Panel, Rows]:
-    """The panel of the fit rows and what is known of them, in the order of what is in them.
-
-    Raises "input" where no row has a source, "usage" as `panel`.
-    """
-    found = panel(sources, rule)
-    at = in_order(rows, np.asarray(found.known.any(axis=0)), key_columns(found))
-    return found.take(at), rows.take(at)
-
-
-def in_order(rows: Rows, there: np.ndarray, columns: Iterable[np.ndarray]) -> np.ndarray:
+def in_order(rows: GroundTruth, there: np.ndarray, columns: Iterable[np.ndarray]) -> np.ndarray:
     """Positions of the rows that are `there` [N], sorted by truth, group and `columns`, whatever order they came in.
 
     Raises "input" where there are none.
@@ -96,18 +104,7 @@ def in_order(rows: Rows, there: np.ndarray, columns: Iterable[np.ndarray]) -> np
     return at[there[at]]
 
 
-def key_columns(of: Panel) -> list[np.ndarray]:
-    """What tells rows apart."""
-    columns = [column for source in of.values for column in source.T]
-    return columns + list(of.known) + ([] if of.var is None else list(of.var))
-
-
-def _columns(output: Output) -> np.ndarray:
-    values = np.asarray(output.values, float)
-    return values[:, None] if values.ndim == 1 else values
-
-
-def _variances(outputs: Sequence[Output]) -> np.ndarray | None:
+def _variances(outputs: Sequence[TargetPrediction]) -> np.ndarray | None:
     if all(output.var is None for output in outputs):
         return None
     missing = np.full(len(outputs[0]), np.nan)
@@ -128,41 +125,39 @@ def shares(known: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return raw / np.where(sums > 0, sums, np.nan)
 
 
-def mixed(of: Panel, share: np.ndarray) -> np.ndarray:
+def mixed(ensemble: Ensemble, share: np.ndarray) -> np.ndarray:
     """[N, C]: the sources' values weighted by shares [S, N]."""
-    fused = of.values[0] * share[0][:, None]
-    for values, one in zip(of.values[1:], share[1:], strict=True):
-        fused += values * one[:, None]
+    fused = ensemble.values[0] * share[0][:, None]
+    for values, weights in zip(ensemble.values[1:], share[1:], strict=True):
+        fused += values * weights[:, None]
     return fused
 
 
-def mixed_variance(of: Panel, share: np.ndarray) -> np.ndarray | None:
-    """[N]: the variance of `mixed` if errors are independent; NaN where a source that has a share has none."""
-    if of.var is None:
-        return None
-    return total(np.where(share == 0, 0.0, share**2 * of.var))
+def blended(parameters: Mapping[str, Any], sources: Sources, rule: str) -> TargetPrediction:
+    """The weighted mean of what each row has, by the `weights` that parameters hold.
 
-
-def blended(of: Panel, weights: np.ndarray) -> Output:
-    """The weighted mean of what each row has."""
-    share = shares(of.known, weights)
-    return of.answer(mixed(of, share), mixed_variance(of, share))
+    Its variance is that of a mean of independent errors; NaN where a source that has a share has none.
+    """
+    ensemble = Ensemble.of(sources, rule)
+    share = shares(ensemble.known, weights_of(parameters, ensemble))
+    var = None if ensemble.var is None else total(np.where(share == 0, 0.0, share**2 * ensemble.var))
+    return ensemble.answer(mixed(ensemble, share), var)
 
 
 def by_name(names: Sequence[str], values: Any) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
-def weights_of(parameters: Mapping[str, Any], of: Panel) -> np.ndarray:
-    """[S] weights as parameters hold them, in the panel's order."""
-    check_names(of.names, parameters["weights"])
-    return np.array([parameters["weights"][name] for name in of.names])
+def weights_of(parameters: Mapping[str, Any], ensemble: Ensemble) -> np.ndarray:
+    """[S] weights as parameters hold them, in the ensemble's order."""
+    check_names(ensemble.names, parameters["weights"])
+    return np.array([parameters["weights"][name] for name in ensemble.names])
 
 
-def check_names(given: Iterable[str], fitted: Iterable[str]) -> None:
+def check_names(names: Iterable[str], fitted: Iterable[str]) -> None:
     """Raise "input" unless the sources are those that were fitted."""
-    if set(given) != set(fitted):
-        what = f"the sources are {', '.join(sorted(given))}, and the fusion is of {', '.join(sorted(fitted))}"
+    if set(names) != set(fitted):
+        what = f"the sources are {', '.join(sorted(names))}, and the fusion is of {', '.join(sorted(fitted))}"
         raise AffectkitError("input", what, remedy="give the sources that it was fitted on, by the same names")
 
 
@@ -189,15 +184,15 @@ class Scorer:
         return -np.inf if np.isnan(value) else float(f"{value:.{DIGITS}g}")
 
     def _value(self, truth: np.ndarray, values: np.ndarray) -> float:
-        of = self.metric.of
+        formula = self.metric.of
         if self.metric.takes == "numbers":
-            assert of is not None
-            return float(of(moments(truth, values[:, 0], width=width(self.target))[0]))
+            assert formula is not None
+            return float(formula(moments(truth, values[:, 0], width=width(self.target))[0]))
         codes = truth.astype(np.int64)
         if self.metric.takes == "classes":
-            assert of is not None
-            return float(of(confusions(codes, values.argmax(axis=1), values.shape[1])[0]))
-        return float(of(losses(codes, values)[0]) if of else self.metric.function(codes, values))
+            assert formula is not None
+            return float(formula(confusions(codes, values.argmax(axis=1), values.shape[1])[0]))
+        return float(formula(losses(codes, values)[0]) if formula else self.metric.function(codes, values))
 
     def plain(self, score: float) -> float | None:
         """A score as the metric has it."""
@@ -223,66 +218,33 @@ def scorer(name: str, target: Target, truth: np.ndarray) -> Scorer:
     return Scorer(metric, target, truth)
 
 
-def ranking(of: Panel, scorer: Scorer) -> list[tuple[str, float]]:
+def ranking(ensemble: Ensemble, scorer: Scorer) -> list[tuple[str, float]]:
     """Sources from the best to the worst with their scores; of equals, the first named.
 
     They are compared on the rows that all of them have, so that a source which answers only what is easy gains nothing
     by it; where these are fewer than `SHARED_ROWS`, each on its own. A source without any row is last.
     """
-    shared = np.asarray(of.known[of.known.any(axis=1)].all(axis=0))
+    shared = np.asarray(ensemble.known[ensemble.known.any(axis=1)].all(axis=0))
     if shared.sum() >= SHARED_ROWS:
-        of, scorer = of.take(shared), replace(scorer, truth=scorer.truth[shared])
-    shown = of.shown()
-    found = [(name, scorer(shown[of.names.index(name)])) for name in of.given]
-    return sorted(found, key=lambda one: -one[1])
+        ensemble, scorer = ensemble.take(shared), replace(scorer, truth=scorer.truth[shared])
+    shown = dict(zip(ensemble.names, ensemble.shown(), strict=True))
+    return sorted(((name, scorer(shown[name])) for name in ensemble.as_named), key=lambda scored: -scored[1])
 
 
-def first_known(of: Panel, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def first_known(ensemble: Ensemble, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """[N, C] values and [N] variances of the first source of `names` that a row has; NaN without any."""
-    values = np.full(of.values.shape[1:], np.nan)
-    var = None if of.var is None else np.full(len(of), np.nan)
+    values = np.full(ensemble.values.shape[1:], np.nan)
+    var = None if ensemble.var is None else np.full(len(ensemble), np.nan)
     for name in reversed(names):
-        at = of.names.index(name)
-        known = of.known[at]
-        values[known] = of.values[at][known]
-        if var is not None and of.var is not None:
-            var[known] = of.var[at][known]
+        at = ensemble.names.index(name)
+        known = ensemble.known[at]
+        values[known] = ensemble.values[at][known]
+        if var is not None and ensemble.var is not None:
+            var[known] = ensemble.var[at][known]
     return values, var
 
 
-# --- Weights that are at least 0 and sum to 1: as options say them, and in grids
-
-
-MOST_POINTS = 20_000
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Weights of the first source from `low` to `high`, and of the others what is left, all in steps of `step`."""
-
-    low: float
-    high: float
-    step: float
-
-    def points(self, sources: int) -> np.ndarray:
-        """[M, S] weights. Raises "usage" where the steps miss the simplex of more than two sources, or are too many."""
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        first = [round(self.low + i * self.step, 10) for i in range(count)]
-        if sources == 1:
-            return np.ones((1, 1))
-        if sources == 2:
-            return np.array([[one, round(1 - one, 10)] for one in first])
-        whole = round(1 / self.step)
-        left = [(1 - one) / self.step for one in first]
-        if abs(whole * self.step - 1) > 1e-6 or any(abs(x - round(x)) > 1e-6 for x in left):
-            what = f"--search: steps of {self.step:g} from {self.low:g} do not end at weights that sum to 1"
-            raise AffectkitError("usage", what, remedy=f"for {sources} sources, write 0:1:.1")
-        size = sum(math.comb(round(x) + sources - 2, sources - 2) for x in left)
-        if size > MOST_POINTS:
-            what = f"--search: steps of {self.step:g} make {size:,} weightings of {sources} sources"
-            raise AffectkitError("usage", what, remedy="take larger steps, or --rule greedy")
-        rows = [(whole - round(x), *rest) for x in left for rest in _splits(round(x), sources - 1)]
-        return np.array(rows) / whole
+# --- Weights that are at least 0 and sum to 1, as options say them
 
 
 def parse_weights(text: str) -> tuple[float, ...]:
@@ -307,27 +269,3 @@ def fixed_weights(weights: Sequence[float], sources: Sequence[str]) -> dict[str,
         what = f"--weights: {len(weights)} for {len(sources)} sources ({', '.join(sources)})"
         raise AffectkitError("usage", what, remedy="give one weight to each, in their order")
     return dict(zip(sources, weights, strict=True))
-
-
-def parse_search(text: str) -> Grid:
-    """`.3:.8:.1`. Raises "usage"."""
-    try:
-        low, high, step = (float(part) for part in text.split(":"))
-    except ValueError:
-        low = high = step = math.nan
-    if not (0 <= low <= high <= 1 and 0 < step <= 1):
-        what = f"--search {text} is not lowest:highest:step of the first source's weight, within 0 and 1"
-        raise AffectkitError("usage", what, remedy="write .3:.8:.1")
-    if (high - low) / step >= MOST_POINTS:
-        raise AffectkitError("usage", f"--search {text} tries more than {MOST_POINTS:,}", remedy="take larger steps")
-    return Grid(low, high, step)
-
-
-def _splits(units: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """Every way to deal `units` to `parts`, in rising order."""
-    if parts == 1:
-        yield (units,)
-        return
-    for one in range(units + 1):
-        for rest in _splits(units - one, parts - 1):
-            yield (one, *rest)

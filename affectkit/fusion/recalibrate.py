@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods.linear import Linear
 from affectkit.calibration.methods.variance_scaling import VarianceScaling
-from affectkit.fusion.ensemble import panel
+from affectkit.fusion.ensemble import Ensemble
 from affectkit.fusion.rule import Rule, Sources
 from affectkit.registry import Option
 
@@ -40,23 +40,23 @@ class Recalibrated:
         self.rule, self.name, self.takes_tables = rule, rule.name, rule.takes_tables
         self.options = {**rule.options, "recalibrate": True}
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         parameters = self.rule.fit(sources, rows)
         fused = self.rule.apply(parameters, sources)
         if fused.target.kind != "number":
             log.warning("--recalibrate is of numbers: %s is fused as it is", fused.target.name)
             return {**parameters, "recalibration": None}
-        found = []
+        entries = []
         for names, at in _sets(sources, self.name):
             if len(at) < LEAST_ROWS:
                 log.warning(
                     "%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), " and ".join(names)
                 )
                 continue
-            found.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
-        return {**parameters, "recalibration": found}
+            entries.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
+        return {**parameters, "recalibration": entries}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         fused = self.rule.apply(parameters, sources)
         entries = {tuple(entry["sources"]): entry for entry in parameters["recalibration"] or ()}
         for names, at in _sets(sources, self.name) if entries else ():
@@ -64,22 +64,22 @@ class Recalibrated:
                 fused = fused.put(at, _applied(entry, fused.take(at)))
         return fused
 
-    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output | None:
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """As it is weighted; None for classes."""
         return None if parameters["recalibration"] is None else self.rule.apply(parameters, sources)
 
 
 def _sets(sources: Sources, rule: str) -> Iterator[tuple[list[str], np.ndarray]]:
     """Each set of two or more sources that some row has, in the order of their names, and the positions of its rows."""
-    of = panel(sources, rule)
-    codes = (of.known * (1 << np.arange(len(of.names)))[:, None]).sum(axis=0)
+    ensemble = Ensemble.of(sources, rule)
+    codes = (ensemble.known * (1 << np.arange(len(ensemble.names)))[:, None]).sum(axis=0)
     for code in np.unique(codes).tolist():
         if code.bit_count() > 1:
-            names = [name for place, name in enumerate(of.names) if code >> place & 1]
+            names = [name for place, name in enumerate(ensemble.names) if code >> place & 1]
             yield names, np.flatnonzero(codes == code)
 
 
-def _fit(fused: Output, rows: Rows) -> dict[str, Any]:
+def _fit(fused: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
     line = Linear()
     mean = line.fit(fused, rows)
     moved = line.apply(mean, fused, rows)
@@ -87,15 +87,15 @@ def _fit(fused: Output, rows: Rows) -> dict[str, Any]:
     return {"mean": mean, "variance": variance}
 
 
-def _applied(entry: Mapping[str, Any], fused: Output) -> Output:
+def _applied(entry: Mapping[str, Any], fused: TargetPrediction) -> TargetPrediction:
     """What had no variance, or has lost it, has none."""
-    nothing = Rows(np.full(len(fused), np.nan), np.full(len(fused), ""))
+    nothing = GroundTruth(np.full(len(fused), np.nan), np.full(len(fused), ""))
     moved = Linear().apply(entry["mean"], fused, nothing)
     if moved.var is None or entry["variance"] is None:
         return moved
     scaled = VarianceScaling().apply(entry["variance"], moved, nothing).var
     assert scaled is not None
-    return Output(moved.target, mean=moved.mean, var=np.where(np.isnan(moved.var), np.nan, scaled))
+    return TargetPrediction(moved.target, mean=moved.mean, var=np.where(np.isnan(moved.var), np.nan, scaled))
 
 
 # --- Options that several rules share, by one name with one meaning
@@ -108,15 +108,7 @@ MetricOpt = Annotated[
 RecalibrateOpt = Annotated[
     bool,
     Option(
-        "Of numbers: fit a + b * answer to what rows of several sources got, and their variances to the errors left; "
-        "averaging takes spread away, and CCC with it."
+        "Whether to recalibrate fused numbers by a + b * prediction, and their variances to the "
+        "errors left; averaging shrinks the spread, and CCC with it."
     ),
 ]
-
-
-def recalibrating(rule: Rule, wanted: bool) -> Rule:
-    """The rule, recalibrated where that is wanted."""
-    if not wanted:
-        return rule
-
-    return Recalibrated(rule)

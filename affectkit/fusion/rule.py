@@ -12,11 +12,11 @@ import numpy as np
 from affectkit import registry
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.models import FUSION, whole
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 
 
 @dataclass(frozen=True)
-class Table:
+class SourceTable:
     """A source that is no prediction: numeric columns [N, D] by name; NaN is missing."""
 
     names: tuple[str, ...]
@@ -30,11 +30,12 @@ class Table:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: np.ndarray) -> Table:
-        return Table(self.names, self.values[rows])
+    def take(self, rows: np.ndarray) -> SourceTable:
+        return SourceTable(self.names, self.values[rows])
 
 
-Sources = Mapping[str, Output | Table]  # by name, in the order of the command line; all of N rows, classes aligned
+# By name, in the order of the command line; all of N rows, classes aligned.
+Sources = Mapping[str, TargetPrediction | SourceTable]
 
 Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
 
@@ -44,7 +45,7 @@ class Rule(Protocol):
 
     A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
 
-    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `Table`.
+    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `SourceTable`.
     single_group: whether it may be fitted on the rows of one group (few parameters, or none).
     """
 
@@ -53,14 +54,14 @@ class Rule(Protocol):
     takes_tables: bool
     single_group: bool
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (`fusion.json`), from rows that all have a truth; `rows.groups` for inner
         grouped folds. Permuting the rows changes nothing.
 
         Raises AffectkitError "usage" or "input" where that cannot be.
         """
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         """Fused answers, a row at a time: no row's answer depends on another."""
 
 
@@ -76,7 +77,7 @@ class Seeded(Rule, Protocol):
 class SelfCalibrating(Rule, Protocol):
     """A rule that ends with a calibration of its own."""
 
-    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> Output | None:
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """What `apply` would say without it; None where it does nothing to such a target."""
 
 
@@ -98,7 +99,7 @@ class FusionModel:
     sources: Sequence[str]
     targets: Mapping[str, Mapping[str, Any]]
 
-    def apply(self, target: str, sources: Sources) -> Output:
+    def apply(self, target: str, sources: Sources) -> TargetPrediction:
         """Fused answers of one target."""
         fitted = self.targets[target]
         return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
@@ -109,21 +110,21 @@ class FusionModel:
 
     def files(self) -> dict[str, dict[str, Any]]:
         """What rules have to show besides, by file name and target: an object (.json), or rows (.csv)."""
-        found: dict[str, dict[str, Any]] = {}
+        files: dict[str, dict[str, Any]] = {}
         for target, fitted in self.targets.items():
             rule = build_rule(fitted["rule"], fitted["options"])
             for name, content in rule.files(fitted["parameters"]).items() if isinstance(rule, Filing) else ():
-                found.setdefault(name, {})[target] = content
-        return found
+                files.setdefault(name, {})[target] = content
+        return files
 
     @classmethod
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            said = read_json(folder / FUSION, what="fusion")
-            for fitted in said["targets"].values():
+            stored = read_json(folder / FUSION, what="fusion")
+            for fitted in stored["targets"].values():
                 build_rule(fitted["rule"], fitted["options"])
-            return cls(list(said["sources"]), dict(said["targets"]))
+            return cls(list(stored["sources"]), dict(stored["targets"]))
 
 
 def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:
@@ -131,7 +132,5 @@ def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:
 
     Raises "usage" for an unknown one, or for an option that it lacks.
     """
-    module = registry.load("rules", name)
-    registry.check_options("rules", name, module.build, dict(options))
-    rule: Rule = module.build(**options)
+    rule: Rule = registry.build("rules", name, options)
     return rule.seeded(seed) if isinstance(rule, Seeded) else rule

@@ -1,12 +1,11 @@
-"""An estimator behind its encoders."""
+"""A model of kind "estimator": its encoders, then the estimator."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from affectkit import registry
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.encoders._encoder import Encoder, from_record, items
@@ -30,13 +29,15 @@ from affectkit.inference.model import Work, seen_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
-
+_FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
+# Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
+# computed with, and what is computed at once.
+_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens")
 CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
 
 
 @dataclass(frozen=True)
-class Estimating:
+class EstimatorPipeline:
     """An estimator behind its encoders."""
 
     folder: Path
@@ -79,7 +80,7 @@ class Estimating:
             manifest, outputs = self._encode(manifest, work or Work(), progress)
         return build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
 
-    def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[Output]:
+    def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[TargetPrediction]:
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
         return self.estimator.predict(blocks, speakers)
 
@@ -89,15 +90,17 @@ class Estimating:
         if len(features) != len(encoders):
             raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
         loaded = [read_features(path) for path in features]
-        for path, own, given in zip(features, encoders, loaded, strict=True):
-            _check_same_encoder(own, given.described(), path)
+        for path, encoder, feature_set in zip(features, encoders, loaded, strict=True):
+            _check_same_encoder(encoder, feature_set.described(), path)
         ids = list(manifest.rows["id"])
-        blocks = [read_block(given, ids, self._takes, self.spec["estimator"]) for given in loaded]
+        blocks = [read_block(feature_set, ids, self._takes, self.spec["estimator"]) for feature_set in loaded]
         for block, path in zip(blocks, features, strict=True):
             refuse_infinite(block, ids, path)
         return blocks
 
-    def _encode(self, manifest: Manifest, work: Work, progress: Progress | None) -> tuple[Manifest, list[Output]]:
+    def _encode(
+        self, manifest: Manifest, work: Work, progress: Progress | None
+    ) -> tuple[Manifest, list[TargetPrediction]]:
         """The rows that could be encoded, and their answers: the model's own encoders on raw media or text.
 
         All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
@@ -111,7 +114,8 @@ class Estimating:
             part[start : start + size] = True
             rows, blocks = manifest.take(part), list[Block]()
             for encoder in encoders:
-                there, block = _encoded(encoder, rows, work, _from(progress, start, total), self._takes)
+                done = None if progress is None else partial(_onwards, progress, start, total)
+                there, block = _encoded(encoder, rows, work, done, self._takes)
                 part[np.flatnonzero(part)[~there]] = False
                 rows, blocks = rows.take(there), [block[there] for block in blocks] + [block]
                 if not there.any():
@@ -123,7 +127,9 @@ class Estimating:
             raise AffectkitError("input", "no row could be encoded", file=manifest.path)
         joined = [np.concatenate([output.values for output in each]) for each in zip(*answers, strict=True)]
         targets = [part.target for part in self.estimator.targets]
-        return manifest.take(kept), [Output.of(target, values) for target, values in zip(targets, joined, strict=True)]
+        return manifest.take(kept), [
+            TargetPrediction.of(target, values) for target, values in zip(targets, joined, strict=True)
+        ]
 
 
 def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:
@@ -151,37 +157,34 @@ def _encoded(
         progress=(lambda done: progress(done, len(rows))) if progress else None,
     )
     for name, reason in encoded.skipped:
-        logger.warning("%s is skipped: %s", name, reason)
+        work.tell_skipped(name, reason)
     there = manifest.rows["id"].isin(set(encoded.ids)).to_numpy()
     if not there.any():
         return there, None
     return there, encoded_block(encoded.ids, encoded.values, takes, pooled=encoder.pooled)
 
 
-def _from(progress: Progress | None, start: int, rows: int) -> Progress | None:
+def _onwards(progress: Progress, start: int, rows: int, done: int, total: int, note: str = "") -> None:
     """The progress of a part of the rows that begins at `start`."""
-    if progress is None:
-        return None
-
-    def onwards(done: int, total: int, note: str = "") -> None:
-        progress(start + done, rows, note)
-
-    return onwards
+    progress(start + done, rows, note)
 
 
-def _check_same_encoder(known: dict[str, Any], given: dict[str, Any], path: Path) -> None:
-    """Refuse features of an encoder, weights, layers, crop or columns other than the model was trained on."""
-    options = ("layer", "crop")
-    known, given = ({**record, **_chosen(record, options)} for record in (known, given))
-    for fact in ("encoder", "weights", "dim", *options, "preprocessing", "feature_names"):
-        if known.get(fact) != given.get(fact):
-            own = known.get("encoder") or "another table"
+def _check_same_encoder(trained_on: dict[str, Any], extracted: dict[str, Any], path: Path) -> None:
+    """Refuse features of an encoder, weights, options or columns other than the model was trained on."""
+    wanted, there = _compared(trained_on), _compared(extracted)
+    for fact in (*wanted, *there):
+        if wanted.get(fact) != there.get(fact):
+            encoder = trained_on.get("encoder") or "another table"
             raise AffectkitError(
-                "input", f"differs in '{fact}' from the features of the model ({own})", file=path,
+                "input", f"differs in '{fact}' from the features of the model ({encoder})", file=path,
                 remedy="extract them with the model's own encoder",
             )  # fmt: skip
 
 
-def _chosen(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Options of an encoder, None where it has no such one."""
-    return {name: (record.get("options") or {}).get(name) for name in names}
+def _compared(record: dict[str, Any]) -> dict[str, Any]:
+    """What decides about the values of an encoder's features."""
+    options = {name: value for name, value in (record.get("options") or {}).items() if name not in _SAME_VALUES}
+    if options.get("pool") == "none":
+        options["pool"] = "mean"  # which the means over frames equal, to the bit
+    first, last = ({name: record.get(name) for name in names} for names in _FACTS)
+    return {**first, **options, **last}

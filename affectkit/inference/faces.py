@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
-from affectkit.detectors.columns import BOX, Columns
+from affectkit.detectors.columns import BOX, ColumnsDetector
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import FACE, FOUND, NONE
@@ -81,7 +81,7 @@ def predict_faces(
     """What an expert says of a manifest's images, with the columns `COLUMNS`. Its detector finds the faces, unless the
     rows are of no manifest and bring boxes along."""
     if manifest.bare and BOX[0] in manifest.rows:
-        expert = expert.finding_by(Columns({}))
+        expert = expert.finding_by(ColumnsDetector())
     reading = _Reading(manifest, work, progress)
     try:
         answers = list(expert.predict(reading.images(), tta=tta, on_error=work.on_error))
@@ -92,9 +92,17 @@ def predict_faces(
     rows = manifest.rows.iloc[reading.positions].reset_index(drop=True)
     if not len(rows):
         raise AffectkitError("input", "no image could be read", file=manifest.path)
-    _say(answers)
+    with_face = sum(answer.faces > 0 for answer in answers)
+    share = 100 * with_face / len(answers)
+    logger.info("a face was found in %d of %d images (%.0f %%)", with_face, len(answers), share)
+    for reason, count in Counter(a.declined for a in answers if a.declined and a.faces).items():
+        logger.warning("%d images are declined: %s", count, reason)
     outputs = [_numbers(target, answers) for target in expert.targets]
-    outputs += [_expressions(expert.expert.classes, answers)] if expert.expert.classes else []
+    classes = expert.expert.classes
+    if classes:
+        nothing = np.full(len(classes), np.nan)
+        probabilities = [nothing if answer.probabilities is None else answer.probabilities for answer in answers]
+        outputs.append(TargetPrediction.of(Target(EXPRESSION, "class", classes), np.stack(probabilities)))
     return build_predictions(rows.assign(**_faces(answers)), outputs, ["heldout"] * len(rows), COLUMNS)
 
 
@@ -132,18 +140,15 @@ class _Reading:
         read = mapped(_read, self.manifest.media(), workers)
         for self.place, (image, row) in enumerate(zip(read, rows, strict=True)):
             if isinstance(image, AffectkitError):
-                self._refuse(image, row["id"])
+                message = f"{image.file}: {image.message}" if image.file else image.message
+                if self.work.on_error == "stop":
+                    raise AffectkitError(image.code, message, **self.where(), remedy=image.remedy)
+                self.work.tell_skipped(row["id"], message)
             else:
                 self.positions.append(self.place)
                 yield image, {str(name): value for name, value in row.items()}
             if self.progress:
                 self.progress(self.place + 1, len(rows))
-
-    def _refuse(self, error: AffectkitError, row_id: str) -> None:
-        message = f"{error.file}: {error.message}" if error.file else error.message
-        if self.work.on_error == "stop":
-            raise AffectkitError(error.code, message, **self.where(), remedy=error.remedy)
-        logger.warning("%s is skipped: %s", row_id, message)
 
 
 def _read(path: Path | None) -> np.ndarray | AffectkitError:
@@ -154,27 +159,15 @@ def _read(path: Path | None) -> np.ndarray | AffectkitError:
         return error
 
 
-def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> Output:
+def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> TargetPrediction:
     mean, var = (
         np.array([getattr(answer, part).get(target.name, np.nan) for answer in answers]) for part in ("values", "var")
     )
-    return Output(target, mean=mean, var=None if np.isnan(var).all() else var)
-
-
-def _expressions(classes: tuple[str, ...], answers: Sequence[FaceAnswer]) -> Output:
-    nothing = np.full(len(classes), np.nan)
-    said = [nothing if answer.probabilities is None else answer.probabilities for answer in answers]
-    return Output.of(Target(EXPRESSION, "class", classes), np.stack(said))
+    return TargetPrediction(target, mean=mean, var=None if np.isnan(var).all() else var)
 
 
 def _faces(answers: Sequence[FaceAnswer]) -> dict[str, Any]:
     boxes = np.array([answer.box or (np.nan,) * 4 for answer in answers], float).round(2)
-    found = {FACE: [FOUND if answer.faces else NONE for answer in answers], "faces": [a.faces for a in answers]}
-    return {**found, **{name: boxes[:, place] for place, name in enumerate(BOX)}}
-
-
-def _say(answers: Sequence[FaceAnswer]) -> None:
-    found = sum(answer.faces > 0 for answer in answers)
-    logger.info("a face was found in %d of %d images (%.0f %%)", found, len(answers), 100 * found / len(answers))
-    for reason, count in Counter(a.declined for a in answers if a.declined and a.faces).items():
-        logger.warning("%d images are declined: %s", count, reason)
+    counts = [answer.faces for answer in answers]
+    columns = {FACE: [FOUND if count else NONE for count in counts], "faces": counts}
+    return {**columns, **{name: boxes[:, place] for place, name in enumerate(BOX)}}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import best_model, parent_folder, read_fit_rows, read_spec, whole
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.calibration.method import CalibrationModel
 from affectkit.console import Progress
@@ -22,7 +22,7 @@ from affectkit.estimators._model import load_estimator_model
 from affectkit.finetuning.model import FinetunedModel, load_finetuned_model
 from affectkit.finetuning.passes import Passes
 from affectkit.fusion.rule import FusionModel
-from affectkit.inference.estimator_model import Estimating
+from affectkit.inference.estimator_model import EstimatorPipeline
 from affectkit.inference.faces import COLUMNS as FACES
 from affectkit.inference.faces import KIND, FaceModel
 from affectkit.inference.model import Model, Work, seen_rows
@@ -32,75 +32,36 @@ from affectkit.training.accelerating import open_accelerator
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
 
+def load_model(path: Path) -> Model:
+    """Load a run folder, or its `best_model/`, and the parents of a chain.
 
-# --- A calibration or a fusion behind the models that it was fitted on
-
-
-@dataclass(frozen=True)
-class Chained:
-    """A calibration or a fusion behind the models that it was fitted on."""
-
-    folder: Path
-    spec: dict[str, Any]
-    parents: dict[str, Model]
-    stage: CalibrationModel | FusionModel
-    fit_rows: pd.DataFrame
-
-    @property
-    def feature_sets(self) -> int:
-        return sum(parent.feature_sets for parent in self.parents.values())
-
-    def predict(
-        self,
-        manifest: Manifest,
-        *,
-        features: Sequence[Path] = (),
-        work: Work | None = None,
-        progress: Progress | None = None,
-    ) -> Predictions:
-        if features and len(features) != self.feature_sets:
-            raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
-        said, given = {}, list(features)
-        for name, parent in self.parents.items():
-            own, given = given[: parent.feature_sets], given[parent.feature_sets :]
-            said[name] = parent.predict(manifest, features=own, work=work, progress=progress)
-        answered = {key for table in said.values() for key in table.frame["id"]}
-        rows = manifest.rows[manifest.rows["id"].isin(answered)].reset_index(drop=True)
-        outputs = [self._answer(Target.from_json(target), said, rows) for target in self.spec["targets"]]
-        for table in said.values():  # what a face expert says of the face
-            found = table.frame.set_index("id")
-            rows = rows.assign(**{name: rows["id"].map(found[name]) for name in FACES if name in found})
-        carried = [*([self.spec["group"]] if self.spec.get("group") else []), *(name for name in FACES if name in rows)]
-        return build_predictions(rows, outputs, seen_rows(self, rows), carried)
-
-    def _answer(self, target: Target, said: dict[str, Predictions], rows: pd.DataFrame) -> Output:
-        answers = {name: _of_rows(table, target, rows) for name, table in said.items()}
-        if isinstance(self.stage, FusionModel):
-            return self.stage.apply(target.name, answers)
-        [answer] = answers.values()
-        columns = {}
-        for name in self.stage.columns:
-            if name not in rows:
-                raise AffectkitError("input", f"the calibration needs a column '{name}'", file=self.folder)
-            columns[name] = rows[name].astype(str).to_numpy()
-        nothing = np.full(len(rows), np.nan)
-        return self.stage.apply(answer, Rows(nothing, np.full(len(rows), ""), columns))
-
-
-def _of_rows(table: Predictions, target: Target, rows: pd.DataFrame) -> Output:
-    """A parent's answers for `rows`, declined where it skipped one."""
-    place = {key: position for position, key in enumerate(table.frame["id"])}
-    positions = np.array([place.get(key, -1) for key in rows["id"]], dtype=int)
-    return table.output(target.name).aligned(target).at(positions)
+    Raises "missing", "unfinished", or "input" for a kind unknown here, a parent that has changed or is only a table.
+    """
+    folder = best_model(path)
+    spec = read_spec(folder)
+    kind = spec.get("kind")
+    if kind == "estimator":
+        return EstimatorPipeline(folder, load_estimator_model(folder), read_fit_rows(folder))
+    if kind == "finetuned":
+        return FinetunedNetwork(folder, load_finetuned_model(folder), read_fit_rows(folder))
+    if kind == KIND:
+        return FaceModel(folder, spec, read_fit_rows(folder))
+    if kind not in ("calibration", "fusion"):
+        raise AffectkitError("input", f"is a model of kind '{kind}', which this affectkit cannot run", file=folder)
+    stage = CalibrationModel.load(folder) if kind == "calibration" else FusionModel.load(folder)
+    with whole(folder):
+        parents = {parent["name"]: load_model(parent_folder(folder, parent)) for parent in spec["parents"]}
+        if not parents or (kind == "calibration" and len(parents) > 1):
+            raise ValueError(f"a {kind} of {len(parents)} parents")
+    return StackedModel(folder, spec, parents, stage, read_fit_rows(folder))
 
 
 # --- A fine-tuned network behind raw media
 
 
 @dataclass(frozen=True)
-class Finetuned:
+class FinetunedNetwork:
     """A fine-tuned network behind raw media."""
 
     folder: Path
@@ -134,32 +95,69 @@ class Finetuned:
             progress=progress,
         )
         for place, reason in skipped.items():
-            logger.warning("%s is skipped: %s", manifest.rows["id"].iloc[place], reason)
+            work.tell_skipped(manifest.rows["id"].iloc[place], reason)
         if len(skipped) == len(manifest.rows):
             raise AffectkitError("input", "no row could be decoded", file=manifest.path)
         predictions = build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
         return predictions.take(np.array([place not in skipped for place in range(len(manifest.rows))]))
 
 
-def load_model(path: Path) -> Model:
-    """Load a run folder, or its `best_model/`, and the parents of a chain.
+# --- A calibration or a fusion behind the models that it was fitted on
 
-    Raises "missing", "unfinished", or "input" for a kind unknown here, a parent that has changed or is only a table.
-    """
-    folder = best_model(path)
-    spec = read_spec(folder)
-    kind = spec.get("kind")
-    if kind == "estimator":
-        return Estimating(folder, load_estimator_model(folder), read_fit_rows(folder))
-    if kind == "finetuned":
-        return Finetuned(folder, load_finetuned_model(folder), read_fit_rows(folder))
-    if kind == KIND:
-        return FaceModel(folder, spec, read_fit_rows(folder))
-    if kind not in ("calibration", "fusion"):
-        raise AffectkitError("input", f"is a model of kind '{kind}', which this affectkit cannot run", file=folder)
-    stage = CalibrationModel.load(folder) if kind == "calibration" else FusionModel.load(folder)
-    with whole(folder):
-        parents = {parent["name"]: load_model(parent_folder(folder, parent)) for parent in spec["parents"]}
-        if not parents or (kind == "calibration" and len(parents) > 1):
-            raise ValueError(f"a {kind} of {len(parents)} parents")
-    return Chained(folder, spec, parents, stage, read_fit_rows(folder))
+
+@dataclass(frozen=True)
+class StackedModel:
+    """A calibration or a fusion behind the models that it was fitted on."""
+
+    folder: Path
+    spec: dict[str, Any]
+    parents: dict[str, Model]
+    stage: CalibrationModel | FusionModel
+    fit_rows: pd.DataFrame
+
+    @property
+    def feature_sets(self) -> int:
+        return sum(parent.feature_sets for parent in self.parents.values())
+
+    def predict(
+        self,
+        manifest: Manifest,
+        *,
+        features: Sequence[Path] = (),
+        work: Work | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        if features and len(features) != self.feature_sets:
+            raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
+        work, feature_sets = work or Work(), iter(features)
+        predictions = {
+            name: parent.predict(
+                manifest, features=list(islice(feature_sets, parent.feature_sets)), work=work, progress=progress
+            )
+            for name, parent in self.parents.items()
+        }
+        answered = {key for table in predictions.values() for key in table.frame["id"]}
+        rows = manifest.rows[manifest.rows["id"].isin(answered)].reset_index(drop=True)
+        outputs = [self._answer(Target.from_json(target), predictions, rows) for target in self.spec["targets"]]
+        for table in predictions.values():  # what a face expert says of the face
+            by_id = table.frame.set_index("id")
+            rows = rows.assign(**{name: rows["id"].map(by_id[name]) for name in FACES if name in by_id})
+        carried = [*([self.spec["group"]] if self.spec.get("group") else []), *(name for name in FACES if name in rows)]
+        return build_predictions(rows, outputs, seen_rows(self, rows), carried)
+
+    def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> TargetPrediction:
+        answers = {}
+        for name, table in predictions.items():  # declined where a parent skipped a row
+            place = {key: position for position, key in enumerate(table.frame["id"])}
+            positions = np.array([place.get(key, -1) for key in rows["id"]], dtype=int)
+            answers[name] = table.output(target.name).aligned(target).at(positions)
+        if isinstance(self.stage, FusionModel):
+            return self.stage.apply(target.name, answers)
+        [answer] = answers.values()
+        columns = {}
+        for name in self.stage.columns:
+            if name not in rows:
+                raise AffectkitError("input", f"the calibration needs a column '{name}'", file=self.folder)
+            columns[name] = rows[name].astype(str).to_numpy()
+        nothing = np.full(len(rows), np.nan)
+        return self.stage.apply(answer, GroundTruth(nothing, np.full(len(rows), ""), columns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +34,13 @@ class Work:
     on_error: OnError = "stop"
     tta: int | None = None
     mc_dropout: int | None = None
+    _told: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
+
+    def tell_skipped(self, row_id: str, reason: str) -> None:
+        """Say that a row is skipped, and why: once, though several models of a chain may skip it."""
+        if (row_id, reason) not in self._told:
+            self._told.add((row_id, reason))
+            logger.warning("%s is skipped: %s", row_id, reason)
 
 
 class Model(Protocol):
@@ -148,12 +155,12 @@ def _files_below(folder: Path, needs: Set[str]) -> list[Path]:
             "usage", f"a folder of files is not enough for a model that reads {reads}", file=folder,
             remedy="pass --manifest",
         )  # fmt: skip
-    found = find_files(folder, ENDINGS[kind])
-    if not found:
+    files = find_files(folder, ENDINGS[kind])
+    if not files:
         looked = ", ".join(sorted(ENDINGS[kind]))
         remedy = "pass --fps to read the videos in it" if kind == "images" and find_files(folder, VIDEO) else None
         raise AffectkitError("input", f"holds no {kind}: no file ends in {looked}", file=folder, remedy=remedy)
-    return found
+    return files
 
 
 def _text(file: Path) -> str:
@@ -165,8 +172,8 @@ def _text(file: Path) -> str:
 
 def _unique(name: str, taken: set[str]) -> str:
     """`name`, numbered from 2 on where it is taken; it is taken from now on."""
-    found, number = name, 2
-    while found in taken:
-        found, number = f"{name}-{number}", number + 1
-    taken.add(found)
-    return found
+    unique, number = name, 2
+    while unique in taken:
+        unique, number = f"{name}-{number}", number + 1
+    taken.add(unique)
+    return unique

@@ -17,12 +17,12 @@ from affectkit import registry
 from affectkit.artifacts.manifest import Manifest
 from affectkit.corpora._corpus import VIDEO
 from affectkit.detectors._detector import Detector
-from affectkit.detectors.columns import Columns
+from affectkit.detectors.columns import ColumnsDetector
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.faces import KIND, FaceModel
 from affectkit.inference.model import Model, needs
-from affectkit.inference.windows import at_row as at_row
+from affectkit.inference.windows import at_row
 from affectkit.media import read_frames
 
 logger = logging.getLogger(__name__)
@@ -67,17 +67,21 @@ class Sampling:
             )  # fmt: skip
         name = self.faces or (NONE if sees == {"whole"} or sees == {"whole", "expert"} else "")
         if name == NONE:
-            _refuse_whole(model, sees)
+            if "face" in sees:
+                message = "the model sees faces cut out, and --faces none looks for none"
+                raise AffectkitError("usage", message, file=model.folder, remedy=f"use --faces {DEFAULT}")
             return None
         if not name and "face" not in sees:
-            own = next(part for part in _parts(model) if isinstance(part, FaceModel)).expert(device).detector
-            if not isinstance(own, Columns):
-                return own
+            experts_own = next(part for part in _parts(model) if isinstance(part, FaceModel)).expert(device).detector
+            if not isinstance(experts_own, ColumnsDetector):
+                return experts_own
         if not self.faces:
             logger.info("faces are searched for with %s: name another detector with --faces", DEFAULT)
         elif sees == {"whole"}:
             logger.warning("the model sees whole images: all faces of a frame are given the frame's answer")
-        return _loaded(name or DEFAULT, self.detector_options)
+        detector: Detector = registry.build("detectors", name or DEFAULT, self.detector_options, foreign=True)
+        detector.load()
+        return detector
 
 
 def check_reads(model: Model) -> None:
@@ -111,20 +115,6 @@ def _seen_by(model: Model) -> set[str]:
     options = [model.spec] if "features" not in model.spec else [known["options"] for known in model.spec["features"]]
     crops = {option.get("crop", NONE) for option in options}
     return {"whole" if crop == NONE else crop for crop in crops}
-
-
-def _refuse_whole(model: Model, sees: set[str]) -> None:
-    if "face" in sees:
-        message = "the model sees faces cut out, and --faces none looks for none"
-        raise AffectkitError("usage", message, file=model.folder, remedy=f"use --faces {DEFAULT}")
-
-
-def _loaded(name: str, options: Mapping[str, Any]) -> Detector:
-    factory = registry.load("detectors", name, foreign=True).build
-    registry.check_options("detectors", name, factory, dict(options))
-    detector: Detector = factory(**options)
-    detector.load()
-    return detector
 
 
 # --- The frames that a manifest's rows name, one at a time

@@ -90,46 +90,46 @@ class Tracks:
         boxes: (x, y, width, height), of the frame at `time`.
         """
         live = [t for t in self._live if t.last[0] == self._before or time - t.last[0] <= self.gap]
-        found: dict[int, _Track] = {}
-        _pair(found, live, boxes, lambda track: track.expected(time))
-        _pair(found, live, boxes, lambda track: track.last[1])
+        tracks: dict[int, _Track] = {}
+        _pair(tracks, live, boxes, lambda track: track.expected(time))
+        _pair(tracks, live, boxes, lambda track: track.last[1])
         for place, box in enumerate(boxes):
-            if place not in found:
+            if place not in tracks:
                 self.count += 1
-                found[place] = _Track(self.count)
-                live.append(found[place])
-            found[place].see(time, box)
+                tracks[place] = _Track(self.count)
+                live.append(tracks[place])
+            tracks[place].see(time, box)
         self._live, self._before = live, time
-        return [found[place].number for place in range(len(boxes))]
+        return [tracks[place].number for place in range(len(boxes))]
 
 
 def _pair(
-    found: dict[int, _Track], live: Sequence[_Track], boxes: Sequence[Box], where: Callable[[_Track], Box]
+    tracks: dict[int, _Track], live: Sequence[_Track], boxes: Sequence[Box], where: Callable[[_Track], Box]
 ) -> None:
-    """Add to `found` the tracks of boxes that have none yet, the largest overlap first; of equals the oldest track."""
-    taken = {track.number for track in found.values()}
+    """Add to `tracks` those of boxes that have none yet, the largest overlap first; of equals the oldest track."""
+    taken = {track.number for track in tracks.values()}
     free = {track.number: (track, where(track)) for track in live if track.number not in taken}
     pairs = [
         (overlap(place, box), number, position)
         for number, (_, place) in free.items()
         for position, box in enumerate(boxes)
-        if position not in found
+        if position not in tracks
     ]
     for share, number, position in sorted(pairs, key=lambda pair: (-pair[0], *pair[1:])):
         if share < LEAST_OVERLAP:
             return
-        if number in free and position not in found:
-            found[position] = free.pop(number)[0]
+        if number in free and position not in tracks:
+            tracks[position] = free.pop(number)[0]
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(box: Box, other: Box) -> float:
     """Intersection over union, 0 to 1; 0 for boxes without an area."""
-    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    wide = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
+    high = min(box[1] + box[3], other[1] + other[3]) - max(box[1], other[1])
     if wide <= 0 or high <= 0:
         return 0.0
     shared = wide * high
-    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+    return shared / (box[2] * box[3] + other[2] * other[3] - shared)
 
 
 MOST_ROWS = 128  # of the frames that lie in files at once: four batches, so that threads decode one ahead of another
@@ -202,20 +202,24 @@ class _Watching:
         if not parts:
             what = "no face was found in" if self.counts.with_face == 0 else "no answer was given to any of"
             raise AffectkitError("input", f"{what} {self.counts.frames} frames", file=self.manifest.path)
-        joined = _joined(parts)
-        self._say(joined, shots.opened)
-        return joined, self.counts
+        import pandas as pd
+
+        table = pd.concat([part.frame for part in parts], ignore_index=True)
+        self._log(table, shots.opened)
+        return replace(parts[0], frame=table), self.counts
 
     def _chunks(self, shots: Shots) -> Iterator[list[dict[str, Any]]]:
         """The rows of some frames at a time, which lie in files for as long as their rows are worked on."""
+        from PIL import Image
+
         rows: list[dict[str, Any]] = []
         read = pixels = 0
         for shot in shots:
             path = self.folder / f"{read:04}.bmp"
-            found = [{**row, "path": str(path)} for row in self._rows(shot)]
-            if found:
-                _write(path, shot)
-            rows += found
+            of_frame = [{**row, "path": str(path)} for row in self._rows(shot)]
+            if of_frame:
+                Image.fromarray(shot.image).save(path)  # without compression: the very pixels, in some milliseconds
+            rows += of_frame
             read, pixels = read + 1, pixels + shot.image.shape[0] * shot.image.shape[1]
             if max(read, len(rows)) >= MOST_ROWS or pixels >= MOST_PIXELS:
                 yield rows
@@ -234,10 +238,10 @@ class _Watching:
         if self.detector is None:
             yield known
             return
-        found = self._faces(shot)
-        for track, box in found:
+        tracked = self._faces(shot)
+        for track, box in tracked:
             sides = {name: round(value, 2) for name, value in zip(BOX, box, strict=True)}
-            face = {"id": f"{moment}#t{track}", "track": f"{row['id']}#t{track}", "faces": len(found), **sides}
+            face = {"id": f"{moment}#t{track}", "track": f"{row['id']}#t{track}", "faces": len(tracked), **sides}
             yield {**known, **face}
 
     def _faces(self, shot: Shot) -> list[tuple[int, Box]]:
@@ -262,30 +266,29 @@ class _Watching:
         chunk = replace(self.manifest, path=FRAMES, rows=table, origin=[(FRAMES, 0)] * len(rows), bare=True)
         try:
             with _quietly():
-                said = self.model.predict(chunk, work=self.work)
+                predictions = self.model.predict(chunk, work=self.work)
         except AffectkitError as error:
             if self.work.on_error == "skip" and error.code == "input" and error.file == str(FRAMES):
                 return []  # it has said of each row why
-            raise _told(error, rows) from None
-        return [said if self.sampling.fps is None else self._of_frames(said, table)]
-
-    def _of_frames(self, said: Predictions, table: pd.DataFrame) -> Predictions:
-        """Answers with what is known of their frames, which are seen as their video is."""
-        own = said.frame.drop(columns=[name for name in COLUMNS if name in table and name in said.frame])
-        joined = join_columns(replace(said, frame=own), table, COLUMNS)
+            raise _by_id(error, rows) from None
+        if self.sampling.fps is None:
+            return [predictions]
+        # With what is known of their frames, which are seen as their video is.
+        replaced = [name for name in COLUMNS if name in table and name in predictions.frame]
+        joined = join_columns(replace(predictions, frame=predictions.frame.drop(columns=replaced)), table, COLUMNS)
         seen = dict(zip(self.manifest.rows["id"], self.seen, strict=True))
-        return replace(joined, frame=joined.frame.assign(seen=[seen[video] for video in joined.frame["sequence"]]))
+        return [replace(joined, frame=joined.frame.assign(seen=[seen[video] for video in joined.frame["sequence"]]))]
 
-    def _say(self, said: Predictions, videos: int) -> None:
-        frames, found = self.counts.frames, self.counts.with_face
-        if found is None and "face" in said.frame:  # a face expert, searching by itself
-            found = self.counts.with_face = int((said.frame["face"] == faces.FOUND).sum())
-        if found is None:
+    def _log(self, table: pd.DataFrame, videos: int) -> None:
+        frames, with_face = self.counts.frames, self.counts.with_face
+        if with_face is None and "face" in table:  # a face expert, searching by itself
+            with_face = self.counts.with_face = int((table["face"] == faces.FOUND).sum())
+        if with_face is None:
             logger.info("videos: %d, frames: %d", videos, frames)
             return
-        logger.info("a face was found in %d of %d frames (%.0f %%)", found, frames, 100 * found / frames)
+        logger.info("a face was found in %d of %d frames (%.0f %%)", with_face, frames, 100 * with_face / frames)
         if self.counts.tracks:
-            logger.info("faces: %d, tracks: %d", len(said.frame), self.counts.tracks)
+            logger.info("faces: %d, tracks: %d", len(table), self.counts.tracks)
 
 
 def _videos(manifest: Manifest, sampling: Sampling) -> list[dict[str, Any]]:
@@ -296,20 +299,7 @@ def _videos(manifest: Manifest, sampling: Sampling) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
-def _write(path: Path, shot: Shot) -> None:
-    """Without compression: the very pixels, in some milliseconds."""
-    from PIL import Image
-
-    Image.fromarray(shot.image).save(path)
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    import pandas as pd
-
-    return replace(parts[0], frame=pd.concat([part.frame for part in parts], ignore_index=True))
-
-
-def _told(error: AffectkitError, rows: Sequence[dict[str, Any]]) -> AffectkitError:
+def _by_id(error: AffectkitError, rows: Sequence[dict[str, Any]]) -> AffectkitError:
     """An error of a frame, by its id: nobody knows the file in which it lay."""
     ids = {row["path"]: row["id"] for row in reversed(rows)}
     message = error.message

@@ -55,20 +55,19 @@ class Windows:
         left lies in a gap between windows, or is less than half a window behind one."""
         if end - start <= self.seconds + _EXACT:
             return [(start, end)]
-        whole = math.floor((end - start - self.seconds + _EXACT) / self.stride) + 1
-        starts = [round(start + number * self.stride, 6) for number in range(whole + 1)]
-        found = [(first, round(first + self.seconds, 6)) for first in starts[:-1]]
-        heard, following = found[-1][1], starts[-1]
+        full = math.floor((end - start - self.seconds + _EXACT) / self.stride) + 1
+        starts = [round(start + number * self.stride, 6) for number in range(full + 1)]
+        windows = [(first, round(first + self.seconds, 6)) for first in starts[:-1]]
+        heard, following = windows[-1][1], starts[-1]
         if end - heard > _EXACT and end - following >= self.seconds / 2:
-            found.append((following, end))
+            windows.append((following, end))
         elif following <= heard + _EXACT or end - heard <= _EXACT:
-            found[-1] = (found[-1][0], end)
-        return found
+            windows[-1] = (windows[-1][0], end)
+        return windows
 
     def unheard(self, start: float, end: float) -> float:
         """Seconds that lie in no window."""
-        found = self.cut(start, end)
-        heard = sum(last - first for first, last in found)
+        heard = sum(last - first for first, last in self.cut(start, end))
         return end - start - heard if self.stride > self.seconds else 0.0
 
 
@@ -93,8 +92,8 @@ def predict_windows(
     work = work or Work()
     seen = dict(zip(manifest.rows["id"], seen_rows(model, manifest.rows), strict=True))
     rows = windowed(manifest, windows, on_error=work.on_error)
-    said = join_columns(model.predict(rows, work=work, progress=progress), rows.rows, COLUMNS)
-    return replace(said, frame=said.frame.assign(seen=[seen[clip] for clip in said.frame["clip"]]))
+    predictions = join_columns(model.predict(rows, work=work, progress=progress), rows.rows, COLUMNS)
+    return replace(predictions, frame=predictions.frame.assign(seen=[seen[clip] for clip in predictions.frame["clip"]]))
 
 
 def windowed(manifest: Manifest, windows: Windows, *, on_error: OnError = "stop") -> Manifest:
@@ -122,7 +121,8 @@ def windowed(manifest: Manifest, windows: Windows, *, on_error: OnError = "stop"
         duration_sec=ends - starts,
     )
     logger.info("recordings: %d, windows: %d", len(places), len(rows))
-    _say_shared(manifest, rows["sequence"].nunique(), len(places))
+    if "sequence" in manifest.rows and rows["sequence"].nunique() < len(places):
+        logger.info("the manifest's sequences hold several clips: stabilize windows with --sequence clip")
     return replace(manifest, rows=rows, origin=[manifest.origin[place] for place in which])
 
 
@@ -133,15 +133,15 @@ def _cut_rows(
     places: list[int] = []
     cuts: list[list[tuple[float, float]]] = []
     total = unheard = 0.0
-    for place, found in enumerate(_bounds(manifest)):
-        if isinstance(found, AffectkitError):
+    for place, bounds in enumerate(_bounds(manifest)):
+        if isinstance(bounds, AffectkitError):
             if on_error == "stop":
-                raise found if manifest.bare else at_row(found, manifest, place)
-            logger.warning("%s is skipped: %s", manifest.rows["id"].iloc[place], found)
+                raise bounds if manifest.bare else at_row(bounds, manifest, place)
+            logger.warning("%s is skipped: %s", manifest.rows["id"].iloc[place], bounds)
             continue
         places.append(place)
-        cuts.append(windows.cut(*found))
-        total, unheard = total + found[1] - found[0], unheard + windows.unheard(*found)
+        cuts.append(windows.cut(*bounds))
+        total, unheard = total + bounds[1] - bounds[0], unheard + windows.unheard(*bounds)
     if not places:
         raise AffectkitError("input", "no row could be cut into windows", file=manifest.path)
     if unheard > _EXACT:
@@ -154,7 +154,10 @@ def _bounds(manifest: Manifest) -> Iterator[tuple[float, float] | AffectkitError
     rows, media = manifest.rows, manifest.media()
     files = list(dict.fromkeys(path for path in media if path is not None))
     headers = dict(zip(files, read_headers([str(file) for file in files]), strict=True))
-    _say_slow(headers)
+    # ffmpeg decodes the whole of a video, or of an .m4a, for every window
+    slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format == "MP4"]
+    if slow:
+        logger.warning("%s is decoded anew for every window, which is slow: convert it to WAV first", slow[0])
     nothing = np.full(len(rows), math.nan)
     starts, ends = (rows[name].to_numpy(float) if name in rows else nothing for name in ("start_sec", "end_sec"))
     for path, start, end in zip(media, starts, ends, strict=True):
@@ -175,15 +178,3 @@ def at_row(error: AffectkitError, manifest: Manifest, place: int) -> AffectkitEr
     message = f"{error.file}: {error.message}" if error.file else error.message
     remedy = "; ".join(filter(None, [error.remedy, "or pass --on-error skip"]))
     return AffectkitError(error.code, message, **manifest.where(place), remedy=remedy)
-
-
-def _say_slow(headers: dict[Path, Header | AffectkitError]) -> None:
-    """ffmpeg decodes the whole of a video, or of an .m4a, for every window."""
-    slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format == "MP4"]
-    if slow:
-        logger.warning("%s is decoded anew for every window, which is slow: convert it to WAV first", slow[0])
-
-
-def _say_shared(manifest: Manifest, sequences: int, clips: int) -> None:
-    if "sequence" in manifest.rows and sequences < clips:
-        logger.info("the manifest's sequences hold several clips: stabilize windows with --sequence clip")

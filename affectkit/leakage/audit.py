@@ -77,16 +77,16 @@ def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], g
     kinds = dict(_GROUPS)
     if group_column and group_column in rows and group_column not in (*kinds, "id"):
         kinds[group_column] = "group"
-    found = []
+    leaks = []
     for column, kind in kinds.items():
         if column in rows:
             values = [f"{c}\0{v}" if v else "" for c, v in zip(corpora, rows[column].astype(str), strict=True)]
-            found.append(straddling(kind, column, values, sides, ids, show=lambda value: value.partition("\0")[2]))
+            leaks.append(straddling(kind, column, values, sides, ids, show=lambda value: value.partition("\0")[2]))
     if any(paths):
-        found.append(straddling("source", "path", [str(p) if p else "" for p in paths], sides, ids))
+        leaks.append(straddling("source", "path", [str(p) if p else "" for p in paths], sides, ids))
     if "text" in rows:
-        found.append(straddling("text", "text", [normal_text(cell) for cell in rows["text"]], sides, ids))
-    return [leak for leak in found if leak]
+        leaks.append(straddling("text", "text", [normal_text(cell) for cell in rows["text"]], sides, ids))
+    return [leak for leak in leaks if leak]
 
 
 def normal_text(text: str) -> str:

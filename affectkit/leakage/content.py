@@ -86,13 +86,10 @@ def _digest(file: MediaFile) -> str | AffectkitError:
         check_file(file.path)
         if isinstance(file.header, ImageHeader):
             return _of_pixels(file.path)
-        return _of_samples(file.path) if _decodable(file.header) else _of_bytes(file.path)
+        decodable = isinstance(file.header, Header) and file.header.format != "MP4"
+        return _of_samples(file.path) if decodable else _of_bytes(file.path)
     except AffectkitError as error:
         return error
-
-
-def _decodable(header: AnyHeader | None) -> bool:
-    return isinstance(header, Header) and header.format != "MP4"
 
 
 def _of_pixels(path: Path) -> str:

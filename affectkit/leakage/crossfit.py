@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
 from affectkit.splits import apart, folds_in_words, folds_of_rows, group_column, outer_folds
@@ -92,9 +92,9 @@ def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np
     frame, path = predictions.frame, predictions.path
     seen = frame["seen"].astype(str).to_numpy()
     split = frame["split"].astype(str).to_numpy() if "split" in frame else np.full(len(frame), "")
-    parts: dict[FitOn, np.ndarray] = {"oof": seen == "oof", "val": (split == "val") & (seen != "fit")}
-    origin = fit_on or next((name for name, rows in parts.items() if rows.any()), None)
-    if origin is None or not parts[origin].any():
+    masks: dict[FitOn, np.ndarray] = {"oof": seen == "oof", "val": (split == "val") & (seen != "fit")}
+    origin = fit_on or next((name for name, rows in masks.items() if rows.any()), None)
+    if origin is None or not masks[origin].any():
         if predictions.foreign and not (split != "").any():
             raise AffectkitError(
                 "leak", "nothing says whether these rows were held out (no column 'seen')", file=path,
@@ -104,14 +104,14 @@ def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np
             "leak", f"has no {origin or 'oof or val'} rows to fit on: it has {kinds_of(split, seen)}", file=path,
             remedy="test and in-sample rows are never fitted on; predict with train --cv, or give val rows",
         )  # fmt: skip
-    tested = parts[origin] & (split == "test")
+    tested = masks[origin] & (split == "test")
     if tested.any():
         row = int(tested.argmax())
         raise AffectkitError(
             "leak", f"id '{frame['id'].iloc[row]}' is a test row (seen={seen[row]}): such rows are never fitted on",
             file=path, row=row + 1, remedy="leave test rows out of cross-fitting",
         )  # fmt: skip
-    return origin, np.flatnonzero(parts[origin])
+    return origin, np.flatnonzero(masks[origin])
 
 
 def kinds_of(split: np.ndarray, seen: np.ndarray) -> str:
@@ -123,19 +123,19 @@ def kinds_of(split: np.ndarray, seen: np.ndarray) -> str:
 def _folds(
     predictions: Predictions, fit: np.ndarray, groups: np.ndarray, column: str | None, seed: int
 ) -> tuple[np.ndarray, str, bool]:
-    own, ids = groups[fit], predictions.frame["id"].astype(str).to_numpy()[fit]
-    single = column is not None and len(set(own)) == 1 and own[0] != ""
+    fit_groups, ids = groups[fit], predictions.frame["id"].astype(str).to_numpy()[fit]
+    single = column is not None and len(set(fit_groups)) == 1 and fit_groups[0] != ""
     named = predictions.groups("fold")
     if named is not None and not single:
         cells = named[fit]
-        if (cells != "").all() and len(set(cells)) > 1 and not _straddle(own, cells):
+        if (cells != "").all() and len(set(cells)) > 1 and not _straddle(fit_groups, cells):
             names, codes = np.unique(cells, return_inverse=True)
             return codes, f"the table's own {len(names)} folds", False
-    if column is None or single or not (own != "").any():
+    if column is None or single or not (fit_groups != "").any():
         count = min(FOLDS, len(fit))
-        of = f"within the one {column}" if single else "of rows (no groups are known)"
-        return folds_of_rows(ids, None, count, seed), f"{count} folds {of}", single
-    named_groups = apart(ids, own)
+        which = f"within the one {column}" if single else "of rows (no groups are known)"
+        return folds_of_rows(ids, None, count, seed), f"{count} folds {which}", single
+    named_groups = apart(ids, fit_groups)
     codes = outer_folds(named_groups, grouped=True, seed=seed)
     return codes, folds_in_words(codes, named_groups, column), False
 
@@ -149,8 +149,8 @@ def cross_fit(
     plan: FitPlan,
     usable: np.ndarray,
     fit: Callable[[np.ndarray], P],
-    apply: Callable[[P, np.ndarray], Output],
-) -> tuple[P, Output]:
+    apply: Callable[[P, np.ndarray], TargetPrediction],
+) -> tuple[P, TargetPrediction]:
     """The final fit, and the answers for all N rows: of a fit on the other folds for the rows fitted on.
 
     usable: [N] bool, rows with a truth and an answer. fit: positions -> a fit. apply: (a fit, positions) -> answers.
@@ -161,8 +161,8 @@ def cross_fit(
     for fold in np.unique(plan.folds):
         others = plan.fit[plan.folds != fold]
         outside = plan.fit[plan.folds == fold]
-        part = fit(_require(others[usable[others]], plan))
-        output = output.put(outside, apply(part, outside))
+        fitted = fit(_require(others[usable[others]], plan))
+        output = output.put(outside, apply(fitted, outside))
     return final, output
 
 

@@ -52,10 +52,10 @@ class HeldOut:
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
         everything = np.arange(len(self.ids))
-        found = [(self.fit, everything)]
+        fits = [(self.fit, everything)]
         for fold in np.unique(self.folds) if self.folds is not None else ():
-            found.append((self.fit[self.folds != fold], self.fit[self.folds == fold]))
-        return found
+            fits.append((self.fit[self.folds != fold], self.fit[self.folds == fold]))
+        return fits
 
     def fit_rows(self) -> pd.DataFrame:
         """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
@@ -136,5 +136,5 @@ def seen_of(ids: Sequence[str], groups: Sequence[str] | None, fit_rows: pd.DataF
     """
     fitted = set(fit_rows["id"])
     met = (set(fit_rows["group"]) if "group" in fit_rows else set()) - {""}
-    own = groups if groups is not None else [""] * len(ids)
-    return ["fit" if key in fitted or group in met else "heldout" for key, group in zip(ids, own, strict=True)]
+    cells = groups if groups is not None else [""] * len(ids)
+    return ["fit" if key in fitted or group in met else "heldout" for key, group in zip(ids, cells, strict=True)]

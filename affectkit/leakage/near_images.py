@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.leakage.content import media_leak
-from affectkit.leakage.sides import Copies, FileSet, sides_as_numbers, unread
+from affectkit.leakage.sides import Copies, FileSet, or_error, sides_as_numbers, unread
 from affectkit.media import ImageHeader, mapped, read_image
 
 # --- A picture in 32 x 32 greys, and 64 bits of it that survive coding, scaling and a little noise
@@ -42,13 +43,13 @@ def thumbnail_of(image: np.ndarray) -> np.ndarray:
 def hashes_of(thumbnails: np.ndarray) -> np.ndarray:
     """[N, 32, 32] uint8 -> [N] uint64."""
     waves = _waves()
-    found = np.empty(len(thumbnails), np.uint64)
+    hashes = np.empty(len(thumbnails), np.uint64)
     for start in range(0, len(thumbnails), 4096):  # 16 MB of float32 at once
         part = thumbnails[start : start + 4096].astype(np.float32)
         levels = (waves @ part @ waves.T).reshape(len(part), -1)
         bits = levels > np.median(levels, axis=1, keepdims=True)
-        found[start : start + 4096] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
-    return found
+        hashes[start : start + 4096] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+    return hashes
 
 
 def _waves() -> np.ndarray:
@@ -57,6 +58,8 @@ def _waves() -> np.ndarray:
     return np.cos(np.pi * frequency * (at + 0.5) / SIDE).astype(np.float32)
 
 
+# --- Images whose hashes are near, and whether they agree cell by cell
+#
 # On 500 drawn faces (224, 96 and 48 pixels) and scenes (320 x 240): copies (JPEG of quality 70, half the size, both)
 # differ in up to 8 bits, and by up to 6 levels in the cell that differs most. 1 % of the pairs of different faces are
 # within 10 bits, and by 16 levels and more apart. Of faces an eighth as wide as the one scene that they stand in, at
@@ -78,11 +81,13 @@ def near_identical_images(files: FileSet, workers: int, progress: Callable[[int,
     images, and 100 times that for ten times as many. Copies made without smoothing (nearest pixel) are not found, nor
     those of images with an edge below 24 pixels, or without anything in them but a gradient.
     """
-    found = [(file, file.header) for file in files.files if isinstance(file.header, ImageHeader)]
-    images = [file for file, _ in found]
-    smallest = np.array([min(header.width, header.height) for _, header in found], dtype=int)
+    with_headers = [(file, file.header) for file in files.files if isinstance(file.header, ImageHeader)]
+    images = [file for file, _ in with_headers]
+    smallest = np.array([min(header.width, header.height) for _, header in with_headers], dtype=int)
     thumbnails, problems = np.zeros((len(images), SIDE, SIDE), np.uint8), []
-    for done, picture in enumerate(mapped(_thumbnail, [file.path for file in images], workers), start=1):
+    for done, picture in enumerate(
+        mapped(partial(or_error, thumbnail), [file.path for file in images], workers), start=1
+    ):
         if isinstance(picture, AffectkitError):
             problems.append(str(picture))  # its thumbnail stays plain, which is like no other
         else:
@@ -95,20 +100,13 @@ def near_identical_images(files: FileSet, workers: int, progress: Callable[[int,
     return Copies(leaks, unread(problems, "compared"))
 
 
-def _thumbnail(path: Path) -> np.ndarray | AffectkitError:
-    try:
-        return thumbnail(path)
-    except AffectkitError as error:
-        error.__traceback__ = error.__context__ = None
-        return error
-
-
 def sets_of_copies(thumbnails: np.ndarray, smallest: np.ndarray, sides: np.ndarray) -> list[list[int]]:
     """Positions of images that are copies of each other, or of a common one, across sides.
 
     thumbnails: [N, 32, 32] uint8. smallest: [N] the shorter edge of each image, in pixels. sides: [N] int.
     """
-    usable = np.flatnonzero(_textured(thumbnails) & (smallest >= _CELL * _GRIDS[-1]))
+    textured = np.array([picture.std() >= _FLAT for picture in thumbnails], dtype=bool)
+    usable = np.flatnonzero(textured & (smallest >= _CELL * _GRIDS[-1]))
     thumbnails = thumbnails[usable]
     grids = [_coarser(thumbnails, cells) for cells in _GRIDS]
     finest = np.searchsorted(_CELL * np.array(_GRIDS[::-1]), smallest[usable], side="right") - 1
@@ -144,11 +142,6 @@ def are_copies(pairs: Pairs, grids: Sequence[np.ndarray], finest: np.ndarray) ->
         one, other = grid[pairs[left, 0]].astype(np.int16), grid[pairs[left, 1]]
         alike[left] = (np.abs(one - other) <= MOST_LEVELS).all(axis=1)
     return alike
-
-
-def _textured(thumbnails: np.ndarray) -> np.ndarray:
-    """[N] bool: whether there is something in the picture."""
-    return np.array([picture.std() >= _FLAT for picture in thumbnails], dtype=bool)
 
 
 def _coarser(thumbnails: np.ndarray, cells: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from affectkit.media import AnyHeader
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 
 # --- What an audit found, and whether it may stand
@@ -101,8 +103,8 @@ class AuditReport:
 
         A declared media defect is repeated whether the audit looked for it or not.
         """
-        found = {leak.kind for leak in self.leaks} | {"media"}
-        sentences = [text for kind, text in self.declared if kind in found]
+        kinds = {leak.kind for leak in self.leaks} | {"media"}
+        sentences = [text for kind, text in self.declared if kind in kinds]
         for leak in self.leaks:
             if not leak.declared and leak.kind in allowed:
                 sentences.append(f"{leak.kind} leak, allowed: {leak.sentence()}")
@@ -118,6 +120,8 @@ class AuditReport:
             "notes": list(self.notes),
         }
 
+
+# --- The side of each row, and the values that stand on more than one
 
 _EXAMPLES = 5
 _ORDER = {"train": 0, "val": 1, "test": 2}
@@ -200,14 +204,14 @@ class FileSet:
     def of(
         cls, paths: Sequence[Path | None], headers: Sequence[AnyHeader | None], sides: Sequence[str], ids: Sequence[str]
     ) -> FileSet:
-        found: dict[Path, MediaFile] = {}
+        by_path: dict[Path, MediaFile] = {}
         for path, header, side, key in zip(paths, headers, sides, ids, strict=True):
             if path is None or not side:
                 continue
-            file = found.setdefault(path, MediaFile(path, header))
+            file = by_path.setdefault(path, MediaFile(path, header))
             file.places.setdefault(side, key)
             file.rows += 1
-        return cls(list(found.values()))
+        return cls(list(by_path.values()))
 
     def without(self, paths: Iterable[Path]) -> FileSet:
         unwanted = set(paths)
@@ -233,6 +237,15 @@ def sides_as_numbers(files: Sequence[MediaFile]) -> np.ndarray:
     numbers: dict[object, int] = {}
     keys = [next(iter(f.places)) if len(f.places) == 1 else f.path for f in files]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int32)
+
+
+def or_error(work: Callable[[Path], T], path: Path) -> T | AffectkitError:
+    """What `work` makes of a file, or why it cannot, without a traceback: that would hold on to the samples read."""
+    try:
+        return work(path)
+    except AffectkitError as error:
+        error.__traceback__ = error.__context__ = None
+        return error
 
 
 def unread(problems: Sequence[str], what: str) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 import subprocess
 from functools import lru_cache
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,16 @@ def read_audio(
         elif mp4.is_mp4(file.head):
             mp4.check_whole(file)
         head = file.head
-    start, end = _seconds(start_sec), _seconds(end_sec)
-    samples, own_rate = _decode(path, head, start or 0.0, end)
+    start, end = (None if value is None or math.isnan(value) else float(value) for value in (start_sec, end_sec))
+    samples, file_rate = _decode(path, head, start or 0.0, end)
     if samples.ndim == 2:
         samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(samples).all():
         first = int(np.flatnonzero(~np.isfinite(samples))[0])
         raise AffectkitError("input", f"sample {first} is {samples[first]}", file=path, remedy="repair or drop it")
-    if rate is None or rate == own_rate:
-        return np.ascontiguousarray(samples), own_rate
-    return resample(samples, own_rate, rate), rate
+    if rate is None or rate == file_rate:
+        return np.ascontiguousarray(samples), file_rate
+    return resample(samples, file_rate, rate), rate
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
     if rate == new_rate:
         return samples
-    common = gcd(rate, new_rate)
+    common = math.gcd(rate, new_rate)
     up, down = new_rate // common, rate // common
     return resample_poly(samples, up, down, window=_filter(up, down))
 
@@ -69,10 +69,6 @@ def _filter(up: int, down: int) -> Any:  # an array; the type stubs of `window` 
 
     widest = max(up, down)
     return firwin(20 * widest + 1, 1 / widest, window=("kaiser", 5.0)).astype(np.float32)
-
-
-def _seconds(value: float | None) -> float | None:
-    return None if value is None or value != value else float(value)
 
 
 def _decode(path: str | Path, head: bytes, start_sec: float, end_sec: float | None) -> tuple[np.ndarray, int]:

@@ -7,12 +7,11 @@ it is left out). A value is a range to draw from, uniformly; `light` and `strong
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from affectkit.media.audio import resample
-from affectkit.media.augment_text import Effect, Kind, parse_effects
+from affectkit.media.augment_text import Effects, Kind, parse_effects
 
 # --- What augmentation does to a waveform: each effect [T] float32 -> [T'] float32, drawn from a generator
 #
@@ -54,8 +53,8 @@ def pink(wave: Wave, rate: int, rng: Rng, value: Value) -> Wave:
 def _with_noise(wave: Wave, noise: Wave, rng: Rng, value: Value) -> Wave:
     """At a ratio of signal to noise in dB, both about their means: the offset of a cheap sound card is no signal."""
     ratio = 10 ** (rng.uniform(*value) / 20)
-    signal, own = loudness(wave - wave.mean()), loudness(noise - noise.mean())
-    return wave + noise * np.float32(signal / ratio / (own or 1.0))
+    signal, disturbance = loudness(wave - wave.mean()), loudness(noise - noise.mean())
+    return wave + noise * np.float32(signal / ratio / (disturbance or 1.0))
 
 
 def gain(wave: Wave, rate: int, rng: Rng, value: Value) -> Wave:
@@ -132,17 +131,8 @@ PRESETS = {
 _FAINT = 1e-3  # of the loudness before: an effect that leaves less of a wave (-60 dB) is not applied
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Effects, from the first applied to the last; falsy for none. `parse` of its text makes the same one."""
-
-    effects: tuple[Effect, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.effects)
-
-    def __str__(self) -> str:
-        return ",".join(map(str, self.effects)) or "none"
+class Augmentation(Effects):
+    """Effects, from the first applied to the last. `parse` of its text makes the same one."""
 
     def augment(self, wave: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
         """[T] finite float32 at `rate` Hz -> [T'] float32; T' differs where the speed does. `wave` is left as it is.
@@ -156,19 +146,12 @@ class Augmentation:
         with np.errstate(over="ignore", invalid="ignore"):  # of what is then not applied
             for effect in self.effects:
                 if rng.random() < effect.probability:
-                    changed = _applied(effect, wave, rate, rng)
-                    wave = changed if _audible(changed, wave) else wave
+                    count = {"count": effect.count} if effect.kind.counted else {}
+                    changed = effect.kind.apply(wave, rate, rng, (effect.low, effect.high), **count)
+                    changed = changed.astype(np.float32, copy=False)
+                    if _FAINT * loudness(wave) <= loudness(changed) < math.inf:
+                        wave = changed
         return wave
-
-
-def _applied(effect: Effect, wave: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
-    more = {"count": effect.count} if effect.kind.counted else {}
-    return effect.kind.apply(wave, rate, rng, (effect.low, effect.high), **more).astype(np.float32, copy=False)
-
-
-def _audible(changed: np.ndarray, before: np.ndarray) -> bool:
-    loud = loudness(changed)
-    return math.isfinite(loud) and loud >= _FAINT * loudness(before)
 
 
 def parse(text: str) -> Augmentation:
@@ -197,4 +180,3 @@ KINDS = {
     "shift": Kind(shift, "a share of the length, -1 to 1", ".1", -1.0, 1.0, both_ways=True),
     "mask": Kind(mask, "a number of stretches and their longest seconds, up to 60", "2x.1", 0.0, 60.0, counted=True),
 }
-EFFECTS = tuple(KINDS)

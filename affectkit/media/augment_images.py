@@ -6,12 +6,11 @@ As `augment.py` has it for waveforms: `flip=.5,crop=.8..1,colour=.2` is three ef
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.media.augment_text import Effect, Kind, parse_effects
+from affectkit.media.augment_text import Effects, Kind, parse_effects
 
 # --- What augmentation does to an image: each effect [H, W, 3] uint8 RGB -> uint8 RGB, drawn from a generator
 #
@@ -98,17 +97,8 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class ImageAugmentation:
-    """Effects, from the first applied to the last; falsy for none. `parse` of its text makes the same one."""
-
-    effects: tuple[Effect, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.effects)
-
-    def __str__(self) -> str:
-        return ",".join(map(str, self.effects)) or "none"
+class ImageAugmentation(Effects):
+    """Effects, from the first applied to the last. `parse` of its text makes the same one."""
 
     def augment(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """[H, W, 3] uint8 RGB -> [H', W', 3] uint8; the size differs where it is cropped. `image` is left as it is.
@@ -145,7 +135,6 @@ KINDS = {
     "blur": Kind(blur, "percent of the shorter side, 0 to 10", ".2..1", 0.0, 10.0),
     "erase": Kind(erase, "a share of the area, 0 to .9", ".02..0.2", 0.0, 0.9),
 }
-EFFECTS = tuple(KINDS)
 
 
 # --- Test-time augmentation: the views of an image that a network is shown, one after the other

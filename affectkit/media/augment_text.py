@@ -47,32 +47,45 @@ class Effect:
         return f"{self.name}={value}" + (f"@{self.probability:.12g}" if self.probability < 1 else "")
 
 
+@dataclass(frozen=True)
+class Effects:
+    """From the first applied to the last; falsy for none. Parsing its text makes the same ones."""
+
+    effects: tuple[Effect, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.effects)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.effects)) or "none"
+
+
 def parse_effects(text: str, kinds: Mapping[str, Kind], presets: Mapping[str, str]) -> tuple[Effect, ...]:
     """Effects from `name=value@probability,...` and names of presets, of which effects that are named replace theirs.
 
     Raises "usage", naming what is wrong in it.
     """
-    found: dict[str, Effect] = {}
+    effects: dict[str, Effect] = {}
     named: set[str] = set()
     for part in comma_separated(text):
         if part in presets:
-            own = [_effect(each, kinds, presets) for each in comma_separated(presets[part])]
-            found |= {effect.name: effect for effect in own if effect.name not in named}
+            preset = [_effect(each, kinds, presets) for each in comma_separated(presets[part])]
+            effects |= {effect.name: effect for effect in preset if effect.name not in named}
             continue
         effect = _effect(part, kinds, presets)
         if effect.name in named:
             raise AffectkitError("usage", f"augmentation {effect.name} is given twice", remedy="give it once")
         named.add(effect.name)
-        found[effect.name] = effect
-    return tuple(found.values())
+        effects[effect.name] = effect
+    return tuple(effects.values())
 
 
 def _effect(part: str, kinds: Mapping[str, Kind], presets: Mapping[str, str]) -> Effect:
-    name, _, given = (piece.strip() for piece in part.partition("="))
+    name, _, drawn = (piece.strip() for piece in part.partition("="))
     if name not in kinds:
         remedy = did_you_mean(name, [*kinds, *presets])
         raise AffectkitError("usage", f"there is no augmentation '{name}'", remedy=remedy)
-    value, at, often = given.partition("@")
+    value, at, often = drawn.partition("@")
     effect, probability = _valued(name, kinds[name], value), _number(often) if at else 1.0
     if effect is None or not 0 < probability <= 1:
         what = f"'{value}' is not {kinds[name].what}" if effect is None else f"'{often}' is no probability above 0"

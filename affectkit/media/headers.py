@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,13 @@ def read_header(path: str | Path) -> Header:
     finally:
         os.close(file.fd)
     if facts is None:
-        facts = _read_with_soundfile(path, file.head)
+        import soundfile
+
+        try:
+            with soundfile.SoundFile(os.fspath(path)) as sound:
+                facts = sound.frames, sound.samplerate, sound.channels, sound.format
+        except soundfile.LibsndfileError as error:
+            raise not_audio(path, file.head, error.error_string) from None
     if facts[0] <= 0:
         raise AffectkitError("input", "holds no samples", file=path, remedy="drop its row")
     return Header(*facts)
@@ -80,43 +85,31 @@ def read_headers(
     num_workers: threads, used where they pay: they hide the latency of network storage, but on a local disk two of
     them take twice as long as none. Memory: a header (about 130 bytes) per file, besides what is in flight.
     """
-    found: list[Any] = []
-    for part in _parts(paths, read or read_header, num_workers):
-        found += part
+    headers: list[Any] = []
+    for chunk in _in_chunks(paths, read or read_header, num_workers):
+        headers += chunk
         if progress:
-            progress(len(found), len(paths))
-    return found
+            progress(len(headers), len(paths))
+    return headers
 
 
-def _parts(paths: Sequence[str | Path], read: Callable[[str | Path], Any], workers: int) -> Iterator[list[Any]]:
+def _in_chunks(paths: Sequence[str | Path], read: Callable[[str | Path], Any], workers: int) -> Iterator[list[Any]]:
+    def attempt(path: str | Path) -> Any:
+        try:
+            return read(path)
+        except AffectkitError as error:
+            error.__traceback__ = error.__context__ = None  # they would keep every frame on the stack alive
+            return error
+
+    def read_chunk(paths: Sequence[str | Path]) -> list[Any]:
+        return [attempt(path) for path in paths]
+
     chunks = (paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK))
-    read_chunk = partial(_read_chunk, read)
     began = time.monotonic()
     for chunk in islice(chunks, 1):
         yield read_chunk(chunk)
     slow = time.monotonic() - began > _SLOW_SEC * min(len(paths), _CHUNK)
     yield from mapped(read_chunk, chunks, workers if slow else 0)
-
-
-def _read_chunk(read: Callable[[str | Path], Any], paths: Iterable[str | Path]) -> list[Any]:
-    found: list[Any] = []
-    for path in paths:
-        try:
-            found.append(read(path))
-        except AffectkitError as error:
-            error.__traceback__ = error.__context__ = None  # they would keep every frame on the stack alive
-            found.append(error)
-    return found
-
-
-def _read_with_soundfile(path: str | Path, head: bytes) -> tuple[int, int, int, str]:
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(os.fspath(path)) as sound:
-            return sound.frames, sound.samplerate, sound.channels, sound.format
-    except soundfile.LibsndfileError as error:
-        raise not_audio(path, head, error.error_string) from None
 
 
 def not_audio(path: str | Path, head: bytes, why: str) -> AffectkitError:

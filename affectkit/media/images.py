@@ -15,6 +15,7 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.media.files import OpenFile, open_file
+from affectkit.media.headers import container
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,11 +40,6 @@ def check_whole(file: OpenFile, form: str, pixels: int) -> None:
             cut = lacking if name == b"IDAT" and lacking > 0 else cut
         if cut is not None:
             raise _truncated(file, f"{cut:,} bytes of its pixels are missing")
-
-
-def late_exif(file: OpenFile) -> bytes:
-    """The EXIF data of a PNG, which may follow its pixels; b"" without any."""
-    return next((file.at(start, length) for name, start, length in _chunks(file) if name == b"eXIf"), b"")
 
 
 def _has_end(file: OpenFile, start: int) -> bool:
@@ -178,12 +174,17 @@ def read_image_header(path: str | Path, *, most_pixels: int = MOST_PIXELS) -> Im
     """
     with _opened(path, most_pixels) as (file, image):
         check_whole(file, image.format or "", image.fp.tell() if image.fp else 0)
-        if image.format == "PNG" and "exif" not in image.info and (exif := late_exif(file)):
-            image.info["exif"] = exif
+        if image.format == "PNG" and "exif" not in image.info:  # it may follow the pixels
+            exif = next((file.at(start, length) for name, start, length in _chunks(file) if name == b"eXIf"), b"")
+            image.info |= {"exif": exif} if exif else {}
         width, height = image.size
         if orientation(image) >= 5 and image.format != "TIFF":  # Pillow gives a TIFF's upright size
             width, height = height, width
-        return ImageHeader(width, height, image.format or "", _frames(image))
+        try:
+            frames = int(getattr(image, "n_frames", 1))
+        except Exception:  # a later frame is broken; the first is what is read
+            frames = 1
+        return ImageHeader(width, height, image.format or "", frames)
 
 
 @contextmanager
@@ -244,13 +245,6 @@ def _decoded(image: Image.Image, path: str | Path) -> Image.Image:
     return image
 
 
-def _frames(image: Any) -> int:
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except Exception:  # a later frame is broken; the first is what is read
-        return 1
-
-
 def _too_large(path: str | Path, what: str, most: int) -> AffectkitError:
     return AffectkitError(
         "input", f"{what}: the limit is {most:,}", file=path, remedy="make it smaller, or drop its row"
@@ -259,15 +253,12 @@ def _too_large(path: str | Path, what: str, most: int) -> AffectkitError:
 
 def _damaged(path: str | Path, error: Exception) -> AffectkitError:
     why = str(error).partition("\n")[0].rstrip(".").lower()
-    if "truncated" in why or isinstance(error, EOFError):
-        return AffectkitError("input", "is truncated", file=path, remedy="copy it again, or drop its row")
-    remedy = "copy it again, or drop its row"
-    return AffectkitError("input", f"is a damaged image: {why or type(error).__name__}", file=path, remedy=remedy)
+    truncated = "truncated" in why or isinstance(error, EOFError)
+    what = "is truncated" if truncated else f"is a damaged image: {why or type(error).__name__}"
+    return AffectkitError("input", what, file=path, remedy="copy it again, or drop its row")
 
 
 def _not_an_image(file: OpenFile) -> AffectkitError:
-    from affectkit.media.headers import container
-
     if file.head[4:12] in _HEIF:
         return AffectkitError("input", "is HEIF, which is not read here", file=file.path, remedy="convert it to JPEG")
     kind = container(file.head)

@@ -26,8 +26,9 @@ def read_facts(file: OpenFile) -> tuple[int, int, int, str]:
     if movie is None or header is None:
         raise AffectkitError("input", "is not a video: it has no movie header (moov)", file=file.path)
     length, scale = _length_and_scale(file, header)
-    if length == 0:
-        length = _fragments_length(file, movie)
+    extended = _find(file, (b"mvex", b"mehd"), *movie) if length == 0 else None
+    if extended:  # the length of a fragmented one
+        length = int.from_bytes(file.at(extended[0] + 4, 8 if file.at(extended[0], 1) == b"\1" else 4), "big")
     facts = _sound_track(file, movie, scale) or (length, scale, 0, "MP4")
     if facts[0] == 0 or facts[1] == 0:
         what = "its movie header gives no duration (a fragmented MP4)"
@@ -91,13 +92,6 @@ def _played_length(file: OpenFile, start: int, end: int, scale: int, movie_scale
     raw = file.at(header[0] + (28 if long else 20), 8 if long else 4)
     length = int.from_bytes(raw, "big")
     return 0 if raw.strip(b"\xff") == b"" else round(length * scale / movie_scale)
-
-
-def _fragments_length(file: OpenFile, movie: Span) -> int:
-    extended = _find(file, (b"mvex", b"mehd"), *movie)
-    if extended is None:
-        return 0
-    return int.from_bytes(file.at(extended[0] + 4, 8 if file.at(extended[0], 1) == b"\1" else 4), "big")
 
 
 def _length_and_scale(file: OpenFile, header: Span) -> tuple[int, int]:

@@ -41,7 +41,8 @@ def read_frames(
     """
     if fps is not None and not 0 < fps < math.inf:
         raise AffectkitError("usage", f"frames cannot be read at {fps:g} per second", remedy="give a positive number")
-    start, end = _seconds(start_sec, 0.0), _seconds(end_sec, math.inf)
+    start = 0.0 if start_sec is None or math.isnan(start_sec) else float(start_sec)
+    end = math.inf if end_sec is None or math.isnan(end_sec) else float(end_sec)
     if not 0 <= start < end:
         raise AffectkitError("input", f"has no segment {start:g} to {end:g} s", file=path)
     with opened(path) as file:
@@ -52,20 +53,20 @@ def read_frames(
 def _chosen(path: str | Path, capture: Any, fps: float | None, start: float, end: float) -> Iterator[Frame]:
     import cv2
 
-    due, found = start, False
+    due, any_frame = start, False
     for time_sec, at in _grabbed(path, capture, start):
         if time_sec >= end - _EARLY_SEC:
             break
         if time_sec < due - _EARLY_SEC:
             continue
-        whole, pixels = at.retrieve()
-        if not whole:
+        decoded, pixels = at.retrieve()
+        if not decoded:
             continue
-        found = True
+        any_frame = True
         yield Frame(time_sec, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
         if fps is not None:
             due = start + (math.floor((time_sec + _EARLY_SEC - start) * fps) + 1) / fps
-    if not found:
+    if not any_frame:
         segment = "" if start == 0 and end == math.inf else f" from {start:g} to {end:g} s"
         raise AffectkitError("input", f"has no frame{segment}", file=path, remedy="drop its row")
 
@@ -119,7 +120,3 @@ def _check(file: OpenFile) -> None:
         if size not in _OPEN_ENDED and size + 8 > file.size:
             missing = f"{size + 8 - file.size:,} bytes are missing at the end"
             raise AffectkitError("input", f"is truncated: {missing}", file=file.path, remedy="copy it again")
-
-
-def _seconds(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None or value != value else float(value)

@@ -1,4 +1,4 @@
-"""Loading pretrained networks: a hub id, a local folder, or `tiny-random:ARCHITECTURE`.
+"""Loading pretrained networks, and saving them: a hub id, a local folder, or `tiny-random:ARCHITECTURE`.
 
 Weights come from safetensors only, and code from transformers only: nothing that a checkpoint brings along is run.
 """
@@ -6,16 +6,19 @@ Weights come from safetensors only, and code from transformers only: nothing tha
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 
+from affectkit.artifacts.files import atomic
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
 from affectkit.models.image_architectures import class_of, is_known, tower_config
@@ -71,22 +74,25 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
         config = tiny.changed(_fetch(checkpoint, _config, source, revision), changes)
         _check_reads(checkpoint, config, reads)
         processor = _fetch(checkpoint, _processor, source, revision, reads)
-        model, info = _fetch(checkpoint, _model if reads != "images" else _image_model, source, revision, config)
-    _check_keys(checkpoint, model, config, info, _unused(config, reads))
-    _align(model)
+        model, info = _fetch(checkpoint, _model, source, revision, config, reads)
+    _check_keys(checkpoint, model, config, info, reads)
+    # Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes. Matrix products differ in
+    # the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise than the one trained.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     made_tiny = bool(getattr(config, "tiny_random", False))  # fine-tuned from a tiny-random network, and so marked
     return Backbone(model.eval(), processor, digest(model), made_tiny, getattr(config, "_commit_hash", None))
 
 
 def digest(model: torch.nn.Module) -> str:
     """SHA-256 over a network's tensors, apart from their names, which differ between versions of transformers."""
-    each = []
+    digests = []
     for tensor in model.state_dict().values():
         plain = tensor.detach().cpu().contiguous()
-        one = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
-        one.update(plain.reshape(-1).view(torch.uint8).numpy())
-        each.append(one.digest())
-    return hashlib.sha256(b"".join(sorted(each))).hexdigest()
+        sha = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
+        sha.update(plain.reshape(-1).view(torch.uint8).numpy())
+        digests.append(sha.digest())
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 def _local_folder(checkpoint: str) -> Path | None:
@@ -138,10 +144,16 @@ def _processor(source: str, revision: str, reads: Reads, local_only: bool) -> An
     )
 
 
-def _model(source: str, revision: str, config: Any, local_only: bool) -> tuple[Any, dict[str, Any]]:
+def _model(source: str, revision: str, config: Any, reads: Reads, local_only: bool) -> tuple[Any, dict[str, Any]]:
     from transformers import AutoModel
 
-    return AutoModel.from_pretrained(
+    kind: Any = AutoModel
+    extra: dict[str, Any] = {}
+    if reads == "images":
+        kind, extra = class_of(config)
+        config = tower_config(config)
+        extra["ignore_mismatched_sizes"] = True  # they are reported then, and refused by name
+    return kind.from_pretrained(
         source,
         config=config,
         revision=revision or "main",
@@ -150,22 +162,7 @@ def _model(source: str, revision: str, config: Any, local_only: bool) -> tuple[A
         use_safetensors=True,
         dtype=torch.float32,
         output_loading_info=True,
-    )
-
-
-def _image_model(source: str, revision: str, config: Any, local_only: bool) -> tuple[Any, dict[str, Any]]:
-    kind, more = class_of(config)
-    return kind.from_pretrained(
-        source,
-        config=tower_config(config),
-        revision=revision or "main",
-        local_files_only=local_only,
-        trust_remote_code=False,
-        use_safetensors=True,
-        dtype=torch.float32,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are reported then, and refused by name
-        **more,
+        **extra,
     )
 
 
@@ -188,30 +185,23 @@ def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
 
 
 def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
-    said = str(error).strip().partition("\n")[0]
+    why = str(error).strip().partition("\n")[0]
     if _local_folder(checkpoint):
         remedy = (
             "name a folder written by save_pretrained (config.json, model.safetensors, and the preprocessor's files)"
         )
-        return AffectkitError("input", f"cannot be loaded: {said}", file=checkpoint, remedy=remedy)
+        return AffectkitError("input", f"cannot be loaded: {why}", file=checkpoint, remedy=remedy)
     if isinstance(error, OSError):
-        message = (
-            f"'{checkpoint}' is not in the local cache and could not be fetched from the Hugging Face hub ({said})"
-        )
+        message = f"'{checkpoint}' is not in the local cache and could not be fetched from the Hugging Face hub ({why})"
         remedy = "check the name, or download it elsewhere and pass the folder that holds it"
         return AffectkitError("missing", message, remedy=remedy)
-    return AffectkitError("input", f"'{checkpoint}' cannot be loaded: {said}")
+    return AffectkitError("input", f"'{checkpoint}' cannot be loaded: {why}")
 
 
-def _unused(config: Any, reads: Reads) -> list[re.Pattern[str]]:
-    """Names of weights that a checkpoint may lack."""
-    if reads == "images":
-        return [_UNUSED_OF_IMAGES]
-    return [_UNUSED, _DECODER] if config.model_type == "whisper" else [_UNUSED]
-
-
-def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], unused: list[re.Pattern[str]]) -> None:
+def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], reads: Reads) -> None:
     """Demand that the checkpoint fills the network exactly: a part left at random would go unnoticed."""
+    unused = [_UNUSED_OF_IMAGES] if reads == "images" else [_UNUSED]
+    unused += [_DECODER] if config.model_type == "whisper" else []
     missing = sorted(key for key in info["missing_keys"] if not any(names.search(key) for names in unused))
     saved_as = (getattr(config, "architectures", None) or [type(model).__name__])[0]
     unexpected = sorted(key for key in info["unexpected_keys"] if not _UNUSED.search(key))
@@ -229,14 +219,22 @@ def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], 
                 state[key].zero_()
 
 
-def _align(model: torch.nn.Module) -> None:
-    """Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes.
+def save(folder: Path, model: Any, processor: Any, architecture: str | None = None) -> None:
+    """Write config.json, model.safetensors and preprocessor_config.json, each of them whole or not at all.
 
-    Matrix products differ in the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise
-    than the one that was trained.
+    architecture: what config.json is to call the network, where that is not the name of its class.
     """
-    for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.clone()
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as scratch, quiet_transformers():
+        model.save_pretrained(scratch)
+        processor.save_pretrained(scratch)
+        if architecture:
+            path = Path(scratch) / "config.json"
+            config = {**json.loads(path.read_text(encoding="utf-8")), "architectures": [architecture]}
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        for file in sorted(Path(scratch).iterdir()):
+            with atomic(folder / file.name) as temporary:
+                file.rename(temporary)
 
 
 @contextmanager

@@ -4,16 +4,14 @@ Toisoul et al. 2021 (Nature Machine Intelligence 3), on the face alignment netwo
 stacked hourglasses find the landmarks, and a small network reads the emotion from their features, weighted by where
 landmarks are. Written from the papers and the names and shapes of the published tensors, which are the modules' names.
 
-A network is built without storage: it cannot answer before `emonet_weights.load_weights` gave it real weights.
+A network is built without storage: it cannot answer before `load_weights` gave it real weights.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +20,11 @@ from torch import nn
 from torch.nn import functional
 
 from affectkit.errors import AffectkitError
-from affectkit.models.image_weights import fill, read_tensors
+from affectkit.models.weights import fill, read_tensors
 
 logger = logging.getLogger(__name__)
 
 
-SIZE = 256  # the side of a crop, pixels
 LANDMARKS, WIDTH, DEPTH, STACKS = 68, 256, 4, 2
 
 HOW_TO_GET = (
@@ -58,7 +55,7 @@ class EmoNetAnswer:
     arousal: torch.Tensor
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A residual block of three 3x3 convolutions, each on what the one before gave; their outputs, a half, a quarter
     and a quarter of the channels, lie side by side. Norm and ReLU come before each convolution."""
 
@@ -89,8 +86,8 @@ class Hourglass(nn.Module):
         super().__init__()
         for level in range(1, DEPTH + 1):
             for branch in ("b1", "b2", "b3"):  # beside, on the way down, on the way up
-                self.add_module(f"{branch}_{level}", Block(WIDTH, WIDTH))
-        self.add_module("b2_plus_1", Block(WIDTH, WIDTH))  # at the bottom
+                self.add_module(f"{branch}_{level}", ResidualBlock(WIDTH, WIDTH))
+        self.add_module("b2_plus_1", ResidualBlock(WIDTH, WIDTH))  # at the bottom
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self._level(DEPTH, features)
@@ -112,35 +109,30 @@ class EmoNet(nn.Module):
             raise AffectkitError("usage", f"EmoNet has no {expressions} expressions", remedy="use 5 or 8")
         self.expressions = expressions
         with torch.device("meta"):  # nothing is drawn at random, so there is nothing random to predict with
-            self._stem()
+            self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+            self.bn1 = nn.BatchNorm2d(64)
+            self.conv2, self.conv3 = ResidualBlock(64, 128), ResidualBlock(128, 128)
+            self.conv4 = ResidualBlock(128, WIDTH)
             for stack in range(STACKS):
                 self._stack(stack)
-            self._emotion(expressions + 2)
+            self.conv1x1_input_emo_2 = nn.Conv2d(3 * WIDTH, WIDTH, 1)
+            layers = [layer for _ in range(4) for layer in (ResidualBlock(WIDTH, WIDTH), nn.MaxPool2d(2))]
+            self.emo_net_2 = nn.Sequential(*layers)
+            self.emo_fc_2 = nn.Sequential(
+                nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, expressions + 2)
+            )
         self.eval()
-
-    def _stem(self) -> None:
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.conv2, self.conv3, self.conv4 = Block(64, 128), Block(128, 128), Block(128, WIDTH)
 
     def _stack(self, stack: int) -> None:
         """An hourglass and what makes heatmaps of it; all but the last hand both on to the next one."""
         self.add_module(f"m{stack}", Hourglass())
-        self.add_module(f"top_m_{stack}", Block(WIDTH, WIDTH))
+        self.add_module(f"top_m_{stack}", ResidualBlock(WIDTH, WIDTH))
         self.add_module(f"conv_last{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
         self.add_module(f"bn_end{stack}", nn.BatchNorm2d(WIDTH))
         self.add_module(f"l{stack}", nn.Conv2d(WIDTH, LANDMARKS, 1))
         if stack < STACKS - 1:
             self.add_module(f"bl{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
             self.add_module(f"al{stack}", nn.Conv2d(LANDMARKS, WIDTH, 1))
-
-    def _emotion(self, outputs: int) -> None:
-        self.conv1x1_input_emo_2 = nn.Conv2d(3 * WIDTH, WIDTH, 1)
-        layers: list[nn.Module] = []
-        for _ in range(4):
-            layers += [Block(WIDTH, WIDTH), nn.MaxPool2d(2)]
-        self.emo_net_2 = nn.Sequential(*layers)
-        self.emo_fc_2 = nn.Sequential(nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, outputs))
 
     def forward(self, images: torch.Tensor) -> EmoNetAnswer:
         """images: [B, 3, 256, 256] float32, RGB in [0, 1], without further normalisation."""
@@ -153,24 +145,22 @@ class EmoNet(nn.Module):
         anywhere = heatmaps.sum(dim=1, keepdim=True)
         features = torch.cat([first, handed_on * anywhere, last * anywhere], dim=1)
         features = self.emo_net_2(self.conv1x1_input_emo_2(features))  # [B, 256, 4, 4]
-        given = self.emo_fc_2(features.mean(dim=(2, 3)))
-        return EmoNetAnswer(heatmaps, given[:, :-2], given[:, -2], given[:, -1])
+        outputs = self.emo_fc_2(features.mean(dim=(2, 3)))
+        return EmoNetAnswer(heatmaps, outputs[:, :-2], outputs[:, -2], outputs[:, -1])
 
     def _landmarks(self, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What the first stack hands on of its features, the last stack's features, and its heatmaps."""
         here, handed_on, features, heatmaps = first, first, first, first
         for stack in range(STACKS):
-            part = partial(self._part, stack)
-            features = part("top_m_", part("m", here))
-            features = functional.relu(part("bn_end", part("conv_last", features)))
-            heatmaps = part("l", features)
+            features = here
+            for name in ("m", "top_m_", "conv_last", "bn_end"):
+                features = self.get_submodule(f"{name}{stack}")(features)
+            features = functional.relu(features)
+            heatmaps = self.get_submodule(f"l{stack}")(features)
             if stack < STACKS - 1:
-                handed_on = part("bl", features)
-                here = here + handed_on + part("al", heatmaps)
+                handed_on = self.get_submodule(f"bl{stack}")(features)
+                here = here + handed_on + self.get_submodule(f"al{stack}")(heatmaps)
         return handed_on, features, heatmaps
-
-    def _part(self, stack: int, name: str, features: torch.Tensor) -> torch.Tensor:
-        return self.get_submodule(f"{name}{stack}")(features)
 
 
 # --- EmoNet's weights: read from the files of its authors, or from a model folder
@@ -188,14 +178,18 @@ def load_weights(path: str | Path, expressions: int | None = None) -> EmoNet:
     Raises "missing" (no such file; says how to get it) or "input" (not these tensors, each of them, of these shapes).
     """
     file = find(Path(path).expanduser(), expressions)
-    with _with_remedy(file):
+    try:
         tensors = read_tensors(file)
         count = _expressions_in(tensors)
         if expressions is not None and count != expressions:
             raise AffectkitError("input", f"is of an EmoNet for {count} expressions, not {expressions}")
         network = EmoNet(count).to_empty(device="cpu")
         fill(network, tensors, "EmoNet", file)
-        _check_finite(network)
+        for name, tensor in network.state_dict().items():
+            if not torch.isfinite(tensor.sum(dtype=torch.float64)):  # any NaN or infinity reaches the sum
+                raise AffectkitError("input", f"holds what is no number: {name}")
+    except AffectkitError as error:
+        raise AffectkitError(error.code, error.message, file=error.file or file, remedy=HOW_TO_GET) from None
     return network.requires_grad_(False)
 
 
@@ -207,21 +201,12 @@ def find(path: Path, expressions: int | None = None) -> Path:
         return path
     counts = (8, 5) if expressions is None else (expressions,)
     names = [f"emonet_{count}{suffix}" for count in counts for suffix in (".pth", ".safetensors")]
-    found = [path / name for name in names if (path / name).is_file()]
-    if not found:
+    files = [path / name for name in names if (path / name).is_file()]
+    if not files:
         raise AffectkitError("missing", f"holds no {' or '.join(names[::2])}", file=path, remedy=HOW_TO_GET)
-    if len(found) > 1:
-        logger.warning("%s holds %s: reading %s", path, " and ".join(f.name for f in found), found[0].name)
-    return found[0]
-
-
-@contextmanager
-def _with_remedy(file: Path) -> Iterator[None]:
-    """An error about the file says where the right one is."""
-    try:
-        yield
-    except AffectkitError as error:
-        raise AffectkitError(error.code, error.message, file=error.file or file, remedy=HOW_TO_GET) from None
+    if len(files) > 1:
+        logger.warning("%s holds %s: reading %s", path, " and ".join(f.name for f in files), files[0].name)
+    return files[0]
 
 
 def _expressions_in(tensors: Mapping[str, torch.Tensor]) -> int:
@@ -231,9 +216,3 @@ def _expressions_in(tensors: Mapping[str, torch.Tensor]) -> int:
     if head.ndim != 2 or head.shape[0] not in (7, 10):
         raise AffectkitError("input", f"is not EmoNet's: {_HEAD} is {list(head.shape)}, not [7, 128] or [10, 128]")
     return head.shape[0] - 2
-
-
-def _check_finite(network: EmoNet) -> None:
-    for name, tensor in network.state_dict().items():
-        if not torch.isfinite(tensor.sum(dtype=torch.float64)):  # any NaN or infinity reaches the sum
-            raise AffectkitError("input", f"holds what is no number: {name}")

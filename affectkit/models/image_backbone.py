@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from affectkit.artifacts.files import atomic, write_json
-from affectkit.models.backbones import digest, quiet_transformers
-from affectkit.models.image_preprocessing import Preprocessing
-from affectkit.models.image_weights import WEIGHTS, parts_of, untrained, write_tensors
+from affectkit.artifacts.files import write_json
+from affectkit.models.backbones import digest, save
+from affectkit.models.image_preprocessing import ImagePreprocessing
+from affectkit.models.weights import WEIGHTS, never_trained, write_tensors
 
 Family = Literal["open_clip", "timm", "transformers"]
 FILE = "backbone.json"
@@ -34,7 +34,7 @@ class ImageBackbone:
     architecture: str
     pooling: str
     network: nn.Module
-    preprocessing: Preprocessing
+    preprocessing: ImagePreprocessing
     dim: int
     weights: str
     tiny_random: bool = False
@@ -44,18 +44,8 @@ class ImageBackbone:
 
     def facts(self) -> dict[str, Any]:
         """What a record says of it."""
-        return {
-            "family": self.family,
-            "architecture": self.architecture,
-            "pooling": self.pooling,
-            "weights": self.weights,
-            "revision": self.revision,
-            "tiny_random": self.tiny_random,
-        }
-
-    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
-        """From the input to the last layer; together every parameter, each once."""
-        return parts_of(self.network)
+        names = ("family", "architecture", "pooling", "weights", "revision", "tiny_random")
+        return {name: getattr(self, name) for name in names}
 
     def save(self, folder: Path) -> None:
         """Write a folder that `images.load` reads: weights, preprocessing, and what builds the network again.
@@ -65,31 +55,72 @@ class ImageBackbone:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if self.family == "transformers":
-            self._save_pretrained(folder)
+            save(folder, self.network.model, self.processor)
         else:
             write_tensors(folder / WEIGHTS, self.network.state_dict())
         self.preprocessing.save(folder)
         trained_with = {"preprocessing": self.preprocessing.plain()}
         write_json(folder / FILE, {**self.facts(), "dim": self.dim, "recipe": dict(self.recipe), **trained_with})
 
-    def _save_pretrained(self, folder: Path) -> None:
-        """Each file whole or not at all."""
-        model: Any = self.network.model
-        with TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as scratch, quiet_transformers():
-            model.save_pretrained(scratch)
-            self.processor.save_pretrained(scratch)
-            for file in sorted(Path(scratch).iterdir()):
-                with atomic(folder / file.name) as temporary:
-                    file.rename(temporary)
-
 
 def completed(
-    family: Family, architecture: str, pooling: str, network: nn.Module, preprocessing: Preprocessing, **more: Any
+    family: Family, architecture: str, pooling: str, network: nn.Module, preprocessing: ImagePreprocessing, **more: Any
 ) -> ImageBackbone:
     """The backbone around a network, with its dimension and digest."""
     network.eval()
-    untrained(network)
+    # Buffers from now on is what never trains, fixed position embeddings, the token of masked patches: an optimiser
+    # would change them, and processes wait for their gradients.
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if name == "mask_token" or not parameter.requires_grad:
+                never_trained(module, name)
     with torch.no_grad():
         dim = int(network(torch.zeros(1, 3, *preprocessing.size)).shape[1])
     more.setdefault("weights", digest(network))
     return ImageBackbone(family, architecture, pooling, network, preprocessing, dim, **more)
+
+
+# --- A network's parameters by depth: what stages freeze, and how learning rates spread
+
+
+# Blocks of transformers (CLIP's, ViT's), stages of convolutional and hierarchical networks.
+_BLOCK = re.compile(r"(?:^|\.)(?:resblocks|layers?|stages|blocks)\.?(\d+)\.")
+_BEHIND = re.compile(
+    r"(?:^|\.)(?:ln_post|proj|attn_pool|attnpool|post_layernorm|visual_projection|layernorm|norm|pooler|head)(?:\.|$)"
+)
+_STEM, _NECK = "stem", "neck"
+
+
+def parts_of(network: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
+    """From the input to the last layer: stem, block-0, block-1, ..., neck (the last norm, pooling and projection).
+
+    Of a timm network the blocks are those of its own `group_matcher`, which layer-wise rates there go by.
+    """
+    trunk = getattr(network, "trunk", network)  # open_clip's towers that timm builds
+    groups = _timm_groups(trunk) if hasattr(trunk, "group_matcher") else {}
+    timm_parts = {id(parameter): groups[name] for name, parameter in trunk.named_parameters() if name in groups}
+    parts: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        parts.setdefault(timm_parts.get(id(parameter)) or _part(name), []).append(parameter)
+    depth = {_STEM: -1.0, _NECK: float("inf")}
+    return sorted(parts.items(), key=lambda part: depth.get(part[0]) or float(part[0].partition("-")[2]))
+
+
+def _timm_groups(trunk: Any) -> dict[str, str]:
+    """The part of each parameter. timm numbers groups from the stem, and puts the last norm with the last block."""
+    from timm.models import group_parameters
+
+    groups = group_parameters(trunk, trunk.group_matcher())
+    order = {number: place for place, number in enumerate(sorted(groups))}
+    return {
+        name: f"block-{order[number] - 1}" if order[number] else _STEM
+        for number, names in groups.items()
+        for name in names
+    }
+
+
+def _part(name: str) -> str:
+    block = _BLOCK.search(name)
+    if block:
+        return f"block-{block[1]}"
+    return _NECK if "embed" not in name and _BEHIND.search(name) else _STEM

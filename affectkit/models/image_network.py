@@ -20,8 +20,8 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.models import images
 from affectkit.models.forward import without_tf32
-from affectkit.models.image_weights import fill, read_tensors, write_tensors
-from affectkit.models.images import ImageBackbone
+from affectkit.models.image_backbone import ImageBackbone, parts_of
+from affectkit.models.weights import fill, read_tensors, write_tensors
 
 _RECORD, _HEADS = "network.json", "heads.safetensors"
 
@@ -91,7 +91,7 @@ class ImageNetwork(nn.Module):
 
     def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
         """From the input to the head: stem, block-0, ..., neck, head."""
-        return [*self.source.parts(), ("head", list(self.heads.parameters()))]
+        return [*parts_of(self.backbone), ("head", list(self.heads.parameters()))]
 
     @torch.no_grad()
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
@@ -157,9 +157,9 @@ def targets_of(folder: Path) -> list[Target]:
 
 def _recorded(folder: Path) -> tuple[list[Target], float]:
     """Targets, and the rate of the dropout."""
-    known = read_json(folder / _RECORD, what="record of heads")
+    record = read_json(folder / _RECORD, what="record of heads")
     try:
-        return [Target.from_json(data) for data in known["targets"]], float(known["dropout"])
+        return [Target.from_json(data) for data in record["targets"]], float(record["dropout"])
     except (KeyError, TypeError, ValueError, AttributeError):
         remedy = "copy the folder again"
         raise AffectkitError(

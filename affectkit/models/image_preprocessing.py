@@ -28,7 +28,7 @@ Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class ImagePreprocessing:
     """Resize, crop about the centre, scale, normalise.
 
     size: (height, width) that comes out. resize: "shortest" (the image just covers `resize_to`), "longest" (it just
@@ -52,8 +52,7 @@ class Preprocessing:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise AffectkitError("input", f"is no RGB image of bytes (shape {list(image.shape)}, {image.dtype})")
         cut = self._cropped(self._resized(image))
-        planes = [np.take(table, cut[..., channel]) for channel, table in enumerate(self._tables)]
-        return np.stack(planes)
+        return np.stack([np.take(table, cut[..., channel]) for channel, table in enumerate(self._tables)])
 
     @cached_property
     def _tables(self) -> np.ndarray:
@@ -91,9 +90,9 @@ class Preprocessing:
         part = image[top : top + self.size[0], left : left + self.size[1]]
         if part.shape[:2] == self.size:
             return part
-        whole = np.full((*self.size, 3), self.fill, np.uint8)
-        whole[above : above + part.shape[0], before : before + part.shape[1]] = part
-        return whole
+        canvas = np.full((*self.size, 3), self.fill, np.uint8)
+        canvas[above : above + part.shape[0], before : before + part.shape[1]] = part
+        return canvas
 
     def _offset(self, there: int, wanted: int) -> tuple[int, int]:
         """Along one side: where the cut begins in the image, and where the image begins in the cut."""
@@ -106,7 +105,7 @@ class Preprocessing:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any], file: Path | None = None) -> Preprocessing:
+    def from_plain(cls, plain: Mapping[str, Any], file: Path | None = None) -> ImagePreprocessing:
         """What `plain` gave. Raises "input", naming what is missing, unknown or of no use."""
         names = {field.name for field in fields(cls)}
         wrong = sorted(names ^ set(plain))
@@ -116,14 +115,34 @@ class Preprocessing:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
-        found = cls(**values)
-        problem = _problem(found)
+        preprocessing = cls(**values)
+        problem = preprocessing._problem()
         if problem:
-            message = f"cannot have {problem} {getattr(found, problem)!r}"
+            message = f"cannot have {problem} {values[problem]!r}"
             raise AffectkitError("input", message, file=file, remedy="copy the model folder again")
-        return found
+        return preprocessing
 
-    def difference(self, other: Preprocessing) -> str | None:
+    def _problem(self) -> str | None:
+        """The first field whose value cannot be."""
+
+        def are(values: Any, count: int, kinds: tuple[type, ...], least: float) -> bool:
+            right = isinstance(values, tuple) and len(values) == count
+            return right and all(type(value) in kinds and least <= value < math.inf for value in values)
+
+        checks = {
+            "size": are(self.size, 2, (int,), 1),
+            "resize": self.resize in ("shortest", "longest", "squash", "none"),
+            "resize_to": are(self.resize_to, 2, (int,), 1),
+            "interpolation": self.interpolation in _INTERPOLATIONS,
+            "mean": are(self.mean, 3, (int, float), -1e6),
+            "std": are(self.std, 3, (int, float), 1e-6),
+            "half": self.half in ("even", "down"),
+            "fill": are(self.fill, 3, (int,), 0) and max(self.fill) <= 255,
+            "scale": type(self.scale) in (int, float) and 0 < self.scale < math.inf,
+        }
+        return next((name for name, right in checks.items() if not right), None)
+
+    def difference(self, other: ImagePreprocessing) -> str | None:
         """The first field in which two differ."""
         mine, theirs = self.plain(), other.plain()
         return next((name for name in mine if mine[name] != theirs[name]), None)
@@ -132,32 +151,11 @@ class Preprocessing:
         write_json(folder / FILE, self.plain())
 
     @classmethod
-    def load(cls, folder: Path) -> Preprocessing:
+    def load(cls, folder: Path) -> ImagePreprocessing:
         """Raises "missing" or "input" naming the file."""
         plain = read_json(folder / FILE, what="preprocessing")
         plain.pop("schema", None)
         return cls.from_plain(plain, folder / FILE)
-
-
-def _problem(found: Preprocessing) -> str | None:
-    """The first field whose value cannot be."""
-
-    def are(values: Any, count: int, kinds: tuple[type, ...], least: float) -> bool:
-        right = isinstance(values, tuple) and len(values) == count
-        return right and all(type(value) in kinds and least <= value < math.inf for value in values)
-
-    checks = {
-        "size": are(found.size, 2, (int,), 1),
-        "resize": found.resize in ("shortest", "longest", "squash", "none"),
-        "resize_to": are(found.resize_to, 2, (int,), 1),
-        "interpolation": found.interpolation in _INTERPOLATIONS,
-        "mean": are(found.mean, 3, (int, float), -1e6),
-        "std": are(found.std, 3, (int, float), 1e-6),
-        "half": found.half in ("even", "down"),
-        "fill": are(found.fill, 3, (int,), 0) and max(found.fill) <= 255,
-        "scale": type(found.scale) in (int, float) and 0 < found.scale < math.inf,
-    }
-    return next((name for name, right in checks.items() if not right), None)
 
 
 def pair(size: Any) -> tuple[int, int]:
@@ -173,12 +171,12 @@ def triple(values: Any) -> Triple:
 # --- The preprocessing that a library's own configuration asks for
 
 
-def of_open_clip(config: Mapping[str, Any]) -> Preprocessing:
+def of_open_clip(config: Mapping[str, Any]) -> ImagePreprocessing:
     """As `open_clip.image_transform_v2(PreprocessCfg(**config), is_train=False)`."""
     size, mode = pair(config["size"]), config["resize_mode"]
     covered = mode == "shortest" and size[0] != size[1]  # always with bicubic; and "random" is of training only
     bilinear = config["interpolation"] == "bilinear" and not covered
-    return Preprocessing(
+    return ImagePreprocessing(
         size=size,
         resize=mode,
         resize_to=size,
@@ -189,13 +187,13 @@ def of_open_clip(config: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def of_timm(config: Mapping[str, Any]) -> Preprocessing:
+def of_timm(config: Mapping[str, Any]) -> ImagePreprocessing:
     """As `timm.data.create_transform(**config, is_training=False)`; config: `timm.data.resolve_model_data_config`'s."""
     size, share = pair(config["input_size"][-2:]), config["crop_pct"]
     modes = {"squash": "squash", "border": "longest"}
     mean = triple(config["mean"])
     border = tuple(round(255 * value) for value in mean)
-    return Preprocessing(
+    return ImagePreprocessing(
         size=size,
         resize=modes.get(config["crop_mode"], "shortest"),  # type: ignore[arg-type]
         resize_to=(math.floor(size[0] / share), math.floor(size[1] / share)),
@@ -206,7 +204,7 @@ def of_timm(config: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def of_transformers(processor: Any) -> Preprocessing:
+def of_transformers(processor: Any) -> ImagePreprocessing:
     """As an image processor of transformers with `backend="pil"`.
 
     There are processors that do something else: it is run on two images, and "input" is raised if the values differ.
@@ -214,21 +212,21 @@ def of_transformers(processor: Any) -> Preprocessing:
     name = type(processor).__name__.removesuffix("Pil")
     refused = AffectkitError("input", f"its image processor {name} does what is not known here")
     try:
-        found = _read(processor, processor.to_dict())
+        ours = _of_config(processor, processor.to_dict())
         for height, width in ((61, 43), (37, 90)):
             image = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
             theirs = np.asarray(processor(Image.fromarray(image), return_tensors="np")["pixel_values"][0])
-            if theirs.shape != (3, *found.size) or np.abs(theirs - found(image)).max() > 1e-5:
+            if theirs.shape != (3, *ours.size) or np.abs(theirs - ours(image)).max() > 1e-5:
                 raise refused
     except (KeyError, TypeError, ValueError, AttributeError):  # sizes that it lacks, values of another kind
         raise refused from None
-    return found
+    return ours
 
 
-def _read(processor: Any, config: Mapping[str, Any]) -> Preprocessing:
+def _of_config(processor: Any, config: Mapping[str, Any]) -> ImagePreprocessing:
     resize, to, size = _geometry(processor, config)
     normalised = config["do_normalize"]
-    return Preprocessing(
+    return ImagePreprocessing(
         size=size,
         resize=resize,  # type: ignore[arg-type]
         resize_to=to,
@@ -246,19 +244,16 @@ def _geometry(processor: Any, config: Mapping[str, Any]) -> tuple[str, tuple[int
     crop = config.get("crop_size")
     cut = (int(crop["height"]), int(crop["width"])) if config.get("do_center_crop") and crop else None
     if not config["do_resize"]:
-        _require(cut is not None)
-        return "none", cut or (1, 1), cut or (1, 1)
+        if cut is None:
+            raise ValueError("of no fixed size")
+        return "none", cut, cut
     if set(size) == {"shortest_edge"}:
         edge = int(size["shortest_edge"])
         if type(processor).__name__.startswith("ConvNext"):  # from 384 on it squashes
             larger = int(edge / config["crop_pct"]) if edge < 384 else edge
             return "shortest" if edge < 384 else "squash", (larger, larger), (edge, edge)
-        _require(cut is not None)
-        return "shortest", (edge, edge), cut or (edge, edge)
+        if cut is None:
+            raise ValueError("of no fixed size")
+        return "shortest", (edge, edge), cut
     to = (int(size["height"]), int(size["width"]))
     return "squash", to, cut or to
-
-
-def _require(right: bool) -> None:
-    if not right:
-        raise ValueError("of no fixed size")

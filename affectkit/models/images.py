@@ -1,27 +1,46 @@
-"""Loading pretrained image networks of open_clip, timm and transformers, as one kind of thing."""
+"""What a checkpoint reads; and loading the image networks of open_clip, timm and transformers, as one kind of thing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import Literal
 
 from affectkit.artifacts.files import read_json
-from affectkit.errors import AffectkitError
-from affectkit.models import image_open_clip, image_timm, image_transformers, tiny
+from affectkit.artifacts.models import BEST
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.models import backbones, image_libraries, tiny
 from affectkit.models.backbones import digest
-from affectkit.models.forward import without_tf32
+from affectkit.models.image_architectures import is_known
 from affectkit.models.image_backbone import FILE, ImageBackbone, completed
 from affectkit.models.image_preprocessing import FILE as PREPROCESSING
-from affectkit.models.image_preprocessing import Preprocessing
-from affectkit.models.image_weights import WEIGHTS, fill, read_tensors
-
-__all__ = ["ImageBackbone", "embed", "is_saved", "load", "load_image_backbone"]
+from affectkit.models.image_preprocessing import ImagePreprocessing
+from affectkit.models.weights import WEIGHTS, fill, read_tensors
 
 OPEN_CLIP, TIMM = "open_clip:", "timm:"
+
+
+def reads_of(checkpoint: str, *, revision: str = "") -> Literal["audio", "images", "text"]:
+    """Whether it is a network for speech, images or text: by its prefix, its folder, or its configuration.
+
+    Raises "usage" for an unknown `tiny-random` architecture, "input" for a run instead of its model, and as
+    `backbones.load` does for a configuration that cannot be had.
+    """
+    if checkpoint.startswith((OPEN_CLIP, TIMM)) or is_saved(checkpoint):
+        return "images"
+    if (Path(checkpoint) / BEST).is_dir():
+        remedy = f"pass {Path(checkpoint) / BEST}"
+        raise AffectkitError("input", f"is a run, whose model lies in {BEST}", file=checkpoint, remedy=remedy)
+    if tiny.is_tiny(checkpoint):
+        architecture = checkpoint.removeprefix(tiny.PREFIX).partition(",")[0]
+        if architecture in (*tiny.IMAGES, "open_clip", "timm"):
+            return "images"
+        if architecture in tiny.AUDIO or architecture in tiny.TEXT:
+            return "audio" if architecture in tiny.AUDIO else "text"
+        known = [*tiny.IMAGES, "open_clip", "timm", *tiny.AUDIO, *tiny.TEXT]
+        raise AffectkitError("usage", f"there is no {checkpoint}", remedy=did_you_mean(architecture, known))
+    model_type = backbones.read_config(checkpoint, revision).model_type
+    return "images" if is_known(model_type) else "audio" if backbones.hears(model_type) else "text"
 
 
 def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone:
@@ -35,19 +54,19 @@ def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone
     fill the network exactly, outside its heads) or "usage" (unknown architectures and tags).
     """
     if is_saved(checkpoint):
-        found = load(Path(checkpoint))
+        saved = load(Path(checkpoint))
         # what trains from here starts from these weights, not from those that they were trained from
-        return replace(found, weights=digest(found.network))
+        return replace(saved, weights=digest(saved.network))
     if checkpoint.startswith(OPEN_CLIP):
-        return image_open_clip.open_checkpoint(checkpoint.removeprefix(OPEN_CLIP), revision)
+        return image_libraries.open_open_clip(checkpoint.removeprefix(OPEN_CLIP), revision)
     if checkpoint.startswith(TIMM):
-        return image_timm.open_checkpoint(checkpoint.removeprefix(TIMM), revision)
-    architecture, *given = checkpoint.removeprefix(tiny.PREFIX).split(",")
+        return image_libraries.open_timm(checkpoint.removeprefix(TIMM), revision)
+    architecture, *options = checkpoint.removeprefix(tiny.PREFIX).split(",")
     if tiny.is_tiny(checkpoint) and architecture == "open_clip":
-        return image_open_clip.tiny()
+        return image_libraries.tiny_open_clip()
     if tiny.is_tiny(checkpoint) and architecture == "timm":
-        return image_timm.tiny(**tiny.parsed(given))
-    return image_transformers.open_checkpoint(checkpoint, revision)
+        return image_libraries.tiny_timm(**tiny.parsed(options))
+    return image_libraries.open_transformers(checkpoint, revision)
 
 
 def is_saved(checkpoint: str) -> bool:
@@ -63,19 +82,21 @@ def load(folder: Path) -> ImageBackbone:
     folder = Path(folder)
     if not folder.is_dir():
         raise AffectkitError("missing", "there is no such folder", file=folder)
-    known = read_json(folder / FILE, what="record of an image network")
-    preprocessing = _same_preprocessing(folder, known)
+    record = read_json(folder / FILE, what="record of an image network")
+    preprocessing = ImagePreprocessing.load(folder)
+    trained_with = ImagePreprocessing.from_plain(record.get("preprocessing") or {}, folder / FILE)
+    _check_same(trained_with, preprocessing, folder / PREPROCESSING)
     try:
-        family, recipe = known["family"], known["recipe"]
-        facts = {name: known[name] for name in ("weights", "revision", "tiny_random")}
-        architecture, pooling = known["architecture"], known["pooling"]
+        family, architecture, pooling = record["family"], record["architecture"], record["pooling"]
+        recipe = record["recipe"]
+        facts = {name: record[name] for name in ("weights", "revision", "tiny_random")}
     except KeyError as error:
         raise AffectkitError("input", f"lacks {error}", file=folder / FILE, remedy="copy the folder again") from None
     if family == "transformers":
-        backbone = image_transformers.open_saved(folder, known)
+        backbone = image_libraries.open_transformers(str(folder), known=facts)
         _check_same(backbone.preprocessing, preprocessing, folder / "preprocessor_config.json")
         return backbone
-    builders = {"open_clip": image_open_clip.build, "timm": image_timm.build}
+    builders = {"open_clip": image_libraries.build_open_clip, "timm": image_libraries.build_timm}
     if family not in builders:
         raise AffectkitError("input", f"is of an unknown family '{family}'", file=folder / FILE)
     network = builders[family](recipe)
@@ -83,30 +104,9 @@ def load(folder: Path) -> ImageBackbone:
     return completed(family, architecture, pooling, network, preprocessing, recipe=recipe, **facts)
 
 
-def _same_preprocessing(folder: Path, known: dict[str, Any]) -> Preprocessing:
-    found = Preprocessing.load(folder)
-    _check_same(
-        Preprocessing.from_plain(known.get("preprocessing") or {}, folder / FILE), found, folder / PREPROCESSING
-    )
-    return found
-
-
-def _check_same(trained_with: Preprocessing, found: Preprocessing, file: Path) -> None:
-    name = trained_with.difference(found)
+def _check_same(trained_with: ImagePreprocessing, stored: ImagePreprocessing, file: Path) -> None:
+    name = trained_with.difference(stored)
     if name:
-        there, wanted = getattr(found, name), getattr(trained_with, name)
-        raise AffectkitError(
-            "input", f"'{name}' is {there!r}, and the network was trained with {wanted!r}",
-            file=file, remedy="copy the model folder again",
-        )  # fmt: skip
-
-
-def embed(network: nn.Module, pixels: torch.Tensor, dtype: str = "float32") -> torch.Tensor:
-    """[B, 3, H, W] -> [B, D] float32, without gradients. dtype: of the arithmetic, "float32" or "bfloat16"."""
-    kind = pixels.device.type
-    try:
-        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"), without_tf32():
-            return network(pixels).float()
-    except torch.OutOfMemoryError:
-        message = f"the GPU has no memory for {len(pixels)} images of {pixels.shape[3]} x {pixels.shape[2]} pixels"
-        raise AffectkitError("environment", message, remedy="use --device cpu, or a smaller network") from None
+        there, wanted = getattr(stored, name), getattr(trained_with, name)
+        message = f"'{name}' is {there!r}, and the network was trained with {wanted!r}"
+        raise AffectkitError("input", message, file=file, remedy="copy the model folder again")

@@ -2,13 +2,12 @@
 
 What comes out for a waveform does not depend on which others it is given with. On a CPU each goes alone, which is
 exact and, with nothing padded, also fastest. On a GPU batches are padded: the attention is masked, and group norms
-take their statistics over valid frames (science of it: `group_norm.py`).
+take their statistics over valid frames (`ValidGroupNorm`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +15,7 @@ from torch.nn.utils import parametrize
 
 from affectkit.models.backbones import Backbone
 from affectkit.models.forward import Layer, run
-from affectkit.models.group_norm import over_valid_frames
-from affectkit.models.speech_inputs import Mel, Samples, check_speech, groups_of
+from affectkit.models.speech_inputs import Mel, Samples, check_speech, groups_of, over_valid_frames
 
 
 class Waveforms:
@@ -39,7 +37,11 @@ class Waveforms:
         self.min_samples, self.frame_sec = self.inputs.min_samples, self.inputs.frame_sec
         self.layers = int(self.config.num_hidden_layers) + 1
         self.alone = self.device.type == "cpu" if pad is None else not pad
-        self.model = _without_reparametrization(backbone.model).to(self.device)
+        # The position convolution's weight norm is computed once: anew it costs a twentieth of a second's time.
+        for module in backbone.model.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        self.model = backbone.model.to(self.device)
         self.norms = over_valid_frames(self.model.feature_extractor)
 
     def normalise(self, samples: np.ndarray) -> np.ndarray:
@@ -47,11 +49,11 @@ class Waveforms:
 
     def hidden(self, waves: Sequence[np.ndarray], layer: Layer) -> list[torch.Tensor]:
         """[T, D] float32 of each waveform at `layer`, or [T, L, D] of "all"; a frame each 20 ms."""
-        found: dict[int, torch.Tensor] = {}
+        states: dict[int, torch.Tensor] = {}
         lengths = [len(wave) for wave in waves]
         for group in groups_of(lengths, paddable=self.inputs.paddable, alone=self.alone) if waves else []:
-            found.update(zip(group, self._forward([waves[place] for place in group], layer), strict=True))
-        return [found[place] for place in range(len(waves))]
+            states.update(zip(group, self._forward([waves[place] for place in group], layer), strict=True))
+        return [states[place] for place in range(len(waves))]
 
     def _forward(self, waves: list[np.ndarray], layer: Layer) -> list[torch.Tensor]:
         batch, lengths = self.inputs.batch(waves)
@@ -97,11 +99,3 @@ def open_speech(backbone: Backbone, device: str = "cpu", dtype: str = "float32")
     if backbone.model.config.model_type == "whisper":
         return Whisper(backbone, device, dtype)
     return Waveforms(backbone, device, dtype)
-
-
-def _without_reparametrization(model: Any) -> Any:
-    """The same weights, computed once: the position convolution's weight norm costs a twentieth of a second's time."""
-    for module in model.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
-    return model

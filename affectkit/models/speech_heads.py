@@ -73,12 +73,12 @@ def put_on(model: Any, head: Head, seed: int) -> None:
 
 def columns_of(targets: Sequence[Target]) -> list[tuple[Target, slice]]:
     """Which outputs of the linear layer are whose: K for classes, one for a number."""
-    found, start = [], 0
+    columns, start = [], 0
     for target in targets:
         stop = start + (1 if target.kind == "number" else len(target.classes))
-        found.append((target, slice(start, stop)))
+        columns.append((target, slice(start, stop)))
         start = stop
-    return found
+    return columns
 
 
 def labels_of(targets: Sequence[Target]) -> list[str]:

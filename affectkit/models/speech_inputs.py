@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
 
 from affectkit.errors import AffectkitError
 from affectkit.models.backbones import Backbone
-from affectkit.models.group_norm import ValidGroupNorm
 
 # Masked padding is exact for these. Not for data2vec-audio, whose stacked position convolutions see each other's
 # padded frames, nor for what has not been tested: those are batched in equal lengths only.
@@ -30,12 +31,16 @@ class Samples:
 
     def __init__(self, config: Any, processor: Any) -> None:
         """Raises "input" for a kind of network that is not supported."""
-        _require(config, ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers"))
+        needed = ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers")
+        if not all(hasattr(config, name) for name in needed):
+            raise _unsupported(config.model_type)
         if getattr(config, "add_adapter", False):
             raise AffectkitError("input", "checkpoints with an adapter (add_adapter) are not supported")
         self.processor, self.rate = processor, int(processor.sampling_rate)
         self.strides = list(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.min_samples = _samples_of_a_frame(self.strides)
+        self.min_samples = 1
+        for kernel, stride in reversed(self.strides):
+            self.min_samples = (self.min_samples - 1) * stride + kernel
         self.frame_sec = prod(stride for _, stride in self.strides) / self.rate
         # A batch norm before the position convolution gives padded frames a value, which reaches valid ones.
         self.paddable = config.model_type in _PADDABLE and not getattr(config, "conv_pos_batch_norm", False)
@@ -137,20 +142,116 @@ def _frames(lengths: Sequence[int], strides: Sequence[tuple[int, int]]) -> list[
     return list(lengths)
 
 
-def _samples_of_a_frame(strides: Sequence[tuple[int, int]]) -> int:
-    samples = 1
-    for kernel, stride in reversed(strides):
-        samples = (samples - 1) * stride + kernel
-    return samples
-
-
-def _require(config: Any, names: tuple[str, ...]) -> None:
-    if not all(hasattr(config, name) for name in names):
-        raise _unsupported(config.model_type)
-
-
 def _unsupported(kind: str) -> AffectkitError:
     known = ", ".join([*sorted(_PADDABLE), "data2vec-audio", "whisper"])
     return AffectkitError(
         "input", f"'{kind}' is not a speech network that affectkit knows", remedy=f"use one of {known}"
     )
+
+
+# --- Group norm over valid frames, so that padding a batch changes nothing
+
+
+class ValidGroupNorm(nn.GroupNorm):
+    """`norm` and its weights, with each sequence's mean and variance taken over its own first frames.
+
+    wav2vec2-base and its kin norm the first layer's output over time: zeros behind a short utterance shift it by .5
+    to .8 of a standard deviation. Set `frames` (valid frames of each sequence of this layer's input) before a padded
+    batch, and leave it set until the backward pass is over; None makes it the norm itself.
+    """
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__(norm.num_groups, norm.num_channels, eps=norm.eps, affine=norm.affine)
+        self.weight, self.bias = norm.weight, norm.bias
+        self.frames: Sequence[int] | None = None
+        self.train(norm.training)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[B, C, T] -> [B, C, T], zeros behind the valid frames."""
+        if self.frames is None:
+            return super().forward(hidden)
+        batch, _, length = hidden.shape
+        if len(self.frames) != batch or max(self.frames) > length:
+            raise ValueError(
+                f"valid frames {list(self.frames)} are not those of a batch of shape {tuple(hidden.shape)}"
+            )
+        return _Normed.apply(
+            hidden, self.weight, self.bias, tuple(int(count) for count in self.frames), self.num_groups, self.eps
+        )
+
+
+class _Normed(torch.autograd.Function):
+    """Group norm (Wu and He 2018) of one sequence after the other: its first frames times a scale, plus a shift.
+
+    Written over the masked batch, autograd would keep several more tensors of the input's size, which in wav2vec2-base
+    are the largest there are: 52 MB for each second of a batch of 8. This keeps the input alone, as torch's own does.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        frames: tuple[int, ...],
+        groups: int,
+        eps: float,
+    ) -> torch.Tensor:
+        out, moments = torch.empty_like(hidden), []
+        for row, count in enumerate(frames):
+            valid = hidden[row, :, :count]
+            variance, mean = torch.var_mean(_exact(valid).unflatten(0, (groups, -1)), dim=(1, 2), correction=0)
+            mean, slope = _per_channel(mean, hidden), _per_channel((variance + eps).rsqrt(), hidden)
+            scale = slope if weight is None else slope * weight
+            shift = -mean * scale if bias is None else bias - mean * scale
+            torch.addcmul(shift[:, None], valid, scale[:, None], out=out[row, :, :count])
+            out[row, :, count:] = 0
+            moments.append(torch.stack([mean, slope]))
+        ctx.frames, ctx.groups = frames, groups
+        ctx.save_for_backward(hidden, weight, torch.stack(moments))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        hidden, weight, moments = ctx.saved_tensors
+        grad_hidden = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
+        grad_weight = grad_bias = torch.zeros_like(moments[0, 0])
+        for row, count in enumerate(ctx.frames):
+            valid, above, (mean, slope) = hidden[row, :, :count], grad[row, :, :count], moments[row]
+            total = above.sum(dim=1, dtype=slope.dtype)
+            along = slope * (torch.linalg.vecdot(_exact(above), _exact(valid)) - mean * total)  # with the normed input
+            grad_weight, grad_bias = grad_weight + along, grad_bias + total
+            if grad_hidden is None:
+                continue
+            factor = torch.ones_like(slope) if weight is None else weight
+            # The mean over the channels of each group, for each of them
+            grouped = [(factor * sums).unflatten(0, (ctx.groups, -1)) for sums in (total, along)]
+            total, along = (each.mean(1, keepdim=True).expand_as(each).flatten() / count for each in grouped)
+            tilt = -along * slope.square()
+            row_grad = grad_hidden[row, :, :count]
+            torch.addcmul((-total * slope - tilt * mean)[:, None], valid, tilt[:, None], out=row_grad)
+            row_grad.addcmul_(above, (slope * factor)[:, None])
+        wanted = ctx.needs_input_grad
+        return grad_hidden, grad_weight if wanted[1] else None, grad_bias if wanted[2] else None, None, None, None
+
+
+def _exact(values: torch.Tensor) -> torch.Tensor:
+    """In float32 at least: the variance of thousands of frames is not for bfloat16."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _per_channel(values: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """[G] -> [C]."""
+    return values.repeat_interleave(hidden.shape[1] // len(values))
+
+
+def over_valid_frames(module: nn.Module) -> list[ValidGroupNorm]:
+    """Replace every group norm inside `module`, its weights and their names kept; returns the new ones."""
+    replaced = []
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.GroupNorm) and not isinstance(child, ValidGroupNorm):
+                replaced.append(ValidGroupNorm(child))
+                setattr(parent, name, replaced[-1])
+    return replaced

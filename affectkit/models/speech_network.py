@@ -6,86 +6,32 @@ transformers runs them, to the bit; others are padded and masked where that is e
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from affectkit.artifacts.files import atomic
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.models import backbones, spec_augment
+from affectkit.models import backbones
 from affectkit.models.backbones import Backbone
-from affectkit.models.group_norm import over_valid_frames
 from affectkit.models.speech_heads import ATTENTIVE, Head, check_head, columns_of, describe_outputs, labels_of, put_on
-from affectkit.models.speech_inputs import Mel, Samples, groups_of, inputs_of
+from affectkit.models.speech_inputs import Mel, Samples, groups_of, inputs_of, over_valid_frames
+from affectkit.models.weights import WEIGHTS, fill, never_trained, read_tensors
 
 logger = logging.getLogger(__name__)
-
-
-# --- Folders of fine-tuned speech networks: transformers' own files, written whole and read exactly
-
-
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-
-
-def write(folder: Path, model: Any, processor: Any, head: Head) -> None:
-    """Write config.json, model.safetensors and preprocessor_config.json, each of them whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as scratch, backbones.quiet_transformers():
-        model.save_pretrained(scratch)
-        processor.save_pretrained(scratch)
-        if head == "attentive":
-            _rename_architecture(Path(scratch) / _CONFIG)
-        for file in sorted(Path(scratch).iterdir()):
-            with atomic(folder / file.name) as temporary:
-                file.rename(temporary)
-
-
-def head_of(config: Any) -> Head:
-    """The head that a folder's network was saved with."""
-    if (config.architectures or [""])[0] == ATTENTIVE:
-        return "attentive"
-    return "weighted" if config.use_weighted_layer_sum else "mean"
-
-
-def fill(model: Any, folder: Path) -> None:
-    """Read all weights. Raises "missing" or "input" unless they are the network's exactly."""
-    from safetensors.torch import load_file
-
-    path = folder / _WEIGHTS
-    if not path.is_file():
-        raise AffectkitError("missing", "there are no weights", file=path, remedy="copy the folder again")
-    stored, own = load_file(path), model.state_dict()
-    for what, keys in (
-        ("lacks", own.keys() - stored.keys()),
-        ("has unknown", stored.keys() - own.keys()),
-        ("has misshapen", {key for key in own.keys() & stored.keys() if own[key].shape != stored[key].shape}),
-    ):
-        if keys:
-            message = f"{what} {len(keys)} weights of the network, such as {min(keys)}"
-            raise AffectkitError("input", message, file=path, remedy="copy the folder again")
-    model.load_state_dict(stored)
-
-
-def _rename_architecture(path: Path) -> None:
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["architectures"] = [ATTENTIVE]
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
 
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")  # torch's, of WavLM's attention
 
 _DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "dropout")
+_TIME_MASKED = 0.05  # share of frames, wav2vec2's own default
 _LAYERDROPS = ("layerdrop", "encoder_layerdrop")
 _LAYER = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
 _FEATURE_ENCODER = re.compile(r"^\w+\.feature_extractor\.|^encoder\.conv\d\.")  # the latter of Whisper
@@ -115,10 +61,10 @@ class SpeechNetwork(nn.Module):
         mel = isinstance(inputs, Mel)
         self.base_name = "encoder" if mel else model.base_model_prefix
         self.norms = [] if mel else over_valid_frames(self.base.feature_extractor)
-        spec_augment.set_up(self.base, model.config, wanted=specaugment, on_mel=mel)
+        _set_up_masks(self.base, model.config, wanted=specaugment, on_mel=mel)
         for module in self._untrained():
             for name, _ in list(module.named_parameters()):
-                spec_augment.never_trained(module, name)
+                never_trained(module, name)
         if not mel:  # else transformers asks for the gradient of the samples, through frozen convolutions too
             self.base.feature_extractor._requires_grad = False
 
@@ -155,7 +101,9 @@ class SpeechNetwork(nn.Module):
         """
         counts = lengths.tolist()
         groups = groups_of(counts, paddable=self.inputs.paddable, alone=self.alone)
-        with self._exact_convolutions(inputs.device):
+        # Outside training without TF32, which is good to three digits and depends on the batch's shape.
+        exact = not self.training and inputs.device.type == "cuda"
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False) if exact else nullcontext():
             if len(groups) == 1:
                 logits = self._logits(inputs, counts)
             else:
@@ -182,32 +130,31 @@ class SpeechNetwork(nn.Module):
     ) -> tuple[dict[str, torch.Tensor], list[int] | None, torch.Tensor | None]:
         """What the network is given; valid frames, None for all; and a parameter that this batch has no use for."""
         if isinstance(self.inputs, Mel):
-            augment = self.specaugment and self.training
-            mel = spec_augment.masked(self.base, inputs) if augment else inputs
-            return {"input_features": mel}, self.inputs.frames(lengths), None
+            from transformers import WhisperModel
+
+            if (
+                self.specaugment and self.training
+            ):  # spans of silence, as transformers' WhisperModel makes them and its classifier does not
+                inputs = WhisperModel._mask_input_features(self.base, inputs.clone())
+            return {"input_features": inputs}, self.inputs.frames(lengths), None
         arguments = {"input_values": inputs[:, : max(lengths)]}
         mask = self.inputs.mask(lengths, self.norms, inputs.device)
         if mask is not None:
             arguments["attention_mask"] = mask
-        fits = spec_augment.fits(self.model.config, self.inputs, max(lengths))
+        # A mask is no longer than the longest clip; where it is, transformers raises.
+        fits = max(self.inputs.frames([max(lengths)])) >= self.model.config.mask_time_length
         self.model.config.apply_spec_augment = self.specaugment and fits
         unused = self.base.masked_spec_embed if self.specaugment and self.training and not fits else None
         return arguments, None if mask is None else self.inputs.frames(lengths), unused
-
-    def _exact_convolutions(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Outside training without TF32, which is good to three digits and depends on the batch's shape."""
-        if self.training or device.type != "cuda":
-            return nullcontext()
-        return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
     def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
         """From the input to the head: feature_encoder, projection (with what else is no layer), layer-0, ..., head."""
         layers = [f"layer-{place}" for place in range(self.model.config.num_hidden_layers)]
         names = ["feature_encoder", "projection", *layers, "head"]
-        found: dict[str, list[nn.Parameter]] = {name: [] for name in names}
+        parts: dict[str, list[nn.Parameter]] = {name: [] for name in names}
         for name, parameter in self.model.named_parameters():
-            found[self._part(name)].append(parameter)
-        return [(name, parameters) for name, parameters in found.items() if parameters]
+            parts[self._part(name)].append(parameter)
+        return [(name, parameters) for name, parameters in parts.items() if parameters]
 
     def _part(self, name: str) -> str:
         if not name.startswith(f"{self.base_name}."):
@@ -234,7 +181,8 @@ class SpeechNetwork(nn.Module):
     def save(self, folder: Path) -> None:
         """Write a folder that `load` reads, and with `mean` and `weighted` heads transformers, its pipeline too."""
         self.model.config.apply_spec_augment = self.specaugment
-        write(Path(folder), self.model, self.inputs.processor, self.head)
+        architecture = ATTENTIVE if self.head == "attentive" else None
+        backbones.save(Path(folder), self.model, self.inputs.processor, architecture)
 
 
 def build(
@@ -268,10 +216,15 @@ def build(
         changes |= dict.fromkeys(_DROPOUTS, dropout)
     with torch.random.fork_rng(devices=[]):
         backbone = backbones.load(checkpoint, "audio", revision=revision, changes=changes)
-        _tell_of_old_head(checkpoint, backbone)
+        name = (getattr(backbone.model.config, "architectures", None) or [""])[0]
+        if name.endswith(("Classification", ATTENTIVE)):
+            outputs = backbone.model.config.num_labels
+            logger.info("%s is a %s of %d outputs; its head is replaced by a new one", checkpoint, name, outputs)
         network = _assemble(backbone, targets, head, seed, specaugment=specaugment)
     if gradient_checkpointing:
-        _checkpoint_layers(network.model)
+        model = network.model
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})  # reentrant asks for an input that needs a gradient
     return network.eval()
 
 
@@ -286,8 +239,8 @@ def load(folder: Path, targets: Sequence[Target]) -> SpeechNetwork:
         if saved != asked:
             message = f"predicts {', '.join(saved)}, not {', '.join(asked)}"
             raise AffectkitError("input", message, file=folder / "config.json")
-        network = _assemble(backbone, targets, head_of(backbone.model.config), 0)
-    fill(network.model, folder)
+        network = _assemble(backbone, targets, _head_of(backbone.model.config), 0)
+    fill(network.model, read_tensors(folder / WEIGHTS), "the network", folder / WEIGHTS, "copy the folder again")
     return network.eval()
 
 
@@ -313,13 +266,24 @@ def _assemble(
     return SpeechNetwork(model, inputs, targets, head, backbone.facts(), specaugment=specaugment)
 
 
-def _checkpoint_layers(model: Any) -> None:
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable({"use_reentrant": False})  # reentrant asks for an input that needs a gradient
+def _head_of(config: Any) -> Head:
+    """The head that a folder's network was saved with."""
+    if (config.architectures or [""])[0] == ATTENTIVE:
+        return "attentive"
+    return "weighted" if config.use_weighted_layer_sum else "mean"
 
 
-def _tell_of_old_head(checkpoint: str, backbone: Backbone) -> None:
-    config = backbone.model.config
-    name = (getattr(config, "architectures", None) or [""])[0]
-    if name.endswith(("Classification", ATTENTIVE)):
-        logger.info("%s is a %s of %d outputs; its head is replaced by a new one", checkpoint, name, config.num_labels)
+def _set_up_masks(base: Any, config: Any, *, wanted: bool, on_mel: bool) -> None:
+    """Let `base` mask spans of frames in training, or never: SpecAugment (Park et al. 2019) as transformers does it.
+
+    Its masks are drawn from numpy's global generator: whoever trains seeds that.
+    """
+    config.apply_spec_augment = wanted
+    if wanted and not config.mask_time_prob:
+        config.mask_time_prob = _TIME_MASKED
+    if on_mel:
+        return
+    if wanted and not hasattr(base, "masked_spec_embed"):
+        base.masked_spec_embed = nn.Parameter(torch.zeros(config.hidden_size))
+    if not wanted and hasattr(base, "masked_spec_embed"):
+        never_trained(base, "masked_spec_embed")  # processes would wait for the gradient of what takes no part

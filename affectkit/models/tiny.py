@@ -55,14 +55,9 @@ IMAGES: dict[str, dict[str, Any]] = {
     "convnext": _STAGES,
     "resnet": {**_STAGES, "embedding_size": 8, "layer_type": "basic"},
     "swin": {
-        "image_size": 32,
-        "patch_size": 2,
-        "embed_dim": 8,
-        "depths": [1, 1],
-        "num_heads": [2, 2],
-        "window_size": 4,
+        "image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4,
     },
-}
+}  # fmt: skip
 _TOWERS = {"clip": "clip_vision_model", "siglip": "siglip_vision_model"}  # what transformers calls them by themselves
 
 
@@ -76,19 +71,18 @@ def build(
     """The network, and its feature extractor, tokenizer or image processor.
 
     changes: to its configuration, as `backbones.load` has them.
-
     Raises "usage" for an unknown architecture or option.
     """
     from transformers import AutoConfig, AutoModel
 
-    architecture, *given = checkpoint.removeprefix(PREFIX).split(",")
+    architecture, *options = checkpoint.removeprefix(PREFIX).split(",")
     known = {"audio": AUDIO, "text": TEXT, "images": IMAGES}[reads]
     if architecture not in known:
         raise AffectkitError(
             "usage", f"there is no {PREFIX}{architecture} for {reads}", remedy=did_you_mean(architecture, list(known))
         )
     kind = _TOWERS.get(architecture, architecture)
-    config = changed(AutoConfig.for_model(kind, **{**known[architecture], **parsed(given)}), changes)
+    config = changed(AutoConfig.for_model(kind, **{**known[architecture], **parsed(options)}), changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         if reads == "images":
@@ -106,20 +100,20 @@ def changed(config: Any, changes: Mapping[str, Any] | None) -> Any:
     return config
 
 
-def parsed(given: list[str]) -> dict[str, Any]:
+def parsed(options: list[str]) -> dict[str, Any]:
     """`["hidden_size=64"]` as values of a configuration."""
-    options = {}
-    for option in given:
+    values = {}
+    for option in options:
         name, equals, value = option.partition("=")
         if not equals:
             raise AffectkitError(
                 "usage", f"'{option}' is not name=value", remedy=f"write {PREFIX}wav2vec2,hidden_size=64"
             )
         try:
-            options[name] = json.loads(value)
+            values[name] = json.loads(value)
         except ValueError:
-            options[name] = value
-    return options
+            values[name] = value
+    return values
 
 
 def _feature_extractor(config: Any) -> Any:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 ProtocolOpt = Annotated[
     str | None,
     typer.Option(
-        "--protocol", help=f"Instead of a model: a published procedure, {', '.join(registry.names('protocols'))}."
+        "--protocol",
+        help=f"Published procedure to carry out instead of training a model: {', '.join(registry.names('protocols'))}.",
     ),
 ]
 PhaseOpt = Annotated[

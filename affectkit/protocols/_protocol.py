@@ -84,9 +84,7 @@ class Procedure(Protocol):
 
 def build_procedure(name: str, phase: int | None, options: Mapping[str, Any]) -> Procedure:
     """The procedure called `name`. Raises "usage" for an unknown one, an option that it lacks, or no such phase."""
-    module = registry.load("protocols", name)
-    registry.check_options("protocols", name, module.build, dict(options))
-    procedure: Procedure = module.build(**options)
+    procedure: Procedure = registry.build("protocols", name, options)
     if phase not in procedure.phases:
         known = ", ".join(map(str, procedure.phases))
         raise AffectkitError("usage", f"{name} has no phase {phase}", remedy=f"--phase {known}")

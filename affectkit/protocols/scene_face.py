@@ -27,33 +27,53 @@ SEARCH = ".3:.7:.1"
 
 def build(
     *,
-    backbone: Annotated[str, Option("phase 0: as finetune --base-model has it")] = (
+    backbone: Annotated[str, Option("Phase 0: base model, as for finetune --base-model.")] = (
         "open_clip:ViT-B-32/laion2b_s34b_b79k"
     ),
-    frozen_epochs: Annotated[int, Option("phase 0: epochs of the heads alone, at most")] = 10,
-    unfrozen_epochs: Annotated[int, Option("phase 0: epochs of all of the network, at most; 0 leaves them out")] = 5,
+    frozen_epochs: Annotated[int, Option("Phase 0: maximum number of epochs that train the heads alone.")] = 10,
+    unfrozen_epochs: Annotated[
+        int, Option("Phase 0: maximum number of epochs that train the whole network; 0 leaves this stage out.")
+    ] = 5,
     scene_learning_rate: Annotated[
-        str, Option("phase 0: of the heads: find, or a number; of all of the network a hundredth to a tenth of it")
+        str,
+        Option(
+            "Phase 0: learning rate of the heads, a number or find; the whole network takes a "
+            "hundredth to a tenth of it."
+        ),
     ] = "find",
-    scene_draws: Annotated[int, Option("phase 0: draws of the dropout, for the variance of an answer; 0: none")] = 20,
-    scene_augment: Annotated[str, Option("phase 0: as finetune --augment has it")] = "none",
-    scene_batch: Annotated[int, Option("phase 0: images of a batch")] = 32,
+    scene_draws: Annotated[
+        int, Option("Phase 0: number of dropout samples, which give a prediction its variance; 0 for none.")
+    ] = 20,
+    scene_augment: Annotated[str, Option("Phase 0: augmentation, as for finetune --augment.")] = "none",
+    scene_batch: Annotated[int, Option("Phase 0: number of images per batch.")] = 32,
     face: Annotated[
-        str, Option("phase 1: run folder of a face expert (import-model), or a table of predictions, instead of EmoNet")
+        str,
+        Option("Phase 1: run folder of a face expert (import-model), or a table of predictions, instead of EmoNet."),
     ] = "",
-    emonet: Annotated[str, Option("phase 1: EmoNet's weights, a file or a folder")] = "models/emonet/pretrained",
-    face_detector: Annotated[str, Option("phase 1: haar, columns or whole")] = "haar",
+    emonet: Annotated[str, Option("Phase 1: EmoNet's weights, a file or a folder.")] = "models/emonet/pretrained",
+    face_detector: Annotated[str, Option("Phase 1: face detector: haar, columns or whole.")] = "haar",
     face_box_scale: Annotated[
-        float, Option("phase 1: side of EmoNet's crop over that of a box; 1.35 comes near the one it was evaluated on")
+        float,
+        Option(
+            "Phase 1: side of EmoNet's crop relative to the face box; 1.35 comes close to the crop it was evaluated on."
+        ),
     ] = 1.35,
-    face_passes: Annotated[int, Option("phase 1: views of each face, for the variance of an answer")] = 5,
-    weighing: Annotated[str, Option(f"phase 2: {' or '.join(RULES)} (one weight, searched for over {SEARCH})")] = (
-        "inverse-variance"
-    ),
+    face_passes: Annotated[
+        int, Option("Phase 1: number of views of each face, which give a prediction its variance.")
+    ] = 5,
+    weighing: Annotated[
+        str, Option(f"Phase 2: weighing of the two: {' or '.join(RULES)} (one weight, searched for over {SEARCH})")
+    ] = ("inverse-variance"),
     recalibrate: Annotated[
-        bool, Option("phase 2: fit a + b * answer to the fused rows; averaging takes spread away, and CCC with it")
+        bool,
+        Option(
+            "Phase 2: whether to recalibrate fused numbers by a + b * prediction; averaging shrinks "
+            "the spread, and CCC with it."
+        ),
     ] = True,
-    stable_alpha: Annotated[float, Option("phase 2: of sequences, share of the new frame in the average; 0: none")] = 0,
+    stable_alpha: Annotated[
+        float, Option("Phase 2: weight of each new frame when sequences are smoothed; 0 does not smooth.")
+    ] = 0,
 ) -> Procedure:
     """The procedure. Raises "usage" for options that make no sense."""
     options: dict[str, Any] = dict(locals())

@@ -1,1 +1,1 @@
-"""What a reader sees: figures, the HTML report, the model card."""
+"""What a reader sees: pages of finished runs, for a browser and for a terminal."""

@@ -1,83 +1,205 @@
-"""What an ablation leaves: `ablation_summary.json` and `.csv`, the figures, the page; and lines for a terminal."""
+"""The page of an ablation: what `ablation_summary.json` says, part by part of the rows, and its figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from affectkit.artifacts.files import read_json, write_json, write_text
-from affectkit.artifacts.reports import PAGE
-from affectkit.artifacts.tables import write_table
-from affectkit.reporting import words
-from affectkit.reporting.ablated_page import (
-    BEST_SINGLE,
-    FULL,
-    LEAST_P,
-    READING,
-    SUMMARY,
-    TABLE,
-    heading,
-    lead,
-    named,
-    section,
-    verdicts,
-)
-from affectkit.reporting.numbers import is_number, ranged, shown
-from affectkit.reporting.page import Section, Sentence, page
-from affectkit.reporting.text import aligned
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.reports import ABLATION, ABLATION_TABLE
+from affectkit.evaluation.metrics import meaningful
+from affectkit.reporting.figures import intervals
+from affectkit.reporting.page import Figure, Page, Section, Sentence, Table
+from affectkit.results import words
+from affectkit.results.words import headline, is_number
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+FULL, BEST_SINGLE = "full", "best_single"  # what subsets are compared with
+LEAST_P = 0.001  # in sentences and on a terminal; the table has every digit
 MOST_LINES = 31  # subsets on a terminal: of five sources
+PARTS = {"oof": "Cross-fitted rows", "val": "Rows of split val", "test": "Test rows"}
+READING = (
+    "Every subset has the same rows, folds and seeds. The best single source is the one that is best on the "
+    "cross-fitted rows, which favours it there: better than it is said with care, worse than it more readily. On test "
+    "rows it is the same one. Holm's adjustment is over the subsets, for each reference and kind of rows apart; "
+    "intervals are not adjusted.",
+    "The highest of many figures is too high: it was looked for on the rows that it is of. Choose a subset on "
+    "cross-fitted rows, and believe its figure on test rows.",
+)
 
 
-def read_ablation(folder: Path) -> dict[str, Any]:
-    return read_json(folder / SUMMARY, what="summary of an ablation")
-
-
-def write_ablation(folder: Path, found: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Write the files, and return what `ablation_summary.json` says.
-
-    found: of `ablate`, with `how` in words, `warnings`, and what `lineage` says. inputs: as `page` has them.
-    """
-    summary = dict(found)
-    write_json(folder / SUMMARY, summary)
-    write_table(folder / TABLE, summary_table(summary))
-    sections = [section(summary, part) for part in summary["parts"]]
-    for one in sections:
-        for figure in one.figures:
-            write_text(folder / f"{figure.name}.svg", figure.plot.svg)
-    html = page(
+def draw(folder: Path) -> Page:
+    """The page of the folder that `ablate` wrote."""
+    summary = read_json(folder / ABLATION, what="summary of an ablation")
+    parts = list(summary["parts"])
+    sections = [_section(summary, part, "" if part == parts[0] else f"{part}_") for part in parts]
+    return Page(
         title=f"Ablation of {', '.join(summary['sources'])}",
-        lead=lead(summary),
+        lead=_lead(summary),
         sections=[*sections, Section("How to read this", text=READING)],
         warnings=_warnings(summary),
         declared=summary["declared"],
         corpora=summary["corpora"],
-        inputs=inputs,
+        inputs=summary["inputs"],
         normalization=summary["normalization"],
-        metrics=named(summary),
-        source=SUMMARY,
+        metrics=_named(summary),
+        source=ABLATION,
+        summary=[Section("", text=_lead(summary)), *(_brief(summary, part) for part in parts)],
     )
-    write_text(folder / PAGE, html)
-    return summary
 
 
-def key_lines(summary: Mapping[str, Any]) -> list[str]:
-    """What was done, the subsets on each part of the rows, what the sources are worth, and what to be wary of."""
-    lines = list(map(_plain, lead(summary)))
-    for part, of in summary["parts"].items():
-        rows = _highest(summary, of["subsets"])
-        lines += ["", heading(part, of), ""]
-        lines += aligned([_heads(summary), *(_cells(summary, name, row) for name, row in rows.items())])
-        if len(rows) < len(of["subsets"]):
-            lines.append(f"the {len(rows)} best of {len(of['subsets'])} subsets; {TABLE} has them all")
-        lines += ["", *map(_plain, verdicts(summary, part))]
-    lines += [f"declared: {sentence}" for sentence in summary["declared"]]
-    report = {"corpora": summary["corpora"], "normalization": summary["normalization"], "warnings": _warnings(summary)}
-    return lines + [f"warning: {text}" for text in words.warnings(report)]
+def _lead(summary: Mapping[str, Any]) -> list[Sentence]:
+    """What was done, and how to read the figures."""
+    judged, seeds = next(iter(summary["parts"].values())), len(summary["seeds"])
+    what = f"{len(judged['subsets'])} subsets of {', '.join(summary['sources'])}: {summary['how']}"
+    sentences: list[Sentence] = [f"{what}. Folds: {summary['folds']}. Intervals: {words.interval(judged)}."]
+    if seeds > 1:
+        sentences.append(f"Figures are means over {seeds} seeds, their intervals are of groups; sd: over the seeds.")
+    for name, values in judged["floors"].items():
+        if is_number(values.get(summary["metric"])):
+            head = f"Compared by {words.title(summary['metric'])}; floor ({words.FLOORS.get(name, name)}): "
+            sentences.append((head, values[summary["metric"]], "."))
+    return sentences
+
+
+def _named(summary: Mapping[str, Any]) -> list[str]:
+    """The metrics, the compared one first."""
+    first = next(iter(next(iter(summary["parts"].values()))["subsets"].values()))
+    return list(dict.fromkeys([summary["metric"], *meaningful(first["metrics"], summary["targets"])]))
+
+
+def _warnings(summary: Mapping[str, Any]) -> list[str]:
+    """Those of the whole and of every part, then those of some parts, which they name."""
+    warnings = {part: judged["warnings"] for part, judged in summary["parts"].items()}
+    common = [text for text in next(iter(warnings.values())) if all(text in texts for texts in warnings.values())]
+    others = [f"{part} rows: {text}" for part, texts in warnings.items() for text in texts if text not in common]
+    return list(dict.fromkeys([*summary["warnings"], *summary["notes"], *common, *others]))
+
+
+# --- What one part of the rows says: sentences, tables, figures
+
+
+def _section(summary: Mapping[str, Any], part: str, before: str) -> Section:
+    """before: what the names of its figures begin with."""
+    judged = summary["parts"][part]
+    tables = [_main_table(summary, judged), _metric_table(summary, judged)]
+    figures = _figures(summary, part, before)
+    return Section(_heading(part, judged), text=_verdicts(summary, judged), tables=tables, figures=figures)
+
+
+def _heading(part: str, judged: Mapping[str, Any]) -> str:
+    return f"{PARTS.get(part, part)} ({judged['n']})"
+
+
+def _verdicts(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> list[Sentence]:
+    """All sources against the best single one, and all but one against all."""
+    names, subsets = summary["sources"], judged["subsets"]
+    full = subsets[summary["full"]]
+    best = f"the best single source ({summary['best_single']})"
+    head = ("All together: ", f"{words.title(summary['metric'])} ", full["metrics"][summary["metric"]])
+    sentences: list[Sentence] = [(*head, "; ", *_versus(summary, judged, full["against"][BEST_SINGLE], best))]
+    for source in names:
+        for name, row in subsets.items():
+            if set(row["sources"]) == set(names) - {source}:
+                versus = _versus(summary, judged, row["against"][FULL], "all together")
+                sentences.append((f"Without {source} ({name}): ", *versus))
+    return sentences
+
+
+def _versus(
+    summary: Mapping[str, Any], judged: Mapping[str, Any], comparison: Mapping[str, Any], reference: str
+) -> list[Any]:
+    """A difference, and whether it is one."""
+    difference, p = comparison["difference"], comparison["p_holm"]
+    if not is_number(p):
+        reason = "no difference at all" if difference["value"] == 0 else "no interval can be estimated"
+        return [f"difference to {reference} ", difference, f": {reason}."]
+    verdict = _verdict(summary, judged, comparison) or "not told apart by these rows"
+    least = ["below ", LEAST_P] if p < LEAST_P else [p]
+    return [f"difference to {reference} ", difference, ", p (Holm) ", *least, f": {verdict}."]
+
+
+def _verdict(summary: Mapping[str, Any], judged: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> str:
+    """`better` or `worse` where the adjusted p-value says so, else ""."""
+    if not comparison or not is_number(comparison["p_holm"]):
+        return ""
+    if comparison["p_holm"] >= 1 - judged["interval"]["level"]:
+        return ""
+    return "better" if (comparison["difference"]["value"] > 0) == summary["higher_is_better"] else "worse"
+
+
+def _main_table(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> Table:
+    rows = {}
+    for name, row in judged["subsets"].items():
+        against = [row["against"].get(reference) for reference in (BEST_SINGLE, FULL)]
+        pairs = [[other["difference"], other["p_holm"]] if other else [None, None] for other in against]
+        rows[name] = [row["n"], *_compared(summary, row), *pairs[0], *pairs[1]]
+    columns = ["n", *_compared_columns(summary), "to best single", "p (Holm)", "to all", "p (Holm)"]
+    return Table("Every subset, with its paired differences.", "subset", columns, rows, file=ABLATION_TABLE)
+
+
+def _compared(summary: Mapping[str, Any], row: Mapping[str, Any]) -> list[Any]:
+    """The compared metric; of several seeds also its standard deviation over them."""
+    metric = summary["metric"]
+    spread = [(row["seeds"].get(metric) or {}).get("sd")]
+    return [row["metrics"][metric], *(spread if len(summary["seeds"]) > 1 else [])]
+
+
+def _compared_columns(summary: Mapping[str, Any]) -> list[str]:
+    return [words.title(summary["metric"]), *(["sd"] if len(summary["seeds"]) > 1 else [])]
+
+
+def _metric_table(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> Table:
+    names = [name for name in headline(dict.fromkeys(_named(summary)), 9) if name != summary["metric"]]
+    rows = {name: [row["metrics"].get(metric) for metric in names] for name, row in judged["subsets"].items()}
+    caption = f"Other key figures; {ABLATION_TABLE} has every metric."
+    titles = list(map(words.title, names))
+    return Table(caption, "subset", titles, rows if names else {}, file=ABLATION_TABLE, folded=True)
+
+
+def _figures(summary: Mapping[str, Any], part: str, before: str) -> list[Figure]:
+    judged = summary["parts"][part]
+    rows, metric, single = judged["subsets"], words.title(summary["metric"]), summary["best_single"]
+    against = {name: row["against"].get(BEST_SINGLE) for name, row in rows.items()}
+    better = [name for name, comparison in against.items() if _verdict(summary, judged, comparison) == "better"]
+    values = {name: row["metrics"][summary["metric"]] for name, row in rows.items()}
+    line, mark = (single, values[single]["value"]), f"better than {single} (Holm)"
+    plot = partial(intervals.forest, values, metric=metric, reference=line, marked=better, mark=mark)
+    caption = words.forest_caption(reference=f"{single}, the best single source", mark=mark if better else "")
+    figures = [Figure(f"{before}subsets", caption, plot)]
+    for reference, to in ((BEST_SINGLE, single), (FULL, "all together")):
+        differences = {
+            name: row["against"][reference]["difference"] for name, row in rows.items() if reference in row["against"]
+        }
+        sides: dict[str, Any] = {"against": to, "higher_is_better": summary["higher_is_better"]}
+        plot = partial(intervals.differences, differences, metric=metric, **sides)
+        figures.append(Figure(f"{before}to_{reference}", words.differences_caption(), plot))
+    return figures
+
+
+# --- What a terminal shows of a part
+
+
+def _brief(summary: Mapping[str, Any], part: str) -> Section:
+    """The subsets, and what the sources are worth."""
+    judged = summary["parts"][part]
+    shown, count = _highest(summary, judged["subsets"]), len(judged["subsets"])
+    rows = {}
+    for name, row in shown.items():
+        against = [cell for reference in (BEST_SINGLE, FULL) for cell in _difference(row["against"].get(reference))]
+        rows[name] = [row["n"], *_compared(summary, row), *against]
+    columns = ["n", *_compared_columns(summary), "to best single", "p", "to all", "p"]
+    cut = f"the {len(rows)} best of {count} subsets; {ABLATION_TABLE} has them all" if len(rows) < count else ""
+    table = Table(cut, "subset", columns, rows, signed=("to best single", "to all"))
+    return Section(_heading(part, judged), tables=[table], text=_verdicts(summary, judged))
+
+
+def _difference(comparison: Mapping[str, Any] | None) -> list[Any]:
+    if comparison is None:
+        return ["", ""]
+    p = comparison["p_holm"]
+    return [comparison["difference"]["value"], f"<{LEAST_P}" if is_number(p) and p < LEAST_P else p]
 
 
 def _highest(summary: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,82 +209,3 @@ def _highest(summary: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, A
     ranked = sorted(known, key=values.__getitem__, reverse=summary["higher_is_better"])
     kept = set(ranked[:MOST_LINES]) if len(rows) > MOST_LINES else set(rows)
     return {name: row for name, row in rows.items() if name in kept}
-
-
-def summary_table(summary: Mapping[str, Any]) -> pd.DataFrame:
-    """A row for each subset and part of the rows; the compared metric and its differences stand first."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for part, of in summary["parts"].items():
-        for name, row in of["subsets"].items():
-            line = {"part": part, "subset": name, "sources": len(row["sources"])}
-            line |= {key: row[key] for key in ("n", "groups")}
-            line |= _metric_columns(row, summary["metric"])
-            for reference in (BEST_SINGLE, FULL):
-                line |= _difference_columns(reference, row["against"].get(reference) or {})
-            for metric in named(summary):
-                line |= _metric_columns(row, metric)
-            rows.append(line)
-    return pd.DataFrame(rows)
-
-
-def _metric_columns(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    figure, spread = row["metrics"].get(metric) or {}, row["seeds"].get(metric) or {}
-    found = {metric: figure.get("value"), f"{metric}_low": figure.get("low"), f"{metric}_high": figure.get("high")}
-    return found | ({f"{metric}_sd": spread["sd"]} if spread else {})
-
-
-def _difference_columns(reference: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    difference, spread = said.get("difference") or {}, (said.get("seeds") or {}).get("difference") or {}
-    found = {
-        f"to_{reference}": difference.get("value"),
-        f"to_{reference}_low": difference.get("low"),
-        f"to_{reference}_high": difference.get("high"),
-        f"to_{reference}_p": said.get("p"),
-        f"to_{reference}_p_holm": said.get("p_holm"),
-    }
-    return found | ({f"to_{reference}_sd": spread["sd"]} if spread else {})
-
-
-def _warnings(summary: Mapping[str, Any]) -> list[str]:
-    """Those of the whole and of every part, then those of some parts, which they name."""
-    parts = summary["parts"]
-    said = {part: of["warnings"] for part, of in parts.items()}
-    common = [text for text in next(iter(said.values())) if all(text in texts for texts in said.values())]
-    own = [f"{part} rows: {text}" for part, texts in said.items() for text in texts if text not in common]
-    return list(dict.fromkeys([*summary["warnings"], *summary["notes"], *common, *own]))
-
-
-def _plain(sentence: Sentence) -> str:
-    parts = [sentence] if isinstance(sentence, str) else sentence
-    return "".join(part if isinstance(part, str) else _figure(part) for part in parts)
-
-
-def _figure(part: Any) -> str:
-    return ranged(part if isinstance(part, Mapping) else {"value": part})
-
-
-def _heads(summary: Mapping[str, Any]) -> list[str]:
-    spread = ["sd"] * (len(summary["seeds"]) > 1)
-    return ["subset", "n", words.title(summary["metric"]), "", *spread, "to best single", "p", "to all", "p"]
-
-
-def _cells(summary: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> list[str]:
-    metric = summary["metric"]
-    value, _, brackets = ranged(row["metrics"][metric]).partition(" ")
-    spread = [_number((row["seeds"].get(metric) or {}).get("sd"))] * (len(summary["seeds"]) > 1)
-    return [name, str(row["n"]), value, brackets, *spread, *_against(row, BEST_SINGLE), *_against(row, FULL)]
-
-
-def _against(row: Mapping[str, Any], reference: str) -> list[str]:
-    said = row["against"].get(reference)
-    if said is None:
-        return ["", ""]
-    p = said["p_holm"]
-    least = is_number(p) and p < LEAST_P
-    return [ranged({"value": said["difference"]["value"]}, "+"), f"<{LEAST_P}" if least else _number(p)]
-
-
-def _number(value: Any) -> str:
-    return shown(value) if is_number(value) else "-"

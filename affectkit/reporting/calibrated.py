@@ -1,124 +1,229 @@
-"""What `calibrate` leaves in its run folder, and says of it."""
+"""The page of a calibration: what it changed on rows that were not fitted on, and what it makes of each value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.predictions import Predictions
-from affectkit.artifacts.sources import Source, called
-from affectkit.calibration.calibrate import Calibrated, Candidate, before_and_after, held, selective, variance_coverage
-from affectkit.calibration.method import NONE
-from affectkit.errors import AffectkitError
-from affectkit.evaluation.assess import assess
+from affectkit.artifacts.files import read_json, sha256
+from affectkit.artifacts.models import BEST, TRAIN_REPORT, read_spec
+from affectkit.artifacts.predictions import Predictions, read_predictions, with_outputs
+from affectkit.artifacts.reports import file_name
+from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.sources import PREDICTIONS, called
+from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.evaluation.coverage import central, risk_coverage_of, standardized
+from affectkit.evaluation.parts import calibration
+from affectkit.evaluation.rows import answered_parts, prefix
 from affectkit.labels import Target
-from affectkit.leakage.crossfit import FitPlan
-from affectkit.reporting.calibrated_page import sections
-from affectkit.reporting.combined import judge, past, write_combined, write_page
-from affectkit.reporting.numbers import shown
+from affectkit.reporting.figures import calibrations
+from affectkit.reporting.page import Figure, Page, Section, Sentence, Table
+from affectkit.results import words
+from affectkit.results.lineage import digests_at_start
+from affectkit.results.words import shown
+
+MAP = "calibration_map.csv"
+STEPS = ("isotonic", "histogram")  # methods whose map is one of steps
+LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.7, 0.8, 0.9, 0.95])
+Sides = Mapping[str, tuple[Predictions, Predictions]]  # part -> its rows before and after, in one order
 
 
-def write_calibrated(
-    folder: Path,
-    found: Calibrated,
-    source: Source,
-    plan: FitPlan,
-    targets: Sequence[Target],
-    *,
-    wanted_error: float,
-    abstain: bool,
-    by: Sequence[str] = (),
-    bundle: bool = False,
-) -> tuple[dict[str, Any], list[str]]:
-    """Write the run folder. Returns what `train_report.json` says of the change, and lines for the terminal."""
-    said = past([source])
-    reports = judge(found.predictions, plan, said)
-    before = {part: assess(old, group=plan.group) for part, (old, _) in found.parts.items()}
-    methods = {name: fitted["method"] for name, fitted in found.model.targets.items()}
-    report = {
-        "method": methods,
-        "changes": before_and_after(found, plan, targets),
-        "selective": selective(found, targets, wanted_error),
-        "coverage": held(found, plan, targets, by),
-        "variance_coverage": variance_coverage(found, targets),
-        "clamped": {name: int(rows.sum()) for name, rows in found.clamped.items()},
-        "compared": {name: [_plain(c) for c in candidates] for name, candidates in found.compared.items()},
-    }
-    predictions = _abstaining(found.predictions, report["selective"]) if abstain else found.predictions
-    spec = {"kind": "calibration", "method": ", ".join(sorted(set(methods.values())))}
-    write_combined(folder, found.model, spec, predictions, plan, [source], said, reports, report, bundle=bundle)
-    drawn = sections(found, report, reports, before, targets)
-    lead = [_lead(methods, plan)]
-    write_page(
-        folder, f"Calibration of {called(source.path)}", lead, drawn, [source], said, warnings=_warnings(found, plan)
+@dataclass(frozen=True)
+class _Run:
+    """What a calibration left: `train_report.json`, its targets, all rows, and those that may be judged by part; the
+    last are empty where the predictions before it are not to be had."""
+
+    folder: Path
+    report: Mapping[str, Any]
+    targets: Sequence[Target]
+    rows: int
+    sides: Sides
+
+
+def draw(folder: Path) -> Page:
+    """The page of the folder that `calibrate` wrote. What shows both sides is drawn where the predictions that were
+    calibrated still lie where they did."""
+    report, started = read_json(folder / TRAIN_REPORT), read_json(folder / STARTED)
+    targets = [Target.from_json(target) for target in read_spec(folder / BEST)["targets"]]
+    path, given = Path(started["options"]["predictions"]), started["inputs"][0]
+    table = path / PREDICTIONS if "files" in given else path
+    [file] = digests_at_start(given)
+    after = read_predictions(folder / PREDICTIONS, targets=targets)
+    there = table.is_file() and sha256(table) == file["sha256"]
+    before = read_predictions(table, targets=targets) if there else None
+    run = _Run(folder, report, targets, len(after.frame), _sides(before, after, targets) if before else {})
+    methods = ", ".join(f"{name}: {method}" for name, method in report["method"].items())
+    fitted = f"fitted on {report['fit_rows']} {report['fitted_on']} rows, cross-fitted ({report['folds']})"
+    lead = f"{methods}; {fitted}"
+    missing = f"{called(table)} has gone or has changed since: figures of before and after are left out"
+    return Page(
+        f"Calibration of {called(table)}",
+        [lead],
+        [_section(run, target) for target in targets],
+        warnings=report["warnings"] if before else [*report["warnings"], missing],
+        declared=report["declared"],
+        corpora=report["corpora"],
+        inputs=[{**file, "name": f"model: {file['name']}"}],
+        normalization=report["normalization"],
+        source=TRAIN_REPORT,
+        summary=[Section("", text=[lead, *_lines(report)])],
     )
-    return report, [*lead, *_lines(report), *(f"warning: {text}" for text in _warnings(found, plan))]
 
 
-def _plain(candidate: Candidate) -> dict[str, Any]:
-    against = candidate.against.plain() if candidate.against else None
-    return {"method": candidate.method, "score": candidate.score, "against_none": against, "chosen": candidate.chosen}
+def _sides(before: Predictions, after: Predictions, targets: Sequence[Target]) -> Sides:
+    """The rows after, and the same rows with the answers from before."""
+    place = {key: row for row, key in enumerate(before.frame["id"])}
+    sides = {}
+    for part, rows in answered_parts(after, quiet=True).items():  # the run has said it
+        positions = np.array([place[key] for key in rows.frame["id"]])
+        old = [before.output(target.name).take(positions) for target in targets]
+        sides[part] = with_outputs(rows, old, rows.frame["seen"]), rows
+    return sides
 
 
-def _abstaining(predictions: Predictions, said: Mapping[str, Any]) -> Predictions:
-    """With a column `abstain`: true where the first class target's confidence is below its threshold."""
-    if not said:
-        raise AffectkitError("usage", "--abstain is for class targets")
-    name, of = next(iter(said.items()))
-    confidence = predictions.output(name).values.max(axis=1)
-    keep = confidence >= of["threshold"] if of["threshold"] is not None else np.zeros(len(confidence), bool)
-    frame = predictions.frame.assign(abstain=np.where(keep, "false", "true"))
-    return replace(predictions, frame=frame)
-
-
-def _lead(methods: Mapping[str, str], plan: FitPlan) -> str:
-    said = ", ".join(f"{name}: {method}" for name, method in methods.items())
-    return f"{said}; fitted on {len(plan.fit)} {plan.origin} rows, cross-fitted ({plan.scheme})"
-
-
-def _lines(report: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for part, of in report["changes"].items():
-        for changes in of.values():
-            for name, change in changes.items():
-                if change["before"] is not None:
-                    low, high = change["difference"]["low"], change["difference"]["high"]
-                    reach = f"  [{shown(low)}, {shown(high)}]" if np.isfinite([low, high]).all() else ""
-                    lines.append(f"{part} {name}: {shown(change['before'])} -> {shown(change['after'])}{reach}")
-    for part, of in report["coverage"].items():
-        for target, rows in of.items():
+def _lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """For a terminal."""
+    for part, targets in report["changes"].items():
+        for name, change in (item for changes in targets.values() for item in changes.items()):
+            if change["before"] is not None:
+                low, high = change["difference"]["low"], change["difference"]["high"]
+                reach = f"  [{shown(low)}, {shown(high)}]" if low is not None and high is not None else ""
+                yield f"{part} {name}: {shown(change['before'])} -> {shown(change['after'])}{reach}"
+    for part, targets in report["coverage"].items():
+        for target, rows in targets.items():
             for name, row in rows.items():
-                lines.append(
-                    f"{part} {target} coverage of {name}: {shown(row['value'])}, mean size {shown(row['size'])}"
-                )
-    for part, of in report["variance_coverage"].items():
-        for target, levels in of.items():
+                yield f"{part} {target} coverage of {name}: {_shown(row['value'])}, mean size {_shown(row['size'])}"
+    for part, targets in report["variance_coverage"].items():
+        for target, levels in targets.items():
             for level, share in levels.items():
-                before = "-" if share["before"] is None else shown(share["before"])
-                after = shown(share["after"])
-                lines.append(f"{part} {target}: {float(level):.0%} intervals of its variance hold {before} -> {after}")
-    for target, said in report["selective"].items():
-        for part, kept in said["parts"].items():
-            error = "-" if kept["error"] is None else shown(kept["error"])
-            threshold = "none" if said["threshold"] is None else shown(said["threshold"])
-            lines.append(f"{part} {target}: above {threshold}, {kept['coverage']:.0%} of rows, error {error}")
-    lines += [f"{name}: {count} rows clamped to the scale" for name, count in report["clamped"].items() if count]
-    return lines
+                sides = f"{_shown(share['before'])} -> {_shown(share['after'])}"
+                yield f"{part} {target}: {float(level):.0%} intervals of its variance hold {sides}"
+    for target, chosen in report["selective"].items():
+        threshold = "none" if chosen["threshold"] is None else shown(chosen["threshold"])
+        for part, kept in chosen["parts"].items():
+            yield f"{part} {target}: above {threshold}, {kept['coverage']:.0%} of rows, error {_shown(kept['error'])}"
+    for name, count in report["clamped"].items():
+        if count:
+            yield f"{name}: {count} rows clamped to the scale"
 
 
-def _warnings(found: Calibrated, plan: FitPlan) -> list[str]:
-    said = []
-    if plan.group is None:
-        said.append("no groups are known: rows of one speaker may stand on both sides of a fold")
-    if plan.single:
-        said.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
-    if found.before.foreign:
-        said.append("nothing says how these predictions were made (no column 'seen'): taken as held out on request")
-    unchanged = [name for name, fitted in found.model.targets.items() if fitted["method"] == NONE]
-    if unchanged:
-        said.append(f"no calibration is better than none beyond chance: {', '.join(unchanged)} left as they are")
-    return said
+def _shown(value: float | None) -> str:
+    return "-" if value is None else shown(value)
+
+
+# --- Sections
+
+
+def _section(run: _Run, target: Target) -> Section:
+    tables = [_change_table(part, changes[target.name]) for part, changes in run.report["changes"].items()]
+    tables += _held_tables(run.report["coverage"], target.name)
+    tables += _candidate_tables(run.report["compared"].get(target.name), target)
+    figures = _number_figures(run, target) if target.kind == "number" else _class_figures(run, target)
+    return Section(
+        target.name, text=_clamped(run, target), tables=tables, figures=[*figures, *_map_figures(run, target)]
+    )
+
+
+def _change_table(part: str, changes: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = {words.title(n): [c["before"], c["after"], c["difference"], c["better"]] for n, c in changes.items()}
+    columns = ["before", "after", "difference", "better beyond chance"]
+    caption = f"{words.SEEN.get(part, part)} rows ({part}); differences are paired over groups"
+    return Table(caption, "metric", columns, rows)
+
+
+def _held_tables(coverage: Mapping[str, Any], target: str) -> list[Table]:
+    tables = []
+    for part, targets in coverage.items():
+        rows = {name: [row, row["size"], row["n"]] for name, row in targets.get(target, {}).items()}
+        if rows:
+            caption = f"Share of {part} rows whose truth is held"
+            tables.append(Table(caption, "rows", ["coverage", "mean size", "n"], rows))
+    return tables
+
+
+def _candidate_tables(candidates: Sequence[Mapping[str, Any]] | None, target: Target) -> list[Table]:
+    if not candidates:
+        return []
+    rows = {
+        c["method"] + (" (chosen)" if c["chosen"] else ""): [
+            c["score"],
+            c["against_none"]["difference"] if c["against_none"] else None,
+        ]
+        for c in candidates
+    }
+    columns = ["MSE" if target.kind == "number" else "NLL", "difference to none"]
+    return [Table("What auto compared, cross-fitted", "method", columns, rows)]
+
+
+def _clamped(run: _Run, target: Target) -> list[Sentence]:
+    if target.kind != "number" or target.scale is None:
+        return []
+    count, (low, high) = run.report["clamped"][target.name], target.scale
+    return [f"{count} of {run.rows} rows were clamped to the scale {low:g} to {high:g}."]
+
+
+# --- Figures
+
+
+def _class_figures(run: _Run, target: Target) -> Iterator[Figure]:
+    selective = run.report["selective"][target.name]
+    for part, (before, after) in run.sides.items():
+        pair = [calibration(side, target) for side in (before, after)]
+        ece = run.report["changes"][part][target.name][f"{prefix(target)}ece"]
+        if pair[0] and pair[1] and None not in (ece["before"], ece["after"]):
+            plot = partial(
+                calibrations.reliability_pair,
+                pair[0]["bins"],
+                pair[1]["bins"],
+                ece=(ece["before"], ece["after"]),
+                null=(pair[0]["null"], pair[1]["null"]),
+            )
+            caption = f"{part} rows. {words.RELIABILITY_PAIR}"
+            yield Figure(file_name(f"reliability_{target.name}_{part}"), caption, plot)
+        curves = {"before": risk_coverage_of(before, target), "after": risk_coverage_of(after, target)}
+        kept = selective["parts"][part]
+        chosen = {"coverage": kept["coverage"], "risk": kept["error"], "threshold": selective["threshold"]}
+        plot = partial(
+            calibrations.risk_coverage,
+            {name: (curve.coverage, curve.risk) for name, curve in curves.items()},
+            error="error of the rows kept",
+            wanted=selective["wanted_error"],
+            chosen=chosen if chosen["risk"] is not None else None,
+        )
+        caption = f"{part} rows. {words.RISK_COVERAGE}" + words.CHOSEN_THRESHOLD * (chosen["risk"] is not None)
+        yield Figure(file_name(f"risk_coverage_{target.name}_{part}"), caption, plot)
+
+
+def _number_figures(run: _Run, target: Target) -> Iterator[Figure]:
+    for part, pair in run.sides.items():
+        sides = dict(zip(("before", "after"), pair, strict=True))
+        shares = {name: share for name, t in sides.items() if (share := central(t, target, LEVELS)) is not None}
+        if shares:
+            scores = {name: z for name, t in sides.items() if (z := standardized(t, target)) is not None}
+            plot = partial(calibrations.interval_coverage, LEVELS, shares, scores, name=target.name)
+            caption = f"{part} rows. {words.INTERVAL_COVERAGE}{words.RESIDUALS}"
+            yield Figure(file_name(f"coverage_{target.name}_{part}"), caption, plot)
+
+
+def _map_figures(run: _Run, target: Target) -> list[Figure]:
+    table = read_table(run.folder / MAP) if (run.folder / MAP).exists() else None
+    if table is None or target.name not in set(table["target"]):
+        return []
+    curves = {}
+    for name, rows in table[table["target"] == target.name].groupby("class", sort=False):
+        curves[name or target.name] = (to_numbers(list(rows["before"])), to_numbers(list(rows["after"])))
+    before = next(iter(curves.values()))[0]
+    plot = partial(
+        calibrations.calibration_map,
+        curves,
+        xlabel="before",
+        ylabel="after",
+        steps=run.report["method"][target.name] in STEPS,
+        scale=(before[0], before[-1]),
+    )
+    return [Figure(file_name(f"map_{target.name}"), words.CALIBRATION_MAP, plot)]

@@ -1,143 +1,113 @@
-"""What `fuse` leaves in its run folder, and says of it."""
+"""The page of a fusion: whether it helps, against which single source, and what each source counts for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from affectkit.artifacts.files import write_json
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.models import BEST, FUSION, TRAIN_REPORT
+from affectkit.artifacts.predictions import read_predictions
 from affectkit.artifacts.reports import file_name
-from affectkit.artifacts.sources import Source
-from affectkit.artifacts.tables import write_table
-from affectkit.fusion.fuse import Fused, Verdict
-from affectkit.fusion.rule import FusionModel
-from affectkit.leakage.crossfit import FitPlan
-from affectkit.reporting import captions, comparisons, words
-from affectkit.reporting.combined import judge, past, write_combined, write_page
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.numbers import ranged, shown
-from affectkit.reporting.page import Section, Table
-from affectkit.reporting.recalibrated import write_recalibrated
+from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.sources import PREDICTIONS, named_paths
+from affectkit.evaluation.rows import answered_parts
+from affectkit.reporting.figures import intervals
+from affectkit.reporting.page import Figure, Page, Section, Sentence, Table
+from affectkit.results import words
+from affectkit.results.lineage import digests_at_start
 
 
-def write_fused(
-    folder: Path, found: Fused, rule: str, sources: Sequence[Source], plan: FitPlan, *, bundle: bool = False
-) -> tuple[dict[str, Any], list[str]]:
-    """Write the run folder. Returns what `train_report.json` says of the comparison, and lines for the terminal."""
-    said = past(sources)
-    reports = judge(found.predictions, plan, said)
-    recalibrated = write_recalibrated(folder, found, reports, plan)
-    _write_files(folder, found.model)
-    report = {
-        "rule": rule,
-        "sources": [source.name for source in sources],
-        "verdicts": [verdict.plain() for verdict in found.verdicts],
-        "fell_back": list(found.fell_back),
-        "weights": {name: weights for name in found.model.targets if (weights := _weights(found, name))},
-        "servable": all(source.model is not None for source in sources),
-        **recalibrated.facts,
-    }
-    spec = {"kind": "fusion", "rule": rule}
-    write_combined(folder, found.model, spec, found.predictions, plan, sources, said, reports, report, bundle=bundle)
-    verdicts = [_sentence(verdict) for verdict in found.verdicts]
-    lead = [[_lead(rule, sources, plan)], *verdicts, *recalibrated.sentences]
-    title = f"Fusion of {', '.join(source.name for source in sources)}"
-    warnings = _warnings(found, sources, plan)
-    write_page(folder, title, lead, _sections(found, reports), sources, said, warnings=warnings)
-    return report, [*map(_spoken, lead), *(f"warning: {text}" for text in warnings)]
+def draw(folder: Path) -> Page:
+    """The page of the folder that `fuse` wrote."""
+    report, started = read_json(folder / TRAIN_REPORT), read_json(folder / STARTED)
+    names = ", ".join(report["sources"])
+    fitted = f"fitted on {report['fit_rows']} {report['fitted_on']} rows, cross-fitted ({report['folds']})"
+    lead: list[Sentence] = [[f"{report['rule']} of {names}; {fitted}"]]
+    lead += [_sentence(verdict) for verdict in report["verdicts"]]
+    if "changes" in report:
+        lead += _changes(report, folder)
+    files = zip(named_paths(started["options"]["sources"]), started["inputs"], strict=False)  # a manifest comes last
+    return Page(
+        f"Fusion of {names}",
+        lead,
+        [_section(target, report) for target in report["targets"]],
+        warnings=report["warnings"],
+        declared=report["declared"],
+        corpora=report["corpora"],
+        inputs=[{**file, "name": f"{name}: {file['name']}"} for name, item in files for file in digests_at_start(item)],
+        normalization=report["normalization"],
+        source=TRAIN_REPORT,
+    )
 
 
-def _write_files(folder: Path, model: FusionModel) -> None:
-    """What the rule has to show: `"targets"` by name in an object, a column `target` before the others in a table."""
-    import pandas as pd
-
-    for name, of in model.files().items():
-        if name.endswith(".json"):
-            write_json(folder / name, {"targets": of})
-        elif rows := [{"target": target, **row} for target, rows in of.items() for row in rows]:
-            write_table(folder / name, pd.DataFrame(rows))
-
-
-def _lead(rule: str, sources: Sequence[Source], plan: FitPlan) -> str:
-    names = ", ".join(source.name for source in sources)
-    return f"{rule} of {names}; fitted on {len(plan.fit)} {plan.origin} rows, cross-fitted ({plan.scheme})"
-
-
-def _sentence(verdict: Verdict) -> list[Any]:
+def _sentence(verdict: Mapping[str, Any]) -> list[Any]:
     """Whether fusing helps, with the figures that say so: text and numbers in turn."""
-    best, metric = verdict.best, words.title(verdict.best.measured.name)
-    against = f", the best single source, {verdict.best_name}, " if verdict.best_name else ", the best single source "
-    head = "fusing helps" if verdict.helps else "fusing does not help"
-    said: list[Any] = [f"{verdict.part} rows: {head}: {metric} ", best.first, against, best.second, "; difference "]
-    said.append(best.difference.plain())
-    if verdict.turned:
-        said.append(f"; {verdict.turned.rescued} rows rescued, {verdict.turned.degraded} degraded")
-    if verdict.mean:
-        said += ["; equal weights ", verdict.mean.second]
-    return said
+    best, name = verdict["against_best"], verdict["best_single"]
+    against = f", the best single source, {name}, " if name else ", the best single source "
+    head = "fusing helps" if verdict["helps"] else "fusing does not help"
+    sentence: list[Any] = [f"{verdict['part']} rows: {head}: {words.title(best['metric'])} ", best["first"]]
+    sentence += [against, best["second"], "; difference ", best["difference"]]
+    if verdict["rescued"] is not None:
+        sentence.append(f"; {verdict['rescued']} rows rescued, {verdict['degraded']} degraded")
+    if verdict["against_mean"]:
+        sentence += ["; equal weights ", verdict["against_mean"]["second"]]
+    return sentence
 
 
-def _spoken(sentence: Sequence[Any]) -> str:
-    """A sentence for the terminal."""
-    words_of = (ranged(p) if isinstance(p, dict) else p if isinstance(p, str) else shown(p) for p in sentence)
-    return "".join(words_of)
+def _changes(report: Mapping[str, Any], folder: Path) -> Iterator[list[Any]]:
+    """What a calibration of the rule's own changed, for each part and target."""
+    fitted = read_json(folder / BEST / FUSION)["targets"]
+    answered = answered_parts(read_predictions(folder / PREDICTIONS), quiet=True)  # the run has said it
+    for part, targets in report["changes"].items():
+        # The rows fitted on go by the name of what they were: cross-fitted val rows are val rows.
+        same = part == "oof" and len(answered[part].frame) == report["fit_rows"]
+        rows = report["fitted_on"] if same else part
+        for target, changes in targets.items():
+            before = "" if target == "label" else f"{target}."
+            if f"{before}ccc" in changes:
+                metric, how = f"{before}ccc", "recalibrated"
+            else:
+                temperature = fitted[target]["parameters"]["temperature"]
+                metric, how = f"{before}nll", f"at temperature {temperature:.3g}"
+            change = changes[metric]
+            sentence = [f"{rows} rows: {target} {how}: {words.title(metric)} ", change["after"]]
+            yield [*sentence, ", uncalibrated ", change["before"], "; difference ", change["difference"]]
 
 
-def _warnings(found: Fused, sources: Sequence[Source], plan: FitPlan) -> list[str]:
-    said = []
-    if plan.group is None:
-        said.append("no groups are known: differences take rows as independent and are claimed too readily")
-    tables = [source.name for source in sources if source.model is None]
-    if tables:
-        said.append(f"the fusion cannot predict new rows: {', '.join(tables)} came as a table, without its model")
-    if found.fell_back:
-        said.append(f"fusing does not help {', '.join(found.fell_back)}: the single source is kept (--fallback best)")
-    return said
+def _section(target: str, report: Mapping[str, Any]) -> Section:
+    verdicts = [verdict for verdict in report["verdicts"] if verdict["target"] == target]
+    figures = [_differences(verdict) for verdict in verdicts]
+    if weights := report["weights"].get(target):
+        plot = partial(intervals.weights, list(weights), {target: list(weights.values())})
+        figures.append(Figure(file_name(f"weights_{target}"), words.WEIGHTS, plot))
+    return Section(target, tables=[_table(verdict) for verdict in verdicts], figures=figures)
 
 
-def _weights(found: Fused, target: str) -> dict[str, float] | None:
-    parameters = found.model.targets[target]["parameters"]
-    weights = parameters.get(
-        "shares", parameters.get("weights")
-    )  # those of rows, on average, before those that are fixed
-    return dict(weights) if isinstance(weights, dict) else None
+def _table(verdict: Mapping[str, Any]) -> Table:
+    best, mean = verdict["against_best"], verdict["against_mean"]
+    rows: dict[str, list[Any]] = {"fused": [best["first"], None, best["n"]]}
+    rows[f"best single ({verdict['best_single']})"] = [best["second"], best["difference"], best["n"]]
+    if mean:
+        rows["equal weights"] = [mean["second"], mean["difference"], mean["n"]]
+    rows |= {f"{name} alone": [value, None, None] for name, value in verdict["singles"].items()}
+    caption = f"{verdict['part']} rows; a source alone is judged on the rows that it answers"
+    return Table(caption, "", [words.title(best["metric"]), "fused less this", "n"], rows)
 
 
-def _sections(found: Fused, reports: Any) -> list[Section]:
-    sections = []
-    for target in found.model.targets:
-        verdicts = [verdict for verdict in found.verdicts if verdict.target == target]
-        tables = [_table(verdict) for verdict in verdicts]
-        figures = []
-        for verdict in verdicts:
-            rows = {
-                f"to {verdict.best_name or 'the best single source'} (best single)": verdict.best.difference.plain()
-            }
-            if verdict.mean:
-                rows["equal weights"] = verdict.mean.difference.plain()
-            plot = comparisons.differences(
-                rows,
-                metric=words.title(verdict.best.measured.name),
-                against="what stands beside",
-                higher_is_better=verdict.best.measured.higher_is_better,
-            )
-            name = file_name(f"differences_{target}_{verdict.part}")
-            figures.append(Figure(name, target, f"{verdict.part} rows. {captions.differences()}", plot))
-        weights = _weights(found, target)
-        if weights:
-            plot = comparisons.weights(list(weights), {target: list(weights.values())})
-            figures.append(Figure(file_name(f"weights_{target}"), target, captions.WEIGHTS, plot))
-        sections.append(Section(target, tables=tables, figures=figures))
-    return sections
-
-
-def _table(verdict: Verdict) -> Table:
-    metric = words.title(verdict.best.measured.name)
-    rows: dict[str, list[Any]] = {"fused": [verdict.best.first, None, verdict.best.n]}
-    rows[f"best single ({verdict.best_name})"] = [verdict.best.second, verdict.best.difference.plain(), verdict.best.n]
-    if verdict.mean:
-        rows["equal weights"] = [verdict.mean.second, verdict.mean.difference.plain(), verdict.mean.n]
-    rows |= {f"{name} alone": [value, None, None] for name, value in verdict.singles.items()}
-    caption = f"{verdict.part} rows; a source alone is judged on the rows that it answers"
-    return Table(caption, "", [metric, "fused less this", "n"], rows)
+def _differences(verdict: Mapping[str, Any]) -> Figure:
+    best, mean = verdict["against_best"], verdict["against_mean"]
+    rows = {f"to {verdict['best_single'] or 'the best single source'} (best single)": best["difference"]}
+    if mean:
+        rows["equal weights"] = mean["difference"]
+    plot = partial(
+        intervals.differences,
+        rows,
+        metric=words.title(best["metric"]),
+        against="what stands beside",
+        higher_is_better=words.better(best["metric"]) == "higher",
+    )
+    name = file_name(f"differences_{verdict['target']}_{verdict['part']}")
+    return Figure(name, f"{verdict['part']} rows. {words.differences_caption()}", plot)

@@ -1,41 +1,39 @@
-"""A page of sentences, tables and figures: one file, no script, no network, under 500 kB, the same bytes on a rerun."""
+"""A page is data: sentences, cards, tables and figures, which `browser` and `terminal` each draw in their own way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from affectkit import __version__
-from affectkit.plain import without_nan
-from affectkit.reporting import words
-from affectkit.reporting.numbers import shown
-from affectkit.reporting.svg import Plot, inline
-
-LARGEST = 480_000  # bytes; figures that would go beyond stay in their own files
-WITHOUT_FIGURES = LARGEST // 2  # bytes that the tables and sentences may take; longer tables are cut
-LONGEST_TABLES = (200, 80, 30, 10)  # rows, the first number at which the page fits
-BESIDE_FIGURES = 12  # rows; a longer table stands below the figures of its section
-NARROW = 5  # columns, an interval being one; a table of more takes the whole width
+from affectkit.results import words
 
 # A paragraph: text, or a row of texts and cells, so that its numbers keep all their digits:
 # ("ECE falls from ", 0.0374213, " to ", {"value": 0.0167, "low": 0.012, "high": 0.021}, ".")
 Sentence = str | Sequence[Any]
 
 
-class Drawn(Protocol):
-    """What a page needs of a `figures.Figure`."""
+@dataclass(frozen=True)
+class Plot:
+    """A figure as SVG text, and what it shows in words. wide: takes both columns of the page."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def caption(self) -> str: ...
-    @property
-    def plot(self) -> Plot: ...
+    svg: str
+    alt: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """name: of its file. caption: what the plot shows, and how to read it. draw: makes it, once it is asked for."""
+
+    name: str
+    caption: str
+    draw: Callable[[], Plot]
+
+    @cached_property
+    def plot(self) -> Plot:
+        return self.draw()
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class Table:
     rows: a cell is a number, text, a bool, None, or `value`, `low` and `high` of a number with its interval.
     better: `higher` or `lower` by row name, where one of them is.
     file: the CSV that has every row, for when the page cuts the table. folded: shown on request only.
+    On a terminal: signed: the columns of differences, shown with their sign; brackets: heading of the intervals.
     """
 
     caption: str
@@ -64,6 +63,8 @@ class Table:
     better: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
     folded: bool = False
+    signed: Sequence[str] = ()
+    brackets: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,130 +78,37 @@ class Section:
     text: Sequence[Sentence] = ()
     cards: Sequence[Card] = ()
     tables: Sequence[Table] = ()
-    figures: Sequence[Drawn] = ()
+    figures: Sequence[Figure] = ()
     note: Sentence = ""
 
 
-def page(
-    *,
-    title: str,
-    lead: Sequence[Sentence],
-    sections: Sequence[Section],
-    warnings: Sequence[str] = (),
-    declared: Sequence[str] = (),
-    corpora: Sequence[Mapping[str, Any]] = (),
-    inputs: Sequence[Mapping[str, Any]] = (),
-    normalization: str = "unknown",
-    metrics: Iterable[str] = (),
-    source: str = "metrics.json",
-) -> str:
-    """The page. Every number stands in `<data value="...">` with all its digits, and rounded for the eye.
+@dataclass(frozen=True)
+class Page:
+    """What is said of a finished run.
 
-    lead: below the title. corpora: `name`, `title`, `licence`, `citation`, `synthetic`. inputs: `name`, `size` and
-    `sha256` of each file read. metrics: names to be explained in words. source: the file with the same numbers.
-    Warnings of synthetic data and of transductive figures come by themselves.
+    lead: sentences below the title. corpora: `name`, `title`, `licence`, `citation`, `synthetic`. inputs: `name`,
+    `size` and `sha256` of each file read. metrics: names to be explained in words. source: the file with the same
+    numbers. summary: what a terminal shows, of each section its title, tables and text; without any, the lead.
     """
-    cautions = words.warnings({"corpora": corpora, "normalization": normalization, "warnings": warnings})
-    context = {
-        "title": title,
-        "lead": without_nan(list(lead)),
-        "warnings": cautions,
-        "declared": declared,
-        "normalization": words.NORMALIZATION[normalization],
-        "corpora": [{"title": "", "licence": "", "citation": "", **corpus} for corpus in corpora],
-        "glossary": _glossary(metrics),
-        "source": source,
-        "css": Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
-        "version": __version__,
-        "words": words,
-    }
-    template = _environment().get_template("page.html.j2")
-    drawn = [figure for section in sections for figure in section.figures]
-    filled = [s for s in sections if s.text or s.cards or s.tables or s.figures]
-    for longest in LONGEST_TABLES:
-        context |= {"sections": [_section(s, longest) for s in filled], "inputs": _inputs(inputs, longest)}
-        size = len(template.render(context, left_out=[f.name for f in drawn]).encode())
-        if size <= WITHOUT_FIGURES:
-            break
-    return template.render(context, left_out=_beyond(drawn, LARGEST - size))
 
+    title: str
+    lead: Sequence[Sentence]
+    sections: Sequence[Section]
+    warnings: Sequence[str] = ()
+    declared: Sequence[str] = ()
+    corpora: Sequence[Mapping[str, Any]] = ()
+    inputs: Sequence[Mapping[str, Any]] = ()
+    normalization: str = "unknown"
+    metrics: Sequence[str] = ()
+    source: str = "metrics.json"
+    summary: Sequence[Section] = ()
 
-def _beyond(figures: Iterable[Drawn], room: int) -> set[str]:
-    """The names of the figures that find no room, the earlier ones served first."""
-    left_out = set()
-    for figure in figures:
-        size = len(figure.plot.svg.encode())
-        if size > room:
-            left_out.add(figure.name)
-        else:
-            room -= size
-    return left_out
+    @property
+    def caveats(self) -> list[str]:
+        """Everything that must be read before the figures; that of synthetic and transductive ones comes by itself."""
+        known = {"corpora": self.corpora, "normalization": self.normalization, "warnings": self.warnings}
+        return words.warnings(known)
 
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["plain"] = repr
-    environment.filters["shown"] = shown
-    environment.filters["inline"] = lambda svg: Markup(inline(svg))  # our own; matplotlib has escaped its labels
-    return environment
-
-
-def _section(section: Section, longest: int) -> dict[str, Any]:
-    tables = [_table(table, longest) for table in section.tables]
-    return {
-        "title": section.title,
-        "text": without_nan(list(section.text)),
-        "cards": [
-            {"title": c.title, "figure": _cell(c.figure), "notes": without_nan(list(c.notes))} for c in section.cards
-        ],
-        "tables": [table for table in tables if table["short"]],
-        "figures": section.figures,
-        "long_tables": [table for table in tables if not table["short"]],
-        "note": without_nan(section.note),
-    }
-
-
-def _table(table: Table, longest: int) -> dict[str, Any]:
-    """Its first rows, how many more there are, and of each column whether it holds numbers and intervals."""
-    names = list(table.rows)
-    cells = [[_cell(cell) for cell in table.rows[name]][: len(table.columns)] for name in names[:longest]]
-    cells = [row + [None] * (len(table.columns) - len(row)) for row in cells]
-    columns = [_column(name, [row[place] for row in cells]) for place, name in enumerate(table.columns)]
-    body = [{"name": str(n), "better": table.better.get(n), "cells": row} for n, row in zip(names, cells, strict=False)]
-    return {
-        "caption": table.caption,
-        "first": table.first,
-        "columns": columns,
-        "body": body,
-        "total": len(names),
-        "file": table.file,
-        "folded": table.folded,
-        "short": len(names) <= BESIDE_FIGURES and not table.folded,
-        "wide": sum(2 if column["spread"] else 1 for column in columns) > NARROW,
-    }
-
-
-def _column(name: str, cells: Sequence[Any]) -> dict[str, Any]:
-    numeric = not any(isinstance(cell, str) for cell in cells)
-    return {"name": name, "numeric": numeric, "spread": any(_has_interval(cell) for cell in cells)}
-
-
-def _cell(value: Any) -> Any:
-    value = without_nan(dict(value) if isinstance(value, Mapping) else value)
-    return {"value": None, "low": None, "high": None, **value} if isinstance(value, dict) else value
-
-
-def _has_interval(cell: Any) -> bool:
-    return isinstance(cell, dict) and cell["low"] is not None and cell["high"] is not None
-
-
-def _inputs(inputs: Sequence[Mapping[str, Any]], longest: int) -> dict[str, Any]:
-    body = [{"size": None, "sha256": "", **item} for item in list(inputs)[:longest]]
-    return {"body": body, "total": len(inputs)}
-
-
-def _glossary(metrics: Iterable[str]) -> list[dict[str, str]]:
-    names = dict.fromkeys(name.rpartition(".")[2] for name in metrics)
-    return [{"title": words.title(name), "meaning": words.meaning(name)} for name in names if words.meaning(name)]
+    @property
+    def figures(self) -> list[Figure]:
+        return [figure for section in self.sections for figure in section.figures]

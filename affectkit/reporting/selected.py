@@ -1,168 +1,194 @@
-"""What `select` leaves in its folder, and says of it."""
+"""The page of a selection: what `model_selection.json` says, and its figures."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from affectkit.artifacts.files import atomic, write_json, write_text
-from affectkit.artifacts.models import BEST, FIT_ROWS, copy_model, parent_folder, read_spec
-from affectkit.artifacts.reports import PAGE
-from affectkit.artifacts.sources import PREDICTIONS, Source
-from affectkit.artifacts.tables import write_table
-from affectkit.evaluation.complexity import STAGES, Facts
-from affectkit.evaluation.parts import grouping
-from affectkit.evaluation.selection import LEVEL, Ranked, Selection
-from affectkit.plain import without_nan
-from affectkit.reporting.numbers import shown
-from affectkit.reporting.selected_page import figures, selected_page
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.reports import SELECTION, SELECTION_TABLE
+from affectkit.evaluation.selection import EARLIEST, LEAST, SIMPLEST
+from affectkit.reporting.figures import intervals
+from affectkit.reporting.page import Card, Figure, Page, Section, Table
+from affectkit.results import words
+from affectkit.results.words import is_number, ranged, shown, signed
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-TABLE, REPORT = "model_selection.csv", "model_selection.json"
-
-
-def write_selected(
-    folder: Path, found: Selection, runs: Mapping[str, Source], facts: Mapping[str, Facts], *, ties: bool
-) -> dict[str, Any]:
-    """Copy the chosen run, its parents along, and write the ranking. Returns what `model_selection.json` says.
-
-    Raises "missing" or "input" before anything is written where a parent of the chosen run has gone or has changed.
-    """
-    chosen = runs[found.chosen]
-    if chosen.model is not None:
-        _refuse_broken(chosen.model)
-        copy_model(chosen.model, folder / BEST)
-    for name in (FIT_ROWS, "train_report.json"):
-        if chosen.model is not None and (chosen.path.parent / name).exists():
-            _copy(chosen.path.parent / name, folder / name)
-    _copy(chosen.path, folder / PREDICTIONS)
-    report = without_nan(selection_report(found, runs, facts, ties=ties))
-    write_table(folder / TABLE, ranking_table(report))
-    write_json(folder / REPORT, report)
-    drawn = figures(report)
-    for figure in drawn:
-        write_text(folder / f"{figure.name}.svg", figure.plot.svg)
-    write_text(folder / PAGE, selected_page(report, runs, drawn))
-    return report
+SHOWN = 20  # runs on a terminal
+NAMED = 6  # runs in a sentence
+ROWS = {
+    ("val",): "rows of split val, held out or cross-fitted",
+    ("oof",): "cross-fitted rows",
+    ("oof", "val"): "rows, of split val or, in runs without one, cross-fitted",
+    ("test",): "rows of split test, held out",
+}
+FAMILY = "each for itself; ties go by the adjusted p-values of the table"
+HOW = (
+    "Every run is compared with the one of the best figure, paired over groups. The p-values are Holm's over the runs, "
+    "times half their number, because the best was picked on these very rows. Runs of p 0.05 or more tie, and so do "
+    "runs that could not be tested. Of the tie set the criteria of --then choose, and earliest at last."
+)
+SIMPLICITY = (
+    "Simple to complex: fewer models in the chain; then a single model, a calibration, a fusion of fixed weights, a "
+    "fitted fusion; then fewer bytes of weights. What an encoder costs is not counted."
+)
+NESTED = (
+    "The best of several figures is too high: it was picked for being high. In nested selection each group is judged "
+    "by the run that is best on the other groups. The difference is what picking adds here."
+)
 
 
-def _refuse_broken(model: Path) -> None:
-    for parent in read_spec(model).get("parents", []):
-        if parent["path"] is not None:
-            _refuse_broken(parent_folder(model, parent))
-
-
-def _copy(source: Path, target: Path) -> None:
-    with atomic(target) as temporary:
-        shutil.copyfile(source, temporary)
-
-
-def selection_report(
-    found: Selection, runs: Mapping[str, Source], facts: Mapping[str, Facts], *, ties: bool
-) -> dict[str, Any]:
-    """Everything that was found, as plain values."""
-    of, on = found.by.metric, found.on
-    figure = found.ranking[0].figure
-    origins = list(on.origins.values())
-    return {
-        "by": found.by.text,
-        "metric": of.name,
-        "higher_is_better": of.higher_is_better,
-        "then": [criterion.text for criterion in found.then],
-        "ties": ties,
-        "split": found.by.split,
-        "rows": {origin: origins.count(origin) for origin in dict.fromkeys(origins)},
-        "n": on.count,
-        "groups": None if on.group is None else {"column": on.group, "count": figure.groups},
-        "interval": {"method": figure.method, "level": LEVEL},
-        "best": found.best,
-        "tie_set": found.tie_set,
-        "telling": found.telling,
-        "chosen": found.chosen,
-        "decided_by": found.decided,
-        "servable": facts[found.chosen].servable,
-        "optimism": found.optimism.plain() if found.optimism else None,
-        "warnings": _warnings(found, facts),
-        "runs": [_plain(rank, run, runs[run.name], facts[run.name]) for rank, run in enumerate(found.ranking, 1)],
-    }
-
-
-def _plain(rank: int, run: Ranked, source: Source, facts: Facts) -> dict[str, Any]:
-    complexity = facts.complexity
-    return {
-        "rank": rank,
-        "run": run.name,
-        "path": str(source.path.parent if source.path.name == PREDICTIONS else source.path),
-        "command": facts.command,
-        "model": facts.model,
-        "figure": run.figure.plain(),
-        "difference": run.difference.plain(),
-        "p": run.difference.p,
-        "p_adjusted": run.adjusted,
-        "tie": run.tie,
-        "criteria": dict(run.criteria),
-        "parents": None if complexity is None else complexity.parents,
-        "stage": None if complexity is None else STAGES[complexity.stage],
-        "bytes": None if complexity is None else complexity.size,
-        "complexity": None if complexity is None else complexity.words,
-        "made": facts.made,
-        "servable": facts.servable,
-    }
-
-
-def ranking_table(report: Mapping[str, Any]) -> pd.DataFrame:
-    """`model_selection.csv`: a row for each run, the chosen one first."""
-    import pandas as pd
-
-    def row(run: Mapping[str, Any]) -> dict[str, Any]:
-        figure, difference = run["figure"], run["difference"]
-        return {
-            **{key: run[key] for key in ("rank", "run", "path", "command", "model")},
-            report["by"]: figure["value"],
-            "low": figure["low"],
-            "high": figure["high"],
-            **{f"difference{end}": difference[key] for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
-            **{key: run[key] for key in ("p", "p_adjusted", "tie")},
-            **run["criteria"],
-            **{key: run[key] for key in ("parents", "stage", "bytes", "made", "servable")},
-        }
-
-    return pd.DataFrame([row(run) for run in report["runs"]])
-
-
-def _warnings(found: Selection, facts: Mapping[str, Facts]) -> list[str]:
-    """The gravest first."""
-    said = [_test_warning(found)] if any(c.split == "test" for c in (found.by, *found.then)) else []
-    scaled = [name for name, known in facts.items() if known.transductive]
-    if scaled and len(scaled) < len(facts):
-        what = "scaled features by each speaker's own rows (transductive): not comparable with the other runs"
-        said.append(f"{', '.join(scaled[:3])}{' and more' if len(scaled) > 3 else ''} {what}")
-    if "ece" in found.by.metric.name:
-        said.append(f"{found.by.text} does not ask who is right: an answer that is always the same can have one of 0")
-    if len(facts) == 1:
-        said.append("one run only: there was nothing to choose between")
-    chosen = facts[found.chosen]
-    if chosen.complexity is None:
-        said.append(f"{found.chosen} is a table without a model: its predictions are copied, and nothing can predict")
-    elif not chosen.servable:
-        said.append(f"{found.chosen} cannot predict new rows: a parent of it came as a table, without its model")
-    return [*said, *found.warnings, *grouping(found.on.group, found.on.groups)]
-
-
-def _test_warning(found: Selection) -> str:
-    if found.by.split != "test":
-        criteria = ", ".join(c.text for c in found.then if c.split == "test")
-        return f"TEST ROWS HAVE A SAY (--then {criteria}): the test figures of the chosen run are optimistic"
-    said = f"TEST ROWS CHOOSE (--by {found.by.text}): the best of {len(found.ranking)} figures is optimistic"
-    if found.optimism is None:
-        return f"{said}; choose by val_{found.by.metric.name}, and report test once"
-    naive, nested = found.optimism.naive, found.optimism.nested
-    what = found.on.group or "row"
-    return (
-        f"{said}. It is {shown(naive)}; choosing without each {what} and judging on it gives {shown(nested)}. "
-        f"Choose by val_{found.by.metric.name}, and report test once"
+def draw(folder: Path) -> Page:
+    """The page of the folder that `select` wrote."""
+    report = read_json(folder / SELECTION, what="selection")
+    return Page(
+        title=f"Selection of {report['chosen']}",
+        lead=[f"Chosen: {_reason(report)}.", f"{_judged(report)}."],
+        sections=_sections(report),
+        warnings=report["warnings"],
+        declared=report["declared"],
+        corpora=report["corpora"],
+        normalization=report["normalization"],
+        inputs=report["inputs"],
+        metrics=[report["metric"], *(name.partition("_")[2] for name in report["runs"][0]["criteria"])],
+        source=SELECTION,
+        summary=_summary(report),
     )
+
+
+def _sections(report: Mapping[str, Any]) -> list[Section]:
+    note = f"In brackets: {words.interval(report)}. {HOW} {SIMPLICITY}"
+    text = [words.sentence(line) for line in _ties(report)]
+    sections = [Section("Runs", text=text, tables=[_table(report)], figures=_figures(report), note=note)]
+    if optimism := report["optimism"]:
+        choices = f"{optimism['folds']} choices, which fell on {optimism['chosen']} runs"
+        cards = [
+            Card("best figure", optimism["naive"], [f"{report['by']}, picked on the rows it is judged on"]),
+            Card("nested", optimism["nested"], [choices]),
+        ]
+        sections.append(Section("Optimism", text=[words.sentence(_optimism(report))], cards=cards, note=NESTED))
+    return sections
+
+
+def _table(report: Mapping[str, Any]) -> Table:
+    others = list(report["runs"][0]["criteria"])
+    columns = ["rank", "model", report["by"], "less the best", "adjusted p", "tie", *others, "complexity", "made"]
+    rows = {
+        run["run"]: [
+            run["rank"], run["model"], run["figure"], run["difference"], run["p_adjusted"], run["tie"],
+            *run["criteria"].values(), run["complexity"] or "a table, without its model", run["made"][:19],
+        ]
+        for run in report["runs"]
+    }  # fmt: skip
+    return Table("All runs, the chosen one first.", "run", columns, rows, file=SELECTION_TABLE)
+
+
+def _figures(report: Mapping[str, Any]) -> list[Figure]:
+    """The figures of all runs with the tie set marked, and their differences to the best; none for a run alone."""
+    runs, title, best = report["runs"], words.title(report["metric"]), _best_run(report)
+    if len(runs) < 2:
+        return []
+    marked = report["tie_set"] if report["telling"] else []
+    reference, chosen = (f"best, {best['run']}", best["figure"]["value"]), report["chosen"]
+    values = {run["run"]: run["figure"] for run in runs}
+    plot = partial(intervals.forest, values, metric=title, reference=reference, marked=marked, chosen=chosen)
+    caption = words.forest_caption(reference="the best figure", mark="the tie set" if marked else "", chosen=True)
+    figures = [Figure("selection", caption, plot)]
+    if report["interval"]["method"] != "none":
+        others = {run["run"]: run["difference"] for run in runs if run["run"] != best["run"]}
+        sides: dict[str, Any] = {"against": best["run"], "higher_is_better": report["higher_is_better"]}
+        plot = partial(intervals.differences, others, metric=title, **sides)
+        figures.append(Figure("differences", words.differences_caption(adjusted=FAMILY), plot))
+    return figures
+
+
+# --- Sentences, of the page and of a terminal
+
+
+def _judged(report: Mapping[str, Any]) -> str:
+    count = len(report["runs"])
+    return f"{count} {'run' if count == 1 else 'runs'} on the same {report['n']} {ROWS[tuple(sorted(report['rows']))]}"
+
+
+def _ties(report: Mapping[str, Any]) -> list[str]:
+    """Which runs the data cannot tell from the best; nothing for a run alone."""
+    count, tied = len(report["runs"]), report["tie_set"]
+    if count == 1:
+        return []
+    best = f"{report['best']} ({ranged({'value': _best_run(report)['figure']['value']})})"
+    level = f"{100 * report['interval']['level']:g} %"
+    if not report["telling"]:
+        rest = "ties say nothing, and the figure decides" if report["ties"] else "ties say nothing"
+        return [f"ties: {_untold(report, best)}: {rest}"]
+    allowing = f"at {level}, Holm over {count} runs"
+    if len(tied) == 1:
+        return [f"no ties: {best} is told from every other run {allowing}"]
+    others = [name for name in tied if name != report["best"]]
+    listed = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
+    return [f"tie set: {best} is not told from {listed} {allowing}"]
+
+
+def _untold(report: Mapping[str, Any], best: str) -> str:
+    """Why no two runs can be told apart."""
+    if report["interval"]["method"] == "none":
+        return f"{words.title(report['metric'])} has no interval here, so nothing is told apart"
+    if report["groups"] and report["groups"]["count"] < LEAST:
+        return f"{report['groups']['count']} groups ({report['groups']['column']}) are too few to tell runs apart"
+    return f"the data do not even tell {best} from an answer that is always the same"
+
+
+def _best_run(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next(run for run in report["runs"] if run["run"] == report["best"])
+
+
+def _reason(report: Mapping[str, Any]) -> str:
+    """The chosen run, and by what."""
+    run, decided = report["runs"][0], report["decided_by"]
+    if len(report["runs"]) == 1:
+        return f"{run['run']}, the only one"
+    if decided == report["by"]:
+        highest = "highest" if report["higher_is_better"] else "lowest"
+        return f"{run['run']}, of the {highest} {decided}, {ranged(run['figure'])}"
+    among = "tie set" if report["ties"] and report["telling"] else "runs of an equal figure"
+    less = f"; {report['by']} {ranged(run['figure'])}, less the best {ranged(run['difference'], '+')}"
+    price = less if run["run"] != report["best"] else ""
+    if decided == SIMPLEST:
+        return f"{run['run']}, the simplest of the {among}: {run['complexity'] or 'a table'}{price}"
+    if decided == EARLIEST:
+        return f"{run['run']}, the earliest of the {among}, made {run['made']}{price}"
+    return f"{run['run']}, of the best {decided} of the {among}, {shown(run['criteria'][decided])}{price}"
+
+
+def _optimism(report: Mapping[str, Any]) -> str:
+    """What the best figure is worth where the rows judged had no say in choosing it."""
+    naive, nested = report["optimism"]["naive"], report["optimism"]["nested"]
+    group = report["groups"]["column"] if report["groups"] else "row"
+    return (
+        f"optimism: the best {report['by']} is {shown(naive)}; chosen without each {group} and judged on it, "
+        f"{shown(nested)} ({signed(nested - naive)})"
+    )
+
+
+# --- What a terminal shows
+
+
+def _summary(report: Mapping[str, Any]) -> list[Section]:
+    """The ranking, which runs tie, which one was chosen and why."""
+    text = [f"intervals: {words.interval(report)}", *_ties(report), f"chosen: {_reason(report)}"]
+    text += [_optimism(report)] if report["optimism"] else []
+    return [Section("", text=[_judged(report)]), Section("", tables=[_ranking(report)], text=text)]
+
+
+def _ranking(report: Mapping[str, Any]) -> Table:
+    listed, more = report["runs"][:SHOWN], len(report["runs"]) - SHOWN
+    widest, digits = max(len(run["run"]) for run in listed), len(str(len(report["runs"])))
+    rows = {}
+    for run in listed:
+        name = f"{run['rank']:>{digits}} {run['run']:<{widest}}  {run['model']}"
+        difference = run["difference"] if run["run"] != report["best"] else ""
+        p = run["p_adjusted"] if is_number(run["p_adjusted"]) else ""
+        rows[name] = [run["figure"], difference, p, run["tie"], *run["criteria"].values()]
+    columns = [report["by"], "less the best", "p", "tie", *report["runs"][0]["criteria"]]
+    caption = f"... and {more} more in {SELECTION_TABLE}" if more > 0 else ""
+    return Table(caption, "run", columns, rows, signed=("less the best",))

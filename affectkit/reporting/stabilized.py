@@ -1,32 +1,28 @@
-"""What `stabilize` says of its work: `stability.json`, `stability.csv`, a figure of each target, the page."""
+"""The page of a smoothing: what `stability.json` says of each target before and after, and its longest sequence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.artifacts.files import read_json, write_json, write_text
-from affectkit.artifacts.predictions import Predictions
-from affectkit.artifacts.reports import PAGE, file_name
-from affectkit.artifacts.tables import write_table
-from affectkit.artifacts.timeline import Timeline
-from affectkit.evaluation.before_after import SIDES, BeforeAfter
-from affectkit.evaluation.stability import stability
-from affectkit.labels import Target
-from affectkit.plain import without_nan
-from affectkit.reporting import words
-from affectkit.reporting.captions import TRACE
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.lineage import digests, lineage
-from affectkit.reporting.numbers import is_number, ranged
-from affectkit.reporting.page import Section, Table, page
-from affectkit.reporting.traces import trace
-from affectkit.temporal.stabilize import gated_column
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.reports import STABILITY, STABILITY_TABLE, TRACES, file_name
+from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.sources import called
+from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.evaluation.before_after import SIDES
+from affectkit.reporting.figures.traces import trace
+from affectkit.reporting.page import Figure, Page, Section, Table
+from affectkit.results import words
+from affectkit.results.words import is_number, ranged
 
-REPORT, TABLE = "stability.json", "stability.csv"
+if TYPE_CHECKING:
+    import pandas as pd
+
 GATE = (
     "A held frame keeps the last value and does not move the average; it was gated, or declined by the model. Before "
     "the first frame that counts, a gated frame keeps its own value."
@@ -38,171 +34,93 @@ LAG = (
 )
 
 
-def read_stability(folder: Path) -> dict[str, Any]:
-    return read_json(folder / REPORT, what="stability report")
+def draw(folder: Path) -> Page:
+    """The page of the folder that `stabilize` wrote."""
+    report = read_json(folder / STABILITY, what="stability report")
+    traces = read_table(folder / TRACES) if (folder / TRACES).exists() else None
+    source = called(Path(read_json(folder / STARTED)["options"]["predictions"]))
+    settings, targets = _settings(report["settings"]), report["targets"]
+    lead: list[Any] = [(report["rows"], " rows of ", report["sequences"], f" sequences; {settings}.")]
+    if report["split"]:
+        lead.append((report["n"], f" {words.judged(report)} are judged, {words.seen(report)}."))
+    return Page(
+        title=f"Smoothing of {source}",
+        lead=lead,
+        sections=_sections(report, traces),
+        warnings=report["warnings"],
+        declared=report["declared"],
+        corpora=report["corpora"],
+        inputs=report["inputs"],
+        normalization=report["normalization"],
+        metrics=[name for facts in targets.values() for name in facts["metrics"]],
+        source=STABILITY,
+        summary=_summary(report),
+    )
 
 
-def write_stability(
-    folder: Path,
-    sides: tuple[Predictions, Predictions],
-    line: Timeline,
-    targets: Sequence[Target],
-    settings: Mapping[str, Any],
-    how: Mapping[str, Any],
-    *,
-    notes: Sequence[str] = (),
-    inputs: Sequence[Path] = (),
-    treat_as: str | None = None,
-) -> dict[str, Any]:
-    """Judge what smoothing did, and write the report's files. Returns what `stability.json` says.
-
-    sides: the table before and after, of `line`. settings: of the smoothing. how: the options of `stability`.
-    """
-    before, after = sides
-    gated = {target.name: gated_column(target.name, len(targets)) for target in targets}
-    found, table, rows = stability(before, after, targets, gated, **how)
-    known = {"rows": len(line.order), "sequences": len(line.starts), "foreign": before.foreign}
-    settings = {**settings, **{key: how[key] for key in ("sequence", "time")}, "max_lag": how["most"]}
-    report = {
-        **known,
-        "settings": settings,
-        **found,
-        "notes": list(notes),
-        **lineage(inputs),
-        "inputs": digests(inputs),
-    }
-    if treat_as:
-        report["warnings"].append(f"the rows stand for split {treat_as} because --treat-as says so")
-    report = without_nan(report)
-    figures = draw(rows, targets, report) if rows is not None else []
-    write_json(folder / REPORT, report)
-    if table is not None:
-        write_table(folder / TABLE, table)
-    for figure in figures:
-        write_text(folder / f"{figure.name}.svg", figure.plot.svg)
-    write_text(folder / PAGE, _page(report, figures, f"Smoothing of {_source(before)}"))
-    return report
-
-
-def _source(table: Predictions) -> str:
-    path = table.path or Path("predictions")
-    return path.parent.name if path.name == "predictions.csv" else path.name
-
-
-def draw(rows: BeforeAfter, targets: Sequence[Target], report: Mapping[str, Any]) -> list[Figure]:
-    """The longest sequence of the judged rows, for each target: of a class target, the probability of the class that
-    is predicted most often in it."""
-    line = rows.line
-    longest = int(line.lengths.argmax())
-    frames = line.order[line.starts[longest] :][: line.lengths[longest]]
-    times = line.times[line.starts[longest] :][: line.lengths[longest]]
-    found = []
-    for target in targets:
-        name, (raw, smoothed, truth) = _drawn(rows, target, frames)
-        plot = trace(
-            times, raw, smoothed, None if np.isnan(truth).all() else truth, rows.columns[target.name].held[frames],
-            name=name, sequence=line.names[longest], note=_note(report["targets"][target.name]),
-            unit="s" if report["settings"]["time"].endswith("_sec") else report["settings"]["time"],
-        )  # fmt: skip
-        found.append(Figure(file_name(f"{target.name}_trace"), target.name, TRACE, plot))
-    return found
-
-
-def _drawn(rows: BeforeAfter, target: Target, frames: np.ndarray) -> tuple[str, list[np.ndarray]]:
-    """Raw and smoothed values and the truth of a few rows, and what they are called."""
-    raw, smoothed = (table.output(target.name).values[frames] for table in (rows.before, rows.after))
-    truth, answers = (of[frames] for of in (rows.columns[target.name].truth, rows.columns[target.name].before))
-    if target.kind == "number":
-        return target.name, [raw, smoothed, truth]
-    chosen = int(np.bincount(answers[answers >= 0], minlength=len(target.classes)).argmax())
-    known = np.where(truth < 0, np.nan, truth == chosen)
-    return f"p({target.classes[chosen]})", [raw[:, chosen], smoothed[:, chosen], known]
-
-
-def _note(facts: Mapping[str, Any]) -> str:
-    before, after = (ranged({"value": facts["jitter"][side]}) for side in SIDES)
-    return f"all sequences: jitter {before} to {after}"
-
-
-def key_lines(report: Mapping[str, Any]) -> list[str]:
-    """What a terminal shows."""
-    lines = [f"{report['rows']} rows of {report['sequences']} sequences; {_settings(report['settings'])}"]
+def _sections(report: Mapping[str, Any], traces: pd.DataFrame | None) -> list[Section]:
+    sections = []
+    if "metrics" in report["pooled"]:
+        sections.append(Section("Mean over the numbers", tables=[_table("Means over the numbers", report["pooled"])]))
     for name, facts in report["targets"].items():
-        lines.append(f"{name}: {facts['gated']:.1%} of {facts['rows']} frames held")
-        for what, (before, after, change) in _figures(facts).items():
-            moved = f" (change {ranged(change, '+')})" if isinstance(change, Mapping) else ""
-            lines.append(f"  {what} {ranged(before)} to {ranged(after)}{moved}")
-    return lines + [f"note: {text}" for text in report["notes"]] + [f"warning: {text}" for text in report["warnings"]]
+        held: list[Any] = [facts["gated"], " of the judged frames are held"]
+        if facts["declined"]:
+            filled = [facts["filled"], " now hold the last value"]
+            held += [", ", facts["declined"], " frames were declined, of which ", *filled]
+        figures = [] if traces is None else [_figure(name, traces[traces["target"] == name], report)]
+        sections.append(Section(name, text=[(*held, ".")], tables=[_table(name, facts)], figures=figures))
+    reading = [GATE, LAG] if report["targets"] else [GATE]
+    brackets = f"In brackets: {words.interval(report)}." if report["targets"] else ""
+    text = [*reading, *map(words.sentence, report["notes"])]
+    return [*sections, Section("How to read this", text=text, note=brackets)]
 
 
-def _figures(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _table(name: str, facts: Mapping[str, Any]) -> Table:
+    better = {words.title(metric): words.better(metric) for metric in facts["metrics"]} | {"jitter": "lower"}
+    caption = f"{name}, before and after smoothing, on the frames that the model answered; change is after less before."
+    return Table(caption, "figure", ("before", "after", "change"), _values(facts), better, file=STABILITY_TABLE)
+
+
+def _values(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Name -> before, after, and the paired change where there is one, with intervals where there are any."""
     plain = {"jitter": facts["jitter"]}
     if "switches" in facts:
         plain["share of frames with another class than the last"] = facts["switches"]
     if any(is_number(facts["lag"]["frames"][side]) for side in SIDES):
         plain |= {"lag (frames)": facts["lag"]["frames"], "lag (time)": facts["lag"]["time"]}
-    rows = {name: [{"value": of[side]} for side in SIDES] + [None] for name, of in plain.items()}
-    of_metrics = facts.get("metrics", {}).items()
-    return rows | {words.title(name): [figure[key] for key in (*SIDES, "change")] for name, figure in of_metrics}
+    rows = {name: [{"value": values[side]} for side in SIDES] + [None] for name, values in plain.items()}
+    metrics = facts.get("metrics", {}).items()
+    return rows | {words.title(name): [figure[key] for key in (*SIDES, "change")] for name, figure in metrics}
+
+
+def _figure(name: str, frames: pd.DataFrame, report: Mapping[str, Any]) -> Figure:
+    """The longest sequence. frames: its rows of `traces.csv`, one target's."""
+    time, raw, smoothed, truth = (to_numbers(frames[key], column=key) for key in ("time", "raw", "smoothed", "truth"))
+    before, after = (ranged({"value": report["targets"][name]["jitter"][side]}) for side in SIDES)
+    unit = report["settings"]["time"]
+    plot = partial(
+        trace, time, raw, smoothed, None if np.isnan(truth).all() else truth, (frames["held"] == "True").to_numpy(),
+        name=frames["value"].iloc[0], sequence=frames["sequence"].iloc[0],
+        note=f"all sequences: jitter {before} to {after}", unit="s" if unit.endswith("_sec") else unit,
+    )  # fmt: skip
+    return Figure(file_name(f"{name}_trace"), words.TRACE, plot)
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    said = f"alpha {settings['alpha']:g}" if settings["half_life"] is None else f"half-life {settings['half_life']:g}"
+    text = f"alpha {settings['alpha']:g}" if settings["half_life"] is None else f"half-life {settings['half_life']:g}"
     if settings["uncertainty_threshold"] is not None:
-        said += f", gated above a standard deviation of {settings['uncertainty_threshold']:g}"
+        text += f", gated above a standard deviation of {settings['uncertainty_threshold']:g}"
     if settings["min_confidence"] is not None:
-        said += f", gated below a confidence of {settings['min_confidence']:g}"
-    return said
+        text += f", gated below a confidence of {settings['min_confidence']:g}"
+    return text
 
 
-def _page(report: Mapping[str, Any], figures: Sequence[Figure], title: str) -> str:
-    lead: list[Any] = [
-        (report["rows"], " rows of ", report["sequences"], f" sequences; {_settings(report['settings'])}.")
-    ]
-    if report["split"]:
-        lead.append((report["n"], f" {words.judged(report)} are judged, {words.seen(report)}."))
-    sections = [_section(name, facts, figures) for name, facts in report["targets"].items()]
-    if "metrics" in report["pooled"]:
-        sections.insert(
-            0, Section("Mean over the numbers", tables=[_table("Means over the numbers", report["pooled"])])
-        )
-    reading = [GATE, LAG] if report["targets"] else [GATE]
-    brackets = f"In brackets: {words.interval(report)}." if report["targets"] else ""
-    sections.append(Section("How to read this", text=[*reading, *map(_sentence, report["notes"])], note=brackets))
-    return page(
-        title=title,
-        lead=lead,
-        sections=sections,
-        warnings=report["warnings"],
-        declared=report["declared"],
-        corpora=report["corpora"],
-        inputs=report["inputs"],
-        normalization=report["normalization"],
-        metrics=[name for facts in report["targets"].values() for name in facts["metrics"]],
-        source=REPORT,
-    )
-
-
-def _section(name: str, facts: Mapping[str, Any], figures: Sequence[Figure]) -> Section:
-    said: list[Any] = [facts["gated"], " of the judged frames are held"]
-    if facts["declined"]:
-        said += [
-            ", ",
-            facts["declined"],
-            " frames were declined, of which ",
-            facts["filled"],
-            " now hold the last value",
-        ]
-    own = [figure for figure in figures if figure.section == name]
-    return Section(name, text=[(*said, ".")], tables=[_table(name, facts)], figures=own)
-
-
-def _table(name: str, facts: Mapping[str, Any]) -> Table:
-    better = {words.title(metric): words.better(metric) for metric in facts["metrics"]} | {"jitter": "lower"}
-    caption = f"{name}, before and after smoothing, on the frames that the model answered; change is after less before."
-    return Table(caption, "figure", ("before", "after", "change"), _figures(facts), better, file=TABLE)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+def _summary(report: Mapping[str, Any]) -> list[Section]:
+    """What a terminal shows: what was smoothed, and each target before and after."""
+    text = [f"{report['rows']} rows of {report['sequences']} sequences; {_settings(report['settings'])}"]
+    for name, facts in report["targets"].items():
+        text.append(f"{name}: {facts['gated']:.1%} of {facts['rows']} frames held")
+        for what, (before, after, change) in _values(facts).items():
+            moved = f" (change {ranged(change, '+')})" if isinstance(change, Mapping) else ""
+            text.append(f"  {what} {ranged(before)} to {ranged(after)}{moved}")
+    return [Section("", text=[*text, *(f"note: {note}" for note in report["notes"])])]

@@ -1,134 +1,192 @@
-"""What `train` leaves in its run folder, and what every fitted model leaves."""
+"""`training.html`: how a training went, epoch by epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from affectkit import __version__
-from affectkit.artifacts.files import write_json
-from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.models import BEST, write_fit_rows, write_spec
-from affectkit.artifacts.predictions import Predictions, write_predictions
-from affectkit.artifacts.tables import write_table
-from affectkit.estimators._train import Trained
-from affectkit.evaluation.assess import assess
-from affectkit.evaluation.rows import answered_parts
-from affectkit.reporting.card import model_card
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.reporting.browser import write_page
+from affectkit.reporting.figures.learning import (
+    TRAIN_LOSS,
+    VAL_LOSS,
+    History,
+    best_place,
+    column_title,
+    learning_curves,
+    monitored,
+    stages,
+    sweep_figure,
+)
+from affectkit.reporting.page import Card, Page, Section, Sentence, Table
+from affectkit.results import words
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-SELECTED_ON = "inner grouped cross-validation of the fit rows"
-NOTHING = "nothing: the network was trained for all epochs"
-CURVES = (
+PAGE = "training.html"
+HISTORY, SWEEPS, REPORT = "history.csv", "lr_find.json", "train_report.json"
+FOLDED = 40  # epochs; a longer table is shown on request
+CHOSEN = (
+    "Validation figures chose the epoch that is kept, so they flatter it. What the model is worth, rows say that chose "
+    "nothing: those of the test split, or of folds."
+)
+FOLDS = (
     "Curves are means over inner folds of the rows fitted on, weighted by the rows that each held out; a fold that had "
     "ended goes on as it ended. The model itself was then trained on all of these rows, for as many epochs as are kept."
 )
 
 
-class Fitted(Protocol):
-    """What `train` and `finetune` end with: a model that saves itself, and what it says of the rows."""
-
-    @property
-    def model(self) -> Any: ...
-    @property
-    def predictions(self) -> Predictions: ...
-    @property
-    def fit_rows(self) -> pd.DataFrame: ...
-
-
-def write_trained(folder: Path, trained: Trained, manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """Write what `train` leaves: a model (`write_fitted`) and `search.csv`, what was tried; of networks history.csv,
-    lr_find.json where a rate was looked for, and `training.html` besides.
-
-    Returns what `assess` says of each part: "oof", "val", "test".
-    """
-    import pandas as pd
-
-    spec = trained.model.spec
-    _write_learning(folder, trained)
-    search = [{"target": m.target.name, **row} for m in trained.model.targets for row in m.search]
-    write_table(folder / "search.csv", pd.DataFrame(search))
-    facts = {
-        "model": spec["estimator"],
-        "chosen": spec["chosen"],
-        "normalize": spec["normalize"],
-        "transductive": spec["normalize"] == "speaker",
-    }
-    chosen = any("score" in row for model in trained.model.targets for row in model.search)
-    return write_fitted(folder, trained, manifest, SELECTED_ON if chosen else NOTHING, facts)
+def draw(folder: Path) -> Page:
+    """The page of the folder that `train`, `finetune` or `import-model` wrote, from its history and sweeps, or from its
+    report where nothing was learned epoch by epoch."""
+    command = read_json(folder / STARTED)["command"]
+    if command != "finetune" and not (folder / HISTORY).exists():
+        return _metrics_page(folder, command)
+    sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []
+    monitor = read_json(folder / REPORT).get("monitor") if (folder / REPORT).exists() else None
+    lead = [FOLDS] if command == "train" else []
+    title = f"Training of {folder.resolve().name}"
+    return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead)
 
 
-def _write_learning(folder: Path, trained: Trained) -> None:
-    """How networks learned: a stage for each target, means over the inner folds that chose the number of epochs."""
-    import pandas as pd
-
-    from affectkit.reporting.learning import write_training_page
-
-    models = trained.model.targets
-    history = [{"stage": m.target.name, **row} for m in models for row in m.history]
-    sweeps = [{**sweep, "stage": m.target.name} for m in models for sweep in m.sweeps]
-    if history:
-        write_table(folder / "history.csv", pd.DataFrame(history))
-        write_training_page(folder, history, sweeps, lead=[CURVES])
-    if sweeps:
-        write_json(folder / "lr_find.json", {"sweeps": sweeps})
-
-
-def write_fitted(
-    folder: Path, trained: Fitted, manifest: Manifest, selected_on: str, facts: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Write `best_model/`, `fit_rows.csv`, `predictions.csv` and `train_report.json`.
-
-    selected_on: which rows chose among what was tried, in words. facts: what the report says besides.
-    Returns what `assess` says of each part: "oof", "val", "test".
-    """
-    spec = trained.model.spec
-    reports = _assessed(trained, manifest)
-    trained.model.save(folder / BEST)
-    write_spec(folder / BEST, spec, _card(folder, trained, manifest, reports, selected_on))
-    write_fit_rows([folder, folder / BEST], trained.fit_rows)
-    write_predictions(folder / "predictions.csv", trained.predictions)
-    report = {
-        **facts,
-        "targets": [target["name"] for target in spec["targets"]],
-        "selected_on": selected_on,
-        "declared": manifest.declared(),
-        "fit_rows": len(trained.fit_rows),
-        "groups": {part: found["groups"] for part, found in reports.items()},
-        "metrics": {f"{part}_{name}": m for part, found in reports.items() for name, m in found["metrics"].items()},
-    }
-    write_json(folder / "train_report.json", report)
-    return reports
-
-
-def _assessed(trained: Fitted, manifest: Manifest) -> dict[str, dict[str, Any]]:
-    spec, rows = trained.model.spec, manifest.rows
-    fitted = rows[rows["id"].isin(set(trained.fit_rows["id"]))]
-    if not len(fitted) and "split" in rows:  # of what was fitted elsewhere
-        fitted = rows[rows["split"] == "train"]
-    transductive = "transductive" if spec.get("normalize") == "speaker" else "inductive"
-    return {
-        part: assess(own, group=spec["group"], floor_rows=fitted)
-        | {"declared": manifest.declared(), "normalization": transductive}
-        for part, own in answered_parts(trained.predictions).items()
-    }
-
-
-def _card(
-    folder: Path, trained: Fitted, manifest: Manifest, reports: dict[str, dict[str, Any]], selected_on: str
-) -> str:
-    return model_card(
-        {
-            "name": folder.name,
-            "spec": trained.model.spec,
-            "summary": manifest.summary,
-            "fit_rows": len(trained.fit_rows),
-            "fit_groups": trained.fit_rows["group"].nunique(),
-            "selected_on": selected_on,
-            "affectkit": __version__,
-            "reports": reports,
-        }
+def _metrics_page(folder: Path, command: str) -> Page:
+    """What `train_report.json` says of each part of the rows."""
+    report = read_json(folder / REPORT, what="report of a training")
+    parts: dict[str, dict[str, Any]] = {}
+    for name, figure in report["metrics"].items():
+        part, _, metric = name.partition("_")
+        parts.setdefault(metric, {})[part] = figure
+    columns = list(report["groups"])
+    rows = {words.title(metric): [figures.get(part) for part in columns] for metric, figures in parts.items()}
+    titles = [words.SEEN.get(part, part) for part in columns]
+    caption = "Each metric over the rows of each part. ↑ higher is better, ↓ lower is better."
+    better = {words.title(metric): words.better(metric) for metric in parts}
+    verb = "Import" if command == "import-model" else "Training"
+    summary = Table("", "metric", titles, rows)
+    return Page(
+        title=f"{verb} of {folder.resolve().name}",
+        lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
+        sections=[Section("Metrics", tables=[Table(caption, "metric", titles, rows, better)])],
+        declared=report["declared"],
+        normalization="transductive" if report.get("transductive") else "inductive",
+        metrics=list(parts),
+        source=REPORT,
+        summary=[Section("", tables=[summary])],
     )
+
+
+def write_training_page(folder: Path) -> None:
+    """Write `training.html` and its figures beside it, from what is in the folder."""
+    write_page(folder, draw(folder), PAGE)
+
+
+def read_history(folder: Path) -> History:
+    """A row per epoch, as `learning_curves` takes them; none where no epoch was finished."""
+    if not (folder / HISTORY).exists():
+        return []
+    table = read_table(folder / HISTORY)
+    columns: dict[str, list[Any]] = {}
+    for name, cells in table.items():
+        if name == "stage":
+            columns[name] = cells.tolist()
+        elif name == "best":
+            columns[name] = [cell == "True" for cell in cells]
+        else:
+            numbers = to_numbers(cells.tolist(), file=folder / HISTORY, column=name).tolist()
+            columns[name] = [int(n) for n in numbers] if name in ("epoch", "step") else numbers
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def training_page(
+    history: History,
+    sweeps: Sequence[Mapping[str, Any]] = (),
+    *,
+    monitor: str | None = None,
+    title: str = "Training",
+    lead: Sequence[Sentence] = (),
+    normalization: str = "inductive",
+    **known: Any,
+) -> Page:
+    """history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them.
+
+    lead: paragraphs after the first, which counts epochs. known: `warnings`, `declared`, `corpora` and `inputs`.
+    """
+    monitor = monitor or monitored(history)
+    figures = learning_curves(history, monitor=monitor)
+    metrics = [name.partition("_")[2] for row in history[:1] for name in row if name.startswith("val_")]
+    return Page(
+        title=title,
+        lead=[*_lead(history), *lead],
+        sections=[
+            _key_figures(history, monitor),
+            Section("Learning curves", text=_text(history), figures=figures[:-1]),
+            Section("Learning rates", text=_found(sweeps), figures=[*figures[-1:], *map(sweep_figure, sweeps)]),
+            Section("Epochs", tables=_epochs(history)),
+        ],
+        metrics=metrics,
+        normalization=normalization,
+        source=HISTORY,
+        **known,
+    )
+
+
+def _lead(history: History) -> list[Sentence]:
+    if not history:
+        return ["No epoch was finished."]
+    count, spans, steps = len(history), stages(history), history[-1].get("step")
+    said: list[Any] = [count, " epoch" if count == 1 else " epochs"]
+    said += [" in ", len(spans), " stages"] if len(spans) > 1 else []
+    said += [", ", int(steps), " optimiser step" if steps == 1 else " optimiser steps"] if steps is not None else []
+    return [(*said, ".")]
+
+
+def _key_figures(history: History, monitor: str) -> Section:
+    """Of the epoch that is kept."""
+    place = best_place(history)
+    if place is None:
+        return Section("Key figures")
+    row, cards = history[place], [Card("kept epoch", place + 1, [_place(history, place)])]
+    for name in dict.fromkeys(filter(None, (monitor, VAL_LOSS, TRAIN_LOSS))):
+        if name in row:
+            last = [] if place == len(history) - 1 else [("last epoch: ", history[-1].get(name))]
+            cards.append(Card(column_title(name), row[name], last))
+    return Section("Key figures", cards=cards, note=CHOSEN if monitor.startswith("val_") else "")
+
+
+def _place(history: History, place: int) -> Sentence:
+    name, start, end = next(span for span in stages(history) if span[1] <= place < span[2])
+    return (f"stage {name}, epoch " if name else "epoch ", place - start + 1, " of ", end - start)
+
+
+def _text(history: History) -> list[Sentence]:
+    """What stages brought nothing."""
+    place = best_place(history)
+    later = [name for name, start, _ in stages(history) if place is not None and start > place]
+    if not later:
+        return []
+    which = f"Stage {later[0]}" if len(later) == 1 else f"The stages {', '.join(later)}"
+    return [f"{which} brought no better epoch; the weights from before are kept."]
+
+
+def _found(sweeps: Sequence[Mapping[str, Any]]) -> list[Sentence]:
+    """What each sweep found."""
+    said: list[Sentence] = []
+    for sweep in sweeps:
+        of, steps = f"Stage {sweep['stage']}: " if sweep.get("stage") else "", len(sweep.get("rates") or [])
+        if sweep.get("rate") is None:
+            said.append(f"{of}no learning rate was found; {sweep.get('reason') or 'the reason is unknown'}.")
+        else:
+            said.append((f"{of}learning rate ", sweep["rate"], " was found by a sweep of ", steps, " steps."))
+    return said
+
+
+def _epochs(history: History) -> list[Table]:
+    """Every column of the history; numbers keep their digits."""
+    if not history:
+        return []
+    columns = [name for name in dict.fromkeys(name for row in history for name in row) if name != "epoch"]
+    rows = {str(number): [row.get(name) for name in columns] for number, row in enumerate(history, start=1)}
+    caption = "Each epoch, numbered through all stages; best: as good as none before it."
+    titles = [column_title(name) for name in columns]
+    return [Table(caption, "epoch", titles, rows, file=HISTORY, folded=len(history) > FOLDED)]

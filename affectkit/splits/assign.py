@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Cells: TypeAlias = Sequence[Any] | np.ndarray | pd.Series
 
+GROUP_COLUMNS = ("speaker", "subject", "session", "dialogue", "sequence")
+
+log = logging.getLogger(__name__)
 
 # --- Groups dealt out to sides so that each side gets its share of each class
 
@@ -37,7 +40,8 @@ def balanced(counts: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
     best, least = np.zeros(len(counts), int), np.inf
     for _ in range(max(1, min(20, _TRIES // len(counts)))):
         side = _greedy(counts, wanted, rng)
-        filled = _filled(side, counts, len(shares))
+        filled = np.zeros(wanted.shape)
+        np.add.at(filled, side, counts)
         _improve(side, filled, counts, wanted, rng)
         cost = _cost(filled, wanted).sum()
         if cost < least - 1e-9:
@@ -47,12 +51,6 @@ def balanced(counts: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
 
 def _cost(filled: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return ((filled - wanted) ** 2 / (wanted + 1)).sum(axis=-1)
-
-
-def _filled(side: np.ndarray, counts: np.ndarray, sides: int) -> np.ndarray:
-    filled = np.zeros((sides, counts.shape[1]))
-    np.add.at(filled, side, counts)
-    return filled
 
 
 def _greedy(counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -126,9 +124,7 @@ def _best_swap(
     return int(others[np.argmin(change)]) if change.min() < -1e-9 else None
 
 
-GROUP_COLUMNS = ("speaker", "subject", "session", "dialogue", "sequence")
-
-log = logging.getLogger(__name__)
+# --- Splits and folds of rows
 
 
 def default_group(rows: pd.DataFrame) -> str | None:

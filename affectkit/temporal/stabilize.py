@@ -14,16 +14,22 @@ to alpha / (2 - alpha) of one frame's, equal ones not at all, and the lag adds a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
+from affectkit.artifacts.reports import STABILITY, STABILITY_TABLE, TRACES
+from affectkit.artifacts.tables import write_table
 from affectkit.artifacts.timeline import Timeline
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.before_after import traces
+from affectkit.evaluation.stability import stability
 from affectkit.labels import Target
 
 ALPHA, THRESHOLD = 0.7, 0.4
@@ -98,7 +104,7 @@ def stabilize(predictions: Predictions, line: Timeline, targets: Sequence[Target
     for target in targets:
         output = predictions.output(target.name)
         values, held = smooth(output.values, unsure(output, smoothing), line, smoothing)
-        outputs.append(Output.of(target, values))
+        outputs.append(TargetPrediction.of(target, values))
         gated[target.name] = held
     smoothed = with_outputs(predictions, outputs, predictions.frame["seen"])
     frame = smoothed.frame.drop(columns=[c for c in STALE if c in smoothed.frame])
@@ -113,7 +119,7 @@ def gated_column(target: str, targets: int) -> str:
     return GATED if targets == 1 else f"{target}_{GATED}"
 
 
-def unsure(output: Output, smoothing: Smoothing) -> np.ndarray:
+def unsure(output: TargetPrediction, smoothing: Smoothing) -> np.ndarray:
     """[N] bool: rows that the gate shuts out. A row whose variance is unknown passes."""
     if output.target.kind != "number":
         least = smoothing.min_confidence
@@ -155,11 +161,11 @@ def _weights(line: Timeline, counting: np.ndarray, smoothing: Smoothing) -> np.n
 
 def _average(new: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The recurrence. On plain floats a million frames take 0.1 s, however long or short the sequences are."""
-    found, value = [], 0.0
-    for part, kept in zip((weight * new).tolist(), (1 - weight).tolist(), strict=True):
-        value = part + kept * value
-        found.append(value)
-    return np.array(found)
+    averages, value = [], 0.0
+    for added, kept in zip((weight * new).tolist(), (1 - weight).tolist(), strict=True):
+        value = added + kept * value
+        averages.append(value)
+    return np.array(averages)
 
 
 def _refuse_mixed(predictions: Predictions, line: Timeline) -> None:
@@ -177,5 +183,44 @@ def _refuse_mixed(predictions: Predictions, line: Timeline) -> None:
 
 def stale_columns(predictions: Predictions, targets: Sequence[Target]) -> list[str]:
     """What the table says of single answers and the result does not."""
-    own = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
-    return [column for column in [*own, *STALE] if column in predictions.frame]
+    columns = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
+    return [column for column in [*columns, *STALE] if column in predictions.frame]
+
+
+# --- What is left in the folder besides the predictions
+
+
+def write_stability(
+    folder: Path,
+    sides: tuple[Predictions, Predictions],
+    line: Timeline,
+    targets: Sequence[Target],
+    settings: Mapping[str, Any],
+    how: Mapping[str, Any],
+    *,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    lineage: Mapping[str, Any],
+) -> None:
+    """Judge what smoothing did: `stability.json`, `stability.csv`, and `traces.csv`, the longest sequence.
+
+    sides: the table before and after, of `line`. settings: of the smoothing. how: the options of `stability`.
+    lineage: of the `inputs` read.
+    """
+    before, after = sides
+    gated = {target.name: gated_column(target.name, len(targets)) for target in targets}
+    judged, table, rows = stability(before, after, targets, gated, **how)
+    report = {
+        "rows": len(line.order),
+        "sequences": len(line.starts),
+        "foreign": before.foreign,
+        "settings": {**settings, **{key: how[key] for key in ("sequence", "time")}, "max_lag": how["most"]},
+        **judged,
+        "notes": list(notes),
+        **lineage,
+    }
+    report["warnings"] = [*report["warnings"], *warnings]
+    write_json(folder / STABILITY, report)
+    if table is not None and rows is not None:
+        write_table(folder / STABILITY_TABLE, table)
+        write_table(folder / TRACES, traces(rows))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from affectkit.errors import AffectkitError
-from affectkit.models import devices
+from affectkit.models.forward import resolve_device
 
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -28,7 +28,7 @@ def open_accelerator(device: str = "auto", mixed_precision: str = "no", *, skips
     if mixed_precision not in PRECISIONS:
         message = f"there is no --mixed-precision {mixed_precision}"
         raise AffectkitError("usage", message, remedy=f"use {', '.join(PRECISIONS)}")
-    place = torch.device(devices.resolve(device))
+    place = torch.device(resolve_device(device))
     if mixed_precision == "fp16" and place.type == "cpu":
         raise AffectkitError("usage", "fp16 needs a GPU", remedy="use --mixed-precision bf16, or no")
     if place.type == "cuda" and PartialState().num_processes == 1:

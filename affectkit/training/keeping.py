@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
-from affectkit.models.image_weights import write_tensors
+from affectkit.models.weights import write_tensors
 from affectkit.plain import without_nan
 from affectkit.training.settings import Settings
 from affectkit.training.state import State
@@ -113,8 +113,8 @@ def _seal(digest: str, state: Mapping[str, Any]) -> str:
 
 def _records(folder: Path) -> list[Path]:
     """Records of checkpoints, the newest first."""
-    found = [path for path in folder.glob("checkpoint-*.json") if _RECORD.fullmatch(path.name)]
-    return sorted(found, reverse=True)
+    records = [path for path in folder.glob("checkpoint-*.json") if _RECORD.fullmatch(path.name)]
+    return sorted(records, reverse=True)
 
 
 def _tidy(folder: Path) -> None:

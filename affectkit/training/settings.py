@@ -100,3 +100,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_values(Settings, vars(self))
+        for name in ("seed", "num_workers"):
+            if getattr(self, name) < 0:
+                raise AffectkitError("usage", f"{name} {getattr(self, name)}", remedy="give 0 or more")

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import (
     build_predictions,
     join_columns,
@@ -28,7 +28,7 @@ def built():
         }
     )
     probabilities = np.array([[0.25, 0.75], [0.5, 0.5]])
-    outputs = [Output.of(LABEL, probabilities), Output.of(VALENCE, np.array([2.5, 3.0]))]
+    outputs = [TargetPrediction.of(LABEL, probabilities), TargetPrediction.of(VALENCE, np.array([2.5, 3.0]))]
     return build_predictions(rows, outputs, ["heldout", "oof"])
 
 

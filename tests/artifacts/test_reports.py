@@ -2,11 +2,14 @@
 
 import json
 
+import pandas as pd
 import pytest
 
-from affectkit.artifacts.reports import read_report, report_tables, write_report
+from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.reports import read_judged, read_report, report_tables, write_report
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError
+from affectkit.labels import Target
 
 REPORT = {
     "split": "test",
@@ -37,10 +40,13 @@ REPORT = {
     "slices": {"sex=female": {"n": 30, "groups": 1, "metrics": {"uar": {"value": 0.5, "low": None, "high": None}}}},
 }  # fmt: skip
 
+ROWS = {"id": ["a", "b"], "label": ["joy", "anger"], "valence": [0.5, float("nan")], "valence_pred": [0.25, -0.125]}
+JUDGED = Predictions(pd.DataFrame(ROWS), {"valence": Target("valence", "number")})
+
 
 @pytest.fixture
 def folder(tmp_path):
-    write_report(tmp_path / "report", REPORT, {"confusion": "<svg></svg>\n"}, "<!doctype html>\n")
+    write_report(tmp_path / "report", REPORT, JUDGED)
     return tmp_path / "report"
 
 
@@ -51,10 +57,18 @@ def rows(path):
 
 def test_files(folder):
     assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion.svg", "confusion_counts.csv", "confusion_row_normalized.csv", "metrics.csv", "metrics.json",
-        "per_class.csv", "per_fold.csv", "per_group.csv", "per_target.csv", "report.html", "sex_confusion_counts.csv",
+        "confusion_counts.csv", "confusion_row_normalized.csv", "judged.csv", "metrics.csv", "metrics.json",
+        "per_class.csv", "per_fold.csv", "per_group.csv", "per_target.csv", "sex_confusion_counts.csv",
         "sex_confusion_row_normalized.csv", "slices.csv",
     ]  # fmt: skip
+
+
+def test_judged_rows_of_numbers_come_back(folder):
+    """They are what clouds of points are drawn from."""
+    table = read_judged(folder)
+    assert list(table.columns) == ["id", "valence", "valence_pred"]
+    assert table["valence_pred"].tolist() == [0.25, -0.125]
+    assert table["valence"].isna().tolist() == [False, True]
 
 
 def test_tables_hold_the_numbers_of_the_report(folder):

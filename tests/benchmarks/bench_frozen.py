@@ -23,7 +23,7 @@ from affectkit.encoders._loop import extract
 from affectkit.finetuning.finetune import finetune
 from affectkit.finetuning.media.images import Images
 from affectkit.finetuning.rows import Setup
-from affectkit.models.image_open_clip import build
+from affectkit.models.image_libraries import build_open_clip
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.problem import Settings
 from affectkit.training.stages import Stage
@@ -76,7 +76,7 @@ def trained(checkpoint: str, manifest: Path, folder: Path, how: str) -> tuple[fl
 def make_checkpoint(folder: Path) -> str:
     import open_clip
 
-    tower = build(open_clip.get_model_config("ViT-B-32"))
+    tower = build_open_clip(open_clip.get_model_config("ViT-B-32"))
     file = folder / "clip.safetensors"
     save_file({f"visual.{name}": tensor.contiguous() for name, tensor in tower.state_dict().items()}, file)
     return f"open_clip:ViT-B-32/{file}"

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.rules.inverse_variance import build
 from affectkit.labels import Target
 
@@ -19,7 +19,7 @@ TARGETS = [Target(name, "number", (), (-1.0, 1.0)) for name in ("valence", "arou
 def run() -> list[dict]:
     rule = build()
     worlds = [make_sources(target, seed) for seed, target in enumerate(TARGETS)]
-    fits = [rule.fit(taken(sources, slice(FITTED)), Rows(truth[:FITTED], groups())) for sources, truth in worlds]
+    fits = [rule.fit(taken(sources, slice(FITTED)), GroundTruth(truth[:FITTED], groups())) for sources, truth in worlds]
     fast = min(seconds(ours, rule, fits, worlds) for _ in range(ROUNDS))
     slow = seconds(peer, fits, worlds, TIMED) * ROWS / TIMED
     for fused, expected in zip(ours(rule, fits, worlds), peer(fits, worlds, TIMED), strict=True):
@@ -45,7 +45,7 @@ def make_sources(target, seed):
     for name, error in (("voice", 0.3), ("face", 0.5)):
         spread = error * rng.uniform(0.5, 1.5, ROWS)
         mean = truth + spread * rng.normal(size=ROWS)
-        sources[name] = Output(target, mean=mean, var=spread**2 * rng.chisquare(4, ROWS) / 4)
+        sources[name] = TargetPrediction(target, mean=mean, var=spread**2 * rng.chisquare(4, ROWS) / 4)
     return sources, truth
 
 

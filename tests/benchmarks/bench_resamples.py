@@ -77,7 +77,7 @@ def ours(rows, of_counts, of_moments, seed):
     tables = {of_counts: confusions(truth, predicted, CLASSES, units.codes, units.count)}
     if of_moments:
         tables[of_moments] = moments(valence, estimate, units.codes, units.count)
-    figures = {name: Figure(METRICS[name].of, METRICS[name].link) for name in (*of_counts, *of_moments)}
+    figures = {name: Figure(METRICS[name].of, METRICS[name].interval_scale) for name in (*of_counts, *of_moments)}
     return [intervals({name: figures[name] for name in names}, sums, settings) for names, sums in tables.items()]
 
 

@@ -16,8 +16,8 @@ import warnings
 import numpy as np
 import torch
 
-from affectkit.calibration.methods._temperature import fit_sharpness, sharpened
 from affectkit.evaluation.metrics import nll
+from affectkit.evaluation.temperature import fit_sharpness, sharpened
 
 ROWS, CLASSES, SHARPNESS, STEPS, ROUNDS, SAME = 1_000_000, 8, 1.8, 50, 5, 1e-7
 TARGETS = {"netcal": 4, "LBFGS": 4, "LBFGS in float32": 2}

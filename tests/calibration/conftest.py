@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.labels import Target
 
 
@@ -25,7 +25,7 @@ def rows_of():
     def make(truth, groups=None, **columns):
         truth = np.asarray(truth, float)
         groups = np.full(len(truth), "") if groups is None else np.asarray(groups, str)
-        return Rows(truth, groups, {name: np.asarray(cells, str) for name, cells in columns.items()})
+        return GroundTruth(truth, groups, {name: np.asarray(cells, str) for name, cells in columns.items()})
 
     return make
 
@@ -44,7 +44,7 @@ def overconfident(class_target, rows_of):
         rng = np.random.default_rng(seed)
         z = spread * rng.standard_normal((n, k))
         truth = (rng.random((n, 1)) > softmax(z).cumsum(axis=1)[:, :-1]).sum(axis=1)
-        return Output.of(class_target(k), softmax(sharpness * z)), rows_of(truth)
+        return TargetPrediction.of(class_target(k), softmax(sharpness * z)), rows_of(truth)
 
     return draw
 

@@ -4,7 +4,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import beta
 
 
@@ -15,7 +15,7 @@ def binary(class_target, rows_of):
     def draw(n, chance, seed=0):
         rng = np.random.default_rng(seed)
         p = rng.beta(0.8, 0.8, n)
-        return Output.of(class_target(2), np.column_stack([1 - p, p])), rows_of(rng.random(n) < chance(p))
+        return TargetPrediction.of(class_target(2), np.column_stack([1 - p, p])), rows_of(rng.random(n) < chance(p))
 
     return draw
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods.conformal import group_quantile, needed, split_quantile
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -24,7 +24,7 @@ def held(answer, truth):
 
 
 def no_truth(rows):
-    return Rows(np.full(len(rows), np.nan), rows.groups, rows.columns)
+    return GroundTruth(np.full(len(rows), np.nan), rows.groups, rows.columns)
 
 
 def apply(method, parameters, output, rows):
@@ -54,7 +54,9 @@ def classes(n, rng):
     p /= p.sum(axis=1, keepdims=True)
     truth = (rng.random((n, 1)) > p.cumsum(axis=1)[:, :-1]).sum(axis=1)
     p = np.exp(2 * z) / np.exp(2 * z).sum(axis=1, keepdims=True)
-    return Output.of(Target("label", "class", tuple("abcde")), p), Rows(truth.astype(float), sex, {"sex": sex})
+    return TargetPrediction.of(Target("label", "class", tuple("abcde")), p), GroundTruth(
+        truth.astype(float), sex, {"sex": sex}
+    )
 
 
 def numbers(n, rng):
@@ -64,7 +66,7 @@ def numbers(n, rng):
     truth = rng.standard_normal(n)
     mean = truth + np.sqrt(variance) * rng.standard_normal(n)
     var = variance * rng.chisquare(4, n) / 4
-    return Output(SCORE, mean=mean, var=var), Rows(truth, sex, {"sex": sex})
+    return TargetPrediction(SCORE, mean=mean, var=var), GroundTruth(truth, sex, {"sex": sex})
 
 
 @pytest.mark.parametrize("coverage", [0.9, 0.95])
@@ -87,7 +89,7 @@ def speakers(count, each, rng):
     groups = np.repeat([f"s{i}" for i in range(count)], each)
     truth = rng.standard_normal(count * each)
     error = np.repeat(rng.standard_normal(count), each) + 0.25 * rng.standard_normal(count * each)
-    return Output(SCORE, mean=truth + error), Rows(truth, groups)
+    return TargetPrediction(SCORE, mean=truth + error), GroundTruth(truth, groups)
 
 
 @pytest.mark.parametrize(("count", "coverage"), [(12, 0.9), (24, 0.95)])
@@ -105,7 +107,7 @@ def test_new_speakers_are_covered_where_split_conformal_does_not_cover_them(coun
 
 
 def test_too_few_speakers_are_an_error_that_says_how_many_it_takes(number_target, rows_of):
-    output = Output(number_target, mean=np.linspace(1, 5, 40))
+    output = TargetPrediction(number_target, mean=np.linspace(1, 5, 40))
     rows = rows_of(np.linspace(1, 5, 40), groups=[f"s{i % 18}" for i in range(40)])
     with pytest.raises(AffectkitError) as caught:
         build(coverage=0.95, new_groups=True).fit(output, rows)
@@ -122,7 +124,7 @@ def test_too_few_speakers_are_an_error_that_says_how_many_it_takes(number_target
 
 def test_by_a_column_speakers_are_counted_within_its_values(number_target, rows_of, caplog):
     truth = np.linspace(1, 5, 60)
-    output = Output(number_target, mean=truth[::-1])
+    output = TargetPrediction(number_target, mean=truth[::-1])
     sex = np.array(["female"] * 40 + ["male"] * 20)
     rows = rows_of(truth, groups=[f"s{i % 20}" for i in range(40)] + [f"m{i % 5}" for i in range(20)], sex=sex)
     method = build(coverage=0.9, per="sex", new_groups=True)
@@ -160,7 +162,7 @@ def test_each_group_weighs_the_same_however_many_rows_it_has():
 def test_a_set_holds_the_classes_that_are_probable_enough(class_target, rows_of):
     p = np.array([[0.6, 0.3, 0.1], [0.5, 0.5, 0.0], [0.35, 0.33, 0.32], [np.nan] * 3])
     method = build()
-    answer = apply(method, {"quantiles": {"": 0.6}}, Output.of(class_target(3), p), rows_of(np.zeros(4)))
+    answer = apply(method, {"quantiles": {"": 0.6}}, TargetPrediction.of(class_target(3), p), rows_of(np.zeros(4)))
     assert answer.sets.tolist() == [[True, False, False], [True, True, False], [False] * 3, [False] * 3]
     np.testing.assert_array_equal(answer.probabilities, p)
 
@@ -169,19 +171,19 @@ def test_widths_follow_the_variance_where_it_is_known(rows_of):
     truth = np.zeros(19)
     mean = np.arange(1.0, 20.0)
     var = np.append(mean[:-1] ** 2, np.nan)
-    fitted = build().fit(Output(SCORE, mean=mean, var=var), rows_of(truth))
+    fitted = build().fit(TargetPrediction(SCORE, mean=mean, var=var), rows_of(truth))
     assert fitted == {"quantiles": {"": 18.0}, "scaled": {"": 1.0}}
-    output = Output(SCORE, mean=np.array([0.0, 0.0, 0.0]), var=np.array([4.0, np.nan, 0.0]))
+    output = TargetPrediction(SCORE, mean=np.array([0.0, 0.0, 0.0]), var=np.array([4.0, np.nan, 0.0]))
     answer = apply(build(), fitted, output, rows_of(np.zeros(3)))
     np.testing.assert_allclose(answer.high, [2.0, 18.0, 1e-3])
     np.testing.assert_allclose(answer.low, -answer.high)
     np.testing.assert_array_equal(answer.var, output.var)
-    same = build(fixed_width=True).fit(Output(SCORE, mean=mean, var=var), rows_of(truth))
+    same = build(fixed_width=True).fit(TargetPrediction(SCORE, mean=mean, var=var), rows_of(truth))
     assert same == {"quantiles": {"": 18.0}, "scaled": None}
 
 
 def test_intervals_end_where_the_scale_ends(number_target, rows_of):
-    output = Output(number_target, mean=np.array([1.5, 3.0, 7.0]))
+    output = TargetPrediction(number_target, mean=np.array([1.5, 3.0, 7.0]))
     answer = apply(build(), {"quantiles": {"": 1.0}, "scaled": None}, output, rows_of(np.zeros(3)))
     assert answer.low.tolist() == [1.0, 2.0, 5.0] and answer.high.tolist() == [2.5, 4.0, 5.0]
     np.testing.assert_array_equal(answer.mean, output.mean)
@@ -189,20 +191,20 @@ def test_intervals_end_where_the_scale_ends(number_target, rows_of):
 
 def test_too_few_rows_promise_everything(class_target, number_target, rows_of, caplog):
     truth = np.arange(1.0, 4.0)
-    number = Output(number_target, mean=truth)
+    number = TargetPrediction(number_target, mean=truth)
     answer = apply(build(), build().fit(number, rows_of(truth)), number, rows_of(truth))
     assert answer.low.tolist() == [1.0] * 3 and answer.high.tolist() == [5.0] * 3
     assert "valence: rows get every class, or the whole scale: too few to fit on, 9 rows are needed" in caplog.text
-    free = Output(SCORE, mean=truth)
+    free = TargetPrediction(SCORE, mean=truth)
     answer = apply(build(), build().fit(free, rows_of(truth)), free, rows_of(truth))
     assert np.isnan(answer.low).all() and np.isnan(answer.high).all()
-    label = Output.of(class_target(3), np.eye(3))
+    label = TargetPrediction.of(class_target(3), np.eye(3))
     assert apply(build(), build().fit(label, rows_of([0, 1, 2])), label, rows_of([0, 1, 2])).sets.all()
 
 
 def test_a_value_that_was_not_met_is_promised_no_less(number_target, rows_of, caplog):
     truth = np.linspace(1, 5, 30)
-    output = Output(number_target, mean=np.full(30, 3.0))
+    output = TargetPrediction(number_target, mean=np.full(30, 3.0))
     method = build(per="sex")
     assert method.columns == ("sex",) and build().columns == ()
     fitted = method.fit(output, rows_of(truth, sex=["female"] * 25 + ["male"] * 5))

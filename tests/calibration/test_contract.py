@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
@@ -17,7 +17,7 @@ NAMES = registry.names("methods")
 BUILT = {name: registry.load("methods", name).build() for name in NAMES}
 CASES = [(name, kind) for name in NAMES for kind in BUILT[name].kinds]
 OF_CLASSES = [name for name, kind in CASES if kind == "class"]
-ARRAYS = [f.name for f in fields(Output) if f.name != "target"]
+ARRAYS = [f.name for f in fields(TargetPrediction) if f.name != "target"]
 CLASSES = 4
 EMOTION = Target("label", "class", tuple("abcd"))
 VALENCE = Target("valence", "number", scale=(1.0, 5.0))
@@ -28,7 +28,7 @@ every_case = pytest.mark.parametrize(("name", "kind"), CASES)
 
 def rows_of(truth):
     truth = np.asarray(truth, float)
-    return Rows(truth, np.array([f"s{i % 5}" for i in range(len(truth))], str))
+    return GroundTruth(truth, np.array([f"s{i % 5}" for i in range(len(truth))], str))
 
 
 def unlabelled(count):
@@ -44,12 +44,12 @@ def make(kind, count=400, seed=3):
         p[20:30] = 1 / CLASSES
         p /= p.sum(axis=1, keepdims=True)
         truth = np.where(rng.random(count) < 0.7, p.argmax(axis=1), rng.integers(CLASSES, size=count))
-        return Output.of(EMOTION, p), rows_of(truth)
+        return TargetPrediction.of(EMOTION, p), rows_of(truth)
     truth = rng.uniform(1, 5, count).round(1)
     var = rng.chisquare(4, count) / 4
     var[::7] = np.nan
     mean = truth + rng.standard_normal(count) * 0.8
-    return Output(VALENCE, mean=mean, var=var, low=mean - 1, high=mean + 1), rows_of(truth)
+    return TargetPrediction(VALENCE, mean=mean, var=var, low=mean - 1, high=mean + 1), rows_of(truth)
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +124,10 @@ def test_permuting_the_classes_permutes_the_answers(name, fitted):
     output, rows = make("class")
     mixed = np.array([2, 0, 3, 1])
     target = Target("label", "class", tuple(EMOTION.classes[k] for k in mixed))
-    other = Output.of(target, output.values[:, mixed])
-    parameters = BUILT[name].fit(other, Rows(np.argsort(mixed)[rows.truth.astype(int)].astype(float), rows.groups))
+    other = TargetPrediction.of(target, output.values[:, mixed])
+    parameters = BUILT[name].fit(
+        other, GroundTruth(np.argsort(mixed)[rows.truth.astype(int)].astype(float), rows.groups)
+    )
     one = BUILT[name].apply(fitted[name, "class"], output, unlabelled(len(rows)))
     two = BUILT[name].apply(parameters, other, unlabelled(len(rows)))
     np.testing.assert_allclose(one.probabilities[:, mixed], two.probabilities, atol=1e-8)
@@ -146,10 +148,10 @@ def test_no_answer_depends_on_other_rows(name, kind, data, fitted):
     """Any rows, in any order, some twice, have the bits that they have among the others."""
     if kind == "class":
         counts = np.array(data.draw(PROBABILITIES), float)
-        output = Output.of(EMOTION, counts / counts.sum(axis=1, keepdims=True))
+        output = TargetPrediction.of(EMOTION, counts / counts.sum(axis=1, keepdims=True))
     else:
         mean, var = np.array(data.draw(NUMBERS)).T
-        output = Output(VALENCE, mean=mean, var=var)
+        output = TargetPrediction(VALENCE, mean=mean, var=var)
     positions = np.array(data.draw(st.lists(st.integers(0, len(output) - 1), min_size=1, max_size=15)))
     apply = BUILT[name].apply
     whole = apply(fitted[name, kind], output, unlabelled(len(output)))
@@ -170,7 +172,7 @@ def test_a_row_alone_has_the_bits_that_it_has_among_many(name, kind, fitted):
 def test_with_many_classes_too(name):
     """numpy adds up 8 and more numbers in another order where they lie next to each other."""
     rng = np.random.default_rng(0)
-    output = Output.of(Target("label", "class", tuple("abcdefghijk")), rng.dirichlet(np.full(11, 0.3), 500))
+    output = TargetPrediction.of(Target("label", "class", tuple("abcdefghijk")), rng.dirichlet(np.full(11, 0.3), 500))
     parameters = BUILT[name].fit(output, rows_of(rng.integers(11, size=500)))
     whole = BUILT[name].apply(parameters, output, unlabelled(500))
     for row in range(100):
@@ -206,7 +208,7 @@ def test_the_truth_is_not_looked_at_when_applied(name, kind, fitted):
 def test_nothing_that_was_given_is_changed(name, kind):
     output, rows = make(kind)
     before, truth = output.take(np.arange(len(rows))), rows.truth.copy()
-    by_column = output if kind == "number" else Output.of(EMOTION, np.asfortranarray(output.values))
+    by_column = output if kind == "number" else TargetPrediction.of(EMOTION, np.asfortranarray(output.values))
     for given_output in (output, by_column):
         BUILT[name].apply(BUILT[name].fit(given_output, rows), given_output, rows)
         assert_same(given_output, before)
@@ -244,9 +246,9 @@ def corners():
         "variance unknown": ([1.0, 2, 3, 4], [1.5, 2, 2.5, 4], [np.nan] * 4),
     }
     for name, case in classes.items():
-        yield "class", name, Output.of(EMOTION, np.array(case[0])), rows_of(case[1])
+        yield "class", name, TargetPrediction.of(EMOTION, np.array(case[0])), rows_of(case[1])
     for name, (mean, truth, var) in numbers.items():
-        yield "number", name, Output(VALENCE, mean=np.array(mean), var=np.array(var)), rows_of(truth)
+        yield "number", name, TargetPrediction(VALENCE, mean=np.array(mean), var=np.array(var)), rows_of(truth)
 
 
 CORNERS = [
@@ -284,8 +286,8 @@ def test_no_row_to_apply_to_is_no_answer(name, kind, fitted):
 def test_two_classes_and_even_one_are_calibrated(name):
     rng = np.random.default_rng(0)
     second = rng.random(50).round(1)
-    two = Output.of(Target("label", "class", ("calm", "upset")), np.column_stack([1 - second, second]))
-    one = Output.of(Target("label", "class", ("calm",)), np.ones((50, 1)))
+    two = TargetPrediction.of(Target("label", "class", ("calm", "upset")), np.column_stack([1 - second, second]))
+    one = TargetPrediction.of(Target("label", "class", ("calm",)), np.ones((50, 1)))
     for output, truth in ((two, rng.random(50) < second), (one, np.zeros(50))):
         method = BUILT[name]
         assert_defined(method.apply(method.fit(output, rows_of(truth)), output, unlabelled(50)))
@@ -294,6 +296,6 @@ def test_two_classes_and_even_one_are_calibrated(name):
 @pytest.mark.parametrize("name", [name for name, kind in CASES if kind == "number"])
 def test_a_number_without_a_scale_is_calibrated(name):
     output, rows = make("number")
-    free = Output(FREE, mean=output.mean, var=output.var)
+    free = TargetPrediction(FREE, mean=output.mean, var=output.var)
     answer = BUILT[name].apply(BUILT[name].fit(free, rows), free, unlabelled(len(rows)))
     assert np.isfinite(answer.mean).all()

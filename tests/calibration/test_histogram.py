@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import histogram
 from affectkit.errors import AffectkitError
 
 
 @pytest.fixture
 def binary(class_target):
-    return lambda p: Output.of(class_target(2), np.column_stack([1 - np.array(p), p]))
+    return lambda p: TargetPrediction.of(class_target(2), np.column_stack([1 - np.array(p), p]))
 
 
 def second(method, fit, truth, other, rows_of):
@@ -52,7 +52,7 @@ def test_one_bin_is_the_base_rate(overconfident, calibrated):
 
 
 def test_rows_of_zeros_keep_their_probabilities(class_target, rows_of):
-    odd = Output.of(class_target(3), np.array([[0.5, 0.25, 0.25]]))
+    odd = TargetPrediction.of(class_target(3), np.array([[0.5, 0.25, 0.25]]))
     nothing = {"classes": {name: {"edges": [], "value": [0.0]} for name in odd.target.classes}}
     np.testing.assert_array_equal(histogram.build().apply(nothing, odd, rows_of([np.nan])).values, odd.values)
 

@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import isotonic
 from affectkit.calibration.methods._probabilities import clamped
 
@@ -25,8 +25,8 @@ def test_each_class_is_scikit_learns_curve_and_the_row_is_normalised(overconfide
 
 def test_a_row_of_zeros_keeps_its_probabilities(class_target, rows_of, calibrated):
     """0.3 was never right, nor was 0.4: of a row of both, the fit rows leave nothing."""
-    fit = Output.of(class_target(3), np.array([[0.6, 0.4, 0.0], [0.6, 0.0, 0.4], [0.3, 0.4, 0.3]]))
-    odd = Output.of(class_target(3), np.array([[0.3, 0.4, 0.3], [0.6, 0.2, 0.2]]))
+    fit = TargetPrediction.of(class_target(3), np.array([[0.6, 0.4, 0.0], [0.6, 0.0, 0.4], [0.3, 0.4, 0.3]]))
+    odd = TargetPrediction.of(class_target(3), np.array([[0.3, 0.4, 0.3], [0.6, 0.2, 0.2]]))
     answer = calibrated("isotonic", fit, rows_of([0, 0, 0]), odd)
     np.testing.assert_allclose(answer.values[1], [1, 0, 0])
     wrong = calibrated("isotonic", fit.take([2, 2]), rows_of([1, 1]), odd).values
@@ -44,7 +44,9 @@ def test_different_probabilities_become_equal(overconfident, calibrated):
 def test_numbers_rise_with_the_prediction_and_lose_their_spread(number_target, rows_of, calibrated):
     rng = np.random.default_rng(0)
     truth = rng.uniform(1, 5, 500)
-    output = Output(number_target, mean=truth**2 / 5 + rng.standard_normal(500) * 0.2, var=np.ones(500), low=truth - 1)
+    output = TargetPrediction(
+        number_target, mean=truth**2 / 5 + rng.standard_normal(500) * 0.2, var=np.ones(500), low=truth - 1
+    )
     answer = calibrated("isotonic", output, rows_of(truth))
     reference = IsotonicRegression(out_of_bounds="clip").fit(output.mean, truth)
     np.testing.assert_allclose(answer.mean, reference.predict(output.mean), rtol=1e-12)
@@ -54,8 +56,8 @@ def test_numbers_rise_with_the_prediction_and_lose_their_spread(number_target, r
 
 
 def test_beyond_the_fit_rows_a_number_stays_at_the_ends(number_target, rows_of, calibrated):
-    output = Output(number_target, mean=np.array([2.0, 3.0, 4.0]))
-    far = Output(number_target, mean=np.array([-9.0, 2.5, 99.0]))
+    output = TargetPrediction(number_target, mean=np.array([2.0, 3.0, 4.0]))
+    far = TargetPrediction(number_target, mean=np.array([-9.0, 2.5, 99.0]))
     answer = calibrated("isotonic", output, rows_of([1.5, 3.0, 4.5]), far)
     np.testing.assert_allclose(answer.mean, [1.5, 2.25, 4.5])
     assert not clamped(answer)[1].any()

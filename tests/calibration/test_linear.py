@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import linear
 from affectkit.calibration.methods._probabilities import clamped
 from affectkit.labels import Target
@@ -11,7 +11,7 @@ METHOD = linear.build()
 
 @pytest.fixture
 def output_of(number_target):
-    return lambda mean, **more: Output(number_target, mean=np.array(mean, float), **more)
+    return lambda mean, **more: TargetPrediction(number_target, mean=np.array(mean, float), **more)
 
 
 def test_the_line_is_that_of_least_squares(output_of, rows_of):
@@ -42,7 +42,7 @@ def test_answers_outside_the_scale_are_held_and_can_be_counted(output_of, unlabe
 
 
 def test_without_a_scale_nothing_is_held(unlabelled):
-    output = Output(Target("score", "number"), mean=np.array([-50.0, 50.0]))
+    output = TargetPrediction(Target("score", "number"), mean=np.array([-50.0, 50.0]))
     held, moved = clamped(output)
     assert held is output and not moved.any()
     np.testing.assert_allclose(METHOD.apply({"a": 0.0, "b": 2.0}, output, unlabelled(2)).mean, [-100, 100])

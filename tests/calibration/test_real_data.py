@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.evaluation.metrics import accuracy, brier, ece, nll
 from affectkit.labels import Target
 
@@ -15,7 +15,7 @@ SHARED = [RATED.index(name) for name in ("anger", "disgust", "fear", "happiness"
 
 
 def rows_of(truth):
-    return Rows(np.asarray(truth, float), np.full(len(truth), ""))
+    return GroundTruth(np.asarray(truth, float), np.full(len(truth), ""))
 
 
 def fit_and_test(output, truth, fit, name, **options):
@@ -36,7 +36,7 @@ def figures(truth, p):
 def cifar10(real_data):
     stored = np.load(real_data / "calibration" / "cifar10_vgg16_probs.npz")
     target = Target("label", "class", tuple(f"class{k}" for k in range(10)))
-    return Output.of(target, stored["probs"]), stored["labels"], np.arange(10_000) < 5000
+    return TargetPrediction.of(target, stored["probs"]), stored["labels"], np.arange(10_000) < 5000
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,11 @@ def ferplus(real_data):
     most = shared.max(axis=1)
     kept = ((shared == most[:, None]).sum(axis=1) == 1) & (votes[:, RATED.index("contempt")] < most)
     p = softmax(stored["logits"].astype(float), axis=1)
-    return Output.of(Target("label", "class", FACES), p[kept]), shared.argmax(axis=1)[kept], stored["public"][kept]
+    return (
+        TargetPrediction.of(Target("label", "class", FACES), p[kept]),
+        shared.argmax(axis=1)[kept],
+        stored["public"][kept],
+    )
 
 
 def test_temperature_on_cifar10(cifar10):

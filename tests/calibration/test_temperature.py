@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import temperature
-from affectkit.calibration.methods._temperature import BOUND, MANY, exact_sum, fit_sharpness, sharpened
+from affectkit.evaluation.temperature import BOUND, MANY, exact_sum, fit_sharpness, sharpened
 
 METHOD = temperature.build()
 
@@ -49,12 +49,12 @@ def test_many_rows_that_look_alike_are_no_exception(first, class_target, rows_of
     """None of them gives the start, or all of them do."""
     p = np.tile([[first, 0.7 - first, 0.3]], (MANY, 1))
     truth = np.resize([0, 0, 1, 1, 1, 1, 1, 2, 2, 2], MANY)
-    found = METHOD.fit(Output.of(class_target(3), p), rows_of(truth))["temperature"]
+    found = METHOD.fit(TargetPrediction.of(class_target(3), p), rows_of(truth))["temperature"]
     assert found == pytest.approx(by_brent(p[:10], truth[:10]), rel=1e-6)
 
 
 def test_it_divides_the_logits(class_target, unlabelled):
-    output = Output.of(class_target(3), np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]]))
+    output = TargetPrediction.of(class_target(3), np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]]))
     answer = METHOD.apply({"temperature": 2.0}, output, unlabelled(2)).probabilities
     np.testing.assert_allclose(answer[0], softmax(np.log([0.7, 0.2, 0.1]) / 2), rtol=1e-12)
     np.testing.assert_allclose(answer[1], np.array([1, 1e-6, 1e-6]) / (1 + 2e-6), rtol=1e-9)
@@ -64,14 +64,14 @@ def test_rows_that_cannot_be_bettered_end_at_a_bound_with_a_warning(class_target
     p = np.array([[0.9, 0.1], [0.4, 0.6]])
     for truth, bound, why in (([0, 1], 1 / BOUND, "every fit row"), ([1, 0], BOUND, "tell nothing")):
         caplog.clear()
-        found = METHOD.fit(Output.of(class_target(2), p), rows_of(truth))
+        found = METHOD.fit(TargetPrediction.of(class_target(2), p), rows_of(truth))
         assert found["temperature"] == pytest.approx(bound)
         assert why in caplog.text and caplog.records[0].levelno == logging.WARNING
 
 
 def test_where_no_temperature_changes_anything_it_is_one(class_target, rows_of, caplog):
     for p, truth in (([[0.5, 0.5]], [1]), ([[1.0]], [0])):
-        found = METHOD.fit(Output.of(class_target(len(p[0])), np.array(p)), rows_of(truth))
+        found = METHOD.fit(TargetPrediction.of(class_target(len(p[0])), np.array(p)), rows_of(truth))
         assert found == {"temperature": 1.0}
     assert not caplog.records
 
@@ -122,5 +122,5 @@ def test_it_is_found_where_the_nll_is_straight_for_long(seed, class_target, rows
     for source, strength in zip(scores, ([2.4, 0.6], [0.6, 2.4]), strict=True):
         source[np.arange(60), truth] += np.where(truth < 3, *strength)
     p = softmax(1.4 * scores, axis=2).mean(axis=0)
-    found = METHOD.fit(Output.of(class_target(7), p), rows_of(truth))["temperature"]
+    found = METHOD.fit(TargetPrediction.of(class_target(7), p), rows_of(truth))["temperature"]
     assert found == pytest.approx(by_brent(p, truth), rel=1e-5)

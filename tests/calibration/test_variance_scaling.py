@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import variance_scaling
 from affectkit.calibration.methods._variance import fit_variance
 from affectkit.labels import Target
@@ -37,8 +37,10 @@ def coverage(count, unseen, spread, rows_of, fit_rows=1000, fits=12, how=None):
         mean, var = passes(fit_rows, count, unseen, spread, rng)
         new_mean, new_var = passes(4000, count, unseen, spread, rng)
         if how is None:
-            parameters = METHOD.fit(Output(SCORE, mean=mean, var=var), rows_of(np.zeros(fit_rows)))
-            after = METHOD.apply(parameters, Output(SCORE, mean=new_mean, var=new_var), rows_of(np.zeros(4000))).var
+            parameters = METHOD.fit(TargetPrediction(SCORE, mean=mean, var=var), rows_of(np.zeros(fit_rows)))
+            after = METHOD.apply(
+                parameters, TargetPrediction(SCORE, mean=new_mean, var=new_var), rows_of(np.zeros(4000))
+            ).var
         else:
             after = how(mean, var) * new_var
         found.append([covered(new_mean, after, 0.68), covered(new_mean, after, 0.95)])
@@ -87,9 +89,9 @@ def test_the_right_variance_is_kept():
 
 def test_rows_without_a_variance_get_the_mean_squared_residual(rows_of, number_target):
     truth, mean = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.0, 2.0])
-    fitted = METHOD.fit(Output(number_target, mean=mean), rows_of(truth))
+    fitted = METHOD.fit(TargetPrediction(number_target, mean=mean), rows_of(truth))
     assert fitted == {"a": pytest.approx(1.25 / 3), "b": 0.0, "constant": pytest.approx(1.25 / 3)}
-    output = Output(number_target, mean=np.array([9.0, 2.0, 3.0]), var=np.array([np.nan, 0.5, -1.0]))
+    output = TargetPrediction(number_target, mean=np.array([9.0, 2.0, 3.0]), var=np.array([np.nan, 0.5, -1.0]))
     answer = METHOD.apply({"a": 0.1, "b": 2.0, "constant": 0.7}, output, rows_of([np.nan] * 3))
     np.testing.assert_allclose(answer.var, [0.7, 1.1, 0.7])
     np.testing.assert_array_equal(answer.mean, output.mean)  # off the scale, too: means are left alone
@@ -97,6 +99,6 @@ def test_rows_without_a_variance_get_the_mean_squared_residual(rows_of, number_t
 
 def test_no_variance_falls_below_the_floor(rows_of, number_target):
     mean = np.array([1.0, 2.0, 3.0])
-    fitted = METHOD.fit(Output(number_target, mean=mean, var=np.array([0.1, 0.0, 0.3])), rows_of(mean))
-    answer = METHOD.apply(fitted, Output(number_target, mean=mean, var=np.zeros(3)), rows_of([np.nan] * 3))
+    fitted = METHOD.fit(TargetPrediction(number_target, mean=mean, var=np.array([0.1, 0.0, 0.3])), rows_of(mean))
+    answer = METHOD.apply(fitted, TargetPrediction(number_target, mean=mean, var=np.zeros(3)), rows_of([np.nan] * 3))
     np.testing.assert_array_equal(answer.var, 1e-6)

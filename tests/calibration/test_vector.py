@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import vector
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import nll
@@ -34,7 +34,7 @@ def test_it_mends_a_class_that_is_always_favoured(overconfident, calibrated):
     """A bias of 1.5 on the first logit, which no temperature can take away."""
     output, rows = overconfident(4000, 4, 1.0)
     leaning = output.values * np.exp([1.5, 0, 0, 0])
-    leaning = Output.of(output.target, leaning / leaning.sum(axis=1, keepdims=True))
+    leaning = TargetPrediction.of(output.target, leaning / leaning.sum(axis=1, keepdims=True))
     fitted = vector.build().fit(leaning, rows)
     np.testing.assert_allclose(fitted["bias"] - np.mean(fitted["bias"][1:]), [-1.5, 0, 0, 0], atol=0.25)
     honest = nll(rows.truth, output.values)

@@ -235,7 +235,7 @@ def test_a_model_is_judged_into_files(affectkit, study, files, tmp_path):
 
 
 def test_a_confusion_of_a_model_of_numbers_is_refused_before_it_predicts(affectkit, study, tmp_path, monkeypatch):
-    monkeypatch.setattr("affectkit.inference.estimator_model.Estimating.predict", None)
+    monkeypatch.setattr("affectkit.inference.estimator_model.EstimatorPipeline.predict", None)
     line = ("evaluate", "--model-dir", study / "numbers", "-m", study / "m", "--output-confusion-csv", tmp_path / "c")
     assert "valence is predicted as a number" in affectkit(*line, code=2).stderr
 

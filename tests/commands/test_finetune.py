@@ -67,6 +67,11 @@ def rows(path):
     return pd.read_csv(path, keep_default_na=False, dtype={"speaker": str})
 
 
+def test_its_page_is_drawn_again_from_its_folder(finished, tmp_path, affectkit):
+    affectkit("report", finished, "-o", tmp_path / "again")
+    assert (tmp_path / "again" / "report.html").read_bytes() == (finished / "training.html").read_bytes()
+
+
 def test_it_leaves_a_model_its_predictions_and_their_confusions(finished, manifest):
     written = {path.name for path in finished.iterdir()}
     assert {

@@ -32,7 +32,7 @@ def ran(*line, code=0):
 def _without_pages():
     """training.html takes three quarters of the time of so small a run, and has tests of its own."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("affectkit.reporting.finetuned.write_training_page", lambda *_, **__: None)
+        patched.setattr("affectkit.reporting.trained.write_training_page", lambda *_, **__: None)
         yield
 
 
@@ -456,7 +456,7 @@ def undisturbed(manifest, two_stages, tmp_path_factory):
         ("affectkit.training.optimizing.freeze", 2),
         ("affectkit.training.stepping.Stepper.step", 8),
         ("affectkit.training.objective.Objective.answers", 4),
-        ("affectkit.reporting.finetuned.write_finetuned", 1),
+        ("affectkit.results.save.save_result", 1),
     ],
     ids=["encoding", "frozen", "frozen-2", "keeping", "ending", "between", "unfrozen", "answering", "writing"],
 )

@@ -303,14 +303,14 @@ def test_a_model_that_reads_no_images_has_no_use_for_frames(affectkit, root, tmp
 
 def test_an_error_of_a_frame_names_the_frame_and_nothing_temporary_is_left(affectkit, root, tmp_path, monkeypatch):
     from affectkit.errors import AffectkitError
-    from affectkit.models.image_preprocessing import Preprocessing
+    from affectkit.models.image_preprocessing import ImagePreprocessing
 
     def broken(self, image):
         raise AffectkitError("input", "is too flat")
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(Preprocessing, "__call__", broken)
+    monkeypatch.setattr(ImagePreprocessing, "__call__", broken)
     said = affectkit("predict", "--model-dir", root / "linear", root / "two.avi", "--fps", 1, code=1).stderr
     assert said.count("two@000000.000: is too flat") == 1 and str(tmp_path) not in said
     assert not list(tmp_path.iterdir())

@@ -55,6 +55,15 @@ def test_landmarks_stay_and_make_a_box_where_there_is_none(rows, tmp_path):
     assert said["face_x"][0] == pytest.approx(10) and said["face_width"][0] == pytest.approx(40)
 
 
+def test_landmarks_stand_in_for_a_box_without_an_area(rows, tmp_path):
+    """As the detector `columns` takes such rows."""
+    points = np.stack([np.linspace(10, 50, 68), np.linspace(20, 40, 68)], axis=1)
+    text = ";".join(f"{value:.2f}" for value in points.reshape(-1))
+    table = found(rows, tmp_path, f"{HEADER},landmarks", f"a.png,1,2,-4,5,{text}", "b.png,1,2,-4,5,")
+    assert table.loc[0, ["face_x", "face_y", "face_width", "face_height"]].tolist() == pytest.approx([10, 20, 40, 20])
+    assert table["landmarks"].tolist() == [text, "", ""] and np.isnan(table["face_x"][1])
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

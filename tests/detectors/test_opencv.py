@@ -110,7 +110,7 @@ def test_without_opencv_it_says_what_to_install(module, monkeypatch, tmp_path):
 
 def test_an_opencv_without_cascades_is_named(monkeypatch):
     bare = types.SimpleNamespace(__version__="5.0.0", data=types.SimpleNamespace(haarcascades="/nowhere/"))
-    monkeypatch.setattr(haar, "require", lambda name: bare)
+    monkeypatch.setattr(haar, "require_opencv", lambda name: bare)
     with pytest.raises(AffectkitError, match=r"OpenCV 5\.0\.0 carries no haarcascade_frontalface_default\.xml"):
         haar.build().load()
 
@@ -142,7 +142,7 @@ def yunet_finding(monkeypatch, tmp_path):
             cvtColor=lambda image, code: image[..., ::-1],
             resize=lambda image, size, interpolation: np.zeros((size[1], size[0], 3), np.uint8),
         )  # fmt: skip
-        monkeypatch.setattr(yunet, "require", lambda name: cv2)
+        monkeypatch.setattr(yunet, "require_opencv", lambda name: cv2)
         (tmp_path / "yunet.onnx").write_bytes(b"weights")
         detector = yunet.build(detector_weights=str(tmp_path / "yunet.onnx"), **options)
         detector.load()

@@ -9,6 +9,7 @@ from affectkit.encoders import arrays
 from affectkit.encoders._encoder import Item, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
+from affectkit.estimators._model import load_estimator_model
 
 RNG = np.random.default_rng(0)
 
@@ -75,4 +76,7 @@ def test_the_chain_runs_on_arrays(affectkit, tmp_path):
     ours = affectkit(*predict).stdout
     assert "openness_pred" in ours and ours == affectkit(*predict, *both).stdout
     wrong = affectkit(*predict, *both[2:], *both[:2], code=1)
-    assert "features 1 have 6 columns, the model was trained on 12" in wrong.stderr
+    assert "differs in 'array' from the features of the model (arrays)" in wrong.stderr
+    swapped = [read_features(tmp_path / name).matrix(["row000003"]) for name in ("dynamic", "static")]
+    with pytest.raises(AffectkitError, match="features 1 have 6 columns, the model was trained on 12"):
+        load_estimator_model(tmp_path / "model/best_model").predict(swapped, None)

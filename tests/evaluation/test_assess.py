@@ -1,4 +1,4 @@
-"""A whole table judged: rows, figures, floors, parts, cautions; the figures against scikit-learn and numpy."""
+"""A whole table judged: rows, figures, floors, parts, caveats; the figures against scikit-learn and numpy."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from affectkit.evaluation import metrics as m
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.metrics import METRICS
 from affectkit.labels import Target
-from affectkit.reporting.text import key_lines
+from affectkit.reporting import evaluated, terminal
 
 CLASSES = ("angry", "happy", "sad")
 LABEL = Target("label", "class", CLASSES)
@@ -325,7 +325,7 @@ def test_floors_of_a_table_without_train_rows_say_so(table):
 # Cautions
 
 
-def test_cautions_name_what_is_odd(table):
+def test_caveats_name_what_is_odd(table):
     frame = table.frame.assign(pred="sad", prob_sad=0.5)
     frame["label"] = frame["label"].where(frame["label"] != "happy", "sad")
     warnings = " | ".join(assess(replace(table, frame=frame, foreign=True))["warnings"])
@@ -360,7 +360,7 @@ def test_a_column_of_faces_is_a_slice_and_a_share_and_any_other_column_called_fa
     report = assess(Predictions(frame, target))
     assert report["faces"] == {"found": 4, "of": 6}
     assert {part: row["n"] for part, row in report["slices"].items()} == {"face=found": 4, "face=none": 2}
-    lines = key_lines(report)
+    lines = terminal.lines(evaluated.page(report))
     assert "a face was found in 4 of 6 rows (67%)" in lines
     assert any(line.startswith("without a face, 2 rows: ") for line in lines)
     other = assess(Predictions(frame.assign(face=["left", "right"] * 3), target))

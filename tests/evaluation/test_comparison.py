@@ -7,7 +7,7 @@ from scipy.stats import ttest_rel
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.comparison import compare, holm, measured, turned, value_of
+from affectkit.evaluation.comparison import compare, holm, mcnemar, target_metric, value_of
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("a", "b"))
@@ -29,7 +29,7 @@ def test_accuracy_of_equal_groups_is_the_paired_t_test_over_groups():
     truth, first, second = (rng.choice(["a", "b"], 200) for _ in range(3))
     groups = np.repeat([str(g) for g in range(8)], 25)
     one, two = classes(truth, first), classes(truth, second)
-    found = compare(one, two, measured("accuracy", one.targets), groups)
+    found = compare(one, two, target_metric("accuracy", one.targets), groups)
     shares = [[np.mean((p == truth)[groups == g]) for g in np.unique(groups)] for p in (first, second)]
     expected = ttest_rel(*shares)
     assert found.difference.p == pytest.approx(expected.pvalue, abs=1e-12)
@@ -44,29 +44,29 @@ def test_an_error_is_better_where_it_is_lower():
     near, far = numbers(truth, truth + 0.01 * np.cos(np.arange(40))), numbers(truth, truth + 0.3)
     groups = np.repeat([str(g) for g in range(8)], 5)
     for metric in ("mae", "valence.rmse", "ccc"):
-        found = compare(near, far, measured(metric, near.targets), groups)
+        found = compare(near, far, target_metric(metric, near.targets), groups)
         assert found.better and found.gain > 0, metric
-        assert not compare(far, near, measured(metric, near.targets), groups).better
+        assert not compare(far, near, target_metric(metric, near.targets), groups).better
 
 
 def test_only_rows_that_both_answer_are_compared():
     truth = ["a", "a", "b", "b"]
     one, two = classes(truth, ["a", "", "b", "a"]), classes(truth, ["a", "b", "", "b"])
-    found = compare(one, two, measured("accuracy", one.targets), None)
+    found = compare(one, two, target_metric("accuracy", one.targets), None)
     assert (found.n, found.first, found.second) == (2, 0.5, 1.0)
-    assert value_of(one, measured("accuracy", one.targets)) == pytest.approx(2 / 3)
+    assert value_of(one, target_metric("accuracy", one.targets)) == pytest.approx(2 / 3)
 
 
 def test_a_calibration_error_is_compared_without_an_interval():
     frame = pd.DataFrame({"id": ["0", "1"], "label": ["a", "b"], "pred": ["a", "a"], "prob_a": [0.9, 0.6]})
     one = Predictions(frame.assign(prob_b=1 - frame["prob_a"]), {"label": LABEL})
-    found = compare(one, one, measured("ece", one.targets), None)
+    found = compare(one, one, target_metric("ece", one.targets), None)
     assert found.first == pytest.approx(0.35) and np.isnan(found.difference.low) and not found.better
 
 
 def test_rescued_and_degraded_rows_by_hand():
     truth = list("aaaaabbbbb")
-    found = turned(classes(truth, "aaaaabbbba"), classes(truth, "aabbbbbbbb"), LABEL)
+    found = mcnemar(classes(truth, "aaaaabbbba"), classes(truth, "aabbbbbbbb"), LABEL)
     assert (found.rescued, found.degraded) == (3, 1)
     assert found.p == pytest.approx(2 * (1 + 4) / 16)  # at most one of four, either way
 
@@ -78,9 +78,9 @@ def test_holm_by_hand():
 
 def test_an_unknown_metric_names_near_ones():
     with pytest.raises(AffectkitError, match=r"no metric 'macrof1'.*did you mean macro_f1"):
-        measured("macrof1", {"label": LABEL})
+        target_metric("macrof1", {"label": LABEL})
     with pytest.raises(AffectkitError, match="no metric 'ccc' of label"):
-        measured("ccc", {"label": LABEL})
+        target_metric("ccc", {"label": LABEL})
 
 
 @pytest.mark.parametrize("speakers", [2, 4, 10, 24])
@@ -94,5 +94,5 @@ def test_a_null_difference_is_rarely_claimed(speakers):
         chance = [np.clip(0.7 + rng.normal(0, 0.1, speakers), 0.05, 0.95).repeat(rows) for _ in range(2)]
         right = [rng.random(len(truth)) < c for c in chance]
         one, two = (classes(truth, np.where(r, truth, np.where(truth == "a", "b", "a"))) for r in right)
-        claims += compare(one, two, measured("uar", one.targets), groups).better
+        claims += compare(one, two, target_metric("uar", one.targets), groups).better
     assert claims / runs <= 0.05

@@ -40,7 +40,7 @@ def number_rows(rng, speakers, slope=0.6):
 
 
 def figures(takes):
-    return {m.name: Figure(m.of, m.link) for m in taking(takes) if m.of}
+    return {m.name: Figure(m.of, m.interval_scale) for m in taking(takes) if m.of}
 
 
 def count_figures(truth, probabilities, speaker, resampling=JACKKNIFE_OR_FEW_RESAMPLES):
@@ -54,7 +54,7 @@ def class_figures(truth, probabilities, speaker, resampling=JACKKNIFE_OR_FEW_RES
     found = count_figures(truth, probabilities, speaker, resampling)
     found |= intervals(figures("probabilities"), losses(truth, probabilities, units.codes, units.count), resampling)
     left_out = left_out_auroc(truth, probabilities, units.codes, units.count)
-    return found | {"auroc": from_left_out(*left_out, METRICS["auroc"].link)}
+    return found | {"auroc": from_left_out(*left_out, METRICS["auroc"].interval_scale)}
 
 
 def number_figures(truth, predicted, speaker, resampling=JACKKNIFE_OR_FEW_RESAMPLES):

@@ -34,7 +34,7 @@ def rows(seed=0, groups=6, n=120, classes=3):
 
 
 def figure(name):
-    return Figure(m.METRICS[name].of, m.METRICS[name].link)
+    return Figure(m.METRICS[name].of, m.METRICS[name].interval_scale)
 
 
 def test_a_mean_over_equal_groups_has_the_textbook_t_interval():
@@ -51,10 +51,11 @@ def test_jackknife_equals_judging_anew_without_each_group(name):
     truth, predicted, group = rows()
     metric = m.METRICS[name]
     anew = np.array([metric.function(truth[group != g], predicted[group != g], classes=range(3)) for g in range(6)])
-    moved = metric.link.forward(anew)
+    moved = metric.interval_scale.forward(anew)
     error = np.sqrt(5 / 6 * ((moved - moved.mean()) ** 2).sum())
     value = metric.function(truth, predicted, classes=range(3))
-    ends = metric.link.inverse(metric.link.forward(value) + np.array([-1, 1]) * stats.t.ppf(0.975, 5) * error)
+    reach = np.array([-1, 1]) * stats.t.ppf(0.975, 5) * error
+    ends = metric.interval_scale.inverse(metric.interval_scale.forward(value) + reach)
     found = interval(figure(name), confusions(truth, predicted, 3, group, 6))
     assert (found.value, found.low, found.high) == pytest.approx((value, *ends), abs=1e-9)
 
@@ -178,7 +179,7 @@ def test_an_interval_keeps_to_the_metric_s_range(name, groups):
         "numbers": moments(truth, truth + 0.3 * rng.standard_normal(30), group, groups, width=2.0),
     }[metric.takes]
     found = interval(figure(name), sums)
-    assert metric.link.low <= found.low < found.value < found.high <= metric.link.high
+    assert metric.interval_scale.low <= found.low < found.value < found.high <= metric.interval_scale.high
 
 
 def test_all_figures_of_a_table_come_from_the_same_resamples():
@@ -258,14 +259,14 @@ def test_merging_groups_into_blocks_leaves_the_interval():
 
 @given(st.floats(0.001, 0.999))
 def test_links_are_increasing_invertible_and_have_the_slope_they_say(share):
-    for link, value in (
+    for scale, value in (
         (SHARE, share),
         (CORRELATION, 2 * share - 1),
         (between(0.0, 2.0), 2 * share),
         (ABOVE_ZERO, 50 * share),
         (BELOW_ONE, 1 - 50 * share),
     ):
-        assert link.inverse(link.forward(value)) == pytest.approx(value, abs=1e-9)
+        assert scale.inverse(scale.forward(value)) == pytest.approx(value, abs=1e-9)
         step = 1e-6 * min(share, 1 - share)
-        numeric = (link.forward(value + step) - link.forward(value - step)) / (2 * step)
-        assert link.slope(value) == pytest.approx(numeric, rel=1e-3)
+        numeric = (scale.forward(value + step) - scale.forward(value - step)) / (2 * step)
+        assert scale.slope(value) == pytest.approx(numeric, rel=1e-3)

@@ -38,7 +38,7 @@ def test_a_worse_prediction_has_a_worse_figure_within_the_range(metric):
     good, bad = (metric.function(*example(metric, noise), **settings(metric)) for noise in (0.02, 0.4))
     assert (good > bad) == metric.higher_is_better
     for value in (good, bad):
-        assert metric.link.low <= value <= metric.link.high
+        assert metric.interval_scale.low <= value <= metric.interval_scale.high
         assert isinstance(value, float)
 
 

@@ -7,9 +7,9 @@ from scipy.special import softmax
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
-from affectkit.evaluation.comparison import compare, measured
+from affectkit.evaluation.comparison import compare, target_metric
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.measure import measure
 from affectkit.labels import Target
@@ -31,7 +31,10 @@ def tables():
     found = []
     for _ in range(4):
         scores = rng.normal(size=(120, 3)) + 1.5 * np.eye(3)[truth]
-        outputs = [Output.of(LABEL, softmax(scores, axis=1)), Output.of(VALENCE, valence + rng.normal(size=120))]
+        outputs = [
+            TargetPrediction.of(LABEL, softmax(scores, axis=1)),
+            TargetPrediction.of(VALENCE, valence + rng.normal(size=120)),
+        ]
         found.append(with_outputs(rows, outputs, ["oof"] * 120))
     return found
 
@@ -48,7 +51,7 @@ def test_every_figure_is_the_mean_over_the_repeats(tables):
 def test_one_repeat_is_the_table_itself(tables):
     for resampling in (DEFAULT, Resampling("bootstrap", resamples=200)):
         assert measure(tables[:1], TARGETS, GROUPS, resampling) == measure(tables[0], TARGETS, GROUPS, resampling)
-    of = measured("uar", tables[0].targets)
+    of = target_metric("uar", tables[0].targets)
     assert compare(tables[:1], tables[1:2], of, GROUPS) == compare(tables[0], tables[1], of, GROUPS)
 
 
@@ -75,7 +78,7 @@ def test_the_interval_of_auroc_leaves_groups_out_of_all_repeats_at_once(tables):
 
 @pytest.mark.parametrize("name", ["nll", "valence.ccc", "ece"])
 def test_differences_are_means_over_the_repeats(tables, name):
-    of = measured(name, tables[0].targets)
+    of = target_metric(name, tables[0].targets)
     found = compare(tables[:2], tables[2:], of, GROUPS)
     each = [compare(one, other, of, GROUPS) for one, other in zip(tables[:2], tables[2:], strict=True)]
     assert found.difference.value == pytest.approx(np.mean([c.difference.value for c in each]), abs=1e-12)

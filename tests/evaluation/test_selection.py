@@ -14,7 +14,7 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.candidates import Judged, run_names, same_rows
-from affectkit.evaluation.comparison import Answers, Measured, holm, resampled
+from affectkit.evaluation.comparison import MetricInputs, TargetMetric, holm, resampled
 from affectkit.evaluation.complexity import CALIBRATION, FITTED_FUSION, FIXED_FUSION, SINGLE, Complexity, Facts
 from affectkit.evaluation.intervals import Resampling
 from affectkit.evaluation.selection import criterion, family, figure_criterion, optimism, select
@@ -99,13 +99,13 @@ def test_figures_are_scikit_learns_and_p_values_of_a_paired_t_test_are_holms():
 def test_how_often_one_of_equal_runs_is_set_apart(runs, groups, most):
     """5 % of two; some of 20 in about 20 % of cases, because the best is picked on the same rows."""
     rng, repeats = np.random.default_rng(runs + groups), 200
-    error, apart = Measured("mae", (VALENCE,)), 0
+    error, apart = TargetMetric("mae", (VALENCE,)), 0
     for _ in range(repeats):
         errors = rng.normal(1, 0.1, (runs, groups)) + rng.normal(0, 0.3, groups)  # a hard speaker is hard for all
         truths = np.zeros(groups)
         names = np.array([f"s{g}" for g in range(groups)])
         found = {
-            f"r{k}": resampled(Answers(error, [truths], [errors[k]]), names, Resampling("jackknife"))
+            f"r{k}": resampled(MetricInputs(error, [truths], [errors[k]]), names, Resampling("jackknife"))
             for k in range(runs)
         }
         best = min(found, key=lambda name: found[name].value)
@@ -116,7 +116,7 @@ def test_how_often_one_of_equal_runs_is_set_apart(runs, groups, most):
 def test_the_best_of_equal_runs_is_optimistic_and_nested_selection_is_not():
     """20 runs of a true accuracy of .6 whose luck differs by speaker; measured: best .689, nested .601."""
     rng, naive, nested = np.random.default_rng(0), [], []
-    accuracy = Measured("accuracy", (LABEL,))
+    accuracy = TargetMetric("accuracy", (LABEL,))
     groups = np.repeat([f"s{g}" for g in range(10)], 20)
     for _ in range(60):
         truth = rng.integers(3, size=200)
@@ -124,7 +124,7 @@ def test_the_best_of_equal_runs_is_optimistic_and_nested_selection_is_not():
         for k in range(20):
             skill = np.clip(rng.normal(0.6, 0.1, 10), 0, 1).repeat(20)
             predicted = np.where(rng.random(200) < skill, truth, (truth + 1) % 3)
-            said[f"r{k}"] = Answers(accuracy, [truth], [predicted])
+            said[f"r{k}"] = MetricInputs(accuracy, [truth], [predicted])
         judged = Judged(said, {}, "speaker", groups, [])
         found = {name: resampled(one, groups, Resampling("jackknife")) for name, one in said.items()}
         estimate = optimism(judged, found)
@@ -367,7 +367,7 @@ def test_a_mistyped_figure_is_answered_with_a_near_one(text, message):
 def test_a_mistyped_criterion_is_answered_with_a_near_one():
     with pytest.raises(AffectkitError, match="'simples' is no criterion; did you mean simplest"):
         criterion("simples", {"label": LABEL})
-    assert criterion("earliest", {"label": LABEL}).of is None
+    assert criterion("earliest", {"label": LABEL}).target_metric is None
 
 
 def test_runs_are_called_by_as_many_folders_as_tell_them_apart():

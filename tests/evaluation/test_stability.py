@@ -8,7 +8,7 @@ from sklearn.metrics import mean_absolute_error, recall_score
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.timeline import timeline
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.comparison import compare, measured
+from affectkit.evaluation.comparison import compare, target_metric
 from affectkit.evaluation.intervals import DEFAULT
 from affectkit.evaluation.measure import number_intervals
 from affectkit.evaluation.metrics import ccc
@@ -83,7 +83,7 @@ def test_intervals_and_changes_are_those_of_evaluate_and_compare():
     cases |= {f"{t.name}.ccc": report["targets"][t.name]["metrics"]["ccc"] for t in numbers}
     cases["ccc"] = report["pooled"]["metrics"]["ccc"]
     for name, found in cases.items():
-        expected = compare(after, table, measured(name, TARGETS), groups, DEFAULT)
+        expected = compare(after, table, target_metric(name, TARGETS), groups, DEFAULT)
         assert found["change"] == {**expected.difference.plain(), "p": expected.difference.p}
     before = number_intervals(table, numbers, groups, DEFAULT)
     assert report["pooled"]["metrics"]["ccc"]["before"] == before["ccc"].plain()

@@ -3,7 +3,7 @@ import pytest
 
 from affectkit.detectors._detector import Face
 from affectkit.experts._adapter import FaceExpert
-from affectkit.experts._expert import Answers, Rule
+from affectkit.experts._expert import CropRule, ExpertAnswers
 
 
 class StubExpert:
@@ -31,7 +31,7 @@ class StubExpert:
         red = crops[..., 0].astype(float) / 255
         valence = red.mean(axis=(1, 2))
         arousal = 2 * (red[:, :, 0].mean(axis=1) - red[:, :, -1].mean(axis=1))
-        return Answers({"valence": valence, "arousal": arousal}, np.stack([valence, 1 - valence], axis=1))
+        return ExpertAnswers({"valence": valence, "arousal": arousal}, np.stack([valence, 1 - valence], axis=1))
 
     def save(self, folder):
         pass
@@ -64,6 +64,6 @@ def stub():
     """`stub(targets=(), policy=...)`: a face expert whose answers can be worked out by hand."""
 
     def build(targets=(), **rule):
-        return FaceExpert(StubExpert(), StubDetector(), targets, Rule(**rule))
+        return FaceExpert(StubExpert(), StubDetector(), targets, CropRule(**rule))
 
     return build

@@ -155,7 +155,7 @@ def test_answers_keep_their_order_whatever_the_batch(batch_size, tta, stub):
 
 
 def test_few_images_are_held_at_a_time(stub):
-    """Answers come while images are still read, of images without a face too."""
+    """ExpertAnswers come while images are still read, of images without a face too."""
     for faces, most in ([(5.0, 5.0, 30.0, 30.0)], 4), ([], 32):
         read = 0
 

@@ -153,7 +153,7 @@ def test_a_folder_whose_detector_needs_what_is_not_installed_says_so(folder, mon
     def absent(name):
         raise AffectkitError("environment", "needs OpenCV", remedy="pip install")
 
-    monkeypatch.setattr(haar, "require", absent)
+    monkeypatch.setattr(haar, "require_opencv", absent)
     with pytest.raises(AffectkitError, match="needs OpenCV; pip install") as caught:
         load_expert(folder, device="cpu")
     assert caught.value.code == "environment"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("angry", "happy", "sad"))
@@ -23,10 +23,10 @@ def class_sources():
             score[np.arange(rows), truth] += strength
             values = np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)
             values[rng.random(rows) < missing] = np.nan
-            return Output.of(LABEL, values)
+            return TargetPrediction.of(LABEL, values)
 
         found = {name: one(1.0 + 0.3 * number) for number, name in enumerate(names)}
-        return found, Rows(truth.astype(float), speakers(rows, groups))
+        return found, GroundTruth(truth.astype(float), speakers(rows, groups))
 
     return make
 
@@ -44,10 +44,10 @@ def number_sources():
             gone = rng.random(rows) < missing
             mean = np.where(gone, np.nan, truth + spread * rng.normal(size=rows))
             var = np.where(gone, np.nan, spread**2 * rng.chisquare(4, size=rows) / 4)
-            return Output(VALENCE, mean=mean, var=var)
+            return TargetPrediction(VALENCE, mean=mean, var=var)
 
         found = {name: one(0.8 + 0.2 * number) for number, name in enumerate(names)}
-        return found, Rows(truth, speakers(rows, groups))
+        return found, GroundTruth(truth, speakers(rows, groups))
 
     return make
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
-from affectkit.fusion.rule import Table
+from affectkit.fusion.rule import SourceTable
 
 NAMES = registry.names("rules")
 NO_TIES = {"class": "nll", "number": "mse"}  # of random sources, no two score the same by these
@@ -90,7 +90,7 @@ def test_permuting_rows_changes_no_bit_of_the_parameters(rule, kind, make, drawn
     if not any(source.known.any() for source in sources.values()):
         return
     if seed % 2:  # many rows alike, and ties between sources
-        sources = {name: Output.of(s.target, np.round(s.values, 1)) for name, s in sources.items()}
+        sources = {name: TargetPrediction.of(s.target, np.round(s.values, 1)) for name, s in sources.items()}
     order = np.random.default_rng(seed).permutation(rows)
     there = {name: source.take(order) for name, source in sources.items()}
     assert plain(build(rule, kind).fit(sources, truth)) == plain(build(rule, kind).fit(there, truth.take(order)))
@@ -234,16 +234,18 @@ def edge(case, kind, make):
     elif case == "an absent class" and kind == "class":
         truth[truth == 2] = 0
     elif case == "no groups":
-        rows = Rows(truth, np.full(len(rows), ""))
+        rows = GroundTruth(truth, np.full(len(rows), ""))
     elif case in ("all right", "all wrong"):
         right = truth if case == "all right" else (truth + 1) % 3
         values = np.eye(3)[right.astype(int)] if kind == "class" else right
-        sources = {name: Output.of(first.target, values.copy()) for name in sources}
+        sources = {name: TargetPrediction.of(first.target, values.copy()) for name in sources}
         if kind == "number":
-            sources = {n: Output(s.target, mean=s.mean, var=np.ones(len(s))) for n, s in sources.items()}
+            sources = {n: TargetPrediction(s.target, mean=s.mean, var=np.ones(len(s))) for n, s in sources.items()}
     elif case == "a source without rows":
-        sources["face"] = Output(first.target, **{n: np.full_like(a, np.nan) for n, a in first._arrays().items()})
-    return sources, Rows(truth, rows.groups)
+        sources["face"] = TargetPrediction(
+            first.target, **{n: np.full_like(a, np.nan) for n, a in first._arrays().items()}
+        )
+    return sources, GroundTruth(truth, rows.groups)
 
 
 @EVERY_RULE
@@ -289,7 +291,7 @@ def test_other_sources_than_those_fitted_are_refused_by_name(rule, kind, make):
 @EVERY_RULE
 def test_a_table_is_taken_or_refused(rule, kind, make):
     sources, rows = make(kind, 40)
-    sources["notes"] = Table(("words", "empty"), np.c_[rows.truth, np.full(40, np.nan)])
+    sources["notes"] = SourceTable(("words", "empty"), np.c_[rows.truth, np.full(40, np.nan)])
     built = build(rule, kind)
     if built.takes_tables:
         assert built.apply(plain(built.fit(sources, rows)), sources).known.all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import mse, uar
 from affectkit.fusion.rules.greedy import build
@@ -16,8 +16,8 @@ def independent(errors, rows=4000, seed=0):
     """Sources of numbers whose errors are independent, by their standard deviations."""
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=rows)
-    sources = {f"s{i}": Output.of(AROUSAL, truth + sd * rng.normal(size=rows)) for i, sd in enumerate(errors)}
-    return sources, Rows(truth, np.full(rows, ""))
+    sources = {f"s{i}": TargetPrediction.of(AROUSAL, truth + sd * rng.normal(size=rows)) for i, sd in enumerate(errors)}
+    return sources, GroundTruth(truth, np.full(rows, ""))
 
 
 def test_weights_come_near_the_best_there_are():

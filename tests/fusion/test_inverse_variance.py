@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.rules.inverse_variance import build
 from affectkit.labels import Target
 
@@ -11,11 +11,11 @@ VALENCE = Target("valence", "number")
 
 
 def number(mean, var=None):
-    return Output(VALENCE, mean=np.array(mean, float), var=None if var is None else np.array(var, float))
+    return TargetPrediction(VALENCE, mean=np.array(mean, float), var=None if var is None else np.array(var, float))
 
 
 def rows_of(truth, groups=None):
-    return Rows(np.asarray(truth, float), np.full(len(truth), "") if groups is None else groups)
+    return GroundTruth(np.asarray(truth, float), np.full(len(truth), "") if groups is None else groups)
 
 
 def test_it_is_the_formula():

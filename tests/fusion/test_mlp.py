@@ -11,13 +11,13 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.preprocessing import StandardScaler
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import accuracy, ccc, uar
 from affectkit.fusion.fuse import fuse
-from affectkit.fusion.rule import Table
+from affectkit.fusion.rule import SourceTable
 from affectkit.fusion.rules import stacked
-from affectkit.fusion.rules._mlp import Columns, InnerFolds, fit_priors, passes_of, train
+from affectkit.fusion.rules._mlp import FusionColumns, InnerFolds, fit_priors, passes_of, train
 from affectkit.fusion.rules.mlp import Mlp, build
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
@@ -28,7 +28,7 @@ VALENCE = Target("valence", "number")
 
 def silent(rows):
     """A source that says nothing of classes."""
-    return Output.of(LABEL, np.full((rows, 3), 1 / 3))
+    return TargetPrediction.of(LABEL, np.full((rows, 3), 1 / 3))
 
 
 def crossed(rows, seed):
@@ -36,7 +36,7 @@ def crossed(rows, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(rows, 3))
     truth = (values[:, 0] * values[:, 1] > 0).astype(float)
-    return {"silent": silent(rows), "table": Table(("a", "b", "noise"), values)}, Rows(truth, groups(rows))
+    return {"silent": silent(rows), "table": SourceTable(("a", "b", "noise"), values)}, GroundTruth(truth, groups(rows))
 
 
 def groups(rows):
@@ -77,7 +77,7 @@ def test_answers_are_those_of_the_network_in_torch_and_its_temperature(class_sou
     table = np.c_[rows.truth + rng.normal(size=300), rng.normal(5, 3, 300)]
     table[::4, 1] = np.nan
     table[::7] = np.nan
-    sources["notes"] = Table(("told", "odd"), table)
+    sources["notes"] = SourceTable(("told", "odd"), table)
     built = build(epochs=20)
     found = built.fit(sources, rows)
     assert found["network"] is not None and found["prior"] == "mean"
@@ -115,8 +115,8 @@ def test_answers_are_those_of_the_network_in_torch_and_its_temperature(class_sou
 
 def test_numbers_have_no_temperature_and_answers_in_their_own_units(number_sources):
     sources, rows = number_sources(400, ("voice", "face"), seed=1)
-    far = {n: Output(Target("pitch", "number"), mean=1000 + 50 * s.mean) for n, s in sources.items()}
-    rows = Rows(1000 + 50 * rows.truth, rows.groups)
+    far = {n: TargetPrediction(Target("pitch", "number"), mean=1000 + 50 * s.mean) for n, s in sources.items()}
+    rows = GroundTruth(1000 + 50 * rows.truth, rows.groups)
     built = build(learning_rate="0.01", epochs=20)
     found = built.fit(far, rows)
     assert found["temperature"] is None and found["network"]["unit"] == pytest.approx(rows.truth.std(), rel=1e-4)
@@ -131,19 +131,19 @@ def test_numbers_have_no_temperature_and_answers_in_their_own_units(number_sourc
 
 def test_numbers_stay_on_the_scale(number_sources):
     sources, rows = number_sources(100)
-    wild = {name: Output(s.target, mean=s.mean * 10, var=s.var) for name, s in sources.items()}
+    wild = {name: TargetPrediction(s.target, mean=s.mean * 10, var=s.var) for name, s in sources.items()}
     built = build(epochs=5)
     found = built.apply(built.fit(sources, rows), wild)
     assert found.mean.min() >= 1 and found.mean.max() <= 7
 
 
 def study_of(sources, rows):
-    given, rows = Columns.of(sources, "mlp").in_order(rows)
+    given, rows = FusionColumns.of(sources, "mlp").in_order(rows)
     return InnerFolds.of(given.inputs, rows, given.standardised(given.fit_scaler()), True)
 
 
 def trained(study, truth=None, **options):
-    rows = study.rows if truth is None else Rows(truth, study.rows.groups)
+    rows = study.rows if truth is None else GroundTruth(truth, study.rows.groups)
     other = InnerFolds(study.inputs, rows, study.columns, study.folds, True)
     prior = fit_priors(study.inputs, study.rows, True)["mean"]
     return train(other, [prior] * len(study.parts()), build(**options).options, seed=0)
@@ -185,7 +185,7 @@ def test_the_temperature_is_that_of_held_out_answers():
     truth = (rng.random((500, 1)) > right.cumsum(1)).sum(1)
     sure = softmax(3 * score, axis=1)
     built = build(epochs=1, learning_rate="1e-9", class_weight="none")  # which hardly moves
-    found = built.fit({"sure": Output.of(LABEL, sure)}, Rows(truth * 1.0, groups(500)))
+    found = built.fit({"sure": TargetPrediction.of(LABEL, sure)}, GroundTruth(truth * 1.0, groups(500)))
 
     def loss(log_b):
         return -log_softmax(np.exp(log_b) * np.log(sure), axis=1)[np.arange(500), truth].mean()
@@ -201,7 +201,7 @@ def test_a_row_that_lacks_a_source_the_fit_rows_all_had_is_fused_from_the_others
     built = build(epochs=20)
     found = built.fit(sources, rows)
     assert not [one for one in found["scaler"] if one["what"] == "missing"]
-    without = {"voice": sources["voice"], "face": Output.of(LABEL, np.full((200, 3), np.nan))}
+    without = {"voice": sources["voice"], "face": TargetPrediction.of(LABEL, np.full((200, 3), np.nan))}
     said = built.apply(found, without)
     assert said.known.all()
     assert uar(rows.truth, said.values.argmax(1)) > uar(rows.truth, sources["voice"].values.argmax(1)) - 0.05
@@ -210,7 +210,7 @@ def test_a_row_that_lacks_a_source_the_fit_rows_all_had_is_fused_from_the_others
 def test_columns_that_do_not_vary_have_no_say(class_sources):
     sources, rows = class_sources(80, ("voice",))
     plain = build(epochs=3).fit(sources, rows)
-    sources["empty"] = Table(("one", "none"), np.c_[np.full(80, 7.0), np.full(80, np.nan)])
+    sources["empty"] = SourceTable(("one", "none"), np.c_[np.full(80, 7.0), np.full(80, np.nan)])
     found = build(epochs=3).fit(sources, rows)
     assert found == plain
 
@@ -219,7 +219,7 @@ def test_a_table_with_other_columns_is_refused_by_name():
     sources, rows = crossed(60, 0)
     built = build(epochs=1)
     found = built.fit(sources, rows)
-    other = {"silent": sources["silent"], "table": Table(("b", "noise", "c"), sources["table"].values)}
+    other = {"silent": sources["silent"], "table": SourceTable(("b", "noise", "c"), sources["table"].values)}
     with pytest.raises(AffectkitError, match="table has no column 'a'") as caught:
         built.apply({**found, "network": {}}, other)
     assert caught.value.code == "input"
@@ -229,7 +229,7 @@ def test_columns_of_a_table_are_found_by_name_in_any_order():
     sources, rows = crossed(200, 0)
     built = build(learning_rate="0.02", epochs=20)
     found = built.fit(sources, rows)
-    turned = Table(("noise", "b", "a"), sources["table"].values[:, ::-1])
+    turned = SourceTable(("noise", "b", "a"), sources["table"].values[:, ::-1])
     said = built.apply(found, {"silent": sources["silent"], "table": turned})
     assert found["network"] is not None
     np.testing.assert_array_equal(said.values, built.apply(found, sources).values)
@@ -274,20 +274,20 @@ def test_class_weights_are_those_of_the_rule(class_sources):
     """Nothing but noise and a rare class: balanced, it is predicted as often as any, else never."""
     rng = np.random.default_rng(0)
     truth = np.r_[np.zeros(270), np.ones(30)]
-    table = Table(("a",), rng.normal(size=(300, 1)) + truth[:, None])
+    table = SourceTable(("a",), rng.normal(size=(300, 1)) + truth[:, None])
     share = {}
     for weight in ("balanced", "none"):
         built = build(class_weight=weight, learning_rate="0.02", epochs=20)
         sources = {"silent": silent(300), "table": table}
         share[weight] = np.mean(
-            built.apply(built.fit(sources, Rows(truth, groups(300))), sources).values.argmax(1) == 1
+            built.apply(built.fit(sources, GroundTruth(truth, groups(300))), sources).values.argmax(1) == 1
         )
     assert share["none"] < 0.05 < 0.2 < share["balanced"]
 
 
 def test_one_truth_leaves_equal_weights_and_says_so(class_sources, caplog):
     sources, rows = class_sources(20, ("voice", "face"))
-    found = build().fit(sources, Rows(np.ones(20), rows.groups))
+    found = build().fit(sources, GroundTruth(np.ones(20), rows.groups))
     assert "one label: mlp is left at equal weights" in caplog.text
     said = build().apply(found, sources).values
     np.testing.assert_allclose(said, (sources["voice"].values + sources["face"].values) / 2, rtol=1e-9)
@@ -295,7 +295,7 @@ def test_one_truth_leaves_equal_weights_and_says_so(class_sources, caplog):
 
 def test_a_column_of_absurd_numbers_has_no_say(class_sources):
     sources, rows = class_sources(60, ("voice",))
-    sources["odd"] = Table(
+    sources["odd"] = SourceTable(
         ("huge", "endless", "tiny"), np.c_[np.linspace(-1e200, 1e200, 60), [np.inf] * 60, [1e-200] * 60]
     )
     built = build(epochs=1)

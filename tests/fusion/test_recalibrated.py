@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.labels import Target
 
 VALENCE = Target("valence", "number", scale=(-3, 3))
@@ -22,10 +22,10 @@ def experts(rng, count=400, unseen=0.25):
     means = [0.5 * (truth + rng.normal(0, 1, count)) for _ in range(2)]
     there = rng.random(count) > unseen
     sources = {
-        "scene": Output(VALENCE, mean=means[0], var=np.full(count, 0.01)),
-        "face": Output(VALENCE, mean=np.where(there, means[1], np.nan), var=np.where(there, 0.01, np.nan)),
+        "scene": TargetPrediction(VALENCE, mean=means[0], var=np.full(count, 0.01)),
+        "face": TargetPrediction(VALENCE, mean=np.where(there, means[1], np.nan), var=np.where(there, 0.01, np.nan)),
     }
-    return sources, Rows(truth, np.full(count, "")), there
+    return sources, GroundTruth(truth, np.full(count, "")), there
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -76,7 +76,7 @@ def test_each_set_of_sources_has_a_line_of_its_own():
     rng = np.random.default_rng(4)
     sources, rows, both = experts(rng)
     third = rng.random(len(rows)) > 0.5
-    sources["voice"] = Output(VALENCE, mean=np.where(third, rows.truth + rng.normal(0, 1, len(rows)), np.nan))
+    sources["voice"] = TargetPrediction(VALENCE, mean=np.where(third, rows.truth + rng.normal(0, 1, len(rows)), np.nan))
     rule = built("mean", recalibrate=True)
     entries = rule.fit(sources, rows)["recalibration"]
     assert {tuple(entry["sources"]): entry["rows"] for entry in entries} == {
@@ -88,9 +88,11 @@ def test_each_set_of_sources_has_a_line_of_its_own():
 
 def test_classes_are_fused_as_they_are(caplog):
     target = Target("label", "class", ("a", "b"))
-    sources = {name: Output(target, probabilities=np.array([[0.8, 0.2], [0.3, 0.7]])) for name in ("one", "two")}
+    sources = {
+        name: TargetPrediction(target, probabilities=np.array([[0.8, 0.2], [0.3, 0.7]])) for name in ("one", "two")
+    }
     rule = built("mean", recalibrate=True)
-    parameters = rule.fit(sources, Rows(np.array([0.0, 1.0]), np.full(2, "")))
+    parameters = rule.fit(sources, GroundTruth(np.array([0.0, 1.0]), np.full(2, "")))
     assert parameters["recalibration"] is None and rule.uncalibrated(parameters, sources) is None
     np.testing.assert_array_equal(rule.apply(parameters, sources).probabilities, sources["one"].probabilities)
     assert "label is fused as it is" in caplog.text

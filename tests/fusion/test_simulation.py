@@ -12,7 +12,7 @@ import pytest
 from scipy.special import softmax
 
 from affectkit import registry
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.evaluation.metrics import accuracy, ccc, mse, uar
 from affectkit.labels import Target
 
@@ -40,7 +40,7 @@ def class_sources(scene, size, speaker, rng):
     else:
         some = np.isin(np.arange(7), [0, 1, 2])
         found = {"voice": source(np.where(some, 2.4, 0.6)), "face": source(np.where(some, 0.6, 2.4))}
-    return {name: Output.of(LABEL, values) for name, values in found.items()}, truth.astype(float)
+    return {name: TargetPrediction.of(LABEL, values) for name, values in found.items()}, truth.astype(float)
 
 
 def number_sources(scene, size, speaker, rng):
@@ -49,9 +49,9 @@ def number_sources(scene, size, speaker, rng):
     def source(error):
         spread = error * np.exp(0.3 * rng.normal(size=size))
         mean = truth + spread * rng.normal(size=size) + 0.2 * rng.normal(size=2 * SPEAKERS)[speaker]
-        return Output(VALENCE, mean=mean, var=passes(0.5 * spread, 5, rng))
+        return TargetPrediction(VALENCE, mean=mean, var=passes(0.5 * spread, 5, rng))
 
-    noise = Output(VALENCE, mean=4 + rng.normal(size=size), var=passes(np.full(size, 0.3), 5, rng))
+    noise = TargetPrediction(VALENCE, mean=4 + rng.normal(size=size), var=passes(np.full(size, 0.3), 5, rng))
     return {"voice": source(0.8)} | ({"noise": noise} if scene == "noise" else {"face": source(1.0)}), truth
 
 
@@ -67,7 +67,7 @@ def world(kind, scene, rows, seed):
     size = rows + JUDGED
     speaker = np.r_[rng.integers(SPEAKERS, size=rows), SPEAKERS + rng.integers(SPEAKERS, size=JUDGED)]
     sources, truth = (class_sources if kind == "class" else number_sources)(scene, size, speaker, rng)
-    known = Rows(truth, np.array([f"speaker{number:02d}" for number in speaker]))
+    known = GroundTruth(truth, np.array([f"speaker{number:02d}" for number in speaker]))
     parts = np.split(np.arange(size), [rows])
     return tuple(({name: s.take(part) for name, s in sources.items()}, known.take(part)) for part in parts)
 
@@ -142,8 +142,8 @@ def experts(errors, varying, together, count, size, rng):
         spread = error * np.exp(varying * rng.normal(size=size))
         own = np.sqrt(together) * shared + np.sqrt(1 - together) * rng.normal(size=size)
         var = passes(spread * (0.3 + number), count, rng)  # of another kind each
-        found[f"expert{number}"] = Output(VALENCE, mean=truth + spread * own, var=var)
-    return found, Rows(truth, np.full(size, ""))
+        found[f"expert{number}"] = TargetPrediction(VALENCE, mean=truth + spread * own, var=var)
+    return found, GroundTruth(truth, np.full(size, ""))
 
 
 def inverse_variance(case, count, rows, seed):

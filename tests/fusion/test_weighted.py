@@ -4,29 +4,28 @@ import numpy as np
 import pytest
 from scipy.stats import gmean
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import nll
-from affectkit.fusion.ensemble import parse_search
 from affectkit.fusion.rules import mean, product
-from affectkit.fusion.rules.weighted import build
+from affectkit.fusion.rules.weighted import build, parse_search
 from affectkit.labels import Target
 
 AROUSAL = Target("arousal", "number")
 
 
 def fused(rule, sources, rows=None):
-    return rule.apply(rule.fit(sources, rows or Rows(np.zeros(2), np.full(2, ""))), sources)
+    return rule.apply(rule.fit(sources, rows or GroundTruth(np.zeros(2), np.full(2, ""))), sources)
 
 
 def number(*values, var=None):
-    return Output(AROUSAL, mean=np.array(values, float), var=None if var is None else np.array(var, float))
+    return TargetPrediction(AROUSAL, mean=np.array(values, float), var=None if var is None else np.array(var, float))
 
 
 def test_fixed_weights_count_in_the_order_of_the_sources_and_sum_to_one():
     sources = {"voice": number(1, 2), "face": number(5, np.nan)}
     rule = build(weights="6,2")
-    assert rule.fit(sources, Rows(np.zeros(2), np.full(2, "")))["weights"] == {"voice": 0.75, "face": 0.25}
+    assert rule.fit(sources, GroundTruth(np.zeros(2), np.full(2, "")))["weights"] == {"voice": 0.75, "face": 0.25}
     np.testing.assert_array_equal(fused(rule, sources).mean, [2, 2])
     assert rule.single_group and not build().single_group
 
@@ -108,5 +107,5 @@ def test_a_product_is_the_normalised_geometric_mean_to_the_power_of_the_sources(
 
 def test_two_certain_sources_that_contradict_each_other_leave_a_product_undecided():
     target = Target("label", "class", ("sad", "happy"))
-    sources = {"voice": Output.of(target, [[1.0, 0.0]]), "face": Output.of(target, [[0.0, 1.0]])}
+    sources = {"voice": TargetPrediction.of(target, [[1.0, 0.0]]), "face": TargetPrediction.of(target, [[0.0, 1.0]])}
     np.testing.assert_allclose(fused(product.build(), sources).values, [[0.5, 0.5]])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affectkit.artifacts.outputs import Output
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -94,7 +94,7 @@ def test_each_row_is_answered_by_a_fit_that_never_saw_its_group_and_the_others_b
         plan,
         usable,
         lambda rows: frozenset(rows.tolist()),
-        lambda fit, rows: Output.of(VALENCE, np.array([float(len(fit)) for _ in rows])),
+        lambda fit, rows: TargetPrediction.of(VALENCE, np.array([float(len(fit)) for _ in rows])),
     )
     assert final == frozenset(range(5))
     assert output.values.tolist() == [3, 3, 3, 3, 4, 4, 5, 5]

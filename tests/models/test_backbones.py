@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from affectkit.errors import AffectkitError
-from affectkit.models import backbones, devices, tiny
+from affectkit.models import backbones, tiny
+from affectkit.models.forward import resolve_device
 
 WAVE = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 4000)).astype("float32"))
 
@@ -151,10 +152,10 @@ def test_the_digest_depends_on_values_and_shapes_not_on_names():
 
 
 def test_devices_are_checked():
-    assert devices.resolve("cpu") == "cpu"
+    assert resolve_device("cpu") == "cpu"
     with pytest.raises(AffectkitError, match="there is no device 'gpu'; use auto"):
-        devices.resolve("gpu")
+        resolve_device("gpu")
     if not torch.cuda.is_available():
-        assert devices.resolve("auto") == "cpu"
+        assert resolve_device("auto") == "cpu"
         with pytest.raises(AffectkitError, match="there is no device 'cuda' here; use --device cpu"):
-            devices.resolve("cuda")
+            resolve_device("cuda")

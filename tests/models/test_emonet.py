@@ -10,7 +10,7 @@ import torch
 
 from affectkit.errors import AffectkitError
 from affectkit.models.emonet import EmoNet, expressions_of, find, load_weights
-from affectkit.models.image_weights import fill
+from affectkit.models.weights import fill
 
 
 def reference_tensors(shapes):

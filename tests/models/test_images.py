@@ -19,7 +19,9 @@ from timm.data import create_transform, resolve_model_data_config
 from affectkit.errors import AffectkitError
 from affectkit.models import images, tiny
 from affectkit.models.backbones import digest
-from affectkit.models.image_preprocessing import Preprocessing, of_open_clip, of_timm, of_transformers
+from affectkit.models.forward import embed
+from affectkit.models.image_backbone import parts_of
+from affectkit.models.image_preprocessing import ImagePreprocessing, of_open_clip, of_timm, of_transformers
 from affectkit.models.images import load_image_backbone
 
 TINY = ["open_clip", "timm", "timm,name=test_vit", "timm,name=test_resnet,size=64", *tiny.IMAGES]
@@ -92,12 +94,12 @@ def test_processors_that_do_something_else_are_refused(name):
 
 def some(**changes):
     config = asdict(of_open_clip(asdict(PreprocessCfg(32))))
-    return Preprocessing(**{**config, **changes})
+    return ImagePreprocessing(**{**config, **changes})
 
 
 def test_preprocessing_goes_through_json():
     one = some(fill=(1, 2, 3))
-    again = Preprocessing.from_plain(json.loads(json.dumps(one.plain())))
+    again = ImagePreprocessing.from_plain(json.loads(json.dumps(one.plain())))
     assert again == one and one.difference(again) is None
     assert some(interpolation="bilinear").difference(one) == "interpolation"
 
@@ -126,8 +128,8 @@ def test_a_strip_is_refused_before_it_is_blown_up():
 def test_a_batch_of_one_equals_a_batch_of_many(checkpoint):
     backbone = cached(checkpoint)
     pixels = torch.from_numpy(np.stack([backbone.preprocessing(picture(40 + side, 60)) for side in range(7)]))
-    together = images.embed(backbone.network, pixels)
-    alone = torch.cat([images.embed(backbone.network, one[None]) for one in pixels])
+    together = embed(backbone.network, pixels)
+    alone = torch.cat([embed(backbone.network, one[None]) for one in pixels])
     assert together.shape == (7, backbone.dim) and together.dtype == torch.float32
     assert (together[0] - together[1]).abs().max() > 1e-4
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5 * float(together.abs().max()))
@@ -148,7 +150,7 @@ def test_tiny_networks_are_marked_and_the_same_each_time(checkpoint):
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_parts_hold_each_parameter_once_and_all_are_trained(checkpoint):
     backbone = cached(checkpoint)
-    names, parameters = zip(*backbone.parts(), strict=True)
+    names, parameters = zip(*parts_of(backbone.network), strict=True)
     told = [id(parameter) for own in parameters for parameter in own]
     assert sorted(told) == sorted(id(parameter) for parameter in backbone.network.parameters())
     blocks = [name for name in names if name.startswith("block-")]
@@ -172,7 +174,7 @@ def test_blocks_are_in_the_order_of_computation(checkpoint):
     ran = {id(p): place for place, module in enumerate(order) for p in module.parameters(recurse=False)}
     first = [
         min(ran[id(p)] for p in parameters if id(p) in ran)
-        for name, parameters in backbone.parts()
+        for name, parameters in parts_of(backbone.network)
         if name.startswith("block-")
     ]
     assert first == sorted(set(first)) and len(first) >= 2

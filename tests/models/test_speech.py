@@ -6,7 +6,7 @@ import torch
 
 from affectkit.errors import AffectkitError
 from affectkit.models import backbones, speech, tiny
-from affectkit.models.group_norm import ValidGroupNorm
+from affectkit.models.speech_inputs import ValidGroupNorm
 
 RNG = np.random.default_rng(0)
 WAVES = [RNG.standard_normal(samples).astype("float32") for samples in (16000, 300, 8000, 24000, 4000, 23456)]

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit.evaluation.calibration_error import null_band, reliability_bins
-from affectkit.reporting.calibrations import interval_coverage, reliability_pair, risk_coverage
-from affectkit.reporting.maps import calibration_map
+from affectkit.reporting.figures.calibrations import calibration_map, interval_coverage, reliability_pair, risk_coverage
 
 NAN = float("nan")
 RNG = np.random.default_rng(0)

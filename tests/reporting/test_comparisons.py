@@ -2,9 +2,9 @@
 
 import pytest
 
-from affectkit.reporting import comparisons
-from affectkit.reporting.svg import BLUE, VERMILLION
-from affectkit.reporting.whiskers import cut
+from affectkit.reporting.figures import intervals
+from affectkit.reporting.figures.intervals import cut
+from affectkit.reporting.figures.svg import BLUE, VERMILLION
 
 NAN, INF = float("nan"), float("inf")
 LONG = "a_source_with_a_very_long_name_indeed"
@@ -36,16 +36,16 @@ def test_every_figure_of_intervals_bears_anything(case, sound):
     rows = DEGENERATE[case]
     first = next(iter(rows), None)
     for plot in (
-        comparisons.forest(rows, metric="UAR", reference=("best", 0.7), marked=list(rows)[:2], chosen=first),
-        comparisons.differences(rows, metric="UAR", against="best"),
-        comparisons.coverage(rows, nominal=0.9),
+        intervals.forest(rows, metric="UAR", reference=("best", 0.7), marked=list(rows)[:2], chosen=first),
+        intervals.differences(rows, metric="UAR", against="best"),
+        intervals.coverage(rows, nominal=0.9),
     ):
         sound(plot)
         assert "<script" not in plot.svg
 
 
 def test_a_forest_says_its_figures_in_the_order_given(sound):
-    plot = comparisons.forest(
+    plot = intervals.forest(
         SUBSETS, metric="UAR", reference=("best single source", 0.75), marked=["text", "audio+text"], chosen="text"
     )
     assert plot.alt == (
@@ -58,33 +58,33 @@ def test_a_forest_says_its_figures_in_the_order_given(sound):
 
 
 def test_a_forest_without_marks_has_no_legend_of_them(sound):
-    assert not {"chosen", "tie set"} & set(sound(comparisons.forest(SUBSETS, metric="UAR", chosen="gone")))
+    assert not {"chosen", "tie set"} & set(sound(intervals.forest(SUBSETS, metric="UAR", chosen="gone")))
 
 
 @pytest.mark.parametrize("reference", [NAN, None])
 def test_an_undefined_reference_is_not_drawn(reference, sound):
-    texts = sound(comparisons.forest(SUBSETS, metric="UAR", reference=("floor", reference)))
+    texts = sound(intervals.forest(SUBSETS, metric="UAR", reference=("floor", reference)))
     assert not [text for text in texts if "floor" in text]
 
 
 def test_above_40_rows_a_forest_goes_by_number(sound):
     few, many = dict(list(MANY.items())[:40]), MANY
-    assert "candidate 39" in sound(comparisons.forest(few, metric="UAR"))
-    plot = comparisons.forest(many, metric="UAR")
+    assert "candidate 39" in sound(intervals.forest(few, metric="UAR"))
+    plot = intervals.forest(many, metric="UAR")
     assert "row of the table" in sound(plot)
     assert "candidate 11 " in plot.alt
     assert "and 48 more" in plot.alt
 
 
 def test_an_interval_beyond_all_is_cut_with_an_arrow_so_that_the_others_stay_apart(sound):
-    texts = sound(comparisons.forest(DEGENERATE["one interval beyond all"], metric="UAR"))
+    texts = sound(intervals.forest(DEGENERATE["one interval beyond all"], metric="UAR"))
     ticks = [float(text) for text in texts if text.replace(".", "", 1).isdigit()]
     assert max(ticks) < 2
 
 
 @pytest.mark.parametrize(("higher_is_better", "better"), [(True, "above"), (False, "below")])
 def test_differences_that_exclude_0_are_in_colour(higher_is_better, better, sound):
-    plot = comparisons.differences(AGAINST, metric="UAR", against="text", higher_is_better=higher_is_better)
+    plot = intervals.differences(AGAINST, metric="UAR", against="text", higher_is_better=higher_is_better)
     worse = {"above": "below", "below": "above"}[better]
     assert {f"better ({better} 0)", f"worse ({worse} 0)", "UAR minus that of text"} <= set(sound(plot))
     assert plot.alt == (
@@ -96,7 +96,7 @@ def test_differences_that_exclude_0_are_in_colour(higher_is_better, better, soun
 
 
 def test_differences_that_include_0_are_not():
-    plot = comparisons.differences({"noise": row(0.01, -0.03, 0.03)}, metric="UAR", against="text")
+    plot = intervals.differences({"noise": row(0.01, -0.03, 0.03)}, metric="UAR", against="text")
     assert "0 of 1 intervals exclude 0" in plot.alt
     assert BLUE.lower() not in plot.svg
     assert VERMILLION.lower() not in plot.svg
@@ -104,10 +104,10 @@ def test_differences_that_include_0_are_not():
 
 def test_coverage_says_what_is_too_low(sound):
     rows = {"all": row(0.9, 0.88, 0.92), "female": row(0.86, 0.84, 0.88), "male": row(0.95, 0.93, 0.97)}
-    plot = comparisons.coverage(rows, nominal=0.9)
+    plot = intervals.coverage(rows, nominal=0.9)
     assert {"too low", "higher than needed", "nominal 0.9"} <= set(sound(plot))
     assert plot.alt.startswith("Coverage, nominally 90.0%: all 0.900 [0.880, 0.920]; female 0.860")
-    assert not {"too low", "higher than needed"} & set(sound(comparisons.coverage({"all": rows["all"]}, nominal=0.9)))
+    assert not {"too low", "higher than needed"} & set(sound(intervals.coverage({"all": rows["all"]}, nominal=0.9)))
 
 
 @pytest.mark.parametrize(
@@ -122,19 +122,19 @@ def test_coverage_says_what_is_too_low(sound):
 )
 @pytest.mark.filterwarnings("error")
 def test_weights_bear_anything(names, found, sound):
-    assert "<script" not in comparisons.weights(names, found).svg
-    sound(comparisons.weights(names, found))
+    assert "<script" not in intervals.weights(names, found).svg
+    sound(intervals.weights(names, found))
 
 
 def test_weights_are_said_target_by_target(sound):
-    plot = comparisons.weights(["audio", "face"], {"valence": [0.7, 0.3], "arousal": [0.5, None]})
+    plot = intervals.weights(["audio", "face"], {"valence": [0.7, 0.3], "arousal": [0.5, None]})
     assert plot.alt == ("Weights by target: valence: audio 0.700, face 0.300; arousal: audio 0.500, face undefined.")
     assert [text for text in sound(plot) if text in ("valence", "arousal", "audio", "face")].count("audio") == 2
 
 
 def test_of_many_weights_whole_targets_are_drawn(sound):
     names = [f"s{i}" for i in range(15)]
-    texts = sound(comparisons.weights(names, {f"t{i}": [1 / 15] * 15 for i in range(5)}))
+    texts = sound(intervals.weights(names, {f"t{i}": [1 / 15] * 15 for i in range(5)}))
     assert "The first 2 of 5 targets" in texts
     assert texts.count("s14") == 2
 
@@ -147,6 +147,6 @@ def test_long_names_lose_their_middle():
 
 def test_same_bytes_on_a_rerun():
     def again():
-        return comparisons.forest(SUBSETS, metric="UAR", marked={"text", "audio+text"}, chosen="text").svg
+        return intervals.forest(SUBSETS, metric="UAR", marked={"text", "audio+text"}, chosen="text").svg
 
     assert again() == again()

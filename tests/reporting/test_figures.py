@@ -2,7 +2,7 @@
 
 import pytest
 
-from affectkit.reporting.figures import draw
+from affectkit.reporting import evaluated
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -11,7 +11,7 @@ def _figures():
 
 
 def names(report, predictions):
-    return [figure.name for figure in draw(report, predictions)]
+    return [figure.name for figure in evaluated.page(report, predictions.frame).figures]
 
 
 def test_classes(class_report, no_rows):
@@ -21,7 +21,7 @@ def test_classes(class_report, no_rows):
 def test_numbers(number_report):
     report, table = number_report(rows=20)
     clouds = [f"{name}_{kind}" for name in ("valence", "arousal") for kind in ("scatter", "bland_altman")]
-    assert names(report, table) == ["groups_valence_ccc", *clouds]
+    assert names(report, table) == [*clouds, "groups_valence_ccc"]
 
 
 def test_groups_of_single_targets_rather_than_of_their_mean(class_report, no_rows):

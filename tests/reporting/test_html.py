@@ -6,10 +6,14 @@ import re
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.reporting import words
-from affectkit.reporting.figures import draw
-from affectkit.reporting.html import headline, render
-from affectkit.reporting.page import LARGEST
+from affectkit.reporting import browser, evaluated
+from affectkit.reporting.browser import LARGEST
+from affectkit.results import words
+from affectkit.results.words import headline
+
+
+def render(report, predictions=None, **title):
+    return browser.render(evaluated.page(report, None if predictions is None else predictions.frame, **title))
 
 
 def leaves(value):
@@ -25,7 +29,7 @@ def test_numbers_equal_those_of_metrics_json(class_report, no_rows, tmp_path, re
     report = class_report()
     write_json(tmp_path / "metrics.json", report)
     stored = json.loads((tmp_path / "metrics.json").read_text())
-    page = read_page(render(report, draw(report, no_rows)))
+    page = read_page(render(report, no_rows))
     expected = leaves([stored[key] for key in ("n", "metrics", "floors", "per_class", "per_group", "slices")])
     assert set(expected) <= set(page.numbers)
     assert set(page.numbers) <= set(leaves({k: v for k, v in stored.items() if k != "schema"}))
@@ -75,14 +79,14 @@ def test_states_the_limits(class_report, read_page):
 
 def test_same_bytes_on_a_rerun(class_report, number_report, no_rows):
     report = class_report()
-    assert render(report, draw(report, no_rows)) == render(class_report(), draw(class_report(), no_rows))
+    assert render(report, no_rows) == render(class_report(), no_rows)
     (one, table), (other, again) = (number_report(rows=20, names=("valence",)) for _ in range(2))
-    assert render(one, draw(one, table)) == render(other, draw(other, again))
+    assert render(one, table) == render(other, again)
 
 
 def test_needs_no_network_and_runs_nothing(class_report, number_report, no_rows, read_page):
     report, (numbers, table) = class_report(), number_report(names=("valence",))
-    for page in (render(report, draw(report, no_rows)), render(numbers, draw(numbers, table))):
+    for page in (render(report, no_rows), render(numbers, table)):
         parsed = read_page(page)
         assert not {"script", "link", "iframe", "object", "embed", "img", "base", "form"} & set(parsed.tags)
         assert "http" not in page
@@ -95,7 +99,7 @@ def test_needs_no_network_and_runs_nothing(class_report, number_report, no_rows,
 
 def test_is_accessible(class_report, no_rows, read_page):
     report = class_report()
-    page = read_page(render(report, draw(report, no_rows)))
+    page = read_page(render(report, no_rows))
     assert ("html", {"lang": "en"}) in page.attributes
     assert page.tags.count("h1") == 1
     assert page.tags.count("caption") == page.tags.count("table") == 6
@@ -107,7 +111,7 @@ def test_is_accessible(class_report, no_rows, read_page):
 
 def test_no_id_stands_twice(number_report):
     report, table = number_report()
-    ids = re.findall(r' id="([^"]+)"', render(report, draw(report, table)))
+    ids = re.findall(r' id="([^"]+)"', render(report, table))
     assert len(ids) == len(set(ids))
 
 
@@ -118,14 +122,14 @@ def test_names_are_escaped(class_report, no_rows, read_page):
     report["groups"]["column"] = evil[0]
     report["per_group"] = {evil[1]: {"n": 3, "uar": 0.5}}
     report["corpora"] = [{"name": "x", "title": evil[0], "licence": evil[1], "citation": evil[2]}]
-    page = read_page(render(report, draw(report, no_rows), title=evil[0]))
+    page = read_page(render(report, no_rows, title=evil[0]))
     assert not {"script", "img"} & set(page.tags)
     assert page.text.count(evil[0]) >= 4
 
 
 def test_stays_small_at_10_000_rows(number_report):
     report, table = number_report(rows=10_000, groups=91, names=("valence", "arousal", "dominance"))
-    page = render(report, draw(report, table))
+    page = render(report, table)
     assert page.count("<figure") == 7
     assert "Left out" not in page
     assert len(page.encode()) < 200_000
@@ -133,7 +137,7 @@ def test_stays_small_at_10_000_rows(number_report):
 
 def test_stays_below_the_limit_with_many_targets(number_report):
     report, table = number_report(rows=400, names=tuple(f"item_{i}" for i in range(6)))
-    page = render(report, draw(report, table))
+    page = render(report, table)
     assert "Left out to keep this page small" in page
     assert 300_000 < len(page.encode()) < LARGEST
 
@@ -179,14 +183,16 @@ def test_every_class_target_has_its_section(class_report, no_rows, read_page):
     report["targets"].append({"name": "dialogue act", "kind": "class", "classes": ["ask", "tell"]})
     counts = {"classes": ["ask", "tell"], "counts": [[3, 1], [0, 4]]}
     report["other_targets"] = {"dialogue act": {"per_class": {"ask": {"n": 4, "recall": 0.75}}, "confusion": counts}}
-    drawn = draw(report, no_rows)
-    assert [figure.name for figure in drawn if figure.section == "dialogue act"] == [
+    made = evaluated.page(report, no_rows.frame)
+    assert [
+        figure.name for section in made.sections if section.title == "dialogue act" for figure in section.figures
+    ] == [
         "dialogue_act_recall",
         "dialogue_act_confusion",
     ]
-    page = read_page(render(report, drawn))
+    page = read_page(browser.render(made))
     assert next(row for row in page.rows if row[0] == "ask")[:3] == ["ask", "4", "0.750"]
-    assert len([tag for tag in page.tags if tag == "figure"]) == len(drawn)
+    assert len([tag for tag in page.tags if tag == "figure"]) == len(made.figures)
 
 
 def test_a_bare_report_renders(read_page):

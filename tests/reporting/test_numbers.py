@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from affectkit.reporting.numbers import finite, ranged, shown, signed, thinned, values_of
+from affectkit.reporting.figures.svg import finite, thinned, values_of
+from affectkit.results.words import ranged, shown, signed
 
 NAN = float("nan")
 

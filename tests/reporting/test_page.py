@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from affectkit.reporting.figures import Figure
-from affectkit.reporting.page import LARGEST, Card, Section, Table, page
-from affectkit.reporting.svg import Plot
+from affectkit.reporting.browser import LARGEST, render
+from affectkit.reporting.page import Card, Figure, Page, Plot, Section, Table
 
 NAN = float("nan")
 UAR = {"value": 0.7123456789, "low": 0.65, "high": 0.78}
@@ -16,11 +15,15 @@ EVIL = "<script>alert(1)</script>"
 
 def figure(name, size=100, wide=False):
     svg = f'<svg role="img" aria-label="{name}" xmlns="http://www.w3.org/2000/svg"><text>{"x" * size}</text></svg>'
-    return Figure(name, "", f"What {name} shows.", Plot(svg, name, wide))
+    return Figure(name, f"What {name} shows.", lambda: Plot(svg, name, wide))
 
 
 def table(rows, columns=("value",), **more):
     return Table("A table.", "name", columns, rows, **more)
+
+
+def page(**known):
+    return render(Page(**known))
 
 
 def one(*tables, figures=(), **more):
@@ -134,7 +137,7 @@ def test_names_are_escaped_wherever_they_stand(read_page):
                     text=[EVIL],
                     cards=[Card(EVIL, EVIL, [EVIL])],
                     tables=[Table(EVIL, EVIL, [EVIL], {EVIL: [EVIL]}, file=EVIL, better={EVIL: EVIL})],
-                    figures=[Figure("a", EVIL, EVIL, figure("a").plot)],
+                    figures=[Figure("a", EVIL, figure("a").draw)],
                     note=EVIL,
                 )
             ],

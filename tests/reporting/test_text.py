@@ -1,6 +1,10 @@
 """The lines for a terminal."""
 
-from affectkit.reporting.text import key_lines
+from affectkit.reporting import evaluated, terminal
+
+
+def key_lines(report):
+    return terminal.lines(evaluated.page(report))
 
 
 def test_key_lines(class_report):
@@ -23,7 +27,9 @@ def test_key_lines(class_report):
 def test_alerts_stand_below_the_key_figures(class_report):
     rates = {"sensitivity": {"value": 0.75, "low": 0.5, "high": 0.9}, "fpr": {"value": 0.1, "low": None, "high": None}}
     rates["precision"] = {"value": None, "low": None, "high": None}
-    lines = key_lines(class_report() | {"alerts": {"anger>=0.5": {"positives": 12, "raised": 9, "metrics": rates}}})
+    counts = {"n": 40, "groups": 5, "positives": 12, "raised": 9}
+    alert = {**counts, "metrics": rates, "slices": {}, "per_group": {}}
+    lines = key_lines(class_report() | {"alerts": {"anger>=0.5": alert}})
     start = next(i for i, line in enumerate(lines) if line.startswith("alert"))
     assert lines[start : start + 3] == [
         "alert       positive  raised  sensitivity                  false positive rate    precision",

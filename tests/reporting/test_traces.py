@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from affectkit.reporting.traces import COLUMNS, trace
+from affectkit.reporting.figures.traces import COLUMNS, trace
 
 NAN = float("nan")
 RNG = np.random.default_rng(0)

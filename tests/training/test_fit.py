@@ -390,18 +390,18 @@ def test_no_rows(train):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "named"),
     [
-        {"batch_size": 0},
-        {"accumulation": 0},
-        {"clip": -1.0},
-        {"seed": -1},
-        {"batch_seconds": 0.0},
-        {"weight_decay": -0.1},
+        ({"batch_size": 0}, "--batch-size"),
+        ({"accumulation": 0}, "--gradient-accumulation-steps"),
+        ({"clip": -1.0}, "--max-grad-norm"),
+        ({"seed": -1}, "seed"),
+        ({"batch_seconds": 0.0}, "--batch-seconds"),
+        ({"weight_decay": -0.1}, "--weight-decay"),
     ],
 )
-def test_settings_that_make_no_sense(wrong):
-    with pytest.raises(AffectkitError, match=next(iter(wrong))):
+def test_settings_that_make_no_sense(wrong, named):
+    with pytest.raises(AffectkitError, match=named):
         Settings(**wrong)
 
 

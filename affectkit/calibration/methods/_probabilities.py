@@ -1,8 +1,4 @@
-"""Class probabilities as logits and back, and what every method does to the rows that have an answer.
-
-Arrays of scores are [K, N], a class after the other and contiguous: sums over classes are then K additions of whole
-vectors, in one order for any number of rows, so a row's answer has the same bits alone as among others.
-"""
+"""What every calibration method does to the rows that have an answer, and the options that several have."""
 
 from __future__ import annotations
 
@@ -12,31 +8,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output, Rows
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.rows import SMALLEST_PROBABILITY
+from affectkit.evaluation.temperature import total
 from affectkit.registry import Option
-
-
-def logits(probabilities: np.ndarray, dtype: type = np.float64) -> np.ndarray:
-    """[K, N] of [N, K] probabilities: log(clip(p, 1e-12, 1)), so that 0 and 1 have finite ones."""
-    scores: np.ndarray = np.array(probabilities.T, dtype=dtype, order="C")  # a copy, whichever way the table lies
-    np.clip(scores, SMALLEST_PROBABILITY, 1.0, out=scores)
-    return np.log(scores, out=scores)
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """[K, N] of [K, N] scores: exp over its sum along the classes."""
-    weights = np.exp(scores - scores.max(axis=0))
-    return weights / total(weights)
-
-
-def total(rows: np.ndarray) -> np.ndarray:
-    """[N]: the sum of [K, N] along the classes, added in their order."""
-    added = rows[0].copy()
-    for row in rows[1:]:
-        added += row
-    return added
 
 
 def normalised(shares: np.ndarray, instead: np.ndarray) -> np.ndarray:
@@ -48,7 +23,7 @@ def normalised(shares: np.ndarray, instead: np.ndarray) -> np.ndarray:
     return np.where(found[:, None], scaled, fallback)
 
 
-def answered(output: Output, change: Callable[[np.ndarray], np.ndarray]) -> Output:
+def answered(output: TargetPrediction, change: Callable[[np.ndarray], np.ndarray]) -> TargetPrediction:
     """`output` with [n, K] probabilities changed to others in the rows that were not declined. What was said of
     prediction sets is dropped: it was said of the old probabilities."""
     assert output.probabilities is not None
@@ -58,13 +33,13 @@ def answered(output: Output, change: Callable[[np.ndarray], np.ndarray]) -> Outp
     return replace(output, probabilities=changed, sets=None)
 
 
-def truths(rows: Rows) -> np.ndarray:
+def truths(rows: GroundTruth) -> np.ndarray:
     """[N] class indices int64. Raises "input" without a row."""
     require_rows(rows)
     return rows.truth.astype(np.int64)
 
 
-def require_rows(rows: Rows) -> None:
+def require_rows(rows: GroundTruth) -> None:
     if not len(rows):
         raise AffectkitError("input", "there is no labelled row to fit a calibration on")
 
@@ -81,14 +56,14 @@ def order(truth: np.ndarray, *columns: np.ndarray) -> np.ndarray:
 SMALLEST_VARIANCE = 1e-6  # in squared units of the target
 
 
-def variances(output: Output) -> np.ndarray:
+def variances(output: TargetPrediction) -> np.ndarray:
     """[N]: the variance of each answer, NaN where it is missing, negative or infinite."""
     if output.var is None:
         return np.full(len(output), np.nan)
     return np.where(np.isfinite(output.var) & (output.var >= 0), output.var, np.nan)
 
 
-def clamped(output: Output) -> tuple[Output, np.ndarray]:
+def clamped(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
     """`output` with mean, low and high held to the target's scale, and [N] bool: the rows whose mean was outside it. A
     target without a scale stays as it is."""
     if output.target.scale is None:
@@ -109,7 +84,7 @@ Fit = Callable[[np.ndarray, np.ndarray], dict[str, Any]]  # ([N] probabilities, 
 Change = Callable[[dict[str, Any], np.ndarray], np.ndarray]  # (parameters, [N]) -> [N]
 
 
-def fit_each(fit: Fit, output: Output, rows: Rows) -> dict[str, Any]:
+def fit_each(fit: Fit, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
     """`{"classes": {name: parameters}}` of the classes that are calibrated."""
     truth = truths(rows)
     names = output.target.classes
@@ -120,7 +95,7 @@ def fit_each(fit: Fit, output: Output, rows: Rows) -> dict[str, Any]:
     return {"classes": fitted}
 
 
-def apply_each(change: Change, parameters: dict[str, Any], output: Output) -> Output:
+def apply_each(change: Change, parameters: dict[str, Any], output: TargetPrediction) -> TargetPrediction:
     """Each class's shares, normalised; a row in which all are 0 keeps its probabilities, as the fit rows say nothing
     of it that could be true."""
     names = output.target.classes
@@ -145,7 +120,7 @@ def calibrated_classes(count: int) -> range:
 
 
 PullOpt = Annotated[
-    float, Option("how strongly scales are drawn to 1 and biases to 0: the inverse variance of a normal prior")
+    float, Option("How strongly scales are drawn to 1 and biases to 0: the inverse variance of a normal prior.")
 ]
 
 # Held-out NLL of vector scaling fitted on 30, 100, 300, 1,000 rows, CIFAR-10 and FER+ probabilities:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from affectkit.calibration.methods._probabilities import softmax, total
+from affectkit.evaluation.temperature import softmax, total
 
 # --- Newton's method for smooth, strictly convex losses of few parameters
 

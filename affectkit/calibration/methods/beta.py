@@ -5,18 +5,20 @@ than one bend, at the least summed NLL of the fit rows plus pull / 2 times the s
 classes the second is calibrated; of more, each against the rest, then every row over its sum.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-from affectkit.calibration.methods._probabilities import PULL, PullOpt, check_pull
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.calibration.method import Kind
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import PULL, PullOpt, apply_each, check_pull, fit_each, order
+from affectkit.calibration.methods._scaling import fit_beta
+from affectkit.evaluation.temperature import logits
 
 
-def build(*, pull: PullOpt = PULL) -> "Beta":
+def build(*, pull: PullOpt = PULL) -> Beta:
     """The method. Raises "usage" for a pull that is not above 0."""
     return Beta(check_pull(pull))
 
@@ -25,42 +27,31 @@ class Beta:
     """Parameters: `a`, `b` and `c` of every calibrated class, by its name in `classes`."""
 
     name = "beta"
-    kinds: "tuple[Kind, ...]" = ("class",)
+    kinds: tuple[Kind, ...] = ("class",)
     single_group = False
     columns: tuple[str, ...] = ()
 
     def __init__(self, pull: float) -> None:
         self.options: dict[str, Any] = {"pull": pull}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
-        from affectkit.calibration.methods._probabilities import fit_each, order
-        from affectkit.calibration.methods._scaling import fit_beta
-
-        def fit(p: "np.ndarray", hit: "np.ndarray") -> dict[str, float]:
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
+        def fit(p: np.ndarray, hit: np.ndarray) -> dict[str, float]:
             sort = order(hit, p)
             a, b, c = fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist()
             return {"a": a, "b": b, "c": c}
 
         return fit_each(fit, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
-        from affectkit.calibration.methods._probabilities import apply_each
-
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return apply_each(_calibrated, parameters, output)
 
 
-def _features(p: "np.ndarray") -> "np.ndarray":
+def _features(p: np.ndarray) -> np.ndarray:
     """[2, N]: ln p and -ln(1 - p) of [N] probabilities, each clipped at 1e-12."""
-    import numpy as np
-
-    from affectkit.calibration.methods._probabilities import logits
-
     return logits(np.column_stack([p, 1 - p])) * np.array([[1.0], [-1.0]])
 
 
-def _calibrated(parameters: dict[str, float], p: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
+def _calibrated(parameters: dict[str, float], p: np.ndarray) -> np.ndarray:
     above, below = _features(p)
     score = parameters["a"] * above + parameters["b"] * below + parameters["c"]
     return np.exp(-np.logaddexp(0.0, -score))

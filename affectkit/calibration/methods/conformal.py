@@ -15,30 +15,38 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Output
-from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, check_coverage, variances
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import (
+    SMALLEST_VARIANCE,
+    check_coverage,
+    require_rows,
+    truths,
+    variances,
+)
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from affectkit.artifacts.outputs import Rows
-    from affectkit.calibration.method import Kind
 
 
 def build(
     *,
-    coverage: Annotated[float, Option("share of rows whose truth is to be in their set or interval")] = 0.9,
-    per: Annotated[str, Option("column, such as sex, for each of whose values the coverage is to hold")] = "",
+    coverage: Annotated[
+        float, Option("Share of rows whose truth should lie in their prediction set or interval.")
+    ] = 0.9,
+    per: Annotated[str, Option("Column, such as sex, for each of whose values the coverage should hold.")] = "",
     new_groups: Annotated[
-        bool, Option("hold the coverage in groups never met, such as new speakers; .95 needs 19 groups to fit on")
+        bool,
+        Option(
+            "Whether the coverage should hold for new groups, such as unseen speakers; .95 needs 19 groups to fit on."
+        ),
     ] = False,
-    fixed_width: Annotated[bool, Option("one width for all numbers, whatever is known of their variance")] = False,
+    fixed_width: Annotated[
+        bool, Option("Whether all intervals have the same width, whatever is known of their variance.")
+    ] = False,
 ) -> Conformal:
     """The method. Raises "usage" for a coverage that is not between 0 and 1."""
     return Conformal(check_coverage(coverage), per, new_groups, fixed_width)
@@ -64,11 +72,7 @@ class Conformal:
         }
         self.columns: tuple[str, ...] = (per,) if per else ()
 
-    def fit(self, output: Output, rows: Rows) -> dict[str, Any]:
-        import numpy as np
-
-        from affectkit.calibration.methods._probabilities import require_rows, truths
-
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
         promise, values = self._promise(output), self._values(rows)
         if output.mean is None:
@@ -81,11 +85,7 @@ class Conformal:
             scaled = promise.table((scores / spread)[known], values[known], rows.groups[known])
         return {"quantiles": quantiles, "scaled": scaled}
 
-    def apply(self, parameters: dict[str, Any], output: Output, rows: Rows) -> Output:
-        from dataclasses import replace
-
-        import numpy as np
-
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         values = self._values(rows)
         self._promise(output).warn_of_unmet(parameters["quantiles"], values[output.known])
         widths = limits(parameters["quantiles"], values)
@@ -96,15 +96,12 @@ class Conformal:
             widths = np.where(np.isnan(spread), widths, limits(parameters["scaled"], values) * spread)
         return interval(output, widths)
 
-    def _promise(self, output: Output) -> Promise:
-
+    def _promise(self, output: TargetPrediction) -> Promise:
         options = self.options
         return Promise(output.target.name, options["coverage"], options["per"], options["new_groups"])
 
-    def _values(self, rows: Rows) -> np.ndarray:
+    def _values(self, rows: GroundTruth) -> np.ndarray:
         """[N]: what the column says of each row."""
-        import numpy as np
-
         per = self.options["per"]
         return rows.columns[per].astype(str) if per else np.full(len(rows), "")
 
@@ -174,20 +171,20 @@ class Promise:
         if self.new_groups:
             kept = groups != ""
             scores, values, groups = scores[kept], values[kept], groups[kept]
-        found: Table = {}
+        quantiles: Table = {}
         for value in sorted(set(values)):
-            of = values == value
-            found[str(value)] = (
-                group_quantile(scores[of], groups[of], self.coverage)
+            rows = values == value
+            quantiles[str(value)] = (
+                group_quantile(scores[rows], groups[rows], self.coverage)
                 if self.new_groups
-                else split_quantile(scores[of], self.coverage)
+                else split_quantile(scores[rows], self.coverage)
             )
-        few = [value for value, quantile in found.items() if quantile is None]
-        if self.new_groups and len(few) == len(found):
+        few = [value for value, quantile in quantiles.items() if quantile is None]
+        if self.new_groups and len(few) == len(quantiles):
             raise self._too_few_groups(len(np.unique(groups)))
         if few:
             self._warn(few, f"too few to fit on, {needed(self.coverage)} {self._units} are needed")
-        return found
+        return quantiles
 
     def warn_of_unmet(self, table: Table, values: np.ndarray) -> None:
         unmet = sorted(set(values.tolist()) - set(table))
@@ -219,12 +216,12 @@ def limits(table: Table, values: np.ndarray) -> np.ndarray:
     return np.array([math.inf if q is None else q for q in quantiles], float)[code]
 
 
-def spreads(output: Output) -> np.ndarray:
+def spreads(output: TargetPrediction) -> np.ndarray:
     """[N]: the root of each answer's variance, NaN where it is unknown."""
     return np.sqrt(np.maximum(variances(output), SMALLEST_VARIANCE))
 
 
-def interval(output: Output, widths: np.ndarray) -> Output:
+def interval(output: TargetPrediction, widths: np.ndarray) -> TargetPrediction:
     """`output` with mean -+ widths [N] as its interval, held to the target's scale; an end that is infinite without a
     scale is unknown."""
     lowest, highest = output.target.scale or (-math.inf, math.inf)

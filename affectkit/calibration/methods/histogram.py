@@ -6,23 +6,24 @@ probabilities of exactly 0 and 1; where classes are many it is too coarse to tel
 against the rest, then every row divided by its sum.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from __future__ import annotations
 
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import apply_each, fit_each
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.calibration.method import Kind
 
 
 def build(
     *,
     bins: Annotated[int, Option("bins of each class's probability")] = 15,
     binning: Annotated[Literal["mass", "width"], Option("bins of as many rows each, or equally wide ones")] = "mass",
-) -> "Histogram":
+) -> Histogram:
     """The method. Raises "usage" for less than one bin."""
     if not 1 <= bins <= 10_000:
         raise AffectkitError("usage", f"--bins {bins}", remedy="use a number between 1 and 10000")
@@ -33,26 +34,20 @@ class Histogram:
     """Parameters: `edges`, rising, between the bins, and `value`, one more, of every calibrated class."""
 
     name = "histogram"
-    kinds: "tuple[Kind, ...]" = ("class",)
+    kinds: tuple[Kind, ...] = ("class",)
     single_group = False
     columns: tuple[str, ...] = ()
 
     def __init__(self, bins: int, binning: str) -> None:
         self.options: dict[str, Any] = {"bins": bins, "binning": binning}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
-        from affectkit.calibration.methods._probabilities import fit_each
-
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         return fit_each(self._shares, output, rows)
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
-        from affectkit.calibration.methods._probabilities import apply_each
-
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return apply_each(_looked_up, parameters, output)
 
-    def _shares(self, p: "np.ndarray", hit: "np.ndarray") -> dict[str, Any]:
-        import numpy as np
-
+    def _shares(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
         bins = self.options["bins"]
         inner = np.arange(1, bins) / bins
         if self.options["binning"] == "mass":
@@ -66,7 +61,5 @@ class Histogram:
         return {"edges": inner.tolist(), "value": value.tolist()}
 
 
-def _looked_up(parameters: dict[str, Any], p: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
+def _looked_up(parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:
     return np.array(parameters["value"])[np.searchsorted(parameters["edges"], p, side="left")]

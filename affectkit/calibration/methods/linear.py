@@ -4,21 +4,24 @@ A variance becomes b^2 times itself and an interval's ends are corrected alike; 
 Shrinking towards the mean (b < 1) lowers the squared error and can lower the CCC: look at both.
 """
 
+from __future__ import annotations
+
 import logging
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.calibration.method import Kind
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import clamped, order, require_rows, variances
 
 log = logging.getLogger(__name__)
 
 EQUAL = 1e-9  # predictions closer than this share of their size differ by rounding only; tables have 9 digits
 
 
-def build() -> "Linear":
+def build() -> Linear:
     """The method; it has no options."""
     return Linear()
 
@@ -31,16 +34,14 @@ class Linear:
     """
 
     name = "linear"
-    kinds: "tuple[Kind, ...]" = ("number",)
+    kinds: tuple[Kind, ...] = ("number",)
     single_group = False
     columns: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
-        from affectkit.calibration.methods._probabilities import order, require_rows
-
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
         sort = order(rows.truth, output.values)
         a, b = _line(output.values[sort], rows.truth[sort])
@@ -53,19 +54,11 @@ class Linear:
             a, b = float(rows.truth[sort].mean()), 0.0
         return {"a": a, "b": b}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
-        from affectkit.calibration.methods._probabilities import clamped
-
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return clamped(self.unclamped(parameters, output, rows))[0]
 
-    def unclamped(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
+    def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """The answers before they are held to the target's scale."""
-        from dataclasses import replace
-
-        import numpy as np
-
-        from affectkit.calibration.methods._probabilities import variances
-
         a, b = parameters["a"], parameters["b"]
         unknown = 0.0 if b else np.nan
         ends = {name: getattr(output, name) for name in ("low", "high")}
@@ -74,7 +67,7 @@ class Linear:
         return replace(output, mean=a + b * output.values, var=var, **moved)
 
 
-def _line(x: "np.ndarray", y: "np.ndarray") -> tuple[float, float]:
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Intercept and slope of the least squares line of y on x, both [N]."""
     if x.max() - x.min() <= EQUAL * abs(x).max():
         return float(y.mean() - x.mean()), 1.0

@@ -3,17 +3,20 @@
 Guo et al. 2017, section 4.2: softmax(z / T), T at the least NLL of the fit rows, z = log(clip(p, 1e-12, 1)).
 """
 
-import logging
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.calibration.method import Kind
+import logging
+from typing import Any
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import answered, truths
+from affectkit.evaluation.temperature import BOUND, fit_sharpness, sharpened
 
 log = logging.getLogger(__name__)
 
 
-def build() -> "Temperature":
+def build() -> Temperature:
     """The method; it has no options."""
     return Temperature()
 
@@ -22,25 +25,19 @@ class Temperature:
     """Parameters: `temperature`, in [e^-10, e^10]; above 1 the model was too confident."""
 
     name = "temperature"
-    kinds: "tuple[Kind, ...]" = ("class",)
+    kinds: tuple[Kind, ...] = ("class",)
     single_group = True
     columns: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
-        from affectkit.calibration.methods._probabilities import truths
-        from affectkit.calibration.methods._temperature import BOUND, fit_sharpness
-
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         b = fit_sharpness(output.values, truths(rows))
         if b in (BOUND, 1 / BOUND):
             why = "every fit row is predicted right" if b > 1 else "the fit rows' probabilities tell nothing"
             log.warning("temperature of %s ends at its bound, %.3g: %s", output.target.name, 1 / b, why)
         return {"temperature": 1 / b}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
-        from affectkit.calibration.methods._probabilities import answered
-        from affectkit.calibration.methods._temperature import sharpened
-
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return answered(output, lambda p: sharpened(p, 1 / parameters["temperature"]))

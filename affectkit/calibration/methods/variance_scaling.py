@@ -5,14 +5,20 @@ b is 0 where it does not help. A row without a variance gets the mean squared re
 What was said of an interval is dropped: it was said with the old variance.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.calibration.method import Kind
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, require_rows, variances
+from affectkit.calibration.methods._variance import fit_variance
 
 
-def build() -> "VarianceScaling":
+def build() -> VarianceScaling:
     """The method; it has no options."""
     return VarianceScaling()
 
@@ -21,19 +27,14 @@ class VarianceScaling:
     """Parameters: `a` and `constant` (of rows without a variance), in squared units of the target, and `b`."""
 
     name = "variance-scaling"
-    kinds: "tuple[Kind, ...]" = ("number",)
+    kinds: tuple[Kind, ...] = ("number",)
     single_group = False
     columns: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
-        import numpy as np
-
-        from affectkit.calibration.methods._probabilities import require_rows, variances
-        from affectkit.calibration.methods._variance import fit_variance
-
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
         residual, var = rows.truth - output.values, variances(output)
         known = ~np.isnan(var)
@@ -41,14 +42,8 @@ class VarianceScaling:
         a, b = fit_variance(residual[known], var[known]) if known.any() else (constant, 0.0)
         return {"a": a, "b": b, "constant": constant}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
-        from dataclasses import replace
-
-        import numpy as np
-
-        from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, variances
-
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         var = variances(output)
         scaled = parameters["a"] + parameters["b"] * var
-        found = np.maximum(np.where(np.isnan(var), parameters["constant"], scaled), SMALLEST_VARIANCE)
-        return replace(output, var=np.where(output.known, found, np.nan), low=None, high=None)
+        scaled = np.maximum(np.where(np.isnan(var), parameters["constant"], scaled), SMALLEST_VARIANCE)
+        return replace(output, var=np.where(output.known, scaled, np.nan), low=None, high=None)

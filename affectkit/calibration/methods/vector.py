@@ -5,16 +5,20 @@ pull / 2 (|s - 1|^2 + |b|^2). The pull is what a normal prior around no change c
 as with a million, and without it a class that no fit row has would run to minus infinity.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-from affectkit.calibration.methods._probabilities import PULL, PullOpt, check_pull
+from typing import Any
 
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.calibration.method import Kind
+import numpy as np
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Kind
+from affectkit.calibration.methods._probabilities import PULL, PullOpt, answered, check_pull, order, truths
+from affectkit.calibration.methods._scaling import fit_vector
+from affectkit.evaluation.temperature import logits, softmax
 
 
-def build(*, pull: PullOpt = PULL) -> "Vector":
+def build(*, pull: PullOpt = PULL) -> Vector:
     """The method. Raises "usage" for a pull that is not above 0."""
     return Vector(check_pull(pull))
 
@@ -23,26 +27,19 @@ class Vector:
     """Parameters: `scale` and `bias`, [K] in the order of the classes."""
 
     name = "vector"
-    kinds: "tuple[Kind, ...]" = ("class",)
+    kinds: tuple[Kind, ...] = ("class",)
     single_group = False
     columns: tuple[str, ...] = ()
 
     def __init__(self, pull: float) -> None:
         self.options: dict[str, Any] = {"pull": pull}
 
-    def fit(self, output: "Output", rows: "Rows") -> dict[str, Any]:
-        from affectkit.calibration.methods._probabilities import logits, order, truths
-        from affectkit.calibration.methods._scaling import fit_vector
-
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         truth = truths(rows)
         sort = order(truth, *output.values.T)
         scale, bias = fit_vector(logits(output.values[sort]), truth[sort], self.options["pull"])
         return {"scale": scale.tolist(), "bias": bias.tolist()}
 
-    def apply(self, parameters: dict[str, Any], output: "Output", rows: "Rows") -> "Output":
-        import numpy as np
-
-        from affectkit.calibration.methods._probabilities import answered, logits, softmax
-
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         scale, bias = (np.array(parameters[name])[:, None] for name in ("scale", "bias"))
         return answered(output, lambda p: softmax(logits(p) * scale + bias).T)

@@ -57,7 +57,7 @@ class Speech:
     batch_size: BatchSize = 4
     batch_seconds: BatchSeconds = None
     augment: Augment = "none"
-    specaugment: Annotated[bool, Option("Mask spans of frames inside the network.")] = False
+    specaugment: Annotated[bool, Option("Whether to mask spans of frames inside the network (SpecAugment).")] = False
 
     reads = "audio"
     encodes_once = False  # crops are drawn anew in each epoch

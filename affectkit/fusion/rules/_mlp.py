@@ -15,16 +15,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from affectkit.artifacts.outputs import Rows
-from affectkit.calibration.methods._probabilities import logits, softmax, total
-from affectkit.calibration.methods._temperature import BOUND, fit_sharpness, sharpened
+from affectkit.artifacts.outputs import GroundTruth
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
+from affectkit.evaluation.temperature import BOUND, fit_sharpness, logits, sharpened, softmax, total
 from affectkit.fusion.ensemble import ranking, scorer
-from affectkit.fusion.rule import Sources, Table
-from affectkit.fusion.rules import _stacked_classes, _stacked_numbers
-from affectkit.fusion.rules._stacked import CONSTANT, Inputs, choose, inner_folds, linear
+from affectkit.fusion.rule import Sources, SourceTable
+from affectkit.fusion.rules._stacked import (
+    CONSTANT,
+    NumberStack,
+    StackInputs,
+    choose,
+    class_row_weights,
+    class_scores,
+    inner_folds,
+    linear,
+)
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Problem, Settings, fit
 from affectkit.training.objective import Objective, build_objective
@@ -41,27 +48,27 @@ PRIORS = ("mean", "best")
 Parameters = dict[str, Any]
 
 
-def fit_priors(inputs: Inputs, rows: Rows, balanced: bool) -> dict[str, Parameters]:
+def fit_priors(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> dict[str, Parameters]:
     """Both, as stacking has them: `order` of the sources from the best, and `base`, the answer of a row that has
     tables only: how frequent classes are (alike, if balanced), or the mean truth."""
-    number = inputs.panel.target.kind == "number"
-    judge = scorer("mse" if number else "nll", inputs.panel.target, rows.truth)
+    number = inputs.ensemble.target.kind == "number"
+    judge = scorer("mse" if number else "nll", inputs.ensemble.target, rows.truth)
     # Within a fold a source may have no row: then its place, the last, is a matter of names, not of what came first.
-    order = [name for name, _ in ranking(replace(inputs.panel, given=inputs.panel.names), judge)]
+    order = [name for name, _ in ranking(replace(inputs.ensemble, as_named=inputs.ensemble.names), judge)]
     if number:
         base: Any = float(rows.truth.mean())
     else:
-        codes, classes = rows.truth.astype(np.int64), inputs.panel.values.shape[2]
-        counts = np.bincount(codes, _stacked_classes.row_weights(codes, balanced), minlength=classes)
+        codes, classes = rows.truth.astype(np.int64), inputs.ensemble.values.shape[2]
+        counts = np.bincount(codes, class_row_weights(codes, balanced), minlength=classes)
         base = ((counts + 1.0) / (len(codes) + classes)).tolist()
     return {prior: {"prior": prior, "order": order, "base": base} for prior in PRIORS}
 
 
-def prior_scores(prior: Mapping[str, Any], inputs: Inputs) -> np.ndarray:
+def prior_scores(prior: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
     """[C, N]: log-probabilities, or numbers; of rows without any source too."""
-    if inputs.panel.target.kind == "number":
-        return np.ascontiguousarray(_stacked_numbers.predict({**prior, "ridge": None}, inputs).T)
-    return _stacked_classes.scores({**prior, "slopes": None, "matrix": None}, inputs)
+    if inputs.ensemble.target.kind == "number":
+        return np.ascontiguousarray(NumberStack().predict({**prior, "ridge": None}, inputs).T)
+    return class_scores({**prior, "slopes": None, "matrix": None}, inputs)
 
 
 def answers_of(scores: np.ndarray, number: bool) -> np.ndarray:
@@ -79,12 +86,12 @@ def losses(answers: np.ndarray, truth: np.ndarray, number: bool) -> np.ndarray:
 
 def row_weights(truth: np.ndarray, number: bool, balanced: bool) -> np.ndarray:
     """[N], mean 1."""
-    return np.ones(len(truth)) if number else _stacked_classes.row_weights(truth.astype(np.int64), balanced)
+    return np.ones(len(truth)) if number else class_row_weights(truth.astype(np.int64), balanced)
 
 
-def better(priors: Sequence[Parameters], inputs: Inputs, rows: Rows, balanced: bool) -> Parameters:
+def better(priors: Sequence[Parameters], inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
     """Of priors, the one with less loss on the rows."""
-    number = inputs.panel.target.kind == "number"
+    number = inputs.ensemble.target.kind == "number"
     weights = row_weights(rows.truth, number, balanced)
 
     def loss(prior: Parameters) -> float:
@@ -104,20 +111,20 @@ class InnerFolds:
     """inputs, rows: in an order that is the rows' own. columns: [P, N] standardised, NaN where missing.
     folds: [N] int. balanced: whether classes count alike."""
 
-    inputs: Inputs
-    rows: Rows
+    inputs: StackInputs
+    rows: GroundTruth
     columns: np.ndarray
     folds: np.ndarray
     balanced: bool
 
     @classmethod
-    def of(cls, inputs: Inputs, rows: Rows, columns: np.ndarray, balanced: bool) -> InnerFolds:
-        labels = rows.truth if inputs.panel.target.kind == "number" else rows.truth.astype(np.int64)
+    def of(cls, inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, balanced: bool) -> InnerFolds:
+        labels = rows.truth if inputs.ensemble.target.kind == "number" else rows.truth.astype(np.int64)
         return cls(inputs, rows, columns, inner_folds(rows, labels), balanced)
 
     @property
     def number(self) -> bool:
-        return self.inputs.panel.target.kind == "number"
+        return self.inputs.ensemble.target.kind == "number"
 
     def parts(self) -> list[tuple[str, np.ndarray]]:
         """Names and rows [N] bool of the members: all but a fold each, then all."""
@@ -126,10 +133,10 @@ class InnerFolds:
 
     def held_out(self, members: Sequence[np.ndarray]) -> np.ndarray:
         """[N, C]: each row's answer by the member that never saw its fold. members: [N, C] answers of each member."""
-        answered = np.empty_like(members[0])
+        found = np.empty_like(members[0])
         for fold, answers in zip(np.unique(self.folds), members[:-1], strict=True):
-            answered[self.folds == fold] = answers[self.folds == fold]
-        return answered
+            found[self.folds == fold] = answers[self.folds == fold]
+        return found
 
     def truth(self, own: np.ndarray) -> np.ndarray:
         """[N], of the rows `own` [N] bool and unknown of the others, as the training loop has it."""
@@ -143,7 +150,9 @@ class InnerFolds:
         return weights * losses(answers, self.rows.truth, self.number)
 
 
-def fit_mlp(inputs: Inputs, rows: Rows, columns: np.ndarray, options: Mapping[str, Any], seed: int) -> Parameters:
+def fit_mlp(
+    inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, options: Mapping[str, Any], seed: int
+) -> Parameters:
     """`prior`, `order` and `base`; `network`, None where it is no better; `temperature`; `search`: the candidates with
     their held-out losses; `history` of the training; `seed`.
 
@@ -178,9 +187,9 @@ def fit_mlp(inputs: Inputs, rows: Rows, columns: np.ndarray, options: Mapping[st
     return {**found, "seed": seed}
 
 
-def _untold(inputs: Inputs, rows: Rows, balanced: bool) -> Parameters:
+def _untold(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
     """Equal weights, where all rows have one truth."""
-    target = inputs.panel.target
+    target = inputs.ensemble.target
     logger.warning("all %d fit rows have one %s: mlp is left at equal weights", len(rows), target.name)
     without = None if target.kind == "number" else 1.0
     prior = fit_priors(inputs, rows, balanced)["mean"]
@@ -229,44 +238,44 @@ SOURCE = ""  # the column that stands for a source as a whole
 
 
 @dataclass(frozen=True)
-class Columns:
+class FusionColumns:
     """inputs: the sources. names: of the columns of tables, by source."""
 
-    inputs: Inputs
+    inputs: StackInputs
     names: dict[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, sources: Sources, rule: str) -> Columns:
-        names = {name: source.names for name, source in sources.items() if isinstance(source, Table)}
-        return cls(Inputs.of(sources, rule), names)
+    def of(cls, sources: Sources, rule: str) -> FusionColumns:
+        names = {name: source.names for name, source in sources.items() if isinstance(source, SourceTable)}
+        return cls(StackInputs.of(sources, rule), names)
 
-    def in_order(self, rows: Rows) -> tuple[Columns, Rows]:
+    def in_order(self, rows: GroundTruth) -> tuple[FusionColumns, GroundTruth]:
         """Rows that have a source, in the order of what is in them. Raises "input" without any."""
         inputs, rows = self.inputs.in_order(rows)
-        return Columns(inputs, self.names), rows
+        return FusionColumns(inputs, self.names), rows
 
     def fit_scaler(self) -> Scaler:
         """`center` (mean of what is known) and `scale` (its deviation) of every column that varies."""
-        columns = []
+        found = []
         for (source, column, what), values in self._all():
             known = values[~np.isnan(values)]
             with np.errstate(over="ignore"):
                 center, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
             if CONSTANT * max(1.0, abs(center)) < scale < np.inf:  # no deviation is known of numbers beyond 1e154
-                columns.append({"source": source, "column": column, "what": what, "center": center, "scale": scale})
-        return columns
+                found.append({"source": source, "column": column, "what": what, "center": center, "scale": scale})
+        return found
 
     def standardised(self, scaler: Scaler) -> np.ndarray:
         """[P, N], NaN where missing. Raises "input" for a table that lacks a column."""
         there = dict(self._all())
-        standard = np.empty((len(scaler), len(self.inputs.known)))
-        for place, column in enumerate(scaler):
-            values = there.get((column["source"], column["column"], column["what"]))
+        found = np.empty((len(scaler), len(self.inputs.known)))
+        for place, one in enumerate(scaler):
+            values = there.get((one["source"], one["column"], one["what"]))
             if values is None:
-                what = f"{column['source']} has no column '{column['column']}', which the fusion was fitted on"
+                what = f"{one['source']} has no column '{one['column']}', which the fusion was fitted on"
                 raise AffectkitError("input", what, remedy="give a table with the same columns")
-            standard[place] = (values - column["center"]) / column["scale"]
-        return standard
+            found[place] = (values - one["center"]) / one["scale"]
+        return found
 
     def _all(self) -> Iterator[Named]:
         yield from self._answers()
@@ -280,12 +289,12 @@ class Columns:
 
     def _answers(self) -> Iterator[Named]:
         """Of the sources of predictions; a log is less the mean of the logs of all classes."""
-        panel = self.inputs.panel
-        names = panel.target.classes or (panel.target.name,)
-        for source, shown, known in zip(panel.names, panel.shown(), panel.known, strict=True):
+        of = self.inputs.ensemble
+        names = of.target.classes or (of.target.name,)
+        for source, shown, known in zip(of.names, of.shown(), of.known, strict=True):
             yield (source, SOURCE, "missing"), (~known).astype(float)
             yield from (((source, name, "value"), values) for name, values in zip(names, shown.T, strict=True))
-            if panel.target.kind != "number":
+            if of.target.kind != "number":
                 logs = logits(shown)
                 ratios = logs - total(logs) / len(logs)
                 yield from (((source, name, "log"), values) for name, values in zip(names, ratios, strict=True))
@@ -396,20 +405,20 @@ def _scale(columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 # --- What a fitted network of fusion says, in numpy: a row's answer has the same bits alone as among others
 
 
-def predict(parameters: Mapping[str, Any], columns_read: Columns) -> np.ndarray:
+def predict(parameters: Mapping[str, Any], given: FusionColumns) -> np.ndarray:
     """[N, C] probabilities before the temperature, or numbers held to their scale; NaN for rows without a source."""
-    inputs, network = columns_read.inputs, parameters["network"]
-    target = inputs.panel.target
+    inputs, network = given.inputs, parameters["network"]
+    target = inputs.ensemble.target
     scores = prior_scores(parameters, inputs)
     if network is not None:
-        columns = np.nan_to_num(columns_read.standardised(parameters["scaler"]))
+        columns = np.nan_to_num(given.standardised(parameters["scaler"]))
         hidden = np.maximum(_layer(network["hidden"], columns), 0.0)
         scores = scores + network["unit"] * _layer(network["head"], hidden)
-    answers = answers_of(scores, target.kind == "number")
+    found = answers_of(scores, target.kind == "number")
     if target.scale:
-        answers = np.clip(answers, *target.scale)
-    answers[~inputs.known] = np.nan
-    return answers
+        found = np.clip(found, *target.scale)
+    found[~inputs.known] = np.nan
+    return found
 
 
 def _layer(layer: Mapping[str, Any], features: np.ndarray) -> np.ndarray:
@@ -427,7 +436,7 @@ HISTORY = ("epoch", "step", "train_loss", "val_loss", "best")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """network: of all rows, what JSON can hold. answers: [N, C] of every member, for all rows. history: a row for each
     look. All are of the epoch whose loss on the rows that the inner members never saw is least."""
 
@@ -436,7 +445,7 @@ class Trained:
     history: list[dict[str, Any]]
 
 
-def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str, Any], seed: int) -> Trained:
+def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str, Any], seed: int) -> TrainedNetwork:
     """priors: what each member starts from."""
     objective = _objective(inner)
     names = [target.name for target in objective.targets]
@@ -456,18 +465,18 @@ def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str,
         how = _settings(options, len(columns), seed)
         with _diverging():
             problem = Problem(network, train, val, objective)
-            done = fit(problem, [_stage(options, passes)], how, Path(folder), open_accelerator("cpu"))
+            found = fit(problem, [_stage(options, passes)], how, Path(folder), open_accelerator("cpu"))
         network.eval().double()  # as the answers will be computed
         with torch.no_grad():
             answers = objective.answers(network(torch.from_numpy(inner.columns.T), torch.from_numpy(start)))
-    history = [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in done.history]
+    history = [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in found.history]
     fitted = {**network.plain(ALL), "unit": units[-1][1]}
-    return Trained(fitted, [answers[name].reshape(len(columns), -1) for name in names], history)
+    return TrainedNetwork(fitted, [answers[name].reshape(len(columns), -1) for name in names], history)
 
 
 def _objective(inner: InnerFolds) -> Objective:
     """A target for each member."""
-    target = inner.inputs.panel.target
+    target = inner.inputs.ensemble.target
     return build_objective(
         [replace(target, name=name) for name, _ in inner.parts()],
         {name: inner.truth(own) for name, own in inner.parts()},

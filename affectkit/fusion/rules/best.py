@@ -3,19 +3,18 @@
 What every fusion is measured against. Sources are compared on the rows that all of them have.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from typing import Any
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.fusion.ensemble import Ensemble, check_metric, check_names, first_known, ranking, scorer
 from affectkit.fusion.recalibrate import MetricOpt
-
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.fusion.rule import Sources
+from affectkit.fusion.rule import Sources
 
 
-def build(*, metric: MetricOpt = "auto") -> "Best":
+def build(*, metric: MetricOpt = "auto") -> Best:
     """The rule. Raises "usage" for an unknown metric."""
-    from affectkit.fusion.ensemble import check_metric
-
     return Best(check_metric(metric))
 
 
@@ -29,19 +28,14 @@ class Best:
     def __init__(self, metric: str) -> None:
         self.options: dict[str, Any] = {"metric": metric}
 
-    def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
-        from affectkit.fusion.ensemble import fit_panel, ranking, scorer
-
-        found, rows = fit_panel(sources, rows, self.name)
-        judge = scorer(self.options["metric"], found.target, rows.truth)
-        ranked = ranking(found, judge)
-        scores = {name: judge.plain(score) for name, score in ranked}
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
+        ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)
+        judge = scorer(self.options["metric"], ensemble.target, rows.truth)
+        scores = {name: judge.plain(score) for name, score in ranking(ensemble, judge)}
         names = list(scores)
         return {"source": names[0], "order": names, "metric": judge.metric.name, "scores": scores}
 
-    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
-        from affectkit.fusion.ensemble import check_names, first_known, panel
-
-        found = panel(sources, self.name)
-        check_names(found.names, parameters["order"])
-        return found.answer(*first_known(found, parameters["order"]))
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        ensemble = Ensemble.of(sources, self.name)
+        check_names(ensemble.names, parameters["order"])
+        return ensemble.answer(*first_known(ensemble, parameters["order"]))

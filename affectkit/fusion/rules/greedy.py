@@ -5,30 +5,28 @@ taken. Of equally good additions, one that is already in is preferred. The best 
 of equals, so that no source alone is better on the fit rows.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+from __future__ import annotations
 
+from typing import Annotated, Any
+
+import numpy as np
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
+from affectkit.fusion.ensemble import Ensemble, Scorer, blended, by_name, check_metric, mixed, scorer, shares
 from affectkit.fusion.recalibrate import MetricOpt
+from affectkit.fusion.rule import Sources
 from affectkit.registry import Option
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.fusion.ensemble import Panel, Scorer
-    from affectkit.fusion.rule import Sources
-
-    Step = tuple[float, np.ndarray]  # the score of counts [S]: how often each source is in
+Step = tuple[float, np.ndarray]  # the score of counts [S]: how often each source is in
 
 
 def build(
     *,
-    most: Annotated[int, Option("Most additions after the sorted start", "rounds")] = 25,
+    most: Annotated[int, Option("Maximum number of models added after the sorted start.", "rounds")] = 25,
     metric: MetricOpt = "auto",
-) -> "Greedy":
+) -> Greedy:
     """The rule. Raises "usage" for fewer than no rounds, or an unknown metric."""
-    from affectkit.fusion.ensemble import check_metric
-
     if most < 0:
         raise AffectkitError("usage", f"--most {most}", remedy="use 0 or more rounds")
     return Greedy({"most": most, "metric": check_metric(metric)})
@@ -44,64 +42,48 @@ class Greedy:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
-    def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
-        from affectkit.fusion.ensemble import by_name, fit_panel, scorer
-
-        found, rows = fit_panel(sources, rows, self.name)
-        judge = scorer(self.options["metric"], found.target, rows.truth)
-        singles = _singles(found, judge)
-        score, counts = _select(found, judge, singles, self.options["most"])
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
+        ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)
+        judge = scorer(self.options["metric"], ensemble.target, rows.truth)
+        singles = _singles(ensemble, judge)
+        score, counts = _select(ensemble, judge, singles, self.options["most"])
         return {
-            "weights": by_name(found.names, counts / counts.sum()),
-            "singles": {name: judge.plain(single) for name, (single, _) in zip(found.names, singles, strict=True)},
+            "weights": by_name(ensemble.names, counts / counts.sum()),
+            "singles": {name: judge.plain(single) for name, (single, _) in zip(ensemble.names, singles, strict=True)},
             "metric": judge.metric.name,
             "score": judge.plain(score),
             "members": int(counts.sum()),
         }
 
-    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
-        from affectkit.fusion.ensemble import blended, panel, weights_of
-
-        found = panel(sources, self.name)
-        return blended(found, weights_of(parameters, found))
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        return blended(parameters, sources, self.name)
 
 
-def _scored(of: "Panel", judge: "Scorer", counts: "np.ndarray") -> "Step":
-    from affectkit.fusion.ensemble import mixed, shares
-
-    return judge(mixed(of, shares(of.known, counts))), counts
+def _scored(ensemble: Ensemble, judge: Scorer, counts: np.ndarray) -> Step:
+    return judge(mixed(ensemble, shares(ensemble.known, counts))), counts
 
 
-def _singles(of: "Panel", judge: "Scorer") -> "list[Step]":
+def _singles(ensemble: Ensemble, judge: Scorer) -> list[Step]:
     """Each source alone, the rows that it lacks filled by the others; a source without any row scores nothing."""
-    import numpy as np
+    steps = [_scored(ensemble, judge, counts) for counts in np.eye(len(ensemble.names))]
+    answered = [bool(known.any()) for known in ensemble.known]
+    return [(score if any_row else -np.inf, counts) for (score, counts), any_row in zip(steps, answered, strict=True)]
 
-    steps = [_scored(of, judge, counts) for counts in np.eye(len(of.names))]
-    return [(s if known.any() else -np.inf, counts) for (s, counts), known in zip(steps, of.known, strict=True)]
 
-
-def _select(of: "Panel", judge: "Scorer", singles: "list[Step]", most: int) -> "Step":
-    import numpy as np
-
-    there = [i for i in sorted(range(len(singles)), key=lambda i: of.given.index(of.names[i])) if of.known[i].any()]
-    if not there:
+def _select(ensemble: Ensemble, judge: Scorer, singles: list[Step], most: int) -> Step:
+    """The best step of the sorted start and of `most` additions."""
+    places = [ensemble.names.index(name) for name in ensemble.as_named]
+    usable = [place for place in places if ensemble.known[place].any()]
+    if not usable:
         return -np.inf, np.ones(len(singles))
-    ranked = sorted(there, key=lambda i: -singles[i][0])
+    ranked = sorted(usable, key=lambda place: -singles[place][0])
     steps = [singles[ranked[0]]]
     for size in range(2, len(ranked) + 1):
-        steps.append(_scored(of, judge, _together(ranked[:size], len(singles))))
+        counts = np.isin(np.arange(len(singles)), ranked[:size]).astype(float)
+        steps.append(_scored(ensemble, judge, counts))
     best = now = max(steps, key=lambda step: step[0])
     for _ in range(most):
-        tries = [(_scored(of, judge, now[1] + singles[i][1]), now[1][i] > 0) for i in there]
-        now = max(tries, key=lambda one: (one[0][0], one[1]))[0]
+        tries = [(_scored(ensemble, judge, now[1] + singles[place][1]), now[1][place] > 0) for place in usable]
+        now = max(tries, key=lambda tried: (tried[0][0], tried[1]))[0]
         best = max(best, now, key=lambda step: step[0])
     return best
-
-
-def _together(members: "list[int]", sources: int) -> "np.ndarray":
-    """[S] counts: 1 for each of `members`."""
-    import numpy as np
-
-    counts = np.zeros(sources)
-    counts[members] = 1
-    return counts

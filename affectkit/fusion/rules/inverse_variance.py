@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import Rows
-from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, total
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE
 from affectkit.calibration.methods._variance import fit_variance
 from affectkit.errors import AffectkitError
-from affectkit.fusion.ensemble import Panel
-from affectkit.fusion.recalibrate import RecalibrateOpt, WeightsOpt, recalibrating
+from affectkit.evaluation.temperature import total
+from affectkit.fusion.ensemble import Ensemble, fixed_weights, mixed, parse_weights, shares, weights_of
+from affectkit.fusion.recalibrate import Recalibrated, RecalibrateOpt, WeightsOpt
+from affectkit.fusion.rule import Rule, Sources
 from affectkit.registry import Option
-
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output
-    from affectkit.fusion.rule import Rule, Sources
-
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +30,15 @@ log = logging.getLogger(__name__)
 def build(
     *,
     weights: WeightsOpt = "",
-    rescale: Annotated[bool, Option("Fit var' = a + b * var to each source's errors before weighting.")] = True,
+    rescale: Annotated[
+        bool, Option("Whether to rescale each source's variance to its errors (var' = a + b * var) before weighting.")
+    ] = True,
     recalibrate: RecalibrateOpt = False,
 ) -> Rule:
     """The rule. Raises "usage" for weights that are none."""
-    from affectkit.fusion.ensemble import parse_weights
-
     parse_weights(weights)
-    return recalibrating(InverseVariance({"weights": weights, "rescale": rescale, "recalibrate": False}), recalibrate)
+    rule = InverseVariance({"weights": weights, "rescale": rescale, "recalibrate": False})
+    return Recalibrated(rule) if recalibrate else rule
 
 
 class InverseVariance:
@@ -55,52 +53,44 @@ class InverseVariance:
         self.options = options
         self.single_group = not options["rescale"]
 
-    def fit(self, sources: Sources, rows: Rows) -> dict[str, Any]:
-        from affectkit.fusion.ensemble import fit_panel, fixed_weights, parse_weights
-
-        found, rows = fit_panel(sources, rows, self.name)
-        _require_numbers(found)
-        weights = fixed_weights(parse_weights(self.options["weights"]), found.given)
-        fits = fit_scales(found, rows) if self.options["rescale"] else dict.fromkeys(found.names, UNSCALED)
-        for name, known in zip(found.names, found.known, strict=True):
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
+        ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)
+        _require_numbers(ensemble)
+        weights = fixed_weights(parse_weights(self.options["weights"]), ensemble.as_named)
+        fits = fit_scales(ensemble, rows) if self.options["rescale"] else dict.fromkeys(ensemble.names, UNSCALED)
+        for name, known in zip(ensemble.names, ensemble.known, strict=True):
             if fits[name] is None and known.any():
-                log.warning("%s has no variances of %s: its rows get fixed weights", name, found.target.name)
+                log.warning("%s has no variances of %s: its rows get fixed weights", name, ensemble.target.name)
         scales = {name: None if fit is None else [float(x) for x in fit] for name, fit in fits.items()}
-        return {"weights": weights, "scales": scales, "shares": _mean_shares(found, fits) or weights}
+        return {"weights": weights, "scales": scales, "shares": _mean_shares(ensemble, fits) or weights}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> Output:
-        import numpy as np
-
-        from affectkit.fusion.ensemble import mixed, panel, shares, weights_of
-
-        found = panel(sources, self.name)
-        _require_numbers(found)
-        weights = weights_of(parameters, found)
-        precision, complete = precisions(found, [parameters["scales"][name] for name in found.names])
-        share = shares(found.known, np.where(complete, precision, weights[:, None]))
-        return found.answer(mixed(found, share), fused_variance(precision, complete))
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        ensemble = Ensemble.of(sources, self.name)
+        _require_numbers(ensemble)
+        weights = weights_of(parameters, ensemble)
+        precision, complete = precisions(ensemble, [parameters["scales"][name] for name in ensemble.names])
+        share = shares(ensemble.known, np.where(complete, precision, weights[:, None]))
+        # 1 / sum(1 / var'), NaN where a source of the row has none
+        var = np.where(complete, 1 / np.where(complete, total(precision), 1.0), np.nan)
+        return ensemble.answer(mixed(ensemble, share), var)
 
 
-def _mean_shares(of: Panel, scales: Mapping[str, Scale | None]) -> dict[str, float]:
-    """By source, in the order given; empty where no row has all sources and their variances."""
-    import numpy as np
+def _require_numbers(ensemble: Ensemble) -> None:
+    if ensemble.target.kind != "number":
+        what = f"inverse-variance fuses numbers, and {ensemble.target.name} has classes"
+        raise AffectkitError("usage", what, remedy="use mean, weighted, stacked or greedy")
 
-    from affectkit.fusion.ensemble import shares
 
-    precision, complete = precisions(of, [scales[name] for name in of.names])
-    whole = complete & of.known.all(axis=0)
-    if not whole.any():
+def _mean_shares(ensemble: Ensemble, scales: Mapping[str, Scale | None]) -> dict[str, float]:
+    """By source, in the user's order; empty where no row has all sources and their variances."""
+    precision, complete = precisions(ensemble, [scales[name] for name in ensemble.names])
+    answered = complete & ensemble.known.all(axis=0)
+    if not answered.any():
         return {}
     # sorted: a sum of floats depends on its order, and rows may come in any
-    means = np.sort(shares(of.known, precision)[:, whole], axis=1).mean(axis=1)
-    found = dict(zip(of.names, means.tolist(), strict=True))
-    return {name: found[name] for name in of.given}
-
-
-def _require_numbers(of: Panel) -> None:
-    if of.target.kind != "number":
-        what = f"inverse-variance fuses numbers, and {of.target.name} has classes"
-        raise AffectkitError("usage", what, remedy="use mean, weighted, stacked or greedy")
+    means = np.sort(shares(ensemble.known, precision)[:, answered], axis=1).mean(axis=1)
+    by_source = dict(zip(ensemble.names, means.tolist(), strict=True))
+    return {name: by_source[name] for name in ensemble.as_named}
 
 
 # --- Each source's variances brought to the size of its errors, so that those of several sources can be weighed
@@ -110,46 +100,39 @@ Scale = tuple[float, float]
 UNSCALED: Scale = (0.0, 1.0)
 
 
-def fit_scales(of: Panel, rows: Rows) -> dict[str, Scale | None]:
+def fit_scales(ensemble: Ensemble, rows: GroundTruth) -> dict[str, Scale | None]:
     """a, b of var' = a + b * var by source, from the fit rows where it has a variance; None without any.
 
     The sizes of the sources' errors are drawn together as far as they may differ by chance. With few rows the ratio of
     two estimates is mostly chance: of three equal experts and 30 rows, weights from it cost 5 % more squared error than
     equal ones, drawn together 2 %; with 10 rows 18 % and 9 %.
     """
-    fits: dict[str, Scale | None] = dict.fromkeys(of.names)
+    fits: dict[str, Scale | None] = dict.fromkeys(ensemble.names)
     sizes = {}
-    for name, values, var, known in zip(of.names, of.values, _variances(of), of.known, strict=True):
+    answers = zip(ensemble.names, ensemble.values, _variances(ensemble), ensemble.known, strict=True)
+    for name, values, var, known in answers:
         usable = known & ~np.isnan(var)
         if usable.any():
             residual = rows.truth[usable] - values[usable, 0]
             a, b = fits[name] = fit_variance(residual, var[usable])
             sizes[name] = _size(residual, a + b * var[usable], rows.groups[usable])
     for name, change in _drawn_together(sizes).items():
-        fits[name] = _times(fits[name], change)
+        a, b = fits[name] or UNSCALED
+        fits[name] = a * change, b * change
     return fits
 
 
-def _times(scale: Scale | None, factor: float) -> Scale | None:
-    return scale and (scale[0] * factor, scale[1] * factor)
+def _variances(ensemble: Ensemble) -> np.ndarray:
+    return np.full(ensemble.known.shape, np.nan) if ensemble.var is None else ensemble.var
 
 
-def _variances(of: Panel) -> np.ndarray:
-    return np.full(of.known.shape, np.nan) if of.var is None else of.var
-
-
-def precisions(of: Panel, scales: Sequence[Scale | None]) -> tuple[np.ndarray, np.ndarray]:
+def precisions(ensemble: Ensemble, scales: Sequence[Scale | None]) -> tuple[np.ndarray, np.ndarray]:
     """[S, N] 1 / var' of what each row has, 0 where unknown; [N] bool: rows all of whose sources have one."""
     pairs = [scale or (np.nan, np.nan) for scale in scales]
-    var = np.array([a + b * own for (a, b), own in zip(pairs, _variances(of), strict=True)])
-    usable = of.known & ~np.isnan(var)
-    complete = (usable == of.known).all(axis=0) & usable.any(axis=0)
+    var = np.array([a + b * raw for (a, b), raw in zip(pairs, _variances(ensemble), strict=True)])
+    usable = ensemble.known & ~np.isnan(var)
+    complete = (usable == ensemble.known).all(axis=0) & usable.any(axis=0)
     return np.where(usable, 1 / np.maximum(var, SMALLEST_VARIANCE), 0.0), complete
-
-
-def fused_variance(precision: np.ndarray, complete: np.ndarray) -> np.ndarray:
-    """[N]: 1 / sum(1 / var'); NaN where a source of the row has none."""
-    return np.where(complete, 1 / np.where(complete, total(precision), 1.0), np.nan)
 
 
 def _size(residual: np.ndarray, var: np.ndarray, groups: np.ndarray) -> tuple[float, float]:

@@ -4,18 +4,19 @@ The variance of a fused number is that of a mean of independent errors, sum(var)
 together. It is unknown where any of the row's sources has none.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-from affectkit.fusion.recalibrate import RecalibrateOpt, recalibrating
+from typing import Any
 
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.fusion.rule import Rule, Sources
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.fusion.ensemble import Ensemble, blended, fixed_weights
+from affectkit.fusion.recalibrate import Recalibrated, RecalibrateOpt
+from affectkit.fusion.rule import Rule, Sources
 
 
-def build(*, recalibrate: RecalibrateOpt = False) -> "Rule":
+def build(*, recalibrate: RecalibrateOpt = False) -> Rule:
     """The rule."""
-    return recalibrating(Mean(), recalibrate)
+    return Recalibrated(Mean()) if recalibrate else Mean()
 
 
 class Mean:
@@ -28,14 +29,8 @@ class Mean:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {"recalibrate": False}
 
-    def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
-        from affectkit.fusion.ensemble import panel
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
+        return {"weights": fixed_weights((), Ensemble.of(sources, self.name).as_named)}
 
-        names = panel(sources, self.name).given
-        return {"weights": {name: 1 / len(names) for name in names}}
-
-    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
-        from affectkit.fusion.ensemble import blended, panel, weights_of
-
-        found = panel(sources, self.name)
-        return blended(found, weights_of(parameters, found))
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        return blended(parameters, sources, self.name)

@@ -4,17 +4,20 @@ Right where sources err independently and classes are equally frequent (Kittler 
 a class. Probabilities are clipped to at least 1e-12, so that a 0 is no veto for ever.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
-
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.fusion.ensemble import Panel
-    from affectkit.fusion.rule import Sources
+from affectkit.evaluation.temperature import logits, softmax, total
+from affectkit.fusion.ensemble import Ensemble, check_names
+from affectkit.fusion.rule import Sources
 
 
-def build() -> "Product":
+def build() -> Product:
     """The rule; it has no options."""
     return Product()
 
@@ -29,27 +32,21 @@ class Product:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
 
-    def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
-        return {"sources": list(self._panel(sources).names)}
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
+        return {"sources": list(self._ensemble(sources).names)}
 
-    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
-        import numpy as np
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        ensemble = self._ensemble(sources)
+        check_names(ensemble.names, parameters["sources"])
+        answers = zip(ensemble.values, ensemble.known, strict=True)
+        terms = np.array([np.where(known, logits(values), 0.0) for values, known in answers])
+        fused = np.ascontiguousarray(softmax(total(terms)).T)
+        fused[~ensemble.known.any(axis=0)] = np.nan
+        return ensemble.answer(fused)
 
-        from affectkit.calibration.methods._probabilities import logits, softmax, total
-        from affectkit.fusion.ensemble import check_names
-
-        found = self._panel(sources)
-        check_names(found.names, parameters["sources"])
-        terms = [np.where(known, logits(values), 0.0) for values, known in zip(found.values, found.known, strict=True)]
-        fused = np.ascontiguousarray(softmax(total(np.array(terms))).T)
-        fused[~found.known.any(axis=0)] = np.nan
-        return found.answer(fused)
-
-    def _panel(self, sources: "Sources") -> "Panel":
-        from affectkit.fusion.ensemble import panel
-
-        found = panel(sources, self.name)
-        if found.target.kind == "number":
-            what = f"{self.name} fuses class probabilities, and {found.target.name} is a number"
+    def _ensemble(self, sources: Sources) -> Ensemble:
+        ensemble = Ensemble.of(sources, self.name)
+        if ensemble.target.kind == "number":
+            what = f"{self.name} fuses class probabilities, and {ensemble.target.name} is a number"
             raise AffectkitError("usage", what, remedy="use mean, weighted or inverse-variance")
-        return found
+        return ensemble

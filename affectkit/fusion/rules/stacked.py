@@ -10,24 +10,22 @@ trained on balanced classes (7 of .40 to .02), a stack of one source and noise g
 UAR: it had learned nothing but which classes are frequent.
 """
 
-import logging
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+import logging
+from typing import Any
+
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.fusion.ensemble import check_names
+from affectkit.fusion.rule import Sources
+from affectkit.fusion.rules._stacked import ClassStack, NumberStack, StackInputs, choose, held_out, inner_folds
 from affectkit.registry import check_values
 from affectkit.training.settings import ClassWeight
-
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import Output, Rows
-    from affectkit.fusion.rule import Sources
 
 log = logging.getLogger(__name__)
 
 
-def build(
-    *,
-    class_weight: ClassWeight = "balanced",
-) -> "Stacked":
+def build(*, class_weight: ClassWeight = "balanced") -> Stacked:
     """The rule. Raises "usage" for another class weight."""
     check_values(build, {"class_weight": class_weight})
     return Stacked({"class_weight": class_weight})
@@ -35,7 +33,7 @@ def build(
 
 class Stacked:
     """Parameters: `prior` (mean or best), `order` of the sources from the best, what is added to the prior (see
-    `_stacked_classes`, `_stacked_numbers`), and the `search`: each candidate's held-out loss."""
+    `_stacked`), and the `search`: each candidate's held-out loss."""
 
     name = "stacked"
     takes_tables = True
@@ -44,38 +42,28 @@ class Stacked:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
-    def fit(self, sources: "Sources", rows: "Rows") -> dict[str, Any]:
-        from affectkit.fusion.rules._stacked import Inputs, choose, held_out, inner_folds
-
-        inputs, rows = Inputs.of(sources, self.name).in_order(rows)
-        target = inputs.panel.target
-        model = _model(target.kind)
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
+        inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
+        target, model = inputs.ensemble.target, self._model(inputs)
         labels = rows.truth if target.kind == "number" else rows.truth.astype(int)
-        path = partial(model.path, balanced=self.options["class_weight"] == "balanced")
-        fits = path(inputs, rows)
+        fits = model.path(inputs, rows)
         if len(set(labels.tolist())) < 2:
             log.warning("all %d fit rows have one %s: stacked is left at equal weights", len(rows), target.name)
             return {**fits[0], "search": []}
-        weights = model.row_weights(labels, self.options["class_weight"] == "balanced")
-        folds = inner_folds(rows, labels)
-        losses = [weights * one for one in held_out(inputs, rows, folds, path, model.loss)]
-        chosen = choose(losses, model.ranks())
-        search = [_candidate(fit) | {"loss": float(one.mean())} for fit, one in zip(fits, losses, strict=True)]
+        weights, folds = model.weights(labels), inner_folds(rows, labels)
+        losses = [weights * loss for loss in held_out(inputs, rows, folds, model.path, model.loss)]
+        chosen = choose(losses, model.ranks)
+        search = [_candidate(fit) | {"loss": float(loss.mean())} for fit, loss in zip(fits, losses, strict=True)]
         return {**fits[chosen], "search": search}
 
-    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "Output":
-        from affectkit.fusion.ensemble import check_names
-        from affectkit.fusion.rules._stacked import Inputs
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        inputs = StackInputs.of(sources, self.name)
+        check_names(inputs.ensemble.names, parameters["order"])
+        return inputs.ensemble.answer(self._model(inputs).predict(parameters, inputs))
 
-        inputs = Inputs.of(sources, self.name)
-        check_names(inputs.panel.names, parameters["order"])
-        return inputs.panel.answer(_model(inputs.panel.target.kind).predict(parameters, inputs))
-
-
-def _model(kind: str) -> Any:
-    from affectkit.fusion.rules import _stacked_classes, _stacked_numbers
-
-    return _stacked_numbers if kind == "number" else _stacked_classes
+    def _model(self, inputs: StackInputs) -> ClassStack | NumberStack:
+        number = inputs.ensemble.target.kind == "number"
+        return NumberStack() if number else ClassStack(self.options["class_weight"] == "balanced")
 
 
 def _candidate(fit: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""The page of several runs side by side: metrics, paired differences, learning curves, reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.reports import COMPARISON, file_name
+from affectkit.reporting.figures import evaluation, intervals
+from affectkit.reporting.figures.learning import learning_curves
+from affectkit.reporting.page import Figure, Page, Section, Table
+from affectkit.results import words
+from affectkit.results.words import headline
+
+SHOWN = 6  # metrics of a run
+METRICS = (
+    "Each run on the rows that it is judged on, which differ where their number does. Overlapping intervals of two "
+    "runs are no test; the paired differences are."
+)
+PAIRED = (
+    "Every run on the same rows, less {reference}. Intervals are paired over groups, each for itself; p-values are "
+    "Holm's over the runs. A calibration error has no interval."
+)
+
+
+def draw(folder: Path) -> Page:
+    """The page of the folder that `report` wrote of several runs."""
+    comparison = read_json(folder / COMPARISON, what="comparison")
+    runs, paired = comparison["runs"], comparison["paired"]
+    names = list(dict.fromkeys(name for run in runs.values() for name in run["metrics"]))
+    return Page(
+        title=f"Comparison of {', '.join(runs)}",
+        lead=[f"{len(runs)} runs side by side.", *([f"{_paired_rows(paired)}."] if paired else [])],
+        sections=list(_sections(comparison)),
+        warnings=comparison["warnings"],
+        declared=comparison["declared"],
+        corpora=comparison["corpora"],
+        inputs=comparison["inputs"],
+        normalization=comparison["normalization"],
+        metrics=headline(dict.fromkeys(names), SHOWN),
+        source=COMPARISON,
+        summary=_summary(comparison),
+    )
+
+
+def _sections(comparison: Mapping[str, Any]) -> Iterator[Section]:
+    runs, paired = comparison["runs"], comparison["paired"]
+    intervals_of = {words.interval(run): None for run in runs.values()}
+    note = f"In brackets: {'; or '.join(intervals_of)}."
+    yield Section("Metrics", text=[METRICS], tables=[_metric_table(runs)], figures=_forests(runs), note=note)
+    if paired:
+        text = [f"{_paired_rows(paired)}.", PAIRED.format(reference=paired["reference"])]
+        yield Section("Differences", text=text, tables=_difference_tables(paired), figures=_difference_figures(paired))
+    yield Section("Learning curves", figures=list(_curves(comparison["histories"])))
+    yield Section("Reliability", figures=list(_reliability(runs)))
+
+
+def _paired_rows(paired: Mapping[str, Any]) -> str:
+    groups = paired["groups"]
+    over = f"{groups['count']} groups ({groups['column']})" if groups else "rows taken as independent (i.i.d.)"
+    return f"Compared on the same {paired['n']} {words.judged(paired)}, paired over {over}"
+
+
+def _columns(runs: Mapping[str, Any]) -> list[str]:
+    """The key figures that any run has."""
+    return headline(dict.fromkeys(name for run in runs.values() for name in run["metrics"]), SHOWN)
+
+
+def _metric_table(runs: Mapping[str, Any]) -> Table:
+    names = _columns(runs)
+    rows = {
+        name: [run["command"], words.part(run), run["n"], *(run["metrics"].get(metric) for metric in names)]
+        for name, run in runs.items()
+    }
+    columns = ["command", "rows", "n", *map(words.title, names)]
+    return Table("The runs and their key figures.", "run", columns, rows, file=COMPARISON)
+
+
+def _forests(runs: Mapping[str, Any]) -> list[Figure]:
+    """One of each of the first two key figures."""
+    figures = []
+    for metric in _columns(runs)[:2]:
+        values = {name: run["metrics"][metric] for name, run in runs.items() if metric in run["metrics"]}
+        plot = partial(intervals.forest, values, metric=words.title(metric))
+        figures.append(Figure(file_name(f"runs_{metric}"), words.forest_caption(), plot))
+    return figures
+
+
+def _difference_tables(paired: Mapping[str, Any]) -> list[Table]:
+    tables = []
+    for metric, judged in paired["metrics"].items():
+        rows = {
+            name: [value, *(_difference(judged["differences"].get(name)))] for name, value in judged["values"].items()
+        }
+        columns = [words.title(metric), f"less {paired['reference']}", "p", "p (Holm)"]
+        better = f"; {words.better(metric)} is better" if words.better(metric) else ""
+        tables.append(Table(f"{words.title(metric)}{better}.", "run", columns, rows, file=COMPARISON))
+    return tables
+
+
+def _difference(difference: Mapping[str, Any] | None) -> list[Any]:
+    return [None, None, None] if difference is None else [difference, difference["p"], difference["p_holm"]]
+
+
+def _difference_figures(paired: Mapping[str, Any]) -> list[Figure]:
+    figures = []
+    for metric, judged in paired["metrics"].items():
+        if judged["interval"]["method"] == "none":
+            continue
+        sides: dict[str, Any] = {"higher_is_better": words.better(metric) == "higher"}
+        differences = judged["differences"]
+        plot = partial(
+            intervals.differences, differences, metric=words.title(metric), against=paired["reference"], **sides
+        )
+        figures.append(Figure(file_name(f"differences_{metric}"), words.differences_caption(), plot))
+    return figures
+
+
+def _curves(histories: Mapping[str, Any]) -> Iterator[Figure]:
+    """Loss and monitored metric of each run that has a history, one below the other."""
+    for name, history in histories.items():
+        for figure in learning_curves(history["epochs"], monitor=history["monitor"])[:-1]:
+            yield replace(figure, name=file_name(f"{name}_{figure.name}"), caption=f"{name}. {figure.caption}")
+
+
+def _reliability(runs: Mapping[str, Any]) -> Iterator[Figure]:
+    for name, run in runs.items():
+        for target, calibration in run["reliability"].items():
+            if calibration["ece"] is None or not any(b["n"] for b in calibration["bins"]):
+                continue
+            plot = partial(
+                evaluation.reliability, calibration["bins"], ece=calibration["ece"], null=calibration.get("null")
+            )
+            caption = f"{name}{'' if target == 'label' else f', {target}'}. {words.RELIABILITY}"
+            yield Figure(file_name(f"{name}_{target}_reliability"), caption, plot)
+
+
+def _summary(comparison: Mapping[str, Any]) -> list[Section]:
+    """What a terminal shows: the key figures of each run, and the differences of the first of them."""
+    runs, paired = comparison["runs"], comparison["paired"]
+    names = _columns(runs)[:3]
+    rows = {
+        name: [words.part(run), run["n"], *(run["metrics"].get(metric, "") for metric in names)]
+        for name, run in runs.items()
+    }
+    sections = [Section("", tables=[Table("", "run", ["rows", "n", *names], rows)])]
+    if paired and paired["metrics"]:
+        text = [_paired_rows(paired)]
+        metric, judged = next(iter(paired["metrics"].items()))
+        for name, difference in judged["differences"].items():
+            p = f", p (Holm) {words.shown(difference['p_holm'])}" if difference["p_holm"] is not None else ""
+            text.append(f"{name} less {paired['reference']}: {metric} {words.ranged(difference, '+')}{p}")
+        sections.append(Section("", text=text))
+    return sections

@@ -1,0 +1,1 @@
+"""Figures, from plain numbers to SVG text."""

@@ -1,0 +1,182 @@
+"""The model card: `README.md` of a model folder, in the layout of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from affectkit.plain import shown
+from affectkit.results import words
+from affectkit.results.words import headline
+
+
+def model_card(facts: Mapping[str, Any]) -> str:
+    """A model card in Markdown, from what is known; a fact that is missing is left out.
+
+    facts: `spec`, what `affectkit.json` says (only its `targets` are needed). Optional: `name`; `summary`, of the
+    manifest (corpora, declared, hours); `fit_rows` and `fit_groups`, how many; `selected_on`; `seed`; `affectkit`, the
+    version; `reports`, what `assess` gave for each part: `{"oof": {...}, "test": {...}}`.
+    """
+    spec, summary = facts["spec"], facts.get("summary") or {}
+    parts = [_front_matter(summary), f"# {_plain(facts.get('name') or 'An affectkit model')}", _marks(spec, summary)]
+    parts += [_predicts(spec), "## Intended use", words.INTENDED_USE]
+    parts += ["## Limits", words.LIMITS, _declared(summary), words.AI_ACT]
+    parts += ["## Data", _data(facts, summary), "## Training", _training(facts, spec)]
+    if facts.get("reports"):
+        parts += ["## Figures", _figures(facts["reports"])]
+    parts += ["## Use", "```\naffectkit predict --model-dir FOLDER FILES... -o predictions.csv\n```"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _networks(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The networks that a model stands on: encoders of features, what it was fine-tuned from, or an expert."""
+    named = (spec.get("base"), spec.get("expert_facts"))
+    return [*(spec.get("features") or []), *(network for network in named if network)]
+
+
+def is_random(encoder: Mapping[str, Any]) -> bool:
+    """Whether an encoder's weights are the random ones of a dry run."""
+    return "tiny-random" in json.dumps(encoder) or bool(encoder.get("tiny_random"))
+
+
+def _front_matter(summary: Mapping[str, Any]) -> str:
+    """YAML; strings are written as JSON, which YAML reads, so that no name can break it."""
+    languages = sorted({c["language"] for c in _corpora(summary).values() if c.get("language")})
+    lines = ["library_name: affectkit"]
+    lines += [f"language: {json.dumps(languages)}"] if languages else []
+    return "\n".join(["---", *lines, 'tags: ["affective-computing", "emotion-recognition"]', "---"])
+
+
+def _marks(spec: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    marks = []
+    if any(is_random(network) for network in _networks(spec)):
+        marks.append("**Dry run: an encoder has random weights (tiny-random). What this model says means nothing.**")
+    if any(corpus.get("synthetic") for corpus in _corpora(summary).values()):
+        if spec.get("expert"):
+            marks.append("**Judged on synthetic data: the figures say nothing about real people.**")
+        else:
+            marks.append("**Fitted on synthetic data. What this model says about real people means nothing.**")
+    return "\n\n".join(marks)
+
+
+def _predicts(spec: Mapping[str, Any]) -> str:
+    lines = []
+    for target in spec["targets"]:
+        if target["kind"] == "number":
+            scale = target.get("scale")
+            what = f"a number from {scale[0]:g} to {scale[1]:g}" if scale else "a number"
+        else:
+            what = f"one of {', '.join(map(_plain, target['classes']))}"
+        lines.append(f"{_plain(target['name'])}: {what}")
+    return "Predicts\n\n" + _bullets(lines)
+
+
+def _declared(summary: Mapping[str, Any]) -> str:
+    sentences = summary.get("declared") or []
+    return "Declared by the corpus or its protocol:\n\n" + _bullets(map(_plain, sentences)) if sentences else ""
+
+
+def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    spec, lines = facts["spec"], []
+    for name, corpus in _corpora(summary).items():
+        licence = f"; licence: {_plain(corpus['licence'])}" if corpus.get("licence") else ""
+        citation = f"; {_plain(corpus['citation'])}" if corpus.get("citation") else ""
+        lines.append(f"{_plain(corpus.get('title') or name)}{licence}{citation}")
+    if facts.get("fit_rows") is not None:
+        column = spec.get("group")
+        groups = f" of {facts['fit_groups']} groups ({_plain(column)})" if facts.get("fit_groups") and column else ""
+        here = "nothing was fitted here: what the expert was fitted on is its authors' to say; judged on the rows below"
+        lines.append(here if spec.get("expert") else f"fitted on {facts['fit_rows']} rows{groups}")
+    if summary.get("hours"):
+        lines.append(f"{summary['hours']:.2f} hours of media in the manifest")
+    return _bullets(lines) if lines else "Not recorded."
+
+
+def _training(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    lines = [f"encoder: {_encoder(encoder)}" for encoder in spec.get("features") or []]
+    if spec.get("base"):
+        lines.append(f"fine-tuned from: {_plain(spec['base']['checkpoint'])}, head: {_plain(spec['head'])}")
+    if spec.get("expert"):
+        lines += _expert(spec)
+    if spec.get("estimator"):
+        lines.append(f"estimator: {_plain(spec['estimator'])}")
+    lines += [f"chosen for {_plain(t)}: {_options(o)}" for t, o in (spec.get("chosen") or {}).items() if o]
+    for key in ("method", "rule"):
+        if spec.get(key):
+            lines.append(f"{key}: {_plain(spec[key])}, fitted on {_plain(spec['fitted_on'])} rows, cross-fitted")
+    lines += [f"stands on: {_plain(p['name'])}{'' if p['path'] else ' (a table)'}" for p in spec.get("parents") or []]
+    if spec.get("normalize") == "none":
+        lines.append("Features were not scaled.")
+    elif spec.get("normalize"):
+        lines.append(words.NORMALIZATION["transductive" if spec["normalize"] == "speaker" else "inductive"])
+    known = {**spec, **facts}
+    if all(target["kind"] == "number" for target in spec["targets"]):
+        known.pop("class_weight", None)
+    for key in ("class_weight", "selected_on", "seed", "affectkit"):
+        if known.get(key) is not None:
+            lines.append(f"{key.replace('_', ' ')}: {_plain(known[key])}")
+    return _bullets(lines) if lines else "Not recorded."
+
+
+def _expert(spec: Mapping[str, Any]) -> list[str]:
+    """What the weights are, under which licence, and which part of an image they see."""
+    crop = spec["crop"]
+    squares = f"their box, {crop['box_scale']:g} times its longer side"
+    if crop.get("landmark_side"):
+        squares = f"68 landmarks where there are any ({crop['landmark_side']:g} times width + height), else {squares}"
+    views = (
+        f"{spec['tta']} views of each" if spec["tta"] > 1 else "with its mirror image" if crop["flip_average"] else ""
+    )
+    return [
+        f"face expert: {_plain(spec['expert'])}; weights: SHA-256 {spec['expert_facts']['weights'][:16]}...",
+        f"licence of the weights: {_plain(spec['licence'])}",
+        f"faces found by: {_plain(spec['detector'])}; of several the {_plain(crop['policy'])} one",
+        ", ".join(part for part in (f"sees squares around {squares}", f"{crop['size']} pixels wide", views) if part),
+    ]
+
+
+def _encoder(encoder: Mapping[str, Any]) -> str:
+    name = encoder.get("encoder") or encoder.get("name") or "a table of features"
+    options = encoder.get("options") or {}
+    return _plain(name) + (f" ({_options(options)})" if options else "")
+
+
+def _options(options: Any) -> str:
+    if not isinstance(options, Mapping):
+        return _plain(options)
+    return _plain(", ".join(f"{key} = {value}" for key, value in options.items() if value not in (None, "")))
+
+
+def _figures(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """The key figures of each part, with interval and floor; the method of the intervals below."""
+    lines = ["| rows | metric | value | interval | floor |", "| --- | --- | --- | --- | --- |"]
+    notes = []
+    for part, report in reports.items():
+        floors = (report.get("floors") or {}).values()
+        for name in headline(report["metrics"]):
+            figure = report["metrics"][name]
+            low, high = figure.get("low"), figure.get("high")
+            brackets = "" if low is None or high is None else f"[{shown(low)}, {shown(high)}]"
+            beside = next((shown(of[name]) for of in floors if of.get(name) is not None), "")
+            value = "-" if figure["value"] is None else shown(figure["value"])
+            lines.append("| " + " | ".join(map(_plain, (part, words.title(name), value, brackets, beside))) + " |")
+        rows = f"{report['n']} {words.judged(report)}, {words.seen(report)}"
+        notes.append(_plain(f"{part}: {rows}; intervals: {words.interval(report)}"))
+    return "\n".join(lines) + "\n\n" + _bullets(notes)
+
+
+def _corpora(summary: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    return summary.get("corpora") or {}
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _plain(text: Any) -> str:
+    """Text that Markdown shows as it is: a class named `<b>` or `a|b` breaks neither page nor table."""
+    text = " ".join(str(text).split())
+    for sign in "\\`*_|#":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

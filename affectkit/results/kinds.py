@@ -1,0 +1,282 @@
+"""From what each command made to the one record of it: training, fine-tuning, an import, a fusion, a calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.models import LABEL_MAP, label_map
+from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.reports import confusion_files, report_tables
+from affectkit.artifacts.sources import Source
+from affectkit.evaluation.assess import assess
+from affectkit.labels import Target
+from affectkit.leakage.crossfit import FitPlan
+from affectkit.results.result import Reports, Result, flat, of_manifest, of_sources
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from affectkit.calibration.calibrate import Calibrated, Candidate
+    from affectkit.estimators._train import Trained
+    from affectkit.experts._adapter import FaceExpert
+    from affectkit.finetuning.finetune import Finetuned
+    from affectkit.fusion.fuse import Fused
+
+SEARCHED = "inner grouped cross-validation of the fit rows"
+NOT_SEARCHED = "nothing: the network was trained for all epochs"
+IMPORTED = "nothing: it was imported as it is"
+
+
+def of_training(trained: Trained, manifest: Manifest) -> Result:
+    """With `search.csv`, what was tried; of networks `history.csv`, means over the inner folds that chose the number of
+    epochs, a stage for each target, and `lr_find.json` where a rate was looked for."""
+    import pandas as pd
+
+    spec, models = trained.model.spec, trained.model.targets
+    search = [{"target": model.target.name, **row} for model in models for row in model.search]
+    history = [{"stage": model.target.name, **row} for model in models for row in model.history]
+    sweeps = [{**sweep, "stage": model.target.name} for model in models for sweep in model.sweeps]
+    files: dict[str, Any] = {"search.csv": pd.DataFrame(search)}
+    files |= {"history.csv": pd.DataFrame(history)} if history else {}
+    files |= {"lr_find.json": {"sweeps": sweeps}} if sweeps else {}
+    facts = {
+        "model": spec["estimator"],
+        "chosen": spec["chosen"],
+        "normalize": spec["normalize"],
+        "transductive": spec["normalize"] == "speaker",
+    }
+    return of_manifest(
+        trained.model,
+        spec,
+        trained.predictions,
+        trained.fit_rows,
+        manifest,
+        selected_on=SEARCHED if any("score" in row for row in search) else NOT_SEARCHED,
+        facts=facts,
+        files=files,
+    )
+
+
+def of_finetuning(finetuned: Finetuned, manifest: Manifest) -> Result:
+    """With the confusions of each part, and the label map."""
+    spec = finetuned.model.spec
+    final, *folds = finetuned.fits
+    facts = {
+        "model": "finetuned",
+        "base_model": spec["base"]["checkpoint"],
+        "head": spec["head"],
+        "stages": final.stages,
+        "monitor": final.monitor,
+        "best": final.best,
+        "folds": [fit.best for fit in folds],
+        "normalize": None,
+        "transductive": False,
+    }
+    result = of_manifest(
+        finetuned.model,
+        spec,
+        finetuned.predictions,
+        finetuned.fit_rows,
+        manifest,
+        selected_on=finetuned.selected_on,
+        facts=facts,
+    )
+    files: dict[str, Any] = {}
+    for part, report in result.reports.items():
+        files |= confusion_files(part, report)
+    return replace(result, files=files | ({LABEL_MAP: classes} if (classes := label_map(spec)) else {}))
+
+
+def of_expert(
+    expert: FaceExpert, predictions: Predictions, manifest: Manifest, *, tta: int, group: str | None
+) -> Result:
+    """Of a face expert that was fitted elsewhere: it has no fit rows."""
+    import pandas as pd
+
+    from affectkit.inference.faces import KIND
+
+    described = expert.describe()
+    spec = {
+        "kind": KIND,
+        "reads": "images",
+        "expert": described["expert"],
+        "expert_facts": expert.expert.describe(),
+        "licence": described["licence"],
+        "detector": described["detector"],
+        "crop": described["crop"],
+        "tta": tta,
+        "targets": [target.to_json() for target in predictions.targets.values()],
+        "group": group,
+        "groups_straddle": False,
+        "needs": ["images"],
+        "parents": [],
+    }
+    counts = predictions.frame["face"].value_counts()
+    return of_manifest(
+        expert,
+        spec,
+        predictions,
+        pd.DataFrame(columns=["id", "group", "role"], dtype=str),
+        manifest,
+        selected_on=IMPORTED,
+        facts={"model": described["expert"], "faces": {str(name): int(count) for name, count in counts.items()}},
+    )
+
+
+# --- A fusion
+
+
+def of_fusion(fused: Fused, rule: str, sources: Sequence[Source], plan: FitPlan) -> Result:
+    """With what the rule has to show, and the confusions of a rule that ends with a calibration of its own."""
+    result = of_sources(
+        fused.model,
+        {"kind": "fusion", "rule": rule},
+        fused.predictions,
+        plan,
+        sources,
+        targets=list(fused.model.targets),
+        warnings=_fusion_warnings(fused, sources, plan),
+    )
+    weights = {name: _weights(fitted["parameters"]) for name, fitted in fused.model.targets.items()}
+    facts = {
+        "rule": rule,
+        "sources": [source.name for source in sources],
+        "verdicts": [verdict.plain() for verdict in fused.verdicts],
+        "fell_back": list(fused.fell_back),
+        "weights": {name: shares for name, shares in weights.items() if shares},
+        "servable": all(source.model is not None for source in sources),
+        **_recalibrated(fused, plan),
+    }
+    files = _calibrated_confusions(result.reports, plan) if fused.uncalibrated is not None else {}
+    return replace(result, facts=facts, files=files | _rule_files(fused))
+
+
+def _fusion_warnings(fused: Fused, sources: Sequence[Source], plan: FitPlan) -> list[str]:
+    warnings = []
+    if plan.group is None:
+        warnings.append("no groups are known: differences take rows as independent and are claimed too readily")
+    tables = [source.name for source in sources if source.model is None]
+    if tables:
+        warnings.append(f"the fusion cannot predict new rows: {', '.join(tables)} came as a table, without its model")
+    if fused.fell_back:
+        names = ", ".join(fused.fell_back)
+        warnings.append(f"fusing does not help {names}: the single source is kept (--fallback best)")
+    return warnings
+
+
+def _weights(parameters: Mapping[str, Any]) -> dict[str, float] | None:
+    """Of each source: those of rows, on average, before those that are fixed."""
+    weights = parameters.get("shares", parameters.get("weights"))
+    return dict(weights) if isinstance(weights, dict) else None
+
+
+def _recalibrated(fused: Fused, plan: FitPlan) -> dict[str, Any]:
+    """What a calibration of the rule's own changed: the metrics without it, and `changes`, as of `calibrate`."""
+    from affectkit.calibration.calibrate import Calibrated, before_and_after
+    from affectkit.calibration.method import CalibrationModel
+
+    if fused.uncalibrated is None:
+        return {}
+    both = Calibrated(CalibrationModel({}), fused.uncalibrated, fused.predictions, {}, {})
+    before = {part: assess(old, group=plan.group) for part, (old, _) in both.parts.items()}
+    targets = [fused.predictions.targets[name] for name in fused.recalibrated]
+    return {"uncalibrated_metrics": flat(before), "changes": before_and_after(both, plan, targets)}
+
+
+def _calibrated_confusions(reports: Reports, plan: FitPlan) -> dict[str, pd.DataFrame]:
+    """`val_confusion_calibrated.csv` and `test_confusion_calibrated.csv`, of the parts of rows that there are."""
+    counts, files = "confusion_counts", {}
+    for part, report in reports.items():
+        # The rows fitted on go by the name of what they were: cross-fitted val rows are val rows.
+        rows = plan.origin if part == "oof" and report["n"] == len(plan.fit) else part
+        for name, table in report_tables(report).items():
+            if name.endswith(counts):  # of further targets, with their names before
+                files[f"{rows}_{name.removesuffix(counts)}confusion_calibrated.csv"] = table
+    return files
+
+
+def _rule_files(fused: Fused) -> dict[str, Any]:
+    """`"targets"` by name in an object, a column `target` before the others in a table."""
+    import pandas as pd
+
+    files: dict[str, Any] = {}
+    for name, by_target in fused.model.files().items():
+        if name.endswith(".json"):
+            files[name] = {"targets": by_target}
+        elif rows := [{"target": target, **row} for target, rows in by_target.items() for row in rows]:
+            files[name] = pd.DataFrame(rows)
+    return files
+
+
+# --- A calibration
+
+
+def of_calibration(
+    calibrated: Calibrated,
+    source: Source,
+    plan: FitPlan,
+    targets: Sequence[Target],
+    *,
+    wanted_error: float,
+    abstain: bool,
+    by: Sequence[str] = (),
+) -> Result:
+    """With `calibration_map.csv`, what the final fit makes of each value. by: columns that coverage is told by."""
+    import pandas as pd
+
+    from affectkit.calibration.calibrate import (
+        abstaining,
+        before_and_after,
+        held,
+        mapped,
+        selective,
+        variance_coverage,
+    )
+
+    methods = {name: fitted["method"] for name, fitted in calibrated.model.targets.items()}
+    result = of_sources(
+        calibrated.model,
+        {"kind": "calibration", "method": ", ".join(sorted(set(methods.values())))},
+        calibrated.predictions,
+        plan,
+        [source],
+        targets=list(calibrated.model.targets),
+        warnings=_calibration_warnings(calibrated, plan),
+    )
+    facts = {
+        "method": methods,
+        "changes": before_and_after(calibrated, plan, targets),
+        "selective": selective(calibrated, targets, wanted_error),
+        "coverage": held(calibrated, plan, targets, by),
+        "variance_coverage": variance_coverage(calibrated, targets),
+        "clamped": {name: int(rows.sum()) for name, rows in calibrated.clamped.items()},
+        "compared": {name: [_plain(c) for c in candidates] for name, candidates in calibrated.compared.items()},
+    }
+    predictions = abstaining(result.predictions, facts["selective"]) if abstain else result.predictions
+    curves = [row for target in targets for row in mapped(calibrated, target)]
+    files = {"calibration_map.csv": pd.DataFrame(curves)} if curves else {}
+    return replace(result, predictions=predictions, facts=facts, files=files)
+
+
+def _plain(candidate: Candidate) -> dict[str, Any]:
+    against = candidate.against.plain() if candidate.against else None
+    return {"method": candidate.method, "score": candidate.score, "against_none": against, "chosen": candidate.chosen}
+
+
+def _calibration_warnings(calibrated: Calibrated, plan: FitPlan) -> list[str]:
+    from affectkit.calibration.method import NONE
+
+    warnings = []
+    if plan.group is None:
+        warnings.append("no groups are known: rows of one speaker may stand on both sides of a fold")
+    if plan.single:
+        warnings.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
+    if calibrated.before.foreign:
+        warnings.append("nothing says how these predictions were made (no column 'seen'): taken as held out on request")
+    unchanged = [name for name, fitted in calibrated.model.targets.items() if fitted["method"] == NONE]
+    if unchanged:
+        warnings.append(f"no calibration is better than none beyond chance: {', '.join(unchanged)} left as they are")
+    return warnings

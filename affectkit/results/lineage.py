@@ -1,0 +1,103 @@
+"""What the records beside the inputs know of their past: corpora, declared defects, how features were scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from affectkit.artifacts.files import read_json
+from affectkit.artifacts.models import BEST, SPEC
+from affectkit.artifacts.runs import RECORD, digest
+from affectkit.artifacts.sources import PREDICTIONS
+from affectkit.errors import AffectkitError
+
+
+def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
+    """`{"normalization", "declared", "corpora"}` of what stands behind `inputs`, as far as it can be found.
+
+    Follows each record to the inputs it names, and those to theirs. Files that have moved since end the trail quietly:
+    a record is a help, not a condition.
+    """
+    scaled: set[str] = set()
+    declared: dict[str, None] = {}
+    corpora: dict[str, dict[str, Any]] = {}
+    for place in _ancestry(inputs):
+        if normalize := _normalize(place):
+            scaled.add("transductive" if normalize == "speaker" else "inductive")
+        summary = _read(_folder(place) / "summary.json")
+        declared |= dict.fromkeys(summary.get("declared", []))
+        for name, corpus in summary.get("corpora", {}).items():
+            facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
+            corpora.setdefault(name, {"name": name, **facts, "synthetic": bool(corpus.get("synthetic"))})
+    # One transductive step anywhere in a chain makes its end transductive.
+    normalization = "transductive" if "transductive" in scaled else "inductive" if scaled else "unknown"
+    return {"normalization": normalization, "declared": list(declared), "corpora": list(corpora.values())}
+
+
+def digests(inputs: Iterable[Path]) -> list[dict[str, Any]]:
+    """`{"name", "size", "sha256"}` of each file, those of folders included.
+
+    By name, not by path: the same inputs give the same report wherever they lie.
+    """
+    rows = []
+    for place in inputs:
+        found = digest(place)
+        for file in found.get("files", [found]):
+            name = f"{place.name}/{file['path']}" if "files" in found else place.name
+            rows.append({"name": name, "size": file["size"], "sha256": file["sha256"]})
+    return rows
+
+
+def _ancestry(inputs: Iterable[Path]) -> Iterator[Path]:
+    """The inputs, then what they were made from, nearest first; each place once."""
+    waiting, met = [Path(i) for i in inputs], set()
+    while waiting:
+        place = waiting.pop(0)
+        if place.resolve() in met:
+            continue
+        met.add(place.resolve())
+        yield place
+        waiting += [Path(parent) for parent in _record(place).get("parents", [])]
+
+
+def _record(place: Path) -> dict[str, Any]:
+    """The record of a file or a folder: its own, else that of the run folder that wrote it."""
+    own = _read(place / RECORD if place.is_dir() else place.with_name(place.name + ".run.json"))
+    if own:
+        return own
+    for folder in list(place.parents)[:3]:  # a subset of an ablation lies two folders below
+        around, inside = _read(folder / RECORD), place.relative_to(folder)
+        if any(Path(item["path"]).is_relative_to(inside) for item in around.get("outputs", [])):
+            return around
+    return {}
+
+
+def _normalize(place: Path) -> str | None:
+    """As a model folder says, which may have come without its run; else as the record says."""
+    specs = (place / SPEC, place / BEST / SPEC) if place.is_dir() else ()
+    said = [_read(spec).get("normalize") for spec in specs] + [_record(place).get("options", {}).get("normalize")]
+    return next((normalize for normalize in said if normalize), None)
+
+
+def _folder(place: Path) -> Path:
+    return place if place.is_dir() else place.parent
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path) if path.is_file() else {}
+    except AffectkitError:
+        return {}
+
+
+def digests_at_start(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `digests` said of a source when a run began. item: of `inputs` in `started.json`; of a run folder its
+    predictions are what was read."""
+    files = item.get("files")
+    if files is None:
+        return [{"name": Path(item["path"]).name, "size": item["size"], "sha256": item["sha256"]}]
+    predictions = [{**file, "name": PREDICTIONS} for file in files if file["path"] == PREDICTIONS]
+    folder = Path(item["path"]).name
+    chosen = predictions or [{**file, "name": f"{folder}/{file['path']}"} for file in files]
+    return [{key: file[key] for key in ("name", "size", "sha256")} for file in chosen]

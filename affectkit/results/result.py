@@ -1,0 +1,163 @@
+"""One record of a result: what every command that leaves a model ends in, judged before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.models import read_spec
+from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.sources import Source
+from affectkit.evaluation.assess import assess
+from affectkit.evaluation.rows import answered_parts
+from affectkit.leakage.crossfit import FitPlan
+from affectkit.results.lineage import lineage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Reports = Mapping[str, Mapping[str, Any]]
+
+
+class Model(Protocol):
+    def save(self, folder: Path) -> None:
+        """Write what predicts, into a folder that need not exist."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A model, what it says of its rows, and what that is worth.
+
+    spec: what `affectkit.json` says; its parents are filled in where they are known, in the folder.
+    fit_rows: `id`, `group`, `role` of the rows that this model was fitted on; those of its parents come from `sources`.
+    reports: what `assess` says of each part: "oof", "val", "test".
+    facts: what `train_report.json` says of this kind of model. basis: what it says of any: targets, rows, declared
+    defects. summary: what the card says of the data: `corpora` by name, `declared`, of a manifest `hours`.
+    files: what the run folder holds besides, by name: a table (.csv) or an object (.json).
+    sources: what it stands on, in order. selected_on: which rows chose among what was tried, in words.
+    """
+
+    model: Model
+    spec: Mapping[str, Any]
+    predictions: Predictions
+    fit_rows: pd.DataFrame
+    reports: Reports
+    facts: Mapping[str, Any]
+    basis: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    files: Mapping[str, pd.DataFrame | Mapping[str, Any]] = field(default_factory=dict)
+    sources: Sequence[Source] = ()
+    selected_on: str | None = None
+
+    @property
+    def train_report(self) -> dict[str, Any]:
+        """What `train_report.json` says."""
+        groups = {part: report["groups"] for part, report in self.reports.items()}
+        return {**self.facts, **self.basis, "groups": groups, "metrics": flat(self.reports)}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Part -> metric -> value with its interval."""
+        return {part: report["metrics"] for part, report in self.reports.items()}
+
+
+def flat(reports: Reports) -> dict[str, Any]:
+    """The metrics of all parts by one name each: `oof_uar`, `test_nll`."""
+    return {f"{part}_{name}": m for part, report in reports.items() for name, m in report["metrics"].items()}
+
+
+# --- Of a model that was fitted on a manifest's rows, or judged on them
+
+
+def of_manifest(
+    model: Model,
+    spec: Mapping[str, Any],
+    predictions: Predictions,
+    fit_rows: pd.DataFrame,
+    manifest: Manifest,
+    *,
+    selected_on: str,
+    facts: Mapping[str, Any],
+    files: Mapping[str, pd.DataFrame | Mapping[str, Any]] | None = None,
+) -> Result:
+    """The floors are those of the rows fitted on; of a model fitted elsewhere, of the manifest's train rows."""
+    rows, declared = manifest.rows, manifest.declared()
+    floor_rows = rows[rows["id"].isin(set(fit_rows["id"]))]
+    if not len(floor_rows) and "split" in rows:
+        floor_rows = rows[rows["split"] == "train"]
+    known = {
+        "declared": declared,
+        "normalization": "transductive" if spec.get("normalize") == "speaker" else "inductive",
+    }
+    basis = {
+        "targets": [target["name"] for target in spec["targets"]],
+        "selected_on": selected_on,
+        "declared": declared,
+        "fit_rows": len(fit_rows),
+    }
+    return Result(
+        model,
+        spec,
+        predictions,
+        fit_rows,
+        {
+            part: {**assess(table, group=spec["group"], floor_rows=floor_rows), **known}
+            for part, table in answered_parts(predictions).items()
+        },
+        facts,
+        basis,
+        manifest.summary,
+        files or {},
+        selected_on=selected_on,
+    )
+
+
+# --- Of a model that was fitted on predictions: a fusion, a calibration
+
+
+def of_sources(
+    model: Model,
+    spec: Mapping[str, Any],
+    predictions: Predictions,
+    plan: FitPlan,
+    sources: Sequence[Source],
+    *,
+    targets: Sequence[str],
+    warnings: Sequence[str],
+) -> Result:
+    """A result without facts and files of its own. spec: what the description says besides targets, group, parents.
+
+    targets: those that were fitted. warnings: what must be read before the figures.
+    """
+    past = lineage([source.path for source in sources])
+    straddles = plan.straddles or any(s.model and read_spec(s.model).get("groups_straddle") for s in sources)
+    basis = {
+        "targets": list(targets),
+        "fitted_on": plan.origin,
+        "folds": plan.scheme,
+        "fit_rows": len(plan.fit),
+        **past,
+        "warnings": list(warnings),
+    }
+    return Result(
+        model,
+        {
+            **spec,
+            "targets": [target.to_json() for name, target in predictions.targets.items() if name in targets],
+            "group": plan.group,
+            "groups_straddle": bool(straddles),
+            "fitted_on": plan.origin,
+            "parents": [],
+            "normalize": {"transductive": "speaker", "inductive": "train"}.get(past["normalization"]),
+        },
+        predictions,
+        plan.fit_rows(predictions.frame["id"].to_numpy()),
+        {part: {**assess(t, group=plan.group), **past} for part, t in answered_parts(predictions).items()},
+        {},
+        basis,
+        {"corpora": {corpus["name"]: corpus for corpus in past["corpora"]}, "declared": past["declared"]},
+        sources=sources,
+    )

@@ -1,0 +1,279 @@
+"""What the report says in words: the metrics, how rows were seen, what a model may be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from affectkit.evaluation.metrics import METRICS
+from affectkit.plain import shown as shown
+
+# What a metric is called where people read it; the others go by their name. What it means is in `evaluation.metrics`.
+TITLES = {
+    "uar": "UAR",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "kappa_linear": "linear kappa",
+    "kappa_quadratic": "quadratic kappa",
+    "auroc": "AUROC",
+    "nll": "NLL",
+    "brier": "Brier",
+    "ece": "ECE",
+    "ece_adaptive": "adaptive ECE",
+    "classwise_ece": "classwise ECE",
+    "ece_debiased": "debiased ECE",
+    "smece": "smECE",
+    "ccc": "CCC",
+    "pearson": "Pearson r",
+    "r2": "R²",
+    "mae": "MAE",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "one_minus_mae": "1 - MAE",
+    "f1": "F1",
+    "error": "error rate",
+    "fpr": "false positive rate",
+    "fnr": "false negative rate",
+}
+
+HEADLINE = ("uar", "macro_f1", "accuracy", "ece", "ccc", "mae")
+
+SEEN = {"heldout": "held out", "oof": "cross-fitted"}
+
+FLOORS = {
+    "majority": "most frequent train class",
+    "judged_majority": "most frequent class of these rows",
+    "train_mean": "train mean",
+    "judged_mean": "mean of these rows",
+}
+
+METHODS = {
+    "jackknife": "jackknife with Student's t",
+    "bootstrap": "bootstrap with Student's t",
+    "none": "no interval could be estimated or none was asked for",
+}
+
+NORMALIZATION = {
+    "inductive": "Inductive: no statistics of the rows to be predicted went into scaling their features.",
+    "transductive": (
+        "Transductive: features were scaled per speaker, with statistics of the very rows that are predicted. Such a "
+        "figure is not comparable with inductive ones (it gains 1 to 24 points of UAR) and cannot be had for one clip."
+    ),
+    "unknown": "Inductive or transductive: the predictions carry no record of how features were scaled.",
+}
+
+AI_ACT = (
+    "In the European Union, article 5(1)(f) of the AI Act (Regulation (EU) 2024/1689) prohibits AI systems that infer "
+    "emotions of people at the workplace or in education, except for medical or safety reasons."
+)
+
+INTENDED_USE = (
+    "Meant for research on how people express affect and how well machines read it. A prediction says how raters "
+    "labelled similar material, not what a person feels; it is no diagnosis and no ground for a decision about anybody."
+)
+
+LIMITS = (
+    "The figures hold for people, language, recording and labelling like those of this corpus. Acted speech overstates "
+    "what spontaneous speech would give. An interval covers the choice of groups, not a change of corpus."
+)
+
+
+def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
+    """The names of the key figures, at most `most` of them, means over targets before single targets."""
+    ranked = [
+        (HEADLINE.index(name.rpartition(".")[2]), "." in name, position, name)
+        for position, name in enumerate(metrics)
+        if name.rpartition(".")[2] in HEADLINE
+    ]
+    return [name for *_, name in sorted(ranked)][:most]
+
+
+def title(name: str) -> str:
+    """`valence.ccc` -> `valence CCC`."""
+    target, _, metric = name.rpartition(".")
+    shown = TITLES.get(metric, metric.replace("_", " "))
+    return f"{target} {shown}" if target else shown
+
+
+def meaning(name: str) -> str:
+    metric = METRICS.get(name.rpartition(".")[2])
+    return "" if metric is None else metric.description
+
+
+def better(name: str) -> str:
+    """`higher` or `lower`; "" for a metric that is not ours."""
+    metric = METRICS.get(name.rpartition(".")[2])
+    return "" if metric is None else "higher" if metric.higher_is_better else "lower"
+
+
+def judged(report: Mapping[str, Any]) -> str:
+    """`rows of split test`, or what part it is that is no split; the number of rows stands before it."""
+    part = report.get("split")
+    return "rows" if part in ("oof", "all", None) else f"rows of split {part}"
+
+
+def part(report: Mapping[str, Any]) -> str:
+    """What part of the rows a report is of, in a word."""
+    return {"oof": "cross-fitted", None: "all"}.get(report.get("split"), str(report.get("split")))
+
+
+def faces(report: Mapping[str, Any]) -> str:
+    """In how many rows a face was found; "" where nobody looked."""
+    found = report.get("faces")
+    if not found or not found["of"]:
+        return ""
+    return f"a face was found in {found['found']} of {found['of']} rows ({found['found'] / found['of']:.0%})"
+
+
+def seen(report: Mapping[str, Any]) -> str:
+    """How far the model had seen the judged rows."""
+    if report.get("foreign"):
+        return "taken as held out: nothing says what the model had seen"
+    how = " and ".join(SEEN.get(how, how) for how in report.get("seen", []))
+    if report.get("declared"):
+        return f"{how}: no row was predicted by a model fitted on it, but see what is declared of their groups"
+    return f"{how}: no row was predicted by a model fitted on {'its group' if report.get('groups') else 'it'}"
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """Everything that must be read before the figures, the gravest first."""
+    synthetic = [c.get("title") or c["name"] for c in report.get("corpora") or [] if c.get("synthetic")]
+    found = (
+        [f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."] if synthetic else []
+    )
+    if report.get("normalization") == "transductive":
+        found.append(NORMALIZATION["transductive"])
+    return found + list(report.get("warnings") or [])
+
+
+def sentence(text: str) -> str:
+    """A line of a terminal as a sentence."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def interval(report: Mapping[str, Any]) -> str:
+    """What stands behind the brackets: `95 %, jackknife with Student's t over 10 groups (speaker)`."""
+    spec = report.get("interval") or {}
+    method = METHODS.get(spec.get("method", "none"), spec.get("method", ""))
+    if spec.get("method", "none") == "none":
+        return method
+    groups = report.get("groups")
+    over = f"{groups['count']} groups ({groups['column']})" if groups else "rows taken as independent (i.i.d.)"
+    return f"{100 * spec['level']:g} %, {method} over {over}"
+
+
+# --- Numbers for the eye
+
+
+def ranged(figure: Mapping[str, Any], sign: str = "") -> str:
+    """`0.712 [0.651, 0.773]`; no brackets where an end is unknown, `undefined` for no number at all.
+
+    sign: `+` writes it before positive numbers too.
+    """
+    value, low, high = (figure.get(key) for key in ("value", "low", "high"))
+    if not is_number(value):
+        return "undefined"
+    brackets = f" [{signed(low, sign)}, {signed(high, sign)}]" if is_number(low) and is_number(high) else ""
+    return f"{signed(value, sign)}{brackets}"
+
+
+def signed(value: Any, sign: str = "+") -> str:
+    """`+0.012`, `-0.040`, `0.000`."""
+    text = shown(float(value))
+    return f"{sign}{text}" if float(text) > 0 else text
+
+
+def is_number(value: Any) -> bool:
+    return value is not None and bool(np.isfinite(value))
+
+
+# --- What stands below figures: what is seen, and how to read it
+
+
+RELIABILITY = (
+    "Reliability: below the dashed line the model is too sure of itself, above it too timid. Within the grey bars "
+    "a bin cannot be told from a calibrated model's, rows taken as independent."
+)
+SCATTER = "Prediction against truth; a perfect model lies on the dashed line."
+BLAND_ALTMAN = (
+    "Bland-Altman: the error against the mean of truth and prediction. A downward slope says that predictions are "
+    "drawn towards their mean."
+)
+RELIABILITY_PAIR = (
+    "Reliability before and after, above how many rows each bin has. Below the dashed line the model is too sure of "
+    "itself, above it too timid. Within the grey bars a bin cannot be told from a calibrated model's, rows taken as "
+    "independent."
+)
+RISK_COVERAGE = (
+    "What abstaining buys: rows are dropped from the least sure on, and the error is that of the rows kept. The lower "
+    "a curve, the better its confidence sorts right from wrong; few kept rows make its left end jump."
+)
+CHOSEN_THRESHOLD = " The diamond keeps as many rows as the wanted error allows."
+CALIBRATION_MAP = (
+    "What the calibration makes of each value: on the dashed line nothing changes, below it values are lowered, above "
+    "it raised. Flat parts make ties."
+)
+COVERAGE = (
+    "How often the prediction set or interval holds the truth, for each attribute, with the interval of that share. "
+    "Hollow: not to be told from the nominal share. A point without a line has no interval."
+)
+INTERVAL_COVERAGE = (
+    "How often predicted intervals hold the truth: below the dashed line they are too narrow, above it too wide."
+)
+RESIDUALS = (
+    " Beside it, errors over their predicted standard deviation: well scaled, they follow the dashed normal curve; a "
+    "wider one says that the variances are too small."
+)
+TRACE = (
+    "Raw and smoothed predictions over time, and below them where frames were gated: there the smoothed line holds its "
+    "last value. Lines break where frames are missing."
+)
+WEIGHTS = "What each source counts for in the fusion. Weights say nothing about what a source is worth by itself."
+
+
+def forest_caption(*, reference: str = "", mark: str = "", chosen: bool = False) -> str:
+    """Of a forest plot. reference: what its line is. mark: what filled points are. chosen: there is a diamond."""
+    said = "Each figure with its interval; overlapping intervals are no test, the paired differences are."
+    said += f" Dashed line: {reference}." if reference else ""
+    said += f" Filled points: {mark}." if mark else ""
+    said += " The diamond is the one chosen." if chosen else ""
+    return said + " A point without a line has no interval, an arrow head says that the interval goes on."
+
+
+def differences_caption(*, adjusted: str = "") -> str:
+    """Of paired differences. adjusted: how the intervals allow for their number, such as `Holm over 6 comparisons`."""
+    said = "Paired differences on the same rows. Hollow: the interval includes 0, the data cannot tell the two apart."
+    return said + (f" Intervals: {adjusted}." if adjusted else " Intervals are each for itself, not for the family.")
+
+
+def learning_loss(*, validated: bool, staged: bool) -> str:
+    """Of losses over epochs. validated: there are validation rows. staged: there is more than one stage."""
+    said = "Loss over epochs; that of the train rows is the mean over the epoch's batches, taken while training."
+    if validated:
+        said += (
+            " A validation loss that rises while the train loss falls says that the network learns its rows by heart."
+        )
+    return said + _MARKS + (_STAGES if staged else "")
+
+
+def learning_metric(*, staged: bool) -> str:
+    """Of the metric by which epochs are compared."""
+    said = "The figure by which epochs are compared, on the validation rows: that of the best epoch is the luckiest of "
+    return said + "all, and flatters it." + _MARKS + (_STAGES if staged else "")
+
+
+def learning_rates(*, staged: bool) -> str:
+    """Of learning rates over epochs."""
+    said = "The highest learning rate of each epoch, over all parts that train, on a logarithmic axis."
+    return said + _MARKS + (_STAGES if staged else "")
+
+
+_MARKS = " Dashed line: the epoch whose weights are kept."
+_STAGES = " Shades: stages; each begins with the best weights before it."
+
+SWEEP = (
+    "The loss while the learning rate rises with every step: of each batch (thin) and smoothed (thick). A good rate "
+    "lies where the smoothed loss falls, before its lowest point. Losses far above the start leave the frame."
+)
