@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from sklearn.metrics import recall_score
 
 from affectkit.ablation import ablate, of_features, of_predictions, subsets
-from affectkit.ablation.study import Setup, judge
+from affectkit.ablation.study import AblationSetup, judge
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
@@ -23,8 +23,8 @@ from affectkit.estimators._fit import Settings, build_estimator
 from affectkit.estimators._train import load_dataset, train_model
 from affectkit.evaluation.comparison import target_metric
 from affectkit.evaluation.intervals import DEFAULT
+from affectkit.fusion.align import align
 from affectkit.fusion.fuse import fuse
-from affectkit.fusion.sources import join
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
 
@@ -130,8 +130,8 @@ def test_every_subset_is_what_fuse_makes_of_it(tmp_path, rule, options):
     study = of_predictions(given, rule, options)
     found = ablate(study, subsets(SEES), tmp_path)["parts"]
     for subset in subsets(SEES)[3:]:
-        joined = join([s for s in given if s.name in subset.sources])
-        fused = fuse(joined, rule, options, plan_fit(joined.rows))
+        aligned = align([s for s in given if s.name in subset.sources])
+        fused = fuse(aligned, rule, options, plan_fit(aligned.rows))
         written = pd.read_csv(tmp_path / "subsets" / subset.name / "predictions.csv")
         np.testing.assert_allclose(
             written[[f"prob_{c}" for c in CLASSES]], fused.predictions.probabilities(), atol=1e-9
@@ -176,7 +176,7 @@ class Given:
     def __init__(self, tables, rows):
         names = [key for key in tables if "+" not in key]
         seeds = list(range(len(next(iter(tables.values())))))
-        self.setup = Setup(
+        self.setup = AblationSetup(
             names, names, {"label": LABEL}, target_metric("uar", {"label": LABEL}), seeds, "", "speaker", None
         )
         self.tables, self.rows = tables, rows

@@ -1,12 +1,13 @@
 """Every subset of several sources, on the same rows, folds and seeds: what each is worth alone and beside the others.
 
-A source is a table of predictions, and several of them are fused by a rule (`_tables`); or it is a set of features,
-and an estimator is trained on several of them together (`_features`). What is judged is cross-fitted or held out, and
-is read back from the files of the subsets: a run that was killed and gone on with says the same as one that was not.
+A source is a table of predictions, and several of them are fused by a rule (`PredictionTables`); or it is a set of
+features, and an estimator is trained on several of them together (`FeatureSets`). What is judged is cross-fitted or
+held out, and is read back from the files of the subsets: a run that was killed and resumed says the same as one that
+was not.
 """
 
 from affectkit.ablation.ablate import ablate, write_ablation
-from affectkit.ablation.features import of_features, of_predictions
-from affectkit.ablation.study import MOST, Study, Subset, subsets
+from affectkit.ablation.sources import of_features, of_predictions
+from affectkit.ablation.study import MOST, AblationStudy, Subset, subsets
 
-__all__ = ["MOST", "Study", "Subset", "ablate", "of_features", "of_predictions", "subsets", "write_ablation"]
+__all__ = ["MOST", "AblationStudy", "Subset", "ablate", "of_features", "of_predictions", "subsets", "write_ablation"]

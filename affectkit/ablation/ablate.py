@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit.ablation.study import BEST_SINGLE, FULL, Study, Subset, judge
+from affectkit.ablation.study import BEST_SINGLE, FULL, AblationStudy, Subset, judge
 from affectkit.artifacts.files import read_json, sha256, write_json
 from affectkit.artifacts.predictions import Predictions, read_predictions, write_predictions
 from affectkit.artifacts.reports import ABLATION, ABLATION_TABLE
@@ -16,7 +16,6 @@ from affectkit.console import Progress, unwatched
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.metrics import meaningful
-from affectkit.labels import Target
 from affectkit.plain import without_nan
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ SUBSETS, DONE = "subsets", "subset.json"
 
 
 def ablate(
-    study: Study,
+    study: AblationStudy,
     chosen: Sequence[Subset],
     folder: Path,
     *,
@@ -37,7 +36,7 @@ def ablate(
 
     Subsets that `folder` has already, whole and made of the same, are kept. Those that cannot answer are left out.
     """
-    chosen = [subset for subset in chosen if set(subset.sources) & set(study.setup.speaking)]
+    chosen = [subset for subset in chosen if set(subset.sources) & set(study.setup.predicting)]
     steps = 2 * len(chosen)
     report = progress or unwatched
     for done, subset in enumerate(chosen):
@@ -57,7 +56,7 @@ def table_name(repeat: int) -> str:
     return "predictions.csv" if repeat == 0 else f"predictions_{repeat}.csv"
 
 
-def _finish(study: Study, subset: Subset, folder: Path) -> None:
+def _finish(study: AblationStudy, subset: Subset, folder: Path) -> None:
     """Write a subset's predictions, repeat by repeat, unless they are there."""
     place = folder / SUBSETS / subset.name
     names = [table_name(repeat) for repeat in range(len(study.setup.seeds))]
@@ -79,19 +78,16 @@ def _is_finished(place: Path, made_of: Mapping[str, Any]) -> bool:
     """Whether a subset is there, its files as they were written."""
     if not (place / DONE).exists():
         return False
-    said = read_json(place / DONE, what="subset")
-    files: Mapping[str, str] = said.get("files", {})
-    whole = all((place / name).is_file() and sha256(place / name) == known for name, known in files.items())
-    return whole and said.get("made_of") == made_of
+    record = read_json(place / DONE, what="subset")
+    files: Mapping[str, str] = record.get("files", {})
+    intact = all((place / name).is_file() and sha256(place / name) == known for name, known in files.items())
+    return intact and record.get("made_of") == made_of
 
 
-def _read(study: Study, subset: Subset, folder: Path) -> list[Predictions]:
+def _read(study: AblationStudy, subset: Subset, folder: Path) -> list[Predictions]:
     place, targets = folder / SUBSETS / subset.name, study.setup.targets
-    return [_table(place / table_name(repeat), targets) for repeat in range(len(study.setup.seeds))]
-
-
-def _table(path: Path, targets: Mapping[str, Target]) -> Predictions:
-    return replace(read_predictions(path, targets=list(targets.values())), targets=dict(targets))
+    paths = [place / table_name(repeat) for repeat in range(len(study.setup.seeds))]
+    return [replace(read_predictions(path, targets=list(targets.values())), targets=dict(targets)) for path in paths]
 
 
 # --- What is left in the folder besides the subsets

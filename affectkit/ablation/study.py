@@ -53,19 +53,19 @@ def subsets(names: Sequence[str], *, most: int = MOST) -> list[Subset]:
 
 
 @dataclass(frozen=True)
-class Setup:
+class AblationSetup:
     """What all subsets share.
 
-    names: of the sources; subsets without one that is in `speaking` have no answer. of: the metric shown first and
-    compared. seeds: of the repeats. scheme: the folds in words. group: the column of what intervals resample, None
+    names: of the sources; subsets without one that is in `predicting` have no answer. compared: the metric shown first
+    and compared. seeds: of the repeats. scheme: the folds in words. group: the column of what intervals resample, None
     where rows are taken as independent. train: rows whose truth makes the floors, None where there are none. notes:
     what a reader must know.
     """
 
     names: Sequence[str]
-    speaking: Sequence[str]
+    predicting: Sequence[str]
     targets: Mapping[str, Target]
-    of: TargetMetric
+    compared: TargetMetric
     seeds: Sequence[int]
     scheme: str
     group: str | None
@@ -73,11 +73,11 @@ class Setup:
     notes: Sequence[str] = ()
 
 
-class Study(Protocol):
+class AblationStudy(Protocol):
     """Sources of one kind, whose subsets can be asked for answers."""
 
     @property
-    def setup(self) -> Setup: ...
+    def setup(self) -> AblationSetup: ...
 
     def answer(self, sources: Sequence[str], repeat: int) -> Predictions:
         """Of every row of every subset, in the same order; those of the rows fitted on are cross-fitted."""
@@ -92,10 +92,10 @@ def metric_of(name: str | None, targets: Mapping[str, Target]) -> TargetMetric:
     return target_metric(name or DEFAULT_METRIC["class" if "class" in kinds else "number"], targets)
 
 
-def metric_for(of: TargetMetric, target: Target) -> str:
-    """By what sources of `target` are chosen: `of`, where it is a metric of such targets, else their default."""
-    kind = "number" if target.kind == "number" else "class"
-    return of.definition.name if (of.definition.takes == "numbers") == (kind == "number") else DEFAULT_METRIC[kind]
+def metric_for(compared: TargetMetric, target: Target) -> str:
+    """By what sources of `target` are chosen: `compared`, where it is a metric of such targets, else their default."""
+    suits = (compared.definition.takes == "numbers") == (target.kind == "number")
+    return compared.definition.name if suits else DEFAULT_METRIC[target.kind]
 
 
 def drawn_folds(
@@ -147,33 +147,33 @@ Read = Callable[[Subset], list[Predictions]]
 
 
 def judge(
-    study: Study, subsets: Sequence[Subset], read: Read, resampling: Resampling, progress: Progress
+    study: AblationStudy, subsets: Sequence[Subset], read: Read, resampling: Resampling, progress: Progress
 ) -> dict[str, Any]:
     """What `ablation_summary.json` says, None where a figure is undefined.
 
     read: a subset's tables, one per repeat. `subsets` ends with all sources.
     """
     setup = study.setup
-    whole = _parts(read(subsets[-1]))
-    kept = [name for name, tables in whole.items() if _answered(tables[0], setup).any()]
+    full = _parts(read(subsets[-1]))
+    kept = [name for name, tables in full.items() if _answered(tables[0], setup).any()]
     if FITTED not in kept:
-        what = f"no row fitted on has a truth for {', '.join(target.name for target in setup.of.targets)}"
+        what = f"no row fitted on has a truth for {', '.join(target.name for target in setup.compared.targets)}"
         raise AffectkitError("input", what, remedy="pass the --manifest that has it")
     best = _best_single(setup, subsets, read)
-    references = {FULL: (subsets[-1], whole), BEST_SINGLE: (best, _parts(read(best)))}
-    found: dict[str, dict[str, Any]] = {part: {} for part in kept}
+    references = {FULL: (subsets[-1], full), BEST_SINGLE: (best, _parts(read(best)))}
+    judged: dict[str, dict[str, Any]] = {part: {} for part in kept}
     for done, subset in enumerate(subsets):
-        own = _parts(read(subset))
+        tables_of = _parts(read(subset))
         others = {name: tables for name, (other, tables) in references.items() if other != subset}
         for part in kept:
             against = {name: tables[part] for name, tables in others.items()}
-            found[part][subset.name] = _subset(setup, subset, own[part], against, resampling)
+            judged[part][subset.name] = _subset(setup, subset, tables_of[part], against, resampling)
         progress(done + 1, len(subsets))
-    for rows in found.values():
+    for rows in judged.values():
         _adjust(rows)
     summary = {
         "metric": metric_key(setup),
-        "higher_is_better": setup.of.higher_is_better,
+        "higher_is_better": setup.compared.higher_is_better,
         "sources": list(setup.names),
         "full": subsets[-1].name,
         "best_single": best.name,
@@ -181,15 +181,19 @@ def judge(
         "folds": setup.scheme,
         "seeds": list(setup.seeds),
         "notes": list(setup.notes),
-        "parts": {part: _part(setup, whole[part], rows, resampling) for part, rows in found.items()},
+        "parts": {part: _part(setup, full[part], rows, resampling) for part, rows in judged.items()},
     }
     return without_nan(summary)
 
 
-def metric_key(setup: Setup) -> str:
+def metric_key(setup: AblationSetup) -> str:
     """The name that the compared metric has among all metrics."""
-    name = setup.of.name
-    return name if setup.of.definition.takes == "numbers" else prefix(setup.of.targets[0]) + name.rpartition(".")[2]
+    name = setup.compared.name
+    return (
+        name
+        if setup.compared.definition.takes == "numbers"
+        else prefix(setup.compared.targets[0]) + name.rpartition(".")[2]
+    )
 
 
 def _parts(tables: Sequence[Predictions]) -> Parts:
@@ -197,19 +201,19 @@ def _parts(tables: Sequence[Predictions]) -> Parts:
     return {name: [parts[name] for parts in each] for name in each[0]}
 
 
-def _best_single(setup: Setup, subsets: Sequence[Subset], read: Read) -> Subset:
+def _best_single(setup: AblationSetup, subsets: Sequence[Subset], read: Read) -> Subset:
     """The single source that is best on the cross-fitted rows that all single sources answer; the first of equals."""
     tables = {s: _parts(read(s))[FITTED] for s in subsets if len(s.sources) == 1}
     shared = np.all([_answered(table, setup) for repeats in tables.values() for table in repeats], axis=0)
     if not shared.any():
         shared[:] = True
-    gains = [np.mean([value_of(t.take(shared), setup.of) for t in repeats]) for repeats in tables.values()]
-    signed = np.array([setup.of.gain(float(value)) for value in gains])
+    gains = [np.mean([value_of(t.take(shared), setup.compared) for t in repeats]) for repeats in tables.values()]
+    signed = np.array([setup.compared.gain(float(value)) for value in gains])
     return list(tables)[int(np.argmax(np.where(np.isnan(signed), -np.inf, signed)))]
 
 
 def _subset(
-    setup: Setup,
+    setup: AblationSetup,
     subset: Subset,
     tables: Sequence[Predictions],
     others: Mapping[str, Sequence[Predictions]],
@@ -230,21 +234,22 @@ def _subset(
 
 
 def _difference(
-    setup: Setup,
+    setup: AblationSetup,
     tables: Sequence[Predictions],
     others: Sequence[Predictions],
     groups: np.ndarray | None,
     resampling: Resampling,
 ) -> dict[str, Any]:
-    of, pairs = setup.of, list(zip(tables, others, strict=True))
-    each = [compare(ours, theirs, of, groups, VALUES).difference for ours, theirs in pairs] if len(pairs) > 1 else []
-    return compare(tables, others, of, groups, resampling).plain() | {"seeds": _spread({"difference": each})}
+    metric, pairs = setup.compared, list(zip(tables, others, strict=True))
+    repeats = pairs if len(pairs) > 1 else []
+    each = [compare(ours, theirs, metric, groups, VALUES).difference for ours, theirs in repeats]
+    return compare(tables, others, metric, groups, resampling).plain() | {"seeds": _spread({"difference": each})}
 
 
 def _spread(values: Mapping[str, Sequence[Interval]]) -> dict[str, Any]:
     """Mean, standard deviation (ddof 1) and values over the repeats; nothing where there is one."""
-    found = {name: np.array([figure.value for figure in row]) for name, row in values.items() if row}
-    return {name: {"mean": row.mean(), "sd": row.std(ddof=1), "values": row} for name, row in found.items()}
+    by_name = {name: np.array([figure.value for figure in row]) for name, row in values.items() if row}
+    return {name: {"mean": row.mean(), "sd": row.std(ddof=1), "values": row} for name, row in by_name.items()}
 
 
 def _adjust(rows: Mapping[str, dict[str, Any]]) -> None:
@@ -256,29 +261,26 @@ def _adjust(rows: Mapping[str, dict[str, Any]]) -> None:
 
 
 def _part(
-    setup: Setup, full: Sequence[Predictions], rows: Mapping[str, dict[str, Any]], resampling: Resampling
+    setup: AblationSetup, full: Sequence[Predictions], rows: Mapping[str, dict[str, Any]], resampling: Resampling
 ) -> dict[str, Any]:
     table, targets = full[0], list(setup.targets.values())
     groups = table.groups(setup.group)
     metrics = measure(table, targets, groups, resampling)
-    said = caveats(table, targets, setup.group, groups, metrics)
+    warnings = caveats(table, targets, setup.group, groups, metrics)
+    method = next((figure.method for figure in metrics.values() if figure.method != "none"), "none")
     if len({row["n"] for row in rows.values()}) > 1:
-        said.append("sources lack rows: a subset's figures are over its own n, differences over the rows of both")
+        warnings.append("sources lack rows: a subset's figures are over its own n, differences over the rows of both")
     return {
         "n": len(table.frame),
         "groups": {"column": setup.group, "count": rows[list(rows)[-1]]["groups"]} if setup.group else None,
-        "interval": {"method": _method(metrics), "level": resampling.level},
+        "interval": {"method": method, "level": resampling.level},
         "floors": floors(table, targets, setup.train),
-        "warnings": said,
+        "warnings": warnings,
         "subsets": rows,
     }
 
 
-def _method(metrics: Mapping[str, Interval]) -> str:
-    return next((figure.method for figure in metrics.values() if figure.method != "none"), "none")
-
-
-def _answered(table: Predictions, setup: Setup) -> np.ndarray:
+def _answered(table: Predictions, setup: AblationSetup) -> np.ndarray:
     """[N] bool: rows with a truth and an answer of what is compared."""
-    known = [~(missing(truth) | missing(answer)) for truth, answer in (pair(table, t) for t in setup.of.targets)]
+    known = [~(missing(truth) | missing(answer)) for truth, answer in (pair(table, t) for t in setup.compared.targets)]
     return np.all(known, axis=0)

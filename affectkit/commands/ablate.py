@@ -26,7 +26,7 @@ from affectkit.options import (
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
-    from affectkit.ablation import Study
+    from affectkit.ablation import AblationStudy
 
 TablesArg = Annotated[
     list[str] | None,
@@ -159,7 +159,7 @@ def _built(options: dict[str, Any]) -> Any:
 
 def _of_predictions(
     paths: dict[str, Path], rule: Any, options: dict[str, Any]
-) -> "tuple[Study, dict[str, Any], list[Path]]":
+) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
     """The sources, how they are fused, and the files that were read."""
     from affectkit.ablation import of_predictions
     from affectkit.artifacts.sources import read_joined_sources
@@ -183,7 +183,7 @@ def _of_predictions(
 
 def _of_features(
     paths: dict[str, Path], estimator: Any, options: dict[str, Any]
-) -> "tuple[Study, dict[str, Any], list[Path]]":
+) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
     """The sets of features, what is trained on them, and what was read."""
     from affectkit.ablation import of_features
     from affectkit.artifacts.manifest import read_manifest

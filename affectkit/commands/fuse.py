@@ -60,9 +60,9 @@ def fuse(
     options = dict(locals())
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import named_paths, read_joined_sources
+    from affectkit.fusion.align import align
     from affectkit.fusion.fuse import fuse as fit_fusion
     from affectkit.fusion.rule import build_rule
-    from affectkit.fusion.sources import join
     from affectkit.leakage.crossfit import plan_fit
     from affectkit.reporting import terminal
     from affectkit.reporting.browser import write_page
@@ -79,12 +79,12 @@ def fuse(
         named = read_joined_sources(
             paths, manifest=manifest, columns=columns, treat_as=treat_as, tables=built.takes_tables
         )
-        joined = join(named, fit_on=fit_on)
-        plan = plan_fit(joined.rows, fit_on=fit_on, group=group, seed=seed)
+        aligned = align(named, fit_on=fit_on)
+        plan = plan_fit(aligned.rows, fit_on=fit_on, group=group, seed=seed)
         with console.progress("fuse") as progress:
             keep = fallback == "best"
             fused = fit_fusion(
-                joined, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
+                aligned, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
             )
         result = of_fusion(fused, rule, named, plan)
         save_result(run.path, result, bundle=bundle)

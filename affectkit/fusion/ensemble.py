@@ -21,7 +21,7 @@ from affectkit.evaluation.measure import width
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.rows import confusions, losses, moments
 from affectkit.evaluation.temperature import total
-from affectkit.fusion.rule import Sources, Table
+from affectkit.fusion.rule import Sources, SourceTable
 from affectkit.labels import Target
 
 
@@ -45,7 +45,7 @@ class Ensemble:
     def of(cls, sources: Sources, rule: str) -> Ensemble:
         """Raises "usage" for a source that is no prediction."""
         for name, source in sources.items():
-            if isinstance(source, Table):
+            if isinstance(source, SourceTable):
                 what = f"'{name}' is a table of columns, and {rule} fuses predictions"
                 raise AffectkitError("usage", what, remedy="fuse it with --rule stacked")
         outputs = {name: source for name, source in sorted(sources.items()) if isinstance(source, TargetPrediction)}

@@ -14,9 +14,9 @@ from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.evaluation.comparison import Comparison, McNemar, compare, mcnemar, target_metric, value_of
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.rows import missing, pair, rows_of
+from affectkit.fusion.align import AlignedSources
 from affectkit.fusion.ensemble import DEFAULT_METRIC
-from affectkit.fusion.rule import FusionModel, SelfCalibrating, Sources, Table, build_rule
-from affectkit.fusion.sources import Joined
+from affectkit.fusion.rule import FusionModel, SelfCalibrating, Sources, SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -73,7 +73,7 @@ class Fused:
     uncalibrated: Predictions | None
 
 
-class Fit(NamedTuple):
+class RuleFit(NamedTuple):
     """final: {"rule", "options", "parameters"} of the final fit. output: the answers for all rows, cross-fitted for
     those of the plan. uncalibrated: the same before a calibration of the rule's own, None where it has none."""
 
@@ -83,7 +83,7 @@ class Fit(NamedTuple):
 
 
 def fuse(
-    joined: Joined,
+    aligned: AlignedSources,
     rule: str,
     options: Mapping[str, Any],
     plan: FitPlan,
@@ -101,36 +101,32 @@ def fuse(
     seed: of a rule that draws at random. progress: called with the rule's fits so far, and how many there will be.
     """
     fits, verdicts, fell_back = {}, [], []
-    names = list(next(iter(joined.answers.values())))
-    step = _counted(len(joined.answers) * (len(np.unique(plan.folds)) + 1), progress)
-    for name, target in joined.rows.targets.items():
-        of = metric or DEFAULT_METRIC[target.kind]
-        fits[name] = fitted(joined, target, rule, with_metric(rule, options, of), plan, seed=seed, step=step)
-        single = fitted(joined, target, BEST, with_metric(BEST, {}, of), plan)
-        beside = {"fused": fits[name].output, BEST: _reference(joined, target, single.final)}
+    names = list(next(iter(aligned.answers.values())))
+    alike = {"recalibrate": True} if options.get("recalibrate") else {}  # what equal weights share with the rule
+    step = _counted(len(aligned.answers) * (len(np.unique(plan.folds)) + 1), progress)
+    for name, target in aligned.rows.targets.items():
+        chosen_by = metric or DEFAULT_METRIC[target.kind]
+        fits[name] = fit_rule(aligned, target, rule, with_metric(rule, options, chosen_by), plan, seed=seed, step=step)
+        single = fit_rule(aligned, target, BEST, with_metric(BEST, {}, chosen_by), plan)
+        beside = {"fused": fits[name].output, BEST: _reference(aligned, target, single.final)}
         if rule != MEAN:
-            beside[MEAN] = fitted(joined, target, MEAN, _alike(options), plan).output
-        judged = _judge(joined, target, of, plan, beside, single.final, resampling)
+            beside[MEAN] = fit_rule(aligned, target, MEAN, alike, plan).output
+        judged = _judge(aligned, target, chosen_by, plan, beside, single.final, resampling)
         if fallback and not judged[0].helps:
             fell_back.append(name)
             fits[name] = single
         verdicts += judged
-    seen = plan.seen(list(joined.rows.frame["seen"]))
+    seen = plan.seen(list(aligned.rows.frame["seen"]))
     before = [fit.output if fit.uncalibrated is None else fit.uncalibrated for fit in fits.values()]
     recalibrated = [name for name, fit in fits.items() if fit.uncalibrated is not None]
     return Fused(
         FusionModel(names, {name: fit.final for name, fit in fits.items()}),
-        with_outputs(joined.rows, [fit.output for fit in fits.values()], seen),
+        with_outputs(aligned.rows, [fit.output for fit in fits.values()], seen),
         verdicts,
         fell_back,
         recalibrated,
-        with_outputs(joined.rows, before, seen) if recalibrated else None,
+        with_outputs(aligned.rows, before, seen) if recalibrated else None,
     )
-
-
-def _alike(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What equal weights have in common with a rule that they are compared with."""
-    return {"recalibrate": True} if options.get("recalibrate") else {}
 
 
 def _counted(total: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
@@ -146,8 +142,8 @@ def _counted(total: int, progress: Callable[[int, int], None] | None) -> Callabl
     return step
 
 
-def fitted(
-    joined: Joined,
+def fit_rule(
+    aligned: AlignedSources,
     target: Target,
     rule: str,
     options: Mapping[str, Any],
@@ -155,43 +151,43 @@ def fitted(
     *,
     seed: int = 0,
     step: Callable[[], None] = lambda: None,
-) -> Fit:
+) -> RuleFit:
     """The rule fitted on the rows of the plan, and cross-fitted for them. step: called after each fit.
 
     Raises "input" where a rule may not be fitted on one group.
     """
     built = build_rule(rule, options, seed=seed)
     plan.require_groups(f"rule {rule}", single_group=built.single_group)
-    sources = joined.answers[target.name]
+    sources = aligned.answers[target.name]
     if not built.takes_tables:
         sources = {name: source for name, source in sources.items() if isinstance(source, TargetPrediction)}
-    rows = rows_of(joined.rows, target, plan.groups)
+    rows = rows_of(aligned.rows, target, plan.groups)
     answered = np.any([source.known for source in sources.values()], axis=0)
     before: TargetPrediction | None = None
 
     def fit(positions: np.ndarray) -> dict[str, Any]:
-        found = built.fit(_taken(sources, positions), rows.take(positions))
+        parameters = built.fit(_taken(sources, positions), rows.take(positions))
         step()
-        return found
+        return parameters
 
     def apply(parameters: dict[str, Any], positions: np.ndarray) -> TargetPrediction:
         nonlocal before
-        own = _taken(sources, positions)
-        raw = built.uncalibrated(parameters, own) if isinstance(built, SelfCalibrating) else None
+        taken = _taken(sources, positions)
+        raw = built.uncalibrated(parameters, taken) if isinstance(built, SelfCalibrating) else None
         before = raw if raw is None or before is None else before.put(positions, raw)
-        return built.apply(parameters, own)
+        return built.apply(parameters, taken)
 
     parameters, output = cross_fit(plan, ~np.isnan(rows.truth) & answered, fit, apply)
-    return Fit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)
+    return RuleFit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)
 
 
-def _reference(joined: Joined, target: Target, single: Mapping[str, Any]) -> TargetPrediction:
+def _reference(aligned: AlignedSources, target: Target, single: Mapping[str, Any]) -> TargetPrediction:
     """The answers of the single source, as it is."""
-    speaking = {name: s for name, s in joined.answers[target.name].items() if isinstance(s, TargetPrediction)}
-    return build_rule(single["rule"], single["options"]).apply(single["parameters"], speaking)
+    outputs = {name: s for name, s in aligned.answers[target.name].items() if isinstance(s, TargetPrediction)}
+    return build_rule(single["rule"], single["options"]).apply(single["parameters"], outputs)
 
 
-def _taken(sources: Sources, positions: np.ndarray) -> dict[str, TargetPrediction | Table]:
+def _taken(sources: Sources, positions: np.ndarray) -> dict[str, TargetPrediction | SourceTable]:
     return {name: source.take(positions) for name, source in sources.items()}
 
 
@@ -202,7 +198,7 @@ def with_metric(rule: str, options: Mapping[str, Any], metric: str) -> dict[str,
 
 
 def _judge(
-    joined: Joined,
+    aligned: AlignedSources,
     target: Target,
     metric: str,
     plan: FitPlan,
@@ -211,31 +207,33 @@ def _judge(
     resampling: Resampling,
 ) -> list[Verdict]:
     """A verdict on the rows fitted on, cross-fitted, then one on the test rows, where there are any."""
-    of = target_metric(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
-    seen = plan.seen(list(joined.rows.frame["seen"]))
-    tables = {name: with_outputs(joined.rows, [output], seen) for name, output in outputs.items()}
-    speaking = [n for n, answer in joined.answers[target.name].items() if isinstance(answer, TargetPrediction)]
-    singles = {name: joined.source(target.name, name) for name in speaking}
-    labelled = ~missing(pair(joined.rows, target)[0])
-    found = []
-    for part, rows in _parts(joined.rows, plan, seen).items():
+    compared = target_metric(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
+    seen = plan.seen(list(aligned.rows.frame["seen"]))
+    tables = {name: with_outputs(aligned.rows, [output], seen) for name, output in outputs.items()}
+    answers = aligned.answers[target.name].items()
+    singles = {
+        name: aligned.source(target.name, name) for name, answer in answers if isinstance(answer, TargetPrediction)
+    }
+    labelled = ~missing(pair(aligned.rows, target)[0])
+    verdicts = []
+    for part, rows in _parts(aligned.rows, plan, seen).items():
         keep = rows & labelled
         if part == "test" and not keep.any():
             continue
-        one = {name: table.take(keep) for name, table in tables.items()}
+        kept = {name: table.take(keep) for name, table in tables.items()}
         groups = plan.groups[keep] if plan.group else None
-        found.append(
+        verdicts.append(
             Verdict(
                 target.name,
                 part,
-                compare(one["fused"], one[BEST], of, groups, resampling),
+                compare(kept["fused"], kept[BEST], compared, groups, resampling),
                 str(single["parameters"].get("source", "")),
-                compare(one["fused"], one[MEAN], of, groups, resampling) if MEAN in one else None,
-                mcnemar(one["fused"], one[BEST], target) if target.kind != "number" else None,
-                {name: value_of(table.take(keep), of) for name, table in singles.items()},
+                compare(kept["fused"], kept[MEAN], compared, groups, resampling) if MEAN in kept else None,
+                mcnemar(kept["fused"], kept[BEST], target) if target.kind != "number" else None,
+                {name: value_of(table.take(keep), compared) for name, table in singles.items()},
             )
         )
-    return found
+    return verdicts
 
 
 def _parts(rows: Predictions, plan: FitPlan, seen: np.ndarray) -> dict[str, np.ndarray]:

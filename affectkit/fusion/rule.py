@@ -16,7 +16,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 
 
 @dataclass(frozen=True)
-class Table:
+class SourceTable:
     """A source that is no prediction: numeric columns [N, D] by name; NaN is missing."""
 
     names: tuple[str, ...]
@@ -30,13 +30,12 @@ class Table:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: np.ndarray) -> Table:
-        return Table(self.names, self.values[rows])
+    def take(self, rows: np.ndarray) -> SourceTable:
+        return SourceTable(self.names, self.values[rows])
 
 
-Sources = Mapping[
-    str, TargetPrediction | Table
-]  # by name, in the order of the command line; all of N rows, classes aligned
+# By name, in the order of the command line; all of N rows, classes aligned.
+Sources = Mapping[str, TargetPrediction | SourceTable]
 
 Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
 
@@ -46,7 +45,7 @@ class Rule(Protocol):
 
     A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
 
-    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `Table`.
+    options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `SourceTable`.
     single_group: whether it may be fitted on the rows of one group (few parameters, or none).
     """
 
@@ -111,21 +110,21 @@ class FusionModel:
 
     def files(self) -> dict[str, dict[str, Any]]:
         """What rules have to show besides, by file name and target: an object (.json), or rows (.csv)."""
-        found: dict[str, dict[str, Any]] = {}
+        files: dict[str, dict[str, Any]] = {}
         for target, fitted in self.targets.items():
             rule = build_rule(fitted["rule"], fitted["options"])
             for name, content in rule.files(fitted["parameters"]).items() if isinstance(rule, Filing) else ():
-                found.setdefault(name, {})[target] = content
-        return found
+                files.setdefault(name, {})[target] = content
+        return files
 
     @classmethod
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            said = read_json(folder / FUSION, what="fusion")
-            for fitted in said["targets"].values():
+            stored = read_json(folder / FUSION, what="fusion")
+            for fitted in stored["targets"].values():
                 build_rule(fitted["rule"], fitted["options"])
-            return cls(list(said["sources"]), dict(said["targets"]))
+            return cls(list(stored["sources"]), dict(stored["targets"]))
 
 
 def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:

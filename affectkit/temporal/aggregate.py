@@ -33,7 +33,7 @@ from affectkit.temporal.stabilize import stale_columns
 
 
 @dataclass(frozen=True)
-class Members:
+class Grouping:
     """The rows of `source` by the values of its column `to`: [N] codes into `names`, in order of first appearance."""
 
     source: Predictions
@@ -65,11 +65,11 @@ class Members:
 
     def values(self, column: str, place: int) -> str:
         """The first few values of a column in one aggregate, for a message."""
-        found = self.source.frame[column][self.codes == place].astype(str).unique()
-        return " and ".join(f"'{value}'" for value in sorted(found)[:3])
+        values = self.source.frame[column][self.codes == place].astype(str).unique()
+        return " and ".join(f"'{value}'" for value in sorted(values)[:3])
 
 
-def members(predictions: Predictions, to: str) -> Members:
+def group_rows(predictions: Predictions, to: str) -> Grouping:
     """Raises "input" for a missing column or naming the row of an empty cell."""
     import pandas as pd
 
@@ -80,57 +80,55 @@ def members(predictions: Predictions, to: str) -> Members:
     if "" in names:
         row = int((codes == list(names).index("")).argmax()) + 1
         raise AffectkitError("input", f"has no {to}", file=predictions.path, row=row, remedy="leave such rows out")
-    return Members(predictions, to, codes, [str(name) for name in names])
+    return Grouping(predictions, to, codes, [str(name) for name in names])
 
 
-def provenance(parts: Members) -> dict[str, Any]:
+def provenance(grouping: Grouping) -> dict[str, Any]:
     """`split`, `fold` where there is one, and `seen` of each aggregate: `fit` where any of its rows is in-sample.
 
     Raises "leak" for an aggregate across splits or folds, or of both oof and held-out rows: no one fit made it.
     """
     columns: dict[str, Any] = {}
     for column in ("split", "fold"):
-        if column in parts.source.frame:
-            _refuse(parts, column, parts.differing(column))
-            columns[column] = parts.common(column)
-    seen = parts.source.frame["seen"].to_numpy()
-    fitted = np.bincount(parts.codes[seen == "fit"], minlength=len(parts.names)) > 0
-    kinds = [np.bincount(parts.codes[seen == kind], minlength=len(parts.names)) > 0 for kind in ("oof", "heldout")]
+        if column in grouping.source.frame:
+            _refuse(grouping, column, grouping.differing(column))
+            columns[column] = grouping.common(column)
+    seen = grouping.source.frame["seen"].to_numpy()
+    fitted = np.bincount(grouping.codes[seen == "fit"], minlength=len(grouping.names)) > 0
+    kinds = [
+        np.bincount(grouping.codes[seen == kind], minlength=len(grouping.names)) > 0 for kind in ("oof", "heldout")
+    ]
     mixed = kinds[0] & kinds[1] & ~fitted
-    _refuse(parts, "seen", int(mixed.argmax()) if mixed.any() else None)
-    columns["seen"] = np.where(fitted, "fit", parts.common("seen"))
+    _refuse(grouping, "seen", int(mixed.argmax()) if mixed.any() else None)
+    columns["seen"] = np.where(fitted, "fit", grouping.common("seen"))
     return columns
 
 
-def _refuse(parts: Members, column: str, place: int | None) -> None:
+def _refuse(grouping: Grouping, column: str, place: int | None) -> None:
     if place is not None:
         raise AffectkitError(
             "leak",
-            f"{parts.called(place)} has rows of {column} {parts.values(column, place)}",
-            file=parts.source.path,
+            f"{grouping.called(place)} has rows of {column} {grouping.values(column, place)}",
+            file=grouping.source.path,
             remedy="split by what you aggregate to, or aggregate to something smaller",
         )
 
 
-def carried(parts: Members, columns: list[str], group: str | None) -> tuple[dict[str, Any], list[str]]:
+def carried(grouping: Grouping, columns: list[str], group: str | None) -> tuple[dict[str, Any], list[str]]:
     """Of `columns`, those that no aggregate has two values of, and the names of the others.
 
     Raises "input" where there is no column `group`, or an aggregate has several.
     """
     if group is not None:
-        _check_group(parts, group)
-    places = {column: parts.differing(column) for column in columns}
-    kept = {column: parts.common(column) for column, place in places.items() if place is None}
+        file = grouping.source.path
+        group_column(grouping.source.frame, group, file=file)
+        place = grouping.differing(group)
+        if place is not None:
+            message = f"{grouping.called(place)} has rows of {group} {grouping.values(group, place)}"
+            raise AffectkitError("input", message, file=file, remedy="name a --group of whole aggregates")
+    places = {column: grouping.differing(column) for column in columns}
+    kept = {column: grouping.common(column) for column, place in places.items() if place is None}
     return kept, [column for column, place in places.items() if place is not None]
-
-
-def _check_group(parts: Members, group: str) -> None:
-    file = parts.source.path
-    group_column(parts.source.frame, group, file=file)
-    place = parts.differing(group)
-    if place is not None:
-        message = f"{parts.called(place)} has rows of {group} {parts.values(group, place)}"
-        raise AffectkitError("input", message, file=file, remedy="name a --group of whole aggregates")
 
 
 # --- Many answers into one: weighted mean, median and maximum of the rows of each aggregate
@@ -146,22 +144,22 @@ def pool(rule: Pool, values: np.ndarray, codes: np.ndarray, weights: np.ndarray,
     weights: [M], positive. The maximum has no use for them. The median is the value at which the weight below and above
     is half of all, the mean of both neighbours where it falls between two: with equal weights, the usual median.
     """
-    found = np.full((count, values.shape[1]), np.nan)
+    pooled = np.full((count, values.shape[1]), np.nan)
     if not len(values):
-        return found
+        return pooled
     if rule == "mean":
         total = np.bincount(codes, weights, count)
         for place, column in enumerate(values.T):
             sums = np.bincount(codes, weights * column, count)
-            np.divide(sums, total, out=found[:, place], where=total > 0)
-        return found
+            np.divide(sums, total, out=pooled[:, place], where=total > 0)
+        return pooled
     for place, column in enumerate(values.T):
         order = np.lexsort((column, codes))
         present, starts = np.unique(codes[order], return_index=True)
         ends = np.append(starts[1:], len(order)) - 1
         ranked = column[order]
-        found[present, place] = ranked[ends] if rule == "max" else _median(ranked, weights[order], starts, ends)
-    return found
+        pooled[present, place] = ranked[ends] if rule == "max" else _median(ranked, weights[order], starts, ends)
+    return pooled
 
 
 def _median(ranked: np.ndarray, weights: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -183,27 +181,19 @@ def pool_probabilities(
 
     Where all medians are 0 (three windows, each sure of another class) the means stand in for them.
     """
-    found = pool(rule, values, codes, weights, count)
+    pooled = pool(rule, values, codes, weights, count)
     if rule == "mean":
-        return found
-    total = found.sum(axis=1)
-    nothing = total == 0
+        return pooled
+    nothing = pooled.sum(axis=1) == 0
     if nothing.any():
-        found[nothing] = pool("mean", values, codes, weights, count)[nothing]
-        total = found.sum(axis=1)
-    return found / total[:, None]
+        pooled[nothing] = pool("mean", values, codes, weights, count)[nothing]
+    return pooled / pooled.sum(axis=1)[:, None]
 
 
 Rule = Literal["mean", "median", "max", "vote"]
 Truth = Literal["unanimous", "majority"]
 RULES: tuple[Rule, ...] = get_args(Rule)
-OF_ONE_ROW = (
-    "gated",
-    "abstain",
-    "windows",
-    "declined",
-    *TIMES,
-)  # no fact of an aggregate, even where all its rows agree
+OF_ONE_ROW = ("gated", "abstain", "windows", "declined", *TIMES)  # no fact of an aggregate, even where all rows agree
 
 
 @dataclass(frozen=True)
@@ -238,22 +228,25 @@ def aggregate(
     Raises "usage" where the rule does not fit a target, "leak" for an aggregate across splits, folds or ways of being
     seen, "input" for a missing column, an empty cell, labels that differ, weights that are none.
     """
+    import pandas as pd
+
     chosen = list(targets) or list(predictions.targets.values())
     _check_rule(predictions, chosen, rule, weight)
-    parts, weights = members(predictions, to), _weights(predictions, weight)
-    columns: dict[str, Any] = {"id": _ids(parts.names), **provenance(parts)}
+    grouping, weights = group_rows(predictions, to), _weights(predictions, weight)
+    columns: dict[str, Any] = {"id": _ids(grouping.names), **provenance(grouping)}
     used: dict[str, np.ndarray] = {}
     mixed, untold = {}, {}
     for target in chosen:
         if target.name in predictions.frame and target.kind == "number":
-            columns[target.name], mixed[target.name] = _numbers(parts, target, weights, rule)
+            columns[target.name], mixed[target.name] = _numbers(grouping, target, weights, rule)
         elif target.name in predictions.frame:
-            columns[target.name], mixed[target.name], untold[target.name] = _labels(parts, target, weights, truth)
-        output, used[target.name] = _answer(parts, target, weights, rule)
+            columns[target.name], mixed[target.name], untold[target.name] = _labels(grouping, target, weights, truth)
+        output, used[target.name] = _answer(grouping, target, weights, rule)
         columns |= output_columns(output)
-    kept, dropped = carried(parts, _others(predictions), group)
-    columns |= kept | _counts(parts, used)
-    return Aggregated(_table(predictions, columns, chosen), dropped, mixed, untold)
+    kept, dropped = carried(grouping, _others(predictions), group)
+    columns |= kept | _counts(grouping, used)
+    table = replace(predictions, frame=pd.DataFrame(columns), targets={target.name: target for target in chosen})
+    return Aggregated(table, dropped, mixed, untold)
 
 
 def _check_rule(predictions: Predictions, targets: Sequence[Target], rule: Rule, weight: str | None) -> None:
@@ -291,9 +284,9 @@ def _ids(names: Sequence[str]) -> list[str]:
     return list(ids)
 
 
-def _answer(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> tuple[TargetPrediction, np.ndarray]:
+def _answer(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[TargetPrediction, np.ndarray]:
     """The pooled answers, and [N] bool which rows had one."""
-    source = parts.source
+    source = grouping.source
     if rule == "vote":
         codes = cells_of(source, target, prediction_column(target.name))
         values, known = np.eye(len(target.classes))[codes], codes >= 0
@@ -301,40 +294,39 @@ def _answer(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> 
         output = source.output(target.name)
         values, known = output.values.reshape(len(weights), -1), output.known
     reduce = pool if target.kind == "number" else pool_probabilities
-    found = reduce(
-        "mean" if rule == "vote" else rule, values[known], parts.codes[known], weights[known], len(parts.names)
-    )
-    return TargetPrediction.of(target, found[:, 0] if target.kind == "number" else found), known
+    how: Pool = "mean" if rule == "vote" else rule
+    pooled = reduce(how, values[known], grouping.codes[known], weights[known], len(grouping.names))
+    return TargetPrediction.of(target, pooled[:, 0] if target.kind == "number" else pooled), known
 
 
-def _numbers(parts: Members, target: Target, weights: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:
+def _numbers(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:
     """The truth [G] of a number, and how many aggregates had differing ones; rows without an answer count here too."""
     assert rule != "vote"
-    truth = cells_of(parts.source, target, target.name)
+    truth = cells_of(grouping.source, target, target.name)
     known = ~np.isnan(truth)
-    values, codes, count = truth[known, None], parts.codes[known], len(parts.names)
-    found = pool(rule, values, codes, weights[known], count)[:, 0]
+    values, codes, count = truth[known, None], grouping.codes[known], len(grouping.names)
+    pooled = pool(rule, values, codes, weights[known], count)[:, 0]
     highest = pool("max", values, codes, weights[known], count)[:, 0]
     lowest = -pool("max", -values, codes, weights[known], count)[:, 0]
-    return np.where(lowest == highest, highest, found), int((lowest < highest).sum())
+    return np.where(lowest == highest, highest, pooled), int((lowest < highest).sum())
 
 
-def _labels(parts: Members, target: Target, weights: np.ndarray, truth: Truth) -> tuple[np.ndarray, int, int]:
+def _labels(grouping: Grouping, target: Target, weights: np.ndarray, truth: Truth) -> tuple[np.ndarray, int, int]:
     """The label [G] of each aggregate, "" where no row has one; how many have several, how many of them no majority.
 
     Raises "input" naming the first aggregate of several labels, unless the majority is asked for.
     """
-    codes = cells_of(parts.source, target, target.name)
-    known, shape = codes >= 0, (len(parts.names), len(target.classes))
-    cells = parts.codes[known] * shape[1] + codes[known]
+    codes = cells_of(grouping.source, target, target.name)
+    known, shape = codes >= 0, (len(grouping.names), len(target.classes))
+    cells = grouping.codes[known] * shape[1] + codes[known]
     weight = np.bincount(cells, weights[known], shape[0] * shape[1]).reshape(shape)
     mixed = (weight > 0).sum(axis=1) > 1
     if mixed.any() and truth == "unanimous":
         place = int(mixed.argmax())
         several = " and ".join(f"'{target.classes[k]}'" for k in np.flatnonzero(weight[place])[:3])
-        message = f"{parts.called(place)} has rows of {target.name} {several}"
+        message = f"{grouping.called(place)} has rows of {target.name} {several}"
         raise AffectkitError(
-            "input", message, file=parts.source.path, remedy="--truth majority takes the most frequent"
+            "input", message, file=grouping.source.path, remedy="--truth majority takes the most frequent"
         )
     top = weight.max(axis=1, keepdims=True)
     tied = (weight >= top * (1 - 1e-9)).sum(axis=1) > 1
@@ -343,26 +335,22 @@ def _labels(parts: Members, target: Target, weights: np.ndarray, truth: Truth) -
     return labels, int(mixed.sum()), int((tied & mixed).sum())
 
 
-def _counts(parts: Members, used: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _counts(grouping: Grouping, used: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     def count(rows: np.ndarray) -> np.ndarray:
-        return np.bincount(parts.codes[rows], minlength=len(parts.names))
+        return np.bincount(grouping.codes[rows], minlength=len(grouping.names))
 
     answered = np.any(list(used.values()), axis=0)
-    found = {"windows": count(answered), "declined": count(~answered)}
-    return found | ({f"{name}_windows": count(rows) for name, rows in used.items()} if len(used) > 1 else {})
+    counts = {"windows": count(answered), "declined": count(~answered)}
+    return counts | ({f"{name}_windows": count(rows) for name, rows in used.items()} if len(used) > 1 else {})
 
 
 def _others(predictions: Predictions) -> list[str]:
     """Columns that say something of the rows, neither of their predictions nor of one row alone."""
-    own = {column for target in predictions.targets.values() for column in target_columns(target)}
-    own |= {*LEADING, *OF_ONE_ROW} | {f"{t}_{said}" for t in predictions.targets for said in ("gated", "windows")}
-    return [column for column in predictions.frame if column not in own]
-
-
-def _table(predictions: Predictions, columns: dict[str, Any], targets: Sequence[Target]) -> Predictions:
-    import pandas as pd
-
-    return replace(predictions, frame=pd.DataFrame(columns), targets={target.name: target for target in targets})
+    left_out = {column for target in predictions.targets.values() for column in target_columns(target)}
+    left_out |= {*LEADING, *OF_ONE_ROW} | {
+        f"{t}_{suffix}" for t in predictions.targets for suffix in ("gated", "windows")
+    }
+    return [column for column in predictions.frame if column not in left_out]
 
 
 def write_summary(folder: Path, asked: Mapping[str, Any], before: Predictions, aggregated: Aggregated) -> None:

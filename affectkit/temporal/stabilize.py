@@ -161,11 +161,11 @@ def _weights(line: Timeline, counting: np.ndarray, smoothing: Smoothing) -> np.n
 
 def _average(new: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The recurrence. On plain floats a million frames take 0.1 s, however long or short the sequences are."""
-    found, value = [], 0.0
-    for part, kept in zip((weight * new).tolist(), (1 - weight).tolist(), strict=True):
-        value = part + kept * value
-        found.append(value)
-    return np.array(found)
+    averages, value = [], 0.0
+    for added, kept in zip((weight * new).tolist(), (1 - weight).tolist(), strict=True):
+        value = added + kept * value
+        averages.append(value)
+    return np.array(averages)
 
 
 def _refuse_mixed(predictions: Predictions, line: Timeline) -> None:
@@ -183,8 +183,8 @@ def _refuse_mixed(predictions: Predictions, line: Timeline) -> None:
 
 def stale_columns(predictions: Predictions, targets: Sequence[Target]) -> list[str]:
     """What the table says of single answers and the result does not."""
-    own = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
-    return [column for column in [*own, *STALE] if column in predictions.frame]
+    columns = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
+    return [column for column in [*columns, *STALE] if column in predictions.frame]
 
 
 # --- What is left in the folder besides the predictions
@@ -209,13 +209,13 @@ def write_stability(
     """
     before, after = sides
     gated = {target.name: gated_column(target.name, len(targets)) for target in targets}
-    found, table, rows = stability(before, after, targets, gated, **how)
+    judged, table, rows = stability(before, after, targets, gated, **how)
     report = {
         "rows": len(line.order),
         "sequences": len(line.starts),
         "foreign": before.foreign,
         "settings": {**settings, **{key: how[key] for key in ("sequence", "time")}, "max_lag": how["most"]},
-        **found,
+        **judged,
         "notes": list(notes),
         **lineage,
     }

@@ -211,19 +211,19 @@ class _Loop:
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
         stepper = self._stepper(trained, (1.0, 1.0))
         with closing(self.feed.load_on(self.state.stage, _SWEEP)) as loading:
-            found = finder.sweep(self._trial(stepper, loading), bounded=self.problem.objective.bounded)
+            sweep = finder.sweep(self._trial(stepper, loading), bounded=self.problem.objective.bounded)
         stepper.release()
         self.weights.put_back(kept)
         if scaler:
             self.accelerator.scaler.load_state_dict(scaler)
-        self.state.sweeps.append(without_nan({"stage": stage.name, **found.plain()}))
-        self.state.found = found.rate
+        self.state.sweeps.append(without_nan({"stage": stage.name, **sweep.plain()}))
+        self.state.found = sweep.rate
         self.keeper.write_tables(self.state)
-        if found.rate is None:
-            message = f"stage '{stage.name}': no learning rate found: {found.reason}"
+        if sweep.rate is None:
+            message = f"stage '{stage.name}': no learning rate found: {sweep.reason}"
             place = self.keeper.folder / "lr_find.json"
             raise AffectkitError("input", message, file=place, remedy="give --learning-rate a number")
-        logger.info("stage %s: learning rate %.3g found in %d steps", stage.name, found.rate, len(found.rates))
+        logger.info("stage %s: learning rate %.3g found in %d steps", stage.name, sweep.rate, len(sweep.rates))
 
     def _trial(self, stepper: Stepper, loading: Iterator[Loaded]) -> Callable[[float], float]:
         """One update of a sweep at a rate."""

@@ -42,15 +42,15 @@ def outputs_of(
     The network is in eval mode meanwhile. size, most_cost: of a batch, over all processes; batches change no answer.
     """
     batches = sorted_batches(np.asarray(examples.costs), size, most_cost=most_cost)
-    found: dict[str, torch.Tensor] = {}
+    outputs: dict[str, torch.Tensor] = {}
     with _judging(network), closing(load_batches(examples, batches, accelerator, num_workers=num_workers)) as loading:
         for loaded in loading:
             with enough_memory(examples, loaded.rows), accelerator.autocast():
-                own = network(**loaded.inputs)
-            for name, whole in gathered(own, loaded, accelerator).items():
-                rows = found.setdefault(name, torch.zeros(len(examples.ids), *whole.shape[1:]))
-                rows[loaded.rows] = whole.float().cpu()
-    return found
+                share = network(**loaded.inputs)
+            for name, gathered_rows in gathered(share, loaded, accelerator).items():
+                rows = outputs.setdefault(name, torch.zeros(len(examples.ids), *gathered_rows.shape[1:]))
+                rows[loaded.rows] = gathered_rows.float().cpu()
+    return outputs
 
 
 @contextmanager
@@ -66,23 +66,23 @@ def _judging(network: Any) -> Iterator[None]:
             module.training = training
 
 
-def gathered(own: Mapping[str, torch.Tensor], loaded: Loaded, accelerator: Any) -> dict[str, torch.Tensor]:
+def gathered(share: Mapping[str, torch.Tensor], loaded: Loaded, accelerator: Any) -> dict[str, torch.Tensor]:
     """The outputs of the whole batch on every process, this process's own with their graph.
 
     A loss over the whole batch then needs no thought about processes, be it weighted by class or a correlation.
     """
     rank, sizes = accelerator.process_index, loaded.sizes
     if len(sizes) == 1:
-        return dict(own)
-    found = {}
-    for name, mine in own.items():
+        return dict(share)
+    outputs = {}
+    for name, mine in share.items():
         room = mine.new_zeros(max(sizes), *mine.shape[1:])
         room[: sizes[rank]] = mine.detach()[: sizes[rank]]
         pieces = accelerator.gather(room).split(max(sizes))
         kept = [piece[:size] for piece, size in zip(pieces, sizes, strict=True)]
         kept[rank] = mine[: sizes[rank]]  # if none, an empty one with a graph: each process takes part in the backward
-        found[name] = torch.cat(kept)
-    return found
+        outputs[name] = torch.cat(kept)
+    return outputs
 
 
 def scores(
@@ -93,7 +93,7 @@ def scores(
 
     answers: what `Objective.answers` gives. truth: as `Examples` have it; of votes the most frequent class counts.
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for target in targets:
         answer, true = answers[target.name], np.asarray(truth[target.name])
         known = _known(target, true)
@@ -102,8 +102,10 @@ def scores(
             answer = answer.argmax(axis=1)
         if known.any():
             for name, metric in _metrics(target).items():
-                found[name] = float(metric(true[known], answer[known]))
-    return found | {name: float(np.mean([found[one] for one in of])) for name, of in _means(targets, found).items()}
+                values[name] = float(metric(true[known], answer[known]))
+    return values | {
+        mean: float(np.mean([values[name] for name in names])) for mean, names in _means(targets, values).items()
+    }
 
 
 def score_names(targets: Sequence[Target], truth: Mapping[str, np.ndarray]) -> list[str]:
@@ -190,14 +192,19 @@ class Judge:
         rows, objective = self.problem.judged, self.problem.objective
         if rows is None:
             return {}
-        of = self.settings
+        settings = self.settings
         outputs = outputs_of(
-            network, rows, accelerator, size=of.batch_size, most_cost=of.batch_seconds, num_workers=of.num_workers
+            network,
+            rows,
+            accelerator,
+            size=settings.batch_size,
+            most_cost=settings.batch_seconds,
+            num_workers=settings.num_workers,
         )
-        found = {VAL_LOSS: float(objective(outputs, _tensors(rows)))}
-        found |= {f"val_{name}": value for name, value in
+        figures = {VAL_LOSS: float(objective(outputs, _tensors(rows)))}
+        figures |= {f"val_{name}": value for name, value in
                   scores(objective.targets, objective.answers(outputs), rows.truth).items()}  # fmt: skip
-        return {name: value if math.isfinite(value) else math.nan for name, value in found.items()}
+        return {name: value if math.isfinite(value) else math.nan for name, value in figures.items()}
 
     def best(self, row: dict[str, Any], before: dict[str, Any] | None) -> bool:
         """Whether an epoch's weights are to be kept rather than those of the best one before.

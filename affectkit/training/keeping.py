@@ -113,8 +113,8 @@ def _seal(digest: str, state: Mapping[str, Any]) -> str:
 
 def _records(folder: Path) -> list[Path]:
     """Records of checkpoints, the newest first."""
-    found = [path for path in folder.glob("checkpoint-*.json") if _RECORD.fullmatch(path.name)]
-    return sorted(found, reverse=True)
+    records = [path for path in folder.glob("checkpoint-*.json") if _RECORD.fullmatch(path.name)]
+    return sorted(records, reverse=True)
 
 
 def _tidy(folder: Path) -> None:

@@ -139,8 +139,8 @@ def identity(problem: Problem, stages: Sequence[Stage], settings: Settings, prec
 
 def _digest(examples: Examples) -> str:
     """Of the ids, costs and truth of rows."""
-    found = hashlib.sha256("\n".join(examples.ids).encode())
-    found.update(np.asarray(examples.costs, float).tobytes())
+    digest = hashlib.sha256("\n".join(examples.ids).encode())
+    digest.update(np.asarray(examples.costs, float).tobytes())
     for name in sorted(examples.truth):
-        found.update(name.encode() + np.ascontiguousarray(examples.truth[name]).tobytes())
-    return found.hexdigest()
+        digest.update(name.encode() + np.ascontiguousarray(examples.truth[name]).tobytes())
+    return digest.hexdigest()

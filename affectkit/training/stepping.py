@@ -172,10 +172,10 @@ class Stepper:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What an update depends on besides the network and the scaler."""
-        found = {_OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(self.optimizer, self.names).items()}
+        tensors = {_OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(self.optimizer, self.names).items()}
         if self.average:
-            found |= {_AVERAGE + name: tensor for name, tensor in self.average.tensors().items()}
-        return found
+            tensors |= {_AVERAGE + name: tensor for name, tensor in self.average.tensors().items()}
+        return tensors
 
     def load(self, stored: Mapping[str, torch.Tensor]) -> None:
         """Take over what `tensors` gave."""

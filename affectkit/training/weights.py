@@ -55,12 +55,12 @@ class Weights:
 
     def fixed_digest(self) -> str:
         """SHA-256 of what never changes, and so is not in a checkpoint."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for name, tensor in self._state().items():
             if name in self._fixed:
-                found.update(name.encode())
-                found.update(memoryview(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
-        return found.hexdigest()
+                digest.update(name.encode())
+                digest.update(memoryview(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+        return digest.hexdigest()
 
     def _state(self) -> dict[str, Any]:
         return {name: tensor.detach() for name, tensor in self.network.state_dict().items()}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from affectkit import registry
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
-from affectkit.fusion.rule import Table
+from affectkit.fusion.rule import SourceTable
 
 NAMES = registry.names("rules")
 NO_TIES = {"class": "nll", "number": "mse"}  # of random sources, no two score the same by these
@@ -291,7 +291,7 @@ def test_other_sources_than_those_fitted_are_refused_by_name(rule, kind, make):
 @EVERY_RULE
 def test_a_table_is_taken_or_refused(rule, kind, make):
     sources, rows = make(kind, 40)
-    sources["notes"] = Table(("words", "empty"), np.c_[rows.truth, np.full(40, np.nan)])
+    sources["notes"] = SourceTable(("words", "empty"), np.c_[rows.truth, np.full(40, np.nan)])
     built = build(rule, kind)
     if built.takes_tables:
         assert built.apply(plain(built.fit(sources, rows)), sources).known.all()

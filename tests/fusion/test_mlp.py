@@ -15,9 +15,9 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.metrics import accuracy, ccc, uar
 from affectkit.fusion.fuse import fuse
-from affectkit.fusion.rule import Table
+from affectkit.fusion.rule import SourceTable
 from affectkit.fusion.rules import stacked
-from affectkit.fusion.rules._mlp import Columns, Study, fit_priors, passes_of, train
+from affectkit.fusion.rules._mlp import FusionColumns, InnerFolds, fit_priors, passes_of, train
 from affectkit.fusion.rules.mlp import Mlp, build
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
@@ -36,7 +36,7 @@ def crossed(rows, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(rows, 3))
     truth = (values[:, 0] * values[:, 1] > 0).astype(float)
-    return {"silent": silent(rows), "table": Table(("a", "b", "noise"), values)}, GroundTruth(truth, groups(rows))
+    return {"silent": silent(rows), "table": SourceTable(("a", "b", "noise"), values)}, GroundTruth(truth, groups(rows))
 
 
 def groups(rows):
@@ -77,7 +77,7 @@ def test_answers_are_those_of_the_network_in_torch_and_its_temperature(class_sou
     table = np.c_[rows.truth + rng.normal(size=300), rng.normal(5, 3, 300)]
     table[::4, 1] = np.nan
     table[::7] = np.nan
-    sources["notes"] = Table(("told", "odd"), table)
+    sources["notes"] = SourceTable(("told", "odd"), table)
     built = build(epochs=20)
     found = built.fit(sources, rows)
     assert found["network"] is not None and found["prior"] == "mean"
@@ -138,13 +138,13 @@ def test_numbers_stay_on_the_scale(number_sources):
 
 
 def study_of(sources, rows):
-    given, rows = Columns.of(sources, "mlp").in_order(rows)
-    return Study.of(given.inputs, rows, given.standardised(given.fit_scaler()), True)
+    given, rows = FusionColumns.of(sources, "mlp").in_order(rows)
+    return InnerFolds.of(given.inputs, rows, given.standardised(given.fit_scaler()), True)
 
 
 def trained(study, truth=None, **options):
     rows = study.rows if truth is None else GroundTruth(truth, study.rows.groups)
-    other = Study(study.inputs, rows, study.columns, study.folds, True)
+    other = InnerFolds(study.inputs, rows, study.columns, study.folds, True)
     prior = fit_priors(study.inputs, study.rows, True)["mean"]
     return train(other, [prior] * len(study.parts()), build(**options).options, seed=0)
 
@@ -164,7 +164,7 @@ def test_a_member_never_sees_its_fold(class_sources):
 def test_members_are_what_they_would_be_without_the_others(class_sources):
     """A row that is unknown to a member weighs nothing, and Adam sees no common factor: of whole batches, the same."""
     study = study_of(*class_sources(100, groups=8))
-    alone = Study(study.inputs, study.rows, study.columns, np.where(study.folds == 0, 0, 1), True)
+    alone = InnerFolds(study.inputs, study.rows, study.columns, np.where(study.folds == 0, 0, 1), True)
     how = {"epochs": 5, "learning_rate": "0.01", "dropout": 0.0}  # one look, so that both end with the same epoch
     together, apart = trained(study, **how), trained(alone, **how)
     np.testing.assert_allclose(together.answers[0], apart.answers[0], atol=1e-5)
@@ -210,7 +210,7 @@ def test_a_row_that_lacks_a_source_the_fit_rows_all_had_is_fused_from_the_others
 def test_columns_that_do_not_vary_have_no_say(class_sources):
     sources, rows = class_sources(80, ("voice",))
     plain = build(epochs=3).fit(sources, rows)
-    sources["empty"] = Table(("one", "none"), np.c_[np.full(80, 7.0), np.full(80, np.nan)])
+    sources["empty"] = SourceTable(("one", "none"), np.c_[np.full(80, 7.0), np.full(80, np.nan)])
     found = build(epochs=3).fit(sources, rows)
     assert found == plain
 
@@ -219,7 +219,7 @@ def test_a_table_with_other_columns_is_refused_by_name():
     sources, rows = crossed(60, 0)
     built = build(epochs=1)
     found = built.fit(sources, rows)
-    other = {"silent": sources["silent"], "table": Table(("b", "noise", "c"), sources["table"].values)}
+    other = {"silent": sources["silent"], "table": SourceTable(("b", "noise", "c"), sources["table"].values)}
     with pytest.raises(AffectkitError, match="table has no column 'a'") as caught:
         built.apply({**found, "network": {}}, other)
     assert caught.value.code == "input"
@@ -229,7 +229,7 @@ def test_columns_of_a_table_are_found_by_name_in_any_order():
     sources, rows = crossed(200, 0)
     built = build(learning_rate="0.02", epochs=20)
     found = built.fit(sources, rows)
-    turned = Table(("noise", "b", "a"), sources["table"].values[:, ::-1])
+    turned = SourceTable(("noise", "b", "a"), sources["table"].values[:, ::-1])
     said = built.apply(found, {"silent": sources["silent"], "table": turned})
     assert found["network"] is not None
     np.testing.assert_array_equal(said.values, built.apply(found, sources).values)
@@ -274,7 +274,7 @@ def test_class_weights_are_those_of_the_rule(class_sources):
     """Nothing but noise and a rare class: balanced, it is predicted as often as any, else never."""
     rng = np.random.default_rng(0)
     truth = np.r_[np.zeros(270), np.ones(30)]
-    table = Table(("a",), rng.normal(size=(300, 1)) + truth[:, None])
+    table = SourceTable(("a",), rng.normal(size=(300, 1)) + truth[:, None])
     share = {}
     for weight in ("balanced", "none"):
         built = build(class_weight=weight, learning_rate="0.02", epochs=20)
@@ -295,7 +295,7 @@ def test_one_truth_leaves_equal_weights_and_says_so(class_sources, caplog):
 
 def test_a_column_of_absurd_numbers_has_no_say(class_sources):
     sources, rows = class_sources(60, ("voice",))
-    sources["odd"] = Table(
+    sources["odd"] = SourceTable(
         ("huge", "endless", "tiny"), np.c_[np.linspace(-1e200, 1e200, 60), [np.inf] * 60, [1e-200] * 60]
     )
     built = build(epochs=1)

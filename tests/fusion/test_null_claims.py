@@ -6,8 +6,8 @@ import pytest
 
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.fusion.align import AlignedSources
 from affectkit.fusion.fuse import fuse
-from affectkit.fusion.sources import Joined
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
 
@@ -33,7 +33,7 @@ def study(rng, speakers, rows=30):
     frame["label"] = np.array(LABEL.classes)[truth]
     frame["speaker"] = np.repeat([f"s{k:02d}" for k in range(speakers)], rows)
     table = with_outputs(Predictions(frame, {"label": LABEL}), [answers["voice"]], frame["seen"])
-    return Joined(table, {"label": answers})
+    return AlignedSources(table, {"label": answers})
 
 
 @pytest.mark.slow
@@ -43,7 +43,7 @@ def test_noise_is_said_to_help_in_at_most_5_percent_of_cases(rule, repeats, spea
     rng = np.random.default_rng(speakers)
     claims = 0
     for _ in range(repeats):
-        joined = study(rng, speakers)
-        [verdict] = fuse(joined, rule, {}, plan_fit(joined.rows)).verdicts
+        aligned = study(rng, speakers)
+        [verdict] = fuse(aligned, rule, {}, plan_fit(aligned.rows)).verdicts
         claims += verdict.helps
     assert claims / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)

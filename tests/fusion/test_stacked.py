@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
-from affectkit.fusion.rule import Table
-from affectkit.fusion.rules._stacked import ClassStack, Inputs, NumberStack, choose, inner_folds
+from affectkit.fusion.rule import SourceTable
+from affectkit.fusion.rules._stacked import ClassStack, NumberStack, StackInputs, choose, inner_folds
 from affectkit.fusion.rules.stacked import build
 from affectkit.labels import Target
 
@@ -21,7 +21,7 @@ def table_and_truth(rows=400, seed=0):
     rng = np.random.default_rng(seed)
     truth = rng.integers(3, size=rows)
     columns = rng.normal(3, 2, size=(rows, 4)) + np.eye(3, 4)[truth] * [3, 1, 2, 0]
-    return Table(("a", "b", "c", "d"), columns), truth
+    return SourceTable(("a", "b", "c", "d"), columns), truth
 
 
 def standardised(table):
@@ -38,7 +38,7 @@ def test_what_is_added_to_a_source_that_says_nothing_is_a_logistic_regression(ba
     table, truth = table_and_truth()
     few = np.flatnonzero((truth != 2) | (np.arange(400) % 5 == 0))  # a rare class, for weights to matter
     table, truth, n = table.take(few), truth[few], len(few)
-    inputs = Inputs.of({"silent": TargetPrediction.of(LABEL, np.full((n, 3), 1 / 3)), "table": table}, "stacked")
+    inputs = StackInputs.of({"silent": TargetPrediction.of(LABEL, np.full((n, 3), 1 / 3)), "table": table}, "stacked")
     fit = by_penalty(ClassStack(balanced).path(inputs, GroundTruth(truth.astype(float), np.full(n, ""))), 0.01)
     x = np.c_[standardised(table), np.ones(n)]
     peer = LogisticRegression(
@@ -50,7 +50,7 @@ def test_what_is_added_to_a_source_that_says_nothing_is_a_logistic_regression(ba
 def test_what_is_added_to_a_constant_is_a_ridge_regression():
     table, truth = table_and_truth()
     silent = TargetPrediction.of(VALENCE, np.full(400, 2.0))
-    inputs = Inputs.of({"silent": silent, "table": table}, "stacked")
+    inputs = StackInputs.of({"silent": silent, "table": table}, "stacked")
     rows = GroundTruth(truth + 0.3 * table.values[:, 3], np.full(400, ""))
     fit = by_penalty(NumberStack().path(inputs, rows), 10.0)
     x = np.c_[standardised(table), np.ones(400)]
@@ -67,7 +67,7 @@ def test_a_table_may_have_more_columns_than_rows(model):
     rows = GroundTruth(truth.astype(float), np.full(60, ""))
     found = []
     for values in (table.values, wide):
-        inputs = Inputs.of({"silent": silent, "table": Table(tuple(map(str, values[0])), values)}, "stacked")
+        inputs = StackInputs.of({"silent": silent, "table": SourceTable(tuple(map(str, values[0])), values)}, "stacked")
         found.append(model.predict(model.path(inputs, rows)[-1], inputs))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 

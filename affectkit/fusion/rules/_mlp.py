@@ -21,11 +21,11 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
 from affectkit.evaluation.temperature import BOUND, fit_sharpness, logits, sharpened, softmax, total
 from affectkit.fusion.ensemble import ranking, scorer
-from affectkit.fusion.rule import Sources, Table
+from affectkit.fusion.rule import Sources, SourceTable
 from affectkit.fusion.rules._stacked import (
     CONSTANT,
-    Inputs,
     NumberStack,
+    StackInputs,
     choose,
     class_row_weights,
     class_scores,
@@ -48,7 +48,7 @@ PRIORS = ("mean", "best")
 Parameters = dict[str, Any]
 
 
-def fit_priors(inputs: Inputs, rows: GroundTruth, balanced: bool) -> dict[str, Parameters]:
+def fit_priors(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> dict[str, Parameters]:
     """Both, as stacking has them: `order` of the sources from the best, and `base`, the answer of a row that has
     tables only: how frequent classes are (alike, if balanced), or the mean truth."""
     number = inputs.ensemble.target.kind == "number"
@@ -64,7 +64,7 @@ def fit_priors(inputs: Inputs, rows: GroundTruth, balanced: bool) -> dict[str, P
     return {prior: {"prior": prior, "order": order, "base": base} for prior in PRIORS}
 
 
-def prior_scores(prior: Mapping[str, Any], inputs: Inputs) -> np.ndarray:
+def prior_scores(prior: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
     """[C, N]: log-probabilities, or numbers; of rows without any source too."""
     if inputs.ensemble.target.kind == "number":
         return np.ascontiguousarray(NumberStack().predict({**prior, "ridge": None}, inputs).T)
@@ -89,7 +89,7 @@ def row_weights(truth: np.ndarray, number: bool, balanced: bool) -> np.ndarray:
     return np.ones(len(truth)) if number else class_row_weights(truth.astype(np.int64), balanced)
 
 
-def better(priors: Sequence[Parameters], inputs: Inputs, rows: GroundTruth, balanced: bool) -> Parameters:
+def better(priors: Sequence[Parameters], inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
     """Of priors, the one with less loss on the rows."""
     number = inputs.ensemble.target.kind == "number"
     weights = row_weights(rows.truth, number, balanced)
@@ -107,18 +107,18 @@ ALL = "all"  # the member that is fitted on all rows
 
 
 @dataclass(frozen=True)
-class Study:
+class InnerFolds:
     """inputs, rows: in an order that is the rows' own. columns: [P, N] standardised, NaN where missing.
     folds: [N] int. balanced: whether classes count alike."""
 
-    inputs: Inputs
+    inputs: StackInputs
     rows: GroundTruth
     columns: np.ndarray
     folds: np.ndarray
     balanced: bool
 
     @classmethod
-    def of(cls, inputs: Inputs, rows: GroundTruth, columns: np.ndarray, balanced: bool) -> Study:
+    def of(cls, inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, balanced: bool) -> InnerFolds:
         labels = rows.truth if inputs.ensemble.target.kind == "number" else rows.truth.astype(np.int64)
         return cls(inputs, rows, columns, inner_folds(rows, labels), balanced)
 
@@ -151,7 +151,7 @@ class Study:
 
 
 def fit_mlp(
-    inputs: Inputs, rows: GroundTruth, columns: np.ndarray, options: Mapping[str, Any], seed: int
+    inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, options: Mapping[str, Any], seed: int
 ) -> Parameters:
     """`prior`, `order` and `base`; `network`, None where it is no better; `temperature`; `search`: the candidates with
     their held-out losses; `history` of the training; `seed`.
@@ -165,29 +165,29 @@ def fit_mlp(
     balanced = options["class_weight"] == "balanced"
     if len(np.unique(rows.truth)) < 2:
         return {**_untold(inputs, rows, balanced), "seed": seed}
-    study = Study.of(inputs, rows, columns, balanced)
-    each = [fit_priors(inputs.take(own), rows.take(own), balanced) for _, own in study.parts()]
+    inner = InnerFolds.of(inputs, rows, columns, balanced)
+    each = [fit_priors(inputs.take(own), rows.take(own), balanced) for _, own in inner.parts()]
     candidates = [{**prior, "network": None} for prior in each[-1].values()]
-    held_out = [study.held_out([_answers(study, priors[name]) for priors in each]) for name in each[-1]]
+    held_out = [inner.held_out([_answers(inner, priors[name]) for priors in each]) for name in each[-1]]
     history: list[dict[str, Any]] = []
-    if trainable(study):
+    if trainable(inner):
         starts = [
             better(list(priors.values()), inputs.take(own), rows.take(own), balanced)
-            for priors, (_, own) in zip(each, study.parts(), strict=True)
+            for priors, (_, own) in zip(each, inner.parts(), strict=True)
         ]
-        trained = train(study, starts, options, seed)
+        trained = train(inner, starts, options, seed)
         history = trained.history
         candidates.append({**starts[-1], "network": trained.network})
-        held_out.append(study.held_out(trained.answers))
-    temperatures = [temperature(answers, study) for answers in held_out]
-    losses = [study.losses(_at(answers, t)) for answers, t in zip(held_out, temperatures, strict=True)]
+        held_out.append(inner.held_out(trained.answers))
+    temperatures = [temperature(answers, inner) for answers in held_out]
+    losses = [inner.losses(_at(answers, t)) for answers, t in zip(held_out, temperatures, strict=True)]
     taken = choose(losses, [0, 0, 1][: len(losses)])
     search = [_told(one, loss, history) for one, loss in zip(candidates, losses, strict=True)]
     found = {**candidates[taken], "temperature": temperatures[taken], "search": search, "history": history}
     return {**found, "seed": seed}
 
 
-def _untold(inputs: Inputs, rows: GroundTruth, balanced: bool) -> Parameters:
+def _untold(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
     """Equal weights, where all rows have one truth."""
     target = inputs.ensemble.target
     logger.warning("all %d fit rows have one %s: mlp is left at equal weights", len(rows), target.name)
@@ -196,17 +196,17 @@ def _untold(inputs: Inputs, rows: GroundTruth, balanced: bool) -> Parameters:
     return {**prior, "network": None, "temperature": without, "search": [], "history": []}
 
 
-def trainable(study: Study) -> bool:
+def trainable(inner: InnerFolds) -> bool:
     """Whether there are columns, and two truths at least to tell apart in the rows of every member."""
-    return bool(len(study.columns)) and all(len(np.unique(study.rows.truth[own])) > 1 for _, own in study.parts())
+    return bool(len(inner.columns)) and all(len(np.unique(inner.rows.truth[own])) > 1 for _, own in inner.parts())
 
 
-def temperature(answers: np.ndarray, study: Study) -> float | None:
+def temperature(answers: np.ndarray, inner: InnerFolds) -> float | None:
     """Of held-out probabilities, at the least NLL; 1 where they are all right, or tell nothing of the truth: the rows
     then bound it on one side only. None for numbers."""
-    if study.number:
+    if inner.number:
         return None
-    sharpness = fit_sharpness(answers, study.rows.truth.astype(np.int64))
+    sharpness = fit_sharpness(answers, inner.rows.truth.astype(np.int64))
     return 1.0 if sharpness in (BOUND, 1 / BOUND) else 1 / sharpness
 
 
@@ -214,8 +214,8 @@ def _at(answers: np.ndarray, temperature: float | None) -> np.ndarray:
     return answers if temperature is None else sharpened(answers, 1 / temperature)
 
 
-def _answers(study: Study, prior: Parameters) -> np.ndarray:
-    return answers_of(prior_scores(prior, study.inputs), study.number)
+def _answers(inner: InnerFolds, prior: Parameters) -> np.ndarray:
+    return answers_of(prior_scores(prior, inner.inputs), inner.number)
 
 
 def _told(candidate: Parameters, loss: np.ndarray, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -238,21 +238,21 @@ SOURCE = ""  # the column that stands for a source as a whole
 
 
 @dataclass(frozen=True)
-class Columns:
+class FusionColumns:
     """inputs: the sources. names: of the columns of tables, by source."""
 
-    inputs: Inputs
+    inputs: StackInputs
     names: dict[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, sources: Sources, rule: str) -> Columns:
-        names = {name: source.names for name, source in sources.items() if isinstance(source, Table)}
-        return cls(Inputs.of(sources, rule), names)
+    def of(cls, sources: Sources, rule: str) -> FusionColumns:
+        names = {name: source.names for name, source in sources.items() if isinstance(source, SourceTable)}
+        return cls(StackInputs.of(sources, rule), names)
 
-    def in_order(self, rows: GroundTruth) -> tuple[Columns, GroundTruth]:
+    def in_order(self, rows: GroundTruth) -> tuple[FusionColumns, GroundTruth]:
         """Rows that have a source, in the order of what is in them. Raises "input" without any."""
         inputs, rows = self.inputs.in_order(rows)
-        return Columns(inputs, self.names), rows
+        return FusionColumns(inputs, self.names), rows
 
     def fit_scaler(self) -> Scaler:
         """`center` (mean of what is known) and `scale` (its deviation) of every column that varies."""
@@ -340,7 +340,7 @@ class FusedRows:
         return {"columns": self.columns[rows], "start": self.start[rows]}
 
 
-class Members(nn.Module):
+class FoldNetworks(nn.Module):
     """M networks with one hidden layer each and the same weights before training; their answers are 0 then.
 
     members: names, and which rows [N] bool each is fitted on. columns: [N, P], as in `FusedRows`.
@@ -405,7 +405,7 @@ def _scale(columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 # --- What a fitted network of fusion says, in numpy: a row's answer has the same bits alone as among others
 
 
-def predict(parameters: Mapping[str, Any], given: Columns) -> np.ndarray:
+def predict(parameters: Mapping[str, Any], given: FusionColumns) -> np.ndarray:
     """[N, C] probabilities before the temperature, or numbers held to their scale; NaN for rows without a source."""
     inputs, network = given.inputs, parameters["network"]
     target = inputs.ensemble.target
@@ -436,7 +436,7 @@ HISTORY = ("epoch", "step", "train_loss", "val_loss", "best")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """network: of all rows, what JSON can hold. answers: [N, C] of every member, for all rows. history: a row for each
     look. All are of the epoch whose loss on the rows that the inner members never saw is least."""
 
@@ -445,22 +445,22 @@ class Trained:
     history: list[dict[str, Any]]
 
 
-def train(study: Study, priors: Sequence[Parameters], options: Mapping[str, Any], seed: int) -> Trained:
+def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str, Any], seed: int) -> TrainedNetwork:
     """priors: what each member starts from."""
-    objective = _objective(study)
+    objective = _objective(inner)
     names = [target.name for target in objective.targets]
     units = [objective.scaling.get(name, (0.0, 1.0)) for name in names]
-    starts = [prior_scores(prior, study.inputs).T for prior in priors]
+    starts = [prior_scores(prior, inner.inputs).T for prior in priors]
     start = np.stack([(own - mean) / unit for own, (mean, unit) in zip(starts, units, strict=True)], axis=1)
-    columns, begin = (torch.from_numpy(values.astype(np.float32)) for values in (study.columns.T, start))
+    columns, begin = (torch.from_numpy(values.astype(np.float32)) for values in (inner.columns.T, start))
     passes = passes_of(options["epochs"], -(-len(columns) // options["batch_size"]))
-    seen, unseen = ({name: study.truth(own == of) for name, own in study.parts()} for of in (True, False))
+    seen, unseen = ({name: inner.truth(own == of) for name, own in inner.parts()} for of in (True, False))
     train, val = FusedRows.of(columns, begin, seen, passes=passes), FusedRows.of(columns, begin, unseen)
     with one_thread("torch"), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
-        network = Members(
-            dict(study.parts()), columns, hidden=options["hidden_size"], outputs=start.shape[2],
-            dropout=options["dropout"], number=study.number,
+        network = FoldNetworks(
+            dict(inner.parts()), columns, hidden=options["hidden_size"], outputs=start.shape[2],
+            dropout=options["dropout"], number=inner.number,
         )  # fmt: skip
         how = _settings(options, len(columns), seed)
         with _diverging():
@@ -468,20 +468,20 @@ def train(study: Study, priors: Sequence[Parameters], options: Mapping[str, Any]
             found = fit(problem, [_stage(options, passes)], how, Path(folder), open_accelerator("cpu"))
         network.eval().double()  # as the answers will be computed
         with torch.no_grad():
-            answers = objective.answers(network(torch.from_numpy(study.columns.T), torch.from_numpy(start)))
+            answers = objective.answers(network(torch.from_numpy(inner.columns.T), torch.from_numpy(start)))
     history = [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in found.history]
     fitted = {**network.plain(ALL), "unit": units[-1][1]}
-    return Trained(fitted, [answers[name].reshape(len(columns), -1) for name in names], history)
+    return TrainedNetwork(fitted, [answers[name].reshape(len(columns), -1) for name in names], history)
 
 
-def _objective(study: Study) -> Objective:
+def _objective(inner: InnerFolds) -> Objective:
     """A target for each member."""
-    target = study.inputs.ensemble.target
+    target = inner.inputs.ensemble.target
     return build_objective(
-        [replace(target, name=name) for name, _ in study.parts()],
-        {name: study.truth(own) for name, own in study.parts()},
-        loss="mse" if study.number else "cross-entropy",
-        class_weight="balanced" if study.balanced else "none",
+        [replace(target, name=name) for name, _ in inner.parts()],
+        {name: inner.truth(own) for name, own in inner.parts()},
+        loss="mse" if inner.number else "cross-entropy",
+        class_weight="balanced" if inner.balanced else "none",
     )
 
 

@@ -21,7 +21,7 @@ from affectkit.fusion.ensemble import (
     scorer,
     shares,
 )
-from affectkit.fusion.rule import Sources, Table
+from affectkit.fusion.rule import Sources, SourceTable
 from affectkit.labels import class_weights
 from affectkit.splits import grouped_folds, random_folds
 
@@ -33,18 +33,18 @@ Parameters = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Inputs:
+class StackInputs:
     """ensemble: the sources of predictions. tables: name -> [D, N] columns, NaN where missing; sorted by name."""
 
     ensemble: Ensemble
     tables: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, sources: Sources, rule: str) -> Inputs:
+    def of(cls, sources: Sources, rule: str) -> StackInputs:
         outputs = {name: source for name, source in sources.items() if isinstance(source, TargetPrediction)}
         tables = {}
         for name, source in sorted(sources.items()):
-            if isinstance(source, Table):
+            if isinstance(source, SourceTable):
                 cells = np.asarray(source.values, float).T
                 tables[name] = np.where(np.isfinite(cells), cells, np.nan)
         return cls(Ensemble.of(outputs, rule), tables)
@@ -54,10 +54,10 @@ class Inputs:
         """[N] bool: rows that have any source."""
         return np.any([*self.ensemble.known, *(~np.isnan(cells).all(axis=0) for cells in self.tables.values())], axis=0)
 
-    def take(self, rows: np.ndarray) -> Inputs:
-        return Inputs(self.ensemble.take(rows), {name: cells[:, rows] for name, cells in self.tables.items()})
+    def take(self, rows: np.ndarray) -> StackInputs:
+        return StackInputs(self.ensemble.take(rows), {name: cells[:, rows] for name, cells in self.tables.items()})
 
-    def in_order(self, rows: GroundTruth) -> tuple[Inputs, GroundTruth]:
+    def in_order(self, rows: GroundTruth) -> tuple[StackInputs, GroundTruth]:
         """Rows that have a source, in the order of what is in them. Raises "input" without any."""
         cells = [column for table in self.tables.values() for column in table]
         at = in_order(rows, self.known, [*self.ensemble.key_columns(), *cells])
@@ -129,11 +129,11 @@ def choose(losses: Sequence[np.ndarray], ranks: Sequence[int]) -> int:
 
 
 def held_out(
-    inputs: Inputs,
+    inputs: StackInputs,
     rows: GroundTruth,
     folds: np.ndarray,
-    path: Callable[[Inputs, GroundTruth], list[Parameters]],
-    loss: Callable[[Parameters, Inputs, GroundTruth], np.ndarray],
+    path: Callable[[StackInputs, GroundTruth], list[Parameters]],
+    loss: Callable[[Parameters, StackInputs, GroundTruth], np.ndarray],
 ) -> list[np.ndarray]:
     """[N] losses of each candidate of a path, every row's from fits on the other folds."""
     losses: list[np.ndarray] = []
@@ -159,7 +159,7 @@ class NumberStack:
         """[N] ones: numbers have no classes to balance."""
         return np.ones(len(truth))
 
-    def path(self, inputs: Inputs, rows: GroundTruth) -> list[Parameters]:
+    def path(self, inputs: StackInputs, rows: GroundTruth) -> list[Parameters]:
         """The candidates: equal weights, the best source, and a ridge on the better of them under falling penalties."""
         order = [name for name, _ in ranking(inputs.ensemble, scorer("mse", inputs.ensemble.target, rows.truth))]
         plain = {"order": order, "base": float(rows.truth.mean()), "penalty": None, "ridge": None}
@@ -167,11 +167,11 @@ class NumberStack:
         better = min(priors, key=lambda prior: self.loss(prior, inputs, rows).mean())
         return [*priors, *self._ridges(better, inputs, rows.truth)]
 
-    def loss(self, parameters: Parameters, inputs: Inputs, rows: GroundTruth) -> np.ndarray:
+    def loss(self, parameters: Parameters, inputs: StackInputs, rows: GroundTruth) -> np.ndarray:
         """[N] squared errors."""
         return (self.predict(parameters, inputs)[:, 0] - rows.truth) ** 2
 
-    def predict(self, parameters: Parameters, inputs: Inputs) -> np.ndarray:
+    def predict(self, parameters: Parameters, inputs: StackInputs) -> np.ndarray:
         """[N, 1] numbers, held to the target's scale; NaN for rows without any source."""
         numbers = _prior(parameters, inputs)
         ridge = parameters["ridge"]
@@ -183,7 +183,7 @@ class NumberStack:
         numbers[~inputs.known] = np.nan
         return numbers
 
-    def _ridges(self, parameters: Parameters, inputs: Inputs, truth: np.ndarray) -> list[Parameters]:
+    def _ridges(self, parameters: Parameters, inputs: StackInputs, truth: np.ndarray) -> list[Parameters]:
         """At the least sum of squares + penalty |coefficients|^2, from one decomposition for all penalties."""
         columns = _number_columns(inputs)
         scaling = fit_scaling(columns, alike=())
@@ -198,7 +198,7 @@ class NumberStack:
         return fits
 
 
-def _prior(parameters: Parameters, inputs: Inputs) -> np.ndarray:
+def _prior(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
     """[N, C] answers of equal weights or of the best source that a row has; `base` for rows with tables only."""
     ensemble = inputs.ensemble
     if parameters["prior"] == "mean":
@@ -209,7 +209,7 @@ def _prior(parameters: Parameters, inputs: Inputs) -> np.ndarray:
     return answers
 
 
-def _number_columns(inputs: Inputs) -> dict[str, np.ndarray]:
+def _number_columns(inputs: StackInputs) -> dict[str, np.ndarray]:
     sources = zip(inputs.ensemble.names, inputs.ensemble.values, inputs.ensemble.known, strict=True)
     return {**{name: np.where(k, v[:, 0], np.nan)[None] for name, v, k in sources}, **inputs.tables}
 
@@ -237,7 +237,7 @@ class ClassStack:
     def weights(self, truth: np.ndarray) -> np.ndarray:
         return class_row_weights(truth, self.balanced)
 
-    def path(self, inputs: Inputs, rows: GroundTruth) -> list[Parameters]:
+    def path(self, inputs: StackInputs, rows: GroundTruth) -> list[Parameters]:
         """The candidates: equal weights, the best source, slopes, and a matrix under falling penalties."""
         truth = rows.truth.astype(np.int64)
         weights = self.weights(truth)
@@ -250,13 +250,13 @@ class ClassStack:
         better = min(sloped, key=lambda fit: weights @ self.loss(fit, inputs, rows))
         return [*priors, better, *_with_matrix(better, inputs, truth, weights)]
 
-    def loss(self, parameters: Parameters, inputs: Inputs, rows: GroundTruth) -> np.ndarray:
+    def loss(self, parameters: Parameters, inputs: StackInputs, rows: GroundTruth) -> np.ndarray:
         """[N]: -log p of the true class, nats."""
         scores = class_scores(parameters, inputs)
         scores = scores - scores.max(axis=0)
         return np.log(total(np.exp(scores))) - scores[rows.truth.astype(np.int64), np.arange(len(rows))]
 
-    def predict(self, parameters: Parameters, inputs: Inputs) -> np.ndarray:
+    def predict(self, parameters: Parameters, inputs: StackInputs) -> np.ndarray:
         """[N, K] probabilities; NaN for rows without any source."""
         probabilities = np.ascontiguousarray(softmax(class_scores(parameters, inputs)).T)
         probabilities[~inputs.known] = np.nan
@@ -268,7 +268,7 @@ def class_row_weights(truth: np.ndarray, balanced: bool) -> np.ndarray:
     return class_weights(np.bincount(truth))[truth] if balanced else np.ones(len(truth))
 
 
-def class_scores(parameters: Parameters, inputs: Inputs) -> np.ndarray:
+def class_scores(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
     """[K, N], up to a constant of each row."""
     scores, directions = _starts(parameters, inputs)
     if parameters["slopes"] is None:
@@ -282,7 +282,7 @@ def class_scores(parameters: Parameters, inputs: Inputs) -> np.ndarray:
     return scores + linear(scaled(columns, matrix["scaling"]), np.array(matrix["coefficients"]))
 
 
-def _starts(parameters: Parameters, inputs: Inputs) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _starts(parameters: Parameters, inputs: StackInputs) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """[K, N] log-probabilities of the prior, and the directions that slopes go along, by name ("" is the prior's)."""
     prior = logits(_prior(parameters, inputs))
     directions = {name: np.nan_to_num(columns) for name, columns in _log_ratios(inputs).items()}
@@ -291,7 +291,7 @@ def _starts(parameters: Parameters, inputs: Inputs) -> tuple[np.ndarray, dict[st
     return prior, directions
 
 
-def _log_ratios(inputs: Inputs) -> dict[str, np.ndarray]:
+def _log_ratios(inputs: StackInputs) -> dict[str, np.ndarray]:
     """[K, N] log-probabilities of each source less their mean over classes, NaN where it is missing."""
     ratios = {}
     for name, values, known in zip(inputs.ensemble.names, inputs.ensemble.values, inputs.ensemble.known, strict=True):
@@ -300,7 +300,7 @@ def _log_ratios(inputs: Inputs) -> dict[str, np.ndarray]:
     return ratios
 
 
-def _with_slopes(parameters: Parameters, inputs: Inputs, truth: np.ndarray, weights: np.ndarray) -> Parameters:
+def _with_slopes(parameters: Parameters, inputs: StackInputs, truth: np.ndarray, weights: np.ndarray) -> Parameters:
     """At the least summed NLL + pull / 2 |slopes|^2, which is strictly convex: Newton's method."""
     prior, directions = _starts(parameters, inputs)
     along = np.array(list(directions.values()))
@@ -323,7 +323,9 @@ def _with_slopes(parameters: Parameters, inputs: Inputs, truth: np.ndarray, weig
     return {**parameters, "slopes": dict(zip(directions, slopes.tolist(), strict=True))}
 
 
-def _with_matrix(parameters: Parameters, inputs: Inputs, truth: np.ndarray, weights: np.ndarray) -> list[Parameters]:
+def _with_matrix(
+    parameters: Parameters, inputs: StackInputs, truth: np.ndarray, weights: np.ndarray
+) -> list[Parameters]:
     """At the least mean NLL + penalty / 2 |matrix|^2, for each penalty from where the last one ended."""
     from scipy.optimize import minimize
 

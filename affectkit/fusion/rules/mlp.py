@@ -11,17 +11,20 @@ probabilities (Guo et al. 2017) are all found on folds of whole groups within th
 the fold. Numbers have a squared error for a loss, and no temperature.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.methods._probabilities import answered
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.temperature import sharpened
+from affectkit.fusion.ensemble import check_names
+from affectkit.fusion.rule import Files, Sources
 from affectkit.registry import Option, check_values, options_from
 from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDropout, HiddenSize, WeightDecay
-
-if TYPE_CHECKING:
-    from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-    from affectkit.fusion.rule import Files, Sources
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,14 @@ class MlpOptions:
 
 
 @options_from(MlpOptions)
-def build(options: MlpOptions) -> "Mlp":
+def build(options: MlpOptions) -> Mlp:
     """The rule. Raises "usage" for a value that makes no sense."""
     return Mlp(asdict(options))
 
 
 class Mlp:
     """Parameters: `scaler`, the columns that are read; `prior`, `order` and `base` of what the network starts from;
-    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp_fit`)."""
+    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`)."""
 
     name = "mlp"
     takes_tables = True
@@ -62,37 +65,33 @@ class Mlp:
     def __init__(self, options: dict[str, Any], seed: int = 0) -> None:
         self.options, self.seed = options, seed
 
-    def seeded(self, seed: int) -> "Mlp":
+    def seeded(self, seed: int) -> Mlp:
         return Mlp(self.options, seed)
 
-    def fit(self, sources: "Sources", rows: "GroundTruth") -> dict[str, Any]:
-        from affectkit.fusion.rules._mlp import Columns, fit_mlp
+    def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
+        from affectkit.fusion.rules._mlp import FusionColumns, fit_mlp
 
-        given, rows = Columns.of(sources, self.name).in_order(rows)
-        scaler = given.fit_scaler()
-        columns = given.standardised(scaler)
-        return {"scaler": scaler, **fit_mlp(given.inputs, rows, columns, self.options, self.seed)}
+        columns, rows = FusionColumns.of(sources, self.name).in_order(rows)
+        scaler = columns.fit_scaler()
+        fitted = fit_mlp(columns.inputs, rows, columns.standardised(scaler), self.options, self.seed)
+        return {"scaler": scaler, **fitted}
 
-    def apply(self, parameters: dict[str, Any], sources: "Sources") -> "TargetPrediction":
-        from affectkit.calibration.methods._probabilities import answered
-        from affectkit.evaluation.temperature import sharpened
-
-        before = self._said(parameters, sources)
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        before = self._uncalibrated(parameters, sources)
         temperature = parameters["temperature"]
         return before if temperature is None else answered(before, lambda p: sharpened(p, 1 / temperature))
 
-    def uncalibrated(self, parameters: dict[str, Any], sources: "Sources") -> "TargetPrediction | None":
+    def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """Before the temperature; None for numbers, which have none."""
-        return None if parameters["temperature"] is None else self._said(parameters, sources)
+        return None if parameters["temperature"] is None else self._uncalibrated(parameters, sources)
 
-    def _said(self, parameters: dict[str, Any], sources: "Sources") -> "TargetPrediction":
-        from affectkit.fusion.ensemble import check_names
-        from affectkit.fusion.rules._mlp import Columns, predict
+    def _uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        from affectkit.fusion.rules._mlp import FusionColumns, predict
 
-        given = Columns.of(sources, self.name)
-        check_names(given.inputs.ensemble.names, parameters["order"])
-        return given.inputs.ensemble.answer(predict(parameters, given))
+        columns = FusionColumns.of(sources, self.name)
+        check_names(columns.inputs.ensemble.names, parameters["order"])
+        return columns.inputs.ensemble.answer(predict(parameters, columns))
 
-    def files(self, parameters: dict[str, Any]) -> "Files":
+    def files(self, parameters: dict[str, Any]) -> Files:
         """`feature_scaler.json`, and the `history.csv` of the final fit."""
         return {"feature_scaler.json": {"columns": parameters["scaler"]}, "history.csv": parameters["history"]}

@@ -18,7 +18,7 @@ from typing import Any
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.ensemble import check_names
 from affectkit.fusion.rule import Sources
-from affectkit.fusion.rules._stacked import ClassStack, Inputs, NumberStack, choose, held_out, inner_folds
+from affectkit.fusion.rules._stacked import ClassStack, NumberStack, StackInputs, choose, held_out, inner_folds
 from affectkit.registry import check_values
 from affectkit.training.settings import ClassWeight
 
@@ -43,7 +43,7 @@ class Stacked:
         self.options = options
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
-        inputs, rows = Inputs.of(sources, self.name).in_order(rows)
+        inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
         target, model = inputs.ensemble.target, self._model(inputs)
         labels = rows.truth if target.kind == "number" else rows.truth.astype(int)
         fits = model.path(inputs, rows)
@@ -57,11 +57,11 @@ class Stacked:
         return {**fits[chosen], "search": search}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
-        inputs = Inputs.of(sources, self.name)
+        inputs = StackInputs.of(sources, self.name)
         check_names(inputs.ensemble.names, parameters["order"])
         return inputs.ensemble.answer(self._model(inputs).predict(parameters, inputs))
 
-    def _model(self, inputs: Inputs) -> ClassStack | NumberStack:
+    def _model(self, inputs: StackInputs) -> ClassStack | NumberStack:
         number = inputs.ensemble.target.kind == "number"
         return NumberStack() if number else ClassStack(self.options["class_weight"] == "balanced")
 

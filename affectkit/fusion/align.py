@@ -1,4 +1,4 @@
-"""Bringing named sources together: one table of rows, and what each source says of them."""
+"""Named sources aligned: one table of rows, and what each source says of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
-from affectkit.fusion.rule import Table
+from affectkit.fusion.rule import SourceTable
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitOn
 
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Joined:
+class AlignedSources:
     """rows: every row that a source of predictions knows, with truth, split, fold, seen and groups; its answers are the
     first source's and stand for none. answers: target -> source -> what it says of the rows, NaN where it says nothing.
     """
 
     rows: Predictions
-    answers: dict[str, dict[str, TargetPrediction | Table]]
+    answers: dict[str, dict[str, TargetPrediction | SourceTable]]
 
     def source(self, target: str, name: str) -> Predictions:
         """One source as a table of all rows, as `compare` and `assess` take it."""
@@ -39,8 +39,8 @@ class Joined:
         return with_outputs(self.rows, [answer], self.rows.frame["seen"])
 
 
-def join(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> Joined:
-    """Join sources by id, and their class columns by name.
+def align(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> AlignedSources:
+    """Align sources by id, and their class columns by name.
 
     A row that a source lacks is missing there; one that a source was fitted on, without cross-fitted answers, would
     leak: it is left out under `fit_on="val"`, and refused otherwise. Raises "input" where sources disagree: about a
@@ -49,11 +49,10 @@ def join(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> Joined:
     predicting = [source for source in sources if source.predictions is not None]
     if not predicting:
         raise AffectkitError("usage", "no source holds predictions", remedy="name at least one table of predictions")
-    rows = _union(predicting)
-    rows = _without_fitted(rows, predicting, fit_on)
+    rows = _without_fitted(_union(predicting), predicting, fit_on)
     targets = _common_targets(predicting)
-    ids = list(rows.frame["id"])
     rows = replace(rows, targets=targets)
+    ids = list(rows.frame["id"])
     answers = {name: {s.name: _answer(s, target, ids) for s in sources} for name, target in targets.items()}
     for source in sources:
         known = answers[next(iter(targets))][source.name].known
@@ -61,7 +60,7 @@ def join(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> Joined:
             raise AffectkitError("input", "says nothing about the rows of the other sources", file=source.path)
         if not known.all():
             logger.warning("%s has no answer for %d of %d rows", source.name, (~known).sum(), len(known))
-    return Joined(rows, answers)
+    return AlignedSources(rows, answers)
 
 
 def _union(sources: Sequence[Source]) -> Predictions:
@@ -125,8 +124,8 @@ def _without_fitted(rows: Predictions, sources: Sequence[Source], fit_on: FitOn 
     keep = np.ones(len(rows.frame), bool)
     for source in sources:
         assert source.predictions is not None
-        own = set(source.fitted["id"]) - set(source.predictions.frame["id"])
-        lacking = rows.frame["id"].isin(own).to_numpy()
+        uncrossed = set(source.fitted["id"]) - set(source.predictions.frame["id"])
+        lacking = rows.frame["id"].isin(uncrossed).to_numpy()
         if lacking.any() and fit_on != "val":
             raise AffectkitError(
                 "leak", f"'{source.name}' was fitted on {lacking.sum()} of the rows, and has no cross-fitted answers "
@@ -140,7 +139,7 @@ def _without_fitted(rows: Predictions, sources: Sequence[Source], fit_on: FitOn 
 def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
     """The targets that every source predicts, as the first has them; one label map is needed."""
     tables = [source.predictions for source in sources if source.predictions is not None]
-    found = {}
+    common = {}
     for name, target in tables[0].targets.items():
         if not all(name in table.targets for table in tables):
             continue
@@ -157,28 +156,23 @@ def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
                 )  # fmt: skip
             if target.kind == "number" and target.scale is None and other.scale is not None:
                 target = other
-        found[name] = target
-    if not found:
+        common[name] = target
+    if not common:
         raise AffectkitError("input", "the sources predict no common target", remedy="make them of one manifest")
-    return found
+    return common
 
 
-def _answer(source: Source, target: Target, ids: Sequence[str]) -> TargetPrediction | Table:
-    if source.features is not None:
-        return _table(source, ids)
-    assert source.predictions is not None
-    output = source.predictions.output(target.name).aligned(target)
-    place = {key: row for row, key in enumerate(source.predictions.frame["id"])}
-    return output.at(np.array([place.get(key, -1) for key in ids]))
-
-
-def _table(source: Source, ids: Sequence[str]) -> Table:
+def _answer(source: Source, target: Target, ids: Sequence[str]) -> TargetPrediction | SourceTable:
     features = source.features
-    assert features is not None
+    if features is None:
+        assert source.predictions is not None
+        output = source.predictions.output(target.name).aligned(target)
+        place = {key: row for row, key in enumerate(source.predictions.frame["id"])}
+        return output.at(np.array([place.get(key, -1) for key in ids]))
     lacking = set(features.missing(ids))
     there = [key for key in ids if key not in lacking]
     matrix = np.asarray(features.matrix(there), float) if there else np.empty((0, 0))
     names = tuple(features.names or (f"column_{number}" for number in range(matrix.shape[1])))
     values = np.full((len(ids), matrix.shape[1]), np.nan)
     values[[key not in lacking for key in ids]] = matrix
-    return Table(names, values)
+    return SourceTable(names, values)

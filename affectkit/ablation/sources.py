@@ -1,4 +1,5 @@
-"""Subsets of sets of features: an estimator is trained on those of a subset together."""
+"""The two kinds of sources: sets of features, on which an estimator is trained, and tables of predictions, which a rule
+fuses."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.ablation.study import Setup, digest, drawn_folds, metric_for, metric_of, scheme
+from affectkit.ablation.study import AblationSetup, digest, drawn_folds, metric_for, metric_of, scheme
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
@@ -20,13 +21,12 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.estimators._estimator import Estimator, Matrix
 from affectkit.estimators._fit import Settings
 from affectkit.estimators._train import Dataset, load_dataset, train_model
-from affectkit.evaluation.comparison import TargetMetric
 from affectkit.evaluation.parts import train_rows
 from affectkit.evaluation.rows import missing, pair
+from affectkit.fusion.align import AlignedSources, align
 from affectkit.fusion.ensemble import fixed_weights, parse_weights
-from affectkit.fusion.fuse import fitted, with_metric
-from affectkit.fusion.rule import Table, build_rule
-from affectkit.fusion.sources import Joined, join
+from affectkit.fusion.fuse import fit_rule, with_metric
+from affectkit.fusion.rule import SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitOn, FitPlan, plan_fit
 from affectkit.leakage.held_out import groups_of
@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# --- Subsets of sets of features: an estimator is trained on those of a subset together
+
+
 @dataclass(frozen=True)
 class FeatureSets:
     """data: of all sources, a block for each; rows that one of them lacks are in none. rows: for each seed, with its
     folds. settings: but for the seed, which is that of the repeat."""
 
-    setup: Setup
+    setup: AblationSetup
     data: Dataset
     rows: Sequence[pd.DataFrame]
     estimator: Estimator
@@ -49,7 +52,7 @@ class FeatureSets:
 
     def answer(self, sources: Sequence[str], repeat: int) -> Predictions:
         places = [self.setup.names.index(name) for name in sources]
-        blocks, encoders = ([given[place] for place in places] for given in (self.data.blocks, self.data.encoders))
+        blocks, encoders = ([column[place] for place in places] for column in (self.data.blocks, self.data.encoders))
         manifest = replace(self.data.manifest, rows=self.rows[repeat])
         data = replace(self.data, manifest=manifest, blocks=blocks, encoders=encoders)
         settings = replace(self.settings, seed=self.setup.seeds[repeat])
@@ -101,15 +104,15 @@ def of_features(
     fit = data.manifest.rows["split"].isin(["train", "val"]).to_numpy()
     if not fit.any():
         raise AffectkitError("input", "the manifest has no train or val rows", file=manifest.path, remedy="give them")
-    rows, said = zip(*(_with_folds(data, fit, targets[0], cv_folds, seed) for seed in range(seeds)), strict=True)
+    rows, schemes = zip(*(_with_folds(data, fit, targets[0], cv_folds, seed) for seed in range(seeds)), strict=True)
     chosen = {target.name: target for target in targets}
-    setup = Setup(
+    setup = AblationSetup(
         names=list(features),
-        speaking=list(features),
+        predicting=list(features),
         targets=chosen,
-        of=metric_of(metric, chosen),
+        compared=metric_of(metric, chosen),
         seeds=list(range(seeds)),
-        scheme=said[0],
+        scheme=schemes[0],
         group=groups_of(data.manifest, group)[0],
         train=data.manifest.rows[fit],
     )
@@ -121,9 +124,9 @@ def _with_folds(
 ) -> tuple[pd.DataFrame, str]:
     """The rows with the folds of those fitted on, and the folds in words."""
     table = data.manifest.rows
-    own = table["fold"].astype(str).to_numpy() if "fold" in table else np.full(len(fit), "", dtype=object)
-    if count is None and (own[fit] != "").any():
-        return table, f"the manifest's own {len(set(own[fit]) - {''})} folds"
+    stored = set(table["fold"].astype(str).to_numpy()[fit]) - {""} if "fold" in table else set()
+    if count is None and stored:
+        return table, f"the manifest's own {len(stored)} folds"
     column, groups = groups_of(data.manifest, data.group)
     groups = groups[fit]
     if count is None:
@@ -144,27 +147,27 @@ def _block_arrays(block: Matrix) -> list[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Tables:
+class PredictionTables:
     """options: of the rule, by target. plans: one for each seed."""
 
-    setup: Setup
-    joined: Joined
+    setup: AblationSetup
+    aligned: AlignedSources
     rule: str
     options: Mapping[str, Mapping[str, Any]]
     plans: Sequence[FitPlan]
 
     def answer(self, sources: Sequence[str], repeat: int) -> Predictions:
-        plan, rows = self.plans[repeat], self.joined.rows
-        own = {name: {source: of[source] for source in sources} for name, of in self.joined.answers.items()}
-        outputs = [self._answer(Joined(rows, own), target, plan) for target in rows.targets.values()]
+        plan, rows = self.plans[repeat], self.aligned.rows
+        answers = {t: {name: answers[name] for name in sources} for t, answers in self.aligned.answers.items()}
+        outputs = [self._answer(AlignedSources(rows, answers), target, plan) for target in rows.targets.values()]
         return with_outputs(rows, outputs, plan.seen(list(rows.frame["seen"])))
 
-    def _answer(self, joined: Joined, target: Target, plan: FitPlan) -> TargetPrediction:
-        first, *others = joined.answers[target.name].values()
+    def _answer(self, aligned: AlignedSources, target: Target, plan: FitPlan) -> TargetPrediction:
+        first, *others = aligned.answers[target.name].values()
         if not others and isinstance(first, TargetPrediction):
             return first
-        options = _of_subset(self.options[target.name], self.setup.names, list(joined.answers[target.name]))
-        return fitted(joined, target, self.rule, options, plan)[1]
+        options = _of_subset(self.options[target.name], self.setup.names, list(aligned.answers[target.name]))
+        return fit_rule(aligned, target, self.rule, options, plan).output
 
     def made_of(self, sources: Sequence[str]) -> dict[str, Any]:
         return {
@@ -177,11 +180,12 @@ class Tables:
     @cached_property
     def _digests(self) -> dict[str, Any]:
         plans = [array for plan in self.plans for array in (plan.fit, plan.folds, plan.groups)]
-        answers = self.joined.answers.values()
+        by_target = self.aligned.answers.values()
         return {
-            "rows": digest(self.joined.rows.frame.to_csv(index=False), *plans),
+            "rows": digest(self.aligned.rows.frame.to_csv(index=False), *plans),
             "sources": {
-                name: digest(*(a for of in answers for a in _answer_arrays(of[name]))) for name in self.setup.names
+                name: digest(*(array for answers in by_target for array in _answer_arrays(answers[name])))
+                for name in self.setup.names
             },
         }
 
@@ -197,7 +201,7 @@ def of_predictions(
     group: str | None = None,
     seeds: int = 1,
     cv_folds: int | None = None,
-) -> Tables:
+) -> PredictionTables:
     """Sources to be fused by `rule`.
 
     targets: names, by default all that every source predicts. metric: compared, and what rules choose by where they
@@ -206,69 +210,71 @@ def of_predictions(
     """
     build_rule(rule, options)
     _of_subset(options, [source.name for source in sources], [])
-    joined = _only(join(sources, fit_on=fit_on), sources, targets)
-    rows = joined.rows
-    of = metric_of(metric, rows.targets)
+    aligned = _only(align(sources, fit_on=fit_on), sources, targets)
+    rows = aligned.rows
+    compared = metric_of(metric, rows.targets)
     plans: dict[int, FitPlan] = {}
     for seed in range(seeds):
         plan = plan_fit(rows, fit_on=fit_on, group=group, seed=seed)
         if cv_folds is not None:
             plan = _redrawn(plan, rows, cv_folds, seed)
-        if not any(_same_parts(plan.folds, other.folds) for other in plans.values()):
+        if not any(_same_folds(plan.folds, other.folds) for other in plans.values()):
             plans[seed] = plan
-    _require_truth(rows, of)
-    answers = next(iter(joined.answers.values()))
-    setup = Setup(
+    for target in compared.targets:
+        if missing(pair(rows, target)[0]).all():
+            what = f"no row has a truth for {target.name}"
+            raise AffectkitError("input", what, file=rows.path, remedy="pass the --manifest that has it")
+    answers = next(iter(aligned.answers.values()))
+    setup = AblationSetup(
         names=list(answers),
-        speaking=[name for name, answer in answers.items() if isinstance(answer, TargetPrediction)],
+        predicting=[name for name, answer in answers.items() if isinstance(answer, TargetPrediction)],
         targets=rows.targets,
-        of=of,
+        compared=compared,
         seeds=list(plans),
         scheme=plans[0].scheme + (", whatever the seed" if len(plans) < seeds else ""),
         group=plans[0].group,
         train=train_rows(rows, list(rows.targets.values())),
-        notes=_notes(joined, plans[0]),
+        notes=_notes(aligned, plans[0]),
     )
-    own = {name: with_metric(rule, options, metric_for(of, target)) for name, target in rows.targets.items()}
-    return Tables(setup, joined, rule, own, list(plans.values()))
+    by_target = {
+        name: with_metric(rule, options, metric_for(compared, target)) for name, target in rows.targets.items()
+    }
+    return PredictionTables(setup, aligned, rule, by_target, list(plans.values()))
 
 
-def _require_truth(rows: Predictions, of: TargetMetric) -> None:
-    for target in of.targets:
-        if missing(pair(rows, target)[0]).all():
-            what = f"no row has a truth for {target.name}"
-            raise AffectkitError("input", what, file=rows.path, remedy="pass the --manifest that has it")
+def _answer_arrays(answer: TargetPrediction | SourceTable) -> list[np.ndarray]:
+    arrays = (answer.values, answer.var) if isinstance(answer, TargetPrediction) else (answer.values,)
+    return [array for array in arrays if array is not None]
 
 
-def _answer_arrays(answer: TargetPrediction | Table) -> list[np.ndarray]:
-    found = (answer.values, answer.var) if isinstance(answer, TargetPrediction) else (answer.values,)
-    return [array for array in found if array is not None]
-
-
-def _notes(joined: Joined, plan: FitPlan) -> list[str]:
-    said = []
-    columns = [name for name, a in next(iter(joined.answers.values())).items() if isinstance(a, Table)]
+def _notes(aligned: AlignedSources, plan: FitPlan) -> list[str]:
+    notes = []
+    columns = [name for name, a in next(iter(aligned.answers.values())).items() if isinstance(a, SourceTable)]
     if columns:
-        said.append(f"judged beside predictions only, being no predictions: {', '.join(columns)}")
-    if joined.rows.foreign:
-        said.append("nothing says how these predictions were made (no column 'seen'): their rows are taken as held out")
+        notes.append(f"judged beside predictions only, being no predictions: {', '.join(columns)}")
+    if aligned.rows.foreign:
+        notes.append(
+            "nothing says how these predictions were made (no column 'seen'): their rows are taken as held out"
+        )
     if plan.single:
-        said.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
-    return said
+        notes.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
+    return notes
 
 
-def _only(joined: Joined, sources: Sequence[Source], names: Sequence[str]) -> Joined:
+def _only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[str]) -> AlignedSources:
     """Only the targets called `names` (all that are common where there are none), and no other's columns."""
     for name in names:
-        if name not in joined.rows.targets:
-            remedy = did_you_mean(name, list(joined.rows.targets))
+        if name not in aligned.rows.targets:
+            remedy = did_you_mean(name, list(aligned.rows.targets))
             raise AffectkitError("usage", f"the sources do not all predict '{name}'", remedy=remedy)
-    targets = {name: joined.rows.targets[name] for name in names or joined.rows.targets}
+    targets = {name: aligned.rows.targets[name] for name in names or aligned.rows.targets}
     tables = [source.predictions for source in sources if source.predictions is not None]
     others = [target for table in tables for name, target in table.targets.items() if name not in targets]
     stale = {column for target in others for column in target_columns(target)}
-    frame = joined.rows.frame.drop(columns=[column for column in joined.rows.frame if column in stale])
-    return Joined(replace(joined.rows, frame=frame, targets=targets), {name: joined.answers[name] for name in targets})
+    frame = aligned.rows.frame.drop(columns=[column for column in aligned.rows.frame if column in stale])
+    return AlignedSources(
+        replace(aligned.rows, frame=frame, targets=targets), {name: aligned.answers[name] for name in targets}
+    )
 
 
 def _of_subset(options: Mapping[str, Any], names: Sequence[str], subset: Sequence[str]) -> Mapping[str, Any]:
@@ -279,23 +285,25 @@ def _of_subset(options: Mapping[str, Any], names: Sequence[str], subset: Sequenc
     weights = parse_weights(options.get("weights") or "")
     if not weights or len(subset) == len(names):
         return options
-    of = fixed_weights(weights, names)
-    own = [of[name] for name in subset]
-    return {**options, "weights": ",".join(repr(weight) for weight in (own if any(own) else [1.0] * len(own)))}
+    by_name = fixed_weights(weights, names)
+    chosen = [by_name[name] for name in subset]
+    if not any(chosen):
+        chosen = [1.0] * len(chosen)
+    return {**options, "weights": ",".join(map(repr, chosen))}
 
 
 def _redrawn(plan: FitPlan, rows: Predictions, count: int, seed: int) -> FitPlan:
     """The plan with other folds."""
-    ids, own = rows.frame["id"].astype(str).to_numpy()[plan.fit], plan.groups[plan.fit]
+    ids = rows.frame["id"].astype(str).to_numpy()[plan.fit]
     column = None if plan.single else plan.group
-    groups = apart(ids, own)
+    groups = apart(ids, plan.groups[plan.fit])
     first = next(iter(rows.targets))
     labels = rows.frame[first].to_numpy()[plan.fit] if first in rows.frame else None
     folds = drawn_folds(ids, groups, column, labels, count, seed)
     return replace(plan, folds=folds, scheme=scheme(folds, groups, column))
 
 
-def _same_parts(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two assignments of folds part the rows alike, whatever the folds are called."""
-    pairs = len(set(zip(one.tolist(), other.tolist(), strict=True)))
-    return pairs == len(np.unique(one)) == len(np.unique(other))
+def _same_folds(folds: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two assignments of folds divide the rows alike, whatever the folds are called."""
+    pairs = len(set(zip(folds.tolist(), others.tolist(), strict=True)))
+    return pairs == len(np.unique(folds)) == len(np.unique(others))

@@ -6,8 +6,8 @@ import pytest
 
 from affectkit.artifacts.sources import named_paths, read_source
 from affectkit.errors import AffectkitError
-from affectkit.fusion.rule import Table
-from affectkit.fusion.sources import join
+from affectkit.fusion.align import align
+from affectkit.fusion.rule import SourceTable
 
 
 @pytest.fixture
@@ -35,27 +35,27 @@ def voices(**more):
 def test_rows_are_all_that_any_source_has_and_classes_are_aligned_by_name(source):
     voice = source("voice", **voices())
     face = source("face", id=["d", "b"], seen="oof", prob_sad=[0.9, 0.1], prob_calm=[0.1, 0.9], label=["sad", "calm"])
-    joined = join([voice, face])
-    assert list(joined.rows.frame["id"]) == ["a", "b", "c", "d"]
-    assert list(joined.rows.frame["label"]) == ["sad", "calm", "sad", "sad"]
-    assert list(joined.rows.frame["speaker"]) == ["1", "1", "2", ""]
-    answers = joined.answers["label"]
+    aligned = align([voice, face])
+    assert list(aligned.rows.frame["id"]) == ["a", "b", "c", "d"]
+    assert list(aligned.rows.frame["label"]) == ["sad", "calm", "sad", "sad"]
+    assert list(aligned.rows.frame["speaker"]) == ["1", "1", "2", ""]
+    answers = aligned.answers["label"]
     nan = np.nan
     np.testing.assert_array_equal(answers["face"].values, [[nan, nan], [0.9, 0.1], [nan, nan], [0.1, 0.9]])
     np.testing.assert_array_equal(answers["voice"].known, [True, True, True, False])
-    assert joined.source("label", "face").frame["pred"].tolist() == ["", "calm", "", "sad"]
+    assert aligned.source("label", "face").frame["pred"].tolist() == ["", "calm", "", "sad"]
 
 
 def test_seen_is_the_more_careful_of_the_two(source):
     voice = source("voice", **voices(seen=["heldout", "oof", "fit"]))
     text = source("text", **voices(seen=["oof", "heldout", "oof"]))
-    assert list(join([voice, text]).rows.frame["seen"]) == ["oof", "oof", "fit"]
+    assert list(align([voice, text]).rows.frame["seen"]) == ["oof", "oof", "fit"]
 
 
 def test_numbers_carry_their_variances_where_they_have_them(source):
     one = source("one", id=["a", "b"], seen="oof", valence=[0.1, 0.2], valence_pred=[0.0, 0.3], valence_var=[0.1, 0.2])
     two = source("two", id=["b", "a"], seen="oof", valence_pred=[0.5, 0.6])
-    answers = join([one, two]).answers["valence"]
+    answers = align([one, two]).answers["valence"]
     assert answers["one"].var.tolist() == [0.1, 0.2] and answers["two"].var is None
     assert answers["two"].values.tolist() == [0.6, 0.5]
 
@@ -63,8 +63,8 @@ def test_numbers_carry_their_variances_where_they_have_them(source):
 def test_a_csv_of_features_is_a_table(source):
     voice = source("voice", **voices())
     age = source("age", tables=True, id=["c", "a"], age=[31.0, 22.0], fluency=[0.5, 0.25])
-    table = join([voice, age]).answers["label"]["age"]
-    assert isinstance(table, Table) and table.names == ("age", "fluency")
+    table = align([voice, age]).answers["label"]["age"]
+    assert isinstance(table, SourceTable) and table.names == ("age", "fluency")
     np.testing.assert_array_equal(table.values, [[22, 0.25], [np.nan, np.nan], [31, 0.5]])
 
 
@@ -80,7 +80,7 @@ def test_a_csv_of_features_is_a_table(source):
 def test_what_disagrees_is_refused(other, message, source):
     voice = source("voice", **voices())
     with pytest.raises(AffectkitError, match=message):
-        join([voice, source("other", **other)])
+        align([voice, source("other", **other)])
 
 
 def test_rows_that_a_source_was_fitted_on_are_refused_or_left_out(source):
@@ -90,8 +90,8 @@ def test_rows_that_a_source_was_fitted_on_are_refused_or_left_out(source):
         split=["val", "test"],
     )  # fmt: skip
     with pytest.raises(AffectkitError, match=r"'text' was fitted on 1 of the rows.*as 'a'; train it with --cv"):
-        join([voice, text])
-    assert list(join([voice, text], fit_on="val").rows.frame["id"]) == ["b", "c"]
+        align([voice, text])
+    assert list(align([voice, text], fit_on="val").rows.frame["id"]) == ["b", "c"]
 
 
 @pytest.mark.parametrize("given", [["voice"], ["=x"], ["a=x", "a=y"], ["a/b=x", "c=y"], ["a=x"]])
