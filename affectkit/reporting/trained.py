@@ -23,6 +23,7 @@ from affectkit.reporting.figures.learning import (
 )
 from affectkit.reporting.page import Card, Page, Section, Sentence, Table
 from affectkit.results import words
+from affectkit.results.lineage import lineage
 
 PAGE = "training.html"
 HISTORY, SWEEPS, REPORT = "history.csv", "lr_find.json", "train_report.json"
@@ -40,9 +41,10 @@ FOLDS = (
 def draw(folder: Path) -> Page:
     """The page of the folder that `train`, `finetune` or `import-model` wrote, from its history and sweeps, or from its
     report where nothing was learned epoch by epoch."""
-    command = read_json(folder / STARTED)["command"]
+    started = read_json(folder / STARTED)
+    command = started["command"]
     if command != "finetune" and not (folder / HISTORY).exists():
-        return _metrics_page(folder, command)
+        return _metrics_page(folder, command, [Path(item["path"]) for item in started["inputs"]])
     sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []
     monitor = read_json(folder / REPORT).get("monitor") if (folder / REPORT).exists() else None
     lead = [FOLDS] if command == "train" else []
@@ -50,8 +52,8 @@ def draw(folder: Path) -> Page:
     return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead)
 
 
-def _metrics_page(folder: Path, command: str) -> Page:
-    """What `train_report.json` says of each part of the rows."""
+def _metrics_page(folder: Path, command: str, inputs: Sequence[Path]) -> Page:
+    """What `train_report.json` says of each part of the rows. inputs: of the run, which tell its corpora."""
     report = read_json(folder / REPORT, what="report of a training")
     parts: dict[str, dict[str, Any]] = {}
     for name, figure in report["metrics"].items():
@@ -69,6 +71,7 @@ def _metrics_page(folder: Path, command: str) -> Page:
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
         sections=[Section("Metrics", tables=[Table(caption, "metric", titles, rows, better)])],
         declared=report["declared"],
+        corpora=lineage(inputs)["corpora"],
         normalization="transductive" if report.get("transductive") else "inductive",
         metrics=list(parts),
         source=REPORT,

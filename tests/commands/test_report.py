@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -70,9 +71,7 @@ def test_a_page_is_drawn_again_from_its_folder_byte_by_byte(study, tmp_path, com
 
 def test_a_page_does_not_need_what_the_run_was_made_of(study, tmp_path):
     """The folder may be all that is left."""
-    import shutil
-
-    for command in ("evaluate", "ablate", "select", "stabilize"):
+    for command in ("evaluate", "ablate", "select", "stabilize", "fuse"):
         moved = tmp_path / "elsewhere" / command
         shutil.copytree(study / command, moved)
         assert invoke(f"report {moved} -o {tmp_path}/{command}").exit_code == 0
@@ -86,6 +85,39 @@ def test_a_run_without_a_page_gets_one(study, tmp_path, command, said):
     result = invoke(f"report {study}/{command} -o {tmp_path}/page --json")
     assert json.loads(result.stdout)["title"] == said
     assert f"<h1>{said}</h1>" in (tmp_path / "page" / "report.html").read_text()
+
+
+def elsewhere(run, place, old, new):
+    """A copy of a run whose record names another input."""
+    shutil.copytree(run, place)
+    text = (place / "started.json").read_text()
+    assert str(old) in text
+    (place / "started.json").write_text(text.replace(str(old), str(new)))
+    return place
+
+
+def test_a_calibration_whose_predictions_are_gone_shows_what_its_folder_holds(study, tmp_path):
+    gone = elsewhere(study / "calibrate", tmp_path / "calibrate", study / "linear", tmp_path / "linear")
+    result = invoke(f"report {gone} -o {tmp_path}/page")
+    assert result.exit_code == 0, (result.output, result.exception)
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "<h1>Calibration of linear</h1>" in page
+    assert "linear has gone or has changed since: figures of before and after are left out" in page
+    drawn = {path.name for path in (study / "calibrate").glob("*.svg")}
+    assert drawn > {path.name for path in (tmp_path / "page").glob("*.svg")} == {"map_label.svg"}
+
+
+def test_a_page_of_metrics_says_that_the_data_are_synthetic(study, tmp_path):
+    shutil.copytree(study / "manifest", tmp_path / "manifest")
+    summary = json.loads((tmp_path / "manifest" / "summary.json").read_text())
+    for corpus in summary["corpora"].values():
+        corpus |= {"title": "A twin", "synthetic": True}
+    (tmp_path / "manifest" / "summary.json").write_text(json.dumps(summary))
+    run = elsewhere(study / "linear", tmp_path / "linear", study / "manifest", tmp_path / "manifest")
+    result = invoke(f"report {run} -o {tmp_path}/page")
+    warning = "Synthetic data (A twin): these figures say nothing about real people."
+    assert warning in result.output
+    assert warning in (tmp_path / "page" / "report.html").read_text()
 
 
 def test_runs_side_by_side(study, tmp_path):
