@@ -93,7 +93,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             if change["before"] is not None:
                 low, high = change["difference"]["low"], change["difference"]["high"]
                 reach = f"  [{shown(low)}, {shown(high)}]" if low is not None and high is not None else ""
-                yield f"{part} {name}: {shown(change['before'])} -> {shown(change['after'])}{reach}"
+                yield f"{part} {name}: {shown(change['before'])} -> {_shown(change['after'])}{reach}"
     for part, targets in report["coverage"].items():
         for target, rows in targets.items():
             for name, row in rows.items():
