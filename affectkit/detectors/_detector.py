@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
-from PIL import Image
 
 from affectkit.errors import AffectkitError, did_you_mean
 
@@ -154,6 +153,8 @@ def crop(image: np.ndarray, centre: tuple[float, float], side: float, size: int)
     image: [H, W, 3] uint8. centre, side: pixels, fractions of one count. Bilinear; a square larger than `size` is
     averaged down, so that what is fine does not flicker with the square's place.
     """
+    from PIL import Image
+
     left, top = centre[0] - side / 2, centre[1] - side / 2
     # A pixel more on each side, for the bilinear weights at the edge.
     first, last = (floor(left) - 1, floor(top) - 1), (ceil(left + side) + 1, ceil(top + side) + 1)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
-from scipy.special import stdtrit
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
@@ -274,6 +273,8 @@ def rate_difference(rate: Rate, counts: np.ndarray, others: np.ndarray, resampli
 
 def _paired(rate: Rate, counts: np.ndarray, others: np.ndarray, resampling: Resampling) -> Interval:
     """With the degrees of freedom of the part that has fewer units: the others add rows, but no pair."""
+    from scipy.special import stdtrit
+
     paired = difference(Figure(rate.of), counts, others, resampling)
     fewer = min(int((rate.base(table) > 0).sum()) for table in (counts, others))
     wider = stdtrit(np.array([fewer, len(counts)]) - 1, 0.5 + resampling.level / 2)

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.fft import dct
-from scipy.optimize import brentq
-from scipy.stats import rankdata
 
 from affectkit.evaluation.probability_metrics import known_rows
 from affectkit.evaluation.rows import ratio
@@ -92,6 +89,8 @@ def equal_width(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 def equal_mass(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
     """[N]: the bin of each confidence by its rank; equal ones share a bin, so the order of rows is of no account."""
+    from scipy.stats import rankdata
+
     return ((rankdata(confidence) - 0.5) * bins / max(len(confidence), 1)).astype(np.int64)
 
 
@@ -175,6 +174,8 @@ def smece(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = Non
 
 def smooth_error(position: np.ndarray, residual: np.ndarray) -> float:
     """The fixed point of `smoothed_gap`, for positions [N] in [0, 1] and residuals [N]."""
+    from scipy.optimize import brentq
+
     spectrum = _spectrum(np.clip(position, 0.0, 1.0), residual)
 
     def excess(width: float) -> float:
@@ -187,6 +188,8 @@ def smooth_error(position: np.ndarray, residual: np.ndarray) -> float:
 
 def smoothed_gap(spectrum: np.ndarray, width: float) -> float:
     """Integral over [0, 1] of |residual smoothed by a reflected Gaussian|: in cosines that kernel is diagonal."""
+    from scipy.fft import dct
+
     wave = np.arange(GRID + 1, dtype=float)
     smooth = dct(spectrum * np.exp(-0.5 * (np.pi * wave * width) ** 2), type=1)
     return float(np.trapezoid(np.abs(smooth), dx=1 / GRID))
@@ -194,6 +197,8 @@ def smoothed_gap(spectrum: np.ndarray, width: float) -> float:
 
 def _spectrum(position: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Mean of residual * cos(pi k position), k = 0..GRID; each row is shared by the two grid points nearest to it."""
+    from scipy.fft import dct
+
     place = position * GRID
     left = np.minimum(place.astype(np.int64), GRID - 1)
     share = place - left

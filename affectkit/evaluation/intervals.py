@@ -22,7 +22,6 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 # --- A metric's range, and the scale on which its interval is symmetric: near a bound the plain one is not
 
@@ -133,6 +132,8 @@ class Resamples:
 
     def minus(self, other: Resamples) -> Interval:
         """The paired difference to a figure of the same units in the same resamples, with its p-value."""
+        from scipy.special import stdtr, stdtrit
+
         value, again = self.value - other.value, self.again - other.again
         interval = _interval(value, again, self.method, ANY, self.level, self.units, self.groups)
         reach = (interval.high - interval.low) / 2
@@ -271,6 +272,8 @@ def _weights(units: int, resamples: int, seed: int) -> np.ndarray:
 def _interval(
     value: float, again: np.ndarray, method: str, scale: IntervalScale, level: float, units: int, groups: int | None
 ) -> Interval:
+    from scipy.special import stdtrit
+
     groups = units if groups is None else groups
     error = _standard_error(value, again, method, scale, units)
     if not np.isfinite(error):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from affectkit.evaluation.rows import encode, losses, ratio
 
@@ -86,6 +85,8 @@ def _left_out_areas(score: np.ndarray, positive: np.ndarray, units: np.ndarray, 
 
 def _won(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[N], [N]: how many negatives lie below each positive row, how many positives above each negative, ties half."""
+    from scipy.stats import rankdata
+
     overall = rankdata(score)
     within = np.empty(len(score))
     within[positive] = rankdata(score[positive])
@@ -96,6 +97,8 @@ def _won(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _within(score: np.ndarray, positive: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:
     """[count]: won pairs of which both rows are of the unit. With units ranked one above the other, a positive row
     lies above the negatives of all units before its own, and those are counted off again."""
+    from scipy.stats import rankdata
+
     below, _ = _won(units * (len(score) + 1.0) + rankdata(score), positive)
     down = np.bincount(units[~positive], minlength=count)
     before = np.cumsum(down) - down
