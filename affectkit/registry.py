@@ -92,7 +92,7 @@ def build(kind: str, name: str, options: Mapping[str, Any], *, foreign: bool = F
     Raises "usage" for an unknown name, and for an option that the plug-in does not have.
     """
     factory = load(kind, name, foreign=foreign).build
-    check_options(kind, name, factory, dict(options))
+    check_options(kind, name, factory, options)
     return factory(**options)
 
 

@@ -88,11 +88,13 @@ def _named(runs: list[str]) -> dict[str, Path]:
     from affectkit.evaluation.candidates import run_names
 
     names: dict[Path, str] = {}
+    paths = []
     for text in runs:
-        if "=" in text and not Path(text).exists():
+        path = Path(text)
+        if "=" in text and not path.exists():
             [(name, path)] = named_paths([text]).items()
             names[path] = name
-    paths = [Path(text) if Path(text).exists() or "=" not in text else Path(text.partition("=")[2]) for text in runs]
+        paths.append(path)
     folders: dict[str, Path] = {}
     for plain, path in run_names(paths).items():
         name = names.get(path, plain)
@@ -140,11 +142,12 @@ def _compare(
 ) -> None:
     """Judge the runs, and write `comparison.json`."""
     from affectkit.artifacts.files import read_json, write_json
+    from affectkit.artifacts.models import TRAIN_REPORT
     from affectkit.artifacts.reports import COMPARISON, METRICS, read_report
     from affectkit.artifacts.sources import PREDICTIONS, read_source
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.side_by_side import side_by_side
-    from affectkit.reporting.trained import REPORT, read_history
+    from affectkit.reporting.trained import read_history
     from affectkit.results.lineage import digests, lineage
 
     reports: dict[str, Any] = {}
@@ -159,7 +162,7 @@ def _compare(
             what = f"has neither {METRICS} nor {PREDICTIONS}: affectkit {commands[name]} judges no one model"
             raise AffectkitError("input", what, file=folder, remedy="report it alone")
         if epochs := read_history(folder):
-            known = read_json(folder / REPORT) if (folder / REPORT).exists() else {}
+            known = read_json(folder / TRAIN_REPORT) if (folder / TRAIN_REPORT).exists() else {}
             histories[name] = {"monitor": known.get("monitor"), "epochs": epochs}
     comparison = side_by_side(reports, sources, split=split, group=group)
     for name, run in comparison["runs"].items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.files import atomic, write_json
-from affectkit.artifacts.models import BEST, FIT_ROWS, copy_model, parent_folder, read_spec
+from affectkit.artifacts.models import BEST, FIT_ROWS, TRAIN_REPORT, copy_model, parent_folder, read_spec
 from affectkit.artifacts.reports import SELECTION, SELECTION_TABLE
 from affectkit.artifacts.sources import PREDICTIONS, Source
 from affectkit.artifacts.tables import write_table
@@ -38,7 +38,7 @@ def write_selected(
     if chosen.model is not None:
         _refuse_broken(chosen.model)
         copy_model(chosen.model, folder / BEST)
-    for name in (FIT_ROWS, "train_report.json"):
+    for name in (FIT_ROWS, TRAIN_REPORT):
         if chosen.model is not None and (chosen.path.parent / name).exists():
             _copy(chosen.path.parent / name, folder / name)
     _copy(chosen.path, folder / PREDICTIONS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
+from affectkit.artifacts.models import TRAIN_REPORT
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.reporting.browser import write_page
@@ -26,7 +27,7 @@ from affectkit.results import words
 from affectkit.results.lineage import lineage
 
 PAGE = "training.html"
-HISTORY, SWEEPS, REPORT = "history.csv", "lr_find.json", "train_report.json"
+HISTORY, SWEEPS = "history.csv", "lr_find.json"
 FOLDED = 40  # epochs; a longer table is shown on request
 CHOSEN = (
     "Validation figures chose the epoch that is kept, so they flatter it. What the model is worth, rows say that chose "
@@ -46,7 +47,7 @@ def draw(folder: Path) -> Page:
     if command != "finetune" and not (folder / HISTORY).exists():
         return _metrics_page(folder, command, [Path(item["path"]) for item in started["inputs"]])
     sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []
-    monitor = read_json(folder / REPORT).get("monitor") if (folder / REPORT).exists() else None
+    monitor = read_json(folder / TRAIN_REPORT).get("monitor") if (folder / TRAIN_REPORT).exists() else None
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
     return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead)
@@ -54,7 +55,7 @@ def draw(folder: Path) -> Page:
 
 def _metrics_page(folder: Path, command: str, inputs: Sequence[Path]) -> Page:
     """What `train_report.json` says of each part of the rows. inputs: of the run, which tell its corpora."""
-    report = read_json(folder / REPORT, what="report of a training")
+    report = read_json(folder / TRAIN_REPORT, what="report of a training")
     parts: dict[str, dict[str, Any]] = {}
     for name, figure in report["metrics"].items():
         part, _, metric = name.partition("_")
@@ -74,7 +75,7 @@ def _metrics_page(folder: Path, command: str, inputs: Sequence[Path]) -> Page:
         corpora=lineage(inputs)["corpora"],
         normalization="transductive" if report.get("transductive") else "inductive",
         metrics=list(parts),
-        source=REPORT,
+        source=TRAIN_REPORT,
         summary=[Section("", tables=[summary])],
     )
 

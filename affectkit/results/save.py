@@ -32,9 +32,10 @@ def save_result(folder: Path, result: Result, *, bundle: bool = False) -> None:
     write_fit_rows([folder, best], _all_fit_rows(result))
     write_predictions(folder / PREDICTIONS, result.predictions)
     for name, content in result.files.items():
-        write_json(folder / name, dict(content)) if isinstance(content, Mapping) else write_table(
-            folder / name, content
-        )
+        if isinstance(content, Mapping):
+            write_json(folder / name, dict(content))
+        else:
+            write_table(folder / name, content)
     write_json(folder / TRAIN_REPORT, result.train_report)
 
 
