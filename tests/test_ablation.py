@@ -19,7 +19,7 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
-from affectkit.estimators._fit import Settings, build_estimator
+from affectkit.estimators._fit import FitSettings, build_estimator
 from affectkit.estimators._train import load_dataset, train_model
 from affectkit.evaluation.comparison import target_metric
 from affectkit.evaluation.intervals import DEFAULT
@@ -326,13 +326,13 @@ ESTIMATOR = build_estimator("linear", {"c_grid": "1"})
 
 def trained_on(manifest, paths):
     data = load_dataset(manifest, paths, group=None, missing="drop")
-    return train_model(data, ESTIMATOR, [LABEL], Settings(), cv=True, progress=lambda done, total: None).predictions
+    return train_model(data, ESTIMATOR, [LABEL], FitSettings(), cv=True, progress=lambda done, total: None).predictions
 
 
 def of_sets(folder, names, **how):
     manifest = read_manifest(folder / "manifest.csv")
     paths = {name: folder / f"{name}.csv" for name in names}
-    return of_features(manifest, paths, ESTIMATOR, [LABEL], Settings(), **how)
+    return of_features(manifest, paths, ESTIMATOR, [LABEL], FitSettings(), **how)
 
 
 def test_sets_of_features_are_trained_as_train_does_with_cv(features):

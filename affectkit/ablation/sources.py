@@ -19,7 +19,7 @@ from affectkit.artifacts.sources import Source
 from affectkit.console import unwatched
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.estimators._estimator import Estimator, Matrix
-from affectkit.estimators._fit import Settings
+from affectkit.estimators._fit import FitSettings
 from affectkit.estimators._train import Dataset, load_dataset, train_model
 from affectkit.evaluation.parts import train_rows
 from affectkit.evaluation.rows import missing, pair
@@ -48,7 +48,7 @@ class FeatureSets:
     data: Dataset
     rows: Sequence[pd.DataFrame]
     estimator: Estimator
-    settings: Settings
+    settings: FitSettings
 
     def answer(self, sources: Sequence[str], repeat: int) -> Predictions:
         places = [self.setup.names.index(name) for name in sources]
@@ -84,7 +84,7 @@ def of_features(
     features: Mapping[str, Path],
     estimator: Estimator,
     targets: Sequence[Target],
-    settings: Settings,
+    settings: FitSettings,
     *,
     metric: str | None = None,
     group: str | None = None,

@@ -187,7 +187,7 @@ def _of_features(
     """The sets of features, what is trained on them, and what was read."""
     from affectkit.ablation import of_features
     from affectkit.artifacts.manifest import read_manifest
-    from affectkit.estimators._fit import Settings
+    from affectkit.estimators._fit import FitSettings
     from affectkit.results.lineage import lineage
 
     name, normalize = estimator.name, options["normalize"]
@@ -197,7 +197,7 @@ def _of_features(
         paths,
         estimator,
         manifest.chosen_targets(options["target"]),
-        Settings(normalize, options["class_weight"]),
+        FitSettings(normalize, options["class_weight"]),
         **{key: options[key] for key in ("metric", "group", "missing", "seeds", "cv_folds")},
     )
     facts = {"kind": "features", "model": name, "options": estimator.options, "how": f"{name} trained on features"}

@@ -75,7 +75,7 @@ def train(
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import Ranks
-    from affectkit.estimators._fit import Settings, build_estimator
+    from affectkit.estimators._fit import FitSettings, build_estimator
     from affectkit.estimators._train import clean_up, load_dataset, train_model, workspace_of
     from affectkit.reporting.evaluated import all_key_lines
     from affectkit.reporting.trained import HISTORY, write_training_page
@@ -90,7 +90,7 @@ def train(
         targets = rows.chosen_targets(target)
         data = load_dataset(rows, features, group=group, missing=missing, estimator=estimator)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
-        settings = Settings(normalize, class_weight, seed)
+        settings = FitSettings(normalize, class_weight, seed)
         with console.progress("train") as progress:
             trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, workspace=workspace)
         result = of_training(trained, rows)

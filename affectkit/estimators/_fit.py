@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Settings:
+class FitSettings:
     """How targets are fitted: `normalize` train, speaker (done beforehand) or none; `class_weight` balanced or none."""
 
     normalize: str = "train"
@@ -83,7 +83,7 @@ def fit_target(
     blocks: Sequence[Block],
     y: np.ndarray,
     groups: np.ndarray,
-    settings: Settings,
+    settings: FitSettings,
     ids: np.ndarray | None = None,
 ) -> TargetModel:
     """Fit one target on the rows that are labelled.
@@ -114,7 +114,7 @@ def fit_target(
     )
 
 
-def _labels(y: np.ndarray, target: Target, settings: Settings, ids: np.ndarray | None) -> Labels:
+def _labels(y: np.ndarray, target: Target, settings: FitSettings, ids: np.ndarray | None) -> Labels:
     weights, classes = np.ones(len(y)), len(target.classes) if target.kind != "number" else 0
     if classes:
         y = y.astype(np.int64)
@@ -123,7 +123,7 @@ def _labels(y: np.ndarray, target: Target, settings: Settings, ids: np.ndarray |
     return Labels(y, classes, weights, target, ids)
 
 
-def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: Settings) -> Iterator[Fold]:
+def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: FitSettings) -> Iterator[Fold]:
     """Inner folds, made as they are asked for."""
     folds = _inner_folds(groups, labels, settings.seed)
     for number in np.unique(folds):
@@ -133,7 +133,7 @@ def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings
         yield Fold(x, labels.take(inside), held, labels.take(outside), outside)
 
 
-def _search(estimator: Estimator, labels: Labels, folds: Iterable[Fold], settings: Settings) -> Choice:
+def _search(estimator: Estimator, labels: Labels, folds: Iterable[Fold], settings: FitSettings) -> Choice:
     """The candidate with the best score on pooled inner out-of-fold predictions."""
     candidates = estimator.candidates(classes=labels.classes)
     shape = (len(candidates), len(labels.y), labels.classes) if labels.classes else (len(candidates), len(labels.y))

@@ -118,7 +118,7 @@ class NetworkFit:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkEstimator:
     """The estimator of mlp and attention.
 
     stage: of a training, but for the number of epochs, which inner folds choose: `stopping_folds` of them are held out
@@ -138,7 +138,7 @@ class Network:
     workspace: Workspace | None = None
     selects_on: str = "uar"
 
-    def at(self, workspace: Workspace) -> Network:
+    def at(self, workspace: Workspace) -> NetworkEstimator:
         return replace(self, workspace=workspace)
 
     def candidates(self, *, classes: int) -> list[dict[str, Any]]:

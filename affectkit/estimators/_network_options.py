@@ -18,7 +18,7 @@ from affectkit.training.settings import (
 if TYPE_CHECKING:
     from affectkit.estimators._estimator import Takes
     from affectkit.estimators._network import Pooling
-    from affectkit.estimators._network_fit import Network
+    from affectkit.estimators._network_fit import NetworkEstimator
 
 INNER_FOLDS = 5
 
@@ -57,10 +57,10 @@ class NetworkOptions:
         check_values(type(self), vars(self))
 
 
-def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Pooling | None" = None) -> "Network":
+def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Pooling | None" = None) -> "NetworkEstimator":
     """The estimator that the options ask for. Raises "usage" for a stage that makes no sense."""
     from affectkit.estimators._network import Form
-    from affectkit.estimators._network_fit import Network
+    from affectkit.estimators._network_fit import NetworkEstimator
     from affectkit.training.settings import Settings
     from affectkit.training.stages import Stage
 
@@ -74,4 +74,4 @@ def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Poolin
     )
     form = Form(options.hidden_size, options.hidden_layers, options.dropout, pooling or "mean")
     settings = Settings(batch_size=options.batch_size, weight_decay=options.weight_decay)
-    return Network(name, known, form, takes, stage, settings, options.loss, options.stopping_folds)
+    return NetworkEstimator(name, known, form, takes, stage, settings, options.loss, options.stopping_folds)

@@ -19,7 +19,7 @@ from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
 from affectkit.estimators._estimator import Block, Estimator, TrainedInEpochs, Workspace, refuse_infinite, takes_of
-from affectkit.estimators._fit import Settings, TargetModel, encode_target, fit_target, load_target
+from affectkit.estimators._fit import FitSettings, TargetModel, encode_target, fit_target, load_target
 from affectkit.estimators._model import EstimatorModel, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import read_block
 from affectkit.labels import Target
@@ -143,7 +143,7 @@ def train_model(
     data: Dataset,
     estimator: Estimator,
     targets: Sequence[Target],
-    settings: Settings,
+    settings: FitSettings,
     *,
     cv: bool,
     progress: Progress,
@@ -173,7 +173,7 @@ def train_model(
 
 
 def _fit_and_predict(
-    data: Dataset, held_out: HeldOut, estimator: Estimator, target: Target, settings: Settings, fits: ResumableFits
+    data: Dataset, held_out: HeldOut, estimator: Estimator, target: Target, settings: FitSettings, fits: ResumableFits
 ) -> tuple[TargetModel, np.ndarray]:
     """The final model, and a prediction for every row: out of fold on the fit rows where there are folds."""
     y = encode_target(target, list(data.manifest.rows[target.name]))
@@ -196,7 +196,7 @@ def _fit_and_predict(
 
 
 def _spec(
-    data: Dataset, held_out: HeldOut, estimator: Estimator, models: Sequence[TargetModel], settings: Settings
+    data: Dataset, held_out: HeldOut, estimator: Estimator, models: Sequence[TargetModel], settings: FitSettings
 ) -> dict[str, Any]:
     return {
         "kind": "estimator",

@@ -7,7 +7,7 @@ from affectkit.estimators._network_options import NetworkOptions, network
 from affectkit.registry import Option, options_from
 
 if TYPE_CHECKING:
-    from affectkit.estimators._network_fit import Network
+    from affectkit.estimators._network_fit import NetworkEstimator
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class AttentionOptions(NetworkOptions):
 
 
 @options_from(AttentionOptions)
-def build(options: AttentionOptions) -> "Network":
+def build(options: AttentionOptions) -> "NetworkEstimator":
     """The estimator of `--model attention`.
 
     What is linear up to a mean over frames answers the same for the frames as for their mean, so their mean is all that

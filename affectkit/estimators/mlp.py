@@ -6,11 +6,11 @@ from affectkit.estimators._network_options import NetworkOptions, network
 from affectkit.registry import options_from
 
 if TYPE_CHECKING:
-    from affectkit.estimators._network_fit import Network
+    from affectkit.estimators._network_fit import NetworkEstimator
 
 
 @options_from(NetworkOptions)
-def build(options: NetworkOptions) -> "Network":
+def build(options: NetworkOptions) -> "NetworkEstimator":
     """The estimator of `--model mlp`."""
     from affectkit.estimators._estimator import Takes
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.intervals import SHARE, Figure, Interval, Resampling, Units, as_units, difference, interval
+from affectkit.evaluation.intervals import SHARE, Estimate, Interval, Resampling, Units, as_units, difference, interval
 from affectkit.evaluation.parts import FEW_GROUPS, named_parts
 from affectkit.evaluation.rows import confusions, missing, pair, ratio
 from affectkit.labels import Target
@@ -149,7 +149,7 @@ class Rate:
 
     def interval(self, counts: np.ndarray, resampling: Resampling) -> Interval:
         """Over the units of counts [U, 2, 2] that it is a share of any rows of."""
-        return interval(Figure(self.of, SHARE), counts[self.base(counts) > 0], resampling)
+        return interval(Estimate(self.of, SHARE), counts[self.base(counts) > 0], resampling)
 
 
 RATES = {
@@ -275,7 +275,7 @@ def _paired(rate: Rate, counts: np.ndarray, others: np.ndarray, resampling: Resa
     """With the degrees of freedom of the part that has fewer units: the others add rows, but no pair."""
     from scipy.special import stdtrit
 
-    paired = difference(Figure(rate.of), counts, others, resampling)
+    paired = difference(Estimate(rate.of), counts, others, resampling)
     fewer = min(int((rate.base(table) > 0).sum()) for table in (counts, others))
     wider = stdtrit(np.array([fewer, len(counts)]) - 1, 0.5 + resampling.level / 2)
     reach = float((paired.high - paired.low) / 2 * wider[0] / wider[1])

@@ -10,7 +10,7 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.artifacts.timeline import Timeline, timeline
-from affectkit.evaluation.intervals import Figure, Resampling, Units, as_units, difference, intervals
+from affectkit.evaluation.intervals import Estimate, Resampling, Units, as_units, difference, intervals
 from affectkit.evaluation.measure import number_figures, width
 from affectkit.evaluation.metrics import METRICS
 from affectkit.evaluation.rows import column, confusions, judged, missing, moments
@@ -117,12 +117,12 @@ def errors(columns: Sequence[Columns], units: Units, resampling: Resampling) -> 
     return changes
 
 
-def _figures(targets: Sequence[Target]) -> dict[str, Figure]:
+def _figures(targets: Sequence[Target]) -> dict[str, Estimate]:
     """Figures of sums [..., T, *S]."""
     names = ERRORS[targets[0].kind]
     if targets[0].kind == "number":
         return {name: number_figures(targets)[name] for name in names}
-    return {name: Figure(_of_first(name), METRICS[name].interval_scale) for name in names}
+    return {name: Estimate(_of_first(name), METRICS[name].interval_scale) for name in names}
 
 
 def _of_first(name: str) -> Any:

@@ -12,7 +12,7 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.intervals import (
     DEFAULT,
-    Figure,
+    Estimate,
     Interval,
     Resamples,
     Resampling,
@@ -48,11 +48,11 @@ class TargetMetric:
         return self.definition.higher_is_better
 
     @property
-    def figure(self) -> Figure:
+    def figure(self) -> Estimate:
         """Its formula of `MetricInputs.statistics`, and its interval scale."""
         if self.definition.takes != "numbers":
             assert self.definition.of is not None
-            return Figure(self.definition.of, self.definition.interval_scale)
+            return Estimate(self.definition.of, self.definition.interval_scale)
         return number_figures(self.targets)[self.definition.name]
 
     def gain(self, value: float) -> float:

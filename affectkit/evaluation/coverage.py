@@ -9,7 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.predictions import SET_MARK, Predictions, set_column
 from affectkit.evaluation.calibration_error import top_label
-from affectkit.evaluation.intervals import DEFAULT, SHARE, Figure, Interval, Resampling, as_units, interval
+from affectkit.evaluation.intervals import DEFAULT, SHARE, Estimate, Interval, Resampling, as_units, interval
 from affectkit.evaluation.rows import missing, pair, ratio
 from affectkit.labels import Target
 
@@ -48,7 +48,7 @@ def coverage(inside: np.ndarray, groups: np.ndarray | None, resampling: Resampli
     rows = np.bincount(units.codes, minlength=units.count)
     held = np.bincount(units.codes, weights=inside[known], minlength=units.count)
     statistics = np.stack([rows, held], axis=1)
-    return interval(Figure(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), statistics, resampling, groups=units.groups)
+    return interval(Estimate(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), statistics, resampling, groups=units.groups)
 
 
 def central(predictions: Predictions, target: Target, levels: np.ndarray) -> np.ndarray | None:

@@ -108,7 +108,7 @@ class Units:
     groups: int
 
 
-class Figure(NamedTuple):
+class Estimate(NamedTuple):
     """A metric as intervals see it: its formula on summed statistics [..., *S] giving [...], and its interval scale."""
 
     of: Callable[[np.ndarray], np.ndarray]
@@ -170,7 +170,7 @@ def _group_codes(groups: np.ndarray) -> np.ndarray:
 
 
 def intervals(
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, Estimate],
     statistics: np.ndarray,
     resampling: Resampling = DEFAULT,
     *,
@@ -193,14 +193,14 @@ def intervals(
 
 
 def interval(
-    figure: Figure, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Estimate, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
 ) -> Interval:
     """One figure with its interval; see `intervals`."""
     return intervals({"figure": figure}, statistics, resampling, groups=groups)["figure"]
 
 
 def difference(
-    figure: Figure,
+    figure: Estimate,
     statistics: np.ndarray,
     others: np.ndarray,
     resampling: Resampling = DEFAULT,
@@ -216,7 +216,7 @@ def difference(
 
 
 def resample(
-    figure: Figure, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
+    figure: Estimate, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
 ) -> Resamples:
     """A figure of `statistics` [U, *S] in every resample, to be compared with others of the same units."""
     method = resampling.method_for(len(statistics))
@@ -239,7 +239,7 @@ def from_left_out(
 
 
 def _resampled(
-    figures: Mapping[str, Figure], statistics: np.ndarray, method: str, resampling: Resampling
+    figures: Mapping[str, Estimate], statistics: np.ndarray, method: str, resampling: Resampling
 ) -> dict[str, np.ndarray]:
     """Each figure with every unit left out [U] (jackknife), or of every resample [R] (bootstrap)."""
     if method == "none":

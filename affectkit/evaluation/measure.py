@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
-from affectkit.evaluation.intervals import Figure, Interval, Resampling, Units, as_units, from_left_out, intervals
+from affectkit.evaluation.intervals import Estimate, Interval, Resampling, Units, as_units, from_left_out, intervals
 from affectkit.evaluation.metrics import METRICS, taking
 from affectkit.evaluation.probability_metrics import left_out_auroc
 from affectkit.evaluation.rows import confusions, losses, missing, moments, pair, prefix
@@ -44,7 +44,9 @@ def class_intervals(
     units = _units(groups, known, resampling)
     classes = len(target.classes)
     counts = [confusions(truth[known], said[known], classes, units.codes, units.count) for truth, said in pairs]
-    figures = {prefix(target) + m.name: over_repeats(Figure(m.of, m.interval_scale)) for m in taking("classes") if m.of}
+    figures = {
+        prefix(target) + m.name: over_repeats(Estimate(m.of, m.interval_scale)) for m in taking("classes") if m.of
+    }
     metrics = intervals(figures, np.stack(counts, axis=1), resampling, groups=units.groups)
     probabilities = [p for table in tables if (p := table.probabilities(target.name)) is not None]
     if len(probabilities) == len(tables):
@@ -64,7 +66,7 @@ def _probability_intervals(
     answers: truth [n] and probabilities [n, K] of each repeat.
     """
     metrics = taking("probabilities")
-    figures = {prefix + m.name: over_repeats(Figure(m.of, m.interval_scale)) for m in metrics if m.of}
+    figures = {prefix + m.name: over_repeats(Estimate(m.of, m.interval_scale)) for m in metrics if m.of}
     statistics = np.stack([losses(*answer, units.codes, units.count) for answer in answers], axis=1)
     figures_of = intervals(figures, statistics, resampling, groups=units.groups)
     for metric in metrics:
@@ -100,14 +102,14 @@ def repeats(predictions: Repeats) -> list[Predictions]:
     return [predictions] if isinstance(predictions, Predictions) else list(predictions)
 
 
-def over_repeats(figure: Figure) -> Figure:
+def over_repeats(figure: Estimate) -> Estimate:
     """The mean of a figure over repeats, of sums that have an axis [R] before those that its formula takes."""
-    return Figure(lambda statistics: figure.of(statistics).mean(axis=-1), figure.interval_scale)
+    return Estimate(lambda statistics: figure.of(statistics).mean(axis=-1), figure.interval_scale)
 
 
-def number_figures(targets: Sequence[Target]) -> dict[str, Figure]:
+def number_figures(targets: Sequence[Target]) -> dict[str, Estimate]:
     """Figures of moments [..., T, 10]: `t.<metric>` of each of the T targets, and `<metric>`, their mean."""
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Estimate] = {}
     for position, target in enumerate(targets):
         for metric in taking("numbers"):
             if metric.name != "one_minus_mae" or width(target):
@@ -116,16 +118,16 @@ def number_figures(targets: Sequence[Target]) -> dict[str, Figure]:
     return {name: _mean_over_targets(name) for name in every} | figures
 
 
-def _of_target(name: str, position: int) -> Figure:
+def _of_target(name: str, position: int) -> Estimate:
     of = METRICS[name].of
     assert of is not None
-    return Figure(lambda statistics: of(statistics[..., position, :]), METRICS[name].interval_scale)
+    return Estimate(lambda statistics: of(statistics[..., position, :]), METRICS[name].interval_scale)
 
 
-def _mean_over_targets(name: str) -> Figure:
+def _mean_over_targets(name: str) -> Estimate:
     of = METRICS[name].of
     assert of is not None
-    return Figure(lambda statistics: of(statistics).mean(axis=-1), METRICS[name].interval_scale)
+    return Estimate(lambda statistics: of(statistics).mean(axis=-1), METRICS[name].interval_scale)
 
 
 def width(target: Target) -> float | None:

@@ -11,7 +11,7 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.calibration_error import null_band, reliability_bins, top_label
 from affectkit.evaluation.class_metrics import f1s, precisions, recalls
-from affectkit.evaluation.intervals import SHARE, Figure, Interval, Resampling, as_units, intervals
+from affectkit.evaluation.intervals import SHARE, Estimate, Interval, Resampling, as_units, intervals
 from affectkit.evaluation.measure import measure, number_figures, width
 from affectkit.evaluation.metrics import taking
 from affectkit.evaluation.rows import column, confusions, encode, losses, missing, moments, pair, prefix
@@ -49,8 +49,8 @@ def per_class(
     }
 
 
-def _recall_of(k: int) -> Figure:
-    return Figure(lambda confusion: recalls(confusion)[..., k], SHARE)
+def _recall_of(k: int) -> Estimate:
+    return Estimate(lambda confusion: recalls(confusion)[..., k], SHARE)
 
 
 def confusion(predictions: Predictions, target: Target) -> dict[str, Any]:

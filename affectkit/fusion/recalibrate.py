@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.methods.linear import Linear
+from affectkit.calibration.methods.linear import LinearCorrection
 from affectkit.calibration.methods.variance_scaling import VarianceScaling
 from affectkit.fusion.ensemble import Ensemble
 from affectkit.fusion.rule import Rule, Sources
@@ -80,7 +80,7 @@ def _sets(sources: Sources, rule: str) -> Iterator[tuple[list[str], np.ndarray]]
 
 
 def _fit(fused: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-    line = Linear()
+    line = LinearCorrection()
     mean = line.fit(fused, rows)
     moved = line.apply(mean, fused, rows)
     variance = None if moved.var is None else VarianceScaling().fit(moved, rows)
@@ -90,7 +90,7 @@ def _fit(fused: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
 def _applied(entry: Mapping[str, Any], fused: TargetPrediction) -> TargetPrediction:
     """What had no variance, or has lost it, has none."""
     nothing = GroundTruth(np.full(len(fused), np.nan), np.full(len(fused), ""))
-    moved = Linear().apply(entry["mean"], fused, nothing)
+    moved = LinearCorrection().apply(entry["mean"], fused, nothing)
     if moved.var is None or entry["variance"] is None:
         return moved
     scaled = VarianceScaling().apply(entry["variance"], moved, nothing).var

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Reports = Mapping[str, Mapping[str, Any]]
 
 
-class Model(Protocol):
+class SavedModel(Protocol):
     def save(self, folder: Path) -> None:
         """Write what predicts, into a folder that need not exist."""
 
@@ -40,7 +40,7 @@ class Result:
     sources: what it stands on, in order. selected_on: which rows chose among what was tried, in words.
     """
 
-    model: Model
+    model: SavedModel
     spec: Mapping[str, Any]
     predictions: Predictions
     fit_rows: pd.DataFrame
@@ -73,7 +73,7 @@ def flat(reports: Reports) -> dict[str, Any]:
 
 
 def of_manifest(
-    model: Model,
+    model: SavedModel,
     spec: Mapping[str, Any],
     predictions: Predictions,
     fit_rows: pd.DataFrame,
@@ -119,7 +119,7 @@ def of_manifest(
 
 
 def of_sources(
-    model: Model,
+    model: SavedModel,
     spec: Mapping[str, Any],
     predictions: Predictions,
     plan: FitPlan,

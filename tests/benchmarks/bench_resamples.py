@@ -9,7 +9,7 @@ import time
 import numpy as np
 from sklearn.metrics import f1_score, recall_score
 
-from affectkit.evaluation.intervals import Figure, Resampling, as_units, intervals
+from affectkit.evaluation.intervals import Estimate, Resampling, as_units, intervals
 from affectkit.evaluation.metrics import METRICS, ccc
 from affectkit.evaluation.rows import confusions, moments
 
@@ -77,7 +77,7 @@ def ours(rows, of_counts, of_moments, seed):
     tables = {of_counts: confusions(truth, predicted, CLASSES, units.codes, units.count)}
     if of_moments:
         tables[of_moments] = moments(valence, estimate, units.codes, units.count)
-    figures = {name: Figure(METRICS[name].of, METRICS[name].interval_scale) for name in (*of_counts, *of_moments)}
+    figures = {name: Estimate(METRICS[name].of, METRICS[name].interval_scale) for name in (*of_counts, *of_moments)}
     return [intervals({name: figures[name] for name in names}, sums, settings) for names, sums in tables.items()]
 
 

@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Fold, Labels, Workspace
-from affectkit.estimators._fit import Settings, encode_target, fit_target
+from affectkit.estimators._fit import FitSettings, encode_target, fit_target
 from affectkit.estimators._network import Form, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
 from affectkit.estimators._network_inputs import Frames, Inputs, Preprocessing, moments, normalize_by_speaker
@@ -222,7 +222,7 @@ def test_numbers_are_answered_in_their_units_within_their_scale(loss):
     y = np.clip(0.5 * x[:, 0] + 0.1, -1, 1)
     groups = np.repeat(list("abcdef"), 50)
     estimator = build("mlp", epochs=12, learning_rate="1e-2", dropout=0.0, loss=loss, stopping_folds=1)
-    model = fit_target(estimator, VALENCE, [x], y, groups, Settings())
+    model = fit_target(estimator, VALENCE, [x], y, groups, FitSettings())
     predicted = model.predict([x * 1.5])
     assert np.corrcoef(predicted, y)[0, 1] > 0.95
     assert predicted.min() >= -1 and predicted.max() == 1
@@ -308,7 +308,7 @@ def test_epochs_are_chosen_on_whole_groups_inside_the_rows_given_and_the_fit_is_
     groups = np.array([f"s{place // 12}" for place in range(120)])
     ids = np.array([f"{group}-{place}" for place, group in enumerate(groups)])
     watched = Watched(build("mlp", epochs=6, learning_rate="1e-2"))
-    model = fit_target(watched, LABEL, [x], y, groups, Settings(), ids)
+    model = fit_target(watched, LABEL, [x], y, groups, FitSettings(), ids)
     held = [set(outside) for _, outside, _ in watched.folds]
     assert set.union(*held) == set(ids[20:]) and sum(map(len, held)) == 100
     for inside, outside, scaled in watched.folds:
@@ -343,7 +343,7 @@ def test_fewer_stopping_folds_train_fewer_networks_and_none_trains_all_epochs():
 def test_inner_folds_of_one_class_are_left_out(caplog):
     y = np.repeat([0.0, 1.0], 20)
     x = np.random.default_rng(0).normal(size=(40, 3)) + y[:, None]
-    model = fit_target(build("mlp"), replace(LABEL, classes=("a", "b")), [x], y, y.astype(str), Settings())
+    model = fit_target(build("mlp"), replace(LABEL, classes=("a", "b")), [x], y, y.astype(str), FitSettings())
     assert model.chosen == {"epochs": 4}
     assert "no inner fold has anything to learn" in caplog.text
 
@@ -380,7 +380,7 @@ def test_killed_at_any_point_and_resumed_it_is_the_same_to_the_bit(name, tmp_pat
 
     def model(folder, say):
         estimator = build(name, stopping_folds=2, batch_size=8).at(Workspace(folder, accelerator, 1, say))
-        made = fit_target(estimator, LABEL, [block], y, groups, Settings())
+        made = fit_target(estimator, LABEL, [block], y, groups, FitSettings())
         made.save(folder / "model")
         return made.history, {path.name: path.read_bytes() for path in sorted((folder / "model").iterdir())}
 

@@ -7,7 +7,7 @@ interval at 2, 4, 10, 24 and 91 speakers. Seeds are fixed, so that neither can f
 import numpy as np
 import pytest
 
-from affectkit.evaluation.intervals import Figure, Resampling, as_units, difference, from_left_out, intervals
+from affectkit.evaluation.intervals import Estimate, Resampling, as_units, difference, from_left_out, intervals
 from affectkit.evaluation.metrics import METRICS, taking
 from affectkit.evaluation.probability_metrics import left_out_auroc
 from affectkit.evaluation.rows import confusions, losses, moments
@@ -40,7 +40,7 @@ def number_rows(rng, speakers, slope=0.6):
 
 
 def figures(takes):
-    return {m.name: Figure(m.of, m.interval_scale) for m in taking(takes) if m.of}
+    return {m.name: Estimate(m.of, m.interval_scale) for m in taking(takes) if m.of}
 
 
 def count_figures(truth, probabilities, speaker, resampling=JACKKNIFE_OR_FEW_RESAMPLES):
@@ -133,6 +133,6 @@ def test_a_paired_difference_of_equals_holds_zero(speakers):
         offset = 0.4 * rng.standard_normal(speakers)[speaker]
         second = 0.6 * truth + offset + noise * rng.standard_normal(len(truth))
         tables = [moments(truth, predicted, speaker, speakers) for predicted in (first, second)]
-        found = difference(Figure(METRICS["ccc"].of), *tables)
+        found = difference(Estimate(METRICS["ccc"].of), *tables)
         claimed += not found.low <= 0 <= found.high
     assert 0.02 <= claimed / replications <= 0.08

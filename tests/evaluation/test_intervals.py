@@ -12,7 +12,7 @@ from affectkit.evaluation.intervals import (
     BELOW_ONE,
     CORRELATION,
     SHARE,
-    Figure,
+    Estimate,
     Resampling,
     as_units,
     between,
@@ -23,7 +23,7 @@ from affectkit.evaluation.intervals import (
 )
 from affectkit.evaluation.rows import confusions, losses, moments
 
-MEAN = Figure(lambda sums: sums[..., 1] / sums[..., 0])
+MEAN = Estimate(lambda sums: sums[..., 1] / sums[..., 0])
 
 
 def rows(seed=0, groups=6, n=120, classes=3):
@@ -34,7 +34,7 @@ def rows(seed=0, groups=6, n=120, classes=3):
 
 
 def figure(name):
-    return Figure(m.METRICS[name].of, m.METRICS[name].interval_scale)
+    return Estimate(m.METRICS[name].of, m.METRICS[name].interval_scale)
 
 
 def test_a_mean_over_equal_groups_has_the_textbook_t_interval():

@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 EQUAL = 1e-9  # predictions closer than this share of their size differ by rounding only; tables have 9 digits
 
 
-def build() -> Linear:
+def build() -> LinearCorrection:
     """The method; it has no options."""
-    return Linear()
+    return LinearCorrection()
 
 
-class Linear:
+class LinearCorrection:
     """Parameters: `a`, in units of the target, and `b`.
 
     Predictions that are all equal say nothing of a slope: b stays 1 and `a` is what they lack on average. Where
