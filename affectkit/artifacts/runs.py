@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +96,8 @@ def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, An
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata  # waits: it is a tenth of a subcommand's help
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""`affectkit --help` against an app of one bare typer command."""
+"""Help against an app of two bare typer commands: `affectkit --help`, and that of the slowest subcommands."""
 
 import statistics
 import subprocess
@@ -14,29 +14,32 @@ def hello(name: str = "you"):
 @app.command()
 def bye():
     pass
-app(["--help"])
+app()
 """
+SUBCOMMANDS = ("prepare-manifest", "fuse", "ablate")  # of all, the slowest three
 
 
 def seconds(arguments):
     began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    subprocess.run([sys.executable, *arguments, "--help"], check=True, capture_output=True)
     return time.perf_counter() - began
 
 
-def run():
+def row(words, bare_words, most):
     ours, bare = [], []
     for _ in range(15):  # alternating, so that a slow spell of the machine meets both
-        bare.append(seconds(["-c", BARE]))
-        ours.append(seconds(["-m", "affectkit", "--help"]))
+        bare.append(seconds(["-c", BARE, *bare_words]))
+        ours.append(seconds(["-m", "affectkit", *words]))
     ratio = statistics.median(o / b for o, b in zip(ours, bare, strict=True))
-    return [
-        {
-            "what": "affectkit --help",
-            "ours": f"{statistics.median(ours) * 1000:.0f} ms",
-            "peer": f"bare typer app {statistics.median(bare) * 1000:.0f} ms",
-            "ratio": ratio,
-            "target": "<= 1.6x",
-            "ok": ratio <= 1.6,
-        }
-    ]
+    return {
+        "what": " ".join(["affectkit", *words, "--help"]),
+        "ours": f"{statistics.median(ours) * 1000:.0f} ms",
+        "peer": f"{' '.join(['bare typer app', *bare_words])} {statistics.median(bare) * 1000:.0f} ms",
+        "ratio": ratio,
+        "target": f"<= {most}x",
+        "ok": ratio <= most,
+    }
+
+
+def run():
+    return [row([], [], 1.6), *(row([name], ["hello"], 2.2) for name in SUBCOMMANDS)]
