@@ -11,18 +11,18 @@ from typing import Annotated, Any, Literal, cast, get_args
 import typer
 
 from affectkit import registry
-from affectkit.finetuning.passes import McDropout, Tta
-from affectkit.training.settings import ClassWeight
+from affectkit.finetuning import passes
+from affectkit.training import settings
 
 Plugins = tuple[str, str]  # the folder of a kind of plug-ins, and the factory whose options they bring
 
-ManifestOpt = Annotated[Path, typer.Option("--manifest", "-m", help="Manifest: a folder, or one of its CSV files.")]
-OptionalManifestOpt = Annotated[
+Manifest = Annotated[Path, typer.Option("--manifest", "-m", help="Manifest: a folder, or one of its CSV files.")]
+OptionalManifest = Annotated[
     Path | None, typer.Option("--manifest", "-m", help="Manifest: a folder, or one of its CSV files.")
 ]
-OutputDirOpt = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write.")]
-SplitOpt = Annotated[str | None, typer.Option("--split", help="Use only the rows of this split: train, val or test.")]
-GroupOpt = Annotated[
+OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write.")]
+Split = Annotated[str | None, typer.Option("--split", help="Use only the rows of this split: train, val or test.")]
+Group = Annotated[
     str | None,
     typer.Option(
         "--group",
@@ -30,53 +30,53 @@ GroupOpt = Annotated[
         "one).",
     ),
 ]
-MediaRootOpt = Annotated[
+MediaRoot = Annotated[
     Path | None,
     typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's root."),
 ]
-PredictionsArg = Annotated[
+Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: the run folder of a model, or a CSV from any tool.")
 ]
-OptionalPredictionsArg = Annotated[
+OptionalPredictions = Annotated[
     Path | None,
     typer.Argument(metavar="PREDICTIONS", help="Predictions: the run folder of a model, or a CSV from any tool."),
 ]
-JudgedSplitOpt = Annotated[
+JudgedSplit = Annotated[
     str | None,
     typer.Option(
         "--split",
         help="Judge the rows of this split: train, val or test (default: test, else oof rows, else val).",
     ),
 ]
-TreatAsOpt = Annotated[
+TreatAs = Annotated[
     Literal["val", "test"] | None,
     typer.Option("--treat-as", help="Split that a CSV without a column `seen` stands for."),
 ]
-SourcesArg = Annotated[
+Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="NAME=PREDICTIONS...", help="Named sources: the run folder of a model, or a CSV from any tool."
     ),
 ]
-FitOnOpt = Annotated[
+FitOn = Annotated[
     Literal["oof", "val"] | None,
     typer.Option("--fit-on", help="Rows to fit on (default: oof, cross-fitted ones, where there are any, else val)."),
 ]
-TreatAsValOpt = Annotated[
+TreatAsVal = Annotated[
     Literal["val"] | None,
     typer.Option("--treat-as", help="Take the rows of a CSV without a column `seen` as held-out val rows."),
 ]
-MetricOpt = Annotated[
+Metric = Annotated[
     str | None,
     typer.Option("--metric", help="Metric to choose and compare by (default: uar, or ccc of numbers)."),
 ]
-BundleOpt = Annotated[
+Bundle = Annotated[
     bool, typer.Option("--bundle", help="Whether to copy the parent models into best_model, so that it can be moved.")
 ]
-PredictedTargetsOpt = Annotated[
+PredictedTargets = Annotated[
     str | None, typer.Option("--target", help="Targets, comma-separated (default: all that are predicted).")
 ]
-NormalizeOpt = Annotated[
+Normalize = Annotated[
     Literal["train", "speaker", "none"],
     typer.Option(
         "--normalize",
@@ -84,9 +84,9 @@ NormalizeOpt = Annotated[
         "(speaker), which is transductive because it looks at the rows to be predicted.",
     ),
 ]
-SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
-DeviceOpt = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1, mps.")]
-NumWorkersOpt = Annotated[
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+Device = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1, mps.")]
+NumWorkers = Annotated[
     int | None,
     typer.Option(
         "--num-workers",
@@ -94,17 +94,21 @@ NumWorkersOpt = Annotated[
         help="Number of worker threads that read and decode; 0: none (default: one per core).",
     ),
 ]
-OnErrorOpt = Annotated[
+OnError = Annotated[
     Literal["stop", "skip"],
     typer.Option("--on-error", help="At a row that cannot be read: stop, or skip it and list it in skipped.csv."),
 ]
-MissingOpt = Annotated[
+Missing = Annotated[
     Literal["stop", "drop"], typer.Option("--missing", help="At a row without features: stop, or drop it.")
 ]
-ResumeOpt = Annotated[bool, typer.Option("--resume", help="Resume an unfinished run; a finished one is kept.")]
-OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Overwrite what affectkit wrote before.")]
-QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print the results as one line of JSON.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume an unfinished run; a finished one is kept.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite what affectkit wrote before.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as one line of JSON.")]
+_STANDING = {
+    name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+    for name, annotation in {"quiet": Quiet, "json_output": Json}.items()
+}
 
 
 # --- Options that are described on what receives them, as typer takes them
@@ -132,10 +136,10 @@ def typer_option(annotation: Any, *, default: str = "", name: str = "", panel: s
     )
 
 
-ClassWeightOpt = Annotated[Literal["balanced", "none"], typer_option(ClassWeight)]
-TtaOpt = Annotated[int, typer_option(Tta)]
-AsTrainedTtaOpt = Annotated[int | None, typer_option(Tta, default=AS_TRAINED)]
-AsTrainedMcDropoutOpt = Annotated[int | None, typer_option(McDropout, default=AS_TRAINED)]
+ClassWeight = Annotated[Literal["balanced", "none"], typer_option(settings.ClassWeight)]
+Tta = Annotated[int, typer_option(passes.Tta)]
+AsTrainedTta = Annotated[int | None, typer_option(passes.Tta, default=AS_TRAINED)]
+AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, default=AS_TRAINED)]
 
 
 def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -> Callable[..., Any]:
@@ -144,10 +148,11 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
     Its `**options` give way to the own options of every plug-in of the kinds in `plugins`. One is passed on only where
     it was typed; one that the chosen plug-in lacks is refused by the command (`registry.check_options`). A parameter
     that is a dataclass of options, `Annotated[Settings, "Panel of the help"]`, gives way to its fields, and the
-    command gets the dataclass; where plug-ins have a field too, it is theirs.
+    command gets the dataclass; where plug-ins have a field too, it is theirs. --quiet and --json are of every command:
+    the boundary reads them, and the command gets them only where it names them.
     """
     signature = inspect.signature(command, eval_str=True)
-    parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD and p.name not in _STANDING]
     taken = {p.name for p in parameters}
     brought = {name: p for name, p in plugin_parameters(plugins).items() if name not in taken}
     keyword: list[inspect.Parameter] = []
@@ -160,11 +165,13 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
         fields = {_name(p): p for p in registry.options(cast(type, kind)).values() if _name(p) not in brought}
         records[parameter.name] = kind, {name: p.name for name, p in fields.items()}
         keyword += [_field(p, panel) for p in fields.values()]
-    keyword = [p.replace(kind=p.KEYWORD_ONLY) for p in [*keyword, *brought.values()]]
+    keyword = [p.replace(kind=p.KEYWORD_ONLY) for p in [*keyword, *_STANDING.values(), *brought.values()]]
 
     @wraps(command)
     def flattened(**arguments: Any) -> Any:
         typed = {name: value for name, value in arguments.items() if name not in brought or value is not None}
+        for name in _STANDING.keys() - signature.parameters.keys():
+            typed.pop(name, None)
         for name, (record, fields) in records.items():
             typed[name] = record(**{field: typed.pop(option) for option, field in fields.items()})
         return command(**typed)

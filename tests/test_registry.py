@@ -72,8 +72,9 @@ def test_a_dataclass_brings_its_options_to_a_command():
     made = with_options(command)
     parameters = inspect.signature(made).parameters
     assert {key: parameter.default for key, parameter in list(parameters.items())[1:]} == {
-        "full_turns": 3, "share": None, "way": "left",
+        "full_turns": 3, "share": None, "way": "left", "quiet": False, "json_output": False,
     }  # fmt: skip
+    assert made(name="a", full_turns=3, share=None, way="left", quiet=True, json_output=True)  # the boundary's own
     assert parameters["share"].annotation.__metadata__[0].help == "Share (default: none)."
     knobs, record = made(name="a", full_turns=5, share=0.5, way="right")
     assert knobs == Knobs(5, 0.5, "right")

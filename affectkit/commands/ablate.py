@@ -6,23 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
-from affectkit.options import (
-    ClassWeightOpt,
-    FitOnOpt,
-    GroupOpt,
-    JsonOpt,
-    MissingOpt,
-    NormalizeOpt,
-    OptionalManifestOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    TreatAsValOpt,
-)
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
@@ -76,26 +63,24 @@ MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Maximum numb
 def ablate(
     sources: TablesArg = None,
     *,
-    output_dir: OutputDirOpt,
+    output_dir: opt.OutputDir,
     rule: RuleOpt = None,
-    manifest: OptionalManifestOpt = None,
+    manifest: opt.OptionalManifest = None,
     features: NamedFeaturesOpt = None,
     model: ModelOpt = None,
     target: TargetOpt = None,
     metric: MetricOpt = None,
     seeds: SeedsOpt = 5,
     cv_folds: CvFoldsOpt = None,
-    fit_on: FitOnOpt = None,
-    treat_as: TreatAsValOpt = None,
-    normalize: NormalizeOpt = "train",
-    class_weight: ClassWeightOpt = "balanced",
-    group: GroupOpt = None,
-    missing: MissingOpt = "stop",
+    fit_on: opt.FitOn = None,
+    treat_as: opt.TreatAsVal = None,
+    normalize: opt.Normalize = "train",
+    class_weight: opt.ClassWeight = "balanced",
+    group: opt.Group = None,
+    missing: opt.Missing = "stop",
     max_subsets: MostOpt = 255,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     **plugin_options: Any,
 ) -> Outcome:
     """Judge every subset of several sources: predictions that are fused, or features that are trained on.

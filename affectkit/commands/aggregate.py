@@ -4,19 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+import affectkit.options as opt
 from affectkit.console import Outcome
-from affectkit.options import (
-    GroupOpt,
-    JsonOpt,
-    OptionalManifestOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    PredictedTargetsOpt,
-    PredictionsArg,
-    QuietOpt,
-    ResumeOpt,
-    TreatAsOpt,
-)
 
 ToOpt = Annotated[str, typer.Option("--to", help="Column whose values become the rows: clip, session, speaker, ...")]
 RuleOpt = Annotated[
@@ -36,20 +25,18 @@ TruthOpt = Annotated[
 
 
 def aggregate(
-    predictions: PredictionsArg,
+    predictions: opt.Predictions,
     to: ToOpt,
-    output_dir: OutputDirOpt,
+    output_dir: opt.OutputDir,
     rule: RuleOpt = "mean",
     weight: WeightOpt = None,
     truth: TruthOpt = "unanimous",
-    target: PredictedTargetsOpt = None,
-    manifest: OptionalManifestOpt = None,
-    treat_as: TreatAsOpt = None,
-    group: GroupOpt = None,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    target: opt.PredictedTargets = None,
+    manifest: opt.OptionalManifest = None,
+    treat_as: opt.TreatAs = None,
+    group: opt.Group = None,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
 ) -> Outcome:
     """Put predictions of windows or frames together into predictions of clips, sessions, subjects.
 

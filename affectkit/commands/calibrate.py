@@ -4,23 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit import registry
 from affectkit.console import Outcome
-from affectkit.options import (
-    BundleOpt,
-    FitOnOpt,
-    GroupOpt,
-    JsonOpt,
-    OptionalManifestOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    PredictedTargetsOpt,
-    PredictionsArg,
-    QuietOpt,
-    ResumeOpt,
-    SeedOpt,
-    TreatAsValOpt,
-)
 
 MethodOpt = Annotated[
     str,
@@ -48,22 +34,20 @@ AbstainOpt = Annotated[
 
 
 def calibrate(
-    predictions: PredictionsArg,
-    output_dir: OutputDirOpt,
+    predictions: opt.Predictions,
+    output_dir: opt.OutputDir,
     method: MethodOpt = "auto",
-    fit_on: FitOnOpt = None,
-    target: PredictedTargetsOpt = None,
-    manifest: OptionalManifestOpt = None,
-    treat_as: TreatAsValOpt = None,
-    group: GroupOpt = None,
+    fit_on: opt.FitOn = None,
+    target: opt.PredictedTargets = None,
+    manifest: opt.OptionalManifest = None,
+    treat_as: opt.TreatAsVal = None,
+    group: opt.Group = None,
     wanted_error: WantedErrorOpt = 0.1,
     abstain: AbstainOpt = False,
-    bundle: BundleOpt = False,
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    bundle: opt.Bundle = False,
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     **method_options: Any,
 ) -> Outcome:
     """Fit a calibration on held-out predictions, and apply it to all of them.

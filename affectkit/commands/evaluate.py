@@ -5,25 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
-from affectkit.options import (
-    DeviceOpt,
-    GroupOpt,
-    JsonOpt,
-    JudgedSplitOpt,
-    MediaRootOpt,
-    NumWorkersOpt,
-    OnErrorOpt,
-    OptionalManifestOpt,
-    OptionalPredictionsArg,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    SeedOpt,
-    TreatAsOpt,
-)
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
@@ -80,31 +65,29 @@ ResamplesOpt = Annotated[int, typer.Option("--resamples", min=100, help="Number 
 
 
 def evaluate(
-    predictions: OptionalPredictionsArg = None,
+    predictions: opt.OptionalPredictions = None,
     *,
     output_dir: OutputDirOpt = None,
     output_json: OutputJsonOpt = None,
     output_confusion_csv: OutputConfusionOpt = None,
     output_predictions_csv: OutputPredictionsOpt = None,
-    manifest: OptionalManifestOpt = None,
+    manifest: opt.OptionalManifest = None,
     model_dir: ModelDirOpt = None,
-    split: JudgedSplitOpt = None,
-    group: GroupOpt = None,
+    split: opt.JudgedSplit = None,
+    group: opt.Group = None,
     slices: SlicesOpt = None,
     alert: AlertOpt = None,
     interval: IntervalOpt = "auto",
     level: LevelOpt = 0.95,
     resamples: ResamplesOpt = 10_000,
-    treat_as: TreatAsOpt = None,
-    media_root: MediaRootOpt = None,
-    device: DeviceOpt = "auto",
-    num_workers: NumWorkersOpt = None,
-    on_error: OnErrorOpt = "stop",
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    treat_as: opt.TreatAs = None,
+    media_root: opt.MediaRoot = None,
+    device: opt.Device = "auto",
+    num_workers: opt.NumWorkers = None,
+    on_error: opt.OnError = "stop",
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
 ) -> Outcome:
     """Judge predictions: metrics with intervals over speakers, floors, figures and a report in HTML.
 

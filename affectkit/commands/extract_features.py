@@ -4,21 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
-from affectkit.options import (
-    DeviceOpt,
-    JsonOpt,
-    ManifestOpt,
-    MediaRootOpt,
-    NumWorkersOpt,
-    OnErrorOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    SplitOpt,
-)
 
 EncoderOpt = Annotated[
     str,
@@ -33,19 +21,17 @@ BatchSecondsOpt = Annotated[
 
 
 def extract_features(
-    manifest: ManifestOpt,
+    manifest: opt.Manifest,
     encoder: EncoderOpt,
-    output_dir: OutputDirOpt,
-    split: SplitOpt = None,
-    media_root: MediaRootOpt = None,
+    output_dir: opt.OutputDir,
+    split: opt.Split = None,
+    media_root: opt.MediaRoot = None,
     batch_seconds: BatchSecondsOpt = 60.0,
-    on_error: OnErrorOpt = "stop",
-    num_workers: NumWorkersOpt = None,
-    device: DeviceOpt = "auto",
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    on_error: opt.OnError = "stop",
+    num_workers: opt.NumWorkers = None,
+    device: opt.Device = "auto",
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     **encoder_options: Any,
 ) -> Outcome:
     """Extract features of every row with an encoder.

@@ -5,23 +5,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console
 from affectkit.console import Outcome
-from affectkit.options import (
-    DeviceOpt,
-    GroupOpt,
-    JsonOpt,
-    ManifestOpt,
-    MediaRootOpt,
-    NumWorkersOpt,
-    OnErrorOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    SeedOpt,
-    flat,
-)
+from affectkit.options import flat
 from affectkit.training.settings import LossOptions, Settings
 from affectkit.training.stages import StageOptions
 
@@ -63,28 +50,26 @@ TrackOpt = Annotated[
 
 
 def finetune(
-    manifest: ManifestOpt,
+    manifest: opt.Manifest,
     base_model: BaseModelOpt,
-    output_dir: OutputDirOpt,
+    output_dir: opt.OutputDir,
     stage_options: Annotated[StageOptions, "Stages"],
     loss_options: Annotated[LossOptions, "Loss"],
     settings: Annotated[Settings, "Steps"],
     target: TargetOpt = None,
     cv: CvOpt = False,
-    group: GroupOpt = None,
+    group: opt.Group = None,
     revision: RevisionOpt = "",
     early_stopping_fraction: FractionOpt = None,
-    media_root: MediaRootOpt = None,
-    on_error: OnErrorOpt = "stop",
+    media_root: opt.MediaRoot = None,
+    on_error: opt.OnError = "stop",
     mixed_precision: PrecisionOpt = "no",
     track: TrackOpt = None,
-    num_workers: NumWorkersOpt = None,
-    device: DeviceOpt = "auto",
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    num_workers: opt.NumWorkers = None,
+    device: opt.Device = "auto",
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     **medium_options: Any,
 ) -> Outcome:
     """Fine-tune a speech or image network end to end, and predict every row that may be judged.

@@ -4,23 +4,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
-from affectkit.options import (
-    BundleOpt,
-    FitOnOpt,
-    GroupOpt,
-    JsonOpt,
-    MetricOpt,
-    OptionalManifestOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    SeedOpt,
-    SourcesArg,
-    TreatAsValOpt,
-)
 
 RuleOpt = Annotated[str, typer.Option("--rule", help=f"Fusion rule: {', '.join(registry.names('rules'))}.")]
 FallbackOpt = Annotated[
@@ -33,21 +19,19 @@ FallbackOpt = Annotated[
 
 
 def fuse(
-    sources: SourcesArg,
-    output_dir: OutputDirOpt,
+    sources: opt.Sources,
+    output_dir: opt.OutputDir,
     rule: RuleOpt = "mean",
-    metric: MetricOpt = None,
+    metric: opt.Metric = None,
     fallback: FallbackOpt = None,
-    fit_on: FitOnOpt = None,
-    manifest: OptionalManifestOpt = None,
-    treat_as: TreatAsValOpt = None,
-    group: GroupOpt = None,
-    bundle: BundleOpt = False,
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    fit_on: opt.FitOn = None,
+    manifest: opt.OptionalManifest = None,
+    treat_as: opt.TreatAsVal = None,
+    group: opt.Group = None,
+    bundle: opt.Bundle = False,
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     **rule_options: Any,
 ) -> Outcome:
     """Fuse predictions, and say whether fusing helps.

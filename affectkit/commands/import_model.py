@@ -5,22 +5,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
-from affectkit.options import (
-    DeviceOpt,
-    GroupOpt,
-    JsonOpt,
-    ManifestOpt,
-    MediaRootOpt,
-    NumWorkersOpt,
-    OnErrorOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    TtaOpt,
-)
 
 ExpertArg = Annotated[
     str, typer.Argument(help=f"Face expert: {', '.join(registry.names('experts'))}.", metavar="EXPERT")
@@ -55,23 +42,21 @@ TargetOpt = Annotated[
 
 def import_model(
     expert: ExpertArg,
-    manifest: ManifestOpt,
-    output_dir: OutputDirOpt,
+    manifest: opt.Manifest,
+    output_dir: opt.OutputDir,
     target: TargetOpt = None,
     detector: DetectorOpt = "haar",
     policy: PolicyOpt = "largest",
     box_scale: BoxScaleOpt = 1.0,
     flip_average: FlipOpt = True,
-    tta: TtaOpt = 1,
-    group: GroupOpt = None,
-    media_root: MediaRootOpt = None,
-    on_error: OnErrorOpt = "stop",
-    num_workers: NumWorkersOpt = None,
-    device: DeviceOpt = "auto",
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    tta: opt.Tta = 1,
+    group: opt.Group = None,
+    media_root: opt.MediaRoot = None,
+    on_error: opt.OnError = "stop",
+    num_workers: opt.NumWorkers = None,
+    device: opt.Device = "auto",
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     **plugin_options: Any,
 ) -> Outcome:
     """Make a model folder of a network that reads faces, and predict a manifest's val and test rows with it.

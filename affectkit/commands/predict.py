@@ -10,22 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
-from affectkit.options import (
-    AsTrainedMcDropoutOpt,
-    AsTrainedTtaOpt,
-    DeviceOpt,
-    JsonOpt,
-    MediaRootOpt,
-    NumWorkersOpt,
-    OnErrorOpt,
-    OptionalManifestOpt,
-    OverwriteOpt,
-    QuietOpt,
-    SplitOpt,
-)
 
 WindowOpt = Annotated[
     float | None,
@@ -64,7 +52,7 @@ def predict(
         list[Path] | None,
         typer.Argument(help="Media files, or folders of them, instead of a manifest.", metavar="FILES"),
     ] = None,
-    manifest: OptionalManifestOpt = None,
+    manifest: opt.OptionalManifest = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write (default: print it).")] = None,
     features: Annotated[
         list[Path] | None,
@@ -75,9 +63,9 @@ def predict(
     fps: FpsOpt = None,
     faces: FacesOpt = None,
     track_gap: TrackGapOpt = None,
-    tta: AsTrainedTtaOpt = None,
-    mc_dropout: AsTrainedMcDropoutOpt = None,
-    split: SplitOpt = None,
+    tta: opt.AsTrainedTta = None,
+    mc_dropout: opt.AsTrainedMcDropout = None,
+    split: opt.Split = None,
     include_fit: Annotated[
         bool,
         typer.Option(
@@ -85,13 +73,12 @@ def predict(
             help="Whether to also predict the rows that the model was fitted on; they are marked as such.",
         ),
     ] = False,
-    media_root: MediaRootOpt = None,
-    device: DeviceOpt = "auto",
-    num_workers: NumWorkersOpt = None,
-    on_error: OnErrorOpt = "stop",
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    media_root: opt.MediaRoot = None,
+    device: opt.Device = "auto",
+    num_workers: opt.NumWorkers = None,
+    on_error: opt.OnError = "stop",
+    overwrite: opt.Overwrite = False,
+    json_output: opt.Json = False,
     **detector_options: Any,
 ) -> Outcome:
     """Predict with a model, from a manifest or from media files, running its own encoder where needed.

@@ -5,19 +5,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
-from affectkit.options import (
-    JsonOpt,
-    MediaRootOpt,
-    NumWorkersOpt,
-    OnErrorOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    SeedOpt,
-)
 from affectkit.plain import comma_separated
 
 
@@ -34,7 +24,7 @@ def prepare_manifest(
     roots: Annotated[
         list[Path], typer.Argument(help="Folder of the corpus; merge takes several manifests.", metavar="ROOT...")
     ],
-    output_dir: OutputDirOpt,
+    output_dir: opt.OutputDir,
     preset: Annotated[
         str | None, typer.Option("--preset", help="Label map that the corpus brings, such as 4class.")
     ] = None,
@@ -81,7 +71,7 @@ def prepare_manifest(
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Column of what must not straddle (default: speaker, where known)."),
+        typer.Option("--group", help="Column whose groups must not be split (default: speaker, where known)."),
     ] = None,
     audit: Annotated[
         Literal["names", "content", "near"],
@@ -106,14 +96,12 @@ def prepare_manifest(
             "to use instead of the corpus's own.",
         ),
     ] = None,
-    media_root: MediaRootOpt = None,
-    num_workers: NumWorkersOpt = None,
-    on_error: OnErrorOpt = "stop",
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    media_root: opt.MediaRoot = None,
+    num_workers: opt.NumWorkers = None,
+    on_error: opt.OnError = "stop",
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     list_corpora: Annotated[
         bool, typer.Option("--list", callback=_list, is_eager=True, help="List the corpora and exit.")
     ] = False,
@@ -122,7 +110,7 @@ def prepare_manifest(
     """Turn a corpus into a manifest: one row per sample, split without leaks.
 
     Durations come from the media's headers; rows that are left out are listed with the reason in summary.json, and
-    what straddles the split in leak_audit.json. An undeclared leak is an error unless its kind is allowed.
+    what the splits share in leak_audit.json. An undeclared leak is an error unless its kind is allowed.
 
     Example: affectkit prepare-manifest emodb corpora/emodb --folds speaker -o runs/manifest
     """

@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
-from affectkit.options import (
-    GroupOpt,
-    JsonOpt,
-    JudgedSplitOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-)
 
 if TYPE_CHECKING:
     from affectkit.reporting.page import Page
@@ -43,13 +35,11 @@ PAGES = {
 
 def report(
     runs: RunsArg,
-    output_dir: OutputDirOpt,
-    split: JudgedSplitOpt = None,
-    group: GroupOpt = None,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    output_dir: opt.OutputDir,
+    split: opt.JudgedSplit = None,
+    group: opt.Group = None,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
 ) -> Outcome:
     """Draw the page of a finished run again, or the page of several runs side by side.
 

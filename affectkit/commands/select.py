@@ -5,17 +5,8 @@ from typing import Annotated
 
 import typer
 
+import affectkit.options as opt
 from affectkit.console import Outcome
-from affectkit.options import (
-    GroupOpt,
-    JsonOpt,
-    OptionalManifestOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    TreatAsValOpt,
-)
 
 RunsArg = Annotated[
     list[Path],
@@ -54,17 +45,15 @@ FACTS = ("by", "best", "chosen", "decided_by", "tie_set", "optimism", "servable"
 
 def select(
     runs: RunsArg,
-    output_dir: OutputDirOpt,
+    output_dir: opt.OutputDir,
     by: ByOpt = None,
     then: ThenOpt = None,
     ties: TiesOpt = True,
-    manifest: OptionalManifestOpt = None,
-    treat_as: TreatAsValOpt = None,
-    group: GroupOpt = None,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    manifest: opt.OptionalManifest = None,
+    treat_as: opt.TreatAsVal = None,
+    group: opt.Group = None,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
 ) -> Outcome:
     """Choose among runs, and copy the chosen one with its parents: a folder that predicts wherever it is moved to.
 

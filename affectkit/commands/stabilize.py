@@ -4,21 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit.console import Outcome
-from affectkit.options import (
-    GroupOpt,
-    JsonOpt,
-    JudgedSplitOpt,
-    OptionalManifestOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    PredictedTargetsOpt,
-    PredictionsArg,
-    QuietOpt,
-    ResumeOpt,
-    SeedOpt,
-    TreatAsOpt,
-)
 from affectkit.plain import comma_separated
 
 AlphaOpt = Annotated[
@@ -58,25 +45,23 @@ MaxLagOpt = Annotated[int, typer.Option("--max-lag", min=1, help="Largest lag to
 
 
 def stabilize(
-    predictions: PredictionsArg,
-    output_dir: OutputDirOpt,
+    predictions: opt.Predictions,
+    output_dir: opt.OutputDir,
     alpha: AlphaOpt = None,
     half_life: HalfLifeOpt = None,
     uncertainty_threshold: ThresholdOpt = None,
     min_confidence: MinConfidenceOpt = None,
     sequence: SequenceOpt = "sequence",
     time: TimeOpt = "time_sec",
-    target: PredictedTargetsOpt = None,
-    manifest: OptionalManifestOpt = None,
-    treat_as: TreatAsOpt = None,
-    split: JudgedSplitOpt = None,
-    group: GroupOpt = None,
+    target: opt.PredictedTargets = None,
+    manifest: opt.OptionalManifest = None,
+    treat_as: opt.TreatAs = None,
+    split: opt.JudgedSplit = None,
+    group: opt.Group = None,
     max_lag: MaxLagOpt = 30,
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
 ) -> Outcome:
     """Smooth predictions over time, holding the last value where the model is unsure.
 

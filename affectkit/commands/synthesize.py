@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+import affectkit.options as opt
 from affectkit import registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
-from affectkit.options import JsonOpt, OverwriteOpt, QuietOpt, ResumeOpt, SeedOpt
 
 SPEAKERS = 10
 
@@ -21,11 +21,9 @@ def synthesize(
         int | None,
         typer.Option("--speakers", min=1, help="Speakers, or documents (default: 10, or all that the corpus has)."),
     ] = None,
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
 ) -> Outcome:
     """Write a small synthetic corpus in a real corpus's own layout.
 

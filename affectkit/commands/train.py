@@ -5,24 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
-from affectkit.options import (
-    ClassWeightOpt,
-    DeviceOpt,
-    GroupOpt,
-    JsonOpt,
-    ManifestOpt,
-    MissingOpt,
-    NormalizeOpt,
-    NumWorkersOpt,
-    OutputDirOpt,
-    OverwriteOpt,
-    QuietOpt,
-    ResumeOpt,
-    SeedOpt,
-)
 
 ModelOpt = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
 FeaturesOpt = Annotated[
@@ -42,23 +28,21 @@ CvOpt = Annotated[
 
 
 def train(
-    manifest: ManifestOpt,
-    output_dir: OutputDirOpt,
+    manifest: opt.Manifest,
+    output_dir: opt.OutputDir,
     features: FeaturesOpt = None,
     model: ModelOpt = "linear",
     target: TargetOpt = None,
-    normalize: NormalizeOpt = "train",
-    class_weight: ClassWeightOpt = "balanced",
+    normalize: opt.Normalize = "train",
+    class_weight: opt.ClassWeight = "balanced",
     cv: CvOpt = False,
-    group: GroupOpt = None,
-    missing: MissingOpt = "stop",
-    num_workers: NumWorkersOpt = None,
-    device: DeviceOpt = "auto",
-    seed: SeedOpt = 0,
-    resume: ResumeOpt = False,
-    overwrite: OverwriteOpt = False,
-    quiet: QuietOpt = False,
-    json_output: JsonOpt = False,
+    group: opt.Group = None,
+    missing: opt.Missing = "stop",
+    num_workers: opt.NumWorkers = None,
+    device: opt.Device = "auto",
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
     **plugin_options: Any,
 ) -> Outcome:
     """Train an estimator on features, and predict every row that may be judged.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
-from affectkit.options import MediaRootOpt
 
 if TYPE_CHECKING:
     from affectkit.protocols._protocol import Run
@@ -51,7 +51,7 @@ def with_protocols(command: Callable[..., Any], run: "Run") -> Callable[..., Any
         protocol: ProtocolOpt = None,
         phase: PhaseOpt = None,
         dry_run: DryRunOpt = False,
-        media_root: MediaRootOpt = None,
+        media_root: opt.MediaRoot = None,
         **options: Any,
     ) -> Outcome:
         if protocol is None and phase is None:
@@ -62,7 +62,7 @@ def with_protocols(command: Callable[..., Any], run: "Run") -> Callable[..., Any
         defaults = {p.name: p.default for p in signature.parameters.values()} | {"media_root": None}
         changed = {name: options.get(name, media_root) for name in SHARED}
         shared = {name: value for name, value in changed.items() if value != defaults[name]}
-        for name in options.keys() & set(names) - {*SHARED, "manifest", "output_dir", "quiet", "json_output"}:
+        for name in options.keys() & set(names) - {*SHARED, "manifest", "output_dir"}:
             if options[name] != defaults[name]:
                 message = f"--{name.replace('_', '-')} is of estimators, not of --protocol {protocol or DEFAULT}"
                 raise AffectkitError("usage", message, remedy="leave it out")

@@ -45,7 +45,7 @@ def run() -> list[dict]:
 
 def chosen(runs, folder):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        select(runs, folder, quiet=True)
+        select(runs, folder)
 
 
 def peer(runs):
