@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -21,7 +21,6 @@ TARGETS = ("valence", "arousal")
 SCENE, EXPERT, CORRECTED, CALIBRATED, FUSED, STABLE = (
     "phase0", "phase1/expert", "phase1/corrected", "phase1/calibrated", "phase2", "phase2_stable",
 )  # fmt: skip
-RULES = ("inverse-variance", "weighted")
 SEARCH = ".3:.7:.1"
 
 
@@ -30,9 +29,9 @@ def build(
     backbone: Annotated[str, Option("Phase 0: base model, as for finetune --base-model.")] = (
         "open_clip:ViT-B-32/laion2b_s34b_b79k"
     ),
-    frozen_epochs: Annotated[int, Option("Phase 0: maximum number of epochs that train the heads alone.")] = 10,
+    frozen_epochs: Annotated[int, Option("Phase 0: maximum number of epochs of the heads alone.", least=1)] = 10,
     unfrozen_epochs: Annotated[
-        int, Option("Phase 0: maximum number of epochs that train the whole network; 0 leaves this stage out.")
+        int, Option("Phase 0: maximum number of epochs that train the whole network; 0 leaves this stage out.", least=0)
     ] = 5,
     scene_learning_rate: Annotated[
         str,
@@ -42,7 +41,7 @@ def build(
         ),
     ] = "find",
     scene_draws: Annotated[
-        int, Option("Phase 0: number of dropout samples, which give a prediction its variance; 0 for none.")
+        int, Option("Phase 0: number of dropout samples, which give a prediction its variance; 0 for none.", least=0)
     ] = 20,
     scene_augment: Annotated[str, Option("Phase 0: augmentation, as for finetune --augment.")] = "none",
     scene_batch: Annotated[int, Option("Phase 0: number of images per batch.")] = 32,
@@ -59,11 +58,12 @@ def build(
         ),
     ] = 1.35,
     face_passes: Annotated[
-        int, Option("Phase 1: number of views of each face, which give a prediction its variance.")
+        int, Option("Phase 1: number of views of each face, which give a prediction its variance.", least=1)
     ] = 5,
     weighing: Annotated[
-        str, Option(f"Phase 2: weighing of the two: {' or '.join(RULES)} (one weight, searched for over {SEARCH})")
-    ] = ("inverse-variance"),
+        Literal["inverse-variance", "weighted"],
+        Option(f"Phase 2: weighing of the two, by their variances, or by one weight, searched for over {SEARCH}."),
+    ] = "inverse-variance",
     recalibrate: Annotated[
         bool,
         Option(
@@ -75,14 +75,7 @@ def build(
         float, Option("Phase 2: weight of each new frame when sequences are smoothed; 0 does not smooth.")
     ] = 0,
 ) -> Procedure:
-    """The procedure. Raises "usage" for options that make no sense."""
-    options: dict[str, Any] = dict(locals())
-    if weighing not in RULES:
-        raise AffectkitError("usage", f"--weighing {weighing}", remedy=f"use {' or '.join(RULES)}")
-    for name, least in {"frozen_epochs": 1, "unfrozen_epochs": 0, "scene_draws": 0, "face_passes": 1}.items():
-        if options[name] < least:
-            raise AffectkitError("usage", f"--{name.replace('_', '-')} {options[name]}", remedy=f"give {least} or more")
-    return SceneFace(options)
+    return SceneFace(locals())
 
 
 class SceneFace:
@@ -202,14 +195,14 @@ class SceneFace:
         return steps
 
 
-def _rates(given: str) -> tuple[str, str]:
+def _rates(heads: str) -> tuple[str, str]:
     """Of the heads, and of all of the network. Raises "usage" for what is neither `find` nor a number above 0."""
-    if given == "find":
-        return given, "find/100..find/10"
+    if heads == "find":
+        return heads, "find/100..find/10"
     try:
-        rate = float(given)
+        rate = float(heads)
     except ValueError:
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise AffectkitError("usage", f"--scene-learning-rate {given}", remedy="write find, or a number such as .01")
+        raise AffectkitError("usage", f"--scene-learning-rate {heads}", remedy="write find, or a number such as .01")
     return f"{rate:g}", f"{rate / 100:g}..{rate / 10:g}"
