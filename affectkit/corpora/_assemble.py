@@ -14,8 +14,9 @@ import numpy as np
 
 from affectkit import media, splits
 from affectkit.artifacts.tables import read_table
-from affectkit.corpora._corpus import AUDIO, IMAGES, Dropped
+from affectkit.corpora._corpus import Dropped
 from affectkit.corpora._faces import with_faces
+from affectkit.corpora._files import AUDIO, IMAGES
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target

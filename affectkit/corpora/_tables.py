@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from affectkit.artifacts.tables import iter_rows
-from affectkit.corpora._corpus import Row, is_pointer
+from affectkit.corpora._corpus import Row
+from affectkit.corpora._files import is_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated

@@ -11,21 +11,8 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import (
-    IMAGES,
-    POINTER,
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_files,
-    find_home,
-    is_pointer,
-    relative,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._files import IMAGES, POINTER, checked, child, find_files, find_home, is_pointer, relative
 from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, require_folder
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked, require_folder
 from affectkit.corpora._tables import OCEAN, parse_targets, records
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target

@@ -6,17 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_files,
-    find_home,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._files import checked, child, find_files, find_home
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked
 from affectkit.corpora._tables import (
     IdColumn,
     LabelColumn,

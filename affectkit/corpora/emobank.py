@@ -6,7 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, checked, child, find_home, require_child, vad
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, vad
+from affectkit.corpora._files import checked, child, find_home, require_child
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option

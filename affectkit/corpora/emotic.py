@@ -8,18 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.corpora._corpus import (
-    POINTER,
-    Corpus,
-    Dropped,
-    Row,
-    checked,
-    child,
-    find_home,
-    is_pointer,
-    relative,
-    vad,
-)
+from affectkit.corpora._corpus import Corpus, Dropped, Row, vad
+from affectkit.corpora._files import POINTER, checked, child, find_home, is_pointer, relative
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError
 from affectkit.synthesis import scores, twins

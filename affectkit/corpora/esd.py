@@ -7,17 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_files,
-    find_home,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._files import checked, child, find_files, find_home
 from affectkit.corpora._tables import decode
 from affectkit.synthesis import texts, twins
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, child, find_home, relative
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked, child, find_home, relative
 from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target

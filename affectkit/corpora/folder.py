@@ -5,19 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import (
-    AUDIO,
-    IMAGES,
-    VIDEO,
-    Corpus,
-    Dropped,
-    Row,
-    checked,
-    find_files,
-    not_here,
-    relative,
-    require_folder,
-)
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, checked, find_files, not_here, relative, require_folder
 from affectkit.corpora._tables import SPLITS, decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option

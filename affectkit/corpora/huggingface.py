@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.artifacts.files import write_bytes
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, find_files, not_here
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked, find_files, not_here
 from affectkit.corpora._tables import (
     SPLITS,
     IdColumn,

@@ -9,19 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_home,
-    relative,
-    require_child,
-    vad,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets, vad
+from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import decode
 from affectkit.synthesis import scores, texts, twins
 from affectkit.synthesis.voices import Voice

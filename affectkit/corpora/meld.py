@@ -7,18 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_home,
-    relative,
-    require_child,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import records
 from affectkit.registry import Option
 from affectkit.synthesis import scores, texts, twins

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import IMAGES, Corpus, Dropped, Row, checked, child, find_files, find_home, relative
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import IMAGES, checked, child, find_files, find_home, relative
 from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
