@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError
@@ -12,8 +12,9 @@ from affectkit.media.files import LFS_MARK
 AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
-POINTER = "is a Git-LFS pointer, not the file itself"
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
+
+Held = TypeVar("Held")
 
 
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -26,32 +27,34 @@ def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     return sorted(paths)
 
 
-def child(folder: Path, name: str) -> Path | None:
-    """`folder/name` (`name` may have several parts), each part in any case; None where there is none."""
-    for part in name.split("/"):
-        if not folder.is_dir():
-            return None
-        if (folder / part).exists():
-            folder = folder / part
-            continue
-        same = sorted(item for item in folder.iterdir() if item.name.lower() == part.lower())
-        if not same:
-            return None
-        folder = same[0]
-    return folder
+def child(folder: Path, *names: str) -> Path | None:
+    """The first of `folder/name` that there is, each part of the name in any case; None where there is none."""
+    for name in names:
+        path: Path | None = folder
+        for part in name.split("/"):
+            path = path and _entry(path, part)
+        if path:
+            return path
+    return None
+
+
+def _entry(folder: Path, name: str) -> Path | None:
+    if (folder / name).exists():
+        return folder / name
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return min((entry for entry in entries if entry.name.lower() == name.lower()), default=None)
 
 
 def require_child(folder: Path, *names: str, remedy: str = "") -> Path:
-    """The first of `folder/name` that there is, as `child` finds them. Raises "missing" naming the first."""
-    for name in names:
-        path = child(folder, name)
-        if path is not None:
-            return path
-    raise AffectkitError("missing", f"has no {names[0]}", file=folder, remedy=remedy)
+    """As `child`. Raises "missing" naming the first."""
+    path = child(folder, *names)
+    if path is None:
+        raise AffectkitError("missing", f"has no {names[0]}", file=folder, remedy=remedy)
+    return path
 
 
-def find_home(root: Path, corpus: Corpus, holds: Callable[[Path], Any]) -> Path:
-    """The folder for which `holds` is true: the root, or one at most two levels below it (archives add a level).
+def find_home(root: Path, corpus: Corpus, held: Callable[[Path], Held | None]) -> tuple[Path, Held]:
+    """The folder that holds what `held` returns: the root, or one at most two levels below it (archives add a level).
 
     Raises "missing" naming what was expected.
     """
@@ -59,8 +62,9 @@ def find_home(root: Path, corpus: Corpus, holds: Callable[[Path], Any]) -> Path:
     level = [root]
     for _ in range(3):
         for folder in level:
-            if holds(folder):
-                return folder
+            contents = held(folder)
+            if contents:
+                return folder, contents
         inside = (item for folder in level for item in sorted(folder.iterdir()))
         level = [item for item in inside if item.is_dir() and not item.name.startswith(".")]
     raise not_here(root, corpus)
@@ -95,6 +99,16 @@ def is_pointer(path: Path) -> bool:
         return False
 
 
+def pointer(what: str = "file") -> str:
+    return f"is a Git-LFS pointer, not the {what} itself"
+
+
+def refuse_pointer(path: Path, what: str = "file") -> None:
+    """Raises "input" for a file that was not fetched with Git LFS; `what` it should be."""
+    if is_pointer(path):
+        raise AffectkitError("input", pointer(what), file=path, remedy="run git lfs pull")
+
+
 def checked(
     items: Iterable[Row | Dropped], root: Path, corpus: Corpus, *, listed: bool = False
 ) -> Iterator[Row | Dropped]:
@@ -116,13 +130,10 @@ def checked(
         return
     if not dropped:
         raise not_here(root, corpus)
-    example, pointers = dropped[0], sum("Git-LFS" in item.reason for item in dropped)
-    raise AffectkitError(
-        "input",
-        f"no usable sample of {corpus.title}: {len(dropped)} dropped, the first is {example.path}: {example.reason}",
-        file=root,
-        remedy="run git lfs pull in it" if pointers else f"expected {corpus.layout}",
-    )
+    first_of_all = f"{len(dropped)} dropped, the first is {dropped[0].path}: {dropped[0].reason}"
+    pointers = any("Git-LFS" in item.reason for item in dropped)
+    remedy = "run git lfs pull in it" if pointers else f"expected {corpus.layout}"
+    raise AffectkitError("input", f"no usable sample of {corpus.title}: {first_of_all}", file=root, remedy=remedy)
 
 
 def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dropped | None:
@@ -135,5 +146,5 @@ def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dr
     if not path.is_file():
         return Dropped(row["path"], "no such file", "correct the table" if listed else "")
     if is_pointer(path):
-        return Dropped(row["path"], POINTER, "run git lfs pull in the corpus")
+        return Dropped(row["path"], pointer(), "run git lfs pull in the corpus")
     return None

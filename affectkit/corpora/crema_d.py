@@ -83,7 +83,7 @@ def read(
     """
     if label_by not in ("intended", *CONDITIONS):
         raise AffectkitError("usage", f"--label-by '{label_by}'", remedy=f"choose intended, {', '.join(CONDITIONS)}")
-    home = find_home(root, CORPUS, lambda folder: child(folder, "AudioWAV") or any(folder.glob("10??_*_*_*.wav")))
+    home, _ = find_home(root, CORPUS, lambda folder: child(folder, "AudioWAV") or any(folder.glob("10??_*_*_*.wav")))
     condition = CONDITIONS["voice" if label_by == "intended" else label_by]
     actors, votes = _actors(home), _votes(home, condition[0])
     rated = None if label_by == "intended" else _rated(home, condition[1])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row, vad
-from affectkit.corpora._files import POINTER, checked, child, find_home, is_pointer, relative
+from affectkit.corpora._files import checked, child, find_home, refuse_pointer, relative
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError
 from affectkit.synthesis import scores, twins
@@ -41,14 +41,8 @@ def read(root: Path) -> Iterator[Row | Dropped]:
     `person_*` is the body's box in pixels, clamped to the picture; `categories` joins the names with `|`. People
     without any rating are dropped. Raises "input" for a file that is not MATLAB's or lacks a part.
     """
-    home = find_home(root, CORPUS, _table)
-    table = _table(home) or home
-    pictures = next((place for name in ("emotic", "images") if (place := child(home, name))), home)
-    return checked(_rows(table, pictures, root), root, CORPUS)
-
-
-def _table(folder: Path) -> Path | None:
-    return next((found for name in TABLES if (found := child(folder, name))), None)
+    home, table = find_home(root, CORPUS, lambda folder: child(folder, *TABLES))
+    return checked(_rows(table, child(home, "emotic", "images") or home, root), root, CORPUS)
 
 
 def _rows(table: Path, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
@@ -69,8 +63,7 @@ def _load(table: Path) -> dict[str, Any]:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    if is_pointer(table):
-        raise AffectkitError("input", POINTER, file=table, remedy="run git lfs pull")
+    refuse_pointer(table)
     try:
         parts = loadmat(table, squeeze_me=True, struct_as_record=False)
     except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError, OSError, IndexError, KeyError) as error:

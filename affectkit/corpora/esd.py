@@ -74,8 +74,8 @@ ACTED = Acted(
 
 def read(root: Path) -> Iterator[Row | Dropped]:
     """The utterances below `root`. Speakers 0001-0010 speak Mandarin, 0011-0020 English."""
-    home = find_home(root, CORPUS, _speakers)
-    return checked((row for folder in _speakers(home) for row in _speaker(folder, root)), root, CORPUS)
+    _, folders = find_home(root, CORPUS, _speakers)
+    return checked((row for folder in folders for row in _speaker(folder, root)), root, CORPUS)
 
 
 def _speakers(folder: Path) -> list[Path]:

@@ -20,18 +20,9 @@ logger = logging.getLogger(__name__)
 
 # What raters tick, in full words -> the code that the consensus label uses.
 RATINGS = {
-    "anger": "ang",
-    "happiness": "hap",
-    "sadness": "sad",
-    "neutral": "neu",
-    "neutral state": "neu",
-    "excited": "exc",
-    "frustration": "fru",
-    "surprise": "sur",
-    "fear": "fea",
-    "disgust": "dis",
-    "other": "oth",
-}
+    "anger": "ang", "happiness": "hap", "sadness": "sad", "neutral": "neu", "neutral state": "neu", "excited": "exc",
+    "frustration": "fru", "surprise": "sur", "fear": "fea", "disgust": "dis", "other": "oth",
+}  # fmt: skip
 CODES = ("ang", "hap", "sad", "neu", "exc", "fru", "sur", "fea", "dis", "oth", "xxx")
 BASIC = common_presets(CODES)
 CORPUS = Corpus(
@@ -78,8 +69,8 @@ class RatedTurn:
 
 def read(root: Path) -> Iterator[Row | Dropped]:
     """The rated turns below `root`. Labels are the corpus's codes; votes are those of the outside raters."""
-    home = find_home(root, CORPUS, _sessions)
-    return checked((row for session in _sessions(home) for row in _session(session, root)), root, CORPUS)
+    _, sessions = find_home(root, CORPUS, _sessions)
+    return checked((row for session in sessions for row in _session(session, root)), root, CORPUS)
 
 
 def _sessions(folder: Path) -> list[Path]:

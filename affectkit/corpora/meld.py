@@ -61,7 +61,8 @@ def read(
     Dialogue and utterance numbers restart in each part, so ids carry it: `train_dia0_utt3`. `final_videos_test*` is not
     looked at. Raises "missing" naming a table or a folder of clips that is not there.
     """
-    home = find_home(root, CORPUS, lambda folder: any(child(folder, name) for part in PARTS for name in _tables(part)))
+    tables = [name for part in PARTS for name in _tables(part)]
+    home, _ = find_home(root, CORPUS, lambda folder: child(folder, *tables))
     return checked((row for part in PARTS for row in _part(home, part, root, text_only)), root, CORPUS)
 
 

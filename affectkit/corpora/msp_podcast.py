@@ -18,17 +18,9 @@ from affectkit.synthesis import scores, texts, twins
 from affectkit.synthesis.voices import Voice, draw_voice
 
 CLASSES = {
-    "A": "anger",
-    "H": "happiness",
-    "S": "sadness",
-    "N": "neutral",
-    "U": "surprise",
-    "F": "fear",
-    "D": "disgust",
-    "C": "contempt",
-    "O": "other",
-    "X": "no-agreement",
-}
+    "A": "anger", "H": "happiness", "S": "sadness", "N": "neutral", "U": "surprise", "F": "fear", "D": "disgust",
+    "C": "contempt", "O": "other", "X": "no-agreement",
+}  # fmt: skip
 RATINGS = {
     "angry": "anger", "happy": "happiness", "sad": "sadness", "neutral": "neutral", "surprise": "surprise",
     "fear": "fear", "disgust": "disgust", "contempt": "contempt",
@@ -78,10 +70,10 @@ def read(
     ):
         if value not in choices:
             raise AffectkitError("usage", f"--{option} '{value}'", remedy=f"choose {' or '.join(choices)}")
-    home = find_home(root, CORPUS, lambda folder: any(child(folder, name) for name in CONSENSUS))
+    home, table = find_home(root, CORPUS, lambda folder: child(folder, *CONSENSUS))
     audio = require_child(home, "Audios", "Audio", remedy=f"expected {CORPUS.layout}")
     detailed = _votes(home) if votes else {}
-    rows = _rows(require_child(home, *CONSENSUS), audio, child(home, "Transcripts"), detailed, root)
+    rows = _rows(table, audio, child(home, "Transcripts"), detailed, root)
     return checked((_kept(row, test2, unknown_speakers) for row in rows), root, CORPUS)
 
 

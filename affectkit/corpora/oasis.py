@@ -50,8 +50,7 @@ def read(
     `sequence` is the theme without its number, which is the group: pictures of a theme look alike, and some are of one
     series. Raises "usage" for a category or theme that there is not.
     """
-    home = find_home(root, CORPUS, lambda folder: child(folder, "OASIS.csv"))
-    table = child(home, "OASIS.csv") or home
+    home, table = find_home(root, CORPUS, lambda folder: child(folder, "OASIS.csv"))
     lines = list(records(table, required=("Theme", "Category", *NUMBERS.values())))
     unwanted = [word.lower() for word in comma_separated(exclude_categories)]
     _refuse_unknown(unwanted, lines)

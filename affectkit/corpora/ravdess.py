@@ -5,15 +5,9 @@ from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
 from affectkit.synthesis import twins
 
 CLASSES = {
-    "01": "neutral",
-    "02": "calm",
-    "03": "happy",
-    "04": "sad",
-    "05": "angry",
-    "06": "fearful",
-    "07": "disgust",
+    "01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful", "07": "disgust",
     "08": "surprised",
-}
+}  # fmt: skip
 CORPUS = Corpus(
     title="RAVDESS",
     licence="CC BY-NC-SA 4.0",

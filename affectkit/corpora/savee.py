@@ -5,14 +5,8 @@ from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
 from affectkit.synthesis import texts, twins
 
 CLASSES = {
-    "a": "anger",
-    "d": "disgust",
-    "f": "fear",
-    "h": "happiness",
-    "n": "neutral",
-    "sa": "sadness",
-    "su": "surprise",
-}
+    "a": "anger", "d": "disgust", "f": "fear", "h": "happiness", "n": "neutral", "sa": "sadness", "su": "surprise"
+}  # fmt: skip
 CORPUS = Corpus(
     title="SAVEE",
     licence="SAVEE licence (University of Surrey): research only, on request",

@@ -4,15 +4,7 @@ from affectkit.corpora._acted import Acted, Clip, Turn
 from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
 from affectkit.synthesis import twins
 
-CLASSES = {
-    "angry": "angry",
-    "disgust": "disgust",
-    "fear": "fear",
-    "happy": "happy",
-    "neutral": "neutral",
-    "ps": "ps",
-    "sad": "sad",
-}
+CLASSES = {word: word for word in ("angry", "disgust", "fear", "happy", "neutral", "ps", "sad")}
 CORPUS = Corpus(
     title="TESS",
     licence="CC BY-NC-ND 4.0",
