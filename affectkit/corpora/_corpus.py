@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from affectkit.labels import Target
 
 
-@dataclass(frozen=True)
-class Defect:
+class Defect(NamedTuple):
     """A known flaw of a corpus or of its official split: which kind of leak, and the sentence that reports repeat."""
 
     kind: Literal["speaker", "session", "dialogue", "source", "media", "text"]

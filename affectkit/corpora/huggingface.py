@@ -120,10 +120,9 @@ def _rows(
             key = row.get("id") or f"{index:06d}"
             row["id"] = _tables.safe_id(f"{split}_{key}" if split else key, ids)
             ids.add(row["id"])
-            path = (
-                _medium(example[columns["path"]], row["id"], root, media) if "path" in columns else row.get("path", "")
-            )
-            yield {**row, "split": part, "path": path}
+            if "path" in columns:
+                row["path"] = _medium(example[columns["path"]], row["id"], root, media)
+            yield {**row, "split": part, "path": row.get("path", "")}
 
 
 def _undecoded(data: Any, features: Mapping[str, Any]) -> Any:
