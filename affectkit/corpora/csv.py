@@ -11,7 +11,7 @@ from affectkit.corpora._files import checked
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import scores, twins
 
 CORPUS = Corpus(
     title="a table",
@@ -117,10 +117,8 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     rows: list[tuple[object, ...]] = []
     for index, (speaker, label) in enumerate(twins.deal(size, names, dict.fromkeys(twins.FOUR, 1.0))):
         rng = twins.generator(seed, "csv", index)
-        intensity = scores.draw_intensity(rng)
-        affect = scores.draw_affect(label, intensity, rng)
-        key, text = f"{speaker}_{index:04d}", texts.sentence(affect, rng)
-        twins.record(root / f"audio/{key}.wav", voices[speaker], label, text, rng, intensity=intensity)
+        key = f"{speaker}_{index:04d}"
+        affect, text, _ = twins.act(root / f"audio/{key}.wav", voices[speaker], label, rng)
         numbers = [sum(r) / len(r) for r in zip(*scores.rate(affect[:2], (1, 5), rng), strict=True)]
         part = twins.part_of(names.index(speaker))
         rows.append((key, f"audio/{key}.wav", label, *numbers, speaker, voices[speaker].sex, "en", text, part))

@@ -16,7 +16,7 @@ from affectkit.corpora._files import checked, find_files, not_here
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import scores, twins
 from affectkit.synthesis.voices import Voice
 
 if TYPE_CHECKING:
@@ -203,11 +203,9 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
 
 def _example(index: int, speaker: str, label: str, voice: Voice, seed: int) -> dict[str, Any]:
     rng = twins.generator(seed, "huggingface", index)
-    intensity = scores.draw_intensity(rng)
-    affect = scores.draw_affect(label, intensity, rng)
-    text, name = texts.sentence(affect, rng), f"{speaker}_{index:04d}.wav"
+    name = f"{speaker}_{index:04d}.wav"
     with tempfile.TemporaryDirectory() as folder:
-        twins.record(Path(folder) / name, voice, label, text, rng, intensity=intensity)
+        affect, text, _ = twins.act(Path(folder) / name, voice, label, rng)
         data = (Path(folder) / name).read_bytes()
     valence, arousal = (sum(r) / len(r) for r in zip(*scores.rate(affect[:2], (1, 5), rng), strict=True))
     return {

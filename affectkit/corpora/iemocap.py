@@ -190,14 +190,11 @@ def _dialogue(folder: Path, dialogue: str, labels: list[str], voices: Mapping[st
         letter, number = "FM"[index % 2], index // 2
         turn = f"{dialogue}_{letter}{number:03d}"
         rng = twins.generator(seed, turn)
-        intensity = scores.draw_intensity(rng)
-        affect = scores.draw_affect(label, intensity, rng)
         # scripted: the line depends on the place in the script alone
-        lines = twins.generator(seed, scene, index) if scene.startswith("script") else rng
-        text = texts.plain_sentence(lines) if scene.startswith("script") else texts.sentence(affect, lines)
+        script = texts.plain_sentence(twins.generator(seed, scene, index)) if scene.startswith("script") else ""
         path = folder / f"sentences/wav/{dialogue}/{turn}.wav"
-        length = twins.record(path, voices[f"Ses{session}_{letter}"], label, text, rng, intensity=intensity)
-        end = clock + length
+        affect, text, seconds = twins.act(path, voices[f"Ses{session}_{letter}"], label, rng, text=script)
+        end = clock + seconds
         ratings += f"[{clock:.4f} - {end:.4f}]\t{turn}\t{label}\t" + _ratings(label, affect, letter, rng)
         transcript += f"{turn} [{clock:08.4f}-{end:08.4f}]: {text}\n"
         clock = end + 0.3

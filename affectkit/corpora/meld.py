@@ -11,7 +11,7 @@ from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_prese
 from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import records
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import twins
 from affectkit.synthesis.voices import Voice
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -160,12 +160,9 @@ def _utterance(
     root: Path, part: str, index: int, speaker: str, emotion: str, voices: Mapping[str, Voice], seed: int
 ) -> list[object]:
     rng = twins.generator(seed, part, index)
-    intensity = scores.draw_intensity(rng)
-    affect = scores.draw_affect(emotion, intensity, rng)
-    text = texts.sentence(affect, rng)
     dialogue, turn = divmod(index, TURNS)
     path = root / PARTS[part][1] / f"dia{dialogue}_utt{turn}.wav"
-    seconds = twins.record(path, voices[speaker], emotion, text, rng, intensity=intensity)
+    affect, text, seconds = twins.act(path, voices[speaker], emotion, rng)
     _to_mp4(path)
     mood = {"joy": "positive", "neutral": "neutral"}.get(emotion, "negative")
     sentiment = ("positive" if affect[0] > 0 else "negative") if emotion == "surprise" else mood

@@ -14,7 +14,7 @@ from affectkit.corpora._files import checked, child, find_home, relative, requir
 from affectkit.corpora._tables import decode, number, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import scores, twins
 from affectkit.synthesis.voices import Voice, draw_voice
 
 CLASSES = {
@@ -163,10 +163,7 @@ def _segment(
     root: Path, name: str, code: str, voice: Voice, rng: np.random.Generator
 ) -> tuple[list[float], dict[str, dict[str, object]]]:
     """Record a segment and its transcript; its mean arousal, valence and dominance, and what each rater said."""
-    intensity = scores.draw_intensity(rng)
-    affect = scores.draw_affect(CLASSES[code], intensity, rng)
-    text = texts.sentence(affect, rng)
-    twins.record(root / "Audios" / name, voice, CLASSES[code], text, rng, intensity=intensity)
+    affect, text, _ = twins.act(root / "Audios" / name, voice, CLASSES[code], rng)
     transcript = root / "Transcripts" / name.replace(".wav", ".txt")
     transcript.parent.mkdir(parents=True, exist_ok=True)
     transcript.write_text(text + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from affectkit.synthesis.faces import Person, draw_person, draw_pose, paint, photographed
+from affectkit.synthesis.faces import Affect, Box, Person, draw_person, draw_pose, paint, photographed
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
@@ -24,8 +24,6 @@ SETTINGS = (
     (((84, 86, 96), (62, 62, 66)), ((200, 214, 236), (190, 176, 150))),
     (((78, 70, 72), (60, 48, 44)), ((250, 226, 180), (206, 160, 110))),
 )
-Affect = tuple[float, float]
-Box = tuple[float, float, float, float]
 
 
 def draw_scene(

@@ -13,6 +13,7 @@ import numpy as np
 
 from affectkit import __version__
 from affectkit.errors import AffectkitError
+from affectkit.synthesis import scores, texts
 from affectkit.synthesis.emotions import named
 from affectkit.synthesis.voices import Voice, draw_voice, speak
 
@@ -94,6 +95,16 @@ def record(
         clip.write(samples)
     path.write_bytes(written.getvalue())
     return len(samples) / rate
+
+
+def act(
+    path: Path, voice: Voice, label: str, rng: np.random.Generator, *, text: str = ""
+) -> tuple[texts.Affect, str, float]:
+    """Record a sentence that means what `label` does, or `text`: valence, arousal and dominance, the text, seconds."""
+    intensity = scores.draw_intensity(rng)
+    affect = scores.draw_affect(label, intensity, rng)
+    text = text or texts.sentence(affect, rng)
+    return affect, text, record(path, voice, label, text, rng, intensity=intensity)
 
 
 def save_image(path: Path, image: np.ndarray) -> None:
