@@ -41,6 +41,11 @@ def number(cell: str, column: str, *, file: Path, row: int) -> float:
     return value
 
 
+def numbers(line: Mapping[str, str], columns: Mapping[str, str], *, file: Path, row: int) -> dict[str, float]:
+    """The numbers of a table's line. columns: what they are called -> the table's column."""
+    return {name: number(line[column], column, file=file, row=row) for name, column in columns.items()}
+
+
 def decode(path: Path, *encodings: str) -> str:
     """The text of a small file: UTF-16 by its mark, else the first of `encodings` that fits. UTF-8 is tried first."""
     refuse_pointer(path, "text")
@@ -169,9 +174,9 @@ def to_row(
     for name, cell in record.items():
         if name and name not in columns.values():
             cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
-    numbers = {target.name for target in targets if target.kind == "number"} | set(TIMES)
+    numeric = {target.name for target in targets if target.kind == "number"} | set(TIMES)
     for name in cells:
-        if name in numbers or name.startswith("votes_"):
+        if name in numeric or name.startswith("votes_"):
             cells[name] = number(cells[name], name, file=file, row=row)
     if "sex" in cells:
         cells["sex"] = SEXES.get(cells["sex"].lower(), "")

@@ -1,7 +1,7 @@
 """CASIA: two men and two women say prescribed Mandarin sentences in 6 emotions."""
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect, common_presets
 from affectkit.synthesis import texts, twins
 
 CLASSES = {word: word for word in ("angry", "fear", "happy", "neutral", "sad", "surprise")}
@@ -23,10 +23,6 @@ CORPUS = Corpus(
 SEXES = {"liuchanhg": "female", "wangzhe": "male", "zhaoquanyin": "female", "zhaozuoxiang": "male"}
 
 
-def _id(groups: dict[str, str]) -> Row:
-    return {"id": f"{groups['speaker']}_{groups['emotion']}_{groups['text_id']}"}
-
-
 def _clip(turn: Turn) -> Clip:
     serial = str(201 + turn.nth)
     text = texts.plain_mandarin(twins.generator(turn.seed, serial))
@@ -42,7 +38,7 @@ ACTED = Acted(
     unknown="unknown emotion folder '{code}'",
     sexes=SEXES,
     codes={"speaker": SEXES},
-    columns=_id,
+    columns=lambda groups: {"id": f"{groups['speaker']}_{groups['emotion']}_{groups['text_id']}"},
     clip=_clip,
 )
 read, synthesize = ACTED.read, ACTED.synthesize

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from affectkit.corpora._acted import Acted, Clip, Turn
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
-from affectkit.corpora._files import checked, child, find_files, find_home
-from affectkit.corpora._tables import number, records
+from affectkit.corpora._files import checked, child, find_files, find_home, require_child
+from affectkit.corpora._tables import numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.synthesis import scores, twins
@@ -93,10 +93,7 @@ def read(
 
 
 def _with_tables(
-    row: Row | Dropped,
-    actors: dict[str, dict[str, str]],
-    votes: dict[str, dict[str, float]],
-    rated: dict[str, str] | None,
+    row: Row | Dropped, actors: dict[str, Row], votes: dict[str, Row], rated: dict[str, str] | None
 ) -> Row | Dropped:
     """The row with what the tables say of its actor, and of how its clip was rated."""
     if isinstance(row, Dropped):
@@ -123,20 +120,19 @@ def _optional(home: Path, name: str, what: str) -> Path | None:
     return path
 
 
-def _actors(home: Path) -> dict[str, dict[str, str]]:
+def _actors(home: Path) -> dict[str, Row]:
     path = _optional(home, "VideoDemographics.csv", "sex, age, race and ethnicity")
     return {row["ActorID"]: row for row in records(path, required=["ActorID", "Sex"])} if path else {}
 
 
-def _votes(home: Path, condition: str) -> dict[str, dict[str, float]]:
+def _votes(home: Path, condition: str) -> dict[str, Row]:
     """Clip -> `votes_<class>`, from the rows whose name (first column, unnamed) begins with the condition's digit."""
     path = _optional(home, "processedResults/tabulatedVotes.csv", "votes")
     if path is None:
         return {}
+    columns = {f"votes_{name}": code for code, name in VOTES.items()}
     return {
-        row["fileName"]: {
-            f"votes_{name}": number(row[code], code, file=path, row=position) for code, name in VOTES.items()
-        }
+        row["fileName"]: numbers(row, columns, file=path, row=position)
         for position, row in enumerate(records(path, required=["fileName", *VOTES]), start=1)
         if next(iter(row.values())).startswith(condition)
     }
@@ -144,11 +140,7 @@ def _votes(home: Path, condition: str) -> dict[str, dict[str, float]]:
 
 def _rated(home: Path, column: str) -> dict[str, str]:
     """Clip -> the class that most raters named, "anger:disgust" for a tie."""
-    path = child(home, "processedResults/summaryTable.csv")
-    if path is None:
-        raise AffectkitError(
-            "missing", "has no processedResults/summaryTable.csv", file=home, remedy="or use --label-by intended"
-        )
+    path = require_child(home, "processedResults/summaryTable.csv", remedy="or use --label-by intended")
     table = records(path, required=["FileName", column])
     return {row["FileName"]: ":".join(VOTES.get(c, c) for c in row[column].split(":")) for row in table}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, vad
 from affectkit.corpora._files import checked, child, find_home, require_child
-from affectkit.corpora._tables import number, records
+from affectkit.corpora._tables import numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.synthesis import scores, texts, twins
@@ -65,7 +65,7 @@ def _rows(home: Path, table: Path, perspective: str) -> Iterator[Row | Dropped]:
                 "id": line["id"],
                 "path": "",
                 "source_label": "",
-                **(single.get(line["id"]) or _scores(line, table, position)),
+                **(single.get(line["id"]) or numbers(line, DIMENSIONS, file=table, row=position)),
                 "sequence": line["id"].rsplit("_", 2)[0],  # 110CYL068_1036_1079: characters of document 110CYL068
                 "language": "en",
                 "text": line["text"],
@@ -73,19 +73,12 @@ def _rows(home: Path, table: Path, perspective: str) -> Iterator[Row | Dropped]:
             }
 
 
-def _scores(line: dict[str, str], table: Path, position: int) -> dict[str, float]:
-    return {name: number(line[column], column, file=table, row=position) for name, column in DIMENSIONS.items()}
-
-
 def _perspective(home: Path, perspective: str) -> dict[str, dict[str, float]]:
     """id -> scores, their standard deviations and the number of raters, from `reader.csv` or `writer.csv`."""
     table = require_child(home, f"{perspective}.csv", remedy="or use --perspective combined")
-    extra = {**{f"{name}_sd": f"std{column}" for name, column in DIMENSIONS.items()}, "raters": "N"}
-    ratings = {}
-    for position, line in enumerate(records(table, required=("id", *DIMENSIONS.values(), *extra.values())), start=1):
-        more = {name: number(line[column], column, file=table, row=position) for name, column in extra.items()}
-        ratings[line["id"]] = {**_scores(line, table, position), **more}
-    return ratings
+    columns = DIMENSIONS | {f"{name}_sd": f"std{column}" for name, column in DIMENSIONS.items()} | {"raters": "N"}
+    lines = enumerate(records(table, required=("id", *columns.values())), start=1)
+    return {line["id"]: numbers(line, columns, file=table, row=position) for position, line in lines}
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:

@@ -208,7 +208,8 @@ def _person(
     x, y, width, height = body
     corners = np.array([x - 3, y, x + width, y + height]).round()  # some reach out of the picture, as some real ones do
     ratings = scores.rate(affect.tolist(), (1, 10), rng, raters=1 if split == "train" else RATERS)
-    words = np.array(_categories(affect), dtype=object)
+    distance = {word: float(np.hypot(*(affect[:2] - place))) for word, place in CATEGORIES.items()}
+    words = np.array(sorted(distance, key=lambda word: distance[word])[:2], dtype=object)
     single = [dict(zip(DIMENSIONS, map(float, rating), strict=True)) for rating in ratings]
     mean = dict(zip(DIMENSIONS, np.mean(ratings, axis=0).tolist(), strict=True))
     person = {"gender": "Male" if rng.random() < 0.5 else "Female", "age": "Adult"}
@@ -222,11 +223,6 @@ def _person(
             "combined_continuous": mean,
         }
     return {"body_bbox": corners, **rated, **person}
-
-
-def _categories(affect: np.ndarray) -> list[str]:
-    distance = {word: float(np.hypot(*(affect[:2] - place))) for word, place in CATEGORIES.items()}
-    return sorted(distance, key=lambda word: distance[word])[:2]
 
 
 def _structs(entries: list[dict[str, Any]]) -> np.ndarray:

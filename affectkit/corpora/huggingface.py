@@ -180,11 +180,8 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     features = datasets.Features(
         audio=datasets.Audio(sampling_rate=16000, decode=False),
         label=datasets.ClassLabel(names=list(twins.FOUR)),
-        text=datasets.Value("string"),
-        speaker=datasets.Value("string"),
-        sex=datasets.Value("string"),
-        valence=datasets.Value("float32"),
-        arousal=datasets.Value("float32"),
+        **dict.fromkeys(("text", "speaker", "sex"), datasets.Value("string")),
+        **dict.fromkeys(("valence", "arousal"), datasets.Value("float32")),
     )
     examples: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
     for index, (speaker, label) in enumerate(twins.deal(size, list(voices), dict.fromkeys(twins.FOUR, 1.0))):

@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets, vad
 from affectkit.corpora._files import checked, child, find_home, relative, require_child
-from affectkit.corpora._tables import decode, number, records
+from affectkit.corpora._tables import decode, numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.synthesis import scores, twins
@@ -45,6 +45,7 @@ CORPUS = Corpus(
 )
 SPLITS = {"train": "train", "development": "val", "validation": "val", "test1": "test", "test2": "test"}
 CONSENSUS = ("Labels/labels_consensus.csv", "Labels/labels_concensus.csv")  # releases spell it either way
+DIMENSIONS = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
 
 
@@ -105,9 +106,7 @@ def _rows(
             "id": Path(name).stem,
             "path": path,
             "source_label": CLASSES[code],
-            "valence": number(line["EmoVal"], "EmoVal", file=table, row=position),
-            "arousal": number(line["EmoAct"], "EmoAct", file=table, row=position),
-            "dominance": number(line["EmoDom"], "EmoDom", file=table, row=position),
+            **numbers(line, DIMENSIONS, file=table, row=position),
             "speaker": "" if speaker.lower() == "unknown" else speaker,
             "session": podcast[1] if podcast else "",
             "sex": {"female": "female", "male": "male"}.get(line["Gender"].strip().lower(), ""),

@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import IMAGES, checked, child, find_files, find_home, relative
-from affectkit.corpora._tables import number, records, safe_id
+from affectkit.corpora._tables import numbers, records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
@@ -88,14 +88,14 @@ def _row(
     for word in unwanted:
         if _matches(word, line):
             return Dropped(path, f"excluded: {word}")
-    scores = {name: number(line[column], column, file=table, row=position) for name, column in NUMBERS.items()}
-    if math.isnan(scores["valence"]) and math.isnan(scores["arousal"]):
+    ratings = numbers(line, NUMBERS, file=table, row=position)
+    if math.isnan(ratings["valence"]) and math.isnan(ratings["arousal"]):
         return Dropped(path, "has neither valence nor arousal")
     return {
         "id": safe_id(theme.replace(" ", "_")),
         "path": path,
         "source_label": "",
-        **scores,
+        **ratings,
         "sequence": _series(theme),
         "theme": theme,
         "category": line["Category"].strip(),

@@ -87,7 +87,8 @@ def _backdrop(shown: Affect, size: tuple[int, int], rng: np.random.Generator) ->
     picture = Image.fromarray(_gradient(upper, lower, rng.uniform(0.4, 0.65), size))
     draw = ImageDraw.Draw(picture)
     if rng.random() < share:
-        _light(draw, size, rng)
+        x, y, radius = rng.uniform(0, size[0]), rng.uniform(0, 0.3 * size[1]), rng.uniform(0.06, 0.12) * size[1]
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(255, 244, 190))  # a sun, or a lamp
     for _ in range(max(2, round(4 + 14 * (arousal + 1) / 2 + rng.normal(0, 2)))):
         _thing(draw, valence, arousal, size, rng)
     seen = np.asarray(picture.filter(ImageFilter.GaussianBlur(float(np.clip(1.4 - arousal, 0.5, 2.4)))), float)
@@ -101,12 +102,6 @@ def _gradient(upper: np.ndarray, lower: np.ndarray, horizon: float, size: tuple[
     sky, ground = upper * (0.88 + 0.18 * y / horizon), lower * (1.08 - 0.3 * (y - horizon) / (1 - horizon))
     rows = np.where(y < horizon, sky, ground).clip(0, 255)
     return np.repeat(rows, size[0], axis=1).astype(np.uint8)
-
-
-def _light(draw: ImageDraw.ImageDraw, size: tuple[int, int], rng: np.random.Generator) -> None:
-    """A sun, or a lamp."""
-    x, y, radius = rng.uniform(0, size[0]), rng.uniform(0, 0.3 * size[1]), rng.uniform(0.06, 0.12) * size[1]
-    draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(255, 244, 190))
 
 
 def _thing(

@@ -41,12 +41,8 @@ def cast(sexes: Mapping[str, str], speakers: int, seed: int) -> dict[str, Voice]
     """
     if not 1 <= speakers <= len(sexes):
         raise usage(f"--speakers {speakers}: this corpus has {len(sexes)} speakers", f"ask for 1 to {len(sexes)}")
-    seen = dict.fromkeys(sexes.values(), 0)
-    turns = {}
-    for name, sex in sexes.items():
-        turns[name] = seen[sex]
-        seen[sex] += 1
-    chosen = set(sorted(sexes, key=lambda name: turns[name])[:speakers])
+    alike = {sex: [name for name in sexes if sexes[name] == sex] for sex in sexes.values()}
+    chosen = set(sorted(sexes, key=lambda name: alike[sexes[name]].index(name))[:speakers])
     return {name: draw_voice(sex, generator(seed, "voice", name)) for name, sex in sexes.items() if name in chosen}
 
 
