@@ -20,7 +20,8 @@ class Corpus:
 
     layout: a path that the root must hold, for errors. reads: audio, text, video, images or arrays.
     classes: code in the corpus's files -> its word, which is the rows' `source_label`.
-    targets: number targets with their scales. presets: name -> complete map from source label to class.
+    targets: number targets with their scales. presets: name -> complete map from source label to class; those of
+    `common_presets` where none are given.
     subsets: what `--only` offers, name -> "column=value[,value]". official: what the official split is, "" without one.
     default_group: the column that must not straddle splits, "" where the corpus names none.
     speakers: how many the corpus has, so its twin at most; None where any number will do.
@@ -41,6 +42,10 @@ class Corpus:
     default_group: str = "speaker"
     defects: tuple[Defect, ...] = ()
     speakers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes and not self.presets:
+            object.__setattr__(self, "presets", common_presets(self.classes.values()))
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,10 @@ def checked(
         return
     if not dropped:
         raise not_here(root, corpus)
-    first_of_all = f"{len(dropped)} dropped, the first is {dropped[0].path}: {dropped[0].reason}"
+    example = f"{len(dropped)} dropped, the first is {dropped[0].path}: {dropped[0].reason}"
     pointers = any("Git-LFS" in item.reason for item in dropped)
     remedy = "run git lfs pull in it" if pointers else f"expected {corpus.layout}"
-    raise AffectkitError("input", f"no usable sample of {corpus.title}: {first_of_all}", file=root, remedy=remedy)
+    raise AffectkitError("input", f"no usable sample of {corpus.title}: {example}", file=root, remedy=remedy)
 
 
 def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dropped | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
 from affectkit.corpora._files import checked, child, find_files, find_home, require_child
 from affectkit.corpora._tables import numbers, records
 from affectkit.errors import AffectkitError
@@ -25,7 +25,6 @@ CORPUS = Corpus(
     layout="AudioWAV/1001_DFA_ANG_XX.wav",
     language="en",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     defects=(Defect("text", "CREMA-D has twelve sentences, which all its actors say: every split shares its texts"),),
     speakers=91,
 )
@@ -85,7 +84,9 @@ def read(
         raise AffectkitError("usage", f"--label-by '{label_by}'", remedy=f"choose intended, {', '.join(CONDITIONS)}")
     home, _ = find_home(root, CORPUS, lambda folder: child(folder, "AudioWAV") or any(folder.glob("10??_*_*_*.wav")))
     condition = CONDITIONS["voice" if label_by == "intended" else label_by]
-    actors, votes = _actors(home), _votes(home, condition[0])
+    people = _optional(home, "VideoDemographics.csv", "sex, age, race and ethnicity")
+    actors = {row["ActorID"]: row for row in records(people, required=["ActorID", "Sex"])} if people else {}
+    votes = _votes(home, condition[0])
     rated = None if label_by == "intended" else _rated(home, condition[1])
     files = find_files(child(home, "AudioWAV") or home, [".wav"])
     rows = ACTED.rows(files, root)
@@ -118,11 +119,6 @@ def _optional(home: Path, name: str, what: str) -> Path | None:
     if path is None:
         logger.warning("%s has no %s: %s stay empty", home, name, what)
     return path
-
-
-def _actors(home: Path) -> dict[str, Row]:
-    path = _optional(home, "VideoDemographics.csv", "sex, age, race and ethnicity")
-    return {row["ActorID"]: row for row in records(path, required=["ActorID", "Sex"])} if path else {}
 
 
 def _votes(home: Path, condition: str) -> dict[str, Row]:

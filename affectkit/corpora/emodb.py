@@ -1,7 +1,7 @@
 """Berlin Database of Emotional Speech: 10 actors, 10 German sentences, 7 emotions, 535 utterances."""
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, common_presets
+from affectkit.corpora._corpus import Corpus, Defect
 from affectkit.synthesis import twins
 
 CLASSES = {"W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral"}
@@ -14,7 +14,6 @@ CORPUS = Corpus(
     layout="wav/03a01Wa.wav",
     language="de",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     official="audb's: speakers 12, 14, 15 and 16 are the test set",
     defects=(Defect("text", "EmoDB has ten sentences, which all its speakers say: every split shares its texts"),),
     speakers=10,

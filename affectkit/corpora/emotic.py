@@ -52,10 +52,9 @@ def _rows(table: Path, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
             try:
                 yield from _people(_fields(picture), split, pictures, root)
             except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-                raise AffectkitError(
-                    "input", f"picture {position} of {split} is not as in EMOTIC: expected filename, folder, "
-                    "image_size, original_database, person", file=table, remedy="download Annotations.mat again",
-                ) from None  # fmt: skip
+                expected = "filename, folder, image_size, original_database, person"
+                message = f"picture {position} of {split} is not as in EMOTIC: expected {expected}"
+                raise AffectkitError("input", message, file=table, remedy="download Annotations.mat again") from None
 
 
 def _load(table: Path) -> dict[str, Any]:

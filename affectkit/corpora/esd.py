@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
 from affectkit.corpora._files import checked, child, find_files, find_home
 from affectkit.corpora._tables import decode
 from affectkit.synthesis import texts, twins
@@ -21,7 +21,6 @@ CORPUS = Corpus(
     url="https://github.com/HLTSingapore/Emotional-Speech-Data",
     layout="0001/Angry/0001_000351.wav (or with train, evaluation, test below the emotion)",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     subsets={"mandarin": "language=zh", "english": "language=en"},
     official="the subfolders train, evaluation (val) and test, where the copy has them",
     defects=(

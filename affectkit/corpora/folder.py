@@ -46,9 +46,8 @@ def read(
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
     parts = {item: SPLITS[item.name.lower()] for item in _folders(root) if item.name.lower() in SPLITS}
-    labels = [(label, split) for part, split in parts.items() for label in _folders(part)] or [
-        (label, "") for label in _folders(root)
-    ]
+    labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
+    labels = labels or [(label, "") for label in _folders(root)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)
 

@@ -146,10 +146,8 @@ def _text(value: Any, feature: Any) -> str:
 
 def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
     """The path of a recording, relative to a local root; one that is only inside the dataset is written first."""
-    if isinstance(value, str):
-        return value
-    if not value:
-        return ""
+    if not value or isinstance(value, str):
+        return value or ""
     data, path = value.get("bytes"), value.get("path") or ""
     if not data:
         return path

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
 from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import records
 from affectkit.registry import Option
@@ -26,7 +26,6 @@ CORPUS = Corpus(
     reads="video",
     language="en",
     classes={word: word for word in EMOTIONS},
-    presets=common_presets(EMOTIONS),
     official="MELD's train, dev (val) and test",
     default_group="dialogue",
     defects=(
@@ -95,12 +94,13 @@ def _clip(clips: Path, name: str) -> Path:
 
 def _row(line: dict[str, str], path: str, part: str, place: tuple[str, str], emotion: str, split: str) -> Row:
     speaker = line["Speaker"].strip().translate(PUNCTUATION)
+    season, episode = line.get("Season", ""), line.get("Episode", "")
     return {
         "id": f"{part}_dia{place[0]}_utt{place[1]}",
         "path": path,
         "source_label": emotion,
         "speaker": speaker,
-        "session": _episode(line),
+        "session": f"s{int(season):02d}e{int(episode):02d}" if season.isdigit() and episode.isdigit() else "",
         "dialogue": f"{part}_dia{place[0]}",
         "time_sec": _seconds(line.get("StartTime", "")),
         "sex": SEXES.get(speaker.split(" ")[0], ""),
@@ -109,11 +109,6 @@ def _row(line: dict[str, str], path: str, part: str, place: tuple[str, str], emo
         "sentiment": line.get("Sentiment", ""),
         "split": split,
     }
-
-
-def _episode(line: dict[str, str]) -> str:
-    season, episode = line.get("Season", ""), line.get("Episode", "")
-    return f"s{int(season):02d}e{int(episode):02d}" if season.isdigit() and episode.isdigit() else ""
 
 
 def _seconds(text: str) -> float:

@@ -47,8 +47,8 @@ def gather(roots: Sequence[Path]) -> Gathered:
     for manifest in manifests:
         for name, facts in manifest.summary.get("corpora", {}).items():
             if name in corpora and corpora[name]["root"] != facts["root"]:
-                roots_of_it = f"{corpora[name]['root']} and {facts['root']}"
-                raise AffectkitError("input", f"corpus {name} has two roots: {roots_of_it}")
+                both = f"{corpora[name]['root']} and {facts['root']}"
+                raise AffectkitError("input", f"corpus {name} has two roots: {both}")
             corpora[name] = facts
     defects = {Defect(*defect) for manifest in manifests for defect in manifest.summary.get("defects", [])}
     return Gathered(rows, _numbers(manifests), corpora, replace(CORPUS, defects=tuple(sorted(defects))))

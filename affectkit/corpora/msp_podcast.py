@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets, vad
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, vad
 from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import decode, numbers, records
 from affectkit.errors import AffectkitError
@@ -36,7 +36,6 @@ CORPUS = Corpus(
     language="en",
     classes=CLASSES,
     targets=vad(1, 7),
-    presets=common_presets(CLASSES.values()),
     official="Train, Development (val) and Test1 (test); Test2 is left out unless asked for",
     defects=(
         Defect("speaker", "MSP-Podcast has segments of speaker 'Unknown': their speakers may be on several sides"),
@@ -65,10 +64,8 @@ def read(
     Column `partition` keeps the release's own name; an Unknown speaker is "" in `speaker`. Texts come from
     `Transcripts/`, where it was unpacked.
     """
-    for option, value, choices in (
-        ("test2", test2, ("drop", "test")),
-        ("unknown-speakers", unknown_speakers, ("keep", "drop")),
-    ):
+    chosen = [("test2", test2, ("drop", "test")), ("unknown-speakers", unknown_speakers, ("keep", "drop"))]
+    for option, value, choices in chosen:
         if value not in choices:
             raise AffectkitError("usage", f"--{option} '{value}'", remedy=f"choose {' or '.join(choices)}")
     home, table = find_home(root, CORPUS, lambda folder: child(folder, *CONSENSUS))

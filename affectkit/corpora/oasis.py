@@ -63,10 +63,8 @@ def _refuse_unknown(unwanted: list[str], lines: list[dict[str, str]]) -> None:
     for word in unwanted:
         if not any(_matches(word, line) for line in lines):
             known = {line["Category"].strip() for line in lines} | {_series(line["Theme"]) for line in lines}
-            raise AffectkitError(
-                "usage", f"--exclude-categories '{word}' is no category or theme here",
-                remedy=did_you_mean(word.capitalize(), sorted(known)),
-            )  # fmt: skip
+            message, remedy = f"'{word}' is no category or theme here", did_you_mean(word.capitalize(), sorted(known))
+            raise AffectkitError("usage", f"--exclude-categories {message}", remedy=remedy)
 
 
 def _matches(word: str, line: dict[str, str]) -> bool:

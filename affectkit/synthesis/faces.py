@@ -8,6 +8,7 @@ that affect and person both move what a network sees, and that they overlap.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -257,14 +258,14 @@ def _head(person: Person, affect: Affect, pose: Pose, size: tuple[int, int]) -> 
     return patch.filter(ImageFilter.GaussianBlur(0.012 * pose.half)), mask
 
 
-def _behind(person: Person) -> list[tuple[np.ndarray, Colour]]:
+def _behind(person: Person) -> list[tuple[np.ndarray, Iterable[float]]]:
     """Shoulders, hair and neck: outlines in half widths and colours, the hindmost first."""
     angle = np.linspace(np.pi, 2 * np.pi, 20)
     cap = np.column_stack([1.16 * np.cos(angle), -0.35 + 1.12 * np.sin(angle)])
     hair = np.vstack([cap, [[1.16, person.style], [-1.16, person.style]]])
     shoulders = np.array([[-1.7, 9.0], [-1.6, 2.1], [-0.5, 1.55], [0.5, 1.55], [1.6, 2.1], [1.7, 9.0]])
     neck = np.array([[-0.5, 0.6], [0.5, 0.6], [0.52, 1.75], [-0.52, 1.75]])
-    return [(hair, person.hair), (shoulders, person.clothes), (neck, _times(person.skin, 0.62))]
+    return [(hair, person.hair), (shoulders, person.clothes), (neck, np.array(person.skin) * 0.62)]
 
 
 def _skin(person: Person, pose: Pose, size: tuple[int, int]) -> Image.Image:
@@ -286,7 +287,7 @@ def _skin(person: Person, pose: Pose, size: tuple[int, int]) -> Image.Image:
 
 def _features(draw: ImageDraw.ImageDraw, face: np.ndarray, person: Person, pose: Pose) -> None:
     """Brows, eyes, nostrils and lips, on the skin."""
-    dark = _times(person.hair, 0.8)
+    dark, flush = np.array(person.hair) * 0.8, np.array(person.skin) * 0.62
     for brow in (face[17:22], face[22:27]):
         thick = np.vstack([brow - [0, person.brow / 2], brow[::-1] + [0, person.brow / 2]])
         draw.polygon(pose.outline(thick), fill=_rgb(dark))
@@ -298,19 +299,14 @@ def _features(draw: ImageDraw.ImageDraw, face: np.ndarray, person: Person, pose:
         draw.line(pose.outline(eye[[0, 1, 2, 3]]), fill=(30, 22, 20), width=max(1, round(0.045 * pose.half)))
     for nostril in (face[32], face[34]):
         middle, radius = pose.place(nostril[None])[0], 0.045 * pose.half
-        draw.ellipse([*(middle - radius), *(middle + radius)], fill=_rgb(_times(person.skin, 0.4)))
-    red, green, blue = _times(person.skin, 0.62)
-    draw.polygon(pose.outline(face[48:60]), fill=_rgb((red * 1.12, green * 0.8, blue * 0.85)))
+        draw.ellipse([*(middle - radius), *(middle + radius)], fill=_rgb(np.array(person.skin) * 0.4))
+    draw.polygon(pose.outline(face[48:60]), fill=_rgb(flush * [1.12, 0.8, 0.85]))
     draw.polygon(pose.outline(face[60:68]), fill=(48, 22, 24))
     if face[66, 1] - face[62, 1] > 0.09:
         teeth = np.vstack([face[61:64], face[63:60:-1] + [0, 0.05]])
         draw.polygon(pose.outline(teeth), fill=(222, 216, 208))
 
 
-def _times(colour: Colour, factor: float) -> Colour:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
-
-
-def _rgb(colour: Colour) -> tuple[int, int, int]:
+def _rgb(colour: Iterable[float]) -> tuple[int, int, int]:
     red, green, blue = (min(255, max(0, round(value))) for value in colour)
     return red, green, blue

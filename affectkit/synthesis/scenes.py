@@ -84,7 +84,11 @@ def _backdrop(shown: Affect, size: tuple[int, int], rng: np.random.Generator) ->
     upper, lower = (np.array(bad) + share * (np.array(good) - bad) for bad, good in zip(worst, best, strict=True))
     warmth = np.array([1.0, 0.1, -0.8]) * (WARMTH * arousal + rng.normal(0, 6))
     upper, lower = (colour + rng.normal(0, 14, 3) + warmth for colour in (upper, lower))
-    picture = Image.fromarray(_gradient(upper, lower, rng.uniform(0.4, 0.65), size))
+    # sky or wall above the horizon, ground below it, each a little lighter towards it
+    horizon, down = rng.uniform(0.4, 0.65), np.linspace(0, 1, size[1])[:, None, None]
+    sky, ground = upper * (0.88 + 0.18 * down / horizon), lower * (1.08 - 0.3 * (down - horizon) / (1 - horizon))
+    column = np.where(down < horizon, sky, ground).clip(0, 255)
+    picture = Image.fromarray(np.repeat(column, size[0], axis=1).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     if rng.random() < share:
         x, y, radius = rng.uniform(0, size[0]), rng.uniform(0, 0.3 * size[1]), rng.uniform(0.06, 0.12) * size[1]
@@ -94,14 +98,6 @@ def _backdrop(shown: Affect, size: tuple[int, int], rng: np.random.Generator) ->
     seen = np.asarray(picture.filter(ImageFilter.GaussianBlur(float(np.clip(1.4 - arousal, 0.5, 2.4)))), float)
     middle = seen.mean(axis=(0, 1))
     return middle + (seen - middle) * (1 + CONTRAST * np.clip(arousal, -1, 1))
-
-
-def _gradient(upper: np.ndarray, lower: np.ndarray, horizon: float, size: tuple[int, int]) -> np.ndarray:
-    """Sky or wall above the horizon, ground below it, each a little lighter towards it; [H, W, 3] uint8."""
-    y = np.linspace(0, 1, size[1])[:, None, None]
-    sky, ground = upper * (0.88 + 0.18 * y / horizon), lower * (1.08 - 0.3 * (y - horizon) / (1 - horizon))
-    rows = np.where(y < horizon, sky, ground).clip(0, 255)
-    return np.repeat(rows, size[0], axis=1).astype(np.uint8)
 
 
 def _thing(

@@ -71,14 +71,7 @@ def nth(names: Sequence[Name], index: int) -> Name:
 
 
 def record(
-    path: Path,
-    voice: Voice,
-    label: str,
-    text: str,
-    rng: np.random.Generator,
-    *,
-    rate: int = 16000,
-    intensity: float = 1.0,
+    path: Path, voice: Voice, label: str, text: str, rng: np.random.Generator, rate: int = 16000, intensity: float = 1.0
 ) -> float:
     """Speak `text` and write it: 16-bit mono WAV at `rate` Hz, with a comment that says what it is. Seconds of it."""
     import soundfile
