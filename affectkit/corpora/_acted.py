@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, find_files, relative, require_folder
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked, find_files, relative, require_folder
 from affectkit.synthesis import scores, twins
 
 

@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from affectkit import media, splits
 from affectkit.artifacts.tables import read_table
-from affectkit.corpora._corpus import AUDIO, IMAGES, Dropped
+from affectkit.corpora._corpus import Defect, Dropped
 from affectkit.corpora._faces import with_faces
+from affectkit.corpora._files import AUDIO, IMAGES
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -39,11 +40,7 @@ def media_paths(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None)
 
 
 def measure(
-    rows: pd.DataFrame,
-    paths: list[Path | None],
-    choices: Choices,
-    dropped: list[Dropped],
-    progress: Callable[[str], Any],
+    rows: pd.DataFrame, gathered: Gathered, paths: list[Path | None], choices: Choices, progress: Callable[[str], Any]
 ) -> tuple[pd.DataFrame, list[Path | None], list[media.AnyHeader | None]]:
     """Bad files out (or an error), then the wanted durations. Images are looked at too, and have no duration."""
     known = list(dict.fromkeys(p for p in paths if p is not None and p.suffix.lower() in SOUNDING | IMAGES))
@@ -62,17 +59,14 @@ def measure(
         remedy = broken.remedy or "or leave such files out with --on-error skip"
         raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
     if sounding:
-        recordings = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
-        rows = rows.assign(duration_sec=np.round(_segment_durations(rows, recordings), 6))
+        rows = rows.assign(duration_sec=_durations(rows, headers))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
     reasons = [
         header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
         for header, duration in zip(headers, durations, strict=True)
     ]
-    keep = np.array([reason == "" for reason in reasons])
-    rows = drop(rows.assign(_reason=reasons), keep, lambda row: row["_reason"], dropped).drop(columns="_reason")
-    kept = [(p, h) for p, h, k in zip(paths, headers, keep, strict=True) if k]
-    return rows, [p for p, _ in kept], [h for _, h in kept]
+    kept = [(path, header) for path, header, reason in zip(paths, headers, reasons, strict=True) if not reason]
+    return drop(rows, reasons, gathered.dropped), [path for path, _ in kept], [header for _, header in kept]
 
 
 def _read(path: str | Path) -> media.AnyHeader:
@@ -80,10 +74,12 @@ def _read(path: str | Path) -> media.AnyHeader:
     return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
 
 
-def _segment_durations(rows: pd.DataFrame, recordings: Any) -> Any:
+def _durations(rows: pd.DataFrame, headers: list[Any]) -> Any:
+    """Seconds of each row's segment, or of its whole recording."""
+    recordings = np.array([h.duration if isinstance(h, media.Header) else np.nan for h in headers])
     start = rows["start_sec"].to_numpy(float) if "start_sec" in rows else np.zeros(len(rows))
     end = rows["end_sec"].to_numpy(float) if "end_sec" in rows else recordings
-    return np.where(np.isnan(end), recordings, end) - np.where(np.isnan(start), 0.0, start)
+    return np.round(np.where(np.isnan(end), recordings, end) - np.where(np.isnan(start), 0.0, start), 6)
 
 
 def _out_of_range(duration: float, choices: Choices) -> str:
@@ -102,9 +98,7 @@ def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.D
     if choices.folds:
         return _folds(rows, gathered, choices)
     by = choices.split_by or default_split(rows, gathered)
-    fractions: dict[str, Any] = {
-        "val_fraction": choices.val_fraction, "test_fraction": choices.test_fraction, "seed": choices.seed
-    }  # fmt: skip
+    fractions: Any = {name: getattr(choices, name) for name in ("val_fraction", "test_fraction", "seed")}
     if by == "official":
         return _official(rows, gathered, choices)
     if by == "random":
@@ -119,7 +113,7 @@ def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.D
 
 def default_split(rows: pd.DataFrame, gathered: Gathered) -> str:
     """`official` where the corpus as it lies here says it, else `speaker` (or what stands in), else `random`."""
-    if gathered.official and "split" in rows and (rows["split"] != "").any():
+    if gathered.corpus.official and "split" in rows and (rows["split"] != "").any():
         return "official"
     return "speaker" if splits.default_group(rows) else "random"
 
@@ -128,7 +122,8 @@ def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> st
     """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
     if choices.group and choices.group not in rows:
         _groups(rows, choices.group, "--group")
-    of_corpus = gathered.group if gathered.group in rows and (rows[gathered.group] != "").any() else ""
+    own = gathered.corpus.default_group
+    of_corpus = own if own in rows and (rows[own] != "").any() else ""
     return choices.group or of_corpus or splits.default_group(rows)
 
 
@@ -147,7 +142,7 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
 
 def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     """The corpus's own split; where it has no validation part, one is carved out of train by group."""
-    if not gathered.official:
+    if not gathered.corpus.official:
         raise AffectkitError("usage", "the corpus has no official split", remedy="use --split-by speaker")
     split = rows["split"].to_numpy(dtype=object, copy=True)
     if (split == "val").any() or not choices.val_fraction:
@@ -155,12 +150,8 @@ def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.Da
     train = np.flatnonzero(split == "train")
     column = group_column(rows, gathered, choices) or "id"
     labels = _labels(rows)
-    held = splits.hold_out(
-        rows[column].astype(str).to_numpy()[train],
-        labels[train] if labels is not None else None,
-        fraction=choices.val_fraction,
-        seed=choices.seed,
-    )
+    groups, classes = rows[column].astype(str).to_numpy()[train], labels[train] if labels is not None else None
+    held = splits.hold_out(groups, classes, fraction=choices.val_fraction, seed=choices.seed)
     split[train[held]] = "val"
     return rows.assign(split=split)
 
@@ -201,18 +192,18 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
 
     Raises "leak" for an undeclared leak whose kind is not allowed, and "input" when no row is left.
     """
-    rows, dropped = gathered.rows, list(gathered.dropped)
+    gathered = replace(gathered, dropped=list(gathered.dropped))
     if choices.on_error == "stop":
-        _refuse_mistakes(dropped)
-    rows = keep_only(rows, choices.only, gathered.subsets, dropped)
-    rows, label_map, label = apply_labels(rows, gathered, choices, dropped)
+        _refuse_mistakes(gathered.dropped)
+    rows = keep_only(gathered.rows, gathered, choices)
+    rows, label_map, label = apply_labels(rows, gathered, choices)
     paths = media_paths(rows, gathered, choices.media_root)
     if choices.faces:
         rows = with_faces(rows, paths, choices.faces)
-    rows, paths, headers = measure(rows, paths, choices, dropped, progress)
+    rows, paths, headers = measure(rows, gathered, paths, choices, progress)
     if not len(rows):
-        reason, count = Counter(item.reason for item in dropped).most_common(1)[0]
-        raise AffectkitError("input", f"no rows are left: {count} of {len(dropped)} dropped, {reason}")
+        reason, count = Counter(item.reason for item in gathered.dropped).most_common(1)[0]
+        raise AffectkitError("input", f"no rows are left: {count} of {len(gathered.dropped)} dropped, {reason}")
     rows = split_rows(rows, gathered, choices)
     with progress("audit") as update:
         report = audit(
@@ -221,36 +212,29 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
         )  # fmt: skip
     report.require(choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
-    return Assembled(rows, _summary(rows, gathered, choices, targets, dropped, report), label_map, report)
+    return Assembled(rows, _summary(rows, gathered, choices, targets, report), label_map, report)
 
 
 def _refuse_mistakes(dropped: list[Dropped]) -> None:
     """Stop at what the corpus should have had."""
     mistakes = [item for item in dropped if item.remedy]
     if mistakes:
-        first = mistakes[0]
-        others = f" (and {len(mistakes) - 1} more such)" if len(mistakes) > 1 else ""
-        raise AffectkitError(
-            "input", first.reason + others, file=first.path,
-            remedy=f"{first.remedy}, or leave such rows out with --on-error skip",
-        )  # fmt: skip
+        first, *others = mistakes
+        message = first.reason + (f" (and {len(others)} more such)" if others else "")
+        remedy = f"{first.remedy}, or leave such rows out with --on-error skip"
+        raise AffectkitError("input", message, file=first.path, remedy=remedy)
 
 
-def _defects(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> list[tuple[str, str]]:
+def _defects(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> list[Defect]:
     """The declared defects that excuse this split: whose voice is on both sides concerns the official split only."""
     by = "folds" if choices.folds else choices.split_by or default_split(rows, gathered)
-    if by == "official" or not gathered.official:
-        return gathered.defects
-    return [(kind, text) for kind, text in gathered.defects if kind in ("text", "media")]
+    defects = gathered.corpus.defects
+    concerned = by == "official" or not gathered.corpus.official
+    return [defect for defect in defects if concerned or defect.kind in ("text", "media")]
 
 
 def _summary(
-    rows: pd.DataFrame,
-    gathered: Gathered,
-    choices: Choices,
-    targets: list[Target],
-    dropped: list[Dropped],
-    report: AuditReport,
+    rows: pd.DataFrame, gathered: Gathered, choices: Choices, targets: list[Target], report: AuditReport
 ) -> dict[str, Any]:
     side = "fold" if "fold" in rows else "split"
     group = group_column(rows, gathered, choices)
@@ -263,9 +247,9 @@ def _summary(
         "group": group,
         "counts": {str(name): _counts(part, group) for name, part in rows.groupby(side, sort=True)},
         "declared": report.declared_sentences(choices.allow_leaks),
-        "defects": gathered.defects,
-        "dropped_reasons": dict(Counter(item.reason for item in dropped).most_common()),
-        "dropped": [{"path": item.path, "reason": item.reason} for item in dropped],
+        "defects": list(gathered.corpus.defects),
+        "dropped_reasons": dict(Counter(item.reason for item in gathered.dropped).most_common()),
+        "dropped": [{"path": item.path, "reason": item.reason} for item in gathered.dropped],
     }
 
 

@@ -46,8 +46,9 @@ def with_faces(rows: pd.DataFrame, paths: Sequence[Path | None], file: Path) -> 
     boxes = np.array([face.box if face else (np.nan,) * 4 for face in faces], dtype=float)
     columns: dict[str, Any] = {name: boxes[:, place] for place, name in enumerate(BOX)}
     kept = rows.drop(columns=[name for name in (*BOX, LANDMARKS) if name in rows])
-    if any(face is not None and face.landmarks is not None for face in faces):
-        columns[LANDMARKS] = [_text(face) for face in faces]
+    points = [face.landmarks.reshape(-1) if face and face.landmarks is not None else () for face in faces]
+    if any(len(values) for values in points):
+        columns[LANDMARKS] = [";".join(f"{value:.2f}" for value in values) for values in points]
     return kept.assign(**columns)
 
 
@@ -73,9 +74,3 @@ def _named(by_image: dict[str, list[Face]], row: dict[str, Any], path: Path | No
     """What the table calls a row's image; None where it does not."""
     names = [row["id"], row.get("path"), *([str(path), str(path.resolve())] if path else [])]
     return next((name for name in names if name in by_image), None)
-
-
-def _text(face: Face | None) -> str:
-    if face is None or face.landmarks is None:
-        return ""
-    return ";".join(f"{value:.2f}" for value in face.landmarks.reshape(-1))

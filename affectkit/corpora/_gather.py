@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Dropped
+from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target, map_labels, parse_label_map
 from affectkit.plain import comma_separated
@@ -29,22 +29,22 @@ SAFE_ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 class Gathered:
     """A corpus as read, before any choice.
 
-    corpora: what `summary.json` says of each by name: root, licence, citation. dropped: every row left out, and why.
+    corpora: what `summary.json` says of each by name: root, licence, citation. corpus: what holds of all rows.
+    dropped: every row left out, and why.
     """
 
     rows: pd.DataFrame
     targets: tuple[Target, ...]
     corpora: dict[str, dict[str, Any]]
-    defects: list[tuple[str, str]]
-    official: str
-    group: str = ""
-    presets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    subsets: Mapping[str, str] = field(default_factory=dict)
+    corpus: Corpus
     dropped: list[Dropped] = field(default_factory=list)
 
 
 def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mapping[str, Any]) -> Gathered:
-    """Read a corpus with its plug-in. Raises "input" when nothing, or an unusable id, comes out of it."""
+    """Read a corpus with its plug-in, whose targets may depend on its options: then it has a function `targets`.
+
+    Raises "input" when nothing, or an unusable id, comes out of it.
+    """
     if hasattr(module, "gather"):  # a plug-in that reads manifests brings their corpora along
         return module.gather(roots, **options)
     if len(roots) != 1:
@@ -62,40 +62,20 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
     base = root if root.is_dir() else root.parent
     facts = {
         "root": str(base.resolve()),
-        "title": corpus.title,
-        "licence": corpus.licence,
-        "citation": corpus.citation,
-        "language": corpus.language,
+        **{fact: getattr(corpus, fact) for fact in ("title", "licence", "citation", "language")},
         "synthetic": is_synthetic(base),
     }
-    return Gathered(
-        rows,
-        targets_of(module, rows, options),
-        {name: facts},
-        [(defect.kind, defect.text) for defect in corpus.defects],
-        corpus.official,
-        corpus.default_group,
-        corpus.presets,
-        corpus.subsets,
-        dropped,
-    )
+    declared = module.targets(**options) if hasattr(module, "targets") else corpus.targets
+    targets = tuple(target for target in declared if target.name in rows)
+    return Gathered(rows, targets, {name: facts}, corpus, dropped)
 
 
-def targets_of(module: ModuleType, rows: pd.DataFrame, options: Mapping[str, Any]) -> tuple[Target, ...]:
-    """The number targets that the rows have; a plug-in whose targets depend on its options says so in `targets()`."""
-    declared = module.targets(**options) if hasattr(module, "targets") else module.CORPUS.targets
-    return tuple(target for target in declared if target.name in rows)
-
-
-def _collect(items: Iterator[dict[str, Any] | Dropped]) -> tuple[pd.DataFrame, list[Dropped]]:
+def _collect(items: Iterable[Row | Dropped]) -> tuple[pd.DataFrame, list[Dropped]]:
     import pandas as pd
 
-    kept, dropped = [], []
-    for item in items:
-        if isinstance(item, Dropped):
-            dropped.append(item)
-        else:
-            kept.append(item)
+    items = list(items)
+    dropped = [item for item in items if isinstance(item, Dropped)]
+    kept = [item for item in items if not isinstance(item, Dropped)]
     seen: set[str] = set()
     for number, row in enumerate(kept, start=1):
         if not SAFE_ID.fullmatch(row["id"]):
@@ -137,60 +117,56 @@ class Choices:
     seed: int = 0
 
 
-def drop(rows: pd.DataFrame, keep: Any, reason: Callable[[Any], str], dropped: list[Dropped]) -> pd.DataFrame:
-    for _, row in rows[~keep].iterrows():
-        dropped.append(Dropped(str(row.get("path") or row["id"]), reason(row)))
+def drop(rows: pd.DataFrame, reasons: Sequence[str], dropped: list[Dropped]) -> pd.DataFrame:
+    """The rows without a reason ("") to leave them out; the others are added to `dropped`."""
+    keep = np.array([not reason for reason in reasons], dtype=bool)
+    for row, reason in zip(rows[~keep].to_dict("records"), filter(None, reasons), strict=True):
+        dropped.append(Dropped(str(row.get("path") or row["id"]), reason))
     return rows[keep].reset_index(drop=True)
 
 
-def keep_only(
-    rows: pd.DataFrame, filters: Sequence[str], subsets: Mapping[str, str], dropped: list[Dropped]
-) -> pd.DataFrame:
-    for text in filters:
+def keep_only(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
+    subsets = gathered.corpus.subsets
+    for text in choices.only:
         condition = subsets.get(text, text)
         column, equals, values = condition.partition("=")
         if not equals or column not in rows:
-            known = [*subsets, *(f"{c}=..." for c in rows.columns)]
-            raise AffectkitError(
-                "usage", f"--only '{text}' names no part of this corpus", remedy=did_you_mean(text, known)
-            )
-        keep = rows[column].astype(str).isin(values.split(",")).to_numpy()
-        rows = drop(rows, keep, lambda row: f"not --only {condition}", dropped)  # noqa: B023  called at once
+            remedy = did_you_mean(text, [*subsets, *(f"{c}=..." for c in rows.columns)])
+            raise AffectkitError("usage", f"--only '{text}' names no part of this corpus", remedy=remedy)
+        among = rows[column].astype(str).isin(values.split(","))
+        rows = drop(rows, ["" if kept else f"not --only {condition}" for kept in among], gathered.dropped)
     return rows
 
 
 def apply_labels(
-    rows: pd.DataFrame, gathered: Gathered, choices: Choices, dropped: list[Dropped]
+    rows: pd.DataFrame, gathered: Gathered, choices: Choices
 ) -> tuple[pd.DataFrame, dict[str, Any], Target | None]:
     """Map source labels to classes. The order of classes is that of --labels, else alphabetical."""
     if "source_label" not in rows or not (rows["source_label"] != "").any():
         if choices.preset or choices.label_map or choices.labels:
-            raise AffectkitError(
-                "usage", "the corpus has no class labels to map", remedy="leave --preset and --label-map out"
-            )
+            remedy = "leave --preset and --label-map out"
+            raise AffectkitError("usage", "the corpus has no class labels to map", remedy=remedy)
         return rows, {"classes": [], "map": {}}, None
-    mapping, complete = _mapping(gathered, choices)
-    classes = map_labels(rows["source_label"], mapping, complete=complete)
+    mapping = _mapping(gathered.corpus.presets, choices)
+    classes = map_labels(rows["source_label"], mapping, complete=choices.preset is not None)
     present = sorted({name for name in classes if name})
     order = comma_separated(choices.labels) or present
     for name in order:
         if name not in present:
             raise AffectkitError("usage", f"--labels: no row is '{name}'", remedy=did_you_mean(name, present))
-    keep = np.array([name == "" or name in order for name in classes])
-    rows = rows.assign(label=classes)
-    rows = drop(rows, keep, lambda row: f"label '{row['source_label']}' is not among the classes", dropped)
+    reasons = [
+        "" if name == "" or name in order else f"label '{source}' is not among the classes"
+        for name, source in zip(classes, rows["source_label"], strict=True)
+    ]
+    rows = drop(rows.assign(label=classes), reasons, gathered.dropped)
     used = dict(sorted({(s, c) for s, c in zip(rows["source_label"], rows["label"], strict=True) if c}))
     return rows, {"classes": order, "map": used}, Target("label", "class", tuple(order))
 
 
-def _mapping(gathered: Gathered, choices: Choices) -> tuple[dict[str, str], bool]:
-    if choices.preset is None:
-        return (parse_label_map(choices.label_map) if choices.label_map else {}), False
-    if choices.preset not in gathered.presets:
-        raise AffectkitError(
-            "usage",
-            f"there is no preset '{choices.preset}' here",
-            remedy=did_you_mean(choices.preset, list(gathered.presets)),
-        )
+def _mapping(presets: Mapping[str, Mapping[str, str]], choices: Choices) -> dict[str, str]:
+    preset = choices.preset
+    if preset is not None and preset not in presets:
+        remedy = did_you_mean(preset, list(presets))
+        raise AffectkitError("usage", f"there is no preset '{preset}' here", remedy=remedy)
     extra = parse_label_map(choices.label_map) if choices.label_map else {}
-    return {**gathered.presets[choices.preset], **extra}, True
+    return {**(presets[preset] if preset is not None else {}), **extra}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from affectkit.artifacts.tables import iter_rows
-from affectkit.corpora._corpus import Row, is_pointer
+from affectkit.corpora._corpus import Row
+from affectkit.corpora._files import refuse_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
@@ -18,10 +19,8 @@ from affectkit.registry import Option
 
 def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None = None) -> Iterator[dict[str, str]]:
     """The rows of a table as dictionaries of text. Raises "input" for a lacking column or a Git-LFS pointer."""
-    if path.is_file() and is_pointer(path):
-        raise AffectkitError(
-            "input", "is a Git-LFS pointer, not the table itself", file=path, remedy="run git lfs pull"
-        )
+    if path.is_file():
+        refuse_pointer(path, "table")
     rows = iter_rows(path, delimiter=delimiter)
     header = next(rows)
     for column in required:
@@ -42,10 +41,14 @@ def number(cell: str, column: str, *, file: Path, row: int) -> float:
     return value
 
 
+def numbers(line: Mapping[str, str], columns: Mapping[str, str], *, file: Path, row: int) -> dict[str, float]:
+    """The numbers of a table's line. columns: what they are called -> the table's column."""
+    return {name: number(line[column], column, file=file, row=row) for name, column in columns.items()}
+
+
 def decode(path: Path, *encodings: str) -> str:
     """The text of a small file: UTF-16 by its mark, else the first of `encodings` that fits. UTF-8 is tried first."""
-    if is_pointer(path):
-        raise AffectkitError("input", "is a Git-LFS pointer, not the text itself", file=path, remedy="run git lfs pull")
+    refuse_pointer(path, "text")
     data = path.read_bytes()
     marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     bare = not marked and b"\x00" in data[:200]
@@ -93,6 +96,8 @@ TargetColumns = Annotated[
 OCEAN = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 NUMBERS = ("valence", "arousal", "dominance", *OCEAN, "stress", "depression", "anxiety")
 TIMES = ("start_sec", "end_sec", "time_sec")
+# What a manifest calls the columns of the options `<role>_column`, where it is not the role's name.
+ROLES = {"label": "source_label", "audio": "path", "start": "start_sec", "end": "end_sec"}
 # Columns that the manifest fills itself: a table's own ones are carried under another name.
 RESERVED = ("label", "source_label", "corpus", "fold", "duration_sec")
 SEXES = dict.fromkeys(("m", "male", "man"), "male") | dict.fromkeys(("f", "female", "woman", "w"), "female")
@@ -101,6 +106,11 @@ SPLITS = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val",
     "test": "test", "testing": "test", "": "",
 }  # fmt: skip
+
+
+def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]:
+    """The number and class targets that the options name."""
+    return parse_targets(target_columns)
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
@@ -119,27 +129,39 @@ def _target(text: str) -> Target:
     except ValueError:
         low, high = 1.0, 0.0
     if not name or set(name) & set("/\\") or (values and not -math.inf < low < high < math.inf):
-        raise AffectkitError(
-            "usage",
-            f"--target-columns: '{text}' is not a target",
-            remedy="write valence=1:5, stress or mood=calm|tense",
-        )
+        remedy = "write valence=1:5, stress or mood=calm|tense"
+        raise AffectkitError("usage", f"--target-columns: '{text}' is not a target", remedy=remedy)
     return Target(name, "number", scale=(low, high) if values else None)
 
 
-def choose_columns(
-    wanted: Mapping[str, str], defaults: Mapping[str, str], header: Iterable[str], *, file: str | Path
-) -> dict[str, str]:
-    """Manifest column -> the table's column, for those that there are.
+def named_columns(options: Mapping[str, Any]) -> dict[str, str]:
+    """Manifest column -> the table's column, as a reader's options `<name>_column` say."""
+    names = {option.removesuffix("_column"): name for option, name in options.items() if option.endswith("_column")}
+    return {ROLES.get(role, role): name for role, name in names.items()}
 
-    wanted: as the options say; defaults: what they say untouched. Raises "input" where a column that was asked for by
-    name is not there.
+
+def choose_columns(
+    wanted: Mapping[str, str], read: Any, targets: Iterable[Target], header: Iterable[str], *, file: Path
+) -> dict[str, str]:
+    """The columns of `wanted`, as `named_columns` has them, that there are.
+
+    read: the reader, whose options have defaults. Raises "input" where a column that was asked for by name is not
+    there, and for a table without anything to read, or without anything to learn.
     """
-    names = list(header)
+    names, defaults = list(header), named_columns(read.__kwdefaults__)
     for column, name in wanted.items():
         if name and name != defaults[column] and name not in names:
             raise AffectkitError("input", f"has no column '{name}'", file=file, remedy=did_you_mean(name, names))
-    return {column: name for column, name in wanted.items() if name in names}
+    columns = {column: name for column, name in wanted.items() if name in names}
+    if "path" not in columns and "text" not in columns:
+        message = f"has neither a path nor a text column among {', '.join(names)}"
+        remedy = "name one with --path-column, --audio-column or --text-column"
+        raise AffectkitError("input", message, file=file, remedy=remedy)
+    if "source_label" not in columns and not any(target.name in names for target in targets):
+        message = f"has neither labels nor targets among {', '.join(names)}"
+        remedy = "name them with --label-column or --target-columns"
+        raise AffectkitError("input", message, file=file, remedy=remedy)
+    return columns
 
 
 def to_row(
@@ -152,9 +174,9 @@ def to_row(
     for name, cell in record.items():
         if name and name not in columns.values():
             cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
-    numbers = {target.name for target in targets if target.kind == "number"} | set(TIMES)
+    numeric = {target.name for target in targets if target.kind == "number"} | set(TIMES)
     for name in cells:
-        if name in numbers or name.startswith("votes_"):
+        if name in numeric or name.startswith("votes_"):
             cells[name] = number(cells[name], name, file=file, row=row)
     if "sex" in cells:
         cells["sex"] = SEXES.get(cells["sex"].lower(), "")
@@ -163,20 +185,3 @@ def to_row(
         raise AffectkitError("input", f"split '{split}' is not in train, val, test", file=file, row=row)
     cells["split"] = SPLITS[split.lower()]
     return cells
-
-
-def require_something(
-    columns: Mapping[str, str], targets: Iterable[Any], header: Iterable[str], *, file: str | Path
-) -> None:
-    """Refuse a table without anything to read, or without anything to learn."""
-    names = list(header)
-    if "path" not in columns and "text" not in columns:
-        raise AffectkitError(
-            "input", f"has neither a path nor a text column among {', '.join(names)}", file=file,
-            remedy="name one with --path-column, --audio-column or --text-column",
-        )  # fmt: skip
-    if "source_label" not in columns and not any(target.name in names for target in targets):
-        raise AffectkitError(
-            "input", f"has neither labels nor targets among {', '.join(names)}", file=file,
-            remedy="name them with --label-column or --target-columns",
-        )  # fmt: skip

@@ -11,21 +11,8 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import (
-    IMAGES,
-    POINTER,
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_files,
-    find_home,
-    is_pointer,
-    relative,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets
+from affectkit.corpora._files import IMAGES, checked, child, find_files, find_home, refuse_pointer, relative
 from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
@@ -49,8 +36,7 @@ COLUMNS = (
 
 def lines(table: Path) -> Iterator[dict[str, str]]:
     """The lines of a list, whose first one may or may not be a header. Raises "input" naming the row."""
-    if is_pointer(table):
-        raise AffectkitError("input", POINTER, file=table, remedy="run git lfs pull")
+    refuse_pointer(table)
     try:
         with open(table, encoding="utf-8-sig", newline="") as handle:
             rows = csv.reader(handle)
@@ -151,18 +137,17 @@ def read(
     for word in keep:
         if word not in UNCLEAR:
             raise AffectkitError("usage", f"--keep-expressions '{word}'", remedy=did_you_mean(word, list(UNCLEAR)))
-    home = find_home(root, CORPUS, lambda folder: _tables(folder) or _sets(folder))
-    tables = _tables(home)
-    parts, expected = (tables, TABLES) if tables else (_sets(home), SETS)
-    for name in expected:
+    home, parts = find_home(root, CORPUS, lambda folder: _tables(folder) or _sets(folder))
+    listed = parts.keys() <= TABLES.keys()
+    for name in TABLES if listed else SETS:
         if name not in parts:
             logger.warning("%s has no %s: that part is missing", home, name)
-    rows = (_listed if tables else _arrays)(parts, home, root)
+    rows = _listed(parts, home, root) if listed else _arrays(parts, root)
     return checked((row if isinstance(row, Dropped) else _labelled(row, keep) for row in rows), root, CORPUS)
 
 
 def _tables(folder: Path) -> dict[str, Path]:
-    tables = {name: child(folder, f"{LISTS}/{name}") or child(folder, name) for name in TABLES}
+    tables = {name: child(folder, f"{LISTS}/{name}", name) for name in TABLES}
     return {name: table for name, table in tables.items() if table and table.is_file()}
 
 
@@ -188,7 +173,7 @@ def _labelled(row: Row, keep: list[str]) -> Row | Dropped:
 
 
 def _listed(tables: dict[str, Path], home: Path, root: Path) -> Iterator[Row | Dropped]:
-    pictures = next((found for name in PICTURES if (found := child(home, name))), home)
+    pictures = child(home, *PICTURES) or home
     for name, table in tables.items():
         for position, line in enumerate(lines(table), start=1):
             place = line["subDirectory_filePath"].strip().replace("\\", "/")
@@ -207,7 +192,7 @@ def _listed(tables: dict[str, Path], home: Path, root: Path) -> Iterator[Row | D
             }
 
 
-def _arrays(sets: dict[str, Path], home: Path, root: Path) -> Iterator[Row | Dropped]:
+def _arrays(sets: dict[str, Path], root: Path) -> Iterator[Row | Dropped]:
     """Every picture of `images/`, with its annotations; without `_lnd.npy` it has no landmarks."""
     for name, folder in sets.items():
         annotations = child(folder, "annotations") or folder

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, require_folder
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked, require_folder
 from affectkit.corpora._tables import OCEAN, parse_targets, records
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -92,20 +93,15 @@ def _labels(labels: np.ndarray, names: str, file: Path) -> dict[str, list[Any]]:
     default = (Target("value", "number"),) if values.shape[1] == 1 else CORPUS.targets
     chosen = parse_targets(names) if names else default
     if len(chosen) != values.shape[1]:
-        raise AffectkitError(
-            "input",
-            f"has {values.shape[1]} columns, not {len(chosen)}",
-            file=file,
-            remedy="name them with --array-targets",
-        )
+        message = f"has {values.shape[1]} columns, not {len(chosen)}"
+        raise AffectkitError("input", message, file=file, remedy="name them with --array-targets")
     for column, target in enumerate(chosen):
         low, high = target.scale or (-np.inf, np.inf)
         outside = np.flatnonzero((values[:, column] < low) | (values[:, column] > high))
         if len(outside):
-            raise AffectkitError(
-                "input", f"{target.name} {values[outside[0], column]:g} is outside {low:g}:{high:g}", file=file,
-                row=int(outside[0]) + 1, remedy="give the scale with --array-targets",
-            )  # fmt: skip
+            row, remedy = int(outside[0]), "give the scale with --array-targets"
+            message = f"{target.name} {values[row, column]:g} is outside {low:g}:{high:g}"
+            raise AffectkitError("input", message, file=file, row=row + 1, remedy=remedy)
     return {target.name: values[:, column].tolist() for column, target in enumerate(chosen)}
 
 

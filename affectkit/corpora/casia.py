@@ -1,7 +1,7 @@
 """CASIA: two men and two women say prescribed Mandarin sentences in 6 emotions."""
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect
 from affectkit.synthesis import texts, twins
 
 CLASSES = {word: word for word in ("angry", "fear", "happy", "neutral", "sad", "surprise")}
@@ -12,7 +12,6 @@ CORPUS = Corpus(
     layout="liuchanhg/angry/201.wav",
     language="zh",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     defects=(
         Defect(
             "text", "CASIA's speakers say the same sentences in every emotion: every split by speaker shares its texts"
@@ -21,10 +20,6 @@ CORPUS = Corpus(
     speakers=4,
 )
 SEXES = {"liuchanhg": "female", "wangzhe": "male", "zhaoquanyin": "female", "zhaozuoxiang": "male"}
-
-
-def _id(groups: dict[str, str]) -> Row:
-    return {"id": f"{groups['speaker']}_{groups['emotion']}_{groups['text_id']}"}
 
 
 def _clip(turn: Turn) -> Clip:
@@ -42,7 +37,7 @@ ACTED = Acted(
     unknown="unknown emotion folder '{code}'",
     sexes=SEXES,
     codes={"speaker": SEXES},
-    columns=_id,
+    columns=lambda groups: {"id": f"{groups['speaker']}_{groups['emotion']}_{groups['text_id']}"},
     clip=_clip,
 )
 read, synthesize = ACTED.read, ACTED.synthesize

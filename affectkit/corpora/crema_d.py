@@ -6,18 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_files,
-    find_home,
-)
-from affectkit.corpora._tables import number, records
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
+from affectkit.corpora._files import checked, child, find_files, find_home, require_child
+from affectkit.corpora._tables import numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.synthesis import scores, twins
@@ -34,7 +25,6 @@ CORPUS = Corpus(
     layout="AudioWAV/1001_DFA_ANG_XX.wav",
     language="en",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     defects=(Defect("text", "CREMA-D has twelve sentences, which all its actors say: every split shares its texts"),),
     speakers=91,
 )
@@ -92,9 +82,11 @@ def read(
     """
     if label_by not in ("intended", *CONDITIONS):
         raise AffectkitError("usage", f"--label-by '{label_by}'", remedy=f"choose intended, {', '.join(CONDITIONS)}")
-    home = find_home(root, CORPUS, lambda folder: child(folder, "AudioWAV") or any(folder.glob("10??_*_*_*.wav")))
+    home, _ = find_home(root, CORPUS, lambda folder: child(folder, "AudioWAV") or any(folder.glob("10??_*_*_*.wav")))
     condition = CONDITIONS["voice" if label_by == "intended" else label_by]
-    actors, votes = _actors(home), _votes(home, condition[0])
+    people = _optional(home, "VideoDemographics.csv", "sex, age, race and ethnicity")
+    actors = {row["ActorID"]: row for row in records(people, required=["ActorID", "Sex"])} if people else {}
+    votes = _votes(home, condition[0])
     rated = None if label_by == "intended" else _rated(home, condition[1])
     files = find_files(child(home, "AudioWAV") or home, [".wav"])
     rows = ACTED.rows(files, root)
@@ -102,10 +94,7 @@ def read(
 
 
 def _with_tables(
-    row: Row | Dropped,
-    actors: dict[str, dict[str, str]],
-    votes: dict[str, dict[str, float]],
-    rated: dict[str, str] | None,
+    row: Row | Dropped, actors: dict[str, Row], votes: dict[str, Row], rated: dict[str, str] | None
 ) -> Row | Dropped:
     """The row with what the tables say of its actor, and of how its clip was rated."""
     if isinstance(row, Dropped):
@@ -132,20 +121,14 @@ def _optional(home: Path, name: str, what: str) -> Path | None:
     return path
 
 
-def _actors(home: Path) -> dict[str, dict[str, str]]:
-    path = _optional(home, "VideoDemographics.csv", "sex, age, race and ethnicity")
-    return {row["ActorID"]: row for row in records(path, required=["ActorID", "Sex"])} if path else {}
-
-
-def _votes(home: Path, condition: str) -> dict[str, dict[str, float]]:
+def _votes(home: Path, condition: str) -> dict[str, Row]:
     """Clip -> `votes_<class>`, from the rows whose name (first column, unnamed) begins with the condition's digit."""
     path = _optional(home, "processedResults/tabulatedVotes.csv", "votes")
     if path is None:
         return {}
+    columns = {f"votes_{name}": code for code, name in VOTES.items()}
     return {
-        row["fileName"]: {
-            f"votes_{name}": number(row[code], code, file=path, row=position) for code, name in VOTES.items()
-        }
+        row["fileName"]: numbers(row, columns, file=path, row=position)
         for position, row in enumerate(records(path, required=["fileName", *VOTES]), start=1)
         if next(iter(row.values())).startswith(condition)
     }
@@ -153,11 +136,7 @@ def _votes(home: Path, condition: str) -> dict[str, dict[str, float]]:
 
 def _rated(home: Path, column: str) -> dict[str, str]:
     """Clip -> the class that most raters named, "anger:disgust" for a tie."""
-    path = child(home, "processedResults/summaryTable.csv")
-    if path is None:
-        raise AffectkitError(
-            "missing", "has no processedResults/summaryTable.csv", file=home, remedy="or use --label-by intended"
-        )
+    path = require_child(home, "processedResults/summaryTable.csv", remedy="or use --label-by intended")
     table = records(path, required=["FileName", column])
     return {row["FileName"]: ":".join(VOTES.get(c, c) for c in row[column].split(":")) for row in table}
 

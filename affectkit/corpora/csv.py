@@ -5,27 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked
-from affectkit.corpora._tables import (
-    IdColumn,
-    LabelColumn,
-    LanguageColumn,
-    SessionColumn,
-    SexColumn,
-    SpeakerColumn,
-    TargetColumns,
-    TextColumn,
-    choose_columns,
-    parse_targets,
-    records,
-    require_something,
-    safe_id,
-    to_row,
-)
+from affectkit.corpora import _tables
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import scores, twins
 
 CORPUS = Corpus(
     title="a table",
@@ -34,15 +20,7 @@ CORPUS = Corpus(
     layout="one .csv or .tsv with a column path or text, and label or targets",
     official="the table's column split",
 )
-DEFAULTS = {
-    "path": "path", "source_label": "label", "text": "text", "id": "id", "speaker": "speaker", "session": "session",
-    "sex": "sex", "language": "language", "split": "split", "start_sec": "start_sec", "end_sec": "end_sec",
-}  # fmt: skip
-
-
-def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]:
-    """The number and class targets that the options name."""
-    return parse_targets(target_columns)
+targets = _tables.targets
 
 
 def read(
@@ -50,32 +28,26 @@ def read(
     *,
     table: Annotated[str, Option("File name of the table, where the folder holds several.")] = "",
     path_column: Annotated[str, Option("Column with the path of the media, relative to the table.")] = "path",
-    label_column: LabelColumn = "label",
-    text_column: TextColumn = "text",
-    id_column: IdColumn = "id",
-    speaker_column: SpeakerColumn = "speaker",
-    session_column: SessionColumn = "session",
-    sex_column: SexColumn = "sex",
-    language_column: LanguageColumn = "language",
+    label_column: _tables.LabelColumn = "label",
+    text_column: _tables.TextColumn = "text",
+    id_column: _tables.IdColumn = "id",
+    speaker_column: _tables.SpeakerColumn = "speaker",
+    session_column: _tables.SessionColumn = "session",
+    sex_column: _tables.SexColumn = "sex",
+    language_column: _tables.LanguageColumn = "language",
     split_column: Annotated[str, Option("Column with the split: train, val (or dev), test.")] = "split",
     start_column: Annotated[str, Option("Column with the start of the segment in the recording.", "s")] = "start_sec",
     end_column: Annotated[str, Option("Column with the end of the segment in the recording.", "s")] = "end_sec",
-    target_columns: TargetColumns = "",
+    target_columns: _tables.TargetColumns = "",
 ) -> Iterator[Row | Dropped]:
     """The rows of a table, `root` being the table or its folder.
 
     Raises "input" for a column that is not there, an id that stands twice and a target that is not a number.
     """
-    file = _find(root, table)
-    base = root if root.is_dir() else root.parent
-    wanted = {
-        "path": path_column, "source_label": label_column, "text": text_column, "id": id_column,
-        "speaker": speaker_column, "session": session_column, "sex": sex_column, "language": language_column,
-        "split": split_column, "start_sec": start_column, "end_sec": end_column,
-    }  # fmt: skip
-    return checked(
-        _rows(file, base, wanted, parse_targets(target_columns), bool(target_columns)), base, CORPUS, listed=True
-    )
+    wanted = _tables.named_columns(locals())
+    file, base = _find(root, table), root if root.is_dir() else root.parent
+    rows = _rows(file, base, wanted, _tables.parse_targets(target_columns), bool(target_columns))
+    return checked(rows, base, CORPUS, listed=True)
 
 
 def _find(root: Path, table: str) -> Path:
@@ -92,9 +64,8 @@ def _find(root: Path, table: str) -> Path:
     if not tables:
         raise AffectkitError("missing", f"holds no table: expected {CORPUS.layout}", file=root)
     if len(tables) > 1:
-        raise AffectkitError(
-            "usage", f"holds {len(tables)} tables", file=root, remedy=f"choose with --table: {', '.join(names)}"
-        )
+        remedy = f"choose with --table: {', '.join(names)}"
+        raise AffectkitError("usage", f"holds {len(tables)} tables", file=root, remedy=remedy)
     return tables[0]
 
 
@@ -103,14 +74,13 @@ def _rows(
 ) -> Iterator[Row | Dropped]:
     columns: dict[str, str] = {}
     ids: dict[str, int] = {}
-    for position, record in enumerate(records(file), start=1):
+    for position, record in enumerate(_tables.records(file), start=1):
         if not columns:
-            columns = choose_columns(wanted, DEFAULTS, record, file=file)
-            require_something(columns, targets, record, file=file)
+            columns = _tables.choose_columns(wanted, read, targets, record, file=file)
             if named and (lacking := [target.name for target in targets if target.name not in record]):
                 remedy = did_you_mean(lacking[0], list(record))
                 raise AffectkitError("input", f"has no column '{lacking[0]}'", file=file, remedy=remedy)
-        row = to_row(record, columns, targets, file=file, row=position)
+        row = _tables.to_row(record, columns, targets, file=file, row=position)
         row["path"] = _below(row.get("path", ""), file, base)
         row["id"] = _id(row, columns, ids, file, position)
         ids[row["id"]] = position
@@ -130,13 +100,13 @@ def _below(cell: str, file: Path, base: Path) -> str:
 
 def _id(row: Row, columns: dict[str, str], ids: dict[str, int], file: Path, position: int) -> str:
     if "id" not in columns:
-        return safe_id(str(Path(row["path"]).with_suffix("")) if row["path"] else f"row{position:06d}", ids)
+        return _tables.safe_id(str(Path(row["path"]).with_suffix("")) if row["path"] else f"row{position:06d}", ids)
     key = row["id"]
     if not key:
         raise AffectkitError("input", "the id is empty", file=file, row=position)
     if key in ids:
         raise AffectkitError("input", f"id '{key}' stands already in row {ids[key]}", file=file, row=position)
-    return safe_id(key, ids)
+    return _tables.safe_id(key, ids)
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
@@ -147,10 +117,8 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     rows: list[tuple[object, ...]] = []
     for index, (speaker, label) in enumerate(twins.deal(size, names, dict.fromkeys(twins.FOUR, 1.0))):
         rng = twins.generator(seed, "csv", index)
-        intensity = scores.draw_intensity(rng)
-        affect = scores.draw_affect(label, intensity, rng)
-        key, text = f"{speaker}_{index:04d}", texts.sentence(affect, rng)
-        twins.record(root / f"audio/{key}.wav", voices[speaker], label, text, rng, intensity=intensity)
+        key = f"{speaker}_{index:04d}"
+        affect, text, _ = twins.act(root / f"audio/{key}.wav", voices[speaker], label, rng)
         numbers = [sum(r) / len(r) for r in zip(*scores.rate(affect[:2], (1, 5), rng), strict=True)]
         part = twins.part_of(names.index(speaker))
         rows.append((key, f"audio/{key}.wav", label, *numbers, speaker, voices[speaker].sex, "en", text, part))

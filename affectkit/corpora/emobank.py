@@ -6,8 +6,9 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, checked, child, find_home, require_child, vad
-from affectkit.corpora._tables import number, records
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, vad
+from affectkit.corpora._files import checked, child, find_home, require_child
+from affectkit.corpora._tables import numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.synthesis import scores, texts, twins
@@ -47,12 +48,11 @@ def read(
     """The sentences; `sequence` is the document. Of a single perspective the raters' spread and number come along."""
     if perspective not in ("combined", "reader", "writer"):
         raise AffectkitError("usage", f"--perspective '{perspective}'", remedy="choose combined, reader or writer")
-    home = find_home(root, CORPUS, lambda folder: child(folder, "emobank.csv"))
-    return checked(_rows(home, perspective), root, CORPUS)
+    home, table = find_home(root, CORPUS, lambda folder: child(folder, "emobank.csv"))
+    return checked(_rows(home, table, perspective), root, CORPUS)
 
 
-def _rows(home: Path, perspective: str) -> Iterator[Row | Dropped]:
-    table = require_child(home, "emobank.csv")
+def _rows(home: Path, table: Path, perspective: str) -> Iterator[Row | Dropped]:
     required = ("id", "split", "text", *DIMENSIONS.values())
     single = {} if perspective == "combined" else _perspective(home, perspective)
     for position, line in enumerate(records(table, required=required), start=1):
@@ -61,37 +61,24 @@ def _rows(home: Path, perspective: str) -> Iterator[Row | Dropped]:
         elif perspective != "combined" and line["id"] not in single:
             yield Dropped(line["id"], f"is not in {perspective}.csv")
         else:
-            scores = single.get(line["id"]) or _scores(line, table, position)
             yield {
                 "id": line["id"],
                 "path": "",
                 "source_label": "",
-                **scores,
-                "sequence": _document(line["id"]),
+                **(single.get(line["id"]) or numbers(line, DIMENSIONS, file=table, row=position)),
+                "sequence": line["id"].rsplit("_", 2)[0],  # 110CYL068_1036_1079: characters of document 110CYL068
                 "language": "en",
                 "text": line["text"],
                 "split": SPLITS[line["split"]],
             }
 
 
-def _document(key: str) -> str:
-    """`110CYL068_1036_1079` is characters 1036 to 1079 of document 110CYL068."""
-    return key.rsplit("_", 2)[0]
-
-
-def _scores(line: dict[str, str], table: Path, position: int) -> dict[str, float]:
-    return {name: number(line[column], column, file=table, row=position) for name, column in DIMENSIONS.items()}
-
-
 def _perspective(home: Path, perspective: str) -> dict[str, dict[str, float]]:
     """id -> scores, their standard deviations and the number of raters, from `reader.csv` or `writer.csv`."""
     table = require_child(home, f"{perspective}.csv", remedy="or use --perspective combined")
-    extra = {**{f"{name}_sd": f"std{column}" for name, column in DIMENSIONS.items()}, "raters": "N"}
-    found = {}
-    for position, line in enumerate(records(table, required=("id", *DIMENSIONS.values(), *extra.values())), start=1):
-        more = {name: number(line[column], column, file=table, row=position) for name, column in extra.items()}
-        found[line["id"]] = {**_scores(line, table, position), **more}
-    return found
+    columns = DIMENSIONS | {f"{name}_sd": f"std{column}" for name, column in DIMENSIONS.items()} | {"raters": "N"}
+    lines = enumerate(records(table, required=("id", *columns.values())), start=1)
+    return {line["id"]: numbers(line, columns, file=table, row=position) for position, line in lines}
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:

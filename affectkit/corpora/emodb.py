@@ -1,7 +1,7 @@
 """Berlin Database of Emotional Speech: 10 actors, 10 German sentences, 7 emotions, 535 utterances."""
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect
 from affectkit.synthesis import twins
 
 CLASSES = {"W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral"}
@@ -14,7 +14,6 @@ CORPUS = Corpus(
     layout="wav/03a01Wa.wav",
     language="de",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     official="audb's: speakers 12, 14, 15 and 16 are the test set",
     defects=(Defect("text", "EmoDB has ten sentences, which all its speakers say: every split shares its texts"),),
     speakers=10,
@@ -38,10 +37,6 @@ TEXTS = {
 }
 
 
-def _split(groups: dict[str, str]) -> Row:
-    return {"split": "test" if groups["speaker"] in TEST else "train"}
-
-
 def _clip(turn: Turn) -> Clip:
     # in a random order for each speaker and emotion, or the text would tell the emotion
     order = twins.generator(turn.seed, "texts", turn.speaker, turn.emotion).permutation(list(TEXTS))
@@ -58,7 +53,7 @@ ACTED = Acted(
     unknown="unknown emotion code '{code}'",
     sexes=SEXES,
     texts=TEXTS,
-    columns=_split,
+    columns=lambda groups: {"split": "test" if groups["speaker"] in TEST else "train"},
     clip=_clip,
     cast=("03", "08", "12", "14", "10", "09", "11", "13", "15", "16"),  # so that small twins have test speakers too
     weights={"W": 127, "L": 81, "E": 46, "A": 69, "F": 71, "T": 62, "N": 79},  # counts of the real corpus

@@ -8,18 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.corpora._corpus import (
-    POINTER,
-    Corpus,
-    Dropped,
-    Row,
-    checked,
-    child,
-    find_home,
-    is_pointer,
-    relative,
-    vad,
-)
+from affectkit.corpora._corpus import Corpus, Dropped, Row, vad
+from affectkit.corpora._files import checked, child, find_home, refuse_pointer, relative
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError
 from affectkit.synthesis import scores, twins
@@ -51,14 +41,8 @@ def read(root: Path) -> Iterator[Row | Dropped]:
     `person_*` is the body's box in pixels, clamped to the picture; `categories` joins the names with `|`. People
     without any rating are dropped. Raises "input" for a file that is not MATLAB's or lacks a part.
     """
-    home = find_home(root, CORPUS, _table)
-    table = _table(home) or home
-    pictures = next((place for name in ("emotic", "images") if (place := child(home, name))), home)
-    return checked(_rows(table, pictures, root), root, CORPUS)
-
-
-def _table(folder: Path) -> Path | None:
-    return next((found for name in TABLES if (found := child(folder, name))), None)
+    home, table = find_home(root, CORPUS, lambda folder: child(folder, *TABLES))
+    return checked(_rows(table, child(home, "emotic", "images") or home, root), root, CORPUS)
 
 
 def _rows(table: Path, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
@@ -68,10 +52,9 @@ def _rows(table: Path, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
             try:
                 yield from _people(_fields(picture), split, pictures, root)
             except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-                raise AffectkitError(
-                    "input", f"picture {position} of {split} is not as in EMOTIC: expected filename, folder, "
-                    "image_size, original_database, person", file=table, remedy="download Annotations.mat again",
-                ) from None  # fmt: skip
+                expected = "filename, folder, image_size, original_database, person"
+                message = f"picture {position} of {split} is not as in EMOTIC: expected {expected}"
+                raise AffectkitError("input", message, file=table, remedy="download Annotations.mat again") from None
 
 
 def _load(table: Path) -> dict[str, Any]:
@@ -79,8 +62,7 @@ def _load(table: Path) -> dict[str, Any]:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    if is_pointer(table):
-        raise AffectkitError("input", POINTER, file=table, remedy="run git lfs pull")
+    refuse_pointer(table)
     try:
         parts = loadmat(table, squeeze_me=True, struct_as_record=False)
     except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError, OSError, IndexError, KeyError) as error:
@@ -225,7 +207,8 @@ def _person(
     x, y, width, height = body
     corners = np.array([x - 3, y, x + width, y + height]).round()  # some reach out of the picture, as some real ones do
     ratings = scores.rate(affect.tolist(), (1, 10), rng, raters=1 if split == "train" else RATERS)
-    words = np.array(_categories(affect), dtype=object)
+    distance = {word: float(np.hypot(*(affect[:2] - place))) for word, place in CATEGORIES.items()}
+    words = np.array(sorted(distance, key=lambda word: distance[word])[:2], dtype=object)
     single = [dict(zip(DIMENSIONS, map(float, rating), strict=True)) for rating in ratings]
     mean = dict(zip(DIMENSIONS, np.mean(ratings, axis=0).tolist(), strict=True))
     person = {"gender": "Male" if rng.random() < 0.5 else "Female", "age": "Adult"}
@@ -239,11 +222,6 @@ def _person(
             "combined_continuous": mean,
         }
     return {"body_bbox": corners, **rated, **person}
-
-
-def _categories(affect: np.ndarray) -> list[str]:
-    distance = {word: float(np.hypot(*(affect[:2] - place))) for word, place in CATEGORIES.items()}
-    return sorted(distance, key=lambda word: distance[word])[:2]
 
 
 def _structs(entries: list[dict[str, Any]]) -> np.ndarray:

@@ -7,17 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_files,
-    find_home,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
+from affectkit.corpora._files import checked, child, find_files, find_home
 from affectkit.corpora._tables import decode
 from affectkit.synthesis import texts, twins
 
@@ -30,7 +21,6 @@ CORPUS = Corpus(
     url="https://github.com/HLTSingapore/Emotional-Speech-Data",
     layout="0001/Angry/0001_000351.wav (or with train, evaluation, test below the emotion)",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     subsets={"mandarin": "language=zh", "english": "language=en"},
     official="the subfolders train, evaluation (val) and test, where the copy has them",
     defects=(
@@ -83,8 +73,8 @@ ACTED = Acted(
 
 def read(root: Path) -> Iterator[Row | Dropped]:
     """The utterances below `root`. Speakers 0001-0010 speak Mandarin, 0011-0020 English."""
-    home = find_home(root, CORPUS, _speakers)
-    return checked((row for folder in _speakers(home) for row in _speaker(folder, root)), root, CORPUS)
+    _, folders = find_home(root, CORPUS, _speakers)
+    return checked((row for folder in folders for row in _speaker(folder, root)), root, CORPUS)
 
 
 def _speakers(folder: Path) -> list[Path]:

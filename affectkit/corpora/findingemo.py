@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, child, find_home, relative
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked, child, find_home, relative
 from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -50,24 +51,18 @@ def read(root: Path) -> Iterator[Row | Dropped]:
     Several raters of one picture become one row: their mean valence and arousal, the emotion that most of them name, ""
     in a tie; `raters` says how many, `rater` who, if it is one. Raises "missing" without a folder of pictures.
     """
-    home = find_home(root, CORPUS, _table)
-    pictures = _pictures(root)
-    return checked(_rows(_table(home) or home, pictures, root), root, CORPUS)
-
-
-def _table(folder: Path) -> Path | None:
-    return next((found for name in TABLES if (found := child(folder, name))), None)
+    _, table = find_home(root, CORPUS, lambda folder: child(folder, *TABLES))
+    return checked(_rows(table, _pictures(root), root), root, CORPUS)
 
 
 def _pictures(root: Path) -> Path:
     """The folder that holds `Run_1`, `Run_2`: wherever the authors' script was told to put them, below the root."""
     try:
-        return find_home(root, CORPUS, lambda folder: any(child(folder, f"Run_{n}") for n in range(1, 10)))
+        return find_home(root, CORPUS, lambda folder: child(folder, *(f"Run_{n}" for n in range(1, 10))))[0]
     except AffectkitError:
-        raise AffectkitError(
-            "missing", f"has no folder Run_1; expected {CORPUS.layout}", file=root,
-            remedy="download the pictures into it with the authors' package findingemo-light",
-        ) from None  # fmt: skip
+        message = f"has no folder Run_1; expected {CORPUS.layout}"
+        remedy = "download the pictures into it with the authors' package findingemo-light"
+        raise AffectkitError("missing", message, file=root, remedy=remedy) from None
 
 
 def _rows(table: Path, pictures: Path, root: Path) -> Iterator[Row | Dropped]:

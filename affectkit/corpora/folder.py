@@ -5,19 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import (
-    AUDIO,
-    IMAGES,
-    VIDEO,
-    Corpus,
-    Dropped,
-    Row,
-    checked,
-    find_files,
-    not_here,
-    relative,
-    require_folder,
-)
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, checked, find_files, not_here, relative, require_folder
 from affectkit.corpora._tables import SPLITS, decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -57,9 +46,8 @@ def read(
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
     parts = {item: SPLITS[item.name.lower()] for item in _folders(root) if item.name.lower() in SPLITS}
-    labels = [(label, split) for part, split in parts.items() for label in _folders(part)] or [
-        (label, "") for label in _folders(root)
-    ]
+    labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
+    labels = labels or [(label, "") for label in _folders(root)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)
 

@@ -10,27 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.artifacts.files import write_bytes
-from affectkit.corpora._corpus import Corpus, Dropped, Row, checked, find_files, not_here
-from affectkit.corpora._tables import (
-    SPLITS,
-    IdColumn,
-    LabelColumn,
-    LanguageColumn,
-    SessionColumn,
-    SexColumn,
-    SpeakerColumn,
-    TargetColumns,
-    TextColumn,
-    choose_columns,
-    parse_targets,
-    require_something,
-    safe_id,
-    to_row,
-)
+from affectkit.corpora import _tables
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import checked, find_files, not_here
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import scores, twins
 from affectkit.synthesis.voices import Voice
 
 if TYPE_CHECKING:
@@ -46,31 +32,23 @@ CORPUS = Corpus(
     official="the dataset's own splits",
 )
 REMOTE = True  # the root may be a hub id instead of a folder
-DEFAULTS = {
-    "path": "audio", "source_label": "label", "text": "text", "id": "id", "speaker": "speaker", "session": "session",
-    "sex": "sex", "language": "language",
-}  # fmt: skip
 MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3", b"\xff\xd8": ".jpg",
          b"\x89PNG": ".png"}  # fmt: skip
-
-
-def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]:
-    """The number and class targets that the options name."""
-    return parse_targets(target_columns)
+targets = _tables.targets
 
 
 def read(
     root: Path,
     *,
     audio_column: Annotated[str, Option("Column with the recording or image.")] = "audio",
-    label_column: LabelColumn = "label",
-    text_column: TextColumn = "text",
-    id_column: IdColumn = "id",
-    speaker_column: SpeakerColumn = "speaker",
-    session_column: SessionColumn = "session",
-    sex_column: SexColumn = "sex",
-    language_column: LanguageColumn = "language",
-    target_columns: TargetColumns = "",
+    label_column: _tables.LabelColumn = "label",
+    text_column: _tables.TextColumn = "text",
+    id_column: _tables.IdColumn = "id",
+    speaker_column: _tables.SpeakerColumn = "speaker",
+    session_column: _tables.SessionColumn = "session",
+    sex_column: _tables.SexColumn = "sex",
+    language_column: _tables.LanguageColumn = "language",
+    target_columns: _tables.TargetColumns = "",
     configuration: Annotated[str, Option("Configuration of the dataset, where it has several.")] = "",
     media_dir: Annotated[
         str, Option("Folder to write recordings to that are stored inside the dataset; ROOT/media by default.")
@@ -80,18 +58,11 @@ def read(
 
     Raises "missing" for a hub id that cannot be had (no network, misspelt) and for a folder that is no dataset.
     """
-    wanted = {
-        "path": audio_column, "source_label": label_column, "text": text_column, "id": id_column,
-        "speaker": speaker_column, "session": session_column, "sex": sex_column, "language": language_column,
-    }  # fmt: skip
+    wanted = _tables.named_columns(locals())
     splits = _load(root, configuration)
     media = Path(media_dir) if media_dir else root / "media" if root.is_dir() else None
-    base = root if root.is_dir() else Path()
-    numbers = parse_targets(target_columns)
-    rows = (
-        row for name, data in splits.items() for row in _rows(data, name, len(splits), wanted, numbers, root, media)
-    )
-    return checked(rows, base, CORPUS, listed=True)
+    rows = _rows(splits, wanted, _tables.parse_targets(target_columns), root, media)
+    return checked(rows, root if root.is_dir() else Path(), CORPUS, listed=True)
 
 
 @contextmanager
@@ -124,45 +95,34 @@ def _load(root: Path, configuration: str) -> Mapping[str, Dataset | IterableData
                 data = datasets.load_dataset(str(root), name=configuration or None, streaming=True)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         if root.exists():
-            raise AffectkitError(
-                "input", f"is no readable dataset: {str(error).partition(chr(10))[0]}", file=root
-            ) from None
-        raise AffectkitError(
-            "missing",
-            f"cannot have the dataset '{root}': neither a folder here nor reachable on the hub "
-            f"({type(error).__name__})",
-            remedy="check the id and the network, or pass a folder written by save_to_disk",
-        ) from None
+            message = f"is no readable dataset: {str(error).partition(chr(10))[0]}"
+            raise AffectkitError("input", message, file=root) from None
+        message = f"cannot have the dataset '{root}': neither a folder here nor reachable on the hub"
+        remedy = "check the id and the network, or pass a folder written by save_to_disk"
+        raise AffectkitError("missing", f"{message} ({type(error).__name__})", remedy=remedy) from None
     return data if isinstance(data, Mapping) else {"": data}
 
 
 def _rows(
-    data: Dataset | IterableDataset,
-    split: str,
-    splits: int,
-    wanted: Mapping[str, str],
-    numbers: tuple[Target, ...],
-    root: Path,
-    media: Path | None,
+    splits: Mapping[str, Any], wanted: Mapping[str, str], targets: tuple[Target, ...], root: Path, media: Path | None
 ) -> Iterator[Row | Dropped]:
-    features = data.features or {}
-    header = list(features) or list(next(iter(data), {}))
-    columns = choose_columns(wanted, DEFAULTS, header, file=root)
-    require_something(columns, numbers, header, file=root)
-    ids: set[str] = set()
-    for index, example in enumerate(_undecoded(data, features), start=1):
-        texts = {
-            k: _text(v, features.get(k)) for k, v in example.items() if isinstance(v, (str, int, float, type(None)))
-        }
-        known = {column: name for column, name in columns.items() if name in texts}
-        row = to_row(texts, known, numbers, file=root, row=index)
-        prefix = f"{split}_" if split else ""
-        row["id"] = safe_id(f"{prefix}{row['id']}" if row.get("id") else f"{prefix}{index:06d}", ids)
-        ids.add(row["id"])
-        row["split"] = SPLITS.get(split.lower(), "") if splits > 1 else ""
-        if "path" in columns:
-            row["path"] = _medium(example[columns["path"]], row["id"], root, media)
-        yield {**row, "path": row.get("path", "")}
+    for split, data in splits.items():
+        features = data.features or {}
+        header = list(features) or list(next(iter(data), {}))
+        columns = _tables.choose_columns(wanted, read, targets, header, file=root)
+        part = _tables.SPLITS.get(split.lower(), "") if len(splits) > 1 else ""
+        ids: set[str] = set()
+        for index, example in enumerate(_undecoded(data, features), start=1):
+            plain = {name: cell for name, cell in example.items() if isinstance(cell, (str, int, float, type(None)))}
+            record = {name: _text(cell, features.get(name)) for name, cell in plain.items()}
+            known = {column: name for column, name in columns.items() if name in record}
+            row = _tables.to_row(record, known, targets, file=root, row=index)
+            key = row.get("id") or f"{index:06d}"
+            row["id"] = _tables.safe_id(f"{split}_{key}" if split else key, ids)
+            ids.add(row["id"])
+            if "path" in columns:
+                row["path"] = _medium(example[columns["path"]], row["id"], root, media)
+            yield {**row, "split": part, "path": row.get("path", "")}
 
 
 def _undecoded(data: Any, features: Mapping[str, Any]) -> Any:
@@ -186,19 +146,14 @@ def _text(value: Any, feature: Any) -> str:
 
 def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
     """The path of a recording, relative to a local root; one that is only inside the dataset is written first."""
-    if isinstance(value, str):
-        return value
-    if not value:
-        return ""
+    if not value or isinstance(value, str):
+        return value or ""
     data, path = value.get("bytes"), value.get("path") or ""
     if not data:
         return path
     if media is None:
-        raise AffectkitError(
-            "usage",
-            f"the recordings of '{root}' are inside the dataset",
-            remedy="say where to write them: --media-dir DIR",
-        )
+        remedy = "say where to write them: --media-dir DIR"
+        raise AffectkitError("usage", f"the recordings of '{root}' are inside the dataset", remedy=remedy)
     guessed = next((suffix for mark, suffix in MAGIC.items() if data.startswith(mark)), ".wav")
     file = media / f"{key}{Path(path).suffix or guessed}"
     if not file.exists() or file.stat().st_size != len(data):
@@ -223,24 +178,19 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     features = datasets.Features(
         audio=datasets.Audio(sampling_rate=16000, decode=False),
         label=datasets.ClassLabel(names=list(twins.FOUR)),
-        text=datasets.Value("string"),
-        speaker=datasets.Value("string"),
-        sex=datasets.Value("string"),
-        valence=datasets.Value("float32"),
-        arousal=datasets.Value("float32"),
+        **dict.fromkeys(("text", "speaker", "sex"), datasets.Value("string")),
+        **dict.fromkeys(("valence", "arousal"), datasets.Value("float32")),
     )
     examples: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
-    dealt = twins.deal(size, list(voices), dict.fromkeys(twins.FOUR, 1.0))
-    for index, (speaker, label) in enumerate(dealt):
+    for index, (speaker, label) in enumerate(twins.deal(size, list(voices), dict.fromkeys(twins.FOUR, 1.0))):
         part = twins.part_of(list(voices).index(speaker)).replace("val", "validation")
         examples[part].append(_example(index, speaker, label, voices[speaker], seed))
     filled = {part: items for part, items in examples.items() if items}
     for part, items in filled.items():
         table = pyarrow.Table.from_pylist(items, schema=features.arrow_schema)
         # a fingerprint of its own would be random, and the same seed shall give the same bytes
-        data = datasets.Dataset(
-            table, info=datasets.DatasetInfo(features=features), fingerprint=f"synthetic-{seed}-{part}"
-        )
+        info = datasets.DatasetInfo(features=features)
+        data = datasets.Dataset(table, info=info, fingerprint=f"synthetic-{seed}-{part}")
         with no_bars():
             data.save_to_disk(str(root / part))
     (root / "dataset_dict.json").write_text(json.dumps({"splits": list(filled)}), encoding="utf-8")
@@ -248,19 +198,12 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
 
 def _example(index: int, speaker: str, label: str, voice: Voice, seed: int) -> dict[str, Any]:
     rng = twins.generator(seed, "huggingface", index)
-    intensity = scores.draw_intensity(rng)
-    affect = scores.draw_affect(label, intensity, rng)
-    text, name = texts.sentence(affect, rng), f"{speaker}_{index:04d}.wav"
+    name = f"{speaker}_{index:04d}.wav"
     with tempfile.TemporaryDirectory() as folder:
-        twins.record(Path(folder) / name, voice, label, text, rng, intensity=intensity)
+        affect, text, _ = twins.act(Path(folder) / name, voice, label, rng)
         data = (Path(folder) / name).read_bytes()
     valence, arousal = (sum(r) / len(r) for r in zip(*scores.rate(affect[:2], (1, 5), rng), strict=True))
     return {
-        "audio": {"bytes": data, "path": name},
-        "label": twins.FOUR.index(label),
-        "text": text,
-        "speaker": speaker,
-        "sex": voice.sex,
-        "valence": valence,
-        "arousal": arousal,
-    }
+        "audio": {"bytes": data, "path": name}, "label": twins.FOUR.index(label), "text": text, "speaker": speaker,
+        "sex": voice.sex, "valence": valence, "arousal": arousal,
+    }  # fmt: skip

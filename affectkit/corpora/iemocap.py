@@ -4,24 +4,12 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_home,
-    relative,
-    require_child,
-    vad,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets, vad
+from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import decode
 from affectkit.synthesis import scores, texts, twins
 from affectkit.synthesis.voices import Voice
@@ -31,18 +19,9 @@ logger = logging.getLogger(__name__)
 
 # What raters tick, in full words -> the code that the consensus label uses.
 RATINGS = {
-    "anger": "ang",
-    "happiness": "hap",
-    "sadness": "sad",
-    "neutral": "neu",
-    "neutral state": "neu",
-    "excited": "exc",
-    "frustration": "fru",
-    "surprise": "sur",
-    "fear": "fea",
-    "disgust": "dis",
-    "other": "oth",
-}
+    "anger": "ang", "happiness": "hap", "sadness": "sad", "neutral": "neu", "neutral state": "neu", "excited": "exc",
+    "frustration": "fru", "surprise": "sur", "fear": "fea", "disgust": "dis", "other": "oth",
+}  # fmt: skip
 CODES = ("ang", "hap", "sad", "neu", "exc", "fru", "sur", "fea", "dis", "oth", "xxx")
 BASIC = common_presets(CODES)
 CORPUS = Corpus(
@@ -68,29 +47,19 @@ CORPUS = Corpus(
     ),
     speakers=10,
 )
-HEADER = re.compile(r"\[(\d+\.\d+) - (\d+\.\d+)\]\t(\w+)\t(\w+)\t\[(\d+\.\d+), (\d+\.\d+), (\d+\.\d+)\]")
+HEADER = re.compile(
+    r"\[(?P<start>\d+\.\d+) - \d+\.\d+\]\t(?P<turn>\w+)\t(?P<label>\w+)\t"
+    r"\[(?P<valence>\d+\.\d+), (?P<arousal>\d+\.\d+), (?P<dominance>\d+\.\d+)\]"
+)
 TURN = re.compile(r"Ses(0[1-5])([FM])_(impro0\d|script0\d_\d)([a-z]?)_([FM])(\d{3})")
 LINE = re.compile(r"(\w+) \[[\d.]+-[\d.]+\]: ?(.*)")
 RATER = re.compile(r"C-E\d+:\t([^\t]*)")  # not C-F, C-M: an actor's report on himself
 
 
-@dataclass
-class RatedTurn:
-    """One turn as `EmoEvaluation` has it; start in seconds of the dialogue."""
-
-    turn: str
-    label: str
-    start: float
-    valence: float
-    arousal: float
-    dominance: float
-    votes: Counter[str] = field(default_factory=Counter)
-
-
 def read(root: Path) -> Iterator[Row | Dropped]:
     """The rated turns below `root`. Labels are the corpus's codes; votes are those of the outside raters."""
-    home = find_home(root, CORPUS, _sessions)
-    return checked((row for session in _sessions(home) for row in _session(session, root)), root, CORPUS)
+    _, sessions = find_home(root, CORPUS, _sessions)
+    return checked((row for session in sessions for row in _session(session, root)), root, CORPUS)
 
 
 def _sessions(folder: Path) -> list[Path]:
@@ -109,23 +78,26 @@ def _session(session: Path, root: Path) -> Iterator[Row | Dropped]:
     for file in sorted(ratings.iterdir()):
         if file.is_file() and file.suffix.lower() == ".txt" and not file.name.startswith("."):
             lines = _transcript(child(texts, file.name) if texts else None)
-            for block in parse_ratings(decode(file, "latin-1")):
-                yield _row(block, lines.get(block.turn, ""), recordings / file.stem / f"{block.turn}.wav", root)
+            for block, votes in parse_ratings(decode(file, "latin-1")):
+                turn = block["turn"]
+                yield _row(block, votes, lines.get(turn, ""), recordings / file.stem / f"{turn}.wav", root)
 
 
-def parse_ratings(text: str) -> list[RatedTurn]:
-    """The blocks of an `EmoEvaluation` file: its header lines, and the raters' lines below each."""
-    blocks: list[RatedTurn] = []
+def parse_ratings(text: str) -> list[tuple[dict[str, str], Counter[str]]]:
+    """The blocks of an `EmoEvaluation` file: what is in its header line, and the raters' classes from below it.
+
+    start: seconds of the dialogue.
+    """
+    blocks: list[tuple[dict[str, str], Counter[str]]] = []
     for line in text.splitlines():
         header = HEADER.fullmatch(line.rstrip())
         if header:
-            start, _, turn, label, valence, arousal, dominance = header.groups()
-            blocks.append(RatedTurn(turn, label, float(start), float(valence), float(arousal), float(dominance)))
+            blocks.append((header.groupdict(), Counter()))
         elif blocks and (rater := RATER.match(line)):
             for answer in rater[1].split(";"):  # a rater may tick several; each counts
                 code = RATINGS.get(answer.strip().lower())
                 if code:
-                    blocks[-1].votes[code] += 1
+                    blocks[-1][1][code] += 1
     return blocks
 
 
@@ -137,31 +109,29 @@ def _transcript(file: Path | None) -> dict[str, str]:
     return {line[1]: line[2].strip() for line in lines if line}
 
 
-def _row(block: RatedTurn, text: str, path: Path, root: Path) -> Row | Dropped:
-    turn = TURN.fullmatch(block.turn)
+def _row(block: dict[str, str], votes: Counter[str], text: str, path: Path, root: Path) -> Row | Dropped:
+    turn = TURN.fullmatch(block["turn"])
     if not turn:
         return Dropped(relative(path, root), "the turn is not named as Ses01F_impro01_F000")
-    if block.label not in CODES:
-        return Dropped(relative(path, root), f"unknown emotion code '{block.label}'")
+    if block["label"] not in CODES:
+        return Dropped(relative(path, root), f"unknown emotion code '{block['label']}'")
     session, _, scene, _, letter, _ = turn.groups()
     return {
-        "id": block.turn,
+        "id": block["turn"],
         "path": relative(path, root),
-        "source_label": block.label,
-        "valence": block.valence,
-        "arousal": block.arousal,
-        "dominance": block.dominance,
+        "source_label": block["label"],
+        **{target.name: float(block[target.name]) for target in CORPUS.targets},
         # The letter behind `Ses01` says who wore the motion capture markers; the one before the number, who speaks.
         "speaker": f"Ses{session}_{letter}",
         "session": f"Ses{session}",
         "dialogue": path.parent.name,
-        "time_sec": block.start,
+        "time_sec": float(block["start"]),
         "sex": "female" if letter == "F" else "male",
         "language": "en",
         "text": text,
         "text_id": scene if scene.startswith("script") else "",
         "style": "scripted" if scene.startswith("script") else "improvised",
-        **{f"votes_{code}": float(block.votes[code]) for code in CODES[:-1]},
+        **{f"votes_{code}": float(votes[code]) for code in CODES[:-1]},
         "split": {"04": "val", "05": "test"}.get(session, "train"),
     }
 
@@ -210,14 +180,11 @@ def _dialogue(folder: Path, dialogue: str, labels: list[str], voices: Mapping[st
         letter, number = "FM"[index % 2], index // 2
         turn = f"{dialogue}_{letter}{number:03d}"
         rng = twins.generator(seed, turn)
-        intensity = scores.draw_intensity(rng)
-        affect = scores.draw_affect(label, intensity, rng)
         # scripted: the line depends on the place in the script alone
-        lines = twins.generator(seed, scene, index) if scene.startswith("script") else rng
-        text = texts.plain_sentence(lines) if scene.startswith("script") else texts.sentence(affect, lines)
+        script = texts.plain_sentence(twins.generator(seed, scene, index)) if scene.startswith("script") else ""
         path = folder / f"sentences/wav/{dialogue}/{turn}.wav"
-        length = twins.record(path, voices[f"Ses{session}_{letter}"], label, text, rng, intensity=intensity)
-        end = clock + length
+        affect, text, seconds = twins.act(path, voices[f"Ses{session}_{letter}"], label, rng, text=script)
+        end = clock + seconds
         ratings += f"[{clock:.4f} - {end:.4f}]\t{turn}\t{label}\t" + _ratings(label, affect, letter, rng)
         transcript += f"{turn} [{clock:08.4f}-{end:08.4f}]: {text}\n"
         clock = end + 0.3

@@ -7,21 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_home,
-    relative,
-    require_child,
-)
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
+from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import records
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import twins
 from affectkit.synthesis.voices import Voice
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -36,7 +26,6 @@ CORPUS = Corpus(
     reads="video",
     language="en",
     classes={word: word for word in EMOTIONS},
-    presets=common_presets(EMOTIONS),
     official="MELD's train, dev (val) and test",
     default_group="dialogue",
     defects=(
@@ -71,7 +60,8 @@ def read(
     Dialogue and utterance numbers restart in each part, so ids carry it: `train_dia0_utt3`. `final_videos_test*` is not
     looked at. Raises "missing" naming a table or a folder of clips that is not there.
     """
-    home = find_home(root, CORPUS, lambda folder: any(child(folder, name) for part in PARTS for name in _tables(part)))
+    tables = [name for part in PARTS for name in _tables(part)]
+    home, _ = find_home(root, CORPUS, lambda folder: child(folder, *tables))
     return checked((row for part in PARTS for row in _part(home, part, root, text_only)), root, CORPUS)
 
 
@@ -104,12 +94,13 @@ def _clip(clips: Path, name: str) -> Path:
 
 def _row(line: dict[str, str], path: str, part: str, place: tuple[str, str], emotion: str, split: str) -> Row:
     speaker = line["Speaker"].strip().translate(PUNCTUATION)
+    season, episode = line.get("Season", ""), line.get("Episode", "")
     return {
         "id": f"{part}_dia{place[0]}_utt{place[1]}",
         "path": path,
         "source_label": emotion,
         "speaker": speaker,
-        "session": _episode(line),
+        "session": f"s{int(season):02d}e{int(episode):02d}" if season.isdigit() and episode.isdigit() else "",
         "dialogue": f"{part}_dia{place[0]}",
         "time_sec": _seconds(line.get("StartTime", "")),
         "sex": SEXES.get(speaker.split(" ")[0], ""),
@@ -118,11 +109,6 @@ def _row(line: dict[str, str], path: str, part: str, place: tuple[str, str], emo
         "sentiment": line.get("Sentiment", ""),
         "split": split,
     }
-
-
-def _episode(line: dict[str, str]) -> str:
-    season, episode = line.get("Season", ""), line.get("Episode", "")
-    return f"s{int(season):02d}e{int(episode):02d}" if season.isdigit() and episode.isdigit() else ""
 
 
 def _seconds(text: str) -> float:
@@ -169,12 +155,9 @@ def _utterance(
     root: Path, part: str, index: int, speaker: str, emotion: str, voices: Mapping[str, Voice], seed: int
 ) -> list[object]:
     rng = twins.generator(seed, part, index)
-    intensity = scores.draw_intensity(rng)
-    affect = scores.draw_affect(emotion, intensity, rng)
-    text = texts.sentence(affect, rng)
     dialogue, turn = divmod(index, TURNS)
     path = root / PARTS[part][1] / f"dia{dialogue}_utt{turn}.wav"
-    seconds = twins.record(path, voices[speaker], emotion, text, rng, intensity=intensity)
+    affect, text, seconds = twins.act(path, voices[speaker], emotion, rng)
     _to_mp4(path)
     mood = {"joy": "positive", "neutral": "neutral"}.get(emotion, "negative")
     sentiment = ("positive" if affect[0] > 0 else "negative") if emotion == "surprise" else mood

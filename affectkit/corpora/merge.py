@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from affectkit import registry
 from affectkit.artifacts.manifest import Manifest, read_manifest, write_manifest
 from affectkit.corpora import _gather
-from affectkit.corpora._corpus import Corpus
+from affectkit.corpora._corpus import Corpus, Defect
 from affectkit.corpora._gather import Choices, Gathered
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -19,6 +20,7 @@ CORPUS = Corpus(
     licence="each corpus keeps its own",
     citation="cite each corpus",
     official="the manifests' own splits",
+    default_group="",
 )
 
 
@@ -45,21 +47,19 @@ def gather(roots: Sequence[Path]) -> Gathered:
     for manifest in manifests:
         for name, facts in manifest.summary.get("corpora", {}).items():
             if name in corpora and corpora[name]["root"] != facts["root"]:
-                raise AffectkitError(
-                    "input", f"corpus {name} has two roots: {corpora[name]['root']} and {facts['root']}"
-                )
+                both = f"{corpora[name]['root']} and {facts['root']}"
+                raise AffectkitError("input", f"corpus {name} has two roots: {both}")
             corpora[name] = facts
-    declared = [tuple(d) for m in manifests for d in m.summary.get("defects", [])]
-    return Gathered(rows, _numbers(manifests), corpora, sorted(set(declared)), CORPUS.official)
+    defects = {Defect(*defect) for manifest in manifests for defect in manifest.summary.get("defects", [])}
+    return Gathered(rows, _numbers(manifests), corpora, replace(CORPUS, defects=tuple(sorted(defects))))
 
 
 def _prefixed(manifest: Manifest) -> Any:
     """A manifest's rows: ids and groups carry the corpus's name, since two corpora may both have a speaker 01."""
     rows = manifest.rows.copy()
     if "corpus" not in rows or (rows["corpus"] == "").any():
-        raise AffectkitError(
-            "input", "has rows without a corpus", file=manifest.path, remedy="run prepare-manifest on it"
-        )
+        remedy = "run prepare-manifest on it"
+        raise AffectkitError("input", "has rows without a corpus", file=manifest.path, remedy=remedy)
     for column in ("id", "text_id", *GROUP_COLUMNS):
         if column in rows:
             prefixed = rows["corpus"].astype(str) + "-" + rows[column].astype(str)
@@ -76,10 +76,8 @@ def _numbers(manifests: Sequence[Manifest]) -> tuple[Target, ...]:
             if target.kind != "number":
                 continue
             if targets.setdefault(target.name, target).scale != target.scale:
-                raise AffectkitError(
-                    "input", f"{target.name} is on {target.scale} here and on {targets[target.name].scale} elsewhere",
-                    file=manifest.path, remedy="bring both to one scale first",
-                )  # fmt: skip
+                message = f"{target.name} is on {target.scale} here and on {targets[target.name].scale} elsewhere"
+                raise AffectkitError("input", message, file=manifest.path, remedy="bring both to one scale first")
     return tuple(targets.values())
 
 
@@ -90,9 +88,6 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     for name in ("emodb", "ravdess"):
         module = registry.load("corpora", name)
         module.synthesize(root / name, size=size // 2, speakers=max(3, speakers // 2), seed=seed)
-        made = assemble(
-            _gather.gather(module, name, [root / name], {}),
-            Choices(preset="4class", split_by="speaker"),
-            lambda what: nullcontext(lambda done, total: None),
-        )
+        corpus, choices = _gather.gather(module, name, [root / name], {}), Choices(preset="4class", split_by="speaker")
+        made = assemble(corpus, choices, lambda what: nullcontext(lambda done, total: None))
         write_manifest(root / "manifests" / name, made.rows, made.summary, made.label_map)

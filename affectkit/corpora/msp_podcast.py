@@ -9,37 +9,18 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import (
-    Corpus,
-    Defect,
-    Dropped,
-    Row,
-    checked,
-    child,
-    common_presets,
-    find_home,
-    relative,
-    require_child,
-    vad,
-)
-from affectkit.corpora._tables import decode, number, records
+from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, vad
+from affectkit.corpora._files import checked, child, find_home, relative, require_child
+from affectkit.corpora._tables import decode, numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-from affectkit.synthesis import scores, texts, twins
+from affectkit.synthesis import scores, twins
 from affectkit.synthesis.voices import Voice, draw_voice
 
 CLASSES = {
-    "A": "anger",
-    "H": "happiness",
-    "S": "sadness",
-    "N": "neutral",
-    "U": "surprise",
-    "F": "fear",
-    "D": "disgust",
-    "C": "contempt",
-    "O": "other",
-    "X": "no-agreement",
-}
+    "A": "anger", "H": "happiness", "S": "sadness", "N": "neutral", "U": "surprise", "F": "fear", "D": "disgust",
+    "C": "contempt", "O": "other", "X": "no-agreement",
+}  # fmt: skip
 RATINGS = {
     "angry": "anger", "happy": "happiness", "sad": "sadness", "neutral": "neutral", "surprise": "surprise",
     "fear": "fear", "disgust": "disgust", "contempt": "contempt",
@@ -55,7 +36,6 @@ CORPUS = Corpus(
     language="en",
     classes=CLASSES,
     targets=vad(1, 7),
-    presets=common_presets(CLASSES.values()),
     official="Train, Development (val) and Test1 (test); Test2 is left out unless asked for",
     defects=(
         Defect("speaker", "MSP-Podcast has segments of speaker 'Unknown': their speakers may be on several sides"),
@@ -64,6 +44,7 @@ CORPUS = Corpus(
 )
 SPLITS = {"train": "train", "development": "val", "validation": "val", "test1": "test", "test2": "test"}
 CONSENSUS = ("Labels/labels_consensus.csv", "Labels/labels_concensus.csv")  # releases spell it either way
+DIMENSIONS = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
 
 
@@ -83,16 +64,14 @@ def read(
     Column `partition` keeps the release's own name; an Unknown speaker is "" in `speaker`. Texts come from
     `Transcripts/`, where it was unpacked.
     """
-    for option, value, choices in (
-        ("test2", test2, ("drop", "test")),
-        ("unknown-speakers", unknown_speakers, ("keep", "drop")),
-    ):
+    chosen = [("test2", test2, ("drop", "test")), ("unknown-speakers", unknown_speakers, ("keep", "drop"))]
+    for option, value, choices in chosen:
         if value not in choices:
             raise AffectkitError("usage", f"--{option} '{value}'", remedy=f"choose {' or '.join(choices)}")
-    home = find_home(root, CORPUS, lambda folder: any(child(folder, name) for name in CONSENSUS))
+    home, table = find_home(root, CORPUS, lambda folder: child(folder, *CONSENSUS))
     audio = require_child(home, "Audios", "Audio", remedy=f"expected {CORPUS.layout}")
     detailed = _votes(home) if votes else {}
-    rows = _rows(require_child(home, *CONSENSUS), audio, child(home, "Transcripts"), detailed, root)
+    rows = _rows(table, audio, child(home, "Transcripts"), detailed, root)
     return checked((_kept(row, test2, unknown_speakers) for row in rows), root, CORPUS)
 
 
@@ -124,9 +103,7 @@ def _rows(
             "id": Path(name).stem,
             "path": path,
             "source_label": CLASSES[code],
-            "valence": number(line["EmoVal"], "EmoVal", file=table, row=position),
-            "arousal": number(line["EmoAct"], "EmoAct", file=table, row=position),
-            "dominance": number(line["EmoDom"], "EmoDom", file=table, row=position),
+            **numbers(line, DIMENSIONS, file=table, row=position),
             "speaker": "" if speaker.lower() == "unknown" else speaker,
             "session": podcast[1] if podcast else "",
             "sex": {"female": "female", "male": "male"}.get(line["Gender"].strip().lower(), ""),
@@ -182,10 +159,7 @@ def _segment(
     root: Path, name: str, code: str, voice: Voice, rng: np.random.Generator
 ) -> tuple[list[float], dict[str, dict[str, object]]]:
     """Record a segment and its transcript; its mean arousal, valence and dominance, and what each rater said."""
-    intensity = scores.draw_intensity(rng)
-    affect = scores.draw_affect(CLASSES[code], intensity, rng)
-    text = texts.sentence(affect, rng)
-    twins.record(root / "Audios" / name, voice, CLASSES[code], text, rng, intensity=intensity)
+    affect, text, _ = twins.act(root / "Audios" / name, voice, CLASSES[code], rng)
     transcript = root / "Transcripts" / name.replace(".wav", ".txt")
     transcript.parent.mkdir(parents=True, exist_ok=True)
     transcript.write_text(text + "\n", encoding="utf-8")

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import numpy as np
 
-from affectkit.corpora._corpus import IMAGES, Corpus, Dropped, Row, checked, child, find_files, find_home, relative
-from affectkit.corpora._tables import number, records, safe_id
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._files import IMAGES, checked, child, find_files, find_home, relative
+from affectkit.corpora._tables import numbers, records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
@@ -49,8 +50,7 @@ def read(
     `sequence` is the theme without its number, which is the group: pictures of a theme look alike, and some are of one
     series. Raises "usage" for a category or theme that there is not.
     """
-    home = find_home(root, CORPUS, lambda folder: child(folder, "OASIS.csv"))
-    table = child(home, "OASIS.csv") or home
+    home, table = find_home(root, CORPUS, lambda folder: child(folder, "OASIS.csv"))
     lines = list(records(table, required=("Theme", "Category", *NUMBERS.values())))
     unwanted = [word.lower() for word in comma_separated(exclude_categories)]
     _refuse_unknown(unwanted, lines)
@@ -63,10 +63,8 @@ def _refuse_unknown(unwanted: list[str], lines: list[dict[str, str]]) -> None:
     for word in unwanted:
         if not any(_matches(word, line) for line in lines):
             known = {line["Category"].strip() for line in lines} | {_series(line["Theme"]) for line in lines}
-            raise AffectkitError(
-                "usage", f"--exclude-categories '{word}' is no category or theme here",
-                remedy=did_you_mean(word.capitalize(), sorted(known)),
-            )  # fmt: skip
+            message, remedy = f"'{word}' is no category or theme here", did_you_mean(word.capitalize(), sorted(known))
+            raise AffectkitError("usage", f"--exclude-categories {message}", remedy=remedy)
 
 
 def _matches(word: str, line: dict[str, str]) -> bool:
@@ -88,14 +86,14 @@ def _row(
     for word in unwanted:
         if _matches(word, line):
             return Dropped(path, f"excluded: {word}")
-    scores = {name: number(line[column], column, file=table, row=position) for name, column in NUMBERS.items()}
-    if math.isnan(scores["valence"]) and math.isnan(scores["arousal"]):
+    ratings = numbers(line, NUMBERS, file=table, row=position)
+    if math.isnan(ratings["valence"]) and math.isnan(ratings["arousal"]):
         return Dropped(path, "has neither valence nor arousal")
     return {
         "id": safe_id(theme.replace(" ", "_")),
         "path": path,
         "source_label": "",
-        **scores,
+        **ratings,
         "sequence": _series(theme),
         "theme": theme,
         "category": line["Category"].strip(),

@@ -1,19 +1,13 @@
 """RAVDESS: 24 actors speak (and sing) two sentences in 8 emotions, 1440 spoken utterances."""
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect, Row
 from affectkit.synthesis import twins
 
 CLASSES = {
-    "01": "neutral",
-    "02": "calm",
-    "03": "happy",
-    "04": "sad",
-    "05": "angry",
-    "06": "fearful",
-    "07": "disgust",
+    "01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful", "07": "disgust",
     "08": "surprised",
-}
+}  # fmt: skip
 CORPUS = Corpus(
     title="RAVDESS",
     licence="CC BY-NC-SA 4.0",
@@ -23,7 +17,6 @@ CORPUS = Corpus(
     layout="Actor_01/03-01-06-01-02-01-12.wav",
     language="en",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     subsets={"speech": "channel=speech", "song": "channel=song"},
     official="audb's: actors 16, 17, 19 and 20 are the validation set, 21-24 the test set",
     defects=(Defect("text", "RAVDESS has two sentences, which all its actors say: every split shares its texts"),),

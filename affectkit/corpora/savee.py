@@ -1,18 +1,12 @@
 """SAVEE: four English men say 15 sentences in 7 emotions (neutral 30), 480 utterances."""
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect, Row
 from affectkit.synthesis import texts, twins
 
 CLASSES = {
-    "a": "anger",
-    "d": "disgust",
-    "f": "fear",
-    "h": "happiness",
-    "n": "neutral",
-    "sa": "sadness",
-    "su": "surprise",
-}
+    "a": "anger", "d": "disgust", "f": "fear", "h": "happiness", "n": "neutral", "sa": "sadness", "su": "surprise"
+}  # fmt: skip
 CORPUS = Corpus(
     title="SAVEE",
     licence="SAVEE licence (University of Surrey): research only, on request",
@@ -21,7 +15,6 @@ CORPUS = Corpus(
     layout="DC/a01.wav or DC_a01.wav",
     language="en",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     defects=(Defect("text", "SAVEE's four speakers say the same sentences: every split by speaker shares its texts"),),
     speakers=4,
 )

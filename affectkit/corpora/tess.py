@@ -1,18 +1,10 @@
 """TESS: two Canadian women say "Say the word ..." with 200 words in 7 emotions, 2800 utterances."""
 
 from affectkit.corpora._acted import Acted, Clip, Turn
-from affectkit.corpora._corpus import Corpus, Defect, Row, common_presets
+from affectkit.corpora._corpus import Corpus, Defect, Row
 from affectkit.synthesis import twins
 
-CLASSES = {
-    "angry": "angry",
-    "disgust": "disgust",
-    "fear": "fear",
-    "happy": "happy",
-    "neutral": "neutral",
-    "ps": "ps",
-    "sad": "sad",
-}
+CLASSES = {word: word for word in ("angry", "disgust", "fear", "happy", "neutral", "ps", "sad")}
 CORPUS = Corpus(
     title="TESS",
     licence="CC BY-NC-ND 4.0",
@@ -22,7 +14,6 @@ CORPUS = Corpus(
     layout="OAF_back_angry.wav",
     language="en",
     classes=CLASSES,
-    presets=common_presets(CLASSES.values()),
     defects=(
         Defect(
             "speaker",

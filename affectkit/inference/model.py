@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions
 from affectkit.console import Progress
-from affectkit.corpora._corpus import AUDIO, IMAGES, VIDEO, find_files, relative
+from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, relative
 from affectkit.corpora._tables import decode, safe_id
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError

@@ -15,7 +15,7 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.artifacts.manifest import Manifest
-from affectkit.corpora._corpus import VIDEO
+from affectkit.corpora._files import VIDEO
 from affectkit.detectors._detector import Detector
 from affectkit.detectors.columns import ColumnsDetector
 from affectkit.encoders._loop import OnError

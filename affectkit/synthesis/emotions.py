@@ -42,29 +42,22 @@ EMOTIONS = {
     "surprise": Emotion(0.3, 0.7, -0.2, pitch=6.0, span=2.2, pace=0.95, level=2.0, tilt=0.0, breath=1.0),
 }
 
-WORDS = {
-    "angry": "anger", "ang": "anger",
-    "bored": "boredom",
-    "dis": "disgust",
-    "exc": "excitement",
-    "fearful": "fear", "fea": "fear",
-    "fru": "frustration",
-    "happy": "happiness", "hap": "happiness", "joy": "happiness",
-    "neu": "neutral",
-    "oth": "other", "xxx": "other", "no-agreement": "other",
-    "sad": "sadness",
-    "surprised": "surprise", "sur": "surprise", "ps": "surprise",
-    "none": "other", "uncertain": "other", "no-face": "other",
-    # Plutchik's wheel: three strengths of each of eight
-    "rage": "anger", "annoyance": "frustration",
-    "ecstasy": "excitement", "serenity": "calm",
-    "admiration": "happiness", "trust": "calm", "acceptance": "calm",
-    "vigilance": "surprise", "anticipation": "excitement", "interest": "excitement",
-    "terror": "fear", "apprehension": "fear",
-    "amazement": "surprise", "distraction": "other",
-    "grief": "sadness", "pensiveness": "sadness",
-    "loathing": "disgust",
-}  # fmt: skip
+# Corpora's own words for them; of Plutchik's wheel the three strengths of each of eight.
+SPELLINGS = {
+    "anger": ("angry", "ang", "rage"),
+    "boredom": ("bored",),
+    "calm": ("serenity", "trust", "acceptance"),
+    "disgust": ("dis", "loathing"),
+    "excitement": ("exc", "ecstasy", "anticipation", "interest"),
+    "fear": ("fearful", "fea", "terror", "apprehension"),
+    "frustration": ("fru", "annoyance"),
+    "happiness": ("happy", "hap", "joy", "admiration"),
+    "neutral": ("neu",),
+    "other": ("oth", "xxx", "no-agreement", "none", "uncertain", "no-face", "distraction"),
+    "sadness": ("sad", "grief", "pensiveness"),
+    "surprise": ("surprised", "sur", "ps", "vigilance", "amazement"),
+}
+WORDS = {word: emotion for emotion, words in SPELLINGS.items() for word in words}
 
 
 def named(label: str) -> str:

@@ -8,6 +8,7 @@ that affect and person both move what a network sees, and that they overlap.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,13 @@ SKINS = np.array([[112, 76, 54], [158, 112, 82], [198, 150, 118], [226, 184, 154
 HAIRS = np.array([[30, 24, 22], [58, 40, 28], [98, 66, 40], [150, 112, 64], [150, 146, 142]], float)
 
 
+MIRROR = np.array([-1.0, 1.0])
+
+Affect = tuple[float, float]
+Box = tuple[float, float, float, float]
+Colour = tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class Person:
     """A face. skin, hair, clothes: RGB. long: factor on the face's height. jaw: taper to the chin.
@@ -37,9 +45,9 @@ class Person:
     affect. style: how far down the hair reaches, in half widths.
     """
 
-    skin: tuple[float, float, float]
-    hair: tuple[float, float, float]
-    clothes: tuple[float, float, float]
+    skin: Colour
+    hair: Colour
+    clothes: Colour
     long: float
     jaw: float
     eyes: float
@@ -47,7 +55,7 @@ class Person:
     brow: float
     mouth: float
     lips: float
-    rest: tuple[float, float]
+    rest: Affect
     expression: float
     style: float
 
@@ -71,31 +79,27 @@ def draw_person(rng: np.random.Generator) -> Person:
     )
 
 
-def _between(colours: np.ndarray, rng: np.random.Generator, spread: float) -> tuple[float, float, float]:
+def _between(colours: np.ndarray, rng: np.random.Generator, spread: float) -> Colour:
     place = rng.uniform(0, len(colours) - 1)
     low = int(place)
     colour = colours[low] + (place - low) * (colours[min(low + 1, len(colours) - 1)] - colours[low])
-    red, green, blue = np.clip(colour + rng.normal(0, spread, 3), 15, 245)
-    return float(red), float(green), float(blue)
+    return tuple(np.clip(colour + rng.normal(0, spread, 3), 15, 245).tolist())
 
 
-def shown(person: Person, affect: tuple[float, float]) -> tuple[float, float]:
-    """The valence and arousal that a person's face shows who feels `affect`."""
-    valence, arousal = (
-        float(np.clip(rest + person.expression * felt, -1.3, 1.3))
-        for rest, felt in zip(person.rest, affect, strict=True)
-    )
-    return valence, arousal
+NOSE = np.vstack([
+    np.column_stack([np.zeros(4), np.linspace(-0.12, 0.36, 4)]),  # its bridge, then its base
+    np.column_stack([np.linspace(-0.20, 0.20, 5), [0.43, 0.46, 0.48, 0.46, 0.43]]),
+])  # fmt: skip
 
 
-def points(person: Person, affect: tuple[float, float]) -> np.ndarray:
+def points(person: Person, affect: Affect) -> np.ndarray:
     """The 68 points [68, 2] of a face that looks straight ahead.
 
     affect: (valence, arousal) felt, in [-1, 1]. Valence bends the mouth and lowers or lifts the brows' inner ends,
     arousal opens eyes and mouth and lifts the brows (after FACS: AU 12 and 15, 4, 5, 26, 1+2).
     """
-    valence, arousal = shown(person, affect)
-    parts = [_jaw(person), _brows(person, valence, arousal), _nose(), _eyes(person, arousal)]
+    valence, arousal = np.clip(np.array(person.rest) + person.expression * np.array(affect), -1.3, 1.3).tolist()
+    parts = [_jaw(person), _brows(person, valence, arousal), NOSE, _eyes(person, arousal)]
     face = np.vstack([*parts, _lips(person, valence, arousal)])
     face[:, 1] *= person.long
     return face
@@ -112,13 +116,7 @@ def _brows(person: Person, valence: float, arousal: float) -> np.ndarray:
     inner = np.linspace(0, 1, 5)
     y = -0.40 - 0.06 * np.sin(np.pi * inner) - 0.07 * arousal - 0.10 * valence * (inner - 0.3)
     left = np.column_stack([-x, y])
-    return np.vstack([left, _mirrored(left)[::-1]])
-
-
-def _nose() -> np.ndarray:
-    bridge = np.column_stack([np.zeros(4), np.linspace(-0.12, 0.36, 4)])
-    base = np.column_stack([np.linspace(-0.20, 0.20, 5), [0.43, 0.46, 0.48, 0.46, 0.43]])
-    return np.vstack([bridge, base])
+    return np.vstack([left, left[::-1] * MIRROR])
 
 
 def _eyes(person: Person, arousal: float) -> np.ndarray:
@@ -126,7 +124,7 @@ def _eyes(person: Person, arousal: float) -> np.ndarray:
     x = np.array([-1.0, -0.4, 0.4, 1.0, 0.4, -0.4]) * half - 0.44 * person.apart
     y = np.array([0.0, -1.0, -1.0, 0.0, 0.7, 0.7]) * opening - 0.10
     left = np.column_stack([x, y])
-    return np.vstack([left, _mirrored(left)[[3, 2, 1, 0, 5, 4]]])
+    return np.vstack([left, left[[3, 2, 1, 0, 5, 4]] * MIRROR])
 
 
 def _lips(person: Person, valence: float, arousal: float) -> np.ndarray:
@@ -141,10 +139,6 @@ def _lips(person: Person, valence: float, arousal: float) -> np.ndarray:
     outer = [line(across, -thick - 0.3 * opening), line(across[-2:0:-1], 1.3 * thick + 0.7 * opening)]
     inner = [line(inside, -0.3 * opening), line(inside[-2:0:-1], 0.7 * opening)]
     return np.vstack([*outer, *inner])
-
-
-def _mirrored(side: np.ndarray) -> np.ndarray:
-    return side * [-1.0, 1.0]
 
 
 # Light and shade of a face: (x, y, width, height, strength) of soft blobs, in half widths; strength is a share of the
@@ -174,6 +168,10 @@ class Pose:
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         return unit @ np.array([[cos, sin], [-sin, cos]]) * self.half + [self.x, self.y]
 
+    def outline(self, unit: np.ndarray) -> list[float]:
+        """As `place`, as Pillow takes them: x, y, x, y ..."""
+        return self.place(unit).ravel().tolist()
+
     def scaled(self, factor: float, left: float, top: float) -> Pose:
         """The same face in a picture that begins at (left, top) and is `factor` times as fine."""
         x, y = (self.x - left) * factor, (self.y - top) * factor
@@ -181,8 +179,8 @@ class Pose:
 
 
 def draw_face(
-    person: Person, affect: tuple[float, float], rng: np.random.Generator, size: int
-) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float, float]]:
+    person: Person, affect: Affect, rng: np.random.Generator, size: int
+) -> tuple[np.ndarray, np.ndarray, Box]:
     """A portrait: image [size, size, 3] uint8, landmarks [68, 2] float32 and the face's box, both in pixels.
 
     affect: (valence, arousal) in [-1, 1] that the person feels. Pose, light and background are drawn from `rng` and say
@@ -214,9 +212,7 @@ def _backdrop(size: int, rng: np.random.Generator) -> np.ndarray:
     return upper + (lower - upper) * share.clip(0, 1)
 
 
-def paint(
-    canvas: np.ndarray, person: Person, affect: tuple[float, float], pose: Pose
-) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+def paint(canvas: np.ndarray, person: Person, affect: Affect, pose: Pose) -> tuple[np.ndarray, Box]:
     """Draw a person's head and shoulders into `canvas` [H, W, 3] float, in place: landmarks [68, 2] and box, in pixels.
 
     The box is a tight square, brows to chin; OpenCV's frontal cascade answers with one 1.18 times as wide around the
@@ -242,9 +238,7 @@ def _turned(unit: np.ndarray, yaw: float) -> np.ndarray:
     return unit + np.column_stack([0.10 * yaw * np.sqrt((1 - (unit**2).sum(axis=1) / 2).clip(0)), np.zeros(len(unit))])
 
 
-def _head(
-    person: Person, affect: tuple[float, float], pose: Pose, size: tuple[int, int]
-) -> tuple[Image.Image, Image.Image]:
+def _head(person: Person, affect: Affect, pose: Pose, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
     """Head and shoulders on a patch of their own, and where they cover what is behind."""
     from PIL import Image, ImageDraw, ImageFilter
 
@@ -253,30 +247,25 @@ def _head(
     for layer, colours in ((patch, True), (mask, False)):
         draw = ImageDraw.Draw(layer)
         for outline, colour in _behind(person):
-            draw.polygon(_xy(pose.place(outline)), fill=_rgb(colour) if colours else 255)
-    outline = _outline(face, person)
+            draw.polygon(pose.outline(outline), fill=_rgb(colour) if colours else 255)
+    angle = np.linspace(0, -np.pi, 16)
+    hairline = np.column_stack([np.cos(angle), -0.15 + 0.82 * person.long * np.sin(angle)])
     shape = Image.new("L", size, 0)
-    ImageDraw.Draw(shape).polygon(_xy(pose.place(outline)), fill=255)
+    ImageDraw.Draw(shape).polygon(pose.outline(np.vstack([face[:17], hairline])), fill=255)
     patch.paste(_skin(person, pose, size), mask=shape.filter(ImageFilter.GaussianBlur(0.03 * pose.half)))
     mask.paste(255, mask=shape)
     _features(ImageDraw.Draw(patch), face, person, pose)
     return patch.filter(ImageFilter.GaussianBlur(0.012 * pose.half)), mask
 
 
-def _behind(person: Person) -> list[tuple[np.ndarray, tuple[float, float, float]]]:
+def _behind(person: Person) -> list[tuple[np.ndarray, Iterable[float]]]:
     """Shoulders, hair and neck: outlines in half widths and colours, the hindmost first."""
     angle = np.linspace(np.pi, 2 * np.pi, 20)
     cap = np.column_stack([1.16 * np.cos(angle), -0.35 + 1.12 * np.sin(angle)])
     hair = np.vstack([cap, [[1.16, person.style], [-1.16, person.style]]])
     shoulders = np.array([[-1.7, 9.0], [-1.6, 2.1], [-0.5, 1.55], [0.5, 1.55], [1.6, 2.1], [1.7, 9.0]])
     neck = np.array([[-0.5, 0.6], [0.5, 0.6], [0.52, 1.75], [-0.52, 1.75]])
-    return [(hair, person.hair), (shoulders, person.clothes), (neck, _times(person.skin, 0.62))]
-
-
-def _outline(face: np.ndarray, person: Person) -> np.ndarray:
-    """The jaw's points and the hairline above it."""
-    angle = np.linspace(0, -np.pi, 16)
-    return np.vstack([face[:17], np.column_stack([np.cos(angle), -0.15 + 0.82 * person.long * np.sin(angle)])])
+    return [(hair, person.hair), (shoulders, person.clothes), (neck, np.array(person.skin) * 0.62)]
 
 
 def _skin(person: Person, pose: Pose, size: tuple[int, int]) -> Image.Image:
@@ -298,35 +287,26 @@ def _skin(person: Person, pose: Pose, size: tuple[int, int]) -> Image.Image:
 
 def _features(draw: ImageDraw.ImageDraw, face: np.ndarray, person: Person, pose: Pose) -> None:
     """Brows, eyes, nostrils and lips, on the skin."""
-    dark = _times(person.hair, 0.8)
+    dark, flush = np.array(person.hair) * 0.8, np.array(person.skin) * 0.62
     for brow in (face[17:22], face[22:27]):
         thick = np.vstack([brow - [0, person.brow / 2], brow[::-1] + [0, person.brow / 2]])
-        draw.polygon(_xy(pose.place(thick)), fill=_rgb(dark))
+        draw.polygon(pose.outline(thick), fill=_rgb(dark))
     for eye in (face[36:42], face[42:48]):
-        draw.polygon(_xy(pose.place(eye)), fill=(205, 200, 195))
+        draw.polygon(pose.outline(eye), fill=(205, 200, 195))
         height = (eye[:, 1].max() - eye[:, 1].min()) / 2
         middle, radius = pose.place(eye.mean(axis=0)[None])[0], max(1.0, pose.half * min(0.095, 0.9 * height))
         draw.ellipse([*(middle - radius), *(middle + radius)], fill=(38, 28, 24))
-        draw.line(_xy(pose.place(eye[[0, 1, 2, 3]])), fill=(30, 22, 20), width=max(1, round(0.045 * pose.half)))
+        draw.line(pose.outline(eye[[0, 1, 2, 3]]), fill=(30, 22, 20), width=max(1, round(0.045 * pose.half)))
     for nostril in (face[32], face[34]):
         middle, radius = pose.place(nostril[None])[0], 0.045 * pose.half
-        draw.ellipse([*(middle - radius), *(middle + radius)], fill=_rgb(_times(person.skin, 0.4)))
-    red, green, blue = _times(person.skin, 0.62)
-    draw.polygon(_xy(pose.place(face[48:60])), fill=_rgb((red * 1.12, green * 0.8, blue * 0.85)))
-    draw.polygon(_xy(pose.place(face[60:68])), fill=(48, 22, 24))
+        draw.ellipse([*(middle - radius), *(middle + radius)], fill=_rgb(np.array(person.skin) * 0.4))
+    draw.polygon(pose.outline(face[48:60]), fill=_rgb(flush * [1.12, 0.8, 0.85]))
+    draw.polygon(pose.outline(face[60:68]), fill=(48, 22, 24))
     if face[66, 1] - face[62, 1] > 0.09:
         teeth = np.vstack([face[61:64], face[63:60:-1] + [0, 0.05]])
-        draw.polygon(_xy(pose.place(teeth)), fill=(222, 216, 208))
+        draw.polygon(pose.outline(teeth), fill=(222, 216, 208))
 
 
-def _times(colour: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
-
-
-def _rgb(colour: tuple[float, float, float]) -> tuple[int, int, int]:
+def _rgb(colour: Iterable[float]) -> tuple[int, int, int]:
     red, green, blue = (min(255, max(0, round(value))) for value in colour)
     return red, green, blue
-
-
-def _xy(places: np.ndarray) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in places]

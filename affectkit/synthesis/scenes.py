@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from affectkit.synthesis.faces import Person, draw_person, draw_pose, paint, photographed
+from affectkit.synthesis.faces import Affect, Box, Person, draw_person, draw_pose, paint, photographed
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
@@ -24,8 +24,6 @@ SETTINGS = (
     (((84, 86, 96), (62, 62, 66)), ((200, 214, 236), (190, 176, 150))),
     (((78, 70, 72), (60, 48, 44)), ((250, 226, 180), (206, 160, 110))),
 )
-Affect = tuple[float, float]
-Box = tuple[float, float, float, float]
 
 
 def draw_scene(
@@ -86,29 +84,20 @@ def _backdrop(shown: Affect, size: tuple[int, int], rng: np.random.Generator) ->
     upper, lower = (np.array(bad) + share * (np.array(good) - bad) for bad, good in zip(worst, best, strict=True))
     warmth = np.array([1.0, 0.1, -0.8]) * (WARMTH * arousal + rng.normal(0, 6))
     upper, lower = (colour + rng.normal(0, 14, 3) + warmth for colour in (upper, lower))
-    picture = Image.fromarray(_gradient(upper, lower, rng.uniform(0.4, 0.65), size))
+    # sky or wall above the horizon, ground below it, each a little lighter towards it
+    horizon, down = rng.uniform(0.4, 0.65), np.linspace(0, 1, size[1])[:, None, None]
+    sky, ground = upper * (0.88 + 0.18 * down / horizon), lower * (1.08 - 0.3 * (down - horizon) / (1 - horizon))
+    column = np.where(down < horizon, sky, ground).clip(0, 255)
+    picture = Image.fromarray(np.repeat(column, size[0], axis=1).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     if rng.random() < share:
-        _light(draw, size, rng)
+        x, y, radius = rng.uniform(0, size[0]), rng.uniform(0, 0.3 * size[1]), rng.uniform(0.06, 0.12) * size[1]
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(255, 244, 190))  # a sun, or a lamp
     for _ in range(max(2, round(4 + 14 * (arousal + 1) / 2 + rng.normal(0, 2)))):
         _thing(draw, valence, arousal, size, rng)
     seen = np.asarray(picture.filter(ImageFilter.GaussianBlur(float(np.clip(1.4 - arousal, 0.5, 2.4)))), float)
     middle = seen.mean(axis=(0, 1))
     return middle + (seen - middle) * (1 + CONTRAST * np.clip(arousal, -1, 1))
-
-
-def _gradient(upper: np.ndarray, lower: np.ndarray, horizon: float, size: tuple[int, int]) -> np.ndarray:
-    """Sky or wall above the horizon, ground below it, each a little lighter towards it; [H, W, 3] uint8."""
-    y = np.linspace(0, 1, size[1])[:, None, None]
-    sky, ground = upper * (0.88 + 0.18 * y / horizon), lower * (1.08 - 0.3 * (y - horizon) / (1 - horizon))
-    rows = np.where(y < horizon, sky, ground).clip(0, 255)
-    return np.repeat(rows, size[0], axis=1).astype(np.uint8)
-
-
-def _light(draw: ImageDraw.ImageDraw, size: tuple[int, int], rng: np.random.Generator) -> None:
-    """A sun, or a lamp."""
-    x, y, radius = rng.uniform(0, size[0]), rng.uniform(0, 0.3 * size[1]), rng.uniform(0.06, 0.12) * size[1]
-    draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(255, 244, 190))
 
 
 def _thing(

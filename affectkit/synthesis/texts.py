@@ -74,26 +74,17 @@ MANDARIN = (
 
 def sentence(affect: Affect, rng: np.random.Generator) -> str:
     """An English sentence about an affect (valence, arousal, dominance in [-1, 1])."""
-    return _fill(
-        TEMPLATES[rng.integers(len(TEMPLATES))],
-        opener=_word(OPENERS, affect, rng),
-        adjective=_word(ADJECTIVES, affect, rng),
-        verb=_word(VERBS, affect, rng),
-        thing=_any(THINGS, rng),
-        person=_any(PEOPLE, rng),
-        time=_any(TIMES, rng),
-    )
+    template = _any(TEMPLATES, rng)
+    opener, adjective, verb = (_word(words, affect, rng) for words in (OPENERS, ADJECTIVES, VERBS))
+    thing, person, time = (_any(words, rng) for words in (THINGS, PEOPLE, TIMES))
+    return _fill(template, opener=opener, adjective=adjective, verb=verb, thing=thing, person=person, time=time)
 
 
 def plain_sentence(rng: np.random.Generator) -> str:
     """An English sentence that says nothing of emotion, as corpora with prescribed texts use."""
-    return _fill(
-        PLAIN[rng.integers(len(PLAIN))],
-        thing=_any(THINGS, rng),
-        person=_any(PEOPLE, rng),
-        time=_any(TIMES, rng),
-        place=_any(PLACES, rng),
-    )
+    template = _any(PLAIN, rng)
+    thing, person, time, place = (_any(words, rng) for words in (THINGS, PEOPLE, TIMES, PLACES))
+    return _fill(template, thing=thing, person=person, time=time, place=place)
 
 
 def plain_mandarin(rng: np.random.Generator) -> str:

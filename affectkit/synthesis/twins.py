@@ -13,6 +13,7 @@ import numpy as np
 
 from affectkit import __version__
 from affectkit.errors import AffectkitError
+from affectkit.synthesis import scores, texts
 from affectkit.synthesis.emotions import named
 from affectkit.synthesis.voices import Voice, draw_voice, speak
 
@@ -40,12 +41,8 @@ def cast(sexes: Mapping[str, str], speakers: int, seed: int) -> dict[str, Voice]
     """
     if not 1 <= speakers <= len(sexes):
         raise usage(f"--speakers {speakers}: this corpus has {len(sexes)} speakers", f"ask for 1 to {len(sexes)}")
-    seen = dict.fromkeys(sexes.values(), 0)
-    turns = {}
-    for name, sex in sexes.items():
-        turns[name] = seen[sex]
-        seen[sex] += 1
-    chosen = set(sorted(sexes, key=lambda name: turns[name])[:speakers])
+    alike = {sex: [name for name in sexes if sexes[name] == sex] for sex in sexes.values()}
+    chosen = set(sorted(sexes, key=lambda name: alike[sexes[name]].index(name))[:speakers])
     return {name: draw_voice(sex, generator(seed, "voice", name)) for name, sex in sexes.items() if name in chosen}
 
 
@@ -74,14 +71,7 @@ def nth(names: Sequence[Name], index: int) -> Name:
 
 
 def record(
-    path: Path,
-    voice: Voice,
-    label: str,
-    text: str,
-    rng: np.random.Generator,
-    *,
-    rate: int = 16000,
-    intensity: float = 1.0,
+    path: Path, voice: Voice, label: str, text: str, rng: np.random.Generator, rate: int = 16000, intensity: float = 1.0
 ) -> float:
     """Speak `text` and write it: 16-bit mono WAV at `rate` Hz, with a comment that says what it is. Seconds of it."""
     import soundfile
@@ -94,6 +84,16 @@ def record(
         clip.write(samples)
     path.write_bytes(written.getvalue())
     return len(samples) / rate
+
+
+def act(
+    path: Path, voice: Voice, label: str, rng: np.random.Generator, *, text: str = ""
+) -> tuple[texts.Affect, str, float]:
+    """Record a sentence that means what `label` does, or `text`: valence, arousal and dominance, the text, seconds."""
+    intensity = scores.draw_intensity(rng)
+    affect = scores.draw_affect(label, intensity, rng)
+    text = text or texts.sentence(affect, rng)
+    return affect, text, record(path, voice, label, text, rng, intensity=intensity)
 
 
 def save_image(path: Path, image: np.ndarray) -> None:

@@ -92,7 +92,10 @@ def speak(
     semitones = prosody.pitch * effect + rng.normal(0, 1.5)
     span = 2.0 * prosody.span**effect * np.exp(rng.normal(0, 0.25))
     rough = max(0.1, voice.rough + prosody.rough * effect + rng.normal(0, 0.3)) / 100
-    f0 = voice.pitch * 2 ** ((semitones + span * _melody(edges, rng)) / 12)
+    # a contour of about unit deviation: falling over the phrase, one accent per syllable
+    accents = rng.normal(0, 0.8, len(edges)) + np.linspace(0.8, -0.8, len(edges))
+    melody = np.interp(np.arange(edges[-1]), edges, accents)
+    f0 = voice.pitch * 2 ** ((semitones + span * melody) / 12)
     source = _pulses(f0, rough, rate, rng) * _syllables(edges, rng)
     source = _tilted(source, voice.tilt + prosody.tilt * effect + rng.normal(0, 2.0), rate)
 
@@ -105,12 +108,6 @@ def speak(
     pad = np.zeros(int(rng.uniform(0.05, 0.2) * rate))
     speech = np.concatenate([pad, speech, pad]) + rng.standard_normal(len(speech) + 2 * len(pad)) * 3e-4
     return np.tanh(speech).astype(np.float32)  # a soft ceiling: loud clips saturate a little instead of wrapping
-
-
-def _melody(edges: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A pitch contour [T] of about unit deviation: falling over the phrase, one accent per syllable."""
-    knots = rng.normal(0, 0.8, len(edges)) + np.linspace(0.8, -0.8, len(edges))
-    return np.interp(np.arange(edges[-1]), edges, knots)
 
 
 def _pulses(f0: np.ndarray, rough: float, rate: int, rng: np.random.Generator) -> np.ndarray:

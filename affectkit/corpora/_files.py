@@ -1,0 +1,150 @@
+"""Finding a corpus's files, and checking that they are there."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.errors import AffectkitError
+from affectkit.media.files import LFS_MARK
+
+AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
+LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
+
+Held = TypeVar("Held")
+
+
+def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """All files below `folder` with one of these endings in any case, sorted; hidden ones (`._*` too) are skipped."""
+    wanted = tuple(suffix.lower() for suffix in suffixes)
+    paths = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(place, name) for name in files if name.lower().endswith(wanted) and not name.startswith(".")]
+    return sorted(paths)
+
+
+def child(folder: Path, *names: str) -> Path | None:
+    """The first of `folder/name` that there is, each part of the name in any case; None where there is none."""
+    for name in names:
+        path: Path | None = folder
+        for part in name.split("/"):
+            path = path and _entry(path, part)
+        if path:
+            return path
+    return None
+
+
+def _entry(folder: Path, name: str) -> Path | None:
+    if (folder / name).exists():
+        return folder / name
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return min((entry for entry in entries if entry.name.lower() == name.lower()), default=None)
+
+
+def require_child(folder: Path, *names: str, remedy: str = "") -> Path:
+    """As `child`. Raises "missing" naming the first."""
+    path = child(folder, *names)
+    if path is None:
+        raise AffectkitError("missing", f"has no {names[0]}", file=folder, remedy=remedy)
+    return path
+
+
+def find_home(root: Path, corpus: Corpus, held: Callable[[Path], Held | None]) -> tuple[Path, Held]:
+    """The folder that holds what `held` returns: the root, or one at most two levels below it (archives add a level).
+
+    Raises "missing" naming what was expected.
+    """
+    require_folder(root, corpus)
+    level = [root]
+    for _ in range(3):
+        for folder in level:
+            contents = held(folder)
+            if contents:
+                return folder, contents
+        inside = (item for folder in level for item in sorted(folder.iterdir()))
+        level = [item for item in inside if item.is_dir() and not item.name.startswith(".")]
+    raise not_here(root, corpus)
+
+
+def require_folder(root: Path, corpus: Corpus) -> None:
+    if not root.exists():
+        raise AffectkitError("missing", f"no such folder; expected {corpus.title}, as {corpus.layout}", file=root)
+    if not root.is_dir():
+        raise AffectkitError("input", f"is a file; expected the folder of {corpus.title}", file=root)
+
+
+def not_here(root: Path, corpus: Corpus) -> AffectkitError:
+    return AffectkitError(
+        "missing", f"is not {corpus.title}: expected {corpus.layout}", file=root, remedy="name the corpus's own folder"
+    )
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` as a manifest writes it: below the root, with `/`."""
+    return path.relative_to(root).as_posix()
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS leaves in place of one that was not fetched. Only small files are opened."""
+    if path.stat().st_size > LFS_SIZE:
+        return False
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(len(LFS_MARK)) == LFS_MARK
+    except OSError:  # unreadable: whoever needs what is in it says so
+        return False
+
+
+def pointer(what: str = "file") -> str:
+    return f"is a Git-LFS pointer, not the {what} itself"
+
+
+def refuse_pointer(path: Path, what: str = "file") -> None:
+    """Raises "input" for a file that was not fetched with Git LFS; `what` it should be."""
+    if is_pointer(path):
+        raise AffectkitError("input", pointer(what), file=path, remedy="run git lfs pull")
+
+
+def checked(
+    items: Iterable[Row | Dropped], root: Path, corpus: Corpus, *, listed: bool = False
+) -> Iterator[Row | Dropped]:
+    """Pass on rows whose media are there, drop the others and second copies with a reason.
+
+    listed: the rows are a user's own list of files, so a file that is missing is a mistake, not a known gap.
+    Raises "missing" where nothing of the corpus is found, "input" where all of it is dropped.
+    """
+    first: dict[str, str] = {}
+    dropped: list[Dropped] = []
+    for item in items:
+        kept = item if isinstance(item, Dropped) else _problem(item, root, first, listed) or item
+        if isinstance(kept, Dropped):
+            dropped.append(kept)
+        else:
+            first[kept["id"]] = kept["path"]
+        yield kept
+    if first:
+        return
+    if not dropped:
+        raise not_here(root, corpus)
+    example = f"{len(dropped)} dropped, the first is {dropped[0].path}: {dropped[0].reason}"
+    pointers = any("Git-LFS" in item.reason for item in dropped)
+    remedy = "run git lfs pull in it" if pointers else f"expected {corpus.layout}"
+    raise AffectkitError("input", f"no usable sample of {corpus.title}: {example}", file=root, remedy=remedy)
+
+
+def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dropped | None:
+    """Why a row cannot be used; its media are looked at, not read."""
+    if row["id"] in first:
+        return Dropped(row["path"] or row["id"], f"a second copy of {row['id']} ({first[row['id']]})")
+    if not row["path"]:
+        return None
+    path = root / row["path"]
+    if not path.is_file():
+        return Dropped(row["path"], "no such file", "correct the table" if listed else "")
+    if is_pointer(path):
+        return Dropped(row["path"], pointer(), "run git lfs pull in the corpus")
+    return None
