@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -71,20 +72,26 @@ class Encoder(Protocol):
     name: str
     options: dict[str, Any]
     reads: Reads
-    column: str
-    pooled: bool
-    on_device: bool
+    column: str = "path"
+    pooled: bool = True
+    on_device: bool = False
     counts: Counter[str]
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options, self.counts = options, Counter()
 
     @property
     def feature_names(self) -> list[str] | None:
         """The names of the D columns, where they have any."""
+        return None
 
     def load(self, device: str) -> None:
         """Fetch weights onto a device ("cpu", "cuda:0"); before any of what follows."""
+        return
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record: `dim` (where known beforehand), `layers`, `rate`, `sparse`, `weights`, ..."""
+        return {}
 
     def prepare(self, item: Item) -> Any:
         """Decode and check one item, on a worker thread. Raises AffectkitError for an item that cannot be encoded."""
@@ -93,7 +100,55 @@ class Encoder(Protocol):
         """Features of prepared items, in order, float32; rows of a CSR matrix where sparse."""
 
 
-# --- What several encoders share: checks of their options, and how the frames of one item become one vector
+# --- What several encoders share: options, their checks, batches, and how the frames of one item become one vector
+
+
+@dataclass(frozen=True)
+class HfOptions:
+    """The options of what runs one of Hugging Face's transformers."""
+
+    checkpoint: CheckpointOpt = ""
+    revision: RevisionOpt = ""
+    pool: PoolOpt = "mean"
+    layer: LayerOpt = "last"
+    dtype: DtypeOpt = "float32"
+
+    def check(self, encoder: str, examples: str, pools: tuple[str, ...]) -> None:
+        """Refuse what makes no sense. examples: of checkpoints."""
+        if not self.checkpoint:
+            raise AffectkitError("usage", f"{encoder} needs a --checkpoint", remedy=f"pass --checkpoint {examples}")
+        check_choice("pool", self.pool, pools)
+        check_choice("dtype", self.dtype, ("float32", "bfloat16"))
+
+
+class HfEncoder(Encoder):
+    """What encoders of Hugging Face's transformers share."""
+
+    on_device = True
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.layer, self.pooled = parse_layer(options["layer"]), options["pool"] != "none"
+        super().__init__({**options, "layer": str(self.layer)})
+
+    def shape(self, dim: int, layers: int) -> dict[str, Any]:
+        """Of the features of a network of so many hidden states of `dim` values, for the record."""
+        return {
+            "dim": dim * (2 if self.options["pool"] == "mean-std" else 1),
+            "layers": layers if self.layer == "all" else None,
+        }
+
+
+def batches_of(
+    order: Iterable[int], lengths: Sequence[float], limit: float, most: int | None = None
+) -> list[list[int]]:
+    """Consecutive places of `order`, where a batch, padded to its last, is within `limit`; at most `most` of them."""
+    batches: list[list[int]] = [[]]
+    for place in order:
+        size = len(batches[-1])
+        if size and ((size + 1) * lengths[place] > limit or size == most):
+            batches.append([])
+        batches[-1].append(place)
+    return batches
 
 
 def parse_layer(text: str) -> Layer:

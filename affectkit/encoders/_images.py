@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,10 +41,8 @@ def encoder_of(name: str, prefix: str, examples: str) -> Callable[..., Encoder]:
         if not checkpoint:
             raise AffectkitError("usage", f"{name} needs a --checkpoint", remedy=f"pass --checkpoint {examples}")
         if not prefix and checkpoint.startswith(("open_clip:", "timm:", "tiny-random:open_clip", "tiny-random:timm")):
-            other = "timm" if "timm" in checkpoint.partition("/")[0] else "open-clip"
-            raise AffectkitError(
-                "usage", f"'{checkpoint}' is none of transformers' checkpoints", remedy=f"use --encoder {other}"
-            )
+            remedy = f"use --encoder {'timm' if 'timm' in checkpoint.partition('/')[0] else 'open-clip'}"
+            raise AffectkitError("usage", f"'{checkpoint}' is none of transformers' checkpoints", remedy=remedy)
         check_choice("dtype", dtype, ("float32", "bfloat16"))
         check_choice("crop", crop, CROPS)
         options = {"checkpoint": checkpoint, "revision": revision, "dtype": dtype, "crop": crop}
@@ -54,19 +51,16 @@ def encoder_of(name: str, prefix: str, examples: str) -> Callable[..., Encoder]:
     return build
 
 
-class ImageEncoder:
+class ImageEncoder(Encoder):
     """`prepare` gives pixels [3, height, width] float32 as the network was trained; `encode` a vector [D] for each."""
 
     reads: Reads = "images"
-    column = "path"
     on_device = True
-    pooled = True
-    feature_names = None
     backbone: ImageBackbone
 
     def __init__(self, name: str, prefix: str, options: dict[str, Any]) -> None:
-        self.name, self.prefix, self.options = name, prefix, options
-        self.counts: Counter[str] = Counter()
+        super().__init__(options)
+        self.name, self.prefix = name, prefix
 
     def load(self, device: str) -> None:
         from affectkit.models.images import is_saved, load_image_backbone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +13,6 @@ from affectkit.errors import AffectkitError
 from affectkit.media import open_array
 from affectkit.registry import Option
 
-_POOLS = ("mean", "mean-std", "none")
-
 
 def build(
     *,
@@ -25,11 +22,11 @@ def build(
     """The encoder. Raises "usage" without an array, or for an unknown pool."""
     if not array:
         raise AffectkitError("usage", "arrays needs --array", remedy="give NAME of the manifest's column path_NAME")
-    check_choice("pool", pool, _POOLS)
-    return Arrays(array, pool)
+    check_choice("pool", pool, ("mean", "mean-std", "none"))
+    return Arrays({"array": array, "pool": pool})
 
 
-class Arrays:
+class Arrays(Encoder):
     """One array of shape [N, D], [N, T, D] or [N, T, L, D] on disk; an item's `index` is its place among the N.
 
     The dimension is the file's, so the record has none.
@@ -37,20 +34,10 @@ class Arrays:
 
     name = "arrays"
     reads: Reads = "arrays"
-    on_device = False
-    feature_names = None
 
-    def __init__(self, array: str, pool: str) -> None:
-        self.options: dict[str, Any] = {"array": array, "pool": pool}
-        self.column = f"path_{array}"
-        self.pooled = pool != "none"
-        self.counts: Counter[str] = Counter()
-
-    def load(self, device: str) -> None:
-        """Nothing to fetch."""
-
-    def describe(self) -> dict[str, Any]:
-        return {}
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.column, self.pooled = f"path_{options['array']}", options["pool"] != "none"
 
     def prepare(self, item: Item) -> np.ndarray:
         """[D] or [L, D] pooled, else [T, D] or [T, L, D], float32."""

@@ -59,8 +59,8 @@ class FinetunedExpert(NetworkExpert):
                 log.warning("it was trained on %s, and sees faces alone here", seen)
         network = image_network.load(place, image_network.targets_of(place))
         numbers = [target for target in network.targets if target.kind == "number"]
-        scales = {target.scale for target in numbers}
-        if len(scales) != 1 or None in scales:
+        scales = {target.scale for target in numbers if target.scale}
+        if len(scales) != 1 or not all(target.scale for target in numbers):
             what = "answers for no number" if not numbers else "answers on several scales, or on none"
             raise AffectkitError("input", what, file=place, remedy="fine-tune it for valence and arousal on one scale")
         self.outputs, self.scale = tuple(target.name for target in numbers), scales.pop()
