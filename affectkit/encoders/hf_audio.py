@@ -19,7 +19,7 @@ from affectkit.media import read_audio
 from affectkit.registry import Option, options_from
 
 if TYPE_CHECKING:
-    from affectkit.models.speech import Waveforms, Whisper
+    from affectkit.models.speech import SpeechStates
 
 
 @dataclass(frozen=True)
@@ -48,39 +48,40 @@ class HfAudio(HfEncoder):
 
     name = "hf-audio"
     reads: Reads = "audio"
-    network: Waveforms | Whisper
+    network: SpeechStates
 
     def load(self, device: str) -> None:
         from affectkit.models import backbones
-        from affectkit.models.speech import open_speech
+        from affectkit.models.speech import SpeechStates
 
         backbone = backbones.load(self.options["checkpoint"], "audio", revision=self.options["revision"])
-        self.network = open_speech(backbone, device, self.options["dtype"])
+        self.network = SpeechStates(backbone, device, self.options["dtype"])
+        self.inputs = self.network.inputs
         self._facts = backbone.facts()
         check_layer(self.layer, self.network.layers)
 
     def describe(self) -> dict[str, Any]:
         return {
             **self.shape(self.network.dim, self.network.layers),
-            "rate": self.network.rate,
-            "min_samples": self.network.min_samples,
-            "frame_sec": self.network.frame_sec,
+            "rate": self.inputs.rate,
+            "min_samples": self.inputs.min_samples,
+            "frame_sec": self.inputs.frame_sec,
             **self._facts,
         }
 
     def prepare(self, item: Item) -> np.ndarray:
         if item.path is None:
             raise AffectkitError("input", "has no path")
-        samples, _ = read_audio(item.path, rate=self.network.rate, start_sec=item.start_sec, end_sec=item.end_sec)
-        return self.network.normalise(samples)
+        samples, _ = read_audio(item.path, rate=self.inputs.rate, start_sec=item.start_sec, end_sec=item.end_sec)
+        return self.inputs.normalise(samples)
 
     def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         import torch
 
-        most = min(self.options["max_seconds"], self.network.max_sec) * self.network.rate
+        most = min(self.options["max_seconds"], self.inputs.max_sec) * self.inputs.rate
         # equal pieces, so that no short one is left over
         pieces = [np.array_split(wave, max(1, ceil(len(wave) / most))) for wave in prepared]
         states = iter(self.network.hidden([piece for wave in pieces for piece in wave], self.layer))
         self.counts["in_pieces"] += sum(len(wave) > 1 for wave in pieces)
-        self.counts["padded_to_one_frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
+        self.counts["padded_to_one_frame"] += sum(len(wave) < self.inputs.min_samples for wave in prepared)
         return [pool(torch.cat([next(states) for _ in wave]), self.options["pool"]) for wave in pieces]
