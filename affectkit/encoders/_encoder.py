@@ -269,9 +269,8 @@ def images(manifest: Manifest, column: str = "path", *, crop: str = "none") -> l
     names = [f"{crop}_{side}" for side in ("x", "y", "width", "height")]
     missing = next((name for name in names if name not in rows), None)
     if missing:
-        raise AffectkitError(
-            "input", f"has no column '{missing}'", file=manifest.path, remedy="add it, or encode with --crop none"
-        )
+        remedy = "add it, or encode with --crop none"
+        raise AffectkitError("input", f"has no column '{missing}'", file=manifest.path, remedy=remedy)
     boxes = [_box(manifest, place, values) for place, values in enumerate(rows[names].itertuples(index=False))]
     return [Item(key, path, box=box) for key, path, box in zip(rows["id"], media, boxes, strict=True)]
 
@@ -288,12 +287,13 @@ def _box(manifest: Manifest, place: int, values: Any) -> tuple[float, float, flo
 def recordings(manifest: Manifest, column: str = "path", *, num_workers: int = 0) -> list[Item]:
     """The audio of a manifest's rows, in order: whole files, or their stretches from `start_sec` to `end_sec`."""
     rows, media = manifest.rows, manifest.media(column)
-    starts, ends, durations = (_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec"))
+    columns = [_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec")]
     stretches = [
         Item(key, path, "", start, end, duration or 0.0)
-        for key, path, start, end, duration in zip(rows["id"], media, starts, ends, durations, strict=True)
+        for key, path, start, end, duration in zip(rows["id"], media, *columns, strict=True)
     ]
-    return with_durations(stretches, num_workers=num_workers)
+    _fill_durations(stretches, num_workers)
+    return stretches
 
 
 def _no_column(manifest: Manifest, encoder: Encoder) -> AffectkitError:
@@ -306,17 +306,15 @@ def _no_column(manifest: Manifest, encoder: Encoder) -> AffectkitError:
     return AffectkitError("input", f"has no column '{encoder.column}'", file=manifest.path, remedy=remedy)
 
 
-def with_durations(items: list[Item], *, num_workers: int = 0) -> list[Item]:
-    """Items with durations from headers where they are unknown; 0 remains where a header cannot be read."""
+def _fill_durations(items: list[Item], num_workers: int) -> None:
+    """Put in durations from headers where they are unknown; 0 remains where a header cannot be read."""
     unknown = [place for place, item in enumerate(items) if item.duration_sec == 0 and item.path is not None]
     headers = read_headers([str(items[place].path) for place in unknown], num_workers=num_workers)
-    items = list(items)
     for place, header in zip(unknown, headers, strict=True):
         if isinstance(header, Header):
             item = items[place]
             end = min(item.end_sec or header.duration, header.duration)
             items[place] = replace(item, duration_sec=max(end - (item.start_sec or 0.0), 0.0))
-    return items
 
 
 def _column(rows: Any, name: str) -> list[float | None]:

@@ -47,15 +47,12 @@ class Arrays(Encoder):
         if not 0 <= item.index < len(array):
             raise AffectkitError("input", f"has {len(array)} rows, none of index {item.index}", file=item.path)
         value = np.asarray(array[item.index], dtype=np.float32)
-        if value.ndim == 1:
-            if not self.pooled:
-                raise AffectkitError("input", "has vectors, no frames", file=item.path, remedy="use --pool mean")
+        if value.ndim == 1 and not self.pooled:
+            raise AffectkitError("input", "has vectors, no frames", file=item.path, remedy="use --pool mean")
+        if value.ndim == 1 or not self.pooled:
             return value
-        if self.options["pool"] == "mean":
-            return value.mean(axis=0)
-        if self.options["pool"] == "mean-std":
-            return np.concatenate([value.mean(axis=0), value.std(axis=0)], axis=-1)
-        return value
+        mean = value.mean(axis=0)
+        return mean if self.options["pool"] == "mean" else np.concatenate([mean, value.std(axis=0)], axis=-1)
 
     def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         return prepared
@@ -66,8 +63,6 @@ def _opened(path: Path) -> np.ndarray:
     """The array, mapped: a row is read when it is asked for."""
     array = open_array(path)
     if array.dtype.kind not in "iufb" or not 2 <= array.ndim <= 4 or 0 in array.shape[1:]:
-        raise AffectkitError(
-            "input", f"is of shape {list(array.shape)} and type {array.dtype}; expected numbers [N, D] or [N, T, D]",
-            file=path,
-        )  # fmt: skip
+        message = f"is of shape {list(array.shape)} and type {array.dtype}; expected numbers [N, D] or [N, T, D]"
+        raise AffectkitError("input", message, file=path)
     return array

@@ -107,8 +107,7 @@ def _opened(architecture: str, outputs: int, path: Path) -> Any:
     from affectkit.models.weights import fill, read_tensors
 
     if not timm.is_model(architecture):
-        near = did_you_mean(architecture, timm.list_models())
-        remedy = near if near.startswith("did") else "timm.list_models() has them all"
+        remedy = did_you_mean(architecture, timm.list_models(), "timm.list_models() has them all")
         raise AffectkitError("usage", f"timm has no architecture '{architecture}'", remedy=remedy)
     if not path.is_file():
         raise AffectkitError("missing", f"there are no weights for {architecture}", file=path, remedy="name their file")

@@ -124,9 +124,8 @@ class EmoNet(nn.Module):
             self.conv1x1_input_emo_2 = nn.Conv2d(3 * WIDTH, WIDTH, 1)
             layers = [layer for _ in range(4) for layer in (ResidualBlock(WIDTH, WIDTH), nn.MaxPool2d(2))]
             self.emo_net_2 = nn.Sequential(*layers)
-            self.emo_fc_2 = nn.Sequential(
-                nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, expressions + 2)
-            )
+            last = nn.Linear(128, expressions + 2)
+            self.emo_fc_2 = nn.Sequential(nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), last)
         self.eval()
 
     def forward(self, images: torch.Tensor) -> EmoNetAnswer:

@@ -144,6 +144,9 @@ def _frames(lengths: Sequence[int], strides: Sequence[tuple[int, int]]) -> list[
 # --- Group norm over valid frames, so that padding a batch changes nothing
 
 
+_Affine = torch.Tensor | None  # a norm's weight or bias
+
+
 class ValidGroupNorm(nn.GroupNorm):
     """`norm` and its weights, with each sequence's mean and variance taken over its own first frames.
 
@@ -179,13 +182,7 @@ class _Normed(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any,
-        hidden: torch.Tensor,
-        weight: torch.Tensor | None,
-        bias: torch.Tensor | None,
-        frames: tuple[int, ...],
-        groups: int,
-        eps: float,
+        ctx: Any, hidden: torch.Tensor, weight: _Affine, bias: _Affine, frames: tuple[int, ...], groups: int, eps: float
     ) -> torch.Tensor:
         out, moments = torch.empty_like(hidden), []
         for row, count in enumerate(frames):
