@@ -61,15 +61,12 @@ class Haar(Detector):
             minSize=(least, least),
             outputRejectLevels=True,
         )
+        # OpenCV's arrays are an empty tuple where nothing was found.
+        boxes, weights = np.asarray(boxes).tolist(), np.asarray(weights).tolist()
         return ordered(
             Face((x * across, y * down, width * across, height * down), weight)
-            for (x, y, width, height), weight in zip(_plain(boxes), _plain(weights), strict=True)
+            for (x, y, width, height), weight in zip(boxes, weights, strict=True)
         )
 
     def describe(self) -> dict[str, Any]:
         return {"cascade": CASCADE, "search_side": SEARCH_SIDE, "opencv": self._cv2.__version__}
-
-
-def _plain(array: Any) -> list[Any]:
-    """OpenCV's arrays, which are an empty tuple where nothing was found, as lists of numbers."""
-    return array.tolist() if hasattr(array, "tolist") else list(array)
