@@ -45,9 +45,10 @@ def _rebuild(code: Code, message: str, file: str | None, row: int | None, remedy
     return AffectkitError(code, message, file=file, row=row, remedy=remedy)
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """A remedy for a misspelt name: the nearest known ones, else all of them."""
+def did_you_mean(word: str, known: list[str], otherwise: str = "") -> str:
+    """A remedy for a misspelt name: the nearest known ones, else `otherwise`, or all of them."""
     import difflib
 
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known) or 'none'}"
+    otherwise = otherwise or f"known are {', '.join(known) or 'none'}"
+    return f"did you mean {' or '.join(near)}?" if near else otherwise

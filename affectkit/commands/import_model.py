@@ -71,7 +71,8 @@ def import_model(
     options = dict(locals())
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
-    from affectkit.experts._folder import build_expert
+    from affectkit.experts._adapter import build_expert
+    from affectkit.experts._expert import CropRule
     from affectkit.inference import Work
     from affectkit.inference.faces import predict_faces, rows_to_answer, targets_for
     from affectkit.reporting.evaluated import all_key_lines
@@ -84,17 +85,8 @@ def import_model(
         if run.finished:
             return Outcome(run.path, finished=True)
         rows = read_manifest(manifest, media_root=media_root)
-        face = build_expert(
-            expert,
-            own,
-            detector,
-            finding,
-            policy=policy,
-            box_scale=box_scale,
-            flip_average=flip_average,
-            device=device,
-            foreign=True,
-        )
+        rule = CropRule(policy, box_scale, flip_average)
+        face = build_expert(expert, own, detector, finding, rule=rule, device=device, foreign=True)
         face = face.answering(targets_for(face, rows, target))
         work = Work(device, num_workers, on_error)
         with console.progress("import-model") as progress:

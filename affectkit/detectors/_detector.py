@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil, floor, isfinite
 from pathlib import Path
@@ -38,13 +38,20 @@ class Face:
 
 
 class Detector(Protocol):
-    """Finds faces. options: resolved; `build(**options)` gives the same detector. Used by one thread at a time."""
+    """Finds faces. options: resolved; `build(**options)` gives the same detector. Used by one thread at a time.
+
+    A plug-in that inherits from it opens nothing, keeps nothing and has no facts, if it does not say otherwise.
+    """
 
     name: str
     options: dict[str, Any]
 
+    def __init__(self, options: dict[str, Any] | None = None) -> None:
+        self.options = options or {}
+
     def load(self, folder: Path | None = None) -> None:
         """Open what it needs, before any `detect`. folder: the model folder that `save` wrote, where there is one."""
+        return
 
     def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         """The faces in an image [H, W, 3] uint8, RGB, in an order that depends on nothing but them.
@@ -54,24 +61,10 @@ class Detector(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the files that `load` needs, if it needs any."""
+        return
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record."""
-
-
-class WithoutFiles:
-    """What detectors share that have no options, and open and keep nothing."""
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
-
-    def load(self, folder: Path | None = None) -> None:
-        """Nothing to open."""
-
-    def save(self, folder: Path) -> None:
-        """Nothing to keep."""
-
-    def describe(self) -> dict[str, Any]:
         return {}
 
 
@@ -98,16 +91,13 @@ def choose(faces: list[Face], policy: Policy, width: int, height: int) -> Face |
     """
     check_policy(policy)
 
-    def off_centre(face: Face) -> float:
-        x, y = face.centre
-        return (x - width / 2) ** 2 + (y - height / 2) ** 2
+    def rank(face: Face) -> float:
+        if policy == "most-central":
+            x, y = face.centre
+            return (x - width / 2) ** 2 + (y - height / 2) ** 2
+        return -face.area if policy == "largest" else -face.score
 
-    keys: dict[str, Callable[[Face], float]] = {
-        "largest": lambda face: -face.area,
-        "most-central": off_centre,
-        "highest-score": lambda face: -face.score,
-    }
-    return min(ordered(faces), key=keys[policy], default=None)
+    return min(ordered(faces), key=rank, default=None)
 
 
 def check_policy(policy: str) -> None:
@@ -126,14 +116,12 @@ def in_image(face: Face, width: int, height: int) -> bool:
 # --- Cutting a face out: a square around it, black where it reaches beyond the image
 
 
-How = Literal["landmarks", "box"]
-
 # Of the landmarks' width + height: EmoNet's own evaluation crop, about 1.8 times their mean side.
 LANDMARK_SIDE = 0.909
 
 
-def square_of(face: Face, *, box_scale: float = 1.0) -> tuple[tuple[float, float], float, How]:
-    """The centre (x, y) and side, pixels, of the square to cut out, and what it was made from.
+def square_of(face: Face, *, box_scale: float = 1.0) -> tuple[tuple[float, float], float, str]:
+    """The centre (x, y) and side, pixels, of the square to cut out, and what it was made from: "landmarks" or "box".
 
     landmarks: centred on their box, side .909 (width + height), as EmoNet was evaluated. box: the detector's, side
     `box_scale` times its longer one: another crop, on which no published figure was measured.
@@ -159,9 +147,8 @@ def crop(image: np.ndarray, centre: tuple[float, float], side: float, size: int)
     # A pixel more on each side, for the bilinear weights at the edge.
     first, last = (floor(left) - 1, floor(top) - 1), (ceil(left + side) + 1, ceil(top + side) + 1)
     box = (left - first[0], top - first[1], left - first[0] + side, top - first[1] + side)
-    return np.asarray(
-        Image.fromarray(_cut(image, first, last)).resize((size, size), Image.Resampling.BILINEAR, box=box)
-    )
+    cut = Image.fromarray(_cut(image, first, last))
+    return np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
 def _cut(image: np.ndarray, first: tuple[int, int], last: tuple[int, int]) -> np.ndarray:
@@ -191,18 +178,13 @@ def require_opencv(detector: str) -> Any:
     return cv2
 
 
-def search_scale(width: int, height: int) -> float:
-    """What the sides of an image are multiplied by before it is searched: 1, or less for a large one."""
-    return min(1.0, SEARCH_SIDE / max(width, height))
-
-
 def searched(cv2: Any, image: np.ndarray) -> tuple[np.ndarray, float, float]:
     """The copy that is searched, with what its x and y are multiplied by to be the image's.
 
     Sides are rounded, so the two factors differ a little; a side of a very flat image is at least a pixel.
     """
     height, width = image.shape[:2]
-    scale = search_scale(width, height)
+    scale = min(1.0, SEARCH_SIDE / max(width, height))
     if scale == 1.0:
         return image, 1.0, 1.0
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.detectors._detector import Detector, Face, WithoutFiles, in_image
+from affectkit.detectors._detector import Detector, Face, in_image
 from affectkit.errors import AffectkitError
 
 BOX = ("face_x", "face_y", "face_width", "face_height")
@@ -23,7 +23,7 @@ def build() -> Detector:
     return ColumnsDetector()
 
 
-class ColumnsDetector(WithoutFiles):
+class ColumnsDetector(Detector):
     """One face a row, at most."""
 
     name = "columns"

@@ -34,13 +34,10 @@ def build(
     return Haar({"scale_factor": float(scale_factor), "min_neighbors": int(min_neighbors), "min_size": int(min_size)})
 
 
-class Haar:
-    """A face's score is the margin by which it passed the cascade's last stage."""
+class Haar(Detector):
+    """A face's score is the margin by which it passed the cascade's last stage. The cascade is OpenCV's: not kept."""
 
     name = "haar"
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
 
     def load(self, folder: Path | None = None) -> None:
         self._cv2 = require_opencv(self.name)
@@ -64,18 +61,12 @@ class Haar:
             minSize=(least, least),
             outputRejectLevels=True,
         )
+        # OpenCV's arrays are an empty tuple where nothing was found.
+        boxes, weights = np.asarray(boxes).tolist(), np.asarray(weights).tolist()
         return ordered(
             Face((x * across, y * down, width * across, height * down), weight)
-            for (x, y, width, height), weight in zip(_plain(boxes), _plain(weights), strict=True)
+            for (x, y, width, height), weight in zip(boxes, weights, strict=True)
         )
-
-    def save(self, folder: Path) -> None:
-        """Nothing: the cascade is OpenCV's."""
 
     def describe(self) -> dict[str, Any]:
         return {"cascade": CASCADE, "search_side": SEARCH_SIDE, "opencv": self._cv2.__version__}
-
-
-def _plain(found: Any) -> list[Any]:
-    """OpenCV's arrays, which are an empty tuple where nothing was found, as lists of numbers."""
-    return found.tolist() if hasattr(found, "tolist") else list(found)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.detectors._detector import Detector, Face, WithoutFiles
+from affectkit.detectors._detector import Detector, Face
 
 
 def build() -> Detector:
@@ -18,7 +18,7 @@ def build() -> Detector:
     return Whole()
 
 
-class Whole(WithoutFiles):
+class Whole(Detector):
     """One face an image."""
 
     name = "whole"

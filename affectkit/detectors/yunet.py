@@ -13,16 +13,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.artifacts.files import atomic, sha256
-from affectkit.detectors._detector import (
-    OPENCV_REMEDY,
-    SEARCH_SIDE,
-    Detector,
-    Face,
-    in_image,
-    ordered,
-    require_opencv,
-    searched,
-)
+from affectkit.detectors import _detector
+from affectkit.detectors._detector import Detector, Face, in_image, ordered, require_opencv, searched
 from affectkit.errors import AffectkitError
 from affectkit.media import check_file
 from affectkit.registry import Option
@@ -44,19 +36,16 @@ def build(
     return YuNet({"detector_weights": str(detector_weights), "min_score": float(min_score)})
 
 
-class YuNet:
+class YuNet(Detector):
     """Its five landmarks are not the 68 that an aligned crop needs, so its faces have boxes only."""
 
     name = "yunet"
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
 
     def load(self, folder: Path | None = None) -> None:
         self._cv2 = require_opencv(self.name)
         if not hasattr(self._cv2, "FaceDetectorYN"):
             message = f"OpenCV {self._cv2.__version__} has no YuNet; it came with 4.5.4"
-            raise AffectkitError("environment", message, remedy=OPENCV_REMEDY)
+            raise AffectkitError("environment", message, remedy=_detector.OPENCV_REMEDY)
         self._file = folder / FILE if folder else Path(self.options["detector_weights"]).expanduser()
         if not self._file.exists():
             raise AffectkitError("missing", "there are no weights for yunet", file=self._file, remedy=HOW_TO_GET)
@@ -73,10 +62,10 @@ class YuNet:
     def detect(self, image: np.ndarray, row: Mapping[str, Any]) -> list[Face]:
         copy, across, down = searched(self._cv2, image)
         self._network.setInputSize((copy.shape[1], copy.shape[0]))
-        found = self._network.detect(self._cv2.cvtColor(copy, self._cv2.COLOR_RGB2BGR))[1]
+        rows = self._network.detect(self._cv2.cvtColor(copy, self._cv2.COLOR_RGB2BGR))[1]
         faces = (
             Face((float(x) * across, float(y) * down, float(width) * across, float(height) * down), float(score))
-            for x, y, width, height, *_, score in ([] if found is None else found)
+            for x, y, width, height, *_, score in ([] if rows is None else rows)
         )
         return ordered(face for face in faces if in_image(face, image.shape[1], image.shape[0]))
 
@@ -85,4 +74,4 @@ class YuNet:
             shutil.copyfile(self._file, temporary)
 
     def describe(self) -> dict[str, Any]:
-        return {"search_side": SEARCH_SIDE, "opencv": self._cv2.__version__, "detector_digest": self._digest}
+        return {"search_side": _detector.SEARCH_SIDE, "opencv": self._cv2.__version__, "detector_digest": self._digest}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -71,20 +72,26 @@ class Encoder(Protocol):
     name: str
     options: dict[str, Any]
     reads: Reads
-    column: str
-    pooled: bool
-    on_device: bool
+    column: str = "path"
+    pooled: bool = True
+    on_device: bool = False
     counts: Counter[str]
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options, self.counts = options, Counter()
 
     @property
     def feature_names(self) -> list[str] | None:
         """The names of the D columns, where they have any."""
+        return None
 
     def load(self, device: str) -> None:
         """Fetch weights onto a device ("cpu", "cuda:0"); before any of what follows."""
+        return
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record: `dim` (where known beforehand), `layers`, `rate`, `sparse`, `weights`, ..."""
+        return {}
 
     def prepare(self, item: Item) -> Any:
         """Decode and check one item, on a worker thread. Raises AffectkitError for an item that cannot be encoded."""
@@ -93,7 +100,55 @@ class Encoder(Protocol):
         """Features of prepared items, in order, float32; rows of a CSR matrix where sparse."""
 
 
-# --- What several encoders share: checks of their options, and how the frames of one item become one vector
+# --- What several encoders share: options, their checks, batches, and how the frames of one item become one vector
+
+
+@dataclass(frozen=True)
+class HfOptions:
+    """The options of what runs one of Hugging Face's transformers."""
+
+    checkpoint: CheckpointOpt = ""
+    revision: RevisionOpt = ""
+    pool: PoolOpt = "mean"
+    layer: LayerOpt = "last"
+    dtype: DtypeOpt = "float32"
+
+    def check(self, encoder: str, examples: str, pools: tuple[str, ...]) -> None:
+        """Refuse what makes no sense. examples: of checkpoints."""
+        if not self.checkpoint:
+            raise AffectkitError("usage", f"{encoder} needs a --checkpoint", remedy=f"pass --checkpoint {examples}")
+        check_choice("pool", self.pool, pools)
+        check_choice("dtype", self.dtype, ("float32", "bfloat16"))
+
+
+class HfEncoder(Encoder):
+    """What encoders of Hugging Face's transformers share."""
+
+    on_device = True
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.layer, self.pooled = parse_layer(options["layer"]), options["pool"] != "none"
+        super().__init__({**options, "layer": str(self.layer)})
+
+    def shape(self, dim: int, layers: int) -> dict[str, Any]:
+        """Of the features of a network of so many hidden states of `dim` values, for the record."""
+        return {
+            "dim": dim * (2 if self.options["pool"] == "mean-std" else 1),
+            "layers": layers if self.layer == "all" else None,
+        }
+
+
+def batches_of(
+    order: Iterable[int], lengths: Sequence[float], limit: float, most: int | None = None
+) -> list[list[int]]:
+    """Consecutive places of `order`, where a batch, padded to its last, is within `limit`; at most `most` of them."""
+    batches: list[list[int]] = [[]]
+    for place in order:
+        size = len(batches[-1])
+        if size and ((size + 1) * lengths[place] > limit or size == most):
+            batches.append([])
+        batches[-1].append(place)
+    return batches
 
 
 def parse_layer(text: str) -> Layer:
@@ -214,9 +269,8 @@ def images(manifest: Manifest, column: str = "path", *, crop: str = "none") -> l
     names = [f"{crop}_{side}" for side in ("x", "y", "width", "height")]
     missing = next((name for name in names if name not in rows), None)
     if missing:
-        raise AffectkitError(
-            "input", f"has no column '{missing}'", file=manifest.path, remedy="add it, or encode with --crop none"
-        )
+        remedy = "add it, or encode with --crop none"
+        raise AffectkitError("input", f"has no column '{missing}'", file=manifest.path, remedy=remedy)
     boxes = [_box(manifest, place, values) for place, values in enumerate(rows[names].itertuples(index=False))]
     return [Item(key, path, box=box) for key, path, box in zip(rows["id"], media, boxes, strict=True)]
 
@@ -233,12 +287,13 @@ def _box(manifest: Manifest, place: int, values: Any) -> tuple[float, float, flo
 def recordings(manifest: Manifest, column: str = "path", *, num_workers: int = 0) -> list[Item]:
     """The audio of a manifest's rows, in order: whole files, or their stretches from `start_sec` to `end_sec`."""
     rows, media = manifest.rows, manifest.media(column)
-    starts, ends, durations = (_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec"))
+    columns = [_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec")]
     stretches = [
         Item(key, path, "", start, end, duration or 0.0)
-        for key, path, start, end, duration in zip(rows["id"], media, starts, ends, durations, strict=True)
+        for key, path, start, end, duration in zip(rows["id"], media, *columns, strict=True)
     ]
-    return with_durations(stretches, num_workers=num_workers)
+    _fill_durations(stretches, num_workers)
+    return stretches
 
 
 def _no_column(manifest: Manifest, encoder: Encoder) -> AffectkitError:
@@ -251,17 +306,15 @@ def _no_column(manifest: Manifest, encoder: Encoder) -> AffectkitError:
     return AffectkitError("input", f"has no column '{encoder.column}'", file=manifest.path, remedy=remedy)
 
 
-def with_durations(items: list[Item], *, num_workers: int = 0) -> list[Item]:
-    """Items with durations from headers where they are unknown; 0 remains where a header cannot be read."""
+def _fill_durations(items: list[Item], num_workers: int) -> None:
+    """Put in durations from headers where they are unknown; 0 remains where a header cannot be read."""
     unknown = [place for place, item in enumerate(items) if item.duration_sec == 0 and item.path is not None]
     headers = read_headers([str(items[place].path) for place in unknown], num_workers=num_workers)
-    items = list(items)
     for place, header in zip(unknown, headers, strict=True):
         if isinstance(header, Header):
             item = items[place]
             end = min(item.end_sec or header.duration, header.duration)
             items[place] = replace(item, duration_sec=max(end - (item.start_sec or 0.0), 0.0))
-    return items
 
 
 def _column(rows: Any, name: str) -> list[float | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,6 @@ from affectkit.registry import Option
 if TYPE_CHECKING:
     from affectkit.models.images import ImageBackbone
 
-CROPS = ("none", "face", "person")
 CropOpt = Annotated[
     str,
     Option(
@@ -42,31 +40,26 @@ def encoder_of(name: str, prefix: str, examples: str) -> Callable[..., Encoder]:
         if not checkpoint:
             raise AffectkitError("usage", f"{name} needs a --checkpoint", remedy=f"pass --checkpoint {examples}")
         if not prefix and checkpoint.startswith(("open_clip:", "timm:", "tiny-random:open_clip", "tiny-random:timm")):
-            other = "timm" if "timm" in checkpoint.partition("/")[0] else "open-clip"
-            raise AffectkitError(
-                "usage", f"'{checkpoint}' is none of transformers' checkpoints", remedy=f"use --encoder {other}"
-            )
+            remedy = f"use --encoder {'timm' if 'timm' in checkpoint.partition('/')[0] else 'open-clip'}"
+            raise AffectkitError("usage", f"'{checkpoint}' is none of transformers' checkpoints", remedy=remedy)
         check_choice("dtype", dtype, ("float32", "bfloat16"))
-        check_choice("crop", crop, CROPS)
+        check_choice("crop", crop, ("none", "face", "person"))
         options = {"checkpoint": checkpoint, "revision": revision, "dtype": dtype, "crop": crop}
         return ImageEncoder(name, prefix, options)
 
     return build
 
 
-class ImageEncoder:
+class ImageEncoder(Encoder):
     """`prepare` gives pixels [3, height, width] float32 as the network was trained; `encode` a vector [D] for each."""
 
     reads: Reads = "images"
-    column = "path"
     on_device = True
-    pooled = True
-    feature_names = None
     backbone: ImageBackbone
 
     def __init__(self, name: str, prefix: str, options: dict[str, Any]) -> None:
-        self.name, self.prefix, self.options = name, prefix, options
-        self.counts: Counter[str] = Counter()
+        super().__init__(options)
+        self.name, self.prefix = name, prefix
 
     def load(self, device: str) -> None:
         from affectkit.models.images import is_saved, load_image_backbone
@@ -79,8 +72,8 @@ class ImageEncoder:
         self.network, self.device = self.backbone.network.to(device), device
 
     def describe(self) -> dict[str, Any]:
-        preprocessing = self.backbone.preprocessing.plain()
-        return {"dim": self.backbone.dim, "preprocessing": preprocessing, **self.backbone.facts()}
+        backbone = self.backbone
+        return {"dim": backbone.dim, "preprocessing": backbone.preprocessing.plain(), **backbone.facts()}
 
     def prepare(self, item: Item) -> np.ndarray:
         if item.path is None:
@@ -118,9 +111,8 @@ def square(image: np.ndarray, item: Item, what: str) -> np.ndarray:
     side = max(right - left, bottom - top)
     if not (right > left and bottom > top and side >= 1):  # NaN too
         sizes = " ".join(f"{value:g}" for value in item.box)
-        raise AffectkitError(
-            "input", f"its {what} box ({sizes}) is not within {width} x {height} pixels", file=item.path
-        )
+        message = f"its {what} box ({sizes}) is not within {width} x {height} pixels"
+        raise AffectkitError("input", message, file=item.path)
     side = round(side)
     column, row = round((left + right - side) / 2), round((top + bottom - side) / 2)
     part = image[max(row, 0) : row + side, max(column, 0) : column + side]

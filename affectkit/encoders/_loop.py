@@ -18,7 +18,7 @@ import numpy as np
 
 from affectkit.artifacts.feature_writer import FeatureWriter, Written
 from affectkit.distributed import Ranks
-from affectkit.encoders._encoder import Encoder, Item, record
+from affectkit.encoders._encoder import Encoder, Item, batches_of, record
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
@@ -60,38 +60,29 @@ def encode_shards(
     Raises, unless `on_error` is "skip", the first item's AffectkitError, with its `where`.
     """
     most = BATCH_IMAGES if encoder.reads == "images" else None
-    batches = [(shard, batch) for shard in shards for batch in _batches(items, shard, batch_seconds, most)]
-    order = [items[position] for _, batch in batches for position in batch]
+    lengths = [item.duration_sec for item in items]
+    # Similar lengths together, longest last, so that little is padded
+    orders = [(shard, sorted(shard, key=lengths.__getitem__)) for shard in shards]
+    batches = [(shard, batch) for shard, order in orders for batch in batches_of(order, lengths, batch_seconds, most)]
+    todo = [items[position] for _, batch in batches for position in batch]
     done = 0
     ahead = num_workers + (most or 16)  # so that a whole batch of images waits when the one before is done
-    with _prepared(encoder, order, num_workers, ahead) as outcomes:
+    with _prepared(encoder, todo, num_workers, ahead) as outcomes:
         for shard, group in groupby(batches, key=lambda pair: pair[0]):
             encoder.counts.clear()
-            values: dict[int, Any] = {}
-            errors: dict[int, AffectkitError] = {}
+            results: dict[int, Any] = {}
             for _, batch in group:
-                _encode_batch(encoder, batch, outcomes, values, errors)
+                results |= _encode_batch(encoder, batch, outcomes)
+                errors = {p: result for p, result in results.items() if isinstance(result, AffectkitError)}
                 if errors and on_error == "stop":
                     raise _at_row(errors, items, where)
                 done += len(batch)
                 if progress:
                     progress(done)
-            kept = [position for position in shard if position in values]
             skipped = [(items[p].id, _reason(errors[p], items[p])) for p in shard if p in errors]
-            yield Encoded(
-                [items[p].id for p in kept], stacked([values[p] for p in kept]), skipped, dict(encoder.counts)
-            )
-
-
-def _batches(items: Sequence[Item], shard: range, batch_seconds: float, most: int | None = None) -> list[list[int]]:
-    """Positions of similar length together, longest last, so that little is padded; at most `most` of them."""
-    batches: list[list[int]] = [[]]
-    for position in sorted(shard, key=lambda p: items[p].duration_sec):
-        size = len(batches[-1])
-        if size and ((size + 1) * items[position].duration_sec > batch_seconds or size == most):
-            batches.append([])
-        batches[-1].append(position)
-    return batches
+            kept = [p for p in shard if p not in errors]
+            values = stacked([results[p] for p in kept])
+            yield Encoded([items[p].id for p in kept], values, skipped, dict(encoder.counts))
 
 
 @contextmanager
@@ -126,27 +117,16 @@ def _prepared(encoder: Encoder, order: Iterable[Item], num_workers: int, ahead: 
         pool.shutdown(cancel_futures=True)
 
 
-def _encode_batch(
-    encoder: Encoder,
-    batch: list[int],
-    outcomes: Iterator[Any],
-    values: dict[int, Any],
-    errors: dict[int, AffectkitError],
-) -> None:
-    ready = []
-    for position in batch:
-        outcome = next(outcomes)
-        if isinstance(outcome, AffectkitError):
-            errors[position] = outcome
-        else:
-            ready.append((position, outcome))
-    if not ready:
-        return
-    for (position, _), value in zip(ready, rows_of(encoder.encode([outcome for _, outcome in ready])), strict=True):
-        if np.isfinite(value.data if _is_sparse(value) else value).all():
-            values[position] = value
-        else:
-            errors[position] = AffectkitError("input", f"{encoder.name} gave values that are not finite")
+def _encode_batch(encoder: Encoder, batch: list[int], outcomes: Iterator[Any]) -> dict[int, Any]:
+    """The value of each position, or the AffectkitError for which it has none."""
+    results = {position: next(outcomes) for position in batch}
+    ready = [position for position in batch if not isinstance(results[position], AffectkitError)]
+    values = rows_of(encoder.encode([results[position] for position in ready])) if ready else []
+    for position, value in zip(ready, values, strict=True):
+        results[position] = value
+        if not np.isfinite(value.data if _is_sparse(value) else value).all():
+            results[position] = AffectkitError("input", f"{encoder.name} gave values that are not finite")
+    return results
 
 
 def _is_sparse(value: Any) -> bool:
@@ -209,17 +189,14 @@ def extract(
     items: Sequence[Item],
     folder: Path,
     *,
-    batch_seconds: float = BATCH_SEC,
-    num_workers: int = 0,
-    on_error: OnError = "stop",
-    where: Where | None = None,
     ranks: Ranks | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **how: Any,
 ) -> Written | None:
     """Write the features of `items` into the folder of an open run, going on with the shards that it lacks.
 
     Rank r of W does shards r, r + W, ...; rank 0 then writes the index, and only there is something returned.
-    Raises as `encode_shards` does.
+    how: batch_seconds, num_workers, on_error and where, as `encode_shards` has them. Raises as it does.
     """
     ranks = ranks or Ranks()
     shards = plan(items, pooled=encoder.pooled)
@@ -228,45 +205,21 @@ def extract(
     todo = [number for number in mine if not writer.has(number)]
     total = sum(len(shards[number]) for number in mine)
     done = total - sum(len(shards[number]) for number in todo)
-    encoded = encode_shards(
-        encoder,
-        items,
-        [shards[number] for number in todo],
-        batch_seconds=batch_seconds,
-        num_workers=num_workers,
-        on_error=on_error,
-        where=where,
-        progress=(lambda count: progress(done + count, total)) if progress else None,
-    )
+    if progress:
+        how["progress"] = lambda count: progress(done + count, total)
+    encoded = encode_shards(encoder, items, [shards[number] for number in todo], **how)
     for number, part in zip(todo, encoded, strict=True):
         writer.write(number, part.values, part.ids, part.skipped, part.counts)
     ranks.barrier()
     return writer.finish() if ranks.is_main else None
 
 
-def encode_items(
-    encoder: Encoder,
-    items: Sequence[Item],
-    *,
-    batch_seconds: float = BATCH_SEC,
-    num_workers: int = 0,
-    on_error: OnError = "stop",
-    where: Where | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Encoded:
-    """The features of `items` in memory: the same values as `extract` writes. Raises as `encode_shards` does."""
-    parts = list(
-        encode_shards(
-            encoder,
-            items,
-            plan(items, pooled=encoder.pooled),
-            batch_seconds=batch_seconds,
-            num_workers=num_workers,
-            on_error=on_error,
-            where=where,
-            progress=progress,
-        )
-    )
+def encode_items(encoder: Encoder, items: Sequence[Item], **how: Any) -> Encoded:
+    """The features of `items` in memory: the same values as `extract` writes.
+
+    how: batch_seconds, num_workers, on_error, where and progress, as `encode_shards` has them. Raises as it does.
+    """
+    parts = list(encode_shards(encoder, items, plan(items, pooled=encoder.pooled), **how))
     counts: Counter[str] = Counter()
     for part in parts:
         counts.update(part.counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +13,6 @@ from affectkit.errors import AffectkitError
 from affectkit.media import open_array
 from affectkit.registry import Option
 
-_POOLS = ("mean", "mean-std", "none")
-
 
 def build(
     *,
@@ -25,11 +22,11 @@ def build(
     """The encoder. Raises "usage" without an array, or for an unknown pool."""
     if not array:
         raise AffectkitError("usage", "arrays needs --array", remedy="give NAME of the manifest's column path_NAME")
-    check_choice("pool", pool, _POOLS)
-    return Arrays(array, pool)
+    check_choice("pool", pool, ("mean", "mean-std", "none"))
+    return Arrays({"array": array, "pool": pool})
 
 
-class Arrays:
+class Arrays(Encoder):
     """One array of shape [N, D], [N, T, D] or [N, T, L, D] on disk; an item's `index` is its place among the N.
 
     The dimension is the file's, so the record has none.
@@ -37,20 +34,10 @@ class Arrays:
 
     name = "arrays"
     reads: Reads = "arrays"
-    on_device = False
-    feature_names = None
 
-    def __init__(self, array: str, pool: str) -> None:
-        self.options: dict[str, Any] = {"array": array, "pool": pool}
-        self.column = f"path_{array}"
-        self.pooled = pool != "none"
-        self.counts: Counter[str] = Counter()
-
-    def load(self, device: str) -> None:
-        """Nothing to fetch."""
-
-    def describe(self) -> dict[str, Any]:
-        return {}
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.column, self.pooled = f"path_{options['array']}", options["pool"] != "none"
 
     def prepare(self, item: Item) -> np.ndarray:
         """[D] or [L, D] pooled, else [T, D] or [T, L, D], float32."""
@@ -60,15 +47,12 @@ class Arrays:
         if not 0 <= item.index < len(array):
             raise AffectkitError("input", f"has {len(array)} rows, none of index {item.index}", file=item.path)
         value = np.asarray(array[item.index], dtype=np.float32)
-        if value.ndim == 1:
-            if not self.pooled:
-                raise AffectkitError("input", "has vectors, no frames", file=item.path, remedy="use --pool mean")
+        if value.ndim == 1 and not self.pooled:
+            raise AffectkitError("input", "has vectors, no frames", file=item.path, remedy="use --pool mean")
+        if value.ndim == 1 or not self.pooled:
             return value
-        if self.options["pool"] == "mean":
-            return value.mean(axis=0)
-        if self.options["pool"] == "mean-std":
-            return np.concatenate([value.mean(axis=0), value.std(axis=0)], axis=-1)
-        return value
+        mean = value.mean(axis=0)
+        return mean if self.options["pool"] == "mean" else np.concatenate([mean, value.std(axis=0)], axis=-1)
 
     def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         return prepared
@@ -79,8 +63,6 @@ def _opened(path: Path) -> np.ndarray:
     """The array, mapped: a row is read when it is asked for."""
     array = open_array(path)
     if array.dtype.kind not in "iufb" or not 2 <= array.ndim <= 4 or 0 in array.shape[1:]:
-        raise AffectkitError(
-            "input", f"is of shape {list(array.shape)} and type {array.dtype}; expected numbers [N, D] or [N, T, D]",
-            file=path,
-        )  # fmt: skip
+        message = f"is of shape {list(array.shape)} and type {array.dtype}; expected numbers [N, D] or [N, T, D]"
+        raise AffectkitError("input", message, file=path)
     return array

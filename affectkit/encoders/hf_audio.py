@@ -7,110 +7,81 @@ the frames of the utterance only, and no value depends on the batch. Baevski et 
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import asdict, dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from affectkit.encoders._encoder import (
-    CheckpointOpt,
-    DtypeOpt,
-    Encoder,
-    Item,
-    LayerOpt,
-    PoolOpt,
-    Reads,
-    RevisionOpt,
-    check_choice,
-    check_layer,
-    parse_layer,
-    pool,
-)
+from affectkit.encoders._encoder import Encoder, HfEncoder, HfOptions, Item, Reads, check_layer, pool
 from affectkit.errors import AffectkitError
 from affectkit.media import read_audio
-from affectkit.registry import Option
+from affectkit.registry import Option, options_from
 
 if TYPE_CHECKING:
-    from affectkit.models.speech import Waveforms, Whisper
+    from affectkit.models.speech import SpeechStates
 
 
-def build(
-    *,
-    checkpoint: CheckpointOpt = "",
-    revision: RevisionOpt = "",
-    pool: PoolOpt = "mean",
-    layer: LayerOpt = "last",
-    dtype: DtypeOpt = "float32",
+@dataclass(frozen=True)
+class AudioOptions(HfOptions):
     max_seconds: Annotated[
         float,
         Option(
             "Longest audio to encode at once; longer audio is cut into equal pieces. Whisper takes at most 30.",
             unit="s",
         ),
-    ] = 120.0,
-) -> Encoder:
+    ] = 120.0
+
+
+@options_from(AudioOptions)
+def build(options: AudioOptions) -> Encoder:
     """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""
-    if not checkpoint:
-        remedy = "pass --checkpoint facebook/wav2vec2-base, a local folder, or tiny-random:wav2vec2"
-        raise AffectkitError("usage", "hf-audio needs a --checkpoint", remedy=remedy)
-    check_choice("pool", pool, ("mean", "mean-std", "none"))
-    check_choice("dtype", dtype, ("float32", "bfloat16"))
-    if not max_seconds >= 1:
-        raise AffectkitError("usage", f"--max-seconds {max_seconds:g} is under a second")
-    layer = str(parse_layer(layer))
-    shared = {"checkpoint": checkpoint, "revision": revision, "pool": pool, "layer": layer, "dtype": dtype}
-    return HfAudio({**shared, "max_seconds": float(max_seconds)})
+    examples = "facebook/wav2vec2-base, a local folder, or tiny-random:wav2vec2"
+    options.check("hf-audio", examples, ("mean", "mean-std", "none"))
+    if not options.max_seconds >= 1:
+        raise AffectkitError("usage", f"--max-seconds {options.max_seconds:g} is under a second")
+    return HfAudio({**asdict(options), "max_seconds": float(options.max_seconds)})
 
 
-class HfAudio:
+class HfAudio(HfEncoder):
     """`prepare` gives a waveform [T] float32 at the network's rate, normalised."""
 
     name = "hf-audio"
     reads: Reads = "audio"
-    column = "path"
-    on_device = True
-    feature_names = None
-    network: Waveforms | Whisper
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-        self.layer = parse_layer(options["layer"])
-        self.pooled = options["pool"] != "none"
-        self.counts: Counter[str] = Counter()
+    network: SpeechStates
 
     def load(self, device: str) -> None:
         from affectkit.models import backbones
-        from affectkit.models.speech import open_speech
+        from affectkit.models.speech import SpeechStates
 
         backbone = backbones.load(self.options["checkpoint"], "audio", revision=self.options["revision"])
-        self.network = open_speech(backbone, device, self.options["dtype"])
+        self.network = SpeechStates(backbone, device, self.options["dtype"])
+        self.inputs = self.network.inputs
         self._facts = backbone.facts()
         check_layer(self.layer, self.network.layers)
 
     def describe(self) -> dict[str, Any]:
         return {
-            "dim": self.network.dim * (2 if self.options["pool"] == "mean-std" else 1),
-            "layers": self.network.layers if self.layer == "all" else None,
-            "rate": self.network.rate,
-            "min_samples": self.network.min_samples,
-            "frame_sec": self.network.frame_sec,
+            **self.shape(self.network.dim, self.network.layers),
+            "rate": self.inputs.rate,
+            "min_samples": self.inputs.min_samples,
+            "frame_sec": self.inputs.frame_sec,
             **self._facts,
         }
 
     def prepare(self, item: Item) -> np.ndarray:
         if item.path is None:
             raise AffectkitError("input", "has no path")
-        samples, _ = read_audio(item.path, rate=self.network.rate, start_sec=item.start_sec, end_sec=item.end_sec)
-        return self.network.normalise(samples)
+        samples, _ = read_audio(item.path, rate=self.inputs.rate, start_sec=item.start_sec, end_sec=item.end_sec)
+        return self.inputs.normalise(samples)
 
     def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         import torch
 
-        most = min(self.options["max_seconds"], self.network.max_sec) * self.network.rate
+        most = min(self.options["max_seconds"], self.inputs.max_sec) * self.inputs.rate
         # equal pieces, so that no short one is left over
         pieces = [np.array_split(wave, max(1, ceil(len(wave) / most))) for wave in prepared]
         states = iter(self.network.hidden([piece for wave in pieces for piece in wave], self.layer))
         self.counts["in_pieces"] += sum(len(wave) > 1 for wave in pieces)
-        self.counts["padded_to_one_frame"] += sum(len(wave) < self.network.min_samples for wave in prepared)
+        self.counts["padded_to_one_frame"] += sum(len(wave) < self.inputs.min_samples for wave in prepared)
         return [pool(torch.cat([next(states) for _ in wave]), self.options["pool"]) for wave in pieces]

@@ -6,70 +6,40 @@ own tokens, special ones included, as sentence encoders do it. Devlin et al. 201
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.encoders._encoder import (
-    CheckpointOpt,
-    DtypeOpt,
-    Encoder,
-    Item,
-    LayerOpt,
-    PoolOpt,
-    Reads,
-    RevisionOpt,
-    check_choice,
-    check_layer,
-    parse_layer,
-    pool,
-)
+from affectkit.encoders._encoder import Encoder, HfEncoder, HfOptions, Item, Reads, batches_of, check_layer, pool
 from affectkit.errors import AffectkitError
-from affectkit.registry import Option
+from affectkit.registry import Option, options_from
 
 _LONGEST = 512  # where neither the tokenizer nor the network sets a limit
 
 
-def build(
-    *,
-    checkpoint: CheckpointOpt = "",
-    revision: RevisionOpt = "",
-    pool: PoolOpt = "mean",
-    layer: LayerOpt = "last",
-    dtype: DtypeOpt = "float32",
-    max_tokens: Annotated[
-        int, Option("Maximum length of a text; 0 takes the checkpoint's maximum.", unit="tokens")
-    ] = 0,
-    batch_tokens: Annotated[int, Option("Size of a batch of texts, padding included.", unit="tokens")] = 4096,
-) -> Encoder:
+@dataclass(frozen=True)
+class TextOptions(HfOptions):
+    max_tokens: Annotated[int, Option("Maximum length of a text; 0 takes the checkpoint's maximum.", unit="tokens")] = 0
+    batch_tokens: Annotated[int, Option("Size of a batch of texts, padding included.", unit="tokens")] = 4096
+
+
+@options_from(TextOptions)
+def build(options: TextOptions) -> Encoder:
     """The encoder; weights are fetched by `load`. Raises "usage" for options that make no sense."""
-    if not checkpoint:
-        remedy = "pass --checkpoint roberta-base, a local folder, or tiny-random:bert"
-        raise AffectkitError("usage", "hf-text needs a --checkpoint", remedy=remedy)
-    check_choice("pool", pool, ("mean", "mean-std", "cls", "none"))
-    check_choice("dtype", dtype, ("float32", "bfloat16"))
-    if max_tokens < 0 or batch_tokens < 1:
+    examples = "roberta-base, a local folder, or tiny-random:bert"
+    options.check("hf-text", examples, ("mean", "mean-std", "cls", "none"))
+    if options.max_tokens < 0 or options.batch_tokens < 1:
         raise AffectkitError("usage", "--max-tokens and --batch-tokens count tokens", remedy="use positive numbers")
-    layer = str(parse_layer(layer))
-    shared = {"checkpoint": checkpoint, "revision": revision, "pool": pool, "layer": layer, "dtype": dtype}
-    return HfText({**shared, "max_tokens": max_tokens, "batch_tokens": batch_tokens})
+    return HfText(asdict(options))
 
 
-class HfText:
+class HfText(HfEncoder):
     """`prepare` gives the text; tokens are made a batch at a time, where the tokenizer is fastest."""
 
     name = "hf-text"
     reads: Reads = "text"
     column = "text"
-    on_device = True
-    feature_names = None
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-        self.layer = parse_layer(options["layer"])
-        self.pooled = options["pool"] != "none"
-        self.counts: Counter[str] = Counter()
 
     def load(self, device: str) -> None:
         from affectkit.models import backbones
@@ -99,12 +69,8 @@ class HfText:
         return asked or limit
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "dim": int(self._model.config.hidden_size) * (2 if self.options["pool"] == "mean-std" else 1),
-            "layers": self._layers if self.layer == "all" else None,
-            "max_tokens": self._max_tokens,
-            **self._facts,
-        }
+        shape = self.shape(int(self._model.config.hidden_size), self._layers)
+        return {**shape, "max_tokens": self._max_tokens, **self._facts}
 
     def prepare(self, item: Item) -> str:
         if not item.text.strip():
@@ -117,17 +83,10 @@ class HfText:
         self.counts["truncated"] += sum(len(text) > self._max_tokens for text in tokens)
         order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]))
         vectors: dict[int, np.ndarray] = {}
-        for batch in self._batches(order, [min(len(text), self._max_tokens) for text in tokens]):
+        lengths = [min(len(text), self._max_tokens) for text in tokens]
+        for batch in batches_of(order, lengths, self.options["batch_tokens"]):
             vectors.update(zip(batch, self._forward([prepared[place] for place in batch]), strict=True))
         return [vectors[place] for place in range(len(prepared))]
-
-    def _batches(self, order: list[int], lengths: list[int]) -> list[list[int]]:
-        batches: list[list[int]] = [[]]
-        for place in order:
-            if batches[-1] and (len(batches[-1]) + 1) * lengths[place] > self.options["batch_tokens"]:
-                batches.append([])
-            batches[-1].append(place)
-        return batches
 
     def _forward(self, texts: list[str]) -> list[np.ndarray]:
         from affectkit.models.forward import run

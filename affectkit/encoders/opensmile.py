@@ -9,7 +9,6 @@ rate: nothing is resampled. Of several channels the mean is taken, as `Smile(cha
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -20,18 +19,14 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.media import read_audio
 from affectkit.registry import Option
 
-_LEVELS = {
-    "functionals": "Functionals",
-    "lld": "LowLevelDescriptors",
-    "lld-deltas": "LowLevelDescriptors_Deltas",
-}
+_LEVELS = {"functionals": "Functionals", "lld": "LowLevelDescriptors", "lld-deltas": "LowLevelDescriptors_Deltas"}
 
 
 def build(
     *,
     feature_set: Annotated[
         str, Option("openSMILE's name of the feature set: eGeMAPSv02, ComParE_2016, GeMAPSv01b, emobase, IS09, ...")
-    ] = ("eGeMAPSv02"),
+    ] = "eGeMAPSv02",
     feature_level: Annotated[
         str,
         Option(
@@ -42,34 +37,33 @@ def build(
 ) -> Encoder:
     """The encoder; openSMILE itself is first needed by `load`. Raises "usage" for an unknown level."""
     if feature_level not in _LEVELS:
-        raise AffectkitError(
-            "usage", f"there is no --feature-level {feature_level}", remedy=f"use {', '.join(_LEVELS)}"
-        )
-    return OpenSmile(feature_set, feature_level)
+        remedy = f"use {', '.join(_LEVELS)}"
+        raise AffectkitError("usage", f"there is no --feature-level {feature_level}", remedy=remedy)
+    return OpenSmile({"feature_set": feature_set, "feature_level": feature_level})
 
 
-class OpenSmile:
+class OpenSmile(Encoder):
     """All the work is in `prepare`: openSMILE runs outside the interpreter lock, so threads use every core."""
 
     name = "opensmile"
     reads: Reads = "audio"
-    column = "path"
-    on_device = False
 
-    def __init__(self, feature_set: str, feature_level: str) -> None:
-        self.options: dict[str, Any] = {"feature_set": feature_set, "feature_level": feature_level}
-        self.pooled = feature_level == "functionals"
-        self.counts: Counter[str] = Counter()
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.pooled = options["feature_level"] == "functionals"
 
     @cached_property
     def _smile(self) -> Any:
-        opensmile = _imported()
+        try:
+            import opensmile
+        except ModuleNotFoundError:
+            message = "openSMILE is not installed (it is free for research only: read its licence)"
+            raise AffectkitError("environment", message, remedy='pip install "affectkit[speech]"') from None
         sets, levels = opensmile.FeatureSet, opensmile.FeatureLevel
         name = self.options["feature_set"]
         if name not in sets.__members__:
-            raise AffectkitError(
-                "usage", f"openSMILE has no feature set '{name}'", remedy=did_you_mean(name, list(sets.__members__))
-            )
+            remedy = did_you_mean(name, list(sets.__members__))
+            raise AffectkitError("usage", f"openSMILE has no feature set '{name}'", remedy=remedy)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that older sets have successors is not our user's concern
@@ -85,7 +79,9 @@ class OpenSmile:
         _ = self._smile
 
     def describe(self) -> dict[str, Any]:
-        return {"dim": len(self._smile.feature_names), "opensmile": _imported().__version__}
+        import opensmile
+
+        return {"dim": len(self._smile.feature_names), "opensmile": opensmile.__version__}
 
     def prepare(self, item: Item) -> np.ndarray:
         """[D] float32, or [T, D] low-level descriptors at 100 Hz."""
@@ -101,15 +97,3 @@ class OpenSmile:
 
     def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         return prepared
-
-
-def _imported() -> Any:
-    try:
-        import opensmile
-    except ModuleNotFoundError:
-        raise AffectkitError(
-            "environment",
-            "openSMILE is not installed (it is free for research only: read its licence)",
-            remedy='pip install "affectkit[speech]"',
-        ) from None
-    return opensmile

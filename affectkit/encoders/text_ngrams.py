@@ -6,7 +6,6 @@ vocabulary, so it can learn nothing from test rows. Weinberger et al. 2009.
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,51 +33,34 @@ def build(
     weighting: Annotated[str, Option("Weighting of the n-grams: count, log (1 + log count) or binary.")] = "count",
 ) -> Encoder:
     """The encoder. Raises "usage" for a range that is none."""
-    _parse_range("word-ngrams", word_ngrams)
-    _parse_range("char-ngrams", char_ngrams)
+    _parse_range("word_ngrams", word_ngrams)
+    _parse_range("char_ngrams", char_ngrams)
     if word_ngrams == char_ngrams == _OFF:
         raise AffectkitError("usage", "--word-ngrams none and --char-ngrams none leave no columns")
     if not 1 <= columns < 2**30:
         raise AffectkitError("usage", f"--columns {columns}", remedy="use a number between 1 and 2^30")
     check_choice("weighting", weighting, ("count", "log", "binary"))
-    return TextNgrams(
-        {"word_ngrams": word_ngrams, "char_ngrams": char_ngrams, "columns": columns, "weighting": weighting}
-    )
+    ranges = {"word_ngrams": word_ngrams, "char_ngrams": char_ngrams}
+    return TextNgrams({**ranges, "columns": columns, "weighting": weighting})
 
 
-class TextNgrams:
+class TextNgrams(Encoder):
     """`encode` gives CSR [N, blocks * columns] float32."""
 
     name = "text-ngrams"
     reads: Reads = "text"
     column = "text"
-    on_device = False
-    pooled = True
-    feature_names = None
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-        self.counts: Counter[str] = Counter()
 
     @cached_property
     def _blocks(self) -> list[Any]:
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        ranges = {
-            "word": _parse_range("word-ngrams", self.options["word_ngrams"]),
-            "char_wb": _parse_range("char-ngrams", self.options["char_ngrams"]),
-        }
+        columns, binary = self.options["columns"], self.options["weighting"] == "binary"
+        shared: dict[str, Any] = {"n_features": columns, "binary": binary, "norm": None, "dtype": "float32"}
         return [
-            HashingVectorizer(
-                analyzer=analyzer,
-                ngram_range=ngram_range,
-                n_features=self.options["columns"],
-                binary=self.options["weighting"] == "binary",
-                norm=None,
-                dtype="float32",
-            )
-            for analyzer, ngram_range in ranges.items()
-            if ngram_range
+            HashingVectorizer(analyzer=analyzer, ngram_range=_parse_range(option, self.options[option]), **shared)
+            for analyzer, option in (("word", "word_ngrams"), ("char_wb", "char_ngrams"))
+            if self.options[option] != _OFF
         ]
 
     def load(self, device: str) -> None:
@@ -111,4 +93,5 @@ def _parse_range(option: str, text: str) -> tuple[int, int] | None:
     low, _, high = text.partition("-")
     if low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low):
         return int(low), int(high or low)
-    raise AffectkitError("usage", f"--{option} {text} is not a range of lengths", remedy="write 1-2, or none")
+    flag = "--" + option.replace("_", "-")
+    raise AffectkitError("usage", f"{flag} {text} is not a range of lengths", remedy="write 1-2, or none")

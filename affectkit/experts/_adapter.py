@@ -1,29 +1,28 @@
-"""A face expert as a model of images: detection, crop, passes, scales."""
+"""A face expert as a model of images: detection, crop, passes, scales; and the folder that keeps one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from affectkit.artifacts.files import write_json
+from affectkit import registry
+from affectkit.artifacts.files import read_json, write_json
+from affectkit.artifacts.models import whole
 from affectkit.detectors._detector import LANDMARK_SIDE, Detector, choose, crop, of_person, square_of
 from affectkit.errors import AffectkitError
 from affectkit.experts._expert import NO_FACE, RECORD, CropRule, Expert, FaceAnswer, Plan, rescaled
 from affectkit.labels import Target
+from affectkit.models.forward import resolve_device
+from affectkit.plain import without_nan
 
 BATCH = 32  # crops given to the expert at once
+NOT_COMPARED = ("licence", "detector_facts")  # words; the version of OpenCV
 
-
-@dataclass
-class _CutFace:
-    """An image's face, cut out: crops [views, S, S, 3], none where there is nothing to be read."""
-
-    answer: FaceAnswer
-    crops: list[np.ndarray] = field(default_factory=list)
+_CutFace = tuple[FaceAnswer, list[np.ndarray]]  # crops [views, S, S, 3], none where there is nothing to be read
 
 
 class FaceExpert:
@@ -62,7 +61,7 @@ class FaceExpert:
         waiting: list[_CutFace] = []
         for image, row in images:
             waiting.append(self._find(image, row, plan, on_error))
-            if len(waiting) >= 8 * batch_size or sum(len(face.crops) for face in waiting) >= batch_size:
+            if len(waiting) >= 8 * batch_size or sum(len(crops) for _, crops in waiting) >= batch_size:
                 yield from self._answer(waiting, plan, batch_size)
                 waiting = []
         yield from self._answer(waiting, plan, batch_size)
@@ -77,34 +76,32 @@ class FaceExpert:
         except AffectkitError as error:
             if on_error == "stop" or error.code != "input":
                 raise
-            return _CutFace(FaceAnswer(declined=error.message))
+            return FaceAnswer(declined=error.message), []
         height, width = image.shape[:2]
         face = choose(faces, self.rule.policy, width, height)
         if face is None:
-            return _CutFace(FaceAnswer(declined=NO_FACE))
+            return FaceAnswer(declined=NO_FACE), []
         face = face if self.expert.by_landmarks else replace(face, landmarks=None)
         centre, side, how = square_of(face, box_scale=self.rule.box_scale)
         crops = []
         for factor, mirrored in plan.views:
             cut = crop(image, centre, side * factor, self.expert.size)
             crops.append(cut[:, ::-1] if mirrored else cut)
-        return _CutFace(FaceAnswer(faces=len(faces), box=face.box, crop=how), crops)
+        return FaceAnswer(faces=len(faces), box=face.box, crop=how), crops
 
     def _answer(self, waiting: list[_CutFace], plan: Plan, batch_size: int) -> Iterator[FaceAnswer]:
-        crops = [cut for face in waiting for cut in face.crops]
-        batches = [
-            self.expert.predict(np.stack(crops[start : start + batch_size]))
-            for start in range(0, len(crops), batch_size)
-        ]
+        every = [cut for _, crops in waiting for cut in crops]
+        starts = range(0, len(every), batch_size)
+        batches = [self.expert.predict(np.stack(every[start : start + batch_size])) for start in starts]
         numbers = {name: [value for batch in batches for value in batch.values[name]] for name in self.expert.outputs}
         probabilities = [each for batch in batches if batch.probabilities is not None for each in batch.probabilities]
         place = 0
-        for face in waiting:
-            if not face.crops:
-                yield face.answer
+        for face, crops in waiting:
+            if not crops:
+                yield face
                 continue
             views = {name: np.array(values[place : place + len(plan.views)], float) for name, values in numbers.items()}
-            yield self._rescaled(face.answer, views, probabilities[place] if probabilities else None, plan)
+            yield self._rescaled(face, views, probabilities[place] if probabilities else None, plan)
             place += len(plan.views)
 
     def _rescaled(
@@ -147,3 +144,49 @@ class FaceExpert:
         self.expert.save(folder)
         self.detector.save(folder)
         write_json(folder / RECORD, self.describe())
+
+
+def build_expert(
+    name: str,
+    options: Mapping[str, Any],
+    detector: str = "haar",
+    detector_options: Mapping[str, Any] | None = None,
+    *,
+    targets: Sequence[Target] = (),
+    rule: CropRule | None = None,
+    device: str = "auto",
+    foreign: bool = False,
+) -> FaceExpert:
+    """A loaded face expert.
+
+    targets: the numbers to answer for, on their own scales; none: all that the expert has, on its scale.
+    foreign: names may be a user's own modules. Raises as the plug-ins do.
+    """
+    expert = registry.build("experts", name, options, foreign=foreign)
+    finder = registry.build("detectors", detector, detector_options or {}, foreign=foreign)
+    finder.load()
+    expert.load(resolve_device(device))
+    return FaceExpert(expert, finder, targets, rule or CropRule())
+
+
+def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
+    """The face expert of a folder that `FaceExpert.save` wrote. Names in it resolve among the built-ins only.
+
+    Raises "missing" or "input" for a folder that is not whole, and where weights, crop or input are not the record's.
+    """
+    folder = Path(folder)
+    record = read_json(folder / RECORD, what="description of a face expert")
+    with whole(folder):
+        rule = CropRule(**{name: record["crop"][name] for name in ("policy", "box_scale", "flip_average")})
+        targets = [Target.from_json(target) for target in record["targets"]]
+        expert = registry.build("experts", record["expert"], record["options"])
+        detector = registry.build("detectors", record["detector"], record["detector_options"])
+    detector.load(folder)
+    expert.load(resolve_device(device), folder)
+    loaded = FaceExpert(expert, detector, targets, rule)
+    for fact, here in without_nan(loaded.describe()).items():
+        if fact not in NOT_COMPARED and here != record.get(fact):
+            what = "other weights" if fact == "weights" else f"another '{fact}'"
+            remedy = "copy it again, or make it again with this affectkit"
+            raise AffectkitError("input", f"has {what} than its record says", file=folder, remedy=remedy)
+    return loaded

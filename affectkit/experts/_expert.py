@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from affectkit.detectors._detector import Policy, check_policy
 from affectkit.errors import AffectkitError
 from affectkit.media.augment_images import PASSES, check_passes
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHTS, RECORD = "model.safetensors", "expert.json"  # in a model folder
 
@@ -37,9 +41,12 @@ class Expert(Protocol):
     size: int
     outputs: tuple[str, ...]
     scale: tuple[float, float]
-    classes: tuple[str, ...]
-    by_landmarks: bool
-    licence: str
+    classes: tuple[str, ...] = ()
+    by_landmarks: bool = True
+    licence: str = ""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
 
     def load(self, device: str, folder: Path | None = None) -> None:
         """Fetch weights onto a device ("cpu", "cuda:0"): from the model folder that `save` wrote, else as options say.
@@ -55,6 +62,42 @@ class Expert(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record: `weights` (SHA-256 of the tensors) and what a reader of a report should know."""
+
+
+class NetworkExpert(Expert):
+    """What experts share that are torch networks: exact float32, no gradients. `load` hands the network to `hold`."""
+
+    def hold(self, network: Any, device: str) -> None:
+        from affectkit.models.backbones import digest
+
+        self._digest, self._network, self._device = digest(network), network.to(device), device
+
+    def outputs_of(self, crops: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """What the network gives for crops: each number [B], and the logits [B, K] of its classes, if any."""
+        raise NotImplementedError
+
+    def predict(self, crops: np.ndarray) -> ExpertAnswers:
+        import torch
+
+        from affectkit.models.forward import without_tf32
+
+        with torch.inference_mode(), without_tf32():
+            numbers, logits = self.outputs_of(crops)
+        values = {name: numbers[name].double().cpu().numpy() for name in self.outputs}
+        return ExpertAnswers(values, None if logits is None else logits.double().softmax(dim=1).cpu().numpy())
+
+    def pixels(self, crops: np.ndarray, mean: Sequence[float] = (0.0,), std: Sequence[float] = (1.0,)) -> torch.Tensor:
+        """[B, S, S, 3] uint8 -> [B, 3, S, S] float32: (pixel / 255 - mean) / std, by channel."""
+        import torch
+
+        batch = torch.from_numpy(np.ascontiguousarray(crops)).to(self._device).permute(0, 3, 1, 2).float() / 255
+        shift, scale = torch.tensor([mean, std], dtype=torch.float32, device=self._device)[..., None, None]
+        return (batch - shift) / scale
+
+    def save(self, folder: Path) -> None:
+        from affectkit.models.weights import write_tensors
+
+        write_tensors(folder / WEIGHTS, self._network.state_dict())
 
 
 # --- What a face expert says of an image, and the rule by which it took the face
@@ -82,7 +125,10 @@ class FaceAnswer:
 
 @dataclass(frozen=True)
 class CropRule:
-    """How a face becomes a crop: which of several, and the square around a box without landmarks."""
+    """How a face becomes a crop. policy: which of several. flip_average: of a single pass.
+
+    box_scale: side of the square over the longer side of a box without landmarks.
+    """
 
     policy: Policy = "largest"
     box_scale: float = 1.0

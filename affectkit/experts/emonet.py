@@ -8,13 +8,16 @@ that square is 1.37 times as wide as haar's box (5th to 95th percentile 1.27 to 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import WEIGHTS, Expert, ExpertAnswers
+from affectkit.experts._expert import WEIGHTS, Expert, NetworkExpert
 from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import torch
 
 PRETRAINED = "models/emonet/pretrained"
 
@@ -41,42 +44,25 @@ def build(
     return EmoNetExpert({"weights": str(weights), "expressions": int(expressions), "fifth": fifth})
 
 
-class EmoNetExpert:
+class EmoNetExpert(NetworkExpert):
     """Its numbers are unbounded, though trained to [-1, 1]: what uses them clips their mean."""
 
     name = "emonet"
     size = 256
     outputs: tuple[str, ...] = ("valence", "arousal")
     scale = (-1.0, 1.0)
-    classes: tuple[str, ...] = ()
-    by_landmarks = True
-    licence = ""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
 
     def load(self, device: str, folder: Path | None = None) -> None:
-        from affectkit.models.backbones import digest
         from affectkit.models.emonet import LICENCE, expressions_of, load_weights
 
         path = folder / WEIGHTS if folder else self.options["weights"]
         network = load_weights(path, self.options["expressions"] or None)
-        self._digest, self.licence = digest(network), LICENCE
-        self._network, self._device = network.to(device), device
-        self.classes = expressions_of(network.expressions, self.options["fifth"])
+        self.hold(network, device)
+        self.licence, self.classes = LICENCE, expressions_of(network.expressions, self.options["fifth"])
 
-    def predict(self, crops: np.ndarray) -> ExpertAnswers:
-        from affectkit.experts._folder import answering, pixels, softmax
-
-        with answering(self._device):
-            answer = self._network(pixels(crops, self._device))
-        values = {name: getattr(answer, name).double().cpu().numpy() for name in self.outputs}
-        return ExpertAnswers(values, softmax(answer.expression))
-
-    def save(self, folder: Path) -> None:
-        from affectkit.models.weights import write_tensors
-
-        write_tensors(folder / WEIGHTS, self._network.state_dict())
+    def outputs_of(self, crops: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        answer = self._network(self.pixels(crops))
+        return {"valence": answer.valence, "arousal": answer.arousal}, answer.expression
 
     def describe(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"weights": self._digest, "expressions": self._network.expressions}

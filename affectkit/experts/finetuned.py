@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import SPEC, best_model
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import Expert, ExpertAnswers
+from affectkit.experts._expert import Expert, NetworkExpert
 from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -29,23 +32,18 @@ def build(*, model_dir: Annotated[str, Option("Run folder of an image network th
     return FinetunedExpert({"model_dir": str(model_dir)})
 
 
-class FinetunedExpert:
+class FinetunedExpert(NetworkExpert):
     """Answers are those of the network for the crops."""
 
     name = "finetuned"
     size = 0
     outputs: tuple[str, ...] = ()
     scale = (-1.0, 1.0)
-    classes: tuple[str, ...] = ()
     by_landmarks = False
     licence = "made by affectkit finetune: see the model card of the network that it was made from"
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-
     def load(self, device: str, folder: Path | None = None) -> None:
         from affectkit.models import image_network
-        from affectkit.models.backbones import digest
 
         place = folder or best_model(Path(self.options["model_dir"]))
         if folder is None:
@@ -68,18 +66,14 @@ class FinetunedExpert:
         self.outputs, self.scale = tuple(target.name for target in numbers), scales.pop()
         labels = [target for target in network.targets if target.kind != "number"]
         self.classes = tuple(labels[0].classes) if labels else ()
-        self._label = labels[0].name if labels else ""
+        self._label = labels[0].name if labels else None
         self.size = max(network.preprocessing.resize_to)
-        self._digest, self._network, self._device = digest(network), network.to(device), device
+        self.hold(network, device)
 
-    def predict(self, crops: np.ndarray) -> ExpertAnswers:
-        from affectkit.experts._folder import answering, softmax
-
-        with answering(self._device):
-            batch = self._network.collate([self._network.prepare(crop) for crop in crops])
-            outputs = self._network(batch["pixels"].to(self._device))
-        values = {name: outputs[name].double().cpu().numpy() for name in self.outputs}
-        return ExpertAnswers(values, softmax(outputs[self._label]) if self._label else None)
+    def outputs_of(self, crops: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        batch = self._network.collate([self._network.prepare(crop) for crop in crops])
+        outputs = self._network(batch["pixels"].to(self._device))
+        return outputs, outputs.get(self._label)
 
     def save(self, folder: Path) -> None:
         self._network.save(folder)

@@ -6,14 +6,17 @@ Wightman 2019. Pixels are normalised, and crops sized, as timm's own data config
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from affectkit.errors import AffectkitError
-from affectkit.experts._expert import WEIGHTS, Expert, ExpertAnswers
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.experts._expert import WEIGHTS, Expert, NetworkExpert
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
+
+if TYPE_CHECKING:
+    import torch
 
 NUMBERS = ("valence", "arousal", "dominance")
 UNUSED = "_"
@@ -45,43 +48,33 @@ def build(
     return TimmExpert({"checkpoint": f"timm:{architecture}/{path}", **options})
 
 
-class TimmExpert:
+class TimmExpert(NetworkExpert):
     """Its classes' probabilities are the softmax over the outputs that are classes."""
 
     name = "timm"
     size = 0
-    by_landmarks = True
     licence = "the licence of the weights is their author's: see where they came from"
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
+        super().__init__(options)
         self._listed = comma_separated(options["outputs"])
         self.outputs = tuple(name for name in self._listed if name in NUMBERS)
         self.classes = tuple(name for name in self._listed if name not in (*NUMBERS, UNUSED))
         self.scale = _scale(options["expert_scale"])
 
     def load(self, device: str, folder: Path | None = None) -> None:
-        from affectkit.experts._folder import input_of, open_network
-        from affectkit.models.backbones import digest
+        from timm.data import resolve_model_data_config
 
         architecture, path = _parse(self.options["checkpoint"])
-        network = open_network(architecture, len(self._listed), folder / WEIGHTS if folder else Path(path).expanduser())
-        self.size, self._mean, self._std = input_of(network)
-        self._digest, self._network, self._device = digest(network), network.to(device), device
+        network = _opened(architecture, len(self._listed), folder / WEIGHTS if folder else Path(path).expanduser())
+        config = resolve_model_data_config(network)
+        self.size, self._mean, self._std = max(config["input_size"][1:]), tuple(config["mean"]), tuple(config["std"])
+        self.hold(network, device)
 
-    def predict(self, crops: np.ndarray) -> ExpertAnswers:
-        from affectkit.experts._folder import answering, pixels, softmax
-
-        with answering(self._device):
-            outputs = self._network(pixels(crops, self._device, self._mean, self._std)).float()
-        values = {name: outputs[:, self._listed.index(name)].double().cpu().numpy() for name in self.outputs}
+    def outputs_of(self, crops: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        outputs = self._network(self.pixels(crops, self._mean, self._std)).float()
         logits = [place for place, name in enumerate(self._listed) if name in self.classes]
-        return ExpertAnswers(values, softmax(outputs[:, logits]) if logits else None)
-
-    def save(self, folder: Path) -> None:
-        from affectkit.models.weights import write_tensors
-
-        write_tensors(folder / WEIGHTS, self._network.state_dict())
+        return dict(zip(self._listed, outputs.unbind(dim=1), strict=True)), outputs[:, logits] if logits else None
 
     def describe(self) -> dict[str, Any]:
         return {"weights": self._digest, "size": self.size, "mean": self._mean, "std": self._std}
@@ -104,3 +97,21 @@ def _scale(text: str) -> tuple[float, float]:
     if not low < high:
         raise AffectkitError("usage", f"--expert-scale {text}", remedy="write --expert-scale=-1,1")
     return low, high
+
+
+def _opened(architecture: str, outputs: int, path: Path) -> Any:
+    """On the CPU, in eval mode. Raises "usage", "missing", or "input" for weights that are not its own, all of them."""
+    import timm
+    import torch
+
+    from affectkit.models.weights import fill, read_tensors
+
+    if not timm.is_model(architecture):
+        remedy = did_you_mean(architecture, timm.list_models(), "timm.list_models() has them all")
+        raise AffectkitError("usage", f"timm has no architecture '{architecture}'", remedy=remedy)
+    if not path.is_file():
+        raise AffectkitError("missing", f"there are no weights for {architecture}", file=path, remedy="name their file")
+    with torch.random.fork_rng(devices=[]):
+        network = timm.create_model(architecture, pretrained=False, num_classes=outputs)
+    fill(network, read_tensors(path), f"timm's {architecture} with {outputs} outputs", path)
+    return network.requires_grad_(False).eval()

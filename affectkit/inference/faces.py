@@ -20,8 +20,8 @@ from affectkit.detectors.columns import BOX, ColumnsDetector
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import FACE, FOUND, NONE
+from affectkit.experts._adapter import FaceExpert, load_expert
 from affectkit.experts._expert import FaceAnswer
-from affectkit.experts._folder import load_expert
 from affectkit.inference.model import Work
 from affectkit.labels import Target
 from affectkit.media import mapped
@@ -29,8 +29,6 @@ from affectkit.media.images import read_image
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from affectkit.experts._adapter import FaceExpert
 
 logger = logging.getLogger(__name__)
 

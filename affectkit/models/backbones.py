@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -30,6 +31,7 @@ Reads = Literal["audio", "text", "images"]
 _UNUSED = re.compile(r"(^|\.)(masked_spec_embed|pooler\..*)$")
 # Of images nothing may be missing but the token of masked patches, which is of pretraining only: a pooler is used.
 _UNUSED_OF_IMAGES = re.compile(r"(^|\.)mask_token$")
+_PROCESSORS = {"audio": "AutoFeatureExtractor", "text": "AutoTokenizer", "images": "AutoImageProcessor"}
 _DECODER = re.compile(r"^(model\.)?decoder\.")  # of Whisper; its classifiers, which have an encoder only, lack it
 
 
@@ -49,12 +51,8 @@ class Backbone:
 
     def facts(self) -> dict[str, Any]:
         """What a record says of it."""
-        return {
-            "architecture": self.model.config.model_type,
-            "weights": self.weights,
-            "revision": self.revision,
-            "tiny_random": self.tiny_random,
-        }
+        names = ("weights", "revision", "tiny_random")
+        return {"architecture": self.model.config.model_type, **{name: getattr(self, name) for name in names}}
 
 
 def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[str, Any] | None = None) -> Backbone:
@@ -68,13 +66,12 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
     if tiny.is_tiny(checkpoint):
         model, processor = tiny.build(checkpoint, reads, changes)
         return Backbone(model.eval(), processor, digest(model), tiny_random=True)
-    folder = _local_folder(checkpoint)
-    source = str(folder or checkpoint)
+    config = tiny.changed(read_config(checkpoint, revision), changes)
+    _check_reads(checkpoint, config, reads)
     with quiet_transformers():
-        config = tiny.changed(_fetch(checkpoint, _config, source, revision), changes)
-        _check_reads(checkpoint, config, reads)
-        processor = _fetch(checkpoint, _processor, source, revision, reads)
-        model, info = _fetch(checkpoint, _model, source, revision, config, reads)
+        backend = {"backend": "pil"} if reads == "images" else {}  # the other one rounds resized pixels differently
+        processor = _fetch(checkpoint, revision, _PROCESSORS[reads], **backend)
+        model, info = _model(checkpoint, revision, config, reads)
     _check_keys(checkpoint, model, config, info, reads)
     # Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes. Matrix products differ in
     # the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise than the one trained.
@@ -107,15 +104,23 @@ def _local_folder(checkpoint: str) -> Path | None:
     return None
 
 
-def _fetch(checkpoint: str, read: Callable[..., Any], *arguments: Any) -> Any:
-    """What the cache or a folder holds; else from the hub. The cache comes first: a cached hub id needs no network."""
+def _fetch(checkpoint: str, revision: str, kind: str, **options: Any) -> Any:
+    """What the cache or a folder holds; else from the hub. The cache comes first: a cached hub id needs no network.
+
+    kind: the class of transformers that reads it.
+    """
+    import transformers
+
+    folder = _local_folder(checkpoint)
+    read = partial(getattr(transformers, kind).from_pretrained, str(folder or checkpoint), trust_remote_code=False)
+    options["revision"] = revision or "main"
     try:
         try:
-            return read(*arguments, True)
+            return read(local_files_only=True, **options)
         except OSError:
-            if _local_folder(checkpoint):
+            if folder:
                 raise
-            return read(*arguments, False)
+            return read(local_files_only=False, **options)
     except (OSError, ValueError, KeyError, SafetensorError) as error:  # ValueError: unknown kind, or code of its own
         raise _load_error(checkpoint, error) from None
 
@@ -123,47 +128,17 @@ def _fetch(checkpoint: str, read: Callable[..., Any], *arguments: Any) -> Any:
 def read_config(checkpoint: str, revision: str = "") -> Any:
     """The configuration alone. Raises as `load` does."""
     with quiet_transformers():
-        return _fetch(checkpoint, _config, str(_local_folder(checkpoint) or checkpoint), revision)
+        return _fetch(checkpoint, revision, "AutoConfig")
 
 
-def _config(source: str, revision: str, local_only: bool) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(
-        source, revision=revision or "main", local_files_only=local_only, trust_remote_code=False
-    )
-
-
-def _processor(source: str, revision: str, reads: Reads, local_only: bool) -> Any:
-    from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
-
-    kinds: dict[str, Any] = {"audio": AutoFeatureExtractor, "text": AutoTokenizer, "images": AutoImageProcessor}
-    backend = {"backend": "pil"} if reads == "images" else {}  # the other one rounds resized pixels differently
-    return kinds[reads].from_pretrained(
-        source, revision=revision or "main", local_files_only=local_only, trust_remote_code=False, **backend
-    )
-
-
-def _model(source: str, revision: str, config: Any, reads: Reads, local_only: bool) -> tuple[Any, dict[str, Any]]:
-    from transformers import AutoModel
-
-    kind: Any = AutoModel
-    extra: dict[str, Any] = {}
+def _model(checkpoint: str, revision: str, config: Any, reads: Reads) -> tuple[Any, dict[str, Any]]:
+    """The network, and which of its weights the checkpoint lacks, adds or has in another shape."""
+    kind, options = "AutoModel", {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
     if reads == "images":
-        kind, extra = class_of(config)
-        config = tower_config(config)
-        extra["ignore_mismatched_sizes"] = True  # they are reported then, and refused by name
-    return kind.from_pretrained(
-        source,
-        config=config,
-        revision=revision or "main",
-        local_files_only=local_only,
-        trust_remote_code=False,
-        use_safetensors=True,
-        dtype=torch.float32,
-        output_loading_info=True,
-        **extra,
-    )
+        cls, extra = class_of(config)
+        options |= {**extra, "ignore_mismatched_sizes": True}  # they are reported then, and refused by name
+        kind, config = cls.__name__, tower_config(config)
+    return _fetch(checkpoint, revision, kind, config=config, **options)
 
 
 def hears(model_type: str) -> bool:
@@ -176,9 +151,8 @@ def hears(model_type: str) -> bool:
 def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
     if reads == "images" and not is_known(config.model_type):
         message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which is no image network known here"
-        raise AffectkitError(
-            "input", message, remedy="use one of clip, siglip, vit, dinov2, beit, convnext, resnet, swin"
-        )
+        remedy = "use one of clip, siglip, vit, dinov2, beit, convnext, resnet, swin"
+        raise AffectkitError("input", message, remedy=remedy)
     if reads == "audio" and not hears(config.model_type):
         message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which reads no audio"
         raise AffectkitError("input", message, remedy="use one of wav2vec2, hubert, wavlm, whisper or their kin")
@@ -187,9 +161,8 @@ def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
 def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
     why = str(error).strip().partition("\n")[0]
     if _local_folder(checkpoint):
-        remedy = (
-            "name a folder written by save_pretrained (config.json, model.safetensors, and the preprocessor's files)"
-        )
+        files = "config.json, model.safetensors, and the preprocessor's files"
+        remedy = f"name a folder written by save_pretrained ({files})"
         return AffectkitError("input", f"cannot be loaded: {why}", file=checkpoint, remedy=remedy)
     if isinstance(error, OSError):
         message = f"'{checkpoint}' is not in the local cache and could not be fetched from the Hugging Face hub ({why})"
@@ -214,9 +187,8 @@ def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], 
             raise AffectkitError("input", f"checkpoint '{checkpoint}' {message}", remedy="use a complete checkpoint")
     with torch.no_grad():
         state = model.state_dict()
-        for key in info["missing_keys"]:
-            if key in state:
-                state[key].zero_()
+        for key in state.keys() & info["missing_keys"]:
+            state[key].zero_()
 
 
 def save(folder: Path, model: Any, processor: Any, architecture: str | None = None) -> None:

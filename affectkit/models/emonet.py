@@ -25,7 +25,7 @@ from affectkit.models.weights import fill, read_tensors
 logger = logging.getLogger(__name__)
 
 
-LANDMARKS, WIDTH, DEPTH, STACKS = 68, 256, 4, 2
+LANDMARKS, WIDTH, DEPTH = 68, 256, 4
 
 HOW_TO_GET = (
     "download emonet_8.pth or emonet_5.pth from the folder pretrained/ of github.com/face-analysis/emonet "
@@ -113,26 +113,20 @@ class EmoNet(nn.Module):
             self.bn1 = nn.BatchNorm2d(64)
             self.conv2, self.conv3 = ResidualBlock(64, 128), ResidualBlock(128, 128)
             self.conv4 = ResidualBlock(128, WIDTH)
-            for stack in range(STACKS):
-                self._stack(stack)
+            for stack in (0, 1):  # an hourglass and what makes heatmaps of it; the first hands both on
+                self.add_module(f"m{stack}", Hourglass())
+                self.add_module(f"top_m_{stack}", ResidualBlock(WIDTH, WIDTH))
+                self.add_module(f"conv_last{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
+                self.add_module(f"bn_end{stack}", nn.BatchNorm2d(WIDTH))
+                self.add_module(f"l{stack}", nn.Conv2d(WIDTH, LANDMARKS, 1))
+                if stack == 0:
+                    self.bl0, self.al0 = nn.Conv2d(WIDTH, WIDTH, 1), nn.Conv2d(LANDMARKS, WIDTH, 1)
             self.conv1x1_input_emo_2 = nn.Conv2d(3 * WIDTH, WIDTH, 1)
             layers = [layer for _ in range(4) for layer in (ResidualBlock(WIDTH, WIDTH), nn.MaxPool2d(2))]
             self.emo_net_2 = nn.Sequential(*layers)
-            self.emo_fc_2 = nn.Sequential(
-                nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, expressions + 2)
-            )
+            last = nn.Linear(128, expressions + 2)
+            self.emo_fc_2 = nn.Sequential(nn.Linear(WIDTH, 128), nn.BatchNorm1d(128), nn.ReLU(), last)
         self.eval()
-
-    def _stack(self, stack: int) -> None:
-        """An hourglass and what makes heatmaps of it; all but the last hand both on to the next one."""
-        self.add_module(f"m{stack}", Hourglass())
-        self.add_module(f"top_m_{stack}", ResidualBlock(WIDTH, WIDTH))
-        self.add_module(f"conv_last{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
-        self.add_module(f"bn_end{stack}", nn.BatchNorm2d(WIDTH))
-        self.add_module(f"l{stack}", nn.Conv2d(WIDTH, LANDMARKS, 1))
-        if stack < STACKS - 1:
-            self.add_module(f"bl{stack}", nn.Conv2d(WIDTH, WIDTH, 1))
-            self.add_module(f"al{stack}", nn.Conv2d(LANDMARKS, WIDTH, 1))
 
     def forward(self, images: torch.Tensor) -> EmoNetAnswer:
         """images: [B, 3, 256, 256] float32, RGB in [0, 1], without further normalisation."""
@@ -140,7 +134,9 @@ class EmoNet(nn.Module):
             raise AffectkitError("missing", "EmoNet has no weights to answer with", remedy=HOW_TO_GET)
         first = functional.relu(self.bn1(self.conv1(images)))
         first = self.conv4(self.conv3(functional.max_pool2d(self.conv2(first), 2)))  # [B, 256, 64, 64]
-        handed_on, last, heatmaps = self._landmarks(first)
+        features, heatmaps = self._stack(0, first)
+        handed_on = self.bl0(features)
+        last, heatmaps = self._stack(1, first + handed_on + self.al0(heatmaps))
         # Where any landmark is, the stacks' features count; the plain ones everywhere.
         anywhere = heatmaps.sum(dim=1, keepdim=True)
         features = torch.cat([first, handed_on * anywhere, last * anywhere], dim=1)
@@ -148,19 +144,12 @@ class EmoNet(nn.Module):
         outputs = self.emo_fc_2(features.mean(dim=(2, 3)))
         return EmoNetAnswer(heatmaps, outputs[:, :-2], outputs[:, -2], outputs[:, -1])
 
-    def _landmarks(self, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What the first stack hands on of its features, the last stack's features, and its heatmaps."""
-        here, handed_on, features, heatmaps = first, first, first, first
-        for stack in range(STACKS):
-            features = here
-            for name in ("m", "top_m_", "conv_last", "bn_end"):
-                features = self.get_submodule(f"{name}{stack}")(features)
-            features = functional.relu(features)
-            heatmaps = self.get_submodule(f"l{stack}")(features)
-            if stack < STACKS - 1:
-                handed_on = self.get_submodule(f"bl{stack}")(features)
-                here = here + handed_on + self.get_submodule(f"al{stack}")(heatmaps)
-        return handed_on, features, heatmaps
+    def _stack(self, stack: int, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A stack's features and heatmaps."""
+        for name in ("m", "top_m_", "conv_last", "bn_end"):
+            features = self.get_submodule(f"{name}{stack}")(features)
+        features = functional.relu(features)
+        return features, self.get_submodule(f"l{stack}")(features)
 
 
 # --- EmoNet's weights: read from the files of its authors, or from a model folder

@@ -24,9 +24,8 @@ def resolve_device(device: str, *, local_rank: int = 0) -> str:
     try:
         kind = torch.device(device)
     except RuntimeError:
-        raise AffectkitError(
-            "usage", f"there is no device '{device}'", remedy="use auto, cpu, cuda, cuda:1 or mps"
-        ) from None
+        remedy = "use auto, cpu, cuda, cuda:1 or mps"
+        raise AffectkitError("usage", f"there is no device '{device}'", remedy=remedy) from None
     if kind.type == "cuda":
         count = torch.cuda.device_count()
         index = local_rank % max(count, 1) if kind.index is None else kind.index

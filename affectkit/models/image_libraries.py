@@ -7,7 +7,6 @@ import logging
 import re
 import warnings
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,10 +91,8 @@ def open_open_clip(name: str, revision: str = "") -> ImageBackbone:
 
     architecture, _, rest = name.partition("/")
     config = _clip_config(architecture)
-    tags = {
-        tag: open_clip.get_pretrained_cfg(architecture, tag)
-        for tag in open_clip.list_pretrained_tags_by_model(architecture)
-    }
+    names = open_clip.list_pretrained_tags_by_model(architecture)
+    tags = {tag: open_clip.get_pretrained_cfg(architecture, tag) for tag in names}
     tag = tags.get(rest.lower().replace("-", "_"))
     if tag is not None:
         _check_activation(architecture, rest, tag, config)
@@ -138,11 +135,10 @@ def _clip_config(architecture: str) -> dict[str, Any]:
 
     config = open_clip.get_model_config(architecture) if architecture in open_clip.list_models() else None
     if config is None:
-        near = did_you_mean(architecture, open_clip.list_models())
-        remedy = near if near.startswith("did") else "see open_clip.list_models()"
+        remedy = did_you_mean(architecture, open_clip.list_models(), "see open_clip.list_models()")
         raise AffectkitError("usage", f"open_clip has no architecture '{architecture}'", remedy=remedy)
     known = ("embed_dim", "vision_cfg", "quick_gelu")
-    return json.loads(json.dumps({key: deepcopy(config[key]) for key in known if key in config}))
+    return json.loads(json.dumps({key: config[key] for key in known if key in config}))
 
 
 def _check_activation(architecture: str, tag: str, known: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -150,9 +146,8 @@ def _check_activation(architecture: str, tag: str, known: Mapping[str, Any], con
     trained, built = bool(known.get("quick_gelu")), bool(config.get("quick_gelu"))
     if trained != built and "timm_model_name" not in config["vision_cfg"]:
         other = architecture.removesuffix("-quickgelu") if built else f"{architecture}-quickgelu"
-        message = (
-            f"the weights '{tag}' were trained with{'' if trained else 'out'} QuickGELU, and {architecture} is not"
-        )
+        how = "with" if trained else "without"
+        message = f"the weights '{tag}' were trained {how} QuickGELU, and {architecture} is not"
         raise AffectkitError("usage", message, remedy=f"use {other}/{tag}")
 
 
@@ -191,16 +186,12 @@ def _visual(tensors: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Ten
         return tensors
     strange = sorted(name for name in tensors if not name.startswith(_VISUAL) and not _TEXT.match(name))
     if strange:
-        raise AffectkitError(
-            "input", f"is no CLIP: it holds {strange[0]}", file=file, remedy="pass open_clip's weights"
-        )
+        message = f"is no CLIP: it holds {strange[0]}"
+        raise AffectkitError("input", message, file=file, remedy="pass open_clip's weights")
     return tower
 
 
 # --- timm: a name, with or without its tag, or `NAME/FILE`. Wightman 2019
-
-
-_TINY_TIMM = "test_resnet"
 
 
 def open_timm(name: str, revision: str = "") -> ImageBackbone:
@@ -220,9 +211,9 @@ def open_timm(name: str, revision: str = "") -> ImageBackbone:
     return _completed_timm(network, revision=revision or None)
 
 
-def tiny_timm(name: str = _TINY_TIMM, size: int | None = None) -> ImageBackbone:
+def tiny_timm(name: str = "test_resnet", size: int | None = None) -> ImageBackbone:
     """size: side of the images that it reads, pixels, where the network can read others than its own."""
-    network = build_timm({"name": name or _TINY_TIMM})
+    network = build_timm({"name": name or "test_resnet"})
     if size is not None:
         network.pretrained_cfg = {**network.pretrained_cfg, "input_size": (3, size, size)}
         try:
@@ -240,9 +231,8 @@ def build_timm(recipe: Mapping[str, Any]) -> Any:
 
     name = recipe["name"]
     if not timm.is_model(name):
-        near = did_you_mean(name, timm.list_models()) if name else "name one"
-        near = near if near.startswith("did") else "see timm.list_models()"
-        raise AffectkitError("usage", f"timm has no network '{name}'", remedy=near)
+        remedy = did_you_mean(name, timm.list_models(), "see timm.list_models()")
+        raise AffectkitError("usage", f"timm has no network '{name}'", remedy=remedy)
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names that timm deprecates are no concern of the user's records

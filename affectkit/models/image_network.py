@@ -38,12 +38,11 @@ class ImageNetwork(nn.Module):
         self.preprocessing, self.dim = source.preprocessing, source.dim
         self.backbone, self.dropout = source.network, nn.Dropout(dropout)
         outputs = [1 if target.kind == "number" else len(target.classes) for target in targets]
-        self._keys = {  # a module's name may hold no dot, and be no attribute's
-            target.name: f"{place}-{target.name.replace('.', '-')}" for place, target in enumerate(targets)
-        }
-        self.heads = nn.ModuleDict(
-            {key: nn.Linear(self.dim, count) for key, count in zip(self._keys.values(), outputs, strict=True)}
-        )
+        names = [target.name for target in targets]
+        # a module's name may hold no dot, and be no attribute's
+        self._keys = {name: f"{place}-{name.replace('.', '-')}" for place, name in enumerate(names)}
+        heads = zip(self._keys.values(), outputs, strict=True)
+        self.heads = nn.ModuleDict({key: nn.Linear(self.dim, count) for key, count in heads})
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """[H, W, 3] uint8 RGB -> [3, height, width] float32, as the checkpoint was trained. Raises "input"."""
@@ -161,10 +160,8 @@ def _recorded(folder: Path) -> tuple[list[Target], float]:
     try:
         return [Target.from_json(data) for data in record["targets"]], float(record["dropout"])
     except (KeyError, TypeError, ValueError, AttributeError):
-        remedy = "copy the folder again"
-        raise AffectkitError(
-            "input", "does not say targets and dropout", file=folder / _RECORD, remedy=remedy
-        ) from None
+        message, remedy = "does not say targets and dropout", "copy the folder again"
+        raise AffectkitError("input", message, file=folder / _RECORD, remedy=remedy) from None
 
 
 def _outputs(targets: Sequence[Target]) -> list[tuple[str, bool, tuple[str, ...]]]:

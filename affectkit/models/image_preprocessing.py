@@ -112,9 +112,7 @@ class ImagePreprocessing:
         if wrong:
             what = "lacks" if wrong[0] in names else "has an unknown"
             raise AffectkitError("input", f"{what} '{wrong[0]}'", file=file, remedy="copy the model folder again")
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
-        }
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
         preprocessing = cls(**values)
         problem = preprocessing._problem()
         if problem:

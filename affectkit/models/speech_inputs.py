@@ -30,12 +30,6 @@ class Samples:
     max_sec = float("inf")
 
     def __init__(self, config: Any, processor: Any) -> None:
-        """Raises "input" for a kind of network that is not supported."""
-        needed = ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers")
-        if not all(hasattr(config, name) for name in needed):
-            raise _unsupported(config.model_type)
-        if getattr(config, "add_adapter", False):
-            raise AffectkitError("input", "checkpoints with an adapter (add_adapter) are not supported")
         self.processor, self.rate = processor, int(processor.sampling_rate)
         self.strides = list(zip(config.conv_kernel, config.conv_stride, strict=True))
         self.min_samples = 1
@@ -62,16 +56,18 @@ class Samples:
         """Frames of waveforms of so many samples."""
         return _frames(lengths, self.strides)
 
-    def mask(
-        self, lengths: Sequence[int], norms: Sequence[ValidGroupNorm], device: torch.device
-    ) -> torch.Tensor | None:
-        """The attention mask [B, T] of a padded batch, None where nothing is padded; tells `norms` about its frames."""
+    def arguments(
+        self, batch: torch.Tensor, lengths: Sequence[int], norms: Sequence[ValidGroupNorm]
+    ) -> dict[str, torch.Tensor]:
+        """What a network is given: a padded batch with an attention mask [B, T]. Tells `norms` the valid frames."""
         padded = min(lengths) < max(lengths)
         for norm in norms:
             norm.frames = _frames(lengths, self.strides[:1]) if padded else None
-        if not padded:
-            return None
-        return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(device, torch.long)
+        arguments = {"input_values": batch[:, : max(lengths)]}
+        if padded:
+            mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+            arguments["attention_mask"] = mask.to(batch.device, torch.long)
+        return arguments
 
 
 class Mel:
@@ -97,9 +93,8 @@ class Mel:
         """[B, mel bands, 3000] float32, and how many samples each waveform has. Raises "input" for over 30 s."""
         lengths = [len(wave) for wave in waves]
         if max(lengths) > self.max_sec * self.rate:
-            message = (
-                f"{max(lengths) / self.rate:.1f} s of audio are more than the {self.max_sec:g} s that Whisper reads"
-            )
+            seconds = f"{max(lengths) / self.rate:.1f} s of audio"
+            message = f"{seconds} are more than the {self.max_sec:g} s that Whisper reads"
             raise AffectkitError("input", message, remedy="cut it into pieces: --max-seconds 30")
         mel = self.processor([np.asarray(wave) for wave in waves], sampling_rate=self.rate, return_tensors="pt")
         return mel["input_features"], lengths
@@ -107,6 +102,10 @@ class Mel:
     def frames(self, lengths: Sequence[int]) -> list[int]:
         """Frames that waveforms of so many samples reach; the last one begun counts."""
         return [ceil(length / self.hop) for length in lengths]
+
+    def arguments(self, batch: torch.Tensor, lengths: Sequence[int], norms: Any) -> dict[str, torch.Tensor]:
+        """What a network is given."""
+        return {"input_features": batch}
 
 
 def groups_of(lengths: Sequence[int], *, paddable: bool, alone: bool) -> list[list[int]]:
@@ -120,19 +119,19 @@ def groups_of(lengths: Sequence[int], *, paddable: bool, alone: bool) -> list[li
 
 
 def inputs_of(backbone: Backbone) -> Samples | Mel:
-    """What a checkpoint reads. Raises "input" for a kind that is not supported."""
-    check_speech(backbone)
-    if backbone.model.config.model_type == "whisper":
-        return Mel(backbone.processor)
-    return Samples(backbone.model.config, backbone.processor)
-
-
-def check_speech(backbone: Backbone) -> None:
-    """Raises "input" for a network that does not read speech."""
-    kind = backbone.model.config.model_type
-    reads_samples = "input_values" in backbone.processor.model_input_names
-    if kind != "whisper" and not (reads_samples and hasattr(backbone.model, "feature_extractor")):
-        raise _unsupported(kind)
+    """What a checkpoint reads. Raises "input" for a kind of network that is not supported."""
+    config, processor = backbone.model.config, backbone.processor
+    if config.model_type == "whisper":
+        return Mel(processor)
+    convolves = "input_values" in processor.model_input_names and hasattr(backbone.model, "feature_extractor")
+    needed = ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers")
+    if not convolves or not all(hasattr(config, name) for name in needed):
+        remedy = f"use one of {', '.join([*sorted(_PADDABLE), 'data2vec-audio', 'whisper'])}"
+        message = f"'{config.model_type}' is not a speech network that affectkit knows"
+        raise AffectkitError("input", message, remedy=remedy)
+    if getattr(config, "add_adapter", False):
+        raise AffectkitError("input", "checkpoints with an adapter (add_adapter) are not supported")
+    return Samples(config, processor)
 
 
 def _frames(lengths: Sequence[int], strides: Sequence[tuple[int, int]]) -> list[int]:
@@ -142,14 +141,10 @@ def _frames(lengths: Sequence[int], strides: Sequence[tuple[int, int]]) -> list[
     return list(lengths)
 
 
-def _unsupported(kind: str) -> AffectkitError:
-    known = ", ".join([*sorted(_PADDABLE), "data2vec-audio", "whisper"])
-    return AffectkitError(
-        "input", f"'{kind}' is not a speech network that affectkit knows", remedy=f"use one of {known}"
-    )
-
-
 # --- Group norm over valid frames, so that padding a batch changes nothing
+
+
+_Affine = torch.Tensor | None  # a norm's weight or bias
 
 
 class ValidGroupNorm(nn.GroupNorm):
@@ -172,12 +167,10 @@ class ValidGroupNorm(nn.GroupNorm):
             return super().forward(hidden)
         batch, _, length = hidden.shape
         if len(self.frames) != batch or max(self.frames) > length:
-            raise ValueError(
-                f"valid frames {list(self.frames)} are not those of a batch of shape {tuple(hidden.shape)}"
-            )
-        return _Normed.apply(
-            hidden, self.weight, self.bias, tuple(int(count) for count in self.frames), self.num_groups, self.eps
-        )
+            shape = tuple(hidden.shape)
+            raise ValueError(f"valid frames {list(self.frames)} are not those of a batch of shape {shape}")
+        frames = tuple(int(count) for count in self.frames)
+        return _Normed.apply(hidden, self.weight, self.bias, frames, self.num_groups, self.eps)
 
 
 class _Normed(torch.autograd.Function):
@@ -189,13 +182,7 @@ class _Normed(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any,
-        hidden: torch.Tensor,
-        weight: torch.Tensor | None,
-        bias: torch.Tensor | None,
-        frames: tuple[int, ...],
-        groups: int,
-        eps: float,
+        ctx: Any, hidden: torch.Tensor, weight: _Affine, bias: _Affine, frames: tuple[int, ...], groups: int, eps: float
     ) -> torch.Tensor:
         out, moments = torch.empty_like(hidden), []
         for row, count in enumerate(frames):

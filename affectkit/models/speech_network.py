@@ -62,7 +62,10 @@ class SpeechNetwork(nn.Module):
         self.base_name = "encoder" if mel else model.base_model_prefix
         self.norms = [] if mel else over_valid_frames(self.base.feature_extractor)
         _set_up_masks(self.base, model.config, wanted=specaugment, on_mel=mel)
-        for module in self._untrained():
+        untrained = [self.base.embed_positions] if mel else []  # Whisper's sinusoids
+        if head == "weighted" and getattr(model.config, "do_stable_layer_norm", False):
+            untrained.append(self.base.encoder.layer_norm)  # pre-norm's last, which transformers' sum leaves out
+        for module in untrained:
             for name, _ in list(module.named_parameters()):
                 never_trained(module, name)
         if not mel:  # else transformers asks for the gradient of the samples, through frozen convolutions too
@@ -72,13 +75,6 @@ class SpeechNetwork(nn.Module):
     def base(self) -> Any:
         """The network without its head."""
         return getattr(self.model, self.base_name)
-
-    def _untrained(self) -> list[nn.Module]:
-        """Whisper's sinusoids; the last norm of a pre-norm network, which transformers' sum of layers leaves out."""
-        if isinstance(self.inputs, Mel):
-            return [self.base.embed_positions]
-        pre_norm = getattr(self.model.config, "do_stable_layer_norm", False)
-        return [self.base.encoder.layer_norm] if self.head == "weighted" and pre_norm else []
 
     def prepare(self, samples: np.ndarray) -> np.ndarray:
         """The checkpoint's own normalisation of an utterance [T] at `rate`. Raises "input" without finite samples."""
@@ -117,35 +113,23 @@ class SpeechNetwork(nn.Module):
 
     def _logits(self, inputs: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """[B, outputs] of a batch without padding, or with padding that can be masked."""
-        arguments, frames, unused = self._arguments(inputs, lengths)
+        masks, unused = self.specaugment and self.training, None
+        if not isinstance(self.inputs, Mel):
+            # A mask is no longer than the longest clip; where it is, transformers raises.
+            fits = max(self.inputs.frames([max(lengths)])) >= self.model.config.mask_time_length
+            self.model.config.apply_spec_augment = self.specaugment and fits
+            unused = self.base.masked_spec_embed if masks and not fits else None  # this batch has no use for it
+        elif masks:  # spans of silence, as transformers' WhisperModel makes them and its classifier does not
+            from transformers import WhisperModel
+
+            inputs = WhisperModel._mask_input_features(self.base, inputs.clone())
+        arguments = self.inputs.arguments(inputs, lengths, self.norms)
         if self.head == "attentive":
             states = self.base(**arguments).last_hidden_state
-            logits = self.model.classifier(self.model.projector(states, frames))
+            logits = self.model.classifier(self.model.projector(states, self.inputs.frames(lengths)))
         else:
             logits = self.model(**arguments).logits
         return logits if unused is None else logits + 0 * unused.sum()
-
-    def _arguments(
-        self, inputs: torch.Tensor, lengths: list[int]
-    ) -> tuple[dict[str, torch.Tensor], list[int] | None, torch.Tensor | None]:
-        """What the network is given; valid frames, None for all; and a parameter that this batch has no use for."""
-        if isinstance(self.inputs, Mel):
-            from transformers import WhisperModel
-
-            if (
-                self.specaugment and self.training
-            ):  # spans of silence, as transformers' WhisperModel makes them and its classifier does not
-                inputs = WhisperModel._mask_input_features(self.base, inputs.clone())
-            return {"input_features": inputs}, self.inputs.frames(lengths), None
-        arguments = {"input_values": inputs[:, : max(lengths)]}
-        mask = self.inputs.mask(lengths, self.norms, inputs.device)
-        if mask is not None:
-            arguments["attention_mask"] = mask
-        # A mask is no longer than the longest clip; where it is, transformers raises.
-        fits = max(self.inputs.frames([max(lengths)])) >= self.model.config.mask_time_length
-        self.model.config.apply_spec_augment = self.specaugment and fits
-        unused = self.base.masked_spec_embed if self.specaugment and self.training and not fits else None
-        return arguments, None if mask is None else self.inputs.frames(lengths), unused
 
     def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
         """From the input to the head: feature_encoder, projection (with what else is no layer), layer-0, ..., head."""

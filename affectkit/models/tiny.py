@@ -78,9 +78,8 @@ def build(
     architecture, *options = checkpoint.removeprefix(PREFIX).split(",")
     known = {"audio": AUDIO, "text": TEXT, "images": IMAGES}[reads]
     if architecture not in known:
-        raise AffectkitError(
-            "usage", f"there is no {PREFIX}{architecture} for {reads}", remedy=did_you_mean(architecture, list(known))
-        )
+        remedy = did_you_mean(architecture, list(known))
+        raise AffectkitError("usage", f"there is no {PREFIX}{architecture} for {reads}", remedy=remedy)
     kind = _TOWERS.get(architecture, architecture)
     config = changed(AutoConfig.for_model(kind, **{**known[architecture], **parsed(options)}), changes)
     with torch.random.fork_rng(devices=[]):
@@ -106,9 +105,8 @@ def parsed(options: list[str]) -> dict[str, Any]:
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
-            raise AffectkitError(
-                "usage", f"'{option}' is not name=value", remedy=f"write {PREFIX}wav2vec2,hidden_size=64"
-            )
+            remedy = f"write {PREFIX}wav2vec2,hidden_size=64"
+            raise AffectkitError("usage", f"'{option}' is not name=value", remedy=remedy)
         try:
             values[name] = json.loads(value)
         except ValueError:
@@ -154,11 +152,6 @@ def _tokenizer(config: Any) -> Any:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_max_length=128,
-    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token")
+    tokens: dict[str, Any] = dict(zip(names, special, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **tokens)

@@ -142,7 +142,7 @@ def test_each_face_is_a_row_cut_out_by_its_box(predict, root, tmp_path, model):
         np.testing.assert_allclose(answers(of_video), answers(predict(model, "-m", tmp_path / "boxes.csv")), rtol=1e-6)
     else:  # the same crops, given to the expert by hand
         from affectkit.detectors.columns import build
-        from affectkit.experts._folder import load_expert
+        from affectkit.experts._adapter import load_expert
 
         expert = load_expert(root / "expert" / "best_model", device="cpu").finding_by(build())
         images = ((np.asarray(Image.open(row["path"])), row) for row in table.to_dict("records"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from affectkit.detectors import haar, yunet
-from affectkit.detectors._detector import SEARCH_SIDE, search_scale
+from affectkit.detectors._detector import SEARCH_SIDE, searched
 from affectkit.errors import AffectkitError
 from affectkit.synthesis.faces import Pose, draw_person, paint
 
@@ -73,8 +73,15 @@ def test_the_smallest_face_is_in_the_images_pixels(finder):
 
 
 def test_the_copy_that_is_searched():
-    assert search_scale(640, 480) == search_scale(SEARCH_SIDE, 10) == 1
-    assert search_scale(10, 4 * SEARCH_SIDE) == 0.25
+    def resize(image, size, interpolation):
+        return np.zeros((size[1], size[0], 3), np.uint8)
+
+    cv2 = types.SimpleNamespace(resize=resize, INTER_AREA=3)
+    for width, height in ((640, 480), (SEARCH_SIDE, 10)):
+        image = np.zeros((height, width, 3), np.uint8)
+        assert searched(cv2, image) == (image, 1, 1)
+    copy, _, down = searched(cv2, np.zeros((4 * SEARCH_SIDE, 10, 3), np.uint8))
+    assert copy.shape[0] == SEARCH_SIDE and 1 / down == 0.25
 
 
 @pytest.mark.parametrize(

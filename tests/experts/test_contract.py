@@ -9,7 +9,8 @@ import torch
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.experts._folder import build_expert, load_expert
+from affectkit.experts._adapter import build_expert, load_expert
+from affectkit.experts._expert import CropRule
 from affectkit.labels import Target
 
 NAMES = registry.names("experts")
@@ -87,7 +88,7 @@ def test_a_folder_needs_no_original_file_and_answers_the_same(name, options, ima
     copy = tmp_path / source.rpartition("/")[2]
     shutil.copyfile(source, copy)
     given = {key: value.replace(source, str(copy)) for key, value in given.items()}
-    made = build_expert(name, given, "whole", targets=targets, box_scale=1.1, device="cpu")
+    made = build_expert(name, given, "whole", targets=targets, rule=CropRule(box_scale=1.1), device="cpu")
     made.save(tmp_path / "model")
     before = next(made.predict([(image, {})], tta=2))
     copy.unlink()

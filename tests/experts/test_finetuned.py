@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from affectkit.errors import AffectkitError
-from affectkit.experts._folder import build_expert, load_expert
+from affectkit.experts._adapter import build_expert, load_expert
+from affectkit.experts._expert import CropRule
 from affectkit.labels import Target
 
 torch = pytest.importorskip("torch")
@@ -48,7 +49,7 @@ def test_it_says_what_its_network_says_of_the_box(made):
 
     folder, network = made()
     image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
-    [answer] = expert_of(folder, flip_average=False).predict(rows_with_landmarks(image))
+    [answer] = expert_of(folder, rule=CropRule(flip_average=False)).predict(rows_with_landmarks(image))
     assert answer.crop == "box"
     side = max(network.preprocessing.resize_to)
     pixels = network.prepare(crop(image, (30, 40), 40, side))

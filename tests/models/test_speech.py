@@ -16,7 +16,7 @@ KINDS += [f"{name}{LAYER_NORM}" for name in ("wav2vec2", "hubert", "wavlm")]
 
 
 def opened(kind, **options):
-    return speech.Waveforms(backbones.load(f"tiny-random:{kind}", "audio"), **options)
+    return speech.SpeechStates(backbones.load(f"tiny-random:{kind}", "audio"), **options)
 
 
 def relative(one, other):
@@ -55,7 +55,7 @@ def test_plain_padding_would_change_a_group_norm_network():
 
 def test_waveforms_below_the_receptive_field_are_padded_to_one_frame():
     network = opened("wav2vec2")
-    assert network.min_samples == 400  # 25 ms: 10 + 5 * (3 + 2 * (3 + 2 * (... kernels and strides of the paper
+    assert network.inputs.min_samples == 400  # 25 ms: 10 + 5 * (3 + 2 * (3 + 2 * (... kernels and strides of the paper
     short = network.hidden([WAVES[1]], "last")[0]
     assert short.shape == (1, 32)
     longer = np.pad(WAVES[1], (0, 100))
@@ -78,7 +78,7 @@ def test_group_norm_over_valid_frames_is_group_norm_of_each_sequence():
 def test_whisper_keeps_the_frames_that_the_waveform_reaches():
     backbone = backbones.load("tiny-random:whisper", "audio")
     truth = backbone.model.get_encoder()
-    network = speech.open_speech(backbone)
+    network = speech.SpeechStates(backbone)
     states = network.hidden(WAVES, "all")
     assert [len(state) for state in states] == [50, 1, 25, 75, 13, 74]  # 20 ms each, the last one begun counts
     mel = backbone.processor(WAVES[2], sampling_rate=16000, return_tensors="pt")["input_features"]
@@ -99,4 +99,4 @@ def test_bfloat16_is_near_and_comes_out_as_float32():
 def test_networks_that_read_no_waveforms_are_refused():
     bert = backbones.load("tiny-random:bert", "text")
     with pytest.raises(AffectkitError, match="'bert' is not a speech network"):
-        speech.open_speech(bert)
+        speech.SpeechStates(bert)
