@@ -185,7 +185,7 @@ def _predicted(
     _check_confusion(files, [Target.from_json(target) for target in model.spec["targets"]])
     chosen = without_fit_rows(model, rows.take(rows.rows["split"] == wanted) if wanted in splits else rows)
     with console.progress("predict") as progress:
-        table = model.predict(chosen, work=Work(**work), progress=progress)
+        table = model.predict(chosen, Work(**work, progress=progress))
     lost = len(chosen.rows) - len(table.frame)
     return table, [f"{lost} of {len(chosen.rows)} rows could not be predicted and are not judged"] if lost else []
 

@@ -19,7 +19,6 @@ import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, join_columns
-from affectkit.console import Progress
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, seen_rows
@@ -71,14 +70,7 @@ class Windows:
         return end - start - heard if self.stride > self.seconds else 0.0
 
 
-def predict_windows(
-    model: Model,
-    manifest: Manifest,
-    windows: Windows,
-    *,
-    work: Work | None = None,
-    progress: Progress | None = None,
-) -> Predictions:
+def predict_windows(model: Model, manifest: Manifest, work: Work, windows: Windows) -> Predictions:
     """A row for each window of each of the manifest's recordings, or of their segments, with `COLUMNS`.
 
     Truths are the clip's. A window is seen as its clip is: in-sample where the model was fitted on the clip.
@@ -86,13 +78,11 @@ def predict_windows(
     """
     if needs(model) != {"audio"}:
         reads = " and ".join(sorted(needs(model))) or "no audio"
-        raise AffectkitError(
-            "usage", f"--window cuts audio, and the model reads {reads}", file=model.folder, remedy="leave it out"
-        )
-    work = work or Work()
+        message = f"--window cuts audio, and the model reads {reads}"
+        raise AffectkitError("usage", message, file=model.folder, remedy="leave it out")
     seen = dict(zip(manifest.rows["id"], seen_rows(model, manifest.rows), strict=True))
     rows = windowed(manifest, windows, on_error=work.on_error)
-    predictions = join_columns(model.predict(rows, work=work, progress=progress), rows.rows, COLUMNS)
+    predictions = join_columns(model.predict(rows, work), rows.rows, COLUMNS)
     return replace(predictions, frame=predictions.frame.assign(seen=[seen[clip] for clip in predictions.frame["clip"]]))
 
 
