@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # metadata is one key of canonical JSON, so equal content is equal bytes
 
 KEY = "affectkit"
+Values: TypeAlias = "Sequence[np.ndarray] | scipy.sparse.csr_matrix"  # of each row
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ShardFacts:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def write_shard(path: Path, values: Sequence[np.ndarray] | scipy.sparse.csr_matrix, facts: ShardFacts) -> None:
+def write_shard(path: Path, values: Values, facts: ShardFacts) -> None:
     """Write a shard atomically. values: [D] or [L, D] of each row, [T, ...] where `facts.frames`, or CSR [N, D]."""
     from safetensors.numpy import save
 

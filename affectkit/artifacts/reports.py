@@ -29,7 +29,7 @@ AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
 
 def write_report(folder: Path, report: Mapping[str, Any], judged: Predictions) -> None:
     """Write a report's numbers into `folder`: what `assess` found, and of numeric targets the judged rows."""
-    write_metrics(folder / METRICS, report)
+    write_json(folder / METRICS, report)
     for name, table in report_tables(report).items():
         write_table(folder / f"{name}.csv", table)
     numbers = [target.name for target in judged.targets.values() if target.kind == "number"]
@@ -66,10 +66,6 @@ def class_targets(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
     for name in names:
         details = report if name == names[0] else report["other_targets"][name]
         yield name, "" if name == "label" else f"{name}.", details
-
-
-def write_metrics(path: Path, report: Mapping[str, Any]) -> None:
-    write_json(path, dict(report))
 
 
 def write_confusion(path: Path, report: Mapping[str, Any]) -> None:
