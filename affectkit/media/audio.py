@@ -105,9 +105,8 @@ def _segment(sound, path: str | Path, start_sec: float, end_sec: float | None) -
     samples = sound.read(end - start, dtype="float32", always_2d=True)
     if len(samples) < end - start and sound.subtype not in _ESTIMATED:
         missing = end - start - len(samples)
-        raise AffectkitError(
-            "input", f"is truncated: {missing:,} of {total:,} samples are missing", file=path, remedy="copy it again"
-        )
+        what = f"is truncated: {missing:,} of {total:,} samples are missing"
+        raise AffectkitError("input", what, file=path, remedy="copy it again")
     return samples
 
 
@@ -115,9 +114,8 @@ def _run_ffmpeg(path: str | Path, kind: str) -> bytes:
     """The sound of a video as a WAV of float32."""
     program = shutil.which("ffmpeg")
     if program is None:
-        raise AffectkitError(
-            "environment", f"decoding {kind} needs ffmpeg", file=path, remedy="install ffmpeg, or convert it to WAV"
-        )
+        remedy = "install ffmpeg, or convert it to WAV"
+        raise AffectkitError("environment", f"decoding {kind} needs ffmpeg", file=path, remedy=remedy)
     command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn"]
     done = subprocess.run([*command, "-c:a", "pcm_f32le", "-f", "wav", "-"], capture_output=True, check=False)
     if done.returncode or not done.stdout:

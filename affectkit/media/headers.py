@@ -67,11 +67,6 @@ def read_header(path: str | Path) -> Header:
     return Header(*facts)
 
 
-def check_media(path: str | Path) -> None:
-    """Raise what `read_header` raises."""
-    read_header(path)
-
-
 def read_headers(
     paths: Sequence[str | Path],
     *,
