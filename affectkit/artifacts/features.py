@@ -217,14 +217,13 @@ class Features:
         if self._table is not None:
             yield from self._table[rows]
             return
-        shard, values = "", None
+        shard, values = "", np.empty(0)
         for row in rows:
             if self._shard[row] != shard:
                 shard = self._shard[row]
                 with opened(self.path / shard) as handle:  # a memory map: only what is sliced is read
                     values = handle.get_slice("values")
             start, stop = int(self._start[row]), int(self._start[row] + self._frames[row])
-            assert values is not None
             yield values[start] if self.pooled else values[start:stop]
 
     def _rows(self, ids: Sequence[str]) -> np.ndarray:

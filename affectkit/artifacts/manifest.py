@@ -46,9 +46,8 @@ class Manifest:
     bare: bool = False
 
     def where(self, position: int) -> dict[str, Any]:
-        """`file` and `row` of a row, as `AffectkitError` takes them."""
-        file, row = self.origin[position]
-        return {"file": file, "row": row}
+        """`file` and `row` of a row, as `AffectkitError` takes them; nothing for a bare manifest."""
+        return {} if self.bare else dict(zip(("file", "row"), self.origin[position], strict=True))
 
     def take(self, keep: np.ndarray | Sequence[bool]) -> Manifest:
         """The rows where `keep` (a mask) is true."""

@@ -93,11 +93,9 @@ class EstimatorPipeline(Model):
             kept |= part
         if not kept.any():
             raise AffectkitError("input", "no row could be encoded", file=manifest.path)
-        joined = [np.concatenate([output.values for output in each]) for each in zip(*answers, strict=True)]
+        joined = [np.concatenate([output.values for output in parts]) for parts in zip(*answers, strict=True)]
         targets = [part.target for part in self.estimator.targets]
-        return manifest.take(kept), [
-            TargetPrediction.of(target, values) for target, values in zip(targets, joined, strict=True)
-        ]
+        return manifest.take(kept), list(map(TargetPrediction.of, targets, joined))
 
 
 def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from affectkit.experts._expert import FaceAnswer
 from affectkit.experts._folder import load_expert
 from affectkit.inference.model import Model, Work
 from affectkit.labels import Target
-from affectkit.media import mapped
+from affectkit.media.files import mapped, or_error
 from affectkit.media.images import read_image
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def predict_faces(expert: FaceExpert, manifest: Manifest, work: Work, tta: int) 
     except AffectkitError as error:
         if error.file:
             raise
-        raise AffectkitError(error.code, error.message, **reading.where(), remedy=error.remedy) from None
+        raise AffectkitError(error.code, error.message, **manifest.where(reading.place), remedy=error.remedy) from None
     rows = manifest.rows.iloc[reading.positions].reset_index(drop=True)
     if not len(rows):
         raise AffectkitError("input", "no image could be read", file=manifest.path)
@@ -107,31 +108,20 @@ class _Reading:
         self.positions: list[int] = []
         self.place = 0
 
-    def where(self) -> dict[str, Any]:
-        return {} if self.manifest.bare else self.manifest.where(self.place)
-
     def images(self) -> Iterator[tuple[np.ndarray, Mapping[str, Any]]]:
         rows = self.manifest.rows.to_dict("records")
         workers = ranks(cpu=self.work.device == "cpu").workers(self.work.num_workers)
-        read = mapped(_read, self.manifest.media(), workers)
+        read = mapped(partial(or_error, read_image), [path or "" for path in self.manifest.media()], workers)
         for self.place, (image, row) in enumerate(zip(read, rows, strict=True)):
             if isinstance(image, AffectkitError):
                 message = f"{image.file}: {image.message}" if image.file else image.message
                 if self.work.on_error == "stop":
-                    raise AffectkitError(image.code, message, **self.where(), remedy=image.remedy)
+                    raise AffectkitError(image.code, message, **self.manifest.where(self.place), remedy=image.remedy)
                 self.work.tell_skipped(row["id"], message)
             else:
                 self.positions.append(self.place)
                 yield image, {str(name): value for name, value in row.items()}
             self.work.progress(self.place + 1, len(rows))
-
-
-def _read(path: Path | None) -> np.ndarray | AffectkitError:
-    try:
-        return read_image(path or "")
-    except AffectkitError as error:
-        error.__traceback__ = None
-        return error
 
 
 def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> TargetPrediction:

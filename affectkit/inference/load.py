@@ -68,7 +68,7 @@ class FinetunedNetwork(Model):
         outputs, skipped = self.model.predict(
             self.model.medium.items(manifest),
             open_accelerator(work.device),
-            where=(lambda place: {}) if manifest.bare else manifest.where,
+            where=manifest.where,
             on_error=work.on_error,
             num_workers=ranks(cpu=work.device == "cpu").workers(work.num_workers),
             passes=Passes.of(self.spec, work.tta, work.mc_dropout),

@@ -112,6 +112,15 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
+def or_error(function: Callable[[In], Out], item: In) -> Out | AffectkitError:
+    """What `function` makes of an item, or why it cannot; without a traceback, which would keep what was read alive."""
+    try:
+        return function(item)
+    except AffectkitError as error:
+        error.__traceback__ = error.__context__ = None
+        return error
+
+
 def mapped(function: Callable[[In], Out], items: Iterable[In], workers: int) -> Iterator[Out]:
     """`map` on `workers` threads (without threads up to 1), at most twice as many items in flight as threads."""
     if workers <= 1:
