@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from affectkit.errors import AffectkitError
-from affectkit.media import Header, check_file, check_media, read_audio, read_header, read_headers, resample
+from affectkit.media import Header, check_file, read_audio, read_header, read_headers, resample
 from affectkit.media import headers as headers_module
 
 WAV_FORMATS = [("WAV", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")]
@@ -174,7 +174,7 @@ def test_folder_pipe_and_odd_names(tmp_path):
     assert error_of(read_header, tmp_path / ("a" * 300)).code == "input"
 
 
-@pytest.mark.parametrize("function", [read_header, read_audio, check_media])
+@pytest.mark.parametrize("function", [read_header, read_audio])
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -7,17 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from affectkit.artifacts.features import ENCODER, INDEX, SKIPPED, ShardFacts, canonical, read_facts, write_shard
+from affectkit.artifacts.features import ENCODER, INDEX, SKIPPED, ShardFacts, Values, canonical, read_facts, write_shard
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
-
-if TYPE_CHECKING:
-    import numpy as np
-    import scipy.sparse
 
 
 @dataclass(frozen=True)
@@ -67,32 +63,19 @@ class FeatureWriter:
             return False
         facts = read_facts(path)
         if facts.encoder != self.digest:
-            raise AffectkitError(
-                "usage",
-                "--resume: was written by another encoder, or other weights",
-                file=path,
-                remedy="use --overwrite",
-            )
+            message = "--resume: was written by another encoder, or other weights"
+            raise AffectkitError("usage", message, file=path, remedy="use --overwrite")
         self._check_plan(number, facts)
         return True
 
     def _check_plan(self, number: int, facts: ShardFacts) -> None:
         skipped = {key for key, _ in facts.skipped}
         if facts.ids != [key for key in self.plan[number] if key not in skipped] or not skipped <= {*self.plan[number]}:
-            raise AffectkitError(
-                "usage",
-                "--resume: holds other rows than the manifest",
-                file=self.path(number),
-                remedy="use --overwrite",
-            )
+            message = "--resume: holds other rows than the manifest"
+            raise AffectkitError("usage", message, file=self.path(number), remedy="use --overwrite")
 
     def write(
-        self,
-        number: int,
-        values: Sequence[np.ndarray] | scipy.sparse.csr_matrix,
-        ids: list[str],
-        skipped: list[tuple[str, str]],
-        counts: dict[str, int],
+        self, number: int, values: Values, ids: list[str], skipped: list[tuple[str, str]], counts: dict[str, int]
     ) -> None:
         """Write shard `number`: a value for each of `ids`; the plan's other rows must be among `skipped`."""
         frames = None if self.encoder["pooled"] else [len(value) for value in values]
@@ -126,8 +109,7 @@ class FeatureWriter:
         for number in range(len(self.plan)):
             facts = read_facts(self.path(number))
             start = 0
-            for place, key in enumerate(facts.ids):
-                frames = facts.frames[place] if facts.frames is not None else 1
+            for key, frames in zip(facts.ids, facts.frames or [1] * len(facts.ids), strict=True):
                 index.append((key, self.path(number).name, start, frames))
                 start += frames
             skipped += facts.skipped

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from affectkit.artifacts.files import SCHEMA, read_json, write_bytes
 from affectkit.artifacts.runs import require_finished
-from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers
 from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # metadata is one key of canonical JSON, so equal content is equal bytes
 
 KEY = "affectkit"
+Values: TypeAlias = "Sequence[np.ndarray] | scipy.sparse.csr_matrix"  # of each row
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ShardFacts:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def write_shard(path: Path, values: Sequence[np.ndarray] | scipy.sparse.csr_matrix, facts: ShardFacts) -> None:
+def write_shard(path: Path, values: Values, facts: ShardFacts) -> None:
     """Write a shard atomically. values: [D] or [L, D] of each row, [T, ...] where `facts.frames`, or CSR [N, D]."""
     from safetensors.numpy import save
 
@@ -102,9 +103,8 @@ def read_facts(path: Path) -> ShardFacts:
         raise AffectkitError("input", "is not a shard that affectkit wrote", file=path)
     data = json.loads(metadata[KEY])
     if data.pop("schema") > SCHEMA:
-        raise AffectkitError(
-            "input", "has a newer schema than this affectkit reads", file=path, remedy="upgrade affectkit"
-        )
+        message = "has a newer schema than this affectkit reads"
+        raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
     data["skipped"] = [(key, reason) for key, reason in data["skipped"]]
     return ShardFacts(**data)
 
@@ -121,27 +121,18 @@ INDEX = "index.csv"
 SHARD = re.compile(r"features-\d{5,}\.safetensors")
 
 
-@dataclass(frozen=True)
-class FeatureIndex:
-    """ids, the shard of each, and [N] int64 where it starts there and how many frames it has (1 where pooled)."""
-
-    ids: list[str]
-    shard: list[str]
-    start: np.ndarray
-    frames: np.ndarray
-
-
-def read_index(folder: Path) -> FeatureIndex:
-    """Read and check `index.csv`.
+def read_index(folder: Path) -> pd.DataFrame:
+    """Read and check `index.csv`: `id`, `shard`, and int64 `start`, `frames` (1 where pooled).
 
     Raises "input" naming the row of a doubled id, of a shard that is no shard's name, and of a place outside its shard.
     """
     file = folder / INDEX
     table = read_table(file, required=["id", "shard", "start", "frames"])
-    check_ids(list(table["id"]), file)
-    start, frames = (_whole(table, column, file) for column in ("start", "frames"))
+    check_ids(table["id"], file)
+    table = table.assign(**{column: _whole(table, column, file) for column in ("start", "frames")})
     sizes: dict[str, int] = {}
-    for row, (shard, first, count) in enumerate(zip(table["shard"], start, frames, strict=True), start=1):
+    places = zip(table["shard"], table["start"], table["frames"], strict=True)
+    for row, (shard, first, count) in enumerate(places, start=1):
         if not SHARD.fullmatch(shard):
             raise AffectkitError("input", f"'{shard}' is not the name of a shard", file=file, row=row)
         if shard not in sizes:
@@ -149,23 +140,12 @@ def read_index(folder: Path) -> FeatureIndex:
         if first + count > sizes[shard]:
             message = f"points at {first + count} in {shard}, which holds {sizes[shard]}"
             raise AffectkitError("input", message, file=file, row=row, remedy="extract the features again")
-    return FeatureIndex(list(table["id"]), list(table["shard"]), start, frames)
-
-
-def check_ids(ids: list[str], file: Path) -> None:
-    """Refuse an id that stands twice, naming its row."""
-    seen: set[str] = set()
-    for row, key in enumerate(ids, start=1):
-        if key in seen:
-            raise AffectkitError("input", f"id '{key}' stands twice", file=file, row=row)
-        seen.add(key)
+    return table
 
 
 def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
     values = to_numbers(list(table[column]), file=file, column=column)
-    bad = ~((values >= 0) & (values % 1 == 0))
-    if bad.any():
-        row = int(bad.argmax())
+    if (row := first_row(~((values >= 0) & (values % 1 == 0)))) is not None:
         message = f"{column} '{table[column][row]}' is not a whole number from 0"
         raise AffectkitError("input", message, file=file, row=row + 1)
     return values.astype("int64")
@@ -237,14 +217,13 @@ class Features:
         if self._table is not None:
             yield from self._table[rows]
             return
-        shard, values = "", None
+        shard, values = "", np.empty(0)
         for row in rows:
             if self._shard[row] != shard:
                 shard = self._shard[row]
                 with opened(self.path / shard) as handle:  # a memory map: only what is sliced is read
                     values = handle.get_slice("values")
             start, stop = int(self._start[row]), int(self._start[row] + self._frames[row])
-            assert values is not None
             yield values[start] if self.pooled else values[start:stop]
 
     def _rows(self, ids: Sequence[str]) -> np.ndarray:
@@ -293,8 +272,8 @@ class Features:
     def _sparse_rows(self, rows: np.ndarray) -> scipy.sparse.csr_matrix:
         from scipy.sparse import csr_matrix, vstack
 
-        columns, parts, order = int(self.encoder["dim"]), [], []
-        for shard, places in self._by_shard(rows).items():
+        columns, parts, by_shard = int(self.encoder["dim"]), [], self._by_shard(rows)
+        for shard, places in by_shard.items():
             stored = tensors(self.path / shard, ["data", "indices", "indptr"])
             shape = (len(stored["indptr"]) - 1, columns)
             try:
@@ -303,11 +282,9 @@ class Features:
             except ValueError as error:
                 raise self._refused(f"{shard} is damaged: {error}", "extract the features again") from None
             parts.append(block[self._start[rows[places]]])
-            order.append(places)
         if not parts:
             return csr_matrix((0, columns), dtype=np.float32)
-        stacked = vstack(parts, format="csr")
-        return stacked[np.argsort(np.concatenate(order), kind="stable")]
+        return vstack(parts, format="csr")[np.argsort(np.concatenate([*by_shard.values()]), kind="stable")]
 
     def _refused(self, message: str, remedy: str) -> AffectkitError:
         return AffectkitError("input", message, file=self.path, remedy=remedy)
@@ -332,23 +309,15 @@ def _read_folder(path: Path) -> Features:
     if not isinstance(encoder.get("pooled"), bool) or (encoder.get("sparse") and not encoder.get("dim")):
         raise AffectkitError("input", "is not an encoder's record", file=path / ENCODER, remedy="extract them again")
     index = read_index(path)
-    return Features(
-        path,
-        index.ids,
-        encoder,
-        encoder.get("feature_names"),
-        encoder["pooled"],
-        bool(encoder.get("sparse", False)),
-        index.shard,
-        index.start,
-        index.frames,
-    )
+    places = list(index["shard"]), index["start"].to_numpy(), index["frames"].to_numpy()
+    names, sparse = encoder.get("feature_names"), bool(encoder.get("sparse", False))
+    return Features(path, list(index["id"]), encoder, names, encoder["pooled"], sparse, *places)
 
 
 def _read_csv(path: Path) -> Features:
     table = read_table(path, required=["id"])
     ids = list(table["id"])
-    check_ids(ids, path)
+    check_ids(table["id"], path)
     names = [column for column in table.columns if column != "id"]
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write `data` with its schema number; NaN becomes null, as JSON has none."""
     text = json.dumps(without_nan({"schema": SCHEMA, **data}), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
@@ -75,12 +75,8 @@ def read_json(path: Path, *, what: str = "file") -> dict[str, Any]:
         raise AffectkitError("input", f"a {what} is a JSON object", file=path)
     schema = data.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
-        raise AffectkitError(
-            "input",
-            f"schema {schema} is newer than schema {SCHEMA}, which this affectkit reads",
-            file=path,
-            remedy="upgrade affectkit",
-        )
+        message = f"schema {schema} is newer than schema {SCHEMA}, which this affectkit reads"
+        raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
     return data
 
 

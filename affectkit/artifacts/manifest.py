@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.runs import require_finished
-from affectkit.artifacts.tables import read_table, to_numbers, write_table
+from affectkit.artifacts.tables import first_row, read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
@@ -46,9 +46,8 @@ class Manifest:
     bare: bool = False
 
     def where(self, position: int) -> dict[str, Any]:
-        """`file` and `row` of a row, as `AffectkitError` takes them."""
-        file, row = self.origin[position]
-        return {"file": file, "row": row}
+        """`file` and `row` of a row, as `AffectkitError` takes them; nothing for a bare manifest."""
+        return {} if self.bare else dict(zip(("file", "row"), self.origin[position], strict=True))
 
     def take(self, keep: np.ndarray | Sequence[bool]) -> Manifest:
         """The rows where `keep` (a mask) is true."""
@@ -104,22 +103,27 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     import pandas as pd
 
     path = Path(path)
-    files = _files(path)
-    tables = [read_table(file, required=["id"]) for file in files]
-    tables = [
-        t if "split" in t or f.stem not in SPLITS else t.assign(split=f.stem)
-        for f, t in zip(files, tables, strict=True)
-    ]
-    origin = [(file, row) for file, table in zip(files, tables, strict=True) for row in range(1, len(table) + 1)]
+    tables: list[pd.DataFrame] = []
+    origin: list[tuple[Path, int]] = []
+    for file in _files(path):
+        table = read_table(file, required=["id"])
+        tables.append(table if "split" in table or file.stem not in SPLITS else table.assign(split=file.stem))
+        origin += [(file, row) for row in range(1, len(table) + 1)]
     rows = pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0]
-    folder = path if path.is_dir() else path.parent
-    summary = _read_summary(folder / "summary.json")
-    _check_ids(rows["id"], origin)
-    rows, targets = _typed(rows, origin, summary)
-    manifest = Manifest(path, rows, origin, targets, summary, media_root)
+    summary = _read_summary((path if path.is_dir() else path.parent) / "summary.json")
+    targets = {t["name"]: Target.from_json(t) for t in summary.get("targets", []) if t["name"] in rows}
+    manifest = Manifest(path, rows, origin, targets or _guess_targets(rows), summary, media_root)
+    _check_ids(manifest)
+    _parse_cells(manifest)
     if not len(rows):
         raise AffectkitError("input", "has no rows", file=path)
-    return manifest if split is None else _only_split(manifest, split)
+    if split is None:
+        return manifest
+    there = sorted(set(rows["split"])) if "split" in rows else []
+    if split not in there:
+        remedy = f"there are {', '.join(there) or 'none'}"
+        raise AffectkitError("input", f"has no rows of split '{split}'", file=path, remedy=remedy)
+    return manifest.take(rows["split"] == split)
 
 
 def _read_summary(file: Path) -> dict[str, Any]:
@@ -147,57 +151,38 @@ def _files(path: Path) -> list[Path]:
     require_finished(path)
     files = [path / f"{name}.csv" for name in (*SPLITS, FOLDS) if (path / f"{name}.csv").exists()]
     if not files:
-        raise AffectkitError(
-            "missing", "holds no train.csv, val.csv, test.csv or folds.csv", file=path, remedy="run prepare-manifest"
-        )
+        message = "holds no train.csv, val.csv, test.csv or folds.csv"
+        raise AffectkitError("missing", message, file=path, remedy="run prepare-manifest")
     return files
 
 
-def _check_ids(ids: pd.Series, origin: list[tuple[Path, int]]) -> None:
-    first: dict[str, tuple[Path, int]] = {}
-    for cell, (file, row) in zip(ids, origin, strict=True):
+def _check_ids(manifest: Manifest) -> None:
+    first: dict[str, int] = {}
+    for position, cell in enumerate(manifest.rows["id"]):
         if not cell:
-            raise AffectkitError("input", "the id is empty", file=file, row=row)
+            raise AffectkitError("input", "the id is empty", **manifest.where(position))
         if cell in first:
-            other = f"{first[cell][0].name} row {first[cell][1]}"
-            raise AffectkitError("input", f"id '{cell}' stands already in {other}", file=file, row=row)
-        first[cell] = (file, row)
+            file, row = manifest.origin[first[cell]]
+            message = f"id '{cell}' stands already in {file.name} row {row}"
+            raise AffectkitError("input", message, **manifest.where(position))
+        first[cell] = position
 
 
-def _typed(
-    rows: pd.DataFrame, origin: list[tuple[Path, int]], summary: Mapping[str, Any]
-) -> tuple[pd.DataFrame, dict[str, Target]]:
-    targets = {t["name"]: Target.from_json(t) for t in summary.get("targets", []) if t["name"] in rows}
-    if not targets:
-        targets = _guess_targets(rows)
+def _parse_cells(manifest: Manifest) -> None:
+    """Make numbers of the cells that are to be numbers; refuse a class that its target does not have."""
+    rows = manifest.rows
     for column in rows.columns:
-        target = targets.get(column)
+        target = manifest.targets.get(column)
         if column in NUMBERS or column.startswith("votes_") or (target and target.kind == "number"):
-            rows[column] = _numbers(rows[column], origin, column)
-        elif target:
-            _check_classes(rows[column], target, origin)
-    return rows, targets
-
-
-def _numbers(cells: pd.Series, origin: list[tuple[Path, int]], column: str) -> np.ndarray:
-    try:
-        return to_numbers(list(cells), column=column)
-    except AffectkitError as error:
-        file, row = origin[(error.row or 1) - 1]
-        raise AffectkitError("input", error.message, file=file, row=row) from None
-
-
-def _check_classes(cells: pd.Series, target: Target, origin: list[tuple[Path, int]]) -> None:
-    allowed = {"", *target.classes}
-    for cell, (file, row) in zip(cells, origin, strict=True):
-        if cell not in allowed:
-            raise AffectkitError(
-                "input",
-                f"{target.name} '{cell}' is not in {', '.join(target.classes)}",
-                file=file,
-                row=row,
-                remedy=f"map it with --label-map {cell}={target.classes[0]}",
-            )
+            try:
+                rows[column] = to_numbers(list(rows[column]), column=column)
+            except AffectkitError as error:
+                raise AffectkitError("input", error.message, **manifest.where((error.row or 1) - 1)) from None
+        elif target and (position := first_row(~rows[column].isin(["", *target.classes]))) is not None:
+            cell = rows[column][position]
+            message = f"{column} '{cell}' is not in {', '.join(target.classes)}"
+            remedy = f"map it with --label-map {cell}={target.classes[0]}"
+            raise AffectkitError("input", message, **manifest.where(position), remedy=remedy)
 
 
 def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
@@ -212,18 +197,6 @@ def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
     return targets
 
 
-def _only_split(manifest: Manifest, split: str) -> Manifest:
-    there = sorted(set(manifest.rows["split"])) if "split" in manifest.rows else []
-    if split not in there:
-        raise AffectkitError(
-            "input",
-            f"has no rows of split '{split}'",
-            file=manifest.path,
-            remedy=f"there are {', '.join(there) or 'none'}",
-        )
-    return manifest.take(manifest.rows["split"] == split)
-
-
 def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any], label_map: Mapping[str, Any]) -> None:
     """Write `rows` (with `split`, and `fold` where cross-validation is meant) and what is known about them."""
     known = [c for c in COLUMNS if c in rows]
@@ -235,5 +208,5 @@ def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any],
             part = ordered[ordered["split"] == split]
             if len(part):
                 write_table(folder / f"{split}.csv", part)
-    write_json(folder / "label_map.json", dict(label_map))
-    write_json(folder / "summary.json", dict(summary))
+    write_json(folder / "label_map.json", label_map)
+    write_json(folder / "summary.json", summary)

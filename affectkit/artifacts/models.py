@@ -54,9 +54,8 @@ def whole(folder: Path) -> Iterator[None]:
     except AffectkitError as error:
         if error.file:
             raise
-        raise AffectkitError(
-            "input", error.message, file=folder, remedy="upgrade affectkit, or train it again"
-        ) from None
+        remedy = "upgrade affectkit, or train it again"
+        raise AffectkitError("input", error.message, file=folder, remedy=remedy) from None
     except FileNotFoundError as error:
         name = Path(error.filename).name if error.filename else str(error)
         raise AffectkitError("missing", f"lacks a file: {name}", file=folder, remedy="copy all of it again") from None
@@ -72,7 +71,7 @@ def read_spec(folder: Path) -> dict[str, Any]:
 
 def write_spec(folder: Path, spec: Mapping[str, Any], card: str) -> None:
     """Write the description, the label map and the model card of `best_model/`."""
-    write_json(folder / SPEC, dict(spec))
+    write_json(folder / SPEC, spec)
     if classes := label_map(spec):
         write_json(folder / LABEL_MAP, classes)
     write_text(folder / "README.md", card)
@@ -87,14 +86,14 @@ def label_map(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_fit_rows(folder: Path) -> pd.DataFrame:
     """`id`, `group`, `role` as text; no rows where a folder does not say."""
+    path = folder / FIT_ROWS
+    return read_table(path, required=["id", "group", "role"]) if path.exists() else no_fit_rows()
+
+
+def no_fit_rows() -> pd.DataFrame:
     import pandas as pd
 
-    path = folder / FIT_ROWS
-    return (
-        read_table(path, required=["id", "group", "role"])
-        if path.exists()
-        else pd.DataFrame(columns=["id", "group", "role"])
-    )
+    return pd.DataFrame(columns=["id", "group", "role"])
 
 
 def write_fit_rows(folders: Sequence[Path], rows: pd.DataFrame) -> None:
@@ -127,11 +126,8 @@ def parent_of(name: str, model: Path | None, folder: Path) -> dict[str, Any]:
     """What the description in `folder` says of the parent `model`, a `best_model/`; None is a table alone."""
     if model is None:
         return {"name": name, "path": None, "sha256": None}
-    return {
-        "name": name,
-        "path": Path(os.path.relpath(model.resolve(), folder.resolve())).as_posix(),
-        "sha256": model_digest(model),
-    }
+    path = Path(os.path.relpath(model.resolve(), folder.resolve())).as_posix()
+    return {"name": name, "path": path, "sha256": model_digest(model)}
 
 
 def parent_folder(folder: Path, parent: Mapping[str, Any]) -> Path:
@@ -139,21 +135,16 @@ def parent_folder(folder: Path, parent: Mapping[str, Any]) -> Path:
     with whole(folder):
         name, path, known = parent["name"], parent["path"], parent["sha256"]
     if path is None:
-        raise AffectkitError(
-            "input", f"cannot predict: its source '{name}' is only a table", file=folder,
-            remedy="fuse run folders of models instead",
-        )  # fmt: skip
+        message = f"cannot predict: its source '{name}' is only a table"
+        raise AffectkitError("input", message, file=folder, remedy="fuse run folders of models instead")
     place = Path(os.path.normpath(folder.resolve() / path))
     if not place.is_dir():
-        raise AffectkitError(
-            "missing", f"its parent '{name}' is not at {path}", file=folder,
-            remedy="copy the parents too: affectkit select, or --bundle",
-        )  # fmt: skip
+        remedy = "copy the parents too: affectkit select, or --bundle"
+        raise AffectkitError("missing", f"its parent '{name}' is not at {path}", file=folder, remedy=remedy)
     model = best_model(place)
     if model_digest(model) != known:
-        raise AffectkitError(
-            "input", f"its parent '{name}' has changed since", file=folder, remedy="run the command that made it again"
-        )
+        remedy = "run the command that made it again"
+        raise AffectkitError("input", f"its parent '{name}' has changed since", file=folder, remedy=remedy)
     return model
 
 
@@ -166,14 +157,11 @@ def copy_model(model: Path, target: Path) -> None:
     for path in sorted(p for p in model.iterdir() if p.is_file() and p.name != SPEC):
         with atomic(target / path.name) as temporary:
             shutil.copyfile(path, temporary)
-    spec = read_spec(model)
-    spec["parents"] = [_copied(model, target, parent) for parent in spec.get("parents", [])]
-    write_json(target / SPEC, spec)
-
-
-def _copied(model: Path, target: Path, parent: Mapping[str, Any]) -> dict[str, Any]:
-    if parent["path"] is None:
-        return dict(parent)
-    place = target / PARENTS / parent["name"]
-    copy_model(parent_folder(model, parent), place)
-    return parent_of(parent["name"], place, target)
+    spec, parents = read_spec(model), []
+    for parent in spec.get("parents", []):
+        if parent["path"] is not None:
+            place = target / PARENTS / parent["name"]
+            copy_model(parent_folder(model, parent), place)
+            parent = parent_of(parent["name"], place, target)
+        parents.append(parent)
+    write_json(target / SPEC, {**spec, "parents": parents})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.tables import read_table, to_numbers, write_table
+from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.plain import without_nan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +50,8 @@ class Predictions:
         """What the table says of a target, as arrays. Raises "input" for a class target without probabilities."""
         described = self.targets[target]
         if described.kind == "number":
-            columns = {name: self.frame.get(f"{target}_{name}") for name in ("var", "low", "high")}
-            known = {name: column.to_numpy(float) for name, column in columns.items() if column is not None}
+            there = [name for name in ("var", "low", "high") if f"{target}_{name}" in self.frame]
+            known = {name: self.frame[f"{target}_{name}"].to_numpy(float) for name in there}
             return TargetPrediction(described, mean=self.frame[prediction_column(target)].to_numpy(float), **known)
         probabilities = self.probabilities(target)
         if probabilities is None:
@@ -132,10 +134,7 @@ def build_predictions(
     """
     import pandas as pd
 
-    columns: dict[str, Any] = {"id": rows["id"].to_numpy()}
-    for name in ("split", "fold"):
-        if name in rows:
-            columns[name] = rows[name].to_numpy()
+    columns: dict[str, Any] = {name: rows[name].to_numpy() for name in ("id", "split", "fold") if name in rows}
     columns["seen"] = list(seen)
     for output in outputs:
         if output.target.name in rows:
@@ -176,10 +175,6 @@ def with_outputs(
 
 def predictions_text(predictions: Predictions, *, as_json: bool) -> str:
     """The table as CSV, or as one JSON line of rows."""
-    import json
-
-    from affectkit.plain import without_nan
-
     if as_json:
         return json.dumps({"rows": without_nan(predictions.frame.to_dict("records"))}, ensure_ascii=False) + "\n"
     return predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g")
@@ -219,9 +214,8 @@ def parse_predictions(
     known = {target.name: target for target in targets}
     named = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
     if not named:
-        raise AffectkitError(
-            "input", "holds no predictions", file=path, remedy="name columns pred, prob_<class> or <target>_pred"
-        )
+        remedy = "name columns pred, prob_<class> or <target>_pred"
+        raise AffectkitError("input", "holds no predictions", file=path, remedy=remedy)
     for target in named.values():
         _parse(frame, target, path)
     return vouched(Predictions(frame, named, path, foreign), treat_as)
@@ -245,20 +239,12 @@ def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
 def _check_table(frame: pd.DataFrame, path: Path) -> None:
     if not len(frame):
         raise AffectkitError("input", "has no rows", file=path)
-    nameless = frame["id"].str.strip() == ""
-    if nameless.any():
-        raise AffectkitError("input", "has no id", file=path, row=int(nameless.to_numpy().argmax()) + 1)
-    doubled = frame["id"].duplicated()
-    if doubled.any():
-        row = int(doubled.to_numpy().argmax())
-        raise AffectkitError("input", f"id '{frame['id'][row]}' stands twice", file=path, row=row + 1)
-    if "seen" in frame:
-        bad = ~frame["seen"].isin(SEEN)
-        if bad.any():
-            row = int(bad.to_numpy().argmax())
-            raise AffectkitError(
-                "input", f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}", file=path, row=row + 1
-            )
+    if (row := first_row(frame["id"].str.strip() == "")) is not None:
+        raise AffectkitError("input", "has no id", file=path, row=row + 1)
+    check_ids(frame["id"], path)
+    if "seen" in frame and (row := first_row(~frame["seen"].isin(SEEN))) is not None:
+        message = f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}"
+        raise AffectkitError("input", message, file=path, row=row + 1)
 
 
 def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
@@ -288,11 +274,10 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
         return
     columns = probability_columns(target)
     there = [column for column in columns if column in frame]
-    if there and len(there) < len(columns):
-        lacking = next(column for column in columns if column not in frame)
-        raise AffectkitError(
-            "input", f"has no column '{lacking}'", file=path, remedy="give a probability of every class"
-        )
+    lacking = [column for column in columns if column not in frame]
+    if there and lacking:
+        remedy = "give a probability of every class"
+        raise AffectkitError("input", f"has no column '{lacking[0]}'", file=path, remedy=remedy)
     if there:
         _parse_probabilities(frame, columns, path)
     predicted = prediction_column(target.name)
@@ -311,32 +296,25 @@ def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
     for column in columns:
         frame[column] = values = to_numbers(list(frame[column]), file=path, column=column)
-        outside = (values < 0) | (values > 1)
-        if outside.any():
-            row = int(outside.argmax())
+        if (row := first_row((values < 0) | (values > 1))) is not None:
             percent = np.nanmin(values) >= 0 and 2 < np.nanmax(values) <= 100
             remedy = "divide percentages by 100" if percent else "make probabilities of scores first (softmax)"
             message = f"{column} {values[row]:g} is outside [0, 1]"
             raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
     table = frame[list(columns)].to_numpy(float)
     missing = np.isnan(table)
-    partial = missing.any(axis=1) & ~missing.all(axis=1)
-    if partial.any():
-        row = int(partial.argmax())
+    if (row := first_row(missing.any(axis=1) & ~missing.all(axis=1))) is not None:
         message = f"{columns[int(missing[row].argmax())]} is missing"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="give every class's probability, or none")
     total = table.sum(axis=1)
-    off = np.abs(total - 1) > SUM_TOLERANCE
-    if len(columns) > 1 and off.any():
-        row = int(off.argmax())
+    row = first_row(np.abs(total - 1) > SUM_TOLERANCE)
+    if len(columns) > 1 and row is not None:
         message = f"the probabilities sum to {total[row]:g}, not 1"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="normalise scores first")
 
 
 def _refuse_unknown(cells: pd.Series, target: Target, path: Path) -> None:
-    bad = ~cells.isin(["", *target.classes])
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
+    if (row := first_row(~cells.isin(["", *target.classes]))) is not None:
         cell = cells[row].strip()
         spelt = [name for name in target.classes if _same_number(name, cell) or name.strip() == cell]
         remedy = f"write it as the class is written: {spelt[0]}" if spelt else None

@@ -29,7 +29,7 @@ AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
 
 def write_report(folder: Path, report: Mapping[str, Any], judged: Predictions) -> None:
     """Write a report's numbers into `folder`: what `assess` found, and of numeric targets the judged rows."""
-    write_metrics(folder / METRICS, report)
+    write_json(folder / METRICS, report)
     for name, table in report_tables(report).items():
         write_table(folder / f"{name}.csv", table)
     numbers = [target.name for target in judged.targets.values() if target.kind == "number"]
@@ -55,9 +55,8 @@ def read_report(path: Path) -> dict[str, Any]:
     report = read_json(path, what="report")
     for key in ("metrics", "n"):
         if key not in report:
-            raise AffectkitError(
-                "input", f"has no '{key}'", file=path, remedy="name a metrics.json of affectkit evaluate"
-            )
+            remedy = "name a metrics.json of affectkit evaluate"
+            raise AffectkitError("input", f"has no '{key}'", file=path, remedy=remedy)
     return report
 
 
@@ -67,10 +66,6 @@ def class_targets(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
     for name in names:
         details = report if name == names[0] else report["other_targets"][name]
         yield name, "" if name == "label" else f"{name}.", details
-
-
-def write_metrics(path: Path, report: Mapping[str, Any]) -> None:
-    write_json(path, dict(report))
 
 
 def write_confusion(path: Path, report: Mapping[str, Any]) -> None:
@@ -91,47 +86,57 @@ def file_name(name: str) -> str:
 
 def report_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of a report by file name; a table without rows is left out."""
-    groups = report.get("groups") or {}
+    import pandas as pd
+
+    group, alerts = (report.get("groups") or {}).get("column", "group"), report.get("alerts") or {}
     tables = {
         **_class_tables(report),
-        "per_group": _keyed(groups.get("column", "group"), report.get("per_group") or {}),
-        "per_target": _target_table(report["metrics"]),
-        "per_fold": _keyed("metric", (report.get("folds") or {}).get("metrics") or {}),
-        "slices": _slice_table(report.get("slices") or {}),
-        "alerts": _alert_table(report.get("alerts") or {}),
-        "alerts_per_group": _alert_groups(groups.get("column", "group"), report.get("alerts") or {}),
-        "metrics": _metric_table(report),
+        "per_group": _keyed(group, report.get("per_group")),
+        "per_target": _keyed("target", _per_target(report["metrics"])),
+        "per_fold": _keyed("metric", (report.get("folds") or {}).get("metrics")),
+        "slices": [
+            {"slice": part, "n": row["n"], "groups": row.get("groups"), "metric": name, **_figure(figure)}
+            for part, row in (report.get("slices") or {}).items()
+            for name, figure in row["metrics"].items()
+        ],
+        "alerts": [row for name, alert in alerts.items() for row in _alert_rows(name, alert)],
+        "alerts_per_group": [
+            {"alert": name, group: value, **row}
+            for name, alert in alerts.items()
+            for value, row in alert["per_group"].items()
+        ],
+        "metrics": [_metric_row(report, name, figure) for name, figure in report["metrics"].items()],
     }
-    return {name: table for name, table in tables.items() if len(table)}
+    return {name: pd.DataFrame(rows) for name, rows in tables.items() if len(rows)}
 
 
-def _class_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def _class_tables(report: Mapping[str, Any]) -> dict[str, Any]:
     """Of the first class target by plain names, of further ones with the target's name before."""
-    tables: dict[str, pd.DataFrame] = {}
+    tables: dict[str, Any] = {}
     for position, (name, _, details) in enumerate(class_targets(report)):
-        of_target = _confusion_tables(details.get("confusion") or {})
-        of_target["per_class"] = _keyed("class", details.get("per_class") or {})
+        of_target = {**_confusion_tables(details), "per_class": _keyed("class", details.get("per_class"))}
         tables |= {file_name(f"{name}_{key}") if position else key: table for key, table in of_target.items()}
     return tables
 
 
-def _confusion_tables(confusion: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def _confusion_tables(details: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Counts, and shares of the true class (empty where a class never occurs); rows are the truth."""
     import pandas as pd
 
+    confusion: Mapping[str, Any] = details.get("confusion") or {}
     classes: Sequence[str] = confusion.get("classes") or []
     if not classes:
         return {}
     counts = np.asarray(confusion["counts"], int)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-
-    def table(values: np.ndarray) -> pd.DataFrame:
-        frame = pd.DataFrame(values, columns=list(classes))
-        frame.insert(0, "true", list(classes), allow_duplicates=True)
-        return frame
-
-    return {"confusion_counts": table(counts), "confusion_row_normalized": table(shares)}
+    tables = {
+        "confusion_counts": pd.DataFrame(counts, columns=list(classes)),
+        "confusion_row_normalized": pd.DataFrame(shares, columns=list(classes)),
+    }
+    for table in tables.values():
+        table.insert(0, "true", list(classes), allow_duplicates=True)
+    return tables
 
 
 def confusion_files(part: str, report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
@@ -139,84 +144,39 @@ def confusion_files(part: str, report: Mapping[str, Any]) -> dict[str, pd.DataFr
     the target's name for further ones and for other parts: `val_confusion_matrix_label.csv`."""
     files = {}
     for position, (name, _, details) in enumerate(class_targets(report)):
-        tables = _confusion_tables(details.get("confusion") or {})
         named = f"{part}_confusion_matrix" + (f"_{name}" if position or part != "test" else "")
-        if tables:
+        if tables := _confusion_tables(details):
             files[file_name(named) + ".csv"] = tables["confusion_counts"]
     return files
 
 
-def _keyed(name: str, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame([{name: key, **row} for key, row in rows.items()])
+def _keyed(name: str, rows: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    return [{name: key, **row} for key, row in (rows or {}).items()]
 
 
-def _target_table(metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _metric_row(report: Mapping[str, Any], name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
+    floors = {f"floor_{floor}": values.get(name) for floor, values in (report.get("floors") or {}).items()}
+    return {"metric": name, **_figure(figure), **floors}
+
+
+def _per_target(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """A row for each target that has a prefix of its own: every metric with its interval side by side."""
     rows: dict[str, dict[str, Any]] = {}
     for name, figure in metrics.items():
         target, dot, metric = name.rpartition(".")
         if dot:
-            row = rows.setdefault(target, {})
-            row.update(
-                {metric: figure["value"], f"{metric}_low": figure.get("low"), f"{metric}_high": figure.get("high")}
-            )
-    return _keyed("target", rows)
+            value, low, high = _figure(figure).values()
+            rows.setdefault(target, {}).update({metric: value, f"{metric}_low": low, f"{metric}_high": high})
+    return rows
 
 
-def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {"slice": part, "n": row["n"], "groups": row.get("groups"), "metric": name, **_figure(figure)}
-            for part, row in slices.items()
-            for name, figure in row["metrics"].items()
-        ]
-    )
-
-
-def _alert_table(alerts: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _alert_rows(name: str, alert: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A row for each rate of an alert, over all rows (`slice` is empty) and in each slice."""
-    import pandas as pd
-
-    rows = []
-    for name, alert in alerts.items():
-        for part, row in {"": alert, **alert["slices"]}.items():
-            leading = {
-                "alert": name,
-                "slice": part,
-                **{key: row[key] for key in ("n", "groups", "positives", "raised")},
-            }
-            differences = {f"{key}_difference": figure for key, figure in row.get("differences", {}).items()}
-            figures = {**row["metrics"], **differences}
-            rows += [{**leading, "metric": key, **_figure(figure)} for key, figure in figures.items()]
-    return pd.DataFrame(rows)
-
-
-def _alert_groups(column: str, alerts: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {"alert": name, column: group, **row}
-            for name, alert in alerts.items()
-            for group, row in alert["per_group"].items()
-        ]
-    )
-
-
-def _metric_table(report: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    floors: Mapping[str, Mapping[str, float]] = report.get("floors") or {}
-    return pd.DataFrame(
-        [
-            {"metric": name, **_figure(figure), **{f"floor_{floor}": of.get(name) for floor, of in floors.items()}}
-            for name, figure in report["metrics"].items()
-        ]
-    )
+    for part, row in {"": alert, **alert["slices"]}.items():
+        counts = {key: row[key] for key in ("n", "groups", "positives", "raised")}
+        differences = {f"{key}_difference": figure for key, figure in row.get("differences", {}).items()}
+        for key, figure in {**row["metrics"], **differences}.items():
+            yield {"alert": name, "slice": part, **counts, "metric": key, **_figure(figure)}
 
 
 def _figure(figure: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,9 +30,8 @@ VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "t
 def require_finished(folder: Path) -> None:
     """Refuse a folder that a command began and did not end."""
     if (folder / STARTED).exists() and not (folder / RECORD).exists():
-        raise AffectkitError(
-            "unfinished", "is unfinished: it has no run.json", file=folder, remedy="run its command again with --resume"
-        )
+        remedy = "run its command again with --resume"
+        raise AffectkitError("unfinished", "is unfinished: it has no run.json", file=folder, remedy=remedy)
 
 
 def digest(path: Path) -> dict[str, Any]:
@@ -77,10 +76,15 @@ def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, An
 
     path: the run's folder, or the file that the command wrote. notes: what the command noted; `device` among them.
     """
+    from importlib import metadata  # waits: it is a tenth of a subcommand's help
+
     base = path if path.is_dir() else path.parent
     skip = {STARTED, RECORD, LOCK}
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in skip) if path.is_dir() else [path]
-    versions = {name: version for name in VERSIONS if (version := _version(name))}
+    versions = {}
+    for name in VERSIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return {
         "argv": sys.argv[1:],
         "versions": versions | {"python": platform.python_version()},
@@ -93,15 +97,6 @@ def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, An
         "notes": {key: value for key, value in notes.items() if key != "device"},
         "seconds": seconds,
     }
-
-
-def _version(name: str) -> str | None:
-    from importlib import metadata  # waits: it is a tenth of a subcommand's help
-
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git_revision() -> str | None:
@@ -130,10 +125,8 @@ class Run:
     """An open run. `path` is its folder, or the file that the command writes."""
 
     path: Path
-    command: str
     finished: bool = False
     resumed: bool = False
-    is_main: bool = True
     notes: dict[str, Any] = field(default_factory=dict)
 
     def note(self, **facts: Any) -> None:
@@ -167,19 +160,18 @@ def open_run(
     wait = barrier or (lambda: None)
     if not is_main:
         wait()
-        yield Run(path, command, finished=_is_finished(path) if folder else False, is_main=False)
+        yield Run(path, finished=folder and (path / RECORD).exists())
         wait()
         return
-    run = Run(path, command)
+    run = Run(path)
     inputs = [Path(item) for item in inputs]
     if options.get("overwrite"):
         _spare_inputs(path, [*inputs, *map(Path, reads)])
-    digests = [digest(item) for item in inputs]
     started = {
         "command": command,
         "affectkit": __version__,
-        "options": {key: plain_options(value) for key, value in options.items() if key not in NEUTRAL},
-        "inputs": digests,
+        "options": _result_options(options),
+        "inputs": (digests := [digest(item) for item in inputs]),
     }
     with _locked(path if folder else None):
         made = folder and _prepare_folder(run, started, options)
@@ -196,21 +188,19 @@ def open_run(
         try:
             yield run
         except BaseException:
-            if made:
-                _forget_if_bare(path)
+            # after a failure that left nothing but `started.json`, the folder is as if nothing had been tried
+            if made and {item.name for item in path.iterdir()} <= {STARTED, LOCK}:
+                (path / STARTED).unlink(missing_ok=True)
             raise
         wait()
-        facts = {
-            **started,
-            "seed": options.get("seed"),
-            "parents": [item["path"] for item in digests],
-            **record(path, run.notes, round(time.time() - seconds, 3)),
-        }
-        write_json(path / RECORD if folder else path.with_name(path.name + ".run.json"), facts)
+        facts = {"seed": options.get("seed"), "parents": [item["path"] for item in digests]}
+        ended = record(path, run.notes, round(time.time() - seconds, 3))
+        write_json(path / RECORD if folder else path.with_name(path.name + ".run.json"), {**started, **facts, **ended})
 
 
-def _is_finished(folder: Path) -> bool:
-    return (folder / RECORD).exists()
+def _result_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that can change a result, as JSON has them."""
+    return {key: plain_options(value) for key, value in options.items() if key not in NEUTRAL}
 
 
 @contextmanager
@@ -222,20 +212,19 @@ def _locked(folder: Path | None) -> Iterator[None]:
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / LOCK, "w")  # noqa: SIM115  held open for the whole run
     except FileExistsError:
         raise AffectkitError("exists", "is a file, not a folder", file=folder) from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AffectkitError("busy", "another process is writing here", file=folder) from None
-        try:
-            yield
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
+        with open(folder / LOCK, "w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AffectkitError("busy", "another process is writing here", file=folder) from None
+            try:
+                yield
+            finally:
+                (folder / LOCK).unlink(missing_ok=True)
     finally:
-        handle.close()
         if not existed:
             with contextlib.suppress(OSError):  # only an empty folder goes: the run left nothing worth keeping
                 folder.rmdir()
@@ -253,12 +242,11 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
     for leftover in folder.glob(f".{STARTED}.*.tmp"):  # of a process killed before it had begun: nothing to go on with
         leftover.unlink()
     contents = [item for item in folder.iterdir() if item.name != LOCK]
-    ours = (folder / STARTED).exists()
+    ours, finished = (folder / STARTED).exists(), (folder / RECORD).exists()
     if contents and options.get("overwrite"):
         if not ours:
-            raise AffectkitError(
-                "exists", "--overwrite: not a folder that affectkit wrote", file=folder, remedy=_ELSEWHERE
-            )
+            what = "--overwrite: not a folder that affectkit wrote"
+            raise AffectkitError("exists", what, file=folder, remedy=_ELSEWHERE)
         author = read_json(folder / STARTED).get("command")
         if author != started["command"]:
             raise AffectkitError("exists", f"--overwrite: affectkit {author} wrote it", file=folder, remedy=_ELSEWHERE)
@@ -268,10 +256,10 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         _refuse_difference(folder, read_json(folder / STARTED), started)
         for leftover in folder.rglob(TEMPORARY):  # of a killed process: the lock says that nobody writes one now
             leftover.unlink()
-        run.resumed, run.finished = True, _is_finished(folder)
+        run.resumed, run.finished = True, finished
         return False
     elif contents:
-        state = "finished" if _is_finished(folder) else "unfinished" if ours else "not empty"
+        state = "finished" if finished else "unfinished" if ours else "not empty"
         remedy = "pass --resume or --overwrite" if ours else _ELSEWHERE
         raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
     write_json(folder / STARTED, started)
@@ -284,23 +272,12 @@ def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str
     old, new = before.get("options", {}), now["options"]
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            raise AffectkitError(
-                "usage",
-                f"--resume: --{key.replace('_', '-')} was {old.get(key)!r} and is now {new.get(key)!r}",
-                file=folder,
-                remedy="use the old value, or --overwrite",
-            )
+            message = f"--resume: --{key.replace('_', '-')} was {old.get(key)!r} and is now {new.get(key)!r}"
+            raise AffectkitError("usage", message, file=folder, remedy="use the old value, or --overwrite")
     for old_input, new_input in zip(before.get("inputs", []), now["inputs"], strict=False):
         if {**old_input, "path": ""} != {**new_input, "path": ""}:
-            raise AffectkitError(
-                "usage", f"--resume: {new_input['path']} has changed since", file=folder, remedy="use --overwrite"
-            )
-
-
-def _forget_if_bare(folder: Path) -> None:
-    """After a failure that left nothing but `started.json`, leave the folder as if nothing had been tried."""
-    if {item.name for item in folder.iterdir()} <= {STARTED, LOCK}:
-        (folder / STARTED).unlink(missing_ok=True)
+            message = f"--resume: {new_input['path']} has changed since"
+            raise AffectkitError("usage", message, file=folder, remedy="use --overwrite")
 
 
 # --- Files that a command writes besides its folder, or instead of it: each is recorded in an `x.run.json` of its own
@@ -366,8 +343,7 @@ def _made_alike(path: Path, command: str, options: Mapping[str, Any], inputs: Se
     if not (path.is_file() and record.exists()):
         return False
     known = read_json(record, what="record")
-    now = {key: plain_options(value) for key, value in options.items() if key not in NEUTRAL}
-    same = known.get("command") == command and known.get("options") == now
+    same = known.get("command") == command and known.get("options") == _result_options(options)
     return same and list(map(_contents, known.get("inputs", []))) == [_contents(digest(path)) for path in inputs]
 
 

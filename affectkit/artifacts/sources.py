@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from affectkit.artifacts.features import Features, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
-from affectkit.artifacts.models import BEST, FIT_ROWS, SPEC, read_fit_rows, read_spec
+from affectkit.artifacts.models import BEST, SPEC, no_fit_rows, read_fit_rows, read_spec
 from affectkit.artifacts.predictions import Predictions, has_predictions, join_columns, parse_predictions, vouched
 from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table
@@ -52,9 +52,8 @@ def named_paths(words: Sequence[str], *, least: int = 1) -> dict[str, Path]:
     for text in words:
         name, equals, path = text.partition("=")
         if not equals or not name.strip() or not path or set(name) & set("/\\"):
-            raise AffectkitError(
-                "usage", f"'{text}' is not NAME=PATH", remedy="write speech=runs/speech/predictions.csv"
-            )
+            remedy = "write speech=runs/speech/predictions.csv"
+            raise AffectkitError("usage", f"'{text}' is not NAME=PATH", remedy=remedy)
         if name in paths:
             raise AffectkitError("usage", f"the name '{name}' stands twice", remedy="give each source its own")
         paths[name] = Path(path)
@@ -86,24 +85,17 @@ def read_source(
     treat_as: as in `read_predictions`. tables: a CSV without predictions, or a features folder, is taken as features.
     """
     if tables and path.is_dir() and (path / "encoder.json").exists():
-        return Source(name, path, None, _nothing(), features=read_features(path))
+        return Source(name, path, None, no_fit_rows(), features=read_features(path))
     file = predictions_path(path)
     table = read_table(file, required=["id"])
     if tables and not has_predictions(table.columns):
-        return Source(name, file, None, _nothing(), features=read_features(file))
+        return Source(name, file, None, no_fit_rows(), features=read_features(file))
     beside = file.parent / BEST
     model = beside if file.name == PREDICTIONS and (beside / SPEC).exists() else None
     # a model's targets: its table does not say their scales
     described = [Target.from_json(target) for target in read_spec(model)["targets"]] if model else []
     predictions = parse_predictions(table, file, targets=[*targets, *described], treat_as=treat_as)
-    fitted = read_fit_rows(file.parent) if (file.parent / FIT_ROWS).exists() else _nothing()
-    return Source(name, file, model, fitted, predictions=predictions)
-
-
-def _nothing() -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(columns=["id", "group", "role"])
+    return Source(name, file, model, read_fit_rows(file.parent), predictions=predictions)
 
 
 # --- Predictions with what a manifest knows of their rows, for commands that turn one table into another

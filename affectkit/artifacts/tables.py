@@ -198,6 +198,17 @@ def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = 
     return values
 
 
+def first_row(bad: np.ndarray | pd.Series) -> int | None:
+    """The position of the first row where `bad`, [N] bool, is true."""
+    return int(np.argmax(bad)) if np.any(bad) else None
+
+
+def check_ids(ids: pd.Series, file: Path) -> None:
+    """Raises "input" naming the row of an id that stands twice."""
+    if (row := first_row(ids.duplicated())) is not None:
+        raise AffectkitError("input", f"id '{ids[row]}' stands twice", file=file, row=row + 1)
+
+
 def _as_number(cell: Any) -> str | None:
     """What to write in the place of what people and spreadsheets write for a number."""
     text = str(cell).strip()

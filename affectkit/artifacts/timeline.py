@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from affectkit.artifacts.tables import to_numbers
+from affectkit.artifacts.tables import first_row, to_numbers
 from affectkit.errors import AffectkitError, did_you_mean
 
 if TYPE_CHECKING:
@@ -81,25 +81,18 @@ def timeline(frame: pd.DataFrame, sequence: Sequence[str], time: str, *, file: P
     joined = cells[0].str.cat(cells[1:], sep=" / ") if len(cells) > 1 else cells[0]
     codes, names = pd.factorize(joined.to_numpy(object), sort=True)
     order = np.lexsort((times, codes))
-    _refuse_equal(codes[order], times[order], order, list(names), time, file)
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    return Timeline(order, starts, [str(name) for name in names], times[order])
-
-
-def _refuse_first(bad: np.ndarray, message: str, file: Path | None) -> None:
-    if bad.any():
-        raise AffectkitError(
-            "input", message, file=file, row=int(bad.argmax()) + 1, remedy="every row needs a sequence and a time"
-        )
-
-
-def _refuse_equal(
-    codes: np.ndarray, times: np.ndarray, order: np.ndarray, names: list[str], time: str, file: Path | None
-) -> None:
-    equal = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1])
-    if equal.any():
-        place = int(equal.argmax())
+    codes, times = codes[order], times[order]
+    place = first_row((codes[1:] == codes[:-1]) & (times[1:] == times[:-1]))
+    if place is not None:
         first, second = sorted(order[place : place + 2] + 1)
         message = f"{time} {times[place]:g} of sequence '{names[codes[place]]}' stands already in row {first}"
         remedy = "name every column that tells sequences apart, such as --sequence sequence,track"
         raise AffectkitError("input", message, file=file, row=int(second), remedy=remedy)
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    return Timeline(order, starts, [str(name) for name in names], times)
+
+
+def _refuse_first(bad: np.ndarray, message: str, file: Path | None) -> None:
+    if (row := first_row(bad)) is not None:
+        remedy = "every row needs a sequence and a time"
+        raise AffectkitError("input", message, file=file, row=row + 1, remedy=remedy)

@@ -185,7 +185,7 @@ def _predicted(
     _check_confusion(files, [Target.from_json(target) for target in model.spec["targets"]])
     chosen = without_fit_rows(model, rows.take(rows.rows["split"] == wanted) if wanted in splits else rows)
     with console.progress("predict") as progress:
-        table = model.predict(chosen, work=Work(**work), progress=progress)
+        table = model.predict(chosen, Work(**work, progress=progress))
     lost = len(chosen.rows) - len(table.frame)
     return table, [f"{lost} of {len(chosen.rows)} rows could not be predicted and are not judged"] if lost else []
 
@@ -199,14 +199,15 @@ def _check_confusion(files: dict[str, Path], targets: "list[Target]") -> None:
 
 def _write_files(files: dict[str, Path], report: dict[str, Any], table: "Predictions", treat_as: str | None) -> None:
     """table: the rows that were judged."""
+    from affectkit.artifacts.files import write_json
     from affectkit.artifacts.predictions import write_predictions
-    from affectkit.artifacts.reports import write_confusion, write_metrics
+    from affectkit.artifacts.reports import write_confusion
     from affectkit.artifacts.sources import as_seen
 
     if path := files.get("output_confusion_csv"):
         write_confusion(path, report)
     if path := files.get("output_json"):
-        write_metrics(path, report)
+        write_json(path, report)
     if path := files.get("output_predictions_csv"):
         write_predictions(path, as_seen(table, treat_as))
 

@@ -88,9 +88,9 @@ def import_model(
         rule = CropRule(policy, box_scale, flip_average)
         face = build_expert(expert, own, detector, finding, rule=rule, device=device, foreign=True)
         face = face.answering(targets_for(face, rows, target))
-        work = Work(device, num_workers, on_error)
         with console.progress("import-model") as progress:
-            predictions = predict_faces(face, rows_to_answer(rows), tta=tta or 1, work=work, progress=progress)
+            work = Work(device, num_workers, on_error, progress=progress)
+            predictions = predict_faces(face, rows_to_answer(rows), work, tta or 1)
         result = of_expert(face, predictions, rows, tta=tta or 1, group=group)
         save_result(run.path, result)
     return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))

@@ -129,16 +129,16 @@ def predict(
         else:
             looked_for = needs(model) if fps is None else {"video"}
             rows = manifest_of_files(files or [], looked_for, on_error=on_error)
-        work = Work(device, num_workers, on_error, tta, mc_dropout)
         facts: dict[str, Any] = {}
         with console.progress("predict") as progress, _ended_by_sigterm():
+            work = Work(device, num_workers, on_error, tta, mc_dropout, progress)
             if fps is not None or holds_videos(model, rows):
-                predictions, counts = predict_videos(model, rows, sampling, work=work, progress=progress)
+                predictions, counts = predict_videos(model, rows, work, sampling)
                 facts = vars(counts)
             elif windows:
-                predictions = predict_windows(model, rows, windows, work=work, progress=progress)
+                predictions = predict_windows(model, rows, work, windows)
             else:
-                predictions = model.predict(rows, features=features or (), work=work, progress=progress)
+                predictions = model.predict(rows, work, features or ())
         if output:
             write_predictions(output, predictions)
     if output:

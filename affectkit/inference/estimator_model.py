@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +16,13 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
-from affectkit.console import Progress
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Takes, refuse_infinite, takes_of
 from affectkit.estimators._model import EstimatorModel
 from affectkit.estimators._network_inputs import encoded_block, read_block
-from affectkit.inference.model import Work, seen_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
+from affectkit.inference.model import Model, Work, seen_rows
 
 _FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
 # Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
@@ -37,47 +32,21 @@ CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of
 
 
 @dataclass(frozen=True)
-class EstimatorPipeline:
+class EstimatorPipeline(Model):
     """An estimator behind its encoders."""
 
-    folder: Path
     estimator: EstimatorModel
-    fit_rows: pd.DataFrame
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return self.estimator.spec
-
-    @property
-    def feature_sets(self) -> int:
-        return len(self.spec["features"])
-
-    @cached_property
-    def _opened(self) -> dict[str, list[Encoder]]:
-        return {}
-
-    def _encoders(self, device: str) -> list[Encoder]:
-        """Loaded once: a video is predicted some frames at a time."""
-        if device not in self._opened:
-            self._opened[device] = [_opened(known, device, self.folder) for known in self.spec["features"]]
-        return self._opened[device]
+    _opened: dict[str, list[Encoder]] = field(default_factory=dict)  # once: a video is predicted some frames at a time
 
     @property
     def _takes(self) -> Takes:
         return takes_of(self.estimator.targets[0].estimator)
 
-    def predict(
-        self,
-        manifest: Manifest,
-        *,
-        features: Sequence[Path] = (),
-        work: Work | None = None,
-        progress: Progress | None = None,
-    ) -> Predictions:
+    def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if features:
             outputs = self._answers(manifest, self._read(manifest, features))
         else:
-            manifest, outputs = self._encode(manifest, work or Work(), progress)
+            manifest, outputs = self._encode(manifest, work)
         return build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
 
     def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[TargetPrediction]:
@@ -98,14 +67,14 @@ class EstimatorPipeline:
             refuse_infinite(block, ids, path)
         return blocks
 
-    def _encode(
-        self, manifest: Manifest, work: Work, progress: Progress | None
-    ) -> tuple[Manifest, list[TargetPrediction]]:
+    def _encode(self, manifest: Manifest, work: Work) -> tuple[Manifest, list[TargetPrediction]]:
         """The rows that could be encoded, and their answers: the model's own encoders on raw media or text.
 
         All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
         """
-        encoders = self._encoders(work.device)
+        if work.device not in self._opened:
+            self._opened[work.device] = [_opened(known, work.device, self.folder) for known in self.spec["features"]]
+        encoders = self._opened[work.device]
         framed = any(not encoder.pooled for encoder in encoders) and self.spec["normalize"] != "speaker"
         total, size = len(manifest.rows), CHUNK if framed else len(manifest.rows)
         kept, answers = np.zeros(total, dtype=bool), []
@@ -114,8 +83,7 @@ class EstimatorPipeline:
             part[start : start + size] = True
             rows, blocks = manifest.take(part), list[Block]()
             for encoder in encoders:
-                done = None if progress is None else partial(_onwards, progress, start, total)
-                there, block = _encoded(encoder, rows, work, done, self._takes)
+                there, block = _encoded(encoder, rows, work, self._takes, start, total)
                 part[np.flatnonzero(part)[~there]] = False
                 rows, blocks = rows.take(there), [block[there] for block in blocks] + [block]
                 if not there.any():
@@ -125,11 +93,9 @@ class EstimatorPipeline:
             kept |= part
         if not kept.any():
             raise AffectkitError("input", "no row could be encoded", file=manifest.path)
-        joined = [np.concatenate([output.values for output in each]) for each in zip(*answers, strict=True)]
+        joined = [np.concatenate([output.values for output in parts]) for parts in zip(*answers, strict=True)]
         targets = [part.target for part in self.estimator.targets]
-        return manifest.take(kept), [
-            TargetPrediction.of(target, values) for target, values in zip(targets, joined, strict=True)
-        ]
+        return manifest.take(kept), list(map(TargetPrediction.of, targets, joined))
 
 
 def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:
@@ -144,17 +110,16 @@ def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:
 
 
 def _encoded(
-    encoder: Encoder, manifest: Manifest, work: Work, progress: Progress | None, takes: Takes
+    encoder: Encoder, manifest: Manifest, work: Work, takes: Takes, start: int, total: int
 ) -> tuple[np.ndarray, Block]:
-    """Which rows could be encoded, [N] bool, and the features of these."""
-    rows = items(manifest, encoder)
+    """Which rows, those from `start` on of `total`, could be encoded, [N] bool, and the features of these."""
     encoded = encode_items(
         encoder,
-        rows,
+        items(manifest, encoder),
         num_workers=work.num_workers if work.num_workers is not None else os.cpu_count() or 1,
         on_error=work.on_error,
         where=None if manifest.bare else manifest.where,
-        progress=(lambda done: progress(done, len(rows))) if progress else None,
+        progress=lambda done: work.progress(start + done, total),
     )
     for name, reason in encoded.skipped:
         work.tell_skipped(name, reason)
@@ -164,21 +129,14 @@ def _encoded(
     return there, encoded_block(encoded.ids, encoded.values, takes, pooled=encoder.pooled)
 
 
-def _onwards(progress: Progress, start: int, rows: int, done: int, total: int, note: str = "") -> None:
-    """The progress of a part of the rows that begins at `start`."""
-    progress(start + done, rows, note)
-
-
 def _check_same_encoder(trained_on: dict[str, Any], extracted: dict[str, Any], path: Path) -> None:
     """Refuse features of an encoder, weights, options or columns other than the model was trained on."""
     wanted, there = _compared(trained_on), _compared(extracted)
     for fact in (*wanted, *there):
         if wanted.get(fact) != there.get(fact):
             encoder = trained_on.get("encoder") or "another table"
-            raise AffectkitError(
-                "input", f"differs in '{fact}' from the features of the model ({encoder})", file=path,
-                remedy="extract them with the model's own encoder",
-            )  # fmt: skip
+            message = f"differs in '{fact}' from the features of the model ({encoder})"
+            raise AffectkitError("input", message, file=path, remedy="extract them with the model's own encoder")
 
 
 def _compared(record: dict[str, Any]) -> dict[str, Any]:

@@ -5,30 +5,26 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
-from affectkit.console import Progress
 from affectkit.detectors.columns import BOX, ColumnsDetector
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import FACE, FOUND, NONE
 from affectkit.experts._adapter import FaceExpert, load_expert
 from affectkit.experts._expert import FaceAnswer
-from affectkit.inference.model import Work
+from affectkit.inference.model import Model, Work
 from affectkit.labels import Target
-from affectkit.media import mapped
+from affectkit.media.files import mapped, or_error
 from affectkit.media.images import read_image
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -38,66 +34,46 @@ COLUMNS = (FACE, "faces", *BOX)
 
 
 @dataclass(frozen=True)
-class FaceModel:
+class FaceModel(Model):
     """A face expert behind raw images. Nothing was fitted here: what its authors fitted it on is not known."""
 
-    folder: Path
-    spec: dict[str, Any]
-    fit_rows: pd.DataFrame
-
-    feature_sets = 0
-
-    @cached_property
-    def _loaded(self) -> dict[str, FaceExpert]:
-        return {}
+    _loaded: dict[str, FaceExpert] = field(default_factory=dict)
 
     def expert(self, device: str) -> FaceExpert:
         if device not in self._loaded:
             self._loaded[device] = load_expert(self.folder, device=device)
         return self._loaded[device]
 
-    def predict(
-        self,
-        manifest: Manifest,
-        *,
-        features: Sequence[Path] = (),
-        work: Work | None = None,
-        progress: Progress | None = None,
-    ) -> Predictions:
+    def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         """Every row that can be read is answered; one without a face is declined, which `face` says."""
-        work = work or Work()
         if features or work.mc_dropout:
             option = "--features" if features else "--mc-dropout"
             raise AffectkitError("usage", f"a face expert takes no {option}", file=self.folder)
         tta = int(self.spec.get("tta", 1)) if work.tta is None else work.tta
-        return predict_faces(self.expert(work.device), manifest, tta=tta, work=work, progress=progress)
+        return predict_faces(self.expert(work.device), manifest, work, tta)
 
 
-def predict_faces(
-    expert: FaceExpert, manifest: Manifest, *, tta: int, work: Work, progress: Progress | None = None
-) -> Predictions:
+def predict_faces(expert: FaceExpert, manifest: Manifest, work: Work, tta: int) -> Predictions:
     """What an expert says of a manifest's images, with the columns `COLUMNS`. Its detector finds the faces, unless the
     rows are of no manifest and bring boxes along."""
     if manifest.bare and BOX[0] in manifest.rows:
         expert = expert.finding_by(ColumnsDetector())
-    reading = _Reading(manifest, work, progress)
+    reading = _Reading(manifest, work)
     try:
         answers = list(expert.predict(reading.images(), tta=tta, on_error=work.on_error))
     except AffectkitError as error:
         if error.file:
             raise
-        raise AffectkitError(error.code, error.message, **reading.where(), remedy=error.remedy) from None
+        raise AffectkitError(error.code, error.message, **manifest.where(reading.place), remedy=error.remedy) from None
     rows = manifest.rows.iloc[reading.positions].reset_index(drop=True)
     if not len(rows):
         raise AffectkitError("input", "no image could be read", file=manifest.path)
-    with_face = sum(answer.faces > 0 for answer in answers)
-    share = 100 * with_face / len(answers)
-    logger.info("a face was found in %d of %d images (%.0f %%)", with_face, len(answers), share)
+    total, with_face = len(answers), sum(answer.faces > 0 for answer in answers)
+    logger.info("a face was found in %d of %d images (%.0f %%)", with_face, total, 100 * with_face / total)
     for reason, count in Counter(a.declined for a in answers if a.declined and a.faces).items():
         logger.warning("%d images are declined: %s", count, reason)
     outputs = [_numbers(target, answers) for target in expert.targets]
-    classes = expert.expert.classes
-    if classes:
+    if classes := expert.expert.classes:
         nothing = np.full(len(classes), np.nan)
         probabilities = [nothing if answer.probabilities is None else answer.probabilities for answer in answers]
         outputs.append(TargetPrediction.of(Target(EXPRESSION, "class", classes), np.stack(probabilities)))
@@ -124,43 +100,30 @@ def rows_to_answer(manifest: Manifest) -> Manifest:
 class _Reading:
     """Images of a manifest, decoded on threads, with their rows; which of them were read."""
 
-    def __init__(self, manifest: Manifest, work: Work, progress: Progress | None) -> None:
-        self.manifest, self.work, self.progress = manifest, work, progress
+    def __init__(self, manifest: Manifest, work: Work) -> None:
+        self.manifest, self.work = manifest, work
         self.positions: list[int] = []
         self.place = 0
-
-    def where(self) -> dict[str, Any]:
-        return {} if self.manifest.bare else self.manifest.where(self.place)
 
     def images(self) -> Iterator[tuple[np.ndarray, Mapping[str, Any]]]:
         rows = self.manifest.rows.to_dict("records")
         workers = ranks(cpu=self.work.device == "cpu").workers(self.work.num_workers)
-        read = mapped(_read, self.manifest.media(), workers)
+        read = mapped(partial(or_error, read_image), [path or "" for path in self.manifest.media()], workers)
         for self.place, (image, row) in enumerate(zip(read, rows, strict=True)):
             if isinstance(image, AffectkitError):
                 message = f"{image.file}: {image.message}" if image.file else image.message
                 if self.work.on_error == "stop":
-                    raise AffectkitError(image.code, message, **self.where(), remedy=image.remedy)
+                    raise AffectkitError(image.code, message, **self.manifest.where(self.place), remedy=image.remedy)
                 self.work.tell_skipped(row["id"], message)
             else:
                 self.positions.append(self.place)
                 yield image, {str(name): value for name, value in row.items()}
-            if self.progress:
-                self.progress(self.place + 1, len(rows))
-
-
-def _read(path: Path | None) -> np.ndarray | AffectkitError:
-    try:
-        return read_image(path or "")
-    except AffectkitError as error:
-        error.__traceback__ = None
-        return error
+            self.work.progress(self.place + 1, len(rows))
 
 
 def _numbers(target: Target, answers: Sequence[FaceAnswer]) -> TargetPrediction:
-    mean, var = (
-        np.array([getattr(answer, part).get(target.name, np.nan) for answer in answers]) for part in ("values", "var")
-    )
+    mean = np.array([answer.values.get(target.name, np.nan) for answer in answers])
+    var = np.array([answer.var.get(target.name, np.nan) for answer in answers])
     return TargetPrediction(target, mean=mean, var=None if np.isnan(var).all() else var)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from affectkit.artifacts.models import best_model, parent_folder, read_fit_rows,
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.calibration.method import CalibrationModel
-from affectkit.console import Progress
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.estimators._model import load_estimator_model
@@ -42,9 +41,9 @@ def load_model(path: Path) -> Model:
     spec = read_spec(folder)
     kind = spec.get("kind")
     if kind == "estimator":
-        return EstimatorPipeline(folder, load_estimator_model(folder), read_fit_rows(folder))
+        return EstimatorPipeline(folder, spec, estimator=load_estimator_model(folder), fit_rows=read_fit_rows(folder))
     if kind == "finetuned":
-        return FinetunedNetwork(folder, load_finetuned_model(folder), read_fit_rows(folder))
+        return FinetunedNetwork(folder, spec, model=load_finetuned_model(folder), fit_rows=read_fit_rows(folder))
     if kind == KIND:
         return FaceModel(folder, spec, read_fit_rows(folder))
     if kind not in ("calibration", "fusion"):
@@ -54,45 +53,26 @@ def load_model(path: Path) -> Model:
         parents = {parent["name"]: load_model(parent_folder(folder, parent)) for parent in spec["parents"]}
         if not parents or (kind == "calibration" and len(parents) > 1):
             raise ValueError(f"a {kind} of {len(parents)} parents")
-    return StackedModel(folder, spec, parents, stage, read_fit_rows(folder))
-
-
-# --- A fine-tuned network behind raw media
+    return StackedModel(folder, spec, read_fit_rows(folder), stage, parents=parents)
 
 
 @dataclass(frozen=True)
-class FinetunedNetwork:
+class FinetunedNetwork(Model):
     """A fine-tuned network behind raw media."""
 
-    folder: Path
     model: FinetunedModel
-    fit_rows: pd.DataFrame
 
-    feature_sets = 0
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return self.model.spec
-
-    def predict(
-        self,
-        manifest: Manifest,
-        *,
-        features: Sequence[Path] = (),
-        work: Work | None = None,
-        progress: Progress | None = None,
-    ) -> Predictions:
+    def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if features:
             raise AffectkitError("usage", "a fine-tuned network takes no --features", file=self.folder)
-        work = work or Work()
         outputs, skipped = self.model.predict(
             self.model.medium.items(manifest),
             open_accelerator(work.device),
-            where=(lambda place: {}) if manifest.bare else manifest.where,
+            where=manifest.where,
             on_error=work.on_error,
             num_workers=ranks(cpu=work.device == "cpu").workers(work.num_workers),
             passes=Passes.of(self.spec, work.tta, work.mc_dropout),
-            progress=progress,
+            progress=work.progress,
         )
         for place, reason in skipped.items():
             work.tell_skipped(manifest.rows["id"].iloc[place], reason)
@@ -102,38 +82,18 @@ class FinetunedNetwork:
         return predictions.take(np.array([place not in skipped for place in range(len(manifest.rows))]))
 
 
-# --- A calibration or a fusion behind the models that it was fitted on
-
-
 @dataclass(frozen=True)
-class StackedModel:
+class StackedModel(Model):
     """A calibration or a fusion behind the models that it was fitted on."""
 
-    folder: Path
-    spec: dict[str, Any]
-    parents: dict[str, Model]
     stage: CalibrationModel | FusionModel
-    fit_rows: pd.DataFrame
 
-    @property
-    def feature_sets(self) -> int:
-        return sum(parent.feature_sets for parent in self.parents.values())
-
-    def predict(
-        self,
-        manifest: Manifest,
-        *,
-        features: Sequence[Path] = (),
-        work: Work | None = None,
-        progress: Progress | None = None,
-    ) -> Predictions:
+    def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if features and len(features) != self.feature_sets:
             raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
-        work, feature_sets = work or Work(), iter(features)
+        feature_sets = iter(features)
         predictions = {
-            name: parent.predict(
-                manifest, features=list(islice(feature_sets, parent.feature_sets)), work=work, progress=progress
-            )
+            name: parent.predict(manifest, work, list(islice(feature_sets, parent.feature_sets)))
             for name, parent in self.parents.items()
         }
         answered = {key for table in predictions.values() for key in table.frame["id"]}

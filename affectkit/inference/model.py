@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence, Set
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions
-from affectkit.console import Progress
+from affectkit.console import Progress, unwatched
 from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, relative
 from affectkit.corpora._tables import decode, safe_id
 from affectkit.encoders._loop import OnError
@@ -27,13 +28,14 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Work:
     """How to run: device, worker processes, what a bad row does ("stop" or "skip"). tta, mc_dropout: passes over
-    images; None: as the model was made."""
+    images; None: as the model was made. progress: called as rows are done."""
 
     device: str = "auto"
     num_workers: int | None = None
     on_error: OnError = "stop"
     tta: int | None = None
     mc_dropout: int | None = None
+    progress: Progress = unwatched
     _told: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
 
     def tell_skipped(self, row_id: str, reason: str) -> None:
@@ -43,30 +45,26 @@ class Work:
             logger.warning("%s is skipped: %s", row_id, reason)
 
 
-class Model(Protocol):
+@dataclass(frozen=True)
+class Model(ABC):
     """A model that predicts: an estimator, or a chain that ends in one or several.
 
     folder: the `best_model/` it came from. spec: what its `affectkit.json` says. fit_rows: what it, or a parent, was
-    fitted on. feature_sets: how many features folders can stand in for its encoders.
+    fitted on. parents: of a chain, by name.
     """
 
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def spec(self) -> dict[str, Any]: ...
-    @property
-    def fit_rows(self) -> pd.DataFrame: ...
-    @property
-    def feature_sets(self) -> int: ...
+    folder: Path
+    spec: dict[str, Any]
+    fit_rows: pd.DataFrame
+    parents: Mapping[str, Model] = field(default_factory=dict, kw_only=True)
 
-    def predict(
-        self,
-        manifest: Manifest,
-        *,
-        features: Sequence[Path] = (),
-        work: Work | None = None,
-        progress: Progress | None = None,
-    ) -> Predictions:
+    @property
+    def feature_sets(self) -> int:
+        """How many features folders can stand in for its encoders."""
+        return len(self.spec.get("features", ())) + sum(parent.feature_sets for parent in self.parents.values())
+
+    @abstractmethod
+    def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
 
         Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on;
@@ -79,10 +77,8 @@ def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
     """The rows that the model was not fitted on. Raises "input" when none is left."""
     keep = ~manifest.rows["id"].isin(set(model.fit_rows["id"])).to_numpy()
     if not keep.any():
-        raise AffectkitError(
-            "input", "holds only rows that the model was fitted on", file=manifest.path,
-            remedy="use the run's predictions.csv, or --include-fit",
-        )  # fmt: skip
+        remedy = "use the run's predictions.csv, or --include-fit"
+        raise AffectkitError("input", "holds only rows that the model was fitted on", file=manifest.path, remedy=remedy)
     if not keep.all():
         logger.info("%d rows that the model was fitted on are left out", (~keep).sum())
     return manifest.take(keep)
@@ -90,8 +86,7 @@ def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
 
 def needs(model: Model) -> frozenset[str]:
     """What a model reads, and a chain's parents: audio, text, arrays, or features (a table)."""
-    parents: dict[str, Model] = getattr(model, "parents", {})
-    return frozenset(model.spec.get("needs", ())).union(*map(needs, parents.values()))
+    return frozenset(model.spec.get("needs", ())).union(*map(needs, model.parents.values()))
 
 
 def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
@@ -122,7 +117,7 @@ def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnErr
 
     ids: set[str] = set()
     rows: list[dict[str, Any]] = []
-    for file, name in _found(paths, needs):
+    for file, name in _named(paths, needs):
         try:
             text = {"text": _text(file)} if needs == {"text"} else {}
         except AffectkitError as error:
@@ -137,7 +132,7 @@ def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnErr
     return Manifest(Path("FILES"), table, [(Path(row["path"]), 0) for row in rows], {}, bare=True)
 
 
-def _found(paths: Sequence[Path], needs: Set[str]) -> Iterator[tuple[Path, str]]:
+def _named(paths: Sequence[Path], needs: Set[str]) -> Iterator[tuple[Path, str]]:
     """Each file, and its name without the ending: below its folder, where it was found in one."""
     for path in map(Path, paths):
         if not path.is_dir():
@@ -150,11 +145,8 @@ def _found(paths: Sequence[Path], needs: Set[str]) -> Iterator[tuple[Path, str]]
 def _files_below(folder: Path, needs: Set[str]) -> list[Path]:
     kind = next(iter(needs), "") if len(needs) == 1 else ""
     if kind not in ENDINGS:
-        reads = " and ".join(sorted(needs)) or "no media"
-        raise AffectkitError(
-            "usage", f"a folder of files is not enough for a model that reads {reads}", file=folder,
-            remedy="pass --manifest",
-        )  # fmt: skip
+        message = f"a folder of files is not enough for a model that reads {' and '.join(sorted(needs)) or 'no media'}"
+        raise AffectkitError("usage", message, file=folder, remedy="pass --manifest")
     files = find_files(folder, ENDINGS[kind])
     if not files:
         looked = ", ".join(sorted(ENDINGS[kind]))

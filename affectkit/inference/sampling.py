@@ -61,10 +61,9 @@ class Sampling:
             return None
         sees = {what for part in _parts(model) for what in _seen_by(part)}
         if "person" in sees:
-            raise AffectkitError(
-                "usage", "the model sees persons cut out, and nothing here finds them in videos", file=model.folder,
-                remedy="pass images with --manifest, which has their boxes",
-            )  # fmt: skip
+            message = "the model sees persons cut out, and nothing here finds them in videos"
+            remedy = "pass images with --manifest, which has their boxes"
+            raise AffectkitError("usage", message, file=model.folder, remedy=remedy)
         name = self.faces or (NONE if sees == {"whole"} or sees == {"whole", "expert"} else "")
         if name == NONE:
             if "face" in sees:
@@ -101,10 +100,9 @@ def holds_videos(model: Model, manifest: Manifest) -> bool:
 
 def _parts(model: Model) -> Iterator[Model]:
     """A model, or those that a chain ends in."""
-    parents: dict[str, Model] = getattr(model, "parents", {})
-    if not parents:
+    if not model.parents:
         yield model
-    for parent in parents.values():
+    for parent in model.parents.values():
         yield from _parts(parent)
 
 

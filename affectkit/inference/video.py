@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, join_columns
-from affectkit.console import Progress
-from affectkit.detectors._detector import Detector
+from affectkit.console import unwatched
 from affectkit.detectors.columns import BOX, LANDMARKS
 from affectkit.errors import AffectkitError
 from affectkit.inference import faces
@@ -91,8 +90,9 @@ class Tracks:
         """
         live = [t for t in self._live if t.last[0] == self._before or time - t.last[0] <= self.gap]
         tracks: dict[int, _Track] = {}
-        _pair(tracks, live, boxes, lambda track: track.expected(time))
-        _pair(tracks, live, boxes, lambda track: track.last[1])
+        _pair(tracks, {track.number: (track, track.expected(time)) for track in live}, boxes)
+        taken = {track.number for track in tracks.values()}
+        _pair(tracks, {t.number: (t, t.last[1]) for t in live if t.number not in taken}, boxes)
         for place, box in enumerate(boxes):
             if place not in tracks:
                 self.count += 1
@@ -103,12 +103,11 @@ class Tracks:
         return [tracks[place].number for place in range(len(boxes))]
 
 
-def _pair(
-    tracks: dict[int, _Track], live: Sequence[_Track], boxes: Sequence[Box], where: Callable[[_Track], Box]
-) -> None:
-    """Add to `tracks` those of boxes that have none yet, the largest overlap first; of equals the oldest track."""
-    taken = {track.number for track in tracks.values()}
-    free = {track.number: (track, where(track)) for track in live if track.number not in taken}
+def _pair(tracks: dict[int, _Track], free: dict[int, tuple[_Track, Box]], boxes: Sequence[Box]) -> None:
+    """Add to `tracks` those of boxes that have none yet, the largest overlap first; of equals the oldest track.
+
+    free: by number, tracks without a face in this frame, and where theirs is looked for.
+    """
     pairs = [
         (overlap(place, box), number, position)
         for number, (_, place) in free.items()
@@ -148,14 +147,7 @@ class Counts:
     tracks: int = 0
 
 
-def predict_videos(
-    model: Model,
-    manifest: Manifest,
-    sampling: Sampling,
-    *,
-    work: Work | None = None,
-    progress: Progress | None = None,
-) -> tuple[Predictions, Counts]:
+def predict_videos(model: Model, manifest: Manifest, work: Work, sampling: Sampling) -> tuple[Predictions, Counts]:
     """A row for each frame of each of the manifest's videos, or for each face in it, with `COLUMNS`.
 
     `id` is <video>@<time>, `sequence` the video's own id; of faces `id` is <video>@<time>#<track>, `track`
@@ -164,39 +156,34 @@ def predict_videos(
     Raises "usage" for a model that does not read images, or that sees what frames do not show, "input" if nothing
     could be read or no face was found, else what `read_frames` and `Model.predict` raise.
     """
-    work = work or Work()
     check_reads(model)
-    detector = sampling.detector(model, work.device)
+    watching = _Watching(model, manifest, work, sampling)
     with tempfile.TemporaryDirectory(prefix="affectkit-") as folder:
-        return _Watching(model, manifest, sampling, detector, work, Path(folder)).predict(progress)
+        return watching.predict(Path(folder)), watching.counts
 
 
 class _Watching:
-    """One pass over the videos. detector: None for whole frames. folder: for the frames that are being predicted."""
+    """One pass over the videos. detector: None for whole frames. rows: what rows of frames say of their video; of
+    single frames all that their rows say."""
 
-    def __init__(
-        self,
-        model: Model,
-        manifest: Manifest,
-        sampling: Sampling,
-        detector: Detector | None,
-        work: Work,
-        folder: Path,
-    ) -> None:
-        self.model, self.manifest, self.sampling, self.work, self.folder = model, manifest, sampling, work, folder
-        self.detector = detector
-        self.rows = _videos(manifest, sampling)
+    def __init__(self, model: Model, manifest: Manifest, work: Work, sampling: Sampling) -> None:
+        self.model, self.manifest, self.work, self.sampling = model, manifest, work, sampling
+        self.detector = sampling.detector(model, work.device)
+        rows = manifest.rows
+        if sampling.fps is not None:
+            rows = rows.drop(columns=[name for name in rows if name in OF_A_VIDEO or str(name).startswith("votes_")])
+        self.rows = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
         self.seen = seen_rows(model, manifest.rows)
-        self.counts = Counts(with_face=None if detector is None else 0)
+        self.counts = Counts(with_face=None if self.detector is None else 0)
         self.tracks, self.place = Tracks(sampling.track_gap), -1
 
-    def predict(self, progress: Progress | None) -> tuple[Predictions, Counts]:
+    def predict(self, folder: Path) -> Predictions:
+        """folder: for the frames that are being predicted."""
         parts: list[Predictions] = []
         shots = Shots(self.manifest, self.sampling.fps, self.work.on_error)
-        for rows in self._chunks(shots):
+        for rows in self._chunks(shots, folder):
             parts += self._answers(rows) if rows else []
-            if progress:
-                progress(shots.done, shots.total)
+            self.work.progress(shots.done, shots.total)
         if not self.counts.frames:
             raise AffectkitError("input", "no video could be read", file=self.manifest.path)
         if not parts:
@@ -206,16 +193,16 @@ class _Watching:
 
         table = pd.concat([part.frame for part in parts], ignore_index=True)
         self._log(table, shots.opened)
-        return replace(parts[0], frame=table), self.counts
+        return replace(parts[0], frame=table)
 
-    def _chunks(self, shots: Shots) -> Iterator[list[dict[str, Any]]]:
+    def _chunks(self, shots: Shots, folder: Path) -> Iterator[list[dict[str, Any]]]:
         """The rows of some frames at a time, which lie in files for as long as their rows are worked on."""
         from PIL import Image
 
         rows: list[dict[str, Any]] = []
         read = pixels = 0
         for shot in shots:
-            path = self.folder / f"{read:04}.bmp"
+            path = folder / f"{read:04}.bmp"
             of_frame = [{**row, "path": str(path)} for row in self._rows(shot)]
             if of_frame:
                 Image.fromarray(shot.image).save(path)  # without compression: the very pixels, in some milliseconds
@@ -235,18 +222,19 @@ class _Watching:
             return
         moment = f"{row['id']}@{shot.time_sec:010.3f}"
         known = {**row, "id": moment, "sequence": row["id"], "time_sec": round(shot.time_sec, 6)}
-        if self.detector is None:
+        tracked = self._faces(shot)
+        if tracked is None:
             yield known
             return
-        tracked = self._faces(shot)
         for track, box in tracked:
             sides = {name: round(value, 2) for name, value in zip(BOX, box, strict=True)}
             face = {"id": f"{moment}#t{track}", "track": f"{row['id']}#t{track}", "faces": len(tracked), **sides}
             yield {**known, **face}
 
-    def _faces(self, shot: Shot) -> list[tuple[int, Box]]:
-        """(track, box) of each face in a frame."""
-        assert self.detector is not None and self.counts.with_face is not None
+    def _faces(self, shot: Shot) -> list[tuple[int, Box]] | None:
+        """(track, box) of each face in a frame; None where none are looked for."""
+        if self.detector is None or self.counts.with_face is None:
+            return None
         if shot.place != self.place:
             self.tracks, self.place = Tracks(self.sampling.track_gap), shot.place
         row = self.manifest.rows.iloc[shot.place].to_dict()
@@ -266,7 +254,7 @@ class _Watching:
         chunk = replace(self.manifest, path=FRAMES, rows=table, origin=[(FRAMES, 0)] * len(rows), bare=True)
         try:
             with _quietly():
-                predictions = self.model.predict(chunk, work=self.work)
+                predictions = self.model.predict(chunk, replace(self.work, progress=unwatched))
         except AffectkitError as error:
             if self.work.on_error == "skip" and error.code == "input" and error.file == str(FRAMES):
                 return []  # it has said of each row why
@@ -289,14 +277,6 @@ class _Watching:
         logger.info("a face was found in %d of %d frames (%.0f %%)", with_face, frames, 100 * with_face / frames)
         if self.counts.tracks:
             logger.info("faces: %d, tracks: %d", len(table), self.counts.tracks)
-
-
-def _videos(manifest: Manifest, sampling: Sampling) -> list[dict[str, Any]]:
-    """What rows of frames say of their video; of single frames all that their rows say."""
-    rows = manifest.rows
-    if sampling.fps is not None:
-        rows = rows.drop(columns=[name for name in rows if name in OF_A_VIDEO or str(name).startswith("votes_")])
-    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def _by_id(error: AffectkitError, rows: Sequence[dict[str, Any]]) -> AffectkitError:

@@ -19,17 +19,17 @@ import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, join_columns
-from affectkit.console import Progress
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, seen_rows
 from affectkit.media import Header, read_headers
+from affectkit.media.audio import OVERRUN_SEC
 
 logger = logging.getLogger(__name__)
 
 SHORTEST = 0.01  # s; ids tell windows apart by milliseconds
-OVERRUN = 0.1  # s; as `read_audio`: annotated times are rounded, so that a segment may end this much after its file
 _EXACT = 1e-6  # s; a sum of strides is off by less, and a sample lasts longer
+Bounds = tuple[float, float]  # start and end, in seconds
 COLUMNS = ("clip", "start_sec", "end_sec", "time_sec", "duration_sec", "sequence")
 OF_A_CLIP = ("text", "text_id")  # what is said in the whole of it, by no one window
 
@@ -50,7 +50,7 @@ class Windows:
                 raise AffectkitError("usage", f"{option} {value:g} is no length of time", remedy=remedy)
         return cls(seconds, seconds if stride is None else stride)
 
-    def cut(self, start: float, end: float) -> list[tuple[float, float]]:
+    def cut(self, start: float, end: float) -> list[Bounds]:
         """(start, end) of each window from `start` to `end`, in seconds; the last one ends at `end`, unless what is
         left lies in a gap between windows, or is less than half a window behind one."""
         if end - start <= self.seconds + _EXACT:
@@ -71,14 +71,7 @@ class Windows:
         return end - start - heard if self.stride > self.seconds else 0.0
 
 
-def predict_windows(
-    model: Model,
-    manifest: Manifest,
-    windows: Windows,
-    *,
-    work: Work | None = None,
-    progress: Progress | None = None,
-) -> Predictions:
+def predict_windows(model: Model, manifest: Manifest, work: Work, windows: Windows) -> Predictions:
     """A row for each window of each of the manifest's recordings, or of their segments, with `COLUMNS`.
 
     Truths are the clip's. A window is seen as its clip is: in-sample where the model was fitted on the clip.
@@ -86,13 +79,11 @@ def predict_windows(
     """
     if needs(model) != {"audio"}:
         reads = " and ".join(sorted(needs(model))) or "no audio"
-        raise AffectkitError(
-            "usage", f"--window cuts audio, and the model reads {reads}", file=model.folder, remedy="leave it out"
-        )
-    work = work or Work()
+        message = f"--window cuts audio, and the model reads {reads}"
+        raise AffectkitError("usage", message, file=model.folder, remedy="leave it out")
     seen = dict(zip(manifest.rows["id"], seen_rows(model, manifest.rows), strict=True))
     rows = windowed(manifest, windows, on_error=work.on_error)
-    predictions = join_columns(model.predict(rows, work=work, progress=progress), rows.rows, COLUMNS)
+    predictions = join_columns(model.predict(rows, work), rows.rows, COLUMNS)
     return replace(predictions, frame=predictions.frame.assign(seen=[seen[clip] for clip in predictions.frame["clip"]]))
 
 
@@ -126,12 +117,10 @@ def windowed(manifest: Manifest, windows: Windows, *, on_error: OnError = "stop"
     return replace(manifest, rows=rows, origin=[manifest.origin[place] for place in which])
 
 
-def _cut_rows(
-    manifest: Manifest, windows: Windows, on_error: OnError
-) -> tuple[list[int], list[list[tuple[float, float]]]]:
+def _cut_rows(manifest: Manifest, windows: Windows, on_error: OnError) -> tuple[list[int], list[list[Bounds]]]:
     """Which rows can be cut, and the windows of each."""
     places: list[int] = []
-    cuts: list[list[tuple[float, float]]] = []
+    cuts: list[list[Bounds]] = []
     total = unheard = 0.0
     for place, bounds in enumerate(_bounds(manifest)):
         if isinstance(bounds, AffectkitError):
@@ -149,7 +138,7 @@ def _cut_rows(
     return places, cuts
 
 
-def _bounds(manifest: Manifest) -> Iterator[tuple[float, float] | AffectkitError]:
+def _bounds(manifest: Manifest) -> Iterator[Bounds | AffectkitError]:
     """(start, end) of each row in its file, in seconds, or why it has none."""
     rows, media = manifest.rows, manifest.media()
     files = list(dict.fromkeys(path for path in media if path is not None))
@@ -165,10 +154,10 @@ def _bounds(manifest: Manifest) -> Iterator[tuple[float, float] | AffectkitError
         yield header if isinstance(header, AffectkitError) else _segment(path, header.duration, start, end)
 
 
-def _segment(path: Path | None, duration: float, start: float, end: float) -> tuple[float, float] | AffectkitError:
+def _segment(path: Path | None, duration: float, start: float, end: float) -> Bounds | AffectkitError:
     """The segment that a row names, the whole file where it names none (NaN)."""
     start, end = (0.0 if math.isnan(start) else start), (duration if math.isnan(end) else end)
-    if not 0 <= start < min(end, duration) or end > duration + OVERRUN:
+    if not 0 <= start < min(end, duration) or end > duration + OVERRUN_SEC:
         message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
         return AffectkitError("input", message, file=path)
     return start, min(end, duration)

@@ -7,7 +7,7 @@ unreadable, not audio (or not an image), truncated, without samples, too large.
 
 from affectkit.media.audio import read_audio, resample
 from affectkit.media.files import check_file, mapped, open_array
-from affectkit.media.headers import Header, check_media, read_header, read_headers
+from affectkit.media.headers import Header, read_header, read_headers
 from affectkit.media.images import MOST_PIXELS, ImageHeader, read_image, read_image_header
 from affectkit.media.video import Frame, read_frames
 
@@ -20,7 +20,6 @@ __all__ = [
     "Header",
     "ImageHeader",
     "check_file",
-    "check_media",
     "mapped",
     "open_array",
     "read_audio",

@@ -18,7 +18,7 @@ from affectkit.media import mp4, wav
 from affectkit.media.files import opened
 from affectkit.media.headers import container, not_audio
 
-_OVERRUN_SEC = 0.1  # annotated times are rounded; a segment may end this much after its file
+OVERRUN_SEC = 0.1  # annotated times are rounded; a segment may end this much after its file
 _ESTIMATED = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # frames guessed from the bit rate
 
 
@@ -41,8 +41,7 @@ def read_audio(
         head = file.head
     start, end = (None if value is None or math.isnan(value) else float(value) for value in (start_sec, end_sec))
     samples, file_rate = _decode(path, head, start or 0.0, end)
-    if samples.ndim == 2:
-        samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+    samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(samples).all():
         first = int(np.flatnonzero(~np.isfinite(samples))[0])
         raise AffectkitError("input", f"sample {first} is {samples[first]}", file=path, remedy="repair or drop it")
@@ -97,7 +96,7 @@ def _segment(sound, path: str | Path, start_sec: float, end_sec: float | None) -
         raise AffectkitError("input", "holds no samples", file=path, remedy="drop its row")
     start = round(start_sec * rate)
     end = total if end_sec is None else round(end_sec * rate)
-    if not 0 <= start < end or start >= total or end > total + _OVERRUN_SEC * rate:
+    if not 0 <= start < end or start >= total or end > total + OVERRUN_SEC * rate:
         asked = f"{start_sec:g} to {end / rate:g} s"
         raise AffectkitError("input", f"has no segment {asked}: it is {total / rate:.3f} s long", file=path)
     end = min(end, total)
@@ -105,9 +104,8 @@ def _segment(sound, path: str | Path, start_sec: float, end_sec: float | None) -
     samples = sound.read(end - start, dtype="float32", always_2d=True)
     if len(samples) < end - start and sound.subtype not in _ESTIMATED:
         missing = end - start - len(samples)
-        raise AffectkitError(
-            "input", f"is truncated: {missing:,} of {total:,} samples are missing", file=path, remedy="copy it again"
-        )
+        what = f"is truncated: {missing:,} of {total:,} samples are missing"
+        raise AffectkitError("input", what, file=path, remedy="copy it again")
     return samples
 
 
@@ -115,9 +113,8 @@ def _run_ffmpeg(path: str | Path, kind: str) -> bytes:
     """The sound of a video as a WAV of float32."""
     program = shutil.which("ffmpeg")
     if program is None:
-        raise AffectkitError(
-            "environment", f"decoding {kind} needs ffmpeg", file=path, remedy="install ffmpeg, or convert it to WAV"
-        )
+        remedy = "install ffmpeg, or convert it to WAV"
+        raise AffectkitError("environment", f"decoding {kind} needs ffmpeg", file=path, remedy=remedy)
     command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn"]
     done = subprocess.run([*command, "-c:a", "pcm_f32le", "-f", "wav", "-"], capture_output=True, check=False)
     if done.returncode or not done.stdout:

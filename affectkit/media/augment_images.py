@@ -143,17 +143,9 @@ KINDS = {
 # (factor on the side of what is cut out, mirrored). The first is the image as it is; a few passes have both a mirror
 # image and a change of size. Sizes stay within 4 %: more is no jitter but another crop.
 PASSES = (
-    (1.0, False),
-    (1.0, True),
-    (0.96, False),
-    (1.04, False),
-    (0.98, True),
-    (1.02, True),
-    (0.98, False),
-    (1.02, False),
-    (0.96, True),
-    (1.04, True),
-)
+    (1.0, False), (1.0, True), (0.96, False), (1.04, False), (0.98, True),
+    (1.02, True), (0.98, False), (1.02, False), (0.96, True), (1.04, True),
+)  # fmt: skip
 
 
 def check_passes(tta: int) -> None:
@@ -169,9 +161,6 @@ def view(image: np.ndarray, factor: float, mirrored: bool) -> np.ndarray:
         top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
         image = image[top : top + height, left : left + width]
     elif factor > 1:
-        more = [
-            ((grown - side) // 2, (grown - side + 1) // 2)
-            for grown, side in zip((height, width), image.shape[:2], strict=True)
-        ]
-        image = np.pad(image, (*more, (0, 0)), mode="edge")
+        high, wide = height - image.shape[0], width - image.shape[1]
+        image = np.pad(image, ((high // 2, (high + 1) // 2), (wide // 2, (wide + 1) // 2), (0, 0)), mode="edge")
     return np.ascontiguousarray(image[:, ::-1]) if mirrored else image

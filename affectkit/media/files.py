@@ -34,6 +34,10 @@ class OpenFile:
             return self.head[offset : offset + length]
         return os.pread(self.fd, length, offset)
 
+    def cut_off(self, what: str, remedy: str = "copy it again") -> AffectkitError:
+        """The error for a file that ends too early."""
+        return AffectkitError("input", f"is truncated: {what}", file=self.path, remedy=remedy)
+
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[OpenFile]:
@@ -58,9 +62,8 @@ def open_file(path: str | Path) -> OpenFile:
         if not head:
             raise AffectkitError("input", "is empty (0 bytes)", file=path, remedy="copy it again, or drop its row")
         if head.startswith(LFS_MARK):
-            raise AffectkitError(
-                "input", "is a Git-LFS pointer, not the media itself", file=path, remedy="run git lfs pull there"
-            )
+            what = "is a Git-LFS pointer, not the media itself"
+            raise AffectkitError("input", what, file=path, remedy="run git lfs pull there")
     except BaseException as error:
         if fd >= 0:
             os.close(fd)
@@ -95,9 +98,8 @@ def open_array(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise AffectkitError(
-            "input", f"is no plain array: {error}", file=path, remedy="save it with numpy.save"
-        ) from None
+        message = f"is no plain array: {error}"
+        raise AffectkitError("input", message, file=path, remedy="save it with numpy.save") from None
     if not isinstance(array, np.ndarray) or not array.ndim:
         raise AffectkitError("input", "is not an array with a row per sample", file=path)
     return array
@@ -108,6 +110,15 @@ def open_array(path: Path) -> np.ndarray:
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+def or_error(function: Callable[[In], Out], item: In) -> Out | AffectkitError:
+    """What `function` makes of an item, or why it cannot; without a traceback, which would keep what was read alive."""
+    try:
+        return function(item)
+    except AffectkitError as error:
+        error.__traceback__ = error.__context__ = None
+        return error
 
 
 def mapped(function: Callable[[In], Out], items: Iterable[In], workers: int) -> Iterator[Out]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from affectkit.errors import AffectkitError
 from affectkit.media import mp4, wav
-from affectkit.media.files import mapped, open_file
+from affectkit.media.files import mapped, open_file, or_error
 
 # Containers that neither our parsers nor libsndfile read, by their first bytes; ffmpeg does.
 CONTAINERS = {b"\x1aE\xdf\xa3": "Matroska or WebM", b"FLV\x01": "FLV", b"0&\xb2u": "ASF", b"\x00\x00\x01\xba": "MPEG"}
@@ -67,11 +67,6 @@ def read_header(path: str | Path) -> Header:
     return Header(*facts)
 
 
-def check_media(path: str | Path) -> None:
-    """Raise what `read_header` raises."""
-    read_header(path)
-
-
 def read_headers(
     paths: Sequence[str | Path],
     *,
@@ -94,15 +89,8 @@ def read_headers(
 
 
 def _in_chunks(paths: Sequence[str | Path], read: Callable[[str | Path], Any], workers: int) -> Iterator[list[Any]]:
-    def attempt(path: str | Path) -> Any:
-        try:
-            return read(path)
-        except AffectkitError as error:
-            error.__traceback__ = error.__context__ = None  # they would keep every frame on the stack alive
-            return error
-
     def read_chunk(paths: Sequence[str | Path]) -> list[Any]:
-        return [attempt(path) for path in paths]
+        return [or_error(read, path) for path in paths]
 
     chunks = (paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK))
     began = time.monotonic()

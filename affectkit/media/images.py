@@ -27,19 +27,17 @@ if TYPE_CHECKING:
 _END_OF_IMAGE = b"\xff\xd9"  # in the compressed data of a JPEG a byte ff is always followed by 00 or a restart mark
 _TAIL = 4096  # bytes: cameras append a preview or padding
 _BLOCK = 1 << 20
+_COPY = "copy it again, or drop its row"
 
 
 def check_whole(file: OpenFile, form: str, pixels: int) -> None:
     """Raise "input" for a JPEG or PNG that is cut off before its pixels end. pixels: where a JPEG's begin, in bytes."""
     if form in ("JPEG", "MPO") and not _has_end(file, pixels):
-        raise _truncated(file, "its end is missing")
+        raise file.cut_off("its end is missing", _COPY)
     if form == "PNG":
-        cut = None
-        for name, start, length in _chunks(file):
-            lacking = start + length + 4 - file.size  # 4: a check sum
-            cut = lacking if name == b"IDAT" and lacking > 0 else cut
-        if cut is not None:
-            raise _truncated(file, f"{cut:,} bytes of its pixels are missing")
+        lacking = [start + length + 4 - file.size for name, start, length in _chunks(file) if name == b"IDAT"]
+        if lacking and lacking[-1] > 0:  # 4: a check sum; only the last chunk of a file can go beyond its end
+            raise file.cut_off(f"{lacking[-1]:,} bytes of its pixels are missing", _COPY)
 
 
 def _has_end(file: OpenFile, start: int) -> bool:
@@ -60,15 +58,10 @@ def _chunks(file: OpenFile) -> Iterator[tuple[bytes, int, int]]:
         at += 12 + length
 
 
-def _truncated(file: OpenFile, what: str) -> AffectkitError:
-    return AffectkitError("input", f"is truncated: {what}", file=file.path, remedy="copy it again, or drop its row")
-
-
 # --- From what an image file holds to upright 8-bit RGB, on Pillow's images
 
 
 _ORIENTATION = 0x0112  # EXIF 2.32, table 4: where row 0 and column 0 are
-_WHITE = 255
 
 
 def to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
@@ -101,7 +94,7 @@ def _from_16_bits(image: Image.Image, path: str | Path) -> Image.Image:
 def _over_white(image: Image.Image) -> Image.Image:
     from PIL import Image
 
-    page = Image.new("RGB", image.size, (_WHITE, _WHITE, _WHITE))
+    page = Image.new("RGB", image.size, (255, 255, 255))
     page.paste(image, mask=image.getchannel("A"))
     return page
 
@@ -163,8 +156,10 @@ def read_image(path: str | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarra
     more than `most_pixels` pixels (before they are decoded), 32-bit samples.
     """
     with _opened(path, most_pixels) as (_, image):
-        upright = turned(to_rgb(_decoded(image, path), path), image)
-        return np.array(upright)  # a copy, as it may be written to; asarray gives a read-only view
+        _decode(image, path)
+        return np.array(
+            turned(to_rgb(image, path), image)
+        )  # a copy, as it may be written to; asarray gives a read-only view
 
 
 def read_image_header(path: str | Path, *, most_pixels: int = MOST_PIXELS) -> ImageHeader:
@@ -231,7 +226,7 @@ def _openers() -> dict[str, tuple[Callable[..., Any], Callable[[bytes], Any]]]:
     return {name: (Image.OPEN[name][0], Image.OPEN[name][1] or bool) for name in _PLUGINS if name in Image.OPEN}
 
 
-def _decoded(image: Image.Image, path: str | Path) -> Image.Image:
+def _decode(image: Image.Image, path: str | Path) -> None:
     from PIL.Image import DecompressionBombError
 
     try:
@@ -242,20 +237,18 @@ def _decoded(image: Image.Image, path: str | Path) -> Image.Image:
         raise _too_large(path, "holds a part with too many pixels for Pillow", MOST_PIXELS) from None
     except Exception as error:  # broken bytes raise OSError, SyntaxError, struct.error, IndexError, zlib.error, ...
         raise _damaged(path, error) from None
-    return image
 
 
 def _too_large(path: str | Path, what: str, most: int) -> AffectkitError:
-    return AffectkitError(
-        "input", f"{what}: the limit is {most:,}", file=path, remedy="make it smaller, or drop its row"
-    )
+    message = f"{what}: the limit is {most:,}"
+    return AffectkitError("input", message, file=path, remedy="make it smaller, or drop its row")
 
 
 def _damaged(path: str | Path, error: Exception) -> AffectkitError:
     why = str(error).partition("\n")[0].rstrip(".").lower()
     truncated = "truncated" in why or isinstance(error, EOFError)
     what = "is truncated" if truncated else f"is a damaged image: {why or type(error).__name__}"
-    return AffectkitError("input", what, file=path, remedy="copy it again, or drop its row")
+    return AffectkitError("input", what, file=path, remedy=_COPY)
 
 
 def _not_an_image(file: OpenFile) -> AffectkitError:

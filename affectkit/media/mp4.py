@@ -54,8 +54,7 @@ def _atoms(file: OpenFile, start: int, end: int) -> Iterator[tuple[bytes, int, i
         if size < body - start:
             raise AffectkitError("input", f"is malformed: an atom of {size} bytes at byte {start}", file=file.path)
         if start + size > end:
-            missing = f"{start + size - end:,} bytes are missing at the end"
-            raise AffectkitError("input", f"is truncated: {missing}", file=file.path, remedy="copy it again")
+            raise file.cut_off(f"{start + size - end:,} bytes are missing at the end")
         yield name, body, start + size
         start += size
 
@@ -90,8 +89,7 @@ def _played_length(file: OpenFile, start: int, end: int, scale: int, movie_scale
         return 0
     long = file.at(header[0], 1) == b"\1"
     raw = file.at(header[0] + (28 if long else 20), 8 if long else 4)
-    length = int.from_bytes(raw, "big")
-    return 0 if raw.strip(b"\xff") == b"" else round(length * scale / movie_scale)
+    return 0 if raw.strip(b"\xff") == b"" else round(int.from_bytes(raw, "big") * scale / movie_scale)
 
 
 def _length_and_scale(file: OpenFile, header: Span) -> tuple[int, int]:

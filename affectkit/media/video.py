@@ -118,5 +118,4 @@ def _check(file: OpenFile) -> None:
     elif file.head[:4] == b"RIFF" and file.head[8:12] == b"AVI ":
         size = int.from_bytes(file.head[4:8], "little")
         if size not in _OPEN_ENDED and size + 8 > file.size:
-            missing = f"{size + 8 - file.size:,} bytes are missing at the end"
-            raise AffectkitError("input", f"is truncated: {missing}", file=file.path, remedy="copy it again")
+            raise file.cut_off(f"{size + 8 - file.size:,} bytes are missing at the end")

@@ -72,10 +72,6 @@ def _data_size(file: OpenFile, start: int, length: int, long_size: int | None) -
     elif (length in _STREAMED and length > there) or (length == 0 and file.at(4, 4) == _UNCLOSED):
         return there
     if length > there:
-        raise AffectkitError(
-            "input",
-            f"is truncated: {length - there:,} of {length:,} bytes of samples are missing",
-            file=file.path,
-            remedy="copy it again, or drop its row",
-        )
+        what = f"{length - there:,} of {length:,} bytes of samples are missing"
+        raise file.cut_off(what, "copy it again, or drop its row")
     return length

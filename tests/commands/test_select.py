@@ -90,7 +90,7 @@ def test_the_table_is_the_report_and_its_figures_are_those_of_evaluate(affectkit
 
 def test_what_is_chosen_predicts_after_it_was_moved_and_its_parents_deleted(affectkit, study, tmp_path):
     from affectkit.artifacts.manifest import read_manifest
-    from affectkit.inference import load_model
+    from affectkit.inference import Work, load_model
 
     shutil.copytree(study, tmp_path / "study")
     runs = tmp_path / "study"
@@ -101,7 +101,7 @@ def test_what_is_chosen_predicts_after_it_was_moved_and_its_parents_deleted(affe
     for folder in (tmp_path / "elsewhere", tmp_path / "elsewhere" / "best_model"):
         model = load_model(folder)
         rows = read_manifest(runs / "manifest", split="test")
-        again = model.predict(rows, features=[runs / "good.csv", runs / "noise.csv"])
+        again = model.predict(rows, Work(), [runs / "good.csv", runs / "noise.csv"])
         before = read_predictions(tmp_path / "elsewhere" / "predictions.csv")
         before = before.take(before.frame["split"] == "test")
         assert list(again.frame["id"]) == list(before.frame["id"])

@@ -18,7 +18,7 @@ class Parent:
     def __init__(self, asked):
         self.asked = asked
 
-    def predict(self, manifest, *, features, work, progress):
+    def predict(self, manifest, work, features):
         self.asked.append(work)
         if len(self.asked) == 2:
             raise InterruptedError
@@ -26,9 +26,9 @@ class Parent:
 
 def test_all_parents_share_one_work():
     asked = []
-    chain = StackedModel(Path(), {}, {"a": Parent(asked), "b": Parent(asked)}, None, pd.DataFrame())
+    chain = StackedModel(Path(), {}, pd.DataFrame(), None, parents={"a": Parent(asked), "b": Parent(asked)})
     with pytest.raises(InterruptedError):
-        chain.predict(None)
+        chain.predict(None, Work())
     assert isinstance(asked[0], Work) and asked[0] is asked[1]
 
 
