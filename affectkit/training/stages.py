@@ -151,8 +151,8 @@ def _parsed(text: str, path: Path | None, **common: Any) -> list[Stage]:
     return [_stage(path, number, {**common, **stage}) for number, stage in enumerate(stages, start=1)]
 
 
-def _stage(path: Path | None, number: int, given: Mapping[str, Any]) -> Stage:
-    values = {"name": f"stage-{number}", **given}
+def _stage(path: Path | None, number: int, fields: Mapping[str, Any]) -> Stage:
+    values = {"name": f"stage-{number}", **fields}
     for key, value in values.items():
         if key not in _KINDS:
             remedy = did_you_mean(key, list(_KINDS))
