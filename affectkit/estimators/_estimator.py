@@ -98,35 +98,35 @@ class Workspace:
     say: Callable[[str], None] | None = None
 
 
-class Fitted(Protocol):
-    """A fit of one target. `predict` gives [N, K] probabilities, or [N] numbers."""
-
-    def predict(self, x: Matrix) -> np.ndarray: ...
-
-
-class Estimator(Protocol):
+@dataclass(frozen=True)
+class Estimator:
     """A plug-in's `build(**options)`.
 
     selects_on: what chooses among class candidates, "nll" (weighted as the fit: on nine EmoDB speakers UAR
     jumped between neighbours from fold to fold) or "uar". Numbers are chosen on CCC.
     candidates: the hyper-parameters worth trying, the most regularised first (ties go to the earlier).
-    fit_path: one fit for each candidate, sharing what they have in common.
+    fit_path: one fit for each candidate, sharing what they have in common; its `predict` gives [N, K] probabilities, or
+    [N] numbers.
     calibrated: the chosen fit, its probabilities set by predictions that are out-of-fold within the fit rows.
     """
 
     name: str
     options: dict[str, Any]
-    selects_on: str
+    candidates: list[dict[str, Any]]
 
-    def candidates(self, *, classes: int) -> list[dict[str, Any]]: ...
+    selects_on = "nll"
 
-    def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]: ...
+    def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]:
+        raise NotImplementedError
 
-    def calibrated(self, fitted: Any, oof: np.ndarray, labels: Labels) -> Any: ...
+    def calibrated(self, fitted: Any, oof: np.ndarray, labels: Labels) -> Any:
+        return fitted
 
-    def save(self, fitted: Any, stem: Path) -> None: ...
+    def save(self, fitted: Any, stem: Path) -> None:
+        raise NotImplementedError
 
-    def load(self, stem: Path) -> Any: ...
+    def load(self, stem: Path) -> Any:
+        raise NotImplementedError
 
 
 @runtime_checkable

@@ -109,9 +109,8 @@ def fit_target(
     [fitted] = estimator.fit_path(x, labels, [choice.candidate], settings.seed)
     fitted = estimator.calibrated(fitted, choice.oof, labels)
     sweeps = list(getattr(fitted, "sweeps", ()))
-    return TargetModel(
-        target, estimator, preprocessing, fitted, choice.candidate, choice.search, choice.history, sweeps
-    )
+    outcome = choice.candidate, choice.search, choice.history, sweeps
+    return TargetModel(target, estimator, preprocessing, fitted, *outcome)
 
 
 def _labels(y: np.ndarray, target: Target, settings: FitSettings, ids: np.ndarray | None) -> Labels:
@@ -125,7 +124,11 @@ def _labels(y: np.ndarray, target: Target, settings: FitSettings, ids: np.ndarra
 
 def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: FitSettings) -> Iterator[Fold]:
     """Inner folds, made as they are asked for."""
-    folds = _inner_folds(groups, labels, settings.seed)
+    if len(np.unique(groups)) > 1:
+        folds = grouped_folds(groups, labels.y if labels.classes else None, INNER_FOLDS, settings.seed)
+    else:
+        logger.warning("the fit rows are all of one group: hyper-parameters are chosen on folds that share it")
+        folds = random_folds(labels.y, len(labels.y), min(INNER_FOLDS, len(labels.y)), settings.seed)
     for number in np.unique(folds):
         inside, outside = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         preprocessing = Preprocessing.fit([b[inside] for b in blocks], scale=settings.normalize == "train")
@@ -135,12 +138,10 @@ def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings
 
 def _search(estimator: Estimator, labels: Labels, folds: Iterable[Fold], settings: FitSettings) -> Choice:
     """The candidate with the best score on pooled inner out-of-fold predictions."""
-    candidates = estimator.candidates(classes=labels.classes)
-    shape = (len(candidates), len(labels.y), labels.classes) if labels.classes else (len(candidates), len(labels.y))
-    oof = np.zeros(shape)
+    candidates = estimator.candidates
+    oof = np.zeros((len(candidates), len(labels.y), labels.classes)[: 3 if labels.classes else 2])
     for fold in folds:
-        fits = estimator.fit_path(fold.x, fold.labels, candidates, settings.seed)
-        for number, fitted in enumerate(fits):
+        for number, fitted in enumerate(estimator.fit_path(fold.x, fold.labels, candidates, settings.seed)):
             oof[number][fold.outside] = fitted.predict(fold.held)
     scores = [_score(estimator, labels, predicted) for predicted in oof]
     best = int(np.argmax(scores))  # the first of equals: the most regularised
@@ -156,10 +157,3 @@ def _score(estimator: Estimator, labels: Labels, predicted: np.ndarray) -> float
         return uar(labels.y, predicted.argmax(axis=1), classes=range(labels.classes))
     likelihood = np.clip(predicted[np.arange(len(labels.y)), labels.y], 1e-12, 1)
     return float(np.average(np.log(likelihood), weights=labels.weights))
-
-
-def _inner_folds(groups: np.ndarray, labels: Labels, seed: int) -> np.ndarray:
-    if len(np.unique(groups)) > 1:
-        return grouped_folds(groups, labels.y if labels.classes else None, INNER_FOLDS, seed)
-    logger.warning("the fit rows are all of one group: hyper-parameters are chosen on folds that share it")
-    return random_folds(labels.y, len(labels.y), min(INNER_FOLDS, len(labels.y)), seed)

@@ -33,10 +33,8 @@ class EstimatorModel:
         """
         for number, (block, width) in enumerate(zip(blocks, self.spec["dimensions"], strict=True), start=1):
             if width_of(block) != width:
-                raise AffectkitError(
-                    "input", f"features {number} have {width_of(block)} columns, the model was trained on {width}",
-                    remedy="name them in the order of training",
-                )  # fmt: skip
+                what = f"features {number} have {width_of(block)} columns, the model was trained on {width}"
+                raise AffectkitError("input", what, remedy="name them in the order of training")
         if self.spec["normalize"] == "speaker":
             blocks = speaker_normalized(blocks, speakers)
         with one_thread():

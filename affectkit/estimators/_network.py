@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -32,9 +32,6 @@ class Set:
     dim: int
     layers: int = 0
     frames: bool = False
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -82,15 +79,11 @@ class Head(nn.Module):
         vectors = sum(features.dim for features in sets if not features.frames)
         inputs = [vectors] * bool(vectors) + [features.dim for features in sets if features.frames]
         self.branches = nn.ModuleList(_branch(dim, form) for dim in inputs)
-        attentive = form.pooling == "attentive"
+        attentive, pools = form.pooling == "attentive", len(inputs) - bool(vectors)
         self.pools = nn.ModuleList(
-            AttentiveStatistics(form.hidden_size) if attentive else MeanPooling()
-            for features in sets
-            if features.frames
+            AttentiveStatistics(form.hidden_size) if attentive else MeanPooling() for _ in range(pools)
         )
-        widths = [form.hidden_size] * bool(vectors)
-        widths += [form.hidden_size * (1 + attentive) for features in sets if features.frames]
-        self.head = nn.Linear(sum(widths), outputs)
+        self.head = nn.Linear(form.hidden_size * (bool(vectors) + pools * (1 + attentive)), outputs)
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """[B, K] logits, or [B] of a number.

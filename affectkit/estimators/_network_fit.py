@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from affectkit.artifacts.files import read_json, write_bytes, write_json
-from affectkit.estimators._estimator import Choice, Fold, Labels, Matrix, Takes, Workspace
+from affectkit.estimators._estimator import Choice, Estimator, Fold, Labels, Matrix, Takes, Workspace
 from affectkit.estimators._network import Form, Head, Set, answered, build_head, few_threads, labelled_rows, sets_of
 from affectkit.estimators._network_inputs import inputs_of
 from affectkit.labels import Target
@@ -40,10 +40,6 @@ class Curve:
 
     history: list[dict[str, Any]]
     held: np.ndarray
-
-    @staticmethod
-    def there(stem: Path) -> bool:
-        return stem.with_suffix(".json").exists()
 
     def save(self, stem: Path) -> None:
         """Write `<stem>.safetensors` and then `<stem>.json`, by which the whole is known to be there."""
@@ -118,7 +114,7 @@ class NetworkFit:
 
 
 @dataclass(frozen=True)
-class NetworkEstimator:
+class NetworkEstimator(Estimator):
     """The estimator of mlp and attention.
 
     stage: of a training, but for the number of epochs, which inner folds choose: `stopping_folds` of them are held out
@@ -127,8 +123,6 @@ class NetworkEstimator:
     out. Val rows have no part in any of it, unless they are among the rows fitted on.
     """
 
-    name: str
-    options: dict[str, Any]
     form: Form
     takes: Takes
     stage: Stage
@@ -136,13 +130,11 @@ class NetworkEstimator:
     loss: str = "auto"
     stopping_folds: int = 5
     workspace: Workspace | None = None
-    selects_on: str = "uar"
+
+    selects_on = "uar"
 
     def at(self, workspace: Workspace) -> NetworkEstimator:
         return replace(self, workspace=workspace)
-
-    def candidates(self, *, classes: int) -> list[dict[str, Any]]:
-        return [{"epochs": epochs} for epochs in range(1, self.stage.epochs + 1)]
 
     def choose(self, folds: Iterable[Fold], labels: Labels, seed: int) -> Choice:
         oof = np.full((len(labels.y), labels.classes) if labels.classes else len(labels.y), np.nan)
@@ -174,23 +166,44 @@ class NetworkEstimator:
         return replace(fitted, temperature=temperature_of(oof, labels))
 
     def save(self, fitted: NetworkFit, stem: Path) -> None:
+        """Write `<stem>.safetensors`, the weights, and `<stem>.json`, what the network is."""
+        from safetensors.torch import save
 
-        save(fitted, stem)
+        tensors = {name: tensor.contiguous() for name, tensor in fitted.network.state_dict().items()}
+        write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
+        facts: dict[str, Any] = {"answer": fitted.network.answer, "sets": list(map(asdict, fitted.network.sets))}
+        facts |= {"classes": fitted.classes, "present": fitted.present.tolist()}
+        facts |= {"mean": fitted.mean, "deviation": fitted.deviation, "temperature": fitted.temperature}
+        write_json(stem.with_name(stem.name + ".json"), facts)
 
     def load(self, stem: Path) -> NetworkFit:
+        """What `save` wrote, of a network of this form. Raises ValueError or KeyError for anything else, and then has
+        taken no memory for what the file's numbers promise: shapes are compared before there are weights."""
+        from safetensors.torch import load_file
 
-        return load(stem, self.name, self.form)
+        facts = read_json(stem.with_name(stem.name + ".json"), what="network")
+        stored = load_file(stem.with_name(stem.name + ".safetensors"))
+        sets = [Set(int(known["dim"]), int(known["layers"]), bool(known["frames"])) for known in facts["sets"]]
+        classes, present = int(facts["classes"]), np.array(facts["present"], dtype=bool)
+        mean, deviation, temperature = (float(facts[key]) for key in ("mean", "deviation", "temperature"))
+        sensible = math.isfinite(mean + deviation) and 0 < temperature < math.inf
+        if len(present) != classes or (classes and not present.any()) or not sensible:
+            raise ValueError("its classes or its units make no sense")
+        with torch.device("meta"):
+            network = Head(str(facts["answer"]), sets, classes or 1, self.form)
+        _check(network.state_dict(), stored)
+        network.load_state_dict(stored, assign=True)
+        return NetworkFit(self.name, network.eval(), classes, present, mean, deviation, temperature)
 
     def _curve(self, fold: Fold, number: int, seed: int) -> Curve:
         """Of a training on an inner fold, judged epoch by epoch on the rows that it holds out."""
         name = f"inner-{number}"
         stem = self.workspace.folder / name if self.workspace else None
-        if stem and Curve.there(stem):
+        if stem and stem.with_suffix(".json").exists():
             return Curve.load(stem)
         with self._working(name) as workspace:
-            fitted, done = self._trained(
-                fold.x, fold.labels, (fold.held, fold.held_labels), self.stage, workspace, seed
-            )
+            held = fold.held, fold.held_labels
+            fitted, done = self._trained(fold.x, fold.labels, held, self.stage, workspace, seed)
             curve = Curve(done.history, fitted.predict(fold.held))
             if stem:
                 curve.save(stem)
@@ -198,13 +211,7 @@ class NetworkEstimator:
         return curve
 
     def _trained(
-        self,
-        x: Matrix,
-        labels: Labels,
-        held: tuple[Matrix, Labels] | None,
-        stage: Stage,
-        workspace: Workspace,
-        seed: int,
+        self, x: Matrix, labels: Labels, held: tuple[Matrix, Labels] | None, stage: Stage, work: Workspace, seed: int
     ) -> tuple[NetworkFit, Fit]:
         """One training, in the workspace's folder, which it goes on from; it ends with the best epoch for the rows held
         out, without any with the last one."""
@@ -214,16 +221,19 @@ class NetworkEstimator:
         network = build_head(target.name, sets_of(inputs), labels.classes or 1, self.form, seed)
         val = labelled_rows(inputs_of(held[0], self.name), held[1], target.name) if held else None
         problem = Problem(network, labelled_rows(inputs, labels, target.name), val, objective)
-        frames = any(one.frames for one in network.sets)
-        settings = replace(self.settings, seed=seed, num_workers=workspace.num_workers if frames else 0)
+        frames = any(features.frames for features in network.sets)
+        settings = replace(self.settings, seed=seed, num_workers=work.num_workers if frames else 0)
 
         def progress(done: int, total: int, note: str = "") -> None:
-            if workspace.say:
-                workspace.say(f"{workspace.folder.name}, {note}")
+            if work.say:
+                work.say(f"{work.folder.name}, {note}")
 
         with few_threads(network):
-            done = fit(problem, [stage], settings, workspace.folder, workspace.accelerator, progress=progress)
-        return _fitted(self.name, network.cpu(), objective, labels, done), done
+            done = fit(problem, [stage], settings, work.folder, work.accelerator, progress=progress)
+        mean, deviation = objective.scaling.get(target.name, (0.0, 1.0))
+        present = np.isin(np.arange(labels.classes), labels.y)
+        made = self.name, network.cpu().eval(), labels.classes, present, mean, deviation
+        return NetworkFit(*made, sweeps=tuple(done.sweeps)), done
 
     @contextmanager
     def _working(self, name: str) -> Iterator[Workspace]:
@@ -267,61 +277,12 @@ def _target(labels: Labels) -> Target:
     return labels.target or (Target("label", "class", classes) if classes else Target("label", "number"))
 
 
-def _fitted(name: str, network: Head, objective: Objective, labels: Labels, done: Fit) -> NetworkFit:
-    [target] = objective.targets
-    mean, deviation = objective.scaling.get(target.name, (0.0, 1.0))
-    present = np.isin(np.arange(labels.classes), labels.y)
-    return NetworkFit(name, network.eval(), labels.classes, present, mean, deviation, sweeps=tuple(done.sweeps))
-
-
-# --- Networks on disk: weights in safetensors, and beside them in JSON what the network is
-
-
-def save(fitted: NetworkFit, stem: Path) -> None:
-    """Write `<stem>.safetensors` and `<stem>.json`."""
-    from safetensors.torch import save
-
-    tensors = {name: tensor.contiguous() for name, tensor in fitted.network.state_dict().items()}
-    write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
-    facts = {
-        "answer": fitted.network.answer,
-        "sets": [features.plain() for features in fitted.network.sets],
-        "classes": fitted.classes,
-        "present": fitted.present.tolist(),
-        "mean": fitted.mean,
-        "deviation": fitted.deviation,
-        "temperature": fitted.temperature,
-    }
-    write_json(stem.with_name(stem.name + ".json"), facts)
-
-
-def load(stem: Path, name: str, form: Form) -> NetworkFit:
-    """What `save` wrote, of a network of that form. Raises ValueError or KeyError for anything else, and then has
-    taken no memory for what the file's numbers promise: shapes are compared before there are weights."""
-    from safetensors.torch import load_file
-
-    facts = read_json(stem.with_name(stem.name + ".json"), what="network")
-    stored = load_file(stem.with_name(stem.name + ".safetensors"))
-    sets = [Set(int(features["dim"]), int(features["layers"]), bool(features["frames"])) for features in facts["sets"]]
-    classes, present = int(facts["classes"]), np.array(facts["present"], dtype=bool)
-    mean, deviation, temperature = (float(facts[key]) for key in ("mean", "deviation", "temperature"))
-    sensible = math.isfinite(mean + deviation) and 0 < temperature < math.inf
-    if len(present) != classes or (classes and not present.any()) or not sensible:
-        raise ValueError("its classes or its units make no sense")
-    with torch.device("meta"):
-        network = Head(str(facts["answer"]), sets, classes or 1, form)
-    _check(network.state_dict(), stored)
-    network.load_state_dict(stored, assign=True)
-    return NetworkFit(name, network.eval(), classes, present, mean, deviation, temperature)
-
-
 def _check(expected: dict[str, Any], stored: dict[str, Any]) -> None:
     """Raises ValueError unless the weights are the network's, by name, shape and type."""
     missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
     if missing or unknown:
-        raise ValueError(
-            f"its weights lack {', '.join(missing) or 'none'} and have {', '.join(unknown) or 'none'} more"
-        )
+        lack, more = ", ".join(missing) or "none", ", ".join(unknown) or "none"
+        raise ValueError(f"its weights lack {lack} and have {more} more")
     for name, tensor in expected.items():
         if stored[name].shape != tensor.shape or stored[name].dtype != tensor.dtype:
             raise ValueError(f"{name} is {list(stored[name].shape)}, not {list(tensor.shape)}")

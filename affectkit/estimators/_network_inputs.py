@@ -74,10 +74,10 @@ class Frames:
 
         from affectkit.encoders._encoder import pool
 
-        found = np.empty(self.shape, dtype=np.float32)
+        means = np.empty(self.shape, dtype=np.float32)
         for position in range(len(self)):
-            found[position] = pool(torch.tensor(self.row(position)), "mean")
-        return found
+            means[position] = pool(torch.tensor(self.row(position)), "mean")
+        return means
 
     def by_speaker(self, speakers: np.ndarray) -> Frames:
         """Each speaker's frames at mean 0 and deviation 1."""
@@ -105,11 +105,9 @@ class Inputs:
 
     def row(self, position: int) -> list[np.ndarray]:
         """Of each set what a network reads of a row, float32."""
-        found = []
-        for block, scaling in zip(self.blocks, self.scalings, strict=True):
-            values = block.row(position) if isinstance(block, Frames) else block[position]
-            found.append(scaling.apply_narrow(values) if scaling else np.asarray(values, np.float32))
-        return found
+        rows = [block.row(position) if isinstance(block, Frames) else block[position] for block in self.blocks]
+        scaled = zip(rows, self.scalings, strict=True)
+        return [scaling.apply_narrow(row) if scaling else np.asarray(row, np.float32) for row, scaling in scaled]
 
 
 def inputs_of(x: Matrix, name: str) -> Inputs:
@@ -150,11 +148,11 @@ def moments(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     """
     count, mean, squares = (np.zeros(frames.of_frame) for _ in range(3))
     for position in range(len(frames)):
-        own, centre, spread = _of_row(frames.row(position))
-        total = np.maximum(count + own, 1)
-        squares += spread + (centre - mean) ** 2 * count * own / total
-        mean += (centre - mean) * own / total
-        count += own
+        more, centre, spread = _of_row(frames.row(position))
+        total = np.maximum(count + more, 1)
+        squares += spread + (centre - mean) ** 2 * count * more / total
+        mean += (centre - mean) * more / total
+        count += more
     deviation = np.sqrt(squares / np.maximum(count, 1))
     return mean, np.where(deviation < 1e-12, 1.0, deviation)
 
@@ -166,9 +164,9 @@ def _of_row(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         centre = values.mean(axis=0, dtype=float)
         spread = np.square(values - centre.astype(np.float32)).sum(axis=0, dtype=float)
         return np.full(centre.shape, float(len(values))), centre, spread
-    own = known.sum(axis=0).astype(float)
-    centre = np.where(known, values, 0).sum(axis=0, dtype=float) / np.maximum(own, 1)
-    return own, centre, (np.where(known, values - centre, 0) ** 2).sum(axis=0)
+    count = known.sum(axis=0).astype(float)
+    centre = np.where(known, values, 0).sum(axis=0, dtype=float) / np.maximum(count, 1)
+    return count, centre, (np.where(known, values - centre, 0) ** 2).sum(axis=0)
 
 
 def _texts(ids: Sequence[str]) -> np.ndarray:
@@ -231,10 +229,8 @@ class Preprocessing:
 
         from affectkit.artifacts.files import write_bytes
 
-        tensors = {}
-        for number, scaling in enumerate(self.blocks):
-            for name in ("fill", "mean", "deviation") if scaling else ():
-                tensors[f"{number}.{name}"] = getattr(scaling, name)
+        scalings = [(number, scaling) for number, scaling in enumerate(self.blocks) if scaling]
+        tensors = {f"{number}.{name}": table for number, scaling in scalings for name, table in vars(scaling).items()}
         write_bytes(path, save(tensors, metadata={"blocks": str(len(self.blocks))}))
 
     @classmethod
@@ -244,13 +240,11 @@ class Preprocessing:
         with safe_open(path, "np") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
             count = int(file.metadata()["blocks"])
-        return cls(tuple(_stored_block(stored, number) for number in range(count)))
-
-
-def _stored_block(stored: dict[str, np.ndarray], number: int) -> Scaling | None:
-    if f"{number}.mean" not in stored:
-        return None
-    return Scaling(stored[f"{number}.fill"], stored[f"{number}.mean"], stored[f"{number}.deviation"])
+        blocks: list[Scaling | None] = []
+        for number in range(count):
+            names = [f"{number}.{name}" for name in ("fill", "mean", "deviation")]
+            blocks.append(Scaling(*(stored[name] for name in names)) if f"{number}.mean" in stored else None)
+        return cls(tuple(blocks))
 
 
 def _fit_any(block: Block, scale: bool) -> Scaling | None:
@@ -261,8 +255,8 @@ def _fit_any(block: Block, scale: bool) -> Scaling | None:
         return None
     if block.ndim == 2:
         return _fit_block(block, scale)
-    layers = [_fit_block(block[:, layer], scale) for layer in range(block.shape[1])]
-    return Scaling(*(np.stack([getattr(one, name) for one in layers]) for name in ("fill", "mean", "deviation")))
+    layers = [vars(_fit_block(block[:, layer], scale)) for layer in range(block.shape[1])]
+    return Scaling(*(np.stack([layer[name] for layer in layers]) for name in ("fill", "mean", "deviation")))
 
 
 def _fit_block(block: np.ndarray, scale: bool) -> Scaling:
@@ -286,28 +280,20 @@ def normalize_by_speaker(block: Any, speakers: np.ndarray) -> Any:
 
     Raises "input" for a speaker with fewer than five rows, or without a name.
     """
-    _check_speakers(speakers)
+    for speaker, count in zip(*np.unique(speakers, return_counts=True), strict=True):
+        if not speaker:
+            raise AffectkitError("input", f"--normalize speaker: {count} rows have no speaker", remedy="use train")
+        if count < MIN_SPEAKER_ROWS:
+            what = f"--normalize speaker: speaker '{speaker}' has {count} rows, fewer than {MIN_SPEAKER_ROWS}"
+            remedy = "give more of that speaker's rows at once, or use --normalize train"
+            raise AffectkitError("input", what, remedy=remedy)
     if isinstance(block, Frames):
         return block.by_speaker(speakers)
     result = np.empty(block.shape, float)
     for speaker in np.unique(speakers):
         rows = speakers == speaker
-        own = np.asarray(block[rows], float)
+        values = np.asarray(block[rows], float)
         with np.errstate(invalid="ignore"):
-            mean, deviation = np.nanmean(own, axis=0), np.nanstd(own, axis=0)
-        deviation = np.where(deviation < 1e-12, 1.0, deviation)
-        result[rows] = (own - mean) / deviation
+            mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        result[rows] = (values - mean) / np.where(deviation < 1e-12, 1.0, deviation)
     return result
-
-
-def _check_speakers(speakers: np.ndarray) -> None:
-    for speaker in np.unique(speakers):
-        rows = speakers == speaker
-        if not speaker:
-            raise AffectkitError("input", f"--normalize speaker: {rows.sum()} rows have no speaker", remedy="use train")
-        if rows.sum() < MIN_SPEAKER_ROWS:
-            raise AffectkitError(
-                "input",
-                f"--normalize speaker: speaker '{speaker}' has {rows.sum()} rows, fewer than {MIN_SPEAKER_ROWS}",
-                remedy="give more of that speaker's rows at once, or use --normalize train",
-            )

@@ -4,16 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from affectkit.registry import Option, check_values
-from affectkit.training.settings import (
-    BatchSize,
-    Epochs,
-    HiddenDropout,
-    HiddenSize,
-    LearningRate,
-    LossOfLabels,
-    Patience,
-    WeightDecay,
-)
+from affectkit.training import settings
 
 if TYPE_CHECKING:
     from affectkit.estimators._estimator import Takes
@@ -27,7 +18,7 @@ INNER_FOLDS = 5
 class NetworkOptions:
     """Of mlp and attention."""
 
-    hidden_size: HiddenSize = 256
+    hidden_size: settings.HiddenSize = 256
     hidden_layers: Annotated[
         int,
         Option(
@@ -36,13 +27,13 @@ class NetworkOptions:
             least=0,
         ),
     ] = 1
-    dropout: HiddenDropout = 0.5
-    loss: LossOfLabels = "auto"
-    learning_rate: LearningRate = "1e-3"
-    weight_decay: WeightDecay = 0.01
-    epochs: Epochs = 50
-    batch_size: BatchSize = 32
-    early_stopping_patience: Patience = 10
+    dropout: settings.HiddenDropout = 0.5
+    loss: settings.LossOfLabels = "auto"
+    learning_rate: settings.LearningRate = "1e-3"
+    weight_decay: settings.WeightDecay = 0.01
+    epochs: settings.Epochs = 50
+    batch_size: settings.BatchSize = 32
+    early_stopping_patience: settings.Patience = 10
     stopping_folds: Annotated[
         int,
         Option(
@@ -61,7 +52,6 @@ def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Poolin
     """The estimator that the options ask for. Raises "usage" for a stage that makes no sense."""
     from affectkit.estimators._network import Form
     from affectkit.estimators._network_fit import NetworkEstimator
-    from affectkit.training.settings import Settings
     from affectkit.training.stages import Stage
 
     known: dict[str, Any] = ({"pooling": pooling} if pooling else {}) | asdict(options)
@@ -73,5 +63,6 @@ def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Poolin
         patience=options.early_stopping_patience,
     )
     form = Form(options.hidden_size, options.hidden_layers, options.dropout, pooling or "mean")
-    settings = Settings(batch_size=options.batch_size, weight_decay=options.weight_decay)
-    return NetworkEstimator(name, known, form, takes, stage, settings, options.loss, options.stopping_folds)
+    how = settings.Settings(batch_size=options.batch_size, weight_decay=options.weight_decay)
+    candidates = [{"epochs": epochs} for epochs in range(1, options.epochs + 1)]
+    return NetworkEstimator(name, known, candidates, form, takes, stage, how, options.loss, options.stopping_folds)

@@ -3,12 +3,14 @@
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from affectkit.artifacts.files import write_bytes
+from affectkit.artifacts.files import read_json, write_bytes, write_json
 from affectkit.errors import AffectkitError
+
+T = TypeVar("T")
 
 
 def save(estimator: Any, path: Path) -> None:
@@ -35,33 +37,46 @@ def load(path: Path, *, trusted: Sequence[str] = ()) -> Any:
         raise AffectkitError("input", f"not a skops file: {error}", file=path) from None
 
 
+def save_fit(fitted: Any, stem: Path) -> None:
+    """Write `<stem>.skops`, the fit's `model`, and `<stem>.json`, its other fields."""
+    save(fitted.model, stem.with_name(stem.name + ".skops"))
+    facts = {name: value for name, value in vars(fitted).items() if name != "model"}
+    write_json(stem.with_name(stem.name + ".json"), facts)
+
+
+def load_fit(kind: Callable[..., T], stem: Path, *, trusted: Sequence[str] = ()) -> T:
+    """What `save_fit` wrote of a fit of that kind; raises as `load` does."""
+    facts = read_json(stem.with_name(stem.name + ".json"), what="fit")
+    facts.pop("schema", None)
+    return kind(load(stem.with_name(stem.name + ".skops"), trusted=trusted), **facts)
+
+
 def _canonical(data: bytes) -> bytes:
     numbers: dict[str, int] = {}
 
     def number(key: Any) -> int:
         return numbers.setdefault(str(key), len(numbers))
 
-    def rename(value: Any) -> Any:
+    def renamed(file: str) -> str:
+        stem, dot, ending = file.partition(".")
+        return f"{number(stem)}{dot}{ending}"
+
+    def plain(value: Any) -> Any:
         if isinstance(value, list):
-            return [rename(item) for item in value]
+            return [plain(item) for item in value]
         if not isinstance(value, dict):
             return value
-        renamed = {key: rename(item) for key, item in value.items()}
-        if "__id__" in renamed:
-            renamed["__id__"] = number(value["__id__"])
-        if isinstance(renamed.get("file"), str):
-            stem, dot, ending = renamed["file"].partition(".")
-            renamed["file"] = f"{number(stem)}{dot}{ending}"
-        return renamed
+        fields = {key: plain(item) for key, item in value.items()}
+        if "__id__" in fields:
+            fields["__id__"] = number(value["__id__"])
+        if isinstance(fields.get("file"), str):
+            fields["file"] = renamed(fields["file"])
+        return fields
 
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
-        schema = rename(json.loads(old.read("schema.json")))
-        members = {}
-        for name in old.namelist():
-            if name != "schema.json":
-                stem, dot, ending = name.partition(".")
-                members[f"{number(stem)}{dot}{ending}"] = old.read(name)
+        schema = plain(json.loads(old.read("schema.json")))
+        members = {renamed(name): old.read(name) for name in old.namelist() if name != "schema.json"}
         members["schema.json"] = json.dumps(schema, indent=1).encode()
         for name in sorted(members):
             new.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), members[name], zipfile.ZIP_DEFLATED)

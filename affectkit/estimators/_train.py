@@ -65,30 +65,25 @@ class ResumableFits:
     progress: Progress
     workspace: Workspace | None = None
 
-    def done(self, number: int) -> None:
-        self.progress(self.first + number + 1, self.total)
-
     def run(
         self, number: int, estimator: Estimator, target: Target, fit: Callable[[Estimator], TargetModel]
     ) -> TargetModel:
         """`fit` of the estimator, which works in a workspace of its own; read back, where it was done before."""
         if self.workspace is None or not isinstance(estimator, TrainedInEpochs):
             return fit(estimator)
-        workspace = self._workspace(self.workspace, self.first + number)
+        number += self.first
+        what = f"fit {number + 1} of {self.total}: " if self.total > 1 else ""
+        say = lambda note: self.progress(number, self.total, what + note)  # noqa: E731
+        workspace = replace(self.workspace, folder=self.workspace.folder / FITS / f"{number:03d}", say=say)
         record = workspace.folder / FITTED
         if not record.exists():
             model = fit(estimator.at(workspace))
             model.save(workspace.folder)
             write_json(record, {name: getattr(model, name) for name in OUTCOME})
-        for left in [folder for folder in workspace.folder.iterdir() if folder.is_dir()]:
-            shutil.rmtree(left)
+        for folder in [path for path in workspace.folder.iterdir() if path.is_dir()]:
+            shutil.rmtree(folder)
         known = read_json(record, what="fit")
         return replace(load_target(workspace.folder, target, estimator), **{name: known[name] for name in OUTCOME})
-
-    def _workspace(self, workspace: Workspace, number: int) -> Workspace:
-        what = f"fit {number + 1} of {self.total}: " if self.total > 1 else ""
-        say = lambda note: self.progress(number, self.total, what + note)  # noqa: E731
-        return replace(workspace, folder=workspace.folder / FITS / f"{number:03d}", say=say)
 
 
 @dataclass(frozen=True)
@@ -112,12 +107,7 @@ class Trained:
 
 
 def load_dataset(
-    manifest: Manifest,
-    features: Sequence[Path],
-    *,
-    group: str | None,
-    missing: str,
-    estimator: Estimator | None = None,
+    manifest: Manifest, features: Sequence[Path], *, group: str | None, missing: str, estimator: Estimator | None = None
 ) -> Dataset:
     """Join a manifest's rows with their features by id.
 
@@ -191,7 +181,7 @@ def _fit_and_predict(
         output = np.array(values) if output is None else output
         output[outside] = values
         models = models or [model]
-        fits.done(number)
+        fits.progress(fits.first + number + 1, fits.total)
     return models[0], output
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectkit.estimators._estimator import CGrid, Matrix, parse_grid
+from affectkit.estimators._estimator import CGrid, Estimator, Matrix, parse_grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,12 +16,9 @@ SPAN_ROWS = 2000
 ABSENT = -1e3  # the intercept of a class that has no fit row: probability 0 in float64
 
 
-def build(
-    *,
-    c_grid: CGrid = "0.0001,0.001,0.01,0.1,1,10",
-) -> "Linear":
+def build(*, c_grid: CGrid = "0.0001,0.001,0.01,0.1,1,10") -> "Linear":
     """The estimator of `--model linear`."""
-    return Linear("linear", {"c_grid": c_grid}, parse_grid(c_grid, "--c-grid"))
+    return Linear("linear", {"c_grid": c_grid}, [{"C": c} for c in parse_grid(c_grid, "--c-grid")])
 
 
 @dataclass(frozen=True)
@@ -39,15 +36,7 @@ class LinearFit:
 
 
 @dataclass(frozen=True)
-class Linear:
-    name: str
-    options: dict[str, Any]
-    grid: list[float]
-    selects_on: str = "nll"
-
-    def candidates(self, *, classes: int) -> list[dict[str, Any]]:
-        return [{"C": c} for c in self.grid]
-
+class Linear(Estimator):
     def fit_path(self, x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[LinearFit]:
         """With more features than rows, the fit runs in the at most N dimensions that the rows span.
 
@@ -63,9 +52,6 @@ class Linear:
         fits = _fit_all(z, labels, candidates)
         return [LinearFit((fit.coef @ to_rows) @ x, fit.intercept) for fit in fits]
 
-    def calibrated(self, fitted: LinearFit, oof: "np.ndarray", labels: "Labels") -> LinearFit:
-        return fitted
-
     def save(self, fitted: LinearFit, stem: Path) -> None:
         import numpy as np
         from safetensors.numpy import save
@@ -73,7 +59,7 @@ class Linear:
         from affectkit.artifacts.files import write_bytes
 
         # safetensors writes a buffer as it lies: a product with CSR lies by columns, and would come back scrambled.
-        tensors = {"coef": np.ascontiguousarray(fitted.coef), "intercept": np.ascontiguousarray(fitted.intercept)}
+        tensors = {name: np.ascontiguousarray(values) for name, values in vars(fitted).items()}
         write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
 
     def load(self, stem: Path) -> LinearFit:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from affectkit.estimators._estimator import CGrid, Matrix, parse_grid
+from affectkit.estimators._estimator import CGrid, Estimator, Matrix, parse_grid
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def build(
     ] = "rbf",
 ) -> "Svm":
     """The estimator of `--model svm`."""
-    return Svm("svm", {"c_grid": c_grid, "kernel": kernel}, parse_grid(c_grid, "--c-grid"), kernel)
+    candidates = [{"C": c} for c in parse_grid(c_grid, "--c-grid")]
+    return Svm("svm", {"c_grid": c_grid, "kernel": kernel}, candidates)
 
 
 @dataclass(frozen=True)
@@ -41,43 +42,32 @@ class SvmFit:
 
         if not self.classes:
             return self.model.predict(x) * self.deviation + self.mean
-        present = self.model.classes_
+        present, margins = self.model.classes_, self.model.decision_function(x)
         scores = np.full((x.shape[0], self.classes), -np.inf)
-        if len(present) == 2:
-            margin = self.model.decision_function(x)
-            scores[:, present] = np.column_stack([-margin / 2, margin / 2])
-        else:
-            scores[:, present] = self.model.decision_function(x)
+        scores[:, present] = np.column_stack([-margins / 2, margins / 2]) if len(present) == 2 else margins
         return softmax(scores / self.temperature, axis=1)
 
 
 @dataclass(frozen=True)
-class Svm:
-    name: str
-    options: dict[str, Any]
-    grid: list[float]
-    kernel: str
-    selects_on: str = "uar"  # margins are no probabilities before they are calibrated
-
-    def candidates(self, *, classes: int) -> list[dict[str, Any]]:
-        return [{"C": c} for c in self.grid]
+class Svm(Estimator):
+    selects_on = "uar"  # margins are no probabilities before they are calibrated
 
     def fit_path(self, x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[SvmFit]:
         import numpy as np
         from sklearn.svm import SVC, SVR
 
+        kernel = self.options["kernel"]
         if not labels.classes:
             mean, deviation = float(labels.y.mean()), float(labels.y.std()) or 1.0
             scaled = (labels.y - mean) / deviation
-            fits = [SVR(kernel=self.kernel, C=c["C"]).fit(x, scaled, sample_weight=labels.weights) for c in candidates]
+            fits = [SVR(kernel=kernel, C=c["C"]).fit(x, scaled, sample_weight=labels.weights) for c in candidates]
             return [SvmFit(fit, 0, mean=mean, deviation=deviation) for fit in fits]
         if len(np.unique(labels.y)) < 2:
             from affectkit.errors import AffectkitError
 
-            raise AffectkitError(
-                "input", "svm needs fit rows of two classes in every fold", remedy="use --model linear"
-            )
-        models = [SVC(kernel=self.kernel, C=c["C"]) for c in candidates]
+            what = "svm needs fit rows of two classes in every fold"
+            raise AffectkitError("input", what, remedy="use --model linear")
+        models = [SVC(kernel=kernel, C=c["C"]) for c in candidates]
         return [SvmFit(m.fit(x, labels.y, sample_weight=labels.weights), labels.classes) for m in models]
 
     def calibrated(self, fitted: SvmFit, oof: "np.ndarray", labels: "Labels") -> SvmFit:
@@ -92,17 +82,11 @@ class Svm:
         return replace(fitted, temperature=1 / fit_sharpness(oof, labels.y, labels.weights))
 
     def save(self, fitted: SvmFit, stem: Path) -> None:
-        from affectkit.artifacts.files import write_json
-        from affectkit.estimators import _skops
+        from affectkit.estimators._skops import save_fit
 
-        _skops.save(fitted.model, stem.with_name(stem.name + ".skops"))
-        facts = {k: getattr(fitted, k) for k in ("classes", "temperature", "mean", "deviation")}
-        write_json(stem.with_name(stem.name + ".json"), facts)
+        save_fit(fitted, stem)
 
     def load(self, stem: Path) -> SvmFit:
-        from affectkit.artifacts.files import read_json
-        from affectkit.estimators import _skops
+        from affectkit.estimators._skops import load_fit
 
-        facts = read_json(stem.with_name(stem.name + ".json"), what="fit")
-        facts.pop("schema", None)
-        return SvmFit(_skops.load(stem.with_name(stem.name + ".skops")), **facts)
+        return load_fit(SvmFit, stem)

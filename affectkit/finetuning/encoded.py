@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,43 +49,22 @@ class _BeforeHead(nn.Module):
 
 
 def encode(
-    network: Any, examples: Examples, accelerator: Any, answering: Mapping[str, Any], progress: Progress | None
+    network: Any,
+    rows: np.ndarray,
+    examples: Callable[[np.ndarray], Examples],
+    accelerator: Any,
+    answering: Mapping[str, Any],
+    progress: Progress | None,
 ) -> torch.Tensor:
-    """[N, D] float32 on the CPU. answering: how rows are batched and loaded, as `outputs_of` has it."""
+    """[N, D] float32 on the CPU. examples: of some of the rows. answering: how they are batched and loaded, as
+    `outputs_of` has it."""
     encoded = []
-    total = len(examples.ids)
-    for start in range(0, total, CHUNK):
-        part = _Part(examples, np.arange(start, min(start + CHUNK, total)))
-        encoded.append(outputs_of(_BeforeHead(network), part, accelerator, **answering)["encoded"])
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        encoded.append(outputs_of(_BeforeHead(network), examples(part), accelerator, **answering)["encoded"])
         if progress and accelerator.is_main_process:
-            progress(min(start + CHUNK, total), total, "encoding with the frozen network")
+            progress(start + len(part), len(rows), "encoding with the frozen network")
     return torch.cat(encoded)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some rows of others. `truth` is not asked for."""
-
-    examples: Examples
-    rows: np.ndarray
-
-    @property
-    def ids(self) -> list[str]:
-        return [self.examples.ids[row] for row in self.rows]
-
-    @property
-    def costs(self) -> np.ndarray:
-        return np.asarray(self.examples.costs)[self.rows]
-
-    @property
-    def truth(self) -> Mapping[str, np.ndarray]:
-        return {}
-
-    def load(self, position: int, draw: Draw | None) -> Any:
-        return self.examples.load(int(self.rows[position]), draw)
-
-    def collate(self, items: list[Any]) -> dict[str, torch.Tensor]:
-        return self.examples.collate(items)
 
 
 def read_encoded(path: Path, ids: Sequence[str], rows: np.ndarray, known: Mapping[str, Any], crop: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,9 @@ def finetune(
     say_cost(data, setup)
     job = _Job(folder, accelerator, progress, log)
     if setup.medium.features and not setup.encodes_once:
-        what = (
-            "augmented images differ in every epoch" if setup.medium.augmentation else "no stage trains the head alone"
-        )
-        raise AffectkitError("usage", f"--features serve nothing: {what}", remedy="leave them out")
+        augmented = setup.medium.augmentation
+        why = "augmented images differ in every epoch" if augmented else "no stage trains the head alone"
+        raise AffectkitError("usage", f"--features serve nothing: {why}", remedy="leave them out")
     if setup.encodes_once:
         data = replace(data, encoded=_encoded(data, setup, job))
     fits: list[Fit] = []
@@ -82,17 +82,11 @@ def finetune(
         for name, values in answers.items():
             values_of_all = outputs.setdefault(name, np.full((len(manifest.rows), *values.shape[1:]), np.nan))
             values_of_all[outside] = values
-    answers_of_rows = over_passes(targets, outputs)
     carried = [held_out.group] if held_out.group else []
-    predictions = build_predictions(manifest.rows, answers_of_rows, held_out.seen, carried)
-    spec = _spec(data, setup, network)
-    return Finetuned(
-        FinetunedModel(spec, setup.medium, network),
-        predictions.take(held_out.judged),
-        held_out.fit_rows(),
-        fits,
-        selected_on(data, setup),
-    )
+    predictions = build_predictions(manifest.rows, over_passes(targets, outputs), held_out.seen, carried)
+    model = FinetunedModel(_spec(data, setup, network), setup.medium, network)
+    judged = predictions.take(held_out.judged)
+    return Finetuned(model, judged, held_out.fit_rows(), fits, selected_on(data, setup))
 
 
 @dataclass(frozen=True)
@@ -114,40 +108,30 @@ class _Job:
 
 
 def _fit_one(
-    data: Data,
-    inside: np.ndarray,
-    outside: np.ndarray,
-    setup: Setup,
-    job: _Job,
+    data: Data, inside: np.ndarray, outside: np.ndarray, setup: Setup, job: _Job
 ) -> tuple[Fit, dict[str, np.ndarray], Any]:
     """One fine-tuning: what became of it, its answers for the rows `outside`, and the network, whose numbers are in the
     targets' own units."""
     train, stopping = stopping_rows(data, inside, setup)
     train = train[labelled(take(data.truth, train))]
-    objective = build_objective(
-        data.targets,
-        take(data.truth, train),
-        **asdict(setup.loss),
-    )
+    objective = build_objective(data.targets, take(data.truth, train), **asdict(setup.loss))
     warn(data, objective, train, stopping, setup)
     medium = setup.medium
     network = medium.build(data.targets, setup.settings.seed)
+    val = data.examples(stopping, network, medium) if len(stopping) else None
     trained, answering = medium.wrapped(network), medium.wrapped(network, medium.passes)
-    problem = Problem(
-        trained,
-        data.examples(train, network, medium, train=True),
-        data.examples(stopping, network, medium) if len(stopping) else None,
-        objective,
-        medium.frozen,
-        None if data.encoded is None else (data.at_head(train), data.at_head(stopping) if len(stopping) else None),
-    )
+    at_head = None
+    if data.encoded is not None:
+        at_head = data.at_head(train), data.at_head(stopping) if len(stopping) else None
+    examples = data.examples(train, network, medium, train=True)
+    problem = Problem(trained, examples, val, objective, medium.frozen, at_head)
     stages = list(setup.stages) if len(stopping) else [replace(stage, patience=0) for stage in setup.stages]
     done = fit(problem, stages, setup.settings, job.folder, job.accelerator, progress=job.progress, log=job.log)
     stored = job.folder / ANSWERS
     if not stored.exists():
         known = setup.head_only and data.encoded is not None and medium.passes == ONCE
         rows = data.at_head(outside) if known else data.examples(outside, network, medium, passes=medium.passes)
-        job.write(stored, outputs_of(answering, rows, job.accelerator, **setup.answering))
+        job.write(stored, outputs_of(answering, rows, job.accelerator, **setup.settings.answering))
     job.accelerator.wait_for_everyone()
     answers = medium.passes.answers(objective, read_tensors(stored))
     network.fold(objective.scaling)
@@ -172,8 +156,8 @@ def _encoded(data: Data, setup: Setup, job: _Job) -> np.ndarray:
             ids = [item.id for item in data.items]
             return read_encoded(features, ids, rows, network.describe(), setup.medium.spec()["crop"])
         network = network.to(job.accelerator.device)
-        examples = data.examples(rows, network, setup.medium)
-        values = encode(network, examples, job.accelerator, setup.answering, job.progress)
+        examples = partial(data.examples, network=network, medium=setup.medium)
+        values = encode(network, rows, examples, job.accelerator, setup.settings.answering, job.progress)
         values_of_all = torch.full((len(data.items), values.shape[1]), torch.nan)
         values_of_all[torch.from_numpy(rows)] = values
         job.write(stored, {"encoded": values_of_all})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -96,25 +97,48 @@ class Medium(Protocol):
         Raises "usage" for passes that the medium does not have.
         """
 
-    def examples(
-        self,
-        items: Sequence[Item],
-        truth: Mapping[str, np.ndarray],
-        network: Any,
-        where: Where,
-        *,
-        train: bool = False,
-        passes: Passes = ONCE,
-        failed: dict[int, str] | None = None,
-    ) -> Examples:
-        """Rows to train on, or to be answered. where: `file` and `row` of one, for errors. failed: where given, it
-        takes the reason for which a row cannot be read, by position; else such a row raises."""
+    def examples(self, *rows: Any, **how: Any) -> Examples:
+        """Rows to train on, or to be answered: the fields of `MediumExamples` after the medium."""
 
     def amount(self, items: Sequence[Item]) -> tuple[float, str]:
         """How much there is to go through in an epoch, and its unit: (3.2, "hours of audio")."""
 
     def spec(self) -> dict[str, Any]:
         """What `affectkit.json` says of the options that answers depend on."""
+
+
+@dataclass(frozen=True)
+class MediumExamples:
+    """Rows to train on, or to be answered.
+
+    where: `file` and `row` of one, for errors. train: whether they are augmented. passes: over each row. failed: where
+    given, it takes the reason for which a row cannot be read, by position, and zeros stand in; else such a row raises.
+    """
+
+    medium: Any
+    items: Sequence[Item]
+    truth: Mapping[str, np.ndarray]
+    network: Any
+    where: Where
+    train: bool = False
+    passes: Passes = ONCE
+    failed: dict[int, str] | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        return [item.id for item in self.items]
+
+    def read(self, position: int, decode: Callable[[Item], np.ndarray], *shape: int) -> np.ndarray:
+        """What `decode` makes of a row; zeros of that shape where it cannot be read, and that may be."""
+        import numpy as np
+
+        try:
+            return decode(self.items[position])
+        except AffectkitError as error:
+            if self.failed is None:
+                raise AffectkitError(error.code, reason(error), **self.where(position), remedy=error.remedy) from None
+            self.failed[position] = reason(error)
+            return np.zeros(shape, np.float32)
 
 
 def choose_medium(checkpoint: str, revision: str, options: Mapping[str, Any]) -> Medium:

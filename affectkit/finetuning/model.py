@@ -55,23 +55,16 @@ class FinetunedModel:
         answers: dict[str, list[np.ndarray]] = {target.name: [] for target in self.targets}
         skipped: dict[int, str] = {}
         for start in range(0, len(items), CHUNK):
-            part = items[start : start + CHUNK]
-            failed: dict[int, str] | None = {} if on_error == "skip" else None
-            examples = self.medium.examples(
-                part,
-                {},
-                self.network,
-                lambda place, start=start: where(start + place),  # type: ignore[misc]
-                passes=passes,
-                failed=failed,
-            )
-            outputs = outputs_of(
-                network, examples, accelerator, size=size, most_cost=most_cost, num_workers=num_workers
-            )
+            part, failed = items[start : start + CHUNK], dict[int, str]()
+            where_of = lambda place, start=start: where(start + place)  # noqa: E731
+            how: dict[str, Any] = {"passes": passes, "failed": failed if on_error == "skip" else None}
+            examples = self.medium.examples(part, {}, self.network, where_of, **how)
+            how = {"size": size, "most_cost": most_cost, "num_workers": num_workers}
+            outputs = outputs_of(network, examples, accelerator, **how)
             for name, values in passes.answers(in_units(self.targets), outputs).items():
-                values[list(failed or ())] = np.nan
+                values[list(failed)] = np.nan
                 answers[name].append(values)
-            skipped |= {start + place: why for place, why in (failed or {}).items()}
+            skipped |= {start + place: why for place, why in failed.items()}
             if progress:
                 progress(min(start + CHUNK, len(items)), len(items))
         return over_passes(self.targets, {name: np.concatenate(parts) for name, parts in answers.items()}), skipped

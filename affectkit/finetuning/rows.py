@@ -18,7 +18,7 @@ from affectkit.finetuning.medium import Medium
 from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut
 from affectkit.splits import hold_out
-from affectkit.training.objective import Objective
+from affectkit.training.objective import Objective, known_rows
 from affectkit.training.problem import HEAD, Examples
 from affectkit.training.settings import LossOptions, Settings
 from affectkit.training.stages import Stage
@@ -47,12 +47,6 @@ class Setup:
     stopping_fraction: float | None = None
 
     @property
-    def answering(self) -> dict[str, Any]:
-        """How rows are batched and loaded that are only to be answered, as `outputs_of` has it."""
-        how = self.settings
-        return {"size": how.batch_size, "most_cost": how.batch_seconds, "num_workers": how.num_workers}
-
-    @property
     def head_only(self) -> bool:
         """Whether no stage trains anything but the head."""
         return all(stage.train == HEAD for stage in self.stages)
@@ -75,12 +69,10 @@ def truth_of(rows: pd.DataFrame, targets: Sequence[Target], *, votes: bool = Fal
     truth: dict[str, np.ndarray] = {}
     for target in targets:
         cells = rows[target.name]
-        if target.kind == "number":
-            truth[target.name] = cells.to_numpy(np.float32)
-        else:
-            truth[target.name] = encode(cells, target.classes)
-            if votes and target.name == "label":
-                truth[target.name] = _votes(rows, target, truth[target.name])
+        numeric = target.kind == "number"
+        truth[target.name] = cells.to_numpy(np.float32) if numeric else encode(cells, target.classes)
+        if votes and target.name == "label" and not numeric:
+            truth[target.name] = _votes(rows, target, truth[target.name])
     return truth
 
 
@@ -91,13 +83,7 @@ def take(truth: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndar
 
 def labelled(truth: Mapping[str, np.ndarray]) -> np.ndarray:
     """[N] bool: rows that have any of the targets."""
-    known = []
-    for values in truth.values():
-        if values.ndim == 2:
-            known.append(~np.isnan(values).any(axis=1))
-        else:
-            known.append(values >= 0 if values.dtype.kind == "i" else ~np.isnan(values))
-    return np.any(known, axis=0)
+    return np.any([known_rows(values) for values in truth.values()], axis=0)
 
 
 def _votes(rows: pd.DataFrame, target: Target, labels: np.ndarray) -> np.ndarray:
@@ -136,11 +122,10 @@ class Data:
     def rows_of(self, setup: Setup) -> np.ndarray:
         """Positions, sorted, of the rows that the head is trained on or judged by; of those too that are to be
         answered, if the head is all that is trained."""
-        positions: set[int] = set()
-        for inside, outside in self.held_out.fits():
-            for rows in (*stopping_rows(self, inside, setup), outside if setup.head_only else ()):
-                positions.update(map(int, rows))
-        return np.array(sorted(positions), dtype=int)
+        fits = self.held_out.fits()
+        each = [rows for inside, _ in fits for rows in stopping_rows(self, inside, setup)]
+        each += [outside for _, outside in fits if setup.head_only]
+        return np.unique(np.concatenate(each).astype(int))
 
     def at_head(self, rows: np.ndarray) -> EncodedExamples:
         """The same rows, as what the frozen network makes of them."""
@@ -178,10 +163,8 @@ def selected_on(data: Data, setup: Setup) -> str:
 def say_cost(data: Data, setup: Setup) -> None:
     fits = data.held_out.fits()
     epochs = sum(stage.epochs for stage in setup.stages)
-    total, unit = 0.0, ""
-    for inside, _ in fits:
-        amount, unit = setup.medium.amount([data.items[row] for row in inside])
-        total += amount * epochs
+    amounts = [setup.medium.amount([data.items[row] for row in inside]) for inside, _ in fits]
+    total, unit = sum(amount * epochs for amount, _ in amounts), amounts[0][1]
     times = "1 fine-tuning" if len(fits) == 1 else f"{len(fits)} fine-tunings: {len(fits) - 1} folds and the final one"
     logger.info("%s of at most %d epochs: %.3g %s to go through", times, epochs, total, unit)
 
@@ -192,17 +175,10 @@ def warn(data: Data, objective: Objective, train: np.ndarray, stopping: np.ndarr
         values = data.truth[target.name]
         if target.kind == "number" or values.ndim == 2 or not len(stopping):
             continue
-        absent = [
-            name
-            for place, name in enumerate(target.classes)
-            if (values[train] == place).any() and not (values[stopping] == place).any()
-        ]
-        if absent:
-            named = ", ".join(absent)
+        absent = np.setdiff1d(values[train][values[train] >= 0], values[stopping])
+        if len(absent):
+            named = ", ".join(target.classes[place] for place in absent)
             logger.warning("the rows that choose the epoch have no %s: their UAR is over the other classes", named)
     if setup.settings.batch_seconds is None and setup.settings.batch_size < objective.least_batch:
-        logger.warning(
-            "the CCC of a batch of %d rows is mostly noise: --batch-size %d or more, or --loss mse, learns better",
-            setup.settings.batch_size,
-            objective.least_batch,
-        )
+        message = "the CCC of a batch of %d rows is mostly noise: --batch-size %d or more, or --loss mse, learns better"
+        logger.warning(message, setup.settings.batch_size, objective.least_batch)

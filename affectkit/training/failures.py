@@ -31,17 +31,12 @@ def enough_memory(examples: Examples, rows: np.ndarray) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_of_memory(error):
+        # On a CPU, torch raises a RuntimeError like any other.
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
             raise
-        costs = np.asarray(examples.costs)[rows]
-        longest = examples.ids[rows[int(costs.argmax())]]
+        longest = examples.ids[rows[int(np.asarray(examples.costs)[rows].argmax())]]
         raise AffectkitError(
             "environment",
             f"memory does not suffice for a batch of {len(rows)}, of which '{longest}' is the longest",
             remedy="lower --batch-size, --batch-seconds or --max-seconds",
         ) from None
-
-
-def _is_of_memory(error: Exception) -> bool:
-    """On a CPU, torch raises a RuntimeError like any other."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,9 +38,6 @@ class Sweep:
     smoothed: list[float]
     rate: float | None
     reason: str = ""
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def sweep(
@@ -93,8 +89,7 @@ def _longest_fall(losses: Sequence[float]) -> tuple[int, int]:
     lengths: list[int] = []
     for loss in losses:
         lengths.append(1 + max((n for n, other in zip(lengths, losses, strict=False) if other > loss), default=0))
-    length = max(lengths, default=0)
-    return (lengths.index(length) if lengths else 0), length
+    return (lengths.index(max(lengths)), max(lengths)) if lengths else (0, 0)
 
 
 def _diverged(losses: Sequence[float], smoothed: Sequence[float], first: int, bounded: bool) -> bool:
@@ -104,8 +99,7 @@ def _diverged(losses: Sequence[float], smoothed: Sequence[float], first: int, bo
     best = min(range(first, len(smoothed)), key=smoothed.__getitem__)
     if not bounded:
         return smoothed[-1] > DIVERGED * smoothed[best]
-    rise = smoothed[-1] - smoothed[best]
-    return rise > max(ROSE, SURE * _deviation(losses, best, len(losses) - 1))
+    return smoothed[-1] - smoothed[best] > max(ROSE, SURE * _deviation(losses, best, len(losses) - 1))
 
 
 def _objection(rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], steps: int) -> str:
@@ -122,8 +116,8 @@ def _objection(rates: Sequence[float], losses: Sequence[float], smoothed: Sequen
         return ""
     if length < FEWEST and smoothed[stop - 1] - smoothed[first] > ROUNDING * abs(smoothed[first]):
         return f"the loss only rises with the learning rate, from {smoothed[first]:.4g} to {smoothed[stop - 1]:.4g}"
-    found = f"its longest fall, from {smoothed[top]:.4g}, is {max(fall, 0.0):.2g}, and chance alone gives up to"
-    return f"the loss does not fall at any learning rate: {found} {chance:.2g}"
+    what = f"its longest fall, from {smoothed[top]:.4g}, is {max(fall, 0.0):.2g}"
+    return f"the loss does not fall at any learning rate: {what}, and chance alone gives up to {chance:.2g}"
 
 
 def _deviation(losses: Sequence[float], top: int, bottom: int) -> float:

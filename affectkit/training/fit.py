@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from affectkit.training.problem import Fit, Part, Problem, check_problem, identi
 from affectkit.training.schedules import Plateau
 from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
-from affectkit.training.state import State
 from affectkit.training.stepping import Stepper
 from affectkit.training.weights import Weights
 
@@ -61,41 +61,42 @@ def fit(
     check_problem(problem, stages)
     main = accelerator.is_main_process
     with accelerating.untouched(accelerator.device):
-        loop = _Loop(problem, list(stages), settings, Path(folder), accelerator)
-        return loop.run(progress if main else None, log if main else None)
+        loop = _Loop(problem, stages, settings, Path(folder), accelerator)
+        loop.progress, loop.log = (progress, log) if main else (None, None)
+        return loop.run()
 
 
 class _Loop:
     """A training under way."""
 
+    progress: Progress | None
+    log: Log | None
+
     def __init__(
-        self, problem: Problem, stages: list[Stage], settings: Settings, folder: Path, accelerator: Any
+        self, problem: Problem, stages: Sequence[Stage], settings: Settings, folder: Path, accelerator: Any
     ) -> None:
-        self.whole = self.problem = problem  # the latter with the rows of the stage under way
+        self.all_rows = self.problem = problem  # the latter with the rows of the stage under way
         self.stages, self.settings, self.accelerator = stages, settings, accelerator
         self.network = problem.module.to(accelerator.device)
         parts = optimizing.parts_of(problem)
         self.trained = [optimizing.trained_parts(parts, stage, problem.frozen) for stage in stages]
-        self.weights = Weights(self.network, [p for of in self.trained for _, ps in of for p in ps])
+        self.weights = Weights(self.network, [p for parts in self.trained for _, ps in parts for p in ps])
         self.judge = Judge.of(problem, stages, settings)
         same = identity(problem, stages, settings, accelerator.mixed_precision)
         self.keeper = Keeper(folder, self.weights, settings, same, accelerator)
-        self.state = State()
-        self.progress: Progress | None = None
-        self.log: Log | None = None
 
-    def run(self, progress: Progress | None, log: Log | None) -> Fit:
-        self.progress, self.log = progress, log
+    def run(self) -> Fit:
         self.state, stored = self.keeper.resume()
-        while self.state.stage < len(self.stages):
-            stepper = self._begin_stage(self.stages[self.state.stage])
-            if stored and self.state.inside:
+        state = self.state
+        while state.stage < len(self.stages):
+            stage = self.stages[state.stage]
+            stepper = self._begin_stage(stage)
+            if stored and (state.epoch or state.batch):  # within a stage: its optimiser has a past
                 stepper.load(stored.tensors)
             stored = None
-            self._train_stage(self.stages[self.state.stage], stepper)
-        self.keeper.load_best(self.state)
-        self.keeper.write_tables(self.state)
-        state = self.state
+            self._train_stage(stage, stepper)
+        self.keeper.load_best(state)
+        self.keeper.write_tables(state)
         return Fit(state.history, state.best_epoch, state.sweeps, self._as_run(), state.speeds, self.judge.monitor)
 
     # A stage
@@ -103,7 +104,7 @@ class _Loop:
     def _begin_stage(self, stage: Stage) -> Stepper:
         """What trains its parts, at its rates: looked for first, where it has none."""
         trained = self.trained[self.state.stage]
-        self.problem = self.whole.of_stage(stage)
+        self.problem = self.all_rows.of_stage(stage)
         self.feed = Feed(self.problem.train, self.settings, self.accelerator)
         self.judge = replace(self.judge, problem=self.problem)
         optimizing.freeze(self.network, trained)
@@ -164,25 +165,20 @@ class _Loop:
     def _close_epoch(self, stage: Stage, stepper: Stepper) -> None:
         """Judge the epoch, and keep its weights if they are the best."""
         state, judge = self.state, self.judge
-        row: dict[str, Any] = {
-            "stage": stage.name,
-            "epoch": state.epoch + 1,
-            "step": state.step,
-            "learning_rate": state.rate,
-        }
+        place = {"stage": stage.name, "epoch": state.epoch + 1}
+        row: dict[str, Any] = {**place, "step": state.step, "learning_rate": state.rate}
         with stepper.averaged():
             row |= {"train_loss": state.train_loss, **judge.measure(self.network, self.accelerator)}
         row["best"] = judge.best(row, state.best_epoch if state.best_row is not None else None)
         if judge.monitor:
             self._watch(stage, row[judge.monitor])
-        state.speeds.append({"stage": stage.name, "epoch": state.epoch + 1, **state.speed()})
+        state.speeds.append(place | state.speed())
         state.history.append(row)
         if row["best"]:
             self.keeper.keep_best(state, stepper)
         state.end_epoch()
         if self.log:
-            figures = {name: value for name, value in row.items() if isinstance(value, float)}
-            self.log(figures, state.step)
+            self.log({name: value for name, value in row.items() if isinstance(value, float)}, state.step)
 
     def _watch(self, stage: Stage, value: float) -> None:
         """What a monitored value means for the stage's end, and for its rate."""
@@ -194,10 +190,10 @@ class _Loop:
         if stage.schedule == "plateau":
             plateau = self._plateau(stage)
             plateau.step(value, self.judge.higher)
-            state.plateau = plateau.plain()
+            state.plateau = asdict(plateau)
 
     def _plateau(self, stage: Stage) -> Plateau:
-        return Plateau.from_plain({"min_delta": stage.min_delta, **self.state.plateau})
+        return Plateau(**{"min_delta": stage.min_delta, **self.state.plateau})
 
     # Its parts
 
@@ -216,7 +212,7 @@ class _Loop:
         self.weights.put_back(kept)
         if scaler:
             self.accelerator.scaler.load_state_dict(scaler)
-        self.state.sweeps.append(without_nan({"stage": stage.name, **sweep.plain()}))
+        self.state.sweeps.append(without_nan({"stage": stage.name, **asdict(sweep)}))
         self.state.found = sweep.rate
         self.keeper.write_tables(self.state)
         if sweep.rate is None:
@@ -227,14 +223,13 @@ class _Loop:
 
     def _trial(self, stepper: Stepper, loading: Iterator[Loaded]) -> Callable[[float], float]:
         """One update of a sweep at a rate."""
-        number = 0
+        numbers = itertools.count()
 
         def step(rate: float) -> float:
-            nonlocal number
+            number = next(numbers)
             self._seed(_SWEEP, number)
-            number += 1
             if self.progress:
-                self.progress(number, finder.STEPS, "looking for a learning rate")
+                self.progress(number + 1, finder.STEPS, "looking for a learning rate")
             return stepper.once(next(loading), rate)
 
         return step
@@ -246,11 +241,11 @@ class _Loop:
 
     def _as_run(self) -> list[dict[str, Any]]:
         """The stages with (lowest, highest) rates as they were used."""
-        found, ran = None, []
+        rate, ran = None, []
         for stage in self.stages:
             sweep = self.state.sweep_of(stage.name)
-            found = sweep["rate"] if sweep else found
-            ran.append(stage.plain() | {"rates": list(stage.rates(found))})
+            rate = sweep["rate"] if sweep else rate
+            ran.append(asdict(stage) | {"rates": list(stage.rates(rate))})
         return ran
 
     # What is said

@@ -17,6 +17,7 @@ from affectkit.evaluation.metrics import METRICS, accuracy, ccc, macro_f1, mae, 
 from affectkit.labels import Target
 from affectkit.training.failures import enough_memory
 from affectkit.training.loading import Loaded, load_batches, sorted_batches
+from affectkit.training.objective import known_rows
 from affectkit.training.problem import Examples, Problem
 from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
@@ -24,6 +25,7 @@ from affectkit.training.stages import Stage
 # --- Answers for rows that are not trained on, and what they are worth while training goes on
 
 
+TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 CLASS_METRICS: dict[str, Callable[..., float]] = {"uar": uar, "macro_f1": macro_f1, "accuracy": accuracy}
 NUMBER_METRICS: dict[str, Callable[..., float]] = {"ccc": ccc, "mae": mae}
 
@@ -96,30 +98,21 @@ def scores(
     values: dict[str, float] = {}
     for target in targets:
         answer, true = answers[target.name], np.asarray(truth[target.name])
-        known = _known(target, true)
+        known = known_rows(true)
         if target.kind != "number":
             true = np.nan_to_num(true).argmax(axis=1) if true.ndim == 2 else true
             answer = answer.argmax(axis=1)
         if known.any():
-            for name, metric in _metrics(target).items():
-                values[name] = float(metric(true[known], answer[known]))
-    return values | {
-        mean: float(np.mean([values[name] for name in names])) for mean, names in _means(targets, values).items()
-    }
+            values |= {name: float(metric(true[known], answer[known])) for name, metric in _metrics(target).items()}
+    means = _means(targets, values)
+    return values | {mean: float(np.mean([values[name] for name in names])) for mean, names in means.items()}
 
 
 def score_names(targets: Sequence[Target], truth: Mapping[str, np.ndarray]) -> list[str]:
     """The names that `scores` gives, which the truth decides."""
-    known = [target for target in targets if _known(target, np.asarray(truth[target.name])).any()]
+    known = [target for target in targets if known_rows(np.asarray(truth[target.name])).any()]
     names = [name for target in known for name in _metrics(target)]
     return [*names, *_means(targets, names)]
-
-
-def _known(target: Target, truth: np.ndarray) -> np.ndarray:
-    """[N] which rows have a truth."""
-    if target.kind == "number":
-        return ~np.isnan(truth)
-    return ~np.isnan(truth).any(axis=1) if truth.ndim == 2 else truth >= 0
 
 
 def _metrics(target: Target) -> dict[str, Callable[..., float]]:
@@ -132,20 +125,19 @@ def _metrics(target: Target) -> dict[str, Callable[..., float]]:
 
 
 def _means(targets: Sequence[Target], names: Collection[str]) -> dict[str, list[str]]:
-    """Of what each mean over the numbers is one: of those with a known row."""
+    """What each mean over the numbers is of: those with a known row."""
     numbers = [target.name for target in targets if target.kind == "number" and target.name != "label"]
-    found = {mean: [f"{name}.{mean}" for name in numbers if f"{name}.{mean}" in names] for mean in NUMBER_METRICS}
-    return {mean: of for mean, of in found.items() if of}
+    known = {mean: [f"{name}.{mean}" for name in numbers if f"{name}.{mean}" in names] for mean in NUMBER_METRICS}
+    return {mean: averaged for mean, averaged in known.items() if averaged}
 
 
 def default_monitor(targets: Sequence[Target]) -> str:
     """The column of the history that decides, where none is named: the UAR of classes, the mean CCC of numbers, the
     loss where there are both."""
-    kinds = {"number" if target.kind == "number" else "class" for target in targets}
-    if len(kinds) > 1 or (len(targets) > 1 and kinds == {"class"}):
-        return "val_loss"
-    if kinds == {"number"}:
+    if all(target.kind == "number" for target in targets):
         return "val_ccc"
+    if len(targets) > 1:
+        return VAL_LOSS
     return "val_uar" if targets[0].name == "label" else f"val_{targets[0].name}.uar"
 
 
@@ -153,9 +145,6 @@ def higher_is_better(monitor: str) -> bool:
     """Whether a column of the history is better when it rises."""
     metric = METRICS.get(monitor.removeprefix("val_").rpartition(".")[2])
     return metric.higher_is_better if metric else False
-
-
-TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 
 
 @dataclass(frozen=True)
@@ -175,8 +164,10 @@ class Judge:
         if len(named) > 1:
             remedy = "let all watch one, by which weights are compared"
             raise AffectkitError("usage", f"stages watch {' and '.join(sorted(named))}", remedy=remedy)
-        monitor = named.pop()
-        columns = _columns(problem)
+        monitor, columns = named.pop(), [TRAIN_LOSS]
+        if problem.judged is not None:
+            names = score_names(problem.objective.targets, problem.judged.truth)
+            columns += [VAL_LOSS, *(f"val_{name}" for name in names)]
         if monitor and monitor not in columns:
             message = f"there is no {monitor} to watch, as the validation rows are"
             raise AffectkitError("usage", message, remedy=did_you_mean(monitor, columns))
@@ -192,18 +183,10 @@ class Judge:
         rows, objective = self.problem.judged, self.problem.objective
         if rows is None:
             return {}
-        settings = self.settings
-        outputs = outputs_of(
-            network,
-            rows,
-            accelerator,
-            size=settings.batch_size,
-            most_cost=settings.batch_seconds,
-            num_workers=settings.num_workers,
-        )
-        figures = {VAL_LOSS: float(objective(outputs, _tensors(rows)))}
-        figures |= {f"val_{name}": value for name, value in
-                  scores(objective.targets, objective.answers(outputs), rows.truth).items()}  # fmt: skip
+        outputs = outputs_of(network, rows, accelerator, **self.settings.answering)
+        truth = {name: torch.from_numpy(np.asarray(values)) for name, values in rows.truth.items()}
+        values = scores(objective.targets, objective.answers(outputs), rows.truth)
+        figures = {VAL_LOSS: float(objective(outputs, truth))} | {f"val_{name}": v for name, v in values.items()}
         return {name: value if math.isfinite(value) else math.nan for name, value in figures.items()}
 
     def best(self, row: dict[str, Any], before: dict[str, Any] | None) -> bool:
@@ -217,20 +200,6 @@ class Judge:
 
     def better(self, value: float, than: float | None, by: float = 0.0) -> bool:
         """Whether a monitored value improves on another by more than `by`; an undefined one never does."""
-        if math.isnan(value):
-            return False
-        if than is None:
-            return True
+        if math.isnan(value) or than is None:
+            return not math.isnan(value)
         return value > than + by if self.higher else value < than - by
-
-
-def _columns(problem: Problem) -> list[str]:
-    """What there is to watch."""
-    if problem.judged is None:
-        return [TRAIN_LOSS]
-    names = score_names(problem.objective.targets, problem.judged.truth)
-    return [TRAIN_LOSS, VAL_LOSS, *(f"val_{name}" for name in names)]
-
-
-def _tensors(rows: Examples) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(np.asarray(values)) for name, values in rows.truth.items()}

@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,10 @@ logger = logging.getLogger(__name__)
 # that the disk damages costs more than the work since the one before. Weights that never train are not stored.
 
 
+CHECKPOINTS = "checkpoints"
 KEPT = 2
+QUICK = 1.0  # seconds
+_NETWORK = "network."
 _RECORD = re.compile(r"checkpoint-\d+\.json")
 _OWN = re.compile(r"(checkpoint-\d+\.(safetensors|json)|best-\d+\.safetensors)")
 
@@ -67,9 +70,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, number: int) -> No
     number: one more than the last one's. A state may name one further file of the folder, "best", with "best_digest",
     which is kept as long as a checkpoint names it.
     """
-    path = folder / f"checkpoint-{number:08d}.safetensors"
+    path, state = folder / f"checkpoint-{number:08d}.safetensors", without_nan(checkpoint.state)
     write_tensors(path, checkpoint.tensors)
-    state = without_nan(checkpoint.state)
     digest = sha256(path)
     write_json(path.with_suffix(".json"), {"sha256": digest, "seal": _seal(digest, state), "state": state})
     _tidy(folder)
@@ -90,8 +92,9 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         except (AffectkitError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.warning("checkpoint %s is damaged and is passed over: %s", record.stem, error)
     if records:
-        remedy = "use --overwrite to start again"
-        raise AffectkitError("input", "every checkpoint is damaged", file=folder, remedy=remedy)
+        raise AffectkitError(
+            "input", "every checkpoint is damaged", file=folder, remedy="use --overwrite to start again"
+        )
     return None
 
 
@@ -131,11 +134,6 @@ def _tidy(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-CHECKPOINTS = "checkpoints"
-QUICK = 1.0  # seconds
-_NETWORK = "network."
-
-
 class Keeper:
     """Writes in the main process, reads in all. identity: what checkpoints must agree with (`problem.identity`)."""
 
@@ -172,9 +170,8 @@ class Keeper:
 
     def due(self, step: int) -> bool:
         """Whether it is time for a checkpoint inside an epoch."""
-        every = self.settings.checkpoint_steps
-        by_steps = bool(every) and step % every == 0
-        return by_steps or time.monotonic() - self.saved > self.settings.checkpoint_seconds
+        steps = self.settings.checkpoint_steps
+        return (steps > 0 and step % steps == 0) or time.monotonic() - self.saved > self.settings.checkpoint_seconds
 
     def worthwhile(self) -> bool:
         """Whether to write one after an epoch: always, unless that is taking more than a twentieth of the time.
@@ -188,17 +185,13 @@ class Keeper:
         state.saves += 1
         began = time.monotonic()
         if self.accelerator.is_main_process:
-            self._write(state, stepper)
+            tensors = {_NETWORK + name: tensor for name, tensor in self.weights.tensors().items()}
+            tensors |= stepper.tensors() if stepper else {}
+            scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
+            about = {"scaler": scaler, "identity": self.identity, "frozen": self.frozen}
+            write_checkpoint(self.checkpoints, Checkpoint(tensors, {**asdict(state), **about}), number=state.saves)
         self.saved = time.monotonic()
         self.cost = self.saved - began
-
-    def _write(self, state: State, stepper: Stepper | None) -> None:
-        tensors = {_NETWORK + name: tensor for name, tensor in self.weights.tensors().items()}
-        tensors |= stepper.tensors() if stepper else {}
-        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
-        about = {"scaler": scaler, "identity": self.identity, "frozen": self.frozen}
-        stored = Checkpoint(tensors, {**state.plain(), **about})
-        write_checkpoint(self.checkpoints, stored, number=state.saves)
 
     def keep_best(self, state: State, stepper: Stepper) -> None:
         """Write the weights of the epoch just judged, the last one of the history."""

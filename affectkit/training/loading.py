@@ -15,7 +15,7 @@ import torch
 
 from affectkit.media.files import mapped
 from affectkit.training.failures import enough_memory
-from affectkit.training.problem import Draw, Examples
+from affectkit.training.problem import Examples
 from affectkit.training.settings import Settings
 
 # --- Batches of an epoch: which rows stand together, in an order that the seed and the epoch alone decide
@@ -41,9 +41,8 @@ def epoch_batches(
     """
     rng = np.random.default_rng([*key])
     order = rng.permutation(len(costs))
-    batches = []
-    for pool in _pools(order, costs, size, most_cost):
-        batches += _cut(pool[np.argsort(costs[pool], kind="stable")], costs, size, most_cost)
+    pools = [pool[np.argsort(costs[pool], kind="stable")] for pool in _pools(order, costs, size, most_cost)]
+    batches = [batch for pool in pools for batch in _cut(pool, costs, size, most_cost)]
     return [batches[place] for place in rng.permutation(len(batches))]
 
 
@@ -62,7 +61,7 @@ def _pools(order: np.ndarray, costs: np.ndarray, size: int, most_cost: float | N
     if not len(order):
         return []
     if most_cost is None:
-        sizes = [len(batch) for batch in np.array_split(order, _batches(len(order), size))]
+        sizes = [len(batch) for batch in np.array_split(order, -(-len(order) // size))]
         ends = np.cumsum([sum(run) for run in np.array_split(sizes, _pool_count(len(sizes)))])
         return np.split(order, ends[:-1])
     return np.array_split(order, min(len(order), _pool_count(float(costs.sum()) / most_cost)))
@@ -72,14 +71,10 @@ def _pool_count(batches: float) -> int:
     return max(1, round(batches / POOL), min(LEAST_POOLS, int(batches / LEAST_POOL)))
 
 
-def _batches(rows: int, size: int) -> int:
-    return -(-rows // size)
-
-
 def _cut(rows: np.ndarray, costs: np.ndarray, size: int, most_cost: float | None) -> list[np.ndarray]:
     """Consecutive batches of `rows`, which are in the order of their cost."""
     if most_cost is None:
-        return np.array_split(rows, _batches(len(rows), size)) if len(rows) else []
+        return np.array_split(rows, -(-len(rows) // size)) if len(rows) else []
     batches: list[list[int]] = []
     for row in rows:
         if not batches or (len(batches[-1]) + 1) * costs[row] > most_cost:
@@ -122,14 +117,12 @@ def load_batches(
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     ids = examples.ids
 
-    def draw(row: int) -> Draw | None:
-        return None if key is None else partial(row_generator, key, ids[row])
-
     def load(batch: np.ndarray) -> Inputs:
-        own = share(batch, rank, world)
-        rows = own if len(own) else batch[:1]
-        with enough_memory(examples, rows):
-            inputs = examples.collate([examples.load(int(row), draw(int(row))) for row in rows])
+        shared = share(batch, rank, world)
+        rows = list(map(int, shared if len(shared) else batch[:1]))
+        draws = [None if key is None else partial(row_generator, key, ids[row]) for row in rows]
+        with enough_memory(examples, np.array(rows)):
+            inputs = examples.collate([examples.load(row, draw) for row, draw in zip(rows, draws, strict=True)])
         return {name: tensor.pin_memory() for name, tensor in inputs.items()} if device.type == "cuda" else inputs
 
     threads = max(2, num_workers) if num_workers else 0
@@ -155,8 +148,8 @@ class Feed:
         self.costs = np.asarray(examples.costs, float)
 
     def batches(self, stage: int, epoch: int) -> list[np.ndarray]:
-        of = self.settings
-        return epoch_batches(self.costs, of.batch_size, (of.seed, stage, epoch), most_cost=of.batch_seconds)
+        key, most_cost = (self.settings.seed, stage, epoch), self.settings.batch_seconds
+        return epoch_batches(self.costs, self.settings.batch_size, key, most_cost=most_cost)
 
     def load(self, stage: int, epoch: int, *, start: int = 0) -> Generator[Loaded]:
         """The batches of an epoch, from the one numbered `start`."""

@@ -76,11 +76,9 @@ class Objective:
         if LOSSES[loss] == "numbers":
             mean, deviation = self.scaling[name]
             standard = (truth - mean) / deviation
-            if loss == "mse":
-                return mse(outputs, standard)
-            if loss == "ccc":
-                return ccc_loss(outputs, standard)
-            return ccc_mse(outputs, standard, self.mse_weight)
+            if loss == "ccc-mse":
+                return ccc_mse(outputs, standard, self.mse_weight)
+            return mse(outputs, standard) if loss == "mse" else ccc_loss(outputs, standard)
         weights = _on(self.weights[name], outputs.device) if name in self.weights else None
         if loss == "focal":
             return focal(outputs, truth, weights, self.focal_gamma)
@@ -95,6 +93,13 @@ class Objective:
         return np.clip(mean + deviation * wide.numpy(), *(target.scale or (-np.inf, np.inf)))
 
 
+def known_rows(truth: np.ndarray) -> np.ndarray:
+    """[N] bool: rows whose truth is known, of [N] classes, [N] numbers or [N, K] votes."""
+    if truth.ndim == 2:
+        return ~np.isnan(truth).any(axis=1)
+    return truth >= 0 if truth.dtype.kind == "i" else ~np.isnan(truth)
+
+
 def build_objective(targets: Sequence[Target], truth: Mapping[str, np.ndarray], **options: Any) -> Objective:
     """The objective of `targets`, with scales and class weights from the train rows.
 
@@ -104,13 +109,12 @@ def build_objective(targets: Sequence[Target], truth: Mapping[str, np.ndarray], 
     Raises "usage" for options that make no sense, "input" for a target that cannot be learnt.
     """
     asked = LossOptions(**options)
-    forms = {target.name: _form(target, truth[target.name]) for target in targets}
+    forms: dict[str, Form] = {target.name: "votes" if truth[target.name].ndim == 2 else "classes" for target in targets}
+    forms |= {target.name: "numbers" for target in targets if target.kind == "number"}
     chosen = _choose(asked.loss, forms)
     if asked.label_smoothing and not set(SMOOTHED) & set(chosen.values()):
-        has = ", ".join(sorted(set(chosen.values())))
-        raise AffectkitError(
-            "usage", f"--label-smoothing does nothing to {has}", remedy=f"use it with --loss {' or '.join(SMOOTHED)}"
-        )
+        message = f"--label-smoothing does nothing to {', '.join(sorted(set(chosen.values())))}"
+        raise AffectkitError("usage", message, remedy=f"use it with --loss {' or '.join(SMOOTHED)}")
     counts = {target.name: _counts(target, truth[target.name]) for target in targets if target.kind != "number"}
     scaling = {target.name: _scaling(target.name, truth[target.name]) for target in targets if target.kind == "number"}
     balanced = asked.class_weight == "balanced"
@@ -119,55 +123,43 @@ def build_objective(targets: Sequence[Target], truth: Mapping[str, np.ndarray], 
     return Objective(tuple(targets), chosen, scaling, weights, smoothing, gamma, asked.mse_weight)
 
 
-def _form(target: Target, truth: np.ndarray) -> Form:
-    if target.kind == "number":
-        return "numbers"
-    return "votes" if truth.ndim == 2 else "classes"
-
-
 def _choose(loss: str, forms: Mapping[str, Form]) -> dict[str, str]:
     """The loss of each target. Raises "usage" for one that fits no target."""
     if loss != AUTO and LOSSES[loss] not in forms.values():
         held = ", ".join(f"{name} ({form})" for name, form in forms.items())
+        message = f"--loss {loss} is for {LOSSES[loss]} and fits no target of {held}"
         fits = ", ".join(name for name, form in LOSSES.items() if form in forms.values())
-        raise AffectkitError(
-            "usage", f"--loss {loss} is for {LOSSES[loss]} and fits no target of {held}", remedy=f"use {fits}"
-        )
+        raise AffectkitError("usage", message, remedy=f"use {fits}")
     default = {form: name for name, form in reversed(LOSSES.items())}
     return {name: loss if loss != AUTO and LOSSES[loss] == form else default[form] for name, form in forms.items()}
 
 
 def _counts(target: Target, truth: np.ndarray) -> np.ndarray:
     """[K] rows of each class, of votes the expected ones. Raises "input" unless two classes have some."""
+    rows = truth[known_rows(truth)]
     if truth.ndim == 2:
-        counts = np.asarray(truth, dtype=np.float64)[~np.isnan(truth).any(axis=1)].sum(axis=0)
+        counts = rows.astype(np.float64).sum(axis=0)
     else:
-        counts = np.bincount(truth[truth >= 0], minlength=len(target.classes)).astype(np.float64)
+        counts = np.bincount(rows, minlength=len(target.classes)).astype(np.float64)
     present = np.flatnonzero(counts)
     if not len(present):
         raise _unknown(target.name)
     if len(present) == 1:
-        raise AffectkitError(
-            "input",
-            f"every train row's {target.name} is '{target.classes[present[0]]}': there is nothing to tell apart",
-            remedy="train on rows of two classes or more",
-        )
+        what = f"every train row's {target.name} is '{target.classes[present[0]]}': there is nothing to tell apart"
+        raise AffectkitError("input", what, remedy="train on rows of two classes or more")
     return counts
 
 
 def _scaling(name: str, truth: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation (ddof 0) of the known rows. Raises "input" unless they differ."""
-    values = np.asarray(truth, dtype=np.float64)[~np.isnan(truth)]
+    values = truth[known_rows(truth)].astype(np.float64)
     if not len(values):
         raise _unknown(name)
     if not np.isfinite(values).all():
         raise AffectkitError("input", f"a train row's {name} is infinite", remedy="correct it, or leave it empty")
     if values.min() == values.max():
-        raise AffectkitError(
-            "input",
-            f"every train row's {name} is {values[0]:g}: there is nothing to learn",
-            remedy="train on rows whose values differ, or leave the target out",
-        )
+        what = f"every train row's {name} is {values[0]:g}: there is nothing to learn"
+        raise AffectkitError("input", what, remedy="train on rows whose values differ, or leave the target out")
     return float(values.mean()), float(values.std())
 
 

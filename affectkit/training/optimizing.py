@@ -20,47 +20,37 @@ def trained_parts(parts: Sequence[Part], stage: Stage, frozen: frozenset[str]) -
 
     Raises "usage" for "last-K" of a network with fewer parts, and where nothing is left to train.
     """
-    if stage.train == HEAD:
-        chosen = list(parts[-1:])
-    elif stage.train == "all":
-        chosen = list(parts)
-    else:
-        count = int(stage.train.removeprefix("last-"))
-        if count >= len(parts):
+    before_head = {HEAD: 0, "all": len(parts) - 1}.get(stage.train)
+    if before_head is None:
+        before_head = int(stage.train.removeprefix("last-"))
+        if before_head >= len(parts):
             message = f"stage '{stage.name}' trains {stage.train}, and the network has {len(parts) - 1} parts"
             raise AffectkitError("usage", message, remedy="use all, or a smaller number")
-        chosen = list(parts[-count - 1 :])
-    left = [part for part in chosen if part[0] not in frozen and part[1]]
+    left = [part for part in parts[-before_head - 1 :] if part[0] not in frozen and part[1]]
     if not left:
         raise AffectkitError("usage", f"stage '{stage.name}' trains nothing: its parts are frozen")
     return left
 
 
 def freeze(network: nn.Module, trained: Sequence[Part]) -> None:
-    """Let the parameters of `trained` train and no others; what they do not reach is put into eval mode."""
+    """Let the parameters of `trained` train and no others; what they do not reach is put into eval mode: no dropout,
+    no batch-norm statistics."""
     training = {id(parameter) for _, parameters in trained for parameter in parameters}
     for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in training)
     network.train()
-    _rest(network)
-
-
-def _rest(module: nn.Module) -> None:
-    """Put modules all of whose parameters are frozen into eval mode: no dropout, no batch-norm statistics."""
-    parameters = list(module.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
-        module.eval()
-        return
-    for child in module.children():
-        _rest(child)
+    for module in network.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
 
 
 def parts_of(problem: Problem) -> list[Part]:
     """The network's parts, once it is sure that they are all its parameters. Raises ValueError."""
     parts = problem.network.parts()
-    told = [id(parameter) for _, parameters in parts for parameter in parameters]
-    there = {id(parameter) for parameter in problem.module.parameters()}
-    if len(told) != len(set(told)) or set(told) != there or parts[-1][0] != HEAD:
+    listed = [id(parameter) for _, parameters in parts for parameter in parameters]
+    there = [id(parameter) for parameter in problem.module.parameters()]  # each once
+    if sorted(listed) != sorted(there) or parts[-1][0] != HEAD:
         raise ValueError("a network's parts must hold each of its parameters once, the head last")
     return parts
 
@@ -79,11 +69,9 @@ def optimizer_for(trained: Sequence[Part], rates: tuple[float, float], weight_de
         for parameter in parameters:
             if parameter.requires_grad:
                 groups.setdefault((peak, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
-    kinds = {parameter.device.type for of in groups.values() for parameter in of}
-    return torch.optim.AdamW(
-        [{"params": of, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), of in groups.items()],
-        fused=kinds <= {"cpu", "cuda"},
-    )
+    devices = {parameter.device.type for parameters in groups.values() for parameter in parameters}
+    grouped = [{"params": ps, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), ps in groups.items()]
+    return torch.optim.AdamW(grouped, fused=devices <= {"cpu", "cuda"})
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,7 @@ FREE = ("num_workers", "checkpoint_steps", "checkpoint_seconds")
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be learned.
-
-    network: an nn.Module as well; `fit` trains it in place. val: rows on which epochs are judged, None for none.
+    """network: an nn.Module as well; `fit` trains it in place. val: rows on which epochs are judged, None for none.
     frozen: names of parts that no stage trains. at_head: the same rows of train and val as they enter the head, for the
     stages that train nothing before it: what a frozen network makes of a row need not be computed in every epoch.
     """
@@ -90,9 +88,8 @@ class Problem:
 
     def of_stage(self, stage: Stage) -> Problem:
         """With the rows as the stage takes them."""
-        if self.at_head is None or stage.train != HEAD:
-            return self
-        return replace(self, train=self.at_head[0], val=self.at_head[1])
+        train, val = self.at_head if self.at_head and stage.train == HEAD else (self.train, self.val)
+        return replace(self, train=train, val=val)
 
 
 @dataclass(frozen=True)
@@ -120,21 +117,20 @@ def check_problem(problem: Problem, stages: Sequence[Stage]) -> None:
         if stage.schedule == "plateau" and problem.judged is None:
             message = f"stage '{stage.name}': the plateau schedule needs validation rows"
             raise AffectkitError("usage", message, remedy="hold some out, or use another schedule")
-    found = None
+    rate = None
     for stage in stages:
-        found = 1.0 if stage.finds else found
-        stage.rates(found)
+        rate = 1.0 if stage.finds else rate
+        stage.rates(rate)
 
 
 def identity(problem: Problem, stages: Sequence[Stage], settings: Settings, precision: str) -> dict[str, Any]:
     """What a resumption must share with the training that it goes on with, as JSON has it; weights aside."""
     how = {name: value for name, value in asdict(settings).items() if name not in FREE}
-    rows = {"train rows": _digest(problem.train)}
-    if problem.judged is not None:
-        rows["validation rows"] = _digest(problem.judged)
-    objective = hashlib.sha256(repr(problem.objective).encode()).hexdigest()
     how |= {"precision": precision, "frozen": sorted(problem.frozen)}
-    return {"stages": [stage.plain() for stage in stages], "settings": how, **rows, "objective": objective}
+    rows = {"train rows": _digest(problem.train)}
+    rows |= {"validation rows": _digest(problem.judged)} if problem.judged is not None else {}
+    objective = hashlib.sha256(repr(problem.objective).encode()).hexdigest()
+    return {"stages": [asdict(stage) for stage in stages], "settings": how, **rows, "objective": objective}
 
 
 def _digest(examples: Examples) -> str:

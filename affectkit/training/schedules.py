@@ -7,9 +7,7 @@ warm-up; plateau is constant with warm-up, times the factor of a `Plateau` that 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from affectkit.training.stages import Schedule
 
@@ -81,16 +79,8 @@ class Plateau:
         gain = math.inf if self.best is None else (value - self.best) * (1 if higher_is_better else -1)
         if gain > self.min_delta and not math.isnan(value):
             self.best, self.waited = value, 0
-            return self.factor
-        self.waited += 1
-        if self.waited >= self.patience:
+        elif self.waited + 1 >= self.patience:
             self.factor, self.waited = self.factor / 10, 0
+        else:
+            self.waited += 1
         return self.factor
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_plain(cls, state: Mapping[str, Any]) -> Plateau:
-        """What `plain` gave; a state that says nothing is that before the first epoch."""
-        return cls(**state)

@@ -1,7 +1,7 @@
 """How a network is trained: options that trainings share, each described once, and the records that hold them."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option, check_values
@@ -9,21 +9,14 @@ from affectkit.registry import Option, check_values
 # --- Options that several kinds of training have, each with defaults of its own
 
 Epochs = Annotated[int, Option("Maximum number of epochs.", least=1)]
-LearningRate = Annotated[
-    str,
-    Option(
-        "Learning rate: a number, LOW..HIGH from the input to the head, or find (the valley of a sweep over learning "
-        "rates)."
-    ),
-]
+_RATE = "a number, LOW..HIGH from the input to the head, or find (the valley of a sweep over learning rates)"
+LearningRate = Annotated[str, Option(f"Learning rate: {_RATE}.")]
 Patience = Annotated[
-    int,
-    Option("Stop after this many epochs without improvement; 0: never.", least=0, flag="--early-stopping-patience"),
+    int, Option("Stop after this many epochs without improvement; 0: never.", least=0, flag="--early-stopping-patience")
 ]
 BatchSize = Annotated[int, Option("Number of rows in a batch, over all processes.", least=1)]
 BatchSeconds = Annotated[
-    float | None,
-    Option("Seconds of audio in a batch, padding included, instead of a number of rows.", least=0.1),
+    float | None, Option("Seconds of audio in a batch, padding included, instead of a number of rows.", least=0.1)
 ]
 WeightDecay = Annotated[float, Option("Weight decay of AdamW.", least=0)]
 HiddenSize = Annotated[int, Option("Number of units of each hidden layer.", least=1)]
@@ -32,6 +25,7 @@ ClassWeight = Annotated[
     Literal["balanced", "none"],
     Option("Weight of the classes in the loss: balanced, every class counts alike; none, every row does."),
 ]
+_AVERAGE = "Decay of a moving average of the weights, which is then judged and kept; 0: none."
 _LOSS = "Loss function; auto: cross-entropy for classes, CCC + MSE for numbers"
 Loss = Annotated[
     Literal["auto", "cross-entropy", "focal", "soft", "mse", "ccc", "ccc-mse"],
@@ -60,8 +54,8 @@ class LossOptions:
     def __post_init__(self) -> None:
         check_values(LossOptions, vars(self))
         if not self.mse_weight > 0:
-            message = f"an MSE weight of {self.mse_weight:g}"
-            raise AffectkitError("usage", message, remedy="give more than 0, or use --loss ccc")
+            remedy = "give more than 0, or use --loss ccc"
+            raise AffectkitError("usage", f"an MSE weight of {self.mse_weight:g}", remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -76,25 +70,15 @@ class Settings:
     batch_size: BatchSize = 8
     batch_seconds: BatchSeconds = None
     accumulation: Annotated[
-        int,
-        Option("Number of batches whose gradients make one update.", least=1, flag="--gradient-accumulation-steps"),
+        int, Option("Number of batches whose gradients make one update.", least=1, flag="--gradient-accumulation-steps")
     ] = 1
     clip: Annotated[float, Option("Largest norm of the gradient; 0: any.", least=0, flag="--max-grad-norm")] = 1.0
     weight_decay: WeightDecay = 0.0
-    average: Annotated[
-        float,
-        Option(
-            "Decay of a moving average of the weights, which is then judged and kept; 0: none.",
-            least=0,
-            below=1,
-            flag="--ema",
-        ),
-    ] = 0.0
+    average: Annotated[float, Option(_AVERAGE, least=0, below=1, flag="--ema")] = 0.0
     seed: int = 0
     num_workers: int = 0
     checkpoint_steps: Annotated[
-        int,
-        Option("Steps between checkpoints, besides those of every epoch and every five minutes; 0: none.", least=0),
+        int, Option("Steps between checkpoints, besides those of every epoch and every five minutes; 0: none.", least=0)
     ] = 0
     checkpoint_seconds: float = 300.0
 
@@ -103,3 +87,8 @@ class Settings:
         for name in ("seed", "num_workers"):
             if getattr(self, name) < 0:
                 raise AffectkitError("usage", f"{name} {getattr(self, name)}", remedy="give 0 or more")
+
+    @property
+    def answering(self) -> dict[str, Any]:
+        """How rows are batched and loaded that are only to be answered, as `outputs_of` has it."""
+        return {"size": self.batch_size, "most_cost": self.batch_seconds, "num_workers": self.num_workers}

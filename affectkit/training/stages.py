@@ -18,16 +18,10 @@ Schedule = Literal["one-cycle", "linear", "cosine", "plateau", "constant"]
 ScheduleOption = Annotated[Schedule, Option("Schedule of the learning rate within a stage.")]
 Warmup = Annotated[float, Option("Share of the steps over which the learning rate rises from 0.", least=0, below=1)]
 MinDelta = Annotated[
-    float,
-    Option("Smallest change that counts as an improvement.", least=0, flag="--early-stopping-min-delta"),
+    float, Option("Smallest change that counts as an improvement.", least=0, flag="--early-stopping-min-delta")
 ]
-Monitor = Annotated[
-    str,
-    Option(
-        "Column of history.csv by which epochs are compared, such as val_loss.",
-        default="val_uar, or val_ccc of numbers",
-    ),
-]
+_MONITOR = "Column of history.csv by which epochs are compared, such as val_loss."
+Monitor = Annotated[str, Option(_MONITOR, default="val_uar, or val_ccc of numbers")]
 PRESETS = ("full", "frozen", "freeze-unfreeze")
 FIND = "find"
 # What a file may say of a stage.
@@ -37,7 +31,6 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("warmup", "min_delta"), ((int, float), "a number")),
     "learning_rate": ((int, float, str), "a learning rate"),
 }
-_RATE = re.compile(rf"({FIND}(?:/(?P<divisor>[^/]+))?|(?P<number>[^/]+))")
 
 
 @dataclass(frozen=True)
@@ -78,11 +71,13 @@ class Stage:
 
         Raises "usage" where the rate is a share of one that has not been found.
         """
-        ends = [_value(end, found, self.name) for end in self.learning_rate.split("..")]
+        ends = []
+        for number, is_share in map(_parsed_rate, self.learning_rate.split("..")):
+            if is_share and found is None:
+                remedy = "give an earlier stage the rate find"
+                raise AffectkitError("usage", f"stage '{self.name}': no rate was found before it", remedy=remedy)
+            ends.append(found / number if is_share and found else number)
         return ends[0], ends[-1]
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -120,13 +115,14 @@ def preset(name: str, *, epochs: int, learning_rate: str, **common: Any) -> list
     full: everything trains at once. frozen: only the head. freeze-unfreeze: the head for a third of the epochs at a
     rate that a sweep finds, then everything at `learning_rate`, a tenth of it at the input end where it is a number.
     """
-    if name == "full":
-        return [Stage("full", "all", epochs, learning_rate, **common)]
-    if name == "frozen":
-        return [Stage("frozen", "head", epochs, learning_rate, **common)]
+    if name in ("full", "frozen"):
+        return [Stage(name, "all" if name == "full" else "head", epochs, learning_rate, **common)]
     if name == "freeze-unfreeze":
         first = max(1, epochs // 3)
-        spread = "find/100..find/10" if learning_rate == FIND else _spread(learning_rate)
+        try:
+            spread = f"{float(learning_rate) / 10:g}..{float(learning_rate):g}"
+        except ValueError:  # to be found, or a range already
+            spread = "find/100..find/10" if learning_rate == FIND else learning_rate
         head = Stage("frozen", "head", first, FIND, **{**common, "schedule": "one-cycle"})
         return [head, Stage("unfrozen", "all", max(1, epochs - first), spread, **common)]
     raise AffectkitError("usage", f"there are no --stages {name}", remedy=did_you_mean(name, [*PRESETS, "FILE.json"]))
@@ -155,8 +151,8 @@ def _parsed(text: str, path: Path | None, **common: Any) -> list[Stage]:
     return [_stage(path, number, {**common, **stage}) for number, stage in enumerate(stages, start=1)]
 
 
-def _stage(path: Path | None, number: int, given: Mapping[str, Any]) -> Stage:
-    values = {"name": f"stage-{number}", **given}
+def _stage(path: Path | None, number: int, fields: Mapping[str, Any]) -> Stage:
+    values = {"name": f"stage-{number}", **fields}
     for key, value in values.items():
         if key not in _KINDS:
             remedy = did_you_mean(key, list(_KINDS))
@@ -170,13 +166,6 @@ def _stage(path: Path | None, number: int, given: Mapping[str, Any]) -> Stage:
         raise AffectkitError("input", error.message, file=path, remedy=error.remedy) from None
 
 
-def _spread(rate: str) -> str:
-    try:
-        return f"{float(rate) / 10:g}..{float(rate):g}"
-    except ValueError:
-        return rate  # a range already
-
-
 def _problem(stage: Stage) -> tuple[str, str] | None:
     """What is wrong with a stage, and the remedy."""
     if stage.train not in ("all", "head") and not re.fullmatch(r"last-[1-9]\d*", stage.train):
@@ -186,29 +175,19 @@ def _problem(stage: Stage) -> tuple[str, str] | None:
         if remedy:
             return f"{name} {getattr(stage, name)}", remedy
     ends = stage.learning_rate.split("..")
-    if len(ends) > 2 or (FIND in ends and len(ends) > 1) or not all(_is_rate(end) for end in ends):
+    try:
+        sound = len(ends) == 1 or (len(ends) == 2 and FIND not in ends)
+        sound = sound and all(0 < _parsed_rate(end)[0] < math.inf for end in ends)
+    except ValueError:
+        sound = False
+    if not sound:
         return f"learning rate '{stage.learning_rate}'", "give 1e-5, 1e-6..1e-4, find or find/100..find/10"
     return None
 
 
-def _is_rate(text: str) -> bool:
-    match = _RATE.fullmatch(text)
-    if not match:
-        return False
-    try:
-        value = float(match["divisor"] or match["number"] or 1)
-    except ValueError:
-        return False
-    return 0 < value < math.inf
-
-
-def _value(end: str, found: float | None, stage: str) -> float:
-    match = _RATE.fullmatch(end)
-    assert match  # checked when the stage was made
-    if match["number"]:
-        return float(match["number"])
-    if found is None:
-        raise AffectkitError(
-            "usage", f"stage '{stage}': no rate was found before it", remedy="give an earlier stage the rate find"
-        )
-    return found / float(match["divisor"] or 1)
+def _parsed_rate(end: str) -> tuple[float, bool]:
+    """A rate, or what the rate found last is divided by, and whether it is that. Raises ValueError."""
+    name, slash, divisor = end.partition("/")
+    if name == FIND:
+        return float(divisor) if slash else 1.0, True
+    return float(end), False

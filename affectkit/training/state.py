@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -46,11 +46,6 @@ class State:
     waiting: float = 0.0
 
     @property
-    def inside(self) -> bool:
-        """Whether a stage is under way, so that its optimiser has a past."""
-        return self.epoch > 0 or self.batch > 0
-
-    @property
     def train_loss(self) -> float:
         """Of the epoch under way."""
         return self.loss_sum / max(self.rows, 1)
@@ -61,12 +56,9 @@ class State:
         assert self.best_row is not None
         return self.history[self.best_row]
 
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_plain(cls, stored: Mapping[str, Any]) -> State:
-        state = cls(**{key: stored[key] for key in (f.name for f in fields(cls)) if key in stored})
+        state = cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
         # JSON has no NaN; nothing else in a row of the history is undefined.
         state.history = [{k: math.nan if v is None else v for k, v in row.items()} for row in state.history]
         return state
@@ -95,8 +87,4 @@ class State:
     def speed(self) -> dict[str, float]:
         """Of the epoch under way: seconds, rows per second, and the share of the time spent waiting for the loader."""
         seconds = max(self.seconds, 1e-9)
-        return {
-            "seconds": self.seconds,
-            "rows_per_second": self.rows / seconds,
-            "loader_wait": self.waiting / seconds,
-        }
+        return {"seconds": self.seconds, "rows_per_second": self.rows / seconds, "loader_wait": self.waiting / seconds}

@@ -18,6 +18,7 @@ from affectkit.training.judging import gathered
 from affectkit.training.loading import Loaded
 from affectkit.training.optimizing import Pace, load_optimizer, optimizer_tensors, set_rates
 from affectkit.training.problem import Problem
+from affectkit.training.weights import overwrite
 
 # --- An exponential moving average of a network's weights, to judge and keep in their place
 
@@ -39,7 +40,10 @@ class Average:
             raise AffectkitError("usage", f"a decay of {decay:g} averages nothing", remedy="give 0 to 1, such as .999")
         self.decay = decay
         self.updates = 0
-        self._averages = {name: _wide_copy(tensor) for name, tensor in _state(network).items()}
+        self._averages = {}
+        for name, tensor in _state(network).items():
+            wide = torch.promote_types(tensor.dtype, torch.float32) if tensor.is_floating_point() else tensor.dtype
+            self._averages[name] = tensor.to(wide, copy=True, memory_format=torch.contiguous_format)
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -56,17 +60,14 @@ class Average:
 
     @contextmanager
     def swapped(self, network: nn.Module) -> Iterator[None]:
-        """The averages in the network's place inside the block; its own weights after it, to the bit, come what may.
-
-        Values are copied and tensors stay where they are, which optimisers, compiled graphs and cuDNN hold on to.
-        """
+        """The averages in the network's place inside the block; its own weights after it, to the bit, come what may."""
         state = _state(network)
         kept = {name: tensor.clone() for name, tensor in state.items()}
         try:
-            _fill(state, self._averages)
+            overwrite(state, self._averages)
             yield
         finally:
-            _fill(state, kept)
+            overwrite(state, kept)
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint stores: the averages themselves, not copies, and the number of updates."""
@@ -81,25 +82,14 @@ class Average:
         if wrong:
             raise AffectkitError("input", f"stored weight averages are of another network: {wrong[0]}")
         self.updates = int(tensors[UPDATES])
-        _fill(self._averages, {name: tensors[PREFIX + name] for name in self._averages})
+        overwrite(self._averages, {name: tensors[PREFIX + name] for name in self._averages})
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers, tied ones once."""
     stored = network.state_dict(keep_vars=True)
-    named = [*network.named_parameters(), *((name, one) for name, one in network.named_buffers() if name in stored)]
-    return {name: tensor.detach() for name, tensor in named}
-
-
-def _wide_copy(tensor: Tensor) -> Tensor:
-    wide = torch.promote_types(tensor.dtype, torch.float32) if tensor.is_floating_point() else tensor.dtype
-    return tensor.to(wide, copy=True, memory_format=torch.contiguous_format)
-
-
-@torch.no_grad()
-def _fill(state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    for name, tensor in state.items():
-        tensor.copy_(values[name])
+    buffers = {name: buffer for name, buffer in network.named_buffers() if name in stored}
+    return {name: tensor.detach() for name, tensor in {**dict(network.named_parameters()), **buffers}.items()}
 
 
 _OPTIMIZER, _AVERAGE = "optimizer.", "average."
@@ -119,7 +109,7 @@ class Stepper:
         self.accelerator, self.clip = accelerator, clip
         self.network = accelerator.prepare_model(self.bare) if accelerator.num_processes > 1 else self.bare
         self.optimizer = optimizer
-        self.optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         self.average = Average(self.bare, average) if average else None
         self.trained = [parameter for parameter in self.bare.parameters() if parameter.requires_grad]
         self.names = {id(parameter): name for name, parameter in self.bare.named_parameters()}
@@ -130,7 +120,8 @@ class Stepper:
         last: whether an update follows, so that processes exchange gradients now. Raises "input" for a loss that is not
         finite, unless told that it may be, "environment" where memory does not suffice.
         """
-        with enough_memory(self.examples, loaded.rows), self._quiet(last):
+        quiet = nullcontext() if last else self.accelerator.no_sync(self.network)
+        with enough_memory(self.examples, loaded.rows), quiet:
             with self.accelerator.autocast():
                 outputs = self.network(**loaded.inputs)
             loss = self.objective(gathered(outputs, loaded, self.accelerator), self._truth(loaded.rows))
@@ -170,14 +161,14 @@ class Stepper:
         """The network with the weights that an epoch is judged by, inside the block."""
         return self.average.swapped(self.bare) if self.average else nullcontext()
 
-    def tensors(self) -> dict[str, torch.Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
         """What an update depends on besides the network and the scaler."""
         tensors = {_OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(self.optimizer, self.names).items()}
         if self.average:
             tensors |= {_AVERAGE + name: tensor for name, tensor in self.average.tensors().items()}
         return tensors
 
-    def load(self, stored: Mapping[str, torch.Tensor]) -> None:
+    def load(self, stored: Mapping[str, Tensor]) -> None:
         """Take over what `tensors` gave."""
         load_optimizer(self.optimizer, under(stored, _OPTIMIZER), self.names)
         if self.average:
@@ -202,23 +193,16 @@ class Stepper:
         else:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.accelerator.num_processes > 1:
-            self._share_statistics()
-
-    def _share_statistics(self) -> None:
-        """Give every process the first one's batch statistics, with which epochs are judged and weights kept."""
-        for module in self.bare.modules():
+        # Every process gets the first one's batch statistics, with which epochs are judged and weights kept.
+        for module in self.bare.modules() if self.accelerator.num_processes > 1 else ():
             for buffer in module.buffers(recurse=False) if module.training else ():
                 broadcast(buffer)
 
-    def _quiet(self, last: bool) -> AbstractContextManager[Any]:
-        return nullcontext() if last else self.accelerator.no_sync(self.network)
-
-    def _truth(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+    def _truth(self, rows: np.ndarray) -> dict[str, Tensor]:
         device = self.accelerator.device
         return {name: torch.from_numpy(np.asarray(v)[rows]).to(device) for name, v in self.examples.truth.items()}
 
 
-def under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Those whose names begin with `prefix`, named without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

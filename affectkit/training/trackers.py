@@ -11,8 +11,10 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -22,58 +24,64 @@ from affectkit.plain import comma_separated, without_nan
 
 logger = logging.getLogger(__name__)
 
-
-# --- What keeps Accelerate's trackers on this machine and in the run's folder, and a resumed run one curve
-
-
-_MLFLOW_ID = "mlflow_run_id.txt"
+TRACKING = "tracking"
+_RUN_ID, _MLFLOW_ID = "run_id.txt", "mlflow_run_id.txt"
+_EXTRA = ("tensorboard", "wandb")  # come with affectkit[track]
 
 
-@dataclass(frozen=True)
-class TrackedRun:
-    """place: of the trackers' files. id: kept when the run is resumed."""
-
-    project: str
-    place: Path
-    id: str
-
-    @property
-    def name(self) -> str:
-        return self.place.parent.name
-
-
-def open_tracker(name: str, run: TrackedRun, config: dict[str, Any]) -> Any:
+def _open_tracker(name: str, place: Path, project: str, config: dict[str, Any]) -> Any:
     """Accelerate's tracker of this name, started, with the settings stored; raises whatever its own client does."""
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-    made = LOGGER_TYPE_TO_CLASS[name]
-    if name in _LOCAL:
-        options = _LOCAL[name](run)
-    else:
-        logger.warning("tracker %s follows its own settings: it may use the network and write elsewhere", name)
-        options = {}
-    title = name if name == "tensorboard" else run.project  # there it is the name of a folder
-    tracker = made(title, *([run.place] if made.requires_logging_directory else []), **options)
+    kind = LOGGER_TYPE_TO_CLASS[name]
+    options = _options(name, place)
+    title = name if name == "tensorboard" else project  # there it is the name of a folder
+    tracker = kind(title, *([place] if kind.requires_logging_directory else []), **options)
     tracker.start()
     if name == "mlflow":
-        write_text(run.place / _MLFLOW_ID, tracker.tracker.info.run_id + "\n")
-    if config:
-        _store(tracker, config)
+        write_text(place / _MLFLOW_ID, tracker.tracker.info.run_id + "\n")
+    if config and name == "tensorboard":  # Accelerate's own way makes a second run, named by the time, with no curves
+        from torch.utils.tensorboard.summary import hparams
+
+        for summary in hparams(config, {}):
+            tracker.tracker.file_writer.add_summary(summary)
+    elif config:
+        tracker.store_init_configuration(config)
     return tracker
 
 
-def _store(tracker: Any, config: dict[str, Any]) -> None:
-    """The settings. Accelerate's own way with TensorBoard makes a second run, named by the time, with no curves."""
-    if tracker.name != "tensorboard":
-        tracker.store_init_configuration(config)
-        return
-    from torch.utils.tensorboard.summary import hparams
+def _options(name: str, place: Path) -> dict[str, Any]:
+    """What keeps a tracker on this machine and in the run folder, and one curve of a resumed run."""
+    title = place.parent.name
+    if name == "tensorboard":
+        return {}
+    if name == "wandb":
+        import wandb
 
-    for summary in hparams(config, {}):
-        tracker.tracker.file_writer.add_summary(summary)
+        settings = wandb.Settings(silent=True, console="off", symlink=False, disable_git=True, save_code=False)
+        mode = os.environ.get("WANDB_MODE") or "offline"  # read here: wandb reads it once a process
+        run_id = _text(place / _RUN_ID)
+        return {"dir": place, "id": run_id, "resume": "allow", "name": title, "mode": mode, "settings": settings}
+    if name == "mlflow":
+        import mlflow
+
+        options = {"run_name": title, "run_id": _text(place / _MLFLOW_ID)}
+        if os.environ.get("MLFLOW_TRACKING_URI"):
+            return options
+        mlflow.set_tracking_uri(f"sqlite:///{place / 'mlflow.db'}")
+        return {**options, "logging_dir": (place / "mlflow").as_uri()}
+    if name == "dvclive":
+        folder = place / "dvclive"
+        return {"dir": str(folder), "resume": folder.exists(), "save_dvc_exp": False, "dvcyaml": None, "report": None}
+    logger.warning("tracker %s follows its own settings: it may use the network and write elsewhere", name)
+    return {}
 
 
-def drop_from(tracker: Any, step: int) -> None:
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+
+def _drop_from(tracker: Any, step: int) -> None:
     """TensorBoard shows no point from `step` on that was logged before, by a run killed after its last checkpoint."""
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
@@ -82,46 +90,8 @@ def drop_from(tracker: Any, step: int) -> None:
     writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)), step)
 
 
-def _wandb(run: TrackedRun) -> dict[str, Any]:
-    import wandb
-
-    settings = wandb.Settings(silent=True, console="off", symlink=False, disable_git=True, save_code=False)
-    mode = os.environ.get("WANDB_MODE") or "offline"  # read here: wandb reads it once a process
-    return {"dir": run.place, "id": run.id, "resume": "allow", "name": run.name, "mode": mode, "settings": settings}
-
-
-def _mlflow(run: TrackedRun) -> dict[str, Any]:
-    import mlflow
-
-    kept = run.place / _MLFLOW_ID
-    options = {"run_id": kept.read_text(encoding="utf-8").strip() if kept.exists() else None}
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        return {**options, "run_name": run.name}
-    mlflow.set_tracking_uri(f"sqlite:///{run.place / 'mlflow.db'}")
-    return {**options, "run_name": run.name, "logging_dir": (run.place / "mlflow").as_uri()}
-
-
-def _dvclive(run: TrackedRun) -> dict[str, Any]:
-    place = run.place / "dvclive"
-    return {"dir": str(place), "resume": place.exists(), "save_dvc_exp": False, "dvcyaml": None, "report": None}
-
-
-# What keeps a tracker on this machine and in the run folder, and one curve of a resumed run.
-_LOCAL: dict[str, Callable[[TrackedRun], dict[str, Any]]] = {
-    "tensorboard": lambda run: {},
-    "wandb": _wandb,
-    "mlflow": _mlflow,
-    "dvclive": _dvclive,
-}
-
-
-TRACKING = "tracking"
-_RUN_ID = "run_id.txt"
-_EXTRA = ("tensorboard", "wandb")  # come with affectkit[track]
-
-
 @dataclass
-class Trackers:
+class Trackers(AbstractContextManager["Trackers"]):
     """Open trackers; none on other ranks than the first. resumed: they have curves already, which go on."""
 
     opened: list[Any] = field(default_factory=list)
@@ -132,14 +102,18 @@ class Trackers:
 
         A tracker that fails is closed with a warning: hours of training do not end for a server that went away.
         """
-        numbers = {name: float(value) for name, value in values.items() if _is_number(value)}
+        numbers = {
+            name: float(value)
+            for name, value in values.items()
+            if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        }
         if not numbers:
             return
         first, self.resumed = self.resumed, False
         for tracker in [*self.opened]:
             try:
                 if first and tracker.name == "tensorboard":
-                    drop_from(tracker, step)
+                    _drop_from(tracker, step)
                 tracker.log(numbers, step=step)
             except Exception as error:  # whatever a tracker's own client raises
                 logger.warning("tracker %s fails and is closed: %s", tracker.name, _first_line(error))
@@ -156,9 +130,6 @@ class Trackers:
             tracker.finish()
         except Exception as error:
             logger.warning("tracker %s does not close: %s", tracker.name, _first_line(error))
-
-    def __enter__(self) -> Trackers:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -182,14 +153,13 @@ def open_trackers(
     if not PartialState().is_main_process:
         return Trackers()
     place = Path(folder).resolve() / TRACKING
-    again = (place / _RUN_ID).exists()
-    if not again:
+    trackers = Trackers(resumed=(place / _RUN_ID).exists())
+    if not trackers.resumed:
         write_text(place / _RUN_ID, uuid.uuid4().hex + "\n")
-    run = TrackedRun(project, place, (place / _RUN_ID).read_text(encoding="utf-8").strip())
-    trackers = Trackers(resumed=again)
+    settings = {} if trackers.resumed else _plain(config)
     for name in chosen:
         try:
-            trackers.opened.append(open_tracker(name, run, {} if again else _plain(config)))
+            trackers.opened.append(_open_tracker(name, place, project, settings))
         except Exception as error:  # whatever a tracker's own client raises, such as a missing login
             trackers.close()
             message = f"tracker {name} does not start: {_first_line(error)}"
@@ -212,18 +182,8 @@ def check_trackers(names: Sequence[str]) -> None:
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers, texts and truth values, as every tracker takes them; lists and objects as JSON, None left out."""
-    plain = without_nan(dict(config))
-    known = {name: value for name, value in plain.items() if value is not None}
+    known = {name: value for name, value in without_nan(dict(config)).items() if value is not None}
     return {name: value if isinstance(value, (int, float, str)) else json.dumps(value) for name, value in known.items()}
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, (bool, str)) or value is None:
-        return False
-    try:
-        return math.isfinite(value)
-    except TypeError:
-        return False
 
 
 def _first_line(error: Exception) -> str:

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from affectkit.errors import AffectkitError
+
+
+@torch.no_grad()
+def overwrite(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Values are copied and tensors stay where they are, which optimisers, compiled graphs and cuDNN hold on to."""
+    for name, tensor in tensors.items():
+        tensor.copy_(values[name])
 
 
 class Weights:
@@ -23,23 +30,21 @@ class Weights:
         named = network.named_parameters(remove_duplicate=False)
         self._fixed = {name for name, parameter in named if id(parameter) not in known}
 
-    def tensors(self) -> dict[str, torch.Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
         """By name: not copies, but what the network computes with."""
         return {name: tensor for name, tensor in self._state().items() if name not in self._fixed}
 
-    def copy(self) -> dict[str, torch.Tensor]:
+    def copy(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self.tensors().items()}
 
-    def put_back(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take over values, where tensors stay where they are."""
+    def put_back(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over values. Raises ValueError for those of another network."""
         state = self.tensors()
         if set(state) != set(tensors):
             raise ValueError("these are the weights of another network")
-        with torch.no_grad():
-            for name, tensor in state.items():
-                tensor.copy_(tensors[name])
+        overwrite(state, tensors)
 
-    def check(self, tensors: Mapping[str, torch.Tensor], place: Path) -> None:
+    def check(self, tensors: Mapping[str, Tensor], place: Path) -> None:
         """Raises "usage" unless `tensors`, read from `place`, are those of such a network; it names one that is not."""
         mine = self.tensors()
         missing = [f"no '{name}'" for name in mine if name not in tensors]

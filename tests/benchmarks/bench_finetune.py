@@ -88,6 +88,7 @@ def ours(folder: Path) -> dict[str, float]:
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.encoders._encoder import recordings
     from affectkit.finetuning.media._speech import InPieces, SpeechExamples
+    from affectkit.finetuning.media.speech import Speech
     from affectkit.finetuning.rows import truth_of
     from affectkit.models import speech_network
     from affectkit.training.accelerating import open_accelerator
@@ -99,7 +100,7 @@ def ours(folder: Path) -> dict[str, float]:
     targets = manifest.chosen_targets(None)
     network = speech_network.build(str(folder / "base"), targets)
     truth = truth_of(manifest.rows, targets)
-    examples = SpeechExamples(recordings(manifest), truth, network, 20.0, manifest.where)
+    examples = SpeechExamples(Speech(str(folder / "base")), recordings(manifest), truth, network, manifest.where)
     objective = build_objective(targets, truth, class_weight="none")
     problem = Problem(InPieces(network), examples, None, objective, frozenset({"feature_encoder"}))
     with tempfile.TemporaryDirectory() as place:

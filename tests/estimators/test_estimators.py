@@ -59,7 +59,7 @@ def test_a_class_without_fit_rows_has_probability_zero():
     keep = labels.y != 1
     for name in registry.names("estimators"):
         estimator = build(name)
-        [fit] = estimator.fit_path(x[keep], labels.take(keep), estimator.candidates(classes=3)[:1], 0)
+        [fit] = estimator.fit_path(x[keep], labels.take(keep), estimator.candidates[:1], 0)
         probabilities = fit.predict(x)
         assert probabilities.shape == (60, 3)
         assert probabilities[:, 1].max() == 0
@@ -88,7 +88,7 @@ def test_a_fit_comes_back_from_disk_and_equal_fits_are_equal_files(name, classes
     x, labels = data(classes=classes)
     estimator = build(name)
     for folder in (tmp_path / "a", tmp_path / "b"):
-        [fit] = estimator.fit_path(x, labels, estimator.candidates(classes=classes)[-1:], 0)
+        [fit] = estimator.fit_path(x, labels, estimator.candidates[-1:], 0)
         folder.mkdir()
         estimator.save(fit, folder / "label")
     back = estimator.load(tmp_path / "a" / "label")

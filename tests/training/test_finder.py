@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -206,5 +207,5 @@ def longest_fall(losses):
 
 def test_a_sweep_is_plain_for_json():
     found = replay(concordance_sweep(0.2), bounded=True)
-    assert Sweep(**json.loads(json.dumps(found.plain()))) == found
-    assert set(found.plain()) == {"rates", "losses", "smoothed", "rate", "reason"}
+    assert Sweep(**json.loads(json.dumps(asdict(found)))) == found
+    assert set(asdict(found)) == {"rates", "losses", "smoothed", "rate", "reason"}

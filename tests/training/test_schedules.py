@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from transformers import (
 )
 
 from affectkit.training.schedules import Plateau, factor, momentum, warmup_steps
+from affectkit.training.state import State
 
 # Rates and momenta of `Learner.fit_one_cycle(1, 1.0)` of fastai 2.8.12 with 7 and 10 batches, and of 10 with
 # pct_start=.4. fastai cuts the cycle in float32.
@@ -124,7 +126,7 @@ def test_a_plateau_goes_on_where_its_state_was_stored():
     values = [0.5, 0.6, 0.55, 0.6, math.nan, 0.7, 0.1, 0.2]
     for value in values[:3]:
         half.step(value, True)
-    half = Plateau.from_plain(json.loads(json.dumps(half.plain())))
+    half = Plateau(**json.loads(json.dumps(asdict(half))))
     assert [whole.step(value, True) for value in values][3:] == [half.step(value, True) for value in values[3:]]
     assert whole == half and whole.factor == 0.01
 
@@ -136,4 +138,4 @@ def test_a_nan_is_no_improvement_even_as_the_first_value():
 
 
 def test_an_empty_state_is_that_before_the_first_epoch():
-    assert Plateau.from_plain({}) == Plateau()
+    assert Plateau(**State().plateau) == Plateau()

@@ -1,7 +1,7 @@
 """Stages: presets, files, and what is wrong with them."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_a_file_says_what_options_do_not(file):
 
 def test_a_file_may_say_all_that_a_stage_has(file):
     stage = Stage("a", "last-2", 4, "1e-6..find/2", "plateau", 0.2, 3, 0.01, "val_loss")
-    assert read_stages(file([stage.plain()])) == [stage]
+    assert read_stages(file([asdict(stage)])) == [stage]
     assert set(stages._KINDS) == {field.name for field in fields(Stage)}
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +12,7 @@ from torch import nn
 from affectkit.encoders._encoder import Item
 from affectkit.encoders._images import square
 from affectkit.errors import AffectkitError
-from affectkit.finetuning.medium import Where, reason
+from affectkit.finetuning.medium import MediumExamples
 from affectkit.finetuning.passes import ONCE, Passes
 from affectkit.media.augment_images import view
 from affectkit.media.images import ImageHeader, read_image_header
@@ -23,23 +20,8 @@ from affectkit.models.image_network import ImageNetwork
 from affectkit.training.problem import Draw
 
 
-@dataclass(frozen=True)
-class ImageExamples:
-    """Rows for an image network. medium: what decodes and augments them. train: whether they are augmented. passes: of
-    `InPasses`. failed: as `Medium.examples` has it; black pixels stand in."""
-
-    medium: Any
-    items: Sequence[Item]
-    truth: Mapping[str, np.ndarray]
-    network: ImageNetwork
-    where: Where
-    train: bool = False
-    passes: Passes = ONCE
-    failed: dict[int, str] | None = None
-
-    @property
-    def ids(self) -> list[str]:
-        return [item.id for item in self.items]
+class ImageExamples(MediumExamples):
+    """Rows for an image network. passes: of `InPasses`."""
 
     @property
     def costs(self) -> np.ndarray:
@@ -47,17 +29,15 @@ class ImageExamples:
 
     def load(self, position: int, draw: Draw | None) -> tuple[np.ndarray, int]:
         """[views, 3, height, width] float32, as the checkpoint was trained, and the seed of the row's passes."""
-        seed = seed_of(self.items[position].id)
-        try:
-            image = self.medium.decode(self.items[position])
+
+        def views(item: Item) -> np.ndarray:
+            image = self.medium.decode(item)
             if self.train and draw is not None and self.medium.augmentation:
                 image = self.medium.augmentation.augment(image, draw())
-            return np.stack([self.network.prepare(view(image, *each)) for each in self.passes.views]), seed
-        except AffectkitError as error:
-            if self.failed is None:
-                raise AffectkitError(error.code, reason(error), **self.where(position), remedy=error.remedy) from None
-            self.failed[position] = reason(error)
-            return np.zeros((self.passes.tta, 3, *self.network.preprocessing.size), np.float32), seed
+            return np.stack([self.network.prepare(view(image, *each)) for each in self.passes.views])
+
+        shape = (self.passes.tta, 3, *self.network.preprocessing.size)
+        return self.read(position, views, *shape), seed_of(self.items[position].id)
 
     def collate(self, items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
         if self.passes == ONCE:
@@ -104,7 +84,7 @@ class InPasses(nn.Module):
         """pixels: [B, views, 3, height, width]. seeds: [B] int64."""
         encoded = self.network.encode(pixels.flatten(0, 1)).reshape(*pixels.shape[:2], -1)
         # By the row: 1000 draws of ten views and 2048 features are 82 MB, and of 32 rows 2.6 GB.
-        each = [self._of_row(own, seed) for own, seed in zip(encoded, seeds.tolist(), strict=True)]
+        each = [self._of_row(views, seed) for views, seed in zip(encoded, seeds.tolist(), strict=True)]
         return {name: torch.stack([row[name] for row in each]) for name in each[0]}
 
     def _of_row(self, encoded: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:

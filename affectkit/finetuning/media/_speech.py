@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from affectkit.encoders._encoder import Item
-from affectkit.errors import AffectkitError
-from affectkit.finetuning.medium import Where, reason
-from affectkit.media.audio import read_audio
-from affectkit.media.augment import Augmentation
+from affectkit.finetuning.medium import MediumExamples
 from affectkit.training.problem import Draw
 
 
-@dataclass(frozen=True)
-class SpeechExamples:
-    """Clips for a speech network.
-
-    max_seconds: in training a longer clip is cropped to a stretch drawn anew each epoch; elsewhere it is heard in equal
-    pieces, whose outputs are averaged by their length. where: `file` and `row` of a clip, for errors. augmentation: in
-    training only. failed: where given, it takes the reason for which a clip cannot be decoded, and silence stands in;
-    else such a clip raises.
-    """
-
-    clips: Sequence[Item]
-    truth: Mapping[str, np.ndarray]
-    network: Any
-    max_seconds: float
-    where: Where
-    augmentation: Augmentation | None = None
-    failed: dict[int, str] | None = None
-
-    @property
-    def ids(self) -> list[str]:
-        return [clip.id for clip in self.clips]
+class SpeechExamples(MediumExamples):
+    """Clips for a speech network. In training, one longer than the medium's `max_seconds` is cropped to a stretch drawn
+    anew each epoch; elsewhere it is heard in equal pieces, whose outputs are averaged by their length."""
 
     @property
     def costs(self) -> np.ndarray:
-        return np.array([max(clip.duration_sec, 1e-3) for clip in self.clips])
+        return np.array([max(clip.duration_sec, 1e-3) for clip in self.items])
 
     def load(self, position: int, draw: Draw | None) -> list[np.ndarray]:
         """The waveform [T] float32 at the network's rate, in pieces of at most `max_seconds`."""
         rate = self.network.rate
-        wave = self._decoded(position)
-        most = int(min(self.max_seconds, self.network.max_sec) * rate)
+        wave = self.read(position, partial(self.medium.decode, rate=rate), self.network.min_samples)
+        most = int(min(self.medium.max_seconds, self.network.max_sec) * rate)
         if draw is None:
             pieces = np.array_split(wave, max(1, -(-len(wave) // most)))
             return [self.network.prepare(piece) for piece in pieces]
@@ -56,19 +33,9 @@ class SpeechExamples:
         if len(wave) > most:
             start = int(rng.integers(len(wave) - most + 1))
             wave = wave[start : start + most]
-        if self.augmentation:
-            wave = self.augmentation.augment(wave, rate, rng)[:most]
+        if self.train and self.medium.augmentation:
+            wave = self.medium.augmentation.augment(wave, rate, rng)[:most]
         return [self.network.prepare(wave)]
-
-    def _decoded(self, position: int) -> np.ndarray:
-        clip, rate = self.clips[position], self.network.rate
-        try:
-            return read_audio(clip.path or "", rate=rate, start_sec=clip.start_sec, end_sec=clip.end_sec)[0]
-        except AffectkitError as error:
-            if self.failed is None:
-                raise AffectkitError(error.code, reason(error), **self.where(position), remedy=error.remedy) from None
-            self.failed[position] = reason(error)
-            return np.zeros(self.network.min_samples, np.float32)
 
     def collate(self, items: list[list[np.ndarray]]) -> dict[str, torch.Tensor]:
         inputs = self.network.collate([piece for pieces in items for piece in pieces])

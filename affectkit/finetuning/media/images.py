@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from affectkit.encoders._encoder import Item
     from affectkit.errors import AffectkitError
     from affectkit.finetuning.media._images import ImageExamples, InPasses
-    from affectkit.finetuning.medium import Where
     from affectkit.labels import Target
     from affectkit.media.augment_images import ImageAugmentation
     from affectkit.models.image_network import ImageNetwork
@@ -119,20 +118,10 @@ class Images:
 
         return network if passes == ONCE else InPasses(network, passes)
 
-    def examples(
-        self,
-        items: Sequence[Item],
-        truth: Mapping[str, np.ndarray],
-        network: ImageNetwork,
-        where: Where,
-        *,
-        train: bool = False,
-        passes: Passes = ONCE,
-        failed: dict[int, str] | None = None,
-    ) -> ImageExamples:
+    def examples(self, *rows: Any, **how: Any) -> ImageExamples:
         from affectkit.finetuning.media._images import ImageExamples
 
-        return ImageExamples(self, items, truth, network, where, train, passes, failed)
+        return ImageExamples(self, *rows, **how)
 
     def amount(self, items: Sequence[Item]) -> tuple[float, str]:
         return len(items), "images"

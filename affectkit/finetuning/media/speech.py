@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
     from affectkit.encoders._encoder import Item
     from affectkit.finetuning.media._speech import InPieces, SpeechExamples
-    from affectkit.finetuning.medium import Where
     from affectkit.labels import Target
     from affectkit.media.augment import Augmentation
     from affectkit.models.speech_network import SpeechNetwork
@@ -45,14 +44,12 @@ class Speech:
     freeze_feature_encoder: Annotated[
         bool,
         Option(
-            "Leave the convolutions over samples as they are.",
-            flag="--freeze-feature-encoder/--train-feature-encoder",
+            "Leave the convolutions over samples as they are.", flag="--freeze-feature-encoder/--train-feature-encoder"
         ),
     ] = True
     dropout: Dropout = None
     max_seconds: Annotated[
-        float,
-        Option("Longer clips are cropped at random in training, and predicted in pieces.", unit="s", least=0.1),
+        float, Option("Longer clips are cropped at random in training, and predicted in pieces.", unit="s", least=0.1)
     ] = 20.0
     batch_size: BatchSize = 4
     batch_seconds: BatchSeconds = None
@@ -106,15 +103,8 @@ class Speech:
     def build(self, targets: Sequence[Target], seed: int) -> SpeechNetwork:
         from affectkit.models import speech_network
 
-        return speech_network.build(
-            self.checkpoint,
-            targets,
-            head=self.head,
-            dropout=self.dropout,
-            revision=self.revision,
-            specaugment=self.specaugment,
-            seed=seed,
-        )
+        how = {name: getattr(self, name) for name in ("head", "dropout", "revision", "specaugment")}
+        return speech_network.build(self.checkpoint, targets, seed=seed, **how)
 
     def load(self, folder: Path, targets: Sequence[Target]) -> SpeechNetwork:
         from affectkit.models import speech_network
@@ -129,21 +119,10 @@ class Speech:
             raise AffectkitError("usage", message, remedy="leave them out")
         return InPieces(network)
 
-    def examples(
-        self,
-        items: Sequence[Item],
-        truth: Mapping[str, np.ndarray],
-        network: Any,
-        where: Where,
-        *,
-        train: bool = False,
-        passes: Passes = ONCE,
-        failed: dict[int, str] | None = None,
-    ) -> SpeechExamples:
+    def examples(self, *rows: Any, **how: Any) -> SpeechExamples:
         from affectkit.finetuning.media._speech import SpeechExamples
 
-        augmentation = self.augmentation if train else None
-        return SpeechExamples(items, truth, network, self.max_seconds, where, augmentation, failed)
+        return SpeechExamples(self, *rows, **how)
 
     def amount(self, items: Sequence[Item]) -> tuple[float, str]:
         seconds = sum(min(item.duration_sec, self.max_seconds) for item in items)
