@@ -21,7 +21,7 @@ from affectkit.evaluation.measure import width
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.rows import confusions, losses, moments
 from affectkit.evaluation.temperature import total
-from affectkit.fusion.rule import Sources, SourceTable
+from affectkit.fusion.rule import Rule, Sources, SourceTable
 from affectkit.labels import Target
 
 
@@ -82,6 +82,14 @@ class Ensemble:
             return TargetPrediction(self.target, probabilities=values)
         return TargetPrediction(self.target, mean=values[:, 0], var=None if self.var is None else var)
 
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """[N, C]: the sources' values, weighted as `shares` has it."""
+        share = shares(self.known, weights)
+        fused = self.values[0] * share[0][:, None]
+        for values, of_rows in zip(self.values[1:], share[1:], strict=True):
+            fused += values * of_rows[:, None]
+        return fused
+
     def shown(self) -> np.ndarray:
         """[S, N, C], NaN where unknown."""
         return np.where(self.known[:, :, None], self.values, np.nan)
@@ -125,27 +133,18 @@ def shares(known: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return raw / np.where(sums > 0, sums, np.nan)
 
 
-def mixed(ensemble: Ensemble, share: np.ndarray) -> np.ndarray:
-    """[N, C]: the sources' values weighted by shares [S, N]."""
-    fused = ensemble.values[0] * share[0][:, None]
-    for values, weights in zip(ensemble.values[1:], share[1:], strict=True):
-        fused += values * weights[:, None]
-    return fused
-
-
-def blended(parameters: Mapping[str, Any], sources: Sources, rule: str) -> TargetPrediction:
+class WeightedMean(Rule):
     """The weighted mean of what each row has, by the `weights` that parameters hold.
 
     Its variance is that of a mean of independent errors; NaN where a source that has a share has none.
     """
-    ensemble = Ensemble.of(sources, rule)
-    share = shares(ensemble.known, weights_of(parameters, ensemble))
-    var = None if ensemble.var is None else total(np.where(share == 0, 0.0, share**2 * ensemble.var))
-    return ensemble.answer(mixed(ensemble, share), var)
 
-
-def by_name(names: Sequence[str], values: Any) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        ensemble = Ensemble.of(sources, self.name)
+        weights = weights_of(parameters, ensemble)
+        share = shares(ensemble.known, weights)
+        var = None if ensemble.var is None else total(np.where(share == 0, 0.0, share**2 * ensemble.var))
+        return ensemble.answer(ensemble.mean(weights), var)
 
 
 def weights_of(parameters: Mapping[str, Any], ensemble: Ensemble) -> np.ndarray:

@@ -16,7 +16,7 @@ from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.rows import missing, pair, rows_of
 from affectkit.fusion.align import AlignedSources
 from affectkit.fusion.ensemble import DEFAULT_METRIC
-from affectkit.fusion.rule import FusionModel, SelfCalibrating, Sources, SourceTable, build_rule
+from affectkit.fusion.rule import FusionModel, Sources, SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -173,7 +173,7 @@ def fit_rule(
     def apply(parameters: dict[str, Any], positions: np.ndarray) -> TargetPrediction:
         nonlocal before
         taken = _taken(sources, positions)
-        raw = built.uncalibrated(parameters, taken) if isinstance(built, SelfCalibrating) else None
+        raw = built.uncalibrated(parameters, taken)
         before = raw if raw is None or before is None else before.put(positions, raw)
         return built.apply(parameters, taken)
 

@@ -27,18 +27,16 @@ log = logging.getLogger(__name__)
 LEAST_ROWS = 20  # a line through fewer costs more than the spread it gives back
 
 
-class Recalibrated:
+class Recalibrated(Rule):
     """Parameters: those of the rule, and `recalibration`, one entry for each set of two or more sources that rows have:
     its `sources`, `rows` fitted on, `mean` (a, b) and `variance` (a, b). None for classes.
 
     A row with one source keeps that source's answer.
     """
 
-    single_group = False
-
     def __init__(self, rule: Rule) -> None:
-        self.rule, self.name, self.takes_tables = rule, rule.name, rule.takes_tables
-        self.options = {**rule.options, "recalibrate": True}
+        super().__init__(**{**rule.options, "recalibrate": True})
+        self.rule, self.name = rule, rule.name
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         parameters = self.rule.fit(sources, rows)

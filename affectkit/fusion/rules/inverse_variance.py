@@ -19,7 +19,7 @@ from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE
 from affectkit.calibration.methods._variance import fit_variance
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import total
-from affectkit.fusion.ensemble import Ensemble, fixed_weights, mixed, parse_weights, shares, weights_of
+from affectkit.fusion.ensemble import Ensemble, fixed_weights, parse_weights, shares, weights_of
 from affectkit.fusion.recalibrate import Recalibrated, RecalibrateOpt, WeightsOpt
 from affectkit.fusion.rule import Rule, Sources
 from affectkit.registry import Option
@@ -37,20 +37,19 @@ def build(
 ) -> Rule:
     """The rule. Raises "usage" for weights that are none."""
     parse_weights(weights)
-    rule = InverseVariance({"weights": weights, "rescale": rescale, "recalibrate": False})
+    rule = InverseVariance(weights=weights, rescale=rescale, recalibrate=False)
     return Recalibrated(rule) if recalibrate else rule
 
 
-class InverseVariance:
+class InverseVariance(Rule):
     """Parameters, by source: `weights`, of rows without all variances; `scales`, [a, b], None where nothing could be
     fitted (its variances are then unknown); `shares`, what each counts for on average over the fit rows
     that have them all."""
 
     name = "inverse-variance"
-    takes_tables = False
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.single_group = not options["rescale"]
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
@@ -69,10 +68,9 @@ class InverseVariance:
         _require_numbers(ensemble)
         weights = weights_of(parameters, ensemble)
         precision, complete = precisions(ensemble, [parameters["scales"][name] for name in ensemble.names])
-        share = shares(ensemble.known, np.where(complete, precision, weights[:, None]))
         # 1 / sum(1 / var'), NaN where a source of the row has none
         var = np.where(complete, 1 / np.where(complete, total(precision), 1.0), np.nan)
-        return ensemble.answer(mixed(ensemble, share), var)
+        return ensemble.answer(ensemble.mean(np.where(complete, precision, weights[:, None])), var)
 
 
 def _require_numbers(ensemble: Ensemble) -> None:
