@@ -119,8 +119,8 @@ def _fitted(
         return {}, output
     plan.require_groups(method.name, single_group=method.single_group)
     rows = rows_of(predictions, target, plan.groups, method.columns)
-    number = target.kind == "number"  # before they are clamped, so that the rows that are can be counted
-    apply = getattr(method, "unclamped", method.apply) if number else method.apply
+    # Numbers before they are clamped, so that the rows that are can be counted.
+    apply = method.unclamped if target.kind == "number" else method.apply
     return cross_fit(
         plan,
         ~np.isnan(rows.truth) & output.known,

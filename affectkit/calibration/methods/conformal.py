@@ -20,14 +20,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
-from affectkit.calibration.methods._probabilities import (
-    SMALLEST_VARIANCE,
-    check_coverage,
-    require_rows,
-    truths,
-    variances,
-)
+from affectkit.calibration.method import Method
+from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, require_rows, truths, variances
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
@@ -49,10 +43,12 @@ def build(
     ] = False,
 ) -> Conformal:
     """The method. Raises "usage" for a coverage that is not between 0 and 1."""
-    return Conformal(check_coverage(coverage), per, new_groups, fixed_width)
+    if not 0 < coverage < 1:
+        raise AffectkitError("usage", f"--coverage {coverage:g}", remedy="use a number between 0 and 1, such as 0.9")
+    return Conformal(coverage=coverage, per=per, new_groups=new_groups, fixed_width=fixed_width)
 
 
-class Conformal:
+class Conformal(Method):
     """Parameters: `quantiles` of the scores by the value of the column ("" where none is named), None if infinite;
     for numbers also `scaled`, those of the scores over the root of the variance, None where that is of no use.
 
@@ -60,17 +56,11 @@ class Conformal:
     """
 
     name = "conformal"
-    kinds: tuple[Kind, ...] = ("class", "number")
-    single_group = False
+    kinds = ("class", "number")
 
-    def __init__(self, coverage: float, per: str, new_groups: bool, fixed_width: bool) -> None:
-        self.options: dict[str, Any] = {
-            "coverage": coverage,
-            "per": per,
-            "new_groups": new_groups,
-            "fixed_width": fixed_width,
-        }
-        self.columns: tuple[str, ...] = (per,) if per else ()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.columns = (options["per"],) if options["per"] else ()
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
