@@ -41,10 +41,8 @@ class LinearCorrection(Method):
         sort = order(rows.truth, output.values)
         a, b = _line(output.values[sort], rows.truth[sort])
         if b < 0:
-            message = (
-                "%s: predictions fall as the truth rises (slope %.3g); every answer becomes the mean of the fit rows"
-            )
-            log.warning(message, output.target.name, b)
+            message = "predictions fall as the truth rises (slope %.3g); every answer becomes the mean of the fit rows"
+            log.warning("%s: " + message, output.target.name, b)
             a, b = float(rows.truth[sort].mean()), 0.0
         return {"a": a, "b": b}
 
