@@ -146,7 +146,7 @@ def of_predictions(
     answers = next(iter(aligned.answers.values()))
     setup = AblationSetup(
         names=list(answers),
-        predicting=[name for name, answer in answers.items() if isinstance(answer, TargetPrediction)],
+        predicting=list(aligned.outputs(next(iter(rows.targets)))),
         targets=rows.targets,
         compared=compared,
         seeds=list(plans),
@@ -194,9 +194,8 @@ def _notes(aligned: AlignedSources, plan: FitPlan) -> list[str]:
     if columns:
         notes.append(f"judged beside predictions only, being no predictions: {', '.join(columns)}")
     if aligned.rows.foreign:
-        notes.append(
-            "nothing says how these predictions were made (no column 'seen'): their rows are taken as held out"
-        )
+        unknown = "nothing says how these predictions were made (no column 'seen')"
+        notes.append(f"{unknown}: their rows are taken as held out")
     if plan.single:
         notes.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
     return notes
@@ -213,9 +212,8 @@ def _only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[st
     others = [target for table in tables for name, target in table.targets.items() if name not in targets]
     stale = {column for target in others for column in target_columns(target)}
     frame = aligned.rows.frame.drop(columns=[column for column in aligned.rows.frame if column in stale])
-    return AlignedSources(
-        replace(aligned.rows, frame=frame, targets=targets), {name: aligned.answers[name] for name in targets}
-    )
+    answers = {name: aligned.answers[name] for name in targets}
+    return AlignedSources(replace(aligned.rows, frame=frame, targets=targets), answers)
 
 
 def _of_subset(options: Mapping[str, Any], names: Sequence[str], subset: Sequence[str]) -> Mapping[str, Any]:

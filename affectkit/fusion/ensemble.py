@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.methods._probabilities import order
+from affectkit.calibration.methods._probabilities import order, variances
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.measure import width
 from affectkit.evaluation.metrics import METRICS, Metric
@@ -55,9 +55,12 @@ class Ensemble:
         columns = (np.asarray(output.values, float) for output in outputs.values())
         raw = np.array([values[:, None] if values.ndim == 1 else values for values in columns])
         known = np.isfinite(raw).all(axis=2)
-        target = next(iter(outputs.values())).target
-        values = np.where(known[:, :, None], raw, 0.0)
-        return cls(target, tuple(outputs), tuple(sources), values, known, _variances(list(outputs.values())))
+        values, target = np.where(known[:, :, None], raw, 0.0), next(iter(outputs.values())).target
+        var = None
+        if any(output.var is not None for output in outputs.values()):
+            var = np.array([variances(output) for output in outputs.values()])
+            var[var == 0] = np.nan
+        return cls(target, tuple(outputs), tuple(sources), values, known, var)
 
     @classmethod
     def of_fit_rows(cls, sources: Sources, rows: GroundTruth, rule: str) -> tuple[Ensemble, GroundTruth]:
@@ -110,14 +113,6 @@ def in_order(rows: GroundTruth, there: np.ndarray, columns: Iterable[np.ndarray]
     group = np.unique(np.asarray(rows.groups, str), return_inverse=True)[1]
     at = order(rows.truth, group, *columns)
     return at[there[at]]
-
-
-def _variances(outputs: Sequence[TargetPrediction]) -> np.ndarray | None:
-    if all(output.var is None for output in outputs):
-        return None
-    missing = np.full(len(outputs[0]), np.nan)
-    raw = np.array([missing if output.var is None else np.asarray(output.var, float) for output in outputs])
-    return np.where(np.isfinite(raw) & (raw > 0), raw, np.nan)
 
 
 def shares(known: np.ndarray, weights: np.ndarray) -> np.ndarray:

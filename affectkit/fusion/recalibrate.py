@@ -47,9 +47,8 @@ class Recalibrated(Rule):
         entries = []
         for names, at in _sets(sources, self.name):
             if len(at) < LEAST_ROWS:
-                log.warning(
-                    "%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), " and ".join(names)
-                )
+                have = " and ".join(names)
+                log.warning("%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), have)
                 continue
             entries.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
         return {**parameters, "recalibration": entries}

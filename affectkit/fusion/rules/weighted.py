@@ -36,10 +36,8 @@ def build(
     """The rule. Raises "usage" for weights or a search that are none, or for both."""
     if weights and search:
         raise AffectkitError("usage", "--weights are fixed, --search looks for some", remedy="give one of them")
-    if parse_weights(weights):
-        search = ""
-    else:
-        search = search or SEARCH
+    search = "" if parse_weights(weights) else search or SEARCH
+    if search:
         parse_search(search)
     rule = Weighted(weights=weights, search=search, metric=check_metric(metric), recalibrate=False)
     return Recalibrated(rule) if recalibrate else rule
