@@ -98,7 +98,7 @@ def taken(method: str, options: Mapping[str, Any], targets: Sequence[Target]) ->
     matching = _of_its_kinds(targets, build_method(method, options))
     if not matching:
         able = [name for name in registry.names("methods") if _of_its_kinds(targets, build_method(name, {}))]
-        names = ", ".join(f"{t.name} ({t.kind})" for t in targets)
+        names = ", ".join(f"{target.name} ({target.kind})" for target in targets)
         raise AffectkitError("usage", f"{method} does not calibrate {names}", remedy=f"use {', '.join(able)}")
     return matching
 

@@ -75,6 +75,11 @@ class Ensemble:
     def __len__(self) -> int:
         return self.known.shape[1]
 
+    @property
+    def variances(self) -> np.ndarray:
+        """[S, N], NaN throughout where no source has any."""
+        return np.full(self.known.shape, np.nan) if self.var is None else self.var
+
     def take(self, rows: np.ndarray) -> Ensemble:
         var = None if self.var is None else self.var[:, rows]
         return replace(self, values=self.values[:, rows], known=self.known[:, rows], var=var)
@@ -228,14 +233,12 @@ def ranking(ensemble: Ensemble, scorer: Scorer) -> list[tuple[str, float]]:
 def first_known(ensemble: Ensemble, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """[N, C] values and [N] variances of the first source of `names` that a row has; NaN without any."""
     values = np.full(ensemble.values.shape[1:], np.nan)
-    var = None if ensemble.var is None else np.full(len(ensemble), np.nan)
+    var = np.full(len(ensemble), np.nan)
     for name in reversed(names):
         at = ensemble.names.index(name)
         known = ensemble.known[at]
-        values[known] = ensemble.values[at][known]
-        if var is not None and ensemble.var is not None:
-            var[known] = ensemble.var[at][known]
-    return values, var
+        values[known], var[known] = ensemble.values[at][known], ensemble.variances[at][known]
+    return values, None if ensemble.var is None else var
 
 
 # --- Weights that are at least 0 and sum to 1, as options say them

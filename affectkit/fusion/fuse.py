@@ -206,17 +206,11 @@ def _judge(
             continue
         kept = {name: table.take(keep) for name, table in tables.items()}
         groups = plan.groups[keep] if plan.group else None
-        verdicts.append(
-            Verdict(
-                target.name,
-                part,
-                compare(kept["fused"], kept[BEST], compared, groups, resampling),
-                str(single["parameters"].get("source", "")),
-                compare(kept["fused"], kept[MEAN], compared, groups, resampling) if MEAN in kept else None,
-                mcnemar(kept["fused"], kept[BEST], target) if target.kind != "number" else None,
-                {name: value_of(table.take(keep), compared) for name, table in singles.items()},
-            )
-        )
+        fused, best_name = kept.pop("fused"), str(single["parameters"].get("source", ""))
+        against = {name: compare(fused, table, compared, groups, resampling) for name, table in kept.items()}
+        flips = mcnemar(fused, kept[BEST], target) if target.kind != "number" else None
+        values = {name: value_of(table.take(keep), compared) for name, table in singles.items()}
+        verdicts.append(Verdict(target.name, part, against[BEST], best_name, against.get(MEAN), flips, values))
     return verdicts
 
 

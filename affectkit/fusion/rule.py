@@ -97,8 +97,7 @@ class FusionModel:
         return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
 
     def save(self, folder: Path) -> None:
-        targets = {name: dict(fitted) for name, fitted in self.targets.items()}
-        write_json(folder / FUSION, {"sources": list(self.sources), "targets": targets})
+        write_json(folder / FUSION, {"sources": list(self.sources), "targets": dict(self.targets)})
 
     def files(self) -> dict[str, dict[str, Any]]:
         """What rules have to show besides, by file name and target: an object (.json), or rows (.csv)."""

@@ -140,13 +140,11 @@ def pool(rule: Pool, values: np.ndarray, codes: np.ndarray, weights: np.ndarray,
     pooled = np.full((count, values.shape[1]), np.nan)
     if not len(values):
         return pooled
-    if rule == "mean":
-        total = np.bincount(codes, weights, count)
-        for place, column in enumerate(values.T):
-            sums = np.bincount(codes, weights * column, count)
-            np.divide(sums, total, out=pooled[:, place], where=total > 0)
-        return pooled
+    total = np.bincount(codes, weights, count)
     for place, column in enumerate(values.T):
+        if rule == "mean":
+            np.divide(np.bincount(codes, weights * column, count), total, out=pooled[:, place], where=total > 0)
+            continue
         order = np.lexsort((column, codes))
         present, starts = np.unique(codes[order], return_index=True)
         ends = np.append(starts[1:], len(order)) - 1

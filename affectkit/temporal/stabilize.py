@@ -97,7 +97,13 @@ def stabilize(predictions: Predictions, line: Timeline, targets: Sequence[Target
     line: of the same rows. Raises "input" for a class target without probabilities, "leak" for a sequence of which only
     some rows are in-sample: their answers, drawn towards the truth, would reach the others.
     """
-    _refuse_mixed(predictions, line)
+    fitted = (predictions.frame["seen"] == "fit").to_numpy()[line.order]
+    share = np.add.reduceat(fitted.astype(int), line.starts)
+    mixed = (share > 0) & (share < line.lengths)
+    if mixed.any():
+        name, remedy = line.names[int(mixed.argmax())], "leave the in-sample rows out, or split by whole sequences"
+        message = f"of sequence '{name}' some rows are in-sample (seen=fit) and some are not"
+        raise AffectkitError("leak", message, file=predictions.path, remedy=remedy)
     outputs, gated = [], {}
     for target in targets:
         output = predictions.output(target.name)
@@ -163,16 +169,6 @@ def _average(new: np.ndarray, weight: np.ndarray) -> np.ndarray:
         value = added + kept * value
         averages.append(value)
     return np.array(averages)
-
-
-def _refuse_mixed(predictions: Predictions, line: Timeline) -> None:
-    fitted = (predictions.frame["seen"] == "fit").to_numpy()[line.order]
-    share = np.add.reduceat(fitted.astype(int), line.starts)
-    mixed = (share > 0) & (share < line.lengths)
-    if mixed.any():
-        name, remedy = line.names[int(mixed.argmax())], "leave the in-sample rows out, or split by whole sequences"
-        message = f"of sequence '{name}' some rows are in-sample (seen=fit) and some are not"
-        raise AffectkitError("leak", message, file=predictions.path, remedy=remedy)
 
 
 def stale_columns(predictions: Predictions, targets: Sequence[Target]) -> list[str]:

@@ -164,26 +164,20 @@ class Promise:
         quantiles: Table = {}
         for value in sorted(set(values)):
             rows = values == value
-            quantiles[str(value)] = (
-                group_quantile(scores[rows], groups[rows], self.coverage)
-                if self.new_groups
-                else split_quantile(scores[rows], self.coverage)
-            )
+            of_groups = group_quantile(scores[rows], groups[rows], self.coverage) if self.new_groups else None
+            quantiles[str(value)] = of_groups if self.new_groups else split_quantile(scores[rows], self.coverage)
         few = [value for value, quantile in quantiles.items() if quantile is None]
         if self.new_groups and len(few) == len(quantiles):
             raise self._too_few_groups(len(np.unique(groups)))
         if few:
-            self._warn(few, f"too few to fit on, {needed(self.coverage)} {self._units} are needed")
+            units = "groups" if self.new_groups else "rows"
+            self._warn(few, f"too few to fit on, {needed(self.coverage)} {units} are needed")
         return quantiles
 
     def warn_of_unmet(self, table: Table, values: np.ndarray) -> None:
         unmet = sorted(set(values.tolist()) - set(table))
         if unmet:
             self._warn(unmet, "none to fit on")
-
-    @property
-    def _units(self) -> str:
-        return "groups" if self.new_groups else "rows"
 
     def _warn(self, values: list[str], why: str) -> None:
         rows = "rows of " + ", ".join(f"{self.by}={value}" for value in values) if self.by else "rows"

@@ -107,7 +107,7 @@ def fit_scales(ensemble: Ensemble, rows: GroundTruth) -> dict[str, Scale | None]
     """
     fits: dict[str, Scale | None] = dict.fromkeys(ensemble.names)
     sizes = {}
-    answers = zip(ensemble.names, ensemble.values, _variances(ensemble), ensemble.known, strict=True)
+    answers = zip(ensemble.names, ensemble.values, ensemble.variances, ensemble.known, strict=True)
     for name, values, var, known in answers:
         usable = known & ~np.isnan(var)
         if usable.any():
@@ -120,14 +120,10 @@ def fit_scales(ensemble: Ensemble, rows: GroundTruth) -> dict[str, Scale | None]
     return fits
 
 
-def _variances(ensemble: Ensemble) -> np.ndarray:
-    return np.full(ensemble.known.shape, np.nan) if ensemble.var is None else ensemble.var
-
-
 def precisions(ensemble: Ensemble, scales: Sequence[Scale | None]) -> tuple[np.ndarray, np.ndarray]:
     """[S, N] 1 / var' of what each row has, 0 where unknown; [N] bool: rows all of whose sources have one."""
     pairs = [scale or (np.nan, np.nan) for scale in scales]
-    var = np.array([a + b * raw for (a, b), raw in zip(pairs, _variances(ensemble), strict=True)])
+    var = np.array([a + b * raw for (a, b), raw in zip(pairs, ensemble.variances, strict=True)])
     usable = ensemble.known & ~np.isnan(var)
     complete = (usable == ensemble.known).all(axis=0) & usable.any(axis=0)
     return np.where(usable, 1 / np.maximum(var, SMALLEST_VARIANCE), 0.0), complete
