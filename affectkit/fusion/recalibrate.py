@@ -50,7 +50,11 @@ class Recalibrated(Rule):
                 have = " and ".join(names)
                 log.warning("%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), have)
                 continue
-            entries.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
+            part, truth = fused.take(at), rows.take(at)
+            mean = LinearCorrection().fit(part, truth)
+            moved = LinearCorrection().apply(mean, part, truth)
+            variance = None if moved.var is None else VarianceScaling().fit(moved, truth)
+            entries.append({"sources": names, "rows": len(at), "mean": mean, "variance": variance})
         return {**parameters, "recalibration": entries}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
@@ -74,14 +78,6 @@ def _sets(sources: Sources, rule: str) -> Iterator[tuple[list[str], np.ndarray]]
         if code.bit_count() > 1:
             names = [name for place, name in enumerate(ensemble.names) if code >> place & 1]
             yield names, np.flatnonzero(codes == code)
-
-
-def _fit(fused: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-    line = LinearCorrection()
-    mean = line.fit(fused, rows)
-    moved = line.apply(mean, fused, rows)
-    variance = None if moved.var is None else VarianceScaling().fit(moved, rows)
-    return {"mean": mean, "variance": variance}
 
 
 def _applied(entry: Mapping[str, Any], fused: TargetPrediction) -> TargetPrediction:

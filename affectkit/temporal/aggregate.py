@@ -239,7 +239,10 @@ def aggregate(
         output, used[name] = _answer(grouping, target, weights, rule)
         columns |= output_columns(output)
     kept, dropped = carried(grouping, _others(predictions), group)
-    columns |= kept | _counts(grouping, used)
+    answered = np.any(list(used.values()), axis=0)
+    columns |= kept | {"windows": grouping.count(answered), "declined": grouping.count(~answered)}
+    if len(used) > 1:
+        columns |= {f"{name}_windows": grouping.count(rows) for name, rows in used.items()}
     table = replace(predictions, frame=pd.DataFrame(columns), targets={target.name: target for target in chosen})
     return Aggregated(table, dropped, mixed, untold)
 
@@ -313,12 +316,6 @@ def _labels(grouping: Grouping, target: Target, weights: np.ndarray, truth: Trut
     tied = (weight >= top * (1 - 1e-9)).sum(axis=1) > 1
     best = np.where(tied | (top[:, 0] == 0), -1, weight.argmax(axis=1))
     return np.array([*target.classes, ""], dtype=object)[best], int(mixed.sum()), int((tied & mixed).sum())
-
-
-def _counts(grouping: Grouping, used: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    answered = np.any(list(used.values()), axis=0)
-    counts = {"windows": grouping.count(answered), "declined": grouping.count(~answered)}
-    return counts | ({f"{name}_windows": grouping.count(rows) for name, rows in used.items()} if len(used) > 1 else {})
 
 
 def _others(predictions: Predictions) -> list[str]:

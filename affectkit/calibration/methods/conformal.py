@@ -168,7 +168,12 @@ class Promise:
             quantiles[str(value)] = of_groups if self.new_groups else split_quantile(scores[rows], self.coverage)
         few = [value for value, quantile in quantiles.items() if quantile is None]
         if self.new_groups and len(few) == len(quantiles):
-            raise self._too_few_groups(len(np.unique(groups)))
+            count = len(np.unique(groups))
+            where = f"of one {self.by} to fit on" if self.by else f"to fit on, and there are {count}"
+            lower = math.floor(1000 * count / (count + 1)) / 1000
+            what = f"covering {self.coverage:g} of new groups needs {needed(self.coverage)} groups {where}"
+            remedy = f"use --coverage {lower:g} or --no-new-groups" if count and not self.by else "use --no-new-groups"
+            raise AffectkitError("input", f"{self.target}: {what}", remedy=remedy)
         if few:
             units = "groups" if self.new_groups else "rows"
             self._warn(few, f"too few to fit on, {needed(self.coverage)} {units} are needed")
@@ -182,15 +187,6 @@ class Promise:
     def _warn(self, values: list[str], why: str) -> None:
         rows = "rows of " + ", ".join(f"{self.by}={value}" for value in values) if self.by else "rows"
         log.warning("%s: %s get every class, or the whole scale: %s", self.target, rows, why)
-
-    def _too_few_groups(self, count: int) -> AffectkitError:
-        where = f"of one {self.by} to fit on" if self.by else f"to fit on, and there are {count}"
-        lower = math.floor(1000 * count / (count + 1)) / 1000
-        return AffectkitError(
-            "input",
-            f"{self.target}: covering {self.coverage:g} of new groups needs {needed(self.coverage)} groups {where}",
-            remedy=f"use --coverage {lower:g} or --no-new-groups" if count and not self.by else "use --no-new-groups",
-        )
 
 
 def limits(table: Table, values: np.ndarray) -> np.ndarray:
