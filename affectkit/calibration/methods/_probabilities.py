@@ -19,10 +19,9 @@ from affectkit.registry import Option
 def normalised(shares: np.ndarray, instead: np.ndarray) -> np.ndarray:
     """[N, K] of [K, N] shares >= 0, each row over its sum; rows of zeros become those of `instead` [N, K]."""
     sums = total(shares)
-    found = sums > 0
-    scaled = (shares / np.where(found, sums, 1.0)).T
+    scaled = (shares / np.where(sums > 0, sums, 1.0)).T
     fallback = instead / total(np.ascontiguousarray(instead.T))[:, None]
-    return np.where(found[:, None], scaled, fallback)
+    return np.where((sums > 0)[:, None], scaled, fallback)
 
 
 def answered(output: TargetPrediction, change: Callable[[np.ndarray], np.ndarray]) -> TargetPrediction:

@@ -26,8 +26,7 @@ class Beta(EachClass):
 
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, float]:
         sort = order(hit, p)
-        a, b, c = fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist()
-        return {"a": a, "b": b, "c": c}
+        return dict(zip("abc", fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist(), strict=True))
 
     def apply_class(self, parameters: dict[str, float], p: np.ndarray) -> np.ndarray:
         above, below = _features(p)
