@@ -103,9 +103,8 @@ def provenance(grouping: Grouping) -> dict[str, Any]:
     mixed_at["seen"] = int(mixed.argmax()) if mixed.any() else None
     for column, place in mixed_at.items():
         if place is not None:
-            raise grouping.refusal(
-                "leak", column, place, "split by what you aggregate to, or aggregate to something smaller"
-            )
+            remedy = "split by what you aggregate to, or aggregate to something smaller"
+            raise grouping.refusal("leak", column, place, remedy)
     common = {column: grouping.common(column) for column in [*columns, "seen"]}
     return {**common, "seen": np.where(fitted, "fit", common["seen"])}
 
