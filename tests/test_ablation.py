@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from sklearn.metrics import recall_score
 
 from affectkit.ablation import ablate, of_features, of_predictions, subsets
-from affectkit.ablation.study import AblationSetup, judge
+from affectkit.ablation.study import AblationSetup, drawn_folds, judge
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
@@ -301,9 +301,11 @@ def test_only_seeds_that_draw_other_folds_are_repeated():
     few = [source(name, frame(), answers(frame(), (i,), i)) for i, name in enumerate("ab")]
     study = of_predictions(few, "mean", {}, seeds=5)
     assert study.setup.seeds == [0] and study.setup.scheme == "leave one speaker out (12), whatever the seed"
-    [plan] = of_predictions(few, "mean", {}, cv_folds=3).plans
-    assert len(set(plan.folds)) == 3
-    assert len(set(zip(plan.folds, plan.groups[plan.fit], strict=True))) == 12  # whole speakers
+    ids, groups, labels = (frame()[name].to_numpy() for name in ("id", "speaker", "label"))
+    folds, scheme = drawn_folds(ids, groups, "speaker", labels, 3, 0)
+    assert of_predictions(few, "mean", {}, cv_folds=3).setup.scheme == scheme
+    assert len(set(folds)) == 3
+    assert len(set(zip(folds, groups, strict=True))) == 12  # whole speakers
 
 
 @pytest.fixture
@@ -373,7 +375,7 @@ def test_folds_of_the_manifest_are_kept_unless_others_are_asked_for(features):
     assert of_sets(features, ["audio", "text"]).setup.scheme == "the manifest's own 2 folds"
     drawn = of_sets(features, ["audio", "text"], cv_folds=3)
     assert drawn.setup.scheme == "3 folds of whole speakers"
-    assert set(drawn.rows[0]["fold"]) == {"", "0", "1", "2"}
+    assert set(drawn.answer(["audio"], 0).frame["fold"]) == {"", "0", "1", "2"}
 
 
 def test_numbers_are_compared_by_their_mean_ccc_or_as_asked(tmp_path):

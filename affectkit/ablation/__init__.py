@@ -1,7 +1,7 @@
 """Every subset of several sources, on the same rows, folds and seeds: what each is worth alone and beside the others.
 
-A source is a table of predictions, and several of them are fused by a rule (`PredictionTables`); or it is a set of
-features, and an estimator is trained on several of them together (`FeatureSets`). What is judged is cross-fitted or
+A source is a table of predictions, and several of them are fused by a rule (`of_predictions`); or it is a set of
+features, and an estimator is trained on several of them together (`of_features`). What is judged is cross-fitted or
 held out, and is read back from the files of the subsets: a run that was killed and resumed says the same as one that
 was not.
 """

@@ -79,8 +79,8 @@ def _is_finished(place: Path, made_of: Mapping[str, Any]) -> bool:
     if not (place / DONE).exists():
         return False
     record = read_json(place / DONE, what="subset")
-    files: Mapping[str, str] = record.get("files", {})
-    intact = all((place / name).is_file() and sha256(place / name) == known for name, known in files.items())
+    files = record.get("files", {}).items()
+    intact = all((place / name).is_file() and sha256(place / name) == known for name, known in files)
     return intact and record.get("made_of") == made_of
 
 
@@ -106,8 +106,13 @@ def summary_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for part, judged in summary["parts"].items():
         for name, row in judged["subsets"].items():
-            line = {"part": part, "subset": name, "sources": len(row["sources"])}
-            line |= {key: row[key] for key in ("n", "groups")}
+            line = {
+                "part": part,
+                "subset": name,
+                "sources": len(row["sources"]),
+                "n": row["n"],
+                "groups": row["groups"],
+            }
             line |= _metric_columns(row, summary["metric"])
             for reference in (BEST_SINGLE, FULL):
                 line |= _difference_columns(reference, row["against"].get(reference) or {})
@@ -126,11 +131,11 @@ def _metric_columns(row: Mapping[str, Any], metric: str) -> dict[str, Any]:
 def _difference_columns(reference: str, comparison: Mapping[str, Any]) -> dict[str, Any]:
     difference = comparison.get("difference") or {}
     spread = (comparison.get("seeds") or {}).get("difference") or {}
+    name = f"to_{reference}"
     cells = {
-        f"to_{reference}": difference.get("value"),
-        f"to_{reference}_low": difference.get("low"),
-        f"to_{reference}_high": difference.get("high"),
-        f"to_{reference}_p": comparison.get("p"),
-        f"to_{reference}_p_holm": comparison.get("p_holm"),
+        name: difference.get("value"),
+        f"{name}_low": difference.get("low"),
+        f"{name}_high": difference.get("high"),
     }
-    return cells | ({f"to_{reference}_sd": spread["sd"]} if spread else {})
+    cells |= {f"{name}_p": comparison.get("p"), f"{name}_p_holm": comparison.get("p_holm")}
+    return cells | ({f"{name}_sd": spread["sd"]} if spread else {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from affectkit.evaluation.rows import judged_parts, missing, pair, prefix
 from affectkit.fusion.ensemble import DEFAULT_METRIC
 from affectkit.labels import Target
 from affectkit.plain import without_nan
-from affectkit.splits import folds_by_group, folds_in_words, folds_of_rows
+from affectkit.splits import folds_by_group, folds_in_words, folds_of_rows, outer_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,17 +73,23 @@ class AblationSetup:
     notes: Sequence[str] = ()
 
 
-class AblationStudy(Protocol):
-    """Sources of one kind, whose subsets can be asked for answers."""
+@dataclass(frozen=True)
+class AblationStudy:
+    """Sources of one kind, whose subsets can be asked for answers.
 
-    @property
-    def setup(self) -> AblationSetup: ...
+    answer: (sources, repeat) -> answers of every row of every subset, in the same order; those of the rows fitted on
+    are cross-fitted. facts, rows, digests: what the answers depend on: plain facts, a digest of the rows, and one of
+    each source by its name.
+    """
 
-    def answer(self, sources: Sequence[str], repeat: int) -> Predictions:
-        """Of every row of every subset, in the same order; those of the rows fitted on are cross-fitted."""
+    setup: AblationSetup
+    answer: Callable[[Sequence[str], int], Predictions]
+    facts: Mapping[str, Any]
+    rows: str
+    digests: Mapping[str, str]
 
     def made_of(self, sources: Sequence[str]) -> dict[str, Any]:
-        """What the answers depend on: plain facts and digests."""
+        return {**self.facts, "rows": self.rows, "sources": {name: self.digests[name] for name in sources}}
 
 
 def metric_of(name: str | None, targets: Mapping[str, Target]) -> TargetMetric:
@@ -99,22 +105,22 @@ def metric_for(compared: TargetMetric, target: Target) -> str:
 
 
 def drawn_folds(
-    ids: np.ndarray, groups: np.ndarray, column: str | None, labels: np.ndarray | None, count: int, seed: int
-) -> np.ndarray:
-    """[M] int: `count` folds of whole groups, of rows where `column` is None; the order of the rows is of no account.
+    ids: np.ndarray, groups: np.ndarray, column: str | None, labels: np.ndarray | None, count: int | None, seed: int
+) -> tuple[np.ndarray, str]:
+    """[M] int: `count` folds of whole groups, of rows where `column` is None, and the folds in words; the order of the
+    rows is of no account. count: None for the folds of `train --cv`.
 
     column: what the groups are. Raises "input" for fewer groups than folds.
     """
-    if column is not None:
-        return folds_by_group(list(groups), labels, count, seed, name=column)
-    return folds_of_rows(ids, labels, count, seed)
-
-
-def scheme(folds: np.ndarray, groups: np.ndarray, column: str | None) -> str:
-    """Folds in words."""
+    if count is None:
+        folds = outer_folds(groups, grouped=column is not None, seed=seed)
+    elif column is not None:
+        folds = folds_by_group(list(groups), labels, count, seed, name=column)
+    else:
+        folds = folds_of_rows(ids, labels, count, seed)
     if column is None:
-        return f"{len(np.unique(folds))} folds of rows"
-    return folds_in_words(folds, groups, column)
+        return folds, f"{len(np.unique(folds))} folds of rows"
+    return folds, folds_in_words(folds, groups, column)
 
 
 def digest(*parts: str | np.ndarray) -> str:
@@ -169,8 +175,11 @@ def judge(
             against = {name: tables[part] for name, tables in others.items()}
             judged[part][subset.name] = _subset(setup, subset, tables_of[part], against, resampling)
         progress(done + 1, len(subsets))
-    for rows in judged.values():
-        _adjust(rows)
+    for rows, reference in product(judged.values(), (FULL, BEST_SINGLE)):
+        # Holm-adjusted p-values: the differences to one reference are a family.
+        family = [row["against"][reference] for row in rows.values() if reference in row["against"]]
+        for difference, p in zip(family, holm([row["p"] for row in family]), strict=True):
+            difference["p_holm"] = p
     summary = {
         "metric": metric_key(setup),
         "higher_is_better": setup.compared.higher_is_better,
@@ -188,12 +197,10 @@ def judge(
 
 def metric_key(setup: AblationSetup) -> str:
     """The name that the compared metric has among all metrics."""
-    name = setup.compared.name
-    return (
-        name
-        if setup.compared.definition.takes == "numbers"
-        else prefix(setup.compared.targets[0]) + name.rpartition(".")[2]
-    )
+    compared = setup.compared
+    if compared.definition.takes == "numbers":
+        return compared.name
+    return prefix(compared.targets[0]) + compared.name.rpartition(".")[2]
 
 
 def _parts(tables: Sequence[Predictions]) -> Parts:
@@ -222,42 +229,27 @@ def _subset(
     """One subset on one part of the rows."""
     groups, targets = tables[0].groups(setup.group), list(setup.targets.values())
     metrics = measure(tables, targets, groups, resampling)
-    values = [measure(table, targets, groups, VALUES) for table in tables] if len(tables) > 1 else []
+    repeats = tables if len(tables) > 1 else []
+    values = [measure(table, targets, groups, VALUES) for table in repeats]
+    against = {}
+    for name, references in others.items():
+        each = [compare(*pair, setup.compared, groups, VALUES) for pair in zip(repeats, references, strict=False)]
+        seeds = _spread({"difference": [comparison.difference for comparison in each]})
+        against[name] = compare(tables, references, setup.compared, groups, resampling).plain() | {"seeds": seeds}
     return {
         "sources": list(subset.sources),
         "n": int(_answered(tables[0], setup).sum()),
         "groups": metrics[metric_key(setup)].groups,
         "metrics": {name: figure.plain() for name, figure in metrics.items()},
         "seeds": _spread({name: [row[name] for row in values] for name in metrics}),
-        "against": {name: _difference(setup, tables, other, groups, resampling) for name, other in others.items()},
+        "against": against,
     }
-
-
-def _difference(
-    setup: AblationSetup,
-    tables: Sequence[Predictions],
-    others: Sequence[Predictions],
-    groups: np.ndarray | None,
-    resampling: Resampling,
-) -> dict[str, Any]:
-    metric, pairs = setup.compared, list(zip(tables, others, strict=True))
-    repeats = pairs if len(pairs) > 1 else []
-    each = [compare(ours, theirs, metric, groups, VALUES).difference for ours, theirs in repeats]
-    return compare(tables, others, metric, groups, resampling).plain() | {"seeds": _spread({"difference": each})}
 
 
 def _spread(values: Mapping[str, Sequence[Interval]]) -> dict[str, Any]:
     """Mean, standard deviation (ddof 1) and values over the repeats; nothing where there is one."""
     by_name = {name: np.array([figure.value for figure in row]) for name, row in values.items() if row}
     return {name: {"mean": row.mean(), "sd": row.std(ddof=1), "values": row} for name, row in by_name.items()}
-
-
-def _adjust(rows: Mapping[str, dict[str, Any]]) -> None:
-    """Holm-adjusted p-values: the differences to one reference are a family."""
-    for name in (FULL, BEST_SINGLE):
-        family = [row["against"][name] for row in rows.values() if name in row["against"]]
-        for difference, p in zip(family, holm([row["p"] for row in family]), strict=True):
-            difference["p_holm"] = p
 
 
 def _part(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from affectkit import registry
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
-from affectkit.calibration.methods._probabilities import clamped as clamped_numbers
+from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, compare, target_metric
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
@@ -61,11 +62,7 @@ class Calibrated:
 
 
 def calibrate(
-    predictions: Predictions,
-    method: str,
-    options: Mapping[str, Any],
-    plan: FitPlan,
-    targets: Sequence[Target],
+    predictions: Predictions, method: str, options: Mapping[str, Any], plan: FitPlan, targets: Sequence[Target]
 ) -> Calibrated:
     """Fit `method`, or of `auto` the best that the rows can tell, for each target.
 
@@ -73,10 +70,9 @@ def calibrate(
     """
     outputs, fitted, clamped, compared = [], {}, {}, {}
     for target in targets:
+        name = method
         if method == AUTO:
             name, compared[target.name] = _choose(predictions, plan, target)
-        else:
-            name = method
         built = None if name == NONE else build_method(name, options)
         parameters, free = _fitted(predictions, plan, target, built)
         fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
@@ -102,7 +98,7 @@ def taken(method: str, options: Mapping[str, Any], targets: Sequence[Target]) ->
     matching = _of_its_kinds(targets, build_method(method, options))
     if not matching:
         able = [name for name in registry.names("methods") if _of_its_kinds(targets, build_method(name, {}))]
-        names = ", ".join(f"{t.name} ({t.kind})" for t in targets)
+        names = ", ".join(f"{target.name} ({target.kind})" for target in targets)
         raise AffectkitError("usage", f"{method} does not calibrate {names}", remedy=f"use {', '.join(able)}")
     return matching
 
@@ -119,8 +115,8 @@ def _fitted(
         return {}, output
     plan.require_groups(method.name, single_group=method.single_group)
     rows = rows_of(predictions, target, plan.groups, method.columns)
-    number = target.kind == "number"  # before they are clamped, so that the rows that are can be counted
-    apply = getattr(method, "unclamped", method.apply) if number else method.apply
+    # Numbers before they are clamped, so that the rows that are can be counted.
+    apply = method.unclamped if target.kind == "number" else method.apply
     return cross_fit(
         plan,
         ~np.isnan(rows.truth) & output.known,
@@ -155,7 +151,7 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
 
 def held_to_scale(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
     """Numbers clamped to their scale, and [N] bool: the rows that were; class probabilities as they are."""
-    return clamped_numbers(output) if output.target.kind == "number" else (output, np.zeros(len(output), bool))
+    return _probabilities.clamped(output) if output.target.kind == "number" else (output, np.zeros(len(output), bool))
 
 
 # --- What a calibration changed, on rows that were not fitted on
@@ -172,23 +168,18 @@ def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Ta
 
     The rows fitted on are cross-fitted; the others had the final fit.
     """
-    return {
-        part: {target.name: _changes(before, after, plan, target) for target in targets}
-        for part, (before, after) in calibrated.parts.items()
-    }
-
-
-def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Target) -> dict[str, Any]:
-    groups = after.groups(plan.group)
-    changes = {}
-    for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
-        comparison = compare(after, before, target_metric(prefix(target) + name, {target.name: target}), groups)
-        changes[prefix(target) + name] = {
-            "before": comparison.second,
-            "after": comparison.first,
-            "difference": comparison.difference.plain(),
-            "better": comparison.better,
-        }
+    changes: dict[str, dict[str, Any]] = {}
+    for (part, (before, after)), target in product(calibrated.parts.items(), targets):
+        of_target = changes.setdefault(part, {}).setdefault(target.name, {})
+        for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
+            metric = target_metric(prefix(target) + name, {target.name: target})
+            comparison = compare(after, before, metric, after.groups(plan.group))
+            of_target[prefix(target) + name] = {
+                "before": comparison.second,
+                "after": comparison.first,
+                "difference": comparison.difference.plain(),
+                "better": comparison.better,
+            }
     return changes
 
 
@@ -200,22 +191,17 @@ def selective(calibrated: Calibrated, targets: Sequence[Target], wanted: float) 
     result: dict[str, Any] = {}
     for target in (t for t in targets if t.kind != "number"):
         curves = {part: risk_coverage_of(after, target) for part, (_, after) in calibrated.parts.items()}
-        fitted = next(iter(curves.values()))
-        point = fitted.for_error(wanted)
+        point = next(iter(curves.values())).for_error(wanted)
         threshold = point[0] if point else None
-        result[target.name] = {
-            "wanted_error": wanted,
-            "threshold": threshold,
-            "parts": {part: _kept(curve, threshold) for part, curve in curves.items()},
-        }
+        parts = {part: _kept(curve, threshold) for part, curve in curves.items()}
+        result[target.name] = {"wanted_error": wanted, "threshold": threshold, "parts": parts}
     return result
 
 
 def _kept(curve: RiskCoverage, threshold: float | None) -> dict[str, float | None]:
     kept = np.flatnonzero(curve.threshold >= threshold) if threshold is not None else np.empty(0, int)
-    if not len(kept):
-        return {"coverage": 0.0, "error": None, "aurc": curve.area}
-    return {"coverage": float(curve.coverage[kept[-1]]), "error": float(curve.risk[kept[-1]]), "aurc": curve.area}
+    share, error = (float(curve.coverage[kept[-1]]), float(curve.risk[kept[-1]])) if len(kept) else (0.0, None)
+    return {"coverage": share, "error": error, "aurc": curve.area}
 
 
 def abstaining(predictions: Predictions, thresholds: Mapping[str, Any]) -> Predictions:
@@ -234,40 +220,38 @@ def variance_coverage(calibrated: Calibrated, targets: Sequence[Target]) -> dict
     of their predicted variance. Targets without variances are left out."""
     result: dict[str, Any] = {}
     levels = np.array([0.68, 0.95])
-    for part, (old, new) in calibrated.parts.items():
-        for target in (t for t in targets if t.kind == "number"):
-            before, after = (central(table, target, levels) for table in (old, new))
-            if after is None:
-                continue
-            result.setdefault(part, {})[target.name] = {
-                f"{level:g}": {"before": None if before is None else float(before[place]), "after": float(after[place])}
-                for place, level in enumerate(levels)
-            }
+    numbers = [target for target in targets if target.kind == "number"]
+    for (part, tables), target in product(calibrated.parts.items(), numbers):
+        before, after = (central(table, target, levels) for table in tables)
+        if after is None:
+            continue
+        result.setdefault(part, {})[target.name] = {
+            f"{level:g}": {"before": None if before is None else float(before[place]), "after": float(after[place])}
+            for place, level in enumerate(levels)
+        }
     return result
 
 
 def held(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Target], by: Sequence[str] = ()) -> dict[str, Any]:
     """Part -> target -> `coverage` of sets or intervals with its interval, mean `size`, and both by column value."""
     result: dict[str, Any] = {}
-    for part, (_, table) in calibrated.parts.items():
-        for target in targets:
-            truths = covered(table, target)
-            if truths is None:
-                continue
-            groups = table.groups(plan.group)
-            rows = {"all": np.ones(len(table.frame), bool)}
-            for column in by:
-                cells = table.groups(column)
-                assert cells is not None
-                rows |= {f"{column}={value}": cells == value for value in sorted(set(cells) - {""})}
-            result.setdefault(part, {})[target.name] = {
-                name: {
-                    **coverage(truths.inside[keep], None if groups is None else groups[keep]).plain(),
-                    "size": float(np.nanmean(truths.size[keep])) if keep.any() else None,
-                    "n": int((keep & ~np.isnan(truths.inside)).sum()),
-                }
-                for name, keep in rows.items()
+    for (part, (_, table)), target in product(calibrated.parts.items(), targets):
+        truths, groups = covered(table, target), table.groups(plan.group)
+        if truths is None:
+            continue
+        rows = {"all": np.ones(len(table.frame), bool)}
+        for column in by:
+            cells = table.groups(column)
+            assert cells is not None
+            rows |= {f"{column}={value}": cells == value for value in sorted(set(cells) - {""})}
+        result.setdefault(part, {})[target.name] = {
+            name: {
+                **coverage(truths.inside[keep], None if groups is None else groups[keep]).plain(),
+                "size": float(np.nanmean(truths.size[keep])) if keep.any() else None,
+                "n": int((keep & ~np.isnan(truths.inside)).sum()),
             }
+            for name, keep in rows.items()
+        }
     return result
 
 

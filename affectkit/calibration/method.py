@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from affectkit import registry
 from affectkit.artifacts.files import read_json, write_json
@@ -18,7 +18,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 Kind = Literal["class", "number"]
 
 
-class Method(Protocol):
+class Method:
     """Fits plain parameters on answers and truth, and applies them to any answers of the same target.
 
     options: resolved; `build(**options)` gives the same method. kinds: of targets that it takes (an ordinal target is a
@@ -27,10 +27,12 @@ class Method(Protocol):
     """
 
     name: str
-    options: dict[str, Any]
-    kinds: tuple[Kind, ...]
-    single_group: bool
-    columns: tuple[str, ...]
+    kinds: tuple[Kind, ...] = ("class",)
+    single_group: bool = False
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (lists, numbers, text, None; `calibration.json`), from rows that all have a
@@ -38,10 +40,16 @@ class Method(Protocol):
 
         Raises AffectkitError "input" where the rows allow no fit, saying what would.
         """
+        raise NotImplementedError
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Calibrated answers, a row at a time: no row's answer depends on another. `rows.truth` must not be looked at
         (it is NaN here). Declined rows (NaN) stay declined. Never raises for a value that `fit` did not meet."""
+        raise NotImplementedError
+
+    def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
+        """A number's answers before they are held to its target's scale."""
+        return self.apply(parameters, output, rows)
 
 
 NONE = "none"  # the method of a target that is best left as it is

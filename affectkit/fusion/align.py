@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.predictions import LEADING, Predictions, with_outputs
+from affectkit.artifacts.predictions import LEADING, Predictions
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
 from affectkit.fusion.rule import SourceTable
@@ -32,11 +32,9 @@ class AlignedSources:
     rows: Predictions
     answers: dict[str, dict[str, TargetPrediction | SourceTable]]
 
-    def source(self, target: str, name: str) -> Predictions:
-        """One source as a table of all rows, as `compare` and `assess` take it."""
-        answer = self.answers[target][name]
-        assert isinstance(answer, TargetPrediction)
-        return with_outputs(self.rows, [answer], self.rows.frame["seen"])
+    def outputs(self, target: str) -> dict[str, TargetPrediction]:
+        """The answers of those sources that are predictions."""
+        return {name: each for name, each in self.answers[target].items() if isinstance(each, TargetPrediction)}
 
 
 def align(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> AlignedSources:
@@ -67,12 +65,10 @@ def _union(sources: Sequence[Source]) -> Predictions:
     """All rows, in the order of the first source that has them; what sources say of a row must agree."""
     import pandas as pd
 
-    first = sources[0].predictions
-    assert first is not None
+    first = sources[0].table()
     frame = first.frame
     for source in sources[1:]:
-        other = source.predictions
-        assert other is not None
+        other = source.table()
         if not frame["id"].isin(other.frame["id"]).any():
             raise AffectkitError("input", f"shares no id with {sources[0].name}", file=source.path)
         common = [name for name in first.targets if name in other.targets]  # what is no target there is unread text
@@ -83,7 +79,7 @@ def _union(sources: Sequence[Source]) -> Predictions:
             for column in frame.columns:
                 if frame[column].dtype == object:
                     frame[column] = frame[column].fillna("")
-    return replace(first, frame=frame, foreign=all(s.predictions.foreign for s in sources if s.predictions))
+    return replace(first, frame=frame, foreign=all(source.table().foreign for source in sources))
 
 
 def _agreed(frame: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], source: Source) -> pd.DataFrame:
@@ -123,8 +119,7 @@ def _without_fitted(rows: Predictions, sources: Sequence[Source], fit_on: FitOn 
     """Leave out, or refuse, rows that a source was fitted on and has no cross-fitted answers for."""
     keep = np.ones(len(rows.frame), bool)
     for source in sources:
-        assert source.predictions is not None
-        uncrossed = set(source.fitted["id"]) - set(source.predictions.frame["id"])
+        uncrossed = set(source.fitted["id"]) - set(source.table().frame["id"])
         lacking = rows.frame["id"].isin(uncrossed).to_numpy()
         if lacking.any() and fit_on != "val":
             raise AffectkitError(
@@ -138,7 +133,7 @@ def _without_fitted(rows: Predictions, sources: Sequence[Source], fit_on: FitOn 
 
 def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
     """The targets that every source predicts, as the first has them; one label map is needed."""
-    tables = [source.predictions for source in sources if source.predictions is not None]
+    tables = [source.table() for source in sources]
     common = {}
     for name, target in tables[0].targets.items():
         if not all(name in table.targets for table in tables):
@@ -165,9 +160,8 @@ def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
 def _answer(source: Source, target: Target, ids: Sequence[str]) -> TargetPrediction | SourceTable:
     features = source.features
     if features is None:
-        assert source.predictions is not None
-        output = source.predictions.output(target.name).aligned(target)
-        place = {key: row for row, key in enumerate(source.predictions.frame["id"])}
+        output = source.table().output(target.name).aligned(target)
+        place = {key: row for row, key in enumerate(source.table().frame["id"])}
         return output.at(np.array([place.get(key, -1) for key in ids]))
     lacking = set(features.missing(ids))
     there = [key for key in ids if key not in lacking]

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.methods._probabilities import order
+from affectkit.calibration.methods._probabilities import order, variances
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.measure import width
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.rows import confusions, losses, moments
 from affectkit.evaluation.temperature import total
-from affectkit.fusion.rule import Sources, SourceTable
+from affectkit.fusion.rule import Rule, Sources, SourceTable
 from affectkit.labels import Target
 
 
@@ -55,9 +55,12 @@ class Ensemble:
         columns = (np.asarray(output.values, float) for output in outputs.values())
         raw = np.array([values[:, None] if values.ndim == 1 else values for values in columns])
         known = np.isfinite(raw).all(axis=2)
-        target = next(iter(outputs.values())).target
-        values = np.where(known[:, :, None], raw, 0.0)
-        return cls(target, tuple(outputs), tuple(sources), values, known, _variances(list(outputs.values())))
+        values, target = np.where(known[:, :, None], raw, 0.0), next(iter(outputs.values())).target
+        var = None
+        if any(output.var is not None for output in outputs.values()):
+            var = np.array([variances(output) for output in outputs.values()])
+            var[var == 0] = np.nan
+        return cls(target, tuple(outputs), tuple(sources), values, known, var)
 
     @classmethod
     def of_fit_rows(cls, sources: Sources, rows: GroundTruth, rule: str) -> tuple[Ensemble, GroundTruth]:
@@ -72,6 +75,11 @@ class Ensemble:
     def __len__(self) -> int:
         return self.known.shape[1]
 
+    @property
+    def variances(self) -> np.ndarray:
+        """[S, N], NaN throughout where no source has any."""
+        return np.full(self.known.shape, np.nan) if self.var is None else self.var
+
     def take(self, rows: np.ndarray) -> Ensemble:
         var = None if self.var is None else self.var[:, rows]
         return replace(self, values=self.values[:, rows], known=self.known[:, rows], var=var)
@@ -81,6 +89,14 @@ class Ensemble:
         if self.target.kind != "number":
             return TargetPrediction(self.target, probabilities=values)
         return TargetPrediction(self.target, mean=values[:, 0], var=None if self.var is None else var)
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """[N, C]: the sources' values, weighted as `shares` has it."""
+        share = shares(self.known, weights)
+        fused = self.values[0] * share[0][:, None]
+        for values, of_rows in zip(self.values[1:], share[1:], strict=True):
+            fused += values * of_rows[:, None]
+        return fused
 
     def shown(self) -> np.ndarray:
         """[S, N, C], NaN where unknown."""
@@ -104,14 +120,6 @@ def in_order(rows: GroundTruth, there: np.ndarray, columns: Iterable[np.ndarray]
     return at[there[at]]
 
 
-def _variances(outputs: Sequence[TargetPrediction]) -> np.ndarray | None:
-    if all(output.var is None for output in outputs):
-        return None
-    missing = np.full(len(outputs[0]), np.nan)
-    raw = np.array([missing if output.var is None else np.asarray(output.var, float) for output in outputs])
-    return np.where(np.isfinite(raw) & (raw > 0), raw, np.nan)
-
-
 def shares(known: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """[S, N]: weights [S] over what each row has, summing to 1; equal where all that it has weighs 0; NaN without any.
 
@@ -125,27 +133,18 @@ def shares(known: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return raw / np.where(sums > 0, sums, np.nan)
 
 
-def mixed(ensemble: Ensemble, share: np.ndarray) -> np.ndarray:
-    """[N, C]: the sources' values weighted by shares [S, N]."""
-    fused = ensemble.values[0] * share[0][:, None]
-    for values, weights in zip(ensemble.values[1:], share[1:], strict=True):
-        fused += values * weights[:, None]
-    return fused
-
-
-def blended(parameters: Mapping[str, Any], sources: Sources, rule: str) -> TargetPrediction:
+class WeightedMean(Rule):
     """The weighted mean of what each row has, by the `weights` that parameters hold.
 
     Its variance is that of a mean of independent errors; NaN where a source that has a share has none.
     """
-    ensemble = Ensemble.of(sources, rule)
-    share = shares(ensemble.known, weights_of(parameters, ensemble))
-    var = None if ensemble.var is None else total(np.where(share == 0, 0.0, share**2 * ensemble.var))
-    return ensemble.answer(mixed(ensemble, share), var)
 
-
-def by_name(names: Sequence[str], values: Any) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
+    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+        ensemble = Ensemble.of(sources, self.name)
+        weights = weights_of(parameters, ensemble)
+        share = shares(ensemble.known, weights)
+        var = None if ensemble.var is None else total(np.where(share == 0, 0.0, share**2 * ensemble.var))
+        return ensemble.answer(ensemble.mean(weights), var)
 
 
 def weights_of(parameters: Mapping[str, Any], ensemble: Ensemble) -> np.ndarray:
@@ -234,14 +233,12 @@ def ranking(ensemble: Ensemble, scorer: Scorer) -> list[tuple[str, float]]:
 def first_known(ensemble: Ensemble, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """[N, C] values and [N] variances of the first source of `names` that a row has; NaN without any."""
     values = np.full(ensemble.values.shape[1:], np.nan)
-    var = None if ensemble.var is None else np.full(len(ensemble), np.nan)
+    var = np.full(len(ensemble), np.nan)
     for name in reversed(names):
         at = ensemble.names.index(name)
         known = ensemble.known[at]
-        values[known] = ensemble.values[at][known]
-        if var is not None and ensemble.var is not None:
-            var[known] = ensemble.var[at][known]
-    return values, var
+        values[known], var[known] = ensemble.values[at][known], ensemble.variances[at][known]
+    return values, None if ensemble.var is None else var
 
 
 # --- Weights that are at least 0 and sum to 1, as options say them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.rows import missing, pair, rows_of
 from affectkit.fusion.align import AlignedSources
 from affectkit.fusion.ensemble import DEFAULT_METRIC
-from affectkit.fusion.rule import FusionModel, SelfCalibrating, Sources, SourceTable, build_rule
+from affectkit.fusion.rule import FusionModel, Sources, SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -103,12 +104,18 @@ def fuse(
     fits, verdicts, fell_back = {}, [], []
     names = list(next(iter(aligned.answers.values())))
     alike = {"recalibrate": True} if options.get("recalibrate") else {}  # what equal weights share with the rule
-    step = _counted(len(aligned.answers) * (len(np.unique(plan.folds)) + 1), progress)
+    fits_in_all, fitted = len(aligned.answers) * (len(np.unique(plan.folds)) + 1), count(1)
+
+    def step() -> None:
+        if progress:
+            progress(next(fitted), fits_in_all)
+
     for name, target in aligned.rows.targets.items():
         chosen_by = metric or DEFAULT_METRIC[target.kind]
         fits[name] = fit_rule(aligned, target, rule, with_metric(rule, options, chosen_by), plan, seed=seed, step=step)
         single = fit_rule(aligned, target, BEST, with_metric(BEST, {}, chosen_by), plan)
-        beside = {"fused": fits[name].output, BEST: _reference(aligned, target, single.final)}
+        reference = FusionModel(names, {name: single.final}).apply(name, aligned.outputs(name))  # as it is, all rows
+        beside = {"fused": fits[name].output, BEST: reference}
         if rule != MEAN:
             beside[MEAN] = fit_rule(aligned, target, MEAN, alike, plan).output
         judged = _judge(aligned, target, chosen_by, plan, beside, single.final, resampling)
@@ -129,19 +136,6 @@ def fuse(
     )
 
 
-def _counted(total: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
-    """To be called after each of `total` steps."""
-    done = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        if progress:
-            progress(done, total)
-
-    return step
-
-
 def fit_rule(
     aligned: AlignedSources,
     target: Target,
@@ -158,9 +152,7 @@ def fit_rule(
     """
     built = build_rule(rule, options, seed=seed)
     plan.require_groups(f"rule {rule}", single_group=built.single_group)
-    sources = aligned.answers[target.name]
-    if not built.takes_tables:
-        sources = {name: source for name, source in sources.items() if isinstance(source, TargetPrediction)}
+    sources = aligned.answers[target.name] if built.takes_tables else aligned.outputs(target.name)
     rows = rows_of(aligned.rows, target, plan.groups)
     answered = np.any([source.known for source in sources.values()], axis=0)
     before: TargetPrediction | None = None
@@ -173,18 +165,12 @@ def fit_rule(
     def apply(parameters: dict[str, Any], positions: np.ndarray) -> TargetPrediction:
         nonlocal before
         taken = _taken(sources, positions)
-        raw = built.uncalibrated(parameters, taken) if isinstance(built, SelfCalibrating) else None
+        raw = built.uncalibrated(parameters, taken)
         before = raw if raw is None or before is None else before.put(positions, raw)
         return built.apply(parameters, taken)
 
     parameters, output = cross_fit(plan, ~np.isnan(rows.truth) & answered, fit, apply)
     return RuleFit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)
-
-
-def _reference(aligned: AlignedSources, target: Target, single: Mapping[str, Any]) -> TargetPrediction:
-    """The answers of the single source, as it is."""
-    outputs = {name: s for name, s in aligned.answers[target.name].items() if isinstance(s, TargetPrediction)}
-    return build_rule(single["rule"], single["options"]).apply(single["parameters"], outputs)
 
 
 def _taken(sources: Sources, positions: np.ndarray) -> dict[str, TargetPrediction | SourceTable]:
@@ -208,12 +194,10 @@ def _judge(
 ) -> list[Verdict]:
     """A verdict on the rows fitted on, cross-fitted, then one on the test rows, where there are any."""
     compared = target_metric(metric if target.name == "label" else f"{target.name}.{metric}", {target.name: target})
-    seen = plan.seen(list(aligned.rows.frame["seen"]))
+    seen_before = aligned.rows.frame["seen"]
+    seen = plan.seen(list(seen_before))
     tables = {name: with_outputs(aligned.rows, [output], seen) for name, output in outputs.items()}
-    answers = aligned.answers[target.name].items()
-    singles = {
-        name: aligned.source(target.name, name) for name, answer in answers if isinstance(answer, TargetPrediction)
-    }
+    singles = {name: with_outputs(aligned.rows, [o], seen_before) for name, o in aligned.outputs(target.name).items()}
     labelled = ~missing(pair(aligned.rows, target)[0])
     verdicts = []
     for part, rows in _parts(aligned.rows, plan, seen).items():
@@ -222,17 +206,11 @@ def _judge(
             continue
         kept = {name: table.take(keep) for name, table in tables.items()}
         groups = plan.groups[keep] if plan.group else None
-        verdicts.append(
-            Verdict(
-                target.name,
-                part,
-                compare(kept["fused"], kept[BEST], compared, groups, resampling),
-                str(single["parameters"].get("source", "")),
-                compare(kept["fused"], kept[MEAN], compared, groups, resampling) if MEAN in kept else None,
-                mcnemar(kept["fused"], kept[BEST], target) if target.kind != "number" else None,
-                {name: value_of(table.take(keep), compared) for name, table in singles.items()},
-            )
-        )
+        fused, best_name = kept.pop("fused"), str(single["parameters"].get("source", ""))
+        against = {name: compare(fused, table, compared, groups, resampling) for name, table in kept.items()}
+        flips = mcnemar(fused, kept[BEST], target) if target.kind != "number" else None
+        values = {name: value_of(table.take(keep), compared) for name, table in singles.items()}
+        verdicts.append(Verdict(target.name, part, against[BEST], best_name, against.get(MEAN), flips, values))
     return verdicts
 
 

@@ -27,18 +27,16 @@ log = logging.getLogger(__name__)
 LEAST_ROWS = 20  # a line through fewer costs more than the spread it gives back
 
 
-class Recalibrated:
+class Recalibrated(Rule):
     """Parameters: those of the rule, and `recalibration`, one entry for each set of two or more sources that rows have:
     its `sources`, `rows` fitted on, `mean` (a, b) and `variance` (a, b). None for classes.
 
     A row with one source keeps that source's answer.
     """
 
-    single_group = False
-
     def __init__(self, rule: Rule) -> None:
-        self.rule, self.name, self.takes_tables = rule, rule.name, rule.takes_tables
-        self.options = {**rule.options, "recalibrate": True}
+        super().__init__(**{**rule.options, "recalibrate": True})
+        self.rule, self.name = rule, rule.name
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         parameters = self.rule.fit(sources, rows)
@@ -49,11 +47,14 @@ class Recalibrated:
         entries = []
         for names, at in _sets(sources, self.name):
             if len(at) < LEAST_ROWS:
-                log.warning(
-                    "%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), " and ".join(names)
-                )
+                have = " and ".join(names)
+                log.warning("%s: %d fit rows have %s: not recalibrated", fused.target.name, len(at), have)
                 continue
-            entries.append({"sources": names, "rows": len(at), **_fit(fused.take(at), rows.take(at))})
+            part, truth = fused.take(at), rows.take(at)
+            mean = LinearCorrection().fit(part, truth)
+            moved = LinearCorrection().apply(mean, part, truth)
+            variance = None if moved.var is None else VarianceScaling().fit(moved, truth)
+            entries.append({"sources": names, "rows": len(at), "mean": mean, "variance": variance})
         return {**parameters, "recalibration": entries}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
@@ -77,14 +78,6 @@ def _sets(sources: Sources, rule: str) -> Iterator[tuple[list[str], np.ndarray]]
         if code.bit_count() > 1:
             names = [name for place, name in enumerate(ensemble.names) if code >> place & 1]
             yield names, np.flatnonzero(codes == code)
-
-
-def _fit(fused: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-    line = LinearCorrection()
-    mean = line.fit(fused, rows)
-    moved = line.apply(mean, fused, rows)
-    variance = None if moved.var is None else VarianceScaling().fit(moved, rows)
-    return {"mean": mean, "variance": variance}
 
 
 def _applied(entry: Mapping[str, Any], fused: TargetPrediction) -> TargetPrediction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ Sources = Mapping[str, TargetPrediction | SourceTable]
 Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
 
 
-class Rule(Protocol):
+class Rule:
     """Fits plain parameters on several sources and the truth, and applies them to the same sources of any rows.
 
     A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
@@ -50,9 +50,15 @@ class Rule(Protocol):
     """
 
     name: str
-    options: dict[str, Any]
-    takes_tables: bool
-    single_group: bool
+    takes_tables: bool = False
+    single_group: bool = False
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def seeded(self, seed: int) -> Rule:
+        """The same rule with another seed, if it draws at random."""
+        return self
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (`fusion.json`), from rows that all have a truth; `rows.groups` for inner
@@ -60,33 +66,19 @@ class Rule(Protocol):
 
         Raises AffectkitError "usage" or "input" where that cannot be.
         """
+        raise NotImplementedError
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         """Fused answers, a row at a time: no row's answer depends on another."""
-
-
-@runtime_checkable
-class Seeded(Rule, Protocol):
-    """A rule that draws at random."""
-
-    def seeded(self, seed: int) -> Rule:
-        """The same rule with another seed."""
-
-
-@runtime_checkable
-class SelfCalibrating(Rule, Protocol):
-    """A rule that ends with a calibration of its own."""
+        raise NotImplementedError
 
     def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
-        """What `apply` would say without it; None where it does nothing to such a target."""
-
-
-@runtime_checkable
-class Filing(Rule, Protocol):
-    """A rule that leaves further files in the run folder."""
+        """What `apply` would say without the rule's own calibration; None where it has none for such a target."""
+        return None
 
     def files(self, parameters: dict[str, Any]) -> Files:
-        """What it has to show of its parameters."""
+        """What it has to show of its parameters, in further files of the run folder."""
+        return {}
 
 
 # --- A fitted fusion: what `fusion.json` holds, and its application to sources
@@ -105,15 +97,14 @@ class FusionModel:
         return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
 
     def save(self, folder: Path) -> None:
-        targets = {name: dict(fitted) for name, fitted in self.targets.items()}
-        write_json(folder / FUSION, {"sources": list(self.sources), "targets": targets})
+        write_json(folder / FUSION, {"sources": list(self.sources), "targets": dict(self.targets)})
 
     def files(self) -> dict[str, dict[str, Any]]:
         """What rules have to show besides, by file name and target: an object (.json), or rows (.csv)."""
         files: dict[str, dict[str, Any]] = {}
         for target, fitted in self.targets.items():
             rule = build_rule(fitted["rule"], fitted["options"])
-            for name, content in rule.files(fitted["parameters"]).items() if isinstance(rule, Filing) else ():
+            for name, content in rule.files(fitted["parameters"]).items():
                 files.setdefault(name, {})[target] = content
         return files
 
@@ -133,4 +124,4 @@ def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:
     Raises "usage" for an unknown one, or for an option that it lacks.
     """
     rule: Rule = registry.build("rules", name, options)
-    return rule.seeded(seed) if isinstance(rule, Seeded) else rule
+    return rule.seeded(seed)

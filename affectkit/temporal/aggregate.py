@@ -23,7 +23,7 @@ from affectkit.artifacts.predictions import LEADING, Predictions, output_columns
 from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.tables import to_numbers
 from affectkit.corpora._tables import safe_id
-from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.errors import AffectkitError, Code, did_you_mean
 from affectkit.evaluation.rows import column as cells_of
 from affectkit.labels import Target
 from affectkit.splits import group_column
@@ -48,9 +48,6 @@ class Grouping:
         rows[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
         return rows
 
-    def called(self, place: int) -> str:
-        return f"{self.to} '{self.names[place]}'"
-
     def differing(self, column: str) -> int | None:
         """The first aggregate in which a column has more than one value; NaN equals NaN."""
         import pandas as pd
@@ -63,19 +60,23 @@ class Grouping:
         """[G] the value of each aggregate's first row."""
         return self.source.frame[column].to_numpy()[self.first]
 
-    def values(self, column: str, place: int) -> str:
-        """The first few values of a column in one aggregate, for a message."""
-        values = self.source.frame[column][self.codes == place].astype(str).unique()
-        return " and ".join(f"'{value}'" for value in sorted(values)[:3])
+    def count(self, rows: np.ndarray) -> np.ndarray:
+        """[G] how many of `rows`, [N] bool, each aggregate has."""
+        return np.bincount(self.codes[rows], minlength=len(self.names))
+
+    def refusal(self, code: Code, column: str, place: int, remedy: str, values: Sequence[str] = ()) -> AffectkitError:
+        """That an aggregate has several values of a column; by default the first few of its cells."""
+        cells = self.source.frame[column][self.codes == place].astype(str).unique()
+        several = " and ".join(f"'{value}'" for value in (values or sorted(cells))[:3])
+        message = f"{self.to} '{self.names[place]}' has rows of {column} {several}"
+        return AffectkitError(code, message, file=self.source.path, remedy=remedy)
 
 
 def group_rows(predictions: Predictions, to: str) -> Grouping:
     """Raises "input" for a missing column or naming the row of an empty cell."""
     import pandas as pd
 
-    if to not in predictions.frame:
-        remedy = f"pass the --manifest that has it; {did_you_mean(to, list(predictions.frame.columns))}"
-        raise AffectkitError("input", f"has no column '{to}' to aggregate to", file=predictions.path, remedy=remedy)
+    _require_column(predictions, to, "aggregate to")
     codes, names = pd.factorize(predictions.frame[to].astype(str).to_numpy(object))
     if "" in names:
         row = int((codes == list(names).index("")).argmax()) + 1
@@ -83,35 +84,29 @@ def group_rows(predictions: Predictions, to: str) -> Grouping:
     return Grouping(predictions, to, codes, [str(name) for name in names])
 
 
+def _require_column(predictions: Predictions, column: str, use: str) -> None:
+    if column not in predictions.frame:
+        remedy = f"pass the --manifest that has it; {did_you_mean(column, list(predictions.frame.columns))}"
+        raise AffectkitError("input", f"has no column '{column}' to {use}", file=predictions.path, remedy=remedy)
+
+
 def provenance(grouping: Grouping) -> dict[str, Any]:
     """`split`, `fold` where there is one, and `seen` of each aggregate: `fit` where any of its rows is in-sample.
 
     Raises "leak" for an aggregate across splits or folds, or of both oof and held-out rows: no one fit made it.
     """
-    columns: dict[str, Any] = {}
-    for column in ("split", "fold"):
-        if column in grouping.source.frame:
-            _refuse(grouping, column, grouping.differing(column))
-            columns[column] = grouping.common(column)
+    columns = [column for column in ("split", "fold") if column in grouping.source.frame]
+    mixed_at = {column: grouping.differing(column) for column in columns}
     seen = grouping.source.frame["seen"].to_numpy()
-    fitted = np.bincount(grouping.codes[seen == "fit"], minlength=len(grouping.names)) > 0
-    kinds = [
-        np.bincount(grouping.codes[seen == kind], minlength=len(grouping.names)) > 0 for kind in ("oof", "heldout")
-    ]
-    mixed = kinds[0] & kinds[1] & ~fitted
-    _refuse(grouping, "seen", int(mixed.argmax()) if mixed.any() else None)
-    columns["seen"] = np.where(fitted, "fit", grouping.common("seen"))
-    return columns
-
-
-def _refuse(grouping: Grouping, column: str, place: int | None) -> None:
-    if place is not None:
-        raise AffectkitError(
-            "leak",
-            f"{grouping.called(place)} has rows of {column} {grouping.values(column, place)}",
-            file=grouping.source.path,
-            remedy="split by what you aggregate to, or aggregate to something smaller",
-        )
+    fitted, oof, heldout = (grouping.count(seen == kind) > 0 for kind in ("fit", "oof", "heldout"))
+    mixed = oof & heldout & ~fitted
+    mixed_at["seen"] = int(mixed.argmax()) if mixed.any() else None
+    for column, place in mixed_at.items():
+        if place is not None:
+            remedy = "split by what you aggregate to, or aggregate to something smaller"
+            raise grouping.refusal("leak", column, place, remedy)
+    common = {column: grouping.common(column) for column in [*columns, "seen"]}
+    return {**common, "seen": np.where(fitted, "fit", common["seen"])}
 
 
 def carried(grouping: Grouping, columns: list[str], group: str | None) -> tuple[dict[str, Any], list[str]]:
@@ -120,12 +115,10 @@ def carried(grouping: Grouping, columns: list[str], group: str | None) -> tuple[
     Raises "input" where there is no column `group`, or an aggregate has several.
     """
     if group is not None:
-        file = grouping.source.path
-        group_column(grouping.source.frame, group, file=file)
+        group_column(grouping.source.frame, group, file=grouping.source.path)
         place = grouping.differing(group)
         if place is not None:
-            message = f"{grouping.called(place)} has rows of {group} {grouping.values(group, place)}"
-            raise AffectkitError("input", message, file=file, remedy="name a --group of whole aggregates")
+            raise grouping.refusal("input", group, place, "name a --group of whole aggregates")
     places = {column: grouping.differing(column) for column in columns}
     kept = {column: grouping.common(column) for column, place in places.items() if place is None}
     return kept, [column for column, place in places.items() if place is not None]
@@ -147,13 +140,11 @@ def pool(rule: Pool, values: np.ndarray, codes: np.ndarray, weights: np.ndarray,
     pooled = np.full((count, values.shape[1]), np.nan)
     if not len(values):
         return pooled
-    if rule == "mean":
-        total = np.bincount(codes, weights, count)
-        for place, column in enumerate(values.T):
-            sums = np.bincount(codes, weights * column, count)
-            np.divide(sums, total, out=pooled[:, place], where=total > 0)
-        return pooled
+    total = np.bincount(codes, weights, count)
     for place, column in enumerate(values.T):
+        if rule == "mean":
+            np.divide(np.bincount(codes, weights * column, count), total, out=pooled[:, place], where=total > 0)
+            continue
         order = np.lexsort((column, codes))
         present, starts = np.unique(codes[order], return_index=True)
         ends = np.append(starts[1:], len(order)) - 1
@@ -233,18 +224,25 @@ def aggregate(
     chosen = list(targets) or list(predictions.targets.values())
     _check_rule(predictions, chosen, rule, weight)
     grouping, weights = group_rows(predictions, to), _weights(predictions, weight)
-    columns: dict[str, Any] = {"id": _ids(grouping.names), **provenance(grouping)}
+    ids: dict[str, None] = {}  # safe as file names, and as different as the names
+    for name in grouping.names:
+        ids[safe_id(name, ids)] = None
+    columns: dict[str, Any] = {"id": list(ids), **provenance(grouping)}
     used: dict[str, np.ndarray] = {}
     mixed, untold = {}, {}
     for target in chosen:
-        if target.name in predictions.frame and target.kind == "number":
-            columns[target.name], mixed[target.name] = _numbers(grouping, target, weights, rule)
-        elif target.name in predictions.frame:
-            columns[target.name], mixed[target.name], untold[target.name] = _labels(grouping, target, weights, truth)
-        output, used[target.name] = _answer(grouping, target, weights, rule)
+        name = target.name
+        if name in predictions.frame and target.kind == "number":
+            columns[name], mixed[name] = _numbers(grouping, target, weights, rule)
+        elif name in predictions.frame:
+            columns[name], mixed[name], untold[name] = _labels(grouping, target, weights, truth)
+        output, used[name] = _answer(grouping, target, weights, rule)
         columns |= output_columns(output)
     kept, dropped = carried(grouping, _others(predictions), group)
-    columns |= kept | _counts(grouping, used)
+    answered = np.any(list(used.values()), axis=0)
+    columns |= kept | {"windows": grouping.count(answered), "declined": grouping.count(~answered)}
+    if len(used) > 1:
+        columns |= {f"{name}_windows": grouping.count(rows) for name, rows in used.items()}
     table = replace(predictions, frame=pd.DataFrame(columns), targets={target.name: target for target in chosen})
     return Aggregated(table, dropped, mixed, untold)
 
@@ -264,9 +262,7 @@ def _check_rule(predictions: Predictions, targets: Sequence[Target], rule: Rule,
 def _weights(predictions: Predictions, column: str | None) -> np.ndarray:
     if column is None:
         return np.ones(len(predictions.frame))
-    if column not in predictions.frame:
-        remedy = f"pass the --manifest that has it; {did_you_mean(column, list(predictions.frame.columns))}"
-        raise AffectkitError("input", f"has no column '{column}' to weigh by", file=predictions.path, remedy=remedy)
+    _require_column(predictions, column, "weigh by")
     weights = to_numbers(list(predictions.frame[column]), file=predictions.path, column=column)
     bad = ~(weights > 0)
     if bad.any():
@@ -274,14 +270,6 @@ def _weights(predictions: Predictions, column: str | None) -> np.ndarray:
         message = f"{column} '{predictions.frame[column].iloc[row]}' is no weight"
         raise AffectkitError("input", message, file=predictions.path, row=row + 1, remedy="weights are above 0")
     return weights
-
-
-def _ids(names: Sequence[str]) -> list[str]:
-    """Ids that are safe as file names, and as different as the names."""
-    ids: dict[str, None] = {}
-    for name in names:
-        ids[safe_id(name, ids)] = None
-    return list(ids)
 
 
 def _answer(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[TargetPrediction, np.ndarray]:
@@ -304,10 +292,9 @@ def _numbers(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule
     assert rule != "vote"
     truth = cells_of(grouping.source, target, target.name)
     known = ~np.isnan(truth)
-    values, codes, count = truth[known, None], grouping.codes[known], len(grouping.names)
-    pooled = pool(rule, values, codes, weights[known], count)[:, 0]
-    highest = pool("max", values, codes, weights[known], count)[:, 0]
-    lowest = -pool("max", -values, codes, weights[known], count)[:, 0]
+    values, of_rows = truth[known, None], (grouping.codes[known], weights[known], len(grouping.names))
+    pooled, highest = (pool(how, values, *of_rows)[:, 0] for how in (rule, "max"))
+    lowest = -pool("max", -values, *of_rows)[:, 0]
     return np.where(lowest == highest, highest, pooled), int((lowest < highest).sum())
 
 
@@ -323,33 +310,19 @@ def _labels(grouping: Grouping, target: Target, weights: np.ndarray, truth: Trut
     mixed = (weight > 0).sum(axis=1) > 1
     if mixed.any() and truth == "unanimous":
         place = int(mixed.argmax())
-        several = " and ".join(f"'{target.classes[k]}'" for k in np.flatnonzero(weight[place])[:3])
-        message = f"{grouping.called(place)} has rows of {target.name} {several}"
-        raise AffectkitError(
-            "input", message, file=grouping.source.path, remedy="--truth majority takes the most frequent"
-        )
+        labels = [target.classes[k] for k in np.flatnonzero(weight[place])]
+        raise grouping.refusal("input", target.name, place, "--truth majority takes the most frequent", labels)
     top = weight.max(axis=1, keepdims=True)
     tied = (weight >= top * (1 - 1e-9)).sum(axis=1) > 1
     best = np.where(tied | (top[:, 0] == 0), -1, weight.argmax(axis=1))
-    labels = np.array([*target.classes, ""], dtype=object)[best]
-    return labels, int(mixed.sum()), int((tied & mixed).sum())
-
-
-def _counts(grouping: Grouping, used: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    def count(rows: np.ndarray) -> np.ndarray:
-        return np.bincount(grouping.codes[rows], minlength=len(grouping.names))
-
-    answered = np.any(list(used.values()), axis=0)
-    counts = {"windows": count(answered), "declined": count(~answered)}
-    return counts | ({f"{name}_windows": count(rows) for name, rows in used.items()} if len(used) > 1 else {})
+    return np.array([*target.classes, ""], dtype=object)[best], int(mixed.sum()), int((tied & mixed).sum())
 
 
 def _others(predictions: Predictions) -> list[str]:
     """Columns that say something of the rows, neither of their predictions nor of one row alone."""
-    left_out = {column for target in predictions.targets.values() for column in target_columns(target)}
-    left_out |= {*LEADING, *OF_ONE_ROW} | {
-        f"{t}_{suffix}" for t in predictions.targets for suffix in ("gated", "windows")
-    }
+    left_out = {*LEADING, *OF_ONE_ROW}
+    for target in predictions.targets.values():
+        left_out |= {*target_columns(target), f"{target.name}_gated", f"{target.name}_windows"}
     return [column for column in predictions.frame if column not in left_out]
 
 

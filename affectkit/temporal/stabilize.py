@@ -84,10 +84,8 @@ def smoothing_of(
     notes = [f"no variance of {name} ({name}_var): none of its frames is gated as unsure" for name in without]
     stale = stale_columns(predictions, targets)
     if stale:
-        notes.append(
-            f"left out: {', '.join(stale)}, as they speak of single frames, and the variance of an average depends on "
-            "how the errors of neighbouring frames hang together"
-        )
+        why = "the variance of an average depends on how the errors of neighbouring frames hang together"
+        notes.append(f"left out: {', '.join(stale)}, as they speak of single frames, and {why}")
     threshold = None if without == numbers else THRESHOLD if uncertainty_threshold is None else uncertainty_threshold
     return Smoothing(ALPHA if alpha is None else alpha, half_life, threshold, min_confidence), notes
 
@@ -99,13 +97,18 @@ def stabilize(predictions: Predictions, line: Timeline, targets: Sequence[Target
     line: of the same rows. Raises "input" for a class target without probabilities, "leak" for a sequence of which only
     some rows are in-sample: their answers, drawn towards the truth, would reach the others.
     """
-    _refuse_mixed(predictions, line)
+    fitted = (predictions.frame["seen"] == "fit").to_numpy()[line.order]
+    share = np.add.reduceat(fitted.astype(int), line.starts)
+    mixed = (share > 0) & (share < line.lengths)
+    if mixed.any():
+        name, remedy = line.names[int(mixed.argmax())], "leave the in-sample rows out, or split by whole sequences"
+        message = f"of sequence '{name}' some rows are in-sample (seen=fit) and some are not"
+        raise AffectkitError("leak", message, file=predictions.path, remedy=remedy)
     outputs, gated = [], {}
     for target in targets:
         output = predictions.output(target.name)
-        values, held = smooth(output.values, unsure(output, smoothing), line, smoothing)
+        values, gated[target.name] = smooth(output.values, unsure(output, smoothing), line, smoothing)
         outputs.append(TargetPrediction.of(target, values))
-        gated[target.name] = held
     smoothed = with_outputs(predictions, outputs, predictions.frame["seen"])
     frame = smoothed.frame.drop(columns=[c for c in STALE if c in smoothed.frame])
     marks = {GATED: np.any(list(gated.values()), axis=0)}
@@ -168,19 +171,6 @@ def _average(new: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.array(averages)
 
 
-def _refuse_mixed(predictions: Predictions, line: Timeline) -> None:
-    fitted = (predictions.frame["seen"] == "fit").to_numpy()[line.order]
-    share = np.add.reduceat(fitted.astype(int), line.starts)
-    mixed = (share > 0) & (share < line.lengths)
-    if mixed.any():
-        raise AffectkitError(
-            "leak",
-            f"of sequence '{line.names[int(mixed.argmax())]}' some rows are in-sample (seen=fit) and some are not",
-            file=predictions.path,
-            remedy="leave the in-sample rows out, or split by whole sequences",
-        )
-
-
 def stale_columns(predictions: Predictions, targets: Sequence[Target]) -> list[str]:
     """What the table says of single answers and the result does not."""
     columns = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
@@ -210,15 +200,9 @@ def write_stability(
     before, after = sides
     gated = {target.name: gated_column(target.name, len(targets)) for target in targets}
     judged, table, rows = stability(before, after, targets, gated, **how)
-    report = {
-        "rows": len(line.order),
-        "sequences": len(line.starts),
-        "foreign": before.foreign,
-        "settings": {**settings, **{key: how[key] for key in ("sequence", "time")}, "max_lag": how["most"]},
-        **judged,
-        "notes": list(notes),
-        **lineage,
-    }
+    frames = {"sequence": how["sequence"], "time": how["time"], "max_lag": how["most"]}
+    facts = {"rows": len(line.order), "sequences": len(line.starts), "foreign": before.foreign}
+    report = {**facts, "settings": {**settings, **frames}, **judged, "notes": list(notes), **lineage}
     report["warnings"] = [*report["warnings"], *warnings]
     write_json(folder / STABILITY, report)
     if table is not None and rows is not None:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from affectkit.artifacts.predictions import with_outputs
 from affectkit.artifacts.sources import named_paths, read_source
 from affectkit.errors import AffectkitError
 from affectkit.fusion.align import align
@@ -43,7 +44,8 @@ def test_rows_are_all_that_any_source_has_and_classes_are_aligned_by_name(source
     nan = np.nan
     np.testing.assert_array_equal(answers["face"].values, [[nan, nan], [0.9, 0.1], [nan, nan], [0.1, 0.9]])
     np.testing.assert_array_equal(answers["voice"].known, [True, True, True, False])
-    assert aligned.source("label", "face").frame["pred"].tolist() == ["", "calm", "", "sad"]
+    face = with_outputs(aligned.rows, [aligned.outputs("label")["face"]], aligned.rows.frame["seen"])
+    assert face.frame["pred"].tolist() == ["", "calm", "", "sad"]
 
 
 def test_seen_is_the_more_careful_of_the_two(source):

@@ -17,7 +17,8 @@ from affectkit.evaluation.metrics import accuracy, ccc, uar
 from affectkit.fusion.fuse import fuse
 from affectkit.fusion.rule import SourceTable
 from affectkit.fusion.rules import stacked
-from affectkit.fusion.rules._mlp import FusionColumns, InnerFolds, fit_priors, passes_of, train
+from affectkit.fusion.rules._mlp import InnerFolds, fit_priors, fit_scaler, passes_of, standardised, train
+from affectkit.fusion.rules._stacked import StackInputs
 from affectkit.fusion.rules.mlp import Mlp, build
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
@@ -138,14 +139,14 @@ def test_numbers_stay_on_the_scale(number_sources):
 
 
 def study_of(sources, rows):
-    given, rows = FusionColumns.of(sources, "mlp").in_order(rows)
-    return InnerFolds.of(given.inputs, rows, given.standardised(given.fit_scaler()), True)
+    inputs, rows = StackInputs.of(sources, "mlp").in_order(rows)
+    return InnerFolds.of(inputs, rows, standardised(inputs, fit_scaler(inputs)), True)
 
 
 def trained(study, truth=None, **options):
     rows = study.rows if truth is None else GroundTruth(truth, study.rows.groups)
     other = InnerFolds(study.inputs, rows, study.columns, study.folds, True)
-    prior = fit_priors(study.inputs, study.rows, True)["mean"]
+    prior = fit_priors(study.inputs, study.rows, True)[0]
     return train(other, [prior] * len(study.parts()), build(**options).options, seed=0)
 
 

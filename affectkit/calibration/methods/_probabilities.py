@@ -9,18 +9,19 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.method import Method
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import total
+from affectkit.labels import Target
 from affectkit.registry import Option
 
 
 def normalised(shares: np.ndarray, instead: np.ndarray) -> np.ndarray:
     """[N, K] of [K, N] shares >= 0, each row over its sum; rows of zeros become those of `instead` [N, K]."""
     sums = total(shares)
-    found = sums > 0
-    scaled = (shares / np.where(found, sums, 1.0)).T
+    scaled = (shares / np.where(sums > 0, sums, 1.0)).T
     fallback = instead / total(np.ascontiguousarray(instead.T))[:, None]
-    return np.where(found[:, None], scaled, fallback)
+    return np.where((sums > 0)[:, None], scaled, fallback)
 
 
 def answered(output: TargetPrediction, change: Callable[[np.ndarray], np.ndarray]) -> TargetPrediction:
@@ -80,40 +81,40 @@ def clamped(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
 # calibrated, and the first gets what remains.
 
 
-Fit = Callable[[np.ndarray, np.ndarray], dict[str, Any]]  # ([N] probabilities, [N] 0.0 or 1.0) -> parameters
-Change = Callable[[dict[str, Any], np.ndarray], np.ndarray]  # (parameters, [N]) -> [N]
+class EachClass(Method):
+    """Parameters: `classes`, those of every class that is calibrated, by its name."""
+
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
+        truth = truths(rows)
+        columns = _columns(output.target, output.values)
+        return {"classes": {name: self.fit_class(p, (truth == k).astype(float)) for name, k, p in columns}}
+
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
+        """Each class's shares, normalised; a row in which all are 0 keeps its probabilities, as the fit rows say
+        nothing of it that could be true."""
+
+        def of_rows(probabilities: np.ndarray) -> np.ndarray:
+            columns = _columns(output.target, probabilities)
+            shares = [self.apply_class(parameters["classes"][name], p) for name, _, p in columns]
+            if len(output.target.classes) == 2:
+                shares = [1 - shares[0], shares[0]]
+            return normalised(np.stack(shares), probabilities)
+
+        return answered(output, of_rows)
+
+    def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
+        """Parameters of [N] probabilities of a class, and [N] 0.0 or 1.0, whether it was right."""
+        raise NotImplementedError
+
+    def apply_class(self, parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:
+        """[N] shares >= 0 of [N] probabilities."""
+        raise NotImplementedError
 
 
-def fit_each(fit: Fit, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-    """`{"classes": {name: parameters}}` of the classes that are calibrated."""
-    truth = truths(rows)
-    names = output.target.classes
-    fitted = {
-        names[k]: fit(np.ascontiguousarray(output.values[:, k]), (truth == k).astype(float))
-        for k in calibrated_classes(len(names))
-    }
-    return {"classes": fitted}
-
-
-def apply_each(change: Change, parameters: dict[str, Any], output: TargetPrediction) -> TargetPrediction:
-    """Each class's shares, normalised; a row in which all are 0 keeps its probabilities, as the fit rows say nothing
-    of it that could be true."""
-    names = output.target.classes
-
-    def of_rows(probabilities: np.ndarray) -> np.ndarray:
-        shares = [
-            change(parameters["classes"][names[k]], np.ascontiguousarray(probabilities[:, k]))
-            for k in calibrated_classes(len(names))
-        ]
-        if len(names) == 2:
-            shares = [1 - shares[0], shares[0]]
-        return normalised(np.stack(shares), probabilities)
-
-    return answered(output, of_rows)
-
-
-def calibrated_classes(count: int) -> range:
-    return range(1, 2) if count == 2 else range(count)
+def _columns(target: Target, probabilities: np.ndarray) -> list[tuple[str, int, np.ndarray]]:
+    """Name, index and [N] probabilities of each class that is calibrated."""
+    columns = [(name, k, np.ascontiguousarray(probabilities[:, k])) for k, name in enumerate(target.classes)]
+    return columns[1:] if len(columns) == 2 else columns
 
 
 # --- Options that several methods have
@@ -136,9 +137,3 @@ def check_pull(pull: float) -> float:
     if 0 < pull < float("inf"):
         return pull
     raise AffectkitError("usage", f"--pull {pull:g}", remedy="use a number above 0, such as 1")
-
-
-def check_coverage(coverage: float) -> float:
-    if 0 < coverage < 1:
-        return coverage
-    raise AffectkitError("usage", f"--coverage {coverage:g}", remedy="use a number between 0 and 1, such as 0.9")

@@ -110,8 +110,5 @@ def penalised(
     value: float, gradient: np.ndarray, hessian: np.ndarray, away: np.ndarray, pull: float
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """A loss, its gradient and Hessian with pull / 2 |away|^2 added."""
-    return (
-        float(value) + pull / 2 * float(away @ away),
-        gradient + pull * away,
-        hessian + pull * np.eye(len(away)),
-    )
+    value = float(value) + pull / 2 * float(away @ away)
+    return value, gradient + pull * away, hessian + pull * np.eye(len(away))

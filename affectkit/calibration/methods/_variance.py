@@ -52,5 +52,5 @@ def _least(loss: Callable[[float], float]) -> float:
     values = [loss(float(t)) for t in grid]
     best = int(np.argmin(values))
     around = grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)]
-    found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-10})
-    return float(found.x) if found.fun < values[best] else float(grid[best])
+    minimum = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-10})
+    return float(minimum.x) if minimum.fun < values[best] else float(grid[best])

@@ -7,51 +7,33 @@ classes the second is calibrated; of more, each against the rest, then every row
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
-from affectkit.calibration.methods._probabilities import PULL, PullOpt, apply_each, check_pull, fit_each, order
+from affectkit.calibration.methods._probabilities import PULL, EachClass, PullOpt, check_pull, order
 from affectkit.calibration.methods._scaling import fit_beta
 from affectkit.evaluation.temperature import logits
 
 
 def build(*, pull: PullOpt = PULL) -> Beta:
     """The method. Raises "usage" for a pull that is not above 0."""
-    return Beta(check_pull(pull))
+    return Beta(pull=check_pull(pull))
 
 
-class Beta:
+class Beta(EachClass):
     """Parameters: `a`, `b` and `c` of every calibrated class, by its name in `classes`."""
 
     name = "beta"
-    kinds: tuple[Kind, ...] = ("class",)
-    single_group = False
-    columns: tuple[str, ...] = ()
 
-    def __init__(self, pull: float) -> None:
-        self.options: dict[str, Any] = {"pull": pull}
+    def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, float]:
+        sort = order(hit, p)
+        return dict(zip("abc", fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist(), strict=True))
 
-    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-        def fit(p: np.ndarray, hit: np.ndarray) -> dict[str, float]:
-            sort = order(hit, p)
-            a, b, c = fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist()
-            return {"a": a, "b": b, "c": c}
-
-        return fit_each(fit, output, rows)
-
-    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
-        return apply_each(_calibrated, parameters, output)
+    def apply_class(self, parameters: dict[str, float], p: np.ndarray) -> np.ndarray:
+        above, below = _features(p)
+        score = parameters["a"] * above + parameters["b"] * below + parameters["c"]
+        return np.exp(-np.logaddexp(0.0, -score))
 
 
 def _features(p: np.ndarray) -> np.ndarray:
     """[2, N]: ln p and -ln(1 - p) of [N] probabilities, each clipped at 1e-12."""
     return logits(np.column_stack([p, 1 - p])) * np.array([[1.0], [-1.0]])
-
-
-def _calibrated(parameters: dict[str, float], p: np.ndarray) -> np.ndarray:
-    above, below = _features(p)
-    score = parameters["a"] * above + parameters["b"] * below + parameters["c"]
-    return np.exp(-np.logaddexp(0.0, -score))

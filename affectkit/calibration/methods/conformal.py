@@ -20,14 +20,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
-from affectkit.calibration.methods._probabilities import (
-    SMALLEST_VARIANCE,
-    check_coverage,
-    require_rows,
-    truths,
-    variances,
-)
+from affectkit.calibration.method import Method
+from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, require_rows, truths, variances
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
@@ -49,10 +43,12 @@ def build(
     ] = False,
 ) -> Conformal:
     """The method. Raises "usage" for a coverage that is not between 0 and 1."""
-    return Conformal(check_coverage(coverage), per, new_groups, fixed_width)
+    if not 0 < coverage < 1:
+        raise AffectkitError("usage", f"--coverage {coverage:g}", remedy="use a number between 0 and 1, such as 0.9")
+    return Conformal(coverage=coverage, per=per, new_groups=new_groups, fixed_width=fixed_width)
 
 
-class Conformal:
+class Conformal(Method):
     """Parameters: `quantiles` of the scores by the value of the column ("" where none is named), None if infinite;
     for numbers also `scaled`, those of the scores over the root of the variance, None where that is of no use.
 
@@ -60,17 +56,11 @@ class Conformal:
     """
 
     name = "conformal"
-    kinds: tuple[Kind, ...] = ("class", "number")
-    single_group = False
+    kinds = ("class", "number")
 
-    def __init__(self, coverage: float, per: str, new_groups: bool, fixed_width: bool) -> None:
-        self.options: dict[str, Any] = {
-            "coverage": coverage,
-            "per": per,
-            "new_groups": new_groups,
-            "fixed_width": fixed_width,
-        }
-        self.columns: tuple[str, ...] = (per,) if per else ()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.columns = (options["per"],) if options["per"] else ()
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
@@ -174,16 +164,19 @@ class Promise:
         quantiles: Table = {}
         for value in sorted(set(values)):
             rows = values == value
-            quantiles[str(value)] = (
-                group_quantile(scores[rows], groups[rows], self.coverage)
-                if self.new_groups
-                else split_quantile(scores[rows], self.coverage)
-            )
+            of_groups = group_quantile(scores[rows], groups[rows], self.coverage) if self.new_groups else None
+            quantiles[str(value)] = of_groups if self.new_groups else split_quantile(scores[rows], self.coverage)
         few = [value for value, quantile in quantiles.items() if quantile is None]
         if self.new_groups and len(few) == len(quantiles):
-            raise self._too_few_groups(len(np.unique(groups)))
+            count = len(np.unique(groups))
+            where = f"of one {self.by} to fit on" if self.by else f"to fit on, and there are {count}"
+            lower = math.floor(1000 * count / (count + 1)) / 1000
+            what = f"covering {self.coverage:g} of new groups needs {needed(self.coverage)} groups {where}"
+            remedy = f"use --coverage {lower:g} or --no-new-groups" if count and not self.by else "use --no-new-groups"
+            raise AffectkitError("input", f"{self.target}: {what}", remedy=remedy)
         if few:
-            self._warn(few, f"too few to fit on, {needed(self.coverage)} {self._units} are needed")
+            units = "groups" if self.new_groups else "rows"
+            self._warn(few, f"too few to fit on, {needed(self.coverage)} {units} are needed")
         return quantiles
 
     def warn_of_unmet(self, table: Table, values: np.ndarray) -> None:
@@ -191,22 +184,9 @@ class Promise:
         if unmet:
             self._warn(unmet, "none to fit on")
 
-    @property
-    def _units(self) -> str:
-        return "groups" if self.new_groups else "rows"
-
     def _warn(self, values: list[str], why: str) -> None:
         rows = "rows of " + ", ".join(f"{self.by}={value}" for value in values) if self.by else "rows"
         log.warning("%s: %s get every class, or the whole scale: %s", self.target, rows, why)
-
-    def _too_few_groups(self, count: int) -> AffectkitError:
-        where = f"of one {self.by} to fit on" if self.by else f"to fit on, and there are {count}"
-        lower = math.floor(1000 * count / (count + 1)) / 1000
-        return AffectkitError(
-            "input",
-            f"{self.target}: covering {self.coverage:g} of new groups needs {needed(self.coverage)} groups {where}",
-            remedy=f"use --coverage {lower:g} or --no-new-groups" if count and not self.by else "use --no-new-groups",
-        )
 
 
 def limits(table: Table, values: np.ndarray) -> np.ndarray:

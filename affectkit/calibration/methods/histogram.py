@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
-from affectkit.calibration.methods._probabilities import apply_each, fit_each
+from affectkit.calibration.methods._probabilities import EachClass
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
@@ -27,27 +25,15 @@ def build(
     """The method. Raises "usage" for less than one bin."""
     if not 1 <= bins <= 10_000:
         raise AffectkitError("usage", f"--bins {bins}", remedy="use a number between 1 and 10000")
-    return Histogram(bins, binning)
+    return Histogram(bins=bins, binning=binning)
 
 
-class Histogram:
+class Histogram(EachClass):
     """Parameters: `edges`, rising, between the bins, and `value`, one more, of every calibrated class."""
 
     name = "histogram"
-    kinds: tuple[Kind, ...] = ("class",)
-    single_group = False
-    columns: tuple[str, ...] = ()
 
-    def __init__(self, bins: int, binning: str) -> None:
-        self.options: dict[str, Any] = {"bins": bins, "binning": binning}
-
-    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-        return fit_each(self._shares, output, rows)
-
-    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
-        return apply_each(_looked_up, parameters, output)
-
-    def _shares(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
+    def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
         bins = self.options["bins"]
         inner = np.arange(1, bins) / bins
         if self.options["binning"] == "mass":
@@ -60,6 +46,5 @@ class Histogram:
         value = np.where(count > 0, hits / np.maximum(count, 1), (ends[1:] + ends[:-1]) / 2)
         return {"edges": inner.tolist(), "value": value.tolist()}
 
-
-def _looked_up(parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:
-    return np.array(parameters["value"])[np.searchsorted(parameters["edges"], p, side="left")]
+    def apply_class(self, parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:
+        return np.array(parameters["value"])[np.searchsorted(parameters["edges"], p, side="left")]

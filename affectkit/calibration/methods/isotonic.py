@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
-from affectkit.calibration.methods._probabilities import apply_each, clamped, fit_each, require_rows
+from affectkit.calibration.methods._probabilities import EachClass, clamped, require_rows
 
 
 def build() -> Isotonic:
@@ -24,37 +23,29 @@ def build() -> Isotonic:
     return Isotonic()
 
 
-class Isotonic:
+class Isotonic(EachClass):
     """Parameters: `at`, rising, and `value`, the knots of the curve; of a class target, of every calibrated class."""
 
     name = "isotonic"
-    kinds: tuple[Kind, ...] = ("class", "number")
-    single_group = False
-    columns: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
+    kinds = ("class", "number")
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
-        return _curve(output.values, rows.truth) if output.mean is not None else fit_each(_curve, output, rows)
+        return super().fit(output, rows) if output.mean is None else self.fit_class(output.values, rows.truth)
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         if output.mean is None:
-            return apply_each(_on_curve, parameters, output)
+            return super().apply(parameters, output, rows)
         return clamped(self.unclamped(parameters, output, rows))[0]
 
     def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
-        """A number's answers before they are held to its scale."""
-        return replace(output, mean=_on_curve(parameters, output.values), var=None, low=None, high=None)
+        return replace(output, mean=self.apply_class(parameters, output.values), var=None, low=None, high=None)
 
+    def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
+        from sklearn.isotonic import IsotonicRegression
 
-def _curve(x: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    from sklearn.isotonic import IsotonicRegression
+        curve = IsotonicRegression(out_of_bounds="clip").fit(p, hit)  # sorts by p, then hit: no order of rows matters
+        return {"at": curve.X_thresholds_.tolist(), "value": curve.y_thresholds_.tolist()}
 
-    fitted = IsotonicRegression(out_of_bounds="clip").fit(x, truth)  # sorts by x, then truth: no order of rows matters
-    return {"at": fitted.X_thresholds_.tolist(), "value": fitted.y_thresholds_.tolist()}
-
-
-def _on_curve(parameters: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    return np.interp(x, parameters["at"], parameters["value"])
+    def apply_class(self, parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:
+        return np.interp(p, parameters["at"], parameters["value"])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
+from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import clamped, order, require_rows, variances
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def build() -> LinearCorrection:
     return LinearCorrection()
 
 
-class LinearCorrection:
+class LinearCorrection(Method):
     """Parameters: `a`, in units of the target, and `b`.
 
     Predictions that are all equal say nothing of a slope: b stays 1 and `a` is what they lack on average. Where
@@ -34,23 +34,15 @@ class LinearCorrection:
     """
 
     name = "linear"
-    kinds: tuple[Kind, ...] = ("number",)
-    single_group = False
-    columns: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
+    kinds = ("number",)
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)
         sort = order(rows.truth, output.values)
         a, b = _line(output.values[sort], rows.truth[sort])
         if b < 0:
-            log.warning(
-                "%s: predictions fall as the truth rises (slope %.3g); every answer becomes the mean of the fit rows",
-                output.target.name,
-                b,
-            )
+            message = "predictions fall as the truth rises (slope %.3g); every answer becomes the mean of the fit rows"
+            log.warning("%s: " + message, output.target.name, b)
             a, b = float(rows.truth[sort].mean()), 0.0
         return {"a": a, "b": b}
 
@@ -58,7 +50,6 @@ class LinearCorrection:
         return clamped(self.unclamped(parameters, output, rows))[0]
 
     def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
-        """The answers before they are held to the target's scale."""
         a, b = parameters["a"], parameters["b"]
         unknown = 0.0 if b else np.nan
         ends = {name: getattr(output, name) for name in ("low", "high")}

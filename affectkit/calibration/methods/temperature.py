@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
+from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import answered, truths
 from affectkit.evaluation.temperature import BOUND, fit_sharpness, sharpened
 
@@ -21,16 +21,11 @@ def build() -> Temperature:
     return Temperature()
 
 
-class Temperature:
+class Temperature(Method):
     """Parameters: `temperature`, in [e^-10, e^10]; above 1 the model was too confident."""
 
     name = "temperature"
-    kinds: tuple[Kind, ...] = ("class",)
     single_group = True
-    columns: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         b = fit_sharpness(output.values, truths(rows))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
+from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, require_rows, variances
 from affectkit.calibration.methods._variance import fit_variance
 
@@ -23,16 +23,11 @@ def build() -> VarianceScaling:
     return VarianceScaling()
 
 
-class VarianceScaling:
+class VarianceScaling(Method):
     """Parameters: `a` and `constant` (of rows without a variance), in squared units of the target, and `b`."""
 
     name = "variance-scaling"
-    kinds: tuple[Kind, ...] = ("number",)
-    single_group = False
-    columns: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
+    kinds = ("number",)
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         require_rows(rows)

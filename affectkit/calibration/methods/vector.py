@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.calibration.method import Kind
+from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import PULL, PullOpt, answered, check_pull, order, truths
 from affectkit.calibration.methods._scaling import fit_vector
 from affectkit.evaluation.temperature import logits, softmax
@@ -20,19 +20,13 @@ from affectkit.evaluation.temperature import logits, softmax
 
 def build(*, pull: PullOpt = PULL) -> Vector:
     """The method. Raises "usage" for a pull that is not above 0."""
-    return Vector(check_pull(pull))
+    return Vector(pull=check_pull(pull))
 
 
-class Vector:
+class Vector(Method):
     """Parameters: `scale` and `bias`, [K] in the order of the classes."""
 
     name = "vector"
-    kinds: tuple[Kind, ...] = ("class",)
-    single_group = False
-    columns: tuple[str, ...] = ()
-
-    def __init__(self, pull: float) -> None:
-        self.options: dict[str, Any] = {"pull": pull}
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         truth = truths(rows)

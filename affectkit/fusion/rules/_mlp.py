@@ -6,10 +6,9 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,21 +19,11 @@ from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
 from affectkit.evaluation.temperature import BOUND, fit_sharpness, logits, sharpened, softmax, total
-from affectkit.fusion.ensemble import ranking, scorer
-from affectkit.fusion.rule import Sources, SourceTable
-from affectkit.fusion.rules._stacked import (
-    CONSTANT,
-    NumberStack,
-    StackInputs,
-    choose,
-    class_row_weights,
-    class_scores,
-    inner_folds,
-    linear,
-)
+from affectkit.fusion.rules import _stacked
+from affectkit.fusion.rules._stacked import NumberStack, Parameters, StackInputs, linear, row_weights
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Problem, Settings, fit
-from affectkit.training.objective import Objective, build_objective
+from affectkit.training.objective import build_objective
 from affectkit.training.problem import HEAD, Draw, Part
 from affectkit.training.stages import Stage
 
@@ -44,31 +33,18 @@ logger = logging.getLogger(__name__)
 # --- What a network of fusion starts from, is compared with, and falls back to: equal weights, or the best source
 
 
-PRIORS = ("mean", "best")
-Parameters = dict[str, Any]
-
-
-def fit_priors(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> dict[str, Parameters]:
-    """Both, as stacking has them: `order` of the sources from the best, and `base`, the answer of a row that has
-    tables only: how frequent classes are (alike, if balanced), or the mean truth."""
-    number = inputs.ensemble.target.kind == "number"
-    judge = scorer("mse" if number else "nll", inputs.ensemble.target, rows.truth)
-    # Within a fold a source may have no row: then its place, the last, is a matter of names, not of what came first.
-    order = [name for name, _ in ranking(replace(inputs.ensemble, as_named=inputs.ensemble.names), judge)]
-    if number:
-        base: Any = float(rows.truth.mean())
-    else:
-        codes, classes = rows.truth.astype(np.int64), inputs.ensemble.values.shape[2]
-        counts = np.bincount(codes, class_row_weights(codes, balanced), minlength=classes)
-        base = ((counts + 1.0) / (len(codes) + classes)).tolist()
-    return {prior: {"prior": prior, "order": order, "base": base} for prior in PRIORS}
+def fit_priors(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> list[Parameters]:
+    """Both, as stacking has them. Within a fold a source may have no row: then its place, the last, is a matter of
+    names, not of what came first."""
+    ensemble = replace(inputs.ensemble, as_named=inputs.ensemble.names)
+    return _stacked.fit_priors(replace(inputs, ensemble=ensemble), rows, balanced)
 
 
 def prior_scores(prior: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
     """[C, N]: log-probabilities, or numbers; of rows without any source too."""
-    if inputs.ensemble.target.kind == "number":
+    if inputs.number:
         return np.ascontiguousarray(NumberStack().predict({**prior, "ridge": None}, inputs).T)
-    return class_scores({**prior, "slopes": None, "matrix": None}, inputs)
+    return logits(_stacked.prior_answers({**prior}, inputs))
 
 
 def answers_of(scores: np.ndarray, number: bool) -> np.ndarray:
@@ -84,22 +60,6 @@ def losses(answers: np.ndarray, truth: np.ndarray, number: bool) -> np.ndarray:
     return -np.log(np.maximum(of_truth, SMALLEST_PROBABILITY))
 
 
-def row_weights(truth: np.ndarray, number: bool, balanced: bool) -> np.ndarray:
-    """[N], mean 1."""
-    return np.ones(len(truth)) if number else class_row_weights(truth.astype(np.int64), balanced)
-
-
-def better(priors: Sequence[Parameters], inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
-    """Of priors, the one with less loss on the rows."""
-    number = inputs.ensemble.target.kind == "number"
-    weights = row_weights(rows.truth, number, balanced)
-
-    def loss(prior: Parameters) -> float:
-        return float(weights @ losses(answers_of(prior_scores(prior, inputs), number), rows.truth, number))
-
-    return min(priors, key=loss)
-
-
 # --- What a network of fusion is fitted on: rows, and the folds within them that say what it is worth
 
 
@@ -109,7 +69,7 @@ ALL = "all"  # the member that is fitted on all rows
 @dataclass(frozen=True)
 class InnerFolds:
     """inputs, rows: in an order that is the rows' own. columns: [P, N] standardised, NaN where missing.
-    folds: [N] int. balanced: whether classes count alike."""
+    folds: [N] int. balanced: whether classes count alike; of numbers, no."""
 
     inputs: StackInputs
     rows: GroundTruth
@@ -119,12 +79,8 @@ class InnerFolds:
 
     @classmethod
     def of(cls, inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, balanced: bool) -> InnerFolds:
-        labels = rows.truth if inputs.ensemble.target.kind == "number" else rows.truth.astype(np.int64)
-        return cls(inputs, rows, columns, inner_folds(rows, labels), balanced)
-
-    @property
-    def number(self) -> bool:
-        return self.inputs.ensemble.target.kind == "number"
+        labels = rows.truth if inputs.number else rows.truth.astype(np.int64)
+        return cls(inputs, rows, columns, _stacked.inner_folds(rows, labels), balanced)
 
     def parts(self) -> list[tuple[str, np.ndarray]]:
         """Names and rows [N] bool of the members: all but a fold each, then all."""
@@ -133,21 +89,37 @@ class InnerFolds:
 
     def held_out(self, members: Sequence[np.ndarray]) -> np.ndarray:
         """[N, C]: each row's answer by the member that never saw its fold. members: [N, C] answers of each member."""
-        found = np.empty_like(members[0])
+        unseen = np.empty_like(members[0])
         for fold, answers in zip(np.unique(self.folds), members[:-1], strict=True):
-            found[self.folds == fold] = answers[self.folds == fold]
-        return found
+            unseen[self.folds == fold] = answers[self.folds == fold]
+        return unseen
 
-    def truth(self, own: np.ndarray) -> np.ndarray:
-        """[N], of the rows `own` [N] bool and unknown of the others, as the training loop has it."""
-        if self.number:
-            return np.where(own, self.rows.truth, np.nan).astype(np.float32)
-        return np.where(own, self.rows.truth, -1).astype(np.int64)
+    def truth(self, known: np.ndarray) -> np.ndarray:
+        """[N], of the rows `known` [N] bool and unknown of the others, as the training loop has it."""
+        if self.inputs.number:
+            return np.where(known, self.rows.truth, np.nan).astype(np.float32)
+        return np.where(known, self.rows.truth, -1).astype(np.int64)
 
-    def losses(self, answers: np.ndarray) -> np.ndarray:
-        """[N], each row weighing what its class does."""
-        weights = row_weights(self.rows.truth, self.number, self.balanced)
-        return weights * losses(answers, self.rows.truth, self.number)
+    def prior_answers(self, prior: Parameters) -> np.ndarray:
+        return answers_of(prior_scores(prior, self.inputs), self.inputs.number)
+
+    def better(self, priors: Sequence[Parameters], part: np.ndarray) -> Parameters:
+        """Of priors, the one with less loss on the rows of a member."""
+        truth = self.rows.truth[part]
+        weights = row_weights(truth, self.balanced)
+
+        def loss(prior: Parameters) -> float:
+            return float(weights @ losses(self.prior_answers(prior)[part], truth, self.inputs.number))
+
+        return min(priors, key=loss)
+
+    def temperature(self, answers: np.ndarray) -> float | None:
+        """Of held-out probabilities, at the least NLL; 1 where they are all right, or tell nothing of the truth: the
+        rows then bound it on one side only. None for numbers."""
+        if self.inputs.number:
+            return None
+        sharpness = fit_sharpness(answers, self.rows.truth.astype(np.int64))
+        return 1.0 if sharpness in (BOUND, 1 / BOUND) else 1 / sharpness
 
 
 def fit_mlp(
@@ -159,69 +131,43 @@ def fit_mlp(
     inputs, rows: in an order that is the rows' own. columns: [P, N] standardised, NaN where missing. What chooses is of
     rows that were not fitted on: the members of the inner folds say at which epoch the loss is least, then, each
     candidate at a temperature of its own, whether the rows can tell the network from equal weights or the best source
-    (the 1-SE rule of `_stack.choose`), and the temperature.
+    (the 1-SE rule of `_stacked.choose`), and the temperature.
     """
-
-    balanced = options["class_weight"] == "balanced"
+    balanced = options["class_weight"] == "balanced" and not inputs.number
     if len(np.unique(rows.truth)) < 2:
-        return {**_untold(inputs, rows, balanced), "seed": seed}
+        name, unscaled = inputs.ensemble.target.name, None if inputs.number else 1.0
+        logger.warning("all %d fit rows have one %s: mlp is left at equal weights", len(rows), name)
+        prior = fit_priors(inputs, rows, balanced)[0]
+        return {**prior, "network": None, "temperature": unscaled, "search": [], "history": [], "seed": seed}
     inner = InnerFolds.of(inputs, rows, columns, balanced)
-    each = [fit_priors(inputs.take(own), rows.take(own), balanced) for _, own in inner.parts()]
-    candidates = [{**prior, "network": None} for prior in each[-1].values()]
-    held_out = [inner.held_out([_answers(inner, priors[name]) for priors in each]) for name in each[-1]]
+    priors = [fit_priors(inputs.take(part), rows.take(part), balanced) for _, part in inner.parts()]
+    candidates = [{**prior, "network": None} for prior in priors[-1]]
+    held_out = [inner.held_out([inner.prior_answers(prior) for prior in alike]) for alike in zip(*priors, strict=True)]
     history: list[dict[str, Any]] = []
-    if trainable(inner):
-        starts = [
-            better(list(priors.values()), inputs.take(own), rows.take(own), balanced)
-            for priors, (_, own) in zip(each, inner.parts(), strict=True)
-        ]
-        trained = train(inner, starts, options, seed)
-        history = trained.history
-        candidates.append({**starts[-1], "network": trained.network})
-        held_out.append(inner.held_out(trained.answers))
-    temperatures = [temperature(answers, inner) for answers in held_out]
-    losses = [inner.losses(_at(answers, t)) for answers, t in zip(held_out, temperatures, strict=True)]
-    taken = choose(losses, [0, 0, 1][: len(losses)])
-    search = [_told(one, loss, history) for one, loss in zip(candidates, losses, strict=True)]
-    found = {**candidates[taken], "temperature": temperatures[taken], "search": search, "history": history}
-    return {**found, "seed": seed}
+    # Of every member there must be columns, and two truths at least to tell apart.
+    if len(columns) and all(len(np.unique(rows.truth[part])) > 1 for _, part in inner.parts()):
+        starts = [inner.better(pair, part) for pair, (_, part) in zip(priors, inner.parts(), strict=True)]
+        network, answers, history = train(inner, starts, options, seed)
+        candidates.append({**starts[-1], "network": network})
+        held_out.append(inner.held_out(answers))
+    return {**_chosen(inner, candidates, held_out, history), "history": history, "seed": seed}
 
 
-def _untold(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> Parameters:
-    """Equal weights, where all rows have one truth."""
-    target = inputs.ensemble.target
-    logger.warning("all %d fit rows have one %s: mlp is left at equal weights", len(rows), target.name)
-    without = None if target.kind == "number" else 1.0
-    prior = fit_priors(inputs, rows, balanced)["mean"]
-    return {**prior, "network": None, "temperature": without, "search": [], "history": []}
-
-
-def trainable(inner: InnerFolds) -> bool:
-    """Whether there are columns, and two truths at least to tell apart in the rows of every member."""
-    return bool(len(inner.columns)) and all(len(np.unique(inner.rows.truth[own])) > 1 for _, own in inner.parts())
-
-
-def temperature(answers: np.ndarray, inner: InnerFolds) -> float | None:
-    """Of held-out probabilities, at the least NLL; 1 where they are all right, or tell nothing of the truth: the rows
-    then bound it on one side only. None for numbers."""
-    if inner.number:
-        return None
-    sharpness = fit_sharpness(answers, inner.rows.truth.astype(np.int64))
-    return 1.0 if sharpness in (BOUND, 1 / BOUND) else 1 / sharpness
-
-
-def _at(answers: np.ndarray, temperature: float | None) -> np.ndarray:
-    return answers if temperature is None else sharpened(answers, 1 / temperature)
-
-
-def _answers(inner: InnerFolds, prior: Parameters) -> np.ndarray:
-    return answers_of(prior_scores(prior, inner.inputs), inner.number)
-
-
-def _told(candidate: Parameters, loss: np.ndarray, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A candidate in the search: its prior, the epochs that were trained, its held-out loss."""
-    best = [row["epoch"] for row in history if row["best"]] if candidate["network"] else [0]
-    return {"prior": candidate["prior"], "epochs": best[-1], "loss": float(loss.mean())}
+def _chosen(
+    inner: InnerFolds, candidates: list[Parameters], held_out: list[np.ndarray], history: list[dict[str, Any]]
+) -> Parameters:
+    """The candidate that its held-out answers speak for, with its `temperature` and the `search`."""
+    temperatures = [inner.temperature(answers) for answers in held_out]
+    calibrated = [p if t is None else sharpened(p, 1 / t) for p, t in zip(held_out, temperatures, strict=True)]
+    truth, weights = inner.rows.truth, row_weights(inner.rows.truth, inner.balanced)
+    weighted = [weights * losses(answers, truth, inner.inputs.number) for answers in calibrated]
+    chosen = _stacked.choose(weighted, [0, 0, 1][: len(weighted)])
+    epochs = [0, *(row["epoch"] for row in history if row["best"])][-1]
+    search = [
+        {"prior": fit["prior"], "epochs": epochs if fit["network"] else 0, "loss": float(loss.mean())}
+        for fit, loss in zip(candidates, weighted, strict=True)
+    ]
+    return {**candidates[chosen], "temperature": temperatures[chosen], "search": search}
 
 
 # --- The columns that a network of fusion reads: probabilities and their logs, numbers, cells
@@ -233,71 +179,53 @@ def _told(candidate: Parameters, loss: np.ndarray, history: Sequence[dict[str, A
 
 What = Literal["value", "log", "missing"]
 Scaler = list[dict[str, Any]]  # of each column that is read: source, column, what, center, scale
-Named = tuple[tuple[str, str, What], np.ndarray]  # source, column and what of it; [N] values
+Column = tuple[tuple[str, str, What], np.ndarray]  # source, column and what of it; [N] values
 SOURCE = ""  # the column that stands for a source as a whole
 
 
-@dataclass(frozen=True)
-class FusionColumns:
-    """inputs: the sources. names: of the columns of tables, by source."""
+def fit_scaler(inputs: StackInputs) -> Scaler:
+    """`center` (mean of what is known) and `scale` (its deviation) of every column that varies."""
+    scaler = []
+    for (source, column, what), values in _columns(inputs):
+        known = values[~np.isnan(values)]
+        with np.errstate(over="ignore"):
+            center, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+        if _stacked.CONSTANT * max(1.0, abs(center)) < scale < np.inf:  # of numbers beyond 1e154 no deviation is known
+            scaler.append({"source": source, "column": column, "what": what, "center": center, "scale": scale})
+    return scaler
 
-    inputs: StackInputs
-    names: dict[str, tuple[str, ...]]
 
-    @classmethod
-    def of(cls, sources: Sources, rule: str) -> FusionColumns:
-        names = {name: source.names for name, source in sources.items() if isinstance(source, SourceTable)}
-        return cls(StackInputs.of(sources, rule), names)
+def standardised(inputs: StackInputs, scaler: Scaler) -> np.ndarray:
+    """[P, N], NaN where missing. Raises "input" for a table that lacks a column."""
+    columns = dict(_columns(inputs))
+    scaled = np.empty((len(scaler), len(inputs.known)))
+    for place, column in enumerate(scaler):
+        values = columns.get((column["source"], column["column"], column["what"]))
+        if values is None:
+            message = f"{column['source']} has no column '{column['column']}', which the fusion was fitted on"
+            raise AffectkitError("input", message, remedy="give a table with the same columns")
+        scaled[place] = (values - column["center"]) / column["scale"]
+    return scaled
 
-    def in_order(self, rows: GroundTruth) -> tuple[FusionColumns, GroundTruth]:
-        """Rows that have a source, in the order of what is in them. Raises "input" without any."""
-        inputs, rows = self.inputs.in_order(rows)
-        return FusionColumns(inputs, self.names), rows
 
-    def fit_scaler(self) -> Scaler:
-        """`center` (mean of what is known) and `scale` (its deviation) of every column that varies."""
-        found = []
-        for (source, column, what), values in self._all():
-            known = values[~np.isnan(values)]
-            with np.errstate(over="ignore"):
-                center, scale = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
-            if CONSTANT * max(1.0, abs(center)) < scale < np.inf:  # no deviation is known of numbers beyond 1e154
-                found.append({"source": source, "column": column, "what": what, "center": center, "scale": scale})
-        return found
-
-    def standardised(self, scaler: Scaler) -> np.ndarray:
-        """[P, N], NaN where missing. Raises "input" for a table that lacks a column."""
-        there = dict(self._all())
-        found = np.empty((len(scaler), len(self.inputs.known)))
-        for place, one in enumerate(scaler):
-            values = there.get((one["source"], one["column"], one["what"]))
-            if values is None:
-                what = f"{one['source']} has no column '{one['column']}', which the fusion was fitted on"
-                raise AffectkitError("input", what, remedy="give a table with the same columns")
-            found[place] = (values - one["center"]) / one["scale"]
-        return found
-
-    def _all(self) -> Iterator[Named]:
-        yield from self._answers()
-        for source, cells in self.inputs.tables.items():
-            missing = np.isnan(cells)
-            gone = missing.all(axis=0)
-            yield (source, SOURCE, "missing"), gone.astype(float)
-            for name, values, own in zip(self.names[source], cells, missing, strict=True):
-                yield (source, name, "value"), values
-                yield (source, name, "missing"), (own & ~gone).astype(float)  # a gap in what is there
-
-    def _answers(self) -> Iterator[Named]:
-        """Of the sources of predictions; a log is less the mean of the logs of all classes."""
-        of = self.inputs.ensemble
-        names = of.target.classes or (of.target.name,)
-        for source, shown, known in zip(of.names, of.shown(), of.known, strict=True):
-            yield (source, SOURCE, "missing"), (~known).astype(float)
-            yield from (((source, name, "value"), values) for name, values in zip(names, shown.T, strict=True))
-            if of.target.kind != "number":
-                logs = logits(shown)
-                ratios = logs - total(logs) / len(logs)
-                yield from (((source, name, "log"), values) for name, values in zip(names, ratios, strict=True))
+def _columns(inputs: StackInputs) -> Iterator[Column]:
+    """Of the sources of predictions, where a log is less the mean of the logs of all classes; then of the tables."""
+    ensemble = inputs.ensemble
+    names = ensemble.target.classes or (ensemble.target.name,)
+    for source, shown, known in zip(ensemble.names, ensemble.shown(), ensemble.known, strict=True):
+        yield (source, SOURCE, "missing"), (~known).astype(float)
+        yield from (((source, name, "value"), values) for name, values in zip(names, shown.T, strict=True))
+        if not inputs.number:
+            logs = logits(shown)
+            ratios = logs - total(logs) / len(logs)
+            yield from (((source, name, "log"), values) for name, values in zip(names, ratios, strict=True))
+    for source, cells in inputs.tables.items():
+        missing = np.isnan(cells)
+        gone = missing.all(axis=0)
+        yield (source, SOURCE, "missing"), gone.astype(float)
+        for name, values, gaps in zip(inputs.columns[source], cells, missing, strict=True):
+            yield (source, name, "value"), values
+            yield (source, name, "missing"), (gaps & ~gone).astype(float)  # a gap in what is there
 
 
 # --- The networks of fusion, one for each set of rows that it is fitted on
@@ -310,7 +238,6 @@ class FusionColumns:
 NO_SAY = 1e-6  # a column whose deviation over a member's rows is a smaller share of that over all has no say
 
 
-@dataclass
 class FusedRows:
     """N rows, each `passes` times, as `affectkit.training.problem.Examples` has them.
 
@@ -318,22 +245,16 @@ class FusedRows:
     member's answer is added to. truth: of each member, by its name.
     """
 
-    ids: Sequence[str]
-    costs: np.ndarray
-    truth: Mapping[str, np.ndarray]
-    columns: torch.Tensor
-    start: torch.Tensor
-
-    @classmethod
-    def of(
-        cls, columns: torch.Tensor, start: torch.Tensor, truth: Mapping[str, np.ndarray], *, passes: int = 1
-    ) -> FusedRows:
-        ids = [f"row {number}" for number in range(len(columns))] * passes
-        repeated = {name: np.tile(values, passes) for name, values in truth.items()}
-        return cls(ids, np.ones(len(ids)), repeated, columns, start)
+    def __init__(
+        self, columns: torch.Tensor, start: torch.Tensor, truth: Mapping[str, np.ndarray], passes: int = 1
+    ) -> None:
+        self.columns, self.start = columns, start
+        self.ids = [f"row {number}" for number in range(len(columns))] * passes
+        self.costs = np.ones(len(self.ids))
+        self.truth = {name: np.tile(values, passes) for name, values in truth.items()}
 
     def load(self, position: int, draw: Draw | None) -> int:
-        return position % self.columns.shape[0]
+        return position % len(self.columns)
 
     def collate(self, items: list[int]) -> dict[str, torch.Tensor]:
         rows = torch.tensor(items)
@@ -350,18 +271,11 @@ class FoldNetworks(nn.Module):
     factor: torch.Tensor
 
     def __init__(
-        self,
-        members: Mapping[str, np.ndarray],
-        columns: torch.Tensor,
-        *,
-        hidden: int,
-        outputs: int,
-        dropout: float,
-        number: bool,
+        self, members: Mapping[str, np.ndarray], columns: torch.Tensor, hidden: int, outputs: int, dropout: float
     ) -> None:
         super().__init__()
-        self.names, self.number = list(members), number
-        scales = [_scale(columns[torch.from_numpy(own)]) for own in members.values()]
+        self.names = list(members)
+        scales = [_scale(columns[torch.from_numpy(rows)]) for rows in members.values()]
         self.register_buffer("center", torch.stack([center for center, _ in scales])[:, None])
         self.register_buffer("factor", torch.stack([factor for _, factor in scales])[:, None])
         first = nn.Linear(columns.shape[1], hidden)  # for its way to draw weights
@@ -375,10 +289,11 @@ class FoldNetworks(nn.Module):
 
     def forward(self, columns: torch.Tensor, start: torch.Tensor) -> dict[str, torch.Tensor]:
         count = len(self.names)
-        own = torch.nan_to_num((columns - self.center) * self.factor)
-        hidden = torch.relu(own @ self.hidden + self.hidden_bias.view(count, 1, -1))
-        said = self.dropout(hidden) @ self.head + self.head_bias.view(count, 1, -1) + start.transpose(0, 1)
-        return dict(zip(self.names, said[..., 0] if self.number else said, strict=True))
+        scaled = torch.nan_to_num((columns - self.center) * self.factor)
+        hidden = torch.relu(scaled @ self.hidden + self.hidden_bias.view(count, 1, -1))
+        scores = self.dropout(hidden) @ self.head + self.head_bias.view(count, 1, -1) + start.transpose(0, 1)
+        number = scores.shape[2] == 1  # a class target has two at least
+        return dict(zip(self.names, scores[..., 0] if number else scores, strict=True))
 
     def parts(self) -> list[Part]:
         return [("hidden", [self.hidden, self.hidden_bias]), (HEAD, [self.head, self.head_bias])]
@@ -405,20 +320,18 @@ def _scale(columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 # --- What a fitted network of fusion says, in numpy: a row's answer has the same bits alone as among others
 
 
-def predict(parameters: Mapping[str, Any], given: FusionColumns) -> np.ndarray:
+def predict(parameters: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
     """[N, C] probabilities before the temperature, or numbers held to their scale; NaN for rows without a source."""
-    inputs, network = given.inputs, parameters["network"]
-    target = inputs.ensemble.target
-    scores = prior_scores(parameters, inputs)
+    scores, network = prior_scores(parameters, inputs), parameters["network"]
     if network is not None:
-        columns = np.nan_to_num(given.standardised(parameters["scaler"]))
+        columns = np.nan_to_num(standardised(inputs, parameters["scaler"]))
         hidden = np.maximum(_layer(network["hidden"], columns), 0.0)
         scores = scores + network["unit"] * _layer(network["head"], hidden)
-    found = answers_of(scores, target.kind == "number")
-    if target.scale:
-        found = np.clip(found, *target.scale)
-    found[~inputs.known] = np.nan
-    return found
+    answers = answers_of(scores, inputs.number)
+    if inputs.ensemble.target.scale:
+        answers = np.clip(answers, *inputs.ensemble.target.scale)
+    answers[~inputs.known] = np.nan
+    return answers
 
 
 def _layer(layer: Mapping[str, Any], features: np.ndarray) -> np.ndarray:
@@ -435,8 +348,7 @@ STEPS, EPOCHS = 10, 5
 HISTORY = ("epoch", "step", "train_loss", "val_loss", "best")
 
 
-@dataclass(frozen=True)
-class TrainedNetwork:
+class TrainedNetwork(NamedTuple):
     """network: of all rows, what JSON can hold. answers: [N, C] of every member, for all rows. history: a row for each
     look. All are of the epoch whose loss on the rows that the inner members never saw is least."""
 
@@ -446,70 +358,49 @@ class TrainedNetwork:
 
 
 def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str, Any], seed: int) -> TrainedNetwork:
-    """priors: what each member starts from."""
-    objective = _objective(inner)
-    names = [target.name for target in objective.targets]
-    units = [objective.scaling.get(name, (0.0, 1.0)) for name in names]
-    starts = [prior_scores(prior, inner.inputs).T for prior in priors]
-    start = np.stack([(own - mean) / unit for own, (mean, unit) in zip(starts, units, strict=True)], axis=1)
+    """priors: what each member starts from. Raises "input" where the loss is not finite."""
+    members, number = dict(inner.parts()), inner.inputs.number
+    seen, unseen = ({name: inner.truth(rows == side) for name, rows in members.items()} for side in (True, False))
+    weight, loss = ("balanced" if inner.balanced else "none"), ("mse" if number else "cross-entropy")
+    targets = [replace(inner.inputs.ensemble.target, name=name) for name in members]
+    objective = build_objective(targets, seen, loss=loss, class_weight=weight)
+    units = [objective.scaling.get(name, (0.0, 1.0)) for name in members]
+    scores = [prior_scores(prior, inner.inputs).T for prior in priors]
+    start = np.stack([(values - mean) / unit for values, (mean, unit) in zip(scores, units, strict=True)], axis=1)
     columns, begin = (torch.from_numpy(values.astype(np.float32)) for values in (inner.columns.T, start))
     passes = passes_of(options["epochs"], -(-len(columns) // options["batch_size"]))
-    seen, unseen = ({name: inner.truth(own == of) for name, own in inner.parts()} for of in (True, False))
-    train, val = FusedRows.of(columns, begin, seen, passes=passes), FusedRows.of(columns, begin, unseen)
-    with one_thread("torch"), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+    rows = FusedRows(columns, begin, seen, passes), FusedRows(columns, begin, unseen)
+    with one_thread("torch"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = FoldNetworks(
-            dict(inner.parts()), columns, hidden=options["hidden_size"], outputs=start.shape[2],
-            dropout=options["dropout"], number=inner.number,
-        )  # fmt: skip
-        how = _settings(options, len(columns), seed)
-        with _diverging():
-            problem = Problem(network, train, val, objective)
-            found = fit(problem, [_stage(options, passes)], how, Path(folder), open_accelerator("cpu"))
+        network = FoldNetworks(members, columns, options["hidden_size"], start.shape[2], options["dropout"])
+        history = _fit(Problem(network, *rows, objective), options, passes, seed)
         network.eval().double()  # as the answers will be computed
         with torch.no_grad():
-            answers = objective.answers(network(torch.from_numpy(inner.columns.T), torch.from_numpy(start)))
-    history = [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in found.history]
-    fitted = {**network.plain(ALL), "unit": units[-1][1]}
-    return TrainedNetwork(fitted, [answers[name].reshape(len(columns), -1) for name in names], history)
+            outputs = objective.answers(network(torch.from_numpy(inner.columns.T), torch.from_numpy(start)))
+    answers = [outputs[name].reshape(len(columns), -1) for name in members]
+    return TrainedNetwork({**network.plain(ALL), "unit": units[-1][1]}, answers, history)
 
 
-def _objective(inner: InnerFolds) -> Objective:
-    """A target for each member."""
-    target = inner.inputs.ensemble.target
-    return build_objective(
-        [replace(target, name=name) for name, _ in inner.parts()],
-        {name: inner.truth(own) for name, own in inner.parts()},
-        loss="mse" if inner.number else "cross-entropy",
-        class_weight="balanced" if inner.balanced else "none",
-    )
+def _fit(problem: Problem, options: Mapping[str, Any], passes: int, seed: int) -> list[dict[str, Any]]:
+    """The history. Without clipping: the gradient's norm is that of all members together."""
+    stage = Stage(
+        "mlp", epochs=options["epochs"] // passes, learning_rate=str(options["learning_rate"]), schedule="constant",
+        patience=-(-PATIENCE // passes), monitor="val_loss",
+    )  # fmt: skip
+    size, decay = min(options["batch_size"], len(problem.train.ids) // passes), options["weight_decay"]
+    settings = Settings(batch_size=size, clip=0.0, weight_decay=decay, seed=seed)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            trained = fit(problem, [stage], settings, Path(folder), open_accelerator("cpu"))
+    except AffectkitError as error:
+        if error.code != "input":
+            raise
+        # A loss that is not finite is told by the ids of its rows, and these have none.
+        raise AffectkitError("input", "mlp: its training diverges", remedy="lower --learning-rate") from error
+    return [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in trained.history]
 
 
 def passes_of(epochs: int, steps: int) -> int:
     """Epochs from one look to the next: a divisor of `epochs`. steps: of an epoch."""
     most = min(EPOCHS, -(-STEPS // steps))
     return max(passes for passes in range(1, most + 1) if epochs % passes == 0)
-
-
-def _stage(options: Mapping[str, Any], passes: int) -> Stage:
-    return Stage(
-        "mlp", epochs=options["epochs"] // passes, learning_rate=str(options["learning_rate"]), schedule="constant",
-        patience=-(-PATIENCE // passes), monitor="val_loss",
-    )  # fmt: skip
-
-
-def _settings(options: Mapping[str, Any], rows: int, seed: int) -> Settings:
-    """Without clipping: the gradient's norm is that of all members together."""
-    size = min(options["batch_size"], rows)
-    return Settings(batch_size=size, clip=0.0, weight_decay=options["weight_decay"], seed=seed)
-
-
-@contextmanager
-def _diverging() -> Iterator[None]:
-    """Say what a loss that is not finite means here, where rows have no names."""
-    try:
-        yield
-    except AffectkitError as error:
-        if error.code != "input":
-            raise
-        raise AffectkitError("input", "mlp: its training diverges", remedy="lower --learning-rate") from error

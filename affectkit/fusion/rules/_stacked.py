@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,7 @@ import numpy as np
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._scaling import minimise
 from affectkit.evaluation.temperature import logits, softmax, total
-from affectkit.fusion.ensemble import (
-    Ensemble,
-    check_names,
-    first_known,
-    in_order,
-    mixed,
-    ranking,
-    scorer,
-    shares,
-)
+from affectkit.fusion.ensemble import Ensemble, check_names, first_known, in_order, ranking, scorer
 from affectkit.fusion.rule import Sources, SourceTable
 from affectkit.labels import class_weights
 from affectkit.splits import grouped_folds, random_folds
@@ -34,20 +25,24 @@ Parameters = dict[str, Any]
 
 @dataclass(frozen=True)
 class StackInputs:
-    """ensemble: the sources of predictions. tables: name -> [D, N] columns, NaN where missing; sorted by name."""
+    """ensemble: the sources of predictions. tables: name -> [D, N] columns, NaN where missing; sorted by name.
+    columns: their names, by table."""
 
     ensemble: Ensemble
     tables: Mapping[str, np.ndarray]
+    columns: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, sources: Sources, rule: str) -> StackInputs:
         outputs = {name: source for name, source in sources.items() if isinstance(source, TargetPrediction)}
-        tables = {}
-        for name, source in sorted(sources.items()):
-            if isinstance(source, SourceTable):
-                cells = np.asarray(source.values, float).T
-                tables[name] = np.where(np.isfinite(cells), cells, np.nan)
-        return cls(Ensemble.of(outputs, rule), tables)
+        tables = {name: source for name, source in sorted(sources.items()) if isinstance(source, SourceTable)}
+        cells = {name: np.asarray(table.values, float).T for name, table in tables.items()}
+        finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in cells.items()}
+        return cls(Ensemble.of(outputs, rule), finite, {name: table.names for name, table in tables.items()})
+
+    @property
+    def number(self) -> bool:
+        return self.ensemble.target.kind == "number"
 
     @property
     def known(self) -> np.ndarray:
@@ -55,7 +50,8 @@ class StackInputs:
         return np.any([*self.ensemble.known, *(~np.isnan(cells).all(axis=0) for cells in self.tables.values())], axis=0)
 
     def take(self, rows: np.ndarray) -> StackInputs:
-        return StackInputs(self.ensemble.take(rows), {name: cells[:, rows] for name, cells in self.tables.items()})
+        tables = {name: cells[:, rows] for name, cells in self.tables.items()}
+        return replace(self, ensemble=self.ensemble.take(rows), tables=tables)
 
     def in_order(self, rows: GroundTruth) -> tuple[StackInputs, GroundTruth]:
         """Rows that have a source, in the order of what is in them. Raises "input" without any."""
@@ -146,6 +142,42 @@ def held_out(
     return losses
 
 
+# --- What is changed: equal weights, or the best source
+
+
+def fit_priors(inputs: StackInputs, rows: GroundTruth, balanced: bool) -> list[Parameters]:
+    """Equal weights and the best source: `prior`, `order` of the sources from the best, and `base`, the answer of a row
+    that has tables only: how frequent classes are (alike, if balanced), or the mean truth."""
+    judge = scorer("mse" if inputs.number else "nll", inputs.ensemble.target, rows.truth)
+    order = [name for name, _ in ranking(inputs.ensemble, judge)]
+    if inputs.number:
+        base: Any = float(rows.truth.mean())
+    else:
+        codes, classes = rows.truth.astype(np.int64), inputs.ensemble.values.shape[2]
+        counts = np.bincount(codes, row_weights(rows.truth, balanced), minlength=classes)
+        base = ((counts + 1.0) / (len(codes) + classes)).tolist()
+    return [{"prior": prior, "order": order, "base": base} for prior in ("mean", "best")]
+
+
+def row_weights(truth: np.ndarray, balanced: bool) -> np.ndarray:
+    """[N], mean 1: n / (k * count of the row's class) over the k classes that occur, or ones."""
+    if not balanced:
+        return np.ones(len(truth))
+    codes = truth.astype(np.int64)
+    return class_weights(np.bincount(codes))[codes]
+
+
+def prior_answers(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
+    """[N, C] answers of equal weights or of the best source that a row has; `base` for rows with tables only."""
+    ensemble = inputs.ensemble
+    if parameters["prior"] == "mean":
+        answers = ensemble.mean(np.ones(len(ensemble.names)))
+    else:
+        answers = first_known(ensemble, parameters["order"])[0]
+    answers[~ensemble.known.any(axis=0)] = parameters["base"]
+    return answers
+
+
 # --- Numbers: a ridge regression of what a simpler rule leaves over
 
 
@@ -153,17 +185,12 @@ RIDGE_PENALTIES = (1e4, 1e3, 1e2, 1e1, 1.0)  # against the sum over rows, column
 
 
 class NumberStack:
+    balanced = False  # there are no classes
     ranks = (0, 0, *range(1, len(RIDGE_PENALTIES) + 1))  # how flexible each candidate of the path is
-
-    def weights(self, truth: np.ndarray) -> np.ndarray:
-        """[N] ones: numbers have no classes to balance."""
-        return np.ones(len(truth))
 
     def path(self, inputs: StackInputs, rows: GroundTruth) -> list[Parameters]:
         """The candidates: equal weights, the best source, and a ridge on the better of them under falling penalties."""
-        order = [name for name, _ in ranking(inputs.ensemble, scorer("mse", inputs.ensemble.target, rows.truth))]
-        plain = {"order": order, "base": float(rows.truth.mean()), "penalty": None, "ridge": None}
-        priors = [{"prior": prior, **plain} for prior in ("mean", "best")]
+        priors = [{**prior, "penalty": None, "ridge": None} for prior in fit_priors(inputs, rows, False)]
         better = min(priors, key=lambda prior: self.loss(prior, inputs, rows).mean())
         return [*priors, *self._ridges(better, inputs, rows.truth)]
 
@@ -173,7 +200,7 @@ class NumberStack:
 
     def predict(self, parameters: Parameters, inputs: StackInputs) -> np.ndarray:
         """[N, 1] numbers, held to the target's scale; NaN for rows without any source."""
-        numbers = _prior(parameters, inputs)
+        numbers = prior_answers(parameters, inputs)
         ridge = parameters["ridge"]
         if ridge is not None:
             features = scaled(_number_columns(inputs), ridge["scaling"])
@@ -190,23 +217,9 @@ class NumberStack:
         left = truth - self.predict(parameters, inputs)[:, 0]
         axes, sizes, scores = np.linalg.svd(scaled(columns, scaling), full_matrices=False)
         along = sizes * (scores @ left)
-        fits = []
-        for penalty in RIDGE_PENALTIES:
-            coefficients = axes @ (along / (sizes**2 + penalty))
-            ridge = {"scaling": scaling, "coefficients": coefficients.tolist()}
-            fits.append({**parameters, "penalty": penalty, "ridge": ridge})
-        return fits
-
-
-def _prior(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
-    """[N, C] answers of equal weights or of the best source that a row has; `base` for rows with tables only."""
-    ensemble = inputs.ensemble
-    if parameters["prior"] == "mean":
-        answers = mixed(ensemble, shares(ensemble.known, np.ones(len(ensemble.names))))
-    else:
-        answers = first_known(ensemble, parameters["order"])[0]
-    answers[~ensemble.known.any(axis=0)] = parameters["base"]
-    return answers
+        coefficients = [(axes @ (along / (sizes**2 + penalty))).tolist() for penalty in RIDGE_PENALTIES]
+        ridges = [{"scaling": scaling, "coefficients": each} for each in coefficients]
+        return [{**parameters, "penalty": p, "ridge": ridge} for p, ridge in zip(RIDGE_PENALTIES, ridges, strict=True)]
 
 
 def _number_columns(inputs: StackInputs) -> dict[str, np.ndarray]:
@@ -234,18 +247,12 @@ class ClassStack:
     balanced: bool
     ranks = (0, 0, *range(1, len(MATRIX_PENALTIES) + 2))  # how flexible each candidate of the path is
 
-    def weights(self, truth: np.ndarray) -> np.ndarray:
-        return class_row_weights(truth, self.balanced)
-
     def path(self, inputs: StackInputs, rows: GroundTruth) -> list[Parameters]:
         """The candidates: equal weights, the best source, slopes, and a matrix under falling penalties."""
         truth = rows.truth.astype(np.int64)
-        weights = self.weights(truth)
-        order = [name for name, _ in ranking(inputs.ensemble, scorer("nll", inputs.ensemble.target, rows.truth))]
-        classes = inputs.ensemble.values.shape[2]
-        base = (np.bincount(truth, weights, minlength=classes) + 1.0) / (len(truth) + classes)
-        plain = {"order": order, "base": base.tolist(), "slopes": None, "penalty": None, "matrix": None}
-        priors = [{"prior": prior, **plain} for prior in ("mean", "best")]
+        weights = row_weights(rows.truth, self.balanced)
+        nothing = {"slopes": None, "penalty": None, "matrix": None}
+        priors = [{**prior, **nothing} for prior in fit_priors(inputs, rows, self.balanced)]
         sloped = [_with_slopes(prior, inputs, truth, weights) for prior in priors]
         better = min(sloped, key=lambda fit: weights @ self.loss(fit, inputs, rows))
         return [*priors, better, *_with_matrix(better, inputs, truth, weights)]
@@ -261,11 +268,6 @@ class ClassStack:
         probabilities = np.ascontiguousarray(softmax(class_scores(parameters, inputs)).T)
         probabilities[~inputs.known] = np.nan
         return probabilities
-
-
-def class_row_weights(truth: np.ndarray, balanced: bool) -> np.ndarray:
-    """[N], mean 1: n / (k * count of the row's class) over the k classes that occur, or ones."""
-    return class_weights(np.bincount(truth))[truth] if balanced else np.ones(len(truth))
 
 
 def class_scores(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
@@ -284,7 +286,7 @@ def class_scores(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
 
 def _starts(parameters: Parameters, inputs: StackInputs) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """[K, N] log-probabilities of the prior, and the directions that slopes go along, by name ("" is the prior's)."""
-    prior = logits(_prior(parameters, inputs))
+    prior = logits(prior_answers(parameters, inputs))
     directions = {name: np.nan_to_num(columns) for name, columns in _log_ratios(inputs).items()}
     if parameters["prior"] == "mean" and len(inputs.ensemble.names) > 1:
         directions[""] = prior - total(prior) / len(prior)

@@ -10,23 +10,19 @@ from typing import Any
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.ensemble import Ensemble, check_metric, check_names, first_known, ranking, scorer
 from affectkit.fusion.recalibrate import MetricOpt
-from affectkit.fusion.rule import Sources
+from affectkit.fusion.rule import Rule, Sources
 
 
 def build(*, metric: MetricOpt = "auto") -> Best:
     """The rule. Raises "usage" for an unknown metric."""
-    return Best(check_metric(metric))
+    return Best(metric=check_metric(metric))
 
 
-class Best:
+class Best(Rule):
     """Parameters: `source`, the best; `order`, all from the best to the worst; `metric`; `scores`, by source."""
 
     name = "best"
-    takes_tables = False
     single_group = True
-
-    def __init__(self, metric: str) -> None:
-        self.options: dict[str, Any] = {"metric": metric}
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.artifacts.outputs import GroundTruth
 from affectkit.errors import AffectkitError
-from affectkit.fusion.ensemble import Ensemble, Scorer, blended, by_name, check_metric, mixed, scorer, shares
+from affectkit.fusion.ensemble import Ensemble, Scorer, WeightedMean, check_metric, scorer
 from affectkit.fusion.recalibrate import MetricOpt
 from affectkit.fusion.rule import Sources
 from affectkit.registry import Option
@@ -29,45 +29,32 @@ def build(
     """The rule. Raises "usage" for fewer than no rounds, or an unknown metric."""
     if most < 0:
         raise AffectkitError("usage", f"--most {most}", remedy="use 0 or more rounds")
-    return Greedy({"most": most, "metric": check_metric(metric)})
+    return Greedy(most=most, metric=check_metric(metric))
 
 
-class Greedy:
+class Greedy(WeightedMean):
     """Parameters: `weights` and `singles` (each source's own score), by source; `metric`, `score`, `members`."""
 
     name = "greedy"
-    takes_tables = False
-    single_group = False
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         ensemble, rows = Ensemble.of_fit_rows(sources, rows, self.name)
         judge = scorer(self.options["metric"], ensemble.target, rows.truth)
-        singles = _singles(ensemble, judge)
+        # Each source alone, the rows that it lacks filled by the others; one without any row scores nothing.
+        alone = zip(np.eye(len(ensemble.names)), ensemble.known, strict=True)
+        singles = [_scored(ensemble, judge, counts) if known.any() else (-np.inf, counts) for counts, known in alone]
         score, counts = _select(ensemble, judge, singles, self.options["most"])
         return {
-            "weights": by_name(ensemble.names, counts / counts.sum()),
+            "weights": dict(zip(ensemble.names, (counts / counts.sum()).tolist(), strict=True)),
             "singles": {name: judge.plain(single) for name, (single, _) in zip(ensemble.names, singles, strict=True)},
             "metric": judge.metric.name,
             "score": judge.plain(score),
             "members": int(counts.sum()),
         }
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
-        return blended(parameters, sources, self.name)
-
 
 def _scored(ensemble: Ensemble, judge: Scorer, counts: np.ndarray) -> Step:
-    return judge(mixed(ensemble, shares(ensemble.known, counts))), counts
-
-
-def _singles(ensemble: Ensemble, judge: Scorer) -> list[Step]:
-    """Each source alone, the rows that it lacks filled by the others; a source without any row scores nothing."""
-    steps = [_scored(ensemble, judge, counts) for counts in np.eye(len(ensemble.names))]
-    answered = [bool(known.any()) for known in ensemble.known]
-    return [(score if any_row else -np.inf, counts) for (score, counts), any_row in zip(steps, answered, strict=True)]
+    return judge(ensemble.mean(counts)), counts
 
 
 def _select(ensemble: Ensemble, judge: Scorer, singles: list[Step], most: int) -> Step:
@@ -79,8 +66,7 @@ def _select(ensemble: Ensemble, judge: Scorer, singles: list[Step], most: int) -
     ranked = sorted(usable, key=lambda place: -singles[place][0])
     steps = [singles[ranked[0]]]
     for size in range(2, len(ranked) + 1):
-        counts = np.isin(np.arange(len(singles)), ranked[:size]).astype(float)
-        steps.append(_scored(ensemble, judge, counts))
+        steps.append(_scored(ensemble, judge, np.isin(np.arange(len(singles)), ranked[:size]).astype(float)))
     best = now = max(steps, key=lambda step: step[0])
     for _ in range(most):
         tries = [(_scored(ensemble, judge, now[1] + singles[place][1]), now[1][place] > 0) for place in usable]

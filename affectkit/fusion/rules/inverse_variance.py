@@ -19,7 +19,7 @@ from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE
 from affectkit.calibration.methods._variance import fit_variance
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import total
-from affectkit.fusion.ensemble import Ensemble, fixed_weights, mixed, parse_weights, shares, weights_of
+from affectkit.fusion.ensemble import Ensemble, fixed_weights, parse_weights, shares, weights_of
 from affectkit.fusion.recalibrate import Recalibrated, RecalibrateOpt, WeightsOpt
 from affectkit.fusion.rule import Rule, Sources
 from affectkit.registry import Option
@@ -37,20 +37,19 @@ def build(
 ) -> Rule:
     """The rule. Raises "usage" for weights that are none."""
     parse_weights(weights)
-    rule = InverseVariance({"weights": weights, "rescale": rescale, "recalibrate": False})
+    rule = InverseVariance(weights=weights, rescale=rescale, recalibrate=False)
     return Recalibrated(rule) if recalibrate else rule
 
 
-class InverseVariance:
+class InverseVariance(Rule):
     """Parameters, by source: `weights`, of rows without all variances; `scales`, [a, b], None where nothing could be
     fitted (its variances are then unknown); `shares`, what each counts for on average over the fit rows
     that have them all."""
 
     name = "inverse-variance"
-    takes_tables = False
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.single_group = not options["rescale"]
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
@@ -69,10 +68,9 @@ class InverseVariance:
         _require_numbers(ensemble)
         weights = weights_of(parameters, ensemble)
         precision, complete = precisions(ensemble, [parameters["scales"][name] for name in ensemble.names])
-        share = shares(ensemble.known, np.where(complete, precision, weights[:, None]))
         # 1 / sum(1 / var'), NaN where a source of the row has none
         var = np.where(complete, 1 / np.where(complete, total(precision), 1.0), np.nan)
-        return ensemble.answer(mixed(ensemble, share), var)
+        return ensemble.answer(ensemble.mean(np.where(complete, precision, weights[:, None])), var)
 
 
 def _require_numbers(ensemble: Ensemble) -> None:
@@ -109,7 +107,7 @@ def fit_scales(ensemble: Ensemble, rows: GroundTruth) -> dict[str, Scale | None]
     """
     fits: dict[str, Scale | None] = dict.fromkeys(ensemble.names)
     sizes = {}
-    answers = zip(ensemble.names, ensemble.values, _variances(ensemble), ensemble.known, strict=True)
+    answers = zip(ensemble.names, ensemble.values, ensemble.variances, ensemble.known, strict=True)
     for name, values, var, known in answers:
         usable = known & ~np.isnan(var)
         if usable.any():
@@ -122,14 +120,10 @@ def fit_scales(ensemble: Ensemble, rows: GroundTruth) -> dict[str, Scale | None]
     return fits
 
 
-def _variances(ensemble: Ensemble) -> np.ndarray:
-    return np.full(ensemble.known.shape, np.nan) if ensemble.var is None else ensemble.var
-
-
 def precisions(ensemble: Ensemble, scales: Sequence[Scale | None]) -> tuple[np.ndarray, np.ndarray]:
     """[S, N] 1 / var' of what each row has, 0 where unknown; [N] bool: rows all of whose sources have one."""
     pairs = [scale or (np.nan, np.nan) for scale in scales]
-    var = np.array([a + b * raw for (a, b), raw in zip(pairs, _variances(ensemble), strict=True)])
+    var = np.array([a + b * raw for (a, b), raw in zip(pairs, ensemble.variances, strict=True)])
     usable = ensemble.known & ~np.isnan(var)
     complete = (usable == ensemble.known).all(axis=0) & usable.any(axis=0)
     return np.where(usable, 1 / np.maximum(var, SMALLEST_VARIANCE), 0.0), complete

@@ -8,29 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.fusion.ensemble import Ensemble, blended, fixed_weights
+from affectkit.artifacts.outputs import GroundTruth
+from affectkit.fusion.ensemble import Ensemble, WeightedMean, fixed_weights
 from affectkit.fusion.recalibrate import Recalibrated, RecalibrateOpt
 from affectkit.fusion.rule import Rule, Sources
 
 
 def build(*, recalibrate: RecalibrateOpt = False) -> Rule:
     """The rule."""
-    return Recalibrated(Mean()) if recalibrate else Mean()
+    rule = Mean(recalibrate=False)
+    return Recalibrated(rule) if recalibrate else rule
 
 
-class Mean:
+class Mean(WeightedMean):
     """Parameters: `weights`, by source."""
 
     name = "mean"
-    takes_tables = False
     single_group = True
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {"recalibrate": False}
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         return {"weights": fixed_weights((), Ensemble.of(sources, self.name).as_named)}
-
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
-        return blended(parameters, sources, self.name)

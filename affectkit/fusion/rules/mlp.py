@@ -22,7 +22,8 @@ from affectkit.calibration.methods._probabilities import answered
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import sharpened
 from affectkit.fusion.ensemble import check_names
-from affectkit.fusion.rule import Files, Sources
+from affectkit.fusion.rule import Files, Rule, Sources
+from affectkit.fusion.rules._stacked import StackInputs
 from affectkit.registry import Option, check_values, options_from
 from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDropout, HiddenSize, WeightDecay
 
@@ -54,27 +55,26 @@ def build(options: MlpOptions) -> Mlp:
     return Mlp(asdict(options))
 
 
-class Mlp:
+class Mlp(Rule):
     """Parameters: `scaler`, the columns that are read; `prior`, `order` and `base` of what the network starts from;
     `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`)."""
 
     name = "mlp"
     takes_tables = True
-    single_group = False
 
     def __init__(self, options: dict[str, Any], seed: int = 0) -> None:
-        self.options, self.seed = options, seed
+        super().__init__(**options)
+        self.seed = seed
 
     def seeded(self, seed: int) -> Mlp:
         return Mlp(self.options, seed)
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
-        from affectkit.fusion.rules._mlp import FusionColumns, fit_mlp
+        from affectkit.fusion.rules._mlp import fit_mlp, fit_scaler, standardised
 
-        columns, rows = FusionColumns.of(sources, self.name).in_order(rows)
-        scaler = columns.fit_scaler()
-        fitted = fit_mlp(columns.inputs, rows, columns.standardised(scaler), self.options, self.seed)
-        return {"scaler": scaler, **fitted}
+        inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
+        scaler = fit_scaler(inputs)
+        return {"scaler": scaler, **fit_mlp(inputs, rows, standardised(inputs, scaler), self.options, self.seed)}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         before = self._uncalibrated(parameters, sources)
@@ -86,11 +86,11 @@ class Mlp:
         return None if parameters["temperature"] is None else self._uncalibrated(parameters, sources)
 
     def _uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
-        from affectkit.fusion.rules._mlp import FusionColumns, predict
+        from affectkit.fusion.rules._mlp import predict
 
-        columns = FusionColumns.of(sources, self.name)
-        check_names(columns.inputs.ensemble.names, parameters["order"])
-        return columns.inputs.ensemble.answer(predict(parameters, columns))
+        inputs = StackInputs.of(sources, self.name)
+        check_names(inputs.ensemble.names, parameters["order"])
+        return inputs.ensemble.answer(predict(parameters, inputs))
 
     def files(self, parameters: dict[str, Any]) -> Files:
         """`feature_scaler.json`, and the `history.csv` of the final fit."""

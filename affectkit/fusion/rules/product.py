@@ -14,7 +14,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import Ensemble, check_names
-from affectkit.fusion.rule import Sources
+from affectkit.fusion.rule import Rule, Sources
 
 
 def build() -> Product:
@@ -22,15 +22,11 @@ def build() -> Product:
     return Product()
 
 
-class Product:
+class Product(Rule):
     """Parameters: `sources`, their names, sorted."""
 
     name = "product"
-    takes_tables = False
     single_group = True
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         return {"sources": list(self._ensemble(sources).names)}

@@ -17,8 +17,9 @@ from typing import Any
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.fusion.ensemble import check_names
-from affectkit.fusion.rule import Sources
-from affectkit.fusion.rules._stacked import ClassStack, NumberStack, StackInputs, choose, held_out, inner_folds
+from affectkit.fusion.rule import Rule, Sources
+from affectkit.fusion.rules import _stacked
+from affectkit.fusion.rules._stacked import ClassStack, NumberStack, StackInputs
 from affectkit.registry import check_values
 from affectkit.training.settings import ClassWeight
 
@@ -28,33 +29,34 @@ log = logging.getLogger(__name__)
 def build(*, class_weight: ClassWeight = "balanced") -> Stacked:
     """The rule. Raises "usage" for another class weight."""
     check_values(build, {"class_weight": class_weight})
-    return Stacked({"class_weight": class_weight})
+    return Stacked(class_weight=class_weight)
 
 
-class Stacked:
+class Stacked(Rule):
     """Parameters: `prior` (mean or best), `order` of the sources from the best, what is added to the prior (see
     `_stacked`), and the `search`: each candidate's held-out loss."""
 
     name = "stacked"
     takes_tables = True
-    single_group = False
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
-        target, model = inputs.ensemble.target, self._model(inputs)
-        labels = rows.truth if target.kind == "number" else rows.truth.astype(int)
+        model = self._model(inputs)
+        labels = rows.truth if inputs.number else rows.truth.astype(int)
         fits = model.path(inputs, rows)
         if len(set(labels.tolist())) < 2:
-            log.warning("all %d fit rows have one %s: stacked is left at equal weights", len(rows), target.name)
+            name = inputs.ensemble.target.name
+            log.warning("all %d fit rows have one %s: stacked is left at equal weights", len(rows), name)
             return {**fits[0], "search": []}
-        weights, folds = model.weights(labels), inner_folds(rows, labels)
-        losses = [weights * loss for loss in held_out(inputs, rows, folds, model.path, model.loss)]
-        chosen = choose(losses, model.ranks)
-        search = [_candidate(fit) | {"loss": float(loss.mean())} for fit, loss in zip(fits, losses, strict=True)]
-        return {**fits[chosen], "search": search}
+        weights, folds = _stacked.row_weights(rows.truth, model.balanced), _stacked.inner_folds(rows, labels)
+        losses = [weights * loss for loss in _stacked.held_out(inputs, rows, folds, model.path, model.loss)]
+        search = [
+            # The prior alone, with slopes, or with more under a penalty.
+            {"prior": fit["prior"], "slopes": fit.get("slopes") is not None, "penalty": fit["penalty"]}
+            | {"loss": float(loss.mean())}
+            for fit, loss in zip(fits, losses, strict=True)
+        ]
+        return {**fits[_stacked.choose(losses, model.ranks)], "search": search}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         inputs = StackInputs.of(sources, self.name)
@@ -62,10 +64,4 @@ class Stacked:
         return inputs.ensemble.answer(self._model(inputs).predict(parameters, inputs))
 
     def _model(self, inputs: StackInputs) -> ClassStack | NumberStack:
-        number = inputs.ensemble.target.kind == "number"
-        return NumberStack() if number else ClassStack(self.options["class_weight"] == "balanced")
-
-
-def _candidate(fit: dict[str, Any]) -> dict[str, Any]:
-    """The words for a candidate: the prior alone, with slopes, or with more under a penalty."""
-    return {"prior": fit["prior"], "slopes": fit.get("slopes") is not None, "penalty": fit["penalty"]}
+        return NumberStack() if inputs.number else ClassStack(self.options["class_weight"] == "balanced")

@@ -12,19 +12,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.artifacts.outputs import GroundTruth
 from affectkit.errors import AffectkitError
-from affectkit.fusion.ensemble import (
-    Ensemble,
-    blended,
-    by_name,
-    check_metric,
-    fixed_weights,
-    mixed,
-    parse_weights,
-    scorer,
-    shares,
-)
+from affectkit.fusion.ensemble import Ensemble, WeightedMean, check_metric, fixed_weights, parse_weights, scorer
 from affectkit.fusion.recalibrate import MetricOpt, Recalibrated, RecalibrateOpt, WeightsOpt
 from affectkit.fusion.rule import Rule, Sources
 from affectkit.registry import Option
@@ -46,23 +36,20 @@ def build(
     """The rule. Raises "usage" for weights or a search that are none, or for both."""
     if weights and search:
         raise AffectkitError("usage", "--weights are fixed, --search looks for some", remedy="give one of them")
-    if parse_weights(weights):
-        search = ""
-    else:
-        search = search or SEARCH
+    search = "" if parse_weights(weights) else search or SEARCH
+    if search:
         parse_search(search)
-    rule = Weighted({"weights": weights, "search": search, "metric": check_metric(metric), "recalibrate": False})
+    rule = Weighted(weights=weights, search=search, metric=check_metric(metric), recalibrate=False)
     return Recalibrated(rule) if recalibrate else rule
 
 
-class Weighted:
+class Weighted(WeightedMean):
     """Parameters: `weights`, by source; of a search also `metric`, `score` and how many weightings were `tried`."""
 
     name = "weighted"
-    takes_tables = False
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.single_group = bool(options["weights"])
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
@@ -73,24 +60,16 @@ class Weighted:
         judge = scorer(self.options["metric"], ensemble.target, rows.truth)
         points = parse_search(self.options["search"]).points(len(ensemble.names))
         places = [ensemble.as_named.index(name) for name in ensemble.names]
-        scores = [judge(mixed(ensemble, shares(ensemble.known, point[places]))) for point in points]
-        best = _most_equal(points, scores)
+        scores = [judge(ensemble.mean(point[places])) for point in points]
+        tied = np.flatnonzero(np.equal(scores, max(scores)))
+        # The one nearest to equal weights; then that with most for the first source.
+        best = min(tied, key=lambda place: (round(float((points[place] ** 2).sum()), 9), -points[place][0]))
         return {
-            "weights": by_name(ensemble.as_named, points[best]),
+            "weights": dict(zip(ensemble.as_named, points[best].tolist(), strict=True)),
             "metric": judge.metric.name,
             "score": judge.plain(scores[best]),
             "tried": len(points),
         }
-
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
-        return blended(parameters, sources, self.name)
-
-
-def _most_equal(points: np.ndarray, scores: list[float]) -> int:
-    """Of the best points [M, S], the one nearest to equal weights; then that with most for the first source."""
-    best = max(scores)
-    tied = [i for i, score in enumerate(scores) if score == best]
-    return min(tied, key=lambda i: (round(float((points[i] ** 2).sum()), 9), -points[i][0]))
 
 
 # --- A grid of weights that are at least 0 and sum to 1
