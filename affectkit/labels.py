@@ -26,6 +26,11 @@ class Target:
     classes: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
 
+    @property
+    def width(self) -> float | None:
+        """Of a number's scale; None where it has none."""
+        return self.scale[1] - self.scale[0] if self.scale else None
+
     def to_json(self) -> dict[str, Any]:
         if self.kind == "number":
             return {"name": self.name, "kind": self.kind, "scale": list(self.scale) if self.scale else None}

@@ -10,10 +10,10 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.artifacts.timeline import Timeline, timeline
-from affectkit.evaluation.intervals import Estimate, Resampling, Units, as_units, difference, intervals
-from affectkit.evaluation.measure import number_figures, width
+from affectkit.evaluation.intervals import Resampling, Units, as_units, resample
+from affectkit.evaluation.measure import averaged
 from affectkit.evaluation.metrics import METRICS
-from affectkit.evaluation.rows import column, confusions, judged, missing, moments
+from affectkit.evaluation.rows import column, judged, missing, statistics
 from affectkit.labels import Target
 from affectkit.splits import group_column
 
@@ -103,40 +103,23 @@ def errors(columns: Sequence[Columns], units: Units, resampling: Resampling) -> 
         return {}
     codes = units.codes[known]
     present = np.bincount(codes, minlength=units.count) > 0
-    old, new = (
-        np.stack([_sums(each, side, known, codes, units.count)[present] for each in columns], axis=1) for side in SIDES
-    )
-    figures = _figures([each.target for each in columns])
+    figures = {name: averaged(METRICS[name].estimate) for name in ERRORS[columns[0].target.kind]}
     groups = int(present.sum()) if units.count == units.groups else units.groups
-    sides = [intervals(figures, sums, resampling, groups=groups) for sums in (old, new)]
+    sides = {}
+    for side in SIDES:
+        sums = np.stack([_sums(each, side, known, codes, units.count)[present] for each in columns], axis=1)
+        sides[side] = resample(figures, sums, resampling, groups=groups)
     changes = {}
-    for name, figure in figures.items():
-        change = difference(figure, new, old, resampling, groups=groups)
-        values = {side: figures_of_side[name].plain() for side, figures_of_side in zip(SIDES, sides, strict=True)}
+    for name in figures:
+        change = sides["after"][name].minus(sides["before"][name])
+        values = {side: resamples[name].interval().plain() for side, resamples in sides.items()}
         changes[name] = {"n": int(known.sum()), **values, "change": change.plain() | {"p": change.p}}
     return changes
 
 
-def _figures(targets: Sequence[Target]) -> dict[str, Estimate]:
-    """Figures of sums [..., T, *S]."""
-    names = ERRORS[targets[0].kind]
-    if targets[0].kind == "number":
-        return {name: number_figures(targets)[name] for name in names}
-    return {name: Estimate(_of_first(name), METRICS[name].interval_scale) for name in names}
-
-
-def _of_first(name: str) -> Any:
-    of = METRICS[name].of
-    assert of is not None
-    return lambda sums: of(sums[..., 0, :, :])
-
-
 def _sums(columns: Columns, side: str, known: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """[count, K, K] confusions or [count, 10] moments of the known rows."""
-    truth, answer, target = columns.truth[known], getattr(columns, side)[known], columns.target
-    if target.kind == "number":
-        return moments(truth, answer, codes, count, width(target))
-    return confusions(truth, answer, len(target.classes), codes, count)
+    """[count, *S] statistics of the known rows."""
+    return statistics(columns.target, columns.truth[known], getattr(columns, side)[known], codes, count)
 
 
 def errors_by_sequence(columns: Columns, line: Timeline) -> dict[str, np.ndarray]:
@@ -145,10 +128,9 @@ def errors_by_sequence(columns: Columns, line: Timeline) -> dict[str, np.ndarray
     codes = line.to_table(line.codes)[known]
     table = {}
     for name in ERRORS[columns.target.kind]:
-        of = METRICS[name].of
-        assert of is not None
         for side in SIDES:
-            table[f"{name}_{side}"] = of(_sums(columns, side, known, codes, len(line.starts)))
+            sums = _sums(columns, side, known, codes, len(line.starts))
+            table[f"{name}_{side}"] = METRICS[name].estimate.of(sums)
     return table
 
 

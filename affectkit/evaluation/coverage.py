@@ -9,7 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.predictions import SET_MARK, Predictions, set_column
 from affectkit.evaluation.calibration_error import top_label
-from affectkit.evaluation.intervals import DEFAULT, SHARE, Estimate, Interval, Resampling, as_units, interval
+from affectkit.evaluation.intervals import DEFAULT, SHARE, Estimate, Interval, Resampling, interval
 from affectkit.evaluation.rows import missing, pair, ratio
 from affectkit.labels import Target
 
@@ -42,7 +42,7 @@ def covered(predictions: Predictions, target: Target) -> Covered | None:
 def coverage(inside: np.ndarray, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Interval:
     """The share of rows whose truth is held, with an interval over groups. inside: [N], NaN is left out."""
     known = ~np.isnan(inside)
-    units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
+    units = resampling.units(groups, known)
     if not units.count:
         return Interval(np.nan)
     rows = np.bincount(units.codes, minlength=units.count)

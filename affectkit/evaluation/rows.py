@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,62 @@ def moments(
     return _per_unit(columns, None if units is None else units[known], count)
 
 
+def statistics(
+    target: Target, truth: np.ndarray, prediction: np.ndarray, units: np.ndarray | None = None, count: int = 1
+) -> np.ndarray:
+    """Of one target: the moments of numbers [N], the confusions of class indices [N], the losses of probabilities
+    [N, K]."""
+    if target.kind == "number":
+        return moments(truth, prediction, units, count, target.width)
+    if prediction.ndim > 1:
+        return losses(truth, prediction, units, count)
+    return confusions(truth, prediction, len(target.classes), units, count)
+
+
+def metric_of(summed: Callable[..., np.ndarray], *, undefined: str = "") -> Callable[[Callable], Callable[..., float]]:
+    """Make of a formula on summed statistics the metric `(truth, prediction, ...) -> float`, with the formula as its
+    attribute `of`.
+
+    summed: truth, prediction and what the metric takes beside them -> the statistics. undefined: a warning for NaN.
+    """
+
+    def decorate(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[..., float]:
+        @wraps(formula)
+        def metric(truth: Any, prediction: Any, **settings: Any) -> float:
+            value = float(formula(summed(truth, prediction, **settings)))
+            if undefined and np.isnan(value):
+                log.warning(undefined)
+            return value
+
+        metric.of = formula  # type: ignore[attr-defined]
+        return metric
+
+    return decorate
+
+
+def constant_answers(target: Target, known: np.ndarray, rows: int, *, probabilities: bool = False) -> np.ndarray:
+    """[rows] always the mean of known truths, or their most frequent class; or the shares of all classes, [rows, K]."""
+    if target.kind == "number":
+        return np.full(rows, np.nanmean(known))
+    counts = np.bincount(known[known >= 0], minlength=len(target.classes))
+    return np.tile(counts / max(counts.sum(), 1), (rows, 1)) if probabilities else np.full(rows, counts.argmax())
+
+
+def records(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """A table of columns [N] as N rows of plain values."""
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, NaN where `whole` is 0 or NaN."""
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def mean_of_defined(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The mean along an axis over what is not NaN; NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0.0).sum(axis), defined.sum(axis))
 
 
 def _per_unit(columns: Sequence[np.ndarray], units: np.ndarray | None, count: int) -> np.ndarray:

@@ -28,6 +28,7 @@ from affectkit.evaluation.candidates import Judged, common_targets, same_rows
 from affectkit.evaluation.comparison import MetricInputs, TargetMetric, holm, resampled, target_metric
 from affectkit.evaluation.complexity import Facts
 from affectkit.evaluation.intervals import Interval, Resamples, Resampling, as_units
+from affectkit.evaluation.rows import constant_answers
 from affectkit.labels import Target
 
 # --- What runs are chosen by: a metric on the rows of a split, `simplest`, `earliest`
@@ -243,12 +244,7 @@ def family(figures: Mapping[str, Resamples], best: str, values: Mapping[str, Map
 
 
 def _in_order(
-    runs: Sequence[Ranked],
-    by: Criterion,
-    then: Sequence[Criterion],
-    keys: Mapping[str, tuple[Any, ...]],
-    *,
-    ties: bool,
+    runs: Sequence[Ranked], by: Criterion, then: Sequence[Criterion], keys: Mapping[str, tuple[Any, ...]], *, ties: bool
 ) -> tuple[list[Ranked], str]:
     """The runs, the chosen one first, and the criterion that it owes its place to.
 
@@ -279,12 +275,6 @@ def _telling(best: Resamples, inputs: MetricInputs, groups: np.ndarray | None, r
 
 def _constant(inputs: MetricInputs) -> MetricInputs:
     """Always the most frequent class, with the shares of all classes, or always the mean, of the very rows."""
-    predictions = []
-    for truth, answer in zip(inputs.truths, inputs.predictions, strict=True):
-        if truth.dtype.kind == "f":
-            predictions.append(np.full(len(truth), truth.mean()))
-            continue
-        counts = np.bincount(truth, minlength=len(inputs.metric.targets[0].classes))
-        shares = np.tile(counts / len(truth), (len(truth), 1))
-        predictions.append(shares if answer.ndim > 1 else np.full(len(truth), counts.argmax()))
-    return replace(inputs, predictions=predictions)
+    columns = zip(inputs.metric.targets, inputs.truths, inputs.predictions, strict=True)
+    constants = [constant_answers(t, truth, len(truth), probabilities=answer.ndim > 1) for t, truth, answer in columns]
+    return replace(inputs, predictions=constants)

@@ -128,7 +128,9 @@ def _folds(
     named = predictions.groups("fold")
     if named is not None and not single:
         cells = named[fit]
-        if (cells != "").all() and len(set(cells)) > 1 and not _straddle(fit_groups, cells):
+        pairs = set(zip(fit_groups[fit_groups != ""], cells[fit_groups != ""], strict=True))
+        straddle = len(pairs) > len(set(fit_groups) - {""})
+        if (cells != "").all() and len(set(cells)) > 1 and not straddle:
             names, codes = np.unique(cells, return_inverse=True)
             return codes, f"the table's own {len(names)} folds", False
     if column is None or single or not (fit_groups != "").any():
@@ -138,11 +140,6 @@ def _folds(
     named_groups = apart(ids, fit_groups)
     codes = outer_folds(named_groups, grouped=True, seed=seed)
     return codes, folds_in_words(codes, named_groups, column), False
-
-
-def _straddle(groups: np.ndarray, folds: np.ndarray) -> bool:
-    named = groups != ""
-    return len(set(zip(groups[named], folds[named], strict=True))) > len(set(groups[named]))
 
 
 def cross_fit(

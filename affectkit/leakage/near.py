@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from affectkit.errors import AffectkitError
-from affectkit.leakage.content import media_leak
-from affectkit.leakage.sides import Copies, FileSet, MediaFile, or_error, sides_as_numbers, unread
+from affectkit.leakage.content import media_leaks
+from affectkit.leakage.sides import Copies, FileSet, MediaFile, read_each, sides_as_numbers, unread
 from affectkit.media import Header, mapped, read_audio
 
 # --- Landmarks of a recording: pairs of spectral peaks, which survive resampling, coding, gain and noise
@@ -92,17 +91,13 @@ def near_identical(files: FileSet, workers: int, progress: Callable[[int, int], 
     Holds 12 bytes per landmark (some 140 a second of speech) and one recording per thread.
     """
     sounds = [file for file in files.files if isinstance(file.header, Header) and file.header.channels]
-    marks, problems = [], []
-    for done, mark in enumerate(mapped(partial(or_error, landmarks), [file.path for file in sounds], workers), start=1):
-        marks.append(mark if not isinstance(mark, AffectkitError) else _NOTHING)
-        problems += [str(mark)] if isinstance(mark, AffectkitError) else []
-        if progress:
-            progress(done, len(sounds))
+    problems: list[str] = []
+    read = read_each(lambda file: landmarks(file.path), sounds, workers, progress, problems)
+    marks = [_NOTHING if mark is None else mark for mark in read]
     pairs = candidates(marks, sides_as_numbers(sounds))
     correlated = mapped(partial(_confirm, sounds), _by_first(pairs), workers)
     groups = [[sounds[i], sounds[j]] for confirmed in correlated for i, j in confirmed]
-    leaks = [media_leak("near-identical media", groups, len(sounds))] if groups else []
-    return Copies(leaks, unread(problems, "compared"))
+    return Copies(media_leaks("near-identical media", groups, len(sounds)), unread(problems))
 
 
 _Marks = tuple[np.ndarray, np.ndarray]
@@ -123,8 +118,10 @@ def candidates(marks: Sequence[_Marks], sides: np.ndarray) -> list[tuple[int, in
     by_owner = np.argsort(owner, kind="stable")
     matches: list[tuple[int, int]] = []
     for part in _parts(owner[by_owner], after[by_owner]):
-        left = np.repeat(by_owner[part], after[by_owner[part]])
-        right = left + 1 + _ramps(after[by_owner[part]])
+        lengths = after[by_owner[part]]
+        left = np.repeat(by_owner[part], lengths)
+        ramps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # [3, 1] -> [0, 1, 2, 0]
+        right = left + 1 + ramps
         differ = sides[owner[left]] != sides[owner[right]]
         left, right = left[differ], right[differ]
         shift = frames[left].astype(np.int64) - frames[right] + _SHIFTS // 2
@@ -146,11 +143,6 @@ def _parts(owner: np.ndarray, work: np.ndarray) -> Iterator[slice]:
     yield slice(begin, len(owner))
 
 
-def _ramps(lengths: np.ndarray) -> np.ndarray:
-    """[3, 1] -> [0, 1, 2, 0]."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
 def _frequent(pair: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Pairs with at least `MIN_LANDMARKS` coincidences at one shift or the next; sorted, each once."""
     keys, counts = np.unique(pair * _SHIFTS + shift, return_counts=True)
@@ -169,8 +161,8 @@ def _by_first(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, list[int]]]:
 def _confirm(files: Sequence[MediaFile], task: tuple[int, list[int]]) -> list[tuple[int, int]]:
     """Those of the candidates whose waveforms agree."""
     first, others = task
-    one = _in_band(files[first].path)
-    return [(first, other) for other in others if is_copy(one, _in_band(files[other].path))]
+    waveform = _in_band(files[first].path)
+    return [(first, other) for other in others if is_copy(waveform, _in_band(files[other].path))]
 
 
 def _in_band(path: Path) -> np.ndarray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.media import AnyHeader
+from affectkit.media import AnyHeader, mapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,15 +240,31 @@ def sides_as_numbers(files: Sequence[MediaFile]) -> np.ndarray:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int32)
 
 
-def or_error(work: Callable[[Path], T], path: Path) -> T | AffectkitError:
-    """What `work` makes of a file, or why it cannot, without a traceback: that would hold on to the samples read."""
+def read_each(
+    work: Callable[[MediaFile], T],
+    files: Sequence[MediaFile],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+    problems: list[str],
+) -> Iterator[T | None]:
+    """What `work` makes of each file; None where it cannot, and why goes to `problems`."""
+    for done, result in enumerate(mapped(partial(_or_error, work), files, workers), start=1):
+        if isinstance(result, AffectkitError):
+            problems.append(str(result))
+        yield None if isinstance(result, AffectkitError) else result
+        if progress:
+            progress(done, len(files))
+
+
+def _or_error(work: Callable[[MediaFile], T], file: MediaFile) -> T | AffectkitError:
+    """Without a traceback: that would hold on to the samples read."""
     try:
-        return work(path)
+        return work(file)
     except AffectkitError as error:
         error.__traceback__ = error.__context__ = None
         return error
 
 
-def unread(problems: Sequence[str], what: str) -> list[str]:
+def unread(problems: Sequence[str]) -> list[str]:
     """A note about files that could not be compared; the first problem stands for all."""
-    return [f"{len(problems)} files were not {what}, the first: {problems[0]}"] if problems else []
+    return [f"{len(problems)} files were not compared, the first: {problems[0]}"] if problems else []

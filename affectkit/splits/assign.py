@@ -104,12 +104,7 @@ def _best_move(group: int, side: np.ndarray, filled: np.ndarray, counts: np.ndar
 
 
 def _best_swap(
-    group: int,
-    side: np.ndarray,
-    filled: np.ndarray,
-    counts: np.ndarray,
-    wanted: np.ndarray,
-    rng: np.random.Generator,
+    group: int, side: np.ndarray, filled: np.ndarray, counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator
 ) -> int | None:
     """The group that `group` had better trade places with; None if there is none."""
     others = np.arange(len(side)) if len(side) <= _PARTNERS else rng.integers(0, len(side), _PARTNERS)
@@ -152,9 +147,7 @@ def by_group(
     wanted = [split for split, share in zip(SPLITS, shares, strict=True) if share > 0]
     if len(names) < len(wanted):
         raise AffectkitError(
-            "input",
-            f"{_count(len(names), name)} cannot fill {', '.join(wanted)}",
-            remedy=_possible(len(names), name),
+            "input", f"{_count(len(names), name)} cannot fill {', '.join(wanted)}", remedy=_possible(len(names), name)
         )
     if (position < 0).any():
         log.warning("%d rows have no %s: they are in train, where it may be of anybody", (position < 0).sum(), name)
