@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -108,14 +109,10 @@ def decided(predictions: Predictions, alert: Alert) -> tuple[np.ndarray, np.ndar
 def described(predictions: Predictions, alert: Alert) -> dict[str, Any]:
     """The alert in parts, as reports have it; `class` is None for a number, `cutoff` for a class."""
     target, position = named(predictions, alert)
-    cutoff = alert.threshold if alert.cutoff is None else alert.cutoff
-    return {
-        "target": target.name,
-        "class": None if position is None else target.classes[position],
-        "sign": alert.sign,
-        "threshold": alert.threshold,
-        "cutoff": cutoff if position is None else None,
-    }
+    described = {"target": target.name, "class": None, "sign": alert.sign, "threshold": alert.threshold, "cutoff": None}
+    if position is not None:
+        return described | {"class": target.classes[position]}
+    return described | {"cutoff": alert.threshold if alert.cutoff is None else alert.cutoff}
 
 
 # --- What alerts get right and wrong: rates with intervals, over all judged rows, by slice and by group
@@ -182,12 +179,11 @@ def judge_alerts(
     judgements: dict[str, Any] = {}
     warnings: list[str] = []
     for alert in dict.fromkeys(alerts):
-        rows = _rows(predictions, alert, groups, resampling)
+        rows = _Rows(*decided(predictions, alert), groups, resampling)
         overall = rows.judged(rows.known)
         by_slice = {name: rows.compared(inside, rest) for name, inside, rest in named_parts(predictions, slices)}
-        judgements[str(alert)] = (
-            described(predictions, alert) | overall | {"slices": by_slice, "per_group": rows.per_group()}
-        )
+        details = {"slices": by_slice, "per_group": rows.per_group()}
+        judgements[str(alert)] = described(predictions, alert) | overall | details
         sentences = [*_undefined(overall, by_slice), *_uncertain(overall, rows.counts(rows.known), column, resampling)]
         warnings += [f"alert {alert}: {sentence}" for sentence in sentences]
     return judgements, warnings
@@ -195,17 +191,20 @@ def judge_alerts(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Truth and alert [N] of every row, 1, 0 or -1 where missing; its group and what is resampled with it."""
+    """Truth and alert [N] of every row, 1, 0 or -1 where missing; its group and how it is resampled."""
 
     truth: np.ndarray
     raised: np.ndarray
     groups: np.ndarray | None
-    units: Units
     resampling: Resampling
 
     @property
     def known(self) -> np.ndarray:
         return (self.truth >= 0) & (self.raised >= 0)
+
+    @cached_property
+    def units(self) -> Units:
+        return as_units(self.groups, len(self.truth), seed=self.resampling.seed)
 
     def counts(self, chosen: np.ndarray) -> np.ndarray:
         """[U, 2, 2] of some rows, [N] bool."""
@@ -214,10 +213,9 @@ class _Rows:
     def judged(self, chosen: np.ndarray) -> dict[str, Any]:
         chosen = chosen & self.known
         counts = self.counts(chosen)
-        units = None if self.groups is None else as_units(self.groups[chosen], int(chosen.sum()))
         return {
             "n": int(chosen.sum()),
-            "groups": None if units is None else units.groups,
+            "groups": None if self.groups is None else self.resampling.units(self.groups, chosen).groups,
             **_totals(counts.sum(axis=0)),
             "metrics": {name: rate.interval(counts, self.resampling).plain() for name, rate in RATES.items()},
         }
@@ -233,21 +231,12 @@ class _Rows:
         if self.groups is None:
             return {}
         names, codes = np.unique(self.groups, return_inverse=True)
-        tables = zip(names, confusions(self.truth, self.raised, 2, codes, len(names)), strict=True)
-        return {
-            str(name): {
-                "n": int(counts.sum()),
-                **_totals(counts),
-                **{key: float(RATES[key].of(counts)) for key in OF_A_GROUP},
-            }
-            for name, counts in tables
-            if name and counts.sum()
-        }
-
-
-def _rows(predictions: Predictions, alert: Alert, groups: np.ndarray | None, resampling: Resampling) -> _Rows:
-    truth, raised = decided(predictions, alert)
-    return _Rows(truth, raised, groups, as_units(groups, len(truth), seed=resampling.seed), resampling)
+        rows = {}
+        for name, counts in zip(names, confusions(self.truth, self.raised, 2, codes, len(names)), strict=True):
+            if name and counts.sum():
+                rates = {key: float(RATES[key].of(counts)) for key in OF_A_GROUP}
+                rows[str(name)] = {"n": int(counts.sum()), **_totals(counts), **rates}
+        return rows
 
 
 def _totals(counts: np.ndarray) -> dict[str, int]:

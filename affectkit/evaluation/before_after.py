@@ -10,7 +10,7 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.artifacts.timeline import Timeline, timeline
-from affectkit.evaluation.intervals import Resampling, Units, as_units, resample
+from affectkit.evaluation.intervals import Resampling, Units, resample
 from affectkit.evaluation.measure import averaged
 from affectkit.evaluation.metrics import METRICS
 from affectkit.evaluation.rows import column, judged, missing, statistics
@@ -85,11 +85,6 @@ def _columns(old: Predictions, new: Predictions, target: Target, mark: str) -> C
     was, now = (column(table, target, prediction_column(target.name)) for table in (old, new))
     held = (new.frame[mark] == "true").to_numpy()
     return Columns(target, column(old, target, target.name), was, now, held)
-
-
-def units_of(rows: BeforeAfter, resampling: Resampling) -> Units:
-    """What intervals of these rows resample."""
-    return as_units(rows.groups, len(rows.groups), seed=resampling.seed)
 
 
 def errors(columns: Sequence[Columns], units: Units, resampling: Resampling) -> dict[str, dict[str, Any]]:

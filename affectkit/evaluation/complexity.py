@@ -99,12 +99,11 @@ def _stage(folder: Path, spec: Mapping[str, Any]) -> int:
     if spec["kind"] != "fusion":
         return SINGLE
     rules = read_json(folder / FUSION, what="fusion")["targets"].values()
-    return FIXED_FUSION if all(map(_fixed, rules)) else FITTED_FUSION
-
-
-def _fixed(fitted: Mapping[str, Any]) -> bool:
-    typed = fitted["rule"] == "weighted" and not fitted.get("options", {}).get("search")
-    return typed or fitted["rule"] in FIXED_RULES
+    for fitted in rules:
+        typed = fitted["rule"] == "weighted" and not fitted.get("options", {}).get("search")
+        if not typed and fitted["rule"] not in FIXED_RULES:
+            return FITTED_FUSION
+    return FIXED_FUSION
 
 
 def _size(folder: Path) -> int:

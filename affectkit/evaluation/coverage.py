@@ -25,10 +25,9 @@ def covered(predictions: Predictions, target: Target) -> Covered | None:
     """Of a table's prediction sets (`pred_set`) or intervals (`t_low`, `t_high`); None where it has none."""
     truth = pair(predictions, target)[0]
     if target.kind == "number":
-        columns = [predictions.frame.get(f"{target.name}_{end}") for end in ("low", "high")]
-        if columns[0] is None or columns[1] is None:
+        if not {f"{target.name}_low", f"{target.name}_high"} <= set(predictions.frame):
             return None
-        low, high = (column.to_numpy(float) for column in columns if column is not None)
+        low, high = (predictions.frame[f"{target.name}_{end}"].to_numpy(float) for end in ("low", "high"))
         inside = np.where((truth >= low) & (truth <= high), 1.0, 0.0)
         return Covered(np.where(missing(truth) | np.isnan(low) | np.isnan(high), np.nan, inside), high - low)
     if set_column(target.name) not in predictions.frame:

@@ -183,7 +183,12 @@ def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Pre
     order = [split] if split else [name for name in ("test", "oof", "val", "all") if name in masks]
     for name in order:
         if name in masks and masks[name].any():
-            _refuse_fitted(predictions, masks[name] & (seen == "fit"))
+            fitted = masks[name] & (seen == "fit")
+            if fitted.any():
+                row = int(fitted.argmax())
+                what = f"id '{frame['id'].iloc[row]}' is in-sample (seen=fit): such rows are never judged"
+                remedy = "predict them with --cv, or judge another split"
+                raise AffectkitError("leak", what, file=predictions.path, row=row + 1, remedy=remedy)
             return name, predictions.take(masks[name])
     available = ", ".join(f"{name} ({mask.sum()})" for name, mask in sorted(masks.items()) if mask.any()) or "no split"
     raise AffectkitError(
@@ -219,18 +224,6 @@ def _answered(predictions: Predictions, target: Target) -> bool:
     return not bool(np.logical_or(*map(missing, pair(predictions, target))).all())
 
 
-def _refuse_fitted(predictions: Predictions, fitted: np.ndarray) -> None:
-    if fitted.any():
-        row = int(fitted.argmax())
-        raise AffectkitError(
-            "leak",
-            f"id '{predictions.frame['id'].iloc[row]}' is in-sample (seen=fit): such rows are never judged",
-            file=predictions.path,
-            row=row + 1,
-            remedy="predict them with --cv, or judge another split",
-        )
-
-
 def pair(predictions: Predictions, target: Target) -> tuple[np.ndarray, np.ndarray]:
     """Truth [N] and prediction [N]: class indices with -1 for missing, or float64 with NaN.
 
@@ -254,9 +247,8 @@ def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, column
     for name in columns:
         texts = predictions.groups(name)
         if texts is None:
-            raise AffectkitError(
-                "input", f"has no column '{name}'", file=predictions.path, remedy="pass the --manifest that has it"
-            )
+            remedy = "pass the --manifest that has it"
+            raise AffectkitError("input", f"has no column '{name}'", file=predictions.path, remedy=remedy)
         cells[name] = texts
     return GroundTruth(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
 

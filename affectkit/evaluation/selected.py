@@ -38,10 +38,13 @@ def write_selected(
     if chosen.model is not None:
         _refuse_broken(chosen.model)
         copy_model(chosen.model, folder / BEST)
-    for name in (FIT_ROWS, TRAIN_REPORT):
-        if chosen.model is not None and (chosen.path.parent / name).exists():
-            _copy(chosen.path.parent / name, folder / name)
-    _copy(chosen.path, folder / PREDICTIONS)
+    copies = {chosen.path: PREDICTIONS}
+    if chosen.model is not None:
+        beside = {chosen.path.parent / name: name for name in (FIT_ROWS, TRAIN_REPORT)}
+        copies = {path: name for path, name in beside.items() if path.exists()} | copies
+    for path, name in copies.items():
+        with atomic(folder / name) as temporary:
+            shutil.copyfile(path, temporary)
     report = without_nan({**selection_report(selection, runs, facts, ties=ties), **lineage})
     write_table(folder / SELECTION_TABLE, ranking_table(report))
     write_json(folder / SELECTION, report)
@@ -51,11 +54,6 @@ def _refuse_broken(model: Path) -> None:
     for parent in read_spec(model).get("parents", []):
         if parent["path"] is not None:
             _refuse_broken(parent_folder(model, parent))
-
-
-def _copy(source: Path, target: Path) -> None:
-    with atomic(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def selection_report(
@@ -115,20 +113,17 @@ def ranking_table(report: Mapping[str, Any]) -> pd.DataFrame:
     """`model_selection.csv`: a row for each run, the chosen one first."""
     import pandas as pd
 
-    def row(run: Mapping[str, Any]) -> dict[str, Any]:
+    rows = []
+    for run in report["runs"]:
         figure, difference = run["figure"], run["difference"]
-        return {
-            **{key: run[key] for key in ("rank", "run", "path", "command", "model")},
-            report["by"]: figure["value"],
-            "low": figure["low"],
-            "high": figure["high"],
-            **{f"difference{end}": difference[key] for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
-            **{key: run[key] for key in ("p", "p_adjusted", "tie")},
-            **run["criteria"],
-            **{key: run[key] for key in ("parents", "stage", "bytes", "made", "servable")},
+        columns = {key: run[key] for key in ("rank", "run", "path", "command", "model")}
+        columns |= {report["by"]: figure["value"], "low": figure["low"], "high": figure["high"]}
+        columns |= {"difference": difference["value"]} | {
+            f"difference_{end}": difference[end] for end in ("low", "high")
         }
-
-    return pd.DataFrame([row(run) for run in report["runs"]])
+        columns |= {key: run[key] for key in ("p", "p_adjusted", "tie")} | run["criteria"]
+        rows.append(columns | {key: run[key] for key in ("parents", "stage", "bytes", "made", "servable")})
+    return pd.DataFrame(rows)
 
 
 def _warnings(selection: Selection, facts: Mapping[str, Facts]) -> list[str]:

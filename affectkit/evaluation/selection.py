@@ -107,7 +107,7 @@ class Optimism:
 def optimism(judged: Judged, figures: Mapping[str, Resamples]) -> Optimism | None:
     """Nested selection: choose the highest figure on all groups but one, judge it on that one, and pool.
 
-    found: the figures of all rows, resampled by the jackknife. None where there is nothing to choose, or to leave out.
+    figures: of all rows, resampled by the jackknife. None where there is nothing to choose, or to leave out.
     """
     inputs, units = list(judged.inputs.values()), as_units(judged.groups, judged.count)
     if units.count < 2 or len(inputs) < 2:

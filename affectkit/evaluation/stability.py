@@ -10,16 +10,8 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.timeline import Timeline
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.before_after import (
-    SIDES,
-    BeforeAfter,
-    Columns,
-    before_after,
-    errors,
-    errors_by_sequence,
-    units_of,
-)
-from affectkit.evaluation.intervals import DEFAULT, Resampling
+from affectkit.evaluation.before_after import SIDES, BeforeAfter, Columns, before_after, errors, errors_by_sequence
+from affectkit.evaluation.intervals import DEFAULT, Resampling, as_units
 from affectkit.evaluation.parts import caveats
 from affectkit.evaluation.rows import judged
 from affectkit.labels import Target
@@ -193,25 +185,25 @@ def stability(
     Rows may be smoothed that nobody may judge: unless a `split` is asked for, the reason is then a warning.
     Raises as `before_after` does.
     """
-    nothing: dict[str, Any] = {"split": None, "seen": [], "n": 0, "groups": None, "targets": {}, "pooled": {}}
     try:
         judged(before, split)
     except AffectkitError as problem:
         if split is not None:
             raise
+        nothing = {"split": None, "seen": [], "n": 0, "groups": None, "targets": {}, "pooled": {}}
         return nothing | {"warnings": [f"no row is judged: {problem}"]}, None, None
     rows = before_after(before, after, gated, sequence=sequence, time=time, split=split, group=group)
-    report, table = describe(rows, targets, most=most, resampling=resampling)
+    report, table = _describe(rows, targets, most, resampling)
     return report, table, rows
 
 
-def describe(
-    rows: BeforeAfter, targets: Sequence[Target], *, most: int = MAX_LAG, resampling: Resampling = DEFAULT
+def _describe(
+    rows: BeforeAfter, targets: Sequence[Target], most: int, resampling: Resampling
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The figures of judged rows and the table of their sequences."""
     import pandas as pd
 
-    units = units_of(rows, resampling)
+    units = as_units(rows.groups, len(rows.groups), seed=resampling.seed)
     by_target, tables = {}, []
     for target in targets:
         by_target[target.name], table = _of_target(rows, target, most)
@@ -238,13 +230,16 @@ def _of_target(rows: BeforeAfter, target: Target, most: int) -> tuple[dict[str, 
     import pandas as pd
 
     line, columns = rows.line, rows.columns[target.name]
-    old, new = (_answers(table, target, line) for table in (rows.before, rows.after))
+    answers = (table.output(target.name).values for table in (rows.before, rows.after))
+    old, new = (
+        _columns(values)[line.order] for values in answers
+    )  # [N, K] numbers or probabilities, NaN where declined
     declined = np.isnan(old).any(axis=1)
     filled = declined & ~np.isnan(new).any(axis=1)
     new[declined] = np.nan  # both sides are compared on the frames that the model answered
     held = columns.held[line.order]
-    by: dict[str, Any] = {"target": target.name, "sequence": line.names, "rows": line.lengths}
-    by["gated"] = np.add.reduceat(held.astype(int), line.starts)
+    gated = np.add.reduceat(held.astype(int), line.starts)
+    by: dict[str, Any] = {"target": target.name, "sequence": line.names, "rows": line.lengths, "gated": gated}
     facts: dict[str, Any] = {"kind": target.kind, "rows": len(held), "sequences": len(line.starts)}
     facts |= {"gated": float(held.mean()), "declined": int(declined.sum()), "filled": int(filled.sum())}
     facts["jitter"] = _jitter("jitter", (old, new), line, by)
@@ -255,12 +250,6 @@ def _of_target(rows: BeforeAfter, target: Target, most: int) -> tuple[dict[str, 
         truth = _one_hot(truth[:, 0], target)
     facts["lag"] = _lag(truth, (old, new), line, most, by)
     return facts, pd.DataFrame(by | errors_by_sequence(columns, line))
-
-
-def _answers(table: Predictions, target: Target, line: Timeline) -> np.ndarray:
-    """[N, K] in the order of time: numbers or probabilities, NaN where declined."""
-    values = table.output(target.name).values
-    return values.reshape(len(values), -1)[line.order]
 
 
 def _one_hot(codes: np.ndarray, target: Target) -> np.ndarray:

@@ -118,9 +118,9 @@ def candidates(marks: Sequence[_Marks], sides: np.ndarray) -> list[tuple[int, in
     by_owner = np.argsort(owner, kind="stable")
     matches: list[tuple[int, int]] = []
     for part in _parts(owner[by_owner], after[by_owner]):
-        lengths = after[by_owner[part]]
-        left = np.repeat(by_owner[part], lengths)
-        ramps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # [3, 1] -> [0, 1, 2, 0]
+        later = after[by_owner[part]]
+        left = np.repeat(by_owner[part], later)
+        ramps = np.arange(later.sum()) - np.repeat(np.cumsum(later) - later, later)  # [3, 1] -> [0, 1, 2, 0]
         right = left + 1 + ramps
         differ = sides[owner[left]] != sides[owner[right]]
         left, right = left[differ], right[differ]

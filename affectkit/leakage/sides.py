@@ -22,8 +22,6 @@ T = TypeVar("T")
 # --- What an audit found, and whether it may stand
 
 
-KINDS = ("speaker", "session", "dialogue", "source", "media", "text", "group")
-
 _REMEDY = {
     "speaker": "split with --split-by speaker",
     "session": "split with --split-by session",
@@ -33,6 +31,7 @@ _REMEDY = {
     "text": "split by --group text_id",
     "group": "split with --split-by group",
 }
+KINDS = tuple(_REMEDY)
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,9 @@ class Leak:
         return f"{self.what}: {self.count} of {self.total} on more than one side, as '{value}': {places}"
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind, "what": self.what, "count": self.count, "total": self.total, "rows": self.rows,
-            "sides": list(self.sides), "declared": self.declared or None, "examples": list(self.examples),
-        }  # fmt: skip
+        facts = {key: getattr(self, key) for key in ("kind", "what", "count", "total", "rows")}
+        declared = self.declared or None
+        return facts | {"sides": list(self.sides), "declared": declared, "examples": list(self.examples)}
 
 
 @dataclass(frozen=True)
@@ -93,11 +91,8 @@ class AuditReport:
         kinds = ",".join(kind for kind in KINDS if any(leak.kind == kind for leak in open_ones))
         more = f" (and {kinds.partition(',')[2]})" if "," in kinds else ""
         first = min(open_ones, key=lambda leak: KINDS.index(leak.kind))
-        raise AffectkitError(
-            "leak",
-            f"{first.kind} leak{more}: {first.sentence()}",
-            remedy=f"{_REMEDY[first.kind]}, or accept it with --allow-leaks {kinds}",
-        )
+        remedy = f"{_REMEDY[first.kind]}, or accept it with --allow-leaks {kinds}"
+        raise AffectkitError("leak", f"{first.kind} leak{more}: {first.sentence()}", remedy=remedy)
 
     def declared_sentences(self, allowed: Collection[str] = ()) -> list[str]:
         """What every report must repeat: the declared defects that this split has, then the leaks that were allowed.
@@ -105,11 +100,9 @@ class AuditReport:
         A declared media defect is repeated whether the audit looked for it or not.
         """
         kinds = {leak.kind for leak in self.leaks} | {"media"}
+        open_ones = [leak for leak in self.leaks if not leak.declared and leak.kind in allowed]
         sentences = [text for kind, text in self.declared if kind in kinds]
-        for leak in self.leaks:
-            if not leak.declared and leak.kind in allowed:
-                sentences.append(f"{leak.kind} leak, allowed: {leak.sentence()}")
-        return sentences
+        return sentences + [f"{leak.kind} leak, allowed: {leak.sentence()}" for leak in open_ones]
 
     def to_json(self) -> dict[str, Any]:
         """For `leak_audit.json`."""
@@ -130,13 +123,10 @@ _ORDER = {"train": 0, "val": 1, "test": 2}
 
 def sides_of(rows: pd.DataFrame) -> list[str]:
     """`train`, `val` or `test`; `fold 3` where all rows are of one split, else `train fold 3`; "" for neither."""
-    splits = [_text(cell) for cell in rows["split"]] if "split" in rows else [""] * len(rows)
-    folds = [_text(cell) for cell in rows["fold"]] if "fold" in rows else [""] * len(rows)
-    several = len(set(splits)) > 1
-    return [
-        f"{split} fold {fold}".strip() if fold and several else f"fold {fold}" if fold else split
-        for split, fold in zip(splits, folds, strict=True)
-    ]
+    splits, folds = ([_text(cell) for cell in rows[c]] if c in rows else [""] * len(rows) for c in ("split", "fold"))
+    sides = splits if len(set(splits)) > 1 else [""] * len(rows)
+    pairs = zip(splits, sides, folds, strict=True)
+    return [f"{side} fold {fold}".strip() if fold else split for split, side, fold in pairs]
 
 
 def _text(cell: Any) -> str:
