@@ -19,7 +19,8 @@ from affectkit.corpora._faces import with_faces
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.leakage import AuditReport, audit
+from affectkit.leakage.audit import audit
+from affectkit.leakage.sides import AuditReport
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,20 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.predictions import Predictions
+from affectkit.evaluation import parts
 from affectkit.evaluation.alerts import Alert, judge_alerts
 from affectkit.evaluation.intervals import Method, Resampling, as_units
 from affectkit.evaluation.measure import measure
-from affectkit.evaluation.parts import (
-    calibration,
-    caveats,
-    confusion,
-    floors,
-    fold_means,
-    per_class,
-    per_group,
-    train_rows,
-)
-from affectkit.evaluation.parts import slices as sliced
 from affectkit.evaluation.rows import judged, judged_targets
 from affectkit.labels import Target
 from affectkit.plain import without_nan
@@ -61,7 +51,7 @@ def assess(
     slices = list(dict.fromkeys([*slices, *([FACE] if _tells_faces(rows) else [])]))
     metrics = measure(rows, targets, groups, resampling)
     units = as_units(groups, len(rows.frame))
-    train = floor_rows if floor_rows is not None else train_rows(predictions, targets)
+    train = floor_rows if floor_rows is not None else parts.train_rows(predictions, targets)
     report = {
         "split": name,
         "seen": sorted(set(rows.frame["seen"])),
@@ -70,12 +60,12 @@ def assess(
         "interval": {"method": resampling.method_for(units.count), "level": level},
         "targets": [target.to_json() for target in targets],
         "metrics": {key: figure.plain() for key, figure in metrics.items()},
-        "floors": floors(rows, targets, train),
+        "floors": parts.floors(rows, targets, train),
         **_class_details(rows, targets, groups, resampling),
-        "per_group": per_group(rows, targets, groups) if groups is not None else {},
-        "folds": fold_means(rows, targets),
-        "slices": sliced(rows, targets, slices, groups, resampling),
-        "warnings": caveats(rows, targets, group, groups, metrics),
+        "per_group": parts.per_group(rows, targets, groups) if groups is not None else {},
+        "folds": parts.fold_means(rows, targets),
+        "slices": parts.slices(rows, targets, slices, groups, resampling),
+        "warnings": parts.caveats(rows, targets, group, groups, metrics),
     }
     if _tells_faces(rows):
         cells = rows.frame[FACE]  # what is said of faces is said of the rows alone in which one was found
@@ -94,9 +84,9 @@ def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, re
     """Per-class table, confusion and calibration of the first class target; of further ones under `other_targets`."""
     details: dict[str, dict[str, Any]] = {
         target.name: {
-            "per_class": per_class(rows, target, groups, resampling),
-            "confusion": confusion(rows, target),
-            "calibration": calibration(rows, target, seed=resampling.seed),
+            "per_class": parts.per_class(rows, target, groups, resampling),
+            "confusion": parts.confusion(rows, target),
+            "calibration": parts.calibration(rows, target, seed=resampling.seed),
         }
         for target in targets
         if target.kind != "number"

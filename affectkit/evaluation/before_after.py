@@ -77,14 +77,13 @@ def before_after(
     line = timeline(old.frame, sequence, time, file=old.path)
     named = group_column(old.frame, group, file=old.path)
     groups = line.labels if named is None else old.frame[named].astype(str).to_numpy()
-    columns = {name: _columns(old, new, old.targets[name], mark) for name, mark in gated.items()}
+    columns = {}
+    for name, mark in gated.items():
+        target = old.targets[name]
+        was, now = (column(table, target, prediction_column(name)) for table in (old, new))
+        held = (new.frame[mark] == "true").to_numpy()
+        columns[name] = Columns(target, column(old, target, name), was, now, held)
     return BeforeAfter(part, old, new, line, named or ",".join(sequence), groups, columns)
-
-
-def _columns(old: Predictions, new: Predictions, target: Target, mark: str) -> Columns:
-    was, now = (column(table, target, prediction_column(target.name)) for table in (old, new))
-    held = (new.frame[mark] == "true").to_numpy()
-    return Columns(target, column(old, target, target.name), was, now, held)
 
 
 def errors(columns: Sequence[Columns], units: Units, resampling: Resampling) -> dict[str, dict[str, Any]]:

@@ -235,10 +235,8 @@ def _nothing(run: Source, split: str, splits: np.ndarray, seen: np.ndarray) -> A
         return AffectkitError("input", what, file=run.path, remedy=remedy)
     wanted = {"val": "val or cross-fitted", "oof": "cross-fitted", "test": "test"}[split]
     remedy = "leave this run out" if split == "test" else "train with --cv, or leave this run out"
-    code: Any = "leak" if (seen == "fit").any() else "input"
-    return AffectkitError(
-        code, f"has no {wanted} rows to be judged on: it has {kinds_of(splits, seen)}", file=run.path, remedy=remedy
-    )
+    what = f"has no {wanted} rows to be judged on: it has {kinds_of(splits, seen)}"
+    return AffectkitError("leak" if (seen == "fit").any() else "input", what, file=run.path, remedy=remedy)
 
 
 def _common(frames: Mapping[str, pd.DataFrame], runs: Mapping[str, Source]) -> list[str]:

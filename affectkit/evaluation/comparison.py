@@ -116,21 +116,12 @@ class Comparison:
     @property
     def better(self) -> bool:
         """Whether the interval of the difference lies on the better side of 0 altogether."""
-        ends = [self.measured.gain(end) for end in (self.difference.low, self.difference.high)]
-        return all(end > 0 for end in ends)
+        return all(self.measured.gain(end) > 0 for end in (self.difference.low, self.difference.high))
 
     def plain(self) -> dict[str, Any]:
-        return {
-            "metric": self.measured.name,
-            "first": self.first,
-            "second": self.second,
-            "difference": self.difference.plain(),
-            "p": self.difference.p,
-            "method": self.difference.method,
-            "groups": self.difference.groups,
-            "n": self.n,
-            "better": self.better,
-        }
+        gap = self.difference
+        facts = {"metric": self.measured.name, "first": self.first, "second": self.second, "difference": gap.plain()}
+        return facts | {"p": gap.p, "method": gap.method, "groups": gap.groups, "n": self.n, "better": self.better}
 
 
 def target_metric(name: str, targets: Mapping[str, Target]) -> TargetMetric:

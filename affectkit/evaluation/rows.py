@@ -191,9 +191,8 @@ def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Pre
                 raise AffectkitError("leak", what, file=predictions.path, row=row + 1, remedy=remedy)
             return name, predictions.take(masks[name])
     available = ", ".join(f"{name} ({mask.sum()})" for name, mask in sorted(masks.items()) if mask.any()) or "no split"
-    raise AffectkitError(
-        "input", f"has no rows of {split or 'test, oof or val'}", file=predictions.path, remedy=f"it has {available}"
-    )
+    what = f"has no rows of {split or 'test, oof or val'}"
+    raise AffectkitError("input", what, file=predictions.path, remedy=f"it has {available}")
 
 
 def judged_parts(predictions: Predictions) -> dict[str, Predictions]:
@@ -268,9 +267,8 @@ def judged_targets(predictions: Predictions) -> list[Target]:
         names, file = ", ".join(predictions.targets), predictions.path
         if any(not missing(pair(predictions, target)[0]).all() for target in predictions.targets.values()):
             raise AffectkitError("input", f"no row with a truth has an answer for {names}", file=file)
-        raise AffectkitError(
-            "input", f"no row has a truth for {names}", file=file, remedy="pass the --manifest that has it"
-        )
+        remedy = "pass the --manifest that has it"
+        raise AffectkitError("input", f"no row has a truth for {names}", file=file, remedy=remedy)
     return targets
 
 

@@ -125,12 +125,9 @@ def optimism(judged: Judged, figures: Mapping[str, Resamples]) -> Optimism | Non
 
 def _pooled(inputs: Sequence[MetricInputs], winners: np.ndarray) -> MetricInputs:
     """Of each row, what the run chosen for it says. winners: [N]."""
-    rows = np.arange(len(winners))
-    predictions = [
-        np.stack([each.predictions[target] for each in inputs])[winners, rows]
-        for target in range(len(inputs[0].truths))
-    ]
-    return replace(inputs[0], predictions=predictions)
+    of_targets = zip(*(each.predictions for each in inputs), strict=True)
+    chosen = [np.stack(of_runs)[winners, np.arange(len(winners))] for of_runs in of_targets]
+    return replace(inputs[0], predictions=chosen)
 
 
 # --- The runs in their order, and those that the data cannot tell from the best
@@ -198,23 +195,20 @@ def select(
     first = figure_criterion(by or default, targets)
     others = [criterion(text, targets) for text in dict.fromkeys([*then, EARLIEST])]
     judged = _judged(runs, [first, *others], targets, group)
-    values = {
-        c.text: {name: each.value for name, each in judged[c.text].inputs.items()} for c in others if c.target_metric
-    }
+    inputs = {c.text: judged[c.text].inputs for c in others if c.target_metric}
+    values = {text: {name: each.value for name, each in by_run.items()} for text, by_run in inputs.items()}
     keys = {name: tuple(c.key(name, facts[name], values) for c in others) for name in runs}
-    rows, metric = judged[first.text], first.metric
+    rows = judged[first.text]
     figures = {name: resampled(each, rows.groups, RESAMPLING) for name, each in rows.inputs.items()}
     best = min(figures, key=lambda name: (first.loss(figures[name].value), keys[name]))
     if np.isnan(figures[best].value):
-        raise AffectkitError(
-            "input", f"{metric.name} is undefined for every run on these rows", remedy="take another metric"
-        )
+        what = f"{first.metric.name} is undefined for every run on these rows"
+        raise AffectkitError("input", what, remedy="take another metric")
     telling = _telling(figures[best], rows.inputs[best], rows.groups, len(runs)) if len(runs) > 1 else None
     ranked = family(figures, best, values)
     ranking, decided = _in_order(ranked, first, others, keys, ties=ties and bool(telling))
     warnings = list(dict.fromkeys(sentence for judged_rows in judged.values() for sentence in judged_rows.warnings))
-    nested = optimism(rows, figures)
-    return Selection(first, others, ranking, best, decided, telling, rows, nested, warnings)
+    return Selection(first, others, ranking, best, decided, telling, rows, optimism(rows, figures), warnings)
 
 
 def _judged(
@@ -230,17 +224,12 @@ def family(figures: Mapping[str, Resamples], best: str, values: Mapping[str, Map
     """Every run beside the best, in no order yet."""
     differences = {name: figure.minus(figures[best]) for name, figure in figures.items()}
     adjusted = dict(zip(figures, holm([difference.p for difference in differences.values()]), strict=True))
-    return [
-        Ranked(
-            name,
-            figure.interval(),
-            differences[name],
-            adjusted[name],
-            not (np.isnan(figure.value) or adjusted[name] < 1 - LEVEL),
-            {text: values_of_runs[name] for text, values_of_runs in values.items()},
-        )
-        for name, figure in figures.items()
-    ]
+    runs = []
+    for name, figure in figures.items():
+        tie = not (np.isnan(figure.value) or adjusted[name] < 1 - LEVEL)
+        criteria = {text: by_run[name] for text, by_run in values.items()}
+        runs.append(Ranked(name, figure.interval(), differences[name], adjusted[name], tie, criteria))
+    return runs
 
 
 def _in_order(
@@ -269,12 +258,7 @@ def _telling(best: Resamples, inputs: MetricInputs, groups: np.ndarray | None, r
     """Whether the test that makes the ties tells the best run from an answer that looks at nothing."""
     if best.method == "none" or best.units < LEAST:
         return False
-    difference = best.minus(resampled(_constant(inputs), groups, RESAMPLING))
-    return inputs.metric.gain(difference.value) > 0 and difference.p * runs < 1 - LEVEL
-
-
-def _constant(inputs: MetricInputs) -> MetricInputs:
-    """Always the most frequent class, with the shares of all classes, or always the mean, of the very rows."""
     columns = zip(inputs.metric.targets, inputs.truths, inputs.predictions, strict=True)
     constants = [constant_answers(t, truth, len(truth), probabilities=answer.ndim > 1) for t, truth, answer in columns]
-    return replace(inputs, predictions=constants)
+    difference = best.minus(resampled(replace(inputs, predictions=constants), groups, RESAMPLING))
+    return inputs.metric.gain(difference.value) > 0 and difference.p * runs < 1 - LEVEL

@@ -190,7 +190,7 @@ def stability(
     except AffectkitError as problem:
         if split is not None:
             raise
-        nothing = {"split": None, "seen": [], "n": 0, "groups": None, "targets": {}, "pooled": {}}
+        nothing: dict[str, Any] = {"split": None, "seen": [], "n": 0, "groups": None, "targets": {}, "pooled": {}}
         return nothing | {"warnings": [f"no row is judged: {problem}"]}, None, None
     rows = before_after(before, after, gated, sequence=sequence, time=time, split=split, group=group)
     report, table = _describe(rows, targets, most, resampling)
