@@ -334,11 +334,10 @@ def from_table(
 
 
 def _check_table(table: pd.DataFrame, file: Path | str) -> None:
-    seen: set[str] = set()
-    for row, key in enumerate(table["id"], start=1):
-        if key in seen:
-            raise AffectkitError("input", f"id '{key}' stands twice", file=file, row=row)
-        seen.add(key)
+    doubled = table["id"].duplicated()
+    if doubled.any():
+        row = int(doubled.to_numpy().argmax())
+        raise AffectkitError("input", f"id '{table['id'].iloc[row]}' stands twice", file=file, row=row + 1)
     for row, split in enumerate(table.get("split", ()), start=1):
         if split not in SPLITS:
             raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)

@@ -47,20 +47,15 @@ class Alert:
 def parse_alert(text: str) -> Alert:
     """`angry>=.5`, `valence<=2`, or `phq8>=8:10`: raised from 8 on, positive from 10 on. Raises "usage"."""
     match = re.fullmatch(r"(.*\S)\s*(>=|<=)([^:<>=]+)(?::([^:<>=]+))?", text.strip(), re.DOTALL)
-    numbers = [_number(part) for part in match.groups()[2:] if part is not None] if match else [None]
-    if match is None or None in numbers:
+    try:
+        numbers = [float(part) for part in match.groups()[2:] if part is not None] if match else []
+    except ValueError:
+        numbers = []
+    if match is None or not numbers or not np.isfinite(numbers).all():
         remedy = "write NAME>=THRESHOLD or NAME<=THRESHOLD, in quotes: --alert 'angry>=.5'"
         raise AffectkitError("usage", f"--alert '{text}' names no threshold", remedy=remedy)
-    alert = Alert(match[1].strip(), cast(Sign, match[2]), *cast("list[float]", numbers))
+    alert = Alert(match[1].strip(), cast(Sign, match[2]), *numbers)
     return replace(alert, cutoff=None) if alert.cutoff == alert.threshold else alert
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
 
 
 def named(predictions: Predictions, alert: Alert) -> tuple[Target, int | None]:
@@ -70,10 +65,9 @@ def named(predictions: Predictions, alert: Alert) -> tuple[Target, int | None]:
     """
     known: dict[str, tuple[Target, int | None]] = {}
     for target in predictions.targets.values():
+        known |= {f"{target.name}.{name}": (target, place) for place, name in enumerate(target.classes)}
         if target.kind == "number":
             known[target.name] = target, None
-        for place, name in enumerate(target.classes):
-            known[f"{target.name}.{name}"] = target, place
     known = {key.removeprefix("label."): value for key, value in known.items()} | known  # a number before a class
     if alert.name not in known:
         remedy = did_you_mean(alert.name, [name for name in known if not name.startswith("label.")])

@@ -57,12 +57,10 @@ def facts_of(source: Source) -> Facts:
     with whole(source.model):
         chain = list(_chain(source.model))
         specs = {folder: read_spec(folder) for folder in chain if folder is not None}
-        complexity = Complexity(
-            len(chain) - 1, max(_stage(folder, spec) for folder, spec in specs.items()), sum(map(_size, specs))
-        )
+        stage = max(_stage(folder, spec) for folder, spec in specs.items())
+        complexity = Complexity(len(chain) - 1, stage, sum(map(_size, specs)))
         scaled = any(spec.get("normalize") == "speaker" for spec in specs.values())
-        name = _name(specs[source.model])
-    return Facts(command, name, complexity, made, None not in chain, scaled)
+    return Facts(command, _name(specs[source.model]), complexity, made, None not in chain, scaled)
 
 
 def _record(table: Path) -> tuple[str, str]:

@@ -99,8 +99,7 @@ class RiskCoverage:
         within = np.flatnonzero(self.risk <= wanted)
         if not len(within):
             return None
-        last = within[-1]
-        return float(self.threshold[last]), float(self.coverage[last]), float(self.risk[last])
+        return float(self.threshold[within[-1]]), float(self.coverage[within[-1]]), float(self.risk[within[-1]])
 
 
 def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:

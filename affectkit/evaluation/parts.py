@@ -92,16 +92,15 @@ def per_group(predictions: Predictions, targets: Sequence[Target], groups: np.nd
     """Group -> `n` and its key figures, and `error`, 1 - accuracy; rows without a group are left out."""
     named = groups != ""
     table = by_part(predictions.take(named), targets, groups[named])
-    return {group: dict(_key_figures(row)) for group, row in table.items()}
-
-
-def _key_figures(row: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    for name, value in row.items():
-        before, dot, metric = name.rpartition(".")
-        if name == "n" or metric in SHOWN:
-            yield name, value
-        if metric == "accuracy":
-            yield f"{before}{dot}error", 1 - value
+    by_group: dict[str, dict[str, float]] = {group: {} for group in table}
+    for group, row in table.items():
+        for name, value in row.items():
+            before, dot, metric = name.rpartition(".")
+            if name == "n" or metric in SHOWN:
+                by_group[group][name] = value
+            if metric == "accuracy":
+                by_group[group][f"{before}{dot}error"] = 1 - value
+    return by_group
 
 
 def fold_means(predictions: Predictions, targets: Sequence[Target]) -> dict[str, Any] | None:
@@ -173,17 +172,13 @@ def caveats(
     """Every caveat that the judged rows give cause for; empty where there is none."""
     sentences = []
     if predictions.foreign:
-        sentences.append(
-            "nothing says how these predictions were made (no column 'seen'): their rows are taken as held out"
-        )
+        what = "nothing says how these predictions were made (no column 'seen')"
+        sentences.append(f"{what}: their rows are taken as held out")
     sentences += grouping(column, groups)
     for target in targets:
         sentences += [f"{target.name}: {sentence}" for sentence in _of_target(predictions, target)]
-    without = [
-        name
-        for name, figure in metrics.items()
-        if figure.method != "none" and np.isfinite(figure.value) and not np.isfinite(figure.low)
-    ]
+    tried = {name: figure for name, figure in metrics.items() if figure.method != "none" and np.isfinite(figure.value)}
+    without = [name for name, figure in tried.items() if not np.isfinite(figure.low)]
     if without:
         why = "groups do not differ, or without one of them it is undefined"
         sentences.append(f"no interval for {', '.join(without)}: {why}")

@@ -87,7 +87,10 @@ def selection_report(
 
 
 def _plain(rank: int, run: Ranked, source: Source, facts: Facts) -> dict[str, Any]:
-    complexity = facts.complexity
+    size: dict[str, Any] = dict.fromkeys(("parents", "stage", "bytes", "complexity"))
+    if facts.complexity is not None:
+        known = facts.complexity
+        size = {"parents": known.parents, "stage": STAGES[known.stage], "bytes": known.size, "complexity": known.words}
     return {
         "rank": rank,
         "run": run.name,
@@ -100,10 +103,7 @@ def _plain(rank: int, run: Ranked, source: Source, facts: Facts) -> dict[str, An
         "p_adjusted": run.adjusted,
         "tie": run.tie,
         "criteria": dict(run.criteria),
-        "parents": None if complexity is None else complexity.parents,
-        "stage": None if complexity is None else STAGES[complexity.stage],
-        "bytes": None if complexity is None else complexity.size,
-        "complexity": None if complexity is None else complexity.words,
+        **size,
         "made": facts.made,
         "servable": facts.servable,
     }

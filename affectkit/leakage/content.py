@@ -12,7 +12,7 @@ from affectkit.errors import AffectkitError
 from affectkit.leakage.sides import Copies, FileSet, Leak, MediaFile, apart, in_order, read_each, sort_sides, unread
 from affectkit.media import Header, ImageHeader, check_file, read_image
 
-_BLOCK = 1 << 18  # frames, and bytes, held at once
+_BLOCK = 1 << 18  # frames held at once
 _EXAMPLES = 5
 
 
@@ -95,11 +95,8 @@ def _of_samples(path: Path) -> str:
 
 
 def _of_bytes(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
     try:
         with open(path, "rb") as handle:
-            while block := handle.read(_BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise AffectkitError("input", f"cannot be read: {error.strerror}", file=path) from None
-    return digest.hexdigest()

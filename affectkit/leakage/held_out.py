@@ -52,10 +52,9 @@ class HeldOut:
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
         everything = np.arange(len(self.ids))
-        fits = [(self.fit, everything)]
-        for fold in np.unique(self.folds) if self.folds is not None else ():
-            fits.append((self.fit[self.folds != fold], self.fit[self.folds == fold]))
-        return fits
+        names = np.unique(self.folds) if self.folds is not None else ()
+        of_folds = [(self.fit[self.folds != name], self.fit[self.folds == name]) for name in names]
+        return [(self.fit, everything), *of_folds]
 
     def fit_rows(self) -> pd.DataFrame:
         """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
