@@ -319,7 +319,16 @@ def from_table(
     """
     if "split" not in table and "fold" not in table:
         raise AffectkitError("input", "has neither a column 'split' nor a column 'fold'", file=file)
-    _check_table(table, file)
+    doubled = table["id"].duplicated()
+    if doubled.any():
+        row = int(doubled.to_numpy().argmax())
+        raise AffectkitError("input", f"id '{table['id'].iloc[row]}' stands twice", file=file, row=row + 1)
+    for row, split in enumerate(table.get("split", ()), start=1):
+        if split not in SPLITS:
+            raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)
+    for row, fold in enumerate(table.get("fold", ()), start=1):
+        if not str(fold).isdecimal():
+            raise AffectkitError("input", f"fold '{fold}' is not a whole number", file=file, row=row)
     rows = {key: row for row, key in enumerate(table["id"])}
     missing = [key for key in ids if key not in rows]
     if missing:
@@ -331,16 +340,3 @@ def from_table(
     order = [rows[key] for key in ids]
     split = [table["split"][row] for row in order] if "split" in table else None
     return split, np.array([int(table["fold"][row]) for row in order]) if "fold" in table else None
-
-
-def _check_table(table: pd.DataFrame, file: Path | str) -> None:
-    doubled = table["id"].duplicated()
-    if doubled.any():
-        row = int(doubled.to_numpy().argmax())
-        raise AffectkitError("input", f"id '{table['id'].iloc[row]}' stands twice", file=file, row=row + 1)
-    for row, split in enumerate(table.get("split", ()), start=1):
-        if split not in SPLITS:
-            raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)
-    for row, fold in enumerate(table.get("fold", ()), start=1):
-        if not str(fold).isdecimal():
-            raise AffectkitError("input", f"fold '{fold}' is not a whole number", file=file, row=row)

@@ -48,7 +48,8 @@ def assess(
     group = group_column(rows.frame, group, file=rows.path)
     groups = rows.groups(group)
     resampling = Resampling(method, level, resamples, seed)
-    slices = list(dict.fromkeys([*slices, *([FACE] if _tells_faces(rows) else [])]))
+    faces = rows.frame[FACE] if FACE in rows.frame and set(rows.frame[FACE]) <= {FOUND, NONE, ""} else None
+    slices = list(dict.fromkeys([*slices, *([] if faces is None else [FACE])]))
     metrics = measure(rows, targets, groups, resampling)
     units = as_units(groups, len(rows.frame))
     train = floor_rows if floor_rows is not None else parts.train_rows(predictions, targets)
@@ -67,30 +68,23 @@ def assess(
         "slices": parts.slices(rows, targets, slices, groups, resampling),
         "warnings": parts.caveats(rows, targets, group, groups, metrics),
     }
-    if _tells_faces(rows):
-        cells = rows.frame[FACE]  # what is said of faces is said of the rows alone in which one was found
-        report["faces"] = {"found": int((cells == FOUND).sum()), "of": int((cells != "").sum())}
+    if faces is not None:  # what is said of faces is said of the rows alone in which one was found
+        report["faces"] = {"found": int((faces == FOUND).sum()), "of": int((faces != "").sum())}
     if alerts:
         report["alerts"], warnings = judge_alerts(rows, alerts, slices, group, groups, resampling)
         report["warnings"] = [*report["warnings"], *warnings]
     return without_nan(report)
 
 
-def _tells_faces(rows: Predictions) -> bool:
-    return FACE in rows.frame and set(rows.frame[FACE]) <= {FOUND, NONE, ""}
-
-
 def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, resampling: Resampling) -> dict[str, Any]:
     """Per-class table, confusion and calibration of the first class target; of further ones under `other_targets`."""
-    details: dict[str, dict[str, Any]] = {
-        target.name: {
-            "per_class": parts.per_class(rows, target, groups, resampling),
-            "confusion": parts.confusion(rows, target),
-            "calibration": parts.calibration(rows, target, seed=resampling.seed),
-        }
-        for target in targets
-        if target.kind != "number"
-    }
-    nothing: dict[str, Any] = {"per_class": {}, "confusion": None, "calibration": None}
-    first, *others = details or [""]
-    return {**details.get(first, nothing), "other_targets": {name: details[name] for name in others}}
+    details: dict[str, dict[str, Any]] = {}
+    for target in targets:
+        if target.kind != "number":
+            details[target.name] = {
+                "per_class": parts.per_class(rows, target, groups, resampling),
+                "confusion": parts.confusion(rows, target),
+                "calibration": parts.calibration(rows, target, seed=resampling.seed),
+            }
+    first = details.pop(next(iter(details), ""), {"per_class": {}, "confusion": None, "calibration": None})
+    return {**first, "other_targets": details}

@@ -139,20 +139,14 @@ def traces(rows: BeforeAfter) -> pd.DataFrame:
     times = line.times[line.starts[longest] :][: line.lengths[longest]]
     tables = []
     for name, columns in rows.columns.items():
-        value, (raw, smoothed, truth) = _traced(rows, columns, frames)
+        target, value, truth = columns.target, name, columns.truth[frames]
+        raw, smoothed = (table.output(name).values[frames] for table in (rows.before, rows.after))
+        if target.kind != "number":
+            answers = columns.before[frames]
+            chosen = int(np.bincount(answers[answers >= 0], minlength=len(target.classes)).argmax())
+            value, truth = f"p({target.classes[chosen]})", np.where(truth < 0, np.nan, truth == chosen)
+            raw, smoothed = raw[:, chosen], smoothed[:, chosen]
         about = {"target": name, "value": value, "sequence": line.names[longest]}
         lines = {"time": times, "raw": raw, "smoothed": smoothed, "truth": truth, "held": columns.held[frames]}
         tables.append(pd.DataFrame(about | lines, index=range(len(frames))))
     return pd.concat(tables, ignore_index=True)
-
-
-def _traced(rows: BeforeAfter, columns: Columns, frames: np.ndarray) -> tuple[str, list[np.ndarray]]:
-    """What is drawn, and its raw and smoothed values and the truth of a few rows."""
-    target = columns.target
-    raw, smoothed = (table.output(target.name).values[frames] for table in (rows.before, rows.after))
-    truth, answers = columns.truth[frames], columns.before[frames]
-    if target.kind == "number":
-        return target.name, [raw, smoothed, truth]
-    chosen = int(np.bincount(answers[answers >= 0], minlength=len(target.classes)).argmax())
-    known = np.where(truth < 0, np.nan, truth == chosen)
-    return f"p({target.classes[chosen]})", [raw[:, chosen], smoothed[:, chosen], known]

@@ -166,10 +166,8 @@ class Candidates:
             what = f"no row has a truth and an answer of every run for {metric.name}: {counts} of {len(keep)}"
             remedy = "pass the --manifest that has the truth, or leave a run out"
             raise AffectkitError("input", what, remedy=remedy)
-        warnings = list(self.warnings)
-        if not keep.all():
-            what = f"{(~keep).sum()} of {len(keep)} rows are left out of {metric.name}"
-            warnings.append(f"{what}: no truth, or no answer of some run")
+        what = f"{(~keep).sum()} of {len(keep)} rows are left out of {metric.name}: no truth, or no answer of some run"
+        warnings = [*self.warnings, *([] if keep.all() else [what])]
         groups = None if self.groups is None else self.groups[keep]
         kept = {name: each.take(keep) for name, each in inputs.items()}
         return Judged(kept, self.origins, self.group, groups, warnings)

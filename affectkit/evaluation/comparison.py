@@ -36,17 +36,13 @@ class TargetMetric:
         return METRICS[self.name.rpartition(".")[2]]
 
     @property
-    def higher_is_better(self) -> bool:
-        return self.definition.higher_is_better
-
-    @property
     def figure(self) -> Estimate:
         """Its formula of `MetricInputs.statistics`, and its interval scale."""
         return averaged(self.definition.estimate)
 
     def gain(self, value: float) -> float:
         """A difference as a gain: positive is better."""
-        return value if self.higher_is_better else -value
+        return value if self.definition.higher_is_better else -value
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ def facts_of(source: Source) -> Facts:
         chain = list(_chain(source.model))
         specs = {folder: read_spec(folder) for folder in chain if folder is not None}
         stage = max(_stage(folder, spec) for folder, spec in specs.items())
-        complexity = Complexity(len(chain) - 1, stage, sum(map(_size, specs)))
+        files = [p for folder in specs for p in folder.iterdir() if p.is_file() and p.name not in NOT_WEIGHTS]
+        complexity = Complexity(len(chain) - 1, stage, sum(p.stat().st_size for p in files))
         scaled = any(spec.get("normalize") == "speaker" for spec in specs.values())
     return Facts(command, _name(specs[source.model]), complexity, made, None not in chain, scaled)
 
@@ -102,10 +103,6 @@ def _stage(folder: Path, spec: Mapping[str, Any]) -> int:
         if not typed and fitted["rule"] not in FIXED_RULES:
             return FITTED_FUSION
     return FIXED_FUSION
-
-
-def _size(folder: Path) -> int:
-    return sum(p.stat().st_size for p in folder.iterdir() if p.is_file() and p.name not in NOT_WEIGHTS)
 
 
 def _name(spec: Mapping[str, Any]) -> str:

@@ -211,13 +211,12 @@ def resample(
     """
     units, total = len(statistics), statistics.sum(axis=0)
     method, merged = resampling.method_for(units), units if groups is None else groups
-    again = _resampled(figures, statistics, method, resampling)
-    return {
-        name: Resamples(
-            float(figure.of(total)), again[name], figure.interval_scale, method, units, merged, resampling.level
-        )
-        for name, figure in figures.items()
-    }
+    drawn = _resampled(figures, statistics, method, resampling)
+    resamples = {}
+    for name, figure in figures.items():
+        value, scale = float(figure.of(total)), figure.interval_scale
+        resamples[name] = Resamples(value, drawn[name], scale, method, units, merged, resampling.level)
+    return resamples
 
 
 def intervals(

@@ -66,7 +66,7 @@ def selection_report(
     return {
         "by": selection.by.text,
         "metric": measured.name,
-        "higher_is_better": measured.higher_is_better,
+        "higher_is_better": measured.definition.higher_is_better,
         "then": [criterion.text for criterion in selection.then],
         "ties": ties,
         "split": selection.by.split,

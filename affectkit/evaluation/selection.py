@@ -222,13 +222,13 @@ def _judged(
 
 def family(figures: Mapping[str, Resamples], best: str, values: Mapping[str, Mapping[str, float]]) -> list[Ranked]:
     """Every run beside the best, in no order yet."""
-    differences = {name: figure.minus(figures[best]) for name, figure in figures.items()}
-    adjusted = dict(zip(figures, holm([difference.p for difference in differences.values()]), strict=True))
+    differences = [figure.minus(figures[best]) for figure in figures.values()]
+    adjusted = holm([difference.p for difference in differences])
     runs = []
-    for name, figure in figures.items():
-        tie = not (np.isnan(figure.value) or adjusted[name] < 1 - LEVEL)
+    for (name, figure), difference, p in zip(figures.items(), differences, adjusted, strict=True):
+        tie = not (np.isnan(figure.value) or p < 1 - LEVEL)
         criteria = {text: by_run[name] for text, by_run in values.items()}
-        runs.append(Ranked(name, figure.interval(), differences[name], adjusted[name], tie, criteria))
+        runs.append(Ranked(name, figure.interval(), difference, p, tie, criteria))
     return runs
 
 

@@ -13,7 +13,7 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.before_after import SIDES, BeforeAfter, Columns, before_after, errors, errors_by_sequence
 from affectkit.evaluation.intervals import DEFAULT, Resampling, as_units
 from affectkit.evaluation.parts import caveats
-from affectkit.evaluation.rows import judged
+from affectkit.evaluation.rows import judged, ratio
 from affectkit.labels import Target
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def lag(truth: Any, prediction: Any, starts: Any = (0,), *, most: int = MAX_LAG)
     lengths = np.diff(starts, append=len(a))
     codes = _codes(starts, len(a))
     a, b = _centred(a, codes, len(starts)), _centred(b, codes, len(starts))
-    varied = _varies(a, codes, len(starts)) & _varies(b, codes, len(starts))
+    differ = (np.nan_to_num(side).any(axis=1) for side in (a, b))  # anything of a sequence from its mean
+    varied = np.all([np.bincount(codes, frames, len(starts)) > 0 for frames in differ], axis=0)
     if not varied.any():
         return Lag(float("nan"), np.full(len(starts), np.nan))
     reach = int(min(most, lengths[varied].max() // 2))
@@ -95,14 +96,19 @@ def lag(truth: Any, prediction: Any, starts: Any = (0,), *, most: int = MAX_LAG)
 def _pair_sums(a: np.ndarray, b: np.ndarray, lengths: np.ndarray, shifts: np.ndarray, reach: int) -> np.ndarray:
     """[shifts, S, 4]: pairs, covariance, variance of `a` and of `b` (sums of squares, not means) at each shift.
 
-    Sequences are laid out with `reach` empty places between them, so that a shift is a slice and none meets another.
+    Sequences are laid out with `reach` empty places between them, so that a shift is a slice and none meets another:
+    values x and y and their squares, and 1 where there is a value (kx, ky), each 0 elsewhere.
     """
     places = np.arange(len(a)) + reach * (1 + np.repeat(np.arange(len(lengths)), lengths))
     starts = np.cumsum(lengths) - lengths + reach * np.arange(len(lengths))
     size = len(a) + reach * (len(lengths) + 1)
     table = np.zeros((len(shifts), len(lengths), 4))
     for values, others in zip(a.T, b.T, strict=True):
-        (x, xx, kx), (y, yy, ky) = (_laid_out(column, places, size) for column in (values, others))
+        laid = np.full((2, size), np.nan)
+        laid[:, places] = values, others
+        kx, ky = (~np.isnan(laid)).astype(float)
+        x, y = np.where(np.isnan(laid), 0.0, laid)
+        xx, yy = x * x, y * y
         middle = slice(reach, size - reach)
         for place, shift in enumerate(shifts):
             moved = slice(reach - shift, size - reach - shift)
@@ -112,15 +118,6 @@ def _pair_sums(a: np.ndarray, b: np.ndarray, lengths: np.ndarray, shifts: np.nda
             table[place] += np.stack([n, sxy - sx * sy / some, sxx - sx * sx / some, syy - sy * sy / some], axis=-1)
     table[:, :, 0] /= a.shape[1]
     return table
-
-
-def _laid_out(column: np.ndarray, places: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values, their squares and 1 where there is a value, each 0 elsewhere."""
-    values, known = np.zeros(size), np.zeros(size)
-    there = ~np.isnan(column)
-    values[places[there]] = column[there]
-    known[places[there]] = 1.0
-    return values, values * values, known
 
 
 def _best(table: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -146,11 +143,6 @@ def _centred(table: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
     scale = np.abs(filled).max(initial=0.0)
     centred[np.abs(centred) <= 1e-12 * scale] = 0.0  # a constant is exactly constant
     return centred
-
-
-def _varies(centred: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """[S] bool: whether anything of a sequence differs from its mean."""
-    return np.bincount(codes, np.nan_to_num(centred).any(axis=1), count) > 0
 
 
 def _columns(values: Any) -> np.ndarray:
@@ -261,7 +253,7 @@ def _jitter(name: str, both: Sequence[np.ndarray], line: Timeline, by: dict[str,
     jitters = {}
     for side, values in zip(SIDES, both, strict=True):
         total, count = steps(values, line.starts)
-        by[f"{name}_{side}"] = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        by[f"{name}_{side}"] = ratio(total, count)
         jitters[side] = float(total.sum() / count.sum()) if count.any() else np.nan
     return jitters
 

@@ -57,7 +57,7 @@ def audit(
         leaks += copies.leaks
         notes += copies.notes
         if level == "near":
-            rest = files.without(copies.redundant)
+            rest = FileSet([file for file in files.files if file.path not in copies.redundant])
             for search in (near_identical, near_identical_images):
                 near = search(rest, workers, progress)
                 leaks += near.leaks

@@ -18,7 +18,11 @@ _EXAMPLES = 5
 
 def identical(files: FileSet, workers: int, progress: Callable[[int, int], None] | None = None) -> Copies:
     """Sets of files on different sides with the same content; reads only files that may be a copy of another."""
-    suspects = [file for bucket in _buckets(files.files) if apart(bucket) for file in bucket]
+    buckets: dict[object, list[MediaFile]] = {}
+    for file in files.files:
+        buckets.setdefault(_likeness(file), []).append(file)
+    buckets.pop(None, None)
+    suspects = [file for bucket in buckets.values() if len(bucket) > 1 and apart(bucket) for file in bucket]
     same: dict[str, list[MediaFile]] = {}
     problems: list[str] = []
     for file, digest in zip(suspects, read_each(_digest, suspects, workers, progress, problems), strict=True):
@@ -28,7 +32,7 @@ def identical(files: FileSet, workers: int, progress: Callable[[int, int], None]
     if silent:
         notes.append(f"{silent} files hold one value throughout (silence, a plain colour) and were not compared")
     shared = [group for group in same.values() if len(group) > 1 and apart(group)]
-    redundant = [file.path for group in same.values() for file in group[1:]]
+    redundant = {file.path for group in same.values() for file in group[1:]}
     return Copies(media_leaks("identical media", shared, len(files.files)), notes, redundant)
 
 
@@ -48,17 +52,9 @@ def media_leaks(what: str, groups: Sequence[Sequence[MediaFile]], total: int) ->
     return [Leak("media", what, len(groups), total, rows, sides, tuple(examples))]
 
 
-def _buckets(files: Sequence[MediaFile]) -> list[list[MediaFile]]:
-    """Files that may be copies of each other."""
-    buckets: dict[object, list[MediaFile]] = {}
-    for file in files:
-        buckets.setdefault(_likeness(file), []).append(file)
-    return [bucket for likeness, bucket in buckets.items() if likeness is not None and len(bucket) > 1]
-
-
 def _likeness(file: MediaFile) -> object:
-    """Length, rate and channels, or width and height, or bytes where there is no header; None for a file that is not
-    there."""
+    """In what copies agree: length, rate and channels, or width and height, or bytes where there is no header; None for
+    a file that is not there."""
     if isinstance(file.header, ImageHeader):
         return file.header.width, file.header.height
     if file.header:

@@ -30,8 +30,7 @@ _SILENCE = -120  # dB: nothing but zeros
 
 def landmarks(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Hashes [M] int32 and the frames [M] int32 (16 ms each) at which they start."""
-    samples, _ = read_audio(path, rate=RATE)
-    return landmarks_of(samples)
+    return landmarks_of(read_audio(path, rate=RATE)[0])
 
 
 def landmarks_of(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -204,10 +204,6 @@ class FileSet:
             file.rows += 1
         return cls(list(by_path.values()))
 
-    def without(self, paths: Iterable[Path]) -> FileSet:
-        unwanted = set(paths)
-        return FileSet([file for file in self.files if file.path not in unwanted])
-
 
 @dataclass(frozen=True)
 class Copies:
@@ -215,7 +211,7 @@ class Copies:
 
     leaks: list[Leak]
     notes: list[str]
-    redundant: list[Path] = field(default_factory=list)
+    redundant: set[Path] = field(default_factory=set)
 
 
 def apart(files: Sequence[MediaFile]) -> bool:
