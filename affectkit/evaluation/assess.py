@@ -52,7 +52,6 @@ def assess(
     slices = list(dict.fromkeys([*slices, *([] if faces is None else [FACE])]))
     metrics = measure(rows, targets, groups, resampling)
     units = as_units(groups, len(rows.frame))
-    train = floor_rows if floor_rows is not None else parts.train_rows(predictions, targets)
     report = {
         "split": name,
         "seen": sorted(set(rows.frame["seen"])),
@@ -61,7 +60,9 @@ def assess(
         "interval": {"method": resampling.method_for(units.count), "level": level},
         "targets": [target.to_json() for target in targets],
         "metrics": {key: figure.plain() for key, figure in metrics.items()},
-        "floors": parts.floors(rows, targets, train),
+        "floors": parts.floors(
+            rows, targets, parts.train_rows(predictions, targets) if floor_rows is None else floor_rows
+        ),
         **_class_details(rows, targets, groups, resampling),
         "per_group": parts.per_group(rows, targets, groups) if groups is not None else {},
         "folds": parts.fold_means(rows, targets),

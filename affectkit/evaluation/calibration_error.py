@@ -200,8 +200,7 @@ def _spectrum(position: np.ndarray, residual: np.ndarray) -> np.ndarray:
     place = position * GRID
     left = np.minimum(place.astype(np.int64), GRID - 1)
     share = place - left
-    mass = np.zeros(GRID + 1)
-    mass += np.bincount(left, weights=residual * (1 - share), minlength=GRID + 1)
+    mass = np.bincount(left, weights=residual * (1 - share), minlength=GRID + 1).astype(float)
     mass += np.bincount(left + 1, weights=residual * share, minlength=GRID + 1)
     mass[1:-1] /= 2  # a type-1 transform counts inner points twice and the ends once
     return dct(mass, type=1) / len(position)

@@ -44,9 +44,8 @@ def coverage(inside: np.ndarray, groups: np.ndarray | None, resampling: Resampli
     units = resampling.units(groups, known)
     if not units.count:
         return Interval(np.nan)
-    rows = np.bincount(units.codes, minlength=units.count)
     held = np.bincount(units.codes, weights=inside[known], minlength=units.count)
-    statistics = np.stack([rows, held], axis=1)
+    statistics = np.stack([np.bincount(units.codes, minlength=units.count), held], axis=1)
     return interval(Estimate(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), statistics, resampling, groups=units.groups)
 
 

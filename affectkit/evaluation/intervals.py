@@ -152,9 +152,8 @@ class Resamples:
         reach = (interval.high - interval.low) / 2
         if not np.isfinite(reach) or reach == 0:
             return interval
-        freedom = self.units - 1
-        error = reach / stdtrit(freedom, 0.5 + self.level / 2)
-        return replace(interval, p=float(2 * stdtr(freedom, -abs(value) / error)))
+        error = reach / stdtrit(self.units - 1, 0.5 + self.level / 2)
+        return replace(interval, p=float(2 * stdtr(self.units - 1, -abs(value) / error)))
 
     def _standard_error(self) -> float:
         """On the interval scale; by the delta method where a resample reaches the metric's bound, which the scale sends

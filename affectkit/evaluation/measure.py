@@ -85,8 +85,8 @@ def number_intervals(
 ) -> dict[str, Interval]:
     """The metrics of each number and their means over all of them, from the same resamples."""
     tables = [[pair(table, target) for target in targets] for table in repeats(predictions)]
-    lacking = [np.all([missing(truth) | missing(said) for truth, said in pairs], axis=0) for pairs in tables]
-    known = ~np.any(lacking, axis=0)
+    lacking = [[missing(truth) | missing(predicted) for truth, predicted in pairs] for pairs in tables]
+    known = ~np.any(np.all(lacking, axis=1), axis=0)
     units = resampling.units(groups, known)
 
     def sums(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -70,8 +70,8 @@ def _left_out_areas(score: np.ndarray, positive: np.ndarray, units: np.ndarray, 
     if not len(score):
         return np.full(count + 1, np.nan)
     below, above = _won(score, positive)
-    pairs = np.zeros(count)  # bincount of nothing has whole numbers
-    pairs += np.bincount(units[positive], weights=below[positive], minlength=count)
+    # As floats: bincount of nothing has whole numbers.
+    pairs = np.bincount(units[positive], weights=below[positive], minlength=count).astype(float)
     pairs += np.bincount(units[~positive], weights=above[~positive], minlength=count)
     if count < len(units):  # with a row to a unit, no pair lies within one
         pairs -= _within(score, positive, units, count)
@@ -99,9 +99,7 @@ def _within(score: np.ndarray, positive: np.ndarray, units: np.ndarray, count: i
     below, _ = _won(units * (len(score) + 1.0) + rankdata(score), positive)
     down = np.bincount(units[~positive], minlength=count)
     before = np.cumsum(down) - down
-    pairs = np.zeros(count)
-    pairs += np.bincount(units[positive], weights=(below - before[units])[positive], minlength=count)
-    return pairs
+    return np.bincount(units[positive], weights=(below - before[units])[positive], minlength=count)
 
 
 def known_rows(truth: Any, probabilities: Any, classes: Sequence[Any] | None) -> tuple[np.ndarray, np.ndarray]:

@@ -60,8 +60,7 @@ def selection_report(
     selection: Selection, runs: Mapping[str, Source], facts: Mapping[str, Facts], *, ties: bool
 ) -> dict[str, Any]:
     """Everything that the selection says, as plain values."""
-    measured, judged = selection.by.metric, selection.on
-    figure = selection.ranking[0].figure
+    measured, judged, figure = selection.by.metric, selection.on, selection.ranking[0].figure
     origins = list(judged.origins.values())
     return {
         "by": selection.by.text,

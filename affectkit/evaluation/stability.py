@@ -185,8 +185,7 @@ def stability(
         nothing: dict[str, Any] = {"split": None, "seen": [], "n": 0, "groups": None, "targets": {}, "pooled": {}}
         return nothing | {"warnings": [f"no row is judged: {problem}"]}, None, None
     rows = before_after(before, after, gated, sequence=sequence, time=time, split=split, group=group)
-    report, table = _describe(rows, targets, most, resampling)
-    return report, table, rows
+    return *_describe(rows, targets, most, resampling), rows
 
 
 def _describe(

@@ -53,8 +53,7 @@ def media_leaks(what: str, groups: Sequence[Sequence[MediaFile]], total: int) ->
 
 
 def _likeness(file: MediaFile) -> object:
-    """In what copies agree: length, rate and channels, or width and height, or bytes where there is no header; None for
-    a file that is not there."""
+    """Length, rate and channels, or width and height; bytes where there is no header; None where there is no file."""
     if isinstance(file.header, ImageHeader):
         return file.header.width, file.header.height
     if file.header:

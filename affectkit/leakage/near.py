@@ -134,11 +134,11 @@ def _parts(owner: np.ndarray, work: np.ndarray) -> Iterator[slice]:
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     total = np.add.reduceat(work, starts) if len(starts) else np.zeros(0, int)
     begin, held = 0, 0
-    for start, own in zip(starts.tolist(), total.tolist(), strict=True):
-        if held and held + own > _AT_ONCE:
+    for start, work_of_owner in zip(starts.tolist(), total.tolist(), strict=True):
+        if held and held + work_of_owner > _AT_ONCE:
             yield slice(begin, start)
             begin, held = start, 0
-        held += own
+        held += work_of_owner
     yield slice(begin, len(owner))
 
 
@@ -175,17 +175,17 @@ def _in_band(path: Path) -> np.ndarray:
     return irfft(spectrum, len(samples))
 
 
-def is_copy(one: np.ndarray, other: np.ndarray) -> bool:
+def is_copy(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether two waveforms correlate where they overlap, at the best shift, whichever way up."""
     from scipy.fft import irfft, next_fast_len, rfft
 
-    size = next_fast_len(len(one) + len(other), real=True)
-    product = irfft(rfft(one, size) * np.conj(rfft(other, size)), size)
+    size = next_fast_len(len(first) + len(second), real=True)
+    product = irfft(rfft(first, size) * np.conj(rfft(second, size)), size)
     shift = int(np.argmax(np.abs(product)))
     peak = abs(float(product[shift]))
-    shift = shift if shift < len(one) else shift - size
-    begin, end = max(0, shift), min(len(one), shift + len(other))
-    if end - begin < MIN_OVERLAP * min(len(one), len(other)):
+    shift = shift if shift < len(first) else shift - size
+    begin, end = max(0, shift), min(len(first), shift + len(second))
+    if end - begin < MIN_OVERLAP * min(len(first), len(second)):
         return False
-    energy = float(np.square(one[begin:end]).sum()) * float(np.square(other[begin - shift : end - shift]).sum())
+    energy = float(np.square(first[begin:end]).sum()) * float(np.square(second[begin - shift : end - shift]).sum())
     return energy > 0 and peak >= MIN_CORRELATION * energy**0.5

@@ -127,8 +127,8 @@ def are_copies(pairs: Pairs, grids: Sequence[np.ndarray], finest: np.ndarray) ->
     least = finest[pairs].min(axis=1)
     for level, grid in enumerate(reversed(grids)):  # most pairs fall out at the coarsest
         (left,) = np.nonzero(alike & (least >= level))
-        one, other = grid[pairs[left, 0]].astype(np.int16), grid[pairs[left, 1]]
-        alike[left] = (np.abs(one - other) <= MOST_LEVELS).all(axis=1)
+        first, second = grid[pairs[left, 0]].astype(np.int16), grid[pairs[left, 1]]
+        alike[left] = (np.abs(first - second) <= MOST_LEVELS).all(axis=1)
     return alike
 
 

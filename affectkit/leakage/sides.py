@@ -197,11 +197,10 @@ class FileSet:
     ) -> FileSet:
         by_path: dict[Path, MediaFile] = {}
         for path, header, side, key in zip(paths, headers, sides, ids, strict=True):
-            if path is None or not side:
-                continue
-            file = by_path.setdefault(path, MediaFile(path, header))
-            file.places.setdefault(side, key)
-            file.rows += 1
+            if path is not None and side:
+                file = by_path.setdefault(path, MediaFile(path, header))
+                file.places.setdefault(side, key)
+                file.rows += 1
         return cls(list(by_path.values()))
 
 
