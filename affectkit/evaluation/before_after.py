@@ -72,8 +72,7 @@ def before_after(
     group: what intervals resample, by default as `evaluate` has it, else sequences.
     Raises as `rows.judged` does, and "input" for a missing column.
     """
-    part, old = judged(before, split)
-    _, new = judged(after, split)
+    (part, old), (_, new) = judged(before, split), judged(after, split)
     line = timeline(old.frame, sequence, time, file=old.path)
     named = group_column(old.frame, group, file=old.path)
     groups = line.labels if named is None else old.frame[named].astype(str).to_numpy()
@@ -81,8 +80,7 @@ def before_after(
     for name, mark in gated.items():
         target = old.targets[name]
         was, now = (column(table, target, prediction_column(name)) for table in (old, new))
-        held = (new.frame[mark] == "true").to_numpy()
-        columns[name] = Columns(target, column(old, target, name), was, now, held)
+        columns[name] = Columns(target, column(old, target, name), was, now, (new.frame[mark] == "true").to_numpy())
     return BeforeAfter(part, old, new, line, named or ",".join(sequence), groups, columns)
 
 

@@ -122,7 +122,7 @@ def _folds(
     named = predictions.groups("fold")
     if named is not None and not single:
         cells = named[fit]
-        pairs = set(zip(fit_groups[fit_groups != ""], cells[fit_groups != ""], strict=True))
+        pairs = {(group, fold) for group, fold in zip(fit_groups, cells, strict=True) if group != ""}
         straddle = len(pairs) > len(set(fit_groups) - {""})
         if (cells != "").all() and len(set(cells)) > 1 and not straddle:
             names, codes = np.unique(cells, return_inverse=True)
