@@ -26,6 +26,11 @@ class Target:
     classes: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
 
+    @property
+    def width(self) -> float | None:
+        """Of a number's scale; None where it has none."""
+        return self.scale[1] - self.scale[0] if self.scale else None
+
     def to_json(self) -> dict[str, Any]:
         if self.kind == "number":
             return {"name": self.name, "kind": self.kind, "scale": list(self.scale) if self.scale else None}
@@ -52,16 +57,14 @@ def parse_label_map(text: str) -> dict[str, str]:
             raise AffectkitError("input", f"not JSON: {error}", file=text) from None
         data = data.get("map", data) if isinstance(data, dict) else data
         if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
-            raise AffectkitError(
-                "input", "a label map is an object of source label to class", file=text, remedy='write {"exc": "happy"}'
-            )
+            what = "a label map is an object of source label to class"
+            raise AffectkitError("input", what, file=text, remedy='write {"exc": "happy"}')
         return dict(data)
     pairs = [part.partition("=") for part in comma_separated(text)]
     for source, equals, _ in pairs:
         if not equals or not source.strip():
-            raise AffectkitError(
-                "usage", f"--label-map: '{source}' is not source=class", remedy="write --label-map exc=happy,fru="
-            )
+            what = f"--label-map: '{source}' is not source=class"
+            raise AffectkitError("usage", what, remedy="write --label-map exc=happy,fru=")
     return {source.strip(): target.strip() for source, _, target in pairs}
 
 
@@ -75,14 +78,10 @@ def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, co
     known = sorted(set(present) - {""})
     for source in label_map:
         if not complete and source not in known:
-            raise AffectkitError(
-                "usage", f"--label-map: no row is labelled '{source}'", remedy=did_you_mean(source, known)
-            )
-
-    def one(source: str) -> str | None:
-        return "" if source == "" else label_map.get(source, None if complete else source) or None
-
-    return [one(source) for source in present]
+            what = f"--label-map: no row is labelled '{source}'"
+            raise AffectkitError("usage", what, remedy=did_you_mean(source, known))
+    classes = {source: label_map.get(source, None if complete else source) or None for source in known} | {"": ""}
+    return [classes[source] for source in present]
 
 
 def class_weights(counts: "np.ndarray") -> "np.ndarray":

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from affectkit import splits
 from affectkit.errors import AffectkitError
-from affectkit.splits.assign import balanced
+from affectkit.splits import balanced
 
 tables = st.lists(st.tuples(st.sampled_from("abcdefghijklmno"), st.sampled_from(["x", "y", "z", ""])), min_size=40)
 

@@ -182,7 +182,7 @@ def judge(
             difference["p_holm"] = p
     summary = {
         "metric": metric_key(setup),
-        "higher_is_better": setup.compared.higher_is_better,
+        "higher_is_better": setup.compared.definition.higher_is_better,
         "sources": list(setup.names),
         "full": subsets[-1].name,
         "best_single": best.name,

@@ -20,7 +20,8 @@ from affectkit.corpora._files import AUDIO, IMAGES
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.leakage import AuditReport, audit
+from affectkit.leakage.audit import audit
+from affectkit.leakage.sides import AuditReport
 
 if TYPE_CHECKING:
     import pandas as pd

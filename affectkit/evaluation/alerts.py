@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -46,20 +47,15 @@ class Alert:
 def parse_alert(text: str) -> Alert:
     """`angry>=.5`, `valence<=2`, or `phq8>=8:10`: raised from 8 on, positive from 10 on. Raises "usage"."""
     match = re.fullmatch(r"(.*\S)\s*(>=|<=)([^:<>=]+)(?::([^:<>=]+))?", text.strip(), re.DOTALL)
-    numbers = [_number(part) for part in match.groups()[2:] if part is not None] if match else [None]
-    if match is None or None in numbers:
+    try:
+        numbers = [float(part) for part in match.groups()[2:] if part is not None] if match else []
+    except ValueError:
+        numbers = []
+    if match is None or not numbers or not np.isfinite(numbers).all():
         remedy = "write NAME>=THRESHOLD or NAME<=THRESHOLD, in quotes: --alert 'angry>=.5'"
         raise AffectkitError("usage", f"--alert '{text}' names no threshold", remedy=remedy)
-    alert = Alert(match[1].strip(), cast(Sign, match[2]), *cast("list[float]", numbers))
+    alert = Alert(match[1].strip(), cast(Sign, match[2]), *numbers)
     return replace(alert, cutoff=None) if alert.cutoff == alert.threshold else alert
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
 
 
 def named(predictions: Predictions, alert: Alert) -> tuple[Target, int | None]:
@@ -69,10 +65,9 @@ def named(predictions: Predictions, alert: Alert) -> tuple[Target, int | None]:
     """
     known: dict[str, tuple[Target, int | None]] = {}
     for target in predictions.targets.values():
+        known |= {f"{target.name}.{name}": (target, place) for place, name in enumerate(target.classes)}
         if target.kind == "number":
             known[target.name] = target, None
-        for place, name in enumerate(target.classes):
-            known[f"{target.name}.{name}"] = target, place
     known = {key.removeprefix("label."): value for key, value in known.items()} | known  # a number before a class
     if alert.name not in known:
         remedy = did_you_mean(alert.name, [name for name in known if not name.startswith("label.")])
@@ -108,14 +103,10 @@ def decided(predictions: Predictions, alert: Alert) -> tuple[np.ndarray, np.ndar
 def described(predictions: Predictions, alert: Alert) -> dict[str, Any]:
     """The alert in parts, as reports have it; `class` is None for a number, `cutoff` for a class."""
     target, position = named(predictions, alert)
-    cutoff = alert.threshold if alert.cutoff is None else alert.cutoff
-    return {
-        "target": target.name,
-        "class": None if position is None else target.classes[position],
-        "sign": alert.sign,
-        "threshold": alert.threshold,
-        "cutoff": cutoff if position is None else None,
-    }
+    described = {"target": target.name, "class": None, "sign": alert.sign, "threshold": alert.threshold, "cutoff": None}
+    if position is not None:
+        return described | {"class": target.classes[position]}
+    return described | {"cutoff": alert.threshold if alert.cutoff is None else alert.cutoff}
 
 
 # --- What alerts get right and wrong: rates with intervals, over all judged rows, by slice and by group
@@ -182,12 +173,11 @@ def judge_alerts(
     judgements: dict[str, Any] = {}
     warnings: list[str] = []
     for alert in dict.fromkeys(alerts):
-        rows = _rows(predictions, alert, groups, resampling)
+        rows = _Rows(*decided(predictions, alert), groups, resampling)
         overall = rows.judged(rows.known)
         by_slice = {name: rows.compared(inside, rest) for name, inside, rest in named_parts(predictions, slices)}
-        judgements[str(alert)] = (
-            described(predictions, alert) | overall | {"slices": by_slice, "per_group": rows.per_group()}
-        )
+        details = {"slices": by_slice, "per_group": rows.per_group()}
+        judgements[str(alert)] = described(predictions, alert) | overall | details
         sentences = [*_undefined(overall, by_slice), *_uncertain(overall, rows.counts(rows.known), column, resampling)]
         warnings += [f"alert {alert}: {sentence}" for sentence in sentences]
     return judgements, warnings
@@ -195,17 +185,20 @@ def judge_alerts(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Truth and alert [N] of every row, 1, 0 or -1 where missing; its group and what is resampled with it."""
+    """Truth and alert [N] of every row, 1, 0 or -1 where missing; its group and how it is resampled."""
 
     truth: np.ndarray
     raised: np.ndarray
     groups: np.ndarray | None
-    units: Units
     resampling: Resampling
 
     @property
     def known(self) -> np.ndarray:
         return (self.truth >= 0) & (self.raised >= 0)
+
+    @cached_property
+    def units(self) -> Units:
+        return as_units(self.groups, len(self.truth), seed=self.resampling.seed)
 
     def counts(self, chosen: np.ndarray) -> np.ndarray:
         """[U, 2, 2] of some rows, [N] bool."""
@@ -214,10 +207,9 @@ class _Rows:
     def judged(self, chosen: np.ndarray) -> dict[str, Any]:
         chosen = chosen & self.known
         counts = self.counts(chosen)
-        units = None if self.groups is None else as_units(self.groups[chosen], int(chosen.sum()))
         return {
             "n": int(chosen.sum()),
-            "groups": None if units is None else units.groups,
+            "groups": None if self.groups is None else self.resampling.units(self.groups, chosen).groups,
             **_totals(counts.sum(axis=0)),
             "metrics": {name: rate.interval(counts, self.resampling).plain() for name, rate in RATES.items()},
         }
@@ -233,21 +225,12 @@ class _Rows:
         if self.groups is None:
             return {}
         names, codes = np.unique(self.groups, return_inverse=True)
-        tables = zip(names, confusions(self.truth, self.raised, 2, codes, len(names)), strict=True)
-        return {
-            str(name): {
-                "n": int(counts.sum()),
-                **_totals(counts),
-                **{key: float(RATES[key].of(counts)) for key in OF_A_GROUP},
-            }
-            for name, counts in tables
-            if name and counts.sum()
-        }
-
-
-def _rows(predictions: Predictions, alert: Alert, groups: np.ndarray | None, resampling: Resampling) -> _Rows:
-    truth, raised = decided(predictions, alert)
-    return _Rows(truth, raised, groups, as_units(groups, len(truth), seed=resampling.seed), resampling)
+        rows = {}
+        for name, counts in zip(names, confusions(self.truth, self.raised, 2, codes, len(names)), strict=True):
+            if name and counts.sum():
+                rates = {key: float(RATES[key].of(counts)) for key in OF_A_GROUP}
+                rows[str(name)] = {"n": int(counts.sum()), **_totals(counts), **rates}
+        return rows
 
 
 def _totals(counts: np.ndarray) -> dict[str, int]:
@@ -261,25 +244,22 @@ def rate_difference(rate: Rate, counts: np.ndarray, others: np.ndarray, resampli
     Zou and Donner 2008), which keeps to [-1, 1]. Simulated with a truth of 0, at most 6 % of 95 % intervals leave it
     out, for 2 speakers against 8 as for 50 against 50; of Welch's t it is 8 to 10 % where one part has few.
     """
+    from scipy.special import stdtrit
+
     mine, theirs = rate.base(counts) > 0, rate.base(others) > 0
+    either = mine | theirs
     if (mine & theirs).any():
-        return _paired(rate, counts[mine | theirs], others[mine | theirs], resampling)
+        paired = difference(Estimate(rate.of), counts[either], others[either], resampling)
+        # With the degrees of freedom of the part that has fewer units: the others add rows, but no pair.
+        freedom = np.array([min(mine.sum(), theirs.sum()), either.sum()]) - 1
+        wider = stdtrit(freedom, 0.5 + resampling.level / 2)
+        reach = float((paired.high - paired.low) / 2 * wider[0] / wider[1])
+        return replace(paired, low=paired.value - reach, high=paired.value + reach)
     first, second = rate.interval(counts, resampling), rate.interval(others, resampling)
     value = first.value - second.value
     low = value - np.hypot(first.value - first.low, second.high - second.value)
     high = value + np.hypot(first.high - first.value, second.value - second.low)
     return Interval(value, float(low), float(high), first.method, first.groups + second.groups)
-
-
-def _paired(rate: Rate, counts: np.ndarray, others: np.ndarray, resampling: Resampling) -> Interval:
-    """With the degrees of freedom of the part that has fewer units: the others add rows, but no pair."""
-    from scipy.special import stdtrit
-
-    paired = difference(Estimate(rate.of), counts, others, resampling)
-    fewer = min(int((rate.base(table) > 0).sum()) for table in (counts, others))
-    wider = stdtrit(np.array([fewer, len(counts)]) - 1, 0.5 + resampling.level / 2)
-    reach = float((paired.high - paired.low) / 2 * wider[0] / wider[1])
-    return replace(paired, low=paired.value - reach, high=paired.value + reach)
 
 
 def _undefined(overall: Mapping[str, Any], by_slice: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -6,20 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.predictions import Predictions
+from affectkit.evaluation import parts
 from affectkit.evaluation.alerts import Alert, judge_alerts
 from affectkit.evaluation.intervals import Method, Resampling, as_units
 from affectkit.evaluation.measure import measure
-from affectkit.evaluation.parts import (
-    calibration,
-    caveats,
-    confusion,
-    floors,
-    fold_means,
-    per_class,
-    per_group,
-    train_rows,
-)
-from affectkit.evaluation.parts import slices as sliced
 from affectkit.evaluation.rows import judged, judged_targets
 from affectkit.labels import Target
 from affectkit.plain import without_nan
@@ -58,10 +48,10 @@ def assess(
     group = group_column(rows.frame, group, file=rows.path)
     groups = rows.groups(group)
     resampling = Resampling(method, level, resamples, seed)
-    slices = list(dict.fromkeys([*slices, *([FACE] if _tells_faces(rows) else [])]))
+    faces = rows.frame[FACE] if FACE in rows.frame and set(rows.frame[FACE]) <= {FOUND, NONE, ""} else None
+    slices = list(dict.fromkeys([*slices, *([] if faces is None else [FACE])]))
     metrics = measure(rows, targets, groups, resampling)
     units = as_units(groups, len(rows.frame))
-    train = floor_rows if floor_rows is not None else train_rows(predictions, targets)
     report = {
         "split": name,
         "seen": sorted(set(rows.frame["seen"])),
@@ -70,37 +60,32 @@ def assess(
         "interval": {"method": resampling.method_for(units.count), "level": level},
         "targets": [target.to_json() for target in targets],
         "metrics": {key: figure.plain() for key, figure in metrics.items()},
-        "floors": floors(rows, targets, train),
+        "floors": parts.floors(
+            rows, targets, parts.train_rows(predictions, targets) if floor_rows is None else floor_rows
+        ),
         **_class_details(rows, targets, groups, resampling),
-        "per_group": per_group(rows, targets, groups) if groups is not None else {},
-        "folds": fold_means(rows, targets),
-        "slices": sliced(rows, targets, slices, groups, resampling),
-        "warnings": caveats(rows, targets, group, groups, metrics),
+        "per_group": parts.per_group(rows, targets, groups) if groups is not None else {},
+        "folds": parts.fold_means(rows, targets),
+        "slices": parts.slices(rows, targets, slices, groups, resampling),
+        "warnings": parts.caveats(rows, targets, group, groups, metrics),
     }
-    if _tells_faces(rows):
-        cells = rows.frame[FACE]  # what is said of faces is said of the rows alone in which one was found
-        report["faces"] = {"found": int((cells == FOUND).sum()), "of": int((cells != "").sum())}
+    if faces is not None:  # what is said of faces is said of the rows alone in which one was found
+        report["faces"] = {"found": int((faces == FOUND).sum()), "of": int((faces != "").sum())}
     if alerts:
         report["alerts"], warnings = judge_alerts(rows, alerts, slices, group, groups, resampling)
         report["warnings"] = [*report["warnings"], *warnings]
     return without_nan(report)
 
 
-def _tells_faces(rows: Predictions) -> bool:
-    return FACE in rows.frame and set(rows.frame[FACE]) <= {FOUND, NONE, ""}
-
-
 def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, resampling: Resampling) -> dict[str, Any]:
     """Per-class table, confusion and calibration of the first class target; of further ones under `other_targets`."""
-    details: dict[str, dict[str, Any]] = {
-        target.name: {
-            "per_class": per_class(rows, target, groups, resampling),
-            "confusion": confusion(rows, target),
-            "calibration": calibration(rows, target, seed=resampling.seed),
-        }
-        for target in targets
-        if target.kind != "number"
-    }
-    nothing: dict[str, Any] = {"per_class": {}, "confusion": None, "calibration": None}
-    first, *others = details or [""]
-    return {**details.get(first, nothing), "other_targets": {name: details[name] for name in others}}
+    details: dict[str, dict[str, Any]] = {}
+    for target in targets:
+        if target.kind != "number":
+            details[target.name] = {
+                "per_class": parts.per_class(rows, target, groups, resampling),
+                "confusion": parts.confusion(rows, target),
+                "calibration": parts.calibration(rows, target, seed=resampling.seed),
+            }
+    first = details.pop(next(iter(details), ""), {"per_class": {}, "confusion": None, "calibration": None})
+    return {**first, "other_targets": details}

@@ -10,10 +10,10 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.artifacts.timeline import Timeline, timeline
-from affectkit.evaluation.intervals import Estimate, Resampling, Units, as_units, difference, intervals
-from affectkit.evaluation.measure import number_figures, width
+from affectkit.evaluation.intervals import Resampling, Units, resample
+from affectkit.evaluation.measure import averaged
 from affectkit.evaluation.metrics import METRICS
-from affectkit.evaluation.rows import column, confusions, judged, missing, moments
+from affectkit.evaluation.rows import column, judged, missing, statistics
 from affectkit.labels import Target
 from affectkit.splits import group_column
 
@@ -72,24 +72,16 @@ def before_after(
     group: what intervals resample, by default as `evaluate` has it, else sequences.
     Raises as `rows.judged` does, and "input" for a missing column.
     """
-    part, old = judged(before, split)
-    _, new = judged(after, split)
+    (part, old), (_, new) = judged(before, split), judged(after, split)
     line = timeline(old.frame, sequence, time, file=old.path)
     named = group_column(old.frame, group, file=old.path)
     groups = line.labels if named is None else old.frame[named].astype(str).to_numpy()
-    columns = {name: _columns(old, new, old.targets[name], mark) for name, mark in gated.items()}
+    columns = {}
+    for name, mark in gated.items():
+        target = old.targets[name]
+        was, now = (column(table, target, prediction_column(name)) for table in (old, new))
+        columns[name] = Columns(target, column(old, target, name), was, now, (new.frame[mark] == "true").to_numpy())
     return BeforeAfter(part, old, new, line, named or ",".join(sequence), groups, columns)
-
-
-def _columns(old: Predictions, new: Predictions, target: Target, mark: str) -> Columns:
-    was, now = (column(table, target, prediction_column(target.name)) for table in (old, new))
-    held = (new.frame[mark] == "true").to_numpy()
-    return Columns(target, column(old, target, target.name), was, now, held)
-
-
-def units_of(rows: BeforeAfter, resampling: Resampling) -> Units:
-    """What intervals of these rows resample."""
-    return as_units(rows.groups, len(rows.groups), seed=resampling.seed)
 
 
 def errors(columns: Sequence[Columns], units: Units, resampling: Resampling) -> dict[str, dict[str, Any]]:
@@ -103,40 +95,23 @@ def errors(columns: Sequence[Columns], units: Units, resampling: Resampling) -> 
         return {}
     codes = units.codes[known]
     present = np.bincount(codes, minlength=units.count) > 0
-    old, new = (
-        np.stack([_sums(each, side, known, codes, units.count)[present] for each in columns], axis=1) for side in SIDES
-    )
-    figures = _figures([each.target for each in columns])
+    figures = {name: averaged(METRICS[name].estimate) for name in ERRORS[columns[0].target.kind]}
     groups = int(present.sum()) if units.count == units.groups else units.groups
-    sides = [intervals(figures, sums, resampling, groups=groups) for sums in (old, new)]
+    sides = {}
+    for side in SIDES:
+        sums = np.stack([_sums(each, side, known, codes, units.count)[present] for each in columns], axis=1)
+        sides[side] = resample(figures, sums, resampling, groups=groups)
     changes = {}
-    for name, figure in figures.items():
-        change = difference(figure, new, old, resampling, groups=groups)
-        values = {side: figures_of_side[name].plain() for side, figures_of_side in zip(SIDES, sides, strict=True)}
+    for name in figures:
+        change = sides["after"][name].minus(sides["before"][name])
+        values = {side: resamples[name].interval().plain() for side, resamples in sides.items()}
         changes[name] = {"n": int(known.sum()), **values, "change": change.plain() | {"p": change.p}}
     return changes
 
 
-def _figures(targets: Sequence[Target]) -> dict[str, Estimate]:
-    """Figures of sums [..., T, *S]."""
-    names = ERRORS[targets[0].kind]
-    if targets[0].kind == "number":
-        return {name: number_figures(targets)[name] for name in names}
-    return {name: Estimate(_of_first(name), METRICS[name].interval_scale) for name in names}
-
-
-def _of_first(name: str) -> Any:
-    of = METRICS[name].of
-    assert of is not None
-    return lambda sums: of(sums[..., 0, :, :])
-
-
 def _sums(columns: Columns, side: str, known: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """[count, K, K] confusions or [count, 10] moments of the known rows."""
-    truth, answer, target = columns.truth[known], getattr(columns, side)[known], columns.target
-    if target.kind == "number":
-        return moments(truth, answer, codes, count, width(target))
-    return confusions(truth, answer, len(target.classes), codes, count)
+    """[count, *S] statistics of the known rows."""
+    return statistics(columns.target, columns.truth[known], getattr(columns, side)[known], codes, count)
 
 
 def errors_by_sequence(columns: Columns, line: Timeline) -> dict[str, np.ndarray]:
@@ -145,10 +120,9 @@ def errors_by_sequence(columns: Columns, line: Timeline) -> dict[str, np.ndarray
     codes = line.to_table(line.codes)[known]
     table = {}
     for name in ERRORS[columns.target.kind]:
-        of = METRICS[name].of
-        assert of is not None
         for side in SIDES:
-            table[f"{name}_{side}"] = of(_sums(columns, side, known, codes, len(line.starts)))
+            sums = _sums(columns, side, known, codes, len(line.starts))
+            table[f"{name}_{side}"] = METRICS[name].estimate.of(sums)
     return table
 
 
@@ -163,20 +137,14 @@ def traces(rows: BeforeAfter) -> pd.DataFrame:
     times = line.times[line.starts[longest] :][: line.lengths[longest]]
     tables = []
     for name, columns in rows.columns.items():
-        value, (raw, smoothed, truth) = _traced(rows, columns, frames)
+        target, value, truth = columns.target, name, columns.truth[frames]
+        raw, smoothed = (table.output(name).values[frames] for table in (rows.before, rows.after))
+        if target.kind != "number":
+            answers = columns.before[frames]
+            chosen = int(np.bincount(answers[answers >= 0], minlength=len(target.classes)).argmax())
+            value, truth = f"p({target.classes[chosen]})", np.where(truth < 0, np.nan, truth == chosen)
+            raw, smoothed = raw[:, chosen], smoothed[:, chosen]
         about = {"target": name, "value": value, "sequence": line.names[longest]}
         lines = {"time": times, "raw": raw, "smoothed": smoothed, "truth": truth, "held": columns.held[frames]}
         tables.append(pd.DataFrame(about | lines, index=range(len(frames))))
     return pd.concat(tables, ignore_index=True)
-
-
-def _traced(rows: BeforeAfter, columns: Columns, frames: np.ndarray) -> tuple[str, list[np.ndarray]]:
-    """What is drawn, and its raw and smoothed values and the truth of a few rows."""
-    target = columns.target
-    raw, smoothed = (table.output(target.name).values[frames] for table in (rows.before, rows.after))
-    truth, answers = columns.truth[frames], columns.before[frames]
-    if target.kind == "number":
-        return target.name, [raw, smoothed, truth]
-    chosen = int(np.bincount(answers[answers >= 0], minlength=len(target.classes)).argmax())
-    known = np.where(truth < 0, np.nan, truth == chosen)
-    return f"p({target.classes[chosen]})", [raw[:, chosen], smoothed[:, chosen], known]

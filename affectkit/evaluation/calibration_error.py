@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.evaluation.probability_metrics import known_rows
-from affectkit.evaluation.rows import ratio
+from affectkit.evaluation.rows import ratio, records
 
 BINS = 15
 CELLS = 100  # per bin; rows whose confidence differs by less than 1/1500 share a draw of the null band
@@ -148,9 +148,7 @@ def reliability_bins(confidence: np.ndarray, right: np.ndarray, band: NullBand |
         "confidence": ratio(np.bincount(bin_of, weights=confidence, minlength=bins), count),
         "accuracy": ratio(np.bincount(bin_of, weights=right, minlength=bins), count),
     }
-    if band is not None:
-        columns |= {"null_low": band.low, "null_high": band.high}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+    return records(columns if band is None else columns | {"null_low": band.low, "null_high": band.high})
 
 
 # --- Smooth calibration error: no bins, and so nothing to choose
@@ -202,8 +200,7 @@ def _spectrum(position: np.ndarray, residual: np.ndarray) -> np.ndarray:
     place = position * GRID
     left = np.minimum(place.astype(np.int64), GRID - 1)
     share = place - left
-    mass = np.zeros(GRID + 1)
-    mass += np.bincount(left, weights=residual * (1 - share), minlength=GRID + 1)
+    mass = np.bincount(left, weights=residual * (1 - share), minlength=GRID + 1).astype(float)
     mass += np.bincount(left + 1, weights=residual * share, minlength=GRID + 1)
     mass[1:-1] /= 2  # a type-1 transform counts inner points twice and the ends once
     return dct(mass, type=1) / len(position)

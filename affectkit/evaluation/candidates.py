@@ -38,7 +38,10 @@ def common_targets(tables: Mapping[str, Predictions]) -> dict[str, Target]:
     common = {
         name: _agreed_target(name, tables)
         for name, target in first.targets.items()
-        if all(name in table.targets and _number(table.targets[name]) == _number(target) for table in others)
+        if all(
+            name in table.targets and (table.targets[name].kind == "number") == (target.kind == "number")
+            for table in others
+        )
     }
     if not common:
         listed = "; ".join(f"{name}: {', '.join(table.targets)}" for name, table in list(tables.items())[:NAMED])
@@ -46,14 +49,10 @@ def common_targets(tables: Mapping[str, Predictions]) -> dict[str, Target]:
     return common
 
 
-def _number(target: Target) -> bool:
-    return target.kind == "number"
-
-
 def _agreed_target(name: str, tables: Mapping[str, Predictions]) -> Target:
     known = {run: table.targets[name] for run, table in tables.items()}
     first = next(iter(known.values()))
-    if _number(first):
+    if first.kind == "number":
         return next((target for target in known.values() if target.scale), first)
     sure = {run: target for run, target in known.items() if probability_columns(target)[0] in tables[run].frame}
     if not sure:  # tables of nothing but answers: a class may be in one alone
@@ -89,7 +88,7 @@ def _truth(tables: Mapping[str, Predictions], truths: Mapping[str, np.ndarray], 
     truth, source = truths[first].copy(), np.full(len(truths[first]), first, dtype=object)
     for name in others:
         stated = truths[name]
-        near = DIGITS * np.maximum(1.0, np.abs(truth)) if _number(target) else 0
+        near = DIGITS * np.maximum(1.0, np.abs(truth)) if target.kind == "number" else 0
         differ = ~missing(truth) & ~missing(stated) & (np.abs(truth - stated) > near)
         if differ.any():
             row = int(differ.argmax())
@@ -102,7 +101,7 @@ def _truth(tables: Mapping[str, Predictions], truths: Mapping[str, np.ndarray], 
 
 
 def _cell(value: Any, target: Target) -> Any:
-    if _number(target):
+    if target.kind == "number":
         return float(value)
     return target.classes[value] if value >= 0 else ""
 
@@ -163,15 +162,12 @@ class Candidates:
         known = {name: each.known for name, each in inputs.items()}
         keep = np.all(list(known.values()), axis=0)
         if not keep.any():
-            counts = _named({name: str(int(rows.sum())) for name, rows in known.items()})
-            raise AffectkitError(
-                "input", f"no row has a truth and an answer of every run for {metric.name}: {counts} of {len(keep)}",
-                remedy="pass the --manifest that has the truth, or leave a run out",
-            )  # fmt: skip
-        warnings = list(self.warnings)
-        if not keep.all():
-            what = f"{(~keep).sum()} of {len(keep)} rows are left out of {metric.name}"
-            warnings.append(f"{what}: no truth, or no answer of some run")
+            counts = _named({name: int(rows.sum()) for name, rows in known.items()})
+            what = f"no row has a truth and an answer of every run for {metric.name}: {counts} of {len(keep)}"
+            remedy = "pass the --manifest that has the truth, or leave a run out"
+            raise AffectkitError("input", what, remedy=remedy)
+        what = f"{(~keep).sum()} of {len(keep)} rows are left out of {metric.name}: no truth, or no answer of some run"
+        warnings = [*self.warnings, *([] if keep.all() else [what])]
         groups = None if self.groups is None else self.groups[keep]
         kept = {name: each.take(keep) for name, each in inputs.items()}
         return Judged(kept, self.origins, self.group, groups, warnings)
@@ -196,10 +192,10 @@ def same_rows(
         if list(frame["id"]) != ids:
             frame = _rows(frame, pd.Index(frame["id"]).get_indexer(ids))
         tables[name] = replace(runs[name].table(), frame=frame, targets=dict(targets))
-    column, groups = _groups(tables, group)
-    warnings = [*_fitted(runs, split), *_fewer(frames, len(ids)), *_foreign(runs)]
     origins = {name: origin for name, (origin, _) in chosen.items()}
-    return Candidates(with_one_truth(tables, targets), origins, column, groups, warnings)
+    return Candidates(
+        with_one_truth(tables, targets), origins, *_groups(tables, group), _left_out(runs, split, ids, frames)
+    )
 
 
 def _rows(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
@@ -232,16 +228,13 @@ def _rows_of_split(run: Source, split: str) -> tuple[str, np.ndarray]:
 
 def _nothing(run: Source, split: str, splits: np.ndarray, seen: np.ndarray) -> AffectkitError:
     if run.table().foreign and not (splits != "").any():
-        return AffectkitError(
-            "input", "nothing says of which split these rows are, nor how they were predicted", file=run.path,
-            remedy="if the model never saw them, and they are no test rows, pass --treat-as val",
-        )  # fmt: skip
+        what = "nothing says of which split these rows are, nor how they were predicted"
+        remedy = "if the model never saw them, and they are no test rows, pass --treat-as val"
+        return AffectkitError("input", what, file=run.path, remedy=remedy)
     wanted = {"val": "val or cross-fitted", "oof": "cross-fitted", "test": "test"}[split]
     remedy = "leave this run out" if split == "test" else "train with --cv, or leave this run out"
-    code: Any = "leak" if (seen == "fit").any() else "input"
-    return AffectkitError(
-        code, f"has no {wanted} rows to be judged on: it has {kinds_of(splits, seen)}", file=run.path, remedy=remedy
-    )
+    what = f"has no {wanted} rows to be judged on: it has {kinds_of(splits, seen)}"
+    return AffectkitError("leak" if (seen == "fit").any() else "input", what, file=run.path, remedy=remedy)
 
 
 def _common(frames: Mapping[str, pd.DataFrame], runs: Mapping[str, Source]) -> list[str]:
@@ -258,34 +251,35 @@ def _common(frames: Mapping[str, pd.DataFrame], runs: Mapping[str, Source]) -> l
     return [key for key in frames[first]["id"] if key in common]
 
 
-def _fewer(frames: Mapping[str, pd.DataFrame], count: int) -> list[str]:
-    more = {name: str(len(frame)) for name, frame in frames.items() if len(frame) > count}
-    return [f"only the {count} rows that all runs predicted are compared: {_named(more)}"] if more else []
-
-
-def _fitted(runs: Mapping[str, Source], split: str) -> list[str]:
-    counts = {}
+def _left_out(
+    runs: Mapping[str, Source], split: str, ids: Sequence[str], frames: Mapping[str, pd.DataFrame]
+) -> list[str]:
+    """Which rows are not among the common `ids`, and of which runs nothing is known."""
+    fitted, warnings = {}, []
     for name, run in runs.items():
         frame = run.table().frame
         rows = frame["seen"] == "fit"
         if "split" in frame and split == "test":
-            rows = rows & (frame["split"] == split)
+            rows &= frame["split"] == split
         if rows.any():
-            counts[name] = str(int(rows.sum()))
-    return [f"in-sample rows (seen=fit) are never judged and are left out: {_named(counts)}"] if counts else []
+            fitted[name] = int(rows.sum())
+    if fitted:
+        warnings.append(f"in-sample rows (seen=fit) are never judged and are left out: {_named(fitted)}")
+    more = {name: len(frame) for name, frame in frames.items() if len(frame) > len(ids)}
+    if more:
+        warnings.append(f"only the {len(ids)} rows that all runs predicted are compared: {_named(more)}")
+    foreign = [name for name, run in runs.items() if run.table().foreign]
+    if foreign:
+        others = "" if len(foreign) <= NAMED else f" and {len(foreign) - NAMED} more"
+        what = "nothing says how these predictions were made (no column 'seen'), they are taken as held out"
+        warnings.append(f"{what}: {', '.join(foreign[:NAMED])}{others}")
+    return warnings
 
 
-def _foreign(runs: Mapping[str, Source]) -> list[str]:
-    names = [name for name, run in runs.items() if run.table().foreign]
-    more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
-    what = "nothing says how these predictions were made (no column 'seen'), they are taken as held out"
-    return [f"{what}: {', '.join(names[:NAMED])}{more}"] if names else []
-
-
-def _named(texts: Mapping[str, str]) -> str:
+def _named(counts: Mapping[str, int]) -> str:
     """`a has 12, b has 30`: the first few of what is said of runs."""
-    listed = ", ".join(f"{name} has {text}" for name, text in list(texts.items())[:NAMED])
-    return listed + (f", and {len(texts) - NAMED} more runs" if len(texts) > NAMED else "")
+    listed = ", ".join(f"{name} has {count}" for name, count in list(counts.items())[:NAMED])
+    return listed + (f", and {len(counts) - NAMED} more runs" if len(counts) > NAMED else "")
 
 
 def _groups(tables: Mapping[str, Predictions], group: str | None) -> tuple[str | None, np.ndarray | None]:

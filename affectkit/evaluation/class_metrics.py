@@ -1,18 +1,19 @@
-"""Metrics of predicted classes: functions of truth and prediction, each beside its formula on confusion matrices.
+"""Metrics of predicted classes: functions `(truth, prediction, *, classes=None) -> float`.
 
 `truth` and `prediction` are [N] labels; rows where either is missing ("", None, NaN) are left out. `classes` fixes the
-class list and its order, otherwise it is what occurs, sorted. `<metric>_of` takes confusion matrices [..., K, K] (rows
-are the truth; fractional weights are fine) and gives [...], which is what intervals resample.
+class list and its order, otherwise it is what occurs, sorted. Each is written as its formula, `<metric>.of`, which
+takes confusion matrices [..., K, K] (rows are the truth; fractional weights are fine) and gives [...]: what intervals
+resample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from affectkit.evaluation.rows import confusions, encode, ratio, union
+from affectkit.evaluation.rows import confusions, encode, mean_of_defined, metric_of, ratio, union
 
 
 def confusion_matrix(truth: Any, prediction: Any, classes: Sequence[Any] | None = None) -> np.ndarray:
@@ -25,7 +26,8 @@ def confusion_matrix(truth: Any, prediction: Any, classes: Sequence[Any] | None 
     return confusions(encode(truth, classes), encode(prediction, classes), len(classes))[0]
 
 
-def accuracy(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(confusion_matrix)
+def accuracy(confusion: np.ndarray) -> np.ndarray:
     """Share of rows predicted right; WA, "weighted accuracy", in the speech emotion literature.
 
     correct / n, in [0, 1].
@@ -33,10 +35,11 @@ def accuracy(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = Non
     >>> accuracy(["a", "a", "b", "b"], ["a", "b", "b", "b"])
     0.75
     """
-    return float(accuracy_of(confusion_matrix(truth, prediction, classes)))
+    return ratio(_correct(confusion).sum(-1), confusion.sum((-2, -1)))
 
 
-def uar(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(confusion_matrix)
+def uar(confusion: np.ndarray) -> np.ndarray:
     """Unweighted average recall: UA, balanced accuracy, macro recall. Classes absent from the truth are left out.
 
     mean over k of correct_k / n_k, in [0, 1] (Schuller et al. 2009, the INTERSPEECH emotion challenge).
@@ -44,10 +47,11 @@ def uar(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) ->
     >>> uar(["a", "a", "a", "b"], ["a", "a", "b", "b"], classes=["a", "b", "c"])
     0.8333333333333333
     """
-    return float(uar_of(confusion_matrix(truth, prediction, classes)))
+    return mean_of_defined(recalls(confusion))
 
 
-def macro_f1(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(confusion_matrix)
+def macro_f1(confusion: np.ndarray) -> np.ndarray:
     """Mean over classes of F1_k = 2 TP_k / (2 TP_k + FP_k + FN_k), in [0, 1].
 
     A class that is neither true nor predicted anywhere is left out; one that is only predicted counts as 0, as in
@@ -56,78 +60,48 @@ def macro_f1(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = Non
     >>> macro_f1(["a", "a", "b", "b"], ["a", "b", "b", "b"])
     0.7333333333333334
     """
-    return float(macro_f1_of(confusion_matrix(truth, prediction, classes)))
+    return mean_of_defined(f1s(confusion))
 
 
-def weighted_f1(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(confusion_matrix)
+def weighted_f1(confusion: np.ndarray) -> np.ndarray:
     """Mean of the classes' F1 weighted by how often each is true, in [0, 1].
 
     >>> weighted_f1(["a", "a", "a", "b"], ["a", "a", "b", "b"])
     0.7666666666666667
     """
-    return float(weighted_f1_of(confusion_matrix(truth, prediction, classes)))
+    support = confusion.sum(-1)
+    return ratio((np.nan_to_num(f1s(confusion)) * support).sum(-1), support.sum(-1))
 
 
-def kappa(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(confusion_matrix)
+def kappa(confusion: np.ndarray) -> np.ndarray:
     """Cohen's kappa (Cohen 1960): (p_o - p_e) / (1 - p_e), in [-1, 1]; NaN where chance agreement is certain.
 
     >>> kappa(["a", "a", "b", "b"], ["a", "b", "b", "b"])
     0.5
     """
-    return float(kappa_of(confusion_matrix(truth, prediction, classes)))
+    return _kappa(confusion, np.sign)
 
 
-def kappa_linear(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(confusion_matrix)
+def kappa_linear(confusion: np.ndarray) -> np.ndarray:
     """Kappa with disagreement |i - j| between classes i and j (Cohen 1968): for classes in a meaningful order.
 
     >>> kappa_linear([0, 1, 2, 2], [0, 1, 1, 2])
     0.7142857142857143
     """
-    return float(kappa_linear_of(confusion_matrix(truth, prediction, classes)))
+    return _kappa(confusion, np.abs)
 
 
-def kappa_quadratic(truth: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(confusion_matrix)
+def kappa_quadratic(confusion: np.ndarray) -> np.ndarray:
     """Kappa with disagreement (i - j)^2 between classes i and j (Cohen 1968): for classes in a meaningful order.
 
     >>> kappa_quadratic([0, 1, 2, 2], [0, 1, 1, 2])
     0.8
     """
-    return float(kappa_quadratic_of(confusion_matrix(truth, prediction, classes)))
-
-
-def accuracy_of(confusion: np.ndarray) -> np.ndarray:
-    return ratio(_correct(confusion).sum(-1), confusion.sum((-2, -1)))
-
-
-def uar_of(confusion: np.ndarray) -> np.ndarray:
-    return _mean_of_defined(recalls(confusion))
-
-
-def macro_f1_of(confusion: np.ndarray) -> np.ndarray:
-    return _mean_of_defined(f1s(confusion))
-
-
-def weighted_f1_of(confusion: np.ndarray) -> np.ndarray:
-    support = confusion.sum(-1)
-    return ratio((np.nan_to_num(f1s(confusion)) * support).sum(-1), support.sum(-1))
-
-
-def kappa_of(confusion: np.ndarray, weights: Literal["equal", "linear", "quadratic"] = "equal") -> np.ndarray:
-    """1 - sum w o / sum w e: o the counts observed, e those expected from the margins, w what a disagreement weighs."""
-    position = np.arange(confusion.shape[-1])
-    distance = np.abs(position[:, None] - position).astype(float)
-    weight = {"equal": np.sign(distance), "linear": distance, "quadratic": distance**2}[weights]
-    observed = (confusion * weight).sum((-2, -1))
-    expected = ((confusion.sum(-1) @ weight) * confusion.sum(-2)).sum(-1)
-    return 1 - ratio(observed * confusion.sum((-2, -1)), expected)
-
-
-def kappa_linear_of(confusion: np.ndarray) -> np.ndarray:
-    return kappa_of(confusion, "linear")
-
-
-def kappa_quadratic_of(confusion: np.ndarray) -> np.ndarray:
-    return kappa_of(confusion, "quadratic")
+    return _kappa(confusion, np.square)
 
 
 def recalls(confusion: np.ndarray) -> np.ndarray:
@@ -161,6 +135,11 @@ def _correct(confusion: np.ndarray) -> np.ndarray:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    defined = ~np.isnan(values)
-    return ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
+def _kappa(confusion: np.ndarray, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """1 - sum w o / sum w e: o the counts observed, e those expected from the margins, w what a disagreement weighs, of
+    the classes' distance."""
+    position = np.arange(confusion.shape[-1], dtype=float)
+    weight = weigh(np.abs(position[:, None] - position))
+    observed = (confusion * weight).sum((-2, -1))
+    expected = ((confusion.sum(-1) @ weight) * confusion.sum(-2)).sum(-1)
+    return 1 - ratio(observed * confusion.sum((-2, -1)), expected)

@@ -10,20 +10,12 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.intervals import (
-    DEFAULT,
-    Estimate,
-    Interval,
-    Resamples,
-    Resampling,
-    as_units,
-    difference,
-    resample,
-)
-from affectkit.evaluation.measure import Repeats, number_figures, over_repeats, repeats, width
+from affectkit.evaluation import intervals
+from affectkit.evaluation.intervals import DEFAULT, Estimate, Interval, Resamples, Resampling
+from affectkit.evaluation.measure import Repeats, averaged, repeats
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.probability_metrics import left_out_auroc
-from affectkit.evaluation.rows import confusions, losses, missing, moments, pair
+from affectkit.evaluation.rows import missing, pair, statistics
 from affectkit.labels import Target
 
 # --- What one metric reads of a table of predictions, as arrays; the metric of them, and its statistics per unit
@@ -44,20 +36,13 @@ class TargetMetric:
         return METRICS[self.name.rpartition(".")[2]]
 
     @property
-    def higher_is_better(self) -> bool:
-        return self.definition.higher_is_better
-
-    @property
     def figure(self) -> Estimate:
         """Its formula of `MetricInputs.statistics`, and its interval scale."""
-        if self.definition.takes != "numbers":
-            assert self.definition.of is not None
-            return Estimate(self.definition.of, self.definition.interval_scale)
-        return number_figures(self.targets)[self.definition.name]
+        return averaged(self.definition.estimate)
 
     def gain(self, value: float) -> float:
         """A difference as a gain: positive is better."""
-        return value if self.higher_is_better else -value
+        return value if self.definition.higher_is_better else -value
 
 
 @dataclass(frozen=True)
@@ -86,14 +71,9 @@ class MetricInputs:
         return MetricInputs(self.metric, [a[keep] for a in self.truths], [a[keep] for a in self.predictions])
 
     def statistics(self, codes: np.ndarray | None = None, count: int = 1) -> np.ndarray:
-        """Sufficient statistics per unit, [U, K, K], [U, 3] or [U, T, 10], of a metric that is a formula of them."""
-        pairs = list(zip(self.truths, self.predictions, strict=True))
-        if self.metric.definition.takes == "classes":
-            return confusions(*pairs[0], len(self.metric.targets[0].classes), codes, count)
-        if self.metric.definition.takes == "probabilities":
-            return losses(*pairs[0], codes, count)
-        targets = zip(pairs, self.metric.targets, strict=True)
-        return np.stack([moments(*of_target, codes, count, width(target)) for of_target, target in targets], axis=1)
+        """Sufficient statistics per unit, [U, T, *S] of T targets, of a metric that is a formula of them."""
+        columns = zip(self.metric.targets, self.truths, self.predictions, strict=True)
+        return np.stack([statistics(*of_target, codes, count) for of_target in columns], axis=1)
 
     @property
     def value(self) -> float:
@@ -132,21 +112,12 @@ class Comparison:
     @property
     def better(self) -> bool:
         """Whether the interval of the difference lies on the better side of 0 altogether."""
-        ends = [self.measured.gain(end) for end in (self.difference.low, self.difference.high)]
-        return all(end > 0 for end in ends)
+        return all(self.measured.gain(end) > 0 for end in (self.difference.low, self.difference.high))
 
     def plain(self) -> dict[str, Any]:
-        return {
-            "metric": self.measured.name,
-            "first": self.first,
-            "second": self.second,
-            "difference": self.difference.plain(),
-            "p": self.difference.p,
-            "method": self.difference.method,
-            "groups": self.difference.groups,
-            "n": self.n,
-            "better": self.better,
-        }
+        gap = self.difference
+        facts = {"metric": self.measured.name, "first": self.first, "second": self.second, "difference": gap.plain()}
+        return facts | {"p": gap.p, "method": gap.method, "groups": gap.groups, "n": self.n, "better": self.better}
 
 
 def target_metric(name: str, targets: Mapping[str, Target]) -> TargetMetric:
@@ -154,14 +125,13 @@ def target_metric(name: str, targets: Mapping[str, Target]) -> TargetMetric:
     target, _, metric = name.rpartition(".")
     classes = [t for t in targets.values() if t.kind != "number"]
     numbers = [t for t in targets.values() if t.kind == "number"]
-    known = METRICS.get(metric)
-    chosen: Sequence[Target] = []
-    if known is not None and (target == "" or target in targets):
-        pool = numbers if known.takes == "numbers" else classes
+    chosen: list[Target] = []
+    if metric in METRICS:
+        chosen = numbers if METRICS[metric].takes == "numbers" else classes
         if target:
-            chosen = [t for t in pool if t.name == target]
-        else:
-            chosen = numbers if known.takes == "numbers" else [t for t in classes if t.name == "label"] or classes[:1]
+            chosen = [t for t in chosen if t.name == target]
+        elif chosen is classes:
+            chosen = [t for t in classes if t.name == "label"] or classes[:1]
     if not chosen:
         names = [m.name for m in METRICS.values() if (numbers if m.takes == "numbers" else classes)]
         remedy = did_you_mean(name, names + [f"{t.name}.{n}" for t in targets.values() for n in names])
@@ -170,11 +140,7 @@ def target_metric(name: str, targets: Mapping[str, Target]) -> TargetMetric:
 
 
 def compare(
-    first: Repeats,
-    second: Repeats,
-    metric: TargetMetric,
-    groups: np.ndarray | None,
-    resampling: Resampling = DEFAULT,
+    first: Repeats, second: Repeats, metric: TargetMetric, groups: np.ndarray | None, resampling: Resampling = DEFAULT
 ) -> Comparison:
     """Compare two tables of the same rows in the same order, over the rows that both answer; or the means over repeats
     of each, as `measure` has them.
@@ -188,15 +154,15 @@ def compare(
     inputs = [[metric_inputs(table, metric) for table in side] for side in sides]
     known = np.all([each.known for side in inputs for each in side], axis=0)
     inputs = [[each.take(known) for each in side] for side in inputs]
-    units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
+    units = resampling.units(groups, known)
     if metric.definition.of is None:
         values = [float(np.mean([each.value for each in side])) for side in inputs]
         gap = Interval(values[0] - values[1], groups=units.groups)
     else:
-        figure = over_repeats(metric.figure)
-        ours, theirs = (np.stack([each.statistics(units.codes, units.count) for each in s], axis=1) for s in inputs)
-        values = [float(figure.of(statistics.sum(axis=0))) for statistics in (ours, theirs)]
-        gap = difference(figure, ours, theirs, resampling, groups=units.groups)
+        figure = {metric.name: averaged(metric.figure)}
+        sums = [np.stack([each.statistics(units.codes, units.count) for each in side], axis=1) for side in inputs]
+        ours, theirs = (intervals.resample(figure, s, resampling, groups=units.groups)[metric.name] for s in sums)
+        values, gap = [ours.value, theirs.value], ours.minus(theirs)
     return Comparison(metric, values[0], values[1], gap, int(known.sum()))
 
 
@@ -205,18 +171,15 @@ def resampled(inputs: MetricInputs, groups: np.ndarray | None, resampling: Resam
 
     A calibration error is there without resamples, and so without intervals; AUROC always has the jackknife's.
     """
-    definition, units = inputs.metric.definition, as_units(groups, len(inputs), seed=resampling.seed)
-    if definition.of is not None:
-        statistics = inputs.statistics(units.codes, units.count)
-        return resample(inputs.metric.figure, statistics, resampling, groups=units.groups)
-    if definition.name == "auroc" and resampling.method_for(units.count) != "none":
-        value, again = left_out_auroc(inputs.truths[0], inputs.predictions[0], units.codes, units.count)
-        return Resamples(
-            value, again, definition.interval_scale, "jackknife", units.count, units.groups, resampling.level
-        )
-    return Resamples(
-        inputs.value, np.empty(0), definition.interval_scale, "none", units.count, units.groups, resampling.level
-    )
+    metric, units = inputs.metric, intervals.as_units(groups, len(inputs), seed=resampling.seed)
+    if metric.definition.of is not None:
+        sums = inputs.statistics(units.codes, units.count)
+        return intervals.resample({metric.name: metric.figure}, sums, resampling, groups=units.groups)[metric.name]
+    scale = metric.definition.interval_scale
+    if metric.definition.name == "auroc":
+        area, left_out = left_out_auroc(inputs.truths[0], inputs.predictions[0], units.codes, units.count)
+        return intervals.from_left_out(area, left_out, scale, resampling, groups=units.groups)
+    return Resamples(inputs.value, np.empty(0), scale, "none", units.count, units.groups, resampling.level)
 
 
 def value_of(table: Predictions, metric: TargetMetric) -> float:

@@ -57,12 +57,11 @@ def facts_of(source: Source) -> Facts:
     with whole(source.model):
         chain = list(_chain(source.model))
         specs = {folder: read_spec(folder) for folder in chain if folder is not None}
-        complexity = Complexity(
-            len(chain) - 1, max(_stage(folder, spec) for folder, spec in specs.items()), sum(map(_size, specs))
-        )
+        stage = max(_stage(folder, spec) for folder, spec in specs.items())
+        files = [p for folder in specs for p in folder.iterdir() if p.is_file() and p.name not in NOT_WEIGHTS]
+        complexity = Complexity(len(chain) - 1, stage, sum(p.stat().st_size for p in files))
         scaled = any(spec.get("normalize") == "speaker" for spec in specs.values())
-        name = _name(specs[source.model])
-    return Facts(command, name, complexity, made, None not in chain, scaled)
+    return Facts(command, _name(specs[source.model]), complexity, made, None not in chain, scaled)
 
 
 def _record(table: Path) -> tuple[str, str]:
@@ -99,16 +98,11 @@ def _stage(folder: Path, spec: Mapping[str, Any]) -> int:
     if spec["kind"] != "fusion":
         return SINGLE
     rules = read_json(folder / FUSION, what="fusion")["targets"].values()
-    return FIXED_FUSION if all(map(_fixed, rules)) else FITTED_FUSION
-
-
-def _fixed(fitted: Mapping[str, Any]) -> bool:
-    typed = fitted["rule"] == "weighted" and not fitted.get("options", {}).get("search")
-    return typed or fitted["rule"] in FIXED_RULES
-
-
-def _size(folder: Path) -> int:
-    return sum(p.stat().st_size for p in folder.iterdir() if p.is_file() and p.name not in NOT_WEIGHTS)
+    for fitted in rules:
+        typed = fitted["rule"] == "weighted" and not fitted.get("options", {}).get("search")
+        if not typed and fitted["rule"] not in FIXED_RULES:
+            return FITTED_FUSION
+    return FIXED_FUSION
 
 
 def _name(spec: Mapping[str, Any]) -> str:

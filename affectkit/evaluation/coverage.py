@@ -9,7 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.predictions import SET_MARK, Predictions, set_column
 from affectkit.evaluation.calibration_error import top_label
-from affectkit.evaluation.intervals import DEFAULT, SHARE, Estimate, Interval, Resampling, as_units, interval
+from affectkit.evaluation.intervals import DEFAULT, SHARE, Estimate, Interval, Resampling, interval
 from affectkit.evaluation.rows import missing, pair, ratio
 from affectkit.labels import Target
 
@@ -25,10 +25,9 @@ def covered(predictions: Predictions, target: Target) -> Covered | None:
     """Of a table's prediction sets (`pred_set`) or intervals (`t_low`, `t_high`); None where it has none."""
     truth = pair(predictions, target)[0]
     if target.kind == "number":
-        columns = [predictions.frame.get(f"{target.name}_{end}") for end in ("low", "high")]
-        if columns[0] is None or columns[1] is None:
+        if not {f"{target.name}_low", f"{target.name}_high"} <= set(predictions.frame):
             return None
-        low, high = (column.to_numpy(float) for column in columns if column is not None)
+        low, high = (predictions.frame[f"{target.name}_{end}"].to_numpy(float) for end in ("low", "high"))
         inside = np.where((truth >= low) & (truth <= high), 1.0, 0.0)
         return Covered(np.where(missing(truth) | np.isnan(low) | np.isnan(high), np.nan, inside), high - low)
     if set_column(target.name) not in predictions.frame:
@@ -42,12 +41,11 @@ def covered(predictions: Predictions, target: Target) -> Covered | None:
 def coverage(inside: np.ndarray, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Interval:
     """The share of rows whose truth is held, with an interval over groups. inside: [N], NaN is left out."""
     known = ~np.isnan(inside)
-    units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
+    units = resampling.units(groups, known)
     if not units.count:
         return Interval(np.nan)
-    rows = np.bincount(units.codes, minlength=units.count)
     held = np.bincount(units.codes, weights=inside[known], minlength=units.count)
-    statistics = np.stack([rows, held], axis=1)
+    statistics = np.stack([np.bincount(units.codes, minlength=units.count), held], axis=1)
     return interval(Estimate(lambda s: ratio(s[..., 1], s[..., 0]), SHARE), statistics, resampling, groups=units.groups)
 
 
@@ -100,8 +98,7 @@ class RiskCoverage:
         within = np.flatnonzero(self.risk <= wanted)
         if not len(within):
             return None
-        last = within[-1]
-        return float(self.threshold[last]), float(self.coverage[last]), float(self.risk[last])
+        return float(self.threshold[within[-1]]), float(self.coverage[within[-1]]), float(self.risk[within[-1]])
 
 
 def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:

@@ -54,7 +54,6 @@ def _features(row: Metric) -> Any:
 
     if row.takes == "numbers":
         return Features({"predictions": Value("float64"), "references": Value("float64")})
-    prediction = {"classes": None, "probabilities": Sequence(Value("float64"))}[row.takes]
-    return [
-        Features({"predictions": prediction or Value(kind), "references": Value(kind)}) for kind in ("int64", "string")
-    ]
+    labels = [Value(kind) for kind in ("int64", "string")]
+    probabilities = Sequence(Value("float64")) if row.takes == "probabilities" else None
+    return [Features({"predictions": probabilities or label, "references": label}) for label in labels]

@@ -98,6 +98,10 @@ class Resampling:
             return "none"
         return self.method if self.method != "auto" else "bootstrap" if units >= BOOTSTRAP_FROM else "jackknife"
 
+    def units(self, groups: np.ndarray | None, rows: np.ndarray) -> Units:
+        """What is resampled of some rows, [N] bool; see `as_units`. groups: [N] text of all of them."""
+        return as_units(None if groups is None else groups[rows], int(rows.sum()), seed=self.seed)
+
 
 @dataclass(frozen=True)
 class Units:
@@ -128,20 +132,46 @@ class Resamples:
     level: float = 0.95
 
     def interval(self) -> Interval:
-        return _interval(self.value, self.again, self.method, self.interval_scale, self.level, self.units, self.groups)
+        from scipy.special import stdtrit
+
+        error = self._standard_error()
+        if not np.isfinite(error):
+            return Interval(self.value, method=self.method, groups=self.groups)
+        reach = stdtrit(self.units - 1, 0.5 + self.level / 2) * error
+        place = self.interval_scale.forward(self.value)
+        with np.errstate(over="ignore"):
+            low, high = self.interval_scale.inverse(place - reach), self.interval_scale.inverse(place + reach)
+        return Interval(self.value, float(low), float(high), self.method, self.groups)
 
     def minus(self, other: Resamples) -> Interval:
         """The paired difference to a figure of the same units in the same resamples, with its p-value."""
         from scipy.special import stdtr, stdtrit
 
         value, again = self.value - other.value, self.again - other.again
-        interval = _interval(value, again, self.method, ANY, self.level, self.units, self.groups)
+        interval = replace(self, value=value, again=again, interval_scale=ANY).interval()
         reach = (interval.high - interval.low) / 2
         if not np.isfinite(reach) or reach == 0:
             return interval
-        freedom = self.units - 1
-        error = reach / stdtrit(freedom, 0.5 + self.level / 2)
-        return replace(interval, p=float(2 * stdtr(freedom, -abs(value) / error)))
+        error = reach / stdtrit(self.units - 1, 0.5 + self.level / 2)
+        return replace(interval, p=float(2 * stdtr(self.units - 1, -abs(value) / error)))
+
+    def _standard_error(self) -> float:
+        """On the interval scale; by the delta method where a resample reaches the metric's bound, which the scale sends
+        to infinity. NaN where a resample is undefined, or where all are equal: no width is not certainty."""
+        if self.method == "none" or np.isnan(self.value) or np.isnan(self.again).any():
+            return np.nan
+        if np.ptp(self.again) <= 1e-12 * max(1.0, abs(self.value)):
+            return np.nan
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = self.interval_scale.forward(self.again)
+            slope = float(self.interval_scale.slope(np.float64(self.value)))
+        return float(self._spread(moved) if np.isfinite(moved).all() else slope * self._spread(self.again))
+
+    def _spread(self, again: np.ndarray) -> float:
+        """Standard error from resampled values; both estimates are the usual unbiased one for a mean over units."""
+        if self.method == "jackknife":
+            return np.sqrt((self.units - 1) * again.var())
+        return np.sqrt(self.units / (self.units - 1)) * again.std()
 
 
 DEFAULT = Resampling()
@@ -154,7 +184,12 @@ def as_units(groups: Any | None, rows: int, *, seed: int = 0) -> Units:
 
     A row whose group is "" belongs to no other row. Beyond 1,000 groups, whole groups are dealt into 1,000 blocks.
     """
-    codes = np.arange(rows) if groups is None else _group_codes(np.asarray(groups).astype(str))
+    codes = np.arange(rows)
+    if groups is not None:
+        texts = np.asarray(groups).astype(str)
+        names, codes = np.unique(texts, return_inverse=True)
+        codes[texts == ""] = len(names) + np.arange((texts == "").sum())
+        codes = np.unique(codes, return_inverse=True)[1]
     count = int(codes.max()) + 1 if rows else 0
     if count <= MOST_UNITS:
         return Units(codes, count, count)
@@ -162,11 +197,25 @@ def as_units(groups: Any | None, rows: int, *, seed: int = 0) -> Units:
     return Units(block[codes], MOST_UNITS, count)
 
 
-def _group_codes(groups: np.ndarray) -> np.ndarray:
-    names, codes = np.unique(groups, return_inverse=True)
-    alone = groups == ""
-    codes[alone] = len(names) + np.arange(alone.sum())
-    return np.unique(codes, return_inverse=True)[1]
+def resample(
+    figures: Mapping[str, Estimate],
+    statistics: np.ndarray,
+    resampling: Resampling = DEFAULT,
+    *,
+    groups: int | None = None,
+) -> dict[str, Resamples]:
+    """Each figure of the summed `statistics` [U, *S] in every resample, to be compared with others of the same units.
+
+    Units without any row must be left out of them. groups: how many there were before merging, otherwise U.
+    """
+    units, total = len(statistics), statistics.sum(axis=0)
+    method, merged = resampling.method_for(units), units if groups is None else groups
+    drawn = _resampled(figures, statistics, method, resampling)
+    resamples = {}
+    for name, figure in figures.items():
+        value, scale = float(figure.of(total)), figure.interval_scale
+        resamples[name] = Resamples(value, drawn[name], scale, method, units, merged, resampling.level)
+    return resamples
 
 
 def intervals(
@@ -176,27 +225,16 @@ def intervals(
     *,
     groups: int | None = None,
 ) -> dict[str, Interval]:
-    """Each figure of the summed `statistics` [U, *S] with its interval.
-
-    Units without any row must be left out of them. groups: how many there were before merging, otherwise U.
-    """
-    method = resampling.method_for(len(statistics))
-    total = statistics.sum(axis=0)
-    values = {name: float(figure.of(total)) for name, figure in figures.items()}
-    again = _resampled(figures, statistics, method, resampling)
-    return {
-        name: _interval(
-            values[name], again[name], method, figure.interval_scale, resampling.level, len(statistics), groups
-        )
-        for name, figure in figures.items()
-    }
+    """Each figure with its interval; see `resample`."""
+    resamples = resample(figures, statistics, resampling, groups=groups)
+    return {name: figure.interval() for name, figure in resamples.items()}
 
 
 def interval(
     figure: Estimate, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
 ) -> Interval:
-    """One figure with its interval; see `intervals`."""
-    return intervals({"figure": figure}, statistics, resampling, groups=groups)["figure"]
+    """One figure with its interval; see `resample`."""
+    return intervals({"": figure}, statistics, resampling, groups=groups)[""]
 
 
 def difference(
@@ -211,18 +249,8 @@ def difference(
 
     The units, and so every resample, are the same for both; that is what makes it paired.
     """
-    resamples = resample(figure, statistics, resampling, groups=groups)
-    return resamples.minus(resample(figure, others, resampling, groups=groups))
-
-
-def resample(
-    figure: Estimate, statistics: np.ndarray, resampling: Resampling = DEFAULT, *, groups: int | None = None
-) -> Resamples:
-    """A figure of `statistics` [U, *S] in every resample, to be compared with others of the same units."""
-    method = resampling.method_for(len(statistics))
-    again = _resampled({"figure": figure}, statistics, method, resampling)["figure"]
-    value, units = float(figure.of(statistics.sum(axis=0))), len(statistics)
-    return Resamples(value, again, figure.interval_scale, method, units, groups or units, resampling.level)
+    ours, theirs = (resample({"": figure}, sums, resampling, groups=groups)[""] for sums in (statistics, others))
+    return ours.minus(theirs)
 
 
 def from_left_out(
@@ -232,10 +260,11 @@ def from_left_out(
     resampling: Resampling = DEFAULT,
     *,
     groups: int | None = None,
-) -> Interval:
-    """The jackknife interval of a figure that is no formula of sums, from its values [U] with each unit left out."""
-    method = "none" if resampling.method_for(len(left_out)) == "none" else "jackknife"
-    return _interval(value, left_out, method, scale, resampling.level, len(left_out), groups)
+) -> Resamples:
+    """The jackknife of a figure that is no formula of sums, from its values [U] with each unit left out."""
+    units = len(left_out)
+    method = "none" if resampling.method_for(units) == "none" else "jackknife"
+    return Resamples(value, left_out, scale, method, units, units if groups is None else groups, resampling.level)
 
 
 def _resampled(
@@ -267,39 +296,3 @@ def _weights(units: int, resamples: int, seed: int) -> np.ndarray:
         cells = rng.integers(units, size=(rows, units)) + np.arange(rows)[:, None] * units
         weights[start : start + rows] = np.bincount(cells.ravel(), minlength=rows * units).reshape(rows, units)
     return weights
-
-
-def _interval(
-    value: float, again: np.ndarray, method: str, scale: IntervalScale, level: float, units: int, groups: int | None
-) -> Interval:
-    from scipy.special import stdtrit
-
-    groups = units if groups is None else groups
-    error = _standard_error(value, again, method, scale, units)
-    if not np.isfinite(error):
-        return Interval(value, method=method, groups=groups)
-    reach = stdtrit(units - 1, 0.5 + level / 2) * error
-    with np.errstate(over="ignore"):
-        low, high = scale.inverse(scale.forward(value) - reach), scale.inverse(scale.forward(value) + reach)
-    return Interval(value, float(low), float(high), method, groups)
-
-
-def _standard_error(value: float, again: np.ndarray, method: str, scale: IntervalScale, units: int) -> float:
-    """On the interval scale; by the delta method where a resample reaches the metric's bound, which the scale sends to
-    infinity. NaN where a resample is undefined, or where all are equal: no width is not certainty."""
-    if method == "none" or np.isnan(value) or np.isnan(again).any():
-        return np.nan
-    if np.ptp(again) <= 1e-12 * max(1.0, abs(value)):
-        return np.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        moved = scale.forward(again)
-        slope = float(scale.slope(np.float64(value)))
-    error = _spread(moved, method, units) if np.isfinite(moved).all() else slope * _spread(again, method, units)
-    return float(error)
-
-
-def _spread(again: np.ndarray, method: str, units: int) -> float:
-    """Standard error from resampled values; both estimates are the usual unbiased one for a mean over units."""
-    if method == "jackknife":
-        return np.sqrt((units - 1) * again.var())
-    return np.sqrt(units / (units - 1)) * again.std()

@@ -1,24 +1,46 @@
-"""Metrics of predicted numbers: functions of truth and prediction, each beside its formula on moment sums.
+"""Metrics of predicted numbers: functions `(truth, prediction) -> float`.
 
-`truth` and `prediction` are [N] numbers in the target's units; rows where either is NaN are left out. `<metric>_of`
-takes `rows.moments` [..., 10] and gives [...], which is what intervals resample. Variances have ddof 0 throughout.
+`truth` and `prediction` are [N] numbers in the target's units; rows where either is NaN are left out. Each is written
+as its formula, `<metric>.of`, which takes `rows.moments` [..., 10] and gives [...]: what intervals resample. Variances
+have ddof 0 throughout.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
 
-from affectkit.evaluation.rows import AA, AB, ABSOLUTE, BB, COUNT, ERROR, SCALED, SQUARED, A, B, moments, ratio
-
-log = logging.getLogger(__name__)
+from affectkit.evaluation.rows import (
+    AA,
+    AB,
+    ABSOLUTE,
+    BB,
+    COUNT,
+    ERROR,
+    SCALED,
+    SQUARED,
+    A,
+    B,
+    metric_of,
+    moments,
+    ratio,
+)
 
 ROUNDING = 1e-12  # a variance this small beside its second moment is what rounding leaves of zero
+UNDEFINED = "CCC is undefined: truth and prediction are one and the same constant, or there are no rows"
 
 
-def ccc(truth: Any, prediction: Any) -> float:
+def _moments(truth: Any, prediction: Any) -> np.ndarray:
+    return moments(truth, prediction)[0]
+
+
+def _scaled(truth: Any, prediction: Any, *, scale: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+    return moments(truth, prediction, width=scale[1] - scale[0])[0]
+
+
+@metric_of(_moments, undefined=UNDEFINED)
+def ccc(statistics: np.ndarray) -> np.ndarray:
     """Concordance correlation coefficient (Lin 1989), in [-1, 1]; not invariant to the scale of either side.
 
     2 cov / (var_t + var_p + (mean_t - mean_p)^2). A constant prediction gives 0; NaN, with a warning in the log, where
@@ -27,49 +49,53 @@ def ccc(truth: Any, prediction: Any) -> float:
     >>> ccc([1, 2, 3], [2, 3, 4])
     0.5714285714285715
     """
-    value = float(ccc_of(moments(truth, prediction)[0]))
-    if np.isnan(value):
-        log.warning("CCC is undefined: truth and prediction are one and the same constant, or there are no rows")
-    return value
+    truth, prediction, both = _variances(statistics)
+    return ratio(2 * both, truth + prediction + _mean(statistics, ERROR) ** 2)
 
 
-def pearson(truth: Any, prediction: Any) -> float:
+@metric_of(_moments)
+def pearson(statistics: np.ndarray) -> np.ndarray:
     """Pearson's correlation, cov / (sd_t sd_p), in [-1, 1]; NaN where either side is constant.
 
     >>> round(pearson([1, 2, 3], [2, 4, 5]), 6)
     0.981981
     """
-    return float(pearson_of(moments(truth, prediction)[0]))
+    truth, prediction, both = _variances(statistics)
+    return np.clip(ratio(both, np.sqrt(truth) * np.sqrt(prediction)), -1.0, 1.0)
 
 
-def mae(truth: Any, prediction: Any) -> float:
+@metric_of(_moments)
+def mae(statistics: np.ndarray) -> np.ndarray:
     """Mean absolute error, mean |p - t|, in the target's units.
 
     >>> mae([1, 2, 3], [2, 2, 5])
     1.0
     """
-    return float(mae_of(moments(truth, prediction)[0]))
+    return _mean(statistics, ABSOLUTE)
 
 
-def mse(truth: Any, prediction: Any) -> float:
+@metric_of(_moments)
+def mse(statistics: np.ndarray) -> np.ndarray:
     """Mean squared error, mean (p - t)^2, in the target's units squared.
 
     >>> mse([1, 2, 3], [2, 2, 5])
     1.6666666666666667
     """
-    return float(mse_of(moments(truth, prediction)[0]))
+    return _mean(statistics, SQUARED)
 
 
-def rmse(truth: Any, prediction: Any) -> float:
+@metric_of(_moments)
+def rmse(statistics: np.ndarray) -> np.ndarray:
     """Root mean squared error, in the target's units.
 
     >>> rmse([1, 2, 3], [3, 4, 5])
     2.0
     """
-    return float(rmse_of(moments(truth, prediction)[0]))
+    return np.sqrt(_mean(statistics, SQUARED))
 
 
-def r2(truth: Any, prediction: Any) -> float:
+@metric_of(_moments)
+def r2(statistics: np.ndarray) -> np.ndarray:
     """Coefficient of determination, 1 - MSE / var_t, at most 1; 0 is what the judged rows' own mean earns.
 
     NaN where the truth is constant.
@@ -77,10 +103,11 @@ def r2(truth: Any, prediction: Any) -> float:
     >>> r2([1, 2, 3], [1, 2, 4])
     0.5
     """
-    return float(r2_of(moments(truth, prediction)[0]))
+    return 1 - ratio(_mean(statistics, SQUARED), _variances(statistics)[0])
 
 
-def one_minus_mae(truth: Any, prediction: Any, *, scale: tuple[float, float] = (0.0, 1.0)) -> float:
+@metric_of(_scaled)
+def one_minus_mae(statistics: np.ndarray) -> np.ndarray:
     """The "accuracy" of apparent personality: 1 - MAE with the scale brought to [0, 1] (Ponce-López et al. 2016).
 
     About .88 is the train mean's on First Impressions: print that floor beside it.
@@ -88,36 +115,6 @@ def one_minus_mae(truth: Any, prediction: Any, *, scale: tuple[float, float] = (
     >>> one_minus_mae([1, 3, 5], [2, 3, 4], scale=(1, 5))
     0.8333333333333334
     """
-    return float(one_minus_mae_of(moments(truth, prediction, width=scale[1] - scale[0])[0]))
-
-
-def ccc_of(statistics: np.ndarray) -> np.ndarray:
-    truth, prediction, both = _variances(statistics)
-    return ratio(2 * both, truth + prediction + _mean(statistics, ERROR) ** 2)
-
-
-def pearson_of(statistics: np.ndarray) -> np.ndarray:
-    truth, prediction, both = _variances(statistics)
-    return np.clip(ratio(both, np.sqrt(truth) * np.sqrt(prediction)), -1.0, 1.0)
-
-
-def mae_of(statistics: np.ndarray) -> np.ndarray:
-    return _mean(statistics, ABSOLUTE)
-
-
-def mse_of(statistics: np.ndarray) -> np.ndarray:
-    return _mean(statistics, SQUARED)
-
-
-def rmse_of(statistics: np.ndarray) -> np.ndarray:
-    return np.sqrt(_mean(statistics, SQUARED))
-
-
-def r2_of(statistics: np.ndarray) -> np.ndarray:
-    return 1 - ratio(_mean(statistics, SQUARED), _variances(statistics)[0])
-
-
-def one_minus_mae_of(statistics: np.ndarray) -> np.ndarray:
     return 1 - _mean(statistics, SCALED)
 
 

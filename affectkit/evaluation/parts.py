@@ -9,12 +9,13 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation import rows
 from affectkit.evaluation.calibration_error import null_band, reliability_bins, top_label
 from affectkit.evaluation.class_metrics import f1s, precisions, recalls
-from affectkit.evaluation.intervals import SHARE, Estimate, Interval, Resampling, as_units, intervals
-from affectkit.evaluation.measure import measure, number_figures, width
+from affectkit.evaluation.intervals import SHARE, Estimate, Interval, Resampling, intervals
+from affectkit.evaluation.measure import measure, number_figures
 from affectkit.evaluation.metrics import taking
-from affectkit.evaluation.rows import column, confusions, encode, losses, missing, moments, pair, prefix
+from affectkit.evaluation.rows import missing, pair, prefix, statistics
 from affectkit.labels import Target
 
 if TYPE_CHECKING:
@@ -30,23 +31,20 @@ def per_class(
     """Class -> `n`, `precision`, `recall`, `f1`, `recall_low`, `recall_high`."""
     truth, predicted = pair(predictions, target)
     known = ~(missing(truth) | missing(predicted))
-    units = as_units(None if groups is None else groups[known], int(known.sum()), seed=resampling.seed)
-    counts = confusions(truth[known], predicted[known], len(target.classes), units.codes, units.count)
+    units = resampling.units(groups, known)
+    counts = statistics(target, truth[known], predicted[known], units.codes, units.count)
     figures = {name: _recall_of(k) for k, name in enumerate(target.classes)}
-    recall_intervals = intervals(figures, counts, resampling, groups=units.groups)
+    recall_intervals = intervals(figures, counts, resampling, groups=units.groups).values()
     total = counts.sum(axis=0)
-    columns = zip(total.sum(axis=1), precisions(total), recalls(total), f1s(total), strict=True)
-    return {
-        name: {
-            "n": int(n),
-            "precision": float(precision),
-            "recall": float(recall),
-            "f1": float(f1),
-            "recall_low": recall_intervals[name].low,
-            "recall_high": recall_intervals[name].high,
-        }
-        for name, (n, precision, recall, f1) in zip(target.classes, columns, strict=True)
+    columns = {
+        "n": total.sum(axis=1),
+        "precision": precisions(total),
+        "recall": recalls(total),
+        "f1": f1s(total),
+        "recall_low": np.array([interval.low for interval in recall_intervals]),
+        "recall_high": np.array([interval.high for interval in recall_intervals]),
     }
+    return dict(zip(target.classes, rows.records(columns), strict=True))
 
 
 def _recall_of(k: int) -> Estimate:
@@ -55,8 +53,7 @@ def _recall_of(k: int) -> Estimate:
 
 def confusion(predictions: Predictions, target: Target) -> dict[str, Any]:
     """`classes`, and `counts` [K, K] with the truth in rows."""
-    truth, predicted = pair(predictions, target)
-    return {"classes": list(target.classes), "counts": confusions(truth, predicted, len(target.classes))[0].tolist()}
+    return {"classes": list(target.classes), "counts": statistics(target, *pair(predictions, target))[0].tolist()}
 
 
 def calibration(predictions: Predictions, target: Target, *, seed: int = 0) -> dict[str, Any] | None:
@@ -80,32 +77,30 @@ def by_part(predictions: Predictions, targets: Sequence[Target], parts: np.ndarr
     """Part -> `n` and each metric that is a formula of counts or moments, over that part's rows. parts: [N] text."""
     names, codes = np.unique(parts, return_inverse=True)
     table: dict[str, np.ndarray] = {"n": np.bincount(codes, minlength=len(names))}
-    numbers = [target for target in targets if target.kind == "number"]
-    for target in targets:
+    sums = {target: statistics(target, *pair(predictions, target), codes, len(names)) for target in targets}
+    for target, counts in sums.items():
         if target.kind != "number":
-            counts = confusions(*pair(predictions, target), len(target.classes), codes, len(names))
             table |= {prefix(target) + m.name: m.of(counts) for m in taking("classes") if m.of}
+    numbers = [target for target in targets if target.kind == "number"]
     if numbers:
-        statistics = [moments(*pair(predictions, t), codes, len(names), width(t)) for t in numbers]
-        table |= {name: figure.of(np.stack(statistics, axis=1)) for name, figure in number_figures(numbers).items()}
-    rows = zip(*(column.tolist() for column in table.values()), strict=True)
-    return {str(name): dict(zip(table, row, strict=True)) for name, row in zip(names, rows, strict=True)}
+        together = np.stack([sums[target] for target in numbers], axis=1)
+        table |= {name: figure.of(together) for name, figure in number_figures(numbers).items()}
+    return dict(zip(map(str, names), rows.records(table), strict=True))
 
 
 def per_group(predictions: Predictions, targets: Sequence[Target], groups: np.ndarray) -> dict[str, dict[str, float]]:
     """Group -> `n` and its key figures, and `error`, 1 - accuracy; rows without a group are left out."""
     named = groups != ""
     table = by_part(predictions.take(named), targets, groups[named])
-    return {group: dict(_key_figures(row)) for group, row in table.items()}
-
-
-def _key_figures(row: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    for name, value in row.items():
-        before, dot, metric = name.rpartition(".")
-        if name == "n" or metric in SHOWN:
-            yield name, value
-        if metric == "accuracy":
-            yield f"{before}{dot}error", 1 - value
+    by_group: dict[str, dict[str, float]] = {group: {} for group in table}
+    for group, row in table.items():
+        for name, value in row.items():
+            before, dot, metric = name.rpartition(".")
+            if name == "n" or metric in SHOWN:
+                by_group[group][name] = value
+            if metric == "accuracy":
+                by_group[group][f"{before}{dot}error"] = 1 - value
+    return by_group
 
 
 def fold_means(predictions: Predictions, targets: Sequence[Target]) -> dict[str, Any] | None:
@@ -117,14 +112,14 @@ def fold_means(predictions: Predictions, targets: Sequence[Target]) -> dict[str,
     folds = predictions.groups("fold")
     if folds is None or len(set(folds) - {""}) < 2:
         return None
-    rows = list(by_part(predictions.take(folds != ""), targets, folds[folds != ""]).values())
+    by_fold = list(by_part(predictions.take(folds != ""), targets, folds[folds != ""]).values())
     means = {}
-    for name in rows[0]:
-        values = np.array([row[name] for row in rows], float)
+    for name in by_fold[0]:
+        values = np.array([figures[name] for figures in by_fold], float)
         values = values[np.isfinite(values)]
         if name != "n" and len(values) > 1:
             means[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "folds": len(values)}
-    return {"count": len(rows), "metrics": means}
+    return {"count": len(by_fold), "metrics": means}
 
 
 def slices(
@@ -137,11 +132,10 @@ def slices(
     """`column=value` -> `n`, `groups` (None without) and `metrics` of those rows; cells that are "" make no slice."""
     by_slice: dict[str, dict[str, Any]] = {}
     for name, inside, _ in named_parts(predictions, columns):
-        groups_inside = None if groups is None else groups[inside]
-        metrics = measure(predictions.take(inside), targets, groups_inside, resampling)
+        metrics = measure(predictions.take(inside), targets, None if groups is None else groups[inside], resampling)
         by_slice[name] = {
             "n": int(inside.sum()),
-            "groups": None if groups_inside is None else as_units(groups_inside, len(groups_inside)).groups,
+            "groups": None if groups is None else resampling.units(groups, inside).groups,
             "metrics": {name: figure.plain() for name, figure in metrics.items()},
         }
     return by_slice
@@ -178,75 +172,56 @@ def caveats(
     """Every caveat that the judged rows give cause for; empty where there is none."""
     sentences = []
     if predictions.foreign:
-        sentences.append(
-            "nothing says how these predictions were made (no column 'seen'): their rows are taken as held out"
-        )
+        what = "nothing says how these predictions were made (no column 'seen')"
+        sentences.append(f"{what}: their rows are taken as held out")
     sentences += grouping(column, groups)
     for target in targets:
-        sentences += _coverage(predictions, target)
-        if target.kind != "number":
-            sentences += _classes(predictions, target)
-    return sentences + _without_interval(metrics)
+        sentences += [f"{target.name}: {sentence}" for sentence in _of_target(predictions, target)]
+    tried = {name: figure for name, figure in metrics.items() if figure.method != "none" and np.isfinite(figure.value)}
+    without = [name for name, figure in tried.items() if not np.isfinite(figure.low)]
+    if without:
+        why = "groups do not differ, or without one of them it is undefined"
+        sentences.append(f"no interval for {', '.join(without)}: {why}")
+    return sentences
 
 
-def grouping(column: str | None, groups: np.ndarray | None) -> list[str]:
+def grouping(column: str | None, groups: np.ndarray | None) -> Iterator[str]:
     if groups is None:
-        return ["no groups are known: intervals take rows as independent and are too narrow if speakers repeat"]
+        yield "no groups are known: intervals take rows as independent and are too narrow if speakers repeat"
+        return
     sizes = np.unique(groups[groups != ""], return_counts=True)[1]
-    sentences = []
     if (groups == "").any():
-        sentences.append(f"{(groups == '').sum()} rows have no {column}: each counts as a group of its own")
+        yield f"{(groups == '').sum()} rows have no {column}: each counts as a group of its own"
     if len(sizes) == 1:
-        sentences.append(f"all rows are of one {column}: no interval can be estimated")
+        yield f"all rows are of one {column}: no interval can be estimated"
     elif 1 < len(sizes) < FEW_GROUPS:
-        sentences.append(f"only {len(sizes)} groups ({column}): intervals are wide and rest on few degrees of freedom")
+        yield f"only {len(sizes)} groups ({column}): intervals are wide and rest on few degrees of freedom"
     effective = sizes.sum() ** 2 / (sizes**2).sum() if len(sizes) else 0.0
     if len(sizes) > 1 and effective < len(sizes) / 2:
-        sentences.append(
-            f"groups ({column}) differ much in size, {len(sizes)} weigh as {effective:.1f} equal ones: "
-            "intervals may be too narrow"
-        )
-    return sentences
+        equal = f"{len(sizes)} weigh as {effective:.1f} equal ones"
+        yield f"groups ({column}) differ much in size, {equal}: intervals may be too narrow"
 
 
-def _coverage(predictions: Predictions, target: Target) -> list[str]:
+def _of_target(predictions: Predictions, target: Target) -> Iterator[str]:
     truth, predicted = pair(predictions, target)
-    unlabelled, declined = missing(truth), missing(predicted) & ~missing(truth)
-    sentences = []
-    if unlabelled.any():
-        sentences.append(f"{target.name}: {unlabelled.sum()} of {len(truth)} rows have no truth and are left out")
-    if declined.any():
-        sentences.append(f"{target.name}: {declined.sum()} of {len(truth)} rows have no prediction and are left out")
-    return sentences
-
-
-def _classes(predictions: Predictions, target: Target) -> list[str]:
-    truth, predicted = pair(predictions, target)
-    both = ~(missing(truth) | missing(predicted))
+    unlabelled, declined = missing(truth), missing(predicted)
+    for lacking, what in ((unlabelled, "truth"), (declined & ~unlabelled, "prediction")):
+        if lacking.any():
+            yield f"{lacking.sum()} of {len(truth)} rows have no {what} and are left out"
+    if target.kind == "number":
+        return
+    both = ~(unlabelled | declined)
     present = np.bincount(truth[both], minlength=len(target.classes))
-    sentences = []
     absent = [name for name, count in zip(target.classes, present, strict=True) if not count]
     if absent:
-        sentences.append(f"{target.name}: no row is {', '.join(absent)}; UAR is the mean over the other classes")
+        yield f"no row is {', '.join(absent)}; UAR is the mean over the other classes"
     if len(np.unique(predicted[both])) == 1 and len(target.classes) > 1:
-        sentences.append(f"{target.name}: every row is predicted {target.classes[predicted[both][0]]}")
+        yield f"every row is predicted {target.classes[predicted[both][0]]}"
     probabilities = predictions.probabilities(target.name)
     if probabilities is not None:
         off = np.nanmax(np.abs(probabilities.sum(axis=1) - 1), initial=0.0)
         if off > 1e-3:
-            sentences.append(f"{target.name}: probabilities of a row add up to 1 only within {off:.2g}")
-    return sentences
-
-
-def _without_interval(metrics: Mapping[str, Interval]) -> list[str]:
-    names = [
-        name
-        for name, figure in metrics.items()
-        if figure.method != "none" and np.isfinite(figure.value) and not np.isfinite(figure.low)
-    ]
-    if names:
-        return [f"no interval for {', '.join(names)}: groups do not differ, or without one of them it is undefined"]
-    return []
+            yield f"probabilities of a row add up to 1 only within {off:.2g}"
 
 
 # --- What a model has to beat: an answer that looks at nothing
@@ -262,14 +237,37 @@ def floors(
     serve, which nobody could know beforehand, and the names are `judged_majority` and `judged_mean`.
     """
     constants: dict[str, dict[str, float]] = {}
-    classes = [t for t in targets if t.kind != "number"]
-    numbers = [t for t in targets if t.kind == "number"]
-    if classes:
-        name = "majority" if train is not None else "judged_majority"
-        constants[name] = {key: value for t in classes for key, value in _majority(predictions, t, train).items()}
+    numbers = [target for target in targets if target.kind == "number"]
+    if len(numbers) < len(targets):
+        majority = constants["majority" if train is not None else "judged_majority"] = {}
+        for target in targets:
+            if target.kind != "number":
+                majority |= _majority(predictions, target, train)
     if numbers:
-        constants["train_mean" if train is not None else "judged_mean"] = _means(predictions, numbers, train)
+        sums = np.stack([_constant(predictions, target, train) for target in numbers])
+        means = {name: float(figure.of(sums)) for name, figure in number_figures(numbers).items()}
+        constants["train_mean" if train is not None else "judged_mean"] = means
     return constants
+
+
+def _majority(predictions: Predictions, target: Target, train: pd.DataFrame | None) -> dict[str, float]:
+    confusion = _constant(predictions, target, train)
+    metrics = {m.name: float(m.of(confusion)) for m in taking("classes") if m.of}
+    if predictions.probabilities(target.name) is not None:
+        loss = _constant(predictions, target, train, probabilities=True)
+        metrics |= {m.name: float(m.of(loss)) for m in taking("probabilities") if m.of} | {"auroc": 0.5}
+    return {prefix(target) + name: value for name, value in metrics.items()}
+
+
+def _constant(
+    predictions: Predictions, target: Target, train: pd.DataFrame | None, *, probabilities: bool = False
+) -> np.ndarray:
+    """The statistics of an answer that is always the same, over the rows with a truth and an answer."""
+    truth, predicted = pair(predictions, target)
+    truth = truth[~(missing(truth) | missing(predicted))]
+    known = truth if train is None else rows.column(Predictions(train, {}), target, target.name)
+    answers = rows.constant_answers(target, known, len(truth), probabilities=probabilities)
+    return statistics(target, truth, answers)[0]
 
 
 def train_rows(predictions: Predictions, targets: Sequence[Target]) -> pd.DataFrame | None:
@@ -278,29 +276,5 @@ def train_rows(predictions: Predictions, targets: Sequence[Target]) -> pd.DataFr
     if "split" not in frame:
         return None
     train = predictions.take((frame["split"] == "train").to_numpy())
-    labelled = [not missing(column(train, target, target.name)).all() for target in targets]
+    labelled = [not missing(rows.column(train, target, target.name)).all() for target in targets]
     return train.frame if len(train.frame) and all(labelled) else None
-
-
-def _majority(predictions: Predictions, target: Target, train: pd.DataFrame | None) -> dict[str, float]:
-    truth, predicted = pair(predictions, target)
-    truth = truth[~(missing(truth) | missing(predicted))]
-    known = truth if train is None else encode(train[target.name], target.classes)
-    counts = np.bincount(known[known >= 0], minlength=len(target.classes))
-    answers = np.full(len(truth), counts.argmax())
-    shares = np.broadcast_to(counts / max(counts.sum(), 1), (len(truth), len(counts)))
-    confusion, loss = confusions(truth, answers, len(counts))[0], losses(truth, shares)[0]
-    metrics = {m.name: float(m.of(confusion)) for m in taking("classes") if m.of}
-    if predictions.probabilities(target.name) is not None:
-        metrics |= {m.name: float(m.of(loss)) for m in taking("probabilities") if m.of} | {"auroc": 0.5}
-    return {prefix(target) + name: value for name, value in metrics.items()}
-
-
-def _means(predictions: Predictions, targets: Sequence[Target], train: pd.DataFrame | None) -> dict[str, float]:
-    tables = []
-    for target in targets:
-        truth, predicted = pair(predictions, target)
-        truth = truth[~(missing(truth) | missing(predicted))]
-        known = truth if train is None else train[target.name].to_numpy(float)
-        tables.append(moments(truth, np.full(len(truth), np.nanmean(known)), width=width(target))[0])
-    return {name: float(figure.of(np.stack(tables))) for name, figure in number_figures(targets).items()}

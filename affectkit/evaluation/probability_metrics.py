@@ -1,7 +1,8 @@
 """Metrics of predicted probabilities: proper scores, and ranking.
 
 `truth` is [N] labels, `probabilities` [N, K] in the order of `classes`; without `classes`, labels are the indices
-0..K-1. Rows without truth or with a NaN probability are left out.
+0..K-1. Rows without truth or with a NaN probability are left out. Those written with `metric_of` are their formula,
+`<metric>.of`, on `rows.losses` [..., 3].
 """
 
 from __future__ import annotations
@@ -11,25 +12,31 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.evaluation.rows import encode, losses, ratio
+from affectkit.evaluation.rows import encode, losses, mean_of_defined, metric_of, ratio
 
 
-def nll(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = None) -> float:
+def _losses(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = None) -> np.ndarray:
+    return losses(*known_rows(truth, probabilities, classes))[0]
+
+
+@metric_of(_losses)
+def nll(statistics: np.ndarray) -> np.ndarray:
     """Negative log-likelihood, mean -ln p(truth), in nats, at least 0; probabilities are clipped at 1e-12.
 
     >>> round(nll([0, 1], [[0.5, 0.5], [0.25, 0.75]]), 6)
     0.490415
     """
-    return float(nll_of(losses(*known_rows(truth, probabilities, classes))[0]))
+    return ratio(statistics[..., 1], statistics[..., 0])
 
 
-def brier(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = None) -> float:
+@metric_of(_losses)
+def brier(statistics: np.ndarray) -> np.ndarray:
     """Brier score (Brier 1950), mean over rows of sum_k (p_k - y_k)^2, in [0, 2]: the sum over classes, not their mean.
 
     >>> brier([0, 1], [[0.5, 0.5], [0.25, 0.75]])
     0.3125
     """
-    return float(brier_of(losses(*known_rows(truth, probabilities, classes))[0]))
+    return ratio(statistics[..., 2], statistics[..., 0])
 
 
 def auroc(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = None) -> float:
@@ -43,14 +50,6 @@ def auroc(truth: Any, probabilities: Any, *, classes: Sequence[Any] | None = Non
     return left_out_auroc(codes, probabilities, np.zeros(len(codes), dtype=np.int64), 1)[0]
 
 
-def nll_of(statistics: np.ndarray) -> np.ndarray:
-    return ratio(statistics[..., 1], statistics[..., 0])
-
-
-def brier_of(statistics: np.ndarray) -> np.ndarray:
-    return ratio(statistics[..., 2], statistics[..., 0])
-
-
 def left_out_auroc(
     truth: np.ndarray, probabilities: np.ndarray, units: np.ndarray, count: int
 ) -> tuple[float, np.ndarray]:
@@ -62,9 +61,7 @@ def left_out_auroc(
     """
     positives = range(1, 2) if probabilities.shape[1] == 2 else range(probabilities.shape[1])
     areas = [_left_out_areas(probabilities[:, k], truth == k, units, count) for k in positives]
-    table = np.array(areas).reshape(len(areas), count + 1)
-    defined = ~np.isnan(table)
-    means = ratio(np.where(defined, table, 0.0).sum(0), defined.sum(0))
+    means = mean_of_defined(np.array(areas).reshape(len(areas), count + 1), axis=0)
     return float(means[0]), means[1:]
 
 
@@ -73,8 +70,8 @@ def _left_out_areas(score: np.ndarray, positive: np.ndarray, units: np.ndarray, 
     if not len(score):
         return np.full(count + 1, np.nan)
     below, above = _won(score, positive)
-    pairs = np.zeros(count)  # bincount of nothing has whole numbers
-    pairs += np.bincount(units[positive], weights=below[positive], minlength=count)
+    # As floats: bincount of nothing has whole numbers.
+    pairs = np.bincount(units[positive], weights=below[positive], minlength=count).astype(float)
     pairs += np.bincount(units[~positive], weights=above[~positive], minlength=count)
     if count < len(units):  # with a row to a unit, no pair lies within one
         pairs -= _within(score, positive, units, count)
@@ -102,9 +99,7 @@ def _within(score: np.ndarray, positive: np.ndarray, units: np.ndarray, count: i
     below, _ = _won(units * (len(score) + 1.0) + rankdata(score), positive)
     down = np.bincount(units[~positive], minlength=count)
     before = np.cumsum(down) - down
-    pairs = np.zeros(count)
-    pairs += np.bincount(units[positive], weights=(below - before[units])[positive], minlength=count)
-    return pairs
+    return np.bincount(units[positive], weights=(below - before[units])[positive], minlength=count)
 
 
 def known_rows(truth: Any, probabilities: Any, classes: Sequence[Any] | None) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,62 @@ def moments(
     return _per_unit(columns, None if units is None else units[known], count)
 
 
+def statistics(
+    target: Target, truth: np.ndarray, prediction: np.ndarray, units: np.ndarray | None = None, count: int = 1
+) -> np.ndarray:
+    """Of one target: the moments of numbers [N], the confusions of class indices [N], the losses of probabilities
+    [N, K]."""
+    if target.kind == "number":
+        return moments(truth, prediction, units, count, target.width)
+    if prediction.ndim > 1:
+        return losses(truth, prediction, units, count)
+    return confusions(truth, prediction, len(target.classes), units, count)
+
+
+def metric_of(summed: Callable[..., np.ndarray], *, undefined: str = "") -> Callable[[Callable], Callable[..., float]]:
+    """Make of a formula on summed statistics the metric `(truth, prediction, ...) -> float`, with the formula as its
+    attribute `of`.
+
+    summed: truth, prediction and what the metric takes beside them -> the statistics. undefined: a warning for NaN.
+    """
+
+    def decorate(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[..., float]:
+        @wraps(formula)
+        def metric(truth: Any, prediction: Any, **settings: Any) -> float:
+            value = float(formula(summed(truth, prediction, **settings)))
+            if undefined and np.isnan(value):
+                log.warning(undefined)
+            return value
+
+        metric.of = formula  # type: ignore[attr-defined]
+        return metric
+
+    return decorate
+
+
+def constant_answers(target: Target, known: np.ndarray, rows: int, *, probabilities: bool = False) -> np.ndarray:
+    """[rows] always the mean of known truths, or their most frequent class; or the shares of all classes, [rows, K]."""
+    if target.kind == "number":
+        return np.full(rows, np.nanmean(known))
+    counts = np.bincount(known[known >= 0], minlength=len(target.classes))
+    return np.tile(counts / max(counts.sum(), 1), (rows, 1)) if probabilities else np.full(rows, counts.argmax())
+
+
+def records(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """A table of columns [N] as N rows of plain values."""
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, NaN where `whole` is 0 or NaN."""
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def mean_of_defined(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The mean along an axis over what is not NaN; NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0.0).sum(axis), defined.sum(axis))
 
 
 def _per_unit(columns: Sequence[np.ndarray], units: np.ndarray | None, count: int) -> np.ndarray:
@@ -129,12 +183,16 @@ def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Pre
     order = [split] if split else [name for name in ("test", "oof", "val", "all") if name in masks]
     for name in order:
         if name in masks and masks[name].any():
-            _refuse_fitted(predictions, masks[name] & (seen == "fit"))
+            fitted = masks[name] & (seen == "fit")
+            if fitted.any():
+                row = int(fitted.argmax())
+                what = f"id '{frame['id'].iloc[row]}' is in-sample (seen=fit): such rows are never judged"
+                remedy = "predict them with --cv, or judge another split"
+                raise AffectkitError("leak", what, file=predictions.path, row=row + 1, remedy=remedy)
             return name, predictions.take(masks[name])
     available = ", ".join(f"{name} ({mask.sum()})" for name, mask in sorted(masks.items()) if mask.any()) or "no split"
-    raise AffectkitError(
-        "input", f"has no rows of {split or 'test, oof or val'}", file=predictions.path, remedy=f"it has {available}"
-    )
+    what = f"has no rows of {split or 'test, oof or val'}"
+    raise AffectkitError("input", what, file=predictions.path, remedy=f"it has {available}")
 
 
 def judged_parts(predictions: Predictions) -> dict[str, Predictions]:
@@ -165,18 +223,6 @@ def _answered(predictions: Predictions, target: Target) -> bool:
     return not bool(np.logical_or(*map(missing, pair(predictions, target))).all())
 
 
-def _refuse_fitted(predictions: Predictions, fitted: np.ndarray) -> None:
-    if fitted.any():
-        row = int(fitted.argmax())
-        raise AffectkitError(
-            "leak",
-            f"id '{predictions.frame['id'].iloc[row]}' is in-sample (seen=fit): such rows are never judged",
-            file=predictions.path,
-            row=row + 1,
-            remedy="predict them with --cv, or judge another split",
-        )
-
-
 def pair(predictions: Predictions, target: Target) -> tuple[np.ndarray, np.ndarray]:
     """Truth [N] and prediction [N]: class indices with -1 for missing, or float64 with NaN.
 
@@ -200,9 +246,8 @@ def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, column
     for name in columns:
         texts = predictions.groups(name)
         if texts is None:
-            raise AffectkitError(
-                "input", f"has no column '{name}'", file=predictions.path, remedy="pass the --manifest that has it"
-            )
+            remedy = "pass the --manifest that has it"
+            raise AffectkitError("input", f"has no column '{name}'", file=predictions.path, remedy=remedy)
         cells[name] = texts
     return GroundTruth(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
 
@@ -222,9 +267,8 @@ def judged_targets(predictions: Predictions) -> list[Target]:
         names, file = ", ".join(predictions.targets), predictions.path
         if any(not missing(pair(predictions, target)[0]).all() for target in predictions.targets.values()):
             raise AffectkitError("input", f"no row with a truth has an answer for {names}", file=file)
-        raise AffectkitError(
-            "input", f"no row has a truth for {names}", file=file, remedy="pass the --manifest that has it"
-        )
+        remedy = "pass the --manifest that has it"
+        raise AffectkitError("input", f"no row has a truth for {names}", file=file, remedy=remedy)
     return targets
 
 

@@ -38,10 +38,13 @@ def write_selected(
     if chosen.model is not None:
         _refuse_broken(chosen.model)
         copy_model(chosen.model, folder / BEST)
-    for name in (FIT_ROWS, TRAIN_REPORT):
-        if chosen.model is not None and (chosen.path.parent / name).exists():
-            _copy(chosen.path.parent / name, folder / name)
-    _copy(chosen.path, folder / PREDICTIONS)
+    copies = {chosen.path: PREDICTIONS}
+    if chosen.model is not None:
+        beside = {chosen.path.parent / name: name for name in (FIT_ROWS, TRAIN_REPORT)}
+        copies = {path: name for path, name in beside.items() if path.exists()} | copies
+    for path, name in copies.items():
+        with atomic(folder / name) as temporary:
+            shutil.copyfile(path, temporary)
     report = without_nan({**selection_report(selection, runs, facts, ties=ties), **lineage})
     write_table(folder / SELECTION_TABLE, ranking_table(report))
     write_json(folder / SELECTION, report)
@@ -53,22 +56,16 @@ def _refuse_broken(model: Path) -> None:
             _refuse_broken(parent_folder(model, parent))
 
 
-def _copy(source: Path, target: Path) -> None:
-    with atomic(target) as temporary:
-        shutil.copyfile(source, temporary)
-
-
 def selection_report(
     selection: Selection, runs: Mapping[str, Source], facts: Mapping[str, Facts], *, ties: bool
 ) -> dict[str, Any]:
     """Everything that the selection says, as plain values."""
-    measured, judged = selection.by.metric, selection.on
-    figure = selection.ranking[0].figure
+    measured, judged, figure = selection.by.metric, selection.on, selection.ranking[0].figure
     origins = list(judged.origins.values())
     return {
         "by": selection.by.text,
         "metric": measured.name,
-        "higher_is_better": measured.higher_is_better,
+        "higher_is_better": measured.definition.higher_is_better,
         "then": [criterion.text for criterion in selection.then],
         "ties": ties,
         "split": selection.by.split,
@@ -89,7 +86,10 @@ def selection_report(
 
 
 def _plain(rank: int, run: Ranked, source: Source, facts: Facts) -> dict[str, Any]:
-    complexity = facts.complexity
+    size: dict[str, Any] = dict.fromkeys(("parents", "stage", "bytes", "complexity"))
+    if facts.complexity is not None:
+        known = facts.complexity
+        size = {"parents": known.parents, "stage": STAGES[known.stage], "bytes": known.size, "complexity": known.words}
     return {
         "rank": rank,
         "run": run.name,
@@ -102,10 +102,7 @@ def _plain(rank: int, run: Ranked, source: Source, facts: Facts) -> dict[str, An
         "p_adjusted": run.adjusted,
         "tie": run.tie,
         "criteria": dict(run.criteria),
-        "parents": None if complexity is None else complexity.parents,
-        "stage": None if complexity is None else STAGES[complexity.stage],
-        "bytes": None if complexity is None else complexity.size,
-        "complexity": None if complexity is None else complexity.words,
+        **size,
         "made": facts.made,
         "servable": facts.servable,
     }
@@ -115,20 +112,17 @@ def ranking_table(report: Mapping[str, Any]) -> pd.DataFrame:
     """`model_selection.csv`: a row for each run, the chosen one first."""
     import pandas as pd
 
-    def row(run: Mapping[str, Any]) -> dict[str, Any]:
+    rows = []
+    for run in report["runs"]:
         figure, difference = run["figure"], run["difference"]
-        return {
-            **{key: run[key] for key in ("rank", "run", "path", "command", "model")},
-            report["by"]: figure["value"],
-            "low": figure["low"],
-            "high": figure["high"],
-            **{f"difference{end}": difference[key] for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
-            **{key: run[key] for key in ("p", "p_adjusted", "tie")},
-            **run["criteria"],
-            **{key: run[key] for key in ("parents", "stage", "bytes", "made", "servable")},
+        columns = {key: run[key] for key in ("rank", "run", "path", "command", "model")}
+        columns |= {report["by"]: figure["value"], "low": figure["low"], "high": figure["high"]}
+        columns |= {"difference": difference["value"]} | {
+            f"difference_{end}": difference[end] for end in ("low", "high")
         }
-
-    return pd.DataFrame([row(run) for run in report["runs"]])
+        columns |= {key: run[key] for key in ("p", "p_adjusted", "tie")} | run["criteria"]
+        rows.append(columns | {key: run[key] for key in ("parents", "stage", "bytes", "made", "servable")})
+    return pd.DataFrame(rows)
 
 
 def _warnings(selection: Selection, facts: Mapping[str, Facts]) -> list[str]:

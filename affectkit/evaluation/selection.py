@@ -28,6 +28,7 @@ from affectkit.evaluation.candidates import Judged, common_targets, same_rows
 from affectkit.evaluation.comparison import MetricInputs, TargetMetric, holm, resampled, target_metric
 from affectkit.evaluation.complexity import Facts
 from affectkit.evaluation.intervals import Interval, Resamples, Resampling, as_units
+from affectkit.evaluation.rows import constant_answers
 from affectkit.labels import Target
 
 # --- What runs are chosen by: a metric on the rows of a split, `simplest`, `earliest`
@@ -106,7 +107,7 @@ class Optimism:
 def optimism(judged: Judged, figures: Mapping[str, Resamples]) -> Optimism | None:
     """Nested selection: choose the highest figure on all groups but one, judge it on that one, and pool.
 
-    found: the figures of all rows, resampled by the jackknife. None where there is nothing to choose, or to leave out.
+    figures: of all rows, resampled by the jackknife. None where there is nothing to choose, or to leave out.
     """
     inputs, units = list(judged.inputs.values()), as_units(judged.groups, judged.count)
     if units.count < 2 or len(inputs) < 2:
@@ -124,12 +125,9 @@ def optimism(judged: Judged, figures: Mapping[str, Resamples]) -> Optimism | Non
 
 def _pooled(inputs: Sequence[MetricInputs], winners: np.ndarray) -> MetricInputs:
     """Of each row, what the run chosen for it says. winners: [N]."""
-    rows = np.arange(len(winners))
-    predictions = [
-        np.stack([each.predictions[target] for each in inputs])[winners, rows]
-        for target in range(len(inputs[0].truths))
-    ]
-    return replace(inputs[0], predictions=predictions)
+    of_targets = zip(*(each.predictions for each in inputs), strict=True)
+    chosen = [np.stack(of_runs)[winners, np.arange(len(winners))] for of_runs in of_targets]
+    return replace(inputs[0], predictions=chosen)
 
 
 # --- The runs in their order, and those that the data cannot tell from the best
@@ -197,23 +195,20 @@ def select(
     first = figure_criterion(by or default, targets)
     others = [criterion(text, targets) for text in dict.fromkeys([*then, EARLIEST])]
     judged = _judged(runs, [first, *others], targets, group)
-    values = {
-        c.text: {name: each.value for name, each in judged[c.text].inputs.items()} for c in others if c.target_metric
-    }
+    inputs = {c.text: judged[c.text].inputs for c in others if c.target_metric}
+    values = {text: {name: each.value for name, each in by_run.items()} for text, by_run in inputs.items()}
     keys = {name: tuple(c.key(name, facts[name], values) for c in others) for name in runs}
-    rows, metric = judged[first.text], first.metric
+    rows = judged[first.text]
     figures = {name: resampled(each, rows.groups, RESAMPLING) for name, each in rows.inputs.items()}
     best = min(figures, key=lambda name: (first.loss(figures[name].value), keys[name]))
     if np.isnan(figures[best].value):
-        raise AffectkitError(
-            "input", f"{metric.name} is undefined for every run on these rows", remedy="take another metric"
-        )
+        what = f"{first.metric.name} is undefined for every run on these rows"
+        raise AffectkitError("input", what, remedy="take another metric")
     telling = _telling(figures[best], rows.inputs[best], rows.groups, len(runs)) if len(runs) > 1 else None
     ranked = family(figures, best, values)
     ranking, decided = _in_order(ranked, first, others, keys, ties=ties and bool(telling))
     warnings = list(dict.fromkeys(sentence for judged_rows in judged.values() for sentence in judged_rows.warnings))
-    nested = optimism(rows, figures)
-    return Selection(first, others, ranking, best, decided, telling, rows, nested, warnings)
+    return Selection(first, others, ranking, best, decided, telling, rows, optimism(rows, figures), warnings)
 
 
 def _judged(
@@ -227,28 +222,18 @@ def _judged(
 
 def family(figures: Mapping[str, Resamples], best: str, values: Mapping[str, Mapping[str, float]]) -> list[Ranked]:
     """Every run beside the best, in no order yet."""
-    differences = {name: figure.minus(figures[best]) for name, figure in figures.items()}
-    adjusted = dict(zip(figures, holm([difference.p for difference in differences.values()]), strict=True))
-    return [
-        Ranked(
-            name,
-            figure.interval(),
-            differences[name],
-            adjusted[name],
-            not (np.isnan(figure.value) or adjusted[name] < 1 - LEVEL),
-            {text: values_of_runs[name] for text, values_of_runs in values.items()},
-        )
-        for name, figure in figures.items()
-    ]
+    differences = [figure.minus(figures[best]) for figure in figures.values()]
+    adjusted = holm([difference.p for difference in differences])
+    runs = []
+    for (name, figure), difference, p in zip(figures.items(), differences, adjusted, strict=True):
+        tie = not (np.isnan(figure.value) or p < 1 - LEVEL)
+        criteria = {text: by_run[name] for text, by_run in values.items()}
+        runs.append(Ranked(name, figure.interval(), difference, p, tie, criteria))
+    return runs
 
 
 def _in_order(
-    runs: Sequence[Ranked],
-    by: Criterion,
-    then: Sequence[Criterion],
-    keys: Mapping[str, tuple[Any, ...]],
-    *,
-    ties: bool,
+    runs: Sequence[Ranked], by: Criterion, then: Sequence[Criterion], keys: Mapping[str, tuple[Any, ...]], *, ties: bool
 ) -> tuple[list[Ranked], str]:
     """The runs, the chosen one first, and the criterion that it owes its place to.
 
@@ -273,18 +258,7 @@ def _telling(best: Resamples, inputs: MetricInputs, groups: np.ndarray | None, r
     """Whether the test that makes the ties tells the best run from an answer that looks at nothing."""
     if best.method == "none" or best.units < LEAST:
         return False
-    difference = best.minus(resampled(_constant(inputs), groups, RESAMPLING))
+    columns = zip(inputs.metric.targets, inputs.truths, inputs.predictions, strict=True)
+    constants = [constant_answers(t, truth, len(truth), probabilities=answer.ndim > 1) for t, truth, answer in columns]
+    difference = best.minus(resampled(replace(inputs, predictions=constants), groups, RESAMPLING))
     return inputs.metric.gain(difference.value) > 0 and difference.p * runs < 1 - LEVEL
-
-
-def _constant(inputs: MetricInputs) -> MetricInputs:
-    """Always the most frequent class, with the shares of all classes, or always the mean, of the very rows."""
-    predictions = []
-    for truth, answer in zip(inputs.truths, inputs.predictions, strict=True):
-        if truth.dtype.kind == "f":
-            predictions.append(np.full(len(truth), truth.mean()))
-            continue
-        counts = np.bincount(truth, minlength=len(inputs.metric.targets[0].classes))
-        shares = np.tile(counts / len(truth), (len(truth), 1))
-        predictions.append(shares if answer.ndim > 1 else np.full(len(truth), counts.argmax()))
-    return replace(inputs, predictions=predictions)

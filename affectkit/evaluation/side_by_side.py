@@ -8,10 +8,9 @@ from typing import Any
 from affectkit.artifacts.reports import class_targets
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.candidates import Candidates, common_targets, same_rows
+from affectkit.evaluation.candidates import common_targets, same_rows
 from affectkit.evaluation.comparison import holm, resampled, target_metric
 from affectkit.evaluation.intervals import DEFAULT
-from affectkit.labels import Target
 from affectkit.plain import without_nan
 
 KEPT = ("split", "seen", "n", "groups", "interval", "targets", "metrics", "warnings")  # of each run's report
@@ -37,26 +36,18 @@ def side_by_side(
             for target, prefix, details in class_targets(report)
             if (calibration := details.get("calibration"))
         }
-    paired, warnings = {}, _apart(reports, sources)
+    alone = [name for name in reports if name not in sources]
+    why = "a report without predictions beside it, so that there are no paired differences"
+    paired, warnings = {}, [f"{', '.join(alone)}: {why}"] if alone else []
     if len(sources) > 1:
+        # The rows that every run was judged on; else val, for which cross-fitted rows may stand.
+        splits = {reports[name]["split"] for name in sources}
+        common = splits.pop() if len(splits) == 1 and splits <= {"test", "oof", "val"} else "val"
         try:
-            paired = _paired(sources, split or _common_split([reports[name] for name in sources]), group)
+            paired = _paired(sources, split or common, group)
         except AffectkitError as problem:
             warnings.append(f"no differences between the runs: {problem}")
     return without_nan({"runs": runs, "paired": paired, "warnings": [*warnings, *paired.pop("warnings", [])]})
-
-
-def _apart(reports: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Source]) -> list[str]:
-    alone = [name for name in reports if name not in sources]
-    if not alone:
-        return []
-    return [f"{', '.join(alone)}: a report without predictions beside it, so that there are no paired differences"]
-
-
-def _common_split(reports: list[Mapping[str, Any]]) -> str:
-    """Where every run was judged on the same kind of rows, these; else val, for which cross-fitted rows may stand."""
-    splits = {report["split"] for report in reports}
-    return splits.pop() if len(splits) == 1 and splits <= {"test", "oof", "val"} else "val"
 
 
 def _paired(sources: Mapping[str, Source], split: str, group: str | None) -> dict[str, Any]:
@@ -69,8 +60,11 @@ def _paired(sources: Mapping[str, Source], split: str, group: str | None) -> dic
     metrics: dict[str, Any] = {}
     warnings: list[str] = []
     count = groups = 0
-    for metric in _metrics(rows, targets):
-        judged = rows.judged(target_metric(metric, targets))
+    for metric in COMPARED:
+        try:
+            judged = rows.judged(target_metric(metric, targets))
+        except AffectkitError:  # not every table has what it takes: probabilities may lack
+            continue
         values = {name: resampled(answers, judged.groups, DEFAULT) for name, answers in judged.inputs.items()}
         first, *others = values
         differences = {name: values[name].minus(values[first]) for name in others}
@@ -85,24 +79,11 @@ def _paired(sources: Mapping[str, Source], split: str, group: str | None) -> dic
         }
         warnings += judged.warnings
         count, groups = judged.count, values[first].groups
-    known = {"column": rows.group, "count": groups} if rows.group else None
     return {
         "split": split,
         "n": count,
-        "groups": known,
+        "groups": {"column": rows.group, "count": groups} if rows.group else None,
         "reference": next(iter(sources)),
         "metrics": metrics,
         "warnings": list(dict.fromkeys(warnings)),
     }
-
-
-def _metrics(rows: Candidates, targets: Mapping[str, Target]) -> list[str]:
-    """Those that every table has what it takes for: probabilities may lack."""
-    names = []
-    for name in COMPARED:
-        try:
-            rows.judged(target_metric(name, targets))
-        except AffectkitError:
-            continue
-        names.append(name)
-    return names

@@ -10,18 +10,10 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.timeline import Timeline
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.before_after import (
-    SIDES,
-    BeforeAfter,
-    Columns,
-    before_after,
-    errors,
-    errors_by_sequence,
-    units_of,
-)
-from affectkit.evaluation.intervals import DEFAULT, Resampling
+from affectkit.evaluation.before_after import SIDES, BeforeAfter, Columns, before_after, errors, errors_by_sequence
+from affectkit.evaluation.intervals import DEFAULT, Resampling, as_units
 from affectkit.evaluation.parts import caveats
-from affectkit.evaluation.rows import judged
+from affectkit.evaluation.rows import judged, ratio
 from affectkit.labels import Target
 
 if TYPE_CHECKING:
@@ -88,7 +80,8 @@ def lag(truth: Any, prediction: Any, starts: Any = (0,), *, most: int = MAX_LAG)
     lengths = np.diff(starts, append=len(a))
     codes = _codes(starts, len(a))
     a, b = _centred(a, codes, len(starts)), _centred(b, codes, len(starts))
-    varied = _varies(a, codes, len(starts)) & _varies(b, codes, len(starts))
+    differ = (np.nan_to_num(side).any(axis=1) for side in (a, b))  # anything of a sequence from its mean
+    varied = np.all([np.bincount(codes, frames, len(starts)) > 0 for frames in differ], axis=0)
     if not varied.any():
         return Lag(float("nan"), np.full(len(starts), np.nan))
     reach = int(min(most, lengths[varied].max() // 2))
@@ -103,14 +96,19 @@ def lag(truth: Any, prediction: Any, starts: Any = (0,), *, most: int = MAX_LAG)
 def _pair_sums(a: np.ndarray, b: np.ndarray, lengths: np.ndarray, shifts: np.ndarray, reach: int) -> np.ndarray:
     """[shifts, S, 4]: pairs, covariance, variance of `a` and of `b` (sums of squares, not means) at each shift.
 
-    Sequences are laid out with `reach` empty places between them, so that a shift is a slice and none meets another.
+    Sequences are laid out with `reach` empty places between them, so that a shift is a slice and none meets another:
+    values x and y and their squares, and 1 where there is a value (kx, ky), each 0 elsewhere.
     """
     places = np.arange(len(a)) + reach * (1 + np.repeat(np.arange(len(lengths)), lengths))
     starts = np.cumsum(lengths) - lengths + reach * np.arange(len(lengths))
     size = len(a) + reach * (len(lengths) + 1)
     table = np.zeros((len(shifts), len(lengths), 4))
     for values, others in zip(a.T, b.T, strict=True):
-        (x, xx, kx), (y, yy, ky) = (_laid_out(column, places, size) for column in (values, others))
+        laid = np.full((2, size), np.nan)
+        laid[:, places] = values, others
+        kx, ky = (~np.isnan(laid)).astype(float)
+        x, y = np.where(np.isnan(laid), 0.0, laid)
+        xx, yy = x * x, y * y
         middle = slice(reach, size - reach)
         for place, shift in enumerate(shifts):
             moved = slice(reach - shift, size - reach - shift)
@@ -120,15 +118,6 @@ def _pair_sums(a: np.ndarray, b: np.ndarray, lengths: np.ndarray, shifts: np.nda
             table[place] += np.stack([n, sxy - sx * sy / some, sxx - sx * sx / some, syy - sy * sy / some], axis=-1)
     table[:, :, 0] /= a.shape[1]
     return table
-
-
-def _laid_out(column: np.ndarray, places: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values, their squares and 1 where there is a value, each 0 elsewhere."""
-    values, known = np.zeros(size), np.zeros(size)
-    there = ~np.isnan(column)
-    values[places[there]] = column[there]
-    known[places[there]] = 1.0
-    return values, values * values, known
 
 
 def _best(table: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -154,11 +143,6 @@ def _centred(table: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
     scale = np.abs(filled).max(initial=0.0)
     centred[np.abs(centred) <= 1e-12 * scale] = 0.0  # a constant is exactly constant
     return centred
-
-
-def _varies(centred: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """[S] bool: whether anything of a sequence differs from its mean."""
-    return np.bincount(codes, np.nan_to_num(centred).any(axis=1), count) > 0
 
 
 def _columns(values: Any) -> np.ndarray:
@@ -193,25 +177,24 @@ def stability(
     Rows may be smoothed that nobody may judge: unless a `split` is asked for, the reason is then a warning.
     Raises as `before_after` does.
     """
-    nothing: dict[str, Any] = {"split": None, "seen": [], "n": 0, "groups": None, "targets": {}, "pooled": {}}
     try:
         judged(before, split)
     except AffectkitError as problem:
         if split is not None:
             raise
+        nothing: dict[str, Any] = {"split": None, "seen": [], "n": 0, "groups": None, "targets": {}, "pooled": {}}
         return nothing | {"warnings": [f"no row is judged: {problem}"]}, None, None
     rows = before_after(before, after, gated, sequence=sequence, time=time, split=split, group=group)
-    report, table = describe(rows, targets, most=most, resampling=resampling)
-    return report, table, rows
+    return *_describe(rows, targets, most, resampling), rows
 
 
-def describe(
-    rows: BeforeAfter, targets: Sequence[Target], *, most: int = MAX_LAG, resampling: Resampling = DEFAULT
+def _describe(
+    rows: BeforeAfter, targets: Sequence[Target], most: int, resampling: Resampling
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The figures of judged rows and the table of their sequences."""
     import pandas as pd
 
-    units = units_of(rows, resampling)
+    units = as_units(rows.groups, len(rows.groups), seed=resampling.seed)
     by_target, tables = {}, []
     for target in targets:
         by_target[target.name], table = _of_target(rows, target, most)
@@ -238,13 +221,16 @@ def _of_target(rows: BeforeAfter, target: Target, most: int) -> tuple[dict[str, 
     import pandas as pd
 
     line, columns = rows.line, rows.columns[target.name]
-    old, new = (_answers(table, target, line) for table in (rows.before, rows.after))
+    answers = (table.output(target.name).values for table in (rows.before, rows.after))
+    old, new = (
+        _columns(values)[line.order] for values in answers
+    )  # [N, K] numbers or probabilities, NaN where declined
     declined = np.isnan(old).any(axis=1)
     filled = declined & ~np.isnan(new).any(axis=1)
     new[declined] = np.nan  # both sides are compared on the frames that the model answered
     held = columns.held[line.order]
-    by: dict[str, Any] = {"target": target.name, "sequence": line.names, "rows": line.lengths}
-    by["gated"] = np.add.reduceat(held.astype(int), line.starts)
+    gated = np.add.reduceat(held.astype(int), line.starts)
+    by: dict[str, Any] = {"target": target.name, "sequence": line.names, "rows": line.lengths, "gated": gated}
     facts: dict[str, Any] = {"kind": target.kind, "rows": len(held), "sequences": len(line.starts)}
     facts |= {"gated": float(held.mean()), "declined": int(declined.sum()), "filled": int(filled.sum())}
     facts["jitter"] = _jitter("jitter", (old, new), line, by)
@@ -257,12 +243,6 @@ def _of_target(rows: BeforeAfter, target: Target, most: int) -> tuple[dict[str, 
     return facts, pd.DataFrame(by | errors_by_sequence(columns, line))
 
 
-def _answers(table: Predictions, target: Target, line: Timeline) -> np.ndarray:
-    """[N, K] in the order of time: numbers or probabilities, NaN where declined."""
-    values = table.output(target.name).values
-    return values.reshape(len(values), -1)[line.order]
-
-
 def _one_hot(codes: np.ndarray, target: Target) -> np.ndarray:
     """[N, K]; NaN where the class is missing (-1)."""
     return np.vstack([np.eye(len(target.classes)), np.full(len(target.classes), np.nan)])[codes]
@@ -272,7 +252,7 @@ def _jitter(name: str, both: Sequence[np.ndarray], line: Timeline, by: dict[str,
     jitters = {}
     for side, values in zip(SIDES, both, strict=True):
         total, count = steps(values, line.starts)
-        by[f"{name}_{side}"] = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        by[f"{name}_{side}"] = ratio(total, count)
         jitters[side] = float(total.sum() / count.sum()) if count.any() else np.nan
     return jitters
 

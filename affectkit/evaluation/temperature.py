@@ -57,20 +57,13 @@ def fit_sharpness(probabilities: np.ndarray, truth: np.ndarray, weights: np.ndar
     """
     if len(truth) < MANY:
         return _minimum(Logits.of(probabilities, truth, weights, np.float64), 1.0, CLOSE)
-    eighth = _eighth(probabilities)
-    of_eighth = Logits.of(
-        probabilities[eighth], truth[eighth], None if weights is None else weights[eighth], np.float32
-    )
-    start = _minimum(of_eighth, 1.0, CLOSE_32)
+    # About an eighth of the rows (none are fine), by a multiplicative hash of their first probability and not by where
+    # they stand.
+    bits = np.array(probabilities[:, 0], dtype=np.float64).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    some = bits < np.uint64(1 << 61)
+    few = Logits.of(probabilities[some], truth[some], None if weights is None else weights[some], np.float32)
+    start = _minimum(few, 1.0, CLOSE_32)
     return _minimum(Logits.of(probabilities, truth, weights, np.float32), start, CLOSE_32)
-
-
-def _eighth(probabilities: np.ndarray) -> np.ndarray:
-    """Positions of about an eighth of the rows, by a multiplicative hash of their first probability and not by where
-    they stand. There may be none; the start is then 1."""
-    bits = np.array(probabilities[:, 0], dtype=np.float64).view(np.uint64)
-    bits *= np.uint64(0x9E3779B97F4A7C15)
-    return np.flatnonzero(bits < np.uint64(1 << 61))
 
 
 def _minimum(rows: Logits, at: float, close: float) -> float:
@@ -163,12 +156,10 @@ def _each(work: Callable[[slice], None], count: int) -> None:
     """`work` on every chunk of `count` rows: numpy lets go of the interpreter, so threads share many rows out."""
     chunks = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
     if count < MANY:
-        for rows in chunks:
-            work(rows)
+        list(map(work, chunks))
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(work, chunks):
-            pass
+        list(pool.map(work, chunks))
 
 
 def exact_sum(values: np.ndarray) -> float:

@@ -17,7 +17,6 @@ import numpy as np
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import order, variances
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.measure import width
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.rows import confusions, losses, moments
 from affectkit.evaluation.temperature import total
@@ -186,7 +185,7 @@ class Scorer:
         formula = self.metric.of
         if self.metric.takes == "numbers":
             assert formula is not None
-            return float(formula(moments(truth, values[:, 0], width=width(self.target))[0]))
+            return float(formula(moments(truth, values[:, 0], width=self.target.width)[0]))
         codes = truth.astype(np.int64)
         if self.metric.takes == "classes":
             assert formula is not None
@@ -212,7 +211,7 @@ def scorer(name: str, target: Target, truth: np.ndarray) -> Scorer:
         suit = [m.name for m in METRICS.values() if (m.takes == "numbers") == (target.kind == "number")]
         what = f"--metric {name} does not suit {target.name}"
         raise AffectkitError("usage", what, remedy=f"use one of {', '.join(suit)}")
-    if metric.name == "one_minus_mae" and width(target) is None:
+    if metric.name == "one_minus_mae" and target.width is None:
         raise AffectkitError("usage", f"--metric {name} needs the scale of {target.name}", remedy="use mae")
     return Scorer(metric, target, truth)
 

@@ -16,7 +16,7 @@ from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, relative
 from affectkit.corpora._tables import decode, safe_id
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
-from affectkit.leakage import seen_of
+from affectkit.leakage.held_out import seen_of
 from affectkit.media import check_file
 
 if TYPE_CHECKING:

@@ -5,9 +5,3 @@ on: a speaker, session, dialogue or source recording, the same or nearly the sam
 dialogues count even where the split is by speaker: the two voices of a dyad are heard on each other's recordings, and
 share their topic.
 """
-
-from affectkit.leakage.audit import audit
-from affectkit.leakage.held_out import judged, seen_of
-from affectkit.leakage.sides import KINDS, AuditReport, Leak
-
-__all__ = ["KINDS", "AuditReport", "Leak", "audit", "judged", "seen_of"]

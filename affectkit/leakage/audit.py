@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Kind of leak of each column. A corpus's names mean nothing in another corpus, except texts and paths.
-_GROUPS = {
-    "speaker": "speaker", "subject": "speaker", "session": "session", "dialogue": "dialogue", "sequence": "source",
-    "text_id": "text",
-}  # fmt: skip
+_GROUPS = {"speaker": "speaker", "subject": "speaker", "session": "session", "dialogue": "dialogue"}
+_GROUPS |= {"sequence": "source", "text_id": "text"}
 
 
 def audit(
@@ -59,7 +57,7 @@ def audit(
         leaks += copies.leaks
         notes += copies.notes
         if level == "near":
-            rest = files.without(copies.redundant)
+            rest = FileSet([file for file in files.files if file.path not in copies.redundant])
             for search in (near_identical, near_identical_images):
                 near = search(rest, workers, progress)
                 leaks += near.leaks
@@ -67,8 +65,7 @@ def audit(
     known = {kind: " ".join(text for other, text in defects if other == kind) for kind, _ in defects}
     leaks = [replace(leak, declared=known.get(leak.kind, "")) for leak in leaks]
     counts = Counter(side for side in sides if side)
-    declared = tuple((kind, text) for kind, text in defects)
-    return AuditReport(level, {s: counts[s] for s in sort_sides(counts)}, tuple(leaks), declared, tuple(notes))
+    return AuditReport(level, {s: counts[s] for s in sort_sides(counts)}, tuple(leaks), tuple(defects), tuple(notes))
 
 
 def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], group_column: str | None) -> list[Leak]:
@@ -82,8 +79,7 @@ def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], g
         if column in rows:
             values = [f"{c}\0{v}" if v else "" for c, v in zip(corpora, rows[column].astype(str), strict=True)]
             leaks.append(straddling(kind, column, values, sides, ids, show=lambda value: value.partition("\0")[2]))
-    if any(paths):
-        leaks.append(straddling("source", "path", [str(p) if p else "" for p in paths], sides, ids))
+    leaks.append(straddling("source", "path", [str(p) if p else "" for p in paths], sides, ids))
     if "text" in rows:
         leaks.append(straddling("text", "text", [normal_text(cell) for cell in rows["text"]], sides, ids))
     return [leak for leak in leaks if leak]
@@ -99,6 +95,5 @@ def _uncertified(rows: pd.DataFrame, sides: list[str]) -> list[str]:
     if "speaker" not in rows or not (rows["speaker"] != "").any():
         return []
     unknown = Counter(side for side, cell in zip(sides, rows["speaker"], strict=True) if cell == "" and side)
-    return [
-        f"{unknown[side]} rows of {side} name no speaker: theirs may be on another side" for side in sort_sides(unknown)
-    ]
+    what = "name no speaker: theirs may be on another side"
+    return [f"{unknown[side]} rows of {side} {what}" for side in sort_sides(unknown)]

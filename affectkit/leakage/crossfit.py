@@ -45,10 +45,8 @@ class FitPlan:
     def require_groups(self, what: str, *, single_group: bool) -> None:
         """Refuse to fit `what` on one group, unless it has so few parameters that it may be."""
         if self.single and not single_group:
-            raise AffectkitError(
-                "input", f"all {len(self.fit)} {self.origin} rows are of one {self.group}: {what} would learn that one",
-                remedy="use temperature or mean, or rows of several groups",
-            )  # fmt: skip
+            problem = f"all {len(self.fit)} {self.origin} rows are of one {self.group}: {what} would learn that one"
+            raise AffectkitError("input", problem, remedy="use temperature or mean, or rows of several groups")
 
     def seen(self, before: Sequence[str]) -> np.ndarray:
         """[N]: `oof` for the rows fitted on, as before for the others."""
@@ -96,21 +94,17 @@ def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np
     origin = fit_on or next((name for name, rows in masks.items() if rows.any()), None)
     if origin is None or not masks[origin].any():
         if predictions.foreign and not (split != "").any():
-            raise AffectkitError(
-                "leak", "nothing says whether these rows were held out (no column 'seen')", file=path,
-                remedy="if the model never saw them, and they are no test rows, pass --treat-as val",
-            )  # fmt: skip
-        raise AffectkitError(
-            "leak", f"has no {origin or 'oof or val'} rows to fit on: it has {kinds_of(split, seen)}", file=path,
-            remedy="test and in-sample rows are never fitted on; predict with train --cv, or give val rows",
-        )  # fmt: skip
+            what = "nothing says whether these rows were held out (no column 'seen')"
+            remedy = "if the model never saw them, and they are no test rows, pass --treat-as val"
+        else:
+            what = f"has no {origin or 'oof or val'} rows to fit on: it has {kinds_of(split, seen)}"
+            remedy = "test and in-sample rows are never fitted on; predict with train --cv, or give val rows"
+        raise AffectkitError("leak", what, file=path, remedy=remedy)
     tested = masks[origin] & (split == "test")
     if tested.any():
         row = int(tested.argmax())
-        raise AffectkitError(
-            "leak", f"id '{frame['id'].iloc[row]}' is a test row (seen={seen[row]}): such rows are never fitted on",
-            file=path, row=row + 1, remedy="leave test rows out of cross-fitting",
-        )  # fmt: skip
+        what = f"id '{frame['id'].iloc[row]}' is a test row (seen={seen[row]}): such rows are never fitted on"
+        raise AffectkitError("leak", what, file=path, row=row + 1, remedy="leave test rows out of cross-fitting")
     return origin, np.flatnonzero(masks[origin])
 
 
@@ -128,7 +122,9 @@ def _folds(
     named = predictions.groups("fold")
     if named is not None and not single:
         cells = named[fit]
-        if (cells != "").all() and len(set(cells)) > 1 and not _straddle(fit_groups, cells):
+        pairs = {(group, fold) for group, fold in zip(fit_groups, cells, strict=True) if group != ""}
+        straddle = len(pairs) > len(set(fit_groups) - {""})
+        if (cells != "").all() and len(set(cells)) > 1 and not straddle:
             names, codes = np.unique(cells, return_inverse=True)
             return codes, f"the table's own {len(names)} folds", False
     if column is None or single or not (fit_groups != "").any():
@@ -138,11 +134,6 @@ def _folds(
     named_groups = apart(ids, fit_groups)
     codes = outer_folds(named_groups, grouped=True, seed=seed)
     return codes, folds_in_words(codes, named_groups, column), False
-
-
-def _straddle(groups: np.ndarray, folds: np.ndarray) -> bool:
-    named = groups != ""
-    return len(set(zip(groups[named], folds[named], strict=True))) > len(set(groups[named]))
 
 
 def cross_fit(
@@ -168,7 +159,6 @@ def cross_fit(
 
 def _require(rows: np.ndarray, plan: FitPlan) -> np.ndarray:
     if not len(rows):
-        raise AffectkitError(
-            "input", f"too few {plan.origin} rows have a truth and an answer to fit on", remedy="give more of them"
-        )
+        what = f"too few {plan.origin} rows have a truth and an answer to fit on"
+        raise AffectkitError("input", what, remedy="give more of them")
     return rows

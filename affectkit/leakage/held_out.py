@@ -52,10 +52,9 @@ class HeldOut:
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
         everything = np.arange(len(self.ids))
-        fits = [(self.fit, everything)]
-        for fold in np.unique(self.folds) if self.folds is not None else ():
-            fits.append((self.fit[self.folds != fold], self.fit[self.folds == fold]))
-        return fits
+        names = np.unique(self.folds) if self.folds is not None else ()
+        of_folds = [(self.fit[self.folds != name], self.fit[self.folds == name]) for name in names]
+        return [(self.fit, everything), *of_folds]
 
     def fit_rows(self) -> pd.DataFrame:
         """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
@@ -121,12 +120,9 @@ def _folds(rows: pd.DataFrame, groups: np.ndarray, *, grouped: bool, seed: int) 
 # --- Which rows a model may be judged on
 
 
-JUDGED = ("heldout", "oof")
-
-
 def judged(seen: Sequence[str]) -> np.ndarray:
     """[N] bool: the rows whose model never saw their group; in-sample rows are never judged."""
-    return np.isin(np.asarray(seen, dtype=object).astype(str), JUDGED)
+    return np.isin(np.asarray(seen, dtype=object).astype(str), ("heldout", "oof"))
 
 
 def seen_of(ids: Sequence[str], groups: Sequence[str] | None, fit_rows: pd.DataFrame) -> list[str]:

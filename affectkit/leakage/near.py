@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from affectkit.errors import AffectkitError
-from affectkit.leakage.content import media_leak
-from affectkit.leakage.sides import Copies, FileSet, MediaFile, or_error, sides_as_numbers, unread
+from affectkit.leakage.content import media_leaks
+from affectkit.leakage.sides import Copies, FileSet, MediaFile, read_each, sides_as_numbers, unread
 from affectkit.media import Header, mapped, read_audio
 
 # --- Landmarks of a recording: pairs of spectral peaks, which survive resampling, coding, gain and noise
@@ -31,8 +30,7 @@ _SILENCE = -120  # dB: nothing but zeros
 
 def landmarks(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Hashes [M] int32 and the frames [M] int32 (16 ms each) at which they start."""
-    samples, _ = read_audio(path, rate=RATE)
-    return landmarks_of(samples)
+    return landmarks_of(read_audio(path, rate=RATE)[0])
 
 
 def landmarks_of(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,17 +90,13 @@ def near_identical(files: FileSet, workers: int, progress: Callable[[int, int], 
     Holds 12 bytes per landmark (some 140 a second of speech) and one recording per thread.
     """
     sounds = [file for file in files.files if isinstance(file.header, Header) and file.header.channels]
-    marks, problems = [], []
-    for done, mark in enumerate(mapped(partial(or_error, landmarks), [file.path for file in sounds], workers), start=1):
-        marks.append(mark if not isinstance(mark, AffectkitError) else _NOTHING)
-        problems += [str(mark)] if isinstance(mark, AffectkitError) else []
-        if progress:
-            progress(done, len(sounds))
+    problems: list[str] = []
+    read = read_each(lambda file: landmarks(file.path), sounds, workers, progress, problems)
+    marks = [_NOTHING if mark is None else mark for mark in read]
     pairs = candidates(marks, sides_as_numbers(sounds))
     correlated = mapped(partial(_confirm, sounds), _by_first(pairs), workers)
     groups = [[sounds[i], sounds[j]] for confirmed in correlated for i, j in confirmed]
-    leaks = [media_leak("near-identical media", groups, len(sounds))] if groups else []
-    return Copies(leaks, unread(problems, "compared"))
+    return Copies(media_leaks("near-identical media", groups, len(sounds)), unread(problems))
 
 
 _Marks = tuple[np.ndarray, np.ndarray]
@@ -123,8 +117,10 @@ def candidates(marks: Sequence[_Marks], sides: np.ndarray) -> list[tuple[int, in
     by_owner = np.argsort(owner, kind="stable")
     matches: list[tuple[int, int]] = []
     for part in _parts(owner[by_owner], after[by_owner]):
-        left = np.repeat(by_owner[part], after[by_owner[part]])
-        right = left + 1 + _ramps(after[by_owner[part]])
+        later = after[by_owner[part]]
+        left = np.repeat(by_owner[part], later)
+        ramps = np.arange(later.sum()) - np.repeat(np.cumsum(later) - later, later)  # [3, 1] -> [0, 1, 2, 0]
+        right = left + 1 + ramps
         differ = sides[owner[left]] != sides[owner[right]]
         left, right = left[differ], right[differ]
         shift = frames[left].astype(np.int64) - frames[right] + _SHIFTS // 2
@@ -138,17 +134,12 @@ def _parts(owner: np.ndarray, work: np.ndarray) -> Iterator[slice]:
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     total = np.add.reduceat(work, starts) if len(starts) else np.zeros(0, int)
     begin, held = 0, 0
-    for start, own in zip(starts.tolist(), total.tolist(), strict=True):
-        if held and held + own > _AT_ONCE:
+    for start, work_of_owner in zip(starts.tolist(), total.tolist(), strict=True):
+        if held and held + work_of_owner > _AT_ONCE:
             yield slice(begin, start)
             begin, held = start, 0
-        held += own
+        held += work_of_owner
     yield slice(begin, len(owner))
-
-
-def _ramps(lengths: np.ndarray) -> np.ndarray:
-    """[3, 1] -> [0, 1, 2, 0]."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
 def _frequent(pair: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -169,8 +160,8 @@ def _by_first(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, list[int]]]:
 def _confirm(files: Sequence[MediaFile], task: tuple[int, list[int]]) -> list[tuple[int, int]]:
     """Those of the candidates whose waveforms agree."""
     first, others = task
-    one = _in_band(files[first].path)
-    return [(first, other) for other in others if is_copy(one, _in_band(files[other].path))]
+    waveform = _in_band(files[first].path)
+    return [(first, other) for other in others if is_copy(waveform, _in_band(files[other].path))]
 
 
 def _in_band(path: Path) -> np.ndarray:
@@ -184,17 +175,17 @@ def _in_band(path: Path) -> np.ndarray:
     return irfft(spectrum, len(samples))
 
 
-def is_copy(one: np.ndarray, other: np.ndarray) -> bool:
+def is_copy(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether two waveforms correlate where they overlap, at the best shift, whichever way up."""
     from scipy.fft import irfft, next_fast_len, rfft
 
-    size = next_fast_len(len(one) + len(other), real=True)
-    product = irfft(rfft(one, size) * np.conj(rfft(other, size)), size)
+    size = next_fast_len(len(first) + len(second), real=True)
+    product = irfft(rfft(first, size) * np.conj(rfft(second, size)), size)
     shift = int(np.argmax(np.abs(product)))
     peak = abs(float(product[shift]))
-    shift = shift if shift < len(one) else shift - size
-    begin, end = max(0, shift), min(len(one), shift + len(other))
-    if end - begin < MIN_OVERLAP * min(len(one), len(other)):
+    shift = shift if shift < len(first) else shift - size
+    begin, end = max(0, shift), min(len(first), shift + len(second))
+    if end - begin < MIN_OVERLAP * min(len(first), len(second)):
         return False
-    energy = float(np.square(one[begin:end]).sum()) * float(np.square(other[begin - shift : end - shift]).sum())
+    energy = float(np.square(first[begin:end]).sum()) * float(np.square(second[begin - shift : end - shift]).sum())
     return energy > 0 and peak >= MIN_CORRELATION * energy**0.5

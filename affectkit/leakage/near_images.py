@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from affectkit.errors import AffectkitError
-from affectkit.leakage.content import media_leak
-from affectkit.leakage.sides import Copies, FileSet, or_error, sides_as_numbers, unread
-from affectkit.media import ImageHeader, mapped, read_image
+from affectkit.leakage.content import media_leaks
+from affectkit.leakage.sides import Copies, FileSet, read_each, sides_as_numbers, unread
+from affectkit.media import ImageHeader, read_image
 
 # --- A picture in 32 x 32 greys, and 64 bits of it that survive coding, scaling and a little noise
 #
@@ -42,7 +40,9 @@ def thumbnail_of(image: np.ndarray) -> np.ndarray:
 
 def hashes_of(thumbnails: np.ndarray) -> np.ndarray:
     """[N, 32, 32] uint8 -> [N] uint64."""
-    waves = _waves()
+    frequency, at = np.arange(1, _LOWEST + 1)[:, None], np.arange(SIDE)
+    # [8, 32]: rows 1 to 8 of the DCT-II, which leave out the mean
+    waves = np.cos(np.pi * frequency * (at + 0.5) / SIDE).astype(np.float32)
     hashes = np.empty(len(thumbnails), np.uint64)
     for start in range(0, len(thumbnails), 4096):  # 16 MB of float32 at once
         part = thumbnails[start : start + 4096].astype(np.float32)
@@ -50,12 +50,6 @@ def hashes_of(thumbnails: np.ndarray) -> np.ndarray:
         bits = levels > np.median(levels, axis=1, keepdims=True)
         hashes[start : start + 4096] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
     return hashes
-
-
-def _waves() -> np.ndarray:
-    """[8, 32] float32: rows 1 to 8 of the DCT-II, which leave out the mean."""
-    frequency, at = np.arange(1, _LOWEST + 1)[:, None], np.arange(SIDE)
-    return np.cos(np.pi * frequency * (at + 0.5) / SIDE).astype(np.float32)
 
 
 # --- Images whose hashes are near, and whether they agree cell by cell
@@ -84,20 +78,14 @@ def near_identical_images(files: FileSet, workers: int, progress: Callable[[int,
     with_headers = [(file, file.header) for file in files.files if isinstance(file.header, ImageHeader)]
     images = [file for file, _ in with_headers]
     smallest = np.array([min(header.width, header.height) for _, header in with_headers], dtype=int)
-    thumbnails, problems = np.zeros((len(images), SIDE, SIDE), np.uint8), []
-    for done, picture in enumerate(
-        mapped(partial(or_error, thumbnail), [file.path for file in images], workers), start=1
-    ):
-        if isinstance(picture, AffectkitError):
-            problems.append(str(picture))  # its thumbnail stays plain, which is like no other
-        else:
-            thumbnails[done - 1] = picture
-        if progress:
-            progress(done, len(images))
+    thumbnails = np.zeros((len(images), SIDE, SIDE), np.uint8)
+    problems: list[str] = []
+    for place, picture in enumerate(read_each(lambda file: thumbnail(file.path), images, workers, progress, problems)):
+        if picture is not None:  # else its thumbnail stays plain, which is like no other
+            thumbnails[place] = picture
     sets = sets_of_copies(thumbnails, smallest, sides_as_numbers(images))
     groups = [[images[place] for place in members] for members in sets]
-    leaks = [media_leak("near-identical media", groups, len(images))] if groups else []
-    return Copies(leaks, unread(problems, "compared"))
+    return Copies(media_leaks("near-identical media", groups, len(images)), unread(problems))
 
 
 def sets_of_copies(thumbnails: np.ndarray, smallest: np.ndarray, sides: np.ndarray) -> list[list[int]]:
@@ -139,8 +127,8 @@ def are_copies(pairs: Pairs, grids: Sequence[np.ndarray], finest: np.ndarray) ->
     least = finest[pairs].min(axis=1)
     for level, grid in enumerate(reversed(grids)):  # most pairs fall out at the coarsest
         (left,) = np.nonzero(alike & (least >= level))
-        one, other = grid[pairs[left, 0]].astype(np.int16), grid[pairs[left, 1]]
-        alike[left] = (np.abs(one - other) <= MOST_LEVELS).all(axis=1)
+        first, second = grid[pairs[left, 0]].astype(np.int16), grid[pairs[left, 1]]
+        alike[left] = (np.abs(first - second) <= MOST_LEVELS).all(axis=1)
     return alike
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.media import AnyHeader
+from affectkit.media import AnyHeader, mapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +22,6 @@ T = TypeVar("T")
 # --- What an audit found, and whether it may stand
 
 
-KINDS = ("speaker", "session", "dialogue", "source", "media", "text", "group")
-
 _REMEDY = {
     "speaker": "split with --split-by speaker",
     "session": "split with --split-by session",
@@ -32,6 +31,7 @@ _REMEDY = {
     "text": "split by --group text_id",
     "group": "split with --split-by group",
 }
+KINDS = tuple(_REMEDY)
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,9 @@ class Leak:
         return f"{self.what}: {self.count} of {self.total} on more than one side, as '{value}': {places}"
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind, "what": self.what, "count": self.count, "total": self.total, "rows": self.rows,
-            "sides": list(self.sides), "declared": self.declared or None, "examples": list(self.examples),
-        }  # fmt: skip
+        facts = {key: getattr(self, key) for key in ("kind", "what", "count", "total", "rows")}
+        declared = self.declared or None
+        return facts | {"sides": list(self.sides), "declared": declared, "examples": list(self.examples)}
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,8 @@ class AuditReport:
         kinds = ",".join(kind for kind in KINDS if any(leak.kind == kind for leak in open_ones))
         more = f" (and {kinds.partition(',')[2]})" if "," in kinds else ""
         first = min(open_ones, key=lambda leak: KINDS.index(leak.kind))
-        raise AffectkitError(
-            "leak",
-            f"{first.kind} leak{more}: {first.sentence()}",
-            remedy=f"{_REMEDY[first.kind]}, or accept it with --allow-leaks {kinds}",
-        )
+        remedy = f"{_REMEDY[first.kind]}, or accept it with --allow-leaks {kinds}"
+        raise AffectkitError("leak", f"{first.kind} leak{more}: {first.sentence()}", remedy=remedy)
 
     def declared_sentences(self, allowed: Collection[str] = ()) -> list[str]:
         """What every report must repeat: the declared defects that this split has, then the leaks that were allowed.
@@ -104,11 +100,9 @@ class AuditReport:
         A declared media defect is repeated whether the audit looked for it or not.
         """
         kinds = {leak.kind for leak in self.leaks} | {"media"}
+        open_ones = [leak for leak in self.leaks if not leak.declared and leak.kind in allowed]
         sentences = [text for kind, text in self.declared if kind in kinds]
-        for leak in self.leaks:
-            if not leak.declared and leak.kind in allowed:
-                sentences.append(f"{leak.kind} leak, allowed: {leak.sentence()}")
-        return sentences
+        return sentences + [f"{leak.kind} leak, allowed: {leak.sentence()}" for leak in open_ones]
 
     def to_json(self) -> dict[str, Any]:
         """For `leak_audit.json`."""
@@ -129,13 +123,10 @@ _ORDER = {"train": 0, "val": 1, "test": 2}
 
 def sides_of(rows: pd.DataFrame) -> list[str]:
     """`train`, `val` or `test`; `fold 3` where all rows are of one split, else `train fold 3`; "" for neither."""
-    splits = [_text(cell) for cell in rows["split"]] if "split" in rows else [""] * len(rows)
-    folds = [_text(cell) for cell in rows["fold"]] if "fold" in rows else [""] * len(rows)
-    several = len(set(splits)) > 1
-    return [
-        f"{split} fold {fold}".strip() if fold and several else f"fold {fold}" if fold else split
-        for split, fold in zip(splits, folds, strict=True)
-    ]
+    splits, folds = ([_text(cell) for cell in rows[c]] if c in rows else [""] * len(rows) for c in ("split", "fold"))
+    sides = splits if len(set(splits)) > 1 else [""] * len(rows)
+    pairs = zip(splits, sides, folds, strict=True)
+    return [f"{side} fold {fold}".strip() if fold else split for split, side, fold in pairs]
 
 
 def _text(cell: Any) -> str:
@@ -206,16 +197,11 @@ class FileSet:
     ) -> FileSet:
         by_path: dict[Path, MediaFile] = {}
         for path, header, side, key in zip(paths, headers, sides, ids, strict=True):
-            if path is None or not side:
-                continue
-            file = by_path.setdefault(path, MediaFile(path, header))
-            file.places.setdefault(side, key)
-            file.rows += 1
+            if path is not None and side:
+                file = by_path.setdefault(path, MediaFile(path, header))
+                file.places.setdefault(side, key)
+                file.rows += 1
         return cls(list(by_path.values()))
-
-    def without(self, paths: Iterable[Path]) -> FileSet:
-        unwanted = set(paths)
-        return FileSet([file for file in self.files if file.path not in unwanted])
 
 
 @dataclass(frozen=True)
@@ -224,7 +210,7 @@ class Copies:
 
     leaks: list[Leak]
     notes: list[str]
-    redundant: list[Path] = field(default_factory=list)
+    redundant: set[Path] = field(default_factory=set)
 
 
 def apart(files: Sequence[MediaFile]) -> bool:
@@ -239,15 +225,31 @@ def sides_as_numbers(files: Sequence[MediaFile]) -> np.ndarray:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int32)
 
 
-def or_error(work: Callable[[Path], T], path: Path) -> T | AffectkitError:
-    """What `work` makes of a file, or why it cannot, without a traceback: that would hold on to the samples read."""
+def read_each(
+    work: Callable[[MediaFile], T],
+    files: Sequence[MediaFile],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+    problems: list[str],
+) -> Iterator[T | None]:
+    """What `work` makes of each file; None where it cannot, and why goes to `problems`."""
+    for done, result in enumerate(mapped(partial(_or_error, work), files, workers), start=1):
+        if isinstance(result, AffectkitError):
+            problems.append(str(result))
+        yield None if isinstance(result, AffectkitError) else result
+        if progress:
+            progress(done, len(files))
+
+
+def _or_error(work: Callable[[MediaFile], T], file: MediaFile) -> T | AffectkitError:
+    """Without a traceback: that would hold on to the samples read."""
     try:
-        return work(path)
+        return work(file)
     except AffectkitError as error:
         error.__traceback__ = error.__context__ = None
         return error
 
 
-def unread(problems: Sequence[str], what: str) -> list[str]:
+def unread(problems: Sequence[str]) -> list[str]:
     """A note about files that could not be compared; the first problem stands for all."""
-    return [f"{len(problems)} files were not {what}, the first: {problems[0]}"] if problems else []
+    return [f"{len(problems)} files were not compared, the first: {problems[0]}"] if problems else []

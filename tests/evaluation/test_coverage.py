@@ -54,7 +54,7 @@ def class_figures(truth, probabilities, speaker, resampling=JACKKNIFE_OR_FEW_RES
     found = count_figures(truth, probabilities, speaker, resampling)
     found |= intervals(figures("probabilities"), losses(truth, probabilities, units.codes, units.count), resampling)
     left_out = left_out_auroc(truth, probabilities, units.codes, units.count)
-    return found | {"auroc": from_left_out(*left_out, METRICS["auroc"].interval_scale)}
+    return found | {"auroc": from_left_out(*left_out, METRICS["auroc"].interval_scale).interval()}
 
 
 def number_figures(truth, predicted, speaker, resampling=JACKKNIFE_OR_FEW_RESAMPLES):

@@ -229,9 +229,9 @@ def test_values_without_each_unit_are_enough():
     truth, predicted, group = rows()
     counts = confusions(truth, predicted, 3, group, 6)
     left_out = m.METRICS["uar"].of(counts.sum(axis=0) - counts)
-    found = from_left_out(m.uar(truth, predicted), left_out, SHARE)
+    found = from_left_out(m.uar(truth, predicted), left_out, SHARE).interval()
     assert found == interval(figure("uar"), counts)
-    unasked = from_left_out(0.5, left_out, SHARE, Resampling("none"))
+    unasked = from_left_out(0.5, left_out, SHARE, Resampling("none")).interval()
     assert unasked.method == "none" and np.isnan([unasked.low, unasked.high]).all()
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from affectkit import splits
 from affectkit.errors import AffectkitError
-from affectkit.leakage import KINDS, audit, judged, seen_of
-from affectkit.leakage.audit import normal_text
-from affectkit.leakage.sides import sides_of, sort_sides, straddling
+from affectkit.leakage.audit import audit, normal_text
+from affectkit.leakage.held_out import judged, seen_of
+from affectkit.leakage.sides import KINDS, sides_of, sort_sides, straddling
 
 
 def frame(**columns) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.fft import dctn
 
-from affectkit.leakage import audit
+from affectkit.leakage.audit import audit
 from affectkit.leakage.near_images import MOST_BITS, candidates, hashes_of, sets_of_copies, thumbnail, thumbnail_of
 from affectkit.media import read_header, read_headers, read_image_header
 

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from affectkit import splits
-from affectkit.leakage import audit, content
+from affectkit.leakage import content
+from affectkit.leakage.audit import audit
 from affectkit.leakage.near import _by_first, _confirm, candidates, is_copy, landmarks, landmarks_of
 from affectkit.leakage.sides import FileSet, sides_as_numbers
 from affectkit.media import read_audio, read_headers, resample

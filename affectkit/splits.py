@@ -1,4 +1,4 @@
-"""Splits and folds drawn from the rows themselves."""
+"""Who is in which split, and in which fold: groups never straddle, classes are spread as evenly as groups allow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.splits.table import SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     Cells: TypeAlias = Sequence[Any] | np.ndarray | pd.Series
 
+SPLITS = ("train", "val", "test")
 GROUP_COLUMNS = ("speaker", "subject", "session", "dialogue", "sequence")
 
 log = logging.getLogger(__name__)
@@ -104,12 +104,7 @@ def _best_move(group: int, side: np.ndarray, filled: np.ndarray, counts: np.ndar
 
 
 def _best_swap(
-    group: int,
-    side: np.ndarray,
-    filled: np.ndarray,
-    counts: np.ndarray,
-    wanted: np.ndarray,
-    rng: np.random.Generator,
+    group: int, side: np.ndarray, filled: np.ndarray, counts: np.ndarray, wanted: np.ndarray, rng: np.random.Generator
 ) -> int | None:
     """The group that `group` had better trade places with; None if there is none."""
     others = np.arange(len(side)) if len(side) <= _PARTNERS else rng.integers(0, len(side), _PARTNERS)
@@ -151,11 +146,10 @@ def by_group(
     names, position = _groups(groups)
     wanted = [split for split, share in zip(SPLITS, shares, strict=True) if share > 0]
     if len(names) < len(wanted):
-        raise AffectkitError(
-            "input",
-            f"{_count(len(names), name)} cannot fill {', '.join(wanted)}",
-            remedy=_possible(len(names), name),
-        )
+        remedy = "split by rows (--split-by random), knowing that groups straddle, or name another --group"
+        if len(names) == 2:
+            remedy = f"set --val-fraction or --test-fraction to 0, or ask for --folds {name}"
+        raise AffectkitError("input", f"{_count(len(names), name)} cannot fill {', '.join(wanted)}", remedy=remedy)
     if (position < 0).any():
         log.warning("%d rows have no %s: they are in train, where it may be of anybody", (position < 0).sum(), name)
     side = balanced(_counts(position, labels, len(names)), np.array([s for s in shares if s > 0]), seed)
@@ -243,12 +237,6 @@ def _count(n: int, name: str) -> str:
     return f"{n} {name}" if n == 1 else f"{n} {name}s"
 
 
-def _possible(groups: int, name: str) -> str:
-    if groups == 2:
-        return f"set --val-fraction or --test-fraction to 0, or ask for --folds {name}"
-    return "split by rows (--split-by random), knowing that groups straddle, or name another --group"
-
-
 def _check_folds(n: int, groups: int, name: str) -> None:
     if groups < 2:
         what = f"a single {name} cannot be held out of itself" if groups else f"no row has a {name}"
@@ -316,3 +304,39 @@ def folds_in_words(folds: np.ndarray, groups: np.ndarray, column: str) -> str:
     count = len(np.unique(folds))
     one_each = count == len(np.unique(groups))
     return f"leave one {column} out ({count})" if one_each else f"{count} folds of whole {column}s"
+
+
+# --- A split that somebody else has published: `id`, and `split` or `fold`
+
+
+def from_table(
+    table: pd.DataFrame, ids: Sequence[str], *, file: Path | str
+) -> tuple[list[str] | None, np.ndarray | None]:
+    """The split and the fold of each id, as a table with `id` and `split`, `fold` or both says; None where it does not.
+
+    Raises "input" naming the row of a doubled id, an unknown split or a fold that is no whole number, and the first id
+    that the table lacks. Ids that are only in the table are logged: a protocol covers rows that a filter dropped.
+    """
+    if "split" not in table and "fold" not in table:
+        raise AffectkitError("input", "has neither a column 'split' nor a column 'fold'", file=file)
+    doubled = table["id"].duplicated()
+    if doubled.any():
+        row = int(doubled.to_numpy().argmax())
+        raise AffectkitError("input", f"id '{table['id'].iloc[row]}' stands twice", file=file, row=row + 1)
+    for row, split in enumerate(table.get("split", ()), start=1):
+        if split not in SPLITS:
+            raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)
+    for row, fold in enumerate(table.get("fold", ()), start=1):
+        if not str(fold).isdecimal():
+            raise AffectkitError("input", f"fold '{fold}' is not a whole number", file=file, row=row)
+    rows = {key: row for row, key in enumerate(table["id"])}
+    missing = [key for key in ids if key not in rows]
+    if missing:
+        what = f"does not say where '{missing[0]}' belongs ({len(missing)} of {len(ids)} ids are missing)"
+        raise AffectkitError("input", what, file=file, remedy="add them, or drop their rows with --only or --label-map")
+    unknown = sorted(rows.keys() - set(ids))
+    if unknown:
+        log.warning("%s: %d ids are not in the corpus as read, the first is '%s'", file, len(unknown), unknown[0])
+    order = [rows[key] for key in ids]
+    split = [table["split"][row] for row in order] if "split" in table else None
+    return split, np.array([int(table["fold"][row]) for row in order]) if "fold" in table else None
