@@ -115,7 +115,7 @@ def metric_of(summed: Callable[..., np.ndarray], *, undefined: str = "") -> Call
     """
 
     def decorate(formula: Callable[[np.ndarray], np.ndarray]) -> Callable[..., float]:
-        @wraps(formula)
+        @wraps(formula, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
         def metric(truth: Any, prediction: Any, **settings: Any) -> float:
             value = float(formula(summed(truth, prediction, **settings)))
             if undefined and np.isnan(value):
@@ -123,6 +123,7 @@ def metric_of(summed: Callable[..., np.ndarray], *, undefined: str = "") -> Call
             return value
 
         metric.of = formula  # type: ignore[attr-defined]
+        del metric.__wrapped__  # type: ignore[attr-defined]  # help() shows what it is called with
         return metric
 
     return decorate

@@ -120,11 +120,6 @@ def _folds(rows: pd.DataFrame, groups: np.ndarray, *, grouped: bool, seed: int) 
 # --- Which rows a model may be judged on
 
 
-def judged(seen: Sequence[str]) -> np.ndarray:
-    """[N] bool: the rows whose model never saw their group; in-sample rows are never judged."""
-    return np.isin(np.asarray(seen, dtype=object).astype(str), ("heldout", "oof"))
-
-
 def seen_of(ids: Sequence[str], groups: Sequence[str] | None, fit_rows: pd.DataFrame) -> list[str]:
     """`fit` for each row that the model was fitted on, or whose group ("" is none) it was, else `heldout`.
 

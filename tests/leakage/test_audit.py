@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from affectkit import splits
 from affectkit.errors import AffectkitError
 from affectkit.leakage.audit import audit, normal_text
-from affectkit.leakage.held_out import judged, seen_of
+from affectkit.leakage.held_out import seen_of
 from affectkit.leakage.sides import KINDS, sides_of, sort_sides, straddling
 
 
@@ -217,10 +217,6 @@ def test_the_report_as_json():
 
 
 # The guard
-
-
-def test_in_sample_rows_are_not_judged():
-    assert judged(["heldout", "oof", "fit"]).tolist() == [True, True, False]
 
 
 def test_rows_whose_group_was_fitted_on_are_not_held_out():
