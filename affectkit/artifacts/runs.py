@@ -139,14 +139,14 @@ def open_run(
     command: str,
     options: Mapping[str, Any],
     *,
-    inputs: Iterable[Path] = (),
+    inputs: Iterable[Path | None] = (),
     reads: Iterable[Path] = (),
     is_main: bool = True,
     barrier: Any = None,
 ) -> Iterator[Run]:
     """Open the folder `options["output_dir"]`, or the file `options["output"]`, and close it with the record.
 
-    options: the command's own `locals()`, all of them, as resolved.
+    options: the command's own `locals()`, all of them, as resolved. inputs: None stands for one that was not named.
     reads: further inputs that are not digested, such as a corpus.
     A finished run with `--resume` yields `run.finished`: the command returns at once. `--overwrite` empties a folder
     that the same command wrote, unless an input lies in it. A folder that is neither empty, resumed nor overwritten is
@@ -164,14 +164,14 @@ def open_run(
         wait()
         return
     run = Run(path)
-    inputs = [Path(item) for item in inputs]
+    named = [Path(item) for item in inputs if item is not None]
     if options.get("overwrite"):
-        _spare_inputs(path, [*inputs, *map(Path, reads)])
+        _spare_inputs(path, [*named, *map(Path, reads)])
     started = {
         "command": command,
         "affectkit": __version__,
         "options": _result_options(options),
-        "inputs": (digests := [digest(item) for item in inputs]),
+        "inputs": (digests := [digest(item) for item in named]),
     }
     with _locked(path if folder else None):
         made = folder and _prepare_folder(run, started, options)
@@ -269,7 +269,7 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
 def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if before.get("command") != now["command"]:
         raise AffectkitError("usage", f"--resume: was begun by affectkit {before.get('command')}", file=folder)
-    old, new = before.get("options", {}), now["options"]
+    old, new = _by_flag(before.get("options", {})), _by_flag(now["options"])
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             message = f"--resume: --{key.replace('_', '-')} was {old.get(key)!r} and is now {new.get(key)!r}"
@@ -278,6 +278,14 @@ def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str
         if {**old_input, "path": ""} != {**new_input, "path": ""}:
             message = f"--resume: {new_input['path']} has changed since"
             raise AffectkitError("usage", message, file=folder, remedy="use --overwrite")
+
+
+def _by_flag(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as they are typed: those of a plug-in stand in one record, under the name of its kind."""
+    typed: dict[str, Any] = {}
+    for name, value in options.items():
+        typed |= value if isinstance(value, dict) else {name: value}
+    return typed
 
 
 # --- Files that a command writes besides its folder, or instead of it: each is recorded in an `x.run.json` of its own

@@ -105,7 +105,7 @@ def ablate(
     paths = named_paths(sources or features or [], least=2)
     chosen = subsets(list(paths), most=max_subsets)
     built = _built(options)
-    with open_run("ablate", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
+    with open_run("ablate", options, inputs=[*paths.values(), manifest]) as run:
         if not run.finished:
             study, facts, read = (_of_predictions if sources else _of_features)(paths, built, options)
             with console.progress("ablate") as progress:

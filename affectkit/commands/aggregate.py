@@ -55,7 +55,7 @@ def aggregate(
     from affectkit.temporal.aggregate import aggregate as put_together
     from affectkit.temporal.aggregate import write_summary
 
-    with open_run("aggregate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
+    with open_run("aggregate", options, inputs=[predictions, manifest]) as run:
         if not run.finished:
             columns = [to, *([weight] if weight else []), *([group] if group else [])]
             table = read_joined(predictions, manifest=manifest, columns=columns, treat_as=treat_as)

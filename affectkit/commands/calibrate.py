@@ -70,7 +70,7 @@ def calibrate(
     from affectkit.results.save import save_result
 
     extra = needed_columns(method, method_options)
-    with open_run("calibrate", options, inputs=[predictions, *([manifest] if manifest else [])]) as run:
+    with open_run("calibrate", options, inputs=[predictions, manifest]) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
         columns = [*extra, *([group] if group else [])]

@@ -56,7 +56,7 @@ def fuse(
 
     paths = named_paths(sources, least=2)
     built = build_rule(rule, rule_options)
-    with open_run("fuse", options, inputs=[*paths.values(), *([manifest] if manifest else [])]) as run:
+    with open_run("fuse", options, inputs=[*paths.values(), manifest]) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
         columns = [group] if group else []

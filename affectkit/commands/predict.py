@@ -118,7 +118,7 @@ def predict(
 
     windows = Windows.of(window, stride) if window is not None else None
     sampling = Sampling(fps, faces or "", detector_options, **({} if track_gap is None else {"track_gap": track_gap}))
-    inputs = [model_dir, *([manifest] if manifest else []), *(features or [])]
+    inputs = [model_dir, manifest, *(features or [])]
     with open_run("predict", options, inputs=inputs, reads=files or ()) if output else nullcontext():
         model = load_model(model_dir)
         if fps is not None:

@@ -77,7 +77,7 @@ def select(
     from affectkit.results.lineage import digests, lineage
 
     named = run_names(runs)
-    with open_run("select", options, inputs=[*runs, *([manifest] if manifest else [])]) as run:
+    with open_run("select", options, inputs=[*runs, manifest]) as run:
         if not run.finished:
             columns = [group] if group else []
             given = read_joined_sources(named, manifest=manifest, columns=columns, treat_as=treat_as)

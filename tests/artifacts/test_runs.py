@@ -52,6 +52,9 @@ def test_resuming_with_another_option_names_it(tmp_path):
     with pytest.raises(AffectkitError, match="--pool was 'mean' and is now 'max'"):
         run_once(tmp_path / "r", pool="max", resume=True)
     run_once(tmp_path / "r", pool="mean", resume=True, num_workers=7)  # cannot change the result
+    run_once(tmp_path / "plugin", rule_options={"steps": 3})
+    with pytest.raises(AffectkitError, match="--steps was 3 and is now 4"):
+        run_once(tmp_path / "plugin", rule_options={"steps": 4}, resume=True)
 
 
 def test_overwrite_empties_only_a_folder_of_ours(tmp_path):
