@@ -117,13 +117,16 @@ _STANDING = {
 AS_TRAINED = "as the model was trained"
 
 
-def typer_option(annotation: Any, *, default: str = "", name: str = "", panel: str | None = None) -> Any:
-    """The typer option of an `Annotated[type, Option(...)]`. default: in words, where typer cannot tell it. name: of
-    the parameter, which a switch needs for its two flags."""
+def typer_option(
+    annotation: Any, *, help: str = "", default: str = "", name: str = "", panel: str | None = None
+) -> Any:
+    """The typer option of an `Annotated[type, Option(...)]`. help: instead of its own. default: in words, where typer
+    cannot tell it. name: of the parameter, which a switch needs for its two flags."""
     kind, option = registry.described(annotation)
+    help = help or option.help
     # Typer would put a default that it is told in words into brackets twice.
     extras = [option.unit, *([f"default: {default}"] if default else [])]
-    text = " ".join([option.help.removesuffix("."), *(f"({extra})" for extra in extras if extra)])
+    text = " ".join([help.removesuffix("."), *(f"({extra})" for extra in extras if extra)])
     flag = option.flag if "/" in option.flag else ""
     if name and kind is bool and not flag:
         flag = f"--{name}/--no-{name}".replace("_", "-")
@@ -131,7 +134,7 @@ def typer_option(annotation: Any, *, default: str = "", name: str = "", panel: s
         *([flag] if flag else []),
         min=option.least,
         max=option.most,
-        help=text + "." * option.help.endswith("."),
+        help=text + "." * help.endswith("."),
         rich_help_panel=panel,
     )
 
@@ -195,21 +198,20 @@ def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def plugin_parameters(plugins: Sequence[Plugins]) -> dict[str, inspect.Parameter]:
     """The own options of all plug-ins of some kinds, as typer parameters whose default None means "not typed"."""
-    merged: dict[str, inspect.Parameter] = {}
-    owners: dict[str, dict[str, Any]] = {}
+    owned: dict[str, dict[str, inspect.Parameter]] = {}
     names = Counter(plugin for kind, _ in plugins for plugin in registry.names(kind))
     for kind, factory in plugins:
         for plugin in registry.names(kind):
             owner = plugin if names[plugin] == 1 else f"{registry.singular(kind)} {plugin}"
             receiver = getattr(registry.load(kind, plugin), factory, None)
             for name, parameter in (registry.options(receiver) if receiver else {}).items():
-                merged.setdefault(name, parameter)
-                owners.setdefault(name, {})[owner] = parameter.default
+                owned.setdefault(name, {})[owner] = parameter
     made = {}
-    for name, parameter in merged.items():
-        kind, option = registry.described(parameter.annotation)
-        default, panel = _default_text(owners[name], option.default), f"Options of {', '.join(owners[name])}"
-        info = typer_option(parameter.annotation, default=default, name=name, panel=panel)
+    for name, parameters in owned.items():
+        parameter, panel = next(iter(parameters.values())), f"Options of {', '.join(parameters)}"
+        texts = {"help": _help_text(parameters), "default": _default_text(parameters)}
+        info = typer_option(parameter.annotation, **texts, name=name, panel=panel)
+        kind, _ = registry.described(parameter.annotation)
         made[name] = parameter.replace(default=None, annotation=Annotated[kind | None, info])
     return made
 
@@ -229,13 +231,31 @@ def _name(parameter: inspect.Parameter) -> str:
     return registry.flag_of(parameter)[2:].replace("-", "_")
 
 
-def _default_text(defaults: dict[str, Any], words: str) -> str:
-    """`4 for speech; 32 for images`, or `.1`, where there is but one. words: for a default that does not tell."""
+def _help_text(parameters: Mapping[str, inspect.Parameter]) -> str:
+    """What an option is, and where plug-ins differ in it, of each: `Dropout: inside the network (speech); ...`."""
+    helps = {owner: registry.described(parameter.annotation)[1].help for owner, parameter in parameters.items()}
+    first = next(iter(helps.values()))
+    if len(set(helps.values())) == 1:
+        return first
+    head = first.partition(": ")[0] + ": "
+    shared = head if all(text.startswith(head) for text in helps.values()) else ""
+    return shared + _by_owner({o: t.removeprefix(shared).removesuffix(".") for o, t in helps.items()}, "{} ({})") + "."
+
+
+def _default_text(parameters: Mapping[str, inspect.Parameter]) -> str:
+    """`4 for speech; 32 for images`, or `.1`, where there is but one."""
+    texts = {}
+    for owner, parameter in parameters.items():
+        value, words = parameter.default, registry.described(parameter.annotation)[1].default
+        text = words if value in (None, "") else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        if text:
+            texts[owner] = text
+    return next(iter(texts.values())) if len(set(texts.values())) == 1 else _by_owner(texts, "{} for {}")
+
+
+def _by_owner(texts: dict[str, str], form: str) -> str:
+    """Each text once, with the plug-ins that it is of."""
     owners: dict[str, list[str]] = {}
-    for owner, value in defaults.items():
-        shown = words if value in (None, "") else ("yes" if value else "no") if isinstance(value, bool) else str(value)
-        owners.setdefault(shown, []).append(owner)
-    owners.pop("", None)
-    if len(owners) == 1:
-        return next(iter(owners))
-    return "; ".join(f"{value} for {', '.join(names)}" for value, names in owners.items())
+    for owner, text in texts.items():
+        owners.setdefault(text, []).append(owner)
+    return "; ".join(form.format(text, ", ".join(names)) for text, names in owners.items())

@@ -6,12 +6,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.finetuning.passes import ONCE, Passes
-from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,25 +21,6 @@ if TYPE_CHECKING:
     from affectkit.training.problem import Examples
 
 logger = logging.getLogger(__name__)
-
-# Options that several media have.
-Dropout = Annotated[
-    float | None,
-    Option(
-        "Dropout: inside a speech network, before the head of an image network.",
-        least=0,
-        most=0.9,
-        default="the checkpoint's",
-    ),
-]
-Augment = Annotated[
-    str,
-    Option(
-        "Augmentation in training: none, light, strong, or effects: of speech "
-        "noise=10..30@.5,gain=6,speed=.9..1.1,shift=.1,mask=2x.1, of images "
-        "flip=.5,crop=.8..1,colour=.2,rotate=10,grey=.1,blur=.2..1,erase=.1."
-    ),
-]
 
 Where = Callable[[int], dict[str, Any]]
 

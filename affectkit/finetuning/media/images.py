@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from affectkit.finetuning.medium import Augment, Dropout, headers_of
+from affectkit.finetuning.medium import headers_of
 from affectkit.finetuning.passes import ONCE, McDropout, Passes, Tta
 from affectkit.registry import Option, check_values
 from affectkit.training.settings import BatchSize
@@ -35,7 +35,7 @@ class Images:
 
     checkpoint: str
     revision: str = ""
-    dropout: Dropout = 0.1
+    dropout: Annotated[float, Option("Dropout: before the head.", least=0, most=0.9)] = 0.1
     crop: Annotated[
         Literal["none", "face", "person"],
         Option("Cut out the box of this name, given by columns such as face_x, face_y, face_width, face_height."),
@@ -50,7 +50,13 @@ class Images:
     tta: Tta = 1
     mc_dropout: McDropout = 0
     batch_size: BatchSize = 32
-    augment: Augment = "none"
+    augment: Annotated[
+        str,
+        Option(
+            "Augmentation in training: none, light, strong, or effects joined by commas: "
+            "flip=.5, crop=.8..1, colour=.2, rotate=10, grey=.1, blur=.2..1, erase=.1."
+        ),
+    ] = "none"
 
     reads = "images"
     answered_at_once = (32, None)

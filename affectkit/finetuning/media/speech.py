@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError
-from affectkit.finetuning.medium import Augment, Dropout, headers_of
+from affectkit.finetuning.medium import headers_of
 from affectkit.finetuning.passes import ONCE, Passes
 from affectkit.registry import Option, check_values
 from affectkit.training.settings import BatchSeconds, BatchSize
@@ -47,13 +47,21 @@ class Speech:
             "Leave the convolutions over samples as they are.", flag="--freeze-feature-encoder/--train-feature-encoder"
         ),
     ] = True
-    dropout: Dropout = None
+    dropout: Annotated[
+        float | None, Option("Dropout: inside the network.", least=0, most=0.9, default="the checkpoint's")
+    ] = None
     max_seconds: Annotated[
         float, Option("Longer clips are cropped at random in training, and predicted in pieces.", unit="s", least=0.1)
     ] = 20.0
     batch_size: BatchSize = 4
     batch_seconds: BatchSeconds = None
-    augment: Augment = "none"
+    augment: Annotated[
+        str,
+        Option(
+            "Augmentation in training: none, light, strong, or effects joined by commas: "
+            "noise=10..30@.5, gain=6, speed=.9..1.1, shift=.1, mask=2x.1."
+        ),
+    ] = "none"
     specaugment: Annotated[bool, Option("Whether to mask spans of frames inside the network (SpecAugment).")] = False
 
     reads = "audio"

@@ -32,7 +32,7 @@ from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDr
 class MlpOptions:
     hidden_size: HiddenSize = 64
     dropout: HiddenDropout = 0.2
-    learning_rate: Annotated[str, Option("Learning rate of AdamW.")] = "2e-3"
+    learning_rate: Annotated[str, Option("Learning rate: a number, for AdamW.")] = "2e-3"
     weight_decay: WeightDecay = 1e-4
     epochs: Epochs = 80
     batch_size: BatchSize = 128
