@@ -37,7 +37,7 @@ class Figure:
         return self.draw()
 
 
-def figure(name: str, caption: str, draw: Callable[..., Plot], *args: Any, **options: Any) -> Figure:
+def figure(name: str, caption: str, draw: Callable[..., Plot], /, *args: Any, **options: Any) -> Figure:
     """What `draw` makes of the rest. name: may hold what a target or a group is called; it is made safe as a file's."""
     return Figure(file_name(name), caption, partial(draw, *args, **options))
 
@@ -119,6 +119,7 @@ class Page:
         return [figure for section in self.sections for figure in section.figures]
 
 
-def past(report: Mapping[str, Any], *others: str) -> dict[str, Any]:
-    """What a page takes from a report as it stands. others: of the same fields, those that it has not worked out."""
-    return {key: report[key] for key in ("declared", "corpora", "normalization", *others)}
+def past(report: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    """What a page takes from a report as it stands. without: what it works out by itself."""
+    keys = ("warnings", "declared", "corpora", "inputs", "normalization")
+    return {key: report[key] for key in keys if key not in without}

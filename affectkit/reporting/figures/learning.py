@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from textwrap import fill
 from typing import Any
 
@@ -12,10 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from affectkit.artifacts.reports import file_name
 from affectkit.reporting.figures.palette import BLUE, INK, ORANGE, SHADE, SOFT, VERMILLION
 from affectkit.reporting.figures.svg import finite, legend_above, panel, to_plot, values_of
-from affectkit.reporting.page import Figure, Plot
+from affectkit.reporting.page import Figure, Plot, figure
 from affectkit.results import words
 from affectkit.results.words import shown
 
@@ -43,13 +41,14 @@ def learning_curves(history: History, *, monitor: str | None = None) -> list[Fig
     monitor, staged = monitor or monitored(history), len(stages(history)) > 1
     validated = bool(np.isfinite(values_of(history, VAL_LOSS)).any())
     losses = [TRAIN_LOSS, VAL_LOSS] if validated else [TRAIN_LOSS]
-    caption = words.learning_loss(validated=validated, staged=staged)
-    figures = [Figure("learning_loss", caption, partial(_curves, history, losses, "loss"))]
+    curves = [("learning_loss", words.LEARNING_LOSS + words.HEART * validated, losses, "loss")]
     if monitor and monitor not in (TRAIN_LOSS, VAL_LOSS):
-        plot = partial(_curves, history, [monitor], column_title(monitor))
-        figures.append(Figure("learning_metric", words.learning_metric(staged=staged), plot))
-    rates = partial(_curves, history, ["learning_rate"], "learning rate", log=True)
-    return [*figures, Figure("learning_rate", words.learning_rates(staged=staged), rates)]
+        curves.append(("learning_metric", words.LEARNING_METRIC, [monitor], column_title(monitor)))
+    curves.append(("learning_rate", words.LEARNING_RATE, ["learning_rate"], "learning rate"))
+    return [
+        figure(name, words.learning_caption(text, staged=staged), _curves, history, columns, label)
+        for name, text, columns, label in curves
+    ]
 
 
 def monitored(history: History) -> str:
@@ -82,11 +81,11 @@ def stages(history: History) -> list[tuple[str, int, int]]:
     return [(str(history[start].get("stage") or ""), start, end) for start, end in spans]
 
 
-def _curves(history: History, columns: Sequence[str], label: str, *, log: bool = False) -> Plot:
+def _curves(history: History, columns: Sequence[str], label: str) -> Plot:
     """Columns of the history over epochs, numbered through all stages."""
     epochs = np.arange(1, len(history) + 1)
-    drawn = {name: values_of(history, name) for name in columns}
-    with panel(3.3) as (figure, axes):
+    drawn, log = {name: values_of(history, name) for name in columns}, "learning_rate" in columns
+    with panel(3.3) as (canvas, axes):
         _stage_marks(axes, history)
         for name, values in drawn.items():
             values = np.where(values > 0, values, np.nan) if log else values
@@ -101,10 +100,10 @@ def _curves(history: History, columns: Sequence[str], label: str, *, log: bool =
         axes.set(xlabel="epoch", ylabel=label, xlim=(0.5, len(epochs) + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _scale(axes, np.concatenate(list(drawn.values())), log)
-        legend_above(figure, axes)
+        legend_above(canvas, axes)
         texts = "; ".join(_spoken(name, values) for name, values in drawn.items())
         kept = "" if place is None else f"The weights of epoch {place + 1} are kept."
-        return to_plot(figure, f"{label} over {_counted(history)}: {texts}. {kept}".strip())
+        return to_plot(canvas, f"{label} over {_counted(history)}: {texts}. {kept}".strip())
 
 
 def _stage_marks(axes: Axes, history: History) -> None:
@@ -182,14 +181,14 @@ def sweep_figure(sweep: Mapping[str, Any]) -> Figure:
     sweep: `stage`, `rates`, `losses` and `smoothed` ([n] each), `rate` (None where none was found), `reason`.
     """
     stage = str(sweep.get("stage") or "")
-    plot = partial(_sweep, sweep, f"before stage {stage}" if stage else "")
-    return Figure(file_name(f"lr_find_{stage}" if stage else "lr_find"), words.SWEEP, plot)
+    name, title = (f"lr_find_{stage}", f"before stage {stage}") if stage else ("lr_find", "")
+    return figure(name, words.SWEEP, _sweep, sweep, title)
 
 
 def _sweep(sweep: Mapping[str, Any], title: str) -> Plot:
     rates, losses, smoothed = (finite(sweep.get(key) or []) for key in ("rates", "losses", "smoothed"))
     chosen, reason = sweep.get("rate"), str(sweep.get("reason") or "unknown")
-    with panel(3.3) as (figure, axes):
+    with panel(3.3) as (canvas, axes):
         axes.plot(rates, losses, color=SOFT, linewidth=0.8, label="each batch")
         axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
         if chosen is not None:
@@ -202,8 +201,8 @@ def _sweep(sweep: Mapping[str, Any], title: str) -> Plot:
             axes.set(xscale="log", xlim=(rates.min(), rates.max() * 1.001))
             log_ticks(axes, "x", rates.max() / rates.min())
             axes.set_ylim(*_frame(losses, smoothed))
-        legend_above(figure, axes)
-        return to_plot(figure, _sweep_words(rates, smoothed, chosen, reason, title.partition("\n")[0]))
+        legend_above(canvas, axes)
+        return to_plot(canvas, _sweep_words(rates, smoothed, chosen, reason, title.partition("\n")[0]))
 
 
 def _frame(losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
