@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, sha256
 from affectkit.artifacts.models import BEST, TRAIN_REPORT, read_spec
-from affectkit.artifacts.predictions import Predictions, read_predictions, with_outputs
+from affectkit.artifacts.predictions import Predictions, read_predictions
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.artifacts.tables import read_table, to_numbers
@@ -54,7 +54,7 @@ def draw(folder: Path) -> Page:
     after = read_predictions(folder / PREDICTIONS, targets=targets)
     there = table.is_file() and sha256(table) == file["sha256"]
     before = read_predictions(table, targets=targets) if there else None
-    run = _Run(folder, report, targets, len(after.frame), _sides(before, after, targets) if before else {})
+    run = _Run(folder, report, targets, len(after.frame), _sides(before, after) if before else {})
     methods = ", ".join(f"{name}: {method}" for name, method in report["method"].items())
     lead = f"{methods}; {words.fitted(report)}"
     missing = f"{called(table)} has gone or has changed since: figures of before and after are left out"
@@ -70,14 +70,13 @@ def draw(folder: Path) -> Page:
     )
 
 
-def _sides(before: Predictions, after: Predictions, targets: Sequence[Target]) -> Sides:
-    """The rows after, and the same rows with the answers from before."""
+def _sides(before: Predictions, after: Predictions) -> Sides:
+    """The same rows before and after."""
     place = {key: row for row, key in enumerate(before.frame["id"])}
     sides = {}
     for part, rows in answered_parts(after, quiet=True).items():  # the run has said it
         positions = np.array([place[key] for key in rows.frame["id"]])
-        old = [before.output(target.name).take(positions) for target in targets]
-        sides[part] = with_outputs(rows, old, rows.frame["seen"]), rows
+        sides[part] = before.take(positions), rows
     return sides
 
 
@@ -160,11 +159,11 @@ def _candidate_tables(candidates: Sequence[Mapping[str, Any]] | None, target: Ta
 def _class_figures(run: _Run, target: Target) -> Iterator[Figure]:
     selective = run.report["selective"][target.name]
     for part, (before, after) in run.sides.items():
-        pair = [calibration(side, target) for side in (before, after)]
+        pair = [details for side in (before, after) if (details := calibration(side, target))]
         errors = run.report["changes"][part][target.name][f"{prefix(target)}ece"]
         ece = errors["before"], errors["after"]
-        if pair[0] and pair[1] and None not in ece:
-            bins, null = [[side[key] for side in pair] for key in ("bins", "null")]
+        if len(pair) == 2 and None not in ece:
+            bins, null = [[details[key] for details in pair] for key in ("bins", "null")]
             name, caption = f"reliability_{target.name}_{part}", f"{part} rows. {words.RELIABILITY_PAIR}"
             yield figure(name, caption, calibrations.reliability_pair, *bins, ece=ece, null=null)
         kept, curves = selective["parts"][part], {}

@@ -58,7 +58,7 @@ def risk_coverage(
     *,
     error: str,
     wanted: float | None = None,
-    chosen: Mapping[str, float | None] | None = None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> Plot:
     """The error of the kept rows against the share kept, the surest rows first; best the lower curve.
 
@@ -163,8 +163,9 @@ def calibration_map(
     with panel(4.4) as (figure, axes):
         axes.plot(ends, ends, color=SOFT, linewidth=1, linestyle="--", label="unchanged")
         for (name, (x, y)), look in zip(drawn.items(), looks, strict=False):
-            look = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9} if crowd else {**look, "label": shorten(name)}
-            axes.plot(x, y, drawstyle="steps-post" if steps else "default", **look)
+            line: dict[str, Any] = {**look, "label": shorten(name)}
+            line = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9} if crowd else line
+            axes.plot(x, y, drawstyle="steps-post" if steps else "default", **line)
         axes.set(xlabel=fill(xlabel, AXIS_LINE), ylabel=fill(ylabel, AXIS_LINE))
         axes.set(aspect="equal", xlim=ends, ylim=ends)
         legend_above(figure, axes, title=f"{len(curves)} curves" if crowd else None)

@@ -133,8 +133,7 @@ def _whiskers(
         limits = _limits(value, low, high, None if line is None else line[1])
         for look in dict.fromkeys(looks):
             alike = np.array([other == look for other in looks])
-            figures = (numbers[alike] for numbers in (place, value, low, high))
-            _points(axes, *figures, look, limits, upright=not named)
+            _points(axes, np.stack([place, value, low, high])[:, alike], look, limits, upright=not named)
         for label, look in keys:
             axes.plot([], [], look.marker, color=look.colour, label=label)
         if named:
@@ -146,18 +145,12 @@ def _whiskers(
         return to_plot(figure, alt)
 
 
-def _points(
-    axes: Axes,
-    place: np.ndarray,
-    value: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    look: Look,
-    limits: tuple[float, float],
-    *,
-    upright: bool,
-) -> None:
-    """Points and whiskers; an arrow head where a whisker goes on beyond the axis."""
+def _points(axes: Axes, figures: np.ndarray, look: Look, limits: tuple[float, float], *, upright: bool) -> None:
+    """Points and whiskers; an arrow head where a whisker goes on beyond the axis.
+
+    figures: [4, N], of each point where it stands, its value and the ends of its interval.
+    """
+    place, value, low, high = figures
     has = np.isfinite(low) & np.isfinite(high)
     start, end = np.clip(low[has], *limits), np.clip(high[has], *limits)
     draw = axes.vlines if upright else axes.hlines
