@@ -201,8 +201,6 @@ def _map_figures(run: _Run, target: Target) -> list[Figure]:
     for name, rows in table[table["target"] == target.name].groupby("class", sort=False):
         curves[name or target.name] = (to_numbers(list(rows["before"])), to_numbers(list(rows["after"])))
     before = next(iter(curves.values()))[0]
-    look: dict[str, Any] = {"xlabel": "before", "ylabel": "after", "scale": (before[0], before[-1])}
-    steps = run.report["method"][target.name] in STEPS
-    return [
-        figure(f"map_{target.name}", words.CALIBRATION_MAP, calibrations.calibration_map, curves, steps=steps, **look)
-    ]
+    steps, scale = run.report["method"][target.name] in STEPS, (before[0], before[-1])
+    look: dict[str, Any] = {"xlabel": "before", "ylabel": "after", "steps": steps, "scale": scale}
+    return [figure(f"map_{target.name}", words.CALIBRATION_MAP, calibrations.calibration_map, curves, **look)]

@@ -106,14 +106,9 @@ def _notes(name: str, report: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _null_sentence(null: Mapping[str, Any]) -> Sentence:
-    return (
-        "ECE is above 0 even for a perfectly calibrated model: with as many rows and these confidences it would come ",
-        "to ",
-        null["ece_mean"],
-        " on average, and stay below ",
-        null["ece_p95"],
-        " in 95 % of cases. Only an ECE above that is evidence of miscalibration.",
-    )
+    head = "ECE is above 0 even for a perfectly calibrated model: with as many rows and these confidences it would "
+    tail = " in 95 % of cases. Only an ECE above that is evidence of miscalibration."
+    return (head, "come to ", null["ece_mean"], " on average, and stay below ", null["ece_p95"], tail)
 
 
 # --- Tables
@@ -121,14 +116,11 @@ def _null_sentence(null: Mapping[str, Any]) -> Sentence:
 
 def _metric_table(report: Mapping[str, Any]) -> Table:
     floors, names = report.get("floors") or {}, meaningful(report["metrics"], report["targets"])
-    return Table(
-        caption="Each metric over all judged rows, beside what needs no model. ↑ higher is better, ↓ lower is better.",
-        first="metric",
-        columns=["value", *(words.FLOORS.get(name, name) for name in floors)],
-        rows={words.title(n): [report["metrics"][n], *(floor.get(n) for floor in floors.values())] for n in names},
-        better={words.title(name): words.better(name) for name in names},
-        file="metrics.csv",
-    )
+    caption = "Each metric over all judged rows, beside what needs no model. ↑ higher is better, ↓ lower is better."
+    columns = ["value", *(words.FLOORS.get(name, name) for name in floors)]
+    rows = {words.title(n): [report["metrics"][n], *(floor.get(n) for floor in floors.values())] for n in names}
+    better = {words.title(name): words.better(name) for name in names}
+    return Table(caption, "metric", columns, rows, better, file="metrics.csv")
 
 
 def _class_table(details: Mapping[str, Any]) -> Table:

@@ -108,6 +108,7 @@ def training_page(
     """
     monitor = monitor or learning.monitored(history)
     figures = learning.learning_curves(history, monitor=monitor)
+    rates = [*figures[-1:], *map(learning.sweep_figure, sweeps)]
     metrics = [name.partition("_")[2] for row in history[:1] for name in row if name.startswith("val_")]
     return Page(
         title=title,
@@ -115,11 +116,7 @@ def training_page(
         sections=[
             _key_figures(history, monitor),
             Section("Learning curves", text=_text(history), figures=figures[:-1]),
-            Section(
-                "Learning rates",
-                text=list(map(_sweep_sentence, sweeps)),
-                figures=[*figures[-1:], *map(learning.sweep_figure, sweeps)],
-            ),
+            Section("Learning rates", text=list(map(_sweep_sentence, sweeps)), figures=rates),
             Section("Epochs", tables=_epochs(history)),
         ],
         metrics=metrics,

@@ -104,21 +104,14 @@ def of_manifest(
 
 
 def of_sources(
-    fitted: Fused | Calibrated,
-    spec: Mapping[str, Any],
-    plan: FitPlan,
-    sources: Sequence[Source],
-    warnings: Sequence[str],
+    fitted: Fused | Calibrated, spec: Mapping[str, Any], plan: FitPlan, sources: Sequence[Source], warnings: list[str]
 ) -> Result:
     """A result without facts and files of its own. spec: what the description says besides targets, group, parents.
 
     warnings: what must be read before the figures.
     """
-    past, predictions, names = (
-        lineage([source.path for source in sources]),
-        fitted.predictions,
-        list(fitted.model.targets),
-    )
+    past = lineage([source.path for source in sources])
+    predictions, names = fitted.predictions, list(fitted.model.targets)
     straddles = plan.straddles or any(s.model and read_spec(s.model).get("groups_straddle") for s in sources)
     basis = {
         "targets": names,
@@ -126,7 +119,7 @@ def of_sources(
         "folds": plan.scheme,
         "fit_rows": len(plan.fit),
         **past,
-        "warnings": list(warnings),
+        "warnings": warnings,
     }
     spec = {
         **spec,
