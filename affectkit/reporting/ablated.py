@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import ABLATION, ABLATION_TABLE
 from affectkit.evaluation.metrics import meaningful
 from affectkit.reporting.figures import intervals
-from affectkit.reporting.page import Figure, Page, Section, Sentence, Table
+from affectkit.reporting.page import Figure, Page, Section, Sentence, Table, figure, past
 from affectkit.results import words
 from affectkit.results.words import headline, is_number
 
@@ -33,16 +32,13 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `ablate` wrote."""
     summary = read_json(folder / ABLATION, what="summary of an ablation")
     parts = list(summary["parts"])
-    sections = [_section(summary, part, "" if part == parts[0] else f"{part}_") for part in parts]
+    sections = [_section(summary, part, f"{part}_" if position else "") for position, part in enumerate(parts)]
     return Page(
         title=f"Ablation of {', '.join(summary['sources'])}",
         lead=_lead(summary),
         sections=[*sections, Section("How to read this", text=READING)],
         warnings=_warnings(summary),
-        declared=summary["declared"],
-        corpora=summary["corpora"],
-        inputs=summary["inputs"],
-        normalization=summary["normalization"],
+        **past(summary, "warnings"),
         metrics=_named(summary),
         source=ABLATION,
         summary=[Section("", text=_lead(summary)), *(_brief(summary, part) for part in parts)],
@@ -83,8 +79,7 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
 def _section(summary: Mapping[str, Any], part: str, before: str) -> Section:
     """before: what the names of its figures begin with."""
     judged = summary["parts"][part]
-    tables = [_main_table(summary, judged), _metric_table(summary, judged)]
-    figures = _figures(summary, part, before)
+    tables, figures = [_main_table(summary, judged), _metric_table(summary, judged)], _figures(summary, judged, before)
     return Section(_heading(part, judged), text=_verdicts(summary, judged), tables=tables, figures=figures)
 
 
@@ -122,9 +117,8 @@ def _versus(
 
 def _verdict(summary: Mapping[str, Any], judged: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> str:
     """`better` or `worse` where the adjusted p-value says so, else ""."""
-    if not comparison or not is_number(comparison["p_holm"]):
-        return ""
-    if comparison["p_holm"] >= 1 - judged["interval"]["level"]:
+    p = comparison["p_holm"] if comparison else None
+    if not comparison or not is_number(p) or p >= 1 - judged["interval"]["level"]:
         return ""
     return "better" if (comparison["difference"]["value"] > 0) == summary["higher_is_better"] else "worse"
 
@@ -152,29 +146,28 @@ def _compared_columns(summary: Mapping[str, Any]) -> list[str]:
 
 def _metric_table(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> Table:
     names = [name for name in headline(dict.fromkeys(_named(summary)), 9) if name != summary["metric"]]
-    rows = {name: [row["metrics"].get(metric) for metric in names] for name, row in judged["subsets"].items()}
+    subsets = judged["subsets"].items() if names else ()
+    rows = {name: [row["metrics"].get(metric) for metric in names] for name, row in subsets}
     caption = f"Other key figures; {ABLATION_TABLE} has every metric."
-    titles = list(map(words.title, names))
-    return Table(caption, "subset", titles, rows if names else {}, file=ABLATION_TABLE, folded=True)
+    return Table(caption, "subset", list(map(words.title, names)), rows, file=ABLATION_TABLE, folded=True)
 
 
-def _figures(summary: Mapping[str, Any], part: str, before: str) -> list[Figure]:
-    judged = summary["parts"][part]
+def _figures(summary: Mapping[str, Any], judged: Mapping[str, Any], before: str) -> list[Figure]:
     rows, metric, single = judged["subsets"], words.title(summary["metric"]), summary["best_single"]
     against = {name: row["against"].get(BEST_SINGLE) for name, row in rows.items()}
     better = [name for name, comparison in against.items() if _verdict(summary, judged, comparison) == "better"]
     values = {name: row["metrics"][summary["metric"]] for name, row in rows.items()}
-    line, mark = (single, values[single]["value"]), f"better than {single} (Holm)"
-    plot = partial(intervals.forest, values, metric=metric, reference=line, marked=better, mark=mark)
-    caption = words.forest_caption(reference=f"{single}, the best single source", mark=mark if better else "")
-    figures = [Figure(f"{before}subsets", caption, plot)]
+    line: dict[str, Any] = {"reference": (single, values[single]["value"]), "mark": f"better than {single} (Holm)"}
+    caption = words.forest_caption(f"{single}, the best single source", line["mark"] if better else "")
+    figures = [figure(f"{before}subsets", caption, intervals.forest, values, metric=metric, marked=better, **line)]
     for reference, to in ((BEST_SINGLE, single), (FULL, "all together")):
-        differences = {
-            name: row["against"][reference]["difference"] for name, row in rows.items() if reference in row["against"]
-        }
+        against = {name: row["against"].get(reference) for name, row in rows.items()}
+        changes = {name: comparison["difference"] for name, comparison in against.items() if comparison}
         sides: dict[str, Any] = {"against": to, "higher_is_better": summary["higher_is_better"]}
-        plot = partial(intervals.differences, differences, metric=metric, **sides)
-        figures.append(Figure(f"{before}to_{reference}", words.differences_caption(), plot))
+        caption = words.differences_caption()
+        figures.append(
+            figure(f"{before}to_{reference}", caption, intervals.differences, changes, metric=metric, **sides)
+        )
     return figures
 
 
@@ -184,14 +177,23 @@ def _figures(summary: Mapping[str, Any], part: str, before: str) -> list[Figure]
 def _brief(summary: Mapping[str, Any], part: str) -> Section:
     """The subsets, and what the sources are worth."""
     judged = summary["parts"][part]
-    shown, count = _highest(summary, judged["subsets"]), len(judged["subsets"])
+    subsets = judged["subsets"]
+    values = {name: row["metrics"][summary["metric"]]["value"] for name, row in subsets.items()}
+    known = [name for name, value in values.items() if is_number(value)]
+    ranked = sorted(known, key=values.__getitem__, reverse=summary["higher_is_better"])
+    best = ranked[:MOST_LINES] if len(subsets) > MOST_LINES else list(subsets)
     rows = {}
-    for name, row in shown.items():
+    for name in sorted(best, key=list(subsets).index):
+        row = subsets[name]
         against = [cell for reference in (BEST_SINGLE, FULL) for cell in _difference(row["against"].get(reference))]
         rows[name] = [row["n"], *_compared(summary, row), *against]
     columns = ["n", *_compared_columns(summary), "to best single", "p", "to all", "p"]
-    cut = f"the {len(rows)} best of {count} subsets; {ABLATION_TABLE} has them all" if len(rows) < count else ""
-    table = Table(cut, "subset", columns, rows, signed=("to best single", "to all"))
+    caption = (
+        f"the {len(rows)} best of {len(subsets)} subsets; {ABLATION_TABLE} has them all"
+        if len(rows) < len(subsets)
+        else ""
+    )
+    table = Table(caption, "subset", columns, rows, signed=("to best single", "to all"))
     return Section(_heading(part, judged), tables=[table], text=_verdicts(summary, judged))
 
 
@@ -200,12 +202,3 @@ def _difference(comparison: Mapping[str, Any] | None) -> list[Any]:
         return ["", ""]
     p = comparison["p_holm"]
     return [comparison["difference"]["value"], f"<{LEAST_P}" if is_number(p) and p < LEAST_P else p]
-
-
-def _highest(summary: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, Any]:
-    """As many of the best subsets as a terminal shows, in their order."""
-    values = {name: row["metrics"][summary["metric"]]["value"] for name, row in rows.items()}
-    known = [name for name, value in values.items() if is_number(value)]
-    ranked = sorted(known, key=values.__getitem__, reverse=summary["higher_is_better"])
-    kept = set(ranked[:MOST_LINES]) if len(rows) > MOST_LINES else set(rows)
-    return {name: row for name, row in rows.items() if name in kept}

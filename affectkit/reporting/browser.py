@@ -34,15 +34,12 @@ def write_page(folder: Path, page: Page, name: str = PAGE) -> None:
 
 def render(page: Page) -> str:
     """The HTML. Every number stands in `<data value="...">` with all its digits, and rounded for the eye."""
-    context = {
-        "title": page.title,
-        "lead": without_nan(list(page.lead)),
-        "warnings": page.caveats,
-        "declared": page.declared,
+    metrics = dict.fromkeys(name.rpartition(".")[2] for name in page.metrics)
+    context: dict[str, Any] = {
+        "page": page,
         "normalization": words.NORMALIZATION[page.normalization],
         "corpora": [{"title": "", "licence": "", "citation": "", **corpus} for corpus in page.corpora],
-        "glossary": _glossary(page.metrics),
-        "source": page.source,
+        "glossary": [(words.title(name), words.meaning(name)) for name in metrics if words.meaning(name)],
         "css": Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
         "version": __version__,
         "words": words,
@@ -50,7 +47,8 @@ def render(page: Page) -> str:
     template = _environment().get_template("page.html.j2")
     filled = [s for s in page.sections if s.text or s.cards or s.tables or s.figures]
     for longest in LONGEST_TABLES:
-        context |= {"sections": [_section(s, longest) for s in filled], "inputs": _inputs(page.inputs, longest)}
+        context["sections"] = [_section(section, longest) for section in filled]
+        context["inputs"] = [{"size": None, "sha256": "", **item} for item in page.inputs[:longest]]
         size = len(template.render(context, left_out=[f.name for f in page.figures]).encode())
         if size <= WITHOUT_FIGURES:
             break
@@ -73,6 +71,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["known"] = _cell
     environment.filters["plain"] = repr
     environment.filters["shown"] = shown
     environment.filters["inline"] = lambda svg: Markup(inline(svg))  # our own; matplotlib has escaped its labels
@@ -81,58 +80,33 @@ def _environment() -> Environment:
 
 def _section(section: Section, longest: int) -> dict[str, Any]:
     tables = [_table(table, longest) for table in section.tables]
-    return {
-        "title": section.title,
-        "text": without_nan(list(section.text)),
-        "cards": [
-            {"title": c.title, "figure": _cell(c.figure), "notes": without_nan(list(c.notes))} for c in section.cards
-        ],
-        "tables": [table for table in tables if table["short"]],
-        "figures": section.figures,
-        "long_tables": [table for table in tables if not table["short"]],
-        "note": without_nan(section.note),
-    }
+    short, long = ([table for table in tables if table["short"] == is_short] for is_short in (True, False))
+    return {**vars(section), "tables": short, "long_tables": long}
 
 
 def _table(table: Table, longest: int) -> dict[str, Any]:
     """Its first rows, how many more there are, and of each column whether it holds numbers and intervals."""
-    names = list(table.rows)
-    cells = [[_cell(cell) for cell in table.rows[name]][: len(table.columns)] for name in names[:longest]]
-    cells = [row + [None] * (len(table.columns) - len(row)) for row in cells]
+    names, count = list(table.rows), len(table.columns)
+    cells = [[_cell(cell) for cell in table.rows[name]][:count] for name in names[:longest]]
+    cells = [row + [None] * (count - len(row)) for row in cells]
     columns = [_column(name, [row[place] for row in cells]) for place, name in enumerate(table.columns)]
     body = [{"name": str(n), "better": table.better.get(n), "cells": row} for n, row in zip(names, cells, strict=False)]
     return {
-        "caption": table.caption,
-        "first": table.first,
+        **vars(table),
         "columns": columns,
         "body": body,
-        "total": len(names),
-        "file": table.file,
-        "folded": table.folded,
         "short": len(names) <= BESIDE_FIGURES and not table.folded,
         "wide": sum(2 if column["spread"] else 1 for column in columns) > NARROW,
     }
 
 
 def _column(name: str, cells: Sequence[Any]) -> dict[str, Any]:
-    numeric = not any(isinstance(cell, str) for cell in cells)
-    return {"name": name, "numeric": numeric, "spread": any(_has_interval(cell) for cell in cells)}
+    figures = [cell for cell in cells if isinstance(cell, dict)]
+    spread = any(figure["low"] is not None and figure["high"] is not None for figure in figures)
+    return {"name": name, "numeric": not any(isinstance(cell, str) for cell in cells), "spread": spread}
 
 
 def _cell(value: Any) -> Any:
+    """As plain values, None for NaN; of a figure all three."""
     value = without_nan(dict(value) if isinstance(value, Mapping) else value)
     return {"value": None, "low": None, "high": None, **value} if isinstance(value, dict) else value
-
-
-def _has_interval(cell: Any) -> bool:
-    return isinstance(cell, dict) and cell["low"] is not None and cell["high"] is not None
-
-
-def _inputs(inputs: Sequence[Mapping[str, Any]], longest: int) -> dict[str, Any]:
-    body = [{"size": None, "sha256": "", **item} for item in list(inputs)[:longest]]
-    return {"body": body, "total": len(inputs)}
-
-
-def _glossary(metrics: Iterable[str]) -> list[dict[str, str]]:
-    names = dict.fromkeys(name.rpartition(".")[2] for name in metrics)
-    return [{"title": words.title(name), "meaning": words.meaning(name)} for name in names if words.meaning(name)]

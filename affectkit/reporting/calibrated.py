@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, sha256
 from affectkit.artifacts.models import BEST, TRAIN_REPORT, read_spec
-from affectkit.artifacts.predictions import Predictions, read_predictions, with_outputs
-from affectkit.artifacts.reports import file_name
+from affectkit.artifacts.predictions import Predictions, read_predictions
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.artifacts.tables import read_table, to_numbers
@@ -22,7 +20,7 @@ from affectkit.evaluation.parts import calibration
 from affectkit.evaluation.rows import answered_parts, prefix
 from affectkit.labels import Target
 from affectkit.reporting.figures import calibrations
-from affectkit.reporting.page import Figure, Page, Section, Sentence, Table
+from affectkit.reporting.page import Figure, Page, Section, Sentence, Table, figure, past
 from affectkit.results import words
 from affectkit.results.lineage import digests_at_start
 from affectkit.results.words import shown
@@ -50,39 +48,35 @@ def draw(folder: Path) -> Page:
     calibrated still lie where they did."""
     report, started = read_json(folder / TRAIN_REPORT), read_json(folder / STARTED)
     targets = [Target.from_json(target) for target in read_spec(folder / BEST)["targets"]]
-    path, given = Path(started["options"]["predictions"]), started["inputs"][0]
-    table = path / PREDICTIONS if "files" in given else path
-    [file] = digests_at_start(given)
+    path, source = Path(started["options"]["predictions"]), started["inputs"][0]
+    table = path / PREDICTIONS if "files" in source else path
+    [file] = digests_at_start(source)
     after = read_predictions(folder / PREDICTIONS, targets=targets)
     there = table.is_file() and sha256(table) == file["sha256"]
     before = read_predictions(table, targets=targets) if there else None
-    run = _Run(folder, report, targets, len(after.frame), _sides(before, after, targets) if before else {})
+    run = _Run(folder, report, targets, len(after.frame), _sides(before, after) if before else {})
     methods = ", ".join(f"{name}: {method}" for name, method in report["method"].items())
-    fitted = f"fitted on {report['fit_rows']} {report['fitted_on']} rows, cross-fitted ({report['folds']})"
-    lead = f"{methods}; {fitted}"
+    lead = f"{methods}; {words.fitted(report)}"
     missing = f"{called(table)} has gone or has changed since: figures of before and after are left out"
     return Page(
         f"Calibration of {called(table)}",
         [lead],
         [_section(run, target) for target in targets],
         warnings=report["warnings"] if before else [*report["warnings"], missing],
-        declared=report["declared"],
-        corpora=report["corpora"],
+        **past(report, "warnings", "inputs"),
         inputs=[{**file, "name": f"model: {file['name']}"}],
-        normalization=report["normalization"],
         source=TRAIN_REPORT,
         summary=[Section("", text=[lead, *_lines(report)])],
     )
 
 
-def _sides(before: Predictions, after: Predictions, targets: Sequence[Target]) -> Sides:
-    """The rows after, and the same rows with the answers from before."""
+def _sides(before: Predictions, after: Predictions) -> Sides:
+    """The same rows before and after."""
     place = {key: row for row, key in enumerate(before.frame["id"])}
     sides = {}
     for part, rows in answered_parts(after, quiet=True).items():  # the run has said it
         positions = np.array([place[key] for key in rows.frame["id"]])
-        old = [before.output(target.name).take(positions) for target in targets]
-        sides[part] = with_outputs(rows, old, rows.frame["seen"]), rows
+        sides[part] = before.take(positions), rows
     return sides
 
 
@@ -123,10 +117,12 @@ def _section(run: _Run, target: Target) -> Section:
     tables = [_change_table(part, changes[target.name]) for part, changes in run.report["changes"].items()]
     tables += _held_tables(run.report["coverage"], target.name)
     tables += _candidate_tables(run.report["compared"].get(target.name), target)
-    figures = _number_figures(run, target) if target.kind == "number" else _class_figures(run, target)
-    return Section(
-        target.name, text=_clamped(run, target), tables=tables, figures=[*figures, *_map_figures(run, target)]
-    )
+    text: list[Sentence] = []
+    if target.kind == "number" and target.scale is not None:
+        count, (low, high) = run.report["clamped"][target.name], target.scale
+        text = [f"{count} of {run.rows} rows were clamped to the scale {low:g} to {high:g}."]
+    drawn = _number_figures(run, target) if target.kind == "number" else _class_figures(run, target)
+    return Section(target.name, text=text, tables=tables, figures=[*drawn, *_map_figures(run, target)])
 
 
 def _change_table(part: str, changes: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -149,22 +145,12 @@ def _held_tables(coverage: Mapping[str, Any], target: str) -> list[Table]:
 def _candidate_tables(candidates: Sequence[Mapping[str, Any]] | None, target: Target) -> list[Table]:
     if not candidates:
         return []
-    rows = {
-        c["method"] + (" (chosen)" if c["chosen"] else ""): [
-            c["score"],
-            c["against_none"]["difference"] if c["against_none"] else None,
-        ]
-        for c in candidates
-    }
+    rows = {}
+    for c in candidates:
+        difference = c["against_none"]["difference"] if c["against_none"] else None
+        rows[c["method"] + " (chosen)" * c["chosen"]] = [c["score"], difference]
     columns = ["MSE" if target.kind == "number" else "NLL", "difference to none"]
     return [Table("What auto compared, cross-fitted", "method", columns, rows)]
-
-
-def _clamped(run: _Run, target: Target) -> list[Sentence]:
-    if target.kind != "number" or target.scale is None:
-        return []
-    count, (low, high) = run.report["clamped"][target.name], target.scale
-    return [f"{count} of {run.rows} rows were clamped to the scale {low:g} to {high:g}."]
 
 
 # --- Figures
@@ -173,30 +159,28 @@ def _clamped(run: _Run, target: Target) -> list[Sentence]:
 def _class_figures(run: _Run, target: Target) -> Iterator[Figure]:
     selective = run.report["selective"][target.name]
     for part, (before, after) in run.sides.items():
-        pair = [calibration(side, target) for side in (before, after)]
-        ece = run.report["changes"][part][target.name][f"{prefix(target)}ece"]
-        if pair[0] and pair[1] and None not in (ece["before"], ece["after"]):
-            plot = partial(
-                calibrations.reliability_pair,
-                pair[0]["bins"],
-                pair[1]["bins"],
-                ece=(ece["before"], ece["after"]),
-                null=(pair[0]["null"], pair[1]["null"]),
-            )
-            caption = f"{part} rows. {words.RELIABILITY_PAIR}"
-            yield Figure(file_name(f"reliability_{target.name}_{part}"), caption, plot)
-        curves = {"before": risk_coverage_of(before, target), "after": risk_coverage_of(after, target)}
-        kept = selective["parts"][part]
+        pair = [details for side in (before, after) if (details := calibration(side, target))]
+        errors = run.report["changes"][part][target.name][f"{prefix(target)}ece"]
+        ece = errors["before"], errors["after"]
+        if len(pair) == 2 and None not in ece:
+            bins, null = [[details[key] for details in pair] for key in ("bins", "null")]
+            name, caption = f"reliability_{target.name}_{part}", f"{part} rows. {words.RELIABILITY_PAIR}"
+            yield figure(name, caption, calibrations.reliability_pair, *bins, ece=ece, null=null)
+        kept, curves = selective["parts"][part], {}
+        for name, side in (("before", before), ("after", after)):
+            curve = risk_coverage_of(side, target)
+            curves[name] = curve.coverage, curve.risk
         chosen = {"coverage": kept["coverage"], "risk": kept["error"], "threshold": selective["threshold"]}
-        plot = partial(
+        reached = kept["error"] is not None
+        yield figure(
+            f"risk_coverage_{target.name}_{part}",
+            f"{part} rows. {words.RISK_COVERAGE}" + words.CHOSEN_THRESHOLD * reached,
             calibrations.risk_coverage,
-            {name: (curve.coverage, curve.risk) for name, curve in curves.items()},
+            curves,
             error="error of the rows kept",
             wanted=selective["wanted_error"],
-            chosen=chosen if chosen["risk"] is not None else None,
+            chosen=chosen if reached else None,
         )
-        caption = f"{part} rows. {words.RISK_COVERAGE}" + words.CHOSEN_THRESHOLD * (chosen["risk"] is not None)
-        yield Figure(file_name(f"risk_coverage_{target.name}_{part}"), caption, plot)
 
 
 def _number_figures(run: _Run, target: Target) -> Iterator[Figure]:
@@ -205,9 +189,8 @@ def _number_figures(run: _Run, target: Target) -> Iterator[Figure]:
         shares = {name: share for name, t in sides.items() if (share := central(t, target, LEVELS)) is not None}
         if shares:
             scores = {name: z for name, t in sides.items() if (z := standardized(t, target)) is not None}
-            plot = partial(calibrations.interval_coverage, LEVELS, shares, scores, name=target.name)
-            caption = f"{part} rows. {words.INTERVAL_COVERAGE}{words.RESIDUALS}"
-            yield Figure(file_name(f"coverage_{target.name}_{part}"), caption, plot)
+            name, caption = f"coverage_{target.name}_{part}", f"{part} rows. {words.INTERVAL_COVERAGE}{words.RESIDUALS}"
+            yield figure(name, caption, calibrations.interval_coverage, LEVELS, shares, scores, name=target.name)
 
 
 def _map_figures(run: _Run, target: Target) -> list[Figure]:
@@ -218,12 +201,6 @@ def _map_figures(run: _Run, target: Target) -> list[Figure]:
     for name, rows in table[table["target"] == target.name].groupby("class", sort=False):
         curves[name or target.name] = (to_numbers(list(rows["before"])), to_numbers(list(rows["after"])))
     before = next(iter(curves.values()))[0]
-    plot = partial(
-        calibrations.calibration_map,
-        curves,
-        xlabel="before",
-        ylabel="after",
-        steps=run.report["method"][target.name] in STEPS,
-        scale=(before[0], before[-1]),
-    )
-    return [Figure(file_name(f"map_{target.name}"), words.CALIBRATION_MAP, plot)]
+    steps, scale = run.report["method"][target.name] in STEPS, (before[0], before[-1])
+    look: dict[str, Any] = {"xlabel": "before", "ylabel": "after", "steps": steps, "scale": scale}
+    return [figure(f"map_{target.name}", words.CALIBRATION_MAP, calibrations.calibration_map, curves, **look)]

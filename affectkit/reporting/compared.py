@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import COMPARISON, file_name
 from affectkit.reporting.figures import evaluation, intervals
 from affectkit.reporting.figures.learning import learning_curves
-from affectkit.reporting.page import Figure, Page, Section, Table
+from affectkit.reporting.page import Figure, Page, Section, Table, figure, past
 from affectkit.results import words
 from affectkit.results.words import headline
 
@@ -31,17 +30,12 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `report` wrote of several runs."""
     comparison = read_json(folder / COMPARISON, what="comparison")
     runs, paired = comparison["runs"], comparison["paired"]
-    names = list(dict.fromkeys(name for run in runs.values() for name in run["metrics"]))
     return Page(
         title=f"Comparison of {', '.join(runs)}",
         lead=[f"{len(runs)} runs side by side.", *([f"{_paired_rows(paired)}."] if paired else [])],
         sections=list(_sections(comparison)),
-        warnings=comparison["warnings"],
-        declared=comparison["declared"],
-        corpora=comparison["corpora"],
-        inputs=comparison["inputs"],
-        normalization=comparison["normalization"],
-        metrics=headline(dict.fromkeys(names), SHOWN),
+        **past(comparison),
+        metrics=_columns(runs),
         source=COMPARISON,
         summary=_summary(comparison),
     )
@@ -60,9 +54,7 @@ def _sections(comparison: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _paired_rows(paired: Mapping[str, Any]) -> str:
-    groups = paired["groups"]
-    over = f"{groups['count']} groups ({groups['column']})" if groups else "rows taken as independent (i.i.d.)"
-    return f"Compared on the same {paired['n']} {words.judged(paired)}, paired over {over}"
+    return f"Compared on the same {paired['n']} {words.judged(paired)}, paired over {words.over(paired)}"
 
 
 def _columns(runs: Mapping[str, Any]) -> list[str]:
@@ -85,46 +77,40 @@ def _forests(runs: Mapping[str, Any]) -> list[Figure]:
     figures = []
     for metric in _columns(runs)[:2]:
         values = {name: run["metrics"][metric] for name, run in runs.items() if metric in run["metrics"]}
-        plot = partial(intervals.forest, values, metric=words.title(metric))
-        figures.append(Figure(file_name(f"runs_{metric}"), words.forest_caption(), plot))
+        title, caption = words.title(metric), words.forest_caption()
+        figures.append(figure(f"runs_{metric}", caption, intervals.forest, values, metric=title))
     return figures
 
 
 def _difference_tables(paired: Mapping[str, Any]) -> list[Table]:
     tables = []
     for metric, judged in paired["metrics"].items():
-        rows = {
-            name: [value, *(_difference(judged["differences"].get(name)))] for name, value in judged["values"].items()
-        }
+        rows = {}
+        for name, value in judged["values"].items():
+            difference = judged["differences"].get(name) or {}
+            rows[name] = [value, difference or None, difference.get("p"), difference.get("p_holm")]
         columns = [words.title(metric), f"less {paired['reference']}", "p", "p (Holm)"]
         better = f"; {words.better(metric)} is better" if words.better(metric) else ""
         tables.append(Table(f"{words.title(metric)}{better}.", "run", columns, rows, file=COMPARISON))
     return tables
 
 
-def _difference(difference: Mapping[str, Any] | None) -> list[Any]:
-    return [None, None, None] if difference is None else [difference, difference["p"], difference["p_holm"]]
-
-
 def _difference_figures(paired: Mapping[str, Any]) -> list[Figure]:
     figures = []
     for metric, judged in paired["metrics"].items():
-        if judged["interval"]["method"] == "none":
-            continue
-        sides: dict[str, Any] = {"higher_is_better": words.better(metric) == "higher"}
-        differences = judged["differences"]
-        plot = partial(
-            intervals.differences, differences, metric=words.title(metric), against=paired["reference"], **sides
-        )
-        figures.append(Figure(file_name(f"differences_{metric}"), words.differences_caption(), plot))
+        if judged["interval"]["method"] != "none":
+            sides = {"against": paired["reference"], "higher_is_better": words.better(metric) == "higher"}
+            name, caption, differences = f"differences_{metric}", words.differences_caption(), judged["differences"]
+            title = words.title(metric)
+            figures.append(figure(name, caption, intervals.differences, differences, metric=title, **sides))
     return figures
 
 
 def _curves(histories: Mapping[str, Any]) -> Iterator[Figure]:
     """Loss and monitored metric of each run that has a history, one below the other."""
     for name, history in histories.items():
-        for figure in learning_curves(history["epochs"], monitor=history["monitor"])[:-1]:
-            yield replace(figure, name=file_name(f"{name}_{figure.name}"), caption=f"{name}. {figure.caption}")
+        for curve in learning_curves(history["epochs"], monitor=history["monitor"])[:-1]:
+            yield replace(curve, name=file_name(f"{name}_{curve.name}"), caption=f"{name}. {curve.caption}")
 
 
 def _reliability(runs: Mapping[str, Any]) -> Iterator[Figure]:
@@ -132,11 +118,9 @@ def _reliability(runs: Mapping[str, Any]) -> Iterator[Figure]:
         for target, calibration in run["reliability"].items():
             if calibration["ece"] is None or not any(b["n"] for b in calibration["bins"]):
                 continue
-            plot = partial(
-                evaluation.reliability, calibration["bins"], ece=calibration["ece"], null=calibration.get("null")
-            )
             caption = f"{name}{'' if target == 'label' else f', {target}'}. {words.RELIABILITY}"
-            yield Figure(file_name(f"{name}_{target}_reliability"), caption, plot)
+            bins, error = calibration["bins"], {"ece": calibration["ece"], "null": calibration.get("null")}
+            yield figure(f"{name}_{target}_reliability", caption, evaluation.reliability, bins, **error)
 
 
 def _summary(comparison: Mapping[str, Any]) -> list[Section]:

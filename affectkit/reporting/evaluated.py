@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit.artifacts.files import read_json
-from affectkit.artifacts.reports import METRICS, class_targets, file_name, read_judged, read_report
+from affectkit.artifacts.reports import METRICS, class_targets, read_judged, read_report
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
 from affectkit.reporting import terminal
 from affectkit.reporting.figures import evaluation
-from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table
+from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, past
 from affectkit.results import words
 from affectkit.results.words import headline, is_number, shown
 
@@ -40,7 +39,8 @@ def draw(folder: Path) -> Page:
 
 def page(report: Mapping[str, Any], judged: pd.DataFrame | None = None, *, title: str = "Evaluation") -> Page:
     """report: what `metrics.json` holds. judged: truth and prediction of each numeric target, which clouds need."""
-    report = {"declared": [], "corpora": [], "inputs": [], "targets": [], **without_nan(dict(report))}
+    defaults = {"declared": [], "corpora": [], "inputs": [], "targets": [], "normalization": "unknown"}
+    report = {**defaults, **without_nan(dict(report))}
     seen, faces = words.seen(report), words.faces(report)
     lead: Sentence = [report["n"], f" {words.judged(report)}", f", {seen}." if seen else "."]
     return Page(
@@ -48,10 +48,7 @@ def page(report: Mapping[str, Any], judged: pd.DataFrame | None = None, *, title
         lead=[lead, *([[f"{faces}."]] if faces else [])],
         sections=list(_sections(report, judged)),
         warnings=report.get("warnings") or [],
-        declared=report["declared"],
-        corpora=report["corpora"],
-        inputs=report["inputs"],
-        normalization=report.get("normalization", "unknown"),
+        **past(report, "warnings"),
         metrics=meaningful(report["metrics"], report["targets"]),
         summary=_summary(report),
     )
@@ -63,13 +60,17 @@ def _sections(report: Mapping[str, Any], judged: pd.DataFrame | None) -> Iterato
     yield Section("All metrics", tables=[_metric_table(report)])
     for position, (name, prefix, details) in enumerate(class_targets(report)):
         before, plain = f"{name}_" if position else "", name == "label"
-        table, figures = _class_table(details), list(_class_figures(before, details))
-        yield Section("Classes" if plain else name, tables=[table], figures=figures)
+        figures = list(_class_figures(before, details))
+        yield Section("Classes" if plain else name, tables=[_class_table(details)], figures=figures)
         calibration = details.get("calibration") or {}
-        if calibration.get("null"):
-            drawn = _calibration_figures(before, calibration, report["metrics"].get(f"{prefix}ece", {}))
+        if null := calibration.get("null"):
+            bins, ece = calibration.get("bins") or [], report["metrics"].get(f"{prefix}ece", {}).get("value")
+            drawn = []
+            if any(b["n"] for b in bins) and ece is not None:
+                error = {"ece": ece, "null": null}
+                drawn.append(figure(f"{before}reliability", words.RELIABILITY, evaluation.reliability, bins, **error))
             title = "Calibration" if plain else f"Calibration of {name}"
-            yield Section(title, text=[_null_sentence(calibration["null"])], figures=drawn)
+            yield Section(title, text=[_null_sentence(null)], figures=drawn)
     for target in report["targets"]:
         if target["kind"] == "number":
             yield Section(target["name"], figures=_number_figures(report, judged, target["name"], target["scale"]))
@@ -78,7 +79,9 @@ def _sections(report: Mapping[str, Any], judged: pd.DataFrame | None) -> Iterato
     if report.get("alerts"):
         yield _alerts(report)
     if report.get("per_group") and report.get("groups"):
-        yield Section("Groups", tables=[_group_table(report)], figures=_group_figures(report))
+        rows, column = report["per_group"], report["groups"]["column"]
+        table = _table(rows, f"Per {column}.", column, "per_group.csv", folded=len(rows) > FOLDED)
+        yield Section("Groups", tables=[table], figures=_group_figures(report))
     if (report.get("folds") or {}).get("metrics"):
         yield Section("Folds", tables=[_fold_table(report["folds"])])
 
@@ -103,14 +106,9 @@ def _notes(name: str, report: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _null_sentence(null: Mapping[str, Any]) -> Sentence:
-    return (
-        "ECE is above 0 even for a perfectly calibrated model: with as many rows and these confidences it would come ",
-        "to ",
-        null["ece_mean"],
-        " on average, and stay below ",
-        null["ece_p95"],
-        " in 95 % of cases. Only an ECE above that is evidence of miscalibration.",
-    )
+    head = "ECE is above 0 even for a perfectly calibrated model: with as many rows and these confidences it would "
+    tail = " in 95 % of cases. Only an ECE above that is evidence of miscalibration."
+    return (head, "come to ", null["ece_mean"], " on average, and stay below ", null["ece_p95"], tail)
 
 
 # --- Tables
@@ -118,14 +116,11 @@ def _null_sentence(null: Mapping[str, Any]) -> Sentence:
 
 def _metric_table(report: Mapping[str, Any]) -> Table:
     floors, names = report.get("floors") or {}, meaningful(report["metrics"], report["targets"])
-    return Table(
-        caption="Each metric over all judged rows, beside what needs no model. ↑ higher is better, ↓ lower is better.",
-        first="metric",
-        columns=["value", *(words.FLOORS.get(name, name) for name in floors)],
-        rows={words.title(n): [report["metrics"][n], *(floor.get(n) for floor in floors.values())] for n in names},
-        better={words.title(name): words.better(name) for name in names},
-        file="metrics.csv",
-    )
+    caption = "Each metric over all judged rows, beside what needs no model. ↑ higher is better, ↓ lower is better."
+    columns = ["value", *(words.FLOORS.get(name, name) for name in floors)]
+    rows = {words.title(n): [report["metrics"][n], *(floor.get(n) for floor in floors.values())] for n in names}
+    better = {words.title(name): words.better(name) for name in names}
+    return Table(caption, "metric", columns, rows, better, file="metrics.csv")
 
 
 def _class_table(details: Mapping[str, Any]) -> Table:
@@ -134,17 +129,16 @@ def _class_table(details: Mapping[str, Any]) -> Table:
         recall = {"value": row.get("recall"), "low": row.get("recall_low"), "high": row.get("recall_high")}
         rows[name] = {"n": row["n"], "recall": recall, "precision": row.get("precision"), "f1": row.get("f1")}
     caption = "Per class; n counts its true rows. Brackets: interval of the recall."
-    return _table(rows, caption=caption, first="class", file="per_class.csv")
+    return _table(rows, caption, "class", "per_class.csv")
 
 
 def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> Table:
     names = headline(next(iter(slices.values()))["metrics"], 4)
-    rows = {
-        part: {"n": row["n"], "groups": row.get("groups"), **{name: row["metrics"].get(name) for name in names}}
-        for part, row in slices.items()
-    }
+    rows = {}
+    for part, row in slices.items():
+        rows[part] = {"n": row["n"], "groups": row.get("groups"), **{name: row["metrics"].get(name) for name in names}}
     caption = "The same metrics within parts of the rows; brackets as above. Slices with few groups say little."
-    return _table(rows, caption=caption, first="slice", file="slices.csv")
+    return _table(rows, caption, "slice", "slices.csv")
 
 
 def _alerts(report: Mapping[str, Any]) -> Section:
@@ -156,37 +150,30 @@ def _alerts(report: Mapping[str, Any]) -> Section:
     caption = "Decisions at a threshold: rows that are positive, rows that raise it, and rates; brackets as above."
     if len(rows) > len(alerts):
         caption += " Differences are to the rest of the rows."
-    tables = [_table(rows, caption=caption, first="alert", file="alerts.csv")]
+    tables = [_table(rows, caption, "alert", "alerts.csv")]
     column = (report.get("groups") or {}).get("column", "group")
     for name, alert in alerts.items():
         if per_group := alert["per_group"]:
             caption, folded = f"{name} per {column}.", len(per_group) > FOLDED
-            tables.append(_table(per_group, caption=caption, first=column, file="alerts_per_group.csv", folded=folded))
+            tables.append(_table(per_group, caption, column, "alerts_per_group.csv", folded=folded))
     return Section("Alerts", tables=tables)
 
 
 def _alert_row(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = {key: row[key] for key in ("n", "groups", "positives", "raised")}
-    differences = row.get("differences") or {}
-    titled = {f"difference in {words.title(key)}": figure for key, figure in differences.items()}
-    return {**counts, **row["metrics"], **titled}
-
-
-def _group_table(report: Mapping[str, Any]) -> Table:
-    per_group, column = report["per_group"], report["groups"]["column"]
-    folded = len(per_group) > FOLDED
-    return _table(per_group, caption=f"Per {column}.", first=column, file="per_group.csv", folded=folded)
+    differences = (row.get("differences") or {}).items()
+    return {**counts, **row["metrics"], **{f"difference in {words.title(key)}": value for key, value in differences}}
 
 
 def _fold_table(folds: Mapping[str, Any]) -> Table:
     metrics = folds["metrics"]
     rows = {words.title(name): {key: metrics[name][key] for key in ("mean", "sd")} for name in headline(metrics)}
     caption = f"Mean and standard deviation over {folds.get('count')} folds; the key figures above are pooled over all"
-    return _table(rows, caption=f"{caption} rows.", first="metric", file="per_fold.csv")
+    return _table(rows, f"{caption} rows.", "metric", "per_fold.csv")
 
 
 def _table(
-    rows: Mapping[str, Mapping[str, Any]], *, caption: str, first: str, file: str = "", folded: bool = False
+    rows: Mapping[str, Mapping[str, Any]], caption: str, first: str, file: str, *, folded: bool = False
 ) -> Table:
     """Of rows that name their cells: every name in one of them is a column, in words."""
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
@@ -201,23 +188,14 @@ def _table(
 def _class_figures(before: str, details: Mapping[str, Any]) -> Iterator[Figure]:
     per_class, confusion = details.get("per_class") or {}, details.get("confusion") or {}
     if per_class:
-        plot = partial(evaluation.recalls, list(per_class), list(per_class.values()), chance=1 / len(per_class))
+        names, rows, chance = list(per_class), list(per_class.values()), 1 / len(per_class)
         caption = "Recall of each class. Chance, one over the number of classes, is also the UAR of a constant answer."
-        yield Figure(file_name(f"{before}recall"), caption, plot)
-    if confusion.get("classes"):
-        plot = partial(evaluation.confusion, confusion["counts"], confusion["classes"])
+        yield figure(f"{before}recall", caption, evaluation.recalls, names, rows, chance=chance)
+    if classes := confusion.get("classes"):
         caption = "Confusion: rows are the truth, columns the prediction; shares add up to 100 % along a row."
-        if len(confusion["classes"]) > evaluation.WORDY_CELLS:
+        if len(classes) > evaluation.WORDY_CELLS:
             caption += " Numbers are percent, on the diagonal and from 10 % on; every count is in confusion_counts.csv."
-        yield Figure(file_name(f"{before}confusion"), caption, plot)
-
-
-def _calibration_figures(before: str, calibration: Mapping[str, Any], ece: Mapping[str, Any]) -> list[Figure]:
-    bins = calibration.get("bins") or []
-    if not any(b["n"] for b in bins) or ece.get("value") is None:
-        return []
-    plot = partial(evaluation.reliability, bins, ece=ece["value"], null=calibration.get("null"))
-    return [Figure(file_name(f"{before}reliability"), words.RELIABILITY, plot)]
+        yield figure(f"{before}confusion", caption, evaluation.confusion, confusion["counts"], classes)
 
 
 def _group_figures(report: Mapping[str, Any]) -> list[Figure]:
@@ -230,7 +208,9 @@ def _group_figures(report: Mapping[str, Any]) -> list[Figure]:
 
 def _group_figure(report: Mapping[str, Any], metric: str) -> Figure:
     per_group, column = report["per_group"], report["groups"]["column"]
-    plot = partial(
+    return figure(
+        f"groups_{metric}",
+        f"{words.title(metric)} of each {column}, worst first. The pooled figure is not their mean.",
         evaluation.groups,
         list(per_group),
         [float("nan") if row.get(metric) is None else row[metric] for row in per_group.values()],
@@ -239,8 +219,6 @@ def _group_figure(report: Mapping[str, Any], metric: str) -> Figure:
         column=column,
         pooled=report["metrics"].get(metric, {}),
     )
-    caption = f"{words.title(metric)} of each {column}, worst first. The pooled figure is not their mean."
-    return Figure(file_name(f"groups_{metric}"), caption, plot)
 
 
 def _number_figures(report: Mapping[str, Any], judged: pd.DataFrame | None, name: str, scale: Any) -> list[Figure]:
@@ -249,20 +227,15 @@ def _number_figures(report: Mapping[str, Any], judged: pd.DataFrame | None, name
     truth, predicted = (judged[column].to_numpy(float) for column in (name, f"{name}_pred"))
     if not np.isfinite(truth + predicted).any():
         return []
-    note = _ccc_note(report["metrics"].get(f"{name}.ccc") or {})
-    cloud = partial(evaluation.scatter, truth, predicted, name=name, scale=scale, note=note)
-    errors = partial(evaluation.bland_altman, truth, predicted, name=name)
+    ccc = report["metrics"].get(f"{name}.ccc") or {}
+    value, low, high = (ccc.get(key) for key in ("value", "low", "high"))
+    note = "" if value is None else f"CCC {value:.3f}"
+    note += "" if None in (value, low, high) else f" [{low:.3f}, {high:.3f}]"
+    look = {"name": name, "scale": scale, "note": note}
     return [
-        Figure(file_name(f"{name}_scatter"), words.SCATTER, cloud),
-        Figure(file_name(f"{name}_bland_altman"), words.BLAND_ALTMAN, errors),
+        figure(f"{name}_scatter", words.SCATTER, evaluation.scatter, truth, predicted, **look),
+        figure(f"{name}_bland_altman", words.BLAND_ALTMAN, evaluation.bland_altman, truth, predicted, name=name),
     ]
-
-
-def _ccc_note(figure: Mapping[str, Any]) -> str:
-    if figure.get("value") is None:
-        return ""
-    low, high = figure.get("low"), figure.get("high")
-    return f"CCC {figure['value']:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
 
 
 # --- What a terminal shows
@@ -275,29 +248,23 @@ def all_key_lines(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _summary(report: Mapping[str, Any]) -> list[Section]:
     """What was judged; the key figures with interval and floors; what they are to be held against."""
-    seen = words.seen(report)
-    judged = [report["n"], f" {words.judged(report)}, {seen}"]
+    judged = [report["n"], f" {words.judged(report)}, {words.seen(report)}"]
     floors, metrics = report.get("floors") or {}, report["metrics"]
     rows = {n: [metrics[n], *(floor.get(n) for floor in floors.values())] for n in headline(metrics, 12)}
     columns = ["value", *(name.replace("_", " ") for name in floors)]
     tables = [Table("", "metric", columns, rows, brackets="interval")]
-    if report.get("alerts"):
+    if alerts := report.get("alerts"):
         columns = ["positive", "raised", *map(words.title, ALERT_RATES)]
-        alerts = {
-            name: [alert["positives"], alert["raised"], *map(alert["metrics"].get, ALERT_RATES)]
-            for name, alert in report["alerts"].items()
-        }
-        tables.append(Table("", "alert", columns, alerts))
-    text = [f"intervals: {words.interval(report)}", *_null_lines(report), *_face_lines(report)]
-    return [Section("", text=[judged]), Section("", tables=tables, text=text)]
-
-
-def _null_lines(report: Mapping[str, Any]) -> Iterator[Sentence]:
-    """What ECE comes to at this size when nothing is wrong: it has no interval, and 0 is not its floor."""
+        rows = {n: [a["positives"], a["raised"], *map(a["metrics"].get, ALERT_RATES)] for n, a in alerts.items()}
+        tables.append(Table("", "alert", columns, rows))
+    text: list[Sentence] = [f"intervals: {words.interval(report)}"]
     for _, prefix, details in class_targets(report):
+        # What ECE comes to at this size when nothing is wrong: it has no interval, and 0 is not its floor.
         if null := (details.get("calibration") or {}).get("null"):
             head = f"{prefix}ece of a calibrated model: "
-            yield (head, null["ece_mean"], " on average, 95 % below ", null["ece_p95"])
+            text.append((head, null["ece_mean"], " on average, 95 % below ", null["ece_p95"]))
+    text += _face_lines(report)
+    return [Section("", text=[judged]), Section("", tables=tables, text=text)]
 
 
 def _face_lines(report: Mapping[str, Any]) -> Iterator[str]:
@@ -306,7 +273,6 @@ def _face_lines(report: Mapping[str, Any]) -> Iterator[str]:
         return
     yield faces
     if without := (report.get("slices") or {}).get("face=none"):
-        metrics = without["metrics"]
-        values = {name: metrics[name]["value"] for name in headline(metrics, 4)}
-        said = (f"{name} {shown(value) if is_number(value) else '-'}" for name, value in values.items())
-        yield f"without a face, {without['n']} rows: {', '.join(said)}"
+        values = {name: without["metrics"][name]["value"] for name in headline(without["metrics"], 4)}
+        texts = (f"{name} {shown(value) if is_number(value) else '-'}" for name, value in values.items())
+        yield f"without a face, {without['n']} rows: {', '.join(texts)}"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import BEST, FUSION, TRAIN_REPORT
 from affectkit.artifacts.predictions import read_predictions
-from affectkit.artifacts.reports import file_name
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import PREDICTIONS, named_paths
 from affectkit.evaluation.rows import answered_parts
 from affectkit.reporting.figures import intervals
-from affectkit.reporting.page import Figure, Page, Section, Sentence, Table
+from affectkit.reporting.page import Figure, Page, Section, Sentence, Table, figure, past
 from affectkit.results import words
 from affectkit.results.lineage import digests_at_start
 
@@ -24,8 +22,7 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `fuse` wrote."""
     report, started = read_json(folder / TRAIN_REPORT), read_json(folder / STARTED)
     names = ", ".join(report["sources"])
-    fitted = f"fitted on {report['fit_rows']} {report['fitted_on']} rows, cross-fitted ({report['folds']})"
-    lead: list[Sentence] = [[f"{report['rule']} of {names}; {fitted}"]]
+    lead: list[Sentence] = [[f"{report['rule']} of {names}; {words.fitted(report)}"]]
     lead += [_sentence(verdict) for verdict in report["verdicts"]]
     if "changes" in report:
         lead += _changes(report, folder)
@@ -34,11 +31,8 @@ def draw(folder: Path) -> Page:
         f"Fusion of {names}",
         lead,
         [_section(target, report) for target in report["targets"]],
-        warnings=report["warnings"],
-        declared=report["declared"],
-        corpora=report["corpora"],
+        **past(report, "inputs"),
         inputs=[{**file, "name": f"{name}: {file['name']}"} for name, item in files for file in digests_at_start(item)],
-        normalization=report["normalization"],
         source=TRAIN_REPORT,
     )
 
@@ -81,8 +75,8 @@ def _section(target: str, report: Mapping[str, Any]) -> Section:
     verdicts = [verdict for verdict in report["verdicts"] if verdict["target"] == target]
     figures = [_differences(verdict) for verdict in verdicts]
     if weights := report["weights"].get(target):
-        plot = partial(intervals.weights, list(weights), {target: list(weights.values())})
-        figures.append(Figure(file_name(f"weights_{target}"), words.WEIGHTS, plot))
+        bars = list(weights), {target: list(weights.values())}
+        figures.append(figure(f"weights_{target}", words.WEIGHTS, intervals.weights, *bars))
     return Section(target, tables=[_table(verdict) for verdict in verdicts], figures=figures)
 
 
@@ -102,12 +96,8 @@ def _differences(verdict: Mapping[str, Any]) -> Figure:
     rows = {f"to {verdict['best_single'] or 'the best single source'} (best single)": best["difference"]}
     if mean:
         rows["equal weights"] = mean["difference"]
-    plot = partial(
-        intervals.differences,
-        rows,
-        metric=words.title(best["metric"]),
-        against="what stands beside",
-        higher_is_better=words.better(best["metric"]) == "higher",
-    )
-    name = file_name(f"differences_{verdict['target']}_{verdict['part']}")
-    return Figure(name, f"{verdict['part']} rows. {words.differences_caption()}", plot)
+    name, caption = f"differences_{verdict['target']}_{verdict['part']}", f"{verdict['part']} rows. "
+    return figure(
+        name, caption + words.differences_caption(), intervals.differences, rows, metric=words.title(best["metric"]),
+        against="what stands beside", higher_is_better=words.better(best["metric"]) == "higher",
+    )  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+from affectkit.artifacts.reports import file_name
 from affectkit.results import words
 
 # A paragraph: text, or a row of texts and cells, so that its numbers keep all their digits:
@@ -34,6 +35,11 @@ class Figure:
     @cached_property
     def plot(self) -> Plot:
         return self.draw()
+
+
+def figure(name: str, caption: str, draw: Callable[..., Plot], /, *args: Any, **options: Any) -> Figure:
+    """What `draw` makes of the rest. name: may hold what a target or a group is called; it is made safe as a file's."""
+    return Figure(file_name(name), caption, partial(draw, *args, **options))
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,14 @@ class Page:
     @property
     def caveats(self) -> list[str]:
         """Everything that must be read before the figures; that of synthetic and transductive ones comes by itself."""
-        known = {"corpora": self.corpora, "normalization": self.normalization, "warnings": self.warnings}
-        return words.warnings(known)
+        return words.warnings(vars(self))
 
     @property
     def figures(self) -> list[Figure]:
         return [figure for section in self.sections for figure in section.figures]
+
+
+def past(report: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    """What a page takes from a report as it stands. without: what it works out by itself."""
+    keys = ("warnings", "declared", "corpora", "inputs", "normalization")
+    return {key: report[key] for key in keys if key not in without}

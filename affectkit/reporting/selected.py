@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import SELECTION, SELECTION_TABLE
 from affectkit.evaluation.selection import EARLIEST, LEAST, SIMPLEST
 from affectkit.reporting.figures import intervals
-from affectkit.reporting.page import Card, Figure, Page, Section, Table
+from affectkit.reporting.page import Card, Figure, Page, Section, Table, figure, past
 from affectkit.results import words
 from affectkit.results.words import is_number, ranged, shown, signed
 
@@ -46,11 +45,7 @@ def draw(folder: Path) -> Page:
         title=f"Selection of {report['chosen']}",
         lead=[f"Chosen: {_reason(report)}.", f"{_judged(report)}."],
         sections=_sections(report),
-        warnings=report["warnings"],
-        declared=report["declared"],
-        corpora=report["corpora"],
-        normalization=report["normalization"],
-        inputs=report["inputs"],
+        **past(report),
         metrics=[report["metric"], *(name.partition("_")[2] for name in report["runs"][0]["criteria"])],
         source=SELECTION,
         summary=_summary(report),
@@ -63,10 +58,8 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
     sections = [Section("Runs", text=text, tables=[_table(report)], figures=_figures(report), note=note)]
     if optimism := report["optimism"]:
         choices = f"{optimism['folds']} choices, which fell on {optimism['chosen']} runs"
-        cards = [
-            Card("best figure", optimism["naive"], [f"{report['by']}, picked on the rows it is judged on"]),
-            Card("nested", optimism["nested"], [choices]),
-        ]
+        picked = f"{report['by']}, picked on the rows it is judged on"
+        cards = [Card("best figure", optimism["naive"], [picked]), Card("nested", optimism["nested"], [choices])]
         sections.append(Section("Optimism", text=[words.sentence(_optimism(report))], cards=cards, note=NESTED))
     return sections
 
@@ -90,16 +83,15 @@ def _figures(report: Mapping[str, Any]) -> list[Figure]:
     if len(runs) < 2:
         return []
     marked = report["tie_set"] if report["telling"] else []
-    reference, chosen = (f"best, {best['run']}", best["figure"]["value"]), report["chosen"]
+    line: dict[str, Any] = {"reference": (f"best, {best['run']}", best["figure"]["value"]), "chosen": report["chosen"]}
     values = {run["run"]: run["figure"] for run in runs}
-    plot = partial(intervals.forest, values, metric=title, reference=reference, marked=marked, chosen=chosen)
-    caption = words.forest_caption(reference="the best figure", mark="the tie set" if marked else "", chosen=True)
-    figures = [Figure("selection", caption, plot)]
+    caption = words.forest_caption("the best figure", "the tie set" if marked else "", chosen=True)
+    figures = [figure("selection", caption, intervals.forest, values, metric=title, marked=marked, **line)]
     if report["interval"]["method"] != "none":
         others = {run["run"]: run["difference"] for run in runs if run["run"] != best["run"]}
         sides: dict[str, Any] = {"against": best["run"], "higher_is_better": report["higher_is_better"]}
-        plot = partial(intervals.differences, others, metric=title, **sides)
-        figures.append(Figure("differences", words.differences_caption(adjusted=FAMILY), plot))
+        caption = words.differences_caption(FAMILY)
+        figures.append(figure("differences", caption, intervals.differences, others, metric=title, **sides))
     return figures
 
 
@@ -164,10 +156,8 @@ def _optimism(report: Mapping[str, Any]) -> str:
     """What the best figure is worth where the rows judged had no say in choosing it."""
     naive, nested = report["optimism"]["naive"], report["optimism"]["nested"]
     group = report["groups"]["column"] if report["groups"] else "row"
-    return (
-        f"optimism: the best {report['by']} is {shown(naive)}; chosen without each {group} and judged on it, "
-        f"{shown(nested)} ({signed(nested - naive)})"
-    )
+    without = f"chosen without each {group} and judged on it, {shown(nested)} ({signed(nested - naive)})"
+    return f"optimism: the best {report['by']} is {shown(naive)}; {without}"
 
 
 # --- What a terminal shows

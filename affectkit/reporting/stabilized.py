@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit.artifacts.files import read_json
-from affectkit.artifacts.reports import STABILITY, STABILITY_TABLE, TRACES, file_name
+from affectkit.artifacts.reports import STABILITY, STABILITY_TABLE, TRACES
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import called
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.evaluation.before_after import SIDES
 from affectkit.reporting.figures.traces import trace
-from affectkit.reporting.page import Figure, Page, Section, Table
+from affectkit.reporting.page import Figure, Page, Section, Table, figure, past
 from affectkit.results import words
 from affectkit.results.words import is_number, ranged
 
@@ -47,11 +46,7 @@ def draw(folder: Path) -> Page:
         title=f"Smoothing of {source}",
         lead=lead,
         sections=_sections(report, traces),
-        warnings=report["warnings"],
-        declared=report["declared"],
-        corpora=report["corpora"],
-        inputs=report["inputs"],
-        normalization=report["normalization"],
+        **past(report),
         metrics=[name for facts in targets.values() for name in facts["metrics"]],
         source=STABILITY,
         summary=_summary(report),
@@ -65,13 +60,12 @@ def _sections(report: Mapping[str, Any], traces: pd.DataFrame | None) -> list[Se
     for name, facts in report["targets"].items():
         held: list[Any] = [facts["gated"], " of the judged frames are held"]
         if facts["declined"]:
-            filled = [facts["filled"], " now hold the last value"]
-            held += [", ", facts["declined"], " frames were declined, of which ", *filled]
+            declined = [facts["declined"], " frames were declined, of which "]
+            held += [", ", *declined, facts["filled"], " now hold the last value"]
         figures = [] if traces is None else [_figure(name, traces[traces["target"] == name], report)]
         sections.append(Section(name, text=[(*held, ".")], tables=[_table(name, facts)], figures=figures))
-    reading = [GATE, LAG] if report["targets"] else [GATE]
     brackets = f"In brackets: {words.interval(report)}." if report["targets"] else ""
-    text = [*reading, *map(words.sentence, report["notes"])]
+    text = [GATE, *([LAG] if report["targets"] else []), *map(words.sentence, report["notes"])]
     return [*sections, Section("How to read this", text=text, note=brackets)]
 
 
@@ -90,7 +84,7 @@ def _values(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
         plain |= {"lag (frames)": facts["lag"]["frames"], "lag (time)": facts["lag"]["time"]}
     rows = {name: [{"value": values[side]} for side in SIDES] + [None] for name, values in plain.items()}
     metrics = facts.get("metrics", {}).items()
-    return rows | {words.title(name): [figure[key] for key in (*SIDES, "change")] for name, figure in metrics}
+    return rows | {words.title(name): [values[key] for key in (*SIDES, "change")] for name, values in metrics}
 
 
 def _figure(name: str, frames: pd.DataFrame, report: Mapping[str, Any]) -> Figure:
@@ -98,12 +92,11 @@ def _figure(name: str, frames: pd.DataFrame, report: Mapping[str, Any]) -> Figur
     time, raw, smoothed, truth = (to_numbers(frames[key], column=key) for key in ("time", "raw", "smoothed", "truth"))
     before, after = (ranged({"value": report["targets"][name]["jitter"][side]}) for side in SIDES)
     unit = report["settings"]["time"]
-    plot = partial(
-        trace, time, raw, smoothed, None if np.isnan(truth).all() else truth, (frames["held"] == "True").to_numpy(),
-        name=frames["value"].iloc[0], sequence=frames["sequence"].iloc[0],
+    return figure(
+        f"{name}_trace", words.TRACE, trace, time, raw, smoothed, None if np.isnan(truth).all() else truth,
+        (frames["held"] == "True").to_numpy(), name=frames["value"].iloc[0], sequence=frames["sequence"].iloc[0],
         note=f"all sequences: jitter {before} to {after}", unit="s" if unit.endswith("_sec") else unit,
     )  # fmt: skip
-    return Figure(file_name(f"{name}_trace"), words.TRACE, plot)
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

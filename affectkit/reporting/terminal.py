@@ -42,7 +42,8 @@ def aligned(table: Table) -> list[str]:
         sign = "+" if heading in table.signed else ""
         columns.append([heading, *(_cell(cell, sign) for cell in cells)])
         if any(isinstance(cell, Mapping) for cell in cells):
-            columns.append([table.brackets, *(_brackets(cell, sign) for cell in cells)])
+            figures = [cell if isinstance(cell, Mapping) else {} for cell in cells]
+            columns.append([table.brackets, *(ranged(figure, sign).partition(" ")[2] for figure in figures)])
     widths = [max(map(len, column)) for column in columns]
     rows = [[name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])] for name, *cells in zip(*columns, strict=True)]
     return ["  ".join(row).rstrip() for row in rows] + [table.caption] * bool(table.caption)
@@ -58,7 +59,3 @@ def _cell(value: Any, sign: str = "") -> str:
     if not is_number(value):
         return "-"
     return signed(value, sign) if sign else shown(value)
-
-
-def _brackets(cell: Any, sign: str) -> str:
-    return ranged(cell, sign).partition(" ")[2] if isinstance(cell, Mapping) else ""

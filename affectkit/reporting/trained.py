@@ -11,17 +11,8 @@ from affectkit.artifacts.models import TRAIN_REPORT
 from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.reporting.browser import write_page
-from affectkit.reporting.figures.learning import (
-    TRAIN_LOSS,
-    VAL_LOSS,
-    History,
-    best_place,
-    column_title,
-    learning_curves,
-    monitored,
-    stages,
-    sweep_figure,
-)
+from affectkit.reporting.figures import learning
+from affectkit.reporting.figures.learning import History, best_place, column_title, stages
 from affectkit.reporting.page import Card, Page, Section, Sentence, Table
 from affectkit.results import words
 from affectkit.results.lineage import lineage
@@ -66,7 +57,6 @@ def _metrics_page(folder: Path, command: str, inputs: Sequence[Path]) -> Page:
     caption = "Each metric over the rows of each part. ↑ higher is better, ↓ lower is better."
     better = {words.title(metric): words.better(metric) for metric in parts}
     verb = "Import" if command == "import-model" else "Training"
-    summary = Table("", "metric", titles, rows)
     return Page(
         title=f"{verb} of {folder.resolve().name}",
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
@@ -76,7 +66,7 @@ def _metrics_page(folder: Path, command: str, inputs: Sequence[Path]) -> Page:
         normalization="transductive" if report.get("transductive") else "inductive",
         metrics=list(parts),
         source=TRAIN_REPORT,
-        summary=[Section("", tables=[summary])],
+        summary=[Section("", tables=[Table("", "metric", titles, rows)])],
     )
 
 
@@ -116,8 +106,9 @@ def training_page(
 
     lead: paragraphs after the first, which counts epochs. known: `warnings`, `declared`, `corpora` and `inputs`.
     """
-    monitor = monitor or monitored(history)
-    figures = learning_curves(history, monitor=monitor)
+    monitor = monitor or learning.monitored(history)
+    figures = learning.learning_curves(history, monitor=monitor)
+    rates = [*figures[-1:], *map(learning.sweep_figure, sweeps)]
     metrics = [name.partition("_")[2] for row in history[:1] for name in row if name.startswith("val_")]
     return Page(
         title=title,
@@ -125,7 +116,7 @@ def training_page(
         sections=[
             _key_figures(history, monitor),
             Section("Learning curves", text=_text(history), figures=figures[:-1]),
-            Section("Learning rates", text=_found(sweeps), figures=[*figures[-1:], *map(sweep_figure, sweeps)]),
+            Section("Learning rates", text=list(map(_sweep_sentence, sweeps)), figures=rates),
             Section("Epochs", tables=_epochs(history)),
         ],
         metrics=metrics,
@@ -139,10 +130,11 @@ def _lead(history: History) -> list[Sentence]:
     if not history:
         return ["No epoch was finished."]
     count, spans, steps = len(history), stages(history), history[-1].get("step")
-    said: list[Any] = [count, " epoch" if count == 1 else " epochs"]
-    said += [" in ", len(spans), " stages"] if len(spans) > 1 else []
-    said += [", ", int(steps), " optimiser step" if steps == 1 else " optimiser steps"] if steps is not None else []
-    return [(*said, ".")]
+    sentence: list[Any] = [count, " epoch" if count == 1 else " epochs"]
+    sentence += [" in ", len(spans), " stages"] if len(spans) > 1 else []
+    if steps is not None:
+        sentence += [", ", int(steps), " optimiser step" if steps == 1 else " optimiser steps"]
+    return [(*sentence, ".")]
 
 
 def _key_figures(history: History, monitor: str) -> Section:
@@ -150,17 +142,14 @@ def _key_figures(history: History, monitor: str) -> Section:
     place = best_place(history)
     if place is None:
         return Section("Key figures")
-    row, cards = history[place], [Card("kept epoch", place + 1, [_place(history, place)])]
-    for name in dict.fromkeys(filter(None, (monitor, VAL_LOSS, TRAIN_LOSS))):
+    stage, start, end = next(span for span in stages(history) if span[1] <= place < span[2])
+    which = (f"stage {stage}, epoch " if stage else "epoch ", place - start + 1, " of ", end - start)
+    row, cards = history[place], [Card("kept epoch", place + 1, [which])]
+    for name in dict.fromkeys(filter(None, (monitor, learning.VAL_LOSS, learning.TRAIN_LOSS))):
         if name in row:
             last = [] if place == len(history) - 1 else [("last epoch: ", history[-1].get(name))]
             cards.append(Card(column_title(name), row[name], last))
     return Section("Key figures", cards=cards, note=CHOSEN if monitor.startswith("val_") else "")
-
-
-def _place(history: History, place: int) -> Sentence:
-    name, start, end = next(span for span in stages(history) if span[1] <= place < span[2])
-    return (f"stage {name}, epoch " if name else "epoch ", place - start + 1, " of ", end - start)
 
 
 def _text(history: History) -> list[Sentence]:
@@ -173,16 +162,13 @@ def _text(history: History) -> list[Sentence]:
     return [f"{which} brought no better epoch; the weights from before are kept."]
 
 
-def _found(sweeps: Sequence[Mapping[str, Any]]) -> list[Sentence]:
-    """What each sweep found."""
-    said: list[Sentence] = []
-    for sweep in sweeps:
-        of, steps = f"Stage {sweep['stage']}: " if sweep.get("stage") else "", len(sweep.get("rates") or [])
-        if sweep.get("rate") is None:
-            said.append(f"{of}no learning rate was found; {sweep.get('reason') or 'the reason is unknown'}.")
-        else:
-            said.append((f"{of}learning rate ", sweep["rate"], " was found by a sweep of ", steps, " steps."))
-    return said
+def _sweep_sentence(sweep: Mapping[str, Any]) -> Sentence:
+    """What a sweep found."""
+    where = f"Stage {sweep['stage']}: " if sweep.get("stage") else ""
+    if sweep.get("rate") is None:
+        return f"{where}no learning rate was found; {sweep.get('reason') or 'the reason is unknown'}."
+    steps = len(sweep.get("rates") or [])
+    return (f"{where}learning rate ", sweep["rate"], " was found by a sweep of ", steps, " steps.")
 
 
 def _epochs(history: History) -> list[Table]:

@@ -19,44 +19,40 @@ def model_card(facts: Mapping[str, Any]) -> str:
     version; `reports`, what `assess` gave for each part: `{"oof": {...}, "test": {...}}`.
     """
     spec, summary = facts["spec"], facts.get("summary") or {}
-    parts = [_front_matter(summary), f"# {_plain(facts.get('name') or 'An affectkit model')}", _marks(spec, summary)]
-    parts += [_predicts(spec), "## Intended use", words.INTENDED_USE]
-    parts += ["## Limits", words.LIMITS, _declared(summary), words.AI_ACT]
-    parts += ["## Data", _data(facts, summary), "## Training", _training(facts, spec)]
+    corpora, declared = summary.get("corpora") or {}, summary.get("declared") or []
+    parts = [_front_matter(corpora), f"# {_plain(facts.get('name') or 'An affectkit model')}", _marks(spec, corpora)]
+    parts += [_predicts(spec), "## Intended use", words.INTENDED_USE, "## Limits", words.LIMITS]
+    parts += ["Declared by the corpus or its protocol:\n\n" + _bullets(map(_plain, declared))] if declared else []
+    parts += [words.AI_ACT, "## Data", _data(facts, summary), "## Training", _training(facts)]
     if facts.get("reports"):
         parts += ["## Figures", _figures(facts["reports"])]
     parts += ["## Use", "```\naffectkit predict --model-dir FOLDER FILES... -o predictions.csv\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _networks(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The networks that a model stands on: encoders of features, what it was fine-tuned from, or an expert."""
-    named = (spec.get("base"), spec.get("expert_facts"))
-    return [*(spec.get("features") or []), *(network for network in named if network)]
-
-
-def is_random(encoder: Mapping[str, Any]) -> bool:
+def _is_random(encoder: Mapping[str, Any]) -> bool:
     """Whether an encoder's weights are the random ones of a dry run."""
     return "tiny-random" in json.dumps(encoder) or bool(encoder.get("tiny_random"))
 
 
-def _front_matter(summary: Mapping[str, Any]) -> str:
+def _front_matter(corpora: Mapping[str, Any]) -> str:
     """YAML; strings are written as JSON, which YAML reads, so that no name can break it."""
-    languages = sorted({c["language"] for c in _corpora(summary).values() if c.get("language")})
-    lines = ["library_name: affectkit"]
-    lines += [f"language: {json.dumps(languages)}"] if languages else []
+    languages = sorted({corpus["language"] for corpus in corpora.values() if corpus.get("language")})
+    lines = ["library_name: affectkit"] + [f"language: {json.dumps(languages)}"] * bool(languages)
     return "\n".join(["---", *lines, 'tags: ["affective-computing", "emotion-recognition"]', "---"])
 
 
-def _marks(spec: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+def _marks(spec: Mapping[str, Any], corpora: Mapping[str, Any]) -> str:
     marks = []
-    if any(is_random(network) for network in _networks(spec)):
+    # What a model stands on: encoders of features, what it was fine-tuned from, or an expert.
+    networks = [*(spec.get("features") or []), spec.get("base"), spec.get("expert_facts")]
+    if any(_is_random(network) for network in networks if network):
         marks.append("**Dry run: an encoder has random weights (tiny-random). What this model says means nothing.**")
-    if any(corpus.get("synthetic") for corpus in _corpora(summary).values()):
-        if spec.get("expert"):
-            marks.append("**Judged on synthetic data: the figures say nothing about real people.**")
-        else:
-            marks.append("**Fitted on synthetic data. What this model says about real people means nothing.**")
+    synthetic = any(corpus.get("synthetic") for corpus in corpora.values())
+    if synthetic and spec.get("expert"):
+        marks.append("**Judged on synthetic data: the figures say nothing about real people.**")
+    elif synthetic:
+        marks.append("**Fitted on synthetic data. What this model says about real people means nothing.**")
     return "\n\n".join(marks)
 
 
@@ -72,14 +68,9 @@ def _predicts(spec: Mapping[str, Any]) -> str:
     return "Predicts\n\n" + _bullets(lines)
 
 
-def _declared(summary: Mapping[str, Any]) -> str:
-    sentences = summary.get("declared") or []
-    return "Declared by the corpus or its protocol:\n\n" + _bullets(map(_plain, sentences)) if sentences else ""
-
-
 def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     spec, lines = facts["spec"], []
-    for name, corpus in _corpora(summary).items():
+    for name, corpus in (summary.get("corpora") or {}).items():
         licence = f"; licence: {_plain(corpus['licence'])}" if corpus.get("licence") else ""
         citation = f"; {_plain(corpus['citation'])}" if corpus.get("citation") else ""
         lines.append(f"{_plain(corpus.get('title') or name)}{licence}{citation}")
@@ -93,7 +84,8 @@ def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     return _bullets(lines) if lines else "Not recorded."
 
 
-def _training(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+def _training(facts: Mapping[str, Any]) -> str:
+    spec = facts["spec"]
     lines = [f"encoder: {_encoder(encoder)}" for encoder in spec.get("features") or []]
     if spec.get("base"):
         lines.append(f"fine-tuned from: {_plain(spec['base']['checkpoint'])}, head: {_plain(spec['head'])}")
@@ -125,9 +117,8 @@ def _expert(spec: Mapping[str, Any]) -> list[str]:
     squares = f"their box, {crop['box_scale']:g} times its longer side"
     if crop.get("landmark_side"):
         squares = f"68 landmarks where there are any ({crop['landmark_side']:g} times width + height), else {squares}"
-    views = (
-        f"{spec['tta']} views of each" if spec["tta"] > 1 else "with its mirror image" if crop["flip_average"] else ""
-    )
+    views = "with its mirror image" if crop["flip_average"] else ""
+    views = f"{spec['tta']} views of each" if spec["tta"] > 1 else views
     return [
         f"face expert: {_plain(spec['expert'])}; weights: SHA-256 {spec['expert_facts']['weights'][:16]}...",
         f"licence of the weights: {_plain(spec['licence'])}",
@@ -137,8 +128,7 @@ def _expert(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _encoder(encoder: Mapping[str, Any]) -> str:
-    name = encoder.get("encoder") or encoder.get("name") or "a table of features"
-    options = encoder.get("options") or {}
+    name, options = encoder.get("encoder") or encoder.get("name") or "a table of features", encoder.get("options")
     return _plain(name) + (f" ({_options(options)})" if options else "")
 
 
@@ -158,16 +148,12 @@ def _figures(reports: Mapping[str, Mapping[str, Any]]) -> str:
             figure = report["metrics"][name]
             low, high = figure.get("low"), figure.get("high")
             brackets = "" if low is None or high is None else f"[{shown(low)}, {shown(high)}]"
-            beside = next((shown(of[name]) for of in floors if of.get(name) is not None), "")
+            beside = next((shown(floor[name]) for floor in floors if floor.get(name) is not None), "")
             value = "-" if figure["value"] is None else shown(figure["value"])
             lines.append("| " + " | ".join(map(_plain, (part, words.title(name), value, brackets, beside))) + " |")
         rows = f"{report['n']} {words.judged(report)}, {words.seen(report)}"
         notes.append(_plain(f"{part}: {rows}; intervals: {words.interval(report)}"))
     return "\n".join(lines) + "\n\n" + _bullets(notes)
-
-
-def _corpora(summary: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    return summary.get("corpora") or {}
 
 
 def _bullets(lines: Iterable[str]) -> str:

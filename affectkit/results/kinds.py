@@ -42,22 +42,10 @@ def of_training(trained: Trained, manifest: Manifest) -> Result:
     files: dict[str, Any] = {"search.csv": pd.DataFrame(search)}
     files |= {"history.csv": pd.DataFrame(history)} if history else {}
     files |= {"lr_find.json": {"sweeps": sweeps}} if sweeps else {}
-    facts = {
-        "model": spec["estimator"],
-        "chosen": spec["chosen"],
-        "normalize": spec["normalize"],
-        "transductive": spec["normalize"] == "speaker",
-    }
-    return of_manifest(
-        trained.model,
-        spec,
-        trained.predictions,
-        trained.fit_rows,
-        manifest,
-        selected_on=SEARCHED if any("score" in row for row in search) else NOT_SEARCHED,
-        facts=facts,
-        files=files,
-    )
+    selected_on = SEARCHED if any("score" in row for row in search) else NOT_SEARCHED
+    facts = {key: spec[key] for key in ("chosen", "normalize")}
+    facts = {"model": spec["estimator"], **facts, "transductive": spec["normalize"] == "speaker"}
+    return of_manifest(trained.model, spec, trained.predictions, trained.fit_rows, manifest, selected_on, facts, files)
 
 
 def of_finetuning(finetuned: Finetuned, manifest: Manifest) -> Result:
@@ -75,19 +63,12 @@ def of_finetuning(finetuned: Finetuned, manifest: Manifest) -> Result:
         "normalize": None,
         "transductive": False,
     }
-    result = of_manifest(
-        finetuned.model,
-        spec,
-        finetuned.predictions,
-        finetuned.fit_rows,
-        manifest,
-        selected_on=finetuned.selected_on,
-        facts=facts,
-    )
-    files: dict[str, Any] = {}
+    predictions, selected_on = finetuned.predictions, finetuned.selected_on
+    result = of_manifest(finetuned.model, spec, predictions, finetuned.fit_rows, manifest, selected_on, facts)
+    files: dict[str, Any] = {LABEL_MAP: classes} if (classes := label_map(spec)) else {}
     for part, report in result.reports.items():
         files |= confusion_files(part, report)
-    return replace(result, files=files | ({LABEL_MAP: classes} if (classes := label_map(spec)) else {}))
+    return replace(result, files=files)
 
 
 def of_expert(
@@ -104,9 +85,7 @@ def of_expert(
         "reads": "images",
         "expert": described["expert"],
         "expert_facts": expert.expert.describe(),
-        "licence": described["licence"],
-        "detector": described["detector"],
-        "crop": described["crop"],
+        **{key: described[key] for key in ("licence", "detector", "crop")},
         "tta": tta,
         "targets": [target.to_json() for target in predictions.targets.values()],
         "group": group,
@@ -115,15 +94,9 @@ def of_expert(
         "parents": [],
     }
     counts = predictions.frame["face"].value_counts()
-    return of_manifest(
-        expert,
-        spec,
-        predictions,
-        pd.DataFrame(columns=["id", "group", "role"], dtype=str),
-        manifest,
-        selected_on=IMPORTED,
-        facts={"model": described["expert"], "faces": {str(name): int(count) for name, count in counts.items()}},
-    )
+    facts = {"model": described["expert"], "faces": {str(name): int(count) for name, count in counts.items()}}
+    fit_rows = pd.DataFrame(columns=["id", "group", "role"], dtype=str)
+    return of_manifest(expert, spec, predictions, fit_rows, manifest, IMPORTED, facts)
 
 
 # --- A fusion
@@ -131,15 +104,8 @@ def of_expert(
 
 def of_fusion(fused: Fused, rule: str, sources: Sequence[Source], plan: FitPlan) -> Result:
     """With what the rule has to show, and the confusions of a rule that ends with a calibration of its own."""
-    result = of_sources(
-        fused.model,
-        {"kind": "fusion", "rule": rule},
-        fused.predictions,
-        plan,
-        sources,
-        targets=list(fused.model.targets),
-        warnings=_fusion_warnings(fused, sources, plan),
-    )
+    warnings = _fusion_warnings(fused, sources, plan)
+    result = of_sources(fused, {"kind": "fusion", "rule": rule}, plan, sources, warnings)
     weights = {name: _weights(fitted["parameters"]) for name, fitted in fused.model.targets.items()}
     facts = {
         "rule": rule,
@@ -188,13 +154,13 @@ def _recalibrated(fused: Fused, plan: FitPlan) -> dict[str, Any]:
 
 def _calibrated_confusions(reports: Reports, plan: FitPlan) -> dict[str, pd.DataFrame]:
     """`val_confusion_calibrated.csv` and `test_confusion_calibrated.csv`, of the parts of rows that there are."""
-    counts, files = "confusion_counts", {}
+    files = {}
     for part, report in reports.items():
         # The rows fitted on go by the name of what they were: cross-fitted val rows are val rows.
         rows = plan.origin if part == "oof" and report["n"] == len(plan.fit) else part
         for name, table in report_tables(report).items():
-            if name.endswith(counts):  # of further targets, with their names before
-                files[f"{rows}_{name.removesuffix(counts)}confusion_calibrated.csv"] = table
+            if name.endswith("confusion_counts"):  # of further targets, with their names before
+                files[f"{rows}_{name.removesuffix('_counts')}_calibrated.csv"] = table
     return files
 
 
@@ -227,36 +193,22 @@ def of_calibration(
     """With `calibration_map.csv`, what the final fit makes of each value. by: columns that coverage is told by."""
     import pandas as pd
 
-    from affectkit.calibration.calibrate import (
-        abstaining,
-        before_and_after,
-        held,
-        mapped,
-        selective,
-        variance_coverage,
-    )
+    from affectkit.calibration import calibrate
 
     methods = {name: fitted["method"] for name, fitted in calibrated.model.targets.items()}
-    result = of_sources(
-        calibrated.model,
-        {"kind": "calibration", "method": ", ".join(sorted(set(methods.values())))},
-        calibrated.predictions,
-        plan,
-        [source],
-        targets=list(calibrated.model.targets),
-        warnings=_calibration_warnings(calibrated, plan),
-    )
+    kind = {"kind": "calibration", "method": ", ".join(sorted(set(methods.values())))}
+    result = of_sources(calibrated, kind, plan, [source], _calibration_warnings(calibrated, plan))
     facts = {
         "method": methods,
-        "changes": before_and_after(calibrated, plan, targets),
-        "selective": selective(calibrated, targets, wanted_error),
-        "coverage": held(calibrated, plan, targets, by),
-        "variance_coverage": variance_coverage(calibrated, targets),
+        "changes": calibrate.before_and_after(calibrated, plan, targets),
+        "selective": calibrate.selective(calibrated, targets, wanted_error),
+        "coverage": calibrate.held(calibrated, plan, targets, by),
+        "variance_coverage": calibrate.variance_coverage(calibrated, targets),
         "clamped": {name: int(rows.sum()) for name, rows in calibrated.clamped.items()},
         "compared": {name: [_plain(c) for c in candidates] for name, candidates in calibrated.compared.items()},
     }
-    predictions = abstaining(result.predictions, facts["selective"]) if abstain else result.predictions
-    curves = [row for target in targets for row in mapped(calibrated, target)]
+    predictions = calibrate.abstaining(result.predictions, facts["selective"]) if abstain else result.predictions
+    curves = [row for target in targets for row in calibrate.mapped(calibrated, target)]
     files = {"calibration_map.csv": pd.DataFrame(curves)} if curves else {}
     return replace(result, predictions=predictions, facts=facts, files=files)
 

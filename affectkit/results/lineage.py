@@ -23,9 +23,13 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     declared: dict[str, None] = {}
     corpora: dict[str, dict[str, Any]] = {}
     for place in _ancestry(inputs):
-        if normalize := _normalize(place):
+        # As a model folder says, which may have come without its run; else as the record says.
+        folder = place if place.is_dir() else place.parent
+        specs = [_read(spec) for spec in (place / SPEC, place / BEST / SPEC)]
+        known = filter(None, (facts.get("normalize") for facts in (*specs, _record(place).get("options", {}))))
+        if normalize := next(known, None):
             scaled.add("transductive" if normalize == "speaker" else "inductive")
-        summary = _read(_folder(place) / "summary.json")
+        summary = _read(folder / "summary.json")
         declared |= dict.fromkeys(summary.get("declared", []))
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
@@ -42,9 +46,9 @@ def digests(inputs: Iterable[Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for place in inputs:
-        found = digest(place)
-        for file in found.get("files", [found]):
-            name = f"{place.name}/{file['path']}" if "files" in found else place.name
+        facts = digest(place)
+        for file in facts.get("files", [facts]):
+            name = f"{place.name}/{file['path']}" if "files" in facts else place.name
             rows.append({"name": name, "size": file["size"], "sha256": file["sha256"]})
     return rows
 
@@ -63,25 +67,13 @@ def _ancestry(inputs: Iterable[Path]) -> Iterator[Path]:
 
 def _record(place: Path) -> dict[str, Any]:
     """The record of a file or a folder: its own, else that of the run folder that wrote it."""
-    own = _read(place / RECORD if place.is_dir() else place.with_name(place.name + ".run.json"))
-    if own:
-        return own
+    if record := _read(place / RECORD if place.is_dir() else place.with_name(place.name + ".run.json")):
+        return record
     for folder in list(place.parents)[:3]:  # a subset of an ablation lies two folders below
-        around, inside = _read(folder / RECORD), place.relative_to(folder)
-        if any(Path(item["path"]).is_relative_to(inside) for item in around.get("outputs", [])):
-            return around
+        record, inside = _read(folder / RECORD), place.relative_to(folder)
+        if any(Path(item["path"]).is_relative_to(inside) for item in record.get("outputs", [])):
+            return record
     return {}
-
-
-def _normalize(place: Path) -> str | None:
-    """As a model folder says, which may have come without its run; else as the record says."""
-    specs = (place / SPEC, place / BEST / SPEC) if place.is_dir() else ()
-    said = [_read(spec).get("normalize") for spec in specs] + [_record(place).get("options", {}).get("normalize")]
-    return next((normalize for normalize in said if normalize), None)
-
-
-def _folder(place: Path) -> Path:
-    return place if place.is_dir() else place.parent
 
 
 def _read(path: Path) -> dict[str, Any]:

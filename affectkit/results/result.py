@@ -19,6 +19,9 @@ from affectkit.results.lineage import lineage
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affectkit.calibration.calibrate import Calibrated
+    from affectkit.fusion.fuse import Fused
+
 Reports = Mapping[str, Mapping[str, Any]]
 
 
@@ -78,7 +81,6 @@ def of_manifest(
     predictions: Predictions,
     fit_rows: pd.DataFrame,
     manifest: Manifest,
-    *,
     selected_on: str,
     facts: Mapping[str, Any],
     files: Mapping[str, pd.DataFrame | Mapping[str, Any]] | None = None,
@@ -88,76 +90,47 @@ def of_manifest(
     floor_rows = rows[rows["id"].isin(set(fit_rows["id"]))]
     if not len(floor_rows) and "split" in rows:
         floor_rows = rows[rows["split"] == "train"]
-    known = {
-        "declared": declared,
-        "normalization": "transductive" if spec.get("normalize") == "speaker" else "inductive",
-    }
-    basis = {
-        "targets": [target["name"] for target in spec["targets"]],
-        "selected_on": selected_on,
-        "declared": declared,
-        "fit_rows": len(fit_rows),
-    }
-    return Result(
-        model,
-        spec,
-        predictions,
-        fit_rows,
-        {
-            part: {**assess(table, group=spec["group"], floor_rows=floor_rows), **known}
-            for part, table in answered_parts(predictions).items()
-        },
-        facts,
-        basis,
-        manifest.summary,
-        files or {},
-        selected_on=selected_on,
-    )
+    normalization = "transductive" if spec.get("normalize") == "speaker" else "inductive"
+    known = {"declared": declared, "normalization": normalization}
+    judged = {"group": spec["group"], "floor_rows": floor_rows}
+    reports = {part: {**assess(table, **judged), **known} for part, table in answered_parts(predictions).items()}
+    names = [target["name"] for target in spec["targets"]]
+    basis = {"targets": names, "selected_on": selected_on, "declared": declared, "fit_rows": len(fit_rows)}
+    summary, files = manifest.summary, files or {}
+    return Result(model, spec, predictions, fit_rows, reports, facts, basis, summary, files, selected_on=selected_on)
 
 
 # --- Of a model that was fitted on predictions: a fusion, a calibration
 
 
 def of_sources(
-    model: SavedModel,
-    spec: Mapping[str, Any],
-    predictions: Predictions,
-    plan: FitPlan,
-    sources: Sequence[Source],
-    *,
-    targets: Sequence[str],
-    warnings: Sequence[str],
+    fitted: Fused | Calibrated, spec: Mapping[str, Any], plan: FitPlan, sources: Sequence[Source], warnings: list[str]
 ) -> Result:
     """A result without facts and files of its own. spec: what the description says besides targets, group, parents.
 
-    targets: those that were fitted. warnings: what must be read before the figures.
+    warnings: what must be read before the figures.
     """
     past = lineage([source.path for source in sources])
+    predictions, names = fitted.predictions, list(fitted.model.targets)
     straddles = plan.straddles or any(s.model and read_spec(s.model).get("groups_straddle") for s in sources)
     basis = {
-        "targets": list(targets),
+        "targets": names,
         "fitted_on": plan.origin,
         "folds": plan.scheme,
         "fit_rows": len(plan.fit),
         **past,
-        "warnings": list(warnings),
+        "warnings": warnings,
     }
-    return Result(
-        model,
-        {
-            **spec,
-            "targets": [target.to_json() for name, target in predictions.targets.items() if name in targets],
-            "group": plan.group,
-            "groups_straddle": bool(straddles),
-            "fitted_on": plan.origin,
-            "parents": [],
-            "normalize": {"transductive": "speaker", "inductive": "train"}.get(past["normalization"]),
-        },
-        predictions,
-        plan.fit_rows(predictions.frame["id"].to_numpy()),
-        {part: {**assess(t, group=plan.group), **past} for part, t in answered_parts(predictions).items()},
-        {},
-        basis,
-        {"corpora": {corpus["name"]: corpus for corpus in past["corpora"]}, "declared": past["declared"]},
-        sources=sources,
-    )
+    spec = {
+        **spec,
+        "targets": [target.to_json() for name, target in predictions.targets.items() if name in names],
+        "group": plan.group,
+        "groups_straddle": bool(straddles),
+        "fitted_on": plan.origin,
+        "parents": [],
+        "normalize": {"transductive": "speaker", "inductive": "train"}.get(past["normalization"]),
+    }
+    reports = {part: {**assess(t, group=plan.group), **past} for part, t in answered_parts(predictions).items()}
+    summary = {"corpora": {corpus["name"]: corpus for corpus in past["corpora"]}, "declared": past["declared"]}
+    fit_rows = plan.fit_rows(predictions.frame["id"].to_numpy())
+    return Result(fitted.model, spec, predictions, fit_rows, reports, {}, basis, summary, sources=sources)

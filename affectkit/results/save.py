@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from affectkit import __version__
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.models import BEST, PARENTS, TRAIN_REPORT, copy_model, parent_of, write_fit_rows, write_spec
 from affectkit.artifacts.predictions import write_predictions
-from affectkit.artifacts.sources import PREDICTIONS, Source
+from affectkit.artifacts.sources import PREDICTIONS
 from affectkit.artifacts.tables import write_table
 from affectkit.results.card import model_card
 from affectkit.results.result import Result
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def save_result(folder: Path, result: Result, *, bundle: bool = False) -> None:
@@ -24,12 +21,23 @@ def save_result(folder: Path, result: Result, *, bundle: bool = False) -> None:
 
     bundle: copy the parents along, so that `best_model/` predicts wherever it is moved to.
     """
+    import pandas as pd
+
     best = folder / BEST
     result.model.save(best)
-    parents = [_parent(source, best, bundle) for source in result.sources]
+    parents = []
+    for source in result.sources:
+        place = source.model
+        if bundle and source.model is not None:
+            place = best / PARENTS / source.name
+            copy_model(source.model, place)
+        parents.append(parent_of(source.name, place, best))
     spec = {**result.spec, "parents": parents}
     write_spec(best, spec, _card(folder.name, spec, result))
-    write_fit_rows([folder, best], _all_fit_rows(result))
+    # The rows that a parent was fitted on stand under its name: `predict` knows them all.
+    fitted = [source.fitted.assign(role=source.name) for source in result.sources if len(source.fitted)]
+    rows = pd.concat([result.fit_rows, *fitted], ignore_index=True).drop_duplicates("id")
+    write_fit_rows([folder, best], rows)
     write_predictions(folder / PREDICTIONS, result.predictions)
     for name, content in result.files.items():
         if isinstance(content, Mapping):
@@ -37,22 +45,6 @@ def save_result(folder: Path, result: Result, *, bundle: bool = False) -> None:
         else:
             write_table(folder / name, content)
     write_json(folder / TRAIN_REPORT, result.train_report)
-
-
-def _parent(source: Source, best: Path, bundle: bool) -> dict[str, Any]:
-    if source.model is None or not bundle:
-        return parent_of(source.name, source.model, best)
-    place = best / PARENTS / source.name
-    copy_model(source.model, place)
-    return parent_of(source.name, place, best)
-
-
-def _all_fit_rows(result: Result) -> pd.DataFrame:
-    """The rows fitted on, and those that a parent was fitted on, under its name: `predict` knows them all."""
-    import pandas as pd
-
-    parents = [source.fitted.assign(role=source.name) for source in result.sources if len(source.fitted)]
-    return pd.concat([result.fit_rows, *parents], ignore_index=True).drop_duplicates("id")
 
 
 def _card(name: str, spec: Mapping[str, Any], result: Result) -> str:

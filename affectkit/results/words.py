@@ -82,12 +82,8 @@ LIMITS = (
 
 def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
     """The names of the key figures, at most `most` of them, means over targets before single targets."""
-    ranked = [
-        (HEADLINE.index(name.rpartition(".")[2]), "." in name, position, name)
-        for position, name in enumerate(metrics)
-        if name.rpartition(".")[2] in HEADLINE
-    ]
-    return [name for *_, name in sorted(ranked)][:most]
+    known = [name for name in metrics if name.rpartition(".")[2] in HEADLINE]
+    return sorted(known, key=lambda name: (HEADLINE.index(name.rpartition(".")[2]), "." in name))[:most]
 
 
 def title(name: str) -> str:
@@ -121,10 +117,10 @@ def part(report: Mapping[str, Any]) -> str:
 
 def faces(report: Mapping[str, Any]) -> str:
     """In how many rows a face was found; "" where nobody looked."""
-    found = report.get("faces")
-    if not found or not found["of"]:
+    faces = report.get("faces")
+    if not faces or not faces["of"]:
         return ""
-    return f"a face was found in {found['found']} of {found['of']} rows ({found['found'] / found['of']:.0%})"
+    return f"a face was found in {faces['found']} of {faces['of']} rows ({faces['found'] / faces['of']:.0%})"
 
 
 def seen(report: Mapping[str, Any]) -> str:
@@ -137,15 +133,17 @@ def seen(report: Mapping[str, Any]) -> str:
     return f"{how}: no row was predicted by a model fitted on {'its group' if report.get('groups') else 'it'}"
 
 
+def fitted(report: Mapping[str, Any]) -> str:
+    """On which rows a fusion or a calibration was fitted. report: `train_report.json`."""
+    return f"fitted on {report['fit_rows']} {report['fitted_on']} rows, cross-fitted ({report['folds']})"
+
+
 def warnings(report: Mapping[str, Any]) -> list[str]:
     """Everything that must be read before the figures, the gravest first."""
     synthetic = [c.get("title") or c["name"] for c in report.get("corpora") or [] if c.get("synthetic")]
-    found = (
-        [f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."] if synthetic else []
-    )
-    if report.get("normalization") == "transductive":
-        found.append(NORMALIZATION["transductive"])
-    return found + list(report.get("warnings") or [])
+    meaningless = f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."
+    scaled = [NORMALIZATION["transductive"]] if report.get("normalization") == "transductive" else []
+    return [meaningless] * bool(synthetic) + scaled + list(report.get("warnings") or [])
 
 
 def sentence(text: str) -> str:
@@ -155,13 +153,15 @@ def sentence(text: str) -> str:
 
 def interval(report: Mapping[str, Any]) -> str:
     """What stands behind the brackets: `95 %, jackknife with Student's t over 10 groups (speaker)`."""
-    spec = report.get("interval") or {}
-    method = METHODS.get(spec.get("method", "none"), spec.get("method", ""))
-    if spec.get("method", "none") == "none":
-        return method
+    spec = {"method": "none", **(report.get("interval") or {})}
+    method = METHODS.get(spec["method"], spec["method"])
+    return method if spec["method"] == "none" else f"{100 * spec['level']:g} %, {method} over {over(report)}"
+
+
+def over(report: Mapping[str, Any]) -> str:
+    """What intervals resample."""
     groups = report.get("groups")
-    over = f"{groups['count']} groups ({groups['column']})" if groups else "rows taken as independent (i.i.d.)"
-    return f"{100 * spec['level']:g} %, {method} over {over}"
+    return f"{groups['count']} groups ({groups['column']})" if groups else "rows taken as independent (i.i.d.)"
 
 
 # --- Numbers for the eye
@@ -233,47 +233,35 @@ TRACE = (
 WEIGHTS = "What each source counts for in the fusion. Weights say nothing about what a source is worth by itself."
 
 
-def forest_caption(*, reference: str = "", mark: str = "", chosen: bool = False) -> str:
-    """Of a forest plot. reference: what its line is. mark: what filled points are. chosen: there is a diamond."""
-    said = "Each figure with its interval; overlapping intervals are no test, the paired differences are."
-    said += f" Dashed line: {reference}." if reference else ""
-    said += f" Filled points: {mark}." if mark else ""
-    said += " The diamond is the one chosen." if chosen else ""
-    return said + " A point without a line has no interval, an arrow head says that the interval goes on."
-
-
-def differences_caption(*, adjusted: str = "") -> str:
-    """Of paired differences. adjusted: how the intervals allow for their number, such as `Holm over 6 comparisons`."""
-    said = "Paired differences on the same rows. Hollow: the interval includes 0, the data cannot tell the two apart."
-    return said + (f" Intervals: {adjusted}." if adjusted else " Intervals are each for itself, not for the family.")
-
-
-def learning_loss(*, validated: bool, staged: bool) -> str:
-    """Of losses over epochs. validated: there are validation rows. staged: there is more than one stage."""
-    said = "Loss over epochs; that of the train rows is the mean over the epoch's batches, taken while training."
-    if validated:
-        said += (
-            " A validation loss that rises while the train loss falls says that the network learns its rows by heart."
-        )
-    return said + _MARKS + (_STAGES if staged else "")
-
-
-def learning_metric(*, staged: bool) -> str:
-    """Of the metric by which epochs are compared."""
-    said = "The figure by which epochs are compared, on the validation rows: that of the best epoch is the luckiest of "
-    return said + "all, and flatters it." + _MARKS + (_STAGES if staged else "")
-
-
-def learning_rates(*, staged: bool) -> str:
-    """Of learning rates over epochs."""
-    said = "The highest learning rate of each epoch, over all parts that train, on a logarithmic axis."
-    return said + _MARKS + (_STAGES if staged else "")
-
-
-_MARKS = " Dashed line: the epoch whose weights are kept."
-_STAGES = " Shades: stages; each begins with the best weights before it."
-
+LEARNING_LOSS = "Loss over epochs; that of the train rows is the mean over the epoch's batches, taken while training."
+HEART = " A validation loss that rises while the train loss falls says that the network learns its rows by heart."
+LEARNING_METRIC = (
+    "The figure by which epochs are compared, on the validation rows: that of the best epoch is the luckiest of all, "
+    "and flatters it."
+)
+LEARNING_RATE = "The highest learning rate of each epoch, over all parts that train, on a logarithmic axis."
+STAGES = " Shades: stages; each begins with the best weights before it."
 SWEEP = (
     "The loss while the learning rate rises with every step: of each batch (thin) and smoothed (thick). A good rate "
     "lies where the smoothed loss falls, before its lowest point. Losses far above the start leave the frame."
 )
+
+
+def learning_caption(text: str, *, staged: bool) -> str:
+    """Of a curve over epochs. staged: there is more than one stage."""
+    return f"{text} Dashed line: the epoch whose weights are kept.{STAGES * staged}"
+
+
+def forest_caption(reference: str = "", mark: str = "", *, chosen: bool = False) -> str:
+    """Of a forest plot. reference: what its line is. mark: what filled points are. chosen: there is a diamond."""
+    text = "Each figure with its interval; overlapping intervals are no test, the paired differences are."
+    text += f" Dashed line: {reference}." if reference else ""
+    text += f" Filled points: {mark}." if mark else ""
+    text += " The diamond is the one chosen." if chosen else ""
+    return text + " A point without a line has no interval, an arrow head says that the interval goes on."
+
+
+def differences_caption(adjusted: str = "") -> str:
+    """Of paired differences. adjusted: how the intervals allow for their number, such as `Holm over 6 comparisons`."""
+    text = "Paired differences on the same rows. Hollow: the interval includes 0, the data cannot tell the two apart."
+    return text + (f" Intervals: {adjusted}." if adjusted else " Intervals are each for itself, not for the family.")

@@ -4,7 +4,7 @@ import pytest
 
 from affectkit.reporting.figures import intervals
 from affectkit.reporting.figures.intervals import cut
-from affectkit.reporting.figures.svg import BLUE, VERMILLION
+from affectkit.reporting.figures.palette import BLUE, VERMILLION
 
 NAN, INF = float("nan"), float("inf")
 LONG = "a_source_with_a_very_long_name_indeed"

@@ -22,7 +22,7 @@ from affectkit.reporting.figures.learning import (
     stages,
     sweep_figure,
 )
-from affectkit.reporting.figures.svg import BLUE, VERMILLION
+from affectkit.reporting.figures.palette import BLUE, VERMILLION
 from affectkit.reporting.trained import read_history, write_training_page
 
 NAN, INF = float("nan"), float("inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from textwrap import fill
 from typing import Any
@@ -11,21 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from affectkit.reporting.figures.evaluation import reliability_panels
-from affectkit.reporting.figures.svg import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    SOFT,
-    VERMILLION,
-    Plot,
-    canvas,
-    finite,
-    shorten,
-    style,
-    thinned,
-    to_plot,
-)
+from affectkit.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, SOFT, VERMILLION
+from affectkit.reporting.figures.svg import canvas, finite, legend_above, limits, panel, shorten, thinned, to_plot
+from affectkit.reporting.page import Plot
 from affectkit.results.words import is_number, ranged, shown
 
 # Before, after, and what else there is: apart in colour and in dashes.
@@ -41,27 +29,22 @@ def reliability_pair(
     null: tuple[Mapping[str, float] | None, Mapping[str, float] | None] = (None, None),
 ) -> Plot:
     """Two reliability diagrams side by side. before, after, each ece and null: as in `evaluation.reliability`."""
-    with style():
-        figure = canvas(3.7)
+    with canvas(3.7) as figure:
         panels = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
-        titles, alt = ("before", "after"), "Reliability diagrams before and after."
-        for place, (title, bins) in enumerate(zip(titles, (before, after), strict=True)):
-            above, below = panels[:, place]
+        alt = "Reliability diagrams before and after."
+        sides = zip(("before", "after"), (before, after), ece, null, panels.T, strict=True)
+        for title, bins, error, expected, (above, below) in sides:
             points = reliability_panels(above, below, bins, thick=6)
-            above.set_title(f"{title}: {_ece(ece[place])}\n{_null(null[place])}")
+            text, band = f"ECE {ranged({'value': error})}", _null(expected)
+            above.set_title(f"{title}: {text}\n{band}")
             below.set(xlabel="confidence")
             below.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
-            alt += f" {title.capitalize()}: {_ece(ece[place])} ({_null(null[place])}), confidence and accuracy by bin "
-            alt += f"{points}."
+            alt += f" {title.capitalize()}: {text} ({band}), confidence and accuracy by bin {points}."
         panels[0, 0].set_ylabel("accuracy in the bin")
         panels[1, 0].set_ylabel("rows")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
         return to_plot(figure, alt)
-
-
-def _ece(value: float) -> str:
-    return f"ECE {ranged({'value': value})}"
 
 
 def _null(null: Mapping[str, float] | None) -> str:
@@ -75,7 +58,7 @@ def risk_coverage(
     *,
     error: str,
     wanted: float | None = None,
-    chosen: Mapping[str, float | None] | None = None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> Plot:
     """The error of the kept rows against the share kept, the surest rows first; best the lower curve.
 
@@ -85,31 +68,23 @@ def risk_coverage(
     drawn = {name: thinned(*curve) for name, curve in curves.items()}
     alt = "Error of the kept rows against the share of rows kept. "
     alt += " ".join(f"{name}: {_at(*curve)}." for name, curve in drawn.items())
-    with style():
-        figure = canvas(3.3)
-        axes = figure.subplots()
+    with panel(3.3) as (figure, axes):
         for (name, (x, y)), (colour, dashes) in zip(drawn.items(), cycle(LOOKS), strict=False):
             axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.6, label=shorten(name))
         if wanted is not None and is_number(wanted):
             axes.axhline(wanted, color=SOFT, linewidth=1, label=f"wanted {shown(float(wanted))}")
             alt += f" Wanted: {shown(float(wanted))}."
         if chosen and is_number(chosen.get("coverage")) and is_number(chosen.get("risk")):
-            alt += _point(axes, chosen)
+            text = f"keep {chosen['coverage']:.1%}, error {shown(float(chosen['risk']))}"
+            axes.plot(chosen["coverage"], chosen["risk"], "D", color=INK, markersize=6, label=text)
+            threshold = chosen.get("threshold")
+            since = f", confidence from {shown(float(threshold))}" if threshold is not None else ""
+            alt += f" Chosen: {text}{since}."
         axes.set(xlabel="share of rows kept", ylabel=fill(error, AXIS_LINE), xlim=(0, 1.02))
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter("{x:.0%}")
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside upper center", ncols=2)
+        legend_above(figure, axes, 2)
         return to_plot(figure, alt)
-
-
-def _point(axes: Axes, chosen: Mapping[str, Any]) -> str:
-    """Mark the chosen point; what it is, in words."""
-    text = f"keep {chosen['coverage']:.1%}, error {shown(float(chosen['risk']))}"
-    axes.plot(chosen["coverage"], chosen["risk"], "D", color=INK, markersize=6, label=text)
-    threshold = chosen.get("threshold")
-    since = f", confidence from {shown(float(threshold))}" if threshold is not None else ""
-    return f" Chosen: {text}{since}."
 
 
 def _at(x: np.ndarray, y: np.ndarray) -> str:
@@ -128,43 +103,40 @@ def interval_coverage(
     expected: [L] nominal shares. observed: before, after -> [L] shares. residuals: the same -> [N] z-scores.
     """
     expected = finite(expected)
-    shares = {label: finite(of) for label, of in observed.items()}
-    said = [f"{label.capitalize()}: {_held(expected, found)}." for label, found in shares.items()]
-    with style():
-        figure = canvas(3.0 if residuals else 3.9)
+    texts = []
+    with canvas(3.0 if residuals else 3.9) as figure:
         panels = figure.subplots(1, 2 if residuals else 1, squeeze=False)[0]
         panels[0].plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="as it should be")
-        for (label, found), (colour, dashes) in zip(shares.items(), cycle(LOOKS), strict=False):
-            panels[0].plot(expected, found, marker="o", color=colour, linestyle=dashes, markersize=3, label=label)
+        for (label, values), (colour, dashes) in zip(observed.items(), cycle(LOOKS), strict=False):
+            shares = finite(values)
+            panels[0].plot(expected, shares, marker="o", color=colour, linestyle=dashes, markersize=3, label=label)
+            held = (f"{e:.0%} hold {ranged({'value': o})}" for e, o in zip(expected, shares, strict=True))
+            texts.append(f"{label.capitalize()}: {', '.join(held)}.")
         panels[0].set(xlabel="nominal coverage", ylabel="observed coverage", aspect="equal")
         panels[0].set(xlim=(0, 1), ylim=(-0.02, 1.02), xticks=np.arange(6) / 5)
         if residuals:
-            said += _residual_panel(panels[1], residuals)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-        return to_plot(figure, f"Intervals of {name}. {' '.join(said)}")
-
-
-def _held(expected: np.ndarray, found: np.ndarray) -> str:
-    return ", ".join(f"{e:.0%} hold {ranged({'value': o})}" for e, o in zip(expected, found, strict=True))
+            texts += _residual_panel(panels[1], residuals)
+        legend_above(figure, panels[0])
+        return to_plot(figure, f"Intervals of {name}. {' '.join(texts)}")
 
 
 def _residual_panel(axes: Axes, residuals: Mapping[str, Any]) -> list[str]:
     """Densities of z-scores over the standard normal; what was drawn, in words."""
-    edges, said, beyond = np.linspace(-FAR, FAR, 33), [], []
-    grid = np.linspace(-FAR, FAR, 81)
+    edges, grid = np.linspace(-FAR, FAR, 33), np.linspace(-FAR, FAR, 81)
+    texts, beyond = [], []
     axes.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=SOFT, linewidth=1, linestyle="--")
     for (label, scores), (colour, dashes) in zip(residuals.items(), cycle(LOOKS), strict=False):
-        z = finite(scores)
+        z = np.asarray(scores, float)
         z = z[np.isfinite(z)]
         density = np.histogram(z, edges)[0] / (max(len(z), 1) * (edges[1] - edges[0]))
         axes.stairs(density, edges, color=colour, linestyle=dashes, linewidth=1.4)
         beyond.append(f"{(np.abs(z) > FAR).mean():.1%}" if len(z) else "no rows")
         spread = ranged({"value": z.std() if len(z) else None})
-        said.append(f"Residuals {label}: standard deviation {spread}, beyond {FAR:g} {beyond[-1]}.")
+        texts.append(f"Residuals {label}: standard deviation {spread}, beyond {FAR:g} {beyond[-1]}.")
     axes.set(xlabel=f"residual / predicted sd\n(beyond {FAR:g}: {' → '.join(beyond)})", ylabel="density")
     axes.set(xlim=(-FAR, FAR))
     axes.set_ylim(bottom=0)
-    return said
+    return texts
 
 
 # --- What a calibration makes of each value
@@ -185,28 +157,20 @@ def calibration_map(
     at least.
     """
     drawn = {name: thinned(*curve) for name, curve in curves.items()}
-    low, high = _reach(drawn.values(), scale)
+    ends = limits(np.concatenate([np.empty(0), *(values for curve in drawn.values() for values in curve)]), scale, 0.02)
     crowd = len(curves) > NAMED_CURVES
     looks = cycle([{"color": c, "linestyle": d} for d in ("-", (0, (4, 2))) for c in (BLUE, ORANGE, GREEN, VERMILLION)])
-    with style():
-        figure = canvas(4.4)
-        axes = figure.subplots()
-        axes.plot([low, high], [low, high], color=SOFT, linewidth=1, linestyle="--", label="unchanged")
+    with panel(4.4) as (figure, axes):
+        axes.plot(ends, ends, color=SOFT, linewidth=1, linestyle="--", label="unchanged")
         for (name, (x, y)), look in zip(drawn.items(), looks, strict=False):
-            own = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9} if crowd else {**look, "label": shorten(name)}
-            axes.plot(x, y, drawstyle="steps-post" if steps else "default", **own)
+            line: dict[str, Any] = {**look, "label": shorten(name)}
+            line = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9} if crowd else line
+            axes.plot(x, y, drawstyle="steps-post" if steps else "default", **line)
         axes.set(xlabel=fill(xlabel, AXIS_LINE), ylabel=fill(ylabel, AXIS_LINE))
-        axes.set(aspect="equal", xlim=(low, high), ylim=(low, high))
-        figure.legend(loc="outside upper center", ncols=3, title=f"{len(curves)} curves" if crowd else None)
-        said = "; ".join(f"{name}: {_ends(*curve)}" for name, curve in drawn.items())
-        return to_plot(figure, f"{ylabel} against {xlabel}, over the identity. {said or 'No curve'}.")
-
-
-def _reach(curves: Iterable[Curve], scale: Sequence[float]) -> tuple[float, float]:
-    """Of both axes: the scale and every point."""
-    values = np.concatenate([*(np.concatenate(curve) for curve in curves), np.asarray(scale, float)])
-    margin = 0.02 * (values.max() - values.min()) or 0.5
-    return float(values.min() - margin), float(values.max() + margin)
+        axes.set(aspect="equal", xlim=ends, ylim=ends)
+        legend_above(figure, axes, title=f"{len(curves)} curves" if crowd else None)
+        texts = "; ".join(f"{name}: {_ends(*curve)}" for name, curve in drawn.items())
+        return to_plot(figure, f"{ylabel} against {xlabel}, over the identity. {texts or 'No curve'}.")
 
 
 def _ends(x: np.ndarray, y: np.ndarray) -> str:

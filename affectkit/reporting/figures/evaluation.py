@@ -9,21 +9,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from affectkit.reporting.figures.palette import BAND, BLUE, INK, ORANGE, SHADE, SOFT, VERMILLION, WIDTH
 from affectkit.reporting.figures.svg import (
-    BAND,
-    BLUE,
-    INK,
-    ORANGE,
-    SOFT,
-    VERMILLION,
-    WIDTH,
-    Plot,
+    beside_row,
     canvas,
+    legend_above,
+    limits,
+    panel,
+    row_names,
     shorten,
-    style,
     to_plot,
     values_of,
 )
+from affectkit.reporting.page import Plot
 from affectkit.results.words import is_number
 
 WORDY_CELLS = 12  # above this many classes a confusion cell holds its share alone
@@ -35,15 +33,13 @@ def confusion(counts: Any, classes: Sequence[str]) -> Plot:
 
     counts: [K, K], rows are the truth.
     """
-    counts = np.asarray(counts, float).reshape(len(classes), len(classes))
     size = len(classes)
+    counts = np.asarray(counts, float).reshape(size, size)
     totals = counts.sum(axis=1)
     share = np.divide(counts, totals[:, None], out=np.full_like(counts, np.nan), where=totals[:, None] > 0)
     width = WIDTH if size <= 8 else min(0.32 * size + 2.2, 12.0)
-    with style():
-        figure = canvas(width * (0.88 if size > 4 else 0.8), width)
-        axes = figure.subplots()
-        axes.set_facecolor("#f3f4f6")  # a class that never occurs has no shares
+    with panel(width * (0.88 if size > 4 else 0.8), width) as (figure, axes):
+        axes.set_facecolor(SHADE)  # a class that never occurs has no shares
         grid = axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=0.5)
         grid.set_rasterized(size > WORDY_CELLS)
         _class_axes(axes, classes, totals)
@@ -76,9 +72,8 @@ def _cell_texts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
         if not wordy and row != column and part < 0.1:  # 900 small numbers would hide the few that matter
             continue
         text = f"{counts[row, column]:.0f}\n{part:.0%}" if wordy else f"{100 * part:.0f}"
-        colour = "white" if part > 0.65 else INK
-        place = (column + 0.5, row + 0.5)
-        axes.text(*place, text, ha="center", va="center", color=colour, fontsize=8 if wordy else 6)
+        look: dict[str, Any] = {"color": "white" if part > 0.65 else INK, "fontsize": 8 if wordy else 6}
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", **look)
 
 
 def reliability(bins: Sequence[Mapping[str, float]], *, ece: float, null: Mapping[str, float] | None = None) -> Plot:
@@ -88,16 +83,14 @@ def reliability(bins: Sequence[Mapping[str, float]], *, ece: float, null: Mappin
     (the central 95 % of a calibrated model's accuracy in the bin).
     null: `ece_mean` and `ece_p95`, what ECE comes to at this size when nothing is wrong.
     """
-    with style():
-        figure = canvas(4.9)
+    title = ece_title(ece, null)
+    with canvas(4.9) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         points = reliability_panels(above, below, bins)
-        above.set(ylabel="accuracy in the bin", title=ece_title(ece, null))
+        above.set(ylabel="accuracy in the bin", title=title)
         above.legend(loc="lower right")
         below.set(xlabel="confidence: probability of the predicted class", ylabel="rows")
-        return to_plot(
-            figure, f"Reliability diagram. {ece_title(ece, null)}. Confidence and accuracy by bin: {points}."
-        )
+        return to_plot(figure, f"Reliability diagram. {title}. Confidence and accuracy by bin: {points}.")
 
 
 def reliability_panels(above: Axes, below: Axes, bins: Sequence[Mapping[str, Any]], *, thick: float = 9) -> str:
@@ -106,10 +99,8 @@ def reliability_panels(above: Axes, below: Axes, bins: Sequence[Mapping[str, Any
     thick: of a bar of the band, in points.
     """
     filled = [b for b in bins if b["n"]]
-    confidence, accuracy, count, edges, right = (
-        values_of(filled, key) for key in ("confidence", "accuracy", "n", "low", "high")
-    )
-    low, high = values_of(filled, "null_low"), values_of(filled, "null_high")
+    confidence, accuracy, count = (values_of(filled, key) for key in ("confidence", "accuracy", "n"))
+    edges, right, low, high = (values_of(filled, key) for key in ("low", "high", "null_low", "null_high"))
     above.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="calibrated")
     above.vlines(confidence, low, high, color=BAND, linewidth=thick, label="95 % of calibrated models")
     (points,) = above.plot(confidence, accuracy, "o", color=BLUE, markersize=5, label="this model")
@@ -117,8 +108,8 @@ def reliability_panels(above: Axes, below: Axes, bins: Sequence[Mapping[str, Any
     above.set(ylim=(-0.02, 1.02), xlim=(0, 1))
     below.bar(edges, count, width=right - edges, align="edge", color=BLUE, edgecolor="white")
     below.set_ylim(bottom=0)
-    said = (f"{c:.2f}: {a:.2f} (n={n:.0f})" for c, a, n in zip(confidence, accuracy, count, strict=True))
-    return "; ".join(said) or "no rows"
+    texts = (f"{c:.2f}: {a:.2f} (n={n:.0f})" for c, a, n in zip(confidence, accuracy, count, strict=True))
+    return "; ".join(texts) or "no rows"
 
 
 def ece_title(ece: float, null: Mapping[str, float] | None) -> str:
@@ -138,57 +129,45 @@ def groups(
     """
     values = np.asarray(values, float)
     order = [i for i in np.argsort(values, kind="stable") if np.isfinite(values[i])]
-    named = len(order) <= NAMED_GROUPS
-    with style():
-        figure = canvas(1.3 + 0.17 * len(order) if named else 3.4)
-        axes = figure.subplots()
+    ranked, named = values[order], len(order) <= NAMED_GROUPS
+    with panel(1.3 + 0.17 * len(order) if named else 3.4) as (figure, axes):
         line, span = (axes.axvline, axes.axvspan) if named else (axes.axhline, axes.axhspan)
         if is_number(pooled.get("low")) and is_number(pooled.get("high")):
             span(pooled["low"], pooled["high"], color=BAND, label="interval of the pooled figure")
         if is_number(pooled.get("value")):
             line(pooled["value"], color=VERMILLION, linewidth=1.2, label=f"pooled {metric} {pooled['value']:.3f}")
         if named:
-            _named_groups(axes, [f"{shorten(names[i])} (n={sizes[i]:.0f})" for i in order], values[order])
-            axes.set(xlabel=metric, ylabel=column)
+            height = np.arange(len(order))[::-1]
+            row_names(axes, height, [f"{shorten(names[i])} (n={sizes[i]:.0f})" for i in order])
+            axes.plot(ranked, height, "o", color=BLUE, markersize=5)
+            axes.set(xlabel=metric, ylabel=column, ylim=(-0.7, max(len(order), 1) - 0.3))
         else:
-            axes.plot(
-                np.arange(1, len(order) + 1), values[order], "o", color=BLUE, markersize=3, rasterized=len(order) > 500
-            )
+            places = np.arange(1, len(order) + 1)
+            axes.plot(places, ranked, "o", color=BLUE, markersize=3, rasterized=len(order) > 500)
             axes.set(xlabel=f"{column}, ranked (1 is the worst; names are in per_group.csv)", ylabel=metric)
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside upper center", ncols=2)
+        legend_above(figure, axes, 2)
         ends = [f"{values[i]:.3f} ({names[i]})" for i in (order[0], order[-1])] if order else ["nothing", "nothing"]
         return to_plot(figure, f"{metric} in each of {len(order)} groups ({column}) from {ends[0]} to {ends[1]}.")
-
-
-def _named_groups(axes: Axes, labels: list[str], values: np.ndarray) -> None:
-    height = np.arange(len(labels))[::-1]
-    axes.hlines(height, 0, 1, transform=axes.get_yaxis_transform(), color=BAND, linewidth=0.5, zorder=0)
-    axes.plot(values, height, "o", color=BLUE, markersize=5)
-    axes.set_yticks(height, labels)
-    axes.set_ylim(-0.7, max(len(labels), 1) - 0.3)
-    axes.tick_params(axis="y", length=0, labelsize=8)
 
 
 def recalls(classes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, chance: float | None = None) -> Plot:
     """The recall of each class with its interval. rows: `n`, `recall`, `recall_low`, `recall_high` of each class."""
     recall, low, high = (values_of(rows, key) for key in ("recall", "recall_low", "recall_high"))
     height = np.arange(len(classes))[::-1]
-    with style():
-        figure = canvas(1.1 + 0.24 * len(classes))
-        axes = figure.subplots()
+    with panel(1.1 + 0.24 * len(classes)) as (figure, axes):
         axes.barh(height, recall, color=BLUE, height=0.62)
-        whiskers = np.isfinite(low) & np.isfinite(high)
-        axes.hlines(height[whiskers], low[whiskers], high[whiskers], color=INK, linewidth=1.4)
-        axes.plot(low[whiskers], height[whiskers], "|", high[whiskers], height[whiskers], "|", color=INK, markersize=5)
+        known = np.isfinite(low) & np.isfinite(high)
+        place, start, end = height[known], low[known], high[known]
+        axes.hlines(place, start, end, color=INK, linewidth=1.4)
+        axes.plot(start, place, "|", end, place, "|", color=INK, markersize=5)
         if chance is not None:
             axes.axvline(chance, color=ORANGE, linewidth=1.4, linestyle="--", label=f"chance {chance:.3f}")
             figure.legend(loc="outside upper right")
         axes.set_yticks(height, [f"{shorten(c)} (n={row['n']:.0f})" for c, row in zip(classes, rows, strict=True)])
         axes.tick_params(axis="y", length=0)
         axes.set(xlabel="recall", xlim=(0, 1), ylim=(-0.6, max(len(classes), 1) - 0.4))
-        said = ", ".join(f"{c} {r:.3f}" for c, r in zip(classes, recall, strict=True) if np.isfinite(r))
-        return to_plot(figure, f"Recall of each class: {said or 'no rows'}.")
+        texts = ", ".join(f"{c} {r:.3f}" for c, r in zip(classes, recall, strict=True) if np.isfinite(r))
+        return to_plot(figure, f"Recall of each class: {texts or 'no rows'}.")
 
 
 # --- Of a numeric target: prediction against truth, and the error against their mean
@@ -204,18 +183,15 @@ def scatter(truth: Any, predicted: Any, *, name: str, scale: Sequence[float] | N
     truth, predicted: [N]; rows where either is NaN are left out. note: the figures that belong to it, for the title.
     """
     truth, predicted = _paired(truth, predicted)
-    with style():
-        figure = canvas(4.6)
-        axes = figure.subplots()
+    with panel(4.6) as (figure, axes):
         if len(truth):
-            low, high = _limits(np.concatenate([truth, predicted]), scale)
-            axes.plot([low, high], [low, high], color=SOFT, linewidth=1, linestyle="--", label="identity")
+            ends = limits(np.concatenate([truth, predicted]), scale, 0.04)
+            axes.plot(ends, ends, color=SOFT, linewidth=1, linestyle="--", label="identity")
             _cloud(axes, truth, predicted)
-            axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+            axes.set(xlim=ends, ylim=ends, aspect="equal")
             axes.legend(loc="upper left")
         unit = f" (scale {scale[0]:g} to {scale[1]:g})" if scale else ""
-        axes.set(xlabel=f"{shorten(name)}, truth{unit}", ylabel=f"{shorten(name)}, predicted{unit}")
-        axes.set_title(note)
+        axes.set(xlabel=f"{shorten(name)}, truth{unit}", ylabel=f"{shorten(name)}, predicted{unit}", title=note)
         alt = f"Predicted against true {name}, {len(truth)} rows, with the identity line. {note}".strip()
         return to_plot(figure, alt)
 
@@ -229,17 +205,14 @@ def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
     error, middle = predicted - truth, (predicted + truth) / 2
     bias = float(error.mean()) if len(error) else np.nan
     spread = 1.96 * float(error.std(ddof=1)) if len(error) > 1 else np.nan
-    with style():
-        figure = canvas(3.6)
-        axes = figure.subplots()
+    with panel(3.6) as (figure, axes):
         if len(error):
             _cloud(axes, middle, error)
         lines = ((bias, "mean", "-"), (bias - spread, "mean - 1.96 sd", "--"), (bias + spread, "mean + 1.96 sd", "--"))
         for value, label, dashes in lines:
             if np.isfinite(value):
                 axes.axhline(value, color=VERMILLION, linewidth=1, linestyle=dashes)
-                beside = axes.get_yaxis_transform()
-                axes.text(1.01, value, f"{label}\n{value:+.3f}", transform=beside, va="center", fontsize=8)
+                beside_row(axes, 1.01, value, f"{label}\n{value:+.3f}")
         axes.axhline(0, color=SOFT, linewidth=0.8)
         axes.set(xlabel=f"{shorten(name)}, mean of truth and prediction", ylabel="predicted minus true")
         alt = f"Bland-Altman plot of {name}, {len(error)} rows: mean error {bias:+.3f}, "
@@ -261,9 +234,3 @@ def _paired(truth: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
     truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
     both = np.isfinite(truth) & np.isfinite(predicted)
     return truth[both], predicted[both]
-
-
-def _limits(values: np.ndarray, scale: Sequence[float] | None) -> tuple[float, float]:
-    ends = np.concatenate([values, np.asarray(scale or [], float)])
-    margin = 0.04 * (ends.max() - ends.min()) or 0.5
-    return float(ends.min() - margin), float(ends.max() + margin)

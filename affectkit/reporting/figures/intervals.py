@@ -10,19 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from affectkit.reporting.figures.evaluation import NAMED_GROUPS
-from affectkit.reporting.figures.svg import (
-    BAND,
-    BLUE,
-    INK,
-    SOFT,
-    VERMILLION,
-    Plot,
-    canvas,
-    finite,
-    style,
-    to_plot,
-    values_of,
-)
+from affectkit.reporting.figures.palette import BLUE, INK, SOFT, VERMILLION
+from affectkit.reporting.figures.svg import beside_row, finite, legend_above, panel, row_names, to_plot, values_of
+from affectkit.reporting.page import Plot
 from affectkit.results.words import is_number, ranged, shown
 
 NAME = 26  # characters of a row's name; what is cut is its middle, because subsets differ at both ends
@@ -60,7 +50,7 @@ def forest(
     """
     looks = [CHOSEN if name == chosen else MARKED if name in marked else PLAIN for name in rows]
     keys = [("chosen", CHOSEN)] * (chosen in rows) + [(mark, MARKED)] * bool(set(marked) & set(rows) - {chosen})
-    alt = f"{metric} of {spoken(rows)}."
+    alt = f"{metric} of {_spoken(rows)}."
     line = None
     if reference is not None and is_number(reference[1]):
         line = (f"{reference[0]} {shown(float(reference[1]))}", float(reference[1]))
@@ -69,7 +59,7 @@ def forest(
         alt += f" Chosen: {chosen}."
     if marked:
         alt += f" {mark.capitalize()}: {', '.join(name for name in rows if name in marked)}."
-    return whiskers(rows, looks, keys, alt, xlabel=metric, line=line)
+    return _whiskers(rows, looks, keys, alt, xlabel=metric, line=line)
 
 
 def differences(rows: Mapping[str, Row], *, metric: str, against: str, higher_is_better: bool = True) -> Plot:
@@ -78,11 +68,11 @@ def differences(rows: Mapping[str, Row], *, metric: str, against: str, higher_is
     above, below = low > 0, high < 0
     up, down = (BETTER, WORSE) if higher_is_better else (Look(VERMILLION, ">"), Look(BLUE, "<"))
     looks = [up if a else down if b else PLAIN for a, b in zip(above, below, strict=True)]
-    said = ("better", "worse") if higher_is_better else ("worse", "better")
-    keys = [(f"{said[0]} (above 0)", up)] * bool(above.any()) + [(f"{said[1]} (below 0)", down)] * bool(below.any())
+    senses = ("better", "worse") if higher_is_better else ("worse", "better")
+    keys = [(f"{senses[0]} (above 0)", up)] * bool(above.any()) + [(f"{senses[1]} (below 0)", down)] * bool(below.any())
     clear = int(above.sum() + below.sum())
-    alt = f"{metric} minus that of {against}: {spoken(rows, '+')}. {clear} of {len(rows)} intervals exclude 0."
-    return whiskers(rows, looks, keys, alt, xlabel=f"{metric} minus that of {cut(against)}", line=("", 0.0), sign="+")
+    alt = f"{metric} minus that of {against}: {_spoken(rows, '+')}. {clear} of {len(rows)} intervals exclude 0."
+    return _whiskers(rows, looks, keys, alt, xlabel=f"{metric} minus that of {cut(against)}", line=("", 0.0), sign="+")
 
 
 def coverage(rows: Mapping[str, Row], *, nominal: float) -> Plot:
@@ -90,42 +80,39 @@ def coverage(rows: Mapping[str, Row], *, nominal: float) -> Plot:
     low, high = (values_of(list(rows.values()), key) for key in ("low", "high"))
     looks = [WORSE if h < nominal else BETTER if lo > nominal else PLAIN for lo, h in zip(low, high, strict=True)]
     keys = [("too low", WORSE)] * (WORSE in looks) + [("higher than needed", BETTER)] * (BETTER in looks)
-    alt = f"Coverage, nominally {nominal:.1%}: {spoken(rows)}."
+    alt = f"Coverage, nominally {nominal:.1%}: {_spoken(rows)}."
     line = (f"nominal {nominal:g}", nominal)
-    return whiskers(rows, looks, keys, alt, xlabel="share of rows whose set or interval holds the truth", line=line)
+    return _whiskers(rows, looks, keys, alt, xlabel="share of rows whose set or interval holds the truth", line=line)
 
 
-def weights(names: Sequence[str], found: Mapping[str, Sequence[float]]) -> Plot:
-    """A bar for each source, target by target. found: target -> one weight per name; NaN where a source has none.
+def weights(names: Sequence[str], by_target: Mapping[str, Sequence[float]]) -> Plot:
+    """A bar for each source, target by target. by_target: target -> one weight per name; NaN where a source has none.
 
     Of many, as many whole targets as make 40 bars.
     """
     size = max(len(names), 1)
-    targets = list(found)[: max(NAMED_GROUPS // size, 1)]
-    values = finite([value for target in targets for value in found[target]])
-    heads = int(len(found) > 1)  # a line for the name of each target
+    targets = list(by_target)[: max(NAMED_GROUPS // size, 1)]
+    values = finite([value for target in targets for value in by_target[target]])
+    heads = int(len(by_target) > 1)  # a line for the name of each target
     place = -np.array([i + heads * (1 + i // size) for i in range(len(values))], float)
-    with style():
-        figure = canvas(0.9 + 0.19 * (len(values) + heads * len(targets)))
-        axes = figure.subplots()
+    with panel(0.9 + 0.19 * (len(values) + heads * len(targets))) as (figure, axes):
         axes.barh(place, np.nan_to_num(values), color=BLUE, height=0.68)
         axes.axvline(0, color=SOFT, linewidth=0.8)
-        name_lines(axes, place, list(names) * len(targets), values)
+        _name_lines(axes, place, list(names) * len(targets), values)
         for position, target in enumerate(targets * heads):
-            at, beside = -position * (size + 1), axes.get_yaxis_transform()
-            axes.text(0.01, at, cut(target), transform=beside, va="center", fontsize=8, weight="bold")
+            beside_row(axes, 0.01, -position * (size + 1), cut(target), weight="bold")
         axes.set(xlabel="weight", ylim=(min(place, default=0) - 0.7, 0.7))
-        if len(targets) < len(found):
-            axes.set_title(f"The first {len(targets)} of {len(found)} targets")
+        if len(targets) < len(by_target):
+            axes.set_title(f"The first {len(targets)} of {len(by_target)} targets")
         rows = {t: zip(names, values[i * size : (i + 1) * size], strict=True) for i, t in enumerate(targets)}
-        said = (f"{t}: " + ", ".join(f"{n} {ranged({'value': v})}" for n, v in row) for t, row in rows.items())
-        return to_plot(figure, f"Weights by target: {'; '.join(said) or 'none'}.")
+        texts = (f"{t}: " + ", ".join(f"{n} {ranged({'value': v})}" for n, v in row) for t, row in rows.items())
+        return to_plot(figure, f"Weights by target: {'; '.join(texts) or 'none'}.")
 
 
 # --- Points with whiskers: what every figure of intervals is drawn with
 
 
-def whiskers(
+def _whiskers(
     rows: Mapping[str, Row],
     looks: Sequence[Look],
     keys: Sequence[tuple[str, Look]],
@@ -138,41 +125,32 @@ def whiskers(
     """A point with its interval for each row; above 40 rows they stand side by side, by number instead of name."""
     value, low, high = (values_of(list(rows.values()), key) for key in ("value", "low", "high"))
     named = len(rows) <= NAMED_GROUPS
-    with style():
-        figure = canvas(1.2 + 0.19 * len(rows) if named else 3.6)
-        axes = figure.subplots()
+    with panel(1.2 + 0.19 * len(rows) if named else 3.6) as (figure, axes):
         if line is not None:
             draw = axes.axvline if named else axes.axhline
             draw(line[1], color=INK, linewidth=1, linestyle="--", label=line[0] or None, zorder=0.5)
         place = -np.arange(len(rows), dtype=float) if named else np.arange(1.0, len(rows) + 1)
         limits = _limits(value, low, high, None if line is None else line[1])
         for look in dict.fromkeys(looks):
-            of = np.array([other == look for other in looks])
-            _points(axes, place[of], value[of], low[of], high[of], look, limits, upright=not named)
+            alike = np.array([other == look for other in looks])
+            _points(axes, np.stack([place, value, low, high])[:, alike], look, limits, upright=not named)
         for label, look in keys:
             axes.plot([], [], look.marker, color=look.colour, label=label)
         if named:
-            name_lines(axes, place, list(rows), value, sign)
+            _name_lines(axes, place, list(rows), value, sign)
             axes.set(xlabel=xlabel, xlim=limits, ylim=(min(place, default=0) - 0.7, 0.7))
         else:
             axes.set(xlabel="row of the table", ylabel=xlabel, ylim=limits)
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside upper center", ncols=3)
+        legend_above(figure, axes)
         return to_plot(figure, alt)
 
 
-def _points(
-    axes: Axes,
-    place: np.ndarray,
-    value: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    look: Look,
-    limits: tuple[float, float],
-    *,
-    upright: bool,
-) -> None:
-    """Points and whiskers; an arrow head where a whisker goes on beyond the axis."""
+def _points(axes: Axes, figures: np.ndarray, look: Look, limits: tuple[float, float], *, upright: bool) -> None:
+    """Points and whiskers; an arrow head where a whisker goes on beyond the axis.
+
+    figures: [4, N], of each point where it stands, its value and the ends of its interval.
+    """
+    place, value, low, high = figures
     has = np.isfinite(low) & np.isfinite(high)
     start, end = np.clip(low[has], *limits), np.clip(high[has], *limits)
     draw = axes.vlines if upright else axes.hlines
@@ -200,14 +178,11 @@ def _limits(value: np.ndarray, low: np.ndarray, high: np.ndarray, line: float | 
     return float(start - margin), float(end + margin)
 
 
-def name_lines(axes: Axes, height: np.ndarray, names: Sequence[str], values: np.ndarray, sign: str = "") -> None:
+def _name_lines(axes: Axes, height: np.ndarray, names: Sequence[str], values: np.ndarray, sign: str = "") -> None:
     """Names to the left and values to the right of lines drawn across."""
-    axes.hlines(height, 0, 1, transform=axes.get_yaxis_transform(), color=BAND, linewidth=0.5, zorder=0)
-    axes.set_yticks(height, [cut(name) for name in names])
-    axes.tick_params(axis="y", length=0, labelsize=8, pad=5)
+    row_names(axes, height, [cut(name) for name in names], pad=5)
     for place, value in zip(height, values, strict=True):
-        text = ranged({"value": value}, sign) if np.isfinite(value) else "\N{EN DASH}"
-        axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        beside_row(axes, 1.02, place, ranged({"value": value}, sign) if np.isfinite(value) else "\N{EN DASH}")
 
 
 def cut(name: str) -> str:
@@ -215,9 +190,9 @@ def cut(name: str) -> str:
     return name if len(name) <= NAME else f"{name[: NAME - keep]}…{name[1 - keep :]}"
 
 
-def spoken(rows: Mapping[str, Row], sign: str = "") -> str:
+def _spoken(rows: Mapping[str, Row], sign: str = "") -> str:
     """Every row of a short figure, the first ones of a long."""
     most = NAMED_GROUPS if len(rows) <= NAMED_GROUPS else SPOKEN
-    said = [f"{name} {ranged(row, sign)}" for name, row in list(rows.items())[:most]]
-    rest = f"; and {len(rows) - most} more" if len(rows) > most else ""
-    return ("; ".join(said) or "no rows") + rest
+    texts = [f"{name} {ranged(row, sign)}" for name, row in list(rows.items())[:most]]
+    texts += [f"and {len(rows) - most} more"] if len(rows) > most else []
+    return "; ".join(texts) or "no rows"

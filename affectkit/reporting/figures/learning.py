@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from affectkit.artifacts.reports import file_name
-from affectkit.reporting.figures.svg import (
-    BLUE,
-    INK,
-    ORANGE,
-    SOFT,
-    VERMILLION,
-    Plot,
-    canvas,
-    finite,
-    style,
-    to_plot,
-    values_of,
-)
-from affectkit.reporting.page import Figure
+from affectkit.reporting.figures.palette import BLUE, INK, ORANGE, SHADE, SOFT, VERMILLION
+from affectkit.reporting.figures.svg import finite, legend_above, panel, to_plot, values_of
+from affectkit.reporting.page import Figure, Plot, figure
 from affectkit.results import words
 from affectkit.results.words import shown
 
@@ -35,7 +21,6 @@ TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 MARKED = 40  # epochs; of more, a line alone is drawn
 STEEP = 50  # times the lowest loss; a wider range stands on a logarithmic axis
 NAME_WIDTH = 0.0155  # of a character of a stage's name, as a share of the axis
-SHADE = "#f3f4f6"
 LOOKS: dict[str, dict[str, Any]] = {
     TRAIN_LOSS: {"color": ORANGE, "linestyle": (0, (4, 2)), "linewidth": 1.4, "marker": "s", "markersize": 3},
     "other": {"color": BLUE, "linewidth": 1.8, "marker": "o", "markersize": 4},
@@ -56,13 +41,14 @@ def learning_curves(history: History, *, monitor: str | None = None) -> list[Fig
     monitor, staged = monitor or monitored(history), len(stages(history)) > 1
     validated = bool(np.isfinite(values_of(history, VAL_LOSS)).any())
     losses = [TRAIN_LOSS, VAL_LOSS] if validated else [TRAIN_LOSS]
-    caption = words.learning_loss(validated=validated, staged=staged)
-    figures = [Figure("learning_loss", caption, partial(_curves, history, losses, "loss"))]
+    curves = [("learning_loss", words.LEARNING_LOSS + words.HEART * validated, losses, "loss")]
     if monitor and monitor not in (TRAIN_LOSS, VAL_LOSS):
-        plot = partial(_curves, history, [monitor], column_title(monitor))
-        figures.append(Figure("learning_metric", words.learning_metric(staged=staged), plot))
-    rates = partial(_curves, history, ["learning_rate"], "learning rate", log=True)
-    return [*figures, Figure("learning_rate", words.learning_rates(staged=staged), rates)]
+        curves.append(("learning_metric", words.LEARNING_METRIC, [monitor], column_title(monitor)))
+    curves.append(("learning_rate", words.LEARNING_RATE, ["learning_rate"], "learning rate"))
+    return [
+        figure(name, words.learning_caption(text, staged=staged), _curves, history, columns, label)
+        for name, text, columns, label in curves
+    ]
 
 
 def monitored(history: History) -> str:
@@ -86,24 +72,20 @@ def best_place(history: History) -> int | None:
 
 def stages(history: History) -> list[tuple[str, int, int]]:
     """Name, first row and the row after the last one of each stage; epochs that begin anew begin a stage."""
-    starts = [
-        place
-        for place, (row, before) in enumerate(zip(history, [None, *history], strict=False))
-        if before is None or row.get("stage") != before.get("stage") or row.get("epoch", 0) <= before.get("epoch", -1)
-    ]
-    return [
-        (str(history[start].get("stage") or ""), start, end)
-        for start, end in zip(starts, [*starts[1:], len(history)], strict=False)
-    ]
+    starts = []
+    for place, row in enumerate(history):
+        before = history[place - 1] if place else {"epoch": np.inf}
+        if row.get("stage") != before.get("stage") or row.get("epoch", 0) <= before.get("epoch", -1):
+            starts.append(place)
+    spans = zip(starts, [*starts[1:], len(history)], strict=False)
+    return [(str(history[start].get("stage") or ""), start, end) for start, end in spans]
 
 
-def _curves(history: History, columns: Sequence[str], label: str, *, log: bool = False) -> Plot:
+def _curves(history: History, columns: Sequence[str], label: str) -> Plot:
     """Columns of the history over epochs, numbered through all stages."""
     epochs = np.arange(1, len(history) + 1)
-    drawn = {name: values_of(history, name) for name in columns}
-    with style():
-        figure = canvas(3.3)
-        axes = figure.subplots()
+    drawn, log = {name: values_of(history, name) for name in columns}, "learning_rate" in columns
+    with panel(3.3) as (canvas, axes):
         _stage_marks(axes, history)
         for name, values in drawn.items():
             values = np.where(values > 0, values, np.nan) if log else values
@@ -112,13 +94,16 @@ def _curves(history: History, columns: Sequence[str], label: str, *, log: bool =
                 look["marker"] = "None" if np.isfinite(values).sum() > 1 else look["marker"]
             for start, end in [(a, b) for _, a, b in stages(history)] if log else [(0, len(epochs))]:
                 axes.plot(epochs[start:end], values[start:end], label=None if start else column_title(name), **look)
-        _best_mark(axes, history, list(drawn.values())[-1])
+        place = best_place(history)
+        if place is not None:
+            _mark(axes, place + 1, drawn[columns[-1]][place], f"kept: epoch {place + 1}")
         axes.set(xlabel="epoch", ylabel=label, xlim=(0.5, len(epochs) + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _scale(axes, np.concatenate(list(drawn.values())), log)
-        legend_above(figure, axes)
-        said = [_spoken(name, values) for name, values in drawn.items()]
-        return to_plot(figure, f"{label} over {_counted(history)}: {'; '.join(said)}. {_best_words(history)}".strip())
+        legend_above(canvas, axes)
+        texts = "; ".join(_spoken(name, values) for name, values in drawn.items())
+        kept = "" if place is None else f"The weights of epoch {place + 1} are kept."
+        return to_plot(canvas, f"{label} over {_counted(history)}: {texts}. {kept}".strip())
 
 
 def _stage_marks(axes: Axes, history: History) -> None:
@@ -135,13 +120,11 @@ def _stage_marks(axes: Axes, history: History) -> None:
         axes.text((start + end + 1) / 2, 1.02, text, transform=above, ha="center", fontsize=8, color=INK)
 
 
-def _best_mark(axes: Axes, history: History, values: np.ndarray) -> None:
-    place = best_place(history)
-    if place is None:
-        return
-    axes.axvline(place + 1, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"kept: epoch {place + 1}")
-    if np.isfinite(values[place]):
-        axes.plot([place + 1], [values[place]], "D", color=VERMILLION, markersize=6, zorder=3)
+def _mark(axes: Axes, x: float, y: float, label: str) -> None:
+    """What was chosen along x."""
+    axes.axvline(x, color=VERMILLION, linewidth=1.2, linestyle="--", label=label)
+    if np.isfinite(y):
+        axes.plot([x], [y], "D", color=VERMILLION, markersize=6, zorder=3)
 
 
 def _scale(axes: Axes, values: np.ndarray, log: bool) -> None:
@@ -169,11 +152,6 @@ def rate_text(rate: float) -> str:
     return re.sub(r"e\+?(-?)0*", r"e\1", f"{rate:.3g}")
 
 
-def legend_above(figure: Canvas, axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
-
-
 def _spoken(name: str, values: np.ndarray) -> str:
     known = values[np.isfinite(values)]
     if not len(known):
@@ -185,15 +163,10 @@ def _spoken(name: str, values: np.ndarray) -> str:
 
 def _counted(history: History) -> str:
     spans = stages(history)
-    said = f"{len(history)} epoch{'' if len(history) == 1 else 's'}"
+    text = f"{len(history)} epoch{'' if len(history) == 1 else 's'}"
     if len(spans) > 1:
-        said += " of the stages " + ", ".join(f"{name} ({end - start})" for name, start, end in spans)
-    return said
-
-
-def _best_words(history: History) -> str:
-    place = best_place(history)
-    return "" if place is None else f"The weights of epoch {place + 1} are kept."
+        text += " of the stages " + ", ".join(f"{name} ({end - start})" for name, start, end in spans)
+    return text
 
 
 # --- The sweep of a learning-rate finder: the loss over rates, and the rate that was chosen
@@ -208,22 +181,19 @@ def sweep_figure(sweep: Mapping[str, Any]) -> Figure:
     sweep: `stage`, `rates`, `losses` and `smoothed` ([n] each), `rate` (None where none was found), `reason`.
     """
     stage = str(sweep.get("stage") or "")
-    plot = partial(_sweep, sweep, f"before stage {stage}" if stage else "")
-    return Figure(file_name(f"lr_find_{stage}" if stage else "lr_find"), words.SWEEP, plot)
+    name, title = (f"lr_find_{stage}", f"before stage {stage}") if stage else ("lr_find", "")
+    return figure(name, words.SWEEP, _sweep, sweep, title)
 
 
 def _sweep(sweep: Mapping[str, Any], title: str) -> Plot:
     rates, losses, smoothed = (finite(sweep.get(key) or []) for key in ("rates", "losses", "smoothed"))
     chosen, reason = sweep.get("rate"), str(sweep.get("reason") or "unknown")
-    with style():
-        figure = canvas(3.3)
-        axes = figure.subplots()
+    with panel(3.3) as (canvas, axes):
         axes.plot(rates, losses, color=SOFT, linewidth=0.8, label="each batch")
         axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
         if chosen is not None:
             near = int(np.abs(np.log(rates / chosen)).argmin())
-            axes.axvline(chosen, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"chosen: {rate_text(chosen)}")
-            axes.plot([chosen], [smoothed[near]], "D", color=VERMILLION, markersize=6, zorder=3)
+            _mark(axes, chosen, smoothed[near], f"chosen: {rate_text(chosen)}")
         else:
             title = "\n".join(filter(None, (title, fill(f"no valley: {reason}", 74))))
         axes.set(xlabel="learning rate", ylabel="loss", title=title)
@@ -231,8 +201,8 @@ def _sweep(sweep: Mapping[str, Any], title: str) -> Plot:
             axes.set(xscale="log", xlim=(rates.min(), rates.max() * 1.001))
             log_ticks(axes, "x", rates.max() / rates.min())
             axes.set_ylim(*_frame(losses, smoothed))
-        legend_above(figure, axes)
-        return to_plot(figure, _sweep_words(rates, smoothed, chosen, reason, title.partition("\n")[0]))
+        legend_above(canvas, axes)
+        return to_plot(canvas, _sweep_words(rates, smoothed, chosen, reason, title.partition("\n")[0]))
 
 
 def _frame(losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
@@ -253,12 +223,10 @@ def _frame(losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
 
 def _sweep_words(rates: np.ndarray, smoothed: np.ndarray, chosen: float | None, reason: str, title: str) -> str:
     """The text alternative."""
-    said = f"Learning-rate sweep {title}".strip() + f", {len(rates)} steps"
+    text = f"Learning-rate sweep {title}".strip() + f", {len(rates)} steps"
     known = np.flatnonzero(np.isfinite(smoothed))
     if len(known):
         lowest = known[smoothed[known].argmin()]
-        said += (
-            f" from {rate_text(rates[0])} to {rate_text(rates[-1])}; smoothed loss {shown(smoothed[known[0]])} at the"
-        )
-        said += f" start, lowest {shown(smoothed[lowest])} at {rate_text(rates[lowest])}"
-    return said + (f". No valley: {reason}." if chosen is None else f". Chosen: {rate_text(chosen)}.")
+        text += f" from {rate_text(rates[0])} to {rate_text(rates[-1])}; smoothed loss {shown(smoothed[known[0]])}"
+        text += f" at the start, lowest {shown(smoothed[lowest])} at {rate_text(rates[lowest])}"
+    return text + (f". No valley: {reason}." if chosen is None else f". Chosen: {rate_text(chosen)}.")

@@ -12,57 +12,64 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from affectkit.reporting.figures.palette import BAND, STYLE, WIDTH
 from affectkit.reporting.page import Plot
 
-# Okabe and Ito 2008: eight colours that stay apart for every common colour vision deficiency, and in grey print.
-BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-INK, SOFT, BAND = "#1f2933", "#7b8794", "#d9dee4"
 FONTS = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 LONGEST_NAME = 22  # characters of a class or speaker that a figure has room for
-WIDTH = 5.2  # inches; one column of the report
 
-STYLE: dict[Any, Any] = {
-    # Text stays text: it can be searched, selected and read aloud, and a class named in Chinese needs no font of ours.
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",  # to measure with; it comes with matplotlib
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.color": INK,
-    "text.parse_math": False,  # a label may hold a dollar sign
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "figure.dpi": 72.0,
-    "savefig.dpi": 144.0,  # of the rasterised clouds of points
-    "path.simplify": True,
-}
+
+# --- What every figure is drawn with
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """The suite's look, whatever the user's matplotlibrc says."""
+def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
+    """An empty figure, in inches, apart from pyplot's global state; inside, the suite's look, whatever the user's
+    matplotlibrc says."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         # The reader's browser has the glyphs; matplotlib only measures them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure
 
 
-def canvas(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure, in inches, apart from pyplot's global state."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
-    return figure
+@contextmanager
+def panel(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, Axes]]:
+    """A canvas, and the one panel on it."""
+    with canvas(height, width) as figure:
+        yield figure, figure.subplots()
+
+
+def legend_above(figure: Figure, axes: Axes, columns: int = 3, **options: Any) -> None:
+    """Of what is labelled in `axes`, if anything is."""
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, **options)
+
+
+def row_names(axes: Axes, height: np.ndarray, names: Sequence[str], **ticks: Any) -> None:
+    """Names to the left of lines drawn across."""
+    axes.hlines(height, 0, 1, transform=axes.get_yaxis_transform(), color=BAND, linewidth=0.5, zorder=0)
+    axes.set_yticks(height, names)
+    axes.tick_params(axis="y", length=0, labelsize=8, **ticks)
+
+
+def beside_row(axes: Axes, x: float, height: float, text: str, **font: Any) -> None:
+    """Write at a height of the axis. x: as a share of the width; above 1, to the right of the panel."""
+    axes.text(x, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8, **font)
+
+
+def shorten(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+# --- From a figure to text
 
 
 def to_plot(figure: Figure, alt: str, *, wide: bool = False) -> Plot:
@@ -93,10 +100,6 @@ def _slim_tag(tag: str, used: set[str]) -> str:
     return re.sub(r" ?\n", " ", tag)
 
 
-def shorten(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-
-
 def inline(svg: str) -> str:
     """The SVG as it stands inside an HTML page, where namespaces go without saying and the page sets the size."""
     head, rest = svg.split(">", 1)
@@ -109,13 +112,20 @@ def inline(svg: str) -> str:
 
 def finite(values: Any) -> np.ndarray:
     """[N] float64, with NaN for None and for the infinite."""
-    found = np.asarray(values, float)
-    return np.where(np.isfinite(found), found, np.nan)
+    numbers = np.asarray(values, float)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
 def values_of(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     """[N]: one key of each row; NaN where it is missing or None."""
     return finite([row.get(key) for row in rows])
+
+
+def limits(values: np.ndarray, scale: Sequence[float] | None, margin: float) -> tuple[float, float]:
+    """Of an axis: every value and the scale, with a margin, as a share of their range."""
+    ends = np.concatenate([values, np.asarray(scale or [], float)])
+    beyond = margin * (ends.max() - ends.min()) or 0.5
+    return float(ends.min() - beyond), float(ends.max() + beyond)
 
 
 def thinned(x: Any, y: Any, most: int = 300) -> tuple[np.ndarray, np.ndarray]:

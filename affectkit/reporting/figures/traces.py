@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from affectkit.reporting.figures.svg import (
-    BAND,
-    BLUE,
-    INK,
-    ORANGE,
-    WIDTH,
-    Plot,
-    canvas,
-    finite,
-    shorten,
-    style,
-    to_plot,
-)
+from affectkit.reporting.figures.palette import BAND, BLUE, INK, ORANGE, SHADE, WIDTH
+from affectkit.reporting.figures.svg import canvas, finite, shorten, to_plot
+from affectkit.reporting.page import Plot
 from affectkit.results.words import shown
 
 FRAMES = 2000  # up to this many, every one is drawn
@@ -54,18 +44,14 @@ def trace(
     time = finite(time)
     order = np.argsort(time, kind="stable")[: int(np.isfinite(time).sum())]  # NaN sort last
     time = time[order]
-    values = {
-        label: finite(of)[order]
-        for label, of in (("raw", raw), ("smoothed", smoothed), ("truth", truth))
-        if of is not None
-    }
+    curves = {"raw": raw, "smoothed": smoothed, "truth": truth}
+    curves = {label: finite(values)[order] for label, values in curves.items() if values is not None}
     held = np.zeros(len(time), bool) if gated is None else np.asarray(gated, bool)[order]
-    with style():
-        figure = canvas(3.3, 1.75 * WIDTH)
+    with canvas(3.3, 1.75 * WIDTH) as figure:
         axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=(9, 1))
         draw = _line if len(time) <= FRAMES else _band
-        for label, of in values.items():
-            draw(axes, time, of, label)
+        for label, values in curves.items():
+            draw(axes, time, values, label)
         axes.set_ylabel(shorten(name))
         axes.set_title(": ".join(filter(None, (shorten(sequence), note))), loc="left")
         _strip(strip, time, held)
@@ -74,7 +60,7 @@ def trace(
         every = f"; lowest to highest of {len(time)} frames in {COLUMNS} columns" if len(time) > FRAMES else ""
         strip.set_xlabel(f"time ({unit}){every}", loc="left")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-        return to_plot(figure, _spoken(name, sequence, note, unit, time, values, held), wide=True)
+        return to_plot(figure, _spoken(name, sequence, note, unit, time, curves, held), wide=True)
 
 
 def _line(axes: Axes, time: np.ndarray, values: np.ndarray, label: str) -> None:
@@ -90,12 +76,11 @@ def _line(axes: Axes, time: np.ndarray, values: np.ndarray, label: str) -> None:
 def _band(axes: Axes, time: np.ndarray, values: np.ndarray, label: str) -> None:
     """From the lowest to the highest value in each column; nothing where a column has none."""
     edges, column_of = _columns(time)
+    middle = (edges[:-1] + edges[1:]) / 2
     low, high = np.full(COLUMNS, np.nan), np.full(COLUMNS, np.nan)
     np.fmin.at(low, column_of, values)
     np.fmax.at(high, column_of, values)
-    middle = (edges[:-1] + edges[1:]) / 2
-    colour = LOOKS[label]["color"]
-    axes.fill_between(middle, low, high, color=colour, alpha=0.75, linewidth=0.7, label=label)
+    axes.fill_between(middle, low, high, color=LOOKS[label]["color"], alpha=0.75, linewidth=0.7, label=label)
 
 
 def _columns(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,12 +97,10 @@ def _strip(axes: Axes, time: np.ndarray, held: np.ndarray) -> None:
         left, right = edges[:-1], edges[1:]
         count = np.bincount(column_of, minlength=COLUMNS)
         share = np.bincount(column_of, weights=held, minlength=COLUMNS) / np.maximum(count, 1)
-    some = share > 0
-    corners = np.stack([left, left, right, right], axis=1)[some].ravel()
-    axes.fill_between(
-        corners, np.stack([0 * share, share, share, 0 * share], axis=1)[some].ravel(), color=INK, linewidth=0
-    )
-    axes.set(ylim=(0, 1), yticks=[], facecolor="#f3f4f6")
+    corners = np.stack([left, left, right, right], axis=1)[share > 0].ravel()
+    heights = np.stack([0 * share, share, share, 0 * share], axis=1)[share > 0].ravel()
+    axes.fill_between(corners, heights, color=INK, linewidth=0)
+    axes.set(ylim=(0, 1), yticks=[], facecolor=SHADE)
     axes.set_ylabel(f"gated\n{held.mean() if len(held) else 0:.1%}", rotation=0, ha="right", va="center")
     axes.spines["left"].set_color(BAND)
 
@@ -129,14 +112,14 @@ def _step(time: np.ndarray) -> float:
 
 
 def _spoken(
-    name: str, sequence: str, note: str, unit: str, time: np.ndarray, values: Mapping[str, np.ndarray], held: np.ndarray
+    name: str, sequence: str, note: str, unit: str, time: np.ndarray, curves: Mapping[str, np.ndarray], held: np.ndarray
 ) -> str:
     """The text alternative."""
-    said = f"{name} over time{f' in {sequence}' if sequence else ''}: {len(time)} frame{'' if len(time) == 1 else 's'}"
+    text = f"{name} over time{f' in {sequence}' if sequence else ''}: {len(time)} frame{'' if len(time) == 1 else 's'}"
     if len(time):
-        said += f" from {shown(float(time[0]))} to {shown(float(time[-1]))} {unit}, {int(held.sum())} gated"
-    for label, of in values.items():
-        known = of[np.isfinite(of)]
+        text += f" from {shown(float(time[0]))} to {shown(float(time[-1]))} {unit}, {int(held.sum())} gated"
+    for label, values in curves.items():
+        known = values[np.isfinite(values)]
         ends = f"{shown(float(known.min()))} to {shown(float(known.max()))}" if len(known) else "unknown"
-        said += f"; {label} {ends}"
-    return f"{said}. {note}".strip()
+        text += f"; {label} {ends}"
+    return f"{text}. {note}".strip()
