@@ -113,7 +113,7 @@ def ablate(
             write_ablation(run.path, {**facts, **found, "inputs": digests(read)})
             write_page(run.path, ablated.draw(run.path))
         summary, page = read_json(run.path / ABLATION, what="summary of an ablation"), ablated.draw(run.path)
-    return Outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, terminal.lines(page))
+    return terminal.outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, page)
 
 
 def _refuse_mixture(options: dict[str, Any]) -> None:

@@ -66,4 +66,4 @@ def aggregate(
             write_summary(run.path, asked, table, found)
     facts = read_json(run.path / AGGREGATION, what="summary")
     del facts["schema"]
-    return Outcome(run.path, facts, terminal.lines(aggregated.draw(run.path)))
+    return terminal.outcome(run.path, facts, aggregated.draw(run.path))

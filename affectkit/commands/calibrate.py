@@ -83,4 +83,4 @@ def calibrate(
         save_result(run.path, result, bundle=bundle)
         page = draw(run.path)
         write_page(run.path, page)
-    return Outcome(run.path, result.facts, terminal.lines(page))
+    return terminal.outcome(run.path, result.facts, page)

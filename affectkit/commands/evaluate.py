@@ -130,7 +130,7 @@ def evaluate(
                 write_page(run.path, evaluated.draw(run.path))
     place = run.path if run else next(Path(options[name]) for name in FILES if options[name])
     facts = {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}
-    return Outcome(place, facts, terminal.lines(evaluated.page(report)))
+    return terminal.outcome(place, facts, evaluated.page(report))
 
 
 def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | None) -> Path:

@@ -89,7 +89,7 @@ def finetune(
     from affectkit.finetuning.finetune import finetune as run_finetuning
     from affectkit.finetuning.medium import choose_medium, readable
     from affectkit.finetuning.rows import Setup
-    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.reporting import evaluated, terminal
     from affectkit.reporting.trained import write_training_page
     from affectkit.results.kinds import of_finetuning
     from affectkit.results.save import save_result
@@ -124,4 +124,5 @@ def finetune(
             run.note(device=str(accelerator.device), processes=here.world)
     if not here.is_main:
         return Outcome()
-    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))
+    pages = {part: evaluated.page(report) for part, report in result.reports.items()}
+    return terminal.outcome(run.path, {"metrics": result.metrics}, pages)

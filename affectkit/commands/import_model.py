@@ -75,7 +75,7 @@ def import_model(
     from affectkit.experts._expert import CropRule
     from affectkit.inference import Work
     from affectkit.inference.faces import predict_faces, rows_to_answer, targets_for
-    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.reporting import evaluated, terminal
     from affectkit.results.kinds import of_expert
     from affectkit.results.save import save_result
 
@@ -93,7 +93,8 @@ def import_model(
             predictions = predict_faces(face, rows_to_answer(rows), work, tta or 1)
         result = of_expert(face, predictions, rows, tta=tta or 1, group=group)
         save_result(run.path, result)
-    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))
+    pages = {part: evaluated.page(report) for part, report in result.reports.items()}
+    return terminal.outcome(run.path, {"metrics": result.metrics}, pages)
 
 
 def _by_plugin(expert: str, detector: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -69,7 +69,7 @@ def report(
             page = _page(run.path, "report")
         if not run.finished:
             write_page(run.path, page)
-    return Outcome(run.path, {"title": page.title, "runs": commands}, terminal.lines(page))
+    return terminal.outcome(run.path, {"title": page.title, "runs": commands}, page)
 
 
 def _named(runs: list[str]) -> dict[str, Path]:

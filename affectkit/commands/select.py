@@ -92,5 +92,4 @@ def select(
             write_page(run.path, selected.draw(run.path))
     report = read_json(run.path / SELECTION, what="selection")
     facts = {key: report[key] for key in FACTS}
-    lines = terminal.lines(selected.draw(run.path), warnings=False)
-    return Outcome(run.path, facts, lines, warnings=report["warnings"])
+    return terminal.outcome(run.path, facts, selected.draw(run.path))

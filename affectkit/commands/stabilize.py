@@ -104,4 +104,4 @@ def stabilize(
             write_stability(run.path, (table, smoothed), line, targets, smoothing.plain(), how, **known)
             write_page(run.path, stabilized.draw(run.path))
     report = read_json(run.path / STABILITY, what="stability report")
-    return Outcome(run.path, {key: report[key] for key in FACTS}, terminal.lines(stabilized.draw(run.path)))
+    return terminal.outcome(run.path, {key: report[key] for key in FACTS}, stabilized.draw(run.path))

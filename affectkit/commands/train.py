@@ -61,7 +61,7 @@ def train(
     from affectkit.distributed import Ranks
     from affectkit.estimators._fit import FitSettings, build_estimator
     from affectkit.estimators._train import clean_up, load_dataset, train_model, workspace_of
-    from affectkit.reporting.evaluated import all_key_lines
+    from affectkit.reporting import evaluated, terminal
     from affectkit.reporting.trained import HISTORY, write_training_page
     from affectkit.results.kinds import of_training
     from affectkit.results.save import save_result
@@ -84,4 +84,5 @@ def train(
         clean_up(run.path)
         if workspace:
             run.note(device=str(workspace.accelerator.device))
-    return Outcome(run.path, {"metrics": result.metrics}, all_key_lines(result.reports))
+    pages = {part: evaluated.page(report) for part, report in result.reports.items()}
+    return terminal.outcome(run.path, {"metrics": result.metrics}, pages)

@@ -119,6 +119,6 @@ def carry_out(steps: Sequence[Step], run: Run, ranks: Ranks) -> list[str]:
             if outcome.finished:
                 logger.info("%s is finished", planned.folder)
             elif outcome.path is not None:
-                lines += [f"{planned.folder}:", *outcome.lines]
+                lines += [f"{planned.folder}:", *outcome.lines, *(f"warning: {text}" for text in outcome.warnings)]
         ranks.barrier()
     return lines

@@ -67,10 +67,8 @@ def _named(summary: Mapping[str, Any]) -> list[str]:
 
 def _warnings(summary: Mapping[str, Any]) -> list[str]:
     """Those of the whole and of every part, then those of some parts, which they name."""
-    warnings = {part: judged["warnings"] for part, judged in summary["parts"].items()}
-    common = [text for text in next(iter(warnings.values())) if all(text in texts for texts in warnings.values())]
-    others = [f"{part} rows: {text}" for part, texts in warnings.items() for text in texts if text not in common]
-    return list(dict.fromkeys([*summary["warnings"], *summary["notes"], *common, *others]))
+    warnings = words.by_part({part: judged["warnings"] for part, judged in summary["parts"].items()})
+    return list(dict.fromkeys([*summary["warnings"], *summary["notes"], *warnings]))
 
 
 # --- What one part of the rows says: sentences, tables, figures

@@ -14,7 +14,6 @@ from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
-from affectkit.reporting import terminal
 from affectkit.reporting.figures import evaluation
 from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, past
 from affectkit.results import words
@@ -239,11 +238,6 @@ def _number_figures(report: Mapping[str, Any], judged: pd.DataFrame | None, name
 
 
 # --- What a terminal shows
-
-
-def all_key_lines(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The lines of each part that was judged, one after the other."""
-    return [line for report in reports.values() for line in terminal.lines(page(report))]
 
 
 def _summary(report: Mapping[str, Any]) -> list[Section]:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from affectkit.console import Outcome
 from affectkit.reporting.page import Page, Section, Sentence, Table
-from affectkit.results.words import is_number, ranged, shown, signed
+from affectkit.results.words import by_part, is_number, ranged, shown, signed
 
 
-def lines(page: Page, *, warnings: bool = True) -> list[str]:
-    """The page's summary in blocks with an empty line between them; sentences that follow each other are one block.
+def outcome(path: Path, facts: Mapping[str, Any], pages: Page | Mapping[str, Page]) -> Outcome:
+    """How a command ends that has a page, or one for each part of the rows, by the part's name.
 
-    warnings: False leaves them to who shows them with --quiet too.
+    What is to be read before the figures are warnings, which --quiet keeps; they name the part where others lack them.
     """
+    if isinstance(pages, Page):
+        pages = {"": pages}
+    warnings = by_part({part: page.caveats for part, page in pages.items()})
+    return Outcome(path, facts, [line for page in pages.values() for line in lines(page)], warnings)
+
+
+def lines(page: Page) -> list[str]:
+    """The page's summary in blocks with an empty line between them; sentences that follow each other are one block."""
     blocks: list[list[str]] = [[]]
     for section in page.summary or [Section("", text=page.lead)]:
         if section.title:
@@ -23,7 +33,6 @@ def lines(page: Page, *, warnings: bool = True) -> list[str]:
             blocks.append([])
         blocks[-1] += map(plain, section.text)
     blocks[-1] += [f"declared: {sentence}" for sentence in page.declared]
-    blocks[-1] += [f"warning: {text}" for text in page.caveats] if warnings else []
     first, *others = filter(None, blocks)
     return [*first, *(line for block in others for line in ("", *block))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,13 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     meaningless = f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."
     scaled = [NORMALIZATION["transductive"]] if report.get("normalization") == "transductive" else []
     return [meaningless] * bool(synthetic) + scaled + list(report.get("warnings") or [])
+
+
+def by_part(warnings: Mapping[str, Sequence[str]]) -> list[str]:
+    """The warnings of several parts of the rows: those of all of them once, and of the others, which part it is."""
+    common = [text for text in next(iter(warnings.values()), []) if all(text in texts for texts in warnings.values())]
+    others = [f"{part} rows: {text}" for part, texts in warnings.items() for text in texts if text not in common]
+    return list(dict.fromkeys([*common, *others]))
 
 
 def sentence(text: str) -> str:

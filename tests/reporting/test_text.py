@@ -1,5 +1,6 @@
 """The lines for a terminal."""
 
+from affectkit import console
 from affectkit.reporting import evaluated, terminal
 
 
@@ -20,8 +21,20 @@ def test_key_lines(class_report):
         "",
         "intervals: 95 %, jackknife with Student's t over 4 groups (speaker)",
         "ece of a calibrated model: 0.044 on average, 95 % below 0.061",
-        "warning: few groups",
     ]
+
+
+def test_warnings_are_kept_by_quiet_and_name_their_part_where_others_lack_them(class_report, tmp_path, capsys):
+    """Those of all parts stand once, after the lines of all."""
+    report = class_report(("joy", "anger"), groups=4)
+    parts = {"oof": report | {"warnings": ["few groups", "no joy"]}, "test": report | {"warnings": ["few groups"]}}
+    outcome = terminal.outcome(tmp_path, {}, {part: evaluated.page(report) for part, report in parts.items()})
+    assert outcome.lines == key_lines(parts["oof"]) + key_lines(parts["test"])
+    assert outcome.warnings == ["few groups", "oof rows: no joy"]
+    console.configure(quiet=True)
+    console.show(outcome)
+    console.configure()
+    assert capsys.readouterr() == (f"{tmp_path}\n", "warning: few groups\nwarning: oof rows: no joy\n")
 
 
 def test_alerts_stand_below_the_key_figures(class_report):
