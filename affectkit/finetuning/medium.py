@@ -84,7 +84,7 @@ class Medium(Protocol):
         """How much there is to go through in an epoch, and its unit: (3.2, "hours of audio")."""
 
     def spec(self) -> dict[str, Any]:
-        """What `affectkit.json` says of the options that answers depend on."""
+        """What `affectkit.json` says of the options that answers depend on; `head` among them, how it is called."""
 
 
 @dataclass(frozen=True)
