@@ -177,15 +177,15 @@ def options_from(record: type) -> Callable[[Callable[[Any], T]], Callable[..., T
     return decorate
 
 
-def check_options(kind: str, name: str, factory: Callable[..., Any], given: Mapping[str, Any]) -> None:
+def check_options(kind: str, name: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> None:
     """Refuse options that the chosen plug-in does not have, and values that they do not allow."""
     known = options(factory)
-    for option in given:
+    for option in values:
         if option not in known:
             flag = "--" + option.replace("_", "-")
             listed = ", ".join(map(flag_of, known.values())) or "no options of its own"
             raise AffectkitError("usage", f"{name} has no option {flag}", remedy=f"{name} has {listed}")
-    check_values(factory, given)
+    check_values(factory, values)
 
 
 def check_values(receiver: Callable[..., Any], values: Mapping[str, Any]) -> None:

@@ -109,8 +109,8 @@ def ablate(
         if not run.finished:
             study, facts, read = (_of_predictions if sources else _of_features)(paths, built, options)
             with console.progress("ablate") as progress:
-                found = judge_subsets(study, chosen, run.path, progress=progress)
-            write_ablation(run.path, {**facts, **found, "inputs": digests(read)})
+                judged = judge_subsets(study, chosen, run.path, progress=progress)
+            write_ablation(run.path, {**facts, **judged, "inputs": digests(read)})
             write_page(run.path, ablated.draw(run.path))
         summary, page = read_json(run.path / ABLATION, what="summary of an ablation"), ablated.draw(run.path)
     return terminal.outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, page)
@@ -136,10 +136,10 @@ def _built(options: dict[str, Any]) -> Any:
     from affectkit.estimators._fit import build_estimator
     from affectkit.fusion.rule import build_rule
 
-    given = options["plugin_options"]
+    plugin_options = options["plugin_options"]
     if options["sources"]:
-        return build_rule(options["rule"] or "mean", given)
-    return build_estimator(options["model"] or "linear", given)
+        return build_rule(options["rule"] or "mean", plugin_options)
+    return build_estimator(options["model"] or "linear", plugin_options)
 
 
 def _of_predictions(
@@ -152,18 +152,18 @@ def _of_predictions(
 
     group, treat_as = options["group"], options["treat_as"]
     how: dict[str, Any] = {"manifest": options["manifest"], "columns": [group] if group else [], "treat_as": treat_as}
-    given = read_joined_sources(paths, tables=rule.takes_tables, **how)
+    named = read_joined_sources(paths, tables=rule.takes_tables, **how)
     study = of_predictions(
-        given,
+        named,
         rule.name,
         options["plugin_options"],
         targets=comma_separated(options["target"]),
         **{key: options[key] for key in ("metric", "fit_on", "group", "seeds", "cv_folds")},
     )
-    said = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
+    notes = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
     facts = {"kind": "predictions", "rule": rule.name, "options": rule.options, "how": f"fused by {rule.name}"}
-    read = [source.path for source in given]
-    return study, facts | {"warnings": said} | lineage(read), read
+    read = [source.path for source in named]
+    return study, facts | {"warnings": notes} | lineage(read), read
 
 
 def _of_features(

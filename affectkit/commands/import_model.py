@@ -79,14 +79,14 @@ def import_model(
     from affectkit.results.kinds import of_expert
     from affectkit.results.save import save_result
 
-    own, finding = _by_plugin(expert, detector, plugin_options)
-    files = [Path(value) for value in {**own, **finding}.values() if isinstance(value, str) and Path(value).is_file()]
+    expert_options, detector_options = _by_plugin(expert, detector, plugin_options)
+    files = [Path(value) for value in plugin_options.values() if isinstance(value, str) and Path(value).is_file()]
     with open_run("import-model", options, inputs=[manifest, *files]) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
         rows = read_manifest(manifest, media_root=media_root)
         rule = CropRule(policy, box_scale, flip_average)
-        face = build_expert(expert, own, detector, finding, rule=rule, device=device, foreign=True)
+        face = build_expert(expert, expert_options, detector, detector_options, rule=rule, device=device, foreign=True)
         face = face.answering(targets_for(face, rows, target))
         with console.progress("import-model") as progress:
             work = Work(device, num_workers, on_error, progress=progress)

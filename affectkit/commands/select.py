@@ -80,14 +80,14 @@ def select(
     with open_run("select", options, inputs=[*runs, manifest]) as run:
         if not run.finished:
             columns = [group] if group else []
-            given = read_joined_sources(named, manifest=manifest, columns=columns, treat_as=treat_as)
-            sources = {source.name: source for source in given}
+            joined = read_joined_sources(named, manifest=manifest, columns=columns, treat_as=treat_as)
+            sources = {source.name: source for source in joined}
             facts = {name: facts_of(source) for name, source in sources.items()}
             selection = choose(sources, facts, by=by, then=then or ["simplest"], group=group, ties=ties)
             inputs = [
                 {**file, "name": f"{name}/{file['name']}"} for name, s in sources.items() for file in digests([s.path])
             ]
-            past = {**lineage(source.path for source in given), "inputs": inputs}
+            past = {**lineage(source.path for source in joined), "inputs": inputs}
             write_selected(run.path, selection, sources, facts, ties=ties, lineage=past)
             write_page(run.path, selected.draw(run.path))
     report = read_json(run.path / SELECTION, what="selection")

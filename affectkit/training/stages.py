@@ -66,17 +66,17 @@ class Stage:
         """Whether the rate is that of a sweep before the stage."""
         return self.learning_rate == FIND
 
-    def rates(self, found: float | None) -> tuple[float, float]:
-        """(lowest, highest) learning rate, of the first and last part that trains. found: by the last sweep.
+    def rates(self, swept: float | None) -> tuple[float, float]:
+        """(lowest, highest) learning rate, of the first and last part that trains. swept: found by the last sweep.
 
         Raises "usage" where the rate is a share of one that has not been found.
         """
         ends = []
         for number, is_share in map(_parsed_rate, self.learning_rate.split("..")):
-            if is_share and found is None:
+            if is_share and swept is None:
                 remedy = "give an earlier stage the rate find"
                 raise AffectkitError("usage", f"stage '{self.name}': no rate was found before it", remedy=remedy)
-            ends.append(found / number if is_share and found else number)
+            ends.append(swept / number if is_share and swept else number)
         return ends[0], ends[-1]
 
 
