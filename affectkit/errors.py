@@ -32,6 +32,11 @@ class AffectkitError(Exception):
         self.row = row
         self.remedy = remedy
 
+    @property
+    def reason(self) -> str:
+        """What is wrong, and with which file; without its row and remedy, which are others where it is passed on."""
+        return f"{self.file}: {self.message}" if self.file else self.message
+
     def __str__(self) -> str:
         place = " ".join(([self.file] if self.file else []) + ([f"row {self.row}"] if self.row else []))
         text = f"{place}: {self.message}" if place else self.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 Kind = Literal["class", "number"]
 
 
-class Method:
+class Method(ABC):
     """Fits plain parameters on answers and truth, and applies them to any answers of the same target.
 
     options: resolved; `build(**options)` gives the same method. kinds: of targets that it takes (an ordinal target is a
@@ -34,18 +35,18 @@ class Method:
     def __init__(self, **options: Any) -> None:
         self.options = options
 
+    @abstractmethod
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (lists, numbers, text, None; `calibration.json`), from rows that all have a
         truth and an answer, in no particular order: permuting them changes nothing.
 
         Raises AffectkitError "input" where the rows allow no fit, saying what would.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Calibrated answers, a row at a time: no row's answer depends on another. `rows.truth` must not be looked at
         (it is NaN here). Declined rows (NaN) stay declined. Never raises for a value that `fit` did not meet."""
-        raise NotImplementedError
 
     def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """A number's answers before they are held to its target's scale."""

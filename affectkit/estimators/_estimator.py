@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ class Workspace:
 
 
 @dataclass(frozen=True)
-class Estimator:
+class Estimator(ABC):
     """A plug-in's `build(**options)`.
 
     selects_on: what chooses among class candidates, "nll" (weighted as the fit: on nine EmoDB speakers UAR
@@ -116,17 +117,17 @@ class Estimator:
 
     selects_on = "nll"
 
-    def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]: ...
 
     def calibrated(self, fitted: Any, oof: np.ndarray, labels: Labels) -> Any:
         return fitted
 
-    def save(self, fitted: Any, stem: Path) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def save(self, fitted: Any, stem: Path) -> None: ...
 
-    def load(self, stem: Path) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def load(self, stem: Path) -> Any: ...
 
 
 @runtime_checkable

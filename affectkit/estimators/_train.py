@@ -73,7 +73,10 @@ class ResumableFits:
             return fit(estimator)
         number += self.first
         what = f"fit {number + 1} of {self.total}: " if self.total > 1 else ""
-        say = lambda note: self.progress(number, self.total, what + note)  # noqa: E731
+
+        def say(note: str) -> None:
+            self.progress(number, self.total, what + note)
+
         workspace = replace(self.workspace, folder=self.workspace.folder / FITS / f"{number:03d}", say=say)
         record = workspace.folder / FITTED
         if not record.exists():

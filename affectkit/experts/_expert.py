@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,9 +73,9 @@ class NetworkExpert(Expert):
 
         self._digest, self._network, self._device = digest(network), network.to(device), device
 
+    @abstractmethod
     def outputs_of(self, crops: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """What the network gives for crops: each number [B], and the logits [B, K] of its classes, if any."""
-        raise NotImplementedError
 
     def predict(self, crops: np.ndarray) -> ExpertAnswers:
         import torch

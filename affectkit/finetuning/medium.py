@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -116,8 +117,8 @@ class MediumExamples:
             return decode(self.items[position])
         except AffectkitError as error:
             if self.failed is None:
-                raise AffectkitError(error.code, reason(error), **self.where(position), remedy=error.remedy) from None
-            self.failed[position] = reason(error)
+                raise AffectkitError(error.code, error.reason, **self.where(position), remedy=error.remedy) from None
+            self.failed[position] = error.reason
             return np.zeros(shape, np.float32)
 
 
@@ -149,7 +150,7 @@ def _media() -> dict[str, Any]:
     return {name: registry.load("media", name).build for name in registry.names("media")}
 
 
-def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Sequence[Any]]) -> list[Any]:
+def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Iterable[Any]]) -> list[Any]:
     """Each row's header, or the error in its place; a file that many rows are a part of is looked at once.
 
     read: of files, in order.
@@ -158,11 +159,6 @@ def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Sequence[Any
     each = list(dict.fromkeys(paths))
     headers = dict(zip(each, read(each), strict=True))
     return [headers[path] for path in paths]
-
-
-def reason(error: AffectkitError) -> str:
-    """What is wrong with a medium, and which it is."""
-    return f"{error.file}: {error.message}" if error.file else error.message
 
 
 # --- Which media of a manifest can be read, before any time is spent on them
@@ -187,29 +183,20 @@ def readable(
     first = min(bad)
     if on_error == "stop" or len(bad) == len(manifest.rows):
         remedy = "; ".join(filter(None, [bad[first].remedy, "or pass --on-error skip" if on_error == "stop" else ""]))
-        place = {} if manifest.bare else manifest.where(first)
-        raise AffectkitError(bad[first].code, reason(bad[first]), **place, remedy=remedy)
+        raise AffectkitError(bad[first].code, bad[first].reason, **manifest.where(first), remedy=remedy)
     logger.warning("%d of %d rows cannot be read and are skipped: see %s", len(bad), len(manifest.rows), SKIPPED)
     if is_main:
         import pandas as pd
 
         from affectkit.artifacts.tables import write_table
 
-        rows = [{"id": manifest.rows["id"].iloc[place], "reason": reason(error)} for place, error in bad.items()]
+        rows = [{"id": manifest.rows["id"].iloc[place], "reason": error.reason} for place, error in bad.items()]
         write_table(folder / SKIPPED, pd.DataFrame(rows))
     return manifest.take([place not in bad for place in range(len(manifest.rows))])
 
 
 def _undecodable(manifest: Manifest, medium: Medium, num_workers: int) -> dict[int, AffectkitError]:
-    from affectkit.media import mapped
+    from affectkit.media.files import mapped, or_error
 
-    def attempt(item: Item) -> AffectkitError | None:
-        try:
-            medium.decode(item)
-        except AffectkitError as error:
-            error.__traceback__ = None  # it would keep what was decoded alive
-            return error
-        return None
-
-    errors = mapped(attempt, medium.items(manifest, num_workers=num_workers), num_workers)
-    return {place: error for place, error in enumerate(errors) if error is not None}
+    decoded = mapped(partial(or_error, medium.decode), medium.items(manifest, num_workers=num_workers), num_workers)
+    return {place: error for place, error in enumerate(decoded) if isinstance(error, AffectkitError)}

@@ -56,7 +56,10 @@ class FinetunedModel:
         skipped: dict[int, str] = {}
         for start in range(0, len(items), CHUNK):
             part, failed = items[start : start + CHUNK], dict[int, str]()
-            where_of = lambda place, start=start: where(start + place)  # noqa: E731
+
+            def where_of(place: int, start: int = start) -> dict[str, Any]:
+                return where(start + place)
+
             how: dict[str, Any] = {"passes": passes, "failed": failed if on_error == "skip" else None}
             examples = self.medium.examples(part, {}, self.network, where_of, **how)
             how = {"size": size, "most_cost": most_cost, "num_workers": num_workers}

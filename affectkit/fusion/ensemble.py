@@ -18,7 +18,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import order, variances
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.metrics import METRICS, Metric
-from affectkit.evaluation.rows import confusions, losses, moments
+from affectkit.evaluation.rows import statistics
 from affectkit.evaluation.temperature import total
 from affectkit.fusion.rule import Rule, Sources, SourceTable
 from affectkit.labels import Target
@@ -182,15 +182,14 @@ class Scorer:
         return -np.inf if np.isnan(value) else float(f"{value:.{DIGITS}g}")
 
     def _value(self, truth: np.ndarray, values: np.ndarray) -> float:
-        formula = self.metric.of
         if self.metric.takes == "numbers":
-            assert formula is not None
-            return float(formula(moments(truth, values[:, 0], width=self.target.width)[0]))
-        codes = truth.astype(np.int64)
-        if self.metric.takes == "classes":
-            assert formula is not None
-            return float(formula(confusions(codes, values.argmax(axis=1), values.shape[1])[0]))
-        return float(formula(losses(codes, values)[0]) if formula else self.metric.function(codes, values))
+            values = values[:, 0]
+        else:
+            truth = truth.astype(np.int64)
+            values = values.argmax(axis=1) if self.metric.takes == "classes" else values
+        if self.metric.of is None:
+            return float(self.metric.function(truth, values))
+        return float(self.metric.of(statistics(self.target, truth, values)[0]))
 
     def plain(self, score: float) -> float | None:
         """A score as the metric has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ Sources = Mapping[str, TargetPrediction | SourceTable]
 Files = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]  # by name: an object (.json), or rows (.csv)
 
 
-class Rule:
+class Rule(ABC):
     """Fits plain parameters on several sources and the truth, and applies them to the same sources of any rows.
 
     A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
@@ -60,17 +61,17 @@ class Rule:
         """The same rule with another seed, if it draws at random."""
         return self
 
+    @abstractmethod
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (`fusion.json`), from rows that all have a truth; `rows.groups` for inner
         grouped folds. Permuting the rows changes nothing.
 
         Raises AffectkitError "usage" or "input" where that cannot be.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         """Fused answers, a row at a time: no row's answer depends on another."""
-        raise NotImplementedError
 
     def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """What `apply` would say without the rule's own calibration; None where it has none for such a target."""

@@ -111,7 +111,7 @@ class _Reading:
         read = mapped(partial(or_error, read_image), [path or "" for path in self.manifest.media()], workers)
         for self.place, (image, row) in enumerate(zip(read, rows, strict=True)):
             if isinstance(image, AffectkitError):
-                message = f"{image.file}: {image.message}" if image.file else image.message
+                message = image.reason
                 if self.work.on_error == "stop":
                     raise AffectkitError(image.code, message, **self.manifest.where(self.place), remedy=image.remedy)
                 self.work.tell_skipped(row["id"], message)

@@ -164,6 +164,6 @@ def _segment(path: Path | None, duration: float, start: float, end: float) -> Bo
 
 
 def at_row(error: AffectkitError, manifest: Manifest, place: int) -> AffectkitError:
-    message = f"{error.file}: {error.message}" if error.file else error.message
+    message = error.reason
     remedy = "; ".join(filter(None, [error.remedy, "or pass --on-error skip"]))
     return AffectkitError(error.code, message, **manifest.where(place), remedy=remedy)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.media import AnyHeader, mapped
+from affectkit.media import AnyHeader
+from affectkit.media.files import mapped, or_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,21 +234,12 @@ def read_each(
     problems: list[str],
 ) -> Iterator[T | None]:
     """What `work` makes of each file; None where it cannot, and why goes to `problems`."""
-    for done, result in enumerate(mapped(partial(_or_error, work), files, workers), start=1):
+    for done, result in enumerate(mapped(partial(or_error, work), files, workers), start=1):
         if isinstance(result, AffectkitError):
             problems.append(str(result))
         yield None if isinstance(result, AffectkitError) else result
         if progress:
             progress(done, len(files))
-
-
-def _or_error(work: Callable[[MediaFile], T], file: MediaFile) -> T | AffectkitError:
-    """Without a traceback: that would hold on to the samples read."""
-    try:
-        return work(file)
-    except AffectkitError as error:
-        error.__traceback__ = error.__context__ = None
-        return error
 
 
 def unread(problems: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -102,13 +103,13 @@ class EachClass(Method):
 
         return answered(output, of_rows)
 
+    @abstractmethod
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
         """Parameters of [N] probabilities of a class, and [N] 0.0 or 1.0, whether it was right."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply_class(self, parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:
         """[N] shares >= 0 of [N] probabilities."""
-        raise NotImplementedError
 
 
 def _columns(target: Target, probabilities: np.ndarray) -> list[tuple[str, int, np.ndarray]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from affectkit.errors import AffectkitError
 from affectkit.finetuning.medium import MediumExamples
 from affectkit.finetuning.passes import ONCE, Passes
 from affectkit.media.augment_images import view
-from affectkit.media.images import ImageHeader, read_image_header
+from affectkit.media.images import ImageHeader
 from affectkit.models.image_network import ImageNetwork
 from affectkit.training.problem import Draw
 
@@ -44,14 +43,6 @@ class ImageExamples(MediumExamples):
             return self.network.collate([views[0] for views, _ in items])
         views = self.network.collate([views for views, _ in items])
         return {**views, "seeds": torch.tensor([seed for _, seed in items])}
-
-
-def header_of(path: Path) -> ImageHeader | AffectkitError:
-    try:
-        return read_image_header(path)
-    except AffectkitError as error:
-        error.__traceback__ = None
-        return error
 
 
 def misfit(item: Item, header: ImageHeader | AffectkitError, crop: str) -> AffectkitError | None:

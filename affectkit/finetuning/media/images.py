@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -92,10 +92,12 @@ class Images:
         return images(manifest, crop=self.crop)
 
     def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
-        from affectkit.finetuning.media._images import header_of, misfit
-        from affectkit.media import mapped
+        from affectkit.finetuning.media._images import misfit
+        from affectkit.media.files import mapped, or_error
+        from affectkit.media.images import read_image_header
 
-        headers = headers_of(manifest, lambda paths: list(mapped(header_of, paths, num_workers)))
+        read = partial(mapped, partial(or_error, read_image_header), workers=num_workers)
+        headers = headers_of(manifest, read)
         rows = enumerate(zip(self.items(manifest), headers, strict=True))
         errors = {place: misfit(item, header, self.crop) for place, (item, header) in rows}
         return {place: error for place, error in errors.items() if error}
