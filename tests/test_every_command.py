@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from affectkit.cli import app
 
-RECORDS = {"run.json", "started.json", "speed.csv"}  # what says when and how fast
+RECORDS = {"run.json", "started.json", "speed.csv", ".lock"}  # what says when and how fast, and who writes
 COMMANDS = [command.name for command in app.registered_commands]
 
 
