@@ -34,6 +34,14 @@ class OpenFile:
             return self.head[offset : offset + length]
         return os.pread(self.fd, length, offset)
 
+    @property
+    def after_id3(self) -> int:
+        """Where what follows the ID3v2 tags begins: at 0 mostly."""
+        place = 0
+        while (tag := self.at(place, 10))[:3] == b"ID3" and len(tag) == 10:
+            place += 10 + (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9])
+        return place
+
     def cut_off(self, what: str, remedy: str = "copy it again") -> AffectkitError:
         """The error for a file that ends too early."""
         return AffectkitError("input", f"is truncated: {what}", file=self.path, remedy=remedy)
