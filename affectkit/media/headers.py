@@ -76,7 +76,9 @@ def _facts(file: OpenFile) -> tuple[tuple[int, int, int, str], Sources]:
     if frames:
         return _of_frames(file, frames)
     sources = ogg.links(file) if ogg.is_ogg(file.head) else ()
-    return _of_libsndfile(file, sources), sources
+    facts = _of_libsndfile(file, sources)
+    cut = mpeg.read_frames(file) if facts[3] == "MP3" and not frames else None  # begins in the middle of a frame
+    return _of_frames(file, cut) if cut else (facts, sources)
 
 
 def _of_frames(file: OpenFile, frames: mpeg.Frames) -> tuple[tuple[int, int, int, str], Sources]:
