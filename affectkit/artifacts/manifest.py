@@ -178,6 +178,9 @@ def _parse_cells(manifest: Manifest) -> None:
                 rows[column] = to_numbers(list(rows[column]), column=column)
             except AffectkitError as error:
                 raise AffectkitError("input", error.message, **manifest.where((error.row or 1) - 1)) from None
+            if column == "duration_sec" and (position := first_row(rows[column] < 0)) is not None:
+                message = f"duration_sec {rows[column][position]:g} is negative"
+                raise AffectkitError("input", message, **manifest.where(position), remedy="leave the cell empty")
         elif target and (position := first_row(~rows[column].isin(["", *target.classes]))) is not None:
             cell = rows[column][position]
             message = f"{column} '{cell}' is not in {', '.join(target.classes)}"

@@ -22,8 +22,7 @@ from affectkit.artifacts.predictions import Predictions, join_columns
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, seen_rows
-from affectkit.media import Header, read_headers
-from affectkit.media.audio import OVERRUN_SEC
+from affectkit.media import Header, read_headers, segment_error
 
 logger = logging.getLogger(__name__)
 
@@ -156,11 +155,8 @@ def _bounds(manifest: Manifest) -> Iterator[Bounds | AffectkitError]:
 
 def _segment(path: Path | None, duration: float, start: float, end: float) -> Bounds | AffectkitError:
     """The segment that a row names, the whole file where it names none (NaN)."""
-    start, end = (0.0 if math.isnan(start) else start), (duration if math.isnan(end) else end)
-    if not 0 <= start < min(end, duration) or end > duration + OVERRUN_SEC:
-        message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
-        return AffectkitError("input", message, file=path)
-    return start, min(end, duration)
+    error = segment_error(path, start, end, duration)
+    return error or (0.0 if math.isnan(start) else start, duration if math.isnan(end) else min(end, duration))
 
 
 def at_row(error: AffectkitError, manifest: Manifest, place: int) -> AffectkitError:

@@ -5,7 +5,7 @@ which a file can be unusable is an `AffectkitError` that names it: missing, a fo
 unreadable, not audio (or not an image), truncated, without samples, too large.
 """
 
-from affectkit.media.audio import outside, read_audio, recording, resample
+from affectkit.media.audio import read_audio, recording, resample, segment_error
 from affectkit.media.files import check_file, mapped, open_array
 from affectkit.media.headers import Header, read_header, read_headers
 from affectkit.media.images import MOST_PIXELS, ImageHeader, read_image, read_image_header
@@ -22,7 +22,6 @@ __all__ = [
     "check_file",
     "mapped",
     "open_array",
-    "outside",
     "read_audio",
     "read_frames",
     "read_header",
@@ -31,4 +30,5 @@ __all__ = [
     "read_image_header",
     "recording",
     "resample",
+    "segment_error",
 ]

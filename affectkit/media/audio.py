@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -160,24 +160,28 @@ def _of_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> Iterator[Reco
 def _bounds(sound: Recording, path: str | Path, start_sec: float, end_sec: float | None) -> tuple[int, int]:
     """The first sample of a segment, and the one behind its last."""
     total, rate = sound.frames, sound.rate
-    problem = outside(start_sec, end_sec, total / rate)
+    problem = segment_error(path, start_sec, end_sec, total / rate)
     start, end = (min(round(value * rate), total) for value in (start_sec, total / rate if end_sec is None else end_sec))
-    if problem or not 0 <= start < end:
-        raise AffectkitError("input", problem or "has an empty segment", file=path)
+    if problem or start >= end:
+        raise problem or AffectkitError("input", f"has no sample from {start_sec:g} to {end_sec:g} s", file=path)
     if end - start > MOST_SAMPLES:
         what = f"has {end - start:,} samples to be held at once: the limit is {MOST_SAMPLES:,}"
         raise AffectkitError("input", what, file=path, remedy="cut it, or give start_sec and end_sec")
     return start, end
 
 
-def outside(start_sec: float, end_sec: float | None, duration: float) -> str:
-    """What is wrong with a segment of a recording of so many seconds; "" for nothing. NaN, None: no bound."""
-    start = 0.0 if math.isnan(start_sec) else start_sec
+def segment_error(
+    path: str | Path | None, start_sec: float | None, end_sec: float | None, duration: float
+) -> AffectkitError | None:
+    """What is wrong with a segment of a recording of so many seconds. None and NaN are no bound."""
+    start = 0.0 if start_sec is None or math.isnan(start_sec) else start_sec
     end = duration if end_sec is None or math.isnan(end_sec) else end_sec
     if 0 <= start < min(end, duration) and end <= duration + OVERRUN_SEC:
-        return ""
-    problem = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
-    return f"{problem} (are these milliseconds?)" if start < end and end / 1000 <= duration + OVERRUN_SEC else problem
+        return None
+    message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
+    milliseconds = 0 <= start < end and duration < end <= 1000 * (duration + OVERRUN_SEC)
+    remedy = "times are in seconds: are these milliseconds?" if milliseconds else None
+    return AffectkitError("input", message, file=path, remedy=remedy)
 
 
 def _mono(sound: Recording, path: str | Path, start: int, end: int) -> np.ndarray:
@@ -207,10 +211,20 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.zeros(0, np.float32)])
 
 
-@cache
-def warn_once(what: str, *details: object) -> None:
-    """Of a file that is read in every epoch, and by every check."""
-    logger.warning(what, *details)
+def warn_once(what: str, path: str | Path, *details: object) -> None:
+    """About a file, which may be read in every epoch and by every check; of many such files the first ones are named."""
+    files = _told.setdefault(what, set())
+    if str(path) in files:
+        return
+    files.add(str(path))
+    if len(files) <= _NAMED:
+        logger.warning(what, path, *details)
+    elif len(files) == _NAMED + 1:
+        logger.warning(what + " (further such files are not named)", path, *details)
+
+
+_told: dict[str, set[str]] = {}
+_NAMED = 5
 
 
 def _run_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> None:
