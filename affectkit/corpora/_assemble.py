@@ -62,9 +62,10 @@ def measure(
     if sounding:
         rows = rows.assign(duration_sec=_durations(rows, headers))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
+    outside = [_OUTSIDE if error else "" for error in segments]
     reasons = [
-        header.message if isinstance(header, AffectkitError) else _OUTSIDE if error else _out_of_range(duration, choices)
-        for header, error, duration in zip(headers, segments, durations, strict=True)
+        header.message if isinstance(header, AffectkitError) else misplaced or _out_of_range(duration, choices)
+        for header, misplaced, duration in zip(headers, outside, durations, strict=True)
     ]
     kept = [(path, header) for path, header, reason in zip(paths, headers, reasons, strict=True) if not reason]
     return drop(rows, reasons, gathered.dropped), [path for path, _ in kept], [header for _, header in kept]

@@ -108,7 +108,9 @@ class OpenSmile(Encoder):
             return samples
         if beyond > _MOST_BEYOND * len(samples):
             what = f"{beyond / len(samples):.0%} of its samples are beyond full scale (-1 to 1)"
-            raise AffectkitError("input", what, file=path, remedy="scale it down, for example with ffmpeg -af volume=.1")
+            raise AffectkitError(
+                "input", what, file=path, remedy="scale it down, for example with ffmpeg -af volume=.1"
+            )
         self.counts["clipped"] += 1
         if beyond:
             warn_once("%s: %d samples beyond full scale are clipped for openSMILE", path, beyond)

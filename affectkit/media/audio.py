@@ -63,7 +63,9 @@ def _check_samples(samples: np.ndarray, path: str | Path) -> None:
         raise AffectkitError("input", f"sample {first} is {samples[first]}", file=path, remedy="repair or drop it")
     if peak > LOUDEST:
         what = f"its samples reach {peak:,.0f}, where 1 is full scale: 16-bit values in a file of floats?"
-        raise AffectkitError("input", what, file=path, remedy="divide them by 32768, for example with ffmpeg -af volume")
+        raise AffectkitError(
+            "input", what, file=path, remedy="divide them by 32768, for example with ffmpeg -af volume"
+        )
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -161,9 +163,12 @@ def _bounds(sound: Recording, path: str | Path, start_sec: float, end_sec: float
     """The first sample of a segment, and the one behind its last."""
     total, rate = sound.frames, sound.rate
     problem = segment_error(path, start_sec, end_sec, total / rate)
-    start, end = (min(round(value * rate), total) for value in (start_sec, total / rate if end_sec is None else end_sec))
-    if problem or start >= end:
-        raise problem or AffectkitError("input", f"has no sample from {start_sec:g} to {end_sec:g} s", file=path)
+    if problem:
+        raise problem
+    start = round(start_sec * rate)
+    end = total if end_sec is None else min(round(end_sec * rate), total)
+    if start >= end:
+        raise AffectkitError("input", f"has no sample from {start / rate:g} to {end / rate:g} s", file=path)
     if end - start > MOST_SAMPLES:
         what = f"has {end - start:,} samples to be held at once: the limit is {MOST_SAMPLES:,}"
         raise AffectkitError("input", what, file=path, remedy="cut it, or give start_sec and end_sec")
@@ -212,7 +217,7 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def warn_once(what: str, path: str | Path, *details: object) -> None:
-    """About a file, which may be read in every epoch and by every check; of many such files the first ones are named."""
+    """About a file, which may be read in every epoch and by every check; of many files the first ones are named."""
     files = _told.setdefault(what, set())
     if str(path) in files:
         return

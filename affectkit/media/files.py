@@ -94,6 +94,40 @@ def check_file(path: str | Path) -> None:
     os.close(open_file(path).fd)
 
 
+# --- Names as a table has them and as a disk has them
+
+
+Listings = dict[Path, list[str]]  # of folders, so that each is looked into once
+
+
+def spelled(root: Path, place: str, listings: Listings) -> str:
+    """The path `place` below `root` as the disk spells it, where there is no file of just that name: macOS decomposes
+    accents, Windows ignores case. Of several names that differ by case only none is taken for another."""
+    if not place or (root / place).exists():
+        return place
+    folder, parts = root, []
+    for part in Path(place).parts:
+        if folder not in listings:
+            listings[folder] = os.listdir(folder) if folder.is_dir() else []
+        part = _like(part, listings[folder]) or part
+        folder /= part
+        parts.append(part)
+    return Path(*parts).as_posix() if folder.exists() else place
+
+
+def _like(name: str, entries: list[str]) -> str | None:
+    """The entry that is the same text in another normal form, else the only one that is the same in another case."""
+    from unicodedata import normalize
+
+    if name in entries or name in (".", "..", os.sep):
+        return name
+    normal = normalize("NFC", name)
+    composed = [entry for entry in entries if normalize("NFC", entry) == normal]
+    folded = [entry for entry in entries if normalize("NFC", entry).casefold() == normal.casefold()]
+    alike = composed[:1] or folded
+    return alike[0] if len(alike) == 1 else None
+
+
 # --- NumPy arrays on disk
 
 

@@ -199,16 +199,17 @@ def not_audio(path: str | Path, head: bytes, why: str) -> AffectkitError:
     """The error for a file that libsndfile cannot open."""
     kind = container(head)
     if kind:
-        remedy = f"convert it: {by_ffmpeg(path)}"
-        return AffectkitError("input", f"is {kind}, whose header is not read here", file=path, remedy=remedy)
-    why = why.rstrip(".").lower()
-    remedy = f"convert it: {by_ffmpeg(path)}" if "malformed" in why else None
-    return AffectkitError("input", f"is not audio: {why}", file=path, remedy=remedy)
+        what = f"is {kind}, whose header is not read here"
+        return AffectkitError("input", what, file=path, remedy=f"convert it: {by_ffmpeg(path)}")
+    damaged = "malformed" in why
+    remedy = f"copy it again, or convert it: {by_ffmpeg(path)}" if damaged else None
+    return AffectkitError("input", f"is not audio: {why.rstrip('.').lower()}", file=path, remedy=remedy)
 
 
 def by_ffmpeg(path: str | Path) -> str:
     """The command that converts a file to WAV."""
-    return f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(Path(path).with_suffix('.wav')))}"
+    converted = Path(path).with_suffix(".new.wav" if Path(path).suffix.lower() == ".wav" else ".wav")
+    return f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(converted))}"
 
 
 def container(head: bytes) -> str:

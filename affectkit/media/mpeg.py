@@ -1,7 +1,7 @@
 """The length of an MP3 or of raw AAC from its frames: neither has a header that must tell it.
 
-A Xing, Info or VBRI frame in front may count them (Gabriel Bouvigne, "MP3 Info Tag"). Without it a decoder estimates the
-length from the first bit rate and stops there: 60 s of a varying one may read as 34. Of joined files it counts those of
+A Xing, Info or VBRI frame in front may count them (Gabriel Bouvigne, "MP3 Info Tag"). Without it a decoder estimates
+the length from the first bit rate and stops there: 60 s of a varying one may read as 34. Of joined files it knows
 the first. Sources: ISO/IEC 11172-3 and 13818-3 (frames), 14496-3 (ADTS), id3.org (tags).
 """
 
