@@ -11,7 +11,9 @@ from affectkit.errors import AffectkitError
 from affectkit.media.files import LFS_MARK, Listings, spelled
 from affectkit.plain import RENAME, readable
 
-AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
+AUDIO = frozenset({
+    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64",
+})  # fmt: skip
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more

@@ -23,6 +23,7 @@ from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, seen_rows
 from affectkit.media import Header, read_headers, segment_error
+from affectkit.media.headers import BY_FFMPEG
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ def _bounds(manifest: Manifest) -> Iterator[Bounds | AffectkitError]:
     files = list(dict.fromkeys(path for path in media if path is not None))
     headers = dict(zip(files, read_headers([str(file) for file in files]), strict=True))
     # ffmpeg decodes the whole of a video, or of an .m4a, for every window
-    slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format == "MP4"]
+    slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format in BY_FFMPEG]
     if slow:
         logger.warning("%s is decoded anew for every window, which is slow: convert it to WAV first", slow[0])
     nothing = np.full(len(rows), math.nan)

@@ -11,6 +11,7 @@ import numpy as np
 from affectkit.errors import AffectkitError
 from affectkit.leakage.sides import Copies, FileSet, Leak, MediaFile, apart, in_order, read_each, sort_sides, unread
 from affectkit.media import Header, ImageHeader, check_file, read_image, recording
+from affectkit.media.headers import BY_FFMPEG
 
 _BLOCK = 1 << 18  # frames held at once
 _EXAMPLES = 5
@@ -71,7 +72,7 @@ def _digest(file: MediaFile) -> str:
     if isinstance(file.header, ImageHeader):
         image = read_image(file.path)
         return "" if (image == image[0, 0]).all() else hashlib.blake2b(image.data, digest_size=16).hexdigest()
-    decodable = isinstance(file.header, Header) and file.header.format not in ("MP4", "AAC")
+    decodable = isinstance(file.header, Header) and file.header.format not in BY_FFMPEG
     return _of_samples(file.path) if decodable else _of_bytes(file.path)
 
 

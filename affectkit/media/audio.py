@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -29,6 +30,7 @@ MOST_SAMPLES = 1 << 29  # 2 GB as float32: 9 h at 16 kHz
 _BLOCK = 1 << 24  # samples of all channels decoded at once
 _AUDIBLE = 1e-8  # mean square of a channel that is not silent (-80 dB)
 _CANCELLED = 1e-3  # of the loudest channel's power: a mean below that (-30 dB) is no mix of them
+_FINEST = 1 << 16
 _ESTIMATED = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # frames guessed from the bit rate
 
 
@@ -74,8 +76,8 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
     if rate == new_rate:
         return samples
-    common = math.gcd(rate, new_rate)
-    up, down = new_rate // common, rate // common
+    # A ratio of larger numbers (999,983 Hz) has a filter of 20,000,000 taps; the nearest one is off by a sample an hour.
+    up, down = Fraction(new_rate, rate).limit_denominator(_FINEST).as_integer_ratio()
     return resample_poly(samples, up, down, window=_filter(up, down))
 
 
@@ -118,8 +120,8 @@ class Recording:
             raise AffectkitError("input", f"cannot be decoded: {why}", file=self._path, remedy=remedy) from None
 
     def _of(self, sound: Any, first: int, last: int, most: int) -> Iterator[np.ndarray]:
-        if first and sound.seekable():
-            sound.seek(first)
+        if sound.seekable():
+            sound.seek(first)  # also to 0: an MP3 then differs in its last bits
         at = first if sound.seekable() else 0  # GSM, G.721: decoded from the start
         while at < last and len(block := sound.read(min(most, last - at), dtype="float32", always_2d=True)):
             yield block[max(first - at, 0) :]

@@ -19,6 +19,7 @@ from affectkit.media.splice import Piece, Spliced
 
 # Containers that neither our parsers nor libsndfile read, by their first bytes; ffmpeg does.
 CONTAINERS = {b"\x1aE\xdf\xa3": "Matroska or WebM", b"FLV\x01": "FLV", b"0&\xb2u": "ASF", b"\x00\x00\x01\xba": "MPEG"}
+BY_FFMPEG = ("MP4", "AAC")  # formats whose headers are read here, and whose samples only ffmpeg decodes
 _CHUNK = 64  # files handed to a thread at once: a task costs as much as reading several headers
 _SLOW_SEC = 0.0003  # per file: a local disk takes 0.01 ms, libsndfile 0.07 ms, network storage a millisecond
 
@@ -72,13 +73,12 @@ def _facts(file: OpenFile) -> tuple[tuple[int, int, int, str], Sources]:
     if flac.is_flac(file):
         facts, pieces = flac.read_facts(file)
         return facts, (pieces,) if pieces else ()
-    frames = mpeg.read_frames(file) if mpeg.is_mpeg(file.head) else None
+    named = str(file.path).lower().endswith(".mp3")  # one that was cut begins in the middle of a frame
+    frames = mpeg.read_frames(file) if named or mpeg.is_mpeg(file.head) else None
     if frames:
         return _of_frames(file, frames)
     sources = ogg.links(file) if ogg.is_ogg(file.head) else ()
-    facts = _of_libsndfile(file, sources)
-    cut = mpeg.read_frames(file) if facts[3] == "MP3" and not frames else None  # begins in the middle of a frame
-    return _of_frames(file, cut) if cut else (facts, sources)
+    return _of_libsndfile(file, sources), sources
 
 
 def _of_frames(file: OpenFile, frames: mpeg.Frames) -> tuple[tuple[int, int, int, str], Sources]:
