@@ -102,6 +102,11 @@ def test_flac_that_is_cut_or_promises_more(tmp_path):
     assert "without a whole frame" in refusal(saved(tmp_path, with_total(data, 0)[:100]))
 
 
+def test_names_of_any_bytes_are_opened(tmp_path):
+    path = saved(tmp_path, encoded("AU", "PCM_16"), "Tr\udce4nen.au")
+    assert read_header(path).frames == len(read_audio(path)[0]) == len(NOISE)
+
+
 # --- WAV
 
 
@@ -168,6 +173,12 @@ def test_other_containers_whole_and_cut(tmp_path, form, subtype):
     data = encoded(form, subtype)
     check_reads(saved(tmp_path, data), decoded(data))
     assert "truncated" in (line := refusal(saved(tmp_path, data[: len(data) // 2]))) or "ffmpeg -i" in line
+
+
+def test_a_size_that_counts_its_own_header(tmp_path):
+    data = bytearray(encoded("AIFF", "PCM_16"))
+    struct.pack_into(">I", data, 4, len(data))
+    check_reads(saved(tmp_path, data), decoded(data))
 
 
 @pytest.mark.parametrize("subtype", ["GSM610", "G721_32", "MS_ADPCM"])
@@ -308,8 +319,8 @@ def test_a_prime_rate_needs_no_filter_of_gigabytes(rate):
 MANY = [
     encoded(form, subtype, NOISE[:2000])
     for form, subtype in [
-        ("WAV", "PCM_16"), ("WAV", "GSM610"), ("WAV", "MS_ADPCM"), ("RF64", "FLOAT"), ("AIFF", "PCM_16"), ("W64", "PCM_16"),
-        ("AU", "ULAW"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+        ("WAV", "PCM_16"), ("WAV", "GSM610"), ("WAV", "MS_ADPCM"), ("RF64", "FLOAT"), ("AIFF", "PCM_16"),
+        ("W64", "PCM_16"), ("AU", "ULAW"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
     ]
 ]  # fmt: skip
 MANY += [MP3[:3000], MP3[COUNTED : COUNTED + 3000], adts() * 5, MANY[-2] * 2]
@@ -367,7 +378,7 @@ def test_of_many_warnings_the_first_files_are_named(caplog):
 
 def test_16_bit_values_in_a_file_of_floats(tmp_path):
     soundfile.write(tmp_path / "a.wav", 8000 * NOISE, RATE, subtype="FLOAT")
-    with pytest.raises(AffectkitError, match="where 1 is full scale.*divide them by 32768"):
+    with pytest.raises(AffectkitError, match=r"where 1 is full scale.*divide them by 32768"):
         read_audio(tmp_path / "a.wav")
     soundfile.write(tmp_path / "a.wav", NOISE / NOISE.std(), RATE, subtype="FLOAT")  # of unit variance, which some keep
     assert len(read_audio(tmp_path / "a.wav")[0]) == len(NOISE)

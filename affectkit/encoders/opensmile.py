@@ -111,7 +111,6 @@ class OpenSmile(Encoder):
             raise AffectkitError(
                 "input", what, file=path, remedy="scale it down, for example with ffmpeg -af volume=.1"
             )
-        self.counts["clipped"] += 1
         if beyond:
             warn_once("%s: %d samples beyond full scale are clipped for openSMILE", path, beyond)
         return np.clip(samples, -1, _HIGHEST)

@@ -1,6 +1,8 @@
 """Media files: what a header says, mono samples, pixels, frames of a video, arrays.
 
-Headers are read without decoding (an own parser for WAV and MP4, libsndfile and Pillow for the rest). Every way in
+Headers are read without decoding (own parsers for WAV, MP4, and the frames of FLAC and MP3, libsndfile and Pillow for
+the rest), and all pass one check of what a recording can be. Where a header misleads libsndfile, it is handed the file
+with another one in front (`splice.py`). Every way in
 which a file can be unusable is an `AffectkitError` that names it: missing, a folder, empty, a Git-LFS pointer,
 unreadable, not audio (or not an image), truncated, without samples, too large.
 """

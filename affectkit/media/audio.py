@@ -76,7 +76,7 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
     if rate == new_rate:
         return samples
-    # A ratio of larger numbers (999,983 Hz) has a filter of 20,000,000 taps; the nearest one is off by a sample an hour.
+    # A ratio of larger numbers (999,983 Hz) has a filter of 20,000,000 taps; the nearest is off by a sample an hour.
     up, down = Fraction(new_rate, rate).limit_denominator(_FINEST).as_integer_ratio()
     return resample_poly(samples, up, down, window=_filter(up, down))
 
@@ -186,7 +186,7 @@ def segment_error(
     if 0 <= start < min(end, duration) and end <= duration + OVERRUN_SEC:
         return None
     message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
-    milliseconds = 0 <= start < end and duration < end <= 1000 * (duration + OVERRUN_SEC)
+    milliseconds = 0 <= start < end and max(duration, 10) < end <= 1000 * (duration + OVERRUN_SEC)
     remedy = "times are in seconds: are these milliseconds?" if milliseconds else None
     return AffectkitError("input", message, file=path, remedy=remedy)
 
