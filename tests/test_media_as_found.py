@@ -296,6 +296,8 @@ def test_a_segment_is_held_in_bounded_memory(tmp_path, monkeypatch):
     with pytest.raises(AffectkitError, match="32,000 samples to be held at once: the limit is 20,000"):
         read_audio(path)
     assert len(read_audio(path, end_sec=1.0)[0]) == RATE
+    with pytest.raises(AffectkitError, match="48,000 samples"):
+        read_audio(path, rate=48000, end_sec=1.0)
 
 
 @pytest.mark.parametrize("block", [1, 999, 5000])

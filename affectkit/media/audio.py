@@ -49,6 +49,7 @@ def read_audio(
     start, end = (None if value is None or math.isnan(value) else float(value) for value in (start_sec, end_sec))
     with recording(path) as sound:
         bounds = _bounds(sound, path, start or 0.0, end)
+        _require_room(sound, path, bounds, rate or sound.rate)
         samples = _mono(sound, path, *bounds)
         file_rate = sound.rate
     _check_samples(samples, path)
@@ -171,10 +172,15 @@ def _bounds(sound: Recording, path: str | Path, start_sec: float, end_sec: float
     end = total if end_sec is None else min(round(end_sec * rate), total)
     if start >= end:
         raise AffectkitError("input", f"has no sample from {start / rate:g} to {end / rate:g} s", file=path)
-    if end - start > MOST_SAMPLES:
-        what = f"has {end - start:,} samples to be held at once: the limit is {MOST_SAMPLES:,}"
-        raise AffectkitError("input", what, file=path, remedy="cut it, or give start_sec and end_sec")
     return start, end
+
+
+def _require_room(sound: Recording, path: str | Path, bounds: tuple[int, int], rate: int) -> None:
+    """Refuse what would not be held in memory, before anything is decoded: also at the rate that is asked for."""
+    samples = (bounds[1] - bounds[0]) * max(1.0, rate / sound.rate)
+    if samples > MOST_SAMPLES:
+        what = f"has {samples:,.0f} samples to be held at once: the limit is {MOST_SAMPLES:,}"
+        raise AffectkitError("input", what, file=path, remedy="cut it, or give start_sec and end_sec")
 
 
 def segment_error(
