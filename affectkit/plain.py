@@ -19,6 +19,14 @@ def without_nan(value: Any) -> Any:
     return value
 
 
+def readable(name: str | Path) -> str:
+    """A file's name, with what is not UTF-8 in it as `\\xe4`: no table takes what Python makes of such bytes."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+RENAME = "rename it, for example with convmv -f latin1 -t utf8"
+
+
 def comma_separated(text: str | None) -> list[str]:
     """`"sex, language,"` -> `["sex", "language"]`; nothing for None."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -14,6 +14,7 @@ from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import first_row, read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.media.files import Listings, spelled
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
@@ -67,7 +68,12 @@ class Manifest:
         roots = {name: Path(c["root"]) for name, c in self.summary.get("corpora", {}).items() if c.get("root")}
         corpora = self.rows["corpus"] if "corpus" in self.rows else [""] * len(self.rows)
         base = [self.media_root or roots.get(corpus, folder) for corpus in corpora]
-        return [root / cell if cell else None for root, cell in zip(base, self.rows[column], strict=True)]
+        names: Listings = {}
+        cells = [
+            cell if cell.isascii() else spelled(root, cell, names)
+            for root, cell in zip(base, self.rows[column], strict=True)
+        ]
+        return [root / cell if cell else None for root, cell in zip(base, cells, strict=True)]
 
     def target(self, name: str) -> Target:
         """A target by name; the error names those that there are."""
@@ -178,6 +184,9 @@ def _parse_cells(manifest: Manifest) -> None:
                 rows[column] = to_numbers(list(rows[column]), column=column)
             except AffectkitError as error:
                 raise AffectkitError("input", error.message, **manifest.where((error.row or 1) - 1)) from None
+            if column == "duration_sec" and (position := first_row(rows[column] < 0)) is not None:
+                message = f"duration_sec {rows[column][position]:g} is negative"
+                raise AffectkitError("input", message, **manifest.where(position), remedy="leave the cell empty")
         elif target and (position := first_row(~rows[column].isin(["", *target.classes]))) is not None:
             cell = rows[column][position]
             message = f"{column} '{cell}' is not in {', '.join(target.classes)}"

@@ -55,16 +55,17 @@ def measure(
         read = media.read_headers(known, read=_read, num_workers=workers, progress=update)
     by_path = dict(zip(known, read, strict=True))
     headers = [by_path.get(p) if p else None for p in paths]
-    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
-    if broken and choices.on_error == "stop":
-        remedy = broken.remedy or "or leave such files out with --on-error skip"
-        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
+    segments = _segments(rows, headers) if sounding else [None] * len(rows)
+    if choices.on_error == "stop":
+        _refuse(next((h for h in headers if isinstance(h, AffectkitError)), None))
+        _refuse(next((error for error in segments if error), None))
     if sounding:
         rows = rows.assign(duration_sec=_durations(rows, headers))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
+    outside = [_OUTSIDE if error else "" for error in segments]
     reasons = [
-        header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
-        for header, duration in zip(headers, durations, strict=True)
+        header.message if isinstance(header, AffectkitError) else misplaced or _out_of_range(duration, choices)
+        for header, misplaced, duration in zip(headers, outside, durations, strict=True)
     ]
     kept = [(path, header) for path, header, reason in zip(paths, headers, reasons, strict=True) if not reason]
     return drop(rows, reasons, gathered.dropped), [path for path, _ in kept], [header for _, header in kept]
@@ -73,6 +74,23 @@ def measure(
 def _read(path: str | Path) -> media.AnyHeader:
     """By the file's name, as the reader of the corpus took it for an image or not."""
     return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
+
+
+_OUTSIDE = "its segment does not lie in its recording"
+
+
+def _refuse(error: AffectkitError | None) -> None:
+    if error:
+        remedy = "; ".join(filter(None, [error.remedy, "or leave such files out with --on-error skip"]))
+        raise AffectkitError(error.code, error.message, file=error.file, remedy=remedy)
+
+
+def _segments(rows: pd.DataFrame, headers: list[Any]) -> list[AffectkitError | None]:
+    """What is wrong with each row's segment; of a recording whose length is unknown, as far as can be said."""
+    starts, ends = (rows[name] if name in rows else [math.nan] * len(rows) for name in ("start_sec", "end_sec"))
+    lengths = [h.duration if isinstance(h, media.Header) else math.inf for h in headers]
+    paths = rows["path"] if "path" in rows else rows["id"]
+    return [media.segment_error(*row) for row in zip(paths, starts, ends, lengths, strict=True)]
 
 
 def _durations(rows: pd.DataFrame, headers: list[Any]) -> Any:

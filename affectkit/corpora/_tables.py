@@ -71,7 +71,7 @@ def safe_id(text: str, taken: Container[str] = ()) -> str:
     safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-")[:120]
     if safe and safe == plain and safe not in taken:
         return safe
-    return f"{safe or 'row'}-{zlib.crc32(text.encode()):08x}"
+    return f"{safe or 'row'}-{zlib.crc32(text.encode(errors='surrogateescape')):08x}"
 
 
 # --- Any table as a corpus: which of its columns mean what. `csv` and `huggingface` share these options

@@ -10,7 +10,8 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.leakage.sides import Copies, FileSet, Leak, MediaFile, apart, in_order, read_each, sort_sides, unread
-from affectkit.media import Header, ImageHeader, check_file, read_image
+from affectkit.media import Header, ImageHeader, check_file, read_image, recording
+from affectkit.media.headers import BY_FFMPEG
 
 _BLOCK = 1 << 18  # frames held at once
 _EXAMPLES = 5
@@ -71,21 +72,16 @@ def _digest(file: MediaFile) -> str:
     if isinstance(file.header, ImageHeader):
         image = read_image(file.path)
         return "" if (image == image[0, 0]).all() else hashlib.blake2b(image.data, digest_size=16).hexdigest()
-    decodable = isinstance(file.header, Header) and file.header.format != "MP4"
+    decodable = isinstance(file.header, Header) and file.header.format not in BY_FFMPEG
     return _of_samples(file.path) if decodable else _of_bytes(file.path)
 
 
 def _of_samples(path: Path) -> str:
-    import soundfile
-
     digest, lowest, highest = hashlib.blake2b(digest_size=16), np.inf, -np.inf
-    try:
-        for block in soundfile.blocks(path, _BLOCK, dtype="float32", always_2d=True):
+    with recording(path) as sound:
+        for block in sound.blocks(frames=_BLOCK):
             digest.update(np.ascontiguousarray(block + np.float32(0)).data)  # + 0: one zero, not two
             lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
-    except soundfile.LibsndfileError as error:
-        why = error.error_string.rstrip(".").lower()
-        raise AffectkitError("input", f"cannot be decoded: {why}", file=path) from None
     return digest.hexdigest() if lowest < highest else ""
 
 

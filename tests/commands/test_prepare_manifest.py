@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from affectkit.artifacts.manifest import read_manifest
+from affectkit.errors import AffectkitError
 
 
 def read(path):
@@ -219,3 +220,109 @@ def test_a_file_that_a_users_own_table_names_in_vain_stops_unless_skipped(affect
     affectkit("prepare-manifest", "csv", tmp_path / "c", "-o", tmp_path / "m", "--on-error", "skip")
     dropped = json.loads((tmp_path / "m" / "summary.json").read_text())["dropped"]
     assert [item["path"] for item in dropped] == ["7.wav", "8.wav"]
+
+
+def test_names_and_folders_that_are_not_utf8(affectkit, tone, tmp_path, monkeypatch):
+    for number in range(6):
+        for label in ("calm", "sad"):
+            tone(tmp_path / f"c/{label}/{number}_{label}.wav", 0.2, 200 + 20 * number + len(label))
+    clip = tone(tmp_path / "clip.wav", 0.2)
+    (tmp_path / "c/w\udcfctend").mkdir()
+    for name in ("sad/Tr\udce4nen.wav", "w\udcfctend/1.wav"):
+        shutil.copy(clip, tmp_path / "c" / name)
+    line = ["prepare-manifest", "folder", tmp_path / "c", "--split-by", "random"]
+    stopped = affectkit(*line, "-o", tmp_path / "m", code=1)
+    assert r"sad/Tr\xe4nen.wav: its name is not UTF-8 (and 1 more such); rename it" in stopped.stderr
+    affectkit(*line, "-o", tmp_path / "m", "--on-error", "skip")
+    summary = json.loads((tmp_path / "m" / "summary.json").read_text())
+    assert summary["dropped_reasons"] == {"its name is not UTF-8": 2} and summary["rows"] == 12
+    refused = affectkit(*line, "--on-error", "skip", "-o", tmp_path / "r\udce4", code=2)
+    assert r"r\xe4: this name is not UTF-8; rename it" in refused.stderr and not (tmp_path / "r\udce4").exists()
+    monkeypatch.chdir(tmp_path / "c/w\udcfctend")
+    assert r"w\xfctend: this name" in affectkit(*line, "-o", tmp_path / "n", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "in_table"),
+    [
+        ("Tr\u00e4nen/\u00e9.wav", "Tra\u0308nen/e\u0301.wav"),  # composed on the disk, decomposed by macOS
+        ("Tra\u0308nen/e\u0301.wav", "Tr\u00e4nen/\u00e9.wav"),
+        ("Sad/Clip.WAV", "sad/clip.wav"),
+    ],
+)
+def test_a_table_names_files_in_another_normal_form_or_case(affectkit, tone, tmp_path, on_disk, in_table):
+    for number in range(5):
+        tone(tmp_path / f"c/{number}.wav", 0.2, 300 + 20 * number)
+    tone(tmp_path / "c" / on_disk, 0.2)
+    rows = [
+        f"{name},{'sad' if place % 2 else 'calm'}"
+        for place, name in enumerate([in_table, *map("{}.wav".format, range(5))])
+    ]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label", *rows]))
+    affectkit("prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m")
+    manifest = read_manifest(tmp_path / "m")
+    assert on_disk in set(manifest.rows["path"]) and all(path.exists() for path in manifest.media())
+
+
+def test_names_that_differ_by_case_only_are_two_files(affectkit, tone, tmp_path):
+    for number, name in enumerate(["a.wav", "A.wav", "b.wav", "B.wav", "c.wav", "d.wav"]):
+        tone(tmp_path / "c" / name, 0.2 + number / 50, 300 + 20 * number)
+    rows = [
+        f"{name},{'sad' if place % 2 else 'calm'}" for place, name in enumerate(["a.wav", "A.wav", "c.wav", "d.wav"])
+    ]
+    line = ["prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m"]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label", *rows]))
+    affectkit(*line)
+    durations = read_manifest(tmp_path / "m").rows.set_index("path")["duration_sec"]
+    assert durations["A.wav"] != durations["a.wav"]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label", *rows, "b.WAV,sad"]))  # which of two?
+    assert "b.WAV: no such file" in affectkit(*line, "--overwrite", code=1).stderr
+
+
+def test_a_manifest_of_another_tool_may_spell_names_as_macos_does(tone, tmp_path):
+    tone(tmp_path / "gl\u00fccklich" / "\u00fc.wav", 0.2)
+    (tmp_path / "m.csv").write_text(
+        "id,path,label\na,glu\u0308cklich/u\u0308.wav,x\nb,ne\u0301ant.wav,x\n", encoding="utf-8"
+    )
+    known, unknown = read_manifest(tmp_path / "m.csv").media()
+    assert known == tmp_path / "gl\u00fccklich" / "\u00fc.wav" and unknown == tmp_path / "ne\u0301ant.wav"
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ("100,900", "has no segment 100 to 900 s: it is 1.000 s long; times are in seconds: are these milliseconds?"),
+        ("0.9,0.1", "has no segment 0.9 to 0.1 s: it is 1.000 s long"),
+        ("0.5,0.5", "has no segment 0.5 to 0.5 s"),
+        ("-0.1,0.9", "has no segment -0.1 to 0.9 s"),
+        ("1.5,", "has no segment 1.5 to 1 s"),
+        (",1.2", "has no segment 0 to 1.2 s"),
+    ],
+)
+def test_segments_outside_their_recordings_stop_or_are_counted(affectkit, tone, tmp_path, times, message):
+    for number in range(7):
+        tone(tmp_path / f"c/{number}.wav", 1.0, 300 + 20 * number)
+    good = [f"{number}.wav,{'sad' if number % 2 else 'calm'},,0.5" for number in range(6)]
+    table = ["path,label,start_sec,end_sec", *good, f"6.wav,sad,{times}"]
+    (tmp_path / "c/t.csv").write_text("\n".join(table))
+    line = ["prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m"]
+    assert f"6.wav: {message}" in affectkit(*line, code=1).stderr
+    affectkit(*line, "--on-error", "skip")
+    summary = json.loads((tmp_path / "m" / "summary.json").read_text())
+    assert summary["dropped_reasons"] == {"its segment does not lie in its recording": 1}
+    assert summary["hours"] == round(6 * 0.5 / 3600, 4)
+
+
+def test_a_rounded_end_a_little_late_is_kept(affectkit, tone, tmp_path):
+    for number in range(6):
+        tone(tmp_path / f"c/{number}.wav", 1.0, 300 + 20 * number)
+    rows = [f"{number}.wav,{'sad' if number % 2 else 'calm'},0,1.05" for number in range(6)]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label,start_sec,end_sec", *rows]))
+    affectkit("prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m")
+    assert set(read_manifest(tmp_path / "m").rows["duration_sec"]) == {1.05}
+
+
+def test_a_negative_duration_of_a_manifest_is_refused(tmp_path):
+    (tmp_path / "m.csv").write_text("id,path,label,duration_sec\na,a.wav,x,1\nb,b.wav,x,-0.5\n")
+    with pytest.raises(AffectkitError, match=r"m.csv row 2: duration_sec -0.5 is negative"):
+        read_manifest(tmp_path / "m.csv")

@@ -19,7 +19,7 @@ READERS = [name for name in registry.names("corpora") if hasattr(registry.load("
 KINDS = {"speaker", "session", "dialogue", "source", "media", "text"}
 GROUPS = ("speaker", "subject", "session", "dialogue", "sequence")
 SIZE, SPEAKERS, SEED = 40, 6, 5
-MEDIA = (".wav", ".jpg", ".npy", ".arrow", "emobank.csv")
+MEDIA = (".wav", ".mp4", ".jpg", ".npy", ".arrow", "emobank.csv")
 
 
 def make(name, root, seed=SEED, size=SIZE):

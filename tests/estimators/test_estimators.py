@@ -126,3 +126,10 @@ def test_a_linear_model_on_sparse_features_comes_back_from_disk_as_it_was(tmp_pa
     linear.save(fit, tmp_path / "label")
     again = linear.load(tmp_path / "label")
     np.testing.assert_array_equal(again.predict(x), fit.predict(x))
+
+
+@pytest.mark.parametrize("columns", [3, 200])
+def test_rows_that_are_all_the_same_leave_nothing_but_an_intercept(columns):
+    x, labels = data(columns=columns)
+    [fit] = build("linear").fit_path(np.zeros_like(x), labels, [{"C": 1.0}], 0)
+    assert not fit.coef.any() and fit.coef.shape[1] == columns and np.isfinite(fit.intercept).all()
