@@ -134,8 +134,9 @@ def _fetch(checkpoint: str, revision: str, kind: str, **options: Any) -> Any:
             if folder:
                 raise
             loaded = read(local_files_only=False, **options)
-    if not folder:
-        check_configurations(_cached(checkpoint, CONFIG, revision).parent)
+    config = None if folder else _cached(checkpoint, CONFIG, revision)
+    if config:
+        check_configurations(config.parent)
     return loaded
 
 
@@ -249,7 +250,8 @@ def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
 
 
 def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
-    why = str(error).strip().partition("\n")[0]
+    first, *more = str(error).strip().splitlines() or [type(error).__name__]
+    why = f"{first} {more[0].strip()}" if first.endswith(":") and more else first
     if _local_folder(checkpoint):
         files = "config.json, model.safetensors, and the preprocessor's files"
         remedy = f"name a folder written by save_pretrained ({files})"

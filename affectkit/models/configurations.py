@@ -1,4 +1,4 @@
-"""What the configurations of a checkpoint folder may ask transformers for: a network of plain tensors, and nothing else.
+"""What the configurations of a checkpoint folder may ask transformers for: a network of plain tensors, no more.
 
 A key that asks for code, for kernels or files from elsewhere, or for quantised weights is refused by its name before
 transformers sees it; so are numbers that no network and no preprocessing can have.
@@ -25,7 +25,7 @@ _ADAPTER = "adapter_config.json"  # of peft: it names a base network elsewhere, 
 
 _QUANTISED = "quantised weights, which are not read here"
 _CODE = "code of its own, which is never run"
-_KERNELS = "kernels of the hub, which are code and never run"
+_FOREIGN = "code from the hub or another package, which is never run"
 _ELSEWHERE = "weights from elsewhere, which are not read"
 _REFUSED = {
     "quantization_config": _QUANTISED,
@@ -36,14 +36,14 @@ _REFUSED = {
     "auto_map": _CODE,
     "custom_pipelines": _CODE,
     "trust_remote_code": _CODE,
-    "use_kernels": _KERNELS,
-    "kernel_config": _KERNELS,
+    "use_kernels": _FOREIGN,
+    "kernel_config": _FOREIGN,
     "fusion_config": "changes to transformers' own networks",
     "transformers_weights": _ELSEWHERE,
     "use_pretrained_backbone": _ELSEWHERE,
 }
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
-_PLAIN = ("eager", "sdpa")  # transformers' own; all others are packages, or kernels that it fetches
+_PLAIN = ("eager", "sdpa")  # transformers' own; all others are of packages, or fetched
 
 _COUNT, _SIDE = (1, 2**20), (1, 2**13)
 _RANGES = {
@@ -88,10 +88,9 @@ def _check(key: str, value: Any, path: Path) -> None:
         raise AffectkitError("input", f"cannot be loaded: '{key}' asks for {_REFUSED[key]}", file=path, remedy=remedy)
     if value and key.strip("_").removesuffix("_internal") in _IMPLEMENTATIONS:
         names = list(value.values()) if isinstance(value, dict) else [value]
-        strange = [name for name in names if name and name not in _PLAIN]
-        if strange:
-            message = f"cannot be loaded: '{key}' is {strange[0]!r}, which asks for {_KERNELS}"
-            raise AffectkitError("input", message, file=path, remedy=f"take '{key}' out of the file")
+        if any(name and name not in _PLAIN for name in names):
+            message = f"cannot be loaded: '{key}' asks for {_FOREIGN}"
+            raise AffectkitError("input", message, file=path, remedy=f"take '{key}' out of it, or use eager or sdpa")
     if key in _RANGES and value is not None:
         least, most = _RANGES[key]
         for number in value if isinstance(value, list) else [value]:

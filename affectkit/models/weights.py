@@ -62,8 +62,8 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
 def weight_files(folder: Path) -> list[Path]:
     """The .safetensors of a checkpoint folder: `model.safetensors`, or the shards that its index names.
 
-    Raises "input" where there is none, for pickles by name, and for a shard that is another kind of file or lies outside
-    the folder; "missing" for one that is not there.
+    Raises "input" where there is none, for pickles by name, and for a shard that is another kind of file or lies
+    outside the folder; "missing" for one that is not there.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
