@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
@@ -173,6 +173,20 @@ def refuse_infinite(block: Block, ids: Sequence[str], path: Path) -> None:
     if len(rows):
         message = f"the features of id '{ids[rows[0]]}' are not finite"
         raise AffectkitError("input", message, file=path, remedy="extract them again, or drop the row")
+
+
+def refuse_no_answer(values: np.ndarray, ids: Sequence[str], where: Callable[[int], Mapping[str, Any]]) -> None:
+    """Raise "input" naming the first row whose answer is NaN: it was not declined, the numbers ran over.
+
+    values: [N, K] probabilities or [N] numbers. where: `file` and `row` of a row.
+    """
+    import numpy as np
+
+    rows = np.flatnonzero(np.isnan(values).reshape(len(values), -1).any(axis=1)) if len(values) else ()
+    if len(rows):
+        message = f"the answer for id '{ids[rows[0]]}' is not a number ({len(rows)} of {len(values)} rows)"
+        remedy = "look at the features of the row, or train again with a lower --learning-rate"
+        raise AffectkitError("input", message, **where(int(rows[0])), remedy=remedy)
 
 
 def parse_grid(text: str, option: str) -> list[float]:
