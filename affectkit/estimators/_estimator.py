@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from affectkit.artifacts.features import Features
+    from affectkit.artifacts.manifest import Manifest
     from affectkit.labels import Target
 
 
@@ -175,18 +176,20 @@ def refuse_infinite(block: Block, ids: Sequence[str], path: Path) -> None:
         raise AffectkitError("input", message, file=path, remedy="extract them again, or drop the row")
 
 
-def refuse_no_answer(values: np.ndarray, ids: Sequence[str], where: Callable[[int], Mapping[str, Any]]) -> None:
+def refuse_no_answer(values: np.ndarray, manifest: Manifest, rows: np.ndarray | None = None) -> None:
     """Raise "input" naming the first row whose answer is NaN: it was not declined, the numbers ran over.
 
-    values: [N, K] probabilities or [N] numbers. where: `file` and `row` of a row.
+    values: [N, K] probabilities or [N] numbers of the manifest's rows, or of those at positions `rows`.
     """
     import numpy as np
 
-    rows = np.flatnonzero(np.isnan(values).reshape(len(values), -1).any(axis=1)) if len(values) else ()
-    if len(rows):
-        message = f"the answer for id '{ids[rows[0]]}' is not a number ({len(rows)} of {len(values)} rows)"
+    unanswered = np.flatnonzero(np.isnan(values if values.ndim == 1 else values.sum(axis=1)))
+    if len(unanswered):
+        place = int(unanswered[0] if rows is None else rows[unanswered[0]])
+        name = manifest.rows["id"].iloc[place]
+        message = f"the answer for id '{name}' is not a number ({len(unanswered)} of {len(values)} rows)"
         remedy = "look at the features of the row, or train again with a lower --learning-rate"
-        raise AffectkitError("input", message, **where(int(rows[0])), remedy=remedy)
+        raise AffectkitError("input", message, **manifest.where(place), remedy=remedy)
 
 
 def parse_grid(text: str, option: str) -> list[float]:

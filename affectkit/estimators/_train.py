@@ -186,7 +186,7 @@ def _fit_and_predict(
 
         model = fits.run(number, estimator, target, fit)
         values = model.predict([b[outside] for b in data.blocks])
-        refuse_no_answer(values, ids[outside], lambda place, outside=outside: data.manifest.where(outside[place]))
+        refuse_no_answer(values, data.manifest, outside)
         output = np.array(values) if output is None else output
         output[outside] = values
         models = models or [model]

@@ -53,7 +53,7 @@ class EstimatorPipeline(Model):
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
         outputs = self.estimator.predict(blocks, speakers)
         for output in outputs:
-            refuse_no_answer(output.values, list(manifest.rows["id"]), manifest.where)
+            refuse_no_answer(output.values, manifest)
         return outputs
 
     def _read(self, manifest: Manifest, features: Sequence[Path]) -> list[Block]:
