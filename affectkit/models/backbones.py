@@ -88,8 +88,9 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
     # the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise than the one trained.
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
+    snapshot = _snapshot(checkpoint, revision)
     made_tiny = bool(getattr(config, "tiny_random", False))  # fine-tuned from a tiny-random network, and so marked
-    return Backbone(model.eval(), processor, digest(model), made_tiny, getattr(config, "_commit_hash", None))
+    return Backbone(model.eval(), processor, digest(model), made_tiny, snapshot.name if snapshot else None)
 
 
 def digest(model: torch.nn.Module) -> str:
@@ -134,9 +135,9 @@ def _fetch(checkpoint: str, revision: str, kind: str, **options: Any) -> Any:
             if folder:
                 raise
             loaded = read(local_files_only=False, **options)
-    config = None if folder else _cached(checkpoint, CONFIG, revision)
-    if config:
-        check_configurations(config.parent)
+    snapshot = _snapshot(checkpoint, revision)
+    if snapshot:
+        check_configurations(snapshot)
     return loaded
 
 
@@ -219,6 +220,12 @@ def _cached(checkpoint: str, name: str, revision: str) -> Path | None:
     file = cached_file(checkpoint, name, local_files_only=True, _raise_exceptions_for_connection_errors=False, **where)
     file = file or cached_file(checkpoint, name, **where)
     return Path(file) if file else None
+
+
+def _snapshot(checkpoint: str, revision: str) -> Path | None:
+    """Where the cache has the files of a hub id; its name is their commit."""
+    config = None if _local_folder(checkpoint) else _cached(checkpoint, CONFIG, revision)
+    return config.parent if config else None
 
 
 def _converted(checkpoint: str) -> Path | None:

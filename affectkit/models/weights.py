@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,9 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
             stored = load_file(file)
         elif file.suffix.lower() in _SAVED_BY_TORCH:
-            stored = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on how files that are refused could be read
+                stored = torch.load(file, map_location="cpu", weights_only=True)
             stored = stored.get("state_dict", stored)
         else:
             raise ValueError(f"'{file.suffix or file.name}' is no format that is read here")
@@ -151,7 +154,8 @@ def planned(build: Callable[[], Any], tensors: Mapping[str, torch.Tensor], file:
     """What `build` makes, without storage: its names and shapes. Raises "input" where it cannot be, or outgrows its
     weights."""
     try:
-        with bounded_by(tensors, file), torch.device("meta"):
+        with bounded_by(tensors, file), torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of networks that will not be
             return build()
     except AffectkitError:
         raise
