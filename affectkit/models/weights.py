@@ -32,10 +32,11 @@ _SAVED_BY_TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 CONVERT = "convert it once, where you trust it: safetensors.torch.save_file(tensors, 'model.safetensors')"
 
 
-def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+def read_tensors(file: Path, failure: str = "cannot be read as weights") -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors, .pt, .pth or .bin by name, without the `module.` of training on several GPUs.
 
-    Raises "missing" or "input": pickled code, TorchScript archives, broken files, other formats.
+    failure: the beginning of the error. Raises "missing" or "input": pickled code, TorchScript archives, broken files,
+    other formats.
     """
     check_file(file)
     try:
@@ -58,7 +59,7 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
         if isinstance(error, pickle.UnpicklingError):  # torch's own message tells how to run what is in it
             why = "it holds no state dict, or code beside it, which is never run"
         remedy = "pass a .safetensors, or a state dict saved by torch.save"
-        raise AffectkitError("input", f"cannot be read as weights: {why}", file=file, remedy=remedy) from None
+        raise AffectkitError("input", f"{failure}: {why}", file=file, remedy=remedy) from None
     return tensors
 
 
@@ -112,7 +113,7 @@ def read_files(files: Sequence[Path]) -> dict[str, torch.Tensor]:
     """The tensors of several files, which share no name."""
     tensors: dict[str, torch.Tensor] = {}
     for file in files:
-        tensors |= read_tensors(file)
+        tensors |= read_tensors(file, "cannot be loaded")
     return tensors
 
 
