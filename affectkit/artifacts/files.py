@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
 
 SCHEMA = 1
-TEMPORARY = ".*.tmp"  # what `atomic` names the file that it has not finished
+TEMPORARY = ".*.tmp"  # what is not finished: a file of `atomic`, or a folder of such files
 
 
 @contextmanager
@@ -38,6 +39,15 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """What a killed process had not finished: files and folders, at any depth. For who alone writes there."""
+    for leftover in sorted(folder.rglob(TEMPORARY), reverse=True):  # what is in a folder before it
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

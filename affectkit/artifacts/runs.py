@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from affectkit import __version__
-from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
+from affectkit.artifacts.files import read_json, remove_temporaries, sha256, write_json
 from affectkit.errors import AffectkitError
 
 STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
@@ -254,8 +254,7 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
     elif contents and options.get("resume") and ours:
         _refuse_difference(folder, read_json(folder / STARTED), started)
-        for leftover in folder.rglob(TEMPORARY):  # of a killed process: the lock says that nobody writes one now
-            leftover.unlink()
+        remove_temporaries(folder)  # of a killed process: the lock says that nobody writes one now
         run.resumed, run.finished = True, finished
         return False
     elif contents:

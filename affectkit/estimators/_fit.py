@@ -47,8 +47,10 @@ class TargetModel:
     sweeps: list[dict[str, Any]] = field(default_factory=list)
 
     def predict(self, blocks: Sequence[Block]) -> np.ndarray:
-        """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale."""
+        """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale; what is not finite is
+        NaN, and for `refuse_no_answer`."""
         predicted = self.fitted.predict(self.preprocessing.apply(blocks))
+        predicted = np.where(np.isfinite(predicted), predicted, np.nan)
         if self.target.kind == "number" and self.target.scale:
             return np.clip(predicted, *self.target.scale)
         return predicted

@@ -18,7 +18,15 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
-from affectkit.estimators._estimator import Block, Estimator, TrainedInEpochs, Workspace, refuse_infinite, takes_of
+from affectkit.estimators._estimator import (
+    Block,
+    Estimator,
+    TrainedInEpochs,
+    Workspace,
+    refuse_infinite,
+    refuse_no_answer,
+    takes_of,
+)
 from affectkit.estimators._fit import FitSettings, TargetModel, encode_target, fit_target, load_target
 from affectkit.estimators._model import EstimatorModel, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import read_block
@@ -178,6 +186,7 @@ def _fit_and_predict(
 
         model = fits.run(number, estimator, target, fit)
         values = model.predict([b[outside] for b in data.blocks])
+        refuse_no_answer(values, data.manifest, outside)
         output = np.array(values) if output is None else output
         output[outside] = values
         models = models or [model]

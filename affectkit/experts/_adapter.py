@@ -110,7 +110,8 @@ class FaceExpert:
         self, face: FaceAnswer, views: dict[str, np.ndarray], upright: np.ndarray | None, plan: Plan
     ) -> FaceAnswer:
         """The answer for a face, from the expert's numbers for each view of it."""
-        if not all(np.isfinite(views[target.name]).all() for target in self.targets):
+        numbers = [*(views[target.name] for target in self.targets), *([] if upright is None else [upright])]
+        if not all(np.isfinite(values).all() for values in numbers):
             return replace(face, declined=f"{self.expert.name} gave a number that is not finite")
         values, var = {}, {}
         for target in self.targets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from affectkit.models.image_architectures import is_known
 from affectkit.models.image_backbone import FILE, ImageBackbone, completed
 from affectkit.models.image_preprocessing import FILE as PREPROCESSING
 from affectkit.models.image_preprocessing import ImagePreprocessing
-from affectkit.models.weights import WEIGHTS, fill, read_tensors
+from affectkit.models.weights import WEIGHTS, built, read_tensors
 
 OPEN_CLIP, TIMM = "open_clip:", "timm:"
 
@@ -99,8 +100,8 @@ def load(folder: Path) -> ImageBackbone:
     builders = {"open_clip": image_libraries.build_open_clip, "timm": image_libraries.build_timm}
     if family not in builders:
         raise AffectkitError("input", f"is of an unknown family '{family}'", file=folder / FILE)
-    network = builders[family](recipe)
-    fill(network, read_tensors(folder / WEIGHTS), f"{family}'s {architecture}", folder / WEIGHTS)
+    build, tensors = partial(builders[family], recipe), read_tensors(folder / WEIGHTS)
+    network = built(build, tensors, f"{family}'s {architecture}", folder / WEIGHTS, recipe=folder / FILE)
     return completed(family, architecture, pooling, network, preprocessing, recipe=recipe, **facts)
 
 
