@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,6 +21,52 @@ SPLITS = ("train", "val", "test")
 GROUP_COLUMNS = ("speaker", "subject", "session", "dialogue", "sequence")
 
 log = logging.getLogger(__name__)
+
+# --- What the parts of a split are called elsewhere
+
+
+_WORDS = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(("test", "testing"), "test")
+_WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "devel", "development"), "val")
+_EITHER = ("eval", "evaluation")
+
+
+def read_parts(names: Iterable[str]) -> dict[str, str]:
+    """name -> split for the names of parts that mean one: `dev` and `Validation` are val, `test_clean` and `test2` test.
+
+    `eval` and `evaluation` are val beside a test part, else test. A name that means no split, or two (`train_dev`), is
+    left out.
+
+    >>> read_parts(["Train", "eval", "test-clean", "other"])
+    {'Train': 'train', 'test-clean': 'test', 'eval': 'val'}
+    """
+    words = {name: re.findall(r"[^\W\d_]+", name.casefold()) for name in dict.fromkeys(names)}
+    single = {n: w[0] for n, w in words.items() if w and not {*_WORDS, *_EITHER} & set(w[1:])}
+    parts = {name: _WORDS[word] for name, word in single.items() if word in _WORDS}
+    free = {"val", "test"} - set(parts.values())
+    either = "test" if "test" in free else "val"
+    return parts | {name: either for name, word in single.items() if word in _EITHER and free}
+
+
+def tidy_splits(rows: pd.DataFrame, *, file: Path | str) -> pd.DataFrame:
+    """The rows with `split` in our words, as far as `read_parts` knows those that stand there; others stay.
+
+    A column `split` that has none of them means something else: it becomes `source_split`, with a warning.
+    """
+    if "split" not in rows:
+        return rows
+    names = [name for name in rows["split"].astype(str).unique() if name.strip()]
+    parts = read_parts(names)
+    if names and not parts:
+        log.warning(
+            "%s: column 'split' says '%s', not train, val or test: it is carried as source_split, and the rows have no "
+            "split; call the parts %s if it is one", file, names[0], ", ".join(SPLITS),
+        )  # fmt: skip
+        return rows.rename(columns={"split": "source_split"})
+    read = {name: part for name, part in parts.items() if name.strip().lower() != part}
+    if read:
+        log.info("%s: read as parts: %s", file, ", ".join(f"{name} as {part}" for name, part in read.items()))
+    return rows.assign(split=[parts.get(name, name.strip()) for name in rows["split"].astype(str)])
+
 
 # --- Groups dealt out to sides so that each side gets its share of each class
 
@@ -323,8 +370,9 @@ def from_table(
     if doubled.any():
         row = int(doubled.to_numpy().argmax())
         raise AffectkitError("input", f"id '{table['id'].iloc[row]}' stands twice", file=file, row=row + 1)
+    parts = read_parts(table.get("split", ()))
     for row, split in enumerate(table.get("split", ()), start=1):
-        if split not in SPLITS:
+        if split not in parts:
             raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)
     for row, fold in enumerate(table.get("fold", ()), start=1):
         if not str(fold).isdecimal():
@@ -338,5 +386,5 @@ def from_table(
     if unknown:
         log.warning("%s: %d ids are not in the corpus as read, the first is '%s'", file, len(unknown), unknown[0])
     order = [rows[key] for key in ids]
-    split = [table["split"][row] for row in order] if "split" in table else None
+    split = [parts[table["split"][row]] for row in order] if "split" in table else None
     return split, np.array([int(table["fold"][row]) for row in order]) if "fold" in table else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from affectkit.artifacts.tables import to_numbers
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target, map_labels, parse_label_map
 from affectkit.plain import comma_separated
+from affectkit.splits import SPLITS, tidy_splits
 from affectkit.synthesis.twins import is_synthetic
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+log = logging.getLogger(__name__)
 
 SAFE_ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 
@@ -30,7 +35,7 @@ class Gathered:
     """A corpus as read, before any choice.
 
     corpora: what `summary.json` says of each by name: root, licence, citation. corpus: what holds of all rows.
-    dropped: every row left out, and why.
+    dropped: every row left out, and why. source: the folder or table that was read, for errors.
     """
 
     rows: pd.DataFrame
@@ -38,6 +43,7 @@ class Gathered:
     corpora: dict[str, dict[str, Any]]
     corpus: Corpus
     dropped: list[Dropped] = field(default_factory=list)
+    source: Path | None = None
 
 
 def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mapping[str, Any]) -> Gathered:
@@ -66,8 +72,14 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         "synthetic": is_synthetic(base),
     }
     declared = module.targets(**options) if hasattr(module, "targets") else corpus.targets
+    rows = tidy_splits(rows, file=root)
+    asked = options.get("split_column")
+    if asked not in (None, "", "split") and "split" not in rows:
+        what = f"column '{asked}' has none of {', '.join(SPLITS)}"
+        raise AffectkitError("input", what, file=root, remedy="name another --split-column")
+    rows = _as_numbers(rows, {target.name for target in declared if target.kind == "number"}, root, not dropped)
     targets = tuple(target for target in declared if target.name in rows)
-    return Gathered(rows, targets, {name: facts}, corpus, dropped)
+    return Gathered(rows, targets, {name: facts}, corpus, dropped, root)
 
 
 def _collect(items: Iterable[Row | Dropped]) -> tuple[pd.DataFrame, list[Dropped]]:
@@ -90,6 +102,36 @@ def _collect(items: Iterable[Row | Dropped]) -> tuple[pd.DataFrame, list[Dropped
     return frame, dropped
 
 
+def _as_numbers(rows: pd.DataFrame, targets: set[str], root: Path, complete: bool) -> pd.DataFrame:
+    """The rows with numbers in the columns of targets, times and votes that a table happens to have.
+
+    One that holds words means something else: it is carried as `source_<column>`, with a warning. Where there are
+    no labels, or most of its cells are numbers, the others are mistakes: "input", with the row if `complete`.
+    """
+    optional = [c for c in rows if c in targets or c == "time_sec" or c.startswith("votes_")]
+    for column in optional:
+        if rows[column].dtype != object:
+            continue
+        cells = [str(cell).strip() for cell in rows[column]]
+        try:
+            rows[column] = to_numbers(cells, column=column)
+        except AffectkitError as error:
+            classes = f"name targets with --target-columns, such as '{column}=first|second' for classes"
+            remedy = (f"{error.remedy}, or " if error.remedy else "") + (classes if column in targets else "rename it")
+            if _mostly_numbers(cells) or not ("source_label" in rows and (rows["source_label"] != "").any()):
+                row = error.row if complete else None
+                raise AffectkitError("input", error.message, file=root, row=row, remedy=remedy) from None
+            log.warning("%s: %s: column carried as source_%s; %s", root, error.message, column, remedy)
+            rows = rows.rename(columns={column: f"source_{column}"})
+    return rows
+
+
+def _mostly_numbers(cells: Sequence[str]) -> bool:
+    number = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?|inf", re.IGNORECASE)
+    filled = [cell for cell in cells if cell]
+    return 2 * sum(bool(number.fullmatch(cell)) for cell in filled) > len(filled)
+
+
 # --- Which rows a manifest keeps, and under which labels
 
 
@@ -110,6 +152,7 @@ class Choices:
     group: str | None = None
     audit: str = "content"
     allow_leaks: Sequence[str] = ()
+    drop_leaks: str | None = None
     num_workers: int | None = None
     on_error: str = "stop"
     media_root: Path | None = None

@@ -46,6 +46,25 @@ def numbers(line: Mapping[str, str], columns: Mapping[str, str], *, file: Path, 
     return {name: number(line[column], column, file=file, row=row) for name, column in columns.items()}
 
 
+_CLOCK = re.compile(r"(?:(\d+) days? \+?)?(\d{1,2}):(\d\d):(\d\d(?:[.,]\d*)?)")
+
+
+def seconds(cell: str, column: str, *, file: Path, row: int) -> float:
+    """A time as seconds: a number, `00:01:02.5`, or pandas' `0 days 00:01:02.5`; "" and `NaT` are NaN.
+
+    Raises "input" naming the row.
+    """
+    text = cell.strip()
+    if clock := _CLOCK.fullmatch(text):
+        days, hours, minutes = (int(part or 0) for part in clock.groups()[:3])
+        return round(((days * 24 + hours) * 60 + minutes) * 60 + float(clock[4].replace(",", ".")), 9)
+    try:
+        return number("" if text == "NaT" else text, column, file=file, row=row)
+    except AffectkitError as error:
+        remedy = "write seconds (1.5) or hours, minutes and seconds (00:00:01.5)"
+        raise AffectkitError(error.code, error.message, file=file, row=row, remedy=remedy) from None
+
+
 def decode(path: Path, *encodings: str) -> str:
     """The text of a small file: UTF-16 by its mark, else the first of `encodings` that fits. UTF-8 is tried first."""
     refuse_pointer(path, "text")
@@ -95,17 +114,12 @@ TargetColumns = Annotated[
 
 OCEAN = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 NUMBERS = ("valence", "arousal", "dominance", *OCEAN, "stress", "depression", "anxiety")
-TIMES = ("start_sec", "end_sec", "time_sec")
+TIMES = ("start_sec", "end_sec")
 # What a manifest calls the columns of the options `<role>_column`, where it is not the role's name.
 ROLES = {"label": "source_label", "audio": "path", "start": "start_sec", "end": "end_sec"}
 # Columns that the manifest fills itself: a table's own ones are carried under another name.
 RESERVED = ("label", "source_label", "corpus", "fold", "duration_sec")
 SEXES = dict.fromkeys(("m", "male", "man"), "male") | dict.fromkeys(("f", "female", "woman", "w"), "female")
-SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val",
-    "test": "test", "testing": "test", "": "",
-}  # fmt: skip
 
 
 def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]:
@@ -167,21 +181,20 @@ def choose_columns(
 def to_row(
     record: Mapping[str, str], columns: Mapping[str, str], targets: Iterable[Target], *, file: Path, row: int
 ) -> Row:
-    """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried."""
+    """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried.
+
+    targets: those that were asked for. The numbers and splits that there are besides are read by `gather`.
+    """
     cells: Row = {
         column: record[name].strip() if column != "text" else record[name] for column, name in columns.items()
     }
     for name, cell in record.items():
         if name and name not in columns.values():
             cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
-    numeric = {target.name for target in targets if target.kind == "number"} | set(TIMES)
-    for name in cells:
-        if name in numeric or name.startswith("votes_"):
-            cells[name] = number(cells[name], name, file=file, row=row)
+    for name in {target.name for target in targets if target.kind == "number"} & cells.keys():
+        cells[name] = number(cells[name], name, file=file, row=row)
+    for name in cells.keys() & set(TIMES):
+        cells[name] = seconds(cells[name], columns.get(name, name), file=file, row=row)
     if "sex" in cells:
         cells["sex"] = SEXES.get(cells["sex"].lower(), "")
-    split = str(cells.get("split", ""))
-    if split.lower() not in SPLITS:
-        raise AffectkitError("input", f"split '{split}' is not in train, val, test", file=file, row=row)
-    cells["split"] = SPLITS[split.lower()]
     return cells

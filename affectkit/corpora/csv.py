@@ -35,7 +35,7 @@ def read(
     session_column: _tables.SessionColumn = "session",
     sex_column: _tables.SexColumn = "sex",
     language_column: _tables.LanguageColumn = "language",
-    split_column: Annotated[str, Option("Column with the split: train, val (or dev), test.")] = "split",
+    split_column: Annotated[str, Option("Column with the split: train, val (or dev, validation), test.")] = "split",
     start_column: Annotated[str, Option("Column with the start of the segment in the recording.", "s")] = "start_sec",
     end_column: Annotated[str, Option("Column with the end of the segment in the recording.", "s")] = "end_sec",
     target_columns: _tables.TargetColumns = "",
@@ -80,7 +80,7 @@ def _rows(
             if named and (lacking := [target.name for target in targets if target.name not in record]):
                 remedy = did_you_mean(lacking[0], list(record))
                 raise AffectkitError("input", f"has no column '{lacking[0]}'", file=file, remedy=remedy)
-        row = _tables.to_row(record, columns, targets, file=file, row=position)
+        row = _tables.to_row(record, columns, targets if named else (), file=file, row=position)
         row["path"] = _below(row.get("path", ""), file, base)
         row["id"] = _id(row, columns, ids, file, position)
         ids[row["id"]] = position

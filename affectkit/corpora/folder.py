@@ -7,9 +7,10 @@ from typing import Annotated
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, checked, find_files, not_here, relative, require_folder
-from affectkit.corpora._tables import SPLITS, decode, safe_id
+from affectkit.corpora._tables import decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
+from affectkit.splits import read_parts
 from affectkit.synthesis import scores, texts, twins
 
 CORPUS = Corpus(
@@ -45,8 +46,7 @@ def read(
         groups = re.compile(pattern)
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
-    parts = {item: SPLITS[item.name.lower()] for item in _folders(root) if item.name.lower() in SPLITS}
-    labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
+    labels = [(label, part.name) for part in _parts(_folders(root)) for label in _folders(part)]
     labels = labels or [(label, "") for label in _folders(root)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)
@@ -54,6 +54,12 @@ def read(
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+
+
+def _parts(folders: list[Path]) -> list[Path]:
+    """Those that are called after a split; `test_anxiety` is a label, unless a folder is called train, say."""
+    parts = read_parts(folder.name for folder in folders)
+    return [folder for folder in folders if folder.name in parts] if any(name.isalpha() for name in parts) else []
 
 
 def _kind(labels: list[Path], root: Path) -> str:
@@ -69,6 +75,10 @@ def _kind(labels: list[Path], root: Path) -> str:
 
 def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], root: Path) -> Iterator[Row | Dropped]:
     ids: set[str] = set()
+    folders = {folder for folder, _ in labels}
+    for path in find_files(root, KINDS[kind]):
+        if folders.isdisjoint(path.parents):
+            yield Dropped(relative(path, root), "is in no label's folder")
     for folder, split in labels:
         for path in find_files(folder, KINDS[kind]):
             place = relative(path, root)
