@@ -223,7 +223,8 @@ def _missing_classes(rows: pd.DataFrame) -> Iterator[str]:
     sides = labelled.groupby("label")[side].agg(set)
     for name, parts in sides.items():
         if side == "split" and "train" not in parts and (rows["split"] == "train").any():
-            yield f"class '{name}' has no rows in train, only in {' and '.join(sorted(parts, key=splits.SPLITS.index))}: no model learns it"
+            where = " and ".join(sorted(parts, key=splits.SPLITS.index))
+            yield f"class '{name}' has no rows in train, only in {where}: no model learns it"
         elif side == "fold" and len(parts) == 1:
             yield f"class '{name}' stands in fold {next(iter(parts))} only: the model that is judged there never saw it"
 
@@ -238,8 +239,8 @@ def _lengths(durations: dict[Path, float]) -> Iterator[str]:
     if alike >= _CUT * len(values):
         share = "all" if alike == len(values) else f"{alike} of"
         yield (
-            f"{share} {len(values)} recordings are {values.max():.2f} s long, and none is longer: they were probably cut "
-            "or padded, so figures are not comparable with those on the original corpus"
+            f"{share} {len(values)} recordings are {values.max():.2f} s long, and none is longer: they were probably "
+            "cut or padded, so figures are not comparable with those on the original corpus"
         )
     elif values.max() > max(60.0, _LONG * np.median(values)):
         limit = max(60.0, _LONG * np.median(values))
