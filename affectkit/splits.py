@@ -31,7 +31,7 @@ _EITHER = ("eval", "evaluation")
 
 
 def read_parts(names: Iterable[str]) -> dict[str, str]:
-    """name -> split for the names of parts that mean one: `dev` and `Validation` are val, `test_clean` and `test2` test.
+    """name -> split for names of parts that mean one: `dev` and `Validation` are val, `test_clean` and `test2` test.
 
     `eval` and `evaluation` are val beside a test part, else test. A name that means no split, or two (`train_dev`), is
     left out.
@@ -47,25 +47,28 @@ def read_parts(names: Iterable[str]) -> dict[str, str]:
     return parts | {name: either for name, word in single.items() if word in _EITHER and free}
 
 
-def tidy_splits(rows: pd.DataFrame, *, file: Path | str) -> pd.DataFrame:
-    """The rows with `split` in our words, as far as `read_parts` knows those that stand there; others stay.
+def in_our_words(names: Sequence[str], *, file: Path | str) -> list[str]:
+    """Each row's split as `read_parts` reads it, which is logged; what it does not know stays as it is."""
+    parts = read_parts(names)
+    read = [f"{name} as {part}" for name, part in parts.items() if name.strip().lower() != part]
+    if read:
+        log.info("%s: read as parts: %s", file, ", ".join(read))
+    return [parts.get(name, name.strip()) for name in names]
 
-    A column `split` that has none of them means something else: it becomes `source_split`, with a warning.
-    """
+
+def tidy_splits(rows: pd.DataFrame, *, file: Path | str) -> pd.DataFrame:
+    """The rows with `split` in our words. A column that has none of them means something else: it becomes
+    `source_split`, with a warning."""
     if "split" not in rows:
         return rows
-    names = [name for name in rows["split"].astype(str).unique() if name.strip()]
-    parts = read_parts(names)
-    if names and not parts:
-        log.warning(
-            "%s: column 'split' says '%s', not train, val or test: it is carried as source_split, and the rows have no "
-            "split; call the parts %s if it is one", file, names[0], ", ".join(SPLITS),
-        )  # fmt: skip
-        return rows.rename(columns={"split": "source_split"})
-    read = {name: part for name, part in parts.items() if name.strip().lower() != part}
-    if read:
-        log.info("%s: read as parts: %s", file, ", ".join(f"{name} as {part}" for name, part in read.items()))
-    return rows.assign(split=[parts.get(name, name.strip()) for name in rows["split"].astype(str)])
+    words = in_our_words([str(name) for name in rows["split"]], file=file)
+    if not any(words) or set(words) & set(SPLITS):
+        return rows.assign(split=words)
+    log.warning(
+        "%s: column 'split' says '%s' and so on, not %s: it is carried as source_split; rename it to be rid of this "
+        "warning", file, next(filter(None, words)), ", ".join(SPLITS),
+    )  # fmt: skip
+    return rows.rename(columns={"split": "source_split"})
 
 
 # --- Groups dealt out to sides so that each side gets its share of each class

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.artifacts.tables import to_numbers
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target, map_labels, parse_label_map
@@ -24,8 +22,6 @@ from affectkit.synthesis.twins import is_synthetic
 if TYPE_CHECKING:
     import pandas as pd
 
-
-log = logging.getLogger(__name__)
 
 SAFE_ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 
@@ -77,7 +73,6 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
     if asked not in (None, "", "split") and "split" not in rows:
         what = f"column '{asked}' has none of {', '.join(SPLITS)}"
         raise AffectkitError("input", what, file=root, remedy="name another --split-column")
-    rows = _as_numbers(rows, {target.name for target in declared if target.kind == "number"}, root, not dropped)
     targets = tuple(target for target in declared if target.name in rows)
     return Gathered(rows, targets, {name: facts}, corpus, dropped, root)
 
@@ -100,36 +95,6 @@ def _collect(items: Iterable[Row | Dropped]) -> tuple[pd.DataFrame, list[Dropped
         if frame[column].dtype.kind not in "if":
             frame[column] = frame[column].fillna("").astype(object)
     return frame, dropped
-
-
-def _as_numbers(rows: pd.DataFrame, targets: set[str], root: Path, complete: bool) -> pd.DataFrame:
-    """The rows with numbers in the columns of targets, times and votes that a table happens to have.
-
-    One that holds words means something else: it is carried as `source_<column>`, with a warning. Where there are
-    no labels, or most of its cells are numbers, the others are mistakes: "input", with the row if `complete`.
-    """
-    optional = [c for c in rows if c in targets or c == "time_sec" or c.startswith("votes_")]
-    for column in optional:
-        if rows[column].dtype != object:
-            continue
-        cells = [str(cell).strip() for cell in rows[column]]
-        try:
-            rows[column] = to_numbers(cells, column=column)
-        except AffectkitError as error:
-            classes = f"name targets with --target-columns, such as '{column}=first|second' for classes"
-            remedy = (f"{error.remedy}, or " if error.remedy else "") + (classes if column in targets else "rename it")
-            if _mostly_numbers(cells) or not ("source_label" in rows and (rows["source_label"] != "").any()):
-                row = error.row if complete else None
-                raise AffectkitError("input", error.message, file=root, row=row, remedy=remedy) from None
-            log.warning("%s: %s: column carried as source_%s; %s", root, error.message, column, remedy)
-            rows = rows.rename(columns={column: f"source_{column}"})
-    return rows
-
-
-def _mostly_numbers(cells: Sequence[str]) -> bool:
-    number = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?|inf", re.IGNORECASE)
-    filled = [cell for cell in cells if cell]
-    return 2 * sum(bool(number.fullmatch(cell)) for cell in filled) > len(filled)
 
 
 # --- Which rows a manifest keeps, and under which labels

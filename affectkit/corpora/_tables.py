@@ -1,5 +1,6 @@
 """The tables and texts that come with a corpus."""
 
+import logging
 import math
 import re
 import unicodedata
@@ -8,13 +9,16 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from affectkit.artifacts.tables import iter_rows
+from affectkit.artifacts.tables import iter_rows, to_numbers
 from affectkit.corpora._corpus import Row
 from affectkit.corpora._files import refuse_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
+from affectkit.splits import in_our_words
+
+log = logging.getLogger(__name__)
 
 
 def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None = None) -> Iterator[dict[str, str]]:
@@ -183,7 +187,7 @@ def to_row(
 ) -> Row:
     """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried.
 
-    targets: those that were asked for. The numbers and splits that there are besides are read by `gather`.
+    targets: those that were asked for; `settled` reads the numbers and splits that there are besides.
     """
     cells: Row = {
         column: record[name].strip() if column != "text" else record[name] for column, name in columns.items()
@@ -198,3 +202,46 @@ def to_row(
     if "sex" in cells:
         cells["sex"] = SEXES.get(cells["sex"].lower(), "")
     return cells
+
+
+def settled(rows: Iterable[Row], targets: Iterable[Target], *, file: Path) -> Iterator[Row]:
+    """The rows of a table with its splits in our words, and numbers in the columns that nobody asked for by name:
+    `targets`, times and votes.
+
+    One that holds words means something else: it is carried as `source_<column>`, with a warning. Where there are
+    no labels, or most of its cells are numbers, the others are mistakes: "input", naming the row.
+    """
+    table = list(rows)
+    words = in_our_words([str(row.get("split", "")) for row in table], file=file)
+    table = [{**row, "split": word} for row, word in zip(table, words, strict=True)]
+    labelled = any(row.get("source_label") for row in table)
+    optional = {target.name for target in targets if target.kind == "number"} | {"time_sec"}
+    for column in list(table[0]) if table else ():
+        if column in optional or column.startswith("votes_"):
+            _settle(table, column, labelled, file)
+    yield from table
+
+
+def _settle(table: list[Row], column: str, labelled: bool, file: Path) -> None:
+    """Make numbers of a column, or call it `source_<column>`; the rows change in place."""
+    cells = [str(row[column]).strip() for row in table]
+    name = column
+    values: Sequence[Any] = cells
+    try:
+        values = to_numbers(cells, file=file, column=column).tolist()
+    except AffectkitError as error:
+        classes = f"name targets with --target-columns, such as '{column}=first|second' for classes"
+        remedy = (f"{error.remedy}, or " if error.remedy else "") + (classes if column in NUMBERS else "rename it")
+        if not labelled or _mostly_numbers(cells):
+            raise AffectkitError("input", error.message, file=file, row=error.row, remedy=remedy) from None
+        name = f"source_{column}"
+        log.warning("%s row %s: %s: the column is carried as %s; %s", file, error.row, error.message, name, remedy)
+    for row, value in zip(table, values, strict=True):
+        del row[column]
+        row[name] = value
+
+
+def _mostly_numbers(cells: Sequence[str]) -> bool:
+    number = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?|inf", re.IGNORECASE)
+    filled = [cell for cell in cells if cell]
+    return 2 * sum(bool(number.fullmatch(cell)) for cell in filled) > len(filled)

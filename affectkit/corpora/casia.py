@@ -20,9 +20,8 @@ CORPUS = Corpus(
     speakers=4,
 )
 SEXES = {"liuchanhg": "female", "wangzhe": "male", "zhaoquanyin": "female", "zhaozuoxiang": "male"}
-SPEAKER, EMOTION = (
-    rf"(?P<{group}>(?i:{'|'.join(words)}))" for group, words in (("speaker", SEXES), ("emotion", CLASSES))
-)
+SPEAKER = rf"(?P<speaker>(?i:{'|'.join(SEXES)}))"
+EMOTION = rf"(?P<emotion>(?i:{'|'.join(CLASSES)}))"
 
 
 def _clip(turn: Turn) -> Clip:

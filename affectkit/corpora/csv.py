@@ -46,7 +46,9 @@ def read(
     """
     wanted = _tables.named_columns(locals())
     file, base = _find(root, table), root if root.is_dir() else root.parent
-    rows = _rows(file, base, wanted, _tables.parse_targets(target_columns), bool(target_columns))
+    goals = _tables.parse_targets(target_columns)
+    rows = _rows(file, base, wanted, goals, bool(target_columns))
+    rows = _tables.settled(rows, () if target_columns else goals, file=file)
     return checked(rows, base, CORPUS, listed=True)
 
 
@@ -69,9 +71,7 @@ def _find(root: Path, table: str) -> Path:
     return tables[0]
 
 
-def _rows(
-    file: Path, base: Path, wanted: dict[str, str], targets: tuple[Target, ...], named: bool
-) -> Iterator[Row | Dropped]:
+def _rows(file: Path, base: Path, wanted: dict[str, str], targets: tuple[Target, ...], named: bool) -> Iterator[Row]:
     columns: dict[str, str] = {}
     ids: dict[str, int] = {}
     for position, record in enumerate(_tables.records(file), start=1):

@@ -10,7 +10,7 @@ from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, checked, find_files, 
 from affectkit.corpora._tables import decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
-from affectkit.splits import read_parts
+from affectkit.splits import SPLITS, in_our_words
 from affectkit.synthesis import scores, texts, twins
 
 CORPUS = Corpus(
@@ -46,7 +46,7 @@ def read(
         groups = re.compile(pattern)
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
-    labels = [(label, part.name) for part in _parts(_folders(root)) for label in _folders(part)]
+    labels = [(label, split) for part, split in _parts(_folders(root)).items() for label in _folders(part)]
     labels = labels or [(label, "") for label in _folders(root)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)
@@ -56,10 +56,11 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
 
 
-def _parts(folders: list[Path]) -> list[Path]:
-    """Those that are called after a split; `test_anxiety` is a label, unless a folder is called train, say."""
-    parts = read_parts(folder.name for folder in folders)
-    return [folder for folder in folders if folder.name in parts] if any(name.isalpha() for name in parts) else []
+def _parts(folders: list[Path]) -> dict[Path, str]:
+    """The split of each that is called after one; `test_anxiety` is a label, unless a folder is called train, say."""
+    words = in_our_words([folder.name for folder in folders], file=folders[0].parent if folders else "")
+    plain = any(word in SPLITS and folder.name.isalpha() for word, folder in zip(words, folders, strict=True))
+    return {folder: word for folder, word in zip(folders, words, strict=True) if plain and word in SPLITS}
 
 
 def _kind(labels: list[Path], root: Path) -> str:

@@ -62,7 +62,9 @@ def read(
     wanted = _tables.named_columns(locals())
     splits = _load(root, configuration)
     media = Path(media_dir) if media_dir else root / "media" if root.is_dir() else None
-    rows = _rows(splits, wanted, _tables.parse_targets(target_columns), bool(target_columns), root, media)
+    goals = _tables.parse_targets(target_columns)
+    rows = _rows(splits, wanted, goals, bool(target_columns), root, media)
+    rows = _tables.settled(rows, () if target_columns else goals, file=root)
     return checked(rows, root if root.is_dir() else Path(), CORPUS, listed=True)
 
 
@@ -111,7 +113,7 @@ def _rows(
     named: bool,
     root: Path,
     media: Path | None,
-) -> Iterator[Row | Dropped]:
+) -> Iterator[Row]:
     for split, data in splits.items():
         features = data.features or {}
         header = list(features) or list(next(iter(data), {}))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from affectkit.leakage.content import identical
 from affectkit.leakage.near import near_identical
 from affectkit.leakage.near_images import near_identical_images
-from affectkit.leakage.sides import AuditReport, FileSet, Leak, sides_of, sort_sides, straddling
+from affectkit.leakage.sides import CLAIMS, AuditReport, FileSet, Leak, sides_of, sort_sides, straddling
 from affectkit.media import AnyHeader
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def audit(
     first: dict[Path, Path] = {}  # of files that hold the same
     if level != "names":
         workers = (os.cpu_count() or 1) if num_workers is None else num_workers
-        files = FileSet.of(paths, list(headers) if headers is not None else [None] * len(rows), sides, list(rows["id"]))
+        files = FileSet.of(paths, list(headers) if headers is not None else [None] * len(rows), sides, rows)
         copies = identical(files, workers, progress)
         leaks += copies.leaks
         notes += copies.notes
@@ -104,7 +104,7 @@ def _conflicts(rows: pd.DataFrame, recordings: Sequence[Path | None]) -> Iterato
     """Recordings, or segments of one, that stand under two labels or two speakers, on whichever sides."""
     parts = [rows[column] for column in rows if column in _PARTS or column.startswith(_BOXES)]
     places = list(zip(recordings, *parts, strict=True))
-    for column in ("label", "speaker"):
+    for column in CLAIMS:
         if column not in rows:
             continue
         members: dict[tuple[Any, ...], dict[str, str]] = {}

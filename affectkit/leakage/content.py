@@ -16,6 +16,7 @@ from affectkit.leakage.sides import (
     LeakedValue,
     MediaFile,
     apart,
+    contested,
     in_order,
     read_each,
     sort_sides,
@@ -33,7 +34,7 @@ def identical(files: FileSet, workers: int, progress: Callable[[int, int], None]
     for file in files.files:
         buckets.setdefault(_likeness(file), []).append(file)
     buckets.pop(None, None)
-    suspects = [file for bucket in buckets.values() if len(bucket) > 1 for file in bucket]
+    suspects = [file for bucket in buckets.values() if len(bucket) > 1 and contested(bucket) for file in bucket]
     same: dict[str, list[MediaFile]] = {}
     problems: list[str] = []
     for file, digest in zip(suspects, read_each(_digest, suspects, workers, progress, problems), strict=True):

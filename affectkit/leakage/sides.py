@@ -124,7 +124,7 @@ class AuditReport:
         raise AffectkitError("leak", f"{first.kind} leak{more}: {first.sentence()}{where}", remedy=remedy)
 
     def listing(self, allowed: Collection[str] = ()) -> pd.DataFrame:
-        """`kind`, `value`, `ids`, `sides`, `files` of every value of the open leaks; those of its rows joined by `|`."""
+        """`kind`, `value`, `ids`, `sides`, `files` of each value of the open leaks; those of its rows joined by `|`."""
         import pandas as pd
 
         rows = [
@@ -257,16 +257,19 @@ def sort_sides(sides: Iterable[str]) -> tuple[str, ...]:
 
 # --- The media files of a manifest, each once, with the sides that its rows are on
 
+CLAIMS = ("label", "speaker")  # columns of what can only be one thing of a recording
+
 
 @dataclass
 class MediaFile:
-    """path, its header (None: neither sound nor image), for each side the id of the first row that it has there, and
-    (id, side) of all its rows."""
+    """path, its header (None: neither sound nor image), for each side the id of the first row that it has there,
+    (id, side) of all its rows, and what they claim of it: (label, speaker)."""
 
     path: Path
     header: AnyHeader | None
     places: dict[str, str] = field(default_factory=dict)
     rows: list[tuple[str, str]] = field(default_factory=list)
+    claims: set[tuple[str, ...]] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -275,14 +278,16 @@ class FileSet:
 
     @classmethod
     def of(
-        cls, paths: Sequence[Path | None], headers: Sequence[AnyHeader | None], sides: Sequence[str], ids: Sequence[str]
+        cls, paths: Sequence[Path | None], headers: Sequence[AnyHeader | None], sides: Sequence[str], rows: pd.DataFrame
     ) -> FileSet:
         by_path: dict[Path, MediaFile] = {}
-        for path, header, side, key in zip(paths, headers, sides, ids, strict=True):
+        claims = zip(*(rows[c] if c in rows else [""] * len(rows) for c in CLAIMS), strict=True)
+        for path, header, side, key, claim in zip(paths, headers, sides, rows["id"], claims, strict=True):
             if path is not None and side:
                 file = by_path.setdefault(path, MediaFile(path, header))
                 file.places.setdefault(side, key)
                 file.rows.append((key, side))
+                file.claims.add(claim)
         return cls(list(by_path.values()))
 
 
@@ -298,6 +303,11 @@ class Copies:
     def redundant(self) -> set[Path]:
         """Files that are equal to another one, which stands for them."""
         return {file.path for group in self.same for file in group[1:]}
+
+
+def contested(files: Sequence[MediaFile]) -> bool:
+    """Whether the files are on more than one side, or their rows claim different things of them."""
+    return apart(files) or len({claim for file in files for claim in file.claims}) > 1
 
 
 def apart(files: Sequence[MediaFile]) -> bool:
