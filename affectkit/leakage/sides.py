@@ -118,7 +118,8 @@ class AuditReport:
         kinds = ",".join(dict.fromkeys(leak.kind for leak in open_ones))
         more = f" (and {kinds.partition(',')[2]})" if "," in kinds else ""
         first = open_ones[0]
-        copies = ", drop copies with --drop-leaks train" if any(leak.kind in COPIES for leak in open_ones) else ""
+        sided = all(side in _ORDER for side in self.sides) and any(leak.kind in COPIES for leak in open_ones)
+        copies = ", drop copies with --drop-leaks train" if sided else ""
         remedy = f"{_REMEDY[first.kind]}{copies}, or accept it with --allow-leaks {kinds}"
         where = f" ({listed} lists all)" if listed else ""
         raise AffectkitError("leak", f"{first.kind} leak{more}: {first.sentence()}{where}", remedy=remedy)
