@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affectkit import splits
+from affectkit.artifacts.manifest import read_manifest
 from affectkit.errors import AffectkitError
 from affectkit.leakage.audit import audit, normal_text
-from affectkit.leakage.held_out import seen_of
+from affectkit.leakage.held_out import hold_out_rows, seen_of
 from affectkit.leakage.sides import COPIES, KINDS, sides_of, sort_sides, straddling
 
 
@@ -280,3 +281,18 @@ def test_a_recording_under_two_labels_or_speakers_is_told_of(columns, told):
     report = audit(rows, level="names", media=[Path("x.wav")] * 2)
     assert [sentence.partition(";")[0] for sentence in report.conflicts] == told
     assert ("conflicts" in report.to_json()) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("cv", "told"),
+    [
+        (False, "class 'rare' of label has rows that are judged, but none that is fitted: "),
+        (True, "class 'lone' of label has rows that are judged, but none that is fitted in 1 of 3 fits: "),
+    ],
+)
+def test_classes_that_are_judged_and_not_fitted_are_named(tmp_path, caplog, cv, told):
+    lines = ["a,joy,s1,train", "b,lone,s1,train", "c,joy,s2,train", "d,rare,s3,test", "e,joy,s3,test"]
+    (tmp_path / "m.csv").write_text("id,label,speaker,split\n" + "\n".join(lines) + "\n")
+    manifest = read_manifest(tmp_path / "m.csv")
+    hold_out_rows(manifest, list(manifest.targets.values()), cv=cv)
+    assert told in caplog.text and ("'lone'" in caplog.text) == cv
