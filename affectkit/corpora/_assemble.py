@@ -309,13 +309,13 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
         audit, level=choices.audit, defects=_defects(by, gathered), group_column=group, num_workers=choices.num_workers
     )
     with progress("audit") as update:
-        report = compare(rows, media=paths, headers=headers, progress=update)
-        if choices.drop_leaks and (reasons := report.copies(choices.drop_leaks, choices.allow_leaks)):
+        first = report = compare(rows, media=paths, headers=headers, progress=update)
+        while choices.drop_leaks and (reasons := report.copies(choices.drop_leaks, choices.allow_leaks)):
             kept = [key not in reasons for key in rows["id"]]
             rows = drop(rows, [reasons.get(key, "") for key in rows["id"]], gathered.dropped)
             paths, headers = list(compress(paths, kept)), list(compress(headers, kept))
             after = compare(rows, media=paths, headers=headers, progress=update)
-            report = after.without(report, choices.drop_leaks, choices.allow_leaks)
+            report = after.without(first, choices.drop_leaks, choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
     warnings = (*suspicions(rows, paths, headers, group), *report.conflicts)
     summary = _summary(rows, by, group, gathered, targets, report, choices)

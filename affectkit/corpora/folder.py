@@ -46,7 +46,11 @@ def read(
         groups = re.compile(pattern)
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
-    labels = [(label, split) for part, split in _parts(_folders(root)).items() for label in _folders(part)]
+    parts = _parts(_folders(root))
+    labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
+    if not labels and {"train", "test"} <= set(parts.values()):
+        remedy = "sort each part's files into folders by label, or list them in a CSV"
+        raise AffectkitError("input", "its folders train and test hold no folders of labels", file=root, remedy=remedy)
     labels = labels or [(label, "") for label in _folders(root)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)

@@ -103,7 +103,8 @@ def normal_text(text: str) -> str:
 def _conflicts(rows: pd.DataFrame, recordings: Sequence[Path | None]) -> Iterator[str]:
     """Recordings, or segments of one, that stand under two labels or two speakers, on whichever sides."""
     parts = [rows[column] for column in rows if column in _PARTS or column.startswith(_BOXES)]
-    places = list(zip(recordings, *parts, strict=True))
+    counts = Counter(recordings)
+    places = list(zip((r if counts[r] > 1 else None for r in recordings), *parts, strict=True))
     for column in CLAIMS:
         if column not in rows:
             continue

@@ -361,6 +361,23 @@ def test_copies_are_dropped_from_one_side_counted_and_recorded(affectkit, tone, 
         assert [(leak["kind"], leak["count"]) for leak in audit["dropped"]["leaks"]] == [("media", 2)]
 
 
+def test_copies_of_dropped_copies_go_too(affectkit, emodb_twin, tmp_path):
+    import soundfile
+
+    clips = sorted((emodb_twin / "wav").glob("*.wav"))[:4]
+    for part, clip in zip(("train", "train", "train", "test"), clips, strict=True):
+        (tmp_path / "c" / part / "calm").mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, tmp_path / "c" / part / "calm")
+    shutil.copy(clips[0], tmp_path / "c/train/calm/again.wav")
+    samples, rate = soundfile.read(clips[0])
+    soundfile.write(tmp_path / "c/test/calm/quiet.wav", 0.5 * samples, rate)  # near both, which are equal
+    line = ["prepare-manifest", "folder", tmp_path / "c", "--val-fraction", 0, "--audit", "near"]
+    affectkit(*line, "--drop-leaks", "train", "-o", tmp_path / "m")
+    assert summary_of(tmp_path / "m")["drop_leaks"]["rows"] == {"train": 2}
+    refused = affectkit(*line, "--drop-leaks", "train", "--folds", "2", "-o", tmp_path / "x", code=2).stderr
+    assert "folds have no train and no test side" in refused
+
+
 def test_what_is_dropped_for_one_reason_is_one_line(affectkit, tmp_path):
     affectkit("synthesize", "ravdess", tmp_path / "c", "--size", 30, "--speakers", 6)
     shutil.copytree(tmp_path / "c", tmp_path / "again")

@@ -143,6 +143,13 @@ def test_folder_parts_by_other_names_and_files_beside_them(wav, tmp_path, gather
     assert reasons == dict.fromkeys(("extra/happy/d.wav", "train/e.wav", "f.wav"), "is in no label's folder")
 
 
+def test_folder_parts_without_labels_are_no_labels(wav, tmp_path):
+    for part in ("training", "test"):
+        wav(tmp_path / part / "a.wav")
+    with pytest.raises(AffectkitError, match="hold no folders of labels; sort"):
+        list(folder.read(tmp_path))
+
+
 def test_folder_labels_that_sound_like_parts(wav, tmp_path, gathered):
     for label in ("test_anxiety", "calm"):
         wav(tmp_path / label / "deep" / "a.wav")
