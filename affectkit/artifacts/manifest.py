@@ -187,8 +187,8 @@ def _check_splits(manifest: Manifest) -> None:
         raise AffectkitError("input", message, **manifest.where(position), remedy=remedy)
     nowhere = int((splits == "").sum())
     if 0 < nowhere < len(splits):
-        what = "rows have no split, so they are in none of its parts: neither fitted nor judged with one"
-        log.warning("%s: %d of %d %s", manifest.path, nowhere, len(splits), what)
+        what = "%s: %d of %d rows have no split: they are neither fitted nor judged"
+        log.warning(what, manifest.path, nowhere, len(splits))
 
 
 def _check_ids(manifest: Manifest) -> None:
