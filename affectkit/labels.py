@@ -1,6 +1,8 @@
 """Targets, label maps and scales: what there is to predict."""
 
 import json
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +84,18 @@ def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, co
             raise AffectkitError("usage", what, remedy=did_you_mean(source, known))
     classes = {source: label_map.get(source, None if complete else source) or None for source in known} | {"": ""}
     return [classes[source] for source in present]
+
+
+def spelt_alike(names: Iterable[str]) -> list[list[str]]:
+    """Sets of names that differ by case, white space or the encoding of accents only, each sorted.
+
+    >>> spelt_alike(["joy", "Joy", "fear", "very calm", "verycalm"])
+    [['Joy', 'joy'], ['very calm', 'verycalm']]
+    """
+    alike: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        alike["".join(unicodedata.normalize("NFKC", name).casefold().split())].add(name)
+    return [sorted(spellings) for key, spellings in sorted(alike.items()) if key and len(spellings) > 1]
 
 
 def class_weights(counts: "np.ndarray") -> "np.ndarray":

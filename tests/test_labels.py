@@ -3,7 +3,7 @@ import json
 import pytest
 
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, map_labels, parse_label_map
+from affectkit.labels import Target, map_labels, parse_label_map, spelt_alike
 
 
 def test_a_map_is_text_or_json(tmp_path):
@@ -38,3 +38,16 @@ def test_targets_survive_json():
         Target("x", "number"),
     ):
         assert Target.from_json(json.loads(json.dumps(target.to_json()))) == target
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (["joy", "Joy", "fear"], [["Joy", "joy"]]),
+        (["very calm", "very  calm", "calm "], [["very  calm", "very calm"]]),
+        (["e\u0301veil", "\u00e9veil"], [["e\u0301veil", "\u00e9veil"]]),
+        (["", " ", "joy", "joys"], []),
+    ],
+)
+def test_names_that_differ_by_spelling_only(names, alike):
+    assert spelt_alike(names) == alike

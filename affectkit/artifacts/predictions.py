@@ -15,6 +15,7 @@ from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numb
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.plain import without_nan
+from affectkit.splits import read_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,6 +229,10 @@ def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
     if not predictions.foreign:
         return predictions
     split = frame.get("split")
+    if split is not None:
+        parts = read_parts(split)
+        split = split.map(lambda name: parts.get(name, name))
+        frame = frame.assign(split=split)
     if treat_as:
         split = split.where(split != "", treat_as) if split is not None else treat_as
         frame = frame.assign(split=split)

@@ -24,6 +24,7 @@ from affectkit.artifacts.files import read_json, remove_temporaries, sha256, wri
 from affectkit.errors import AffectkitError
 
 STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
+REFUSAL = "leaks.csv"  # what a command that refuses to go on may leave; the next run into the folder replaces it
 VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
 
 
@@ -189,7 +190,7 @@ def open_run(
             yield run
         except BaseException:
             # after a failure that left nothing but `started.json`, the folder is as if nothing had been tried
-            if made and {item.name for item in path.iterdir()} <= {STARTED, LOCK}:
+            if made and {item.name for item in path.iterdir()} <= {STARTED, LOCK, REFUSAL}:
                 (path / STARTED).unlink(missing_ok=True)
             raise
         wait()
@@ -242,6 +243,8 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
     for leftover in folder.glob(f".{STARTED}.*.tmp"):  # of a process killed before it had begun: nothing to go on with
         leftover.unlink()
     contents = [item for item in folder.iterdir() if item.name != LOCK]
+    if [item.name for item in contents] == [REFUSAL]:
+        contents.pop().unlink()
     ours, finished = (folder / STARTED).exists(), (folder / RECORD).exists()
     if contents and options.get("overwrite"):
         if not ours:

@@ -147,7 +147,8 @@ def checked(
 def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dropped | None:
     """Why a row cannot be used; its media are looked at, not read."""
     if row["id"] in first:
-        return Dropped(row["path"] or row["id"], f"a second copy of {row['id']} ({first[row['id']]})")
+        detail = f"{row['id']} ({first[row['id']]})"
+        return Dropped(row["path"] or row["id"], "a second copy of a sample of the same name", detail=detail)
     if not row["path"]:
         return None
     if readable(row["path"]) != row["path"]:

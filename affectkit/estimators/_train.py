@@ -155,7 +155,7 @@ def train_model(
     if settings.normalize == "speaker":
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
         data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
-    held_out = hold_out_rows(data.manifest, group=data.group, cv=cv, seed=settings.seed)
+    held_out = hold_out_rows(data.manifest, targets, group=data.group, cv=cv, seed=settings.seed)
     count = len(held_out.fits())
     models, outputs = [], []
     for number, target in enumerate(targets):
