@@ -166,11 +166,14 @@ def with_outputs(
     predictions: Predictions, outputs: Sequence[TargetPrediction], seen: Sequence[str] | np.ndarray
 ) -> Predictions:
     """The same rows with other answers: each output replaces all that the table said of its target but the truth."""
+    import pandas as pd
+
     stale = {c for output in outputs for c in target_columns(output.target)[1:]}
-    frame = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame])
-    for output in outputs:
-        frame = frame.assign(**output_columns(output))
-    return replace(predictions, frame=frame.assign(seen=list(seen)), foreign=False)
+    kept = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame]).assign(seen=list(seen))
+    columns = {name: values for output in outputs for name, values in output_columns(output).items()}
+    # At once: a thousand columns, one put in after the other, are copied over and over.
+    frame = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
+    return replace(predictions, frame=frame, foreign=False)
 
 
 def predictions_text(predictions: Predictions, *, as_json: bool) -> str:

@@ -17,7 +17,7 @@ from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.comparison import Comparison, compare, target_metric
+from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, metric_inputs, target_metric
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
 from affectkit.evaluation.rows import answered_parts, prefix, rows_of
 from affectkit.labels import Target
@@ -133,20 +133,25 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
     kind = "number" if target.kind == "number" else "class"
     metric = target_metric("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
     groups = plan.groups[plan.fit] if plan.group else None
-    tables = {NONE: predictions.take(plan.fit)}
+    before = metric_inputs(predictions.take(plan.fit), metric)
+    answers = {NONE: before}
     for name in CANDIDATES[kind]:
         method = build_method(name, {})
         if plan.single and not method.single_group:
             continue
         output = held_to_scale(_fitted(predictions, plan, target, method)[1])[0]
-        tables[name] = with_outputs(predictions, [output], predictions.frame["seen"]).take(plan.fit)
-    against = {name: compare(table, tables[NONE], metric, groups) for name, table in tables.items()}
+        answers[name] = replace(before, predictions=[output.values[plan.fit]])
+    against = {name: _compared(answers[name], before, groups) for name in answers}
     best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
     chosen = NONE
     if against[best].better:
-        chosen = next(n for n in tables if n != NONE and not compare(tables[best], tables[n], metric, groups).better)
+        chosen = next(n for n in answers if n != NONE and not _compared(answers[best], answers[n], groups).better)
         chosen = chosen if against[chosen].better else best
     return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+
+
+def _compared(first: MetricInputs, second: MetricInputs, groups: np.ndarray | None) -> Comparison:
+    return Paired.of([[first], [second]], groups).compare(first.metric)
 
 
 def held_to_scale(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
@@ -171,9 +176,13 @@ def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Ta
     changes: dict[str, dict[str, Any]] = {}
     for (part, (before, after)), target in product(calibrated.parts.items(), targets):
         of_target = changes.setdefault(part, {}).setdefault(target.name, {})
+        paired: dict[str, Paired] = {}  # by what metrics take
         for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
             metric = target_metric(prefix(target) + name, {target.name: target})
-            comparison = compare(after, before, metric, after.groups(plan.group))
+            if (takes := metric.definition.takes) not in paired:
+                sides = [[metric_inputs(table, metric)] for table in (after, before)]
+                paired[takes] = Paired.of(sides, after.groups(plan.group))
+            comparison = paired[takes].compare(metric)
             of_target[prefix(target) + name] = {
                 "before": comparison.second,
                 "after": comparison.first,

@@ -18,7 +18,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import order, variances
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.metrics import METRICS, Metric
-from affectkit.evaluation.rows import confusions, losses, moments
+from affectkit.evaluation.rows import losses, moments, tallies
 from affectkit.evaluation.temperature import total
 from affectkit.fusion.rule import Rule, Sources, SourceTable
 from affectkit.labels import Target
@@ -189,7 +189,7 @@ class Scorer:
         codes = truth.astype(np.int64)
         if self.metric.takes == "classes":
             assert formula is not None
-            return float(formula(confusions(codes, values.argmax(axis=1), values.shape[1])[0]))
+            return float(formula(tallies(codes, values.argmax(axis=1), values.shape[1])[0]))
         return float(formula(losses(codes, values)[0]) if formula else self.metric.function(codes, values))
 
     def plain(self, score: float) -> float | None:
