@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from affectkit.estimators._estimator import Labels
 
 
+KERNELS = ("rbf", "linear")
+
+
 def build(
     *,
     c_grid: CGrid = "0.1,1,10",
@@ -89,4 +92,57 @@ class Svm(Estimator):
     def load(self, stem: Path) -> SvmFit:
         from affectkit.estimators._skops import load_fit
 
-        return load_fit(SvmFit, stem)
+        fitted = load_fit(SvmFit, stem)
+        _check_machine(fitted)
+        return fitted
+
+
+def _check_machine(fitted: SvmFit) -> None:
+    """Raises ValueError for a machine whose arrays do not fit together: libsvm would read past their ends."""
+    from sklearn.svm import SVC, SVR
+
+    from affectkit.artifacts.arrays import checked
+
+    model, classes = fitted.model, fitted.classes
+    if (
+        type(model) is not (SVC if classes else SVR)
+        or model.kernel not in KERNELS
+        or model._sparse not in (True, False)
+    ):
+        raise ValueError("it is no support vector machine of such a target")
+    if min(fitted.temperature, fitted.deviation) <= 0:
+        raise ValueError("its temperature or its deviation is not above 0")
+    many = len(checked("n_support", model._n_support, [len(model.classes_) if classes else 2], dtype="int32", low=0))
+    pairs, count = (
+        (many * (many - 1) // 2, int(model._n_support.sum())) if classes else (1, len(model.support_vectors_))
+    )
+    if classes:
+        order = checked("classes", model.classes_, [many], dtype="int64", low=0, high=classes - 1)
+        if many < 2 or (order[1:] <= order[:-1]).any():
+            raise ValueError("its classes do not rise")
+    if model.shape_fit_[1] != model.n_features_in_ or model.degree != 3 or model.coef0 != 0:
+        raise ValueError("its features or its kernel are other than were fitted")
+    checked("support", model.support_, [count], dtype="int32", low=0, high=model.shape_fit_[0] - 1)
+    checked("gamma", model._gamma, [], low=0)
+    for name in ("_dual_coef_", "dual_coef_"):
+        _check_table(name, getattr(model, name), (many - 1 if classes else 1, count))
+    for name in ("_intercept_", "intercept_"):
+        checked(name, getattr(model, name), [pairs])
+    for name in ("_probA", "_probB"):
+        checked(name, getattr(model, name), [0])
+    _check_table("support_vectors", model.support_vectors_, (count, model.n_features_in_))
+
+
+def _check_table(name: str, table: Any, shape: tuple[int, int]) -> None:
+    """The same of an array, or of what CSR has of one."""
+    import scipy.sparse as sp
+
+    from affectkit.artifacts.arrays import checked
+
+    if not sp.issparse(table):
+        checked(name, table, shape)
+        return
+    if table.format != "csr" or table.shape != shape:
+        raise ValueError(f"{name} is {list(table.shape)} {table.format}, not {list(shape)} csr")
+    checked(name, table.data, [None])
+    table.check_format(full_check=True)

@@ -179,7 +179,8 @@ class Paired:
         inputs, units = [[replace(each, metric=metric) for each in side] for side in self.sides], self.units
         if metric.definition.of is None:
             values = [float(np.mean([each.value for each in side])) for side in inputs]
-            return Comparison(metric, *values, Interval(values[0] - values[1], groups=units.groups), self.n)
+            gap = Interval(values[0] - values[1], groups=units.groups)
+            return Comparison(metric, values[0], values[1], gap, self.n)
         figure = {metric.name: averaged(metric.figure)}
         sums = [np.stack([each.statistics(units.codes, units.count) for each in side], axis=1) for side in inputs]
         ours, theirs = (intervals.resample(figure, s, self.resampling, groups=units.groups)[metric.name] for s in sums)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
+from affectkit.artifacts.arrays import check_numbers
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.models import FUSION, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
@@ -113,9 +114,11 @@ class FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
             stored = read_json(folder / FUSION, what="fusion")
-            for fitted in stored["targets"].values():
+            model = cls(list(stored["sources"]), dict(stored["targets"]))
+            for fitted in model.targets.values():
+                check_numbers("parameters", fitted["parameters"])
                 build_rule(fitted["rule"], fitted["options"])
-            return cls(list(stored["sources"]), dict(stored["targets"]))
+        return model
 
 
 def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:

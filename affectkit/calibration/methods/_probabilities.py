@@ -82,12 +82,22 @@ def clamped(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
 
 
 class EachClass(Method):
-    """Parameters: `classes`, those of every class that is calibrated, by its name."""
+    """Parameters: `classes`, those of every class that is calibrated, by its name; None of a class that no fit row has,
+    or all have. Nothing is known of its probability then: it stays, but for the division by the row's sum. The rows
+    would bring it to 0, and so the NLL of every row that is of the class after all to its bound.
+    """
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-        truth = truths(rows)
-        columns = _columns(output.target, output.values)
-        return {"classes": {name: self.fit_class(p, (truth == k).astype(float)) for name, k, p in columns}}
+        truth, classes = truths(rows), {}
+        for name, k, p in _columns(output.target, output.values):
+            hit = (truth == k).astype(float)
+            classes[name] = self.fit_class(p, hit) if 0 < hit.sum() < len(hit) else None
+        return {"classes": classes}
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        for name in target.classes[len(target.classes) == 2 :]:
+            if parameters["classes"][name] is not None:
+                self.check_class(parameters["classes"][name])
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Each class's shares, normalised; a row in which all are 0 keeps its probabilities, as the fit rows say
@@ -95,7 +105,8 @@ class EachClass(Method):
 
         def of_rows(probabilities: np.ndarray) -> np.ndarray:
             columns = _columns(output.target, probabilities)
-            shares = [self.apply_class(parameters["classes"][name], p) for name, _, p in columns]
+            fits = [(parameters["classes"][name], p) for name, _, p in columns]
+            shares = [p if fit is None else self.apply_class(fit, p) for fit, p in fits]
             if len(output.target.classes) == 2:
                 shares = [1 - shares[0], shares[0]]
             return normalised(np.stack(shares), probabilities)
@@ -104,6 +115,10 @@ class EachClass(Method):
 
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
         """Parameters of [N] probabilities of a class, and [N] 0.0 or 1.0, whether it was right."""
+        raise NotImplementedError
+
+    def check_class(self, parameters: dict[str, Any]) -> None:
+        """Raises as `check` does, of the parameters of one class."""
         raise NotImplementedError
 
     def apply_class(self, parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:

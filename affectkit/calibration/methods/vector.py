@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import PULL, PullOpt, answered, check_pull, order, truths
 from affectkit.calibration.methods._scaling import fit_vector
 from affectkit.evaluation.temperature import logits, softmax
+from affectkit.labels import Target
 
 
 def build(*, pull: PullOpt = PULL) -> Vector:
@@ -33,6 +35,10 @@ class Vector(Method):
         sort = order(truth, *output.values.T)
         scale, bias = fit_vector(logits(output.values[sort]), truth[sort], self.options["pull"])
         return {"scale": scale.tolist(), "bias": bias.tolist()}
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        for name in ("scale", "bias"):
+            checked(name, parameters[name], [len(target.classes)])
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         scale, bias = (np.array(parameters[name])[:, None] for name in ("scale", "bias"))
