@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -19,7 +19,7 @@ from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, metric_inputs, target_metric
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
-from affectkit.evaluation.rows import answered_parts, prefix, rows_of
+from affectkit.evaluation.rows import answered_parts, pair, prefix, rows_of
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -44,13 +44,15 @@ class Candidate:
 @dataclass(frozen=True)
 class Calibrated:
     """model: the final fits. predictions: all rows, those fitted on cross-fitted. clamped: target -> [N] bool, the rows
-    that were brought back to the target's scale. compared: target -> what `auto` looked at."""
+    that were brought back to the target's scale. compared: target -> what `auto` looked at. unseen: class
+    target -> the classes that none of the rows fitted on has."""
 
     model: CalibrationModel
     before: Predictions
     predictions: Predictions
     clamped: Mapping[str, np.ndarray]
     compared: Mapping[str, Sequence[Candidate]]
+    unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def parts(self) -> dict[str, tuple[Predictions, Predictions]]:
@@ -79,7 +81,15 @@ def calibrate(
         output, clamped[target.name] = held_to_scale(free)
         outputs.append(output)
     after = with_outputs(predictions, outputs, plan.seen(list(predictions.frame["seen"])))
-    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared)
+    unseen = {target.name: _unseen(predictions, plan, target) for target in targets if target.kind != "number"}
+    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared, unseen)
+
+
+def _unseen(predictions: Predictions, plan: FitPlan, target: Target) -> list[str]:
+    """The classes that none of the rows fitted on has."""
+    truth = pair(predictions, target)[0][plan.fit]
+    counts = np.bincount(truth[truth >= 0], minlength=len(target.classes))
+    return [name for name, count in zip(target.classes, counts, strict=True) if not count]
 
 
 def needed_columns(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:

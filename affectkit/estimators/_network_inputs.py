@@ -245,7 +245,7 @@ class Preprocessing:
 
         with safe_open(path, "np") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
-            count = int(file.metadata()["blocks"])
+            count = int((file.metadata() or {}).get("blocks", 0))
         if widths is None:
             means = [stored.get(f"{number}.mean") for number in range(count)]
             widths = [None if mean is None else list(mean.shape) for mean in means]

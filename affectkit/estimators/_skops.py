@@ -44,9 +44,7 @@ def load(path: Path, *, trusted: Sequence[str] = ()) -> Any:
         raise AffectkitError("input", message[:1].lower() + message[1:], file=path) from None
     except FileNotFoundError:
         raise
-    except (
-        Exception
-    ) as error:  # zip, zlib, JSON, NumPy, and the constructors that skops calls: each has errors of its own
+    except Exception as error:  # of zip, zlib, JSON, NumPy, and whatever constructor the file made skops call
         why = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
         raise AffectkitError("input", f"not a skops file: {why}", file=path, remedy=remedy) from None
 
@@ -68,11 +66,8 @@ def _check_npy(name: str, content: bytes) -> None:
     version = np.lib.format.read_magic(handle)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(handle)
-    if (
-        dtype.hasobject
-        or min(shape, default=0) < 0
-        or math.prod(shape) * dtype.itemsize != len(content) - handle.tell()
-    ):
+    promised = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or min(shape, default=0) < 0 or promised != len(content) - handle.tell():
         raise ValueError(f"{name} is not the array that its header promises")
 
 

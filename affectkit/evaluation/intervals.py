@@ -289,7 +289,7 @@ def _resampled(
 
 
 def _sparse(flat: np.ndarray) -> Any:
-    """Of many classes most tallies of a unit are 0: as CSR [S, U], whose products of whole numbers are exact as well."""
+    """Of many classes most tallies of a unit are 0: as CSR [S, U]; sums of whole numbers stay exact."""
     from scipy.sparse import csr_array
 
     return csr_array(flat.T)

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 SMALLEST_PROBABILITY = 1e-12  # its logarithm stands for log 0: one row can cost a mean NLL at most 27.6 / n
 
-# The rows of `tallies`, each [K]: by true class how many are right, how many there are, and the sums of |truth - answer|
-# and of its square in places of the class list; and how many are predicted as each class.
+# The rows of `tallies`, each [K]: by true class how many are right, how many there are, and the sums of
+# |truth - answer| and of its square in places of the class list; and how many are predicted as each class.
 RIGHT, TRUE, DISTANCE, SQUARED_DISTANCE, PREDICTED = range(5)
 
 # The columns of `moments`: a is the truth and b the prediction, each less its median; e is prediction less truth.
