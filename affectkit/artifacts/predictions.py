@@ -273,7 +273,8 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if target.kind == "number":
         for column in target_columns(target):
             if column in frame:
-                frame[column] = to_numbers(list(frame[column]), file=path, column=column)
+                values = to_numbers(list(frame[column]), file=path, column=column)
+                frame[column] = _of_size(values, column, path, variance=column == f"{target.name}_var")
         return
     columns = probability_columns(target)
     there = [column for column in columns if column in frame]
@@ -293,6 +294,21 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     for column in (target.name, predicted):
         if column in frame:
             _refuse_unknown(frame[column], target, path)
+
+
+LARGEST_NUMBER = 1e40  # of an answer or a truth: its square, and sums of squares, are numbers too
+
+
+def _of_size(values: np.ndarray, column: str, path: Path, *, variance: bool) -> np.ndarray:
+    """Numbers that can be computed with. A larger variance says no more than the largest: that nothing is known."""
+    if variance:
+        return np.minimum(values, LARGEST_NUMBER**2)
+    if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
+        message = f"{column} {values[row]:g} is too large a number to compute with"
+        raise AffectkitError(
+            "input", message, file=path, row=row + 1, remedy="give it in other units, or leave it empty"
+        )
+    return values
 
 
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:

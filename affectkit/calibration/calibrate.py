@@ -57,10 +57,16 @@ class Calibrated:
     @cached_property
     def parts(self) -> dict[str, tuple[Predictions, Predictions]]:
         """Part -> the rows that may be judged, before and after, in one order."""
-        place = {key: row for row, key in enumerate(self.before.frame["id"])}
         after = answered_parts(self.predictions, quiet=True)  # their report says it
-        rows = {part: np.array([place[key] for key in table.frame["id"]]) for part, table in after.items()}
+        rows = {part: places_of(table, self.before) for part, table in after.items()}
         return {part: (self.before.take(rows[part]), table) for part, table in after.items()}
+
+
+def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
+    """[M] positions of the rows `some` among all, by their ids."""
+    import pandas as pd
+
+    return pd.Index(all_rows.frame["id"]).get_indexer(some.frame["id"])
 
 
 def calibrate(

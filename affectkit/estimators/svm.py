@@ -92,7 +92,8 @@ class Svm(Estimator):
     def load(self, stem: Path) -> SvmFit:
         from affectkit.estimators._skops import load_fit
 
-        fitted = load_fit(SvmFit, stem)
+        # Support vectors of sparse features are CSR, which the check looks into.
+        fitted = load_fit(SvmFit, stem, trusted=["scipy.sparse._csr.csr_matrix"])
         _check_machine(fitted)
         return fitted
 
