@@ -305,9 +305,7 @@ def _of_size(values: np.ndarray, column: str, path: Path, *, variance: bool) -> 
         return np.minimum(values, LARGEST_NUMBER**2)
     if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
         message = f"{column} {values[row]:g} is too large a number to compute with"
-        raise AffectkitError(
-            "input", message, file=path, row=row + 1, remedy="give it in other units, or leave it empty"
-        )
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy="give it in other units")
     return values
 
 

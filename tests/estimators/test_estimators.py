@@ -238,10 +238,9 @@ def test_a_damaged_archive_is_one_error_that_names_it(damage, tmp_path):
                 archive.writestr(name, member)
     else:
         middle = len(content) // 2
-        flipped = (
-            content[:middle] + bytes(255 - byte for byte in content[middle : middle + 40]) + content[middle + 40 :]
-        )
-        path.write_bytes({"cut": content[:middle], "flipped": flipped, "not a zip": b"PK"}[damage])
+        before, wrong, after = content[:middle], content[middle : middle + 40], content[middle + 40 :]
+        flipped = before + bytes(255 - byte for byte in wrong) + after
+        path.write_bytes({"cut": before, "flipped": flipped, "not a zip": b"PK"}[damage])
     with pytest.raises(AffectkitError, match="not a skops file") as raised:
         estimator.load(stem)
     assert raised.value.file == str(path)
