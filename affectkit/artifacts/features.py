@@ -79,7 +79,7 @@ def opened(path: Path) -> Iterator[Any]:
             yield handle
     except FileNotFoundError:
         raise AffectkitError("missing", "no such shard", file=path, remedy="extract the features again") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, IndexError) as error:  # IndexError: of a tensor without a dimension
         raise AffectkitError("input", f"is not a whole shard: {error}", file=path, remedy="extract it again") from None
 
 
@@ -145,8 +145,8 @@ def read_index(folder: Path) -> pd.DataFrame:
 
 def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
     values = to_numbers(list(table[column]), file=file, column=column)
-    if (row := first_row(~((values >= 0) & (values % 1 == 0)))) is not None:
-        message = f"{column} '{table[column][row]}' is not a whole number from 0"
+    if (row := first_row(~((values >= 0) & (values <= 2**53) & (values % 1 == 0)))) is not None:
+        message = f"{column} '{table[column][row]}' is not a whole number from 0 to 2^53"
         raise AffectkitError("input", message, file=file, row=row + 1)
     return values.astype("int64")
 
@@ -309,7 +309,12 @@ def _read_folder(path: Path) -> Features:
     if not isinstance(encoder.get("pooled"), bool) or (encoder.get("sparse") and not encoder.get("dim")):
         raise AffectkitError("input", "is not an encoder's record", file=path / ENCODER, remedy="extract them again")
     index = read_index(path)
+    if not len(index):
+        raise AffectkitError("input", "holds no features", file=path / INDEX, remedy="extract them again")
     places = list(index["shard"]), index["start"].to_numpy(), index["frames"].to_numpy()
+    if encoder["pooled"] and (row := first_row(index["frames"] != 1)) is not None:
+        message = f"frames is {index['frames'][row]}, and each row is one vector"
+        raise AffectkitError("input", message, file=path / INDEX, row=row + 1, remedy="extract them again")
     names, sparse = encoder.get("feature_names"), bool(encoder.get("sparse", False))
     return Features(path, list(index["id"]), encoder, names, encoder["pooled"], sparse, *places)
 
@@ -322,6 +327,7 @@ def _read_csv(path: Path) -> Features:
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
     columns = [to_numbers(list(table[name]), file=path, column=name) for name in names]
-    values = np.stack(columns, axis=1).astype(np.float32)
+    with np.errstate(over="ignore"):  # an infinity is refused by its row's id where it is used
+        values = np.stack(columns, axis=1).astype(np.float32)
     ones = np.ones(len(ids), dtype=np.int64)
     return Features(path, ids, {}, names, True, False, [path.name] * len(ids), np.arange(len(ids)), ones, values)

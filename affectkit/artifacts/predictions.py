@@ -167,11 +167,14 @@ def with_outputs(
     predictions: Predictions, outputs: Sequence[TargetPrediction], seen: Sequence[str] | np.ndarray
 ) -> Predictions:
     """The same rows with other answers: each output replaces all that the table said of its target but the truth."""
+    import pandas as pd
+
     stale = {c for output in outputs for c in target_columns(output.target)[1:]}
-    frame = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame])
-    for output in outputs:
-        frame = frame.assign(**output_columns(output))
-    return replace(predictions, frame=frame.assign(seen=list(seen)), foreign=False)
+    kept = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame]).assign(seen=list(seen))
+    columns = {name: values for output in outputs for name, values in output_columns(output).items()}
+    # At once: a thousand columns, one put in after the other, are copied over and over.
+    frame = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
+    return replace(predictions, frame=frame, foreign=False)
 
 
 def predictions_text(predictions: Predictions, *, as_json: bool) -> str:
@@ -275,7 +278,8 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if target.kind == "number":
         for column in target_columns(target):
             if column in frame:
-                frame[column] = to_numbers(list(frame[column]), file=path, column=column)
+                values = to_numbers(list(frame[column]), file=path, column=column)
+                frame[column] = _of_size(values, column, path, variance=column == f"{target.name}_var")
         return
     columns = probability_columns(target)
     there = [column for column in columns if column in frame]
@@ -295,6 +299,19 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     for column in (target.name, predicted):
         if column in frame:
             _refuse_unknown(frame[column], target, path)
+
+
+LARGEST_NUMBER = 1e40  # of an answer or a truth: its square, and sums of squares, are numbers too
+
+
+def _of_size(values: np.ndarray, column: str, path: Path, *, variance: bool) -> np.ndarray:
+    """Numbers that can be computed with. A larger variance says no more than the largest: that nothing is known."""
+    if variance:
+        return np.minimum(values, LARGEST_NUMBER**2)
+    if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
+        message = f"{column} {values[row]:g} is too large a number to compute with"
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy="give it in other units")
+    return values
 
 
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:

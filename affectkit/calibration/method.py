@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectkit import registry
+from affectkit.artifacts.arrays import check_numbers
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import CALIBRATION, whole
+from affectkit.artifacts.models import CALIBRATION, read_spec, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.labels import Target
 
 # --- What a calibration method is
 
@@ -51,6 +53,10 @@ class Method:
         """A number's answers before they are held to its target's scale."""
         return self.apply(parameters, output, rows)
 
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        """Raises ValueError, KeyError or TypeError for parameters, as a file has them, that `fit` cannot give."""
+        raise NotImplementedError
+
 
 NONE = "none"  # the method of a target that is best left as it is
 
@@ -85,10 +91,13 @@ class CalibrationModel:
     @classmethod
     def load(cls, folder: Path) -> CalibrationModel:
         """Raises "missing" or "input" for a folder that is not whole."""
+        targets = {target["name"]: target for target in read_spec(folder)["targets"]}
         with whole(folder):
             model = cls(read_json(folder / CALIBRATION, what="calibration")["targets"])
-            for name in model.targets:
-                model.method(name)
+            for name, fitted in model.targets.items():
+                if method := model.method(name):
+                    check_numbers("parameters", fitted["parameters"])
+                    method.check(fitted["parameters"], Target.from_json(targets[name]))
         return model
 
 

@@ -176,6 +176,7 @@ def _fit_and_predict(
     """The final model, and a prediction for every row: out of fold on the fit rows where there are folds."""
     y = encode_target(target, list(data.manifest.rows[target.name]))
     ids = data.manifest.rows["id"].astype(str).to_numpy()
+    _warn_of_unseen(target, y[held_out.fits()[0][0]])
     models: list[TargetModel] = []
     output: Any = None
     for number, (inside, outside) in enumerate(held_out.fits()):
@@ -192,6 +193,14 @@ def _fit_and_predict(
         models = models or [model]
         fits.progress(fits.first + number + 1, fits.total)
     return models[0], output
+
+
+def _warn_of_unseen(target: Target, fitted: np.ndarray) -> None:
+    """Name the classes that no row fitted on has. fitted: [M] class indices of those rows, NaN unlabelled."""
+    unseen = [name for code, name in enumerate(target.classes) if not (fitted == code).any()]
+    if unseen and target.kind != "number":
+        message = "%s: none of the rows fitted on is %s: the model gives these classes a probability of 0"
+        logger.warning(message, target.name, ", ".join(unseen))
 
 
 def _spec(

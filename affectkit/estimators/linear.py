@@ -67,8 +67,11 @@ class Linear(Estimator):
     def load(self, stem: Path) -> LinearFit:
         from safetensors.numpy import load_file
 
+        from affectkit.artifacts.arrays import checked
+
         stored = load_file(stem.with_name(stem.name + ".safetensors"))
-        return LinearFit(stored["coef"], stored["intercept"])
+        intercept = checked("intercept", stored["intercept"], [None])
+        return LinearFit(checked("coef", stored["coef"], [len(intercept), None]), intercept)
 
 
 def _span(x: Matrix) -> tuple["np.ndarray", "np.ndarray"]:

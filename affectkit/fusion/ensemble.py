@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import order, variances
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.metrics import METRICS, Metric
-from affectkit.evaluation.rows import confusions, losses, moments
+from affectkit.evaluation.rows import losses, moments, tallies
 from affectkit.evaluation.temperature import total
 from affectkit.fusion.rule import Rule, Sources, SourceTable
 from affectkit.labels import Target
@@ -149,7 +150,7 @@ class WeightedMean(Rule):
 def weights_of(parameters: Mapping[str, Any], ensemble: Ensemble) -> np.ndarray:
     """[S] weights as parameters hold them, in the ensemble's order."""
     check_names(ensemble.names, parameters["weights"])
-    return np.array([parameters["weights"][name] for name in ensemble.names])
+    return checked("weights", [parameters["weights"][name] for name in ensemble.names], [len(ensemble.names)], low=0)
 
 
 def check_names(names: Iterable[str], fitted: Iterable[str]) -> None:
@@ -189,7 +190,7 @@ class Scorer:
         codes = truth.astype(np.int64)
         if self.metric.takes == "classes":
             assert formula is not None
-            return float(formula(confusions(codes, values.argmax(axis=1), values.shape[1])[0]))
+            return float(formula(tallies(codes, values.argmax(axis=1), values.shape[1])[0]))
         return float(formula(losses(codes, values)[0]) if formula else self.metric.function(codes, values))
 
     def plain(self, score: float) -> float | None:

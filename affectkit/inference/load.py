@@ -53,6 +53,11 @@ def load_model(path: Path) -> Model:
         parents = {parent["name"]: load_model(parent_folder(folder, parent)) for parent in spec["parents"]}
         if not parents or (kind == "calibration" and len(parents) > 1):
             raise ValueError(f"a {kind} of {len(parents)} parents")
+        for target in map(Target.from_json, spec["targets"]):
+            if target.name not in stage.targets:
+                raise ValueError(f"it is no {kind} of {target.name}")
+            if isinstance(stage, FusionModel):
+                stage.try_out(target)
     return StackedModel(folder, spec, read_fit_rows(folder), stage, parents=parents)
 
 
