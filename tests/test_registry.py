@@ -40,7 +40,7 @@ def test_an_option_that_the_plugin_lacks_is_a_usage_error():
 @pytest.mark.parametrize(
     ("kind", "name", "option", "message"),
     [
-        ("encoders", "opensmile", "checkpoint", "opensmile has no option --checkpoint; it is of hf-audio, hf-image, hf-text, "),
+        ("encoders", "opensmile", "checkpoint", "opensmile has no option --checkpoint; it is of hf-audio, hf-image,"),
         ("rules", "mean", "trees", "mean has no option --trees; it is of estimator forest"),
         ("protocols", "scene-face", "trees", "scene-face has no option --trees; it is of estimator forest"),
         ("methods", "temperature", "bogus", "temperature has no option --bogus; temperature has no options of its own"),
