@@ -315,13 +315,13 @@ def _read_folder(path: Path) -> Features:
 
 
 def _read_csv(path: Path) -> Features:
-    table = read_table(path, required=["id"])
+    table = read_table(path, required=["id"], numbers=lambda header: set(header) - {"id"})
     ids = list(table["id"])
     check_ids(table["id"], path)
     names = [column for column in table.columns if column != "id"]
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
-    columns = [to_numbers(list(table[name]), file=path, column=name) for name in names]
+    columns = [to_numbers(table[name], file=path, column=name) for name in names]
     values = np.stack(columns, axis=1).astype(np.float32)
     ones = np.ones(len(ids), dtype=np.int64)
     return Features(path, ids, {}, names, True, False, [path.name] * len(ids), np.arange(len(ids)), ones, values)
