@@ -129,7 +129,7 @@ def _delimiter(path: Path, delimiter: str | None) -> str:
     return delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
 
 
-def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Iterable[list[str]]:
+def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Generator[list[str]]:
     rows = _filled_rows(path, reader)
     header = [name.strip() for name in next(rows, [])]
     while header and not header[-1]:
@@ -155,7 +155,7 @@ def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Iterable[list[str]
         yield cells
 
 
-def _filled_rows(path: Path, reader: Iterable[list[str]]) -> Iterable[list[str]]:
+def _filled_rows(path: Path, reader: Iterable[list[str]]) -> Generator[list[str]]:
     """Rows that have anything in them, the header among them."""
     count, rows = -1, iter(reader)
     while True:
@@ -227,13 +227,13 @@ def read_plain(
         )
     except ArrowInvalid:
         return None
-    columns = {}
-    for name in header:
-        cells = _numbers(table[name]) if name in numbers else _texts(table[name])
-        if cells is None or (name == header[0] and any(cell != cell or not str(cell).strip() for cell in cells)):
-            return None  # a row whose first cell is blank may be blank altogether
-        columns[name] = cells
-    return columns
+    columns = {name: _numbers(table[name]) if name in numbers else _texts(table[name]) for name in header}
+    first = columns[header[0]]
+    if first is None or any(cells is None for cells in columns.values()):
+        return None
+    # A row whose first cell is blank may be blank altogether.
+    blank = np.isnan(first).any() if header[0] in numbers else not all(map(str.strip, first))
+    return None if blank else columns  # type: ignore[return-value]
 
 
 def _quotes(path: Path, header: Sequence[str], delimiter: str) -> int | None:
