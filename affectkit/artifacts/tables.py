@@ -370,9 +370,12 @@ def _formatted(column: pd.Series) -> tuple[str, list[Any]]:
     if column.dtype.kind == "f":
         known = not column.isna().any()
         return (FLOAT, cells) if known else ("%s", ["" if cell != cell else FLOAT % cell for cell in cells])
-    texts = [cell if isinstance(cell, str) else "" for cell in cells]
-    joined = "".join(texts)
-    return "%s", list(map(_quoted, texts)) if any(mark in joined for mark in MARKS) else texts
+    try:
+        joined = "".join(cells)
+    except TypeError:  # missing ones among them
+        cells = [cell if isinstance(cell, str) else "" for cell in cells]
+        joined = "".join(cells)
+    return "%s", list(map(_quoted, cells)) if any(mark in joined for mark in MARKS) else cells
 
 
 def _quoted(cell: str) -> str:

@@ -33,9 +33,12 @@ def encode(labels: Any, classes: Sequence[Any]) -> np.ndarray:
 
     Raises AffectkitError "input" with the row of a label that is not a class.
     """
+    import pandas as pd
+
+    cells = np.asarray(labels)
     index = {None: -1, "": -1} | {name: code for code, name in enumerate(classes)}
-    cells = np.asarray(labels).tolist()
-    codes = np.array([-1 if cell != cell else index.get(cell, -2) for cell in cells], dtype=np.int64)
+    places, names = pd.factorize(cells)  # hashes each cell once; -1 where missing
+    codes = np.array([*(index.get(name, -2) for name in names.tolist()), -1], dtype=np.int64)[places]
     if (codes == -2).any():
         row = int((codes == -2).argmax())
         raise AffectkitError("input", f"label '{cells[row]}' is not in {', '.join(map(str, classes))}", row=row + 1)
