@@ -226,7 +226,7 @@ def parse_predictions(
     if foreign:
         frame.insert(1, "seen", "heldout")
     known = {target.name: target for target in targets}
-    labels = {*frame.get("pred", ()), *frame.get("label", ())} - {""}
+    labels = {cell for name in ("pred", "label") if name in frame for cell in frame[name].unique()} - {""}
     named = {name: known.get(name, target) for name, target in _targets_of(list(frame.columns), labels).items()}
     if not named:
         remedy = "name columns pred, prob_<class> or <target>_pred"
@@ -254,8 +254,10 @@ def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
 def _check_table(frame: pd.DataFrame, path: Path) -> None:
     if not len(frame):
         raise AffectkitError("input", "has no rows", file=path)
-    if (row := first_row(frame["id"].str.strip() == "")) is not None:
-        raise AffectkitError("input", "has no id", file=path, row=row + 1)
+    ids = frame["id"].tolist()
+    if not all(map(str.strip, ids)):
+        row = next(row for row, key in enumerate(ids, start=1) if not key.strip())
+        raise AffectkitError("input", "has no id", file=path, row=row)
     check_ids(frame["id"], path)
     if "seen" in frame and (row := first_row(~frame["seen"].isin(SEEN))) is not None:
         message = f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}"
