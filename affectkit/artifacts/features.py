@@ -144,7 +144,7 @@ def read_index(folder: Path) -> pd.DataFrame:
 
 
 def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
-    values = to_numbers(list(table[column]), file=file, column=column)
+    values = to_numbers(table[column], file=file, column=column)
     if (row := first_row(~((values >= 0) & (values % 1 == 0)))) is not None:
         message = f"{column} '{table[column][row]}' is not a whole number from 0"
         raise AffectkitError("input", message, file=file, row=row + 1)

@@ -107,17 +107,18 @@ def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence
 
     Raises "input" naming the first id that the manifest lacks.
     """
+    import pandas as pd
+
     wanted = [c for c in columns if c in rows and c not in predictions.frame]
     if not wanted:
         return predictions
-    table: dict[str, Any] = rows.set_index("id")[wanted].to_dict("index")
-    for position, key in enumerate(predictions.frame["id"]):
-        if key not in table:
-            raise AffectkitError("input", f"id '{key}' is not in the manifest", file=predictions.path, row=position + 1)
-    joined = predictions.frame.copy()
-    for column in wanted:
-        joined[column] = [table[key][column] for key in joined["id"]]
-    return replace(predictions, frame=joined)
+    ids = predictions.frame["id"]
+    places = pd.Index(rows["id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
+    if (position := first_row(places < 0)) is not None:
+        message = f"id '{ids.iloc[position]}' is not in the manifest"
+        raise AffectkitError("input", message, file=predictions.path, row=position + 1)
+    cells = {column: rows[column].to_numpy()[places] for column in wanted}
+    return replace(predictions, frame=predictions.frame.assign(**cells))
 
 
 # What a prediction carries of its row, so that it can be grouped and sliced without the manifest.
@@ -256,8 +257,8 @@ def _check_table(frame: pd.DataFrame, path: Path) -> None:
         raise AffectkitError("input", "has no rows", file=path)
     ids = frame["id"].tolist()
     if not all(map(str.strip, ids)):
-        row = next(row for row, key in enumerate(ids, start=1) if not key.strip())
-        raise AffectkitError("input", "has no id", file=path, row=row)
+        position = next(position for position, key in enumerate(ids) if not key.strip())
+        raise AffectkitError("input", "has no id", file=path, row=position + 1)
     check_ids(frame["id"], path)
     if "seen" in frame and (row := first_row(~frame["seen"].isin(SEEN))) is not None:
         message = f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}"
