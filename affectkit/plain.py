@@ -1,7 +1,29 @@
-"""Values made plain: for JSON, for the eye, and from what is typed."""
+"""Values and text made plain: for JSON, for the terminal, for XML, for the eye, and from what is typed."""
 
+import re
 from pathlib import Path
 from typing import Any
+
+# What may move the cursor, start a line or turn the direction of what follows, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def printable(text: str) -> str:
+    """`text` as one line for a terminal, with what would act on the terminal written as JSON writes it.
+
+    >>> printable("calm\\x1b[2J\\nangry")
+    'calm\\\\u001b[2J\\\\nangry'
+    """
+    return _UNPRINTABLE.sub(lambda mark: _AS_WRITTEN.get(mark[0]) or f"\\u{ord(mark[0]):04x}", text)
+
+
+_AS_WRITTEN = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def xml_text(text: str) -> str:
+    """`text` with U+FFFD for each character that XML 1.0 (section 2.2) does not allow."""
+    return _NOT_XML.sub("\ufffd", text)
 
 
 def without_nan(value: Any) -> Any:

@@ -144,7 +144,7 @@ def read_index(folder: Path) -> pd.DataFrame:
 
 
 def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
-    values = to_numbers(list(table[column]), file=file, column=column)
+    values = to_numbers(table[column], file=file, column=column)
     if (row := first_row(~((values >= 0) & (values <= 2**53) & (values % 1 == 0)))) is not None:
         message = f"{column} '{table[column][row]}' is not a whole number from 0 to 2^53"
         raise AffectkitError("input", message, file=file, row=row + 1)
@@ -320,13 +320,13 @@ def _read_folder(path: Path) -> Features:
 
 
 def _read_csv(path: Path) -> Features:
-    table = read_table(path, required=["id"])
+    table = read_table(path, required=["id"], numbers=lambda header: set(header) - {"id"})
     ids = list(table["id"])
     check_ids(table["id"], path)
     names = [column for column in table.columns if column != "id"]
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
-    columns = [to_numbers(list(table[name]), file=path, column=name) for name in names]
+    columns = [to_numbers(table[name], file=path, column=name) for name in names]
     with np.errstate(over="ignore"):  # an infinity is refused by its row's id where it is used
         values = np.stack(columns, axis=1).astype(np.float32)
     ones = np.ones(len(ids), dtype=np.int64)

@@ -198,15 +198,13 @@ def _check_splits(manifest: Manifest) -> None:
 
 
 def _check_ids(manifest: Manifest) -> None:
-    first: dict[str, int] = {}
-    for position, cell in enumerate(manifest.rows["id"]):
-        if not cell:
+    ids = manifest.rows["id"]
+    if (position := first_row((ids == "") | ids.duplicated())) is not None:
+        if not ids[position]:
             raise AffectkitError("input", "the id is empty", **manifest.where(position))
-        if cell in first:
-            file, row = manifest.origin[first[cell]]
-            message = f"id '{cell}' stands already in {file.name} row {row}"
-            raise AffectkitError("input", message, **manifest.where(position))
-        first[cell] = position
+        file, row = manifest.origin[first_row(ids == ids[position]) or 0]
+        message = f"id '{ids[position]}' stands already in {file.name} row {row}"
+        raise AffectkitError("input", message, **manifest.where(position))
 
 
 def _parse_cells(manifest: Manifest) -> None:
@@ -216,7 +214,7 @@ def _parse_cells(manifest: Manifest) -> None:
         target = manifest.targets.get(column)
         if column in NUMBERS or column.startswith("votes_") or (target and target.kind == "number"):
             try:
-                rows[column] = to_numbers(list(rows[column]), column=column)
+                rows[column] = to_numbers(rows[column], column=column)
             except AffectkitError as error:
                 raise AffectkitError("input", error.message, **manifest.where((error.row or 1) - 1)) from None
             if column == "duration_sec" and (position := first_row(rows[column] < 0)) is not None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from affectkit.artifacts.features import Features, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import BEST, SPEC, no_fit_rows, read_fit_rows, read_spec
-from affectkit.artifacts.predictions import Predictions, has_predictions, join_columns, parse_predictions, vouched
+from affectkit.artifacts.predictions import (
+    Predictions,
+    has_predictions,
+    join_columns,
+    numeric_columns,
+    parse_predictions,
+    vouched,
+)
 from affectkit.artifacts.runs import require_finished
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
@@ -87,14 +95,15 @@ def read_source(
     if tables and path.is_dir() and (path / "encoder.json").exists():
         return Source(name, path, None, no_fit_rows(), features=read_features(path))
     file = predictions_path(path)
-    table = read_table(file, required=["id"])
-    if tables and not has_predictions(table.columns):
-        return Source(name, file, None, no_fit_rows(), features=read_features(file))
     beside = file.parent / BEST
     model = beside if file.name == PREDICTIONS and (beside / SPEC).exists() else None
     # a model's targets: its table does not say their scales
     described = [Target.from_json(target) for target in read_spec(model)["targets"]] if model else []
-    predictions = parse_predictions(table, file, targets=[*targets, *described], treat_as=treat_as)
+    known = [*targets, *described]
+    table = read_table(file, required=["id"], numbers=partial(numeric_columns, targets=known))
+    if tables and not has_predictions(table.columns):
+        return Source(name, file, None, no_fit_rows(), features=read_features(file))
+    predictions = parse_predictions(table, file, targets=known, treat_as=treat_as)
     return Source(name, file, model, read_fit_rows(file.parent), predictions=predictions)
 
 

@@ -102,7 +102,7 @@ def needed_columns(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns of text that the method needs of every row. Raises "usage" for an unknown method or option."""
     if method == AUTO:
         if options:
-            raise AffectkitError("usage", f"auto has no option --{next(iter(options)).replace('_', '-')}")
+            raise registry.no_option("methods", AUTO, next(iter(options)), {})
         return ()
     return build_method(method, options).columns
 
