@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectkit import registry
-from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import CALIBRATION, whole
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.models import CALIBRATION, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 
 # --- What a calibration method is
@@ -86,7 +86,7 @@ class CalibrationModel:
     def load(cls, folder: Path) -> CalibrationModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            model = cls(read_json(folder / CALIBRATION, what="calibration")["targets"])
+            model = cls(read_stage(folder, CALIBRATION)["targets"])
             for name in model.targets:
                 model.method(name)
         return model

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import FUSION, whole
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.models import FUSION, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 
 
@@ -112,7 +112,7 @@ class FusionModel:
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            stored = read_json(folder / FUSION, what="fusion")
+            stored = read_stage(folder, FUSION)
             for fitted in stored["targets"].values():
                 build_rule(fitted["rule"], fitted["options"])
             return cls(list(stored["sources"]), dict(stored["targets"]))
