@@ -43,7 +43,8 @@ class Target:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Target":
         """Raises ValueError for what `to_json` did not write."""
-        name, kind, classes, scale = (data.get(key) for key in ("name", "kind", "classes", "scale"))
+        name: Any = data.get("name")
+        kind, classes, scale = data.get("kind"), data.get("classes"), data.get("scale")
         if not is_file_name(name):
             raise ValueError(f"{name!r} is not a target's name")
         if kind == "number" and not classes:

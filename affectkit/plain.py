@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,7 @@ def parse_json(text: str) -> Any:
         data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
         level = [data]
         for _ in range(DEPTH):
-            inner = (
-                item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list))
-            )
-            level = [item for items in inner for item in items]
+            level = [inner for item in level for inner in _inside(item)]
         if level:
             raise RecursionError
     except RecursionError:
@@ -25,6 +23,10 @@ def parse_json(text: str) -> Any:
     if "\\ud" in text.lower():  # half of a pair of surrogates stands for no character
         json.dumps(data, ensure_ascii=False).encode()
     return data
+
+
+def _inside(item: Any) -> Iterable[Any]:
+    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
 
 
 def _whole(digits: str) -> int:

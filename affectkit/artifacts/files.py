@@ -83,14 +83,21 @@ def read_json(path: Path, *, what: str = "file", shape: Any = dict) -> dict[str,
         raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
     if problem := misfit(data, shape):
         remedy = "copy it again, or run the command that wrote it again"
-        raise AffectkitError("input", f"is not a {what}: {problem}", file=path, remedy=remedy)
+        raise AffectkitError("input", f"is no {what}: {problem}", file=path, remedy=remedy)
     return data
 
 
-# --- The shape of a JSON artifact. Each is a constant beside its reader, so what is read has the types that are relied on
+# --- The shape of a JSON artifact, a constant beside its reader: what is read has the types that are relied on
 
 
-WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object", None: "null"}
+WORDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    None: "null",
+}
 
 
 def misfit(value: Any, shape: Any, place: str = "it") -> str:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,46 +59,40 @@ def trusted(path: Path) -> Path:
     What no run wrote is taken as it is. Large files are read only where their size or their time is another one.
     Raises "unfinished", or "input" naming what changed.
     """
-    for place in _places(path):
-        require_finished(place)
-        if not place.is_dir() and file_record(place).exists():
-            _refuse_changes(place.parent, file_record(place), place.name)
-        elif folder := _run_folder(place):
-            _refuse_changes(folder, folder / RECORD, str(place.relative_to(folder)))
+    require_finished(path)
+    for folder, record, inside in _runs_of(path):
+        known = read_record(record)
+        again = f"run affectkit {known.get('command', '')} again"
+        for item in known.get("outputs", []):
+            name = Path(item["path"])
+            if inside in (Path(), name, *name.parents) and (change := _change(folder / name, item)):
+                elsewhere = "copy it out of the run's folder to use it as a table of your own"
+                remedy = f"{elsewhere if name.suffix == '.csv' else 'copy it here again'}, or {again}"
+                raise AffectkitError("input", f"{change} since its run finished", file=folder / name, remedy=remedy)
+        if inside == Path() and (started := read_started(folder)) != {key: known.get(key) for key in started}:
+            raise AffectkitError("input", "was changed since its run finished", file=folder / STARTED, remedy=again)
     return path
 
 
 def require_finished(path: Path) -> None:
     """Refuse a path in a folder that a command began and did not end."""
-    for place in _places(path):
-        alone = not place.is_dir() and file_record(place).exists()
-        folder = None if alone else _run_folder(place)
-        if folder and not (folder / RECORD).exists():
+    for folder, record, _ in _runs_of(path):
+        if not record.exists():
             remedy = "run its command again with --resume"
             raise AffectkitError("unfinished", f"is unfinished: it has no {RECORD}", file=folder, remedy=remedy)
 
 
-def _places(path: Path) -> dict[Path, None]:
-    """Where a path lies: as it is written, and where links lead."""
-    return dict.fromkeys((Path(os.path.abspath(path)), path.resolve()))
-
-
-def _run_folder(place: Path) -> Path | None:
-    """The run that a path belongs to: the nearest folder, itself or above, that a command began."""
-    return next((folder for folder in (place, *place.parents) if (folder / STARTED).exists()), None)
-
-
-def _refuse_changes(folder: Path, record: Path, inside: str) -> None:
-    """Compare what `record` names in `folder`, at `inside` or below it."""
-    known = read_record(record)
-    again = f"run affectkit {known.get('command', 'its command')} again"
-    for item in known.get("outputs", []):
-        name = Path(item["path"])
-        if (inside in (".", item["path"]) or name.is_relative_to(inside)) and (change := _change(folder / name, item)):
-            remedy = f"{again}, or copy it out of the run's folder to use it as a table of your own"
-            raise AffectkitError("input", f"{change} since its run finished", file=folder / name, remedy=remedy)
-    if inside == "." and (started := read_started(folder)) != {key: known.get(key) for key in started}:
-        raise AffectkitError("input", "was changed since its run finished", file=folder / STARTED, remedy=again)
+def _runs_of(path: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """(folder, record, path inside it) of the run that wrote `path`, as it is named and where links lead; of a file
+    that was written alone, else of the nearest folder, itself or above, that a command began."""
+    for place in dict.fromkeys((Path(os.path.abspath(path)), path.resolve())):
+        alone = not place.is_dir() and file_record(place).exists()
+        folders = (place.parent,) if alone else (place, *place.parents)
+        for folder in folders:
+            if alone or (folder / STARTED).exists():
+                shown = folder if path.is_absolute() else Path(os.path.relpath(folder))
+                yield shown, file_record(shown / place.name) if alone else shown / RECORD, place.relative_to(folder)
+                break
 
 
 def _change(path: Path, known: Mapping[str, Any]) -> str:
