@@ -60,7 +60,7 @@ def whole(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         name = Path(error.filename).name if error.filename else str(error)
         raise AffectkitError("missing", f"lacks a file: {name}", file=folder, remedy="copy all of it again") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         remedy = "copy it again, or train it again"
         raise AffectkitError("input", f"is not a whole model ({why})", file=folder, remedy=remedy) from error
