@@ -68,7 +68,7 @@ def trusted(path: Path) -> Path:
             if inside in (Path(), name, *name.parents) and (change := _change(folder / name, item)):
                 elsewhere = "copy it out of the run's folder to use it as a table of your own"
                 remedy = f"{elsewhere if name.suffix == '.csv' else 'copy it here again'}, or {again}"
-                raise AffectkitError("input", f"{change} since its run finished", file=folder / name, remedy=remedy)
+                raise AffectkitError("input", change, file=folder / name, remedy=remedy)
         if inside == Path() and (started := read_started(folder)) != {key: known.get(key) for key in started}:
             raise AffectkitError("input", "was changed since its run finished", file=folder / STARTED, remedy=again)
     return path
@@ -100,12 +100,12 @@ def _change(path: Path, known: Mapping[str, Any]) -> str:
     if path.suffix in DRAWN:
         return ""
     if not path.is_file():
-        return "has gone" if path.suffix in READ else ""  # whoever needs weights says that they lack
-    stat = path.stat()
+        return "has gone since its run finished" if path.suffix in READ else ""  # who needs weights says that they lack
+    stat, changed = path.stat(), "was changed since its run finished"
     if stat.st_size != known["size"]:
-        return f"was changed ({stat.st_size} bytes, and {known['size']} when it was written)"
+        return f"{changed}: it had {known['size']} bytes and has {stat.st_size}"
     kept = stat.st_mtime_ns == known["mtime_ns"] and path.suffix not in READ
-    return "" if kept or sha256(path) == known["sha256"] else "was changed"
+    return "" if kept or sha256(path) == known["sha256"] else changed
 
 
 def digest(path: Path) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def read_judged(folder: Path) -> pd.DataFrame | None:
 def read_report(path: Path) -> dict[str, Any]:
     """What `metrics.json` says; `path` is the file or its folder. Raises "missing", "unfinished" or "input"."""
     path = Path(path)
-    return read_json(trusted(path / METRICS if path.is_dir() else path), what="report", shape=_REPORT)
+    file = trusted(path / METRICS) if path.is_dir() else path  # which a page names whose run is about to finish
+    return read_json(file, what="report", shape=_REPORT)
 
 
 def class_targets(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

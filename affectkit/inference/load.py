@@ -59,10 +59,8 @@ def load_model(path: Path) -> Model:
 
 
 def _sample_answers(model: Model) -> dict[str, TargetPrediction]:
-    """What a model may answer, by target; a chain's stages are tried out on their parents'.
-
-    Parameters that do not fit their targets show here, not in the midst of work. Raises what `whole` turns into "input".
-    """
+    """What a model may answer, by target; the stage of a chain is tried out on what its parents may answer, so that
+    parameters that do not fit show when it is loaded, not in the midst of work. Raises as `whole` expects it."""
     targets = [Target.from_json(target) for target in model.spec["targets"]]
     if not isinstance(model, StackedModel):
         return {target.name: _sample(target) for target in targets}
@@ -83,11 +81,10 @@ def _sample_answers(model: Model) -> dict[str, TargetPrediction]:
 def _sample(target: Target) -> TargetPrediction:
     """Each class nearly certain, and all alike; numbers from end to end of their scale."""
     if target.kind == "number":
-        return TargetPrediction(target, mean=np.linspace(*(target.scale or (-1, 1)), 5), var=np.ones(5))
-    count = len(target.classes)
-    return TargetPrediction(
-        target, probabilities=np.vstack([np.eye(count) * 0.9 + 0.1 / count, np.full(count, 1 / count)])
-    )
+        low, high = target.scale or (-1.0, 1.0)
+        return TargetPrediction(target, mean=np.linspace(low, high, 5), var=np.ones(5))
+    even = np.full((1, len(target.classes)), 1 / len(target.classes))
+    return TargetPrediction(target, probabilities=np.vstack([0.9 * np.eye(even.size) + 0.1 * even, even]))
 
 
 @dataclass(frozen=True)
