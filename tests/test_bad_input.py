@@ -310,7 +310,7 @@ DAMAGE = {
     "no estimator": ("model", spec(estimator=3), "is not a whole model"),
     "unknown options": ("model", spec(options={"shell": "x"}), "no option --shell"),
     "no targets": ("model", spec(targets=[]), "is not a whole model"),
-    "targets elsewhere": ("model", spec(targets=[{"name": "../x", "kind": "number"}]), "is not a whole model"),
+    "targets elsewhere": ("model", spec(targets=[{"name": "../x", "kind": "number"}]), "is no model description"),
     "more classes": (
         "model",
         spec(targets=[{"name": "label", "kind": "class", "classes": ["a", "b", "c"]}]),

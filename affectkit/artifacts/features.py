@@ -320,7 +320,7 @@ def read_features(path: Path) -> Features:
     path = Path(path)
     if not path.exists():
         raise AffectkitError("missing", "no such features", file=path, remedy="run extract-features")
-    return _read_folder(path) if trusted(path).is_dir() else _read_csv(path)
+    return _read_folder(path) if trusted(path, complete=True).is_dir() else _read_csv(path)
 
 
 def _read_folder(path: Path) -> Features:

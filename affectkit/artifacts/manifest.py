@@ -137,14 +137,11 @@ def read_summary(file: Path) -> dict[str, Any]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        summary = path.with_name(SUMMARY)
-        trusted(path)
-        if summary.exists():
-            trusted(summary)
-        return [path]
+        trusted(path.with_name(SUMMARY), complete=True)
+        return [trusted(path)]
     if not path.is_dir():
         raise AffectkitError("missing", "no such manifest", file=path)
-    trusted(path)
+    trusted(path, complete=True)
     files = [path / f"{name}.csv" for name in (*SPLITS, FOLDS) if (path / f"{name}.csv").exists()]
     if not files:
         message = "holds no train.csv, val.csv, test.csv or folds.csv"

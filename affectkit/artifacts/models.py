@@ -40,7 +40,7 @@ def best_model(path: Path) -> Path:
         raise AffectkitError("missing", "no such model folder", file=path)
     for folder in (path, path / BEST):
         if (folder / SPEC).exists():
-            return trusted(folder)
+            return trusted(folder, complete=True)
     trusted(path)
     raise AffectkitError("missing", f"holds no {SPEC}", file=path, remedy="name a folder that affectkit train wrote")
 

@@ -53,10 +53,11 @@ READ = (".csv", ".json")  # tables and descriptions: always compared by contents
 DRAWN = (".html", ".svg", ".png", ".pdf", ".md")  # made from the others, for people, who may annotate them
 
 
-def trusted(path: Path) -> Path:
+def trusted(path: Path, *, complete: bool = False) -> Path:
     """`path`, a file or a folder of a run, once its run has ended and nothing below it has changed since.
 
     What no run wrote is taken as it is. Large files are read only where their size or their time is another one.
+    complete: no table or description may have gone either, as from a manifest, which would be another without it.
     Raises "unfinished", or "input" naming what changed.
     """
     require_finished(path)
@@ -65,7 +66,7 @@ def trusted(path: Path) -> Path:
         again = f"run affectkit {known.get('command', '')} again"
         for item in known.get("outputs", []):
             name = Path(item["path"])
-            if inside in (Path(), name, *name.parents) and (change := _change(folder / name, item)):
+            if inside in (Path(), name, *name.parents) and (change := _change(folder / name, item, complete)):
                 elsewhere = "copy it out of the run's folder to use it as a table of your own"
                 remedy = f"{elsewhere if name.suffix == '.csv' else 'copy it here again'}, or {again}"
                 raise AffectkitError("input", change, file=folder / name, remedy=remedy)
@@ -95,12 +96,12 @@ def _runs_of(path: Path) -> Iterator[tuple[Path, Path, Path]]:
                 break
 
 
-def _change(path: Path, known: Mapping[str, Any]) -> str:
+def _change(path: Path, known: Mapping[str, Any], complete: bool) -> str:
     """What became of a file since; "" for nothing that matters."""
     if path.suffix in DRAWN:
         return ""
     if not path.is_file():
-        return "has gone since its run finished" if path.suffix in READ else ""  # who needs weights says that they lack
+        return "has gone since its run finished" if complete and path.suffix in READ else ""
     stat, changed = path.stat(), "was changed since its run finished"
     if stat.st_size != known["size"]:
         return f"{changed}: it had {known['size']} bytes and has {stat.st_size}"
