@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 
 from affectkit.artifacts.files import atomic
+from affectkit.artifacts.records import trusted
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
 from affectkit.models.image_architectures import class_of, is_known, tower_config
@@ -96,7 +97,7 @@ def _local_folder(checkpoint: str) -> Path | None:
     """The folder that `checkpoint` names, None for a hub id ("name" or "owner/name")."""
     path = Path(checkpoint).expanduser()
     if path.is_dir():
-        return path
+        return trusted(path)
     if path.exists():
         raise AffectkitError("input", "is a file; a checkpoint is a folder", file=path, remedy="name its folder")
     if checkpoint.startswith((".", "/", "~")) or checkpoint.count("/") > 1 or not checkpoint:
