@@ -194,11 +194,11 @@ def copy_model(model: Path, target: Path) -> None:
 
     The copy predicts wherever it is moved to. A parent that is only a table stays one.
     """
+    spec, parents = read_spec(model), []
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(p for p in model.iterdir() if p.is_file() and p.name != SPEC):
         with atomic(target / path.name) as temporary:
             shutil.copyfile(path, temporary)
-    spec, parents = read_spec(model), []
     for parent in spec.get("parents", []):
         if parent["path"] is not None:
             place = target / PARENTS / parent["name"]
