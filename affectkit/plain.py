@@ -1,6 +1,9 @@
 """Values and text made plain: for JSON, for the terminal, for XML, for the eye, and from what is typed."""
 
+import json
+import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,48 @@ _AS_WRITTEN = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def xml_text(text: str) -> str:
     """`text` with U+FFFD for each character that XML 1.0 (section 2.2) does not allow."""
     return _NOT_XML.sub("\ufffd", text)
+
+
+DEPTH = 100  # objects and lists within each other: ours have ten, and what walks them recurses
+
+
+def parse_json(text: str) -> Any:
+    """What JSON says: finite numbers of 64 bits, text that UTF-8 can hold, `DEPTH` levels at most; else ValueError."""
+    try:
+        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        level = [data]
+        for _ in range(DEPTH):
+            level = [inner for item in level for inner in _inside(item)]
+        if level:
+            raise RecursionError
+    except RecursionError:
+        raise ValueError(f"nested deeper than {DEPTH} levels") from None
+    if "\\ud" in text.lower():  # half of a pair of surrogates stands for no character
+        json.dumps(data, ensure_ascii=False).encode()
+    return data
+
+
+def _inside(item: Any) -> Iterable[Any]:
+    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
+        raise ValueError(f"{digits[:12]}... is beyond 64 bits")
+    return number
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"{digits[:12]} is not a finite number")
+    return number
+
+
+def is_file_name(name: Any) -> bool:
+    """a name that a file can have: text without / and control characters, neither . nor .."""
+    if not isinstance(name, str) or name.strip(" .") == "" or len(name.encode(errors="replace")) > 255:
+        return False
+    return not any(sign in "/\\" or ord(sign) < 32 or ord(sign) == 127 for sign in name)
 
 
 def without_nan(value: Any) -> Any:

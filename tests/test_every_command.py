@@ -304,7 +304,7 @@ BROKEN = {
 def test_a_broken_manifest_is_one_line_that_names_the_file(name, what, study, tmp_path):
     change, message = BROKEN[what]
     broken = tmp_path / "manifest"
-    shutil.copytree(study / "manifest", broken)
+    shutil.copytree(study / "manifest", broken, ignore=shutil.ignore_patterns("run.json", "started.json"))
     (broken / "test.csv").unlink()
     (broken / "val.csv").unlink()
     path = broken / "train.csv"
@@ -317,7 +317,7 @@ def test_a_broken_manifest_is_one_line_that_names_the_file(name, what, study, tm
 @pytest.mark.parametrize("name", READS_A_MANIFEST)
 def test_windows_line_ends_a_bom_and_other_scripts_change_nothing(name, study, tmp_path):
     other = tmp_path / "manifest"
-    shutil.copytree(study / "manifest", other)
+    shutil.copytree(study / "manifest", other, ignore=shutil.ignore_patterns("run.json", "started.json"))
     for path in other.glob("*.csv"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     line = [str(other) if a == f"{study}/manifest" else a for a in arguments(name, study)]

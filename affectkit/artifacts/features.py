@@ -12,16 +12,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from affectkit.artifacts.files import SCHEMA, read_json, write_bytes
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.files import SCHEMA, misfit, read_json, write_bytes
+from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers
 from affectkit.errors import AffectkitError
+from affectkit.plain import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,12 +102,29 @@ def read_facts(path: Path) -> ShardFacts:
         metadata: Mapping[str, str] = handle.metadata() or {}
     if KEY not in metadata:
         raise AffectkitError("input", "is not a shard that affectkit wrote", file=path)
-    data = json.loads(metadata[KEY])
+    data = _parsed(metadata[KEY], path)
     if data.pop("schema") > SCHEMA:
         message = "has a newer schema than this affectkit reads"
         raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
     data["skipped"] = [(key, reason) for key, reason in data["skipped"]]
-    return ShardFacts(**data)
+    return ShardFacts(**{name.name: data[name.name] for name in fields(ShardFacts)})
+
+
+_FACTS = {
+    "schema": int, "encoder": str, "ids": [str], "frames": ([int], None), "skipped": [[str]], "counts": {str: int},
+}  # fmt: skip
+
+
+def _parsed(metadata: str, path: Path) -> dict[str, Any]:
+    try:
+        data = parse_json(metadata)
+        problem = misfit(data, _FACTS) or ("" if all(len(pair) == 2 for pair in data["skipped"]) else "skipped rows")
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        remedy = "extract the features again"
+        raise AffectkitError("input", f"is not a whole shard: {problem}", file=path, remedy=remedy)
+    return data
 
 
 def canonical(data: dict[str, Any]) -> str:
@@ -152,6 +170,10 @@ def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
 
 
 ENCODER, SKIPPED = "encoder.json", "skipped.csv"
+_ENCODER = {
+    "encoder": str, "pooled": bool, "sparse?": bool, "dim?": (int, None), "options?": {str: object},
+    "feature_names?": ([str], None),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -296,17 +318,14 @@ def read_features(path: Path) -> Features:
     Raises "missing", "unfinished", or "input" naming the row of a doubled id or of a cell that is not a number.
     """
     path = Path(path)
-    if path.is_dir():
-        return _read_folder(path)
     if not path.exists():
         raise AffectkitError("missing", "no such features", file=path, remedy="run extract-features")
-    return _read_csv(path)
+    return _read_folder(path) if trusted(path, complete=True).is_dir() else _read_csv(path)
 
 
 def _read_folder(path: Path) -> Features:
-    require_finished(path)
-    encoder = read_json(path / ENCODER, what="encoder record")
-    if not isinstance(encoder.get("pooled"), bool) or (encoder.get("sparse") and not encoder.get("dim")):
+    encoder = read_json(path / ENCODER, what="encoder record", shape=_ENCODER)
+    if encoder.get("sparse") and not encoder.get("dim"):
         raise AffectkitError("input", "is not an encoder's record", file=path / ENCODER, remedy="extract them again")
     index = read_index(path)
     if not len(index):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import first_row, read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, spelt_alike
+from affectkit.labels import Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
 from affectkit.plain import comma_separated
 from affectkit.splits import SPLITS, read_parts, tidy_splits
@@ -22,7 +22,7 @@ from affectkit.splits import SPLITS, read_parts, tidy_splits
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDS = "folds"
+FOLDS, SUMMARY = "folds", "summary.json"
 NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec")
 COLUMNS = (
     "id", "corpus", "path", "text", "label", "source_label", "duration_sec", "start_sec", "end_sec", "speaker",
@@ -121,7 +121,7 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
         tables.append(table if "split" in table or file.stem == FOLDS else _in_part(table, file))
         origin += [(file, row) for row in range(1, len(table) + 1)]
     rows = tidy_splits(pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0], file=path)
-    summary = _read_summary((path if path.is_dir() else path.parent) / "summary.json")
+    summary = read_summary((path if path.is_dir() else path.parent) / SUMMARY)
     targets = {t["name"]: Target.from_json(t) for t in summary.get("targets", []) if t["name"] in rows}
     manifest = Manifest(path, rows, origin, targets or _guess_targets(rows), summary, media_root)
     _check_ids(manifest)
@@ -139,29 +139,22 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     return manifest.take(rows["split"] == split)
 
 
-def _read_summary(file: Path) -> dict[str, Any]:
+_CORPUS = {"root?": (str, None), "title?": (str, None), "licence?": (str, None), "citation?": (str, None)}
+_SUMMARY = {"targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str]}
+
+
+def read_summary(file: Path) -> dict[str, Any]:
     """What a manifest says of itself; {} where it says nothing."""
-    if not file.exists():
-        return {}
-    summary = read_json(file, what="summary")
-    try:
-        for target in summary.get("targets", []):
-            Target.from_json(target)
-        sound = all(isinstance(facts, dict) for facts in summary.get("corpora", {}).values())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        sound = False
-    if not sound:
-        raise AffectkitError("input", "is not a manifest's summary", file=file, remedy="run prepare-manifest again")
-    return summary
+    return read_json(file, what="manifest's summary", shape=_SUMMARY) if file.exists() else {}
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        require_finished(path.parent)
-        return [path]
+        trusted(path.with_name(SUMMARY), complete=True)
+        return [trusted(path)]
     if not path.is_dir():
         raise AffectkitError("missing", "no such manifest", file=path)
-    require_finished(path)
+    trusted(path, complete=True)
     parts = _parts(path.glob("*.csv"))
     files = sorted(parts, key=lambda file: ((*SPLITS, FOLDS).index(parts[file]), file))
     if not files:
@@ -254,4 +247,4 @@ def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any],
             if len(part):
                 write_table(folder / f"{split}.csv", part)
     write_json(folder / "label_map.json", label_map)
-    write_json(folder / "summary.json", summary)
+    write_json(folder / SUMMARY, summary)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from affectkit import registry
 from affectkit.artifacts.arrays import check_numbers
-from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import CALIBRATION, read_spec, whole
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.models import CALIBRATION, read_spec, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.labels import Target
 
@@ -93,7 +93,7 @@ class CalibrationModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         targets = {target["name"]: target for target in read_spec(folder)["targets"]}
         with whole(folder):
-            model = cls(read_json(folder / CALIBRATION, what="calibration")["targets"])
+            model = cls(read_stage(folder, CALIBRATION)["targets"])
             for name, fitted in model.targets.items():
                 if method := model.method(name):
                     check_numbers("parameters", fitted["parameters"])

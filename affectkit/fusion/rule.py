@@ -11,8 +11,8 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.artifacts.arrays import check_numbers
-from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import FUSION, whole
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.models import FUSION, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.labels import Target
 
@@ -124,7 +124,7 @@ class FusionModel:
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            stored = read_json(folder / FUSION, what="fusion")
+            stored = read_stage(folder, FUSION)
             model = cls(list(stored["sources"]), dict(stored["targets"]))
             for fitted in model.targets.values():
                 check_numbers("parameters", fitted["parameters"])

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 
 from affectkit.artifacts.files import atomic
+from affectkit.artifacts.records import trusted
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
 from affectkit.models.configurations import CONFIG, check_configurations
@@ -108,7 +109,7 @@ def _local_folder(checkpoint: str) -> Path | None:
     """The folder that `checkpoint` names, None for a hub id ("name" or "owner/name")."""
     path = Path(checkpoint).expanduser()
     if path.is_dir():
-        return path
+        return trusted(path)
     if path.exists():
         raise AffectkitError("input", "is a file; a checkpoint is a folder", file=path, remedy="name its folder")
     if checkpoint.startswith((".", "/", "~")) or checkpoint.count("/") > 1 or not checkpoint:

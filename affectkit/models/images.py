@@ -9,6 +9,7 @@ from typing import Literal
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import BEST
+from affectkit.artifacts.records import trusted
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.models import backbones, image_libraries, tiny
 from affectkit.models.backbones import digest
@@ -55,7 +56,7 @@ def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone
     fill the network exactly, outside its heads) or "usage" (unknown architectures and tags).
     """
     if is_saved(checkpoint):
-        saved = load(Path(checkpoint))
+        saved = load(trusted(Path(checkpoint)))
         # what trains from here starts from these weights, not from those that they were trained from
         return replace(saved, weights=digest(saved.network))
     if checkpoint.startswith(OPEN_CLIP):

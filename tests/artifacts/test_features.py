@@ -210,5 +210,5 @@ def test_a_record_that_is_none_and_columns_that_there_are_not_are_refused(tmp_pa
     with pytest.raises(AffectkitError, match="is damaged"):
         read_features(tmp_path / "f").matrix(IDS)
     (tmp_path / "f" / "encoder.json").write_text("{}")
-    with pytest.raises(AffectkitError, match="is not an encoder's record"):
+    with pytest.raises(AffectkitError, match="is no encoder record: it has no 'encoder'"):
         read_features(tmp_path / "f")

@@ -226,6 +226,10 @@ def test_a_parent_that_changed_or_went_is_refused(affectkit, speech, tmp_path):
     affectkit("calibrate", study / "linear", "--method", "temperature", "-o", study / "calibrated")
     (study / "linear" / "best_model" / "label.safetensors").write_bytes(b"other")
     changed = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
+    assert "label.safetensors: was changed since its run finished" in changed.stderr
+    for record in ("run.json", "started.json"):
+        (study / "linear" / record).unlink()
+    changed = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
     assert "its parent 'model' has changed since" in changed.stderr
     shutil.rmtree(study / "linear")
     gone = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
