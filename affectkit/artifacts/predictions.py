@@ -296,7 +296,7 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
         for column in target_columns(target):
             if column in frame:
                 values = to_numbers(frame[column], file=path, column=column)
-                frame[column] = _of_size(values, column, path, variance=column == f"{target.name}_var")
+                frame[column] = _of_size(values, column, target, path)
         return
     columns = probability_columns(target)
     there = [column for column in columns if column in frame]
@@ -319,12 +319,16 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
 
 
 LARGEST_NUMBER = 1e40  # of an answer or a truth: its square, and sums of squares, are numbers too
+SMALLEST_KNOWN = 1e-100  # of a variance above 0: what is divided by its root, and the square of that, are numbers too
 
 
-def _of_size(values: np.ndarray, column: str, path: Path, *, variance: bool) -> np.ndarray:
-    """Numbers that can be computed with. A larger variance says no more than the largest: that nothing is known."""
-    if variance:
-        return np.minimum(values, LARGEST_NUMBER**2)
+def _of_size(values: np.ndarray, column: str, target: Target, path: Path) -> np.ndarray:
+    """Numbers that can be computed with. A variance, or an end of an interval, beyond that says no more than the last
+    one within it."""
+    if column == f"{target.name}_var":
+        return np.where(values > 0, np.clip(values, SMALLEST_KNOWN, LARGEST_NUMBER**2), values)
+    if column in (f"{target.name}_low", f"{target.name}_high"):
+        return np.clip(values, -LARGEST_NUMBER, LARGEST_NUMBER)
     if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
         message = f"{column} {values[row]:g} is too large a number to compute with"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="give it in other units")
