@@ -48,8 +48,7 @@ class HeldOut:
     @property
     def straddle(self) -> bool:
         """Whether a group is on both sides, by a split that declares so."""
-        outside = np.setdiff1d(np.arange(len(self.ids)), self.fit)
-        return bool(np.isin(self.groups[outside], self.groups[self.fit]).any())
+        return not set(self.groups[self.fit]).isdisjoint(np.delete(self.groups, self.fit))
 
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
