@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RECIPE ?= quickstart
 CORPUS ?=
 
-.PHONY: demo test test-fast test-processes test-figures lint docs docs-check dry-run golden report bench clean
+.PHONY: demo test test-fast test-processes test-figures test-pretrained lint docs docs-check dry-run golden report bench clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -24,16 +24,20 @@ demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)  ## the tests
-	$(PYTEST) -m 'not figures and not processes'
+	$(PYTEST) -m 'not figures and not processes and not pretrained'
 
 test-fast: $(STAMP)  ## without the slow ones
-	$(PYTEST) -m 'not slow and not figures and not processes'
+	$(PYTEST) -m 'not slow and not figures and not processes and not pretrained'
 
 test-processes: $(STAMP)  ## that several processes share the work of a command: two of torch each, so one test at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m processes
 
 test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
 	$(PYTEST) -m figures
+
+test-pretrained: $(STAMP)  ## real networks (Whisper base, MiniLM, EfficientNet-Lite0): 330 MB are fetched; what cannot be had is skipped
+	$(BIN)/python tests/pretrained/fetch.py runs/pretrained
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m pretrained
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,8 +4,10 @@ import errno
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +30,7 @@ from affectkit.commands.synthesize import synthesize
 from affectkit.commands.train import train
 from affectkit.errors import AffectkitError
 from affectkit.options import Plugins, with_options
+from affectkit.plain import RENAME, readable
 from affectkit.protocols._options import with_protocols
 
 
@@ -100,6 +103,7 @@ def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(**arguments: Any) -> None:
         console.configure(quiet=arguments.get("quiet", False), json_output=arguments.get("json_output", False))
         try:
+            _require_utf8(arguments)
             console.show(command(**arguments))
         except AffectkitError as problem:
             console.error(str(problem))
@@ -111,6 +115,16 @@ def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(_surroundings(problem)) from None
 
     return guarded
+
+
+def _require_utf8(arguments: Mapping[str, Any]) -> None:
+    """Refuse names that no table and no record can hold, before any work: bytes of an old disk that are not UTF-8."""
+    words = [word for value in arguments.values() for word in (value if isinstance(value, (list, tuple)) else [value])]
+    with suppress(OSError):  # a folder that was deleted
+        words.append(os.getcwd())
+    for word in words:
+        if isinstance(word, (str, Path)) and readable(word) != str(word):
+            raise AffectkitError("usage", "this name is not UTF-8", file=readable(word), remedy=RENAME)
 
 
 def _surroundings(problem: OSError) -> int:

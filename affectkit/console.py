@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from affectkit.plain import without_nan
+from affectkit.plain import printable, without_nan
 
 _quiet = False
 _json = False
@@ -44,17 +44,22 @@ def configure(*, quiet: bool = False, json_output: bool = False) -> None:
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        print(prefix + record.getMessage(), file=sys.stderr)
+        _write_line(prefix + record.getMessage())
+
+
+def _write_line(text: str) -> None:
+    """The one way of a message to the terminal: names and cells of data may hold anything."""
+    print(printable(text), file=sys.stderr)
 
 
 def error(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    _write_line(f"error: {message}")
 
 
 def say(message: str) -> None:
     """A message for people; silenced by --quiet."""
     if not _quiet:
-        print(message, file=sys.stderr)
+        _write_line(message)
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,12 @@ def show(outcome: Outcome) -> None:
     for line in outcome.lines:
         say(line)
     for warning in outcome.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        _write_line(f"warning: {warning}")
     sys.stdout.write(outcome.data)
     if outcome.path is None:
         return
     if _json:
-        print(json.dumps(without_nan({"path": str(outcome.path), **outcome.facts}), ensure_ascii=False))
+        print(printable(json.dumps(without_nan({"path": str(outcome.path), **outcome.facts}), ensure_ascii=False)))
     else:
         print(outcome.path)
 
@@ -116,10 +121,10 @@ def _bar(what: str) -> Iterator[Progress]:
         ),
     )
     with Progress(*columns, console=console, transient=True, expand=True) as bars:
-        task = bars.add_task(what, total=None, note="")
+        task = bars.add_task(printable(what), total=None, note="")
 
         def update(done: int, total: int, note: str = "") -> None:
-            bars.update(task, completed=done, total=total, note=note)
+            bars.update(task, completed=done, total=total, note=printable(note))
 
         yield update
 

@@ -1,13 +1,14 @@
 """Targets, label maps and scales: what there is to predict."""
 
-import json
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.plain import comma_separated
+from affectkit.plain import comma_separated, is_file_name, parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,11 @@ class Target:
     classes: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        if not is_file_name(self.name):
+            message = f"{self.name!r} cannot be a target's name: it becomes a file's"
+            raise AffectkitError("input", message, remedy="rename its columns: without / and control characters")
+
     @property
     def width(self) -> float | None:
         """Of a number's scale; None where it has none."""
@@ -38,19 +44,43 @@ class Target:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Target":
-        """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
-        kinds = ("class", "ordinal") if data.get("classes") else ("number",)
-        if data["kind"] not in kinds or set(data["name"]) & set("/\\"):  # the name becomes a file's
-            raise ValueError(f"not a target: {data}")
-        scale = data.get("scale")
-        return cls(data["name"], data["kind"], tuple(data.get("classes") or ()), tuple(scale) if scale else None)
+        """Raises ValueError for what `to_json` did not write."""
+        name: Any = data.get("name")
+        kind, classes, scale = data.get("kind"), data.get("classes"), data.get("scale")
+        if not is_file_name(name):
+            raise ValueError(f"{name!r} is not a target's name")
+        if kind == "number" and not classes:
+            if scale is not None and not _is_scale(scale):
+                raise ValueError(f"the scale of {name} is not its lowest and highest number")
+            return cls(name, kind, scale=(scale[0], scale[1]) if scale else None)
+        if kind not in ("class", "ordinal"):
+            raise ValueError(f"{name} is of kind {kind!r}, not class, ordinal or number")
+        if not isinstance(classes, list) or not all(isinstance(item, str) and item for item in classes):
+            raise ValueError(f"the classes of {name} are not a list of names")
+        if not classes or len(set(classes)) < len(classes):
+            raise ValueError(f"{name} has no classes, or one of them twice")
+        return cls(name, kind, tuple(classes))
+
+
+def _is_scale(scale: Any) -> bool:
+    numbers = isinstance(scale, list) and all(isinstance(end, (int, float)) for end in scale)
+    return numbers and len(scale) == 2 and scale[0] <= scale[1]
+
+
+def are_targets(data: Any) -> bool:
+    """a list of targets, each with its own name, its kind and its classes"""
+    try:
+        names = [Target.from_json(target).name for target in data]
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return isinstance(data, list) and len(set(names)) == len(names)
 
 
 def parse_label_map(text: str) -> dict[str, str]:
     """`--label-map exc=happy,fru=` or the path of a JSON object. An empty class drops the rows of that source label."""
     if text.endswith(".json"):
         try:
-            data = json.loads(Path(text).read_text(encoding="utf-8-sig"))
+            data = parse_json(Path(text).read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise AffectkitError("missing", "no such label map", file=text) from None
         except (ValueError, IsADirectoryError) as error:
@@ -82,6 +112,18 @@ def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, co
             raise AffectkitError("usage", what, remedy=did_you_mean(source, known))
     classes = {source: label_map.get(source, None if complete else source) or None for source in known} | {"": ""}
     return [classes[source] for source in present]
+
+
+def spelt_alike(names: Iterable[str]) -> list[list[str]]:
+    """Sets of names that differ by case, white space or the encoding of accents only, each sorted.
+
+    >>> spelt_alike(["joy", "Joy", "fear", "very calm", "verycalm"])
+    [['Joy', 'joy'], ['very calm', 'verycalm']]
+    """
+    alike: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        alike["".join(unicodedata.normalize("NFKC", name).casefold().split())].add(name)
+    return [sorted(spellings) for key, spellings in sorted(alike.items()) if key and len(spellings) > 1]
 
 
 def class_weights(counts: "np.ndarray") -> "np.ndarray":

@@ -1,7 +1,74 @@
-"""Values made plain: for JSON, for the eye, and from what is typed."""
+"""Values and text made plain: for JSON, for the terminal, for XML, for the eye, and from what is typed."""
 
+import json
+import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+# What may move the cursor, start a line or turn the direction of what follows, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def printable(text: str) -> str:
+    """`text` as one line for a terminal, with what would act on the terminal written as JSON writes it.
+
+    >>> printable("calm\\x1b[2J\\nangry")
+    'calm\\\\u001b[2J\\\\nangry'
+    """
+    return _UNPRINTABLE.sub(lambda mark: _AS_WRITTEN.get(mark[0]) or f"\\u{ord(mark[0]):04x}", text)
+
+
+_AS_WRITTEN = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def xml_text(text: str) -> str:
+    """`text` with U+FFFD for each character that XML 1.0 (section 2.2) does not allow."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
+DEPTH = 100  # objects and lists within each other: ours have ten, and what walks them recurses
+
+
+def parse_json(text: str) -> Any:
+    """What JSON says: finite numbers of 64 bits, text that UTF-8 can hold, `DEPTH` levels at most; else ValueError."""
+    try:
+        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        level = [data]
+        for _ in range(DEPTH):
+            level = [inner for item in level for inner in _inside(item)]
+        if level:
+            raise RecursionError
+    except RecursionError:
+        raise ValueError(f"nested deeper than {DEPTH} levels") from None
+    if "\\ud" in text.lower():  # half of a pair of surrogates stands for no character
+        json.dumps(data, ensure_ascii=False).encode()
+    return data
+
+
+def _inside(item: Any) -> Iterable[Any]:
+    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
+        raise ValueError(f"{digits[:12]}... is beyond 64 bits")
+    return number
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"{digits[:12]} is not a finite number")
+    return number
+
+
+def is_file_name(name: Any) -> bool:
+    """a name that a file can have: text without / and control characters, neither . nor .."""
+    if not isinstance(name, str) or name.strip(" .") == "" or len(name.encode(errors="replace")) > 255:
+        return False
+    return not any(sign in "/\\" or ord(sign) < 32 or ord(sign) == 127 for sign in name)
 
 
 def without_nan(value: Any) -> Any:
@@ -17,6 +84,14 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
+
+
+def readable(name: str | Path) -> str:
+    """A file's name, with what is not UTF-8 in it as `\\xe4`: no table takes what Python makes of such bytes."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+RENAME = "rename it, for example with convmv -f latin1 -t utf8"
 
 
 def comma_separated(text: str | None) -> list[str]:

@@ -22,6 +22,7 @@ from affectkit.errors import AffectkitError, did_you_mean
 PACKAGE = Path(__file__).parent
 # Where the plug-ins of a kind live; a kind that is not here has a folder of its own name.
 FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods", "media": "finetuning/media"}
+KINDS = ("corpora", "encoders", "detectors", "experts", "estimators", "rules", "methods", "media", "protocols")
 FACTORIES = {"corpora": ("read", "gather")}  # what makes a module a plug-in of its kind; `build` for the others
 
 
@@ -182,10 +183,31 @@ def check_options(kind: str, name: str, factory: Callable[..., Any], values: Map
     known = options(factory)
     for option in values:
         if option not in known:
-            flag = "--" + option.replace("_", "-")
-            listed = ", ".join(map(flag_of, known.values())) or "no options of its own"
-            raise AffectkitError("usage", f"{name} has no option {flag}", remedy=f"{name} has {listed}")
+            raise no_option(kind, name, option, known)
     check_values(factory, values)
+
+
+def no_option(kind: str, name: str, option: str, known: Mapping[str, inspect.Parameter]) -> AffectkitError:
+    """The error for an option that a plug-in lacks, with the plug-ins that have it: of its kind, else of the others."""
+    owners = _owners(kind, option) or {
+        f"{singular(other)} {owner}": parameter
+        for other in KINDS
+        if other != kind
+        for owner, parameter in _owners(other, option).items()
+    }
+    flag = flag_of(next(iter(owners.values()))) if owners else "--" + option.replace("_", "-")
+    listed = ", ".join(map(flag_of, known.values())) or "no options of its own"
+    remedy = f"it is of {', '.join(owners)}" if owners else f"{name} has {listed}"
+    return AffectkitError("usage", f"{name} has no option {flag}", remedy=remedy)
+
+
+def _owners(kind: str, option: str) -> dict[str, inspect.Parameter]:
+    """By name, the plug-ins of a kind that have an option."""
+    modules = {name: load(kind, name) for name in names(kind)}
+    factories = FACTORIES.get(kind, ("build",))
+    receivers = {name: next((getattr(m, f) for f in factories if hasattr(m, f)), None) for name, m in modules.items()}
+    known = {name: options(receiver) if receiver else {} for name, receiver in receivers.items()}
+    return {name: parameters[option] for name, parameters in known.items() if option in parameters}
 
 
 def check_values(receiver: Callable[..., Any], values: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,6 +21,55 @@ SPLITS = ("train", "val", "test")
 GROUP_COLUMNS = ("speaker", "subject", "session", "dialogue", "sequence")
 
 log = logging.getLogger(__name__)
+
+# --- What the parts of a split are called elsewhere
+
+
+_WORDS = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(("test", "testing"), "test")
+_WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "devel", "development"), "val")
+_EITHER = ("eval", "evaluation")
+
+
+def read_parts(names: Iterable[str]) -> dict[str, str]:
+    """name -> split for names of parts that mean one: `dev` and `Validation` are val, `test_clean` and `test2` test.
+
+    `eval` and `evaluation` are val beside a test part, else test. A name that means no split, or two (`train_dev`), is
+    left out.
+
+    >>> read_parts(["Train", "eval", "test-clean", "other"])
+    {'Train': 'train', 'test-clean': 'test', 'eval': 'val'}
+    """
+    words = {name: re.findall(r"[^\W\d_]+", name.casefold()) for name in dict.fromkeys(names)}
+    single = {n: w[0] for n, w in words.items() if w and not {*_WORDS, *_EITHER} & set(w[1:])}
+    parts = {name: _WORDS[word] for name, word in single.items() if word in _WORDS}
+    free = {"val", "test"} - set(parts.values())
+    either = "test" if "test" in free else "val"
+    return parts | {name: either for name, word in single.items() if word in _EITHER and free}
+
+
+def in_our_words(names: Sequence[str], *, file: Path | str) -> list[str]:
+    """Each row's split as `read_parts` reads it, which is logged; what it does not know stays as it is."""
+    parts = read_parts(names)
+    read = [f"{name} as {part}" for name, part in parts.items() if name.strip().lower() != part]
+    if read:
+        log.info("%s: read as parts: %s", file, ", ".join(read))
+    return [parts.get(name, name.strip()) for name in names]
+
+
+def tidy_splits(rows: pd.DataFrame, *, file: Path | str) -> pd.DataFrame:
+    """The rows with `split` in our words. A column that has none of them means something else: it becomes
+    `source_split`, with a warning."""
+    if "split" not in rows:
+        return rows
+    words = in_our_words([str(name) for name in rows["split"]], file=file)
+    if not any(words) or set(words) & set(SPLITS):
+        return rows.assign(split=words)
+    log.warning(
+        "%s: column 'split' says '%s' and so on, not %s: it is carried as source_split; rename it to be rid of this "
+        "warning", file, next(filter(None, words)), ", ".join(SPLITS),
+    )  # fmt: skip
+    return rows.rename(columns={"split": "source_split"})
+
 
 # --- Groups dealt out to sides so that each side gets its share of each class
 
@@ -323,8 +373,9 @@ def from_table(
     if doubled.any():
         row = int(doubled.to_numpy().argmax())
         raise AffectkitError("input", f"id '{table['id'].iloc[row]}' stands twice", file=file, row=row + 1)
+    parts = read_parts(table.get("split", ()))
     for row, split in enumerate(table.get("split", ()), start=1):
-        if split not in SPLITS:
+        if split not in parts:
             raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)
     for row, fold in enumerate(table.get("fold", ()), start=1):
         if not str(fold).isdecimal():
@@ -338,5 +389,5 @@ def from_table(
     if unknown:
         log.warning("%s: %d ids are not in the corpus as read, the first is '%s'", file, len(unknown), unknown[0])
     order = [rows[key] for key in ids]
-    split = [table["split"][row] for row in order] if "split" in table else None
+    split = [parts[table["split"][row]] for row in order] if "split" in table else None
     return split, np.array([int(table["fold"][row]) for row in order]) if "fold" in table else None

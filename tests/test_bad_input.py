@@ -161,7 +161,8 @@ def test_a_pointer_in_a_corpus_stops_unless_skipped(affectkit, unreadable, tone,
 
 
 def edited(source, target, name, change):
-    shutil.copytree(source, target)
+    """A copy of a run's files, no longer the run's own, with one of them changed."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("run.json", "started.json"))
     path = target / name
     path.write_text(change(path.read_text()))
     return target
@@ -206,7 +207,7 @@ def test_nan_among_sparse_features_is_refused(study, tmp_path):
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
-    shutil.copytree(study / "features", tmp_path / "f")
+    shutil.copytree(study / "features", tmp_path / "f", ignore=shutil.ignore_patterns("run.json", "started.json"))
     shard = tmp_path / "f" / "features-00001.safetensors"
     with safe_open(shard, "np") as file:
         metadata = file.metadata()
@@ -228,7 +229,7 @@ def test_nan_among_sparse_features_is_refused(study, tmp_path):
 )
 def test_a_summary_that_makes_no_sense_is_named(study, tmp_path, summary):
     manifest = edited(study / "manifest", tmp_path / "m", "summary.json", lambda _: json.dumps(summary))
-    assert "summary.json: is not a manifest's summary" in trained(study, tmp_path, manifest=manifest)
+    assert "summary.json: is no manifest's summary" in trained(study, tmp_path, manifest=manifest)
 
 
 @pytest.mark.parametrize("names", [",", "label,valance"])
@@ -244,7 +245,7 @@ def test_a_grid_holds_positive_numbers(study, tmp_path, grid):
 
 def with_folds(source, target, fold):
     """A copy of a manifest whose train and val rows say `fold(n)` in a column."""
-    shutil.copytree(source, target)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("run.json", "started.json"))
     for path in (target / "train.csv", target / "val.csv"):
         header, *lines = path.read_text().splitlines()
         path.write_text("\n".join([f"{header},fold", *(f"{x},{fold(n)}" for n, x in enumerate(lines))]) + "\n")
@@ -309,7 +310,7 @@ DAMAGE = {
     "no estimator": ("model", spec(estimator=3), "is not a whole model"),
     "unknown options": ("model", spec(options={"shell": "x"}), "no option --shell"),
     "no targets": ("model", spec(targets=[]), "is not a whole model"),
-    "targets elsewhere": ("model", spec(targets=[{"name": "../x", "kind": "number"}]), "is not a whole model"),
+    "targets elsewhere": ("model", spec(targets=[{"name": "../x", "kind": "number"}]), "is no model description"),
     "more classes": (
         "model",
         spec(targets=[{"name": "label", "kind": "class", "classes": ["a", "b", "c"]}]),
@@ -327,7 +328,7 @@ DAMAGE = {
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_damaged_or_tampered_model_is_refused_by_name(study, tmp_path, what):
     source, change, message = DAMAGE[what]
-    shutil.copytree(study / source, tmp_path / "m")
+    shutil.copytree(study / source, tmp_path / "m", ignore=shutil.ignore_patterns("run.json", "started.json"))
     change(tmp_path / "m" / "best_model")
     error = refused(
         "predict", "--model-dir", tmp_path / "m", "--manifest", study / "manifest", "-o", tmp_path / "p.csv"
@@ -340,8 +341,10 @@ def test_a_damaged_or_tampered_model_is_refused_by_name(study, tmp_path, what):
 
 
 def test_overwrite_spares_inputs_and_other_commands_work(study, tmp_path):
-    shutil.copytree(study / "model", tmp_path / "model")
-    shutil.copytree(study / "manifest", tmp_path / "manifest")
+    shutil.copytree(study / "model", tmp_path / "model", ignore=shutil.ignore_patterns("run.json", "started.json"))
+    shutil.copytree(
+        study / "manifest", tmp_path / "manifest", ignore=shutil.ignore_patterns("run.json", "started.json")
+    )
     shutil.copy(study / "manifest" / "test.csv", tmp_path / "t.csv")
     lines = [
         ["evaluate", tmp_path / "model", "-o", tmp_path / "model"],

@@ -1,6 +1,8 @@
 """What is said while work goes on: a bar on a terminal, lines in a log, nothing with --quiet."""
 
 import io
+import json
+import logging
 import re
 import sys
 import time
@@ -8,6 +10,8 @@ import time
 import pytest
 
 from affectkit import console
+from affectkit.console import Outcome
+from affectkit.plain import printable
 
 NOTE = "epoch 3/12 loss .412 uar .61 38 samples/s"
 
@@ -155,3 +159,48 @@ def test_quiet_says_nothing(capsys, clock, monkeypatch):
         clock(100)
         progress(1, 2, NOTE)
     assert capsys.readouterr().err == ""
+
+
+HOSTILE = "calm\x1b[2J\x9b2J\x07\r\nerror: all is well\u2028\u202egnp\u2066\ttail\ud800"
+SHOWN = r"calm\u001b[2J\u009b2J\u0007\r\nerror: all is well\u2028\u202egnp\u2066\ttail\ud800"
+
+
+@pytest.mark.parametrize(
+    "utter",
+    [
+        console.error,
+        console.say,
+        lambda text: logging.getLogger("affectkit.x").warning("%s", text),
+        lambda text: console.show(Outcome(lines=[text])),
+        lambda text: console.show(Outcome(warnings=[text])),
+    ],
+    ids=["error", "message", "log record", "line", "warning"],
+)
+def test_what_data_holds_does_not_act_on_the_terminal(capsys, utter):
+    console.configure()
+    utter(HOSTILE)
+    assert capsys.readouterr().err.removeprefix("error: ").removeprefix("warning: ") == SHOWN + "\n"
+
+
+def test_names_in_other_scripts_are_shown_as_they_are(capsys):
+    console.say("Ärger 怒り غضب غضب\u200cغضب 👩\u200d🔬 \\n")
+    assert capsys.readouterr().err == "Ärger 怒り غضب غضب\u200cغضب 👩\u200d🔬 \\n\n"
+
+
+def test_progress_shows_names_of_data_as_text(terminal, capsys, clock):
+    with console.progress(HOSTILE) as progress:
+        clock(40)
+        progress(1, 2, HOSTILE)
+    assert capsys.readouterr().err == f"{SHOWN}: 1 of 2, about 40 s to go; {SHOWN}\n"
+    screen = terminal(400)
+    with console.progress(HOSTILE) as progress:
+        progress(1, 2, HOSTILE)
+    assert screen.getvalue().count(r"calm\u001b[2J") >= 2 and "calm\x1b" not in screen.getvalue()
+
+
+def test_printed_json_keeps_the_values_and_is_one_line_of_text(capsys, tmp_path):
+    console.configure(json_output=True)
+    console.show(Outcome(tmp_path, {"class": HOSTILE}))
+    console.configure()
+    text = capsys.readouterr().out
+    assert json.loads(text)["class"] == HOSTILE and printable(text.removesuffix("\n")) + "\n" == text

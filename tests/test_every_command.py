@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from affectkit.cli import app
 
-RECORDS = {"run.json", "started.json", "speed.csv"}  # what says when and how fast
+RECORDS = {"run.json", "started.json", "speed.csv", ".lock"}  # what says when and how fast, and who writes
 COMMANDS = [command.name for command in app.registered_commands]
 
 
@@ -170,6 +170,82 @@ def test_what_is_there_is_kept_unless_overwritten(name, study, tmp_path):
     assert files(output) == before
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL: from then on the process changes nothing more, whatever tries to clean up."""
+
+
+class Death:
+    """Kills whatever changes a file or folder below `folder` for the nth time; n = 0 only counts."""
+
+    EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "open")
+
+    def __init__(self):
+        self.folder, self.after, self.seen = None, 0, 0
+        sys.addaudithook(self)
+
+    def __call__(self, event, arguments):
+        if self.folder is None or event not in self.EVENTS:
+            return
+        if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+            return
+        if not str(arguments[0]).startswith(self.folder):
+            return
+        self.seen += 1
+        if self.after and self.seen >= self.after:
+            raise Killed
+
+    def of(self, folder, words, *, after=0):
+        """What a command line that is killed leaves; how many changes it made or would have made."""
+        self.folder, self.after, self.seen = str(folder), after, 0
+        try:
+            result = invoke(*words)
+            assert isinstance(result.exception, (type(None), SystemExit, Killed)), result.exception
+        except Killed:
+            pass
+        finally:
+            self.folder = None
+        return self.seen
+
+
+@pytest.fixture(scope="session")
+def death():
+    return Death()
+
+
+KILLS = int(os.environ.get("AFFECTKIT_KILLS", 28)) // (2 * len(OUTPUT))  # of each command, fresh and over an older run
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["fresh", "over an older run"])
+@pytest.mark.parametrize("name", OUTPUT)
+def test_killed_anywhere_it_leaves_what_can_be_resumed_or_overwritten(name, over, study, tmp_path, death):
+    """And nothing that passes for whole, unless it is: the record is there, and all that it lists."""
+    output, whole = tmp_path / OUTPUT[name], files(study / OUTPUT[name])
+    words = [*arguments(name, study), "-o", output, *(["--overwrite"] if over else [])]
+
+    def begin():
+        shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
+        for record in tmp_path.glob("*.run.json"):
+            record.unlink()
+        if over:
+            assert invoke(*words).exit_code == 0
+
+    begin()
+    changes = death.of(tmp_path, words)
+    rng = np.random.default_rng(len(name) + over)
+    for after in rng.choice(np.arange(1, changes + 1), max(KILLS, 1), replace=changes < KILLS):
+        begin()
+        death.of(tmp_path, words, after=int(after))
+        if output.is_dir() and (output / "run.json").exists():
+            assert files(output) == whole, f"killed at change {after} of {changes}, and its record is there"
+        if output.is_file():
+            assert files(output) == whole
+        result = invoke(*[word for word in words if word != "--overwrite"], "--resume") if name != "predict" else None
+        if result is None or result.exit_code:
+            result = invoke(*words, *([] if over else ["--overwrite"]))
+        assert result.exit_code == 0, f"killed at change {after} of {changes}: {result.output}"
+        assert files(output) == whole, f"killed at change {after} of {changes}"
+
+
 @pytest.mark.parametrize("name", [n for n in OUTPUT if n != "predict"])
 def test_resuming_a_finished_folder_does_nothing(name, study):
     output = study / OUTPUT[name]
@@ -228,7 +304,7 @@ BROKEN = {
 def test_a_broken_manifest_is_one_line_that_names_the_file(name, what, study, tmp_path):
     change, message = BROKEN[what]
     broken = tmp_path / "manifest"
-    shutil.copytree(study / "manifest", broken)
+    shutil.copytree(study / "manifest", broken, ignore=shutil.ignore_patterns("run.json", "started.json"))
     (broken / "test.csv").unlink()
     (broken / "val.csv").unlink()
     path = broken / "train.csv"
@@ -241,7 +317,7 @@ def test_a_broken_manifest_is_one_line_that_names_the_file(name, what, study, tm
 @pytest.mark.parametrize("name", READS_A_MANIFEST)
 def test_windows_line_ends_a_bom_and_other_scripts_change_nothing(name, study, tmp_path):
     other = tmp_path / "manifest"
-    shutil.copytree(study / "manifest", other)
+    shutil.copytree(study / "manifest", other, ignore=shutil.ignore_patterns("run.json", "started.json"))
     for path in other.glob("*.csv"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     line = [str(other) if a == f"{study}/manifest" else a for a in arguments(name, study)]

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, map_labels, parse_label_map
+from affectkit.labels import Target, are_targets, map_labels, parse_label_map, spelt_alike
 
 
 def test_a_map_is_text_or_json(tmp_path):
@@ -38,3 +38,47 @@ def test_targets_survive_json():
         Target("x", "number"),
     ):
         assert Target.from_json(json.loads(json.dumps(target.to_json()))) == target
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (["joy", "Joy", "fear"], [["Joy", "joy"]]),
+        (["very calm", "very  calm", "calm "], [["very  calm", "very calm"]]),
+        (["e\u0301veil", "\u00e9veil"], [["e\u0301veil", "\u00e9veil"]]),
+        (["", " ", "joy", "joys"], []),
+    ],
+)
+def test_names_that_differ_by_spelling_only(names, alike):
+    assert spelt_alike(names) == alike
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": ".."}, {"name": "a/b"}, {"name": ""}, {"name": 3}, {"name": "a\nb"}, {"kind": "x"}, {"kind": None},
+        {"kind": "number"}, {"classes": []}, {"classes": "abc"}, {"classes": {"a": 0}}, {"classes": ["a", 3]},
+        {"classes": ["a", ["b"]]}, {"classes": ["a", True]}, {"classes": ["a", ""]}, {"classes": ["a", "a"]},
+        {"kind": "number", "classes": None, "scale": [1]}, {"kind": "number", "classes": None, "scale": [2, 1]},
+        {"kind": "number", "classes": None, "scale": ["1", "2"]}, {"kind": "number", "classes": None, "scale": 5},
+    ],
+)  # fmt: skip
+def test_a_target_is_what_to_json_writes(change):
+    sound = {"name": "label", "kind": "class", "classes": ["a", "b"]}
+    assert Target.from_json(sound).to_json() == sound and are_targets([sound])
+    with pytest.raises(ValueError, match=r"\w"):
+        Target.from_json({**sound, **change})
+    assert not are_targets([{**sound, **change}])
+
+
+def test_no_target_has_a_name_that_leads_elsewhere():
+    with pytest.raises(AffectkitError, match="cannot be a target's name"):
+        Target("../x", "number")
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, '{"a": 1' + "0" * 400 + "}", "[]", '{"a": 1}', "{", '{"map": ["a"]}'])
+def test_a_label_map_that_is_none_is_one_line(tmp_path, text):
+    path = tmp_path / "map.json"
+    path.write_text(text)
+    with pytest.raises(AffectkitError, match=r"map\.json: "):
+        parse_label_map(str(path))

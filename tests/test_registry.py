@@ -32,9 +32,30 @@ def test_a_users_own_module_loads_only_when_asked_for(tmp_path, monkeypatch):
 
 def test_an_option_that_the_plugin_lacks_is_a_usage_error():
     build = registry.load("estimators", "forest").build
-    with pytest.raises(AffectkitError, match="forest has no option --kernel; forest has --trees") as caught:
+    with pytest.raises(AffectkitError, match="forest has no option --kernel; it is of svm") as caught:
         registry.check_options("estimators", "forest", build, {"kernel": "rbf"})
     assert caught.value.code == "usage"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "option", "message"),
+    [
+        ("encoders", "opensmile", "checkpoint", "opensmile has no option --checkpoint; it is of hf-audio, hf-image,"),
+        ("rules", "mean", "trees", "mean has no option --trees; it is of estimator forest"),
+        ("protocols", "scene-face", "trees", "scene-face has no option --trees; it is of estimator forest"),
+        ("methods", "temperature", "bogus", "temperature has no option --bogus; temperature has no options of its own"),
+    ],
+)
+def test_the_error_names_the_plugins_that_have_the_option(kind, name, option, message):
+    plugin = registry.load(kind, name)
+    with pytest.raises(AffectkitError) as caught:
+        registry.check_options(kind, name, plugin.build, {option: 1})
+    assert str(caught.value).startswith(message)
+
+
+def test_the_kinds_of_plugins_are_the_folders_that_hold_them():
+    for kind in registry.KINDS:
+        assert registry.names(kind), kind
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ def test_from_table_logs_ids_that_the_corpus_lacks(caplog):
     [
         ({"id": ["a"], "side": ["test"]}, "neither a column 'split' nor a column 'fold'", None),
         ({"id": ["a", "b", "a"], "split": ["val"] * 3}, "id 'a' stands twice", 3),
-        ({"id": ["a", "b"], "split": ["val", "dev"]}, "split 'dev' is not in train, val, test", 2),
+        ({"id": ["a", "b"], "split": ["dev", "spare"]}, "split 'spare' is not in train, val, test", 2),
         ({"id": ["a", "b"], "fold": ["0", "1.5"]}, "fold '1.5' is not a whole number", 2),
         ({"id": ["b"], "split": ["val"]}, "where 'a' belongs (1 of 2 ids are missing)", None),
     ],
@@ -250,3 +250,31 @@ def test_from_table_refuses(columns, said, row):
     with pytest.raises(AffectkitError) as caught:
         splits.from_table(table(**columns), ["a", "b"], file="p.csv")
     assert said in caught.value.message and caught.value.row == row and caught.value.file == "p.csv"
+
+
+# --- names of parts
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        ("Train DEV test", "train val test"),
+        ("training validation testing", "train val test"),
+        ("train_clean_100 dev-other test.clean", "train val test"),
+        ("train valid test1 test2", "train val test test"),
+        ("train eval", "train test"),
+        ("train eval test", "train val test"),
+        ("train val evaluation", "train val test"),
+        ("train val test eval", "train val test -"),
+        ("train train_dev other trian pretrain contest", "train - - - - -"),
+        ("1 -", "- -"),
+    ],
+)
+def test_names_of_parts(names, parts):
+    read = splits.read_parts(names.split())
+    assert [read.get(name, "-") for name in names.split()] == parts.split()
+
+
+def test_a_published_split_may_use_other_names():
+    published = table(id=["a", "b", "c"], split=["Train", "dev", "test"])
+    assert splits.from_table(published, ["c", "a", "b"], file="p.csv")[0] == ["test", "train", "val"]

@@ -1,5 +1,6 @@
 """The only readers and writers of what the suite leaves on disk.
 
-files: atomic files, JSON, digests. tables: the one CSV reader and writer. runs: folders with a record. manifest,
-features, predictions, models, reports: the five artifacts.
+files: atomic files, JSON, digests. tables: the one CSV reader and writer. records: what a run says of itself, and
+whether it is still so. runs: opening, resuming, closing one. manifest, features, predictions, models, reports: the
+five artifacts.
 """

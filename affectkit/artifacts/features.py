@@ -12,16 +12,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from affectkit.artifacts.files import SCHEMA, read_json, write_bytes
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.files import SCHEMA, misfit, read_json, write_bytes
+from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers
 from affectkit.errors import AffectkitError
+from affectkit.plain import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,7 @@ def opened(path: Path) -> Iterator[Any]:
             yield handle
     except FileNotFoundError:
         raise AffectkitError("missing", "no such shard", file=path, remedy="extract the features again") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, IndexError) as error:  # IndexError: of a tensor without a dimension
         raise AffectkitError("input", f"is not a whole shard: {error}", file=path, remedy="extract it again") from None
 
 
@@ -101,12 +102,29 @@ def read_facts(path: Path) -> ShardFacts:
         metadata: Mapping[str, str] = handle.metadata() or {}
     if KEY not in metadata:
         raise AffectkitError("input", "is not a shard that affectkit wrote", file=path)
-    data = json.loads(metadata[KEY])
+    data = _parsed(metadata[KEY], path)
     if data.pop("schema") > SCHEMA:
         message = "has a newer schema than this affectkit reads"
         raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
     data["skipped"] = [(key, reason) for key, reason in data["skipped"]]
-    return ShardFacts(**data)
+    return ShardFacts(**{name.name: data[name.name] for name in fields(ShardFacts)})
+
+
+_FACTS = {
+    "schema": int, "encoder": str, "ids": [str], "frames": ([int], None), "skipped": [[str]], "counts": {str: int},
+}  # fmt: skip
+
+
+def _parsed(metadata: str, path: Path) -> dict[str, Any]:
+    try:
+        data = parse_json(metadata)
+        problem = misfit(data, _FACTS) or ("" if all(len(pair) == 2 for pair in data["skipped"]) else "skipped rows")
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        remedy = "extract the features again"
+        raise AffectkitError("input", f"is not a whole shard: {problem}", file=path, remedy=remedy)
+    return data
 
 
 def canonical(data: dict[str, Any]) -> str:
@@ -144,14 +162,18 @@ def read_index(folder: Path) -> pd.DataFrame:
 
 
 def _whole(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
-    values = to_numbers(list(table[column]), file=file, column=column)
-    if (row := first_row(~((values >= 0) & (values % 1 == 0)))) is not None:
-        message = f"{column} '{table[column][row]}' is not a whole number from 0"
+    values = to_numbers(table[column], file=file, column=column)
+    if (row := first_row(~((values >= 0) & (values <= 2**53) & (values % 1 == 0)))) is not None:
+        message = f"{column} '{table[column][row]}' is not a whole number from 0 to 2^53"
         raise AffectkitError("input", message, file=file, row=row + 1)
     return values.astype("int64")
 
 
 ENCODER, SKIPPED = "encoder.json", "skipped.csv"
+_ENCODER = {
+    "encoder": str, "pooled": bool, "sparse?": bool, "dim?": (int, None), "options?": {str: object},
+    "feature_names?": ([str], None),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -296,32 +318,35 @@ def read_features(path: Path) -> Features:
     Raises "missing", "unfinished", or "input" naming the row of a doubled id or of a cell that is not a number.
     """
     path = Path(path)
-    if path.is_dir():
-        return _read_folder(path)
     if not path.exists():
         raise AffectkitError("missing", "no such features", file=path, remedy="run extract-features")
-    return _read_csv(path)
+    return _read_folder(path) if trusted(path, complete=True).is_dir() else _read_csv(path)
 
 
 def _read_folder(path: Path) -> Features:
-    require_finished(path)
-    encoder = read_json(path / ENCODER, what="encoder record")
-    if not isinstance(encoder.get("pooled"), bool) or (encoder.get("sparse") and not encoder.get("dim")):
+    encoder = read_json(path / ENCODER, what="encoder record", shape=_ENCODER)
+    if encoder.get("sparse") and not encoder.get("dim"):
         raise AffectkitError("input", "is not an encoder's record", file=path / ENCODER, remedy="extract them again")
     index = read_index(path)
+    if not len(index):
+        raise AffectkitError("input", "holds no features", file=path / INDEX, remedy="extract them again")
     places = list(index["shard"]), index["start"].to_numpy(), index["frames"].to_numpy()
+    if encoder["pooled"] and (row := first_row(index["frames"] != 1)) is not None:
+        message = f"frames is {index['frames'][row]}, and each row is one vector"
+        raise AffectkitError("input", message, file=path / INDEX, row=row + 1, remedy="extract them again")
     names, sparse = encoder.get("feature_names"), bool(encoder.get("sparse", False))
     return Features(path, list(index["id"]), encoder, names, encoder["pooled"], sparse, *places)
 
 
 def _read_csv(path: Path) -> Features:
-    table = read_table(path, required=["id"])
+    table = read_table(path, required=["id"], numbers=lambda header: set(header) - {"id"})
     ids = list(table["id"])
     check_ids(table["id"], path)
     names = [column for column in table.columns if column != "id"]
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
-    columns = [to_numbers(list(table[name]), file=path, column=name) for name in names]
-    values = np.stack(columns, axis=1).astype(np.float32)
+    columns = [to_numbers(table[name], file=path, column=name) for name in names]
+    with np.errstate(over="ignore"):  # an infinity is refused by its row's id where it is used
+        values = np.stack(columns, axis=1).astype(np.float32)
     ones = np.ones(len(ids), dtype=np.int64)
     return Features(path, ids, {}, names, True, False, [path.name] * len(ids), np.arange(len(ids)), ones, values)

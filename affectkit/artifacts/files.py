@@ -2,16 +2,18 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from affectkit.errors import AffectkitError
-from affectkit.plain import without_nan
+from affectkit.plain import is_file_name, parse_json, without_nan
 
 SCHEMA = 1
-TEMPORARY = ".*.tmp"  # what `atomic` names the file that it has not finished
+TEMPORARY = ".*.tmp"  # what is not finished: a file of `atomic`, or a folder of such files
 
 
 @contextmanager
@@ -40,6 +42,15 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_temporaries(folder: Path) -> None:
+    """What a killed process had not finished: files and folders, at any depth. For who alone writes there."""
+    for leftover in sorted(folder.rglob(TEMPORARY), reverse=True):  # what is in a folder before it
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -63,10 +74,13 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path, *, what: str = "file") -> dict[str, Any]:
-    """Read an object written by `write_json`. A newer schema is refused by name."""
+def read_json(path: Path, *, what: str = "file", shape: Any = dict) -> dict[str, Any]:
+    """Read an object written by `write_json`. shape: what `misfit` compares it with.
+
+    Raises "missing", or "input" for what is no JSON, has another shape, or a newer schema, which is named.
+    """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        data = parse_json(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise AffectkitError("missing", f"no such {what}", file=path) from None
     except ValueError as error:
@@ -77,10 +91,74 @@ def read_json(path: Path, *, what: str = "file") -> dict[str, Any]:
     if not isinstance(schema, int) or schema > SCHEMA:
         message = f"schema {schema} is newer than schema {SCHEMA}, which this affectkit reads"
         raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
+    if problem := misfit(data, shape):
+        remedy = "copy it again, or run the command that wrote it again"
+        raise AffectkitError("input", f"is no {what}: {problem}", file=path, remedy=remedy)
     return data
 
 
+# --- The shape of a JSON artifact, a constant beside its reader: what is read has the types that are relied on
+
+
+WORDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    None: "null",
+}
+
+
+def misfit(value: Any, shape: Any, place: str = "it") -> str:
+    """Where `value` has not the shape that is meant, in words; "" where it has.
+
+    shape: a type, where `float` takes whole numbers too, `object` anything, and neither takes true for 1; None; a tuple
+    of alternatives; `[shape]`, a list of such; a predicate, whose docstring says what it takes; an object, by its keys,
+    `"key?"` for one that may lack, and `str` for all others.
+    """
+    if isinstance(shape, tuple):
+        problems = [misfit(value, alternative, place) for alternative in shape]
+        return "" if "" in problems else problems[-1]
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{place} is not a list"
+        problems = [misfit(item, shape[0], f"{place}[{number}]") for number, item in enumerate(value)]
+        return next(filter(None, problems), "")
+    if isinstance(shape, dict):
+        return _misfit_of_object(value, shape, place)
+    if isinstance(shape, type) or shape is None:
+        types = (int, float) if shape is float else object if shape is object else shape or type(None)
+        fits = isinstance(value, types) and (shape in (bool, object) or not isinstance(value, bool))
+        return "" if fits else f"{place} is not {WORDS[shape]}"
+    return "" if shape(value) else f"{place} is not {(shape.__doc__ or '').splitlines()[0]}"
+
+
+def _misfit_of_object(value: Any, shape: dict[Any, Any], place: str) -> str:
+    if not isinstance(value, dict):
+        return f"{place} is not an object"
+    inside = {key.removesuffix("?"): item for key, item in shape.items() if key is not str}
+    for key in shape:
+        if key is not str and not key.endswith("?") and key not in value:
+            return f"{place} has no '{key}'"
+    others = shape.get(str, object)
+    problems = (misfit(item, inside.get(key, others), f"'{key}'") for key, item in value.items())
+    return next(filter(None, problems), "")
+
+
+def inside_folder(name: Any) -> bool:
+    """the path of a file in the same folder"""
+    return isinstance(name, str) and bool(name) and all(map(is_file_name, name.split("/")))
+
+
 def sha256(path: Path) -> str:
+    """Of a file's contents, which are read once while they stay the same."""
+    stat = os.stat(path)
+    return _sha256(os.path.abspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(4096)
+def _sha256(path: str, *_: int) -> str:
     import hashlib
 
     with open(path, "rb") as handle:

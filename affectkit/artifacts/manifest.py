@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,22 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import first_row, read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, are_targets, spelt_alike
+from affectkit.media.files import Listings, spelled
 from affectkit.plain import comma_separated
+from affectkit.splits import SPLITS, read_parts, tidy_splits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "val", "test")
-FOLDS = "folds"
+FOLDS, SUMMARY = "folds", "summary.json"
 NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec")
 COLUMNS = (
     "id", "corpus", "path", "text", "label", "source_label", "duration_sec", "start_sec", "end_sec", "speaker",
     "session", "dialogue", "sequence", "time_sec", "track", "sex", "language", "text_id", "split", "fold",
 )  # fmt: skip
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,12 @@ class Manifest:
         roots = {name: Path(c["root"]) for name, c in self.summary.get("corpora", {}).items() if c.get("root")}
         corpora = self.rows["corpus"] if "corpus" in self.rows else [""] * len(self.rows)
         base = [self.media_root or roots.get(corpus, folder) for corpus in corpora]
-        return [root / cell if cell else None for root, cell in zip(base, self.rows[column], strict=True)]
+        names: Listings = {}
+        cells = [
+            cell if cell.isascii() else spelled(root, cell, names)
+            for root, cell in zip(base, self.rows[column], strict=True)
+        ]
+        return [root / cell if cell else None for root, cell in zip(base, cells, strict=True)]
 
     def target(self, name: str) -> Target:
         """A target by name; the error names those that there are."""
@@ -97,8 +107,9 @@ class Manifest:
 def read_manifest(path: Path, *, split: str | None = None, media_root: Path | None = None) -> Manifest:
     """Read a manifest folder, or one CSV of it (or of anybody's: only `id` is required).
 
-    split: keep these rows only. Raises "missing", "unfinished", or "input" naming the row: a doubled or empty id, a
-    label outside the label map, a value that is not a number.
+    split: keep these rows only. Splits may have the names that `read_parts` knows. Raises "missing", "unfinished", or
+    "input" naming the row: a doubled or empty id, an unknown split, a label outside the label map, a value that is not
+    a number.
     """
     import pandas as pd
 
@@ -107,65 +118,86 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     origin: list[tuple[Path, int]] = []
     for file in _files(path):
         table = read_table(file, required=["id"])
-        tables.append(table if "split" in table or file.stem not in SPLITS else table.assign(split=file.stem))
+        tables.append(table if "split" in table or file.stem == FOLDS else _in_part(table, file))
         origin += [(file, row) for row in range(1, len(table) + 1)]
-    rows = pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0]
-    summary = _read_summary((path if path.is_dir() else path.parent) / "summary.json")
+    rows = tidy_splits(pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0], file=path)
+    summary = read_summary((path if path.is_dir() else path.parent) / SUMMARY)
     targets = {t["name"]: Target.from_json(t) for t in summary.get("targets", []) if t["name"] in rows}
     manifest = Manifest(path, rows, origin, targets or _guess_targets(rows), summary, media_root)
     _check_ids(manifest)
+    _check_splits(manifest)
     _parse_cells(manifest)
     if not len(rows):
         raise AffectkitError("input", "has no rows", file=path)
     if split is None:
         return manifest
     there = sorted(set(rows["split"])) if "split" in rows else []
+    split = read_parts([split]).get(split, split)
     if split not in there:
         remedy = f"there are {', '.join(there) or 'none'}"
         raise AffectkitError("input", f"has no rows of split '{split}'", file=path, remedy=remedy)
     return manifest.take(rows["split"] == split)
 
 
-def _read_summary(file: Path) -> dict[str, Any]:
+_CORPUS = {"root?": (str, None), "title?": (str, None), "licence?": (str, None), "citation?": (str, None)}
+_SUMMARY = {"targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str]}
+
+
+def read_summary(file: Path) -> dict[str, Any]:
     """What a manifest says of itself; {} where it says nothing."""
-    if not file.exists():
-        return {}
-    summary = read_json(file, what="summary")
-    try:
-        for target in summary.get("targets", []):
-            Target.from_json(target)
-        sound = all(isinstance(facts, dict) for facts in summary.get("corpora", {}).values())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        sound = False
-    if not sound:
-        raise AffectkitError("input", "is not a manifest's summary", file=file, remedy="run prepare-manifest again")
-    return summary
+    return read_json(file, what="manifest's summary", shape=_SUMMARY) if file.exists() else {}
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        require_finished(path.parent)
-        return [path]
+        trusted(path.with_name(SUMMARY), complete=True)
+        return [trusted(path)]
     if not path.is_dir():
         raise AffectkitError("missing", "no such manifest", file=path)
-    require_finished(path)
-    files = [path / f"{name}.csv" for name in (*SPLITS, FOLDS) if (path / f"{name}.csv").exists()]
+    trusted(path, complete=True)
+    parts = _parts(path.glob("*.csv"))
+    files = sorted(parts, key=lambda file: ((*SPLITS, FOLDS).index(parts[file]), file))
     if not files:
         message = "holds no train.csv, val.csv, test.csv or folds.csv"
         raise AffectkitError("missing", message, file=path, remedy="run prepare-manifest")
     return files
 
 
+def _parts(files: Iterable[Path]) -> dict[Path, str]:
+    """The split of each table that is called after one (`dev.csv`), or "folds"."""
+    words = {file: file.stem for file in files if file.stem.isalpha()}
+    parts = {FOLDS: FOLDS, **read_parts(words.values())}
+    return {file: parts[word] for file, word in words.items() if word in parts}
+
+
+def _in_part(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """The rows of a table without a column `split`, in the part that its file is called after, if it is."""
+    part = _parts(file.parent.glob("*.csv")).get(file)
+    return table.assign(split=part) if part else table
+
+
+def _check_splits(manifest: Manifest) -> None:
+    if "split" not in manifest.rows:
+        return
+    splits = manifest.rows["split"]
+    if (position := first_row(~splits.isin(["", *SPLITS]))) is not None:
+        message = f"split '{splits[position]}' is not in {', '.join(SPLITS)}"
+        remedy = "correct it, or leave the cell empty: such rows are not fitted"
+        raise AffectkitError("input", message, **manifest.where(position), remedy=remedy)
+    nowhere = int((splits == "").sum())
+    if 0 < nowhere < len(splits):
+        what = "%s: %d of %d rows have no split: they are neither fitted nor judged"
+        log.warning(what, manifest.path, nowhere, len(splits))
+
+
 def _check_ids(manifest: Manifest) -> None:
-    first: dict[str, int] = {}
-    for position, cell in enumerate(manifest.rows["id"]):
-        if not cell:
+    ids = manifest.rows["id"]
+    if (position := first_row((ids == "") | ids.duplicated())) is not None:
+        if not ids[position]:
             raise AffectkitError("input", "the id is empty", **manifest.where(position))
-        if cell in first:
-            file, row = manifest.origin[first[cell]]
-            message = f"id '{cell}' stands already in {file.name} row {row}"
-            raise AffectkitError("input", message, **manifest.where(position))
-        first[cell] = position
+        file, row = manifest.origin[first_row(ids == ids[position]) or 0]
+        message = f"id '{ids[position]}' stands already in {file.name} row {row}"
+        raise AffectkitError("input", message, **manifest.where(position))
 
 
 def _parse_cells(manifest: Manifest) -> None:
@@ -175,9 +207,12 @@ def _parse_cells(manifest: Manifest) -> None:
         target = manifest.targets.get(column)
         if column in NUMBERS or column.startswith("votes_") or (target and target.kind == "number"):
             try:
-                rows[column] = to_numbers(list(rows[column]), column=column)
+                rows[column] = to_numbers(rows[column], column=column)
             except AffectkitError as error:
                 raise AffectkitError("input", error.message, **manifest.where((error.row or 1) - 1)) from None
+            if column == "duration_sec" and (position := first_row(rows[column] < 0)) is not None:
+                message = f"duration_sec {rows[column][position]:g} is negative"
+                raise AffectkitError("input", message, **manifest.where(position), remedy="leave the cell empty")
         elif target and (position := first_row(~rows[column].isin(["", *target.classes]))) is not None:
             cell = rows[column][position]
             message = f"{column} '{cell}' is not in {', '.join(target.classes)}"
@@ -189,7 +224,10 @@ def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
     """Targets of a manifest that came without a summary: `label`, and the numeric targets known by name."""
     targets = {}
     if "label" in rows and rows["label"].any():
-        targets["label"] = Target("label", "class", tuple(sorted(set(rows["label"]) - {""})))
+        classes = sorted(set(rows["label"]) - {""})
+        for spellings in spelt_alike(classes):
+            log.warning("labels %s differ by case or spaces only, and count as classes of their own", spellings)
+        targets["label"] = Target("label", "class", tuple(classes))
     for name in ("valence", "arousal", "dominance", "openness", "conscientiousness", "extraversion", "agreeableness",
                  "neuroticism", "stress", "depression", "anxiety"):  # fmt: skip
         if name in rows:
@@ -209,4 +247,4 @@ def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any],
             if len(part):
                 write_table(folder / f"{split}.csv", part)
     write_json(folder / "label_map.json", label_map)
-    write_json(folder / "summary.json", summary)
+    write_json(folder / SUMMARY, summary)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.files import atomic, read_json, sha256, write_json, write_text
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import read_table, write_table
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, are_targets
+from affectkit.plain import is_file_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +38,10 @@ def best_model(path: Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         raise AffectkitError("missing", "no such model folder", file=path)
-    require_finished(path)
     for folder in (path, path / BEST):
         if (folder / SPEC).exists():
-            return folder
+            return trusted(folder, complete=True)
+    trusted(path)
     raise AffectkitError("missing", f"holds no {SPEC}", file=path, remedy="name a folder that affectkit train wrote")
 
 
@@ -59,14 +60,40 @@ def whole(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         name = Path(error.filename).name if error.filename else str(error)
         raise AffectkitError("missing", f"lacks a file: {name}", file=folder, remedy="copy all of it again") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         remedy = "copy it again, or train it again"
         raise AffectkitError("input", f"is not a whole model ({why})", file=folder, remedy=remedy) from error
 
 
+# --- What the files of a `best_model/` say
+
+
+_PARENT = {"name": is_file_name, "path": (str, None), "sha256": (str, None)}
+_FEATURES = {
+    "encoder": (str, None), "options?": {str: object}, "feature_names?": ([str], None), "dim?": (int, None),
+    "pooled?": bool, "sparse?": bool,
+}  # fmt: skip
+_SPEC = {
+    "kind": str, "targets": are_targets, "options?": {str: object}, "features?": [_FEATURES], "needs?": [str],
+    "dimensions?": [(int, [int])], "group?": (str, None), "groups_straddle?": bool, "normalize?": (str, None),
+    "parents?": [_PARENT], "fit_rows?": {"rows": int, "sha256": str},
+}  # fmt: skip
+_PARAMETERS = {"options": {str: object}, "parameters": {str: object}}
+_STAGES = {
+    CALIBRATION: {"targets": {str: {"method": str, **_PARAMETERS}}},
+    FUSION: {"sources": [is_file_name], "targets": {str: {"rule": str, **_PARAMETERS}}},
+}
+
+
 def read_spec(folder: Path) -> dict[str, Any]:
-    return read_json(folder / SPEC, what="model description")
+    """What `affectkit.json` says."""
+    return read_json(folder / SPEC, what="model description", shape=_SPEC)
+
+
+def read_stage(folder: Path, name: str) -> dict[str, Any]:
+    """What `calibration.json` or `fusion.json` says."""
+    return read_json(folder / name, what=name.removesuffix(".json"), shape=_STAGES[name])
 
 
 def write_spec(folder: Path, spec: Mapping[str, Any], card: str) -> None:
@@ -84,10 +111,22 @@ def label_map(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"classes": classes.get("label", next(iter(classes.values()))), "targets": classes} if classes else {}
 
 
-def read_fit_rows(folder: Path) -> pd.DataFrame:
-    """`id`, `group`, `role` as text; no rows where a folder does not say."""
-    path = folder / FIT_ROWS
-    return read_table(path, required=["id", "group", "role"]) if path.exists() else no_fit_rows()
+def read_fit_rows(model: Path) -> pd.DataFrame:
+    """`id`, `group`, `role` as text: what the `best_model/` was fitted on.
+
+    Raises "missing" or "input" for a model that no longer says it: its own training rows would pass for held-out ones.
+    """
+    path, known = model / FIT_ROWS, read_spec(model).get("fit_rows")
+    remedy = f"copy {FIT_ROWS} again from where the model came from, or train it again"
+    if not path.exists():
+        message = f"lacks {FIT_ROWS}: nothing says which rows the model was fitted on"
+        raise AffectkitError("missing", message, file=model, remedy=remedy)
+    rows = read_table(path, required=["id", "group", "role"])
+    if known and sha256(path) != known["sha256"]:
+        count = f", and now of {len(rows)}" if len(rows) != known["rows"] else ""
+        message = f"is not as the model was saved with it: a table of {known['rows']} rows{count}"
+        raise AffectkitError("input", message, file=path, remedy=remedy)
+    return rows
 
 
 def no_fit_rows() -> pd.DataFrame:
@@ -96,9 +135,11 @@ def no_fit_rows() -> pd.DataFrame:
     return pd.DataFrame(columns=["id", "group", "role"])
 
 
-def write_fit_rows(folders: Sequence[Path], rows: pd.DataFrame) -> None:
+def write_fit_rows(folders: Sequence[Path], rows: pd.DataFrame) -> dict[str, Any]:
+    """Write the rows into each folder; returns what the description says of them, by which a cut table is known."""
     for folder in folders:
         write_table(folder / FIT_ROWS, rows)
+    return {"rows": len(rows), "sha256": sha256(folders[0] / FIT_ROWS)}
 
 
 # --- The models that a calibration or a fusion stands on: named in its description, found again, copied along
@@ -153,11 +194,11 @@ def copy_model(model: Path, target: Path) -> None:
 
     The copy predicts wherever it is moved to. A parent that is only a table stays one.
     """
+    spec, parents = read_spec(model), []
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(p for p in model.iterdir() if p.is_file() and p.name != SPEC):
         with atomic(target / path.name) as temporary:
             shutil.copyfile(path, temporary)
-    spec, parents = read_spec(model), []
     for parent in spec.get("parents", []):
         if parent["path"] is not None:
             place = target / PARENTS / parent["name"]

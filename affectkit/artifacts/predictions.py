@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers, write_table
+from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers, write_rows, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.plain import without_nan
+from affectkit.splits import read_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,17 +108,18 @@ def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence
 
     Raises "input" naming the first id that the manifest lacks.
     """
+    import pandas as pd
+
     wanted = [c for c in columns if c in rows and c not in predictions.frame]
     if not wanted:
         return predictions
-    table: dict[str, Any] = rows.set_index("id")[wanted].to_dict("index")
-    for position, key in enumerate(predictions.frame["id"]):
-        if key not in table:
-            raise AffectkitError("input", f"id '{key}' is not in the manifest", file=predictions.path, row=position + 1)
-    joined = predictions.frame.copy()
-    for column in wanted:
-        joined[column] = [table[key][column] for key in joined["id"]]
-    return replace(predictions, frame=joined)
+    ids = predictions.frame["id"]
+    places = pd.Index(rows["id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
+    if (position := first_row(places < 0)) is not None:
+        message = f"id '{ids.iloc[position]}' is not in the manifest"
+        raise AffectkitError("input", message, file=predictions.path, row=position + 1)
+    cells = {column: rows[column].to_numpy()[places] for column in wanted}
+    return replace(predictions, frame=predictions.frame.assign(**cells))
 
 
 # What a prediction carries of its row, so that it can be grouped and sliced without the manifest.
@@ -166,18 +170,23 @@ def with_outputs(
     predictions: Predictions, outputs: Sequence[TargetPrediction], seen: Sequence[str] | np.ndarray
 ) -> Predictions:
     """The same rows with other answers: each output replaces all that the table said of its target but the truth."""
+    import pandas as pd
+
     stale = {c for output in outputs for c in target_columns(output.target)[1:]}
-    frame = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame])
-    for output in outputs:
-        frame = frame.assign(**output_columns(output))
-    return replace(predictions, frame=frame.assign(seen=list(seen)), foreign=False)
+    kept = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame]).assign(seen=list(seen))
+    columns = {name: values for output in outputs for name, values in output_columns(output).items()}
+    # At once: a thousand columns, one put in after the other, are copied over and over.
+    frame = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
+    return replace(predictions, frame=frame, foreign=False)
 
 
 def predictions_text(predictions: Predictions, *, as_json: bool) -> str:
     """The table as CSV, or as one JSON line of rows."""
     if as_json:
         return json.dumps({"rows": without_nan(predictions.frame.to_dict("records"))}, ensure_ascii=False) + "\n"
-    return predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    text = io.StringIO()
+    write_rows(text, predictions.frame)
+    return text.getvalue()
 
 
 # --- Reading predictions, written by affectkit or by any other tool
@@ -195,7 +204,17 @@ def read_predictions(path: Path, *, targets: Sequence[Target] = (), treat_as: st
     table that has `seen`.
     Raises "input" naming the row: a probability that is no number or outside [0, 1], a doubled id, an unknown `seen`.
     """
-    return parse_predictions(read_table(Path(path), required=["id"]), Path(path), targets=targets, treat_as=treat_as)
+    table = read_table(Path(path), required=["id"], numbers=partial(numeric_columns, targets=targets))
+    return parse_predictions(table, Path(path), targets=targets, treat_as=treat_as)
+
+
+def numeric_columns(columns: Sequence[str], targets: Sequence[Target] = ()) -> set[str]:
+    """The columns of a header that hold numbers alone, as `parse_predictions` takes them."""
+    known = {target.name: target for target in targets}
+    named = [known.get(name, target) for name, target in _targets_of(columns).items()]
+    numeric = {c for t in named for c in (target_columns(t) if t.kind == "number" else probability_columns(t))}
+    texts = {c for t in named if t.kind != "number" for c in (t.name, prediction_column(t.name), set_column(t.name))}
+    return numeric & set(columns) - texts - set(LEADING)
 
 
 def has_predictions(columns: Iterable[str]) -> bool:
@@ -206,13 +225,14 @@ def has_predictions(columns: Iterable[str]) -> bool:
 def parse_predictions(
     frame: pd.DataFrame, path: Path, *, targets: Sequence[Target] = (), treat_as: str | None = None
 ) -> Predictions:
-    """As `read_predictions`, of a table of text that has been read."""
+    """As `read_predictions`, of a table that has been read: text, or numbers in `numeric_columns`."""
     _check_table(frame, path)
     foreign = "seen" not in frame
     if foreign:
         frame.insert(1, "seen", "heldout")
     known = {target.name: target for target in targets}
-    named = {name: known.get(name, target) for name, target in _targets_of(frame).items()}
+    labels = {cell for name in ("pred", "label") if name in frame for cell in frame[name].unique()} - {""}
+    named = {name: known.get(name, target) for name, target in _targets_of(list(frame.columns), labels).items()}
     if not named:
         remedy = "name columns pred, prob_<class> or <target>_pred"
         raise AffectkitError("input", "holds no predictions", file=path, remedy=remedy)
@@ -228,6 +248,10 @@ def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
     if not predictions.foreign:
         return predictions
     split = frame.get("split")
+    if split is not None:
+        parts = read_parts(split)
+        split = split.map(lambda name: parts.get(name, name))
+        frame = frame.assign(split=split)
     if treat_as:
         split = split.where(split != "", treat_as) if split is not None else treat_as
         frame = frame.assign(split=split)
@@ -239,25 +263,26 @@ def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
 def _check_table(frame: pd.DataFrame, path: Path) -> None:
     if not len(frame):
         raise AffectkitError("input", "has no rows", file=path)
-    if (row := first_row(frame["id"].str.strip() == "")) is not None:
-        raise AffectkitError("input", "has no id", file=path, row=row + 1)
+    ids = frame["id"].tolist()
+    if not all(map(str.strip, ids)):
+        position = next(position for position, key in enumerate(ids) if not key.strip())
+        raise AffectkitError("input", "has no id", file=path, row=position + 1)
     check_ids(frame["id"], path)
     if "seen" in frame and (row := first_row(~frame["seen"].isin(SEEN))) is not None:
         message = f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}"
         raise AffectkitError("input", message, file=path, row=row + 1)
 
 
-def _targets_of(frame: pd.DataFrame) -> dict[str, Target]:
+def _targets_of(columns: Sequence[str], labels: Iterable[str] = ()) -> dict[str, Target]:
     """Targets read off the columns.
 
-    `prob_<class>` or `pred` make `label`, `<t>_prob_<class>` a class target, `<t>_pred` alone a number.
+    `prob_<class>` or `pred` make `label`, `<t>_prob_<class>` a class target, `<t>_pred` alone a number. labels: the
+    classes of `label` where there are no probabilities.
     """
     targets: dict[str, Target] = {}
-    columns = list(frame.columns)
     classes = [c.removeprefix("prob_") for c in columns if c.startswith("prob_")]
     if classes or "pred" in columns:
-        seen = {*frame["pred"], *frame.get("label", [])} - {""} if not classes else set()
-        targets["label"] = Target("label", "class", tuple(classes or sorted(seen)))
+        targets["label"] = Target("label", "class", tuple(classes or sorted(labels)))
     for column in columns:
         name = column.removesuffix("_pred")
         if name != column and name:
@@ -270,7 +295,8 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if target.kind == "number":
         for column in target_columns(target):
             if column in frame:
-                frame[column] = to_numbers(list(frame[column]), file=path, column=column)
+                values = to_numbers(frame[column], file=path, column=column)
+                frame[column] = _of_size(values, column, target, path)
         return
     columns = probability_columns(target)
     there = [column for column in columns if column in frame]
@@ -292,10 +318,27 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
             _refuse_unknown(frame[column], target, path)
 
 
+LARGEST_NUMBER = 1e40  # of an answer or a truth: its square, and sums of squares, are numbers too
+SMALLEST_KNOWN = 1e-100  # of a variance above 0: what is divided by its root, and the square of that, are numbers too
+
+
+def _of_size(values: np.ndarray, column: str, target: Target, path: Path) -> np.ndarray:
+    """Numbers that can be computed with. A variance, or an end of an interval, beyond that says no more than the last
+    one within it."""
+    if column == f"{target.name}_var":
+        return np.where(values > 0, np.clip(values, SMALLEST_KNOWN, LARGEST_NUMBER**2), values)
+    if column in (f"{target.name}_low", f"{target.name}_high"):
+        return np.clip(values, -LARGEST_NUMBER, LARGEST_NUMBER)
+    if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
+        message = f"{column} {values[row]:g} is too large a number to compute with"
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy="give it in other units")
+    return values
+
+
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
     for column in columns:
-        frame[column] = values = to_numbers(list(frame[column]), file=path, column=column)
+        frame[column] = values = to_numbers(frame[column], file=path, column=column)
         if (row := first_row((values < 0) | (values > 1))) is not None:
             percent = np.nanmin(values) >= 0 and 2 < np.nanmax(values) <= 100
             remedy = "divide percentages by 100" if percent else "make probabilities of scores first (softmax)"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
+from affectkit.labels import are_targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,18 @@ ABLATION, ABLATION_TABLE = "ablation_summary.json", "ablation_summary.csv"
 SELECTION, SELECTION_TABLE = "model_selection.json", "model_selection.csv"
 STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.csv"
 AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
+
+_FIGURE = {"value": (float, None), "low?": (float, None), "high?": (float, None)}
+_CONFUSION = {"classes": [str], "counts": [[int]]}
+_CLASS = {
+    "per_class?": ({str: {str: object}}, None),
+    "confusion?": (_CONFUSION, {}, None),
+    "calibration?": (dict, None),
+}
+_REPORT = {
+    **_CLASS, "metrics": {str: _FIGURE}, "n": int, "split?": (str, None), "groups?": (dict, None),
+    "targets?": are_targets, "other_targets?": {str: _CLASS}, "warnings?": [str],
+}  # fmt: skip
 
 
 def write_report(folder: Path, report: Mapping[str, Any], judged: Predictions) -> None:
@@ -49,15 +62,8 @@ def read_judged(folder: Path) -> pd.DataFrame | None:
 def read_report(path: Path) -> dict[str, Any]:
     """What `metrics.json` says; `path` is the file or its folder. Raises "missing", "unfinished" or "input"."""
     path = Path(path)
-    if path.is_dir():
-        require_finished(path)
-        path = path / METRICS
-    report = read_json(path, what="report")
-    for key in ("metrics", "n"):
-        if key not in report:
-            remedy = "name a metrics.json of affectkit evaluate"
-            raise AffectkitError("input", f"has no '{key}'", file=path, remedy=remedy)
-    return report
+    file = trusted(path / METRICS) if path.is_dir() else path  # which a page names whose run is about to finish
+    return read_json(file, what="report", shape=_REPORT)
 
 
 def class_targets(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -1,17 +1,11 @@
-"""A run: a folder (or a file) that says what made it.
-
-`started.json` (options, inputs) is written first, `run.json` (outputs, versions) last, so a folder with the one
-and without the other is unfinished. A file x that a command writes alone is recorded in `x.run.json`.
-"""
+"""A run: opened before any work, refused or gone on with where its folder is there, closed with its record."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import platform
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,104 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from affectkit import __version__
-from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
+from affectkit.artifacts.files import remove_temporaries, write_json
+from affectkit.artifacts.records import (
+    LOCK,
+    RECORD,
+    STARTED,
+    digest,
+    file_record,
+    plain_options,
+    read_record,
+    read_started,
+    record,
+    require_finished,
+    trusted,
+)
 from affectkit.errors import AffectkitError
 
-STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
-VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
-
-
-def require_finished(folder: Path) -> None:
-    """Refuse a folder that a command began and did not end."""
-    if (folder / STARTED).exists() and not (folder / RECORD).exists():
-        remedy = "run its command again with --resume"
-        raise AffectkitError("unfinished", "is unfinished: it has no run.json", file=folder, remedy=remedy)
-
-
-def digest(path: Path) -> dict[str, Any]:
-    """What an input was: `{"path", "sha256", "size"}` of a file, or the outputs of a run folder.
-
-    A digest is taken from the producer's record where size and time still match it, so nothing large is read twice.
-    """
-    if path.is_dir():
-        require_finished(path)
-        known = recorded(path / RECORD)
-        names = sorted(known) or sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
-        files = [file_digest(path / name, known.get(name)) for name in names if (path / name).is_file()]
-        return {"path": str(path), "files": [{**f, "path": str(Path(f["path"]).relative_to(path))} for f in files]}
-    if not path.exists():
-        raise AffectkitError("missing", "no such file or folder", file=path)
-    beside = recorded(path.with_name(path.name + ".run.json"))
-    return file_digest(path, (beside or recorded(path.parent / RECORD)).get(path.name))
-
-
-def file_digest(path: Path, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    stat = path.stat()
-    same = known is not None and known["size"] == stat.st_size and known["mtime_ns"] == stat.st_mtime_ns
-    return {"path": str(path), "sha256": known["sha256"] if known and same else sha256(path), "size": stat.st_size}
-
-
-def recorded(record: Path) -> dict[str, Mapping[str, Any]]:
-    if not record.exists():
-        return {}
-    return {item["path"]: item for item in read_json(record, what="record").get("outputs", [])}
-
-
-def plain_options(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [plain_options(item) for item in value]
-    if isinstance(value, dict):
-        return {key: plain_options(item) for key, item in value.items()}
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """What `run.json` says besides what `started.json` said: where and how long it ran, and what it wrote.
-
-    path: the run's folder, or the file that the command wrote. notes: what the command noted; `device` among them.
-    """
-    from importlib import metadata  # waits: it is a tenth of a subcommand's help
-
-    base = path if path.is_dir() else path.parent
-    skip = {STARTED, RECORD, LOCK}
-    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in skip) if path.is_dir() else [path]
-    versions = {}
-    for name in VERSIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {
-        "argv": sys.argv[1:],
-        "versions": versions | {"python": platform.python_version()},
-        "git": _git_revision(),
-        "device": notes.get("device", "cpu"),
-        "threads": os.cpu_count(),
-        "outputs": [
-            {**file_digest(p, None), "path": str(p.relative_to(base)), "mtime_ns": p.stat().st_mtime_ns} for p in files
-        ],
-        "notes": {key: value for key, value in notes.items() if key != "device"},
-        "seconds": seconds,
-    }
-
-
-def _git_revision() -> str | None:
-    """The revision of affectkit's own checkout, where it runs from one."""
-    head = Path(__file__).parents[2] / ".git" / "HEAD"
-    if not head.is_file():
-        return None
-    text = head.read_text().strip()
-    reference = head.parent / text.removeprefix("ref: ")
-    return (reference.read_text().strip() if reference.is_file() else None) if text.startswith("ref: ") else text
-
-
-# --- Opening a run
-
-
+REFUSAL = "leaks.csv"  # what a command that refuses to go on may leave; the next run into the folder replaces it
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
 NEUTRAL = frozenset(
     {"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device", "track",
      "checkpoint_steps"}
 )  # fmt: skip
 _ELSEWHERE = "name another folder"
+EMPTYING = "emptying"  # in `started.json` while `--overwrite` deletes
 
 
 @dataclass
@@ -147,7 +67,7 @@ def open_run(
     """Open the folder `options["output_dir"]`, or the file `options["output"]`, and close it with the record.
 
     options: the command's own `locals()`, all of them, as resolved. inputs: None stands for one that was not named.
-    reads: further inputs that are not digested, such as a corpus.
+    reads: further inputs that need only be finished, such as a corpus.
     A finished run with `--resume` yields `run.finished`: the command returns at once. `--overwrite` empties a folder
     that the same command wrote, unless an input lies in it. A folder that is neither empty, resumed nor overwritten is
     refused before any work.
@@ -164,9 +84,11 @@ def open_run(
         wait()
         return
     run = Run(path)
-    named = [Path(item) for item in inputs if item is not None]
+    named, further = [Path(item) for item in inputs if item is not None], list(map(Path, reads))
     if options.get("overwrite"):
-        _spare_inputs(path, [*named, *map(Path, reads)])
+        _spare_inputs(path, [*named, *further])
+    for item in further:
+        require_finished(item)
     started = {
         "command": command,
         "affectkit": __version__,
@@ -179,6 +101,8 @@ def open_run(
             raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
         if not folder and path.exists() and not options.get("overwrite"):
             raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
+        if not folder:
+            file_record(path).unlink(missing_ok=True)  # of the file that will be replaced
         wait()
         if run.finished:
             yield run
@@ -189,13 +113,13 @@ def open_run(
             yield run
         except BaseException:
             # after a failure that left nothing but `started.json`, the folder is as if nothing had been tried
-            if made and {item.name for item in path.iterdir()} <= {STARTED, LOCK}:
+            if made and {item.name for item in path.iterdir()} <= {STARTED, LOCK, REFUSAL}:
                 (path / STARTED).unlink(missing_ok=True)
             raise
         wait()
         facts = {"seed": options.get("seed"), "parents": [item["path"] for item in digests]}
         ended = record(path, run.notes, round(time.time() - seconds, 3))
-        write_json(path / RECORD if folder else path.with_name(path.name + ".run.json"), {**started, **facts, **ended})
+        write_json(path / RECORD if folder else file_record(path), {**started, **facts, **ended})
 
 
 def _result_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,21 +166,28 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
     for leftover in folder.glob(f".{STARTED}.*.tmp"):  # of a process killed before it had begun: nothing to go on with
         leftover.unlink()
     contents = [item for item in folder.iterdir() if item.name != LOCK]
+    if [item.name for item in contents] == [REFUSAL]:
+        contents.pop().unlink()
     ours, finished = (folder / STARTED).exists(), (folder / RECORD).exists()
     if contents and options.get("overwrite"):
         if not ours:
             what = "--overwrite: not a folder that affectkit wrote"
             raise AffectkitError("exists", what, file=folder, remedy=_ELSEWHERE)
-        author = read_json(folder / STARTED).get("command")
+        author = read_started(folder)["command"]
         if author != started["command"]:
             raise AffectkitError("exists", f"--overwrite: affectkit {author} wrote it", file=folder, remedy=_ELSEWHERE)
-        for item in contents:
-            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        _empty(folder, started)
     elif contents and options.get("resume") and ours:
-        _refuse_difference(folder, read_json(folder / STARTED), started)
-        for leftover in folder.rglob(TEMPORARY):  # of a killed process: the lock says that nobody writes one now
-            leftover.unlink()
+        before = read_started(folder)
+        _refuse_difference(folder, before, started)
+        if before.get(EMPTYING):  # --overwrite was killed: what is left is of the run before
+            _empty(folder, started)
+            write_json(folder / STARTED, started)
+            return True
+        remove_temporaries(folder)  # of a killed process: the lock says that nobody writes one now
         run.resumed, run.finished = True, finished
+        if finished:
+            trusted(folder)
         return False
     elif contents:
         state = "finished" if finished else "unfinished" if ours else "not empty"
@@ -264,6 +195,18 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
     write_json(folder / STARTED, started)
     return True
+
+
+def _empty(folder: Path, started: Mapping[str, Any]) -> None:
+    """Delete all but the mark that the run has started, and the lock: the records first, so that whenever this is
+    killed nothing that is left is taken for whole, and `--overwrite` or `--resume` goes on."""
+    (folder / RECORD).unlink(missing_ok=True)
+    write_json(folder / STARTED, {**started, EMPTYING: True})
+    for inner in [*folder.rglob(RECORD), *folder.rglob("*.run.json")]:  # of runs that were put into the folder
+        inner.unlink(missing_ok=True)
+    for item in sorted(folder.iterdir()):
+        if item.name not in (STARTED, LOCK):
+            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
 
 
 def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -347,10 +290,9 @@ def _check_writable(path: Path) -> None:
 
 def _made_alike(path: Path, command: str, options: Mapping[str, Any], inputs: Sequence[Path]) -> bool:
     """Whether the file is there, and its record names this command with the same options and inputs."""
-    record = path.with_name(path.name + ".run.json")
-    if not (path.is_file() and record.exists()):
+    if not (path.is_file() and file_record(path).exists()):
         return False
-    known = read_json(record, what="record")
+    known = read_record(file_record(path))
     same = known.get("command") == command and known.get("options") == _result_options(options)
     return same and list(map(_contents, known.get("inputs", []))) == [_contents(digest(path)) for path in inputs]
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from affectkit.artifacts.features import Features, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import BEST, SPEC, no_fit_rows, read_fit_rows, read_spec
-from affectkit.artifacts.predictions import Predictions, has_predictions, join_columns, parse_predictions, vouched
-from affectkit.artifacts.runs import require_finished
+from affectkit.artifacts.predictions import (
+    Predictions,
+    has_predictions,
+    join_columns,
+    numeric_columns,
+    parse_predictions,
+    vouched,
+)
+from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
-from affectkit.plain import comma_separated
+from affectkit.plain import comma_separated, is_file_name
 from affectkit.splits import GROUP_COLUMNS
 
 if TYPE_CHECKING:
@@ -51,7 +59,7 @@ def named_paths(words: Sequence[str], *, least: int = 1) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for text in words:
         name, equals, path = text.partition("=")
-        if not equals or not name.strip() or not path or set(name) & set("/\\"):
+        if not equals or not path or not is_file_name(name):
             remedy = "write speech=runs/speech/predictions.csv"
             raise AffectkitError("usage", f"'{text}' is not NAME=PATH", remedy=remedy)
         if name in paths:
@@ -65,11 +73,11 @@ def named_paths(words: Sequence[str], *, least: int = 1) -> dict[str, Path]:
 def predictions_path(path: Path) -> Path:
     """The table: `path` itself, or the `predictions.csv` of a run folder."""
     if not path.is_dir():
-        return path
-    require_finished(path)
-    if not (path / PREDICTIONS).exists():
+        return trusted(path)
+    file = trusted(path / PREDICTIONS)
+    if not file.exists():
         raise AffectkitError("missing", f"holds no {PREDICTIONS}", file=path, remedy="name a run folder, or a CSV")
-    return path / PREDICTIONS
+    return file
 
 
 def called(path: Path) -> str:
@@ -87,15 +95,16 @@ def read_source(
     if tables and path.is_dir() and (path / "encoder.json").exists():
         return Source(name, path, None, no_fit_rows(), features=read_features(path))
     file = predictions_path(path)
-    table = read_table(file, required=["id"])
-    if tables and not has_predictions(table.columns):
-        return Source(name, file, None, no_fit_rows(), features=read_features(file))
-    beside = file.parent / BEST
+    beside = trusted(file.parent / BEST) if file.name == PREDICTIONS else file.parent
     model = beside if file.name == PREDICTIONS and (beside / SPEC).exists() else None
     # a model's targets: its table does not say their scales
     described = [Target.from_json(target) for target in read_spec(model)["targets"]] if model else []
-    predictions = parse_predictions(table, file, targets=[*targets, *described], treat_as=treat_as)
-    return Source(name, file, model, read_fit_rows(file.parent), predictions=predictions)
+    known = [*targets, *described]
+    table = read_table(file, required=["id"], numbers=partial(numeric_columns, targets=known))
+    if tables and not has_predictions(table.columns):
+        return Source(name, file, None, no_fit_rows(), features=read_features(file))
+    predictions = parse_predictions(table, file, targets=known, treat_as=treat_as)
+    return Source(name, file, model, read_fit_rows(model) if model else no_fit_rows(), predictions=predictions)
 
 
 # --- Predictions with what a manifest knows of their rows, for commands that turn one table into another

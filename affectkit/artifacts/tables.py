@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import math
+import mmap
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from affectkit.errors import AffectkitError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow
 
 
 # --- What a table's first bytes say of it: refusals of what is no CSV of ours, each with what to do about it
@@ -96,7 +99,7 @@ def undecodable(path: Path) -> AffectkitError:
     return AffectkitError("input", f"is not UTF-8 text{place}", file=path, remedy=remedy)
 
 
-def iter_rows(path: Path, *, delimiter: str | None = None) -> Iterator[list[str]]:
+def iter_rows(path: Path, *, delimiter: str | None = None) -> Generator[list[str]]:
     """The header, then each data row, of a CSV (or tab-separated, by its ending) in UTF-8, with or without a BOM.
 
     Line ends may be LF, CRLF or bare CR. What spreadsheets add is nothing: names in the header are stripped, rows whose
@@ -104,7 +107,7 @@ def iter_rows(path: Path, *, delimiter: str | None = None) -> Iterator[list[str]
     Raises "missing", or "input" with the row: wrong number of cells, a quote left open; another encoding or separator.
     """
     path = Path(path)
-    comma = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
+    comma = _delimiter(path, delimiter)
     csv.field_size_limit(sys.maxsize)
     try:
         with io.BufferedReader(io.FileIO(path), HEAD) as handle:
@@ -122,7 +125,11 @@ def iter_rows(path: Path, *, delimiter: str | None = None) -> Iterator[list[str]
         raise undecodable(path) from None
 
 
-def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
+def _delimiter(path: Path, delimiter: str | None) -> str:
+    return delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
+
+
+def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Generator[list[str]]:
     rows = _filled_rows(path, reader)
     header = [name.strip() for name in next(rows, [])]
     while header and not header[-1]:
@@ -148,7 +155,7 @@ def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]
         yield cells
 
 
-def _filled_rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
+def _filled_rows(path: Path, reader: Iterable[list[str]]) -> Generator[list[str]]:
     """Rows that have anything in them, the header among them."""
     count, rows = -1, iter(reader)
     while True:
@@ -163,10 +170,21 @@ def _filled_rows(path: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]
             yield cells
 
 
-def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | None = None) -> pd.DataFrame:
-    """A CSV as a frame of text; "" where a cell is empty. `required` columns must be there."""
+def read_table(
+    path: Path,
+    *,
+    required: Sequence[str] = (),
+    delimiter: str | None = None,
+    numbers: Callable[[Sequence[str]], Collection[str]] | None = None,
+) -> pd.DataFrame:
+    """A CSV as a frame of text; "" where a cell is empty. `required` columns must be there.
+
+    numbers: which columns of a header are float64, NaN where empty, if all of their other cells are finite numbers.
+    Where they are not, the column is text, of which `to_numbers` says what is wrong.
+    """
     import pandas as pd
 
+    path = Path(path)
     rows = iter_rows(path, delimiter=delimiter)
     header = next(rows)
     for column in required:
@@ -175,12 +193,100 @@ def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str | Non
             if "" in header:
                 remedy = f"one has no name; if that is it, name it (pandas: to_csv(..., index_label='{column}'))"
             raise AffectkitError("input", f"has no column '{column}'", file=path, remedy=remedy)
-    columns = list(zip(*rows, strict=True)) or [()] * len(header)
-    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(header, columns, strict=True)})
+    columns = read_plain(path, header, _delimiter(path, delimiter), numbers(header) if numbers else ())
+    if columns is None:
+        cells = list(zip(*rows, strict=True)) or [()] * len(header)
+        return pd.DataFrame({name: pd.Series(texts, dtype=object) for name, texts in zip(header, cells, strict=True)})
+    rows.close()
+    return pd.DataFrame({name: pd.Series(cells, dtype=cells.dtype) for name, cells in columns.items()})
 
 
-def to_numbers(cells: Sequence[str], *, file: Path | None = None, column: str = "") -> np.ndarray:
-    """Text cells as float64; "" and any spelling of nan are NaN. Raises "input" naming the row of any other."""
+# --- The same by Arrow, ten times as fast and in a fraction of the memory, of files that both read alike
+
+
+def read_plain(
+    path: Path, header: Sequence[str], delimiter: str, numbers: Collection[str] = ()
+) -> dict[str, np.ndarray] | None:
+    """Columns of text (object) or of numbers (float64) by name.
+
+    None for what wants the reader above: rows of another length, blank rows, loose quotes, another encoding, a pipe, a
+    cell that is to be a number and is none.
+    """
+    from pyarrow import ArrowInvalid, csv, float64, string
+
+    quotes = _quotes(path, header, delimiter) if path.is_file() else None
+    if quotes is None:
+        return None
+    types = {name: float64() if name in numbers else string() for name in header}
+    try:
+        table = csv.read_csv(
+            path,
+            csv.ReadOptions(column_names=list(header), skip_rows=1),
+            csv.ParseOptions(delimiter=delimiter, newlines_in_values=quotes > 0),
+            csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=False),
+        )
+    except ArrowInvalid:
+        return None
+    columns = {name: _numbers(table[name]) if name in numbers else _texts(table[name]) for name in header}
+    first = columns[header[0]]
+    if first is None or any(cells is None for cells in columns.values()):
+        return None
+    # A row whose first cell is blank may be blank altogether.
+    blank = np.isnan(first).any() if header[0] in numbers else not all(map(str.strip, first))
+    return None if blank else columns  # type: ignore[return-value]
+
+
+def _quotes(path: Path, header: Sequence[str], delimiter: str) -> int | None:
+    """How many quotes a file has; None where its first line is not the header, or where one of them neither opens nor
+    ends a cell nor stands doubled inside of one."""
+    with open(path, "rb") as handle:
+        line = handle.readline().removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").removesuffix(b"\r")
+        if b"\r" in line or line.count(b'"') % 2:
+            return None
+        names = next(csv.reader([line.decode("utf-8", errors="replace")], delimiter=delimiter), [])
+        if [name.strip() for name in names] != list(header):
+            return None
+        with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data.find(b'"') < 0:
+                return 0
+            ends = re.escape(delimiter.encode()) + rb"\r\n"
+            cell = rb'(?:\A|\A\xef\xbb\xbf|[%b])"(?:[^"]++|"")*+"(?=[%b]|\Z)' % (ends, ends)
+            quotes = sum(match[0].count(b'"') for match in re.finditer(cell, data))
+            handle.seek(0)
+            return (
+                quotes if quotes == sum(block.count(b'"') for block in iter(lambda: handle.read(HEAD), b"")) else None
+            )
+
+
+def _texts(column: pyarrow.ChunkedArray) -> np.ndarray:
+    """[N] object; of a column that repeats itself, each text is held once."""
+    import pyarrow.compute as compute
+
+    head = column[:HEAD]
+    if 2 * compute.count_distinct(head).as_py() > len(head):
+        return column.to_numpy()
+    encoded = column.dictionary_encode().combine_chunks()
+    return encoded.dictionary.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
+
+
+def _numbers(column: pyarrow.ChunkedArray) -> np.ndarray | None:
+    """[N] float64, NaN where empty; None where a cell spells a NaN or an infinity."""
+    values = column.to_numpy()
+    return values if np.isfinite(values).sum() == len(values) - column.null_count else None
+
+
+# --- What cells are: numbers, ids
+
+
+def to_numbers(cells: Sequence[str] | pd.Series, *, file: Path | None = None, column: str = "") -> np.ndarray:
+    """Text cells as float64; "" and any spelling of nan are NaN; numbers that were read as such stay as they are.
+
+    Raises "input" naming the row of any other cell.
+    """
+    if not isinstance(cells, Sequence):
+        if cells.dtype == float:
+            return cells.to_numpy()
+        cells = cells.tolist()
     with contextlib.suppress(ValueError, TypeError):  # the usual column has nothing but numbers: ten times as fast
         values = np.fromiter(map(float, cells), float, len(cells))
         if not np.isinf(values).any():
@@ -221,7 +327,60 @@ def _as_number(cell: Any) -> str | None:
     return None
 
 
+# --- The writer. Arrow's own knows no "%.9g" and quotes headers, so lines are formatted here, many at a time
+
+
+FLOAT = "%.9g"
+LINES = 2000  # formatted at a time
+MARKS = ',"\r\n'  # what a cell is quoted for, if anything
+PLAIN = ("string", "str", "empty", "float64", "float32", "int64", "int32", "bool")
+
+
 def write_table(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame as UTF-8 CSV with LF line ends, atomically. Missing is ""; floats keep nine significant digits."""
-    with atomic(Path(path)) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n", float_format="%.9g", encoding="utf-8")
+    with atomic(Path(path)) as temporary, open(temporary, "w", encoding="utf-8", newline="") as handle:
+        write_rows(handle, frame)
+
+
+def write_rows(handle: IO[str], frame: pd.DataFrame) -> None:
+    """What pandas' `to_csv` writes (no index, LF, "%.9g"), several times as fast where columns are of one kind."""
+    columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
+    if len(columns) < 2 or not all(map(_is_plain, columns)):
+        frame.to_csv(handle, index=False, lineterminator="\n", float_format=FLOAT)
+        return
+    csv.writer(handle, lineterminator="\n").writerow(frame.columns)
+    for start in range(0, len(frame), LINES):
+        forms, cells = zip(*(_formatted(column.iloc[start : start + LINES]) for column in columns), strict=True)
+        line, rows = ",".join(forms) + "\n", zip(*cells, strict=True)
+        handle.write(line * len(cells[0]) % tuple(itertools.chain.from_iterable(rows)))
+
+
+def _is_plain(column: pd.Series) -> bool:
+    """Whether a column is nothing but text and missing cells, or numbers of one kind."""
+    from pandas.api.types import infer_dtype
+
+    return (infer_dtype(column, skipna=True) if column.dtype == object else str(column.dtype)) in PLAIN
+
+
+def _formatted(column: pd.Series) -> tuple[str, list[Any]]:
+    """The format of a plain column's cells, and what goes into it."""
+    cells = column.tolist()
+    if column.dtype.kind in "iub":
+        return "%s", cells
+    if column.dtype.kind == "f":
+        known = not column.isna().any()
+        return (FLOAT, cells) if known else ("%s", ["" if cell != cell else FLOAT % cell for cell in cells])
+    try:
+        joined = "".join(cells)
+    except TypeError:  # missing ones among them
+        cells = [cell if isinstance(cell, str) else "" for cell in cells]
+        joined = "".join(cells)
+    return "%s", list(map(_quoted, cells)) if any(mark in joined for mark in MARKS) else cells
+
+
+def _quoted(cell: str) -> str:
+    if not any(mark in cell for mark in MARKS):
+        return cell
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([cell, ""])
+    return line.getvalue().removesuffix(",\n")

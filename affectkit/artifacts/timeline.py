@@ -76,7 +76,7 @@ def timeline(frame: pd.DataFrame, sequence: Sequence[str], time: str, *, file: P
     cells = [frame[column].astype(str) for column in sequence]
     for column, values in zip(sequence, cells, strict=True):
         _refuse_first(values.to_numpy() == "", f"has no {column}", file)
-    times = to_numbers(list(frame[time]), file=file, column=time)
+    times = to_numbers(frame[time], file=file, column=time)
     _refuse_first(np.isnan(times), f"has no {time}", file)
     joined = cells[0].str.cat(cells[1:], sep=" / ") if len(cells) > 1 else cells[0]
     codes, names = pd.factorize(joined.to_numpy(object), sort=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -17,9 +17,9 @@ from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.comparison import Comparison, compare, target_metric
+from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, metric_inputs, target_metric
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
-from affectkit.evaluation.rows import answered_parts, prefix, rows_of
+from affectkit.evaluation.rows import answered_parts, pair, prefix, rows_of
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
 
@@ -44,21 +44,29 @@ class Candidate:
 @dataclass(frozen=True)
 class Calibrated:
     """model: the final fits. predictions: all rows, those fitted on cross-fitted. clamped: target -> [N] bool, the rows
-    that were brought back to the target's scale. compared: target -> what `auto` looked at."""
+    that were brought back to the target's scale. compared: target -> what `auto` looked at. unseen: class
+    target -> the classes that none of the rows fitted on has."""
 
     model: CalibrationModel
     before: Predictions
     predictions: Predictions
     clamped: Mapping[str, np.ndarray]
     compared: Mapping[str, Sequence[Candidate]]
+    unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def parts(self) -> dict[str, tuple[Predictions, Predictions]]:
         """Part -> the rows that may be judged, before and after, in one order."""
-        place = {key: row for row, key in enumerate(self.before.frame["id"])}
         after = answered_parts(self.predictions, quiet=True)  # their report says it
-        rows = {part: np.array([place[key] for key in table.frame["id"]]) for part, table in after.items()}
+        rows = {part: places_of(table, self.before) for part, table in after.items()}
         return {part: (self.before.take(rows[part]), table) for part, table in after.items()}
+
+
+def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
+    """[M] positions of the rows `some` among all, by their ids."""
+    import pandas as pd
+
+    return pd.Index(all_rows.frame["id"]).get_indexer(some.frame["id"])
 
 
 def calibrate(
@@ -79,14 +87,22 @@ def calibrate(
         output, clamped[target.name] = held_to_scale(free)
         outputs.append(output)
     after = with_outputs(predictions, outputs, plan.seen(list(predictions.frame["seen"])))
-    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared)
+    unseen = {target.name: _unseen(predictions, plan, target) for target in targets if target.kind != "number"}
+    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared, unseen)
+
+
+def _unseen(predictions: Predictions, plan: FitPlan, target: Target) -> list[str]:
+    """The classes that none of the rows fitted on has."""
+    truth = pair(predictions, target)[0][plan.fit]
+    counts = np.bincount(truth[truth >= 0], minlength=len(target.classes))
+    return [name for name, count in zip(target.classes, counts, strict=True) if not count]
 
 
 def needed_columns(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns of text that the method needs of every row. Raises "usage" for an unknown method or option."""
     if method == AUTO:
         if options:
-            raise AffectkitError("usage", f"auto has no option --{next(iter(options)).replace('_', '-')}")
+            raise registry.no_option("methods", AUTO, next(iter(options)), {})
         return ()
     return build_method(method, options).columns
 
@@ -133,20 +149,25 @@ def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[st
     kind = "number" if target.kind == "number" else "class"
     metric = target_metric("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
     groups = plan.groups[plan.fit] if plan.group else None
-    tables = {NONE: predictions.take(plan.fit)}
+    before = metric_inputs(predictions.take(plan.fit), metric)
+    answers = {NONE: before}
     for name in CANDIDATES[kind]:
         method = build_method(name, {})
         if plan.single and not method.single_group:
             continue
         output = held_to_scale(_fitted(predictions, plan, target, method)[1])[0]
-        tables[name] = with_outputs(predictions, [output], predictions.frame["seen"]).take(plan.fit)
-    against = {name: compare(table, tables[NONE], metric, groups) for name, table in tables.items()}
+        answers[name] = replace(before, predictions=[output.values[plan.fit]])
+    against = {name: _compared(answers[name], before, groups) for name in answers}
     best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
     chosen = NONE
     if against[best].better:
-        chosen = next(n for n in tables if n != NONE and not compare(tables[best], tables[n], metric, groups).better)
+        chosen = next(n for n in answers if n != NONE and not _compared(answers[best], answers[n], groups).better)
         chosen = chosen if against[chosen].better else best
     return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+
+
+def _compared(first: MetricInputs, second: MetricInputs, groups: np.ndarray | None) -> Comparison:
+    return Paired.of([[first], [second]], groups).compare(first.metric)
 
 
 def held_to_scale(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
@@ -171,9 +192,13 @@ def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Ta
     changes: dict[str, dict[str, Any]] = {}
     for (part, (before, after)), target in product(calibrated.parts.items(), targets):
         of_target = changes.setdefault(part, {}).setdefault(target.name, {})
+        paired: dict[str, Paired] = {}  # by what metrics take
         for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
             metric = target_metric(prefix(target) + name, {target.name: target})
-            comparison = compare(after, before, metric, after.groups(plan.group))
+            if (takes := metric.definition.takes) not in paired:
+                sides = [[metric_inputs(table, metric)] for table in (after, before)]
+                paired[takes] = Paired.of(sides, after.groups(plan.group))
+            comparison = paired[takes].compare(metric)
             of_target[prefix(target) + name] = {
                 "before": comparison.second,
                 "after": comparison.first,

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectkit import registry
-from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import CALIBRATION, whole
+from affectkit.artifacts.arrays import check_numbers
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.models import CALIBRATION, read_spec, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.labels import Target
 
 # --- What a calibration method is
 
@@ -52,6 +54,10 @@ class Method(ABC):
         """A number's answers before they are held to its target's scale."""
         return self.apply(parameters, output, rows)
 
+    @abstractmethod
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        """Raises ValueError, KeyError or TypeError for parameters, as a file has them, that `fit` cannot give."""
+
 
 NONE = "none"  # the method of a target that is best left as it is
 
@@ -86,10 +92,13 @@ class CalibrationModel:
     @classmethod
     def load(cls, folder: Path) -> CalibrationModel:
         """Raises "missing" or "input" for a folder that is not whole."""
+        targets = {target["name"]: target for target in read_spec(folder)["targets"]}
         with whole(folder):
-            model = cls(read_json(folder / CALIBRATION, what="calibration")["targets"])
-            for name in model.targets:
-                model.method(name)
+            model = cls(read_stage(folder, CALIBRATION)["targets"])
+            for name, fitted in model.targets.items():
+                if method := model.method(name):
+                    check_numbers("parameters", fitted["parameters"])
+                    method.check(fitted["parameters"], Target.from_json(targets[name]))
         return model
 
 

@@ -141,8 +141,10 @@ def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | N
         if manifest is None:
             raise AffectkitError("usage", "--model-dir needs --manifest", remedy="name the rows to predict")
         return model_dir
+    from affectkit.artifacts.sources import predictions_path
+
     assert predictions is not None
-    return predictions / "predictions.csv" if predictions.is_dir() else predictions
+    return predictions_path(predictions)
 
 
 def _table(

@@ -1,14 +1,19 @@
 """`affectkit prepare-manifest`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
+from affectkit.errors import AffectkitError
 from affectkit.plain import comma_separated
+
+if TYPE_CHECKING:
+    from affectkit.leakage.sides import AuditReport
 
 
 def _list(asked: bool) -> None:
@@ -88,6 +93,14 @@ def prepare_manifest(
             help="Kinds of leak to accept, comma-separated: speaker, session, dialogue, source, media, text.",
         ),
     ] = None,
+    drop_leaks: Annotated[
+        Literal["train", "test"] | None,
+        typer.Option(
+            "--drop-leaks",
+            help="Drop rows whose recording, medium or text another side has too: train keeps those that are judged "
+            "(test, then val), test those that are fitted.",
+        ),
+    ] = None,
     faces: Annotated[
         Path | None,
         typer.Option(
@@ -110,14 +123,15 @@ def prepare_manifest(
     """Turn a corpus into a manifest: one row per sample, split without leaks.
 
     Durations come from the media's headers; rows that are left out are listed with the reason in summary.json, and
-    what the splits share in leak_audit.json. An undeclared leak is an error unless its kind is allowed.
+    what the splits share in leak_audit.json. An undeclared leak is an error unless its kind is allowed; leaks.csv then
+    lists all that leaked.
 
     Example: affectkit prepare-manifest emodb corpora/emodb --folds speaker -o runs/manifest
     """
     options = dict(locals())
     from affectkit.artifacts.files import write_json
     from affectkit.artifacts.manifest import write_manifest
-    from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.runs import REFUSAL, open_run
     from affectkit.corpora._assemble import assemble
     from affectkit.corpora._gather import Choices, gather
 
@@ -125,12 +139,26 @@ def prepare_manifest(
     registry.check_options("corpora", corpus, getattr(module, "read", None) or module.gather, corpus_options)
     choices = Choices(
         preset, label_map, labels, tuple(only or ()), min_duration, max_duration, split_by, folds, val_fraction,
-        test_fraction, group, audit, comma_separated(allow_leaks), num_workers, on_error, media_root, faces, seed,
+        test_fraction, group, audit, comma_separated(allow_leaks), drop_leaks, num_workers, on_error, media_root, faces,
+        seed,
     )  # fmt: skip
     with open_run("prepare-manifest", options, inputs=[faces] if faces else [], reads=roots) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
         made = assemble(gather(module, corpus, roots, corpus_options), choices, console.progress)
+        _require_no_leaks(made.report, choices.allow_leaks, run.path / REFUSAL)
         write_json(run.path / "leak_audit.json", made.report.to_json())
         write_manifest(run.path, made.rows, made.summary, made.label_map)
-    return Outcome(run.path, made.facts(), made.lines())
+    return Outcome(run.path, made.facts(), made.lines(), made.warnings)
+
+
+def _require_no_leaks(report: "AuditReport", allowed: Sequence[str], file: Path) -> None:
+    """Raises "leak" for one that is neither declared nor allowed, and leaves all such in `file`."""
+    from affectkit.artifacts.tables import write_table
+
+    try:
+        report.require(allowed, listed=file)
+    except AffectkitError as error:
+        if error.code == "leak":
+            write_table(file, report.listing(allowed))
+        raise

@@ -97,8 +97,7 @@ def _named(runs: list[str]) -> dict[str, Path]:
 
 def _command(folder: Path) -> str:
     """What wrote the folder. Raises "missing", "input" or "unfinished" for what is no finished run."""
-    from affectkit.artifacts.files import read_json
-    from affectkit.artifacts.runs import RECORD, STARTED, require_finished
+    from affectkit.artifacts.records import RECORD, STARTED, read_record, trusted
 
     remedy = "name the folder that a command wrote"
     if not folder.exists():
@@ -107,8 +106,7 @@ def _command(folder: Path) -> str:
         raise AffectkitError("input", "is a file, not a run folder", file=folder, remedy=remedy)
     if not (folder / STARTED).exists():
         raise AffectkitError("input", f"is no run folder: it has no {STARTED}", file=folder, remedy=remedy)
-    require_finished(folder)
-    return read_json(folder / RECORD, what="record").get("command", "")
+    return read_record(trusted(folder) / RECORD).get("command", "")
 
 
 def _page(folder: Path, command: str) -> "Page":

@@ -49,7 +49,8 @@ class Acted:
 
     name: on the command line. corpus: whose `classes` are the codes of the emotions.
     pattern: regular expression of a file's path, without its ending and without what stands before; its groups are
-    `emotion` and any of `speaker`, `text_id` and others that `columns` reads.
+    `emotion` and any of `speaker`, `text_id` and others that `columns` reads. elsewhere: further ones with the same
+    groups, of copies in other folders; the first that fits counts.
     otherwise: why a file of another name is dropped.
     sexes: of the speakers, in the order in which the twin's clips are dealt to them. texts: what is said, by `text_id`.
     codes: group -> the codes that it may have, in any case; the emotion's are known, and come last unless named here.
@@ -65,6 +66,7 @@ class Acted:
     otherwise: str
     sexes: Mapping[str, str]
     clip: Callable[[Turn], Clip]
+    elsewhere: Sequence[str] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     codes: Mapping[str, Collection[str]] = field(default_factory=dict)
     unknown: str = "{group} '{code}' is not in {codes}"
@@ -80,9 +82,10 @@ class Acted:
 
     def rows(self, files: Iterable[Path], root: Path) -> Iterator[Row | Dropped]:
         """A row for each file, or why there is none."""
-        pattern = re.compile(rf"(?:^|/){self.pattern}\Z")
+        patterns = [re.compile(rf"(?:^|/){pattern}\Z") for pattern in (self.pattern, *self.elsewhere)]
         for path in files:
-            named = pattern.search(path.with_suffix("").as_posix())
+            place = path.with_suffix("").as_posix()
+            named = next(filter(None, (pattern.search(place) for pattern in patterns)), None)
             groups = {group: code or "" for group, code in named.groupdict().items()} if named else {}
             reason = self._tidy(groups) if named else self.otherwise
             yield Dropped(relative(path, root), reason) if reason else self._row(path, root, groups)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from affectkit.corpora._faces import with_faces
 from affectkit.corpora._files import AUDIO, IMAGES
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, spelt_alike
 from affectkit.leakage.audit import audit
 from affectkit.leakage.sides import AuditReport
 
@@ -55,16 +57,17 @@ def measure(
         read = media.read_headers(known, read=_read, num_workers=workers, progress=update)
     by_path = dict(zip(known, read, strict=True))
     headers = [by_path.get(p) if p else None for p in paths]
-    broken = next((h for h in headers if isinstance(h, AffectkitError)), None)
-    if broken and choices.on_error == "stop":
-        remedy = broken.remedy or "or leave such files out with --on-error skip"
-        raise AffectkitError(broken.code, broken.message, file=broken.file, remedy=remedy)
+    segments = _segments(rows, headers) if sounding else [None] * len(rows)
+    if choices.on_error == "stop":
+        _refuse(next((h for h in headers if isinstance(h, AffectkitError)), None))
+        _refuse(next((error for error in segments if error), None))
     if sounding:
         rows = rows.assign(duration_sec=_durations(rows, headers))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
+    outside = [_OUTSIDE if error else "" for error in segments]
     reasons = [
-        header.message if isinstance(header, AffectkitError) else _out_of_range(duration, choices)
-        for header, duration in zip(headers, durations, strict=True)
+        header.message if isinstance(header, AffectkitError) else misplaced or _out_of_range(duration, choices)
+        for header, misplaced, duration in zip(headers, outside, durations, strict=True)
     ]
     kept = [(path, header) for path, header, reason in zip(paths, headers, reasons, strict=True) if not reason]
     return drop(rows, reasons, gathered.dropped), [path for path, _ in kept], [header for _, header in kept]
@@ -73,6 +76,23 @@ def measure(
 def _read(path: str | Path) -> media.AnyHeader:
     """By the file's name, as the reader of the corpus took it for an image or not."""
     return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
+
+
+_OUTSIDE = "its segment does not lie in its recording"
+
+
+def _refuse(error: AffectkitError | None) -> None:
+    if error:
+        remedy = "; ".join(filter(None, [error.remedy, "or leave such files out with --on-error skip"]))
+        raise AffectkitError(error.code, error.message, file=error.file, remedy=remedy)
+
+
+def _segments(rows: pd.DataFrame, headers: list[Any]) -> list[AffectkitError | None]:
+    """What is wrong with each row's segment; of a recording whose length is unknown, as far as can be said."""
+    starts, ends = (rows[name] if name in rows else [math.nan] * len(rows) for name in ("start_sec", "end_sec"))
+    lengths = [h.duration if isinstance(h, media.Header) else math.inf for h in headers]
+    paths = rows["path"] if "path" in rows else rows["id"]
+    return [media.segment_error(*row) for row in zip(paths, starts, ends, lengths, strict=True)]
 
 
 def _durations(rows: pd.DataFrame, headers: list[Any]) -> Any:
@@ -94,11 +114,45 @@ def _out_of_range(duration: float, choices: Choices) -> str:
 # --- Which side each row of a manifest is on
 
 
-def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    """Fill `split`, or `fold` (then everything is `train`), by what the command line asks for."""
+def split_by(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str:
+    """What decides the sides: `5 folds`, what was asked for, else `official` where the corpus as it lies here says it,
+    `speaker` (or what stands in), or `random`."""
+    if choices.folds and choices.split_by:
+        raise AffectkitError("usage", "--folds and --split-by exclude each other", remedy="leave one of them out")
+    if choices.folds:
+        return f"{choices.folds} folds"
+    if choices.split_by:
+        return choices.split_by
+    if gathered.corpus.official and "split" in rows and rows["split"].isin(splits.SPLITS).any():
+        return "official"
+    return "speaker" if splits.default_group(rows) else "random"
+
+
+def keep_parts(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
+    """The rows that the official split says a part of.
+
+    Raises "usage" where it says none, "input" for a part that is none of ours, unless such rows are to be skipped.
+    """
+    if not gathered.corpus.official or "split" not in rows or not rows["split"].isin(splits.SPLITS).any():
+        what = "the corpus has no official split" + (" as it lies here" if gathered.corpus.official else "")
+        raise AffectkitError("usage", what, remedy="use --split-by speaker")
+    known = ", ".join(splits.SPLITS)
+    strange = rows[~rows["split"].isin(["", *splits.SPLITS])]
+    if len(strange) and choices.on_error == "stop":
+        name = strange["split"].iloc[0]
+        what = f"split '{name}' is not in {known}: {(strange['split'] == name).sum()} rows have it"
+        remedy = f"correct it, keep the others with --only split={','.join(splits.SPLITS)}, or use --split-by speaker"
+        row = None if gathered.dropped else int(strange.index[0]) + 1
+        raise AffectkitError("input", what, file=gathered.source, row=row, remedy=remedy)
+    reasons = {"": "has no split", **dict.fromkeys(splits.SPLITS, "")}
+    why = [reasons.get(name, f"split '{name}' is not in {known}") for name in rows["split"]]
+    return drop(rows, why, gathered.dropped)
+
+
+def split_rows(rows: pd.DataFrame, by: str, gathered: Gathered, choices: Choices) -> pd.DataFrame:
+    """Fill `split`, or `fold` (then everything is `train`), by what `split_by` says."""
     if choices.folds:
         return _folds(rows, gathered, choices)
-    by = choices.split_by or default_split(rows, gathered)
     fractions: Any = {name: getattr(choices, name) for name in ("val_fraction", "test_fraction", "seed")}
     if by == "official":
         return _official(rows, gathered, choices)
@@ -112,13 +166,6 @@ def split_rows(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.D
     return rows.assign(split=splits.by_group(groups, _labels(rows), **fractions, name=str(column)))
 
 
-def default_split(rows: pd.DataFrame, gathered: Gathered) -> str:
-    """`official` where the corpus as it lies here says it, else `speaker` (or what stands in), else `random`."""
-    if gathered.corpus.official and "split" in rows and (rows["split"] != "").any():
-        return "official"
-    return "speaker" if splits.default_group(rows) else "random"
-
-
 def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str | None:
     """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
     if choices.group and choices.group not in rows:
@@ -129,8 +176,6 @@ def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> st
 
 
 def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    if choices.split_by:
-        raise AffectkitError("usage", "--folds and --split-by exclude each other", remedy="leave one of them out")
     text = str(choices.folds)
     count = int(text) if text.isdigit() else None
     column = group_column(rows, gathered, choices) if count else choices.group or text
@@ -143,8 +188,6 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
 
 def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     """The corpus's own split; where it has no validation part, one is carved out of train by group."""
-    if not gathered.corpus.official:
-        raise AffectkitError("usage", "the corpus has no official split", remedy="use --split-by speaker")
     split = rows["split"].to_numpy(dtype=object, copy=True)
     if (split == "val").any() or not choices.val_fraction:
         return rows
@@ -168,12 +211,78 @@ def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
     return rows[column].astype(str).to_numpy()
 
 
+# --- What a manifest had better be looked at for
+
+
+_CUT = 0.5  # share of the recordings that end at exactly the longest's end
+_FEW = 10  # recordings, below which equal lengths mean nothing
+_LONG = 20  # times the median, and a minute at least
+
+
+def suspicions(
+    rows: pd.DataFrame, paths: Sequence[Path | None], headers: Sequence[media.AnyHeader | None], group: str | None
+) -> Iterator[str]:
+    """Labels and groups spelt in two ways, classes that train lacks, recordings that were cut or that never end."""
+    for column in dict.fromkeys(("label", group)):
+        for spellings in spelt_alike(set(rows[column].astype(str))) if column and column in rows else ():
+            names = " and ".join(f"'{name}'" for name in spellings)
+            remedy = f"--label-map '{spellings[0]}={spellings[1]}'" if column == "label" else "correct the table"
+            yield f"{column}s {names} differ by case or spaces only and count as different: {remedy} makes one of them"
+    if "label" in rows:
+        yield from _missing_classes(rows)
+    yield from _lengths(
+        {p: h.duration for p, h in zip(paths, headers, strict=True) if p and isinstance(h, media.Header)}
+    )
+
+
+def _missing_classes(rows: pd.DataFrame) -> Iterator[str]:
+    labelled = rows[rows["label"] != ""]
+    side = "fold" if "fold" in rows else "split"
+    sides = labelled.groupby("label")[side].agg(set)
+    for name, parts in sides.items():
+        if side == "split" and "train" not in parts and (rows["split"] == "train").any():
+            where = " and ".join(sorted(parts, key=splits.SPLITS.index))
+            yield f"class '{name}' has no rows in train, only in {where}: no model learns it"
+        elif side == "fold" and len(parts) == 1:
+            yield f"class '{name}' stands in fold {next(iter(parts))} only: the model that is judged there never saw it"
+
+
+def _lengths(durations: dict[Path, float]) -> Iterator[str]:
+    """The lengths of whole recordings, where they are not those that people speak in."""
+    if len(durations) < _FEW:
+        return
+    values = np.array(list(durations.values()))
+    longest = list(durations)[int(values.argmax())]
+    alike = int((values == values.max()).sum())
+    if alike >= _CUT * len(values):
+        share = "all" if alike == len(values) else f"{alike} of"
+        yield (
+            f"{share} {len(values)} recordings are {values.max():.2f} s long, and none is longer: they were probably "
+            "cut or padded, so figures are not comparable with those on the original corpus"
+        )
+    elif values.max() > max(60.0, _LONG * np.median(values)):
+        limit = max(60.0, _LONG * np.median(values))
+        yield (
+            f"{(values > limit).sum()} of {len(values)} recordings are longer than {limit:.0f} s, the median is "
+            f"{np.median(values):.1f} s; the longest is {longest.name} with {values.max():.0f} s: leave them out with "
+            f"--max-duration {limit:.0f}"
+        )
+
+
+# --- The manifest, with what was left out and why
+
+
+_REASONS = 10  # told on the terminal; summary.json has all
+
+
 @dataclass(frozen=True)
 class Assembled:
     rows: pd.DataFrame
     summary: dict[str, Any]
     label_map: dict[str, Any]
     report: AuditReport
+    dropped: list[Dropped]
+    warnings: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -183,7 +292,11 @@ class Assembled:
         """What a person wants to know at once: sizes, what was left out and why, declared defects."""
         summary = self.summary
         lines = [f"{name}: " + _count_words(counts) for name, counts in summary["counts"].items()]
-        lines += [f"dropped {count}: {reason}" for reason, count in summary["dropped_reasons"].items()]
+        example = {item.reason: item.path for item in reversed(self.dropped)}
+        reasons = list(summary["dropped_reasons"].items())
+        lines += [f"dropped {count}: {reason}, as {example[reason]}" for reason, count in reasons[:_REASONS]]
+        if rest := sum(count for _, count in reasons[_REASONS:]):
+            lines.append(f"dropped {rest} for {len(reasons) - _REASONS} other reasons: summary.json has them")
         lines += [f"declared by the corpus: {sentence}" for sentence in summary["declared"]]
         return lines + [f"not compared: {note}" for note in self.report.notes]
 
@@ -191,13 +304,16 @@ class Assembled:
 def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any]) -> Assembled:
     """Apply `choices`, split and audit. progress: `progress(what)` is a context that yields a callback.
 
-    Raises "leak" for an undeclared leak whose kind is not allowed, and "input" when no row is left.
+    Raises "input" when no row is left. An undeclared leak is in the report: the caller requires that there is none.
     """
     gathered = replace(gathered, dropped=list(gathered.dropped))
     if choices.on_error == "stop":
         _refuse_mistakes(gathered.dropped)
     rows = keep_only(gathered.rows, gathered, choices)
     rows, label_map, label = apply_labels(rows, gathered, choices)
+    by = split_by(rows, gathered, choices)
+    if by == "official":
+        rows = keep_parts(rows, gathered, choices)
     paths = media_paths(rows, gathered, choices.media_root)
     if choices.faces:
         rows = with_faces(rows, paths, choices.faces)
@@ -205,15 +321,23 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     if not len(rows):
         reason, count = Counter(item.reason for item in gathered.dropped).most_common(1)[0]
         raise AffectkitError("input", f"no rows are left: {count} of {len(gathered.dropped)} dropped, {reason}")
-    rows = split_rows(rows, gathered, choices)
+    rows = split_rows(rows, by, gathered, choices)
+    group = group_column(rows, gathered, choices)
+    compare = partial(
+        audit, level=choices.audit, defects=_defects(by, gathered), group_column=group, num_workers=choices.num_workers
+    )
     with progress("audit") as update:
-        report = audit(
-            rows, level=choices.audit, media=paths, headers=headers, defects=_defects(rows, gathered, choices),
-            group_column=group_column(rows, gathered, choices), num_workers=choices.num_workers, progress=update,
-        )  # fmt: skip
-    report.require(choices.allow_leaks)
+        first = report = compare(rows, media=paths, headers=headers, progress=update)
+        while choices.drop_leaks and (reasons := report.copies(choices.drop_leaks, choices.allow_leaks)):
+            kept = [key not in reasons for key in rows["id"]]
+            rows = drop(rows, [reasons.get(key, "") for key in rows["id"]], gathered.dropped)
+            paths, headers = list(compress(paths, kept)), list(compress(headers, kept))
+            after = compare(rows, media=paths, headers=headers, progress=update)
+            report = after.without(first, choices.drop_leaks, choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
-    return Assembled(rows, _summary(rows, gathered, choices, targets, report), label_map, report)
+    warnings = (*suspicions(rows, paths, headers, group), *report.conflicts)
+    summary = _summary(rows, by, group, gathered, targets, report, choices)
+    return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
 
 
 def _refuse_mistakes(dropped: list[Dropped]) -> None:
@@ -226,32 +350,35 @@ def _refuse_mistakes(dropped: list[Dropped]) -> None:
         raise AffectkitError("input", message, file=first.path, remedy=remedy)
 
 
-def _defects(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> list[Defect]:
+def _defects(by: str, gathered: Gathered) -> list[Defect]:
     """The declared defects that excuse this split: whose voice is on both sides concerns the official split only."""
-    by = "folds" if choices.folds else choices.split_by or default_split(rows, gathered)
-    defects = gathered.corpus.defects
     concerned = by == "official" or not gathered.corpus.official
-    return [defect for defect in defects if concerned or defect.kind in ("text", "media")]
+    return [defect for defect in gathered.corpus.defects if concerned or defect.kind in ("text", "media")]
 
 
 def _summary(
-    rows: pd.DataFrame, gathered: Gathered, choices: Choices, targets: list[Target], report: AuditReport
+    rows: pd.DataFrame,
+    by: str,
+    group: str | None,
+    gathered: Gathered,
+    targets: list[Target],
+    report: AuditReport,
+    choices: Choices,
 ) -> dict[str, Any]:
     side = "fold" if "fold" in rows else "split"
-    group = group_column(rows, gathered, choices)
     return {
         "corpora": gathered.corpora,
         "targets": [target.to_json() for target in targets],
         "rows": len(rows),
         "hours": round(float(rows["duration_sec"].sum()) / 3600, 4) if "duration_sec" in rows else None,
-        "split_by": f"{choices.folds} folds" if choices.folds else choices.split_by or default_split(rows, gathered),
+        "split_by": by,
         "group": group,
         "counts": {str(name): _counts(part, group) for name, part in rows.groupby(side, sort=True)},
         "declared": report.declared_sentences(choices.allow_leaks),
         "defects": list(gathered.corpus.defects),
         "dropped_reasons": dict(Counter(item.reason for item in gathered.dropped).most_common()),
-        "dropped": [{"path": item.path, "reason": item.reason} for item in gathered.dropped],
-    }
+        "dropped": [{"path": item.path, "reason": item.sentence} for item in gathered.dropped],
+    } | ({"drop_leaks": report.dropped} if report.dropped else {})
 
 
 def _counts(part: pd.DataFrame, group: str | None) -> dict[str, Any]:

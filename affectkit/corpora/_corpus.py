@@ -52,6 +52,7 @@ class Corpus:
 class Dropped:
     """A sample that is left out: its path or id, and why.
 
+    detail: what differs between samples that are left out for the same reason.
     remedy: where it should not have been missing, so that preparing stops at it unless told to skip; "" for what the
     corpus is known to lack.
     """
@@ -59,6 +60,11 @@ class Dropped:
     path: str
     reason: str
     remedy: str = ""
+    detail: str = ""
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 Row = dict[str, Any]

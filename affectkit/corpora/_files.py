@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError
-from affectkit.media.files import LFS_MARK
+from affectkit.media.files import LFS_MARK, Listings, spelled
+from affectkit.plain import RENAME, readable
 
-AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"})
+AUDIO = frozenset({
+    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64",
+})  # fmt: skip
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
@@ -119,9 +123,13 @@ def checked(
     """
     first: dict[str, str] = {}
     dropped: list[Dropped] = []
+    names: Listings = {}
     for item in items:
+        if not isinstance(item, Dropped) and item["path"]:
+            item["path"] = spelled(root, item["path"], names)
         kept = item if isinstance(item, Dropped) else _problem(item, root, first, listed) or item
         if isinstance(kept, Dropped):
+            kept = replace(kept, path=readable(kept.path))
             dropped.append(kept)
         else:
             first[kept["id"]] = kept["path"]
@@ -139,9 +147,12 @@ def checked(
 def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dropped | None:
     """Why a row cannot be used; its media are looked at, not read."""
     if row["id"] in first:
-        return Dropped(row["path"] or row["id"], f"a second copy of {row['id']} ({first[row['id']]})")
+        detail = f"{row['id']} ({first[row['id']]})"
+        return Dropped(row["path"] or row["id"], "a second copy of a sample of the same name", detail=detail)
     if not row["path"]:
         return None
+    if readable(row["path"]) != row["path"]:
+        return Dropped(row["path"], "its name is not UTF-8", RENAME)
     path = root / row["path"]
     if not path.is_file():
         return Dropped(row["path"], "no such file", "correct the table" if listed else "")

@@ -16,6 +16,7 @@ from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target, map_labels, parse_label_map
 from affectkit.plain import comma_separated
+from affectkit.splits import SPLITS, tidy_splits
 from affectkit.synthesis.twins import is_synthetic
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Gathered:
     """A corpus as read, before any choice.
 
     corpora: what `summary.json` says of each by name: root, licence, citation. corpus: what holds of all rows.
-    dropped: every row left out, and why.
+    dropped: every row left out, and why. source: the folder or table that was read, for errors.
     """
 
     rows: pd.DataFrame
@@ -38,6 +39,7 @@ class Gathered:
     corpora: dict[str, dict[str, Any]]
     corpus: Corpus
     dropped: list[Dropped] = field(default_factory=list)
+    source: Path | None = None
 
 
 def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mapping[str, Any]) -> Gathered:
@@ -66,8 +68,13 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         "synthetic": is_synthetic(base),
     }
     declared = module.targets(**options) if hasattr(module, "targets") else corpus.targets
+    rows = tidy_splits(rows, file=root)
+    asked = options.get("split_column")
+    if asked not in (None, "", "split") and "split" not in rows:
+        what = f"column '{asked}' has none of {', '.join(SPLITS)}"
+        raise AffectkitError("input", what, file=root, remedy="name another --split-column")
     targets = tuple(target for target in declared if target.name in rows)
-    return Gathered(rows, targets, {name: facts}, corpus, dropped)
+    return Gathered(rows, targets, {name: facts}, corpus, dropped, root)
 
 
 def _collect(items: Iterable[Row | Dropped]) -> tuple[pd.DataFrame, list[Dropped]]:
@@ -110,6 +117,7 @@ class Choices:
     group: str | None = None
     audit: str = "content"
     allow_leaks: Sequence[str] = ()
+    drop_leaks: str | None = None
     num_workers: int | None = None
     on_error: str = "stop"
     media_root: Path | None = None

@@ -1,5 +1,6 @@
 """The tables and texts that come with a corpus."""
 
+import logging
 import math
 import re
 import unicodedata
@@ -8,13 +9,16 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from affectkit.artifacts.tables import iter_rows
+from affectkit.artifacts.tables import iter_rows, to_numbers
 from affectkit.corpora._corpus import Row
 from affectkit.corpora._files import refuse_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
+from affectkit.splits import in_our_words
+
+log = logging.getLogger(__name__)
 
 
 def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None = None) -> Iterator[dict[str, str]]:
@@ -46,6 +50,25 @@ def numbers(line: Mapping[str, str], columns: Mapping[str, str], *, file: Path, 
     return {name: number(line[column], column, file=file, row=row) for name, column in columns.items()}
 
 
+_CLOCK = re.compile(r"(?:(\d+) days? \+?)?(\d{1,2}):(\d\d):(\d\d(?:[.,]\d*)?)")
+
+
+def seconds(cell: str, column: str, *, file: Path, row: int) -> float:
+    """A time as seconds: a number, `00:01:02.5`, or pandas' `0 days 00:01:02.5`; "" and `NaT` are NaN.
+
+    Raises "input" naming the row.
+    """
+    text = cell.strip()
+    if clock := _CLOCK.fullmatch(text):
+        days, hours, minutes = (int(part or 0) for part in clock.groups()[:3])
+        return round(((days * 24 + hours) * 60 + minutes) * 60 + float(clock[4].replace(",", ".")), 9)
+    try:
+        return number("" if text == "NaT" else text, column, file=file, row=row)
+    except AffectkitError as error:
+        remedy = "write seconds (1.5) or hours, minutes and seconds (00:00:01.5)"
+        raise AffectkitError(error.code, error.message, file=file, row=row, remedy=remedy) from None
+
+
 def decode(path: Path, *encodings: str) -> str:
     """The text of a small file: UTF-16 by its mark, else the first of `encodings` that fits. UTF-8 is tried first."""
     refuse_pointer(path, "text")
@@ -71,7 +94,7 @@ def safe_id(text: str, taken: Container[str] = ()) -> str:
     safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-")[:120]
     if safe and safe == plain and safe not in taken:
         return safe
-    return f"{safe or 'row'}-{zlib.crc32(text.encode()):08x}"
+    return f"{safe or 'row'}-{zlib.crc32(text.encode(errors='surrogateescape')):08x}"
 
 
 # --- Any table as a corpus: which of its columns mean what. `csv` and `huggingface` share these options
@@ -95,17 +118,12 @@ TargetColumns = Annotated[
 
 OCEAN = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 NUMBERS = ("valence", "arousal", "dominance", *OCEAN, "stress", "depression", "anxiety")
-TIMES = ("start_sec", "end_sec", "time_sec")
+TIMES = ("start_sec", "end_sec")
 # What a manifest calls the columns of the options `<role>_column`, where it is not the role's name.
 ROLES = {"label": "source_label", "audio": "path", "start": "start_sec", "end": "end_sec"}
 # Columns that the manifest fills itself: a table's own ones are carried under another name.
 RESERVED = ("label", "source_label", "corpus", "fold", "duration_sec")
 SEXES = dict.fromkeys(("m", "male", "man"), "male") | dict.fromkeys(("f", "female", "woman", "w"), "female")
-SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val",
-    "test": "test", "testing": "test", "": "",
-}  # fmt: skip
 
 
 def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]:
@@ -167,21 +185,63 @@ def choose_columns(
 def to_row(
     record: Mapping[str, str], columns: Mapping[str, str], targets: Iterable[Target], *, file: Path, row: int
 ) -> Row:
-    """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried."""
+    """A table's record as a manifest row: named columns, targets and times as numbers, and everything else carried.
+
+    targets: those that were asked for; `settled` reads the numbers and splits that there are besides.
+    """
     cells: Row = {
         column: record[name].strip() if column != "text" else record[name] for column, name in columns.items()
     }
     for name, cell in record.items():
         if name and name not in columns.values():
             cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
-    numeric = {target.name for target in targets if target.kind == "number"} | set(TIMES)
-    for name in cells:
-        if name in numeric or name.startswith("votes_"):
-            cells[name] = number(cells[name], name, file=file, row=row)
+    for name in {target.name for target in targets if target.kind == "number"} & cells.keys():
+        cells[name] = number(cells[name], name, file=file, row=row)
+    for name in cells.keys() & set(TIMES):
+        cells[name] = seconds(cells[name], columns.get(name, name), file=file, row=row)
     if "sex" in cells:
         cells["sex"] = SEXES.get(cells["sex"].lower(), "")
-    split = str(cells.get("split", ""))
-    if split.lower() not in SPLITS:
-        raise AffectkitError("input", f"split '{split}' is not in train, val, test", file=file, row=row)
-    cells["split"] = SPLITS[split.lower()]
     return cells
+
+
+def settled(rows: Iterable[Row], targets: Iterable[Target], *, file: Path) -> Iterator[Row]:
+    """The rows of a table with its splits in our words, and numbers in the columns that nobody asked for by name:
+    `targets`, times and votes.
+
+    One that holds words means something else: it is carried as `source_<column>`, with a warning. Where there are
+    no labels, or most of its cells are numbers, the others are mistakes: "input", naming the row.
+    """
+    table = list(rows)
+    words = in_our_words([str(row.get("split", "")) for row in table], file=file)
+    table = [{**row, "split": word} for row, word in zip(table, words, strict=True)]
+    labelled = any(row.get("source_label") for row in table)
+    optional = {target.name for target in targets if target.kind == "number"} | {"time_sec"}
+    for column in list(table[0]) if table else ():
+        if column in optional or column.startswith("votes_"):
+            _settle(table, column, labelled, file)
+    yield from table
+
+
+def _settle(table: list[Row], column: str, labelled: bool, file: Path) -> None:
+    """Make numbers of a column, or call it `source_<column>`; the rows change in place."""
+    cells = [str(row[column]).strip() for row in table]
+    name = column
+    values: Sequence[Any] = cells
+    try:
+        values = to_numbers(cells, file=file, column=column).tolist()
+    except AffectkitError as error:
+        classes = f"name targets with --target-columns, such as '{column}=first|second' for classes"
+        remedy = (f"{error.remedy}, or " if error.remedy else "") + (classes if column in NUMBERS else "rename it")
+        if not labelled or _mostly_numbers(cells):
+            raise AffectkitError("input", error.message, file=file, row=error.row, remedy=remedy) from None
+        name = f"source_{column}"
+        log.warning("%s row %s: %s: the column is carried as %s; %s", file, error.row, error.message, name, remedy)
+    for row, value in zip(table, values, strict=True):
+        del row[column]
+        row[name] = value
+
+
+def _mostly_numbers(cells: Sequence[str]) -> bool:
+    number = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?|inf", re.IGNORECASE)
+    filled = [cell for cell in cells if cell]
+    return 2 * sum(bool(number.fullmatch(cell)) for cell in filled) > len(filled)

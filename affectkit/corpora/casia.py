@@ -9,7 +9,7 @@ CORPUS = Corpus(
     title="CASIA",
     licence="CASIA / Chinese Linguistic Data Consortium licence: on request, research only",
     citation="Institute of Automation, Chinese Academy of Sciences: CASIA Chinese emotional speech corpus. CLDC, 2005.",
-    layout="liuchanhg/angry/201.wav",
+    layout="liuchanhg/angry/201.wav, or angry/201-angry-liuchanhg.wav",
     language="zh",
     classes=CLASSES,
     defects=(
@@ -20,6 +20,8 @@ CORPUS = Corpus(
     speakers=4,
 )
 SEXES = {"liuchanhg": "female", "wangzhe": "male", "zhaoquanyin": "female", "zhaozuoxiang": "male"}
+SPEAKER = rf"(?P<speaker>(?i:{'|'.join(SEXES)}))"
+EMOTION = rf"(?P<emotion>(?i:{'|'.join(CLASSES)}))"
 
 
 def _clip(turn: Turn) -> Clip:
@@ -31,9 +33,10 @@ def _clip(turn: Turn) -> Clip:
 ACTED = Acted(
     "casia",
     CORPUS,
-    # the number is taken to be the sentence; copies of the same files are also called 201-sad-zhaoquanyin.wav
-    pattern=rf"(?P<speaker>(?i:{'|'.join(SEXES)}))/(?P<emotion>[^/]+)/(?P<text_id>\d+)(?:-[^/]*)?",
-    otherwise=f"not <speaker>/<emotion>/NNN.wav with a speaker of {', '.join(SEXES)}",
+    # the number is taken to be the sentence
+    pattern=rf"{SPEAKER}/(?P<emotion>[^/]+)/(?P<text_id>\d+)(?:-[^/]*)?",
+    elsewhere=(rf"(?P<text_id>\d+)[-_]{EMOTION}[-_]{SPEAKER}", rf"{EMOTION}/{SPEAKER}/(?P<text_id>\d+)(?:-[^/]*)?"),
+    otherwise=f"neither folders nor name say speaker ({', '.join(SEXES)}), emotion and number",
     unknown="unknown emotion folder '{code}'",
     sexes=SEXES,
     codes={"speaker": SEXES},

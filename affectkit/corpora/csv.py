@@ -35,7 +35,7 @@ def read(
     session_column: _tables.SessionColumn = "session",
     sex_column: _tables.SexColumn = "sex",
     language_column: _tables.LanguageColumn = "language",
-    split_column: Annotated[str, Option("Column with the split: train, val (or dev), test.")] = "split",
+    split_column: Annotated[str, Option("Column with the split: train, val (or dev, validation), test.")] = "split",
     start_column: Annotated[str, Option("Column with the start of the segment in the recording.", "s")] = "start_sec",
     end_column: Annotated[str, Option("Column with the end of the segment in the recording.", "s")] = "end_sec",
     target_columns: _tables.TargetColumns = "",
@@ -46,7 +46,9 @@ def read(
     """
     wanted = _tables.named_columns(locals())
     file, base = _find(root, table), root if root.is_dir() else root.parent
-    rows = _rows(file, base, wanted, _tables.parse_targets(target_columns), bool(target_columns))
+    goals = _tables.parse_targets(target_columns)
+    rows = _rows(file, base, wanted, goals, bool(target_columns))
+    rows = _tables.settled(rows, () if target_columns else goals, file=file)
     return checked(rows, base, CORPUS, listed=True)
 
 
@@ -69,9 +71,7 @@ def _find(root: Path, table: str) -> Path:
     return tables[0]
 
 
-def _rows(
-    file: Path, base: Path, wanted: dict[str, str], targets: tuple[Target, ...], named: bool
-) -> Iterator[Row | Dropped]:
+def _rows(file: Path, base: Path, wanted: dict[str, str], targets: tuple[Target, ...], named: bool) -> Iterator[Row]:
     columns: dict[str, str] = {}
     ids: dict[str, int] = {}
     for position, record in enumerate(_tables.records(file), start=1):
@@ -80,7 +80,7 @@ def _rows(
             if named and (lacking := [target.name for target in targets if target.name not in record]):
                 remedy = did_you_mean(lacking[0], list(record))
                 raise AffectkitError("input", f"has no column '{lacking[0]}'", file=file, remedy=remedy)
-        row = _tables.to_row(record, columns, targets, file=file, row=position)
+        row = _tables.to_row(record, columns, targets if named else (), file=file, row=position)
         row["path"] = _below(row.get("path", ""), file, base)
         row["id"] = _id(row, columns, ids, file, position)
         ids[row["id"]] = position

@@ -34,6 +34,11 @@ CORPUS = Corpus(
 FEMALE = (1, 2, 3, 7, 9, 15, 16, 17, 18, 19)
 SPLITS = {"train": "train", "evaluation": "val", "test": "test", "": ""}
 SENTENCES = 350
+NO_TEXTS: dict[str, str] = {}
+# id, text and, in English or Mandarin, emotion
+LINE = re.compile(
+    rf"\s*(?P<id>\d{{4}}_\d{{6}})\s+(?P<text>[^\t]*?)(?:\t.*|\s+(?i:{'|'.join(CLASSES)}|中立|生气|快乐|开心|伤心|难过|惊喜|惊讶)\s*)?$"
+)
 logger = logging.getLogger(__name__)
 
 
@@ -86,20 +91,27 @@ def _speakers(folder: Path) -> list[Path]:
 def _speaker(folder: Path, root: Path) -> Iterator[Row | Dropped]:
     sentences = _texts(folder)
     here = replace(ACTED, otherwise=ACTED.otherwise.format(folder.name))
-    for row in here.rows(find_files(folder, [".wav"]), root):
-        yield row if isinstance(row, Dropped) else {**row, "text": sentences.get(row["id"], "")}
+    rows = list(here.rows(find_files(folder, [".wav"]), root))
+    lacking = [row["id"] for row in rows if not isinstance(row, Dropped) and not sentences.get(row["id"])]
+    if sentences is not NO_TEXTS and lacking:
+        what = "%s/%s.txt: has no text of %d utterances, the first is %s: theirs stay empty"
+        logger.warning(what, folder, folder.name, len(lacking), lacking[0])
+    yield from (row if isinstance(row, Dropped) else {**row, "text": sentences.get(row["id"], "")} for row in rows)
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    """Utterance -> text, from `0001/0001.txt`: `id<TAB>text<TAB>emotion` in UTF-8, UTF-16, GB2312 or Latin-1."""
+    """Utterance -> text, from `0001/0001.txt`: `id<TAB>text<TAB>emotion` in UTF-8, UTF-16, GB2312 or Latin-1.
+
+    Some of the release's files have spaces for tabs; the last word is the emotion then.
+    """
     path = child(folder, f"{folder.name}.txt")
     if path is None:
         logger.warning("%s has no %s.txt: its texts stay empty", folder, folder.name)
-        return {}
+        return NO_TEXTS
     # Latin-1 fits any bytes, and GB 18030 most: which one is meant follows from the speaker's language.
     text = decode(path, "gb18030" if int(folder.name) <= 10 else "cp1252", "latin-1")
-    cells = (line.split("\t") for line in text.splitlines())
-    return {line[0].strip(): line[1].strip() for line in cells if len(line) >= 2}
+    lines = (LINE.match(line) for line in text.splitlines())
+    return {line["id"]: line["text"].strip() for line in lines if line}
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:

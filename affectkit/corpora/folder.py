@@ -7,9 +7,10 @@ from typing import Annotated
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, checked, find_files, not_here, relative, require_folder
-from affectkit.corpora._tables import SPLITS, decode, safe_id
+from affectkit.corpora._tables import decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
+from affectkit.splits import SPLITS, in_our_words
 from affectkit.synthesis import scores, texts, twins
 
 CORPUS = Corpus(
@@ -45,8 +46,11 @@ def read(
         groups = re.compile(pattern)
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
-    parts = {item: SPLITS[item.name.lower()] for item in _folders(root) if item.name.lower() in SPLITS}
+    parts = _parts(_folders(root))
     labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
+    if not labels and {"train", "test"} <= set(parts.values()):
+        remedy = "sort each part's files into folders by label, or list them in a CSV"
+        raise AffectkitError("input", "its folders train and test hold no folders of labels", file=root, remedy=remedy)
     labels = labels or [(label, "") for label in _folders(root)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)
@@ -54,6 +58,13 @@ def read(
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+
+
+def _parts(folders: list[Path]) -> dict[Path, str]:
+    """The split of each that is called after one; `test_anxiety` is a label, unless a folder is called train, say."""
+    words = in_our_words([folder.name for folder in folders], file=folders[0].parent if folders else "")
+    plain = any(word in SPLITS and folder.name.isalpha() for word, folder in zip(words, folders, strict=True))
+    return {folder: word for folder, word in zip(folders, words, strict=True) if plain and word in SPLITS}
 
 
 def _kind(labels: list[Path], root: Path) -> str:
@@ -69,6 +80,10 @@ def _kind(labels: list[Path], root: Path) -> str:
 
 def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], root: Path) -> Iterator[Row | Dropped]:
     ids: set[str] = set()
+    folders = {folder for folder, _ in labels}
+    for path in find_files(root, KINDS[kind]):
+        if folders.isdisjoint(path.parents):
+            yield Dropped(relative(path, root), "is in no label's folder")
     for folder, split in labels:
         for path in find_files(folder, KINDS[kind]):
             place = relative(path, root)

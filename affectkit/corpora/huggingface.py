@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,9 @@ def read(
     wanted = _tables.named_columns(locals())
     splits = _load(root, configuration)
     media = Path(media_dir) if media_dir else root / "media" if root.is_dir() else None
-    rows = _rows(splits, wanted, _tables.parse_targets(target_columns), root, media)
+    goals = _tables.parse_targets(target_columns)
+    rows = _rows(splits, wanted, goals, bool(target_columns), root, media)
+    rows = _tables.settled(rows, () if target_columns else goals, file=root)
     return checked(rows, root if root.is_dir() else Path(), CORPUS, listed=True)
 
 
@@ -104,25 +107,31 @@ def _load(root: Path, configuration: str) -> Mapping[str, Dataset | IterableData
 
 
 def _rows(
-    splits: Mapping[str, Any], wanted: Mapping[str, str], targets: tuple[Target, ...], root: Path, media: Path | None
-) -> Iterator[Row | Dropped]:
+    splits: Mapping[str, Any],
+    wanted: Mapping[str, str],
+    targets: tuple[Target, ...],
+    named: bool,
+    root: Path,
+    media: Path | None,
+) -> Iterator[Row]:
     for split, data in splits.items():
         features = data.features or {}
         header = list(features) or list(next(iter(data), {}))
         columns = _tables.choose_columns(wanted, read, targets, header, file=root)
-        part = _tables.SPLITS.get(split.lower(), "") if len(splits) > 1 else ""
         ids: set[str] = set()
         for index, example in enumerate(_undecoded(data, features), start=1):
             plain = {name: cell for name, cell in example.items() if isinstance(cell, (str, int, float, type(None)))}
             record = {name: _text(cell, features.get(name)) for name, cell in plain.items()}
             known = {column: name for column, name in columns.items() if name in record}
-            row = _tables.to_row(record, known, targets, file=root, row=index)
+            row = _tables.to_row(record, known, targets if named else (), file=root, row=index)
             key = row.get("id") or f"{index:06d}"
             row["id"] = _tables.safe_id(f"{split}_{key}" if split else key, ids)
             ids.add(row["id"])
             if "path" in columns:
                 row["path"] = _medium(example[columns["path"]], row["id"], root, media)
-            yield {**row, "split": part, "path": row.get("path", "")}
+            if len(splits) > 1:
+                row["split"] = split
+            yield {**row, "path": row.get("path", "")}
 
 
 def _undecoded(data: Any, features: Mapping[str, Any]) -> Any:
@@ -145,7 +154,10 @@ def _text(value: Any, feature: Any) -> str:
 
 
 def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
-    """The path of a recording, relative to a local root; one that is only inside the dataset is written first."""
+    """The path of a recording, relative to a local root; one that is only inside the dataset is written first.
+
+    Its name says what is in it: another dataset's recording, or a revised one, is another file.
+    """
     if not value or isinstance(value, str):
         return value or ""
     data, path = value.get("bytes"), value.get("path") or ""
@@ -155,7 +167,8 @@ def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
         remedy = "say where to write them: --media-dir DIR"
         raise AffectkitError("usage", f"the recordings of '{root}' are inside the dataset", remedy=remedy)
     guessed = next((suffix for mark, suffix in MAGIC.items() if data.startswith(mark)), ".wav")
-    file = media / f"{key}{Path(path).suffix or guessed}"
+    digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+    file = media / f"{key}-{digest}{Path(path).suffix or guessed}"
     if not file.exists() or file.stat().st_size != len(data):
         write_bytes(file, data)
     inside = root.is_dir() and file.resolve().is_relative_to(root.resolve())

@@ -13,6 +13,7 @@ from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, vad
 from affectkit.corpora._files import checked, child, find_home, relative, require_child
 from affectkit.corpora._tables import decode, numbers, records
 from affectkit.errors import AffectkitError
+from affectkit.plain import parse_json
 from affectkit.registry import Option
 from affectkit.synthesis import scores, twins
 from affectkit.synthesis.voices import Voice, draw_voice
@@ -119,7 +120,7 @@ def _votes(home: Path) -> dict[str, Row]:
     """File -> `votes_<class>`, from each rater's first choice; write-ins count as other."""
     path = require_child(home, "Labels/labels_detailed.json", remedy="leave --votes out")
     votes: dict[str, Row] = {}
-    for name, raters in json.loads(decode(path)).items():
+    for name, raters in parse_json(decode(path)).items():
         counts = Counter(RATINGS.get(str(r.get("EmoClass_Major", "")).lower(), "other") for r in raters.values())
         votes[name] = {f"votes_{word}": float(counts[word]) for word in (*RATINGS.values(), "other")}
     return votes

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.media.images import check_square
 
 PERSON = ("person_x", "person_y", "person_width", "person_height")  # pixels of the upright image
 Policy = Literal["largest", "most-central", "highest-score"]
@@ -139,10 +140,12 @@ def crop(image: np.ndarray, centre: tuple[float, float], side: float, size: int)
     """The square, resized: [size, size, 3] uint8, black where it lies outside the image.
 
     image: [H, W, 3] uint8. centre, side: pixels, fractions of one count. Bilinear; a square larger than `size` is
-    averaged down, so that what is fine does not flicker with the square's place.
+    averaged down, so that what is fine does not flicker with the square's place. Raises "input" for a square that is
+    larger than any image that is read.
     """
     from PIL import Image
 
+    check_square(ceil(side), "the square about its face")
     left, top = centre[0] - side / 2, centre[1] - side / 2
     # A pixel more on each side, for the bilinear weights at the edge.
     first, last = (floor(left) - 1, floor(top) - 1), (ceil(left + side) + 1, ceil(top + side) + 1)

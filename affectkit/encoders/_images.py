@@ -10,6 +10,7 @@ import numpy as np
 from affectkit.encoders._encoder import CheckpointOpt, DtypeOpt, Encoder, Item, Reads, RevisionOpt, check_choice
 from affectkit.errors import AffectkitError
 from affectkit.media import read_image
+from affectkit.media.images import check_square
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def square(image: np.ndarray, item: Item, what: str) -> np.ndarray:
         message = f"its {what} box ({sizes}) is not within {width} x {height} pixels"
         raise AffectkitError("input", message, file=item.path)
     side = round(side)
+    check_square(side, f"the square about its {what}", item.path)
     column, row = round((left + right - side) / 2), round((top + bottom - side) / 2)
     part = image[max(row, 0) : row + side, max(column, 0) : column + side]
     padded = np.zeros((side, side, 3), np.uint8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,13 @@ class AudioOptions(HfOptions):
             unit="s",
         ),
     ] = 120.0
+    padding: Annotated[
+        Literal["30s", "none"],
+        Option(
+            "Of Whisper: audio is padded with silence to 30 s, as it was trained, or read at its own length, "
+            "which gives other features in a quarter of the time."
+        ),
+    ] = "30s"
 
 
 @options_from(AudioOptions)
@@ -40,7 +47,10 @@ def build(options: AudioOptions) -> Encoder:
     options.check("hf-audio", examples, ("mean", "mean-std", "none"))
     if not options.max_seconds >= 1:
         raise AffectkitError("usage", f"--max-seconds {options.max_seconds:g} is under a second")
-    return HfAudio({**asdict(options), "max_seconds": float(options.max_seconds)})
+    recorded = {**asdict(options), "max_seconds": float(options.max_seconds)}
+    if options.padding == "30s":  # so it was before there was a choice
+        del recorded["padding"]
+    return HfAudio(recorded)
 
 
 class HfAudio(HfEncoder):
@@ -55,7 +65,8 @@ class HfAudio(HfEncoder):
         from affectkit.models.speech import SpeechStates
 
         backbone = backbones.load(self.options["checkpoint"], "audio", revision=self.options["revision"])
-        self.network = SpeechStates(backbone, device, self.options["dtype"])
+        to_30_s = "padding" not in self.options
+        self.network = SpeechStates(backbone, device, self.options["dtype"], to_30_s=to_30_s)
         self.inputs = self.network.inputs
         self._facts = backbone.facts()
         check_layer(self.layer, self.network.layers)

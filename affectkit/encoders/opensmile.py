@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,8 +18,11 @@ import numpy as np
 from affectkit.encoders._encoder import Encoder, Item, Reads
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.media import read_audio
+from affectkit.media.audio import warn_once
 from affectkit.registry import Option
 
+_HIGHEST = np.float32(32767 / 32768)  # of 16 bits
+_MOST_BEYOND = 0.05  # a share of the samples; loud Opus or Vorbis has some per mille
 _LEVELS = {"functionals": "Functionals", "lld": "LowLevelDescriptors", "lld-deltas": "LowLevelDescriptors_Deltas"}
 
 
@@ -88,12 +92,28 @@ class OpenSmile(Encoder):
         if item.path is None:
             raise AffectkitError("input", "has no path")
         samples, rate = read_audio(item.path, start_sec=item.start_sec, end_sec=item.end_sec)
+        samples = self._within_scale(samples, item.path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "too short, filling with NaN": an error below
             values = self._smile(samples[None], rate)[0]
         if values.shape[1] == 1 and values[0, 0] != values[0, 0]:
             raise AffectkitError("input", f"{len(samples) / rate:.3f} s are too short for openSMILE", file=item.path)
         return values[:, 0] if self.pooled else values.T.copy()
+
+    def _within_scale(self, samples: np.ndarray, path: Path) -> np.ndarray:
+        """Samples that are 16 bits wide: openSMILE wraps those beyond round, so that they are clipped first, as any
+        recorder does. Raises "input" where so many are beyond 1 that 1 is not full scale."""
+        beyond = np.count_nonzero(np.abs(samples) > 1)
+        if not beyond and samples.max() <= _HIGHEST:
+            return samples
+        if beyond > _MOST_BEYOND * len(samples):
+            what = f"{beyond / len(samples):.0%} of its samples are beyond full scale (-1 to 1)"
+            raise AffectkitError(
+                "input", what, file=path, remedy="scale it down, for example with ffmpeg -af volume=.1"
+            )
+        if beyond:
+            warn_once("%s: %d samples beyond full scale are clipped for openSMILE", path, beyond)
+        return np.clip(samples, -1, _HIGHEST)
 
     def encode(self, prepared: list[np.ndarray]) -> list[np.ndarray]:
         return prepared

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from affectkit.artifacts.features import Features
+    from affectkit.artifacts.manifest import Manifest
     from affectkit.labels import Target
 
 
@@ -174,6 +175,22 @@ def refuse_infinite(block: Block, ids: Sequence[str], path: Path) -> None:
     if len(rows):
         message = f"the features of id '{ids[rows[0]]}' are not finite"
         raise AffectkitError("input", message, file=path, remedy="extract them again, or drop the row")
+
+
+def refuse_no_answer(values: np.ndarray, manifest: Manifest, rows: np.ndarray | None = None) -> None:
+    """Raise "input" naming the first row whose answer is NaN: it was not declined, the numbers ran over.
+
+    values: [N, K] probabilities or [N] numbers of the manifest's rows, or of those at positions `rows`.
+    """
+    import numpy as np
+
+    unanswered = np.flatnonzero(np.isnan(values if values.ndim == 1 else values.sum(axis=1)))
+    if len(unanswered):
+        place = int(unanswered[0] if rows is None else rows[unanswered[0]])
+        name = manifest.rows["id"].iloc[place]
+        message = f"the answer for id '{name}' is not a number ({len(unanswered)} of {len(values)} rows)"
+        remedy = "look at the features of the row, or train again with a lower --learning-rate"
+        raise AffectkitError("input", message, **manifest.where(place), remedy=remedy)
 
 
 def parse_grid(text: str, option: str) -> list[float]:

@@ -13,7 +13,7 @@ import numpy as np
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, TrainedInEpochs
-from affectkit.estimators._network_inputs import Preprocessing
+from affectkit.estimators._network_inputs import Preprocessing, Widths
 from affectkit.estimators._network_options import INNER_FOLDS
 from affectkit.evaluation.metrics import ccc, uar
 from affectkit.evaluation.rows import encode
@@ -47,8 +47,10 @@ class TargetModel:
     sweeps: list[dict[str, Any]] = field(default_factory=list)
 
     def predict(self, blocks: Sequence[Block]) -> np.ndarray:
-        """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale."""
+        """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale; what is not finite is
+        NaN, and for `refuse_no_answer`."""
         predicted = self.fitted.predict(self.preprocessing.apply(blocks))
+        predicted = np.where(np.isfinite(predicted), predicted, np.nan)
         if self.target.kind == "number" and self.target.scale:
             return np.clip(predicted, *self.target.scale)
         return predicted
@@ -58,9 +60,9 @@ class TargetModel:
         self.estimator.save(self.fitted, folder / self.target.name)
 
 
-def load_target(folder: Path, target: Target, estimator: Estimator) -> TargetModel:
-    """Read what `TargetModel.save` wrote."""
-    preprocessing = Preprocessing.load(folder / f"{target.name}.preprocessing.safetensors")
+def load_target(folder: Path, target: Target, estimator: Estimator, widths: Widths | None = None) -> TargetModel:
+    """Read what `TargetModel.save` wrote. widths: see `Preprocessing.load`."""
+    preprocessing = Preprocessing.load(folder / f"{target.name}.preprocessing.safetensors", widths)
     return TargetModel(target, estimator, preprocessing, estimator.load(folder / target.name), {}, [])
 
 

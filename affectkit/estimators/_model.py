@@ -57,7 +57,9 @@ def load_estimator_model(folder: Path) -> EstimatorModel:
     spec = read_spec(folder)
     with whole(folder):
         estimator = build_estimator(spec["estimator"], spec["options"])
-        targets = [load_target(folder, Target.from_json(target), estimator) for target in spec["targets"]]
+        known = zip(spec["features"], spec["dimensions"], strict=True)
+        widths = [None if encoder.get("sparse") else width for encoder, width in known]
+        targets = [load_target(folder, Target.from_json(target), estimator, widths) for target in spec["targets"]]
         model = EstimatorModel(spec, targets)
         _try_out(model)
     return model

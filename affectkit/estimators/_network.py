@@ -179,7 +179,7 @@ def answered(network: Any, inputs: Inputs) -> torch.Tensor:
     per_frame = sum(features.dim * max(features.layers, 1) for features in network.sets if features.frames)
     most = CHUNK_VALUES / per_frame if per_frame else None
     with few_threads(network):
-        [outputs] = outputs_of(network, rows, _Here(), size=CHUNK, most_cost=most).values()
+        [outputs] = outputs_of(network, rows, _Here(), size=CHUNK, most_cost=most, finite=False).values()
     return outputs
 
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import LARGEST, checked
 from affectkit.artifacts.features import Features
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Matrix, Takes, check_takes
+
+Widths = Sequence[int | list[int] | None]  # of sets of features: D, or [L, D]; None of sparse ones
+SMALLEST_DEVIATION = 1e-12  # a feature that varies less says nothing, and is divided by 1
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def moments(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
         mean += (centre - mean) * more / total
         count += more
     deviation = np.sqrt(squares / np.maximum(count, 1))
-    return mean, np.where(deviation < 1e-12, 1.0, deviation)
+    return mean, np.where(deviation < SMALLEST_DEVIATION, 1.0, deviation)
 
 
 def _of_row(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -234,17 +238,30 @@ class Preprocessing:
         write_bytes(path, save(tensors, metadata={"blocks": str(len(self.blocks))}))
 
     @classmethod
-    def load(cls, path: Path) -> Preprocessing:
+    def load(cls, path: Path, widths: Widths | None = None) -> Preprocessing:
+        """widths: what the blocks must be; None for a file of this very run. Raises ValueError for scalings of others,
+        or that make no sense."""
         from safetensors import safe_open
 
         with safe_open(path, "np") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
-            count = int(file.metadata()["blocks"])
-        blocks: list[Scaling | None] = []
-        for number in range(count):
-            names = [f"{number}.{name}" for name in ("fill", "mean", "deviation")]
-            blocks.append(Scaling(*(stored[name] for name in names)) if f"{number}.mean" in stored else None)
-        return cls(tuple(blocks))
+            count = int((file.metadata() or {}).get("blocks", 0))
+        if widths is None:
+            means = [stored.get(f"{number}.mean") for number in range(count)]
+            widths = [None if mean is None else list(mean.shape) for mean in means]
+        if count != len(widths):
+            raise ValueError(f"it scales {count} sets of features, and the model is of {len(widths)}")
+        return cls(tuple(_stored_scaling(stored, number, width) for number, width in enumerate(widths)))
+
+
+def _stored_scaling(stored: dict[str, np.ndarray], number: int, width: int | list[int] | None) -> Scaling | None:
+    if (width is None) == (f"{number}.mean" in stored):
+        raise ValueError(f"features {number + 1} are scaled where they are sparse, or are not where they are dense")
+    if width is None:
+        return None
+    shape = width if isinstance(width, list) else [width]
+    lowest = {"fill": -LARGEST, "mean": -LARGEST, "deviation": SMALLEST_DEVIATION}
+    return Scaling(**{name: checked(name, stored[f"{number}.{name}"], shape, low=low) for name, low in lowest.items()})
 
 
 def _fit_any(block: Block, scale: bool) -> Scaling | None:
@@ -270,7 +287,7 @@ def _fit_block(block: np.ndarray, scale: bool) -> Scaling:
     if not scale:
         return Scaling(fill, np.zeros(block.shape[1]), np.ones(block.shape[1]))
     deviation = filled.std(axis=0)
-    deviation[deviation < 1e-12] = 1.0  # a constant feature says nothing; dividing by it would
+    deviation[deviation < SMALLEST_DEVIATION] = 1.0  # a constant feature says nothing; dividing by it would
     return Scaling(fill, filled.mean(axis=0), deviation)
 
 
@@ -295,5 +312,5 @@ def normalize_by_speaker(block: Any, speakers: np.ndarray) -> Any:
         values = np.asarray(block[rows], float)
         with np.errstate(invalid="ignore"):
             mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-        result[rows] = (values - mean) / np.where(deviation < 1e-12, 1.0, deviation)
+        result[rows] = (values - mean) / np.where(deviation < SMALLEST_DEVIATION, 1.0, deviation)
     return result

@@ -2,11 +2,15 @@
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
+from affectkit.artifacts.arrays import check_numbers
 from affectkit.artifacts.files import read_json, write_bytes, write_json
 from affectkit.errors import AffectkitError
 
@@ -20,21 +24,51 @@ def save(estimator: Any, path: Path) -> None:
     write_bytes(path, _canonical(skops.io.dumps(estimator)))
 
 
+LARGEST_FIT = 1 << 31  # bytes, unpacked
+
+
 def load(path: Path, *, trusted: Sequence[str] = ()) -> Any:
     """Read with skops. trusted: types beyond those that skops trusts; the caller must check what is in them.
 
-    Raises "input" for a file that holds any other type.
+    Raises "input" for a file that holds any other type, or that is damaged.
     """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
+    remedy = "copy it again, or train the model again"
     try:
+        _check_archive(path)
         return skops.io.load(path, trusted=list(trusted))
     except UntrustedTypesFoundException as error:
         message = str(error).splitlines()[0].rstrip(".")
         raise AffectkitError("input", message[:1].lower() + message[1:], file=path) from None
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
-        raise AffectkitError("input", f"not a skops file: {error}", file=path) from None
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of zip, zlib, JSON, NumPy, and whatever constructor the file made skops call
+        why = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
+        raise AffectkitError("input", f"not a skops file: {why}", file=path, remedy=remedy) from None
+
+
+def _check_archive(path: Path) -> None:
+    """Raises unless every member is whole, and every array as large as its header says: NumPy takes memory for what a
+    header promises."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > LARGEST_FIT:
+            raise ValueError(f"it unpacks to more than {LARGEST_FIT >> 30} GiB")
+        for name in archive.namelist():
+            content = archive.read(name)  # its checksum with it
+            if name.endswith(".npy"):
+                _check_npy(name, content)
+
+
+def _check_npy(name: str, content: bytes) -> None:
+    handle = io.BytesIO(content)
+    version = np.lib.format.read_magic(handle)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(handle)
+    promised = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or min(shape, default=0) < 0 or promised != len(content) - handle.tell():
+        raise ValueError(f"{name} is not the array that its header promises")
 
 
 def save_fit(fitted: Any, stem: Path) -> None:
@@ -48,6 +82,7 @@ def load_fit(kind: Callable[..., T], stem: Path, *, trusted: Sequence[str] = ())
     """What `save_fit` wrote of a fit of that kind; raises as `load` does."""
     facts = read_json(stem.with_name(stem.name + ".json"), what="fit")
     facts.pop("schema", None)
+    check_numbers("fit", facts)
     return kind(load(stem.with_name(stem.name + ".skops"), trusted=trusted), **facts)
 
 

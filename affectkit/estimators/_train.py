@@ -18,7 +18,15 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
-from affectkit.estimators._estimator import Block, Estimator, TrainedInEpochs, Workspace, refuse_infinite, takes_of
+from affectkit.estimators._estimator import (
+    Block,
+    Estimator,
+    TrainedInEpochs,
+    Workspace,
+    refuse_infinite,
+    refuse_no_answer,
+    takes_of,
+)
 from affectkit.estimators._fit import FitSettings, TargetModel, encode_target, fit_target, load_target
 from affectkit.estimators._model import EstimatorModel, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import read_block
@@ -150,7 +158,7 @@ def train_model(
     if settings.normalize == "speaker":
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
         data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
-    held_out = hold_out_rows(data.manifest, group=data.group, cv=cv, seed=settings.seed)
+    held_out = hold_out_rows(data.manifest, targets, group=data.group, cv=cv, seed=settings.seed)
     count = len(held_out.fits())
     models, outputs = [], []
     for number, target in enumerate(targets):
@@ -171,6 +179,7 @@ def _fit_and_predict(
     """The final model, and a prediction for every row: out of fold on the fit rows where there are folds."""
     y = encode_target(target, list(data.manifest.rows[target.name]))
     ids = data.manifest.rows["id"].astype(str).to_numpy()
+    _warn_of_unseen(target, y[held_out.fits()[0][0]])
     models: list[TargetModel] = []
     output: Any = None
     for number, (inside, outside) in enumerate(held_out.fits()):
@@ -181,11 +190,20 @@ def _fit_and_predict(
 
         model = fits.run(number, estimator, target, fit)
         values = model.predict([b[outside] for b in data.blocks])
+        refuse_no_answer(values, data.manifest, outside)
         output = np.array(values) if output is None else output
         output[outside] = values
         models = models or [model]
         fits.progress(fits.first + number + 1, fits.total)
     return models[0], output
+
+
+def _warn_of_unseen(target: Target, fitted: np.ndarray) -> None:
+    """Name the classes that no row fitted on has. fitted: [M] class indices of those rows, NaN unlabelled."""
+    unseen = [name for code, name in enumerate(target.classes) if not (fitted == code).any()]
+    if unseen and target.kind != "number":
+        message = "%s: none of the rows fitted on is %s: the model gives these classes a probability of 0"
+        logger.warning(message, target.name, ", ".join(unseen))
 
 
 def _spec(

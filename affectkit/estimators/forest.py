@@ -61,23 +61,48 @@ class Forest(Estimator):
         from affectkit.estimators._skops import load_fit
 
         fitted = load_fit(ForestFit, stem, trusted=["sklearn.tree._tree.Tree"])
-        _check_trees(fitted.model, stem.with_name(stem.name + ".skops"))
+        _check_forest(fitted)
         return fitted
 
 
-def _check_trees(model: Any, path: Path) -> None:
-    """Refuse a forest whose nodes point outside their tree or back up it: scikit-learn would follow them blindly."""
+def _check_forest(fitted: ForestFit) -> None:
+    """Raises ValueError for a forest whose nodes point outside their tree or back up it, or whose trees answer
+    otherwise than the forest: scikit-learn would follow them blindly."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    from affectkit.artifacts.arrays import checked
+
+    model, classes = fitted.model, fitted.classes
+    kind = RandomForestClassifier if classes else RandomForestRegressor
+    if type(model) is not kind or model.n_outputs_ != 1 or not model.estimators_:
+        raise ValueError("it is no forest of such a target")
+    answers = 1
+    if classes:
+        order = checked("classes", model.classes_, [None], dtype="int64", low=0, high=classes - 1)
+        answers = len(order)
+        if model.n_classes_ != answers or (order[1:] <= order[:-1]).any():
+            raise ValueError("its classes do not rise")
+    for member in model.estimators_:
+        if type(member) is not (DecisionTreeClassifier if classes else DecisionTreeRegressor):
+            raise ValueError("it holds what is no tree")
+        if member.n_outputs_ != 1 or member.n_features_in_ != model.n_features_in_:
+            raise ValueError("it holds a tree of other features or targets")
+        _check_tree(member.tree_, model.n_features_in_, answers)
+
+
+def _check_tree(tree: Any, features: int, answers: int) -> None:
     import numpy as np
 
-    from affectkit.errors import AffectkitError
+    from affectkit.artifacts.arrays import checked
 
-    for tree in (member.tree_ for member in model.estimators_):
-        nodes = np.arange(tree.node_count)
-        leaf = tree.children_left == -1
-        for children in (tree.children_left, tree.children_right):
-            sound = np.where(leaf, children == -1, (children > nodes) & (children < tree.node_count))
-            if not sound.all():
-                raise AffectkitError("input", "holds a damaged tree", file=path, remedy="train the model again")
-        feature = tree.feature[~leaf]
-        if ((feature < 0) | (feature >= model.n_features_in_)).any():
-            raise AffectkitError("input", "holds a tree on features that there are not", file=path)
+    if (tree.n_outputs, tree.n_features, tree.max_n_classes) != (1, features, answers) or not tree.node_count:
+        raise ValueError("it holds a tree of other features or targets")
+    nodes = np.arange(tree.node_count)
+    leaf = tree.children_left == -1
+    for children in (tree.children_left, tree.children_right):
+        if not np.where(leaf, children == -1, (children > nodes) & (children < tree.node_count)).all():
+            raise ValueError("it holds a damaged tree")
+    checked("features of a tree", tree.feature[~leaf], [None], dtype="int64", low=0, high=features - 1)
+    checked("thresholds of a tree", tree.threshold[~leaf], [None])
+    checked("answers of a tree", tree.value, [tree.node_count, 1, answers])

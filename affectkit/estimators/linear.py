@@ -49,6 +49,8 @@ class Linear(Estimator):
         if columns <= rows or (sp.issparse(x) and rows > SPAN_ROWS):
             return _fit_all(x, labels, candidates)
         z, to_rows = _span(x)
+        if not z.shape[1]:  # all rows are the same: there is no span, and nothing but an intercept to fit
+            return _fit_all(x, labels, candidates)
         fits = _fit_all(z, labels, candidates)
         return [LinearFit((fit.coef @ to_rows) @ x, fit.intercept) for fit in fits]
 
@@ -65,8 +67,11 @@ class Linear(Estimator):
     def load(self, stem: Path) -> LinearFit:
         from safetensors.numpy import load_file
 
+        from affectkit.artifacts.arrays import checked
+
         stored = load_file(stem.with_name(stem.name + ".safetensors"))
-        return LinearFit(stored["coef"], stored["intercept"])
+        intercept = checked("intercept", stored["intercept"], [None])
+        return LinearFit(checked("coef", stored["coef"], [len(intercept), None]), intercept)
 
 
 def _span(x: Matrix) -> tuple["np.ndarray", "np.ndarray"]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from affectkit.estimators._estimator import Labels
 
 
+KERNELS = ("rbf", "linear")
+
+
 def build(
     *,
     c_grid: CGrid = "0.1,1,10",
@@ -89,4 +92,61 @@ class Svm(Estimator):
     def load(self, stem: Path) -> SvmFit:
         from affectkit.estimators._skops import load_fit
 
-        return load_fit(SvmFit, stem)
+        # Support vectors of sparse features are CSR, which the check looks into.
+        fitted = load_fit(SvmFit, stem, trusted=["scipy.sparse._csr.csr_matrix"])
+        _check_machine(fitted)
+        return fitted
+
+
+def _check_machine(fitted: SvmFit) -> None:
+    """Raises ValueError for a machine whose arrays do not fit together: libsvm would read past their ends."""
+    import scipy.sparse as sp
+    from sklearn.svm import SVC, SVR
+
+    from affectkit.artifacts.arrays import checked
+
+    model, classes = fitted.model, fitted.classes
+    if type(model) is not (SVC if classes else SVR) or model.kernel not in KERNELS:
+        raise ValueError("it is no support vector machine of such a target")
+    if min(fitted.temperature, fitted.deviation) <= 0:
+        raise ValueError("its temperature or its deviation is not above 0")
+    if model._sparse != sp.issparse(model.support_vectors_) or (model.degree, model.coef0) != (3, 0):
+        raise ValueError("its kernel is another than was fitted")
+    many = _machine_classes(model, classes) if classes else 2  # a machine of numbers counts as one of two classes
+    each = checked("n_support", model._n_support, [many], dtype="int32", low=0)
+    count, columns = int(each.sum() if classes else each[0]), int(model.n_features_in_)
+    rows = checked("shape_fit", list(model.shape_fit_), [2], low=0)
+    checked("support", model.support_, [count], dtype="int32", low=0, high=rows[0] - 1)
+    checked("gamma", model._gamma, [], low=0)
+    for name in ("dual_coef_", "_dual_coef_"):
+        _check_table(name, getattr(model, name), (many - 1, count), filled=True)
+    for name in ("intercept_", "_intercept_"):
+        checked(name, getattr(model, name), [many * (many - 1) // 2])
+    for name in ("_probA", "_probB"):
+        checked(name, getattr(model, name), [0])
+    _check_table("support_vectors_", model.support_vectors_, (count, columns))
+
+
+def _machine_classes(model: Any, classes: int) -> int:
+    """How many it tells apart."""
+    from affectkit.artifacts.arrays import checked
+
+    order = checked("classes_", model.classes_, [None], dtype="int64", low=0, high=classes - 1)
+    if len(order) < 2 or (order[1:] <= order[:-1]).any() or model.decision_function_shape != "ovr":
+        raise ValueError("its classes do not rise")
+    return len(order)
+
+
+def _check_table(name: str, table: Any, shape: tuple[int, int], *, filled: bool = False) -> None:
+    """The same of an array, or of what CSR has of one. filled: libsvm takes CSR for an array of `shape`."""
+    import scipy.sparse as sp
+
+    from affectkit.artifacts.arrays import checked
+
+    if not sp.issparse(table):
+        checked(name, table, shape)
+        return
+    if table.format != "csr" or table.shape != shape:
+        raise ValueError(f"{name} is {list(table.shape)} {table.format}, not {list(shape)} csr")
+    checked(name, table.data, [shape[0] * shape[1] if filled else None])
+    table.check_format(full_check=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation import intervals
-from affectkit.evaluation.intervals import DEFAULT, Estimate, Interval, Resamples, Resampling
+from affectkit.evaluation.intervals import DEFAULT, Estimate, Interval, Resamples, Resampling, Units
 from affectkit.evaluation.measure import Repeats, averaged, repeats
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.probability_metrics import left_out_auroc
@@ -152,18 +152,39 @@ def compare(
     if any(list(table.frame["id"]) != list(tables[0].frame["id"]) for table in tables):
         raise ValueError("the tables compared must have the same rows")
     inputs = [[metric_inputs(table, metric) for table in side] for side in sides]
-    known = np.all([each.known for side in inputs for each in side], axis=0)
-    inputs = [[each.take(known) for each in side] for side in inputs]
-    units = resampling.units(groups, known)
-    if metric.definition.of is None:
-        values = [float(np.mean([each.value for each in side])) for side in inputs]
-        gap = Interval(values[0] - values[1], groups=units.groups)
-    else:
+    return Paired.of(inputs, groups, resampling).compare(metric)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What metrics of one kind read of two sides, each with its repeats, over the n rows that all of them answer."""
+
+    sides: Sequence[Sequence[MetricInputs]]
+    units: Units
+    n: int
+    resampling: Resampling
+
+    @classmethod
+    def of(
+        cls, sides: Sequence[Sequence[MetricInputs]], groups: np.ndarray | None, resampling: Resampling = DEFAULT
+    ) -> Paired:
+        """sides: of the same N rows in the same order. groups: [N] text, None for rows taken as independent."""
+        known = np.all([each.known for side in sides for each in side], axis=0)
+        if not known.all():
+            sides = [[each.take(known) for each in side] for side in sides]
+        return cls(sides, resampling.units(groups, known), int(known.sum()), resampling)
+
+    def compare(self, metric: TargetMetric) -> Comparison:
+        """By a metric that takes what these do, of the same targets."""
+        inputs, units = [[replace(each, metric=metric) for each in side] for side in self.sides], self.units
+        if metric.definition.of is None:
+            values = [float(np.mean([each.value for each in side])) for side in inputs]
+            gap = Interval(values[0] - values[1], groups=units.groups)
+            return Comparison(metric, values[0], values[1], gap, self.n)
         figure = {metric.name: averaged(metric.figure)}
         sums = [np.stack([each.statistics(units.codes, units.count) for each in side], axis=1) for side in inputs]
-        ours, theirs = (intervals.resample(figure, s, resampling, groups=units.groups)[metric.name] for s in sums)
-        values, gap = [ours.value, theirs.value], ours.minus(theirs)
-    return Comparison(metric, values[0], values[1], gap, int(known.sum()))
+        ours, theirs = (intervals.resample(figure, s, self.resampling, groups=units.groups)[metric.name] for s in sums)
+        return Comparison(metric, ours.value, theirs.value, ours.minus(theirs), self.n)
 
 
 def resampled(inputs: MetricInputs, groups: np.ndarray | None, resampling: Resampling = DEFAULT) -> Resamples:

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from affectkit.artifacts.files import read_json
-from affectkit.artifacts.models import FIT_ROWS, FUSION, SPEC, read_spec, whole
-from affectkit.artifacts.runs import RECORD, recorded
+from affectkit.artifacts.models import FIT_ROWS, FUSION, SPEC, read_spec, read_stage, whole
+from affectkit.artifacts.records import RECORD, file_record, read_record, recorded
 from affectkit.artifacts.sources import Source
 
 SINGLE, CALIBRATION, FIXED_FUSION, FITTED_FUSION = range(4)
@@ -66,10 +65,10 @@ def facts_of(source: Source) -> Facts:
 
 def _record(table: Path) -> tuple[str, str]:
     """The command that wrote a table, and when: as its record says, which a copied run keeps, else as its file does."""
-    for record in (table.with_name(f"{table.name}.run.json"), table.parent / RECORD):
+    for record in (file_record(table), table.parent / RECORD):
         known = recorded(record).get(table.name)
         if known:
-            return read_json(record, what="record").get("command", ""), _time(known["mtime_ns"])
+            return read_record(record).get("command", ""), _time(known["mtime_ns"])
     return "", _time(table.stat().st_mtime_ns)
 
 
@@ -97,7 +96,7 @@ def _stage(folder: Path, spec: Mapping[str, Any]) -> int:
         return CALIBRATION
     if spec["kind"] != "fusion":
         return SINGLE
-    rules = read_json(folder / FUSION, what="fusion")["targets"].values()
+    rules = read_stage(folder, FUSION)["targets"].values()
     for fitted in rules:
         typed = fitted["rule"] == "weighted" and not fitted.get("options", {}).get("search")
         if not typed and fitted["rule"] not in FIXED_RULES:

@@ -61,6 +61,7 @@ Method = Literal["auto", "jackknife", "bootstrap", "none"]
 BOOTSTRAP_FROM = 40  # groups
 MOST_UNITS = 1000  # more groups are dealt at random into 1,000 blocks: the error of the error is then 2 %
 CHUNK = 500  # resamples at a time, which bounds memory
+SPARSE = 16  # where no more than one of so many statistics is not 0, zeros are left out
 
 
 @dataclass(frozen=True)
@@ -278,12 +279,25 @@ def _resampled(
         return {name: figure.of(left_out) for name, figure in figures.items()}
     weights = _weights(len(statistics), resampling.resamples, resampling.seed)
     flat = statistics.reshape(len(statistics), -1).astype(float)
+    table = _sparse(flat) if np.count_nonzero(flat) * SPARSE < flat.size else flat
     again = {name: np.empty(len(weights)) for name in figures}
     for start in range(0, len(weights), CHUNK):
-        drawn = (weights[start : start + CHUNK].astype(float) @ flat).reshape(-1, *statistics.shape[1:])
+        drawn = _product(weights[start : start + CHUNK].astype(float), table).reshape(-1, *statistics.shape[1:])
         for name, figure in figures.items():
             again[name][start : start + CHUNK] = figure.of(drawn)
     return again
+
+
+def _sparse(flat: np.ndarray) -> Any:
+    """Of many classes most tallies of a unit are 0: as CSR [S, U]; sums of whole numbers stay exact."""
+    from scipy.sparse import csr_array
+
+    return csr_array(flat.T)
+
+
+def _product(weights: np.ndarray, table: Any) -> np.ndarray:
+    """[R, S] sums of every resample."""
+    return weights @ table if isinstance(table, np.ndarray) else np.ascontiguousarray((table @ weights.T).T)
 
 
 @lru_cache(maxsize=4)

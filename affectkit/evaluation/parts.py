@@ -32,12 +32,12 @@ def per_class(
     truth, predicted = pair(predictions, target)
     known = ~(missing(truth) | missing(predicted))
     units = resampling.units(groups, known)
-    counts = statistics(target, truth[known], predicted[known], units.codes, units.count)
+    sums = statistics(target, truth[known], predicted[known], units.codes, units.count)
     figures = {name: _recall_of(k) for k, name in enumerate(target.classes)}
-    recall_intervals = intervals(figures, counts, resampling, groups=units.groups).values()
-    total = counts.sum(axis=0)
+    recall_intervals = intervals(figures, sums, resampling, groups=units.groups).values()
+    total = sums.sum(axis=0)
     columns = {
-        "n": total.sum(axis=1),
+        "n": total[rows.TRUE],
         "precision": precisions(total),
         "recall": recalls(total),
         "f1": f1s(total),
@@ -48,12 +48,13 @@ def per_class(
 
 
 def _recall_of(k: int) -> Estimate:
-    return Estimate(lambda confusion: recalls(confusion)[..., k], SHARE)
+    return Estimate(lambda sums: recalls(sums[..., k : k + 1])[..., 0], SHARE)
 
 
 def confusion(predictions: Predictions, target: Target) -> dict[str, Any]:
     """`classes`, and `counts` [K, K] with the truth in rows."""
-    return {"classes": list(target.classes), "counts": statistics(target, *pair(predictions, target))[0].tolist()}
+    counts = rows.confusions(*pair(predictions, target), len(target.classes))[0]
+    return {"classes": list(target.classes), "counts": counts.tolist()}
 
 
 def calibration(predictions: Predictions, target: Target, *, seed: int = 0) -> dict[str, Any] | None:
@@ -251,8 +252,8 @@ def floors(
 
 
 def _majority(predictions: Predictions, target: Target, train: pd.DataFrame | None) -> dict[str, float]:
-    confusion = _constant(predictions, target, train)
-    metrics = {m.name: float(m.of(confusion)) for m in taking("classes") if m.of}
+    sums = _constant(predictions, target, train)
+    metrics = {m.name: float(m.of(sums)) for m in taking("classes") if m.of}
     if predictions.probabilities(target.name) is not None:
         loss = _constant(predictions, target, train, probabilities=True)
         metrics |= {m.name: float(m.of(loss)) for m in taking("probabilities") if m.of} | {"auroc": 0.5}

@@ -69,34 +69,37 @@ def _left_out_areas(score: np.ndarray, positive: np.ndarray, units: np.ndarray, 
     """[1 + count]: the area of one class, then that without each unit."""
     if not len(score):
         return np.full(count + 1, np.nan)
-    below, above = _won(score, positive)
+    order = np.argsort(score, kind="stable")
+    below, above = _won(score[order], positive[order])
+    unit, hit = units[order], positive[order]
     # As floats: bincount of nothing has whole numbers.
-    pairs = np.bincount(units[positive], weights=below[positive], minlength=count).astype(float)
-    pairs += np.bincount(units[~positive], weights=above[~positive], minlength=count)
+    pairs = np.bincount(unit[hit], weights=below[hit], minlength=count).astype(float)
+    pairs += np.bincount(unit[~hit], weights=above[~hit], minlength=count)
     if count < len(units):  # with a row to a unit, no pair lies within one
-        pairs -= _within(score, positive, units, count)
+        pairs -= _within(score[order], hit, unit, count)
     up = positive.sum() - np.concatenate([[0], np.bincount(units[positive], minlength=count)])
     down = (~positive).sum() - np.concatenate([[0], np.bincount(units[~positive], minlength=count)])
-    return ratio(below[positive].sum() - np.concatenate([[0.0], pairs]), up * down)
+    return ratio(below[hit].sum() - np.concatenate([[0.0], pairs]), up * down)
 
 
 def _won(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[N], [N]: how many negatives lie below each positive row, how many positives above each negative, ties half."""
-    from scipy.stats import rankdata
-
-    overall = rankdata(score)
-    within = np.empty(len(score))
-    within[positive] = rankdata(score[positive])
-    within[~positive] = rankdata(score[~positive])
-    return overall - within, positive.sum() - (overall - within)
+    """[N], [N] of rows in rising order: how many negatives lie below each row, how many positives above, ties half."""
+    starts = np.flatnonzero(np.append(True, score[1:] != score[:-1]))
+    sizes = np.diff(np.append(starts, len(score)))
+    ups = np.add.reduceat(positive.astype(np.int64), starts)
+    downs = sizes - ups
+    below = np.cumsum(downs) - downs / 2
+    above = ups.sum() - np.cumsum(ups) + ups / 2
+    return np.repeat(below, sizes), np.repeat(above, sizes)
 
 
 def _within(score: np.ndarray, positive: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:
-    """[count]: won pairs of which both rows are of the unit. With units ranked one above the other, a positive row
-    lies above the negatives of all units before its own, and those are counted off again."""
-    from scipy.stats import rankdata
-
-    below, _ = _won(units * (len(score) + 1.0) + rankdata(score), positive)
+    """[count]: won pairs of which both rows are of the unit, of rows in rising order. With units ranked one above the
+    other, a positive row lies above the negatives of all units before its own, and those are counted off again."""
+    rank = np.cumsum(np.append(0, score[1:] != score[:-1]))
+    order = np.argsort(units, kind="stable")
+    units, positive = units[order], positive[order]
+    below, _ = _won(units * len(score) + rank[order], positive)
     down = np.bincount(units[~positive], minlength=count)
     before = np.cumsum(down) - down
     return np.bincount(units[positive], weights=(below - before[units])[positive], minlength=count)

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 SMALLEST_PROBABILITY = 1e-12  # its logarithm stands for log 0: one row can cost a mean NLL at most 27.6 / n
 
+# The rows of `tallies`, each [K]: by true class how many are right, how many there are, and the sums of
+# |truth - answer| and of its square in places of the class list; and how many are predicted as each class.
+RIGHT, TRUE, DISTANCE, SQUARED_DISTANCE, PREDICTED = range(5)
+
 # The columns of `moments`: a is the truth and b the prediction, each less its median; e is prediction less truth.
 COUNT, A, B, AA, BB, AB, ERROR, SQUARED, ABSOLUTE, SCALED = range(10)
 
@@ -34,12 +38,22 @@ def encode(labels: Any, classes: Sequence[Any]) -> np.ndarray:
     Raises AffectkitError "input" with the row of a label that is not a class.
     """
     index = {None: -1, "": -1} | {name: code for code, name in enumerate(classes)}
-    cells = np.asarray(labels).tolist()
-    codes = np.array([-1 if cell != cell else index.get(cell, -2) for cell in cells], dtype=np.int64)
+    cells = np.asarray(labels)
+    places, kinds = _distinct(cells)
+    known = np.array([index.get(kind, -2) for kind in kinds.tolist()] + [-1], dtype=np.int64)
+    codes = known[places]  # a gap has the place -1
     if (codes == -2).any():
         row = int((codes == -2).argmax())
-        raise AffectkitError("input", f"label '{cells[row]}' is not in {', '.join(map(str, classes))}", row=row + 1)
+        what = f"label '{cells.tolist()[row]}' is not in {', '.join(map(str, classes))}"
+        raise AffectkitError("input", what, row=row + 1)
     return codes
+
+
+def _distinct(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[N] the place of each cell among the distinct ones, -1 of None and NaN, and these; by hashing, in C."""
+    from pandas import factorize
+
+    return factorize(cells)
 
 
 def union(*labels: Any) -> list[Any]:
@@ -60,6 +74,22 @@ def confusions(
     return np.bincount(cells, minlength=count * classes**2).reshape(count, classes, classes)
 
 
+def tallies(
+    truth: np.ndarray, prediction: np.ndarray, classes: int, units: np.ndarray | None = None, count: int = 1
+) -> np.ndarray:
+    """[count, 5, K] int64: what metrics need of the confusion matrices of class indices [N], K numbers in place of K^2.
+    Rows with a -1 are left out."""
+    _check_lengths(truth, prediction)
+    known = (truth >= 0) & (prediction >= 0)
+    truth, prediction = truth[known], prediction[known]
+    unit = 0 if units is None else units[known] * classes
+    away = np.abs(truth - prediction)
+    of_truth = ((truth == prediction).astype(float), None, away.astype(float), away.astype(float) ** 2)
+    sums = [np.bincount(unit + truth, weights, minlength=count * classes) for weights in of_truth]
+    sums.append(np.bincount(unit + prediction, minlength=count * classes))
+    return np.stack([each.astype(np.int64).reshape(count, classes) for each in sums], axis=1)
+
+
 def losses(truth: np.ndarray, probabilities: np.ndarray, units: np.ndarray | None = None, count: int = 1) -> np.ndarray:
     """[count, 3] float64: rows, sum of -log p(truth), sum of the squared distances to the one-hot truth.
 
@@ -70,8 +100,9 @@ def losses(truth: np.ndarray, probabilities: np.ndarray, units: np.ndarray | Non
     truth, probabilities = truth[known], np.asarray(probabilities, float)[known]
     of_truth = probabilities[np.arange(len(truth)), truth]
     surprise = -np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))
-    one_hot = np.eye(probabilities.shape[1])[truth]
-    distance = ((probabilities - one_hot) ** 2).sum(axis=1)
+    squares = probabilities**2
+    squares[np.arange(len(truth)), truth] = (of_truth - 1.0) ** 2
+    distance = squares.sum(axis=1)
     return _per_unit([np.ones(len(truth)), surprise, distance], None if units is None else units[known], count)
 
 
@@ -98,13 +129,13 @@ def moments(
 def statistics(
     target: Target, truth: np.ndarray, prediction: np.ndarray, units: np.ndarray | None = None, count: int = 1
 ) -> np.ndarray:
-    """Of one target: the moments of numbers [N], the confusions of class indices [N], the losses of probabilities
+    """Of one target: the moments of numbers [N], the tallies of class indices [N], the losses of probabilities
     [N, K]."""
     if target.kind == "number":
         return moments(truth, prediction, units, count, target.width)
     if prediction.ndim > 1:
         return losses(truth, prediction, units, count)
-    return confusions(truth, prediction, len(target.classes), units, count)
+    return tallies(truth, prediction, len(target.classes), units, count)
 
 
 def metric_of(summed: Callable[..., np.ndarray], *, undefined: str = "") -> Callable[[Callable], Callable[..., float]]:

@@ -12,7 +12,7 @@ import numpy as np
 from affectkit import registry
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.models import whole
-from affectkit.detectors._detector import LANDMARK_SIDE, Detector, choose, crop, of_person, square_of
+from affectkit.detectors._detector import LANDMARK_SIDE, Detector, Face, choose, crop, of_person, square_of
 from affectkit.errors import AffectkitError
 from affectkit.experts._expert import NO_FACE, RECORD, CropRule, Expert, FaceAnswer, Plan, rescaled
 from affectkit.labels import Target
@@ -72,11 +72,13 @@ class FaceExpert:
                 raise AffectkitError("input", "is no image of [H, W, 3] uint8")
             if not image.size:
                 raise AffectkitError("input", "is an image without pixels")
-            faces = of_person(self.detector.detect(image, row), row)
+            return self._cut(image, of_person(self.detector.detect(image, row), row), plan)
         except AffectkitError as error:
             if on_error == "stop" or error.code != "input":
                 raise
             return FaceAnswer(declined=error.message), []
+
+    def _cut(self, image: np.ndarray, faces: list[Face], plan: Plan) -> _CutFace:
         height, width = image.shape[:2]
         face = choose(faces, self.rule.policy, width, height)
         if face is None:
@@ -108,7 +110,8 @@ class FaceExpert:
         self, face: FaceAnswer, views: dict[str, np.ndarray], upright: np.ndarray | None, plan: Plan
     ) -> FaceAnswer:
         """The answer for a face, from the expert's numbers for each view of it."""
-        if not all(np.isfinite(views[target.name]).all() for target in self.targets):
+        numbers = [*(views[target.name] for target in self.targets), *([] if upright is None else [upright])]
+        if not all(np.isfinite(values).all() for values in numbers):
             return replace(face, declined=f"{self.expert.name} gave a number that is not finite")
         values, var = {}, {}
         for target in self.targets:

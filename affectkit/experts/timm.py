@@ -5,6 +5,7 @@ Wightman 2019. Pixels are normalised, and crops sized, as timm's own data config
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,14 +105,14 @@ def _opened(architecture: str, outputs: int, path: Path) -> Any:
     import timm
     import torch
 
-    from affectkit.models.weights import fill, read_tensors
+    from affectkit.models.weights import built, read_tensors
 
     if not timm.is_model(architecture):
         remedy = did_you_mean(architecture, timm.list_models(), "timm.list_models() has them all")
         raise AffectkitError("usage", f"timm has no architecture '{architecture}'", remedy=remedy)
     if not path.is_file():
         raise AffectkitError("missing", f"there are no weights for {architecture}", file=path, remedy="name their file")
+    build = partial(timm.create_model, architecture, pretrained=False, num_classes=outputs)
     with torch.random.fork_rng(devices=[]):
-        network = timm.create_model(architecture, pretrained=False, num_classes=outputs)
-    fill(network, read_tensors(path), f"timm's {architecture} with {outputs} outputs", path)
+        network = built(build, read_tensors(path), f"timm's {architecture} with {outputs} outputs", path)
     return network.requires_grad_(False).eval()

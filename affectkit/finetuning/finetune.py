@@ -61,7 +61,7 @@ def finetune(
 
     folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`.
     """
-    held_out = hold_out_rows(manifest, group=group, cv=cv, seed=setup.settings.seed)
+    held_out = hold_out_rows(manifest, targets, group=group, cv=cv, seed=setup.settings.seed)
     truth = truth_of(manifest.rows, targets, votes=setup.loss.loss == "soft")
     data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out)
     say_cost(data, setup)

@@ -13,13 +13,16 @@ from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.console import Progress
 from affectkit.encoders._encoder import Item
+from affectkit.errors import AffectkitError
 from affectkit.finetuning.medium import Medium, medium_of
 from affectkit.finetuning.passes import ONCE, Passes, over_passes
 from affectkit.labels import Target
+from affectkit.training.failures import unanswered
 from affectkit.training.judging import outputs_of
 from affectkit.training.objective import Objective
 
 CHUNK = 256  # rows read, sorted and answered together
+_TRAIN_AGAIN = "look at the file; if others end so too, train the network again with a lower --learning-rate"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,12 @@ class FinetunedModel:
             how: dict[str, Any] = {"passes": passes, "failed": failed if on_error == "skip" else None}
             examples = self.medium.examples(part, {}, self.network, where_of, **how)
             how = {"size": size, "most_cost": most_cost, "num_workers": num_workers}
-            outputs = outputs_of(network, examples, accelerator, **how)
+            outputs = outputs_of(network, examples, accelerator, finite=False, **how)
+            for place in unanswered(outputs):
+                why = f"the answer for id '{part[place].id}' is not a number"
+                if on_error != "skip":
+                    raise AffectkitError("input", why, **where_of(place), remedy=_TRAIN_AGAIN)
+                failed.setdefault(int(place), why)
             for name, values in passes.answers(in_units(self.targets), outputs).items():
                 values[list(failed)] = np.nan
                 answers[name].append(values)

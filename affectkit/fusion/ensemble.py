@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import order, variances
 from affectkit.errors import AffectkitError, did_you_mean
@@ -149,7 +150,7 @@ class WeightedMean(Rule):
 def weights_of(parameters: Mapping[str, Any], ensemble: Ensemble) -> np.ndarray:
     """[S] weights as parameters hold them, in the ensemble's order."""
     check_names(ensemble.names, parameters["weights"])
-    return np.array([parameters["weights"][name] for name in ensemble.names])
+    return checked("weights", [parameters["weights"][name] for name in ensemble.names], [len(ensemble.names)], low=0)
 
 
 def check_names(names: Iterable[str], fitted: Iterable[str]) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.models import FUSION, whole
+from affectkit.artifacts.arrays import check_numbers
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.models import FUSION, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.labels import Target
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,16 @@ class FusionModel:
         fitted = self.targets[target]
         return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
 
+    def try_out(self, target: Target) -> None:
+        """Raises ValueError, KeyError or "input" unless a row that every source answers alike gets an answer: what
+        does not fit together shows here, not in the midst of work."""
+        shape = 1 if target.kind == "number" else (1, len(target.classes))
+        values = np.full(shape, 1 / np.prod(shape) if target.kind != "number" else np.mean(target.scale or 0.0))
+        alike = replace(TargetPrediction.of(target, values), var=np.ones(1) if target.kind == "number" else None)
+        fused = self.apply(target.name, dict.fromkeys(self.sources, alike)).values
+        if fused.shape != values.shape or not np.isfinite(fused).all():
+            raise ValueError(f"{target.name} is fused to {fused.tolist()}")
+
     def save(self, folder: Path) -> None:
         write_json(folder / FUSION, {"sources": list(self.sources), "targets": dict(self.targets)})
 
@@ -113,10 +125,12 @@ class FusionModel:
     def load(cls, folder: Path) -> FusionModel:
         """Raises "missing" or "input" for a folder that is not whole."""
         with whole(folder):
-            stored = read_json(folder / FUSION, what="fusion")
-            for fitted in stored["targets"].values():
+            stored = read_stage(folder, FUSION)
+            model = cls(list(stored["sources"]), dict(stored["targets"]))
+            for fitted in model.targets.values():
+                check_numbers("parameters", fitted["parameters"])
                 build_rule(fitted["rule"], fitted["options"])
-            return cls(list(stored["sources"]), dict(stored["targets"]))
+        return model
 
 
 def build_rule(name: str, options: Mapping[str, Any], *, seed: int = 0) -> Rule:

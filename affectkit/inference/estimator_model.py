@@ -19,7 +19,7 @@ from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Block, Takes, refuse_infinite, takes_of
+from affectkit.estimators._estimator import Block, Takes, refuse_infinite, refuse_no_answer, takes_of
 from affectkit.estimators._model import EstimatorModel
 from affectkit.estimators._network_inputs import encoded_block, read_block
 from affectkit.inference.model import Model, Work, seen_rows
@@ -51,7 +51,10 @@ class EstimatorPipeline(Model):
 
     def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[TargetPrediction]:
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
-        return self.estimator.predict(blocks, speakers)
+        outputs = self.estimator.predict(blocks, speakers)
+        for output in outputs:
+            refuse_no_answer(output.values, manifest)
+        return outputs
 
     def _read(self, manifest: Manifest, features: Sequence[Path]) -> list[Block]:
         """Features that were extracted before."""

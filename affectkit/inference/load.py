@@ -53,7 +53,43 @@ def load_model(path: Path) -> Model:
         parents = {parent["name"]: load_model(parent_folder(folder, parent)) for parent in spec["parents"]}
         if not parents or (kind == "calibration" and len(parents) > 1):
             raise ValueError(f"a {kind} of {len(parents)} parents")
-    return StackedModel(folder, spec, read_fit_rows(folder), stage, parents=parents)
+        for target in map(Target.from_json, spec["targets"]):
+            if target.name not in stage.targets:
+                raise ValueError(f"it is no {kind} of {target.name}")
+            if isinstance(stage, FusionModel):
+                stage.try_out(target)
+        model = StackedModel(folder, spec, read_fit_rows(folder), stage, parents=parents)
+        _sample_answers(model)
+    return model
+
+
+def _sample_answers(model: Model) -> dict[str, TargetPrediction]:
+    """What a model may answer, by target; the stage of a chain is tried out on what its parents may answer, so that
+    parameters that do not fit show when it is loaded, not in the midst of work. Raises as `whole` expects it."""
+    targets = [Target.from_json(target) for target in model.spec["targets"]]
+    if not isinstance(model, StackedModel):
+        return {target.name: _sample(target) for target in targets}
+    known = {name: _sample_answers(parent) for name, parent in model.parents.items()}
+    answers = {}
+    for target in targets:
+        sources = {name: answered[target.name].aligned(target) for name, answered in known.items()}
+        count = len(next(iter(sources.values())))
+        columns = {name: np.full(count, "") for name in getattr(model.stage, "columns", ())}
+        with np.errstate(all="ignore"):
+            answer = model.answer_of(target, sources, columns)
+        if answer.values.shape != sources[next(iter(sources))].values.shape or not np.isfinite(answer.values).all():
+            raise ValueError(f"what it says of {target.name} is not finite, or of another shape")
+        answers[target.name] = answer
+    return answers
+
+
+def _sample(target: Target) -> TargetPrediction:
+    """Each class nearly certain, and all alike; numbers from end to end of their scale."""
+    if target.kind == "number":
+        low, high = target.scale or (-1.0, 1.0)
+        return TargetPrediction(target, mean=np.linspace(low, high, 5), var=np.ones(5))
+    even = np.full((1, len(target.classes)), 1 / len(target.classes))
+    return TargetPrediction(target, probabilities=np.vstack([0.9 * np.eye(even.size) + 0.1 * even, even]))
 
 
 @dataclass(frozen=True)
@@ -111,13 +147,21 @@ class StackedModel(Model):
             place = {key: position for position, key in enumerate(table.frame["id"])}
             positions = np.array([place.get(key, -1) for key in rows["id"]], dtype=int)
             answers[name] = table.output(target.name).aligned(target).at(positions)
-        if isinstance(self.stage, FusionModel):
-            return self.stage.apply(target.name, answers)
-        [answer] = answers.values()
         columns = {}
-        for name in self.stage.columns:
+        for name in getattr(self.stage, "columns", ()):
             if name not in rows:
                 raise AffectkitError("input", f"the calibration needs a column '{name}'", file=self.folder)
             columns[name] = rows[name].astype(str).to_numpy()
-        nothing = np.full(len(rows), np.nan)
-        return self.stage.apply(answer, GroundTruth(nothing, np.full(len(rows), ""), columns))
+        return self.answer_of(target, answers, columns)
+
+    def answer_of(
+        self, target: Target, answers: dict[str, TargetPrediction], columns: dict[str, np.ndarray]
+    ) -> TargetPrediction:
+        """answers: of each parent, in the order of `target`'s classes. columns: of text, that a calibration needs."""
+        if target.name not in self.stage.targets:
+            raise AffectkitError("input", f"has no parameters of {target.name}", file=self.folder)
+        if isinstance(self.stage, FusionModel):
+            return self.stage.apply(target.name, answers)
+        [answer] = answers.values()
+        rows = GroundTruth(np.full(len(answer), np.nan), np.full(len(answer), ""), columns)
+        return self.stage.apply(answer, rows)

@@ -18,6 +18,7 @@ from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.leakage.held_out import seen_of
 from affectkit.media import check_file
+from affectkit.plain import RENAME, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,11 +120,13 @@ def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnErr
     rows: list[dict[str, Any]] = []
     for file, name in _named(paths, needs):
         try:
+            if readable(file) != str(file):
+                raise AffectkitError("input", "its name is not UTF-8", file=readable(file), remedy=RENAME)
             text = {"text": _text(file)} if needs == {"text"} else {}
         except AffectkitError as error:
             if on_error == "stop":
                 raise
-            logger.warning("%s is skipped: %s", file, error.message)
+            logger.warning("%s is skipped: %s", readable(file), error.message)
             continue
         rows.append({"id": _unique(safe_id(name), ids), "path": str(file.absolute()), **text})
     if not rows:

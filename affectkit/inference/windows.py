@@ -22,8 +22,8 @@ from affectkit.artifacts.predictions import Predictions, join_columns
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, seen_rows
-from affectkit.media import Header, read_headers
-from affectkit.media.audio import OVERRUN_SEC
+from affectkit.media import Header, read_headers, segment_error
+from affectkit.media.headers import BY_FFMPEG
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _bounds(manifest: Manifest) -> Iterator[Bounds | AffectkitError]:
     files = list(dict.fromkeys(path for path in media if path is not None))
     headers = dict(zip(files, read_headers([str(file) for file in files]), strict=True))
     # ffmpeg decodes the whole of a video, or of an .m4a, for every window
-    slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format == "MP4"]
+    slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format in BY_FFMPEG]
     if slow:
         logger.warning("%s is decoded anew for every window, which is slow: convert it to WAV first", slow[0])
     nothing = np.full(len(rows), math.nan)
@@ -156,11 +156,8 @@ def _bounds(manifest: Manifest) -> Iterator[Bounds | AffectkitError]:
 
 def _segment(path: Path | None, duration: float, start: float, end: float) -> Bounds | AffectkitError:
     """The segment that a row names, the whole file where it names none (NaN)."""
-    start, end = (0.0 if math.isnan(start) else start), (duration if math.isnan(end) else end)
-    if not 0 <= start < min(end, duration) or end > duration + OVERRUN_SEC:
-        message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
-        return AffectkitError("input", message, file=path)
-    return start, min(end, duration)
+    error = segment_error(path, start, end, duration)
+    return error or (0.0 if math.isnan(start) else start, duration if math.isnan(end) else min(end, duration))
 
 
 def at_row(error: AffectkitError, manifest: Manifest, place: int) -> AffectkitError:

@@ -6,15 +6,16 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from affectkit.leakage.content import identical
 from affectkit.leakage.near import near_identical
 from affectkit.leakage.near_images import near_identical_images
-from affectkit.leakage.sides import AuditReport, FileSet, Leak, sides_of, sort_sides, straddling
+from affectkit.leakage.sides import CLAIMS, AuditReport, FileSet, Leak, sides_of, sort_sides, straddling
 from affectkit.media import AnyHeader
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Kind of leak of each column. A corpus's names mean nothing in another corpus, except texts and paths.
 _GROUPS = {"speaker": "speaker", "subject": "speaker", "session": "session", "dialogue": "dialogue"}
+_PARTS = ("start_sec", "end_sec", "time_sec", "track")  # which part of a recording a row is, as a box is of an image
+_BOXES = ("face_", "person_")
 _GROUPS |= {"sequence": "source", "text_id": "text"}
 
 
@@ -50,14 +53,17 @@ def audit(
     paths = list(media) if media is not None else [None] * len(rows)
     leaks = _names(rows, sides, paths, group_column)
     notes = _uncertified(rows, sides)
+    first: dict[Path, Path] = {}  # of files that hold the same
     if level != "names":
         workers = (os.cpu_count() or 1) if num_workers is None else num_workers
-        files = FileSet.of(paths, list(headers) if headers is not None else [None] * len(rows), sides, list(rows["id"]))
+        files = FileSet.of(paths, list(headers) if headers is not None else [None] * len(rows), sides, rows)
         copies = identical(files, workers, progress)
         leaks += copies.leaks
         notes += copies.notes
+        first = {file.path: group[0].path for group in copies.same for file in group}
         if level == "near":
-            rest = FileSet([file for file in files.files if file.path not in copies.redundant])
+            redundant = copies.redundant
+            rest = FileSet([file for file in files.files if file.path not in redundant])
             for search in (near_identical, near_identical_images):
                 near = search(rest, workers, progress)
                 leaks += near.leaks
@@ -65,7 +71,9 @@ def audit(
     known = {kind: " ".join(text for other, text in defects if other == kind) for kind, _ in defects}
     leaks = [replace(leak, declared=known.get(leak.kind, "")) for leak in leaks]
     counts = Counter(side for side in sides if side)
-    return AuditReport(level, {s: counts[s] for s in sort_sides(counts)}, tuple(leaks), tuple(defects), tuple(notes))
+    conflicts = tuple(_conflicts(rows, [first.get(path, path) if path else None for path in paths]))
+    by_side = {side: counts[side] for side in sort_sides(counts)}
+    return AuditReport(level, by_side, tuple(leaks), tuple(defects), tuple(notes), conflicts)
 
 
 def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], group_column: str | None) -> list[Leak]:
@@ -75,19 +83,41 @@ def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], g
     if group_column and group_column in rows and group_column not in (*kinds, "id"):
         kinds[group_column] = "group"
     leaks = []
+    files = [str(path) if path else "" for path in paths]
+    find = partial(straddling, files=files)
     for column, kind in kinds.items():
         if column in rows:
             values = [f"{c}\0{v}" if v else "" for c, v in zip(corpora, rows[column].astype(str), strict=True)]
-            leaks.append(straddling(kind, column, values, sides, ids, show=lambda value: value.partition("\0")[2]))
-    leaks.append(straddling("source", "path", [str(p) if p else "" for p in paths], sides, ids))
+            leaks.append(find(kind, column, values, sides, ids, show=lambda value: value.partition("\0")[2]))
+    leaks.append(find("source", "path", files, sides, ids))
     if "text" in rows:
-        leaks.append(straddling("text", "text", [normal_text(cell) for cell in rows["text"]], sides, ids))
+        leaks.append(find("text", "text", [normal_text(cell) for cell in rows["text"]], sides, ids))
     return [leak for leak in leaks if leak]
 
 
 def normal_text(text: str) -> str:
     """Case, punctuation, accents' encodings and white space made alike; "" where nothing is left."""
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _conflicts(rows: pd.DataFrame, recordings: Sequence[Path | None]) -> Iterator[str]:
+    """Recordings, or segments of one, that stand under two labels or two speakers, on whichever sides."""
+    parts = [rows[column] for column in rows if column in _PARTS or column.startswith(_BOXES)]
+    counts = Counter(recordings)
+    places = list(zip((r if counts[r] > 1 else None for r in recordings), *parts, strict=True))
+    for column in CLAIMS:
+        if column not in rows:
+            continue
+        members: dict[tuple[Any, ...], dict[str, str]] = {}
+        for place, cell, key in zip(places, rows[column].astype(str), rows["id"], strict=True):
+            if place[0] and cell:
+                members.setdefault(tuple(map(str, place)), {}).setdefault(cell, key)
+        doubled = {place: cells for place, cells in members.items() if len(cells) > 1}
+        if doubled:
+            place, cells = next(iter(doubled.items()))
+            example = ", ".join(f"{cell} ({key})" for cell, key in cells.items())
+            what = f"recordings stand under more than one {column}, as {Path(place[0]).name}: {example}"
+            yield f"{len(doubled)} {what}; leave all but one of each out"
 
 
 def _uncertified(rows: pd.DataFrame, sides: list[str]) -> list[str]:

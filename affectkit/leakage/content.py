@@ -9,20 +9,33 @@ from pathlib import Path
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.leakage.sides import Copies, FileSet, Leak, MediaFile, apart, in_order, read_each, sort_sides, unread
-from affectkit.media import Header, ImageHeader, check_file, read_image
+from affectkit.leakage.sides import (
+    Copies,
+    FileSet,
+    Leak,
+    LeakedValue,
+    MediaFile,
+    apart,
+    contested,
+    in_order,
+    read_each,
+    sort_sides,
+    unread,
+)
+from affectkit.media import Header, ImageHeader, check_file, read_image, recording
+from affectkit.media.headers import BY_FFMPEG
 
 _BLOCK = 1 << 18  # frames held at once
 _EXAMPLES = 5
 
 
 def identical(files: FileSet, workers: int, progress: Callable[[int, int], None] | None = None) -> Copies:
-    """Sets of files on different sides with the same content; reads only files that may be a copy of another."""
+    """Sets of files with the same content, leaks where they are on different sides; reads only what may be a copy."""
     buckets: dict[object, list[MediaFile]] = {}
     for file in files.files:
         buckets.setdefault(_likeness(file), []).append(file)
     buckets.pop(None, None)
-    suspects = [file for bucket in buckets.values() if len(bucket) > 1 and apart(bucket) for file in bucket]
+    suspects = [file for bucket in buckets.values() if len(bucket) > 1 and contested(bucket) for file in bucket]
     same: dict[str, list[MediaFile]] = {}
     problems: list[str] = []
     for file, digest in zip(suspects, read_each(_digest, suspects, workers, progress, problems), strict=True):
@@ -31,9 +44,9 @@ def identical(files: FileSet, workers: int, progress: Callable[[int, int], None]
     silent, notes = len(same.pop("", [])), unread(problems)
     if silent:
         notes.append(f"{silent} files hold one value throughout (silence, a plain colour) and were not compared")
-    shared = [group for group in same.values() if len(group) > 1 and apart(group)]
-    redundant = {file.path for group in same.values() for file in group[1:]}
-    return Copies(media_leaks("identical media", shared, len(files.files)), notes, redundant)
+    groups = [group for group in same.values() if len(group) > 1]
+    leaks = media_leaks("identical media", [group for group in groups if apart(group)], len(files.files))
+    return Copies(leaks, notes, groups)
 
 
 def media_leaks(what: str, groups: Sequence[Sequence[MediaFile]], total: int) -> list[Leak]:
@@ -47,9 +60,14 @@ def media_leaks(what: str, groups: Sequence[Sequence[MediaFile]], total: int) ->
         examples.append(
             {"value": " = ".join(Path(name).name for name in names), "files": names, "ids": in_order(places)}
         )
-    rows = sum(file.rows for file in {file.path: file for group in groups for file in group}.values())
+    rows = sum(len(file.rows) for file in {file.path: file for group in groups for file in group}.values())
     sides = sort_sides({side for group in groups for file in group for side in file.places})
-    return [Leak("media", what, len(groups), total, rows, sides, tuple(examples))]
+    return [Leak("media", what, len(groups), total, rows, sides, tuple(examples), tuple(map(_leaked, groups)))]
+
+
+def _leaked(group: Sequence[MediaFile]) -> LeakedValue:
+    rows = [(key, side, str(file.path)) for file in group for key, side in file.rows]
+    return LeakedValue(" = ".join(file.path.name for file in group), *zip(*rows, strict=True))
 
 
 def _likeness(file: MediaFile) -> object:
@@ -71,21 +89,16 @@ def _digest(file: MediaFile) -> str:
     if isinstance(file.header, ImageHeader):
         image = read_image(file.path)
         return "" if (image == image[0, 0]).all() else hashlib.blake2b(image.data, digest_size=16).hexdigest()
-    decodable = isinstance(file.header, Header) and file.header.format != "MP4"
+    decodable = isinstance(file.header, Header) and file.header.format not in BY_FFMPEG
     return _of_samples(file.path) if decodable else _of_bytes(file.path)
 
 
 def _of_samples(path: Path) -> str:
-    import soundfile
-
     digest, lowest, highest = hashlib.blake2b(digest_size=16), np.inf, -np.inf
-    try:
-        for block in soundfile.blocks(path, _BLOCK, dtype="float32", always_2d=True):
+    with recording(path) as sound:
+        for block in sound.blocks(frames=_BLOCK):
             digest.update(np.ascontiguousarray(block + np.float32(0)).data)  # + 0: one zero, not two
             lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
-    except soundfile.LibsndfileError as error:
-        why = error.error_string.rstrip(".").lower()
-        raise AffectkitError("input", f"cannot be decoded: {why}", file=path) from None
     return digest.hexdigest() if lowest < highest else ""
 
 

@@ -63,8 +63,8 @@ class FitPlan:
     @property
     def straddles(self) -> bool:
         """Whether a group of the rows fitted on is also among the other rows."""
-        others = np.setdiff1d(np.arange(len(self.groups)), self.fit)
-        return bool(np.isin(self.groups[others], self.groups[self.fit][self.groups[self.fit] != ""]).any())
+        others = np.delete(self.groups, self.fit)
+        return not (set(self.groups[self.fit]) - {""}).isdisjoint(others)  # np.isin of text is quadratic
 
 
 def plan_fit(

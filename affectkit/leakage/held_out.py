@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.errors import AffectkitError
+from affectkit.labels import Target
 from affectkit.splits import apart, default_group, outer_folds
 
 if TYPE_CHECKING:
@@ -46,8 +48,7 @@ class HeldOut:
     @property
     def straddle(self) -> bool:
         """Whether a group is on both sides, by a split that declares so."""
-        outside = np.setdiff1d(np.arange(len(self.ids)), self.fit)
-        return bool(np.isin(self.groups[outside], self.groups[self.fit]).any())
+        return not set(self.groups[self.fit]).isdisjoint(np.delete(self.groups, self.fit))
 
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
@@ -63,10 +64,13 @@ class HeldOut:
         return pd.DataFrame({"id": self.ids[self.fit], "group": self.groups[self.fit], "role": "fit"})
 
 
-def hold_out_rows(manifest: Manifest, *, group: str | None = None, cv: bool = False, seed: int = 0) -> HeldOut:
+def hold_out_rows(
+    manifest: Manifest, targets: Sequence[Target] = (), *, group: str | None = None, cv: bool = False, seed: int = 0
+) -> HeldOut:
     """Fit the train rows and hold out the others; with `cv` fit train and val rows, cross-predicted by the manifest's
     folds, else by group.
 
+    targets: what is learnt, for a warning about classes that are judged but not fitted.
     group: the column of what must not straddle; None picks the speaker or what stands in for it. Raises "input" where
     nothing is left to fit or to hold out, "usage" for a manifest of folds without `cv`.
     """
@@ -77,7 +81,21 @@ def hold_out_rows(manifest: Manifest, *, group: str | None = None, cv: bool = Fa
     ids = rows["id"].astype(str).to_numpy()
     fit = _fit_positions(rows, cv)
     folds = _folds(rows.iloc[fit], groups[fit], grouped=column is not None, seed=seed) if cv else None
-    return HeldOut(ids, column, groups, fit, folds)
+    held_out = HeldOut(ids, column, groups, fit, folds)
+    for target in targets:
+        if target.kind != "number":
+            _warn_of_unlearnt(held_out, rows[target.name].to_numpy(), target.name)
+    return held_out
+
+
+def _warn_of_unlearnt(held_out: HeldOut, labels: np.ndarray, target: str) -> None:
+    """Name the classes that rows to be judged have, and none of those fitted on for them."""
+    fits = held_out.fits()
+    lacking = Counter(name for fit, judged in fits for name in set(labels[judged]) - set(labels[fit]) - {""})
+    for name, count in sorted(lacking.items()):
+        where = f" in {count} of {len(fits)} fits" if len(fits) > 1 else ""
+        what = "class '%s' of %s has rows that are judged, but none that is fitted%s: they are predicted as others"
+        logger.warning(what, name, target, where)
 
 
 def groups_of(manifest: Manifest, group: str | None = None) -> tuple[str | None, np.ndarray]:

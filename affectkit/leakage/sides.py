@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +33,21 @@ _REMEDY = {
     "group": "split with --split-by group",
 }
 KINDS = tuple(_REMEDY)
+COPIES = (
+    "source",
+    "media",
+    "text",
+)  # kinds whose rows are the same thing again, not merely of the same person or place
+
+
+@dataclass(frozen=True)
+class LeakedValue:
+    """What stands on more than one side, or the names of a set of copies, and the rows that have it, in their order."""
+
+    value: str
+    ids: tuple[str, ...]
+    sides: tuple[str, ...]
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class Leak:
     kind: one of `KINDS`. what: the column compared, or "identical media" or "near-identical media".
     count: how many values (or sets of copies) straddle, of `total` different ones. rows: how many rows they have.
     sides: the splits or folds involved. examples: {"value", "ids": {side: first id}}, a few.
-    declared: the corpus's own sentence about it, "" where there is none.
+    values: all of them. declared: the corpus's own sentence about it, "" where there is none.
     """
 
     kind: str
@@ -52,6 +67,7 @@ class Leak:
     rows: int
     sides: tuple[str, ...]
     examples: tuple[dict[str, Any], ...]
+    values: tuple[LeakedValue, ...] = ()
     declared: str = ""
 
     def sentence(self) -> str:
@@ -72,6 +88,7 @@ class AuditReport:
     """level: "names", "content" or "near". sides: rows on each. leaks: declared ones too.
 
     declared: (kind, sentence) of every defect that the corpus declares. notes: what could not be compared, and why.
+    conflicts: sentences on recordings that stand under two labels or speakers. dropped: what `without` was told of.
     """
 
     level: str
@@ -79,21 +96,75 @@ class AuditReport:
     leaks: tuple[Leak, ...]
     declared: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    dropped: dict[str, Any] = field(default_factory=dict)
 
-    def require(self, allowed: Collection[str] = ()) -> None:
-        """Raise "leak" for the first kind that is neither declared nor in `allowed`, naming the others too."""
+    def open_leaks(self, allowed: Collection[str] = ()) -> list[Leak]:
+        """Those that are neither declared nor of a kind in `allowed`, in the order of `KINDS`."""
+        leaks = [leak for leak in self.leaks if not leak.declared and leak.kind not in allowed]
+        return sorted(leaks, key=lambda leak: KINDS.index(leak.kind))
+
+    def require(self, allowed: Collection[str] = (), *, listed: Path | None = None) -> None:
+        """Raise "leak" for the first kind that is neither declared nor in `allowed`, naming the others too.
+
+        listed: the file that has all of them, to be named.
+        """
         for kind in allowed:
             if kind not in KINDS:
                 remedy = did_you_mean(kind, list(KINDS))
                 raise AffectkitError("usage", f"--allow-leaks: '{kind}' is no kind of leak", remedy=remedy)
-        open_ones = [leak for leak in self.leaks if not leak.declared and leak.kind not in allowed]
+        open_ones = self.open_leaks(allowed)
         if not open_ones:
             return
-        kinds = ",".join(kind for kind in KINDS if any(leak.kind == kind for leak in open_ones))
+        kinds = ",".join(dict.fromkeys(leak.kind for leak in open_ones))
         more = f" (and {kinds.partition(',')[2]})" if "," in kinds else ""
-        first = min(open_ones, key=lambda leak: KINDS.index(leak.kind))
-        remedy = f"{_REMEDY[first.kind]}, or accept it with --allow-leaks {kinds}"
-        raise AffectkitError("leak", f"{first.kind} leak{more}: {first.sentence()}", remedy=remedy)
+        first = open_ones[0]
+        sided = all(side in _ORDER for side in self.sides) and any(leak.kind in COPIES for leak in open_ones)
+        copies = ", drop copies with --drop-leaks train" if sided else ""
+        remedy = f"{_REMEDY[first.kind]}{copies}, or accept it with --allow-leaks {kinds}"
+        where = f" ({listed} lists all)" if listed else ""
+        raise AffectkitError("leak", f"{first.kind} leak{more}: {first.sentence()}{where}", remedy=remedy)
+
+    def listing(self, allowed: Collection[str] = ()) -> pd.DataFrame:
+        """`kind`, `value`, `ids`, `sides`, `files` of each value of the open leaks; those of its rows joined by `|`."""
+        import pandas as pd
+
+        rows = [
+            (leak.kind, value.value, *("|".join(cells) for cells in (value.ids, value.sides, value.files)))
+            for leak in self.open_leaks(allowed)
+            for value in leak.values
+        ]
+        return pd.DataFrame(rows, columns=["kind", "value", "ids", "sides", "files"])
+
+    def copies(self, side: str, allowed: Collection[str] = ()) -> dict[str, str]:
+        """id -> why it goes, of the rows that are copies of another side's (`COPIES`), open leaks only.
+
+        side: "train" keeps each copy where it is judged (test before val before train), "test" where it is fitted.
+        Raises "usage" for folds, which have neither.
+        """
+        if any(name not in _ORDER for name in self.sides):
+            remedy = "split with --split-by, or accept them with --allow-leaks"
+            raise AffectkitError("usage", "--drop-leaks: folds have no train and no test side", remedy=remedy)
+        reasons: dict[str, str] = {}
+        for leak in (leak for leak in self.open_leaks(allowed) if leak.kind in COPIES):
+            for value in leak.values:
+                kept = sort_sides(set(value.sides))[-1 if side == "train" else 0]
+                gone = {key: name for key, name in zip(value.ids, value.sides, strict=True) if name != kept}
+                reasons |= {key: f"{leak.kind} of {name} also in {kept}" for key, name in gone.items()}
+        return reasons
+
+    def without(self, before: AuditReport, side: str, allowed: Collection[str]) -> AuditReport:
+        """This report, of the rows that are left once those of `before.copies` have gone, with how many they were.
+
+        Raises "input" where a side has none left.
+        """
+        if empty := [name for name in before.sides if name not in self.sides]:
+            remedy = "split by a column that keeps copies together, as the leaks say"
+            raise AffectkitError("input", f"--drop-leaks {side} leaves no rows in {empty[0]}", remedy=remedy)
+        rows = {name: count - self.sides[name] for name, count in before.sides.items() if count != self.sides[name]}
+        leaks = [leak for leak in before.open_leaks(allowed) if leak.kind in COPIES]
+        facts = {"side": side, "rows": rows, "leaks": [leak.to_json() for leak in leaks]}
+        return replace(self, dropped=facts)
 
     def declared_sentences(self, allowed: Collection[str] = ()) -> list[str]:
         """What every report must repeat: the declared defects that this split has, then the leaks that were allowed.
@@ -113,6 +184,8 @@ class AuditReport:
             "leaks": [leak.to_json() for leak in self.leaks],
             "declared": [{"kind": kind, "text": text} for kind, text in self.declared],
             "notes": list(self.notes),
+            **({"conflicts": list(self.conflicts)} if self.conflicts else {}),
+            **({"dropped": self.dropped} if self.dropped else {}),
         }
 
 
@@ -144,6 +217,7 @@ def straddling(
     ids: Sequence[str],
     *,
     show: Callable[[str], str] = str,
+    files: Sequence[str] = (),
 ) -> Leak | None:
     """The leak of rows that share a value ("" is none) but not a side. show: a value as an example names it."""
     first: dict[str, dict[str, str]] = {}
@@ -153,12 +227,20 @@ def straddling(
     shared = {value: places for value, places in first.items() if len(places) > 1}
     if not shared:
         return None
+    members: dict[str, list[int]] = {value: [] for value in sorted(shared)}
+    for position, (value, side) in enumerate(zip(values, sides, strict=True)):
+        if value in shared and side:
+            members[value].append(position)
     # The longest first: "yes" recurs by chance, a sentence does not.
     told = sorted(shared, key=lambda value: (-len(show(value)) if kind == "text" else 0, value))[:_EXAMPLES]
     examples = tuple({"value": show(value), "ids": in_order(shared[value])} for value in told)
-    rows = sum(bool(value in shared and side) for value, side in zip(values, sides, strict=True))
     involved = sort_sides({side for places in shared.values() for side in places})
-    return Leak(kind, what, len(shared), len(first), rows, involved, examples)
+    leaked = tuple(
+        LeakedValue(show(value), *(tuple(cells[p] for p in places) if cells else () for cells in (ids, sides, files)))
+        for value, places in members.items()
+    )
+    rows = sum(len(value.ids) for value in leaked)
+    return Leak(kind, what, len(shared), len(first), rows, involved, examples, leaked)
 
 
 def in_order(places: dict[str, str]) -> dict[str, str]:
@@ -177,15 +259,19 @@ def sort_sides(sides: Iterable[str]) -> tuple[str, ...]:
 
 # --- The media files of a manifest, each once, with the sides that its rows are on
 
+CLAIMS = ("label", "speaker")  # columns of what can only be one thing of a recording
+
 
 @dataclass
 class MediaFile:
-    """path, its header (None: neither sound nor image), and for each side the id of the first row that it has there."""
+    """path, its header (None: neither sound nor image), for each side the id of the first row that it has there,
+    (id, side) of all its rows, and what they claim of it: (label, speaker)."""
 
     path: Path
     header: AnyHeader | None
     places: dict[str, str] = field(default_factory=dict)
-    rows: int = 0
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    claims: set[tuple[str, ...]] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -194,24 +280,36 @@ class FileSet:
 
     @classmethod
     def of(
-        cls, paths: Sequence[Path | None], headers: Sequence[AnyHeader | None], sides: Sequence[str], ids: Sequence[str]
+        cls, paths: Sequence[Path | None], headers: Sequence[AnyHeader | None], sides: Sequence[str], rows: pd.DataFrame
     ) -> FileSet:
         by_path: dict[Path, MediaFile] = {}
-        for path, header, side, key in zip(paths, headers, sides, ids, strict=True):
+        claims = zip(*(rows[c] if c in rows else [""] * len(rows) for c in CLAIMS), strict=True)
+        for path, header, side, key, claim in zip(paths, headers, sides, rows["id"], claims, strict=True):
             if path is not None and side:
                 file = by_path.setdefault(path, MediaFile(path, header))
                 file.places.setdefault(side, key)
-                file.rows += 1
+                file.rows.append((key, side))
+                file.claims.add(claim)
         return cls(list(by_path.values()))
 
 
 @dataclass(frozen=True)
 class Copies:
-    """What a comparison of media found. redundant: files that are equal to another one, which stands for them."""
+    """What a comparison of media found. same: sets of files that are equal, on whichever sides."""
 
     leaks: list[Leak]
     notes: list[str]
-    redundant: set[Path] = field(default_factory=set)
+    same: list[list[MediaFile]] = field(default_factory=list)
+
+    @property
+    def redundant(self) -> set[Path]:
+        """Files that are equal to another one, which stands for them."""
+        return {file.path for group in self.same for file in group[1:]}
+
+
+def contested(files: Sequence[MediaFile]) -> bool:
+    """Whether the files are on more than one side, or their rows claim different things of them."""
+    return apart(files) or len({claim for file in files for claim in file.claims}) > 1
 
 
 def apart(files: Sequence[MediaFile]) -> bool:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import math
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.media import mp4, wav
+from affectkit.media import mp4
 from affectkit.media.files import opened
-from affectkit.media.headers import container, not_audio
+from affectkit.media.headers import Header, by_ffmpeg, container, read_sound, sounds
+
+logger = logging.getLogger(__name__)
 
 OVERRUN_SEC = 0.1  # annotated times are rounded; a segment may end this much after its file
+LOUDEST = 128.0  # of full scale, 1: above what any gain makes of a recording, and far below 16-bit values
+MOST_SAMPLES = 1 << 29  # 2 GB as float32: 9 h at 16 kHz
+_BLOCK = 1 << 24  # samples of all channels decoded at once
+_AUDIBLE = 1e-8  # mean square of a channel that is not silent (-80 dB)
+_CANCELLED = 1e-3  # of the loudest channel's power: a mean below that (-30 dB) is no mix of them
+_FINEST = 1 << 16
 _ESTIMATED = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # frames guessed from the bit rate
 
 
@@ -28,26 +40,35 @@ def read_audio(
     """Samples [T] float32, the mean of the channels, and their rate in Hz.
 
     rate: resample to it. start_sec, end_sec: only this segment, rounded to whole frames; NaN is as None.
-    What libsndfile does not read (MP4 and other video) is decoded by ffmpeg.
+    What libsndfile does not read (MP4 and other video, raw AAC) is decoded by ffmpeg. Where the channels cancel each
+    other, the loudest is taken instead of a mean that is silent, with a warning.
     Raises AffectkitError "missing" or "input" as `read_header` does, and for a file that ends before its header says,
-    a sample that is not finite, a segment that is empty or lies outside; "environment" where ffmpeg is needed and not
-    installed.
+    a sample that is not finite or that is none of a scale up to 1, a segment that is empty, lies outside or is too
+    long to be held; "environment" where ffmpeg is needed and not installed.
     """
-    with opened(path) as file:
-        if wav.is_wav(file.head):
-            wav.read_facts(file)  # libsndfile, and ffmpeg below, read a truncated file without a word
-        elif mp4.is_mp4(file.head):
-            mp4.check_whole(file)
-        head = file.head
     start, end = (None if value is None or math.isnan(value) else float(value) for value in (start_sec, end_sec))
-    samples, file_rate = _decode(path, head, start or 0.0, end)
-    samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(samples).all():
-        first = int(np.flatnonzero(~np.isfinite(samples))[0])
-        raise AffectkitError("input", f"sample {first} is {samples[first]}", file=path, remedy="repair or drop it")
+    with recording(path) as sound:
+        bounds = _bounds(sound, path, start or 0.0, end)
+        _require_room(sound, path, bounds, rate or sound.rate)
+        samples = _mono(sound, path, *bounds)
+        file_rate = sound.rate
+    _check_samples(samples, path)
     if rate is None or rate == file_rate:
         return np.ascontiguousarray(samples), file_rate
     return resample(samples, file_rate, rate), rate
+
+
+def _check_samples(samples: np.ndarray, path: str | Path) -> None:
+    """Refuse samples that are not finite, and those of 16 bits in a file of floats."""
+    peak = max(-float(samples.min()), float(samples.max())) if len(samples) else 0.0
+    if not math.isfinite(peak):
+        first = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise AffectkitError("input", f"sample {first} is {samples[first]}", file=path, remedy="repair or drop it")
+    if peak > LOUDEST:
+        what = f"its samples reach {peak:,.0f}, where 1 is full scale: 16-bit values in a file of floats?"
+        raise AffectkitError(
+            "input", what, file=path, remedy="divide them by 32768, for example with ffmpeg -af volume"
+        )
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -56,8 +77,8 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
     if rate == new_rate:
         return samples
-    common = math.gcd(rate, new_rate)
-    up, down = new_rate // common, rate // common
+    # A ratio of larger numbers (999,983 Hz) has a filter of 20,000,000 taps; the nearest is off by a sample an hour.
+    up, down = Fraction(new_rate, rate).limit_denominator(_FINEST).as_integer_ratio()
     return resample_poly(samples, up, down, window=_filter(up, down))
 
 
@@ -70,54 +91,164 @@ def _filter(up: int, down: int) -> Any:  # an array; the type stubs of `window` 
     return firwin(20 * widest + 1, 1 / widest, window=("kaiser", 5.0)).astype(np.float32)
 
 
-def _decode(path: str | Path, head: bytes, start_sec: float, end_sec: float | None) -> tuple[np.ndarray, int]:
-    """[T, channels] float32 of the segment, and its rate."""
+# --- A file's samples in blocks, whatever its container, and however its header misleads
+
+
+class Recording:
+    """An open file's sound. frames: per channel. blocks: its samples."""
+
+    def __init__(self, path: str | Path, header: Header, open_sounds: Callable[[], Iterator[Any]]) -> None:
+        self._path, self._sounds = path, open_sounds
+        self.frames, self.rate, self.channels = header.frames, header.rate, header.channels
+
+    def blocks(self, start: int = 0, end: int | None = None, *, frames: int | None = None) -> Iterator[np.ndarray]:
+        """The samples from `start` to before `end`, [T, channels] float32, at most `frames` at a time.
+
+        Raises "input" for a file that cannot be decoded, or that ends early.
+        """
+        import soundfile
+
+        place, end = 0, self.frames if end is None else end
+        try:
+            for sound in self._sounds():
+                first, last = max(start - place, 0), min(end - place, sound.frames)
+                place += sound.frames
+                if first < last:
+                    yield from self._of(sound, first, last, frames or max(1, _BLOCK // self.channels))
+        except soundfile.LibsndfileError as error:
+            why = error.error_string.rstrip(".").lower() or "it is damaged, or its length is not known"
+            remedy = f"copy it again, or convert it: {by_ffmpeg(self._path)}"
+            raise AffectkitError("input", f"cannot be decoded: {why}", file=self._path, remedy=remedy) from None
+
+    def _of(self, sound: Any, first: int, last: int, most: int) -> Iterator[np.ndarray]:
+        if sound.seekable():
+            sound.seek(first)  # also to 0: an MP3 then differs in its last bits
+        at = first if sound.seekable() else 0  # GSM, G.721: decoded from the start
+        while at < last and len(block := sound.read(min(most, last - at), dtype="float32", always_2d=True)):
+            yield block[max(first - at, 0) :]
+            at += len(block)
+        if at < last and sound.subtype not in _ESTIMATED:
+            what = f"is truncated: {last - at:,} of {sound.frames:,} samples are missing"
+            raise AffectkitError("input", what, file=self._path, remedy="copy it again")
+
+
+@contextmanager
+def recording(path: str | Path) -> Iterator[Recording]:
+    """The sound of a file. Raises as `read_header` does, and "environment" where ffmpeg is needed and not installed."""
+    with opened(path) as file:
+        kind = container(file.head)
+        if kind == "MP4":
+            mp4.check_whole(file)
+        if not kind:
+            header, sources = read_sound(file)
+            yield Recording(path, header, lambda: sounds(path, file.head, sources))
+            return
+    with TemporaryFile() as decoded:
+        _run_ffmpeg(path, kind, decoded)
+        yield from _of_ffmpeg(path, kind, decoded)
+
+
+def _of_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> Iterator[Recording]:
     import soundfile
 
-    source: str | io.BytesIO = os.fspath(path)
-    kind = container(head)
-    if kind:
-        source = io.BytesIO(_run_ffmpeg(path, kind))
-    try:
-        sound = soundfile.SoundFile(source)
-    except soundfile.LibsndfileError as error:
-        raise not_audio(path, head, error.error_string) from None
-    with sound:
-        try:
-            return _segment(sound, path, start_sec, end_sec), sound.samplerate
-        except soundfile.LibsndfileError as error:
-            why = error.error_string.rstrip(".").lower()
-            raise AffectkitError("input", f"cannot be decoded: {why}", file=path, remedy="copy it again") from None
+    with soundfile.SoundFile(decoded) as sound:
+        if not sound.frames:
+            raise AffectkitError("input", "holds no samples", file=path, remedy="drop its row")
+
+        def once_more() -> Iterator[Any]:
+            sound.seek(0)
+            yield sound
+
+        yield Recording(path, Header(sound.frames, sound.samplerate, sound.channels, kind), once_more)
 
 
-def _segment(sound, path: str | Path, start_sec: float, end_sec: float | None) -> np.ndarray:
-    total, rate = sound.frames, sound.samplerate
-    if total <= 0:
-        raise AffectkitError("input", "holds no samples", file=path, remedy="drop its row")
+def _bounds(sound: Recording, path: str | Path, start_sec: float, end_sec: float | None) -> tuple[int, int]:
+    """The first sample of a segment, and the one behind its last."""
+    total, rate = sound.frames, sound.rate
+    problem = segment_error(path, start_sec, end_sec, total / rate)
+    if problem:
+        raise problem
     start = round(start_sec * rate)
-    end = total if end_sec is None else round(end_sec * rate)
-    if not 0 <= start < end or start >= total or end > total + OVERRUN_SEC * rate:
-        asked = f"{start_sec:g} to {end / rate:g} s"
-        raise AffectkitError("input", f"has no segment {asked}: it is {total / rate:.3f} s long", file=path)
-    end = min(end, total)
-    sound.seek(start)
-    samples = sound.read(end - start, dtype="float32", always_2d=True)
-    if len(samples) < end - start and sound.subtype not in _ESTIMATED:
-        missing = end - start - len(samples)
-        what = f"is truncated: {missing:,} of {total:,} samples are missing"
-        raise AffectkitError("input", what, file=path, remedy="copy it again")
-    return samples
+    end = total if end_sec is None else min(round(end_sec * rate), total)
+    if start >= end:
+        raise AffectkitError("input", f"has no sample from {start / rate:g} to {end / rate:g} s", file=path)
+    return start, end
 
 
-def _run_ffmpeg(path: str | Path, kind: str) -> bytes:
-    """The sound of a video as a WAV of float32."""
+def _require_room(sound: Recording, path: str | Path, bounds: tuple[int, int], rate: int) -> None:
+    """Refuse what would not be held in memory, before anything is decoded: also at the rate that is asked for."""
+    samples = (bounds[1] - bounds[0]) * max(1.0, rate / sound.rate)
+    if samples > MOST_SAMPLES:
+        what = f"has {samples:,.0f} samples to be held at once: the limit is {MOST_SAMPLES:,}"
+        raise AffectkitError("input", what, file=path, remedy="cut it, or give start_sec and end_sec")
+
+
+def segment_error(
+    path: str | Path | None, start_sec: float | None, end_sec: float | None, duration: float
+) -> AffectkitError | None:
+    """What is wrong with a segment of a recording of so many seconds. None and NaN are no bound."""
+    start = 0.0 if start_sec is None or math.isnan(start_sec) else start_sec
+    end = duration if end_sec is None or math.isnan(end_sec) else end_sec
+    if 0 <= start < min(end, duration) and end <= duration + OVERRUN_SEC:
+        return None
+    message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
+    milliseconds = 0 <= start < end and max(duration, 10) < end <= 1000 * (duration + OVERRUN_SEC)
+    remedy = "times are in seconds: are these milliseconds?" if milliseconds else None
+    return AffectkitError("input", message, file=path, remedy=remedy)
+
+
+def _mono(sound: Recording, path: str | Path, start: int, end: int) -> np.ndarray:
+    """[T] float32: the mean of the channels, or the loudest where they cancel each other."""
+    if sound.channels == 1:
+        return _joined(block[:, 0] for block in sound.blocks(start, end))
+    power = np.zeros(sound.channels)
+
+    def means() -> Iterator[np.ndarray]:
+        for block in sound.blocks(start, end):
+            with np.errstate(over="ignore", invalid="ignore"):  # an error below
+                power[:] += np.einsum("tc,tc->c", block, block, dtype=np.float64)
+            yield block.mean(axis=1, dtype=np.float32)
+
+    samples = _joined(means())
+    loudest = int(power.argmax())
+    mixed = float(np.einsum("t,t", samples, samples, dtype=np.float64))
+    if not power[loudest] > _AUDIBLE * len(samples) or mixed > _CANCELLED * power[loudest]:
+        return samples
+    what = "%s: its channels cancel each other: channel %d is taken, as their mean is silent"
+    warn_once(what, path, loudest + 1)
+    return _joined(block[:, loudest] for block in sound.blocks(start, end))
+
+
+def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    parts = list(blocks)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.zeros(0, np.float32)])
+
+
+def warn_once(what: str, path: str | Path, *details: object) -> None:
+    """About a file, which may be read in every epoch and by every check; of many files the first ones are named."""
+    files = _told.setdefault(what, set())
+    if str(path) in files:
+        return
+    files.add(str(path))
+    if len(files) <= _NAMED:
+        logger.warning(what, path, *details)
+    elif len(files) == _NAMED + 1:
+        logger.warning(what + " (further such files are not named)", path, *details)
+
+
+_told: dict[str, set[str]] = {}
+_NAMED = 5
+
+
+def _run_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> None:
+    """The sound of a video as a WAV of float32, into a file."""
     program = shutil.which("ffmpeg")
     if program is None:
         remedy = "install ffmpeg, or convert it to WAV"
         raise AffectkitError("environment", f"decoding {kind} needs ffmpeg", file=path, remedy=remedy)
-    command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn"]
-    done = subprocess.run([*command, "-c:a", "pcm_f32le", "-f", "wav", "-"], capture_output=True, check=False)
-    if done.returncode or not done.stdout:
+    command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn", "-c:a", "pcm_f32le"]
+    done = subprocess.run([*command, "-f", "wav", "-"], stdout=decoded, stderr=subprocess.PIPE, check=False)
+    if done.returncode or not decoded.seek(0, os.SEEK_END):
         why = done.stderr.decode(errors="replace").strip().splitlines()[:1] or ["no sound track"]
         raise AffectkitError("input", f"ffmpeg cannot decode it: {why[0]}", file=path)
-    return done.stdout
+    decoded.seek(0)

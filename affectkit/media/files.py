@@ -34,6 +34,14 @@ class OpenFile:
             return self.head[offset : offset + length]
         return os.pread(self.fd, length, offset)
 
+    @property
+    def after_id3(self) -> int:
+        """Where what follows the ID3v2 tags begins: at 0 mostly."""
+        place = 0
+        while (tag := self.at(place, 10))[:3] == b"ID3" and len(tag) == 10:
+            place += 10 + (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9])
+        return place
+
     def cut_off(self, what: str, remedy: str = "copy it again") -> AffectkitError:
         """The error for a file that ends too early."""
         return AffectkitError("input", f"is truncated: {what}", file=self.path, remedy=remedy)
@@ -84,6 +92,40 @@ def _unreadable(path: str | Path, error: OSError | ValueError) -> AffectkitError
 def check_file(path: str | Path) -> None:
     """Raise unless `path` is a readable file with something in it that is not a Git-LFS pointer (for any media)."""
     os.close(open_file(path).fd)
+
+
+# --- Names as a table has them and as a disk has them
+
+
+Listings = dict[Path, list[str]]  # of folders, so that each is looked into once
+
+
+def spelled(root: Path, place: str, listings: Listings) -> str:
+    """The path `place` below `root` as the disk spells it, where there is no file of just that name: macOS decomposes
+    accents, Windows ignores case. Of several names that differ by case only none is taken for another."""
+    if not place or (root / place).exists():
+        return place
+    folder, parts = root, []
+    for part in Path(place).parts:
+        if folder not in listings:
+            listings[folder] = os.listdir(folder) if folder.is_dir() else []
+        part = _like(part, listings[folder]) or part
+        folder /= part
+        parts.append(part)
+    return Path(*parts).as_posix() if folder.exists() else place
+
+
+def _like(name: str, entries: list[str]) -> str | None:
+    """The entry that is the same text in another normal form, else the only one that is the same in another case."""
+    from unicodedata import normalize
+
+    if name in entries or name in (".", "..", os.sep):
+        return name
+    normal = normalize("NFC", name)
+    composed = [entry for entry in entries if normalize("NFC", entry) == normal]
+    folded = [entry for entry in entries if normalize("NFC", entry).casefold() == normal.casefold()]
+    alike = composed[:1] or folded
+    return alike[0] if len(alike) == 1 else None
 
 
 # --- NumPy arrays on disk

@@ -239,7 +239,14 @@ def _decode(image: Image.Image, path: str | Path) -> None:
         raise _damaged(path, error) from None
 
 
-def _too_large(path: str | Path, what: str, most: int) -> AffectkitError:
+def check_square(side: int, what: str, path: str | Path | None = None) -> None:
+    """Raise "input" before an image is padded to a square that holds twice what may be read: of 4 x 60,000 pixels the
+    one around a face would take 10 GB."""
+    if side * side > 2 * MOST_PIXELS:
+        raise _too_large(path, f"{what} has {side} x {side} pixels", 2 * MOST_PIXELS)
+
+
+def _too_large(path: str | Path | None, what: str, most: int) -> AffectkitError:
     message = f"{what}: the limit is {most:,}"
     return AffectkitError("input", message, file=path, remedy="make it smaller, or drop its row")
 

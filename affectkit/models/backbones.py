@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +18,23 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 
 from affectkit.artifacts.files import atomic
+from affectkit.artifacts.records import trusted
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
+from affectkit.models.configurations import CONFIG, check_configurations
 from affectkit.models.image_architectures import class_of, is_known, tower_config
+from affectkit.models.weights import (
+    CONVERT,
+    INDEX,
+    WEIGHTS,
+    check_finite,
+    planned,
+    read_files,
+    shards_of,
+    weight_files,
+)
 
 Reads = Literal["audio", "text", "images"]
 
@@ -77,8 +89,9 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
     # the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise than the one trained.
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
+    snapshot = _snapshot(checkpoint, revision)
     made_tiny = bool(getattr(config, "tiny_random", False))  # fine-tuned from a tiny-random network, and so marked
-    return Backbone(model.eval(), processor, digest(model), made_tiny, getattr(config, "_commit_hash", None))
+    return Backbone(model.eval(), processor, digest(model), made_tiny, snapshot.name if snapshot else None)
 
 
 def digest(model: torch.nn.Module) -> str:
@@ -96,7 +109,7 @@ def _local_folder(checkpoint: str) -> Path | None:
     """The folder that `checkpoint` names, None for a hub id ("name" or "owner/name")."""
     path = Path(checkpoint).expanduser()
     if path.is_dir():
-        return path
+        return trusted(path)
     if path.exists():
         raise AffectkitError("input", "is a file; a checkpoint is a folder", file=path, remedy="name its folder")
     if checkpoint.startswith((".", "/", "~")) or checkpoint.count("/") > 1 or not checkpoint:
@@ -112,16 +125,31 @@ def _fetch(checkpoint: str, revision: str, kind: str, **options: Any) -> Any:
     import transformers
 
     folder = _local_folder(checkpoint)
+    if folder:
+        check_configurations(folder)
     read = partial(getattr(transformers, kind).from_pretrained, str(folder or checkpoint), trust_remote_code=False)
     options["revision"] = revision or "main"
-    try:
+    with _one_error(checkpoint):
         try:
-            return read(local_files_only=True, **options)
+            loaded = read(local_files_only=True, **options)
         except OSError:
             if folder:
                 raise
-            return read(local_files_only=False, **options)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:  # ValueError: unknown kind, or code of its own
+            loaded = read(local_files_only=False, **options)
+    snapshot = _snapshot(checkpoint, revision)
+    if snapshot:
+        check_configurations(snapshot)
+    return loaded
+
+
+@contextmanager
+def _one_error(checkpoint: str) -> Iterator[None]:
+    """Configurations are data: transformers raises whatever their values run into, and here it is one line."""
+    try:
+        yield
+    except AffectkitError:
+        raise
+    except Exception as error:
         raise _load_error(checkpoint, error) from None
 
 
@@ -132,13 +160,84 @@ def read_config(checkpoint: str, revision: str = "") -> Any:
 
 
 def _model(checkpoint: str, revision: str, config: Any, reads: Reads) -> tuple[Any, dict[str, Any]]:
-    """The network, and which of its weights the checkpoint lacks, adds or has in another shape."""
-    kind, options = "AutoModel", {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    """The network, and which of its weights the checkpoint lacks, adds or has in another shape.
+
+    transformers gets tensors, and opens no file of weights itself.
+    """
+    options: dict[str, Any] = {}
+    with _one_error(checkpoint):
+        if reads == "images":
+            cls, options = class_of(config)
+            config = tower_config(config)
+        else:
+            cls = _base_class(config)
+    tensors = read_files(_weight_files(checkpoint, revision))
+    planned(lambda: cls(deepcopy(config), **options), tensors, checkpoint)
     if reads == "images":
-        cls, extra = class_of(config)
-        options |= {**extra, "ignore_mismatched_sizes": True}  # they are reported then, and refused by name
-        kind, config = cls.__name__, tower_config(config)
-    return _fetch(checkpoint, revision, kind, config=config, **options)
+        options["ignore_mismatched_sizes"] = True  # they are reported then, and refused by name
+    with _one_error(checkpoint):
+        model, info = cls.from_pretrained(
+            None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True, **options
+        )
+    model.config.name_or_path = model.name_or_path = checkpoint
+    check_finite(model.state_dict(), checkpoint)
+    return model, info
+
+
+def _base_class(config: Any) -> Any:
+    """The class of the network without a head, as `AutoModel` has it."""
+    from transformers import MODEL_MAPPING
+
+    kinds = MODEL_MAPPING[type(config)]
+    return kinds[0] if isinstance(kinds, (list, tuple)) else kinds
+
+
+def _weight_files(checkpoint: str, revision: str) -> list[Path]:
+    """The .safetensors of a folder or a hub id, and nothing else. Raises as `weight_files` does."""
+    folder = _local_folder(checkpoint)
+    if folder:
+        return weight_files(folder)
+    try:
+        file = _cached(checkpoint, WEIGHTS, revision) or _cached(checkpoint, INDEX, revision)
+        if file is None and not revision:
+            file = _converted(checkpoint)
+    except OSError as error:
+        raise _load_error(checkpoint, error) from None
+    if file is None:
+        message = f"'{checkpoint}' has no {WEIGHTS}, and other files of weights are never read"
+        raise AffectkitError("input", message, remedy=CONVERT)
+    if file.name == INDEX:
+        for name in shards_of(file):
+            _cached(checkpoint, name, file.parent.name)
+    return weight_files(file.parent)
+
+
+def _cached(checkpoint: str, name: str, revision: str) -> Path | None:
+    """A file of a hub id, from the cache or the hub; None where it has none. Raises OSError without a network."""
+    from transformers.utils import cached_file
+
+    missing = {"_raise_exceptions_for_missing_entries": False}
+    where = {"revision": revision or "main", **missing}
+    file = cached_file(checkpoint, name, local_files_only=True, _raise_exceptions_for_connection_errors=False, **where)
+    file = file or cached_file(checkpoint, name, **where)
+    return Path(file) if file else None
+
+
+def _snapshot(checkpoint: str, revision: str) -> Path | None:
+    """Where the cache has the files of a hub id; its name is their commit."""
+    config = None if _local_folder(checkpoint) else _cached(checkpoint, CONFIG, revision)
+    return config.parent if config else None
+
+
+def _converted(checkpoint: str) -> Path | None:
+    """Of a hub id whose weights are pickles: the .safetensors that the hub itself made of them, where it did."""
+    from huggingface_hub import constants
+    from transformers.safetensors_conversion import auto_conversion
+
+    if constants.HF_HUB_OFFLINE:
+        return None
+    file, *_ = auto_conversion(checkpoint, ignore_errors_during_conversion=True) or (None,)
+    return Path(file) if file else None
 
 
 def hears(model_type: str) -> bool:
@@ -159,7 +258,8 @@ def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
 
 
 def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
-    why = str(error).strip().partition("\n")[0]
+    first, *more = str(error).strip().splitlines() or [type(error).__name__]
+    why = f"{first} {more[0].strip()}" if first.endswith(":") and more else first
     if _local_folder(checkpoint):
         files = "config.json, model.safetensors, and the preprocessor's files"
         remedy = f"name a folder written by save_pretrained ({files})"

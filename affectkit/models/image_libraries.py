@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from affectkit.models import backbones
 from affectkit.models.image_architectures import architecture_of
 from affectkit.models.image_backbone import ImageBackbone, completed
 from affectkit.models.image_preprocessing import of_open_clip, of_timm, of_transformers
-from affectkit.models.weights import fill, from_hub, not_fetched, read_tensors
+from affectkit.models.weights import WEIGHTS, built, from_hub, read_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +107,7 @@ def open_open_clip(name: str, revision: str = "") -> ImageBackbone:
         remedy = did_you_mean(rest, list(tags)) if rest else f"write {architecture}/{next(iter(tags), 'FILE')}"
         raise AffectkitError("missing" if "." in rest else "usage", f"open_clip {architecture}: {what}", remedy=remedy)
     tensors = _visual(read_tensors(file), file)
-    network: Any = build_open_clip(config)
-    fill(network, tensors, f"open_clip's {architecture}", file)
+    network = built(partial(build_open_clip, config), tensors, f"open_clip's {architecture}", file)
     preprocessing = of_open_clip({**preprocess, "size": network.image_size})
     return completed("open_clip", architecture, "projection", network, preprocessing, revision=commit, recipe=config)
 
@@ -201,13 +201,15 @@ def open_timm(name: str, revision: str = "") -> ImageBackbone:
     are not exactly the network's, its classifier aside).
     """
     architecture, _, file = name.partition("/")
-    network = build_timm({"name": architecture})
+    build = partial(build_timm, {"name": architecture})
+    with torch.device("meta"):
+        plan = build()
     path = Path(file).expanduser() if file else None
-    tensors = read_tensors(path) if path else _pretrained(architecture, network, revision)
-    classifiers = network.pretrained_cfg.get("classifier") or ()
+    tensors = read_tensors(path) if path else _pretrained(architecture, plan, revision)
+    classifiers = plan.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{head}." for head in ([classifiers] if isinstance(classifiers, str) else classifiers))
-    tensors = {key: value for key, value in tensors.items() if not key.startswith(heads) or key in network.state_dict()}
-    fill(network, tensors, f"timm's {architecture}", path)
+    tensors = {key: value for key, value in tensors.items() if not key.startswith(heads) or key in plan.state_dict()}
+    network = built(build, tensors, f"timm's {architecture}", path)
     return _completed_timm(network, revision=revision or None)
 
 
@@ -254,16 +256,18 @@ def _completed_timm(network: Any, **facts: Any) -> ImageBackbone:
 
 
 def _pretrained(name: str, network: Any, revision: str) -> dict[str, torch.Tensor]:
-    """Weights from the hub or its cache, as timm loads them itself, strictly: with their own classifier."""
+    """Weights from the hub or its cache, which timm puts in place itself, strictly: with their own classifier."""
     import timm
 
     hub = network.pretrained_cfg.get("hf_hub_id")
     if not hub:
         remedy = f"pass timm's {name}/FILE"
         raise AffectkitError("missing", f"there are no pretrained weights of timm's '{name}' on the hub", remedy=remedy)
-    pinned = {"hf_hub_id": f"{hub}@{revision}"} if revision else {}
+    file, _ = from_hub(name, hub, [WEIGHTS, "pytorch_model.bin"], revision)
+    stored = {"state_dict": read_tensors(file)}
     try:
         with torch.random.fork_rng(devices=[]):
-            return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=pinned).state_dict()
-    except (OSError, RuntimeError, ValueError) as error:  # no network, no such revision; a file that does not fit
-        raise not_fetched(name, str(error).strip().partition("\n")[0]) from None
+            return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=stored).state_dict()
+    except (RuntimeError, ValueError, KeyError) as error:  # of another network
+        why = str(error).strip().partition("\n")[0]
+        raise AffectkitError("input", f"does not fit timm's {name}: {why}", file=file) from None

@@ -8,6 +8,7 @@ with which all of these networks were trained, is what is reproduced here. Pillo
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -21,6 +22,7 @@ from affectkit.artifacts.files import read_json, write_json
 from affectkit.errors import AffectkitError
 
 FILE = "preprocessing.json"
+LARGEST = 2**13  # pixels of a side: no network sees more, and a batch of one is tried out
 _MOST_RESIZED = 2**26  # pixels: a strip of 1 x 10,000 would become 224 x 2,240,000
 _INTERPOLATIONS = [method.name.lower() for method in Image.Resampling]
 
@@ -123,14 +125,16 @@ class ImagePreprocessing:
     def _problem(self) -> str | None:
         """The first field whose value cannot be."""
 
-        def are(values: Any, count: int, kinds: tuple[type, ...], least: float) -> bool:
+        def are(
+            values: Any, count: int, kinds: tuple[type, ...], least: float, most: float = sys.float_info.max
+        ) -> bool:
             right = isinstance(values, tuple) and len(values) == count
-            return right and all(type(value) in kinds and least <= value < math.inf for value in values)
+            return right and all(type(value) in kinds and least <= value <= most for value in values)
 
         checks = {
-            "size": are(self.size, 2, (int,), 1),
+            "size": are(self.size, 2, (int,), 1, LARGEST),
             "resize": self.resize in ("shortest", "longest", "squash", "none"),
-            "resize_to": are(self.resize_to, 2, (int,), 1),
+            "resize_to": are(self.resize_to, 2, (int,), 1, LARGEST),
             "interpolation": self.interpolation in _INTERPOLATIONS,
             "mean": are(self.mean, 3, (int, float), -1e6),
             "std": are(self.std, 3, (int, float), 1e-6),
@@ -211,6 +215,8 @@ def of_transformers(processor: Any) -> ImagePreprocessing:
     refused = AffectkitError("input", f"its image processor {name} does what is not known here")
     try:
         ours = _of_config(processor, processor.to_dict())
+        if ours._problem():
+            raise refused
         for height, width in ((61, 43), (37, 90)):
             image = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
             theirs = np.asarray(processor(Image.fromarray(image), return_tensors="np")["pixel_values"][0])

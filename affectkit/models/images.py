@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import BEST
+from affectkit.artifacts.records import trusted
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.models import backbones, image_libraries, tiny
 from affectkit.models.backbones import digest
@@ -15,7 +17,7 @@ from affectkit.models.image_architectures import is_known
 from affectkit.models.image_backbone import FILE, ImageBackbone, completed
 from affectkit.models.image_preprocessing import FILE as PREPROCESSING
 from affectkit.models.image_preprocessing import ImagePreprocessing
-from affectkit.models.weights import WEIGHTS, fill, read_tensors
+from affectkit.models.weights import WEIGHTS, built, read_tensors
 
 OPEN_CLIP, TIMM = "open_clip:", "timm:"
 
@@ -54,7 +56,7 @@ def load_image_backbone(checkpoint: str, *, revision: str = "") -> ImageBackbone
     fill the network exactly, outside its heads) or "usage" (unknown architectures and tags).
     """
     if is_saved(checkpoint):
-        saved = load(Path(checkpoint))
+        saved = load(trusted(Path(checkpoint)))
         # what trains from here starts from these weights, not from those that they were trained from
         return replace(saved, weights=digest(saved.network))
     if checkpoint.startswith(OPEN_CLIP):
@@ -99,8 +101,8 @@ def load(folder: Path) -> ImageBackbone:
     builders = {"open_clip": image_libraries.build_open_clip, "timm": image_libraries.build_timm}
     if family not in builders:
         raise AffectkitError("input", f"is of an unknown family '{family}'", file=folder / FILE)
-    network = builders[family](recipe)
-    fill(network, read_tensors(folder / WEIGHTS), f"{family}'s {architecture}", folder / WEIGHTS)
+    build, tensors = partial(builders[family], recipe), read_tensors(folder / WEIGHTS)
+    network = built(build, tensors, f"{family}'s {architecture}", folder / WEIGHTS, recipe=folder / FILE)
     return completed(family, architecture, pooling, network, preprocessing, recipe=recipe, **facts)
 
 

@@ -7,10 +7,13 @@ take their statistics over valid frames (`ValidGroupNorm`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.utils import parametrize
 
 from affectkit.models.backbones import Backbone
@@ -26,12 +29,19 @@ class SpeechStates:
     """
 
     def __init__(
-        self, backbone: Backbone, device: str = "cpu", dtype: str = "float32", *, pad: bool | None = None
+        self,
+        backbone: Backbone,
+        device: str = "cpu",
+        dtype: str = "float32",
+        *,
+        pad: bool | None = None,
+        to_30_s: bool = True,
     ) -> None:
         """pad: batch different lengths by padding, where that is exact; None: on anything but a CPU, which 1500 frames
-        of Whisper's fill already. Raises "input" for a kind of network that is not supported.
+        of Whisper's fill already. to_30_s: as of `Mel`. Raises "input" for a kind of network that is not supported, or
+        that has no 30 s to do without.
         """
-        self.inputs, config = inputs_of(backbone), backbone.model.config
+        self.inputs, config = inputs_of(backbone, to_30_s=to_30_s), backbone.model.config
         self.device, self.dtype = torch.device(device), dtype
         self.dim, self.layers = int(config.hidden_size), int(config.num_hidden_layers) + 1
         self.alone = self.device.type == "cpu" if pad is None else not pad
@@ -54,5 +64,19 @@ class SpeechStates:
     def _forward(self, waves: list[np.ndarray], layer: Layer) -> list[torch.Tensor]:
         batch, lengths = self.inputs.batch(waves)
         arguments = self.inputs.arguments(batch.to(self.device), lengths, self.norms)
-        states = run(self.model, arguments, layer, self.dtype)
+        shorter = isinstance(self.inputs, Mel) and not self.inputs.to_30_s
+        with _of_frames(self.model, batch.shape[-1] // 2) if shorter else nullcontext():
+            states = run(self.model, arguments, layer, self.dtype)
         return [state[:count] for state, count in zip(states, self.inputs.frames(lengths), strict=True)]
+
+
+@contextmanager
+def _of_frames(encoder: Any, frames: int) -> Iterator[None]:
+    """Let Whisper's encoder read so many frames: its own forward takes as many as it has positions, 1500."""
+    positions, count = encoder.embed_positions, encoder.config.max_source_positions
+    encoder.embed_positions = nn.Embedding.from_pretrained(positions.weight[:frames])
+    encoder.config.max_source_positions = frames
+    try:
+        yield
+    finally:
+        encoder.embed_positions, encoder.config.max_source_positions = positions, count

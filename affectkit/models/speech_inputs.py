@@ -73,17 +73,18 @@ class Samples:
 class Mel:
     """What Whisper reads: 30 s of log-mel frames, silence behind the waveform.
 
+    to_30_s: False leaves the silence out, which Whisper was not trained on: other features, in a quarter of the time.
     min_samples, max_sec, frame_sec: as of `Samples`; longer waveforms are refused.
     """
 
     max_sec = 30.0
-    min_samples = 1
-    paddable = True  # there is nothing to pad
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: Any, *, to_30_s: bool = True) -> None:
         self.processor, self.rate = processor, int(processor.sampling_rate)
         self.hop = 2 * int(processor.hop_length)  # the second convolution has a stride of 2
         self.frame_sec = self.hop / self.rate
+        self.to_30_s = self.paddable = to_30_s  # there is nothing to pad, or no mask for it
+        self.min_samples = 1 if to_30_s else 2 * self.hop  # the first window reaches over both ends
 
     def normalise(self, samples: np.ndarray) -> np.ndarray:
         """The waveform as it is: its log-mel frames are normalised together with the silence behind them."""
@@ -96,8 +97,11 @@ class Mel:
             seconds = f"{max(lengths) / self.rate:.1f} s of audio"
             message = f"{seconds} are more than the {self.max_sec:g} s that Whisper reads"
             raise AffectkitError("input", message, remedy="cut it into pieces: --max-seconds 30")
-        mel = self.processor([np.asarray(wave) for wave in waves], sampling_rate=self.rate, return_tensors="pt")
-        return mel["input_features"], lengths
+        how: dict[str, Any] = {"sampling_rate": self.rate, "return_tensors": "pt"}
+        if not self.to_30_s:  # whole frames
+            size = max(self.min_samples, ceil(max(lengths) / self.hop) * self.hop)
+            waves, how = [np.pad(wave, (0, size - len(wave))) for wave in waves], {**how, "padding": False}
+        return self.processor([np.asarray(wave) for wave in waves], **how)["input_features"], lengths
 
     def frames(self, lengths: Sequence[int]) -> list[int]:
         """Frames that waveforms of so many samples reach; the last one begun counts."""
@@ -118,11 +122,15 @@ def groups_of(lengths: Sequence[int], *, paddable: bool, alone: bool) -> list[li
     return [list(group) for _, group in groupby(order, key=lengths.__getitem__)]
 
 
-def inputs_of(backbone: Backbone) -> Samples | Mel:
-    """What a checkpoint reads. Raises "input" for a kind of network that is not supported."""
+def inputs_of(backbone: Backbone, *, to_30_s: bool = True) -> Samples | Mel:
+    """What a checkpoint reads. Raises "input" for a kind of network that is not supported, "usage" for one that reads
+    no 30 s to do without."""
     config, processor = backbone.model.config, backbone.processor
     if config.model_type == "whisper":
-        return Mel(processor)
+        return Mel(processor, to_30_s=to_30_s)
+    if not to_30_s:
+        message = f"--padding none is of Whisper: {config.model_type} pads nothing"
+        raise AffectkitError("usage", message, remedy="leave it out")
     convolves = "input_values" in processor.model_input_names and hasattr(backbone.model, "feature_extractor")
     needed = ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers")
     if not convolves or not all(hasattr(config, name) for name in needed):

@@ -24,7 +24,7 @@ from affectkit.models import backbones
 from affectkit.models.backbones import Backbone
 from affectkit.models.speech_heads import ATTENTIVE, Head, check_head, columns_of, describe_outputs, labels_of, put_on
 from affectkit.models.speech_inputs import Mel, Samples, groups_of, inputs_of, over_valid_frames
-from affectkit.models.weights import WEIGHTS, fill, never_trained, read_tensors
+from affectkit.models.weights import WEIGHTS, bounded_by, fill, never_trained, read_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +223,8 @@ def load(folder: Path, targets: Sequence[Target]) -> SpeechNetwork:
         if saved != asked:
             message = f"predicts {', '.join(saved)}, not {', '.join(asked)}"
             raise AffectkitError("input", message, file=folder / "config.json")
-        network = _assemble(backbone, targets, _head_of(backbone.model.config), 0)
+        with bounded_by(backbone.model.state_dict(), folder / "config.json"):  # its head may be said to be any size
+            network = _assemble(backbone, targets, _head_of(backbone.model.config), 0)
     fill(network.model, read_tensors(folder / WEIGHTS), "the network", folder / WEIGHTS, "copy the folder again")
     return network.eval()
 

@@ -5,33 +5,52 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from affectkit.artifacts.files import atomic
+from affectkit.artifacts.files import atomic, read_json
 from affectkit.errors import AffectkitError
 from affectkit.media import check_file
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+SIZES = "name the architecture and the size that these weights are of"
+_AGAIN = "copy the folder again: its configuration and its weights belong together"
 
 
-def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+# --- Reading: every file of weights comes in here. safetensors holds tensors and nothing else; a `torch.save` is read
+# by torch's own reader of plain tensors, and no other pickle at all
+
+
+_SAVED_BY_TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+CONVERT = "convert it once, where you trust it: safetensors.torch.save_file(tensors, 'model.safetensors')"
+
+
+def read_tensors(file: Path, failure: str = "cannot be read as weights") -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors, .pt, .pth or .bin by name, without the `module.` of training on several GPUs.
 
-    Raises "missing" or "input": pickled code, TorchScript archives, broken files.
+    failure: the beginning of the error. Raises "missing" or "input": pickled code, TorchScript archives, broken files,
+    other formats.
     """
     check_file(file)
     try:
-        if file.suffix == ".safetensors":
+        if file.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
             stored = load_file(file)
-        else:
-            stored = torch.load(file, map_location="cpu", weights_only=True)
+        elif file.suffix.lower() in _SAVED_BY_TORCH:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on how files that are refused could be read
+                stored = torch.load(file, map_location="cpu", weights_only=True)
             stored = stored.get("state_dict", stored)
+        else:
+            raise ValueError(f"'{file.suffix or file.name}' is no format that is read here")
         tensors = {str(name).removeprefix("module."): tensor for name, tensor in stored.items()}
         if not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
             raise ValueError("it holds more than named tensors")
@@ -40,21 +59,145 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
         if isinstance(error, pickle.UnpicklingError):  # torch's own message tells how to run what is in it
             why = "it holds no state dict, or code beside it, which is never run"
         remedy = "pass a .safetensors, or a state dict saved by torch.save"
-        raise AffectkitError("input", f"cannot be read as weights: {why}", file=file, remedy=remedy) from None
+        raise AffectkitError("input", f"{failure}: {why}", file=file, remedy=remedy) from None
     return tensors
 
 
-def fill(
-    network: nn.Module,
+def weight_files(folder: Path) -> list[Path]:
+    """The .safetensors of a checkpoint folder: `model.safetensors`, or the shards that its index names.
+
+    Raises "input" where there is none, for pickles by name, and for a shard that is another kind of file or lies
+    outside the folder; "missing" for one that is not there.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        return [_shard(folder, name) for name in shards_of(folder / INDEX)]
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in (*_SAVED_BY_TORCH, ".h5", ".msgpack"))
+    if others:
+        message = f"cannot be loaded: its weights are no safetensors, and {others[0]} is never read"
+        raise AffectkitError("input", message, file=folder, remedy=CONVERT)
+    remedy = f"name a folder written by save_pretrained (config.json, {WEIGHTS}, and the preprocessor's files)"
+    raise AffectkitError("input", f"cannot be loaded: it holds no {WEIGHTS}", file=folder, remedy=remedy)
+
+
+def shards_of(index: Path) -> list[str]:
+    """The files that an index of shards names, each a `.safetensors`."""
+    names = read_json(index, what="index of shards").get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise AffectkitError("input", "does not say which file holds which weight", file=index, remedy=_AGAIN)
+    shards = sorted(set(names.values()))
+    for name in shards:
+        if not name.endswith(".safetensors"):
+            message = f"names {name!r}, which is no .safetensors and is never read"
+            raise AffectkitError("input", message, file=index, remedy=CONVERT)
+    return shards
+
+
+def _shard(folder: Path, name: str) -> Path:
+    """Where it lies, in the folder: no `..`, no absolute path, no link that leads out of it."""
+    path, inside = (folder / name).resolve(), [folder.resolve()]
+    if folder.resolve().parent.name == "snapshots":  # a cache of the hub, whose files are links into its blobs
+        inside.append(folder.resolve().parents[1] / "blobs")
+    lexical = Path(os.path.normpath(folder / name))
+    if Path(os.path.normpath(folder)) not in lexical.parents or not any(place in path.parents for place in inside):
+        message = f"names the shard {name!r}, which lies outside the folder"
+        raise AffectkitError("input", message, file=folder / INDEX, remedy="copy the shards into the folder")
+    if not path.is_file():
+        message = f"names the shard {name!r}, which is not there"
+        raise AffectkitError("missing", message, file=folder / INDEX, remedy=_AGAIN)
+    return folder / name
+
+
+def read_files(files: Sequence[Path]) -> dict[str, torch.Tensor]:
+    """The tensors of several files, which share no name."""
+    tensors: dict[str, torch.Tensor] = {}
+    for file in files:
+        tensors |= read_tensors(file, "cannot be loaded")
+    return tensors
+
+
+# --- Building: a configuration says how large a network is, and its weights how large it can be
+
+
+_PARAMETERS, _VALUES = 1024, 2**26  # what a network may have that its weights lack: a decoder, a head
+_TIMES = 4
+
+
+@contextmanager
+def bounded_by(tensors: Mapping[str, torch.Tensor], file: Path | str | None) -> Iterator[None]:
+    """Within, no network grows far beyond the weights that there are for it.
+
+    A network's parameters are counted as they are made, so that one of a million layers ends with the first few.
+    Raises "input".
+    """
+    most = _TIMES * len(tensors) + _PARAMETERS
+    most_values = _TIMES * sum(tensor.numel() for tensor in tensors.values()) + _VALUES
+    count = values = 0
+
+    def counted(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal count, values
+        count += parameter is not None
+        values += parameter.numel() if parameter is not None else 0
+        if count > most or values > most_values:
+            has = sum(tensor.numel() for tensor in tensors.values())
+            message = f"describes a network of over {values:,} values, and its weights have {has:,}"
+            raise AffectkitError("input", message, file=file, remedy=_AGAIN)
+
+    handle = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def planned(build: Callable[[], Any], tensors: Mapping[str, torch.Tensor], file: Path | str | None) -> Any:
+    """What `build` makes, without storage: its names and shapes. Raises "input" where it cannot be, or outgrows its
+    weights."""
+    try:
+        with bounded_by(tensors, file), torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of networks that will not be
+            return build()
+    except AffectkitError:
+        raise
+    except Exception as error:  # a configuration is data: libraries raise whatever its values run into
+        why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise AffectkitError("input", f"describes no network ({why})", file=file, remedy=_AGAIN) from None
+
+
+def built(
+    build: Callable[[], Any],
     tensors: Mapping[str, torch.Tensor],
     what: str,
     file: Path | str | None,
-    remedy: str = "name the architecture and the size that these weights are of",
+    remedy: str = SIZES,
+    recipe: Path | None = None,
+) -> Any:
+    """The network that `build` makes, with exactly these weights; compared with them before any memory is taken.
+
+    file: of the weights. recipe: what says how the network is built, where that is a file. Raises as `fill` does.
+    """
+    _compare(planned(build, tensors, recipe or file), tensors, what, file, remedy)
+    network = build()
+    fill(network, tensors, what, file, remedy)
+    return network
+
+
+def fill(
+    network: nn.Module, tensors: Mapping[str, torch.Tensor], what: str, file: Path | str | None, remedy: str = SIZES
 ) -> None:
     """Give a network exactly the weights that it has names for. what: the network's name, for errors.
 
-    Raises "input" that names a weight which is missing, unknown or of another shape.
+    Raises "input" that names a weight which is missing, unknown, of another shape, or holds what is no number.
     """
+    _compare(network, tensors, what, file, remedy)
+    check_finite(tensors, file)
+    network.load_state_dict(tensors)
+
+
+def _compare(
+    network: nn.Module, tensors: Mapping[str, torch.Tensor], what: str, file: Path | str | None, remedy: str
+) -> None:
     state = network.state_dict()
     shapes = {name: (list(tensors[name].shape), list(state[name].shape)) for name in state.keys() & tensors.keys()}
     problems = {
@@ -68,7 +211,23 @@ def fill(
             sizes = f" ({shapes[first][0]}, not {shapes[first][1]})" if first in shapes else ""
             message = f"{problem} {len(names)} weights of {what}, such as {first}{sizes}"
             raise AffectkitError("input", message, file=file, remedy=remedy)
-    network.load_state_dict(tensors)
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], file: Path | str | None) -> None:
+    """Raises "input" naming a tensor that holds an infinity or NaN: what it answers would be one too."""
+    name = first_not_finite(tensors)
+    if name:
+        remedy = "take the weights of an earlier epoch, or train again with a lower learning rate"
+        raise AffectkitError("input", f"holds what is no number: {name}", file=file, remedy=remedy)
+
+
+def first_not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """The first tensor that holds an infinity or NaN."""
+    floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
+    return next((name for name, tensor in floating if not torch.isfinite(tensor).all()), None)
+
+
+# --- Writing
 
 
 def never_trained(module: nn.Module, name: str) -> None:
@@ -126,9 +285,5 @@ def from_hub(what: str, repository: str, names: Sequence[str], revision: str) ->
                 continue
             commit = re.search(r"snapshots/([0-9a-f]{40})/", path.as_posix())
             return path, commit[1] if commit else None
-    raise not_fetched(what, why)
-
-
-def not_fetched(what: str, why: str) -> AffectkitError:
     message = f"the weights of '{what}' are not in the local cache and could not be fetched from the hub ({why})"
-    return AffectkitError("missing", message, remedy=f"download them elsewhere and pass {what.partition('/')[0]}/FILE")
+    raise AffectkitError("missing", message, remedy=f"download them elsewhere and pass {what.partition('/')[0]}/FILE")

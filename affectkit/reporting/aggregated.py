@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
+from affectkit.artifacts.records import read_started
 from affectkit.artifacts.reports import AGGREGATION
-from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import called
 from affectkit.reporting.page import Page, Section
 from affectkit.results import words
@@ -26,7 +26,7 @@ def draw(folder: Path) -> Page:
     each = f"one per {summary['to']} ({summary['rule']}{weighted})"
     became, notes = f"{summary['rows']} rows became {summary['aggregates']}, {each}", list(_notes(summary))
     return Page(
-        title=f"Aggregation of {called(Path(read_json(folder / STARTED)['options']['predictions']))}",
+        title=f"Aggregation of {called(Path(read_started(folder)['options']['predictions']))}",
         lead=[f"{became}."],
         sections=[Section("Notes", text=list(map(words.sentence, notes)))],
         warnings=list(_warnings(summary)),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from affectkit import __version__
 from affectkit.artifacts.files import write_text
 from affectkit.artifacts.reports import PAGE
-from affectkit.plain import without_nan
+from affectkit.plain import without_nan, xml_text
 from affectkit.reporting.figures.svg import inline
 from affectkit.reporting.page import Figure, Page, Section, Table
 from affectkit.results import words
@@ -49,10 +49,10 @@ def render(page: Page) -> str:
     for longest in LONGEST_TABLES:
         context["sections"] = [_section(section, longest) for section in filled]
         context["inputs"] = [{"size": None, "sha256": "", **item} for item in page.inputs[:longest]]
-        size = len(template.render(context, left_out=[f.name for f in page.figures]).encode())
+        size = len(xml_text(template.render(context, left_out=[f.name for f in page.figures])).encode())
         if size <= WITHOUT_FIGURES:
             break
-    return template.render(context, left_out=_beyond(page.figures, LARGEST - size))
+    return xml_text(template.render(context, left_out=_beyond(page.figures, LARGEST - size)))
 
 
 def _beyond(figures: Iterable[Figure], room: int) -> set[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from affectkit.artifacts.files import read_json, sha256
 from affectkit.artifacts.models import BEST, TRAIN_REPORT, read_spec
 from affectkit.artifacts.predictions import Predictions, read_predictions
-from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.records import read_started
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.evaluation.coverage import central, risk_coverage_of, standardized
@@ -46,7 +46,7 @@ class _Run:
 def draw(folder: Path) -> Page:
     """The page of the folder that `calibrate` wrote. What shows both sides is drawn where the predictions that were
     calibrated still lie where they did."""
-    report, started = read_json(folder / TRAIN_REPORT), read_json(folder / STARTED)
+    report, started = read_json(folder / TRAIN_REPORT), read_started(folder)
     targets = [Target.from_json(target) for target in read_spec(folder / BEST)["targets"]]
     path, source = Path(started["options"]["predictions"]), started["inputs"][0]
     table = path / PREDICTIONS if "files" in source else path

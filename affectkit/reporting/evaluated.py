@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.artifacts.files import read_json
+from affectkit.artifacts.records import read_started
 from affectkit.artifacts.reports import METRICS, class_targets, read_judged, read_report
-from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
@@ -31,7 +30,7 @@ MOST_GROUP_FIGURES = 4
 
 def draw(folder: Path) -> Page:
     """The page of the folder that `evaluate` wrote."""
-    options = read_json(folder / STARTED)["options"]
+    options = read_started(folder)["options"]
     source = called(Path(options["model_dir"] or options["predictions"])) or PREDICTIONS
     return page(read_report(folder / METRICS), read_judged(folder), title=f"Evaluation of {source}")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
-from affectkit.artifacts.models import BEST, FUSION, TRAIN_REPORT
+from affectkit.artifacts.models import BEST, FUSION, TRAIN_REPORT, read_stage
 from affectkit.artifacts.predictions import read_predictions
-from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.records import read_started
 from affectkit.artifacts.sources import PREDICTIONS, named_paths
 from affectkit.evaluation.rows import answered_parts
 from affectkit.reporting.figures import intervals
@@ -20,7 +20,7 @@ from affectkit.results.lineage import digests_at_start
 
 def draw(folder: Path) -> Page:
     """The page of the folder that `fuse` wrote."""
-    report, started = read_json(folder / TRAIN_REPORT), read_json(folder / STARTED)
+    report, started = read_json(folder / TRAIN_REPORT), read_started(folder)
     names = ", ".join(report["sources"])
     lead: list[Sentence] = [[f"{report['rule']} of {names}; {words.fitted(report)}"]]
     lead += [_sentence(verdict) for verdict in report["verdicts"]]
@@ -53,7 +53,7 @@ def _sentence(verdict: Mapping[str, Any]) -> list[Any]:
 
 def _changes(report: Mapping[str, Any], folder: Path) -> Iterator[list[Any]]:
     """What a calibration of the rule's own changed, for each part and target."""
-    fitted = read_json(folder / BEST / FUSION)["targets"]
+    fitted = read_stage(folder / BEST, FUSION)["targets"]
     answered = answered_parts(read_predictions(folder / PREDICTIONS), quiet=True)  # the run has said it
     for part, targets in report["changes"].items():
         # The rows fitted on go by the name of what they were: cross-fitted val rows are val rows.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.files import read_json
+from affectkit.artifacts.records import read_started
 from affectkit.artifacts.reports import STABILITY, STABILITY_TABLE, TRACES
-from affectkit.artifacts.runs import STARTED
 from affectkit.artifacts.sources import called
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.evaluation.before_after import SIDES
@@ -37,7 +37,7 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `stabilize` wrote."""
     report = read_json(folder / STABILITY, what="stability report")
     traces = read_table(folder / TRACES) if (folder / TRACES).exists() else None
-    source = called(Path(read_json(folder / STARTED)["options"]["predictions"]))
+    source = called(Path(read_started(folder)["options"]["predictions"]))
     settings, targets = _settings(report["settings"]), report["targets"]
     lead: list[Any] = [(report["rows"], " rows of ", report["sequences"], f" sequences; {settings}.")]
     if report["split"]:

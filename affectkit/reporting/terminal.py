@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.console import Outcome
+from affectkit.plain import printable
 from affectkit.reporting.page import Page, Section, Sentence, Table
 from affectkit.results.words import by_part, is_number, ranged, shown, signed
 
@@ -53,6 +54,7 @@ def aligned(table: Table) -> list[str]:
         if any(isinstance(cell, Mapping) for cell in cells):
             figures = [cell if isinstance(cell, Mapping) else {} for cell in cells]
             columns.append([table.brackets, *(ranged(figure, sign).partition(" ")[2] for figure in figures)])
+    columns = [list(map(printable, column)) for column in columns]
     widths = [max(map(len, column)) for column in columns]
     rows = [[name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])] for name, *cells in zip(*columns, strict=True)]
     return ["  ".join(row).rstrip() for row in rows] + [table.caption] * bool(table.caption)

@@ -8,7 +8,7 @@ from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import TRAIN_REPORT
-from affectkit.artifacts.runs import STARTED
+from affectkit.artifacts.records import read_started
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.reporting.browser import write_page
 from affectkit.reporting.figures import learning
@@ -33,7 +33,7 @@ FOLDS = (
 def draw(folder: Path) -> Page:
     """The page of the folder that `train`, `finetune` or `import-model` wrote, from its history and sweeps, or from its
     report where nothing was learned epoch by epoch."""
-    started = read_json(folder / STARTED)
+    started = read_started(folder)
     command = started["command"]
     if command != "finetune" and not (folder / HISTORY).exists():
         return _metrics_page(folder, command, [Path(item["path"]) for item in started["inputs"]])

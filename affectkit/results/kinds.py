@@ -228,6 +228,10 @@ def _calibration_warnings(calibrated: Calibrated, plan: FitPlan) -> list[str]:
         warnings.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
     if calibrated.before.foreign:
         warnings.append("nothing says how these predictions were made (no column 'seen'): taken as held out on request")
+    for name, classes in calibrated.unseen.items():
+        if classes:
+            why = "their probabilities cannot be calibrated, and are not taken to 0"
+            warnings.append(f"{name}: none of the rows fitted on is {', '.join(classes)}: {why}")
     unchanged = [name for name, fitted in calibrated.model.targets.items() if fitted["method"] == NONE]
     if unchanged:
         warnings.append(f"no calibration is better than none beyond chance: {', '.join(unchanged)} left as they are")

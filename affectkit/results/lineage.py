@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from affectkit.artifacts.files import read_json
-from affectkit.artifacts.models import BEST, SPEC
-from affectkit.artifacts.runs import RECORD, digest
+from affectkit.artifacts.manifest import SUMMARY, read_summary
+from affectkit.artifacts.models import BEST, SPEC, read_spec
+from affectkit.artifacts.records import RECORD, digest, file_record, read_record
 from affectkit.artifacts.sources import PREDICTIONS
 from affectkit.errors import AffectkitError
 
@@ -25,11 +25,11 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     for place in _ancestry(inputs):
         # As a model folder says, which may have come without its run; else as the record says.
         folder = place if place.is_dir() else place.parent
-        specs = [_read(spec) for spec in (place / SPEC, place / BEST / SPEC)]
+        specs = [_spec(model) for model in (place, place / BEST)]
         known = filter(None, (facts.get("normalize") for facts in (*specs, _record(place).get("options", {}))))
         if normalize := next(known, None):
             scaled.add("transductive" if normalize == "speaker" else "inductive")
-        summary = _read(folder / "summary.json")
+        summary = _read(read_summary, folder / SUMMARY)
         declared |= dict.fromkeys(summary.get("declared", []))
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
@@ -67,20 +67,24 @@ def _ancestry(inputs: Iterable[Path]) -> Iterator[Path]:
 
 def _record(place: Path) -> dict[str, Any]:
     """The record of a file or a folder: its own, else that of the run folder that wrote it."""
-    if record := _read(place / RECORD if place.is_dir() else place.with_name(place.name + ".run.json")):
+    if record := _read(read_record, place / RECORD if place.is_dir() else file_record(place)):
         return record
     for folder in list(place.parents)[:3]:  # a subset of an ablation lies two folders below
-        record, inside = _read(folder / RECORD), place.relative_to(folder)
+        record, inside = _read(read_record, folder / RECORD), place.relative_to(folder)
         if any(Path(item["path"]).is_relative_to(inside) for item in record.get("outputs", [])):
             return record
     return {}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(reader: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
     try:
-        return read_json(path) if path.is_file() else {}
+        return reader(path) if path.is_file() else {}
     except AffectkitError:
         return {}
+
+
+def _spec(model: Path) -> dict[str, Any]:
+    return _read(lambda _: read_spec(model), model / SPEC)
 
 
 def digests_at_start(item: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -32,12 +32,11 @@ def save_result(folder: Path, result: Result, *, bundle: bool = False) -> None:
             place = best / PARENTS / source.name
             copy_model(source.model, place)
         parents.append(parent_of(source.name, place, best))
-    spec = {**result.spec, "parents": parents}
-    write_spec(best, spec, _card(folder.name, spec, result))
     # The rows that a parent was fitted on stand under its name: `predict` knows them all.
     fitted = [source.fitted.assign(role=source.name) for source in result.sources if len(source.fitted)]
     rows = pd.concat([result.fit_rows, *fitted], ignore_index=True).drop_duplicates("id")
-    write_fit_rows([folder, best], rows)
+    spec = {**result.spec, "parents": parents, "fit_rows": write_fit_rows([folder, best], rows)}
+    write_spec(best, spec, _card(folder.name, spec, result))
     write_predictions(folder / PREDICTIONS, result.predictions)
     for name, content in result.files.items():
         if isinstance(content, Mapping):

@@ -263,7 +263,7 @@ def _weights(predictions: Predictions, column: str | None) -> np.ndarray:
     if column is None:
         return np.ones(len(predictions.frame))
     _require_column(predictions, column, "weigh by")
-    weights = to_numbers(list(predictions.frame[column]), file=predictions.path, column=column)
+    weights = to_numbers(predictions.frame[column], file=predictions.path, column=column)
     bad = ~(weights > 0)
     if bad.any():
         row = int(bad.argmax())

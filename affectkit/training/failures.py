@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from affectkit.errors import AffectkitError
+from affectkit.models.weights import first_not_finite
 from affectkit.training.problem import Examples
 
 _NAMED = 8  # ids of a batch that an error names
 
 
 def not_finite(what: str, examples: Examples, rows: np.ndarray) -> AffectkitError:
-    """The error for a loss or a gradient of these rows that is infinite or not a number."""
+    """The error for a loss, a gradient or answers of these rows that are infinite or not a number."""
     ids = [examples.ids[row] for row in rows[:_NAMED]]
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
     return AffectkitError(
@@ -23,6 +24,27 @@ def not_finite(what: str, examples: Examples, rows: np.ndarray) -> AffectkitErro
         f"{what} is not finite in the batch of {', '.join(ids)}{more}",
         remedy="look at these rows, or lower --learning-rate; the last checkpoint is kept",
     )
+
+
+def unanswered(outputs: Mapping[str, torch.Tensor]) -> np.ndarray:
+    """Positions of the rows that a network answers with an infinity or NaN. outputs: each [N, ...]."""
+    wrong = [~torch.isfinite(values.reshape(len(values), -1)).all(dim=1) for values in outputs.values()]
+    return torch.stack(wrong).any(dim=0).nonzero()[:, 0].cpu().numpy()
+
+
+def check_answered(outputs: Mapping[str, torch.Tensor], examples: Examples) -> None:
+    """Raises "input" naming rows whose answers are no numbers: they would be taken for rows without one."""
+    rows = unanswered(outputs)
+    if len(rows):
+        raise not_finite("the network's answer", examples, rows)
+
+
+def check_weights(tensors: Mapping[str, torch.Tensor], when: str) -> None:
+    """Raises "input" for weights that became infinite or NaN, which an update may do after a loss that was finite."""
+    name = first_not_finite(tensors)
+    if name:
+        message = f"the network's weights are not finite after {when}: {name}"
+        raise AffectkitError("input", message, remedy="lower --learning-rate; the last checkpoint is kept")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from affectkit.console import Progress
 from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
 from affectkit.training import accelerating, finder, optimizing
+from affectkit.training.failures import check_weights
 from affectkit.training.judging import Judge
 from affectkit.training.keeping import CHECKPOINTS, Keeper
 from affectkit.training.loading import Feed, Loaded
@@ -54,9 +55,9 @@ def fit(
     speed.csv, lr_find.json and checkpoints/; where it holds checkpoints, training goes on from the newest whole one,
     and ends with the same bits as if it had never stopped. accelerator: Accelerate's, which says on what it runs.
     log: called with an epoch's figures and the steps so far. Both callbacks are the main process's alone.
-    Raises "input" for a loss that is not finite (naming the ids of its batch; checkpoints are kept), for a sweep that
-    finds no rate, for checkpoints that are all damaged; "environment" where memory does not suffice; "usage" for stages
-    that contradict each other, and for checkpoints of another training.
+    Raises "input" for a loss, weights or answers that are not finite (naming ids or the tensor; checkpoints are kept),
+    for a sweep that finds no rate, for checkpoints that are all damaged; "environment" where memory does not suffice;
+    "usage" for stages that contradict each other, and for checkpoints of another training.
     """
     check_problem(problem, stages)
     main = accelerator.is_main_process
@@ -168,6 +169,7 @@ class _Loop:
         place = {"stage": stage.name, "epoch": state.epoch + 1}
         row: dict[str, Any] = {**place, "step": state.step, "learning_rate": state.rate}
         with stepper.averaged():
+            check_weights(self.weights.tensors(), f"epoch {state.epoch + 1} of stage '{stage.name}'")
             row |= {"train_loss": state.train_loss, **judge.measure(self.network, self.accelerator)}
         row["best"] = judge.best(row, state.best_epoch if state.best_row is not None else None)
         if judge.monitor:

@@ -15,7 +15,7 @@ import torch
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.metrics import METRICS, accuracy, ccc, macro_f1, mae, uar
 from affectkit.labels import Target
-from affectkit.training.failures import enough_memory
+from affectkit.training.failures import check_answered, enough_memory
 from affectkit.training.loading import Loaded, load_batches, sorted_batches
 from affectkit.training.objective import known_rows
 from affectkit.training.problem import Examples, Problem
@@ -38,10 +38,12 @@ def outputs_of(
     size: int,
     most_cost: float | None = None,
     num_workers: int = 0,
+    finite: bool = True,
 ) -> dict[str, torch.Tensor]:
     """What the network says of every row, in their order, on the CPU in float32; every process has it all.
 
     The network is in eval mode meanwhile. size, most_cost: of a batch, over all processes; batches change no answer.
+    Raises "input" naming rows whose answers are not finite, unless told that they may be.
     """
     batches = sorted_batches(np.asarray(examples.costs), size, most_cost=most_cost)
     outputs: dict[str, torch.Tensor] = {}
@@ -52,6 +54,8 @@ def outputs_of(
             for name, gathered_rows in gathered(share, loaded, accelerator).items():
                 rows = outputs.setdefault(name, torch.zeros(len(examples.ids), *gathered_rows.shape[1:]))
                 rows[loaded.rows] = gathered_rows.float().cpu()
+    if finite:
+        check_answered(outputs, examples)
     return outputs
 
 

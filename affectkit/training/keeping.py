@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from accelerate.utils import gather_object
 
-from affectkit.artifacts.files import TEMPORARY, read_json, sha256, write_json
+from affectkit.artifacts.files import read_json, remove_temporaries, sha256, write_json
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 from affectkit.models.weights import write_tensors
@@ -129,8 +129,9 @@ def _tidy(folder: Path) -> None:
             needed.add(str(read_json(record)["state"]["best"]))
         except (AffectkitError, KeyError, TypeError):  # a damaged one needs nothing
             continue
-    for path in [*folder.glob("*"), *folder.glob(TEMPORARY)]:
-        if path.name not in needed and (_OWN.fullmatch(path.name) or path.match(TEMPORARY)):
+    remove_temporaries(folder)
+    for path in folder.glob("*"):
+        if path.name not in needed and _OWN.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 

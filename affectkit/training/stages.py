@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.plain import parse_json
 from affectkit.registry import Option, options, problem
 from affectkit.training.settings import Epochs, LearningRate, Patience
 
@@ -141,7 +141,7 @@ def read_stages(path: Path, **common: Any) -> list[Stage]:
 
 def _parsed(text: str, path: Path | None, **common: Any) -> list[Stage]:
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except ValueError as error:
         raise AffectkitError("input", f"not JSON: {error}", file=path) from None
     stages = data.get("stages") if isinstance(data, dict) else data

@@ -191,6 +191,9 @@ def test_features_are_read_without_torch(tmp_path):
         ),
         (("c,features-00001.safetensors,2,1", "c,features-00001.safetensors,3,1"), "row 3: points at 4 in .* holds 3"),
         (("b,features", "a,features"), "row 2: id 'a' stands twice"),
+        (("a,features-00001.safetensors,0,1", "a,features-00001.safetensors,1e308,1"), "row 1: start '1e308'"),
+        (("a,features-00001.safetensors,0,1", "a,features-00001.safetensors,0,2"), "row 1: frames is 2, and each row"),
+        (("a,features-00001.safetensors,0,1", "a,features-00001.safetensors,0,0"), "row 1: frames is 0, and each row"),
     ],
 )
 def test_an_index_that_points_elsewhere_is_refused(tmp_path, change, message):
@@ -202,6 +205,14 @@ def test_an_index_that_points_elsewhere_is_refused(tmp_path, change, message):
         read_features(tmp_path / "f")
 
 
+def test_an_index_without_rows_is_refused(tmp_path):
+    write(tmp_path / "f", {key: RNG.standard_normal(4).astype("float32") for key in IDS})
+    index = tmp_path / "f" / "index.csv"
+    index.write_text(index.read_text().splitlines()[0] + "\n")
+    with pytest.raises(AffectkitError, match="holds no features"):
+        read_features(tmp_path / "f")
+
+
 def test_a_record_that_is_none_and_columns_that_there_are_not_are_refused(tmp_path):
     values = {key: csr_matrix(np.eye(4, dtype="float32")[[n % 4]]) for n, key in enumerate(IDS)}
     write(tmp_path / "f", values, sparse=True)
@@ -210,5 +221,5 @@ def test_a_record_that_is_none_and_columns_that_there_are_not_are_refused(tmp_pa
     with pytest.raises(AffectkitError, match="is damaged"):
         read_features(tmp_path / "f").matrix(IDS)
     (tmp_path / "f" / "encoder.json").write_text("{}")
-    with pytest.raises(AffectkitError, match="is not an encoder's record"):
+    with pytest.raises(AffectkitError, match="is no encoder record: it has no 'encoder'"):
         read_features(tmp_path / "f")

@@ -5,8 +5,16 @@ import os
 import numpy as np
 import pytest
 
-from affectkit.artifacts.files import atomic, read_json, sha256, write_json
+from affectkit.artifacts.files import (
+    atomic,
+    inside_folder,
+    misfit,
+    read_json,
+    sha256,
+    write_json,
+)
 from affectkit.errors import AffectkitError
+from affectkit.plain import is_file_name
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -39,9 +47,92 @@ def test_what_is_no_json_object_is_refused_with_its_name(tmp_path, text):
         read_json(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("[" * 101 + "]" * 101, "nested deeper than 100 levels"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "nested deeper than 100 levels"),
+        ("[" * 10**6, "nested deeper than 100 levels"),
+        ("1" + "0" * 400, "is beyond 64 bits"),
+        ("-9223372036854775809", "is beyond 64 bits"),
+        ("1e400", "1e400 is not a finite number"),
+        ("-Infinity", "-Infinity is not a finite number"),
+        ("NaN", "NaN is not a finite number"),
+        (r'"\ud800"', "surrogates not allowed"),
+        (r'{"\uDFFF": 1}', "surrogates not allowed"),
+    ],
+)
+def test_json_that_nobody_writes_is_one_error(tmp_path, value, why):
+    (tmp_path / "x.json").write_text(f'{{"a": {value}}}')
+    with pytest.raises(AffectkitError, match=rf"x\.json: not a JSON file: .*{why}"):
+        read_json(tmp_path / "x.json")
+
+
+def test_json_at_its_limits_is_read(tmp_path):
+    data = {"deep": None, "most": 2**64 - 1, "least": -(2**63), "small": 5e-324, "pair": "\U0001f600"}
+    for _ in range(90):
+        data["deep"] = [data["deep"]]
+    (tmp_path / "x.json").write_text(json.dumps(data))
+    assert read_json(tmp_path / "x.json") == data
+
+
+SHAPE = {
+    "name": is_file_name, "count": int, "rate?": (float, None), "on?": bool, "tags?": [str], "any?": object,
+    "inner?": {str: {"value": float}}, "more?": {str: object},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({}, ""),
+        ({"rate": 1, "on": False, "tags": [], "any": [{}], "inner": {"a": {"value": 2}}, "unknown": 1}, ""),
+        ({"rate": None}, ""),
+        ({"count": True}, "'count' is not a whole number"),
+        ({"count": 1.0}, "'count' is not a whole number"),
+        ({"rate": "1"}, "'rate' is not null"),
+        ({"rate": True}, "'rate' is not null"),
+        ({"on": 1}, "'on' is not true or false"),
+        ({"tags": "abc"}, "'tags' is not a list"),
+        ({"tags": ["a", 1]}, "'tags'[1] is not text"),
+        ({"inner": {"a": {"value": "x"}}}, "'value' is not a number"),
+        ({"inner": {"a": {}}}, "'a' has no 'value'"),
+        ({"inner": []}, "'inner' is not an object"),
+        ({"more": None}, "'more' is not an object"),
+        ({"name": ".."}, "'name' is not a name that a file can have"),
+    ],
+)
+def test_a_value_is_compared_with_its_shape(change, problem):
+    assert misfit({"name": "x", "count": 1, **change}, SHAPE).startswith(problem)
+    assert bool(misfit({"name": "x", "count": 1, **change}, SHAPE)) == bool(problem)
+
+
+@pytest.mark.parametrize("name", ["label", "a b", "a.b", "..a", "Ärger", "怒", "-x", "a" * 255, "c:d"])
+def test_names_that_files_can_have(name):
+    assert is_file_name(name) and inside_folder(f"best_model/{name}")
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "..", "...", "../x", "a/b", "/x", "a\\b", "a\nb", "a\0b", "\x7f", "a" * 256, 3, None, ["x"]]
+)
+def test_names_that_lead_elsewhere_or_no_file_can_have(name):
+    assert not is_file_name(name)
+    assert not inside_folder(name) or "/" in name
+    assert not inside_folder(f"../{name}") and not inside_folder("best_model/../../x") and not inside_folder("/x")
+
+
 def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_sha256_follows_a_change_of_the_same_size_and_time(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    first, times = sha256(path), path.stat()
+    path.write_bytes(b"abd")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert sha256(path) != first
 
 
 def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):

@@ -55,8 +55,8 @@ def test_a_split_is_a_filter(tmp_path):
     write_manifest(tmp_path, rows(), SUMMARY, {})
     assert list(read_manifest(tmp_path, split="val").rows["id"]) == ["b"]
     assert list(read_manifest(tmp_path / "val.csv").rows["split"]) == ["val"]
-    with pytest.raises(AffectkitError, match="no rows of split 'dev'; there are test, train, val"):
-        read_manifest(tmp_path, split="dev")
+    with pytest.raises(AffectkitError, match="no rows of split 'spare'; there are test, train, val"):
+        read_manifest(tmp_path, split="spare")
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,34 @@ def test_chosen_targets(tmp_path):
     assert [t.name for t in manifest.chosen_targets("valence, label")] == ["valence", "label"]
     with pytest.raises(AffectkitError, match="no target 'arousal'; its targets are label, valence"):
         manifest.chosen_targets("arousal")
+
+
+def test_parts_are_read_by_their_usual_names(tmp_path):
+    for name, key in (("Train", "a"), ("dev", "b"), ("test", "c"), ("notes", "d"), ("test_predictions", "e")):
+        (tmp_path / f"{name}.csv").write_text(f"id,label\n{key},joy\n")
+    assert read_manifest(tmp_path).rows.set_index("id")["split"].to_dict() == {"a": "train", "b": "val", "c": "test"}
+    (tmp_path / "m.csv").write_text("id,split\na,TRAIN\nb,validation\nc,test_clean\n")
+    assert list(read_manifest(tmp_path / "m.csv").rows["split"]) == ["train", "val", "test"]
+    assert list(read_manifest(tmp_path / "m.csv", split="dev").rows["id"]) == ["b"]
+
+
+def test_an_unknown_split_is_refused_with_its_row(tmp_path):
+    (tmp_path / "m.csv").write_text("id,split\na,train\nb,trian\nc,test\n")
+    with pytest.raises(AffectkitError, match=r"m\.csv row 2: split 'trian' is not in train, val, test; correct it"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_rows_without_a_split_are_counted_and_a_column_of_another_meaning_is_set_aside(tmp_path, caplog):
+    (tmp_path / "m.csv").write_text("id,split\na,train\nb,\nc,test\n")
+    assert list(read_manifest(tmp_path / "m.csv").rows["split"]) == ["train", "", "test"]
+    assert "1 of 3 rows have no split" in caplog.text
+    (tmp_path / "m.csv").write_text("id,split\na,left\nb,right\n")
+    rows = read_manifest(tmp_path / "m.csv").rows
+    assert "split" not in rows and list(rows["source_split"]) == ["left", "right"]
+    assert "'left' and so on, not train, val, test: it is carried as source_split" in caplog.text
+
+
+def test_labels_of_a_bare_table_that_differ_by_case_are_named(tmp_path, caplog):
+    (tmp_path / "m.csv").write_text("id,label\na,joy\nb,Joy\n")
+    assert read_manifest(tmp_path / "m.csv").targets["label"].classes == ("Joy", "joy")
+    assert "['Joy', 'joy'] differ by case" in caplog.text

@@ -13,7 +13,7 @@ def model(folder, parents=(), **files):
     folder.mkdir(parents=True)
     for name, text in files.items():
         (folder / name).write_text(text)
-    write_json(folder / "affectkit.json", {"kind": "test", "parents": list(parents)})
+    write_json(folder / "affectkit.json", {"kind": "test", "targets": [], "parents": list(parents)})
     return folder
 
 

@@ -83,3 +83,9 @@ def test_predictions_print_as_csv_and_as_one_line_of_json():
     assert predictions_text(built(), as_json=False).splitlines()[1] == "a,test,heldout,joy,joy,0.25,0.75,2,2.5,s1"
     assert '"valence": null' in predictions_text(built(), as_json=True)
     assert predictions_text(built(), as_json=True).count("\n") == 1
+
+
+def test_splits_of_a_table_from_elsewhere_have_their_usual_names(tmp_path):
+    (tmp_path / "p.csv").write_text("id,split,pred\na,Training,joy\nb,dev,joy\nc,mine,anger\n")
+    frame = read_predictions(tmp_path / "p.csv").frame
+    assert list(frame["split"]) == ["train", "val", "mine"] and list(frame["seen"]) == ["fit", "heldout", "heldout"]

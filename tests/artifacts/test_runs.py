@@ -8,7 +8,8 @@ import time
 import pytest
 
 from affectkit.artifacts.files import sha256
-from affectkit.artifacts.runs import digest, open_run, require_finished
+from affectkit.artifacts.records import digest, require_finished
+from affectkit.artifacts.runs import open_run
 from affectkit.errors import AffectkitError
 
 
@@ -112,7 +113,9 @@ def test_an_inputs_digest_comes_from_its_producer_only_while_the_file_is_the_sam
     (tmp_path / "r" / "run.json").write_text(json.dumps(record))
     assert digest(out)["sha256"] == "from the record"
     assert digest(tmp_path / "r")["files"][0]["sha256"] == "from the record"
-    out.write_text("edited")
+    os.utime(out)
+    record["outputs"][0]["sha256"] = sha256(out)
+    (tmp_path / "r" / "run.json").write_text(json.dumps(record))
     assert digest(out)["sha256"] == sha256(out)
 
 
@@ -145,3 +148,23 @@ def test_a_run_killed_before_it_had_begun_leaves_an_empty_folder(tmp_path):
     with open_run("train", {"output_dir": tmp_path / "run", "resume": True}) as run:
         assert not run.finished
     assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("place", [".", "best_model", "folds/01/checkpoints"])
+def test_resuming_passes_what_a_kill_left_half_done(tmp_path, place):
+    """A file, a folder of files, folders in it: a network is saved by way of one."""
+    options = {"output_dir": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt), open_run("c", options):
+        (tmp_path / "run" / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / place / "kept.json").write_text("{}")
+        raise KeyboardInterrupt
+    scratch = tmp_path / "run" / place / ".x7yz.tmp"
+    (scratch / ".inner.tmp").mkdir(parents=True)
+    for path in (scratch / "config.json", scratch / ".model.safetensors.12.tmp", scratch / ".inner.tmp" / "a"):
+        path.write_text("half")
+    scratch.with_name(".config.json.12.tmp").write_text("half")
+    scratch.with_name(".link.tmp").symlink_to(tmp_path)
+    with open_run("c", {**options, "resume": True}) as run:
+        assert run.resumed
+    assert [path.name for path in (tmp_path / "run").rglob("*") if path.name.startswith(".")] == []
+    assert (tmp_path / "run" / place / "kept.json").exists() and tmp_path.exists()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from affectkit.artifacts import tables
 from affectkit.artifacts.tables import read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
 
@@ -166,3 +167,122 @@ def test_what_pandas_writes_is_read_back(tmp_path_factory, cells):
 def test_floats_keep_nine_digits_and_missing_is_empty(tmp_path):
     write_table(tmp_path / "t.csv", pd.DataFrame({"x": [1 / 3, float("nan"), 2.0]}))
     assert (tmp_path / "t.csv").read_text() == 'x\n0.333333333\n""\n2\n'
+
+
+# --- Arrow and the careful reader are one reader; the writer is pandas'
+
+
+def outcome(read, path, **options):
+    """The columns of a table as text or numbers, or what is said of it."""
+    try:
+        table = read(path, **options)
+        return {name: to_numbers(table[name]).tolist() if name == "x" else list(table[name]) for name in table}
+    except AffectkitError as error:
+        return str(error)
+
+
+def carefully(path, **options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "read_plain", lambda *_: None)
+        return read_table(path, **options)
+
+
+@pytest.mark.parametrize(
+    ("data", "by_arrow"),
+    [
+        (b"id,x\n1,2\n", True),
+        (b"\xef\xbb\xbfid,x\r\n1,2\r\n", True),
+        (b'"id" , x\n1,2\n', False),  # a quoted name is followed by a space
+        (b'"id",x\n"1, ""2""\n",2\n3,4', True),
+        (b"id,x\r1,2\r", False),
+        (b"id,x\n1,2\r3,4\n", True),
+        (b"\nid,x\n1,2\n", False),
+        (b"id,x\n\n1,2\n\n", True),
+        (b"id,x\n1,2\n,\n", False),
+        (b"id,x\n1,2,\n", False),
+        (b'id,x\n1",2\n', False),
+        (b'id,x\n"1"2,2\n', False),
+        (b'id,x\n"1,2\n', False),
+        (b"id,x\n1,\n2,0.5\n", True),
+        (b"id,x\n1,nan\n", False),
+        (b"id,x\n1,1e999\n", False),
+        (b"id,x\n1,+1\n", True),
+        (b"id,x\n1,1_0\n", False),
+        (b"id,x\n1,zero\n", False),
+        (b"id,x\n\xe9,2\n", False),
+        (b"id,x\n", True),
+        (b"id,x", False),
+    ],
+)
+def test_what_arrow_may_read_is_read_as_the_careful_reader_does(tmp_path, data, by_arrow):
+    path = written(tmp_path, data)
+    assert (tables.read_plain(path, ["id", "x"], ",", {"x"}) is not None) == by_arrow
+    numbers = {"numbers": lambda header: {"x"}}
+    assert repr(outcome(read_table, path, **numbers)) == repr(outcome(carefully, path))
+
+
+@given(data=st.text(alphabet='ab1.,"\n\r \t\u2028é\ufeff', max_size=40))
+def test_any_text_is_read_alike_or_refused_alike(tmp_path_factory, data):
+    path = written(tmp_path_factory.mktemp("t"), "id,x\n" + data)
+    numbers = {"numbers": lambda header: {"x"} & set(header)}
+    assert repr(outcome(read_table, path, **numbers)) == repr(outcome(carefully, path))
+
+
+CELLS = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
+
+
+@given(
+    rows=st.lists(st.tuples(CELLS, CELLS, st.floats(allow_infinity=False)), max_size=6), quoting=st.sampled_from([0, 1])
+)
+def test_whatever_a_writer_of_csv_writes_is_read_alike(tmp_path_factory, rows, quoting):
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    with open(path, "w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle, quoting=quoting).writerows([("id", "a, b", "x"), *rows])
+    numbers = {"numbers": lambda header: {"x"}}
+    assert repr(outcome(read_table, path, **numbers)) == repr(outcome(carefully, path))
+
+
+COLUMNS = {
+    "float": st.floats() | st.sampled_from([-0.0, 1e-320, 1e308, 0.1 + 0.2, 123456789.5]),
+    "int": st.integers(-(2**63), 2**63 - 1),
+    "bool": st.booleans(),
+    "text": CELLS,
+    "gaps": CELLS | st.none() | st.just(float("nan")),
+    "mixed": st.integers(0, 9) | CELLS | st.floats() | st.none(),
+}
+
+
+@given(
+    data=st.data(),
+    kinds=st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4),
+    length=st.integers(0, 5),
+    as_object=st.booleans(),
+)
+def test_the_bytes_are_those_of_pandas(data, kinds, length, as_object):
+    columns = {
+        f"{place}, {kind}": pd.Series(
+            data.draw(st.lists(COLUMNS[kind], min_size=length, max_size=length)), dtype=object if as_object else None
+        )
+        for place, kind in enumerate(kinds)
+    }
+    frame = pd.DataFrame(columns)
+    ours = io.StringIO(newline="")
+    tables.write_rows(ours, frame)
+    assert ours.getvalue() == frame.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+
+
+@pytest.mark.parametrize("rows", [tables.LINES - 1, tables.LINES, 2 * tables.LINES + 1])
+def test_gaps_and_quotes_in_some_of_many_lines(tmp_path, rows):
+    frame = pd.DataFrame(
+        {"id": [f"clip {i}" for i in range(rows)], "x": [i / 7 for i in range(rows)], "n": range(rows)}
+    )
+    frame.loc[rows - 1, ["id", "x"]] = ['a "late", one', None]
+    frame["x32"] = frame["x"].astype("float32")
+    write_table(tmp_path / "t.csv", frame)
+    assert (tmp_path / "t.csv").read_text() == frame.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+
+
+def test_a_column_that_repeats_itself_holds_each_text_once(tmp_path):
+    path = written(tmp_path, "id,label\n" + "".join(f"{i},joy\n" for i in range(300)))
+    table = read_table(path)
+    assert len({id(cell) for cell in table["label"]}) == 1 and table["label"].dtype == object

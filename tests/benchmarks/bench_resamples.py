@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, recall_score
 
 from affectkit.evaluation.intervals import Estimate, Resampling, as_units, intervals
 from affectkit.evaluation.metrics import METRICS, ccc
-from affectkit.evaluation.rows import confusions, moments
+from affectkit.evaluation.rows import moments, tallies
 
 ROWS, SPEAKERS, CLASSES, RESAMPLES, TIMED, ROUNDS = 10_000, 91, 7, 10_000, 20, 10
 
@@ -74,7 +74,7 @@ def ours(rows, of_counts, of_moments, seed):
     truth, predicted, valence, estimate, speaker = rows
     units = as_units(speaker, ROWS)
     settings = Resampling("bootstrap", resamples=RESAMPLES, seed=seed)
-    tables = {of_counts: confusions(truth, predicted, CLASSES, units.codes, units.count)}
+    tables = {of_counts: tallies(truth, predicted, CLASSES, units.codes, units.count)}
     if of_moments:
         tables[of_moments] = moments(valence, estimate, units.codes, units.count)
     figures = {name: Estimate(METRICS[name].of, METRICS[name].interval_scale) for name in (*of_counts, *of_moments)}

@@ -20,7 +20,7 @@ from affectkit.artifacts.tables import write_table
 from affectkit.commands.select import select
 from affectkit.labels import Target
 
-RUNS, ROWS, SPEAKERS, LIMIT = 200, 535, 10, 5.0
+RUNS, ROWS, SPEAKERS, LIMIT = 200, 535, 10, 3.0
 CLASSES = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
 
 

@@ -226,7 +226,42 @@ def test_a_parent_that_changed_or_went_is_refused(affectkit, speech, tmp_path):
     affectkit("calibrate", study / "linear", "--method", "temperature", "-o", study / "calibrated")
     (study / "linear" / "best_model" / "label.safetensors").write_bytes(b"other")
     changed = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
+    assert "label.safetensors: was changed since its run finished" in changed.stderr
+    for record in ("run.json", "started.json"):
+        (study / "linear" / record).unlink()
+    changed = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
     assert "its parent 'model' has changed since" in changed.stderr
     shutil.rmtree(study / "linear")
     gone = affectkit("predict", "--model-dir", study / "calibrated", "x.wav", code=1)
     assert "its parent 'model' is not at" in gone.stderr
+
+
+@pytest.mark.parametrize("method", ["auto", "isotonic", "histogram", "vector"])
+def test_a_class_that_no_fit_row_has_is_named_and_keeps_its_probability(method, affectkit, table, tmp_path):
+    path = table()
+    frame = pd.read_csv(path)
+    frame[(frame["split"] == "test") | (frame["label"] != "calm")].to_csv(path, index=False)
+    result = affectkit("calibrate", path, "--method", method, "-o", tmp_path / "x")
+    assert "warning: label: none of the rows fitted on is calm" in result.stderr
+    after = pd.read_csv(tmp_path / "x" / "predictions.csv").set_index("id")
+    assert (after["prob_calm"] > 0).all()
+
+
+@pytest.mark.parametrize("variance", [1e-320, 1e308, 0.0, "mixed"])
+@pytest.mark.parametrize("method", ["linear", "variance-scaling", "conformal"])
+def test_any_variance_is_defined(variance, method, affectkit, numbers, tmp_path):
+    frame = pd.read_csv(numbers)
+    frame["valence_var"] = np.where(np.arange(len(frame)) % 3, 1e-320, 1e308) if variance == "mixed" else variance
+    frame.to_csv(numbers, index=False)
+    result = affectkit("calibrate", numbers, "--method", method, "-o", tmp_path / "x")
+    assert "Warning" not in result.stderr
+    assert np.isfinite(pd.read_csv(tmp_path / "x" / "predictions.csv")["valence_pred"]).all()
+
+
+@pytest.mark.parametrize("column", ["valence", "valence_pred"])
+def test_a_number_too_large_to_compute_with_is_refused(column, affectkit, numbers, tmp_path):
+    frame = pd.read_csv(numbers)
+    frame.loc[6, column] = 1e300
+    frame.to_csv(numbers, index=False)
+    result = affectkit("calibrate", numbers, "--method", "linear", "-o", tmp_path / "x", code=1)
+    assert f"row 7: {column} 1e+300 is too large" in result.stderr and result.stderr.count("\n") == 1

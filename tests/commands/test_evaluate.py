@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, recal
 
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.reports import read_report
+from affectkit.artifacts.runs import open_run
 
 CLASSES = ["anger", "joy", "neutral"]
 
@@ -232,11 +234,9 @@ def test_no_alert_no_file_of_alerts(affectkit, table, write, tmp_path):
 
 
 def test_a_run_folder_and_its_past(affectkit, table, write, tmp_path):
-    write(table(), "run/predictions.csv")
-    record = {"options": {"normalize": "speaker"}, "parents": [], "outputs": []}
-    record["outputs"] = [{"path": "predictions.csv", "sha256": "", "size": 0, "mtime_ns": 0}]
-    write_json(tmp_path / "run" / "started.json", {})
-    write_json(tmp_path / "run" / "run.json", record)
+    made = write(table(), "predictions.csv")
+    with open_run("train", {"output_dir": tmp_path / "run", "normalize": "speaker"}) as run:
+        shutil.copy(made, run.path)
     affectkit("evaluate", tmp_path / "run", "-o", tmp_path / "report")
     assert read_report(tmp_path / "report")["normalization"] == "transductive"
     page = (tmp_path / "report" / "report.html").read_text()

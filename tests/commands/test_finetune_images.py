@@ -104,7 +104,7 @@ def rows(path):
 
 def changed(manifest, folder, change):
     """The words that name a copy of the manifest, each split's table changed by `change(split, table)`."""
-    shutil.copytree(manifest, folder)
+    shutil.copytree(manifest, folder, ignore=shutil.ignore_patterns("run.json", "started.json"))
     for split in ("train", "val", "test"):
         part = rows(folder / f"{split}.csv")
         change(split, part)
@@ -297,7 +297,7 @@ class TestFeaturesThatDoNotFit:
         assert "their 'dtype' is another" in self.refused(manifest, tmp_path, tmp_path / "f")
 
     def test_of_other_preprocessing(self, manifest, features, tmp_path):
-        shutil.copytree(features, tmp_path / "f")
+        shutil.copytree(features, tmp_path / "f", ignore=shutil.ignore_patterns("run.json", "started.json"))
         record = json.loads((tmp_path / "f" / "encoder.json").read_text())
         record["preprocessing"]["mean"] = [0.5, 0.5, 0.5]
         (tmp_path / "f" / "encoder.json").write_text(json.dumps(record))

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from affectkit.artifacts.manifest import read_manifest
+from affectkit.errors import AffectkitError
 
 
 def read(path):
@@ -63,10 +65,16 @@ def test_a_leak_is_an_error_until_its_kind_is_allowed(affectkit, emodb_twin, tmp
     result = affectkit(*line, "-o", tmp_path / "m", code=1)
     assert "speaker" in result.stderr
     assert "--allow-leaks speaker" in result.stderr
-    assert not (tmp_path / "m").exists()
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["leaks.csv"]
+    listed = read(tmp_path / "m" / "leaks.csv")
+    assert list(listed.columns) == ["kind", "value", "ids", "sides", "files"] and set(listed["kind"]) == {"speaker"}
+    assert f"{len(listed)} of {len(listed)} on more than one side" in result.stderr
+    ids = {key for cell in listed["ids"] for key in cell.split("|")}
+    assert len(ids) == 70 and all(Path(file).exists() for cell in listed["files"] for file in cell.split("|"))
     affectkit(*line, "--allow-leaks", "speaker", "-o", tmp_path / "m")
     audit = json.loads((tmp_path / "m" / "leak_audit.json").read_text())
     assert any(leak["kind"] == "speaker" for leak in audit["leaks"])
+    assert not (tmp_path / "m" / "leaks.csv").exists()
 
 
 def test_a_planted_copy_is_found_by_content_and_an_altered_one_by_near(affectkit, emodb_twin, tmp_path):
@@ -219,3 +227,270 @@ def test_a_file_that_a_users_own_table_names_in_vain_stops_unless_skipped(affect
     affectkit("prepare-manifest", "csv", tmp_path / "c", "-o", tmp_path / "m", "--on-error", "skip")
     dropped = json.loads((tmp_path / "m" / "summary.json").read_text())["dropped"]
     assert [item["path"] for item in dropped] == ["7.wav", "8.wav"]
+
+
+def test_names_and_folders_that_are_not_utf8(affectkit, tone, tmp_path, monkeypatch):
+    for number in range(6):
+        for label in ("calm", "sad"):
+            tone(tmp_path / f"c/{label}/{number}_{label}.wav", 0.2, 200 + 20 * number + len(label))
+    clip = tone(tmp_path / "clip.wav", 0.2)
+    (tmp_path / "c/w\udcfctend").mkdir()
+    for name in ("sad/Tr\udce4nen.wav", "w\udcfctend/1.wav"):
+        shutil.copy(clip, tmp_path / "c" / name)
+    line = ["prepare-manifest", "folder", tmp_path / "c", "--split-by", "random"]
+    stopped = affectkit(*line, "-o", tmp_path / "m", code=1)
+    assert r"sad/Tr\xe4nen.wav: its name is not UTF-8 (and 1 more such); rename it" in stopped.stderr
+    affectkit(*line, "-o", tmp_path / "m", "--on-error", "skip")
+    summary = json.loads((tmp_path / "m" / "summary.json").read_text())
+    assert summary["dropped_reasons"] == {"its name is not UTF-8": 2} and summary["rows"] == 12
+    refused = affectkit(*line, "--on-error", "skip", "-o", tmp_path / "r\udce4", code=2)
+    assert r"r\xe4: this name is not UTF-8; rename it" in refused.stderr and not (tmp_path / "r\udce4").exists()
+    monkeypatch.chdir(tmp_path / "c/w\udcfctend")
+    assert r"w\xfctend: this name" in affectkit(*line, "-o", tmp_path / "n", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "in_table"),
+    [
+        ("Tr\u00e4nen/\u00e9.wav", "Tra\u0308nen/e\u0301.wav"),  # composed on the disk, decomposed by macOS
+        ("Tra\u0308nen/e\u0301.wav", "Tr\u00e4nen/\u00e9.wav"),
+        ("Sad/Clip.WAV", "sad/clip.wav"),
+    ],
+)
+def test_a_table_names_files_in_another_normal_form_or_case(affectkit, tone, tmp_path, on_disk, in_table):
+    for number in range(5):
+        tone(tmp_path / f"c/{number}.wav", 0.2, 300 + 20 * number)
+    tone(tmp_path / "c" / on_disk, 0.2)
+    rows = [
+        f"{name},{'sad' if place % 2 else 'calm'}"
+        for place, name in enumerate([in_table, *map("{}.wav".format, range(5))])
+    ]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label", *rows]))
+    affectkit("prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m")
+    manifest = read_manifest(tmp_path / "m")
+    assert on_disk in set(manifest.rows["path"]) and all(path.exists() for path in manifest.media())
+
+
+def test_names_that_differ_by_case_only_are_two_files(affectkit, tone, tmp_path):
+    for number, name in enumerate(["a.wav", "A.wav", "b.wav", "B.wav", "c.wav", "d.wav"]):
+        tone(tmp_path / "c" / name, 0.2 + number / 50, 300 + 20 * number)
+    rows = [
+        f"{name},{'sad' if place % 2 else 'calm'}" for place, name in enumerate(["a.wav", "A.wav", "c.wav", "d.wav"])
+    ]
+    line = ["prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m"]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label", *rows]))
+    affectkit(*line)
+    durations = read_manifest(tmp_path / "m").rows.set_index("path")["duration_sec"]
+    assert durations["A.wav"] != durations["a.wav"]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label", *rows, "b.WAV,sad"]))  # which of two?
+    assert "b.WAV: no such file" in affectkit(*line, "--overwrite", code=1).stderr
+
+
+def test_a_manifest_of_another_tool_may_spell_names_as_macos_does(tone, tmp_path):
+    tone(tmp_path / "gl\u00fccklich" / "\u00fc.wav", 0.2)
+    (tmp_path / "m.csv").write_text(
+        "id,path,label\na,glu\u0308cklich/u\u0308.wav,x\nb,ne\u0301ant.wav,x\n", encoding="utf-8"
+    )
+    known, unknown = read_manifest(tmp_path / "m.csv").media()
+    assert known == tmp_path / "gl\u00fccklich" / "\u00fc.wav" and unknown == tmp_path / "ne\u0301ant.wav"
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ("100,900", "has no segment 100 to 900 s: it is 1.000 s long; times are in seconds: are these milliseconds?"),
+        ("0.9,0.1", "has no segment 0.9 to 0.1 s: it is 1.000 s long"),
+        ("0.5,0.5", "has no segment 0.5 to 0.5 s"),
+        ("-0.1,0.9", "has no segment -0.1 to 0.9 s"),
+        ("1.5,", "has no segment 1.5 to 1 s"),
+        (",1.2", "has no segment 0 to 1.2 s"),
+    ],
+)
+def test_segments_outside_their_recordings_stop_or_are_counted(affectkit, tone, tmp_path, times, message):
+    for number in range(7):
+        tone(tmp_path / f"c/{number}.wav", 1.0, 300 + 20 * number)
+    good = [f"{number}.wav,{'sad' if number % 2 else 'calm'},,0.5" for number in range(6)]
+    table = ["path,label,start_sec,end_sec", *good, f"6.wav,sad,{times}"]
+    (tmp_path / "c/t.csv").write_text("\n".join(table))
+    line = ["prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m"]
+    assert f"6.wav: {message}" in affectkit(*line, code=1).stderr
+    affectkit(*line, "--on-error", "skip")
+    summary = json.loads((tmp_path / "m" / "summary.json").read_text())
+    assert summary["dropped_reasons"] == {"its segment does not lie in its recording": 1}
+    assert summary["hours"] == round(6 * 0.5 / 3600, 4)
+
+
+def test_a_rounded_end_a_little_late_is_kept(affectkit, tone, tmp_path):
+    for number in range(6):
+        tone(tmp_path / f"c/{number}.wav", 1.0, 300 + 20 * number)
+    rows = [f"{number}.wav,{'sad' if number % 2 else 'calm'},0,1.05" for number in range(6)]
+    (tmp_path / "c/t.csv").write_text("\n".join(["path,label,start_sec,end_sec", *rows]))
+    affectkit("prepare-manifest", "csv", tmp_path / "c", "--split-by", "random", "-o", tmp_path / "m")
+    assert set(read_manifest(tmp_path / "m").rows["duration_sec"]) == {1.05}
+
+
+def test_a_negative_duration_of_a_manifest_is_refused(tmp_path):
+    (tmp_path / "m.csv").write_text("id,path,label,duration_sec\na,a.wav,x,1\nb,b.wav,x,-0.5\n")
+    with pytest.raises(AffectkitError, match=r"m.csv row 2: duration_sec -0.5 is negative"):
+        read_manifest(tmp_path / "m.csv")
+
+
+# --- sides, labels and lengths that a table says
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a table of texts, 24 rows of 6 speakers and 2 classes: `table(split=lambda speaker: ...)`."""
+
+    def write(**columns):
+        lines = [",".join(["id", "text", "label", "speaker", *columns])]
+        for n in range(24):
+            cells = (f"r{n}", f"words of {n}", ("calm", "tense")[n % 2], f"s{n // 4}")
+            lines.append(",".join([*cells, *(str(make(n // 4)) for make in columns.values())]))
+        (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+        return tmp_path / "t.csv"
+
+    return write
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("parts", "by", "sizes", "told"),
+    [
+        ("train train train dev test test", "official", [12, 4, 8], "dev as val"),
+        ("train train train eval test test", "official", [12, 4, 8], "eval as val"),
+        ("Train Train Train - test_a test_b", "official", [8, 4, 8], "dropped 4: has no split, as r12"),
+        ("a a a b b b", "speaker", [16, 4, 4], "it is carried as source_split"),
+        ("- - - - - -", "speaker", [16, 4, 4], ""),
+    ],
+)
+def test_which_part_rows_are_in(affectkit, table, tmp_path, parts, by, sizes, told):
+    file = table(split=lambda speaker: parts.split()[speaker].replace("-", ""))
+    line = ["prepare-manifest", "csv", file, "--path-column", ""]
+    result = affectkit(*line, "-o", tmp_path / "m")
+    assert told in result.stderr and summary_of(tmp_path / "m")["split_by"] == by
+    rows = read_manifest(tmp_path / "m").rows
+    assert [int((rows["split"] == split).sum()) for split in ("train", "val", "test")] == sizes
+
+
+def test_a_part_that_nobody_knows_is_refused_where_parts_are_asked_for(affectkit, table, tmp_path):
+    file = table(split=lambda speaker: ("train", "train", "train", "trian", "val", "test")[speaker])
+    line = ["prepare-manifest", "csv", file, "--path-column", ""]
+    refused = affectkit(*line, "-o", tmp_path / "m", code=1).stderr
+    assert "t.csv row 13: split 'trian' is not in train, val, test: 4 rows have it; correct it" in refused
+    assert not (tmp_path / "m").exists()
+    told = affectkit(*line, "--on-error", "skip", "-o", tmp_path / "skip").stderr
+    assert "dropped 4: split 'trian' is not in train, val, test, as r12" in told
+    affectkit(*line, "--only", "split=train,val,test", "-o", tmp_path / "only")
+    assert read(tmp_path / "only" / "train.csv").equals(read(tmp_path / "skip" / "train.csv"))
+    affectkit(*line, "--split-by", "speaker", "-o", tmp_path / "speaker")
+    assert summary_of(tmp_path / "speaker")["rows"] == 24
+    asked = affectkit(*line, "--split-column", "speaker", "-o", tmp_path / "x", code=1).stderr
+    assert "column 'speaker' has none of train, val, test" in asked
+
+
+@pytest.mark.parametrize(
+    ("options", "by"), [([], "random"), (["--folds", "3"], "3 folds"), (["--split-by", "label"], "label")]
+)
+def test_the_summary_says_how_rows_were_split(affectkit, tmp_path, options, by):
+    lines = [f"words of {n},{('calm', 'tense', 'sad')[n % 3]}" for n in range(24)]
+    (tmp_path / "t.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
+    affectkit("prepare-manifest", "csv", tmp_path / "t.csv", *options, "-o", tmp_path / "m")
+    assert summary_of(tmp_path / "m")["split_by"] == by
+    official = ["prepare-manifest", "csv", tmp_path / "t.csv", "--split-by", "official", "-o", tmp_path / "x"]
+    assert "the corpus has no official split as it lies here" in affectkit(*official, code=2).stderr
+
+
+def test_a_defect_of_the_official_split_excuses_no_other(affectkit, tmp_path):
+    affectkit("synthesize", "esd", tmp_path / "c", "--size", 60, "--speakers", 4)
+    for clip in sorted((tmp_path / "c").rglob("*.wav")):
+        clip.rename(clip.parents[1] / clip.name)  # as copies without split folders have it
+    affectkit("prepare-manifest", "esd", tmp_path / "c", "-o", tmp_path / "m")
+    summary = summary_of(tmp_path / "m")
+    assert summary["split_by"] == "speaker" and not any("own split" in sentence for sentence in summary["declared"])
+
+
+def test_labels_and_speakers_spelt_in_two_ways_and_classes_that_train_lacks(affectkit, tmp_path):
+    parts = ["train", "train", "val", "test"]
+    cells = [(part, label) for part in parts for label in ("calm", "Calm", "tense")] + [("test", "rare")]
+    lines = [f"words {n},{label},{'Ann' if n == 1 else 'ann'}{part},{part}" for n, (part, label) in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("text,label,speaker,split\n" + "\n".join(lines) + "\n")
+    told = affectkit("prepare-manifest", "csv", tmp_path / "t.csv", "-q", "-o", tmp_path / "m").stderr
+    assert "warning: labels 'Calm' and 'calm' differ by case or spaces only" in told
+    assert "--label-map 'Calm=calm'" in told and "speakers 'Anntrain' and 'anntrain' differ" in told
+    assert "warning: class 'rare' has no rows in train, only in test" in told
+    told = affectkit(
+        "prepare-manifest", "csv", tmp_path / "t.csv", "--label-map", "Calm=calm,rare=", "-o", tmp_path / "n"
+    ).stderr
+    assert "'Calm' and 'calm'" not in told and "rare'" not in told.replace("label 'rare'", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        ([0.5] * 12, "warning: all 12 recordings are 0.50 s long, and none is longer: they were probably cut"),
+        ([0.5] * 7 + [0.3, 0.35, 0.4, 0.2, 0.1], "warning: 7 of 12 recordings are 0.50 s long"),
+        ([0.3 + n / 100 for n in range(11)] + [70], "1 of 12 recordings are longer than 60 s"),
+        ([0.5] * 8, ""),
+        ([0.3 + n / 100 for n in range(12)], ""),
+    ],
+)
+def test_lengths_that_people_do_not_speak_in_are_told_of(affectkit, tone, tmp_path, seconds, told):
+    for n, length in enumerate(seconds):
+        tone(tmp_path / "c" / ("calm", "tense")[n % 2] / f"{n}.wav", length, pitch=200 + 20 * n, rate=2000)
+    stderr = affectkit("prepare-manifest", "folder", tmp_path / "c", "-o", tmp_path / "m").stderr
+    assert told in stderr and ("recordings are" in stderr) == bool(told)
+
+
+def test_copies_are_dropped_from_one_side_counted_and_recorded(affectkit, tone, tmp_path):
+    for n in range(12):
+        tone(tmp_path / "c" / ("train" if n < 8 else "test") / "calm" / f"{n}.wav", 0.3 + n / 100, pitch=200 + 20 * n)
+    for n in (0, 1):
+        shutil.copy(tmp_path / "c/train/calm" / f"{n}.wav", tmp_path / "c/test/calm" / f"copy{n}.wav")
+    line = ["prepare-manifest", "folder", tmp_path / "c", "--val-fraction", 0, "-o", tmp_path / "m"]
+    refused = affectkit(*line, code=1).stderr
+    assert "--drop-leaks train" in refused and f"({tmp_path / 'm' / 'leaks.csv'} lists all)" in refused
+    assert list(read(tmp_path / "m" / "leaks.csv")["value"]) == ["copy0.wav = 0.wav", "copy1.wav = 1.wav"]
+    for side, sizes in (("train", (6, 6)), ("test", (8, 4))):
+        told = affectkit(*line[:-1], tmp_path / side, "--drop-leaks", side).stderr
+        counts, audit = (
+            summary_of(tmp_path / side)["counts"],
+            json.loads((tmp_path / side / "leak_audit.json").read_text()),
+        )
+        assert (counts["train"]["rows"], counts["test"]["rows"]) == sizes
+        other = {"train": "test", "test": "train"}[side]
+        assert f"dropped 2: media of {side} also in {other}, as {side}/calm/" in told
+        assert audit["leaks"] == [] and audit["dropped"] == summary_of(tmp_path / side)["drop_leaks"]
+        assert audit["dropped"]["side"] == side and audit["dropped"]["rows"] == {side: 2}
+        assert [(leak["kind"], leak["count"]) for leak in audit["dropped"]["leaks"]] == [("media", 2)]
+
+
+def test_copies_of_dropped_copies_go_too(affectkit, emodb_twin, tmp_path):
+    import soundfile
+
+    clips = sorted((emodb_twin / "wav").glob("*.wav"))[:4]
+    for part, clip in zip(("train", "train", "train", "test"), clips, strict=True):
+        (tmp_path / "c" / part / "calm").mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, tmp_path / "c" / part / "calm")
+    shutil.copy(clips[0], tmp_path / "c/train/calm/again.wav")
+    samples, rate = soundfile.read(clips[0])
+    soundfile.write(tmp_path / "c/test/calm/quiet.wav", 0.5 * samples, rate)  # near both, which are equal
+    line = ["prepare-manifest", "folder", tmp_path / "c", "--val-fraction", 0, "--audit", "near"]
+    affectkit(*line, "--drop-leaks", "train", "-o", tmp_path / "m")
+    assert summary_of(tmp_path / "m")["drop_leaks"]["rows"] == {"train": 2}
+    refused = affectkit(*line, "--drop-leaks", "train", "--folds", "2", "-o", tmp_path / "x", code=2).stderr
+    assert "folds have no train and no test side" in refused
+
+
+def test_what_is_dropped_for_one_reason_is_one_line(affectkit, tmp_path):
+    affectkit("synthesize", "ravdess", tmp_path / "c", "--size", 30, "--speakers", 6)
+    shutil.copytree(tmp_path / "c", tmp_path / "again")
+    (tmp_path / "again").rename(tmp_path / "c" / "audio_speech_actors_01-24")
+    told = affectkit("prepare-manifest", "ravdess", tmp_path / "c", "-o", tmp_path / "m").stderr
+    (line,) = [line for line in told.splitlines() if line.startswith("dropped")]
+    assert line.startswith("dropped 30: a second copy of a sample of the same name, as ")
+    dropped = summary_of(tmp_path / "m")["dropped"]
+    assert len({item["reason"] for item in dropped}) == 30 and all("Actor_" in item["reason"] for item in dropped)

@@ -88,11 +88,12 @@ def test_a_run_without_a_page_gets_one(study, tmp_path, command, said):
 
 
 def elsewhere(run, place, old, new):
-    """A copy of a run whose record names another input."""
+    """A copy of a run whose records name another input."""
     shutil.copytree(run, place)
-    text = (place / "started.json").read_text()
-    assert str(old) in text
-    (place / "started.json").write_text(text.replace(str(old), str(new)))
+    for name in ("started.json", "run.json"):
+        text = (place / name).read_text()
+        assert str(old) in text
+        (place / name).write_text(text.replace(str(old), str(new)))
     return place
 
 

@@ -142,7 +142,7 @@ def test_facts_of_runs_order_them_from_simple_to_complex(study):
     ],
 )
 def test_weights_that_were_typed_are_simpler_than_weights_that_were_fitted(study, tmp_path, rule, options, stage):
-    shutil.copytree(study / "mean", tmp_path / "fused")
+    shutil.copytree(study / "mean", tmp_path / "fused", ignore=shutil.ignore_patterns("run.json", "started.json"))
     path = tmp_path / "fused" / "best_model" / "fusion.json"
     fusion = json.loads(path.read_text())
     fusion["targets"]["label"] |= {"rule": rule, "options": options}
@@ -269,7 +269,9 @@ def test_one_run_is_copied_and_said_to_be_alone(affectkit, study, tmp_path):
 
 def test_in_sample_figures_never_appear(affectkit, study, tmp_path):
     """A stack judged on the rows it was fitted on would win every selection."""
-    shutil.copytree(study / "stacked", tmp_path / "overfitted")
+    shutil.copytree(
+        study / "stacked", tmp_path / "overfitted", ignore=shutil.ignore_patterns("run.json", "started.json")
+    )
     path = tmp_path / "overfitted" / "predictions.csv"
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     inside = frame["split"] == "val"

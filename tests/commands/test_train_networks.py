@@ -197,6 +197,23 @@ def test_gaps_in_a_table_are_filled_as_for_other_models(affectkit, study, tmp_pa
     assert np.isfinite(read_predictions(tmp_path / "m" / "predictions.csv").probabilities()).all()
 
 
+@pytest.mark.parametrize("target", ["label", "arousal"])
+def test_an_answer_that_runs_over_is_named_and_no_row_without_one(affectkit, tmp_path, target):
+    """Its features are finite, and their products are not; an infinity would be clipped to the end of the scale."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"id": [f"r{n}" for n in range(40)], "speaker": [f"s{n % 4}" for n in range(40)]})
+    rows["label"], rows["arousal"] = ["calm", "tense"] * 20, rng.uniform(1, 5, 40)
+    rows.to_csv(tmp_path / "m.csv", index=False)
+    table = pd.DataFrame({"id": rows["id"], "a": rng.normal(0, 1e-3, 40), "b": rng.normal(0, 1e-3, 40)})
+    table.to_csv(tmp_path / "f.csv", index=False)
+    line = ["--manifest", tmp_path / "m.csv", "--features", tmp_path / "f.csv"]
+    affectkit("train", *line, "--cv", "--model", "mlp", "--target", target, *QUICK, "-o", tmp_path / "m")
+    table.loc[3, ["a", "b"]] = [3e38, -3e38]
+    table.to_csv(tmp_path / "f.csv", index=False)
+    result = affectkit("predict", "--model-dir", tmp_path / "m", *line, "--include-fit", code=1)
+    assert "m.csv row 4: the answer for id 'r3' is not a number (1 of 40 rows)" in " ".join(result.stderr.split())
+
+
 REFUSED = {
     "frames for mlp": ("mlp", "frames", "holds frames, not one vector per row"),
     "vectors for attention": ("attention", "vectors", "no frames for attention to pool; extract with --pool none"),

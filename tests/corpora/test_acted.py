@@ -31,7 +31,7 @@ def test_ravdess_names(wav, tmp_path, gathered):
     assert (song["source_label"], song["sex"], song["channel"], song["intensity"], song["split"]) == (
         "angry", "male", "song", "strong", "val",
     )  # fmt: skip
-    assert sorted(reasons.values())[0].startswith("a second copy of 03-01-06-01-02-01-12")
+    assert sorted(reasons.values())[0].startswith("a second copy")
     assert {reason.split(" is not in ")[0] for reason in reasons.values() if " is not in " in reason} == {
         "modality '01'", "emotion '09'", "actor '25'",
     }  # fmt: skip
@@ -174,3 +174,46 @@ def test_esd_english_punctuation_splits_and_flat_copies(wav, tmp_path, gathered,
     assert rows["0012_000702"]["text_id"] == "en002"
     assert set(reasons.values()) == {"unknown folder 'Joy/train'", "unknown folder 'Sad/spare'"}
     assert "0012.txt" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["{s}/{e}/201", "{s}/{e}/201-{e}-{s}", "{e}/201-{e}-{s}", "201-{e}-{s}", "all/201_{E}_{S}", "{e}/{s}/201",
+     "CASIA/{E}/201-{e}-{s}"],
+)  # fmt: skip
+def test_casia_as_it_is_passed_on(wav, tmp_path, gathered, place):
+    for speaker, emotion in (("wangzhe", "angry"), ("liuchanhg", "sad")):
+        name = place.format(s=speaker, e=emotion, S=speaker.upper(), E=emotion.capitalize())
+        wav(tmp_path / f"{name}.wav")
+    rows, reasons = gathered(casia.read(tmp_path))
+    assert {key: (row["speaker"], row["source_label"], row["text_id"]) for key, row in rows.items()} == {
+        "wangzhe_angry_201": ("wangzhe", "angry", "201"), "liuchanhg_sad_201": ("liuchanhg", "sad", "201"),
+    }  # fmt: skip
+    assert not reasons
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("0011_000001\tI said no.\tAngry", "I said no."),
+        ("0011_000001 I said no. Angry", "I said no."),
+        ("0011_000001   I said no.   angry  ", "I said no."),
+        ("0011_000001\tI said no. Angry", "I said no."),
+        ("0011_000001 I said no.", "I said no."),
+        ("0011_000001\tHe is sad\tAngry", "He is sad"),
+        ("0011_000001 打远一看 生气", "打远一看"),
+    ],
+)
+def test_esd_texts_by_tabs_or_spaces(wav, tmp_path, gathered, line, text):
+    wav(tmp_path / "0011" / "Angry" / "0011_000001.wav")
+    (tmp_path / "0011" / "0011.txt").write_text(line + "\n", encoding="utf-8")
+    rows, _ = gathered(esd.read(tmp_path))
+    assert rows["0011_000001"]["text"] == text
+
+
+def test_esd_says_which_texts_are_lacking(wav, tmp_path, gathered, caplog):
+    for number in (1, 2):
+        wav(tmp_path / "0011" / "Angry" / f"0011_00000{number}.wav")
+    (tmp_path / "0011" / "0011.txt").write_text("0011_000001\tNo.\tAngry\n")
+    gathered(esd.read(tmp_path))
+    assert "0011.txt: has no text of 1 utterances, the first is 0011_000002" in caplog.text

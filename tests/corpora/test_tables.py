@@ -1,9 +1,12 @@
 """The general readers: csv, folder, arrays, huggingface."""
 
 import math
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 
 from affectkit.corpora import arrays, csv, folder, huggingface
@@ -50,7 +53,6 @@ def test_csv_of_texts_reads_known_numbers_and_keeps_clashing_columns_aside(tmp_p
     [
         ("id,text,label\n1,a,x\n1,b,y\n", {}, "row 2: id '1' stands already in row 1"),
         ("id,text,label\n,a,x\n", {}, "row 1: the id is empty"),
-        ("text,label,split\na,x,spare\n", {}, "row 1: split 'spare' is not in train, val, test"),
         ("text,valence\na,1\nb,high\n", {}, "row 2: valence 'high' is not a number"),
         ("text,valence\na,inf\n", {}, "row 1: valence 'inf' is not a finite number"),
         ("text,labels\na,x\n", {"label_column": "lables"}, "has no column 'lables'; did you mean labels"),
@@ -65,6 +67,45 @@ def test_csv_mistakes_are_named(tmp_path, text, options, message):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(AffectkitError, match=message):
         list(csv.read(tmp_path, **options))
+
+
+@pytest.mark.parametrize("column", ["valence", "votes_sad", "time_sec"])
+@pytest.mark.parametrize("cells", ["low high high", "low high 1"])
+def test_csv_columns_of_words_that_nobody_asked_for_are_carried(tmp_path, gathered, caplog, column, cells):
+    lines = [f"{n},t{n},x,{cell}" for n, cell in enumerate(cells.split())]
+    (tmp_path / "t.csv").write_text(f"id,text,label,{column}\n" + "\n".join(lines))
+    rows, _ = gathered(csv.read(tmp_path))
+    assert [row[f"source_{column}"] for row in rows.values()] == cells.split() and column not in rows["0"]
+    assert f"t.csv row 1: {column} 'low' is not a number: the column is carried as source_{column}" in caplog.text
+    assert ("--target-columns" in caplog.text) == (column == "valence")
+    if column == "valence":
+        with pytest.raises(AffectkitError, match="row 1: valence 'low' is not a number"):
+            list(csv.read(tmp_path, target_columns="valence=1:5"))
+
+
+def test_csv_numbers_with_a_mistake_are_no_words(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label,valence\na,x,1\nb,y,2\nc,x,n/a\n")
+    with pytest.raises(AffectkitError, match="row 3: valence 'n/a' is not a number; leave the cell empty"):
+        list(csv.read(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [("1.5", 1.5), ("0 days 00:00:01.5", 1.5), ("0 days 01:02:03", 3723), ("1 day 00:00:00.25", 86400.25),
+     ("00:01:02,5", 62.5), (" 2 ", 2), ("", None), ("NaT", None)],
+)  # fmt: skip
+def test_csv_times_of_segments(tmp_path, gathered, cell, seconds):
+    (tmp_path / "t.csv").write_text(f'text,label,start,end\na,x,"{cell}",9\n')
+    rows, _ = gathered(csv.read(tmp_path, start_column="start", end_column="end"))
+    (row,) = rows.values()
+    assert row["end_sec"] == 9 and (math.isnan(row["start_sec"]) if seconds is None else row["start_sec"] == seconds)
+
+
+@pytest.mark.parametrize("cell", ["-1 days +23:59:59", "1500 ms", "1:2"])
+def test_csv_times_that_are_none_say_what_to_write(tmp_path, cell):
+    (tmp_path / "t.csv").write_text(f"text,label,start_sec\na,x,{cell}\n")
+    with pytest.raises(AffectkitError, match=r"row 1: start_sec '.*' is not a number; write seconds"):
+        list(csv.read(tmp_path))
 
 
 def test_csv_asks_which_table(tmp_path, gathered):
@@ -90,6 +131,30 @@ def test_folder_flat_and_split(wav, tmp_path, gathered):
         wav(tmp_path / "parts" / part / "happy" / "x.wav")
         rows, _ = gathered(folder.read(tmp_path / "parts"))
         assert rows[f"{part}__happy__x"]["split"] == split
+
+
+def test_folder_parts_by_other_names_and_files_beside_them(wav, tmp_path, gathered):
+    for place in ("train/happy/a", "eval/happy/b", "test_clean/happy/c", "extra/happy/d", "train/e", "f"):
+        wav(tmp_path / f"{place}.wav")
+    rows, reasons = gathered(folder.read(tmp_path))
+    assert {row["path"]: row["split"] for row in rows.values()} == {
+        "train/happy/a.wav": "train", "eval/happy/b.wav": "val", "test_clean/happy/c.wav": "test",
+    }  # fmt: skip
+    assert reasons == dict.fromkeys(("extra/happy/d.wav", "train/e.wav", "f.wav"), "is in no label's folder")
+
+
+def test_folder_parts_without_labels_are_no_labels(wav, tmp_path):
+    for part in ("training", "test"):
+        wav(tmp_path / part / "a.wav")
+    with pytest.raises(AffectkitError, match="hold no folders of labels; sort"):
+        list(folder.read(tmp_path))
+
+
+def test_folder_labels_that_sound_like_parts(wav, tmp_path, gathered):
+    for label in ("test_anxiety", "calm"):
+        wav(tmp_path / label / "deep" / "a.wav")
+    rows, _ = gathered(folder.read(tmp_path))
+    assert {row["source_label"] for row in rows.values()} == {"test_anxiety", "calm"}
 
 
 def test_folder_pattern_gives_columns(wav, tmp_path, gathered):
@@ -200,7 +265,7 @@ def test_huggingface_saved_splits(dataset, tmp_path, gathered):
     assert (first["source_label"], first["speaker"], first["valence"], first["split"]) == ("happy", "c 1", 0.5, "train")
     assert (second["source_label"], second["speaker"], second["split"]) == ("", "", "val")
     assert math.isnan(second["valence"]) and "frames" not in first
-    assert first["path"] == "media/train_000001.wav"
+    assert re.fullmatch(r"media/train_000001-[0-9a-f]{16}\.wav", first["path"])
     assert (root / second["path"]).read_bytes() == (tmp_path / "x.wav").read_bytes()
 
 
@@ -209,7 +274,24 @@ def test_huggingface_one_split_is_no_official_split(dataset, tmp_path, gathered)
     media = tmp_path / "elsewhere"
     rows, _ = gathered(huggingface.read(tmp_path / "saved", label_column="emotion", media_dir=str(media)))
     assert [row["split"] for row in rows.values()] == ["", ""]
-    assert [row["path"] for row in rows.values()] == [str(media / f"{key}.wav") for key in ("000001", "000002")]
+    names = [Path(row["path"]).name.partition("-")[0] for row in rows.values()]
+    assert names == ["000001", "000002"] and all(Path(row["path"]).parent == media for row in rows.values())
+
+
+@pytest.mark.parametrize("revised", [False, True], ids=["another dataset", "a revision at the same place"])
+def test_huggingface_recordings_of_equal_length_stay_apart(tone, tmp_path, gathered, revised):
+    import datasets
+
+    for turn, pitches in enumerate(((200, 300, 400), (300, 250, 200))):
+        data = [tone(tmp_path / f"{turn}{pitch}.wav", 0.1, pitch=pitch).read_bytes() for pitch in pitches]
+        audio = [{"bytes": sound, "path": f"{n}.wav"} for n, sound in enumerate(data)]
+        features = datasets.Features(audio=datasets.Audio(decode=False), label=datasets.Value("string"))
+        saved = tmp_path / ("set" if revised else f"set{turn}")
+        shutil.rmtree(saved / "data", ignore_errors=True)
+        table = pyarrow.Table.from_pylist([{"audio": a, "label": "x"} for a in audio], schema=features.arrow_schema)
+        datasets.Dataset(table, info=datasets.DatasetInfo(features=features)).save_to_disk(str(saved / "data"))
+        rows, _ = gathered(huggingface.read(saved / "data", media_dir=str(tmp_path / "media")))
+        assert [Path(row["path"]).read_bytes() for row in rows.values()] == data
 
 
 def test_huggingface_folder_of_parquet_files(dataset, tmp_path, gathered):

@@ -111,6 +111,16 @@ def test_whisper_takes_thirty_seconds_at_a_time(clip):
     assert encoded.counts["in_pieces"] == 1
 
 
+def test_whispers_padding_is_an_option_that_the_record_has(clip):
+    item = clip(seconds=1.0)
+    padded, unpadded = (built(checkpoint="tiny-random:whisper", **options) for options in ({}, {"padding": "none"}))
+    values = [encode_items(encoder, [item]).values[0] for encoder in (padded, unpadded)]
+    assert not np.allclose(*values)
+    assert record(unpadded)["options"]["padding"] == "none" and "padding" not in record(padded)["options"]
+    again = from_record(record(unpadded), device="cpu")
+    np.testing.assert_array_equal(encode_items(again, [item]).values[0], values[1])
+
+
 def test_predicting_refuses_other_weights(clip, tmp_path):
     model, extractor = tiny.build(TINY, "audio")
     model.save_pretrained(tmp_path / "one")

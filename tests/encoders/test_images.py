@@ -225,3 +225,12 @@ def test_timm_reads_the_folder_of_a_fine_tuned_network(tmp_path, picture):
     with torch.inference_mode():
         expected = network.encode(torch.from_numpy(network.prepare(pixels))[None])[0]
     np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_a_narrow_image_is_not_padded_to_gigabytes():
+    narrow = np.zeros((60000, 4, 3), np.uint8)
+    with pytest.raises(
+        AffectkitError, match=r"a.png: the square about its face has 60000 x 60000 pixels: the limit is"
+    ):
+        _images.square(narrow, Item("a", "a.png", box=(0, 0, 4, 60000)), "face")
+    assert _images.square(narrow, Item("a", "a.png", box=(0, 0, 4, 600)), "face").shape == (600, 600, 3)

@@ -114,3 +114,24 @@ def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch):
     with pytest.raises(AffectkitError, match=r'research only.*pip install "affectkit\[speech\]"') as caught:
         load(plugin.build())
     assert caught.value.code == "environment"
+
+
+@pytest.mark.parametrize("peak", [1.0, 1.2])
+def test_samples_beyond_full_scale_are_clipped_and_said_once(tmp_path, caplog, peak):
+    time = np.arange(32000) / 16000
+    wave = sum(np.sin(2 * np.pi * 150 * k * time + k) / k for k in range(1, 12)) * (
+        0.6 + 0.4 * np.sin(2 * np.pi * time)
+    )
+    wave = (peak * wave / np.abs(wave).max()).astype(np.float32)
+    soundfile.write(tmp_path / "loud.wav", wave, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "clipped.wav", wave, 16000, subtype="PCM_16")  # which clips
+    values = [ours(tmp_path / name) for name in ("loud.wav", "loud.wav", "clipped.wav")]
+    np.testing.assert_allclose(values[0], values[2], rtol=0.05, atol=0.01)
+    assert len(caplog.records) == (peak > 1) and ("loud.wav" in caplog.text) == (peak > 1)
+
+
+def test_a_file_of_another_scale_is_not_clipped_to_a_square_wave(tmp_path):
+    wave = np.random.default_rng(0).standard_normal(16000)
+    soundfile.write(tmp_path / "unit_variance.wav", wave, 16000, subtype="FLOAT")
+    with pytest.raises(AffectkitError, match=r"unit_variance.wav: 3\d% of its samples are beyond full scale"):
+        ours(tmp_path / "unit_variance.wav")

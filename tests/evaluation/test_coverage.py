@@ -10,7 +10,7 @@ import pytest
 from affectkit.evaluation.intervals import Estimate, Resampling, as_units, difference, from_left_out, intervals
 from affectkit.evaluation.metrics import METRICS, taking
 from affectkit.evaluation.probability_metrics import left_out_auroc
-from affectkit.evaluation.rows import confusions, losses, moments
+from affectkit.evaluation.rows import losses, moments, tallies
 
 CLASSES = 7
 SPEAKERS = (2, 4, 10, 24, 91)
@@ -45,7 +45,7 @@ def figures(takes):
 
 def count_figures(truth, probabilities, speaker, resampling=JACKKNIFE_OR_FEW_RESAMPLES):
     units = as_units(speaker, len(speaker))
-    counts = confusions(truth, probabilities.argmax(axis=1), CLASSES, units.codes, units.count)
+    counts = tallies(truth, probabilities.argmax(axis=1), CLASSES, units.codes, units.count)
     return intervals(figures("classes"), counts, resampling)
 
 

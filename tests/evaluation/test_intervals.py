@@ -21,7 +21,7 @@ from affectkit.evaluation.intervals import (
     interval,
     intervals,
 )
-from affectkit.evaluation.rows import confusions, losses, moments
+from affectkit.evaluation.rows import losses, moments, tallies
 
 MEAN = Estimate(lambda sums: sums[..., 1] / sums[..., 0])
 
@@ -56,7 +56,7 @@ def test_jackknife_equals_judging_anew_without_each_group(name):
     value = metric.function(truth, predicted, classes=range(3))
     reach = np.array([-1, 1]) * stats.t.ppf(0.975, 5) * error
     ends = metric.interval_scale.inverse(metric.interval_scale.forward(value) + reach)
-    found = interval(figure(name), confusions(truth, predicted, 3, group, 6))
+    found = interval(figure(name), tallies(truth, predicted, 3, group, 6))
     assert (found.value, found.low, found.high) == pytest.approx((value, *ends), abs=1e-9)
 
 
@@ -79,7 +79,7 @@ def test_bootstrap_equals_a_plain_loop_over_resampled_speakers():
 
 def test_both_methods_agree_on_many_groups():
     truth, predicted, group = rows(groups=60, n=3000)
-    counts = confusions(truth, predicted, 3, group, 60)
+    counts = tallies(truth, predicted, 3, group, 60)
     ends = [interval(figure("uar"), counts, Resampling(method)) for method in ("jackknife", "bootstrap")]
     assert ends[0].low == pytest.approx(ends[1].low, abs=0.002)
     assert ends[0].high == pytest.approx(ends[1].high, abs=0.002)
@@ -100,7 +100,7 @@ def test_the_method_follows_the_number_of_groups():
 
 def test_a_resample_is_a_function_of_its_seed():
     truth, predicted, group = rows(groups=50, n=500)
-    counts = confusions(truth, predicted, 3, group, 50)
+    counts = tallies(truth, predicted, 3, group, 50)
     found = [interval(figure("uar"), counts, Resampling(resamples=500, seed=seed)) for seed in (0, 0, 1)]
     assert found[0] == found[1] != found[2]
 
@@ -110,8 +110,8 @@ def test_the_order_of_rows_is_of_no_account_nor_that_of_groups_to_the_jackknife(
     truth, predicted, group = rows(groups=groups, n=150)
     order = list(range(150))
     random.shuffle(order)
-    counts = confusions(truth, predicted, 3, group, groups)
-    shuffled = confusions(truth[order], predicted[order], 3, group[order], groups)
+    counts = tallies(truth, predicted, 3, group, groups)
+    shuffled = tallies(truth[order], predicted[order], 3, group[order], groups)
     np.testing.assert_array_equal(counts, shuffled)
     settings = Resampling(method, resamples=200)
     assert interval(figure("uar"), counts, settings) == interval(figure("uar"), shuffled, settings)
@@ -123,7 +123,7 @@ def test_the_order_of_rows_is_of_no_account_nor_that_of_groups_to_the_jackknife(
 def test_every_row_counted_twice_changes_nothing():
     """Weights are relative: a speaker's interval does not shrink because his rows were copied."""
     truth, predicted, group = rows()
-    once = confusions(truth, predicted, 3, group, 6)
+    once = tallies(truth, predicted, 3, group, 6)
     for settings in (Resampling("jackknife"), Resampling("bootstrap", resamples=300)):
         first, second = (interval(figure("macro_f1"), counts, settings) for counts in (once, 2 * once))
         assert (first.low, first.high) == pytest.approx((second.low, second.high), abs=1e-12)
@@ -134,14 +134,14 @@ def test_copying_rows_shrinks_an_interval_that_takes_them_as_independent():
     ends = []
     for times in (1, 4):
         units = as_units(None, 120 * times)
-        counts = confusions(np.tile(truth, times), np.tile(predicted, times), 3, units.codes, units.count)
+        counts = tallies(np.tile(truth, times), np.tile(predicted, times), 3, units.codes, units.count)
         ends.append(interval(figure("uar"), counts, Resampling("jackknife")))
     assert ends[1].high - ends[1].low == pytest.approx((ends[0].high - ends[0].low) / 2, rel=0.03)
 
 
 def test_one_group_has_no_interval():
     truth, predicted, _ = rows()
-    found = interval(figure("uar"), confusions(truth, predicted, 3))
+    found = interval(figure("uar"), tallies(truth, predicted, 3))
     assert found.value == m.uar(truth, predicted)
     assert np.isnan([found.low, found.high]).all()
     assert (found.method, found.groups) == ("none", 1)
@@ -149,7 +149,8 @@ def test_one_group_has_no_interval():
 
 @pytest.mark.parametrize("method", ["jackknife", "bootstrap"])
 def test_no_width_is_not_certainty(method):
-    perfect = np.tile(np.diag([5, 5]), (50, 1, 1))
+    five_of_each = np.repeat([0, 1], 5)
+    perfect = np.tile(tallies(five_of_each, five_of_each, 2), (50, 1, 1))
     found = interval(figure("uar"), perfect, Resampling(method, resamples=100))
     assert found.value == 1
     assert np.isnan([found.low, found.high]).all()
@@ -158,8 +159,10 @@ def test_no_width_is_not_certainty(method):
 @pytest.mark.parametrize("method", ["jackknife", "bootstrap"])
 def test_a_resample_at_the_bound_still_has_an_interval_within_the_range(method):
     """One speaker makes all the errors: without him the figure is 1, which the logit sends to infinity."""
-    counts = np.tile(np.diag([20, 20]), (6, 1, 1))
-    counts[0] += np.array([[0, 4], [2, 0]])
+    truth = np.tile(np.repeat([0, 1], 20), 6)
+    wrong, speakers = np.repeat([0, 1], [4, 2]), np.repeat(range(6), 40)
+    predicted, speakers = np.append(truth, 1 - wrong), np.append(speakers, np.zeros(6, int))
+    counts = tallies(np.append(truth, wrong), predicted, 2, speakers, 6)
     found = interval(figure("uar"), counts, Resampling(method, resamples=500))
     assert 0 < found.low < found.value < found.high < 1
 
@@ -174,7 +177,7 @@ def test_an_interval_keeps_to_the_metric_s_range(name, groups):
     probabilities[np.arange(30), truth] += 4
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     sums = {
-        "classes": confusions(truth, np.where(rng.random(30) < 0.9, truth, 0), 3, group, groups),
+        "classes": tallies(truth, np.where(rng.random(30) < 0.9, truth, 0), 3, group, groups),
         "probabilities": losses(truth, probabilities, group, groups),
         "numbers": moments(truth, truth + 0.3 * rng.standard_normal(30), group, groups, width=2.0),
     }[metric.takes]
@@ -184,7 +187,7 @@ def test_an_interval_keeps_to_the_metric_s_range(name, groups):
 
 def test_all_figures_of_a_table_come_from_the_same_resamples():
     truth, predicted, group = rows(groups=45, n=900)
-    counts = confusions(truth, predicted, 3, group, 45)
+    counts = tallies(truth, predicted, 3, group, 45)
     together = intervals({name: figure(name) for name in ("uar", "accuracy")}, counts, Resampling(resamples=300))
     assert together["uar"] == interval(figure("uar"), counts, Resampling(resamples=300))
 
@@ -195,7 +198,7 @@ def test_a_difference_is_paired():
     worse = predicted.copy()
     right = np.flatnonzero(truth == predicted)
     worse[right[::10]] = (truth[right[::10]] + 1) % 3
-    a, b = (confusions(truth, p, 3, group, 8) for p in (predicted, worse))
+    a, b = (tallies(truth, p, 3, group, 8) for p in (predicted, worse))
     found = difference(figure("accuracy"), a, b)
     assert found.value == pytest.approx(m.accuracy(truth, predicted) - m.accuracy(truth, worse))
     assert 0 < found.low < found.value < found.high
@@ -220,14 +223,14 @@ def test_a_difference_of_sums_without_a_matrix():
 
 def test_no_difference_between_a_thing_and_itself():
     truth, predicted, group = rows()
-    counts = confusions(truth, predicted, 3, group, 6)
+    counts = tallies(truth, predicted, 3, group, 6)
     found = difference(figure("uar"), counts, counts)
     assert found.value == 0 and np.isnan(found.low)
 
 
 def test_values_without_each_unit_are_enough():
     truth, predicted, group = rows()
-    counts = confusions(truth, predicted, 3, group, 6)
+    counts = tallies(truth, predicted, 3, group, 6)
     left_out = m.METRICS["uar"].of(counts.sum(axis=0) - counts)
     found = from_left_out(m.uar(truth, predicted), left_out, SHARE).interval()
     assert found == interval(figure("uar"), counts)

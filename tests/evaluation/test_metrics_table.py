@@ -9,7 +9,7 @@ import pytest
 
 import affectkit.evaluation
 from affectkit.evaluation.metrics import METRICS
-from affectkit.evaluation.rows import confusions, losses, moments
+from affectkit.evaluation.rows import losses, moments, tallies
 
 CLASSES = 4
 
@@ -55,7 +55,7 @@ def test_sums_over_units_give_what_the_function_gives(metric):
     truth, predicted = example(metric, 0.3)
     units = np.arange(len(truth)) % 7
     sums = {
-        "classes": lambda: confusions(truth, predicted, CLASSES, units, 7),
+        "classes": lambda: tallies(truth, predicted, CLASSES, units, 7),
         "probabilities": lambda: losses(truth, predicted, units, 7),
         "numbers": lambda: moments(truth, predicted, units, 7, width=1.0),
     }[metric.takes]()

@@ -211,3 +211,10 @@ def test_of_a_row_about_one_person_that_persons_face_is_read(stub, image):
     assert (answer.faces, answer.box) == (1, faces[1][0])
     (answer,) = stub().predict([(image, row | {"person_y": 0, "person_height": 10})])
     assert answer.declined == "no face found"
+
+
+def test_a_face_as_long_as_a_narrow_image_is_declined(stub):
+    narrow, box = np.zeros((60000, 4, 3), np.uint8), (0.0, 0.0, 4.0, 60000.0)
+    with pytest.raises(AffectkitError, match="the square about its face has 60000 x 60000 pixels"):
+        one(stub(), narrow, [box])
+    assert "60000 x 60000" in one(stub(), narrow, [box], on_error="skip").declined

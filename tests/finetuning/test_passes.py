@@ -226,3 +226,31 @@ def test_speech_networks_have_no_such_passes():
     with pytest.raises(AffectkitError, match="--tta and --mc-dropout are of image networks") as caught:
         Speech("tiny-random:wav2vec2").wrapped(None, Passes(5))
     assert caught.value.code == "usage"
+
+
+# --- Answers that are no numbers
+
+
+@pytest.mark.parametrize("target", [VALENCE, LABEL, FREE], ids=lambda target: target.name)
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(("passes", "first"), [(ONCE, 6), (Passes(tta=2), 0)])
+def test_an_answer_that_is_no_number_is_never_a_row_without_one(model, items, passes, first, target, value):
+    """An infinity would be clipped to the end of the scale, NaN be taken for a row that was declined."""
+    network = image_network.build("tiny-random:open_clip", TARGETS, dropout=0.3).eval()
+    head = network.heads[network._keys[target.name]]
+
+    def broken(module, inputs, outputs):
+        outputs[-1 if passes == ONCE else 0 :] = value  # of the last row, or of all
+        return outputs
+
+    head.register_forward_hook(broken)
+    apart = FinetunedModel(model.spec, model.medium, network)
+    with pytest.raises(
+        AffectkitError, match=f"row {first + 1}: the answer for id 'row-{first}' is not a num"
+    ) as caught:
+        answered(apart, items, passes)
+    assert caught.value.code == "input" and "--learning-rate" in caught.value.remedy
+    outputs, skipped = answered(apart, items, passes, on_error="skip")
+    assert skipped == {row: f"the answer for id 'row-{row}' is not a number" for row in range(first, 7)}
+    values = outputs[target.name].values
+    assert np.isnan(values[first:]).all() and np.isfinite(values[:first]).all()

@@ -6,7 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from affectkit.inference import Work
+from affectkit.artifacts.files import write_json
+from affectkit.artifacts.models import parent_of, write_fit_rows
+from affectkit.errors import AffectkitError
+from affectkit.inference import Work, load_model
 from affectkit.inference.load import StackedModel
 
 
@@ -46,3 +49,53 @@ def test_a_row_that_several_models_skip_is_named_once(caplog):
         "b is skipped: a.png: is truncated",
         "a is skipped: a.png: is truncated",
     ]
+
+
+LABEL = {"name": "label", "kind": "class", "classes": ["joy", "rage"]}
+VALENCE = {"name": "valence", "kind": "number", "scale": [-1, 1]}
+TEMPERATURE = {"method": "temperature", "options": {}, "parameters": {"temperature": 1.5}}
+
+
+def saved(folder, kind, targets, **more):
+    folder.mkdir(parents=True)
+    rows = write_fit_rows([folder], pd.DataFrame({"id": [], "group": [], "role": []}))
+    write_json(folder / "affectkit.json", {"kind": kind, "targets": targets, "fit_rows": rows, **more})
+    return folder
+
+
+def calibrated(folder, stage, targets=(LABEL,), parent=(LABEL,)):
+    """A calibration of a model that has no weights to load."""
+    model, place = saved(folder / "face", "face-expert", list(parent)), folder / "calibrated"
+    place.mkdir()
+    parents = [parent_of("model", model, place)]
+    place.rmdir()
+    saved(place, "calibration", list(targets), parents=parents)
+    write_json(place / "calibration.json", {"targets": stage})
+    return place
+
+
+def test_a_sound_chain_is_tried_out_and_loaded(tmp_path):
+    chain = load_model(calibrated(tmp_path, {"label": TEMPERATURE}, parent=[{**LABEL, "classes": ["rage", "joy"]}]))
+    assert chain.parents["model"].folder == tmp_path / "face"
+
+
+@pytest.mark.parametrize(
+    ("stage", "targets", "parent"),
+    [
+        ({}, [LABEL], [LABEL]),
+        ({"label": {**TEMPERATURE, "parameters": {}}}, [LABEL], [LABEL]),
+        ({"label": {**TEMPERATURE, "parameters": {"temperature": "1.5"}}}, [LABEL], [LABEL]),
+        ({"label": {**TEMPERATURE, "parameters": {"temperature": 0}}}, [LABEL], [LABEL]),
+        ({"label": {**TEMPERATURE, "options": {"shell": 1}}}, [LABEL], [LABEL]),
+        ({"label": {**TEMPERATURE, "method": "os.system"}}, [LABEL], [LABEL]),
+        ({"label": {**TEMPERATURE, "method": "isotonic"}}, [LABEL], [LABEL]),
+        ({"label": TEMPERATURE}, [{**LABEL, "classes": ["x", "y"]}], [LABEL]),
+        ({"label": TEMPERATURE}, [LABEL], [VALENCE]),
+        ({"label": TEMPERATURE, "valence": TEMPERATURE}, [LABEL, VALENCE], [LABEL]),
+    ],
+)
+def test_a_chain_that_does_not_fit_together_is_refused_when_it_is_loaded(tmp_path, stage, targets, parent):
+    folder = calibrated(tmp_path, stage, targets, parent)
+    with pytest.raises(AffectkitError) as refused:
+        load_model(folder)
+    assert refused.value.file == str(folder) and refused.value.code == "input" and "\n" not in str(refused.value)

@@ -73,3 +73,11 @@ def test_texts_are_read_for_a_model_of_text(tree, caplog):
         manifest_of_files([tree("a.wav", text="RIFF") / "a.wav"], {"text"})
     with pytest.raises(AffectkitError, match="no file could be read"):
         manifest_of_files([root / "c.txt"], {"text"}, on_error="skip")
+
+
+def test_a_name_that_is_not_utf8_stops_or_is_skipped(tree, caplog):
+    root = tree("a.wav", "Tr\udce4nen.wav")
+    with pytest.raises(AffectkitError, match=r"Tr\\xe4nen.wav: its name is not UTF-8; rename it"):
+        manifest_of_files([root], {"audio"})
+    assert list(manifest_of_files([root], {"audio"}, on_error="skip").rows["id"]) == ["a"]
+    assert r"Tr\xe4nen.wav is skipped" in caplog.text

@@ -1,6 +1,7 @@
 """The audit by names, its report, and the guard: planted leaks of every kind, and clean splits that have none."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affectkit import splits
+from affectkit.artifacts.manifest import read_manifest
 from affectkit.errors import AffectkitError
 from affectkit.leakage.audit import audit, normal_text
-from affectkit.leakage.held_out import seen_of
-from affectkit.leakage.sides import KINDS, sides_of, sort_sides, straddling
+from affectkit.leakage.held_out import hold_out_rows, seen_of
+from affectkit.leakage.sides import COPIES, KINDS, sides_of, sort_sides, straddling
 
 
 def frame(**columns) -> pd.DataFrame:
@@ -223,3 +225,74 @@ def test_rows_whose_group_was_fitted_on_are_not_held_out():
     fit_rows = frame(id=["a", "b"], group=["s1", ""], role=["fit", "fit"])
     assert seen_of(["a", "c", "d", "e"], ["s9", "s1", "s2", ""], fit_rows) == ["fit", "fit", "heldout", "heldout"]
     assert seen_of(["a", "c"], None, fit_rows[["id"]]) == ["fit", "heldout"]
+
+
+# --- the whole list of what leaks, and which rows go
+
+
+def test_all_that_leaks_is_listed_with_its_rows():
+    rows = planted("speaker")
+    rows.loc[[1, 3], "text"] = "Good morning."
+    report = audit(rows, level="names", media=[Path(f"{key}.wav") for key in rows["id"]])
+    table = report.listing().to_dict("records")
+    assert table == [
+        {"kind": "speaker", "value": "s1", "ids": "a|b|f", "sides": "train|train|test", "files": "a.wav|b.wav|f.wav"},
+        {"kind": "text", "value": "good morning", "ids": "a|b|d", "sides": "train|train|val",
+         "files": "a.wav|b.wav|d.wav"},
+    ]  # fmt: skip
+    assert list(report.listing({"speaker"})["kind"]) == ["text"] and report.listing(KINDS).empty
+
+
+@pytest.mark.parametrize(
+    ("places", "train", "test"),
+    [("train test", "0", "1"), ("train val", "0", "1"), ("val test", "0", "1"), ("train val test", "01", "12"),
+     ("train train test test", "01", "23"), ("train train", "", "")],
+)  # fmt: skip
+def test_copies_go_from_one_side_by_rule(places, train, test):
+    sides = [*places.split(), "train", "val", "test"]
+    texts = ["the same words"] * len(places.split()) + ["a b", "c d", "e f"]
+    rows = frame(id=[str(n) for n in range(len(sides))], split=sides, text=texts, speaker=["s"] * len(sides))
+    report = audit(rows, level="names")
+    assert "".join(report.copies("train")) == train and "".join(report.copies("test")) == test
+    assert report.copies("train", {"text"}) == {}
+    assert "speaker" not in COPIES and kinds(report)[0] == "speaker"
+    left = audit(rows[~rows["id"].isin(report.copies("train"))], level="names")
+    assert "text" not in kinds(left)
+
+
+def test_copies_of_folds_have_no_side():
+    rows = frame(id=["a", "b"], split=["train"] * 2, fold=["0", "1"], text=["same words"] * 2)
+    with pytest.raises(AffectkitError, match="folds have no train and no test side"):
+        audit(rows, level="names").copies("train")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"label": ["joy", "fear"]}, ["1 recordings stand under more than one label, as x.wav: joy (a), fear (b)"]),
+        ({"speaker": ["s1", "s2"]}, ["1 recordings stand under more than one speaker, as x.wav: s1 (a), s2 (b)"]),
+        ({"label": ["joy", ""], "speaker": ["s1", "s1"]}, []),
+        ({"label": ["joy", "fear"], "start_sec": [0.0, 1.0], "end_sec": [1.0, 2.0]}, []),
+        ({"label": ["joy", "fear"], "person_x": [0.0, 100.0]}, []),
+    ],
+)
+def test_a_recording_under_two_labels_or_speakers_is_told_of(columns, told):
+    rows = frame(id=["a", "b"], split=["train"] * 2, **columns)
+    report = audit(rows, level="names", media=[Path("x.wav")] * 2)
+    assert [sentence.partition(";")[0] for sentence in report.conflicts] == told
+    assert ("conflicts" in report.to_json()) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("cv", "told"),
+    [
+        (False, "class 'rare' of label has rows that are judged, but none that is fitted: "),
+        (True, "class 'lone' of label has rows that are judged, but none that is fitted in 1 of 3 fits: "),
+    ],
+)
+def test_classes_that_are_judged_and_not_fitted_are_named(tmp_path, caplog, cv, told):
+    lines = ["a,joy,s1,train", "b,lone,s1,train", "c,joy,s2,train", "d,rare,s3,test", "e,joy,s3,test"]
+    (tmp_path / "m.csv").write_text("id,label,speaker,split\n" + "\n".join(lines) + "\n")
+    manifest = read_manifest(tmp_path / "m.csv")
+    hold_out_rows(manifest, list(manifest.targets.values()), cv=cv)
+    assert told in caplog.text and ("'lone'" in caplog.text) == cv

@@ -263,9 +263,8 @@ def test_altered_emodb_recordings_are_found(emodb, tmp_path):
         (tmp_path / path.stem).mkdir()
         samples, _ = read_audio(path, rate=RATE)
         origin.update({altered(samples, how, tmp_path / path.stem): path for how in ALTERATIONS})
-    files = FileSet.of(
-        [*paths, *origin], headers + read_headers(list(origin)), ["train"] * 535 + ["test"] * 180, range(715)
-    )
+    sides, rows = ["train"] * 535 + ["test"] * 180, pd.DataFrame({"id": range(715)})
+    files = FileSet.of([*paths, *origin], headers + read_headers(list(origin)), sides, rows)
     marks = [landmarks(file.path) for file in files.files]
     found = [
         pair
@@ -276,3 +275,19 @@ def test_altered_emodb_recordings_are_found(emodb, tmp_path):
     assert all(origin[copy] == path for path, copy in pairs)
     recall = Counter(copy.stem.removeprefix("copy_") if copy.suffix == ".wav" else copy.suffix[1:] for _, copy in pairs)
     assert recall == dict.fromkeys(ALTERATIONS, 15)
+
+
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_equal_recordings_under_two_labels_are_told_of_on_whichever_sides(corpus, side):
+    paths = [*corpus[:3], copy_of(corpus[0], "twin.flac")]
+    rows = pd.DataFrame({"id": list("abcd"), "split": ["train"] * 3 + [side], "label": ["joy", "joy", "fear", "fear"]})
+    report = audit(rows, media=paths, headers=read_headers(paths))
+    assert report.conflicts == (
+        "1 recordings stand under more than one label, as v0.wav: joy (a), fear (d); leave all but one of each out",
+    )
+    assert [leak.kind for leak in report.leaks] == (["media"] if side == "test" else [])
+    if side == "test":
+        files = [str(corpus[0]), str(paths[3])]
+        value = {"kind": "media", "value": "v0.wav = twin.flac", "ids": "a|d", "sides": "train|test"}
+        assert report.listing().to_dict("records") == [value | {"files": "|".join(files)}]
+        assert report.copies("train") == {"a": "media of train also in test"}

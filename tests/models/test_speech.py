@@ -89,6 +89,23 @@ def test_whisper_keeps_the_frames_that_the_waveform_reaches():
     )
 
 
+@torch.inference_mode()
+def test_whisper_without_its_silence_reads_each_waveform_at_its_own_length():
+    backbone = backbones.load("tiny-random:whisper", "audio")
+    network = speech.SpeechStates(backbone, to_30_s=False)
+    states = network.hidden(WAVES, "all")
+    assert [len(state) for state in states] == [50, 1, 25, 75, 13, 74]
+    for wave, state in zip(WAVES, states, strict=True):  # with others of any length as alone
+        torch.testing.assert_close(network.hidden([wave], "all")[0], state, rtol=0, atol=0)
+    longest = np.zeros(30 * 16000, dtype=np.float32)
+    longest[:16000] = WAVES[0][:16000]
+    padded = speech.SpeechStates(backbone).hidden([longest], "all")[0]
+    torch.testing.assert_close(network.hidden([longest], "all")[0], padded, rtol=1e-5, atol=1e-5)  # 30 s are 30 s
+    assert backbone.model.config.max_source_positions == 1500
+    with pytest.raises(AffectkitError, match="--padding none is of Whisper: wav2vec2 pads nothing"):
+        speech.SpeechStates(backbones.load("tiny-random:wav2vec2", "audio"), to_30_s=False)
+
+
 def test_bfloat16_is_near_and_comes_out_as_float32():
     exact, rough = opened("wav2vec2"), opened("wav2vec2", dtype="bfloat16")
     states = rough.hidden(WAVES[:1], "last")[0]

@@ -209,7 +209,7 @@ def test_phase_1_reads_emonets_weights_as_the_single_command_does(study, affectk
             weights[name] = torch.full(tensor.shape, 0.5)
     save_file(weights, tmp_path / "emonet_5.safetensors")
     (tmp_path / "manifest").mkdir()
-    for path in (root / "manifest").iterdir():
+    for path in [*(root / "manifest").glob("*.csv"), root / "manifest" / "summary.json"]:
         (tmp_path / "manifest" / path.name).write_bytes(path.read_bytes())
     for split, rows in (("train", 1), ("val", 5), ("test", 1)):
         table = tmp_path / "manifest" / f"{split}.csv"

@@ -206,3 +206,9 @@ def test_a_bare_report_renders(read_page):
 def test_headline_puts_means_before_single_targets():
     names = ["valence.mae", "valence.ccc", "arousal.ccc", "ccc", "mae", "r2", "uar"]
     assert headline(dict.fromkeys(names)) == ["uar", "ccc", "valence.ccc", "arousal.ccc", "mae", "valence.mae"]
+
+
+def test_control_characters_of_data_are_replaced_in_the_page(class_report):
+    page = render(class_report(("joy\x1b[2J", "an\x00ger")), title="runs/\x07bell")
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", page)
+    assert "joy\ufffd[2J" in page and "an\ufffdger" in page and "\ufffdbell" in page

@@ -129,3 +129,10 @@ def test_inline_drops_what_a_page_supplies():
 def test_two_figures_share_no_id():
     first, second = CASES["groups"]().svg, CASES["scatter"]().svg
     assert not set(re.findall(r' id="([^"]+)"', first)) & set(re.findall(r' id="([^"]+)"', second))
+
+
+@pytest.mark.parametrize("mark", ["\x00", "\x1b", "\x0b", "\ufffe"])
+def test_a_class_whose_name_xml_does_not_allow_is_drawn_with_a_replacement(mark):
+    plot = evaluation.confusion([[8, 2], [1, 9]], [f"a{mark}b", "c"])
+    written = "".join(ElementTree.fromstring(plot.svg).itertext())
+    assert "a\ufffdb" in written and mark not in plot.svg + plot.alt

@@ -2,6 +2,7 @@
 
 from affectkit import console
 from affectkit.reporting import evaluated, terminal
+from affectkit.reporting.page import Table
 
 
 def key_lines(report):
@@ -68,3 +69,12 @@ def test_undefined_figures_are_dashes(class_report):
     report = class_report()
     report["metrics"]["uar"] = {"value": float("nan"), "low": None, "high": None}
     assert any(line.split() == ["uar", "-", "0.333"] for line in key_lines(report))
+
+
+def test_names_that_hold_control_characters_keep_their_column():
+    table = Table("", "run\x1b[1m", ["uar"], {"a\nb": [0.5], "c": [0.25]})
+    assert terminal.aligned(table) == [
+        r"run\u001b[1m    uar",
+        r"a\nb          0.500",
+        r"c             0.250",
+    ]

@@ -22,6 +22,7 @@ from affectkit.training.judging import Judge, outputs_of, scores
 from affectkit.training.keeping import Keeper, read_tensors, write_tensors
 from affectkit.training.loading import Feed
 from affectkit.training.stages import Stage
+from affectkit.training.stepping import Stepper
 from affectkit.training.weights import Weights
 
 WHOLE = Stage("whole", "all", 3, "1e-2")
@@ -265,6 +266,41 @@ def test_a_loss_that_is_not_finite_stops_and_can_be_gone_on_from(train, tmp_path
     train(mended, [WHOLE], tmp_path / "broken", checkpoint_steps=1)
     assert len(mended.train.loaded) < len(whole.train.loaded)
     assert_same(weights_of(mended.module), weights_of(whole.module))
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("val", [0, 12])
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_weights_that_the_last_step_makes_infinite_stop_it_by_name(train, tmp_path, monkeypatch, val, value, average):
+    """No loss follows that would show it."""
+    step = Stepper.step
+
+    def last(stepper, pace, number, rows):
+        rate = step(stepper, pace, number, rows)
+        if number == 5:  # of the second epoch
+            stepper.bare.second[0].weight.data[3, 2] = value
+            stepper.average and stepper.average.update(stepper.bare)
+        return rate
+
+    monkeypatch.setattr(Stepper, "step", last)
+    with pytest.raises(AffectkitError, match=r"are not finite after epoch 2 of stage 'whole': second\.0\.weight"):
+        train(make_problem(rows=24, val=val), [Stage("whole", "all", 2, "1e-2")], average=average)
+    assert list((tmp_path / "run" / "checkpoints").glob("checkpoint-*.json"))  # the first epoch's, to go on from
+
+
+def test_a_rate_that_blows_up_in_its_only_step_stops(train):
+    with pytest.raises(AffectkitError, match="not finite") as caught:
+        train(make_problem(rows=8, val=0), [Stage("whole", "all", 1, "1e39")])
+    assert "lower --learning-rate" in caught.value.remedy
+
+
+def test_answers_that_are_not_finite_name_their_rows(accelerator):
+    problem = make_problem()
+    problem.module.heads["label"].register_forward_hook(lambda *of_call: of_call[-1] / 0)
+    how = {"size": 4}
+    with pytest.raises(AffectkitError, match="the network's answer is not finite in the batch of row-000, row-001"):
+        outputs_of(problem.module, problem.val, accelerator, **how)
+    assert not outputs_of(problem.module, problem.val, accelerator, finite=False, **how)["label"].isfinite().any()
 
 
 def test_a_gradient_that_is_not_finite_likewise(train, tmp_path):

@@ -25,6 +25,20 @@ def normalised(shares: np.ndarray, instead: np.ndarray) -> np.ndarray:
     return np.where((sums > 0)[:, None], scaled, fallback)
 
 
+def with_unseen(calibrated: np.ndarray, before: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """[N, K] `calibrated` where all classes were seen by the fit. A class that was not keeps its probability of
+    `before`, and the others share the rest: rows without it would bring it to 0, and a row that is of it after all
+    would cost as much as a row can. seen: [K] bool.
+    """
+    if seen.all():
+        return calibrated
+    kept = np.where(seen, 0.0, before / before.sum(axis=1, keepdims=True))
+    others = np.where(seen, calibrated, 0.0)
+    sums = others.sum(axis=1, keepdims=True)
+    left = 1 - kept.sum(axis=1, keepdims=True)
+    return np.where(sums > 0, kept + others * left / np.where(sums > 0, sums, 1.0), before)
+
+
 def answered(output: TargetPrediction, change: Callable[[np.ndarray], np.ndarray]) -> TargetPrediction:
     """`output` with [n, K] probabilities changed to others in the rows that were not declined. What was said of
     prediction sets is dropped: it was said of the old probabilities."""
@@ -83,12 +97,20 @@ def clamped(output: TargetPrediction) -> tuple[TargetPrediction, np.ndarray]:
 
 
 class EachClass(Method):
-    """Parameters: `classes`, those of every class that is calibrated, by its name."""
+    """Parameters: `classes`, those of every class that is calibrated, by its name; None of a class that no fit row has,
+    or all have (`with_unseen`)."""
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
-        truth = truths(rows)
-        columns = _columns(output.target, output.values)
-        return {"classes": {name: self.fit_class(p, (truth == k).astype(float)) for name, k, p in columns}}
+        truth, classes = truths(rows), {}
+        for name, k, p in _columns(output.target, output.values):
+            hit = (truth == k).astype(float)
+            classes[name] = self.fit_class(p, hit) if 0 < hit.sum() < len(hit) else None
+        return {"classes": classes}
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        for name in target.classes[len(target.classes) == 2 :]:
+            if parameters["classes"][name] is not None:
+                self.check_class(parameters["classes"][name])
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Each class's shares, normalised; a row in which all are 0 keeps its probabilities, as the fit rows say
@@ -96,16 +118,24 @@ class EachClass(Method):
 
         def of_rows(probabilities: np.ndarray) -> np.ndarray:
             columns = _columns(output.target, probabilities)
-            shares = [self.apply_class(parameters["classes"][name], p) for name, _, p in columns]
+            fits = [(parameters["classes"][name], p) for name, _, p in columns]
+            seen = np.array([fit is not None for fit, _ in fits])
+            if not seen.any():
+                return probabilities
+            shares = [np.zeros(len(p)) if fit is None else self.apply_class(fit, p) for fit, p in fits]
             if len(output.target.classes) == 2:
-                shares = [1 - shares[0], shares[0]]
-            return normalised(np.stack(shares), probabilities)
+                shares, seen = [1 - shares[0], shares[0]], np.repeat(seen, 2)
+            return with_unseen(normalised(np.stack(shares), probabilities), probabilities, seen)
 
         return answered(output, of_rows)
 
     @abstractmethod
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
         """Parameters of [N] probabilities of a class, and [N] 0.0 or 1.0, whether it was right."""
+
+    @abstractmethod
+    def check_class(self, parameters: dict[str, Any]) -> None:
+        """Raises as `check` does, of the parameters of one class."""
 
     @abstractmethod
     def apply_class(self, parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:

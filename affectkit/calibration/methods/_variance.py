@@ -9,6 +9,7 @@ import numpy as np
 
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, order
 
+NO_VARIANCE = 1e-100  # variances that are smaller on average say nothing, as those of 0
 GRID = 33  # points of the first look at the share of `b`; the loss can have two dips, and the lower one is wanted
 
 
@@ -26,7 +27,7 @@ def fit_variance(residual: np.ndarray, var: np.ndarray) -> tuple[float, float]:
     sort = order(residual, var)
     squared, var = residual[sort] ** 2, var[sort]
     overall = float(var.mean()) if len(var) else 0.0
-    if not squared.any() or overall <= 0:
+    if not squared.any() or overall <= NO_VARIANCE:
         return float(squared.mean()) if len(squared) else math.nan, 0.0
     relative = var / overall
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from affectkit.artifacts.arrays import LARGEST, checked
 from affectkit.calibration.methods._probabilities import PULL, EachClass, PullOpt, check_pull, order
 from affectkit.calibration.methods._scaling import fit_beta
 from affectkit.evaluation.temperature import logits
@@ -27,6 +28,10 @@ class Beta(EachClass):
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, float]:
         sort = order(hit, p)
         return dict(zip("abc", fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist(), strict=True))
+
+    def check_class(self, parameters: dict[str, float]) -> None:
+        for name in "abc":
+            checked(name, parameters[name], [], low=-LARGEST if name == "c" else 0)
 
     def apply_class(self, parameters: dict[str, float], p: np.ndarray) -> np.ndarray:
         above, below = _features(p)

@@ -19,10 +19,12 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, require_rows, truths, variances
 from affectkit.errors import AffectkitError
+from affectkit.labels import Target
 from affectkit.registry import Option
 
 
@@ -74,6 +76,12 @@ class Conformal(Method):
         if known.any() and not self.options["fixed_width"]:
             scaled = promise.table((scores / spread)[known], values[known], rows.groups[known])
         return {"quantiles": quantiles, "scaled": scaled}
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        of_numbers = [parameters["scaled"]] if target.kind == "number" and parameters["scaled"] is not None else []
+        for table in (parameters["quantiles"], *of_numbers):
+            known = [quantile for quantile in dict(table).values() if quantile is not None]
+            checked("quantiles", known, [None], low=0)
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         values = self._values(rows)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.calibration.methods._probabilities import EachClass
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -45,6 +46,10 @@ class Histogram(EachClass):
         ends = np.concatenate([[0.0], inner, [1.0]])
         value = np.where(count > 0, hits / np.maximum(count, 1), (ends[1:] + ends[:-1]) / 2)
         return {"edges": inner.tolist(), "value": value.tolist()}
+
+    def check_class(self, parameters: dict[str, Any]) -> None:
+        edges = checked("edges", parameters["edges"], [None], low=0, high=1, rising=True)
+        checked("value", parameters["value"], [len(edges) + 1], low=0, high=1)
 
     def apply_class(self, parameters: dict[str, Any], p: np.ndarray) -> np.ndarray:
         return np.array(parameters["value"])[np.searchsorted(parameters["edges"], p, side="left")]

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import LARGEST, checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import EachClass, clamped, require_rows
+from affectkit.labels import Target
 
 
 def build() -> Isotonic:
@@ -40,6 +42,20 @@ class Isotonic(EachClass):
 
     def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return replace(output, mean=self.apply_class(parameters, output.values), var=None, low=None, high=None)
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        if target.kind == "number":
+            self._check_curve(parameters, LARGEST)
+        else:
+            super().check(parameters, target)
+
+    def check_class(self, parameters: dict[str, Any]) -> None:
+        self._check_curve(parameters, 1.0)
+
+    def _check_curve(self, parameters: dict[str, Any], high: float) -> None:
+        low = 0.0 if high == 1 else -high
+        at = checked("at", parameters["at"], [None], low=low, high=high, rising=True)
+        checked("value", parameters["value"], [max(len(at), 1)], low=low, high=high, rising=True)
 
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
         from sklearn.isotonic import IsotonicRegression

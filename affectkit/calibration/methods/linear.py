@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import clamped, order, require_rows, variances
+from affectkit.labels import Target
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,10 @@ class LinearCorrection(Method):
             log.warning("%s: " + message, output.target.name, b)
             a, b = float(rows.truth[sort].mean()), 0.0
         return {"a": a, "b": b}
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        checked("a", parameters["a"], [])
+        checked("b", parameters["b"], [], low=0)
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return clamped(self.unclamped(parameters, output, rows))[0]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import answered, truths
 from affectkit.evaluation.temperature import BOUND, fit_sharpness, sharpened
+from affectkit.labels import Target
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,10 @@ class Temperature(Method):
             why = "every fit row is predicted right" if b > 1 else "the fit rows' probabilities tell nothing"
             log.warning("temperature of %s ends at its bound, %.3g: %s", output.target.name, 1 / b, why)
         return {"temperature": 1 / b}
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        # At a bound the inverse of the sharpness is rounded.
+        checked("temperature", parameters["temperature"], [], low=0.999 / BOUND, high=1.001 * BOUND)
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return answered(output, lambda p: sharpened(p, 1 / parameters["temperature"]))

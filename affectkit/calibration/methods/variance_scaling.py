@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.method import Method
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE, require_rows, variances
 from affectkit.calibration.methods._variance import fit_variance
+from affectkit.labels import Target
 
 
 def build() -> VarianceScaling:
@@ -36,6 +38,10 @@ class VarianceScaling(Method):
         constant = float(np.sort(residual * residual).mean())
         a, b = fit_variance(residual[known], var[known]) if known.any() else (constant, 0.0)
         return {"a": a, "b": b, "constant": constant}
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        for name in ("a", "b", "constant"):
+            checked(name, parameters[name], [], low=0)
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         var = variances(output)

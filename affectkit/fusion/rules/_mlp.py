@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
@@ -335,7 +336,8 @@ def predict(parameters: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
 
 
 def _layer(layer: Mapping[str, Any], features: np.ndarray) -> np.ndarray:
-    return linear(features, np.array(layer["weights"])) + np.array(layer["bias"])[:, None]
+    weights = checked("weights", layer["weights"], [len(features), None])
+    return linear(features, weights) + checked("bias", layer["bias"], [weights.shape[1]])[:, None]
 
 
 # --- Training the members of a network of fusion, by the one training loop

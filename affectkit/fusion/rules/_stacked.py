@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._scaling import minimise
 from affectkit.evaluation.temperature import logits, softmax, total
@@ -82,8 +83,9 @@ def scaled(columns: Mapping[str, np.ndarray], scaling: Mapping[str, Parameters])
     check_names(columns, scaling)
     features = []
     for name, cells in columns.items():
-        center, scale = (np.array(scaling[name][what], float)[:, None] for what in ("center", "scale"))
-        features.append(np.nan_to_num((cells - center) / scale))
+        center = checked("center", scaling[name]["center"], [len(cells)])
+        scale = checked("scale", scaling[name]["scale"], [len(cells)], low=CONSTANT)
+        features.append(np.nan_to_num((cells - center[:, None]) / scale[:, None]))
     missing = [np.isnan(cells).all(axis=0, keepdims=True).astype(float) for cells in columns.values()]
     size = next(iter(columns.values())).shape[1]
     return np.concatenate([*features, *missing, np.ones((1, size))])
@@ -204,7 +206,8 @@ class NumberStack:
         ridge = parameters["ridge"]
         if ridge is not None:
             features = scaled(_number_columns(inputs), ridge["scaling"])
-            numbers = numbers + linear(features, np.array(ridge["coefficients"])[:, None]).T
+            coefficients = checked("coefficients", ridge["coefficients"], [len(features)])
+            numbers = numbers + linear(features, coefficients[:, None]).T
         if inputs.ensemble.target.scale:
             numbers = np.clip(numbers, *inputs.ensemble.target.scale)
         numbers[~inputs.known] = np.nan
@@ -281,7 +284,8 @@ def class_scores(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
     if matrix is None:
         return scores
     columns = {**_log_ratios(inputs), **inputs.tables}
-    return scores + linear(scaled(columns, matrix["scaling"]), np.array(matrix["coefficients"]))
+    features = scaled(columns, matrix["scaling"])
+    return scores + linear(features, checked("coefficients", matrix["coefficients"], [len(features), len(scores)]))
 
 
 def _starts(parameters: Parameters, inputs: StackInputs) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import SMALLEST_VARIANCE
 from affectkit.calibration.methods._variance import fit_variance
@@ -67,7 +68,9 @@ class InverseVariance(Rule):
         ensemble = Ensemble.of(sources, self.name)
         _require_numbers(ensemble)
         weights = weights_of(parameters, ensemble)
-        precision, complete = precisions(ensemble, [parameters["scales"][name] for name in ensemble.names])
+        scales = [parameters["scales"][name] for name in ensemble.names]
+        checked("scales", [scale for scale in scales if scale] or np.empty((0, 2)), [None, 2], low=0)
+        precision, complete = precisions(ensemble, scales)
         # 1 / sum(1 / var'), NaN where a source of the row has none
         var = np.where(complete, 1 / np.where(complete, total(precision), 1.0), np.nan)
         return ensemble.answer(ensemble.mean(np.where(complete, precision, weights[:, None])), var)

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from affectkit.plain import xml_text
 from affectkit.reporting.figures.palette import BAND, STYLE, WIDTH
 from affectkit.reporting.page import Plot
 
@@ -74,10 +75,10 @@ def shorten(name: str) -> str:
 
 def to_plot(figure: Figure, alt: str, *, wide: bool = False) -> Plot:
     """Serialise. The salt of the ids is the text alternative, so that no two figures of a page share a clip path."""
-    buffer = io.StringIO()
+    buffer, alt = io.StringIO(), xml_text(alt)
     with matplotlib.rc_context({"svg.hashsalt": alt}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Plot(_slim(buffer.getvalue(), alt), alt, wide)
+    return Plot(_slim(xml_text(buffer.getvalue()), alt), alt, wide)
 
 
 def _slim(svg: str, alt: str) -> str:

@@ -1,0 +1,184 @@
+"""The records of a run: what its command was given, and what it wrote; and whether that is still what lies there.
+
+A folder has `started.json` (options, inputs) from its first moment and `run.json` (outputs, versions) from its last. A
+file x that a command writes alone has `x.run.json` beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from affectkit.artifacts.files import inside_folder, read_json, sha256
+from affectkit.errors import AffectkitError
+
+STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
+VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
+
+_FILE = {"path": inside_folder, "sha256": str, "size": int}
+_INPUT = {"path": str, "sha256?": str, "size?": int, "files?": [_FILE]}
+_STARTED = {"command": str, "options?": {str: object}, "inputs?": [_INPUT]}
+_RECORD = {**_STARTED, "command?": str, "outputs?": [{**_FILE, "mtime_ns": int}], "parents?": [str]}
+del _RECORD["command"]
+
+
+def read_started(folder: Path) -> dict[str, Any]:
+    return read_json(folder / STARTED, what="record of a run's start", shape=_STARTED)
+
+
+def read_record(record: Path) -> dict[str, Any]:
+    """What a `run.json`, or a file's `x.run.json`, says."""
+    return read_json(record, what="record", shape=_RECORD)
+
+
+def recorded(record: Path) -> dict[str, Mapping[str, Any]]:
+    """The outputs that a record names, by path; none where there is no record."""
+    return {item["path"]: item for item in read_record(record).get("outputs", [])} if record.exists() else {}
+
+
+def file_record(path: Path) -> Path:
+    """The record of a file that was written alone."""
+    return path.with_name(path.name + ".run.json")
+
+
+# --- Where a path becomes an artifact: what is read is what a finished run wrote, or was never a run's
+
+
+READ = (".csv", ".json")  # tables and descriptions: always compared by contents
+DRAWN = (".html", ".svg", ".png", ".pdf", ".md")  # made from the others, for people, who may annotate them
+
+
+def trusted(path: Path, *, complete: bool = False) -> Path:
+    """`path`, a file or a folder of a run, once its run has ended and nothing below it has changed since.
+
+    What no run wrote is taken as it is. Large files are read only where their size or their time is another one.
+    complete: no table or description may have gone either, as from a manifest, which would be another without it.
+    Raises "unfinished", or "input" naming what changed.
+    """
+    require_finished(path)
+    for folder, record, inside in _runs_of(path):
+        known = read_record(record)
+        again = f"run affectkit {known.get('command', '')} again"
+        for item in known.get("outputs", []):
+            name = Path(item["path"])
+            if inside in (Path(), name, *name.parents) and (change := _change(folder / name, item, complete)):
+                elsewhere = "copy it out of the run's folder to use it as a table of your own"
+                remedy = f"{elsewhere if name.suffix == '.csv' else 'copy it here again'}, or {again}"
+                raise AffectkitError("input", change, file=folder / name, remedy=remedy)
+        if inside == Path() and (started := read_started(folder)) != {key: known.get(key) for key in started}:
+            raise AffectkitError("input", "was changed since its run finished", file=folder / STARTED, remedy=again)
+    return path
+
+
+def require_finished(path: Path) -> None:
+    """Refuse a path in a folder that a command began and did not end."""
+    for folder, record, _ in _runs_of(path):
+        if not record.exists():
+            remedy = "run its command again with --resume"
+            raise AffectkitError("unfinished", f"is unfinished: it has no {RECORD}", file=folder, remedy=remedy)
+
+
+def _runs_of(path: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """(folder, record, path inside it) of the run that wrote `path`, as it is named and where links lead; of a file
+    that was written alone, else of the nearest folder, itself or above, that a command began."""
+    for place in dict.fromkeys((Path(os.path.abspath(path)), path.resolve())):
+        alone = not place.is_dir() and file_record(place).exists()
+        folders = (place.parent,) if alone else (place, *place.parents)
+        for folder in folders:
+            if alone or (folder / STARTED).exists():
+                shown = folder if path.is_absolute() else Path(os.path.relpath(folder))
+                yield shown, file_record(shown / place.name) if alone else shown / RECORD, place.relative_to(folder)
+                break
+
+
+def _change(path: Path, known: Mapping[str, Any], complete: bool) -> str:
+    """What became of a file since; "" for nothing that matters."""
+    if path.suffix in DRAWN:
+        return ""
+    if not path.is_file():
+        return "has gone since its run finished" if complete and path.suffix in READ else ""
+    stat, changed = path.stat(), "was changed since its run finished"
+    if stat.st_size != known["size"]:
+        return f"{changed}: it had {known['size']} bytes and has {stat.st_size}"
+    kept = stat.st_mtime_ns == known["mtime_ns"] and path.suffix not in READ
+    return "" if kept or sha256(path) == known["sha256"] else changed
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """What an input was: `{"path", "sha256", "size"}` of a file, or the outputs of a run folder.
+
+    A digest is taken from the producer's record where size and time still match it, so nothing large is read twice.
+    Raises "missing", and as `trusted` does.
+    """
+    if not path.exists():
+        raise AffectkitError("missing", "no such file or folder", file=path)
+    trusted(path)
+    if path.is_dir():
+        known = recorded(path / RECORD) if (path / STARTED).exists() else {}
+        names = sorted(known) or sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+        files = [file_digest(path / name, known.get(name)) for name in names if (path / name).is_file()]
+        return {"path": str(path), "files": [{**f, "path": str(Path(f["path"]).relative_to(path))} for f in files]}
+    beside = recorded(file_record(path))
+    if not beside and (path.parent / STARTED).exists():
+        beside = recorded(path.parent / RECORD)
+    return file_digest(path, beside.get(path.name))
+
+
+def file_digest(path: Path, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    stat = path.stat()
+    same = known is not None and known["size"] == stat.st_size and known["mtime_ns"] == stat.st_mtime_ns
+    return {"path": str(path), "sha256": known["sha256"] if known and same else sha256(path), "size": stat.st_size}
+
+
+# --- Writing a record
+
+
+def plain_options(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [plain_options(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain_options(item) for key, item in value.items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """What `run.json` says besides what `started.json` said: where and how long it ran, and what it wrote.
+
+    path: the run's folder, or the file that the command wrote. notes: what the command noted; `device` among them.
+    """
+    from importlib import metadata  # waits: it is a tenth of a subcommand's help
+
+    base = path if path.is_dir() else path.parent
+    skip = {STARTED, RECORD, LOCK}
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in skip) if path.is_dir() else [path]
+    versions = {}
+    for name in VERSIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "argv": sys.argv[1:],
+        "versions": versions | {"python": platform.python_version()},
+        "git": _git_revision(),
+        "device": notes.get("device", "cpu"),
+        "threads": os.cpu_count(),
+        "outputs": [
+            {**file_digest(p, None), "path": str(p.relative_to(base)), "mtime_ns": p.stat().st_mtime_ns} for p in files
+        ],
+        "notes": {key: value for key, value in notes.items() if key != "device"},
+        "seconds": seconds,
+    }
+
+
+def _git_revision() -> str | None:
+    """The revision of affectkit's own checkout, where it runs from one."""
+    head = Path(__file__).parents[2] / ".git" / "HEAD"
+    if not head.is_file():
+        return None
+    text = head.read_text().strip()
+    reference = head.parent / text.removeprefix("ref: ")
+    return (reference.read_text().strip() if reference.is_file() else None) if text.startswith("ref: ") else text

