@@ -182,7 +182,7 @@ class Killed(BaseException):
 
 KILL, FULL = Killed(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 CREATE, REMOVE = {"open", "os.mkdir"}, {"os.rename", "os.remove", "os.rmdir"}
-CAUSES = {  # of an early end: what is raised, at which changes, whether at all later ones too, whether over an older run
+CAUSES = {  # of an end: what is raised, at which changes, whether at all later ones too, whether over an older run
     "kill -9": (KILL, CREATE | REMOVE, True, False),
     "kill -9 over an older run": (KILL, CREATE | REMOVE, True, True),
     "full disk": (FULL, CREATE, True, False),
