@@ -60,10 +60,10 @@ def test_resuming_with_another_option_names_it(tmp_path):
 
 def test_overwrite_empties_only_a_folder_of_ours(tmp_path):
     run_once(tmp_path / "r", "old")
-    (tmp_path / "r" / "stray.txt").write_text("x")
+    (tmp_path / "r" / ".DS_Store").write_text("x")
     run_once(tmp_path / "r", "new", overwrite=True)
     assert (tmp_path / "r" / "out.txt").read_text() == "new"
-    assert not (tmp_path / "r" / "stray.txt").exists()
+    assert not (tmp_path / "r" / ".DS_Store").exists()
     home = tmp_path / "home"
     home.mkdir()
     (home / "thesis.tex").write_text("precious")
