@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,8 @@ def _prepare_file(path: Path, inputs: Iterable[Path], *, overwrite: Any) -> None
                 what = f"--overwrite: affectkit {read_record(made_by).get('command', '')} wrote it, as a part of a run"
                 raise AffectkitError("exists", what, file=path, remedy="name another file")
     file_record(path).unlink(missing_ok=True)
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):  # of a killed process: ours is the lock
+        leftover.unlink()
 
 
 def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any]) -> bool:
