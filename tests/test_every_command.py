@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -424,15 +425,18 @@ def test_a_closed_pipe_is_quiet(study):
     process.wait()
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(study, tmp_path):
-    """A limit on file size stands in for a full disk: the same error from the same call."""
-    script = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from affectkit.cli import main; main()"
-    )
-    line = [*arguments("train", study), "-o", str(tmp_path / "model")]
-    done = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "model" / "run.json").exists()
+@pytest.mark.parametrize("name", OUTPUT)
+def test_a_full_disk_is_one_line_and_loses_nothing(name, study, tmp_path):
+    """A limit on file size stands in for a full disk, whoever writes the file: the same error from the same call."""
+    output, whole = tmp_path / OUTPUT[name], files(study / OUTPUT[name])
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, whole.values())) - 1, limit[1]))
+    try:
+        result = invoke(*complete(name, study, output))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    one_line_error(result, f"error: {output}" if name != "synthesize" else "writing", "the file would be larger")
+    assert not (output / "run.json").exists() and not output.is_file()
+    assert not list(tmp_path.rglob("*.tmp")) and not list(tmp_path.rglob(".*.lock"))
+    assert invoke(*complete(name, study, output), *(["--resume"] if name != "predict" else [])).exit_code == 0
+    assert files(output) == whole
