@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -294,6 +295,18 @@ def test_ended_anywhere_it_leaves_what_can_be_resumed_or_overwritten(name, study
         result = invoke(*complete(name, study, output), again)
         assert result.exit_code == 0, f"{where}, {again}: {result.output}"
         assert files(output) == whole, f"{where}, {again}"
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_overwrite_never_touches_an_input(name, study, tmp_path):
+    """Neither as the output, nor as a file of it, nor from above."""
+    copy = shutil.copytree(study, tmp_path / "study", copy_function=os.link)
+    before = files(copy)
+    paths = [Path(word.rpartition("=")[2].rpartition(":")[2]) for word in arguments(name, copy)[1:]]
+    inputs = [path for path in paths if path.is_absolute() and path != copy / OUTPUT[name]]
+    for place in (copy, *inputs, *(path / "started.json" for path in inputs if path.is_dir())):
+        one_line_error(invoke(*complete(name, copy, place), "--overwrite"), str(place.parent))
+        assert files(copy) == before
 
 
 @pytest.mark.parametrize("name", [n for n in OUTPUT if n != "predict"])

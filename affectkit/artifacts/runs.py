@@ -46,6 +46,7 @@ NEUTRAL = frozenset(
      "checkpoint_steps"}
 )  # fmt: skip
 _ELSEWHERE = "name another folder"
+_LISTING = b"kind,value,ids,sides,files\n"  # how ours begins
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 EMPTYING = "emptying"  # in `started.json` while `--overwrite` deletes
 
@@ -212,7 +213,7 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
     for leftover in folder.glob(f".{STARTED}.*.tmp"):  # of a process killed before it had begun: nothing to go on with
         leftover.unlink()
     contents = [item for item in folder.iterdir() if item.name != LOCK or item.stat().st_size]
-    if [item.name for item in contents] == [REFUSAL]:
+    if [item.name for item in contents] == [REFUSAL] and contents[0].read_bytes().startswith(_LISTING):
         contents.pop().unlink()
     ours, finished = (folder / STARTED).exists(), (folder / RECORD).exists()
     if contents and options.get("overwrite"):

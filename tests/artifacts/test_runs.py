@@ -246,6 +246,20 @@ def test_overwrite_takes_along_what_other_commands_were_told_to_write_there(tmp_
     assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["out.txt", "run.json", "started.json"]
 
 
+@pytest.mark.parametrize("text", ["", "kind,of,leak\n", "kind,value,ids,sides,files\n"])
+def test_a_listing_of_leaks_goes_only_where_a_refusal_left_it(tmp_path, text):
+    listing = tmp_path / "leaks.csv"
+    listing.write_text(text)
+    if text.startswith("kind,value"):
+        run_once(tmp_path)
+        assert not listing.exists()
+        return
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(AffectkitError, match=r"is not empty|not a folder that affectkit wrote"):
+            run_once(tmp_path, **options)
+    assert listing.read_text() == text
+
+
 def test_emptying_a_folder_follows_no_link(tmp_path):
     run_once(tmp_path / "other", "precious")
     with pytest.raises(KeyboardInterrupt), open_run("test", {"output_dir": tmp_path / "r", "seed": 0}) as run:
