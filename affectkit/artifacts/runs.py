@@ -160,7 +160,13 @@ def _held(lock: Path) -> Iterator[None]:
     """
     if lock.is_symlink():
         raise AffectkitError("exists", "is a link, not a lock that affectkit made", file=lock, remedy=_ELSEWHERE)
-    with open(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "rb") as handle:
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if not lock.exists():  # the folder is what takes no file
+            error.filename = str(lock.parent)
+        raise
+    with open(descriptor, "rb") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             busy = not lock.exists() or not os.path.samestat(os.fstat(handle.fileno()), lock.stat())
