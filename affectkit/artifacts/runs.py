@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import logging
 import os
 import re
 import shutil
@@ -19,6 +16,7 @@ from typing import Any
 
 from affectkit import __version__
 from affectkit.artifacts.files import TEMPORARY, remove_temporaries, write_json
+from affectkit.artifacts.locks import ELSEWHERE, locked
 from affectkit.artifacts.records import (
     LOCK,
     RECORD,
@@ -37,17 +35,13 @@ from affectkit.artifacts.records import (
 from affectkit.errors import AffectkitError
 from affectkit.plain import parse_json
 
-log = logging.getLogger(__name__)
-
 REFUSAL = "leaks.csv"  # what a command that refuses to go on may leave; the next run into the folder replaces it
+_LISTING = b"kind,value,ids,sides,files\n"  # how such a one begins
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
 NEUTRAL = frozenset(
     {"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device", "track",
      "checkpoint_steps"}
 )  # fmt: skip
-_ELSEWHERE = "name another folder"
-_LISTING = b"kind,value,ids,sides,files\n"  # how ours begins
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 EMPTYING = "emptying"  # in `started.json` while `--overwrite` deletes
 
 
@@ -106,7 +100,7 @@ def open_run(
         "options": _result_options(options),
         "inputs": (digests := [digest(item) for item in named]),
     }
-    with _locked(path if folder else path.parent, path / LOCK if folder else path.with_name(f".{path.name}{LOCK}")):
+    with locked(path if folder else path.parent, path / LOCK if folder else path.with_name(f".{path.name}{LOCK}")):
         made = folder and _prepare_folder(run, started, options)
         if not folder:
             _prepare_file(path, [*named, *further], overwrite=options.get("overwrite"))
@@ -134,64 +128,11 @@ def _result_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: plain_options(value) for key, value in options.items() if key not in NEUTRAL}
 
 
-@contextmanager
-def _locked(folder: Path, lock: Path) -> Iterator[None]:
-    """Hold `lock`, a file in `folder`, which is made where there is none."""
-    existed = folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        what = "leads to a folder that is not there" if folder.is_symlink() else "is a file, not a folder"
-        raise AffectkitError("exists", what, file=folder, remedy=_ELSEWHERE) from None
-    try:
-        with _held(lock):
-            yield
-    finally:
-        if not existed:
-            with contextlib.suppress(OSError):  # only an empty folder goes: the run left nothing worth keeping
-                folder.rmdir()
-
-
-@contextmanager
-def _held(lock: Path) -> Iterator[None]:
-    """Hold a lock that the kernel, of another machine too, releases however the process ends.
-
-    A file that was there and is not empty is somebody's: it is neither changed nor deleted. Raises "busy".
-    """
-    if lock.is_symlink():
-        raise AffectkitError("exists", "is a link, not a lock that affectkit made", file=lock, remedy=_ELSEWHERE)
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        if not lock.exists():  # the folder is what takes no file
-            error.filename = str(lock.parent)
-        raise
-    with open(descriptor, "rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            busy = not lock.exists() or not os.path.samestat(os.fstat(handle.fileno()), lock.stat())
-        except BlockingIOError:
-            busy = True
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            busy = False
-            log.warning("%s: this file system has no locks; run no second command here meanwhile", lock.parent)
-        if busy:
-            remedy = "wait until it has ended, or name another output"
-            raise AffectkitError("busy", "another process is writing here", file=lock.parent, remedy=remedy)
-        try:
-            yield
-        finally:
-            if not os.fstat(handle.fileno()).st_size:
-                lock.unlink(missing_ok=True)
-
-
 def _spare_inputs(path: Path, inputs: Iterable[Path]) -> None:
     target = path.resolve()
     for item in inputs:
         if target in (item.resolve(), *item.resolve().parents):
-            raise AffectkitError("exists", f"--overwrite would delete the input {item}", file=path, remedy=_ELSEWHERE)
+            raise AffectkitError("exists", f"--overwrite would delete the input {item}", file=path, remedy=ELSEWHERE)
 
 
 def _prepare_file(path: Path, inputs: Iterable[Path], *, overwrite: Any) -> None:
@@ -239,7 +180,7 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         return False
     elif contents:
         state = "finished" if finished else "unfinished" if ours else "not empty"
-        remedy = "pass --resume or --overwrite" if ours else _ELSEWHERE
+        remedy = "pass --resume or --overwrite" if ours else ELSEWHERE
         raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
     write_json(folder / STARTED, started)
     return True
@@ -250,7 +191,7 @@ def _require_own(folder: Path, command: str) -> None:
     author = _author(folder) if (folder / STARTED).exists() else None
     if author != command and author != "":
         what = f"affectkit {author} wrote it" if author else "not a folder that affectkit wrote"
-        raise AffectkitError("exists", f"--overwrite: {what}", file=folder, remedy=_ELSEWHERE)
+        raise AffectkitError("exists", f"--overwrite: {what}", file=folder, remedy=ELSEWHERE)
     if strays := _strays(folder):
         more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
         what = f"--overwrite would delete {strays[0]}{more}, which the run did not write"
