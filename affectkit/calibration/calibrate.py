@@ -21,7 +21,7 @@ from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, me
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
 from affectkit.evaluation.rows import answered_parts, pair, prefix, rows_of
 from affectkit.labels import Target
-from affectkit.leakage.crossfit import FitPlan, cross_fit
+from affectkit.leakage.crossfit import FitPlan, fit_all, held_out
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +78,11 @@ def calibrate(
     """
     outputs, fitted, clamped, compared = [], {}, {}, {}
     for target in targets:
-        name = method
+        name, answers = method, None
         if method == AUTO:
-            name, compared[target.name] = _choose(predictions, plan, target)
+            name, compared[target.name], answers = _choose(predictions, plan, target)
         built = None if name == NONE else build_method(name, options)
-        parameters, free = _fitted(predictions, plan, target, built)
+        parameters, free = _fitted(predictions, plan, target, built, answers)
         fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
         output, clamped[target.name] = held_to_scale(free)
         outputs.append(output)
@@ -124,46 +124,66 @@ def _of_its_kinds(targets: Sequence[Target], method: Method) -> list[Target]:
 
 
 def _fitted(
-    predictions: Predictions, plan: FitPlan, target: Target, method: Method | None
+    predictions: Predictions, plan: FitPlan, target: Target, method: Method | None, answers: TargetPrediction | None
 ) -> tuple[dict[str, Any], TargetPrediction]:
+    """The final fit's parameters, and the answers for all rows. answers: those of `_held_out`, where they are known."""
     output = predictions.output(target.name)
     if method is None:
         return {}, output
-    plan.require_groups(method.name, single_group=method.single_group)
-    rows = rows_of(predictions, target, plan.groups, method.columns)
-    # Numbers before they are clamped, so that the rows that are can be counted.
-    apply = method.unclamped if target.kind == "number" else method.apply
-    return cross_fit(
-        plan,
-        ~np.isnan(rows.truth) & output.known,
-        lambda positions: method.fit(output.take(positions), rows.take(positions)),
-        lambda parameters, positions: apply(parameters, output.take(positions), rows.take(positions)),
+    fit = _Fit(predictions, plan, target, method)
+    parameters = fit_all(plan, fit.usable, fit.fit)
+    applied = fit.apply(parameters, np.arange(len(output)))
+    return parameters, applied.put(
+        plan.fit, held_out(plan, fit.usable, fit.fit, fit.apply) if answers is None else answers
     )
 
 
-def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[str, list[Candidate]]:
-    """The simplest method that the best one does not beat, and none where the best does not beat none.
+class _Fit:
+    """A method on some rows of a table, given by their positions [M]. usable: [N] bool, rows to fit on."""
 
-    Judged on the rows fitted on, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
+    def __init__(self, predictions: Predictions, plan: FitPlan, target: Target, method: Method) -> None:
+        plan.require_groups(method.name, single_group=method.single_group)
+        self.method, self.output = method, predictions.output(target.name)
+        self.rows = rows_of(predictions, target, plan.groups, method.columns)
+        self.usable = ~np.isnan(self.rows.truth) & self.output.known
+
+    def fit(self, positions: np.ndarray) -> dict[str, Any]:
+        return self.method.fit(self.output.take(positions), self.rows.take(positions))
+
+    def apply(self, parameters: dict[str, Any], positions: np.ndarray) -> TargetPrediction:
+        # Numbers before they are clamped, so that the rows that are can be counted.
+        apply = self.method.unclamped if self.output.target.kind == "number" else self.method.apply
+        return apply(parameters, self.output.take(positions), self.rows.take(positions))
+
+
+def _choose(
+    predictions: Predictions, plan: FitPlan, target: Target
+) -> tuple[str, list[Candidate], TargetPrediction | None]:
+    """The simplest method that the best one does not beat, and none where the best does not beat none; and its answers
+    for the rows fitted on.
+
+    Judged on those rows, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
     """
     kind = "number" if target.kind == "number" else "class"
     metric = target_metric("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
     groups = plan.groups[plan.fit] if plan.group else None
     before = metric_inputs(predictions.take(plan.fit), metric)
-    answers = {NONE: before}
+    inputs, answers = {NONE: before}, {}
     for name in CANDIDATES[kind]:
         method = build_method(name, {})
         if plan.single and not method.single_group:
             continue
-        output = held_to_scale(_fitted(predictions, plan, target, method)[1])[0]
-        answers[name] = replace(before, predictions=[output.values[plan.fit]])
-    against = {name: _compared(answers[name], before, groups) for name in answers}
+        fit = _Fit(predictions, plan, target, method)
+        answers[name] = held_out(plan, fit.usable, fit.fit, fit.apply)
+        inputs[name] = replace(before, predictions=[held_to_scale(answers[name])[0].values])
+    against = {name: _compared(inputs[name], before, groups) for name in inputs}
     best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
     chosen = NONE
     if against[best].better:
-        chosen = next(n for n in answers if n != NONE and not _compared(answers[best], answers[n], groups).better)
+        chosen = next(n for n in answers if not _compared(inputs[best], inputs[n], groups).better)
         chosen = chosen if against[chosen].better else best
-    return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+    candidates = [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+    return chosen, candidates, answers.get(chosen)
 
 
 def _compared(first: MetricInputs, second: MetricInputs, groups: np.ndarray | None) -> Comparison:

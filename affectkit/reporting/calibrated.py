@@ -15,6 +15,7 @@ from affectkit.artifacts.predictions import Predictions, read_predictions
 from affectkit.artifacts.records import read_started
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.calibration.calibrate import places_of
 from affectkit.evaluation.coverage import central, risk_coverage_of, standardized
 from affectkit.evaluation.parts import calibration
 from affectkit.evaluation.rows import answered_parts, prefix
@@ -72,12 +73,8 @@ def draw(folder: Path) -> Page:
 
 def _sides(before: Predictions, after: Predictions) -> Sides:
     """The same rows before and after."""
-    place = {key: row for row, key in enumerate(before.frame["id"])}
-    sides = {}
-    for part, rows in answered_parts(after, quiet=True).items():  # the run has said it
-        positions = np.array([place[key] for key in rows.frame["id"]])
-        sides[part] = before.take(positions), rows
-    return sides
+    parts = answered_parts(after, quiet=True)  # the run has said it
+    return {part: (before.take(places_of(rows, before)), rows) for part, rows in parts.items()}
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
