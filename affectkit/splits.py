@@ -363,7 +363,7 @@ def apart(ids: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def folds_in_words(folds: np.ndarray, groups: np.ndarray, column: str) -> str:
     """`leave one speaker out (8)`, or `5 folds of whole speakers`. folds, groups: [N]; column: what the groups are."""
     count = len(np.unique(folds))
-    one_each = count == len(np.unique(groups))
+    one_each = count == len(distinct(groups)[0])
     return f"leave one {column} out ({count})" if one_each else f"{count} folds of whole {column}s"
 
 

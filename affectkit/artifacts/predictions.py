@@ -173,10 +173,13 @@ def with_outputs(
     import pandas as pd
 
     stale = {c for output in outputs for c in target_columns(output.target)[1:]}
-    kept = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame]).assign(seen=list(seen))
-    columns = {name: values for output in outputs for name, values in output_columns(output).items()}
-    # At once: a thousand columns, one put in after the other, are copied over and over.
-    frame = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
+    kept = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame])
+    kept = kept.assign(seen=pd.Series(seen, kept.index, dtype=object))
+    columns = {name: np.asarray(values) for output in outputs for name, values in output_columns(output).items()}
+    # At once: a thousand columns, one put in after the other, are copied over and over. Text stays as it was read: it
+    # is looked up a hundred times.
+    cells = {name: pd.Series(values, kept.index, dtype=values.dtype) for name, values in columns.items()}
+    frame = pd.concat([kept, pd.DataFrame(cells)], axis=1)
     return replace(predictions, frame=frame, foreign=False)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -130,15 +132,15 @@ def _fitted(
     output = predictions.output(target.name)
     if method is None:
         return {}, output
-    fit = _Fit(predictions, plan, target, method)
+    fit = _Fitting(predictions, plan, target, method)
     parameters = fit_all(plan, fit.usable, fit.fit)
     applied = fit.apply(parameters, np.arange(len(output)))
-    return parameters, applied.put(
-        plan.fit, held_out(plan, fit.usable, fit.fit, fit.apply) if answers is None else answers
-    )
+    if answers is None:
+        answers = held_out(plan, fit.usable, fit.fit, fit.apply)
+    return parameters, applied.put(plan.fit, answers)
 
 
-class _Fit:
+class _Fitting:
     """A method on some rows of a table, given by their positions [M]. usable: [N] bool, rows to fit on."""
 
     def __init__(self, predictions: Predictions, plan: FitPlan, target: Target, method: Method) -> None:
@@ -169,13 +171,18 @@ def _choose(
     groups = plan.groups[plan.fit] if plan.group else None
     before = metric_inputs(predictions.take(plan.fit), metric)
     inputs, answers = {NONE: before}, {}
-    for name in CANDIDATES[kind]:
-        method = build_method(name, {})
-        if plan.single and not method.single_group:
-            continue
-        fit = _Fit(predictions, plan, target, method)
-        answers[name] = held_out(plan, fit.usable, fit.fit, fit.apply)
-        inputs[name] = replace(before, predictions=[held_to_scale(answers[name])[0].values])
+    methods = [
+        method for name in CANDIDATES[kind] if (method := build_method(name, {})).single_group or not plan.single
+    ]
+
+    def cross_fitted(method: Method) -> TargetPrediction:
+        fit = _Fitting(predictions, plan, target, method)
+        return held_out(plan, fit.usable, fit.fit, fit.apply)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for method, output in zip(methods, pool.map(cross_fitted, methods), strict=True):
+            answers[method.name] = output
+            inputs[method.name] = replace(before, predictions=[held_to_scale(output)[0].values])
     against = {name: _compared(inputs[name], before, groups) for name in inputs}
     best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
     chosen = NONE
