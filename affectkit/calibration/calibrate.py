@@ -171,9 +171,8 @@ def _choose(
     groups = plan.groups[plan.fit] if plan.group else None
     before = metric_inputs(predictions.take(plan.fit), metric)
     inputs, answers = {NONE: before}, {}
-    methods = [
-        method for name in CANDIDATES[kind] if (method := build_method(name, {})).single_group or not plan.single
-    ]
+    methods = [build_method(name, {}) for name in CANDIDATES[kind]]
+    methods = [method for method in methods if method.single_group or not plan.single]
 
     def cross_fitted(method: Method) -> TargetPrediction:
         fit = _Fitting(predictions, plan, target, method)
@@ -329,7 +328,7 @@ def mapped(calibrated: Calibrated, target: Target) -> list[dict[str, Any]]:
         for k, name in enumerate(target.classes):
             shares = np.repeat(((1 - grid) / max(count - 1, 1))[:, None], count, axis=1)
             shares[:, k] = grid
-            curves[name] = calibrated.model.apply(TargetPrediction.of(target, shares), rows).values[:, k]
+            curves[name] = calibrated.model.apply(TargetPrediction.of(target, shares), rows).values[:, k].copy()
     return [
         {"target": target.name, "class": name, "before": before, "after": after}
         for name, curve in curves.items()

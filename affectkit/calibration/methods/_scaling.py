@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.evaluation.temperature import MANY, total
+from affectkit.evaluation.temperature import MANY, chunks_of, total
 
 # --- Newton's method for smooth, strictly convex losses of few parameters
 
@@ -46,7 +46,6 @@ def minimise(loss: Loss, start: np.ndarray, rows: int, solve: Callable = np.lina
     return at
 
 
-CELLS = 1 << 17  # of an array that is worked on at once: 1 MB, which a core's cache holds
 DENSE = 64  # classes up to which the Hessian is summed up; beyond, it is multiplied with, which costs N K and not N K^2
 SOME = 8  # of many rows, sorted, every eighth gives the start
 
@@ -94,8 +93,7 @@ def fit_vector(scores: np.ndarray, truth: np.ndarray, pull: float) -> tuple[np.n
     """[K] scales and [K] biases of logits [K, N] at the least summed NLL plus pull / 2 times their squared distance to
     1 and 0."""
     classes, rows = scores.shape
-    step = max(CELLS // classes, 1)
-    chunks = [slice(first, first + step) for first in range(0, rows, step)]
+    chunks = chunks_of(rows, classes)
     start = centre = np.concatenate([np.ones(classes), np.zeros(classes)])
     if rows >= MANY:  # with a part of the pull, as of the rows
         start = np.concatenate(fit_vector(np.ascontiguousarray(scores[:, ::SOME]), truth[::SOME], pull / SOME))
@@ -161,8 +159,9 @@ def _logistic(design: np.ndarray, hit: np.ndarray, centre: np.ndarray, pull: flo
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         z = at @ design
-        p = np.exp(-np.logaddexp(0.0, -z))
-        value = (np.logaddexp(0.0, z) - hit * z).sum()
+        away_from_half = np.exp(-np.abs(z))
+        p = np.where(z < 0, away_from_half, 1.0) / (1 + away_from_half)
+        value = (np.maximum(z, 0.0) + np.log1p(away_from_half) - hit * z).sum()
         return penalised(value, design @ (p - hit), (design * (p * (1 - p))) @ design.T, at - centre, pull)
 
     return loss
