@@ -122,6 +122,13 @@ def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence
     return replace(predictions, frame=predictions.frame.assign(**cells))
 
 
+def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
+    """[M] positions of the rows `some` among all, by their ids."""
+    import pandas as pd
+
+    return pd.Index(all_rows.frame["id"]).get_indexer(some.frame["id"])
+
+
 # What a prediction carries of its row, so that it can be grouped and sliced without the manifest.
 CARRIED = ("corpus", "speaker", "subject", "session", "dialogue", "sequence", "time_sec", "track", "sex", "language")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.artifacts.predictions import Predictions, places_of, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
@@ -62,13 +62,6 @@ class Calibrated:
         after = answered_parts(self.predictions, quiet=True)  # their report says it
         rows = {part: places_of(table, self.before) for part, table in after.items()}
         return {part: (self.before.take(rows[part]), table) for part, table in after.items()}
-
-
-def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
-    """[M] positions of the rows `some` among all, by their ids."""
-    import pandas as pd
-
-    return pd.Index(all_rows.frame["id"]).get_indexer(some.frame["id"])
 
 
 def calibrate(

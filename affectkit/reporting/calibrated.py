@@ -11,11 +11,10 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, sha256
 from affectkit.artifacts.models import BEST, TRAIN_REPORT, read_spec
-from affectkit.artifacts.predictions import Predictions, read_predictions
+from affectkit.artifacts.predictions import Predictions, places_of, read_predictions
 from affectkit.artifacts.records import read_started
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.artifacts.tables import read_table, to_numbers
-from affectkit.calibration.calibrate import places_of
 from affectkit.evaluation.coverage import central, risk_coverage_of, standardized
 from affectkit.evaluation.parts import calibration
 from affectkit.evaluation.rows import answered_parts, prefix

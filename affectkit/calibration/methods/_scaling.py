@@ -103,7 +103,7 @@ def fit_vector(scores: np.ndarray, truth: np.ndarray, pull: float) -> tuple[np.n
         values, gradients, within, spread = zip(*parts, strict=True)
         away = at - centre
         value = float(sum(values)) + pull / 2 * float(away @ away)
-        hessian = VectorHessian(sum(within), list(spread), pull)
+        hessian = VectorHessian(np.sum(within, axis=0), list(spread), pull)
         return value, sum(gradients) + pull * away, hessian.dense() if classes <= DENSE else hessian
 
     solve = np.linalg.solve if classes <= DENSE else _conjugate_gradients
