@@ -347,6 +347,7 @@ def _of_size(values: np.ndarray, column: str, target: Target, path: Path) -> np.
 
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
+    gaps, total = np.zeros(len(frame), int), np.zeros(len(frame))
     for column in columns:
         frame[column] = values = to_numbers(frame[column], file=path, column=column)
         if (row := first_row((values < 0) | (values > 1))) is not None:
@@ -354,12 +355,11 @@ def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path
             remedy = "divide percentages by 100" if percent else "make probabilities of scores first (softmax)"
             message = f"{column} {values[row]:g} is outside [0, 1]"
             raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
-    table = frame[list(columns)].to_numpy(float)
-    missing = np.isnan(table)
-    if (row := first_row(missing.any(axis=1) & ~missing.all(axis=1))) is not None:
-        message = f"{columns[int(missing[row].argmax())]} is missing"
+        gaps += np.isnan(values)
+        total += values
+    if (row := first_row((gaps > 0) & (gaps < len(columns)))) is not None:
+        message = f"{next(column for column in columns if np.isnan(frame[column][row]))} is missing"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="give every class's probability, or none")
-    total = table.sum(axis=1)
     row = first_row(np.abs(total - 1) > SUM_TOLERANCE)
     if len(columns) > 1 and row is not None:
         message = f"the probabilities sum to {total[row]:g}, not 1"
