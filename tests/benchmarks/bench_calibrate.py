@@ -16,7 +16,8 @@ from bench_tables import make_table
 
 from affectkit.artifacts.tables import write_table
 
-LIMIT, MEMORY = 20.0, 1.5  # seconds and GB of 1,000,000 rows of 8 classes
+LIMIT, MEMORY = 20.0, 1.5  # seconds and GB
+SIZES = ((1_000_000, 8), (10_000, 100))  # rows and classes
 WORKS = {
     "evaluate": ["evaluate"],
     "calibrate --method temperature": ["calibrate", "--method", "temperature"],
@@ -27,7 +28,7 @@ WORKS = {
 def run() -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        for count, classes in ((1_000_000, 8), (10_000, 100)):
+        for count, classes in SIZES:
             file = Path(name) / f"{count}.csv"
             table = make_table(count, classes)
             write_table(file, table.assign(split=np.where(np.arange(count) % 2, "val", "test")))
