@@ -200,7 +200,7 @@ def test_infinite_features_are_refused(study, tmp_path, value):
     rows = [f"u{n:02},{value if n == 5 else n}" for n in range(48)]
     (tmp_path / "f.csv").write_text("\n".join(["id,a", *rows]) + "\n")
     error = trained(study, tmp_path, features=tmp_path / "f.csv")
-    assert "f.csv" in error and ("row 6" in error or "'u05'" in error)
+    assert "f.csv row 6: a " in error
 
 
 def test_nan_among_sparse_features_is_refused(study, tmp_path):

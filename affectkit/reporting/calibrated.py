@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, sha256
 from affectkit.artifacts.models import BEST, TRAIN_REPORT, read_spec
-from affectkit.artifacts.predictions import Predictions, read_predictions
+from affectkit.artifacts.predictions import Predictions, places_of, read_predictions
 from affectkit.artifacts.records import read_started
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.artifacts.tables import read_table, to_numbers
@@ -72,12 +72,8 @@ def draw(folder: Path) -> Page:
 
 def _sides(before: Predictions, after: Predictions) -> Sides:
     """The same rows before and after."""
-    place = {key: row for row, key in enumerate(before.frame["id"])}
-    sides = {}
-    for part, rows in answered_parts(after, quiet=True).items():  # the run has said it
-        positions = np.array([place[key] for key in rows.frame["id"]])
-        sides[part] = before.take(positions), rows
-    return sides
+    parts = answered_parts(after, quiet=True)  # the run has said it
+    return {part: (before.take(places_of(rows, before)), rows) for part, rows in parts.items()}
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
