@@ -110,7 +110,7 @@ def overlap(one, other):
 
 @pytest.mark.parametrize(("name", "least"), [("yunet", 0.95), ("haar", 0.9)])
 def test_people_on_photographs_have_faces(name, least):
-    """YuNet 125 of 125 [.970, 1], Haar 122 of 125 [.932, .992] on 2026-11-29 (Wilson, 95 %), and all that are fetched."""
+    """YuNet 125 of 125 [.970, 1], Haar 122 of 125 [.932, .992] on 2026-11-29 (Wilson, 95 %); the six fetched: all."""
     finder = detector(name)
     assert np.mean([bool(finder.detect(read_image(path), {})) for path in photographs()]) >= least
 
