@@ -117,7 +117,8 @@ def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence
     places = pd.Index(rows["id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
     if (position := first_row(places < 0)) is not None:
         message = f"id '{ids.iloc[position]}' is not in the manifest"
-        raise AffectkitError("input", message, file=predictions.path, row=position + 1)
+        remedy = f"leave out such rows ({(places < 0).sum():,} of {len(ids):,}), or name the manifest that they are of"
+        raise AffectkitError("input", message, file=predictions.path, row=position + 1, remedy=remedy)
     cells = {column: rows[column].to_numpy()[places] for column in wanted}
     return replace(predictions, frame=predictions.frame.assign(**cells))
 
