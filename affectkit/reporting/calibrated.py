@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,13 @@ def draw(folder: Path) -> Page:
 
 
 def _sides(before: Predictions, after: Predictions) -> Sides:
-    """The same rows before and after."""
-    parts = answered_parts(after, quiet=True)  # the run has said it
-    return {part: (before.take(places_of(rows, before)), rows) for part, rows in parts.items()}
+    """The same rows before and after, with the truth that the run had, which may be a manifest's."""
+    parts, sides = answered_parts(after, quiet=True), {}  # the run has said it
+    for part, rows in parts.items():
+        same = before.take(places_of(rows, before))
+        truth = {name: rows.frame[name] for name in rows.targets if name in rows.frame}
+        sides[part] = replace(same, frame=same.frame.assign(**truth)), rows
+    return sides
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
