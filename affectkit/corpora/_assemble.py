@@ -75,7 +75,7 @@ def measure(
 
 def _read(path: str | Path) -> media.AnyHeader:
     """By the file's name, as the reader of the corpus took it for an image or not."""
-    return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
+    return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_length(path)
 
 
 _OUTSIDE = "its segment does not lie in its recording"

@@ -7,7 +7,7 @@ missing, a folder, empty, a Git-LFS pointer, unreadable, not audio (or not an im
 large.
 """
 
-from affectkit.media.audio import read_audio, recording, resample, segment_error
+from affectkit.media.audio import read_audio, read_length, recording, resample, segment_error
 from affectkit.media.files import check_file, mapped, open_array
 from affectkit.media.headers import Header, read_header, read_headers
 from affectkit.media.images import MOST_PIXELS, ImageHeader, read_image, read_image_header
@@ -30,6 +30,7 @@ __all__ = [
     "read_headers",
     "read_image",
     "read_image_header",
+    "read_length",
     "recording",
     "resample",
     "segment_error",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,9 +19,9 @@ from typing import IO, Any
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.media import mp4
-from affectkit.media.files import opened
-from affectkit.media.headers import Header, by_ffmpeg, container, read_sound, sounds
+from affectkit.media import chunks, mp4
+from affectkit.media.files import LengthUnknown, opened
+from affectkit.media.headers import FFMPEG, Header, by_ffmpeg, container, read_header, read_sound, sounds
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,17 @@ def read_audio(
     if rate is None or rate == file_rate:
         return np.ascontiguousarray(samples), file_rate
     return resample(samples, file_rate, rate), rate
+
+
+def read_length(path: str | Path) -> Header:
+    """As `read_header`; what only ffmpeg reads, and whose header does not say its length, is decoded for it."""
+    try:
+        return read_header(path)
+    except LengthUnknown as unknown:
+        if shutil.which("ffmpeg") is None:
+            raise unknown from None
+    with recording(path) as sound:
+        return Header(sound.frames, sound.rate, sound.channels, FFMPEG)
 
 
 def _check_samples(samples: np.ndarray, path: str | Path) -> None:
@@ -139,6 +151,8 @@ def recording(path: str | Path) -> Iterator[Recording]:
         kind = container(file.head)
         if kind == "MP4":
             mp4.check_whole(file)
+        elif kind:
+            chunks.check_whole(file)
         if not kind:
             header, sources = read_sound(file)
             yield Recording(path, header, lambda: sounds(path, file.head, sources))
@@ -249,6 +263,9 @@ def _run_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> None:
     command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn", "-c:a", "pcm_f32le"]
     done = subprocess.run([*command, "-f", "wav", "-"], stdout=decoded, stderr=subprocess.PIPE, check=False)
     if done.returncode or not decoded.seek(0, os.SEEK_END):
-        why = done.stderr.decode(errors="replace").strip().splitlines()[:1] or ["no sound track"]
-        raise AffectkitError("input", f"ffmpeg cannot decode it: {why[0]}", file=path)
+        why = (done.stderr.decode(errors="replace").strip().splitlines() or ["no sound track"])[0]
+        why = re.sub(r"^\[.*? @ 0x\w+\] ", "", why)  # where an object lies in memory
+        why = "no sound track" if "does not contain any stream" in why else why
+        remedy = "copy it again, or drop its row"
+        raise AffectkitError("input", f"ffmpeg cannot decode it: {why}", file=path, remedy=remedy)
     decoded.seek(0)

@@ -29,6 +29,7 @@ _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _SYNC = re.compile(rb"\xff(?:[\xe2-\xef\xf2-\xf7\xfa-\xff][\x10-\xef]|[\xf0\xf1\xf8\xf9])")
 _VBRI = 36  # where its frame says so
+_MOST_JUNK = 1 << 24  # bytes without a frame, behind which none is looked for: padding, a picture without a tag
 _SLACK = 2  # frames: some writers count the one that counts
 
 
@@ -140,13 +141,15 @@ def _closed(spans: list[range], start: int, stop: int) -> list[range]:
 def _next(data: mmap.mmap, place: int, first: Frame | None) -> int:
     """Where the next frame begins, past tags and what is none; -1 at the end. A frame is one whose end another frame,
     a tag or the end of the file follows."""
-    while place < len(data):
+    end = min(len(data), place + _MOST_JUNK)
+    while place < end:
         if data[place : place + 3] == b"ID3" and len(data) >= place + 10:
             sizes = data[place + 6 : place + 10]
-            place += 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
+            size = 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
+            place, end = place + size, min(len(data), end + size)
             continue
-        sync = _SYNC.search(data, place)
-        tag = data.find(b"ID3", place, sync.start() if sync else len(data)) if first else -1
+        sync = _SYNC.search(data, place, end)
+        tag = data.find(b"ID3", place, sync.start() if sync else end) if first else -1
         if tag >= 0 and tag != place:
             place = tag
             continue

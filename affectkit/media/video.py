@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.media import mp4
+from affectkit.media import chunks, mp4
 from affectkit.media.files import OpenFile, opened
+from affectkit.media.headers import container
 
 _EARLY_SEC = 0.001  # a frame may come this much before its time: Matroska rounds time stamps to milliseconds
 _LEAD_SEC = 2.0  # a jump lands on a frame that is at or before its goal, by the average rate: aim earlier
 _STILL = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")  # OpenCV would make a video of one frame of it
-_OPEN_ENDED = (0, 0xFFFFFFFF)  # an AVI's size where its writer could not know it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def _chosen(path: str | Path, capture: Any, fps: float | None, start: float, end
         if fps is not None:
             due = start + (math.floor((time_sec + _EARLY_SEC - start) * fps) + 1) / fps
     if not any_frame:
-        segment = "" if start == 0 and end == math.inf else f" from {start:g} to {end:g} s"
+        until = "on" if end == math.inf else f"to {end:g} s"
+        segment = "" if start == 0 and end == math.inf else f" from {start:g} {until}"
         raise AffectkitError("input", f"has no frame{segment}", file=path, remedy="drop its row")
 
 
@@ -115,7 +116,5 @@ def _check(file: OpenFile) -> None:
         raise AffectkitError("input", "is an image, not a video", file=file.path)
     if mp4.is_mp4(file.head):
         mp4.check_whole(file)
-    elif file.head[:4] == b"RIFF" and file.head[8:12] == b"AVI ":
-        size = int.from_bytes(file.head[4:8], "little")
-        if size not in _OPEN_ENDED and size + 8 > file.size:
-            raise file.cut_off(f"{size + 8 - file.size:,} bytes are missing at the end")
+    elif container(file.head):
+        chunks.check_whole(file)
