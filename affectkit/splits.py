@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _WORDS = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(("test", "testing"), "test")
 _WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "devel", "development"), "val")
 _EITHER = ("eval", "evaluation")
+_PLAIN = re.compile(r"[^\W\d_]+?(?=(?:set|data|split|part)?(?:[\W\d_]|$))")  # `Trainingset` says training
 
 
 def read_parts(names: Iterable[str]) -> dict[str, str]:
@@ -39,7 +40,7 @@ def read_parts(names: Iterable[str]) -> dict[str, str]:
     >>> read_parts(["Train", "eval", "test-clean", "other"])
     {'Train': 'train', 'test-clean': 'test', 'eval': 'val'}
     """
-    words = {name: re.findall(r"[^\W\d_]+", name.casefold()) for name in dict.fromkeys(names)}
+    words = {name: _PLAIN.findall(name.casefold()) for name in dict.fromkeys(names)}
     single = {n: w[0] for n, w in words.items() if w and not {*_WORDS, *_EITHER} & set(w[1:])}
     parts = {name: _WORDS[word] for name, word in single.items() if word in _WORDS}
     free = {"val", "test"} - set(parts.values())

@@ -189,7 +189,7 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
 def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     """The corpus's own split; where it has no validation part, one is carved out of train by group."""
     split = rows["split"].to_numpy(dtype=object, copy=True)
-    if (split == "val").any() or not choices.val_fraction:
+    if (split == "val").any() or not choices.val_fraction or not (split == "train").any():
         return rows
     train = np.flatnonzero(split == "train")
     column = group_column(rows, gathered, choices) or "id"

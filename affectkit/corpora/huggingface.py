@@ -170,7 +170,10 @@ def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
     digest = hashlib.blake2b(data, digest_size=8).hexdigest()
     file = media / f"{key}-{digest}{Path(path).suffix or guessed}"
     if not file.exists() or file.stat().st_size != len(data):
-        write_bytes(file, data)
+        try:
+            write_bytes(file, data)
+        except OSError as error:
+            raise AffectkitError("input", f"cannot be written: {error.strerror}", file=file) from None
     inside = root.is_dir() and file.resolve().is_relative_to(root.resolve())
     return file.resolve().relative_to(root.resolve()).as_posix() if inside else str(file.resolve())
 

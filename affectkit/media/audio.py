@@ -21,7 +21,7 @@ import numpy as np
 from affectkit.errors import AffectkitError
 from affectkit.media import chunks, mp4
 from affectkit.media.files import LengthUnknown, opened
-from affectkit.media.headers import FFMPEG, Header, by_ffmpeg, container, read_header, read_sound, sounds
+from affectkit.media.headers import FFMPEG, RATES, Header, by_ffmpeg, container, read_header, read_sound, sounds
 
 logger = logging.getLogger(__name__)
 
@@ -206,8 +206,12 @@ def segment_error(
     if 0 <= start < min(end, duration) and end <= duration + OVERRUN_SEC:
         return None
     message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
-    milliseconds = 0 <= start < end and max(duration, 10) < end <= 1000 * (duration + OVERRUN_SEC)
-    remedy = "times are in seconds: are these milliseconds?" if milliseconds else None
+    remedy = "correct its times, which are in seconds"
+    if end <= start:
+        remedy = "its end does not come after its start: are two columns exchanged?"
+    elif start >= 0 and max(duration, 10) < end <= RATES[1] * duration:
+        what = "milliseconds" if end <= 1000 * (duration + OVERRUN_SEC) else "milliseconds or samples"
+        remedy = f"times are in seconds: are these {what}?"
     return AffectkitError("input", message, file=path, remedy=remedy)
 
 

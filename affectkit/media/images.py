@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -224,6 +225,7 @@ def _openers() -> dict[str, tuple[Callable[..., Any], Callable[[bytes], Any]]]:
     """For each format, what opens it and what knows it by its first 16 bytes."""
     from PIL import Image
 
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags: what they spoil is an error here
     for module in _PLUGINS.values():
         import_module(f"PIL.{module}")
     return {name: (Image.OPEN[name][0], Image.OPEN[name][1] or bool) for name in _PLUGINS if name in Image.OPEN}

@@ -67,8 +67,7 @@ def _chosen(path: str | Path, capture: Any, fps: float | None, start: float, end
         if fps is not None:
             due = start + (math.floor((time_sec + _EARLY_SEC - start) * fps) + 1) / fps
     if not any_frame:
-        until = "on" if end == math.inf else f"to {end:g} s"
-        segment = "" if start == 0 and end == math.inf else f" from {start:g} {until}"
+        segment = "" if start == 0 and end == math.inf else f" from {start:g} to {end:g} s"
         raise AffectkitError("input", f"has no frame{segment}", file=path, remedy="drop its row")
 
 
