@@ -63,9 +63,9 @@ def read(
     features = [path for path in arrays if path.name != array_labels and path != groups_file]
     if not features:
         raise AffectkitError("missing", f"holds labels but no features: expected {CORPUS.layout}", file=root)
-    for path in features:
-        if readable(path.name) != path.name:
-            raise AffectkitError("input", "its name is not UTF-8", file=path, remedy=RENAME)
+    for feature in features:
+        if readable(feature.name) != feature.name:
+            raise AffectkitError("input", "its name is not UTF-8", file=feature, remedy=RENAME)
     for path, length in [(p, len(_load(p))) for p in features] + [(groups_file, len(v)) for v in groups.values()]:
         if length != len(labels):
             raise AffectkitError("input", f"has {length} rows, {array_labels} has {len(labels)}", file=path)

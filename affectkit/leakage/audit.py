@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 # Kind of leak of each column. A corpus's names mean nothing in another corpus, except texts and paths.
 _GROUPS = {"speaker": "speaker", "subject": "speaker", "session": "session", "dialogue": "dialogue"}
-_PARTS = ("start_sec", "end_sec", "time_sec", "track")  # which part of a recording a row is, as a box is of an image
+PARTS = ("start_sec", "end_sec", "time_sec", "track")  # which part of a recording a row is, as a box is of an image
 _UNTELLING = ("session", "dialogue", "text_id", "text")  # where no split can keep apart what is one
-_BOXES = ("face_", "person_")
+BOXES = ("face_", "person_")
 _GROUPS |= {"sequence": "source", "text_id": "text"}
 
 
@@ -111,7 +111,7 @@ def normal_text(text: str) -> str:
 
 def _conflicts(rows: pd.DataFrame, recordings: Sequence[Path | None]) -> Iterator[str]:
     """Recordings, or segments of one, that stand under two labels or two speakers, on whichever sides."""
-    parts = [rows[column] for column in rows if column in _PARTS or column.startswith(_BOXES)]
+    parts = [rows[column] for column in rows if column in PARTS or column.startswith(BOXES)]
     counts = Counter(recordings)
     places = list(zip((r if counts[r] > 1 else None for r in recordings), *parts, strict=True))
     for column in CLAIMS:

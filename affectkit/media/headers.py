@@ -98,7 +98,9 @@ def _of_frames(file: OpenFile, frames: mpeg.Frames) -> tuple[tuple[int, int, int
     if first.kind == "AAC":
         return (frames.samples, first.rate, first.channels, first.kind), ()
     if mpeg.is_counted(frames):
-        return _of_libsndfile(file, ()), ()
+        pieces = mpeg.without_tags(file, frames)
+        sources: Sources = (pieces,) if pieces else ()
+        return _of_libsndfile(file, sources), sources
     if not frames.counted:
         facts = _of_libsndfile(file, ())
         if facts[0] >= frames.samples:  # an estimate that lets all of it be heard

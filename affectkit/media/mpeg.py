@@ -30,6 +30,7 @@ _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 120
 _SYNC = re.compile(rb"\xff(?:[\xe2-\xef\xf2-\xf7\xfa-\xff][\x10-\xef]|[\xf0\xf1\xf8\xf9])")
 _VBRI = 36  # where its frame says so
 _MOST_JUNK = 1 << 24  # bytes without a frame, behind which none is looked for: padding, a picture without a tag
+_TAGS = 0.005  # share of a file
 _SLACK = 2  # frames: some writers count the one that counts
 
 
@@ -46,11 +47,12 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """All frames of a file: how many, the first of them, the stretches of the file that they fill, and how many the
-    frame in front of them counts (0: there is none)."""
+    """All frames of a file: how many, the first of them, where they begin and with which bytes, the stretches of the
+    file that they fill, and how many the frame in front of them counts (0: there is none)."""
 
     count: int
     first: Frame
+    place: int
     start: bytes
     spans: list[range]
     counted: int
@@ -108,7 +110,7 @@ def read_frames(file: OpenFile) -> Frames | None:
             return None
         start = data[place : place + 4]
         spans, count, counted = _walk(file, data, place, first)
-    return Frames(count, first, start, spans, counted) if count else None
+    return Frames(count, first, place, start, spans, counted) if count else None
 
 
 def _walk(file: OpenFile, data: mmap.mmap, place: int, first: Frame) -> tuple[list[range], int, int]:
@@ -186,6 +188,13 @@ def check_whole(file: OpenFile, frames: Frames) -> None:
 def is_counted(frames: Frames) -> bool:
     """Whether the frame in front tells a decoder how many there are."""
     return abs(frames.count - frames.counted) <= _SLACK
+
+
+def without_tags(file: OpenFile, frames: Frames) -> tuple[Piece, ...]:
+    """The frames as they are, where so much else is in the file that libmpg123 would warn of it on stderr."""
+    stop = frames.spans[-1].stop
+    much = file.size - (stop - frames.place) > _TAGS * file.size
+    return (range(frames.place, stop),) if much and len(frames.spans) == 1 else ()
 
 
 def counted_again(frames: Frames) -> tuple[Piece, ...]:
