@@ -5,7 +5,7 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +84,7 @@ def decode(path: Path, *encodings: str) -> str:
     raise AffectkitError("input", f"is text in none of {tried}", file=path, remedy="save it as UTF-8")
 
 
-def safe_id(text: str, taken: Container[str] = ()) -> str:
+def safe_id(text: str, taken: Collection[str] = ()) -> str:
     """`text` as an id that is safe as a file name: `a/b c` -> `a__b_c-1f2e3d4c`.
 
     A digest of `text` is added where something had to be changed or cut, or where the id is `taken`.
@@ -94,7 +94,11 @@ def safe_id(text: str, taken: Container[str] = ()) -> str:
     safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-")[:120]
     if safe and safe == plain and safe not in taken:
         return safe
-    return f"{safe or 'row'}-{zlib.crc32(text.encode(errors='surrogateescape')):08x}"
+    key, number = "", ""
+    while not key or key in taken:  # a third of the same text: its number among all comes in
+        key = f"{safe or 'row'}-{zlib.crc32((text + number).encode(errors='surrogateescape')):08x}"
+        number = f"\0{len(taken)}" if not number else number + "\0"
+    return key
 
 
 # --- Any table as a corpus: which of its columns mean what. `csv` and `huggingface` share these options
