@@ -334,6 +334,17 @@ def test_the_length_of_what_only_ffmpeg_reads(tmp_path, monkeypatch, ending):
         read_length(path)
 
 
+def test_a_video_without_sound_whose_length_is_not_said(tmp_path):
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    source = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=red:s=32x32:rate=5:duration=1"]
+    subprocess.run([*source, "-c:v", "mpeg4", tmp_path / "a.mkv"], check=True, stdin=subprocess.DEVNULL)
+    with pytest.raises(AffectkitError, match="whose header is not read here; convert it"):
+        read_length(tmp_path / "a.mkv")
+    with pytest.raises(AffectkitError, match="ffmpeg cannot decode it: no sound track; copy it again"):
+        read_audio(tmp_path / "a.mkv")
+
+
 def adts(payload: int = 100, rate_index: int = 4, channels: int = 2) -> bytes:
     size = payload + 7
     head = [0xFF, 0xF1, 1 << 6 | rate_index << 2 | channels >> 2, (channels & 3) << 6 | size >> 11]

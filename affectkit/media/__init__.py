@@ -1,10 +1,10 @@
 """Media files: what a header says, mono samples, pixels, frames of a video, arrays.
 
 Headers are read without decoding (own parsers for WAV, MP4, and the frames of FLAC and MP3, libsndfile and Pillow for
-the rest), and all pass one check of what a recording can be. Where a header misleads libsndfile, it is handed the file
-with another one in front (`splice.py`). Every way in which a file can be unusable is an `AffectkitError` that names it:
-missing, a folder, empty, a Git-LFS pointer, unreadable, not audio (or not an image), truncated, without samples, too
-large.
+the rest; `read_length` decodes what only ffmpeg reads), and all pass one check of what a recording can be. Where a
+header misleads libsndfile, it is handed the file with another one in front (`splice.py`). Every way in which a file can
+be unusable is an `AffectkitError` that names it: missing, a folder, empty, a Git-LFS pointer, unreadable, not audio (or
+not an image), truncated, without samples, too large.
 """
 
 from affectkit.media.audio import read_audio, read_length, recording, resample, segment_error

@@ -32,6 +32,7 @@ _BLOCK = 1 << 24  # samples of all channels decoded at once
 _AUDIBLE = 1e-8  # mean square of a channel that is not silent (-80 dB)
 _CANCELLED = 1e-3  # of the loudest channel's power: a mean below that (-30 dB) is no mix of them
 _FINEST = 1 << 16
+_NO_SOUND = "no sound track"
 _ESTIMATED = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # frames guessed from the bit rate
 
 
@@ -63,11 +64,15 @@ def read_length(path: str | Path) -> Header:
     """As `read_header`; what only ffmpeg reads, and whose header does not say its length, is decoded for it."""
     try:
         return read_header(path)
-    except LengthUnknown as unknown:
-        if shutil.which("ffmpeg") is None:
-            raise unknown from None
-    with recording(path) as sound:
-        return Header(sound.frames, sound.rate, sound.channels, FFMPEG)
+    except LengthUnknown as error:
+        unknown = error
+    if shutil.which("ffmpeg") is None:
+        raise unknown
+    try:
+        with recording(path) as sound:
+            return Header(sound.frames, sound.rate, sound.channels, FFMPEG)
+    except AffectkitError as error:
+        raise unknown if _NO_SOUND in error.message else error from None
 
 
 def _check_samples(samples: np.ndarray, path: str | Path) -> None:
@@ -267,9 +272,9 @@ def _run_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> None:
     command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn", "-c:a", "pcm_f32le"]
     done = subprocess.run([*command, "-f", "wav", "-"], stdout=decoded, stderr=subprocess.PIPE, check=False)
     if done.returncode or not decoded.seek(0, os.SEEK_END):
-        why = (done.stderr.decode(errors="replace").strip().splitlines() or ["no sound track"])[0]
+        why = (done.stderr.decode(errors="replace").strip().splitlines() or [_NO_SOUND])[0]
         why = re.sub(r"^\[.*? @ 0x\w+\] ", "", why)  # where an object lies in memory
-        why = "no sound track" if "does not contain any stream" in why else why
+        why = _NO_SOUND if "does not contain any stream" in why else why
         remedy = "copy it again, or drop its row"
         raise AffectkitError("input", f"ffmpeg cannot decode it: {why}", file=path, remedy=remedy)
     decoded.seek(0)
