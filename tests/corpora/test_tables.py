@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -520,3 +521,25 @@ def test_a_copy_of_an_image_in_another_split_is_a_leak(affectkit, image, tmp_pat
     near = ("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "n", "--audit", "near")
     assert "near-identical media: 1 of 7" in affectkit(*near, code=1).output
     affectkit(*near, "--allow-leaks", "media", "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "before", "after"),
+    [
+        ("emobank", "emobank.csv", ",dev,", ",Validation,"),
+        ("msp_podcast", "Labels/labels_consensus.csv", "Development", "dev"),
+        ("esd", "", "evaluation", "dev"),
+        ("esd", "", "evaluation", "eval"),
+    ],
+)
+def test_parts_that_a_copy_of_a_corpus_calls_otherwise(tmp_path, name, file, before, after):
+    module = import_module(f"affectkit.corpora.{name}")
+    module.synthesize(tmp_path, size=40, speakers=6, seed=0)
+    expected = {item["id"]: item["split"] for item in module.read(tmp_path) if isinstance(item, dict)}
+    assert "val" in expected.values()
+    if file:
+        text = (tmp_path / file).read_text(encoding="utf-8")
+        (tmp_path / file).write_text(text.replace(before, after), encoding="utf-8")
+    for place in [] if file else list(tmp_path.rglob(before)):
+        place.rename(place.with_name(after))
+    assert {item["id"]: item["split"] for item in module.read(tmp_path) if isinstance(item, dict)} == expected
