@@ -52,7 +52,8 @@ def audit(
     """
     sides = sides_of(rows)
     paths = list(media) if media is not None else [None] * len(rows)
-    constant = [column for column in _UNTELLING if column in rows and _says_nothing(rows[column])]
+    asked = [column for column in _UNTELLING if _GROUPS.get(column, column) not in dict(defects)]
+    constant = [column for column in asked if column in rows and _says_nothing(rows[column])]
     leaks = _names(rows.drop(columns=constant), sides, paths, group_column)
     notes = [f"{column} is '{rows[column].iloc[0]}' in every row, so it tells nothing apart" for column in constant]
     notes += _uncertified(rows, sides)

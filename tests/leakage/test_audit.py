@@ -160,6 +160,8 @@ def test_a_column_that_says_the_same_of_all_rows_is_noted(column):
     report = audit(rows, level="names")
     assert not report.leaks and f"{column} is 'once' in every row" in report.notes[0]
     assert audit(rows.assign(speaker="once"), level="names").leaks  # one person is on both sides
+    kind = "text" if "text" in column else column
+    assert kinds(audit(rows, level="names", defects=[(kind, "as the corpus says")])) == [kind]
 
 
 def test_rows_without_a_speaker_are_noted():
