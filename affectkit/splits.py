@@ -25,9 +25,11 @@ log = logging.getLogger(__name__)
 # --- What the parts of a split are called elsewhere
 
 
-_WORDS = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(("test", "testing"), "test")
-_WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "devel", "development"), "val")
+# name in small letters -> split
+WORDS = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(("test", "testing"), "test")
+WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "devel", "development"), "val")
 _EITHER = ("eval", "evaluation")
+_PLAIN = re.compile(r"[^\W\d_]+?(?=(?:set|data|split|part)?(?:[\W\d_]|$))")  # `Trainingset` says training
 
 
 def read_parts(names: Iterable[str]) -> dict[str, str]:
@@ -39,9 +41,9 @@ def read_parts(names: Iterable[str]) -> dict[str, str]:
     >>> read_parts(["Train", "eval", "test-clean", "other"])
     {'Train': 'train', 'test-clean': 'test', 'eval': 'val'}
     """
-    words = {name: re.findall(r"[^\W\d_]+", name.casefold()) for name in dict.fromkeys(names)}
-    single = {n: w[0] for n, w in words.items() if w and not {*_WORDS, *_EITHER} & set(w[1:])}
-    parts = {name: _WORDS[word] for name, word in single.items() if word in _WORDS}
+    words = {name: _PLAIN.findall(name.casefold()) for name in dict.fromkeys(names)}
+    single = {n: w[0] for n, w in words.items() if w and not {*WORDS, *_EITHER} & set(w[1:])}
+    parts = {name: WORDS[word] for name, word in single.items() if word in WORDS}
     free = {"val", "test"} - set(parts.values())
     either = "test" if "test" in free else "val"
     return parts | {name: either for name, word in single.items() if word in _EITHER and free}

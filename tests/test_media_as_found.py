@@ -2,7 +2,9 @@
 
 import io
 import logging
+import shutil
 import struct
+import subprocess
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from affectkit.errors import AffectkitError
 from affectkit.leakage.content import _of_samples
-from affectkit.media import audio, mpeg, read_audio, read_header, resample
+from affectkit.media import audio, chunks, mpeg, read_audio, read_header, read_length, resample
 from affectkit.media.files import opened
 
 RATE = 16000
@@ -135,6 +137,48 @@ def test_rf64_whose_size_was_not_known(tmp_path, size):
     check_reads(saved(tmp_path, data), decoded(encoded("WAV", "PCM_16")))
 
 
+def test_wav_whose_odd_chunk_lacks_its_padding(tmp_path):
+    data = wav(PCM, 36 + len(PCM), len(PCM))
+    note = b"LIST" + struct.pack("<I", 13) + b"INFO, nothing"
+    check_reads(saved(tmp_path, data[:36] + note + data[36:]), decoded(data))
+    check_reads(saved(tmp_path, data[:36] + note + b"\0" + data[36:]), decoded(data))
+
+
+@pytest.mark.parametrize("second", [wav(PCM, 36 + len(PCM), len(PCM)), b"data\x04\0\0\0abcd"], ids=["file", "chunk"])
+def test_wavs_that_were_joined(tmp_path, second):
+    path = saved(tmp_path, wav(PCM, 36 + len(PCM), len(PCM)) + second)
+    assert f"joins recordings: {len(second):,} bytes follow" in refusal(path)
+
+
+def test_wav_whose_header_errs_in_the_bytes_per_second_only(tmp_path):
+    data = bytearray(encoded("WAV", "IMA_ADPCM"))
+    struct.pack_into("<I", data, 28, 99_999)  # more than there are, as ffmpeg writes
+    assert read_header(saved(tmp_path, data)).frames == len(read_audio(tmp_path / "a.bin")[0]) >= len(NOISE)
+
+
+# --- AU and CAF
+
+
+@pytest.mark.parametrize("size", [b"\0" * 4, b"\xff" * 4], ids=["never written", "unknown"])
+def test_au_whose_size_was_not_known(tmp_path, size):
+    data = bytearray(encoded("AU", "PCM_16"))
+    data[8:12] = size
+    check_reads(saved(tmp_path, data), decoded(encoded("AU", "PCM_16")))
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_caf_whose_size_was_not_known(tmp_path, size):
+    data = bytearray(encoded("CAF", "PCM_16"))
+    struct.pack_into(">q", data, data.index(b"data") + 4, size)
+    check_reads(saved(tmp_path, data), decoded(encoded("CAF", "PCM_16")))
+
+
+def test_au_that_holds_more_than_it_promises(tmp_path):
+    data = bytearray(encoded("AU", "PCM_16"))
+    struct.pack_into(">I", data, 8, len(PCM) // 2)
+    assert f"{len(PCM) // 2:,} bytes more than" in refusal(saved(tmp_path, data))
+
+
 def test_wav_with_half_a_frame_at_its_end(tmp_path):
     path = saved(tmp_path, wav(PCM + b"\1", 0xFFFFFFFF, 0xFFFFFFFF))
     assert read_header(path).frames == len(read_audio(path)[0]) == len(NOISE)
@@ -235,6 +279,72 @@ def test_a_cut_mp3(tmp_path):
     assert 0 < read_header(path).frames < whole and len(read_audio(path)[0]) == read_header(path).frames
 
 
+def test_an_mp3_with_large_tags_says_nothing_on_stderr(tmp_path, capfd):
+    plain = read_audio(saved(tmp_path, MP3, "plain.mp3"))[0]
+    path = saved(tmp_path, MP3 + b"APETAGEX" + bytes(len(MP3)) + b"TAG" + bytes(125), "tagged.mp3")
+    np.testing.assert_array_equal(read_audio(path)[0], plain)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfb\x90\0" * 500, b"ID3\x03\0\0\x7f\x7f\x7f\x7f" + MP3[:2000], b"no sound " * 900]
+)
+def test_what_is_called_an_mp3_and_holds_no_frame(tmp_path, data, capfd):
+    assert "holds no MP3 frames; copy it again, convert it" in refusal(saved(tmp_path, data, "a.mp3"))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("name", "head"), [("a.mp3", MP3[:3000]), ("a.flac", encoded("FLAC", "PCM_16")[:500])])
+def test_a_file_of_which_the_most_is_a_hole_is_given_up(tmp_path, name, head):
+    path = saved(tmp_path, head, name)
+    with open(path, "r+b") as handle:
+        handle.truncate(1 << 34)  # 16 GB, of which 3 kB are written
+    assert "copy it again" in refusal(path)
+
+
+# --- What only ffmpeg reads
+
+
+def matroska(size: int, data: bytes = bytes(1000)) -> bytes:
+    """A header, and a segment of `size` bytes, in a field of 8; -1 for one whose length is open."""
+    width = (size if size >= 0 else (1 << 56) - 1) | 1 << 56
+    return b"\x1aE\xdf\xa3\x84abcd\x18S\x80g" + width.to_bytes(8, "big") + data
+
+
+def test_a_matroska_that_is_cut(tmp_path):
+    with pytest.raises(AffectkitError, match="is truncated: 500 bytes are missing"):
+        read_audio(saved(tmp_path, matroska(1500), "a.webm"))
+    for whole in (matroska(1000), matroska(-1)):
+        with opened(saved(tmp_path, whole, "a.webm")) as file:
+            chunks.check_whole(file)
+
+
+@pytest.mark.parametrize("ending", [".webm", ".mka", ".m4a", ".wma"])
+def test_the_length_of_what_only_ffmpeg_reads(tmp_path, monkeypatch, ending):
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    source, path = saved(tmp_path, encoded("WAV", "PCM_16"), "a.wav"), tmp_path / f"b{ending}"
+    options = ["-movflags", "frag_keyframe+empty_moov"] if ending == ".m4a" else []
+    subprocess.run(["ffmpeg", "-v", "error", "-i", source, *options, path], check=True, stdin=subprocess.DEVNULL)
+    header = read_length(path)
+    samples, rate = read_audio(path)
+    assert abs(header.duration - len(samples) / rate) < 0.1 and abs(header.duration - 2) < 0.2
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(AffectkitError, match="ffmpeg -"):
+        read_length(path)
+
+
+def test_a_video_without_sound_whose_length_is_not_said(tmp_path):
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    source = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=red:s=32x32:rate=5:duration=1"]
+    subprocess.run([*source, "-c:v", "mpeg4", tmp_path / "a.mkv"], check=True, stdin=subprocess.DEVNULL)
+    with pytest.raises(AffectkitError, match="whose header is not read here; convert it"):
+        read_length(tmp_path / "a.mkv")
+    with pytest.raises(AffectkitError, match="ffmpeg cannot decode it: no sound track; copy it again"):
+        read_audio(tmp_path / "a.mkv")
+
+
 def adts(payload: int = 100, rate_index: int = 4, channels: int = 2) -> bytes:
     size = payload + 7
     head = [0xFF, 0xF1, 1 << 6 | rate_index << 2 | channels >> 2, (channels & 3) << 6 | size >> 11]
@@ -279,6 +389,10 @@ def test_rates_that_no_recording_has(tmp_path, rate, form):
         exponent = rate.bit_length() - 1
         struct.pack_into(">HQ", data, data.index(b"COMM") + 16, 16383 + exponent, rate << 63 - exponent)
     assert f"its rate is {rate:,} Hz" in refusal(saved(tmp_path, data))
+
+
+def test_a_rate_of_zero(tmp_path):
+    assert "its rate is 0 Hz" in refusal(saved(tmp_path, wav(PCM, 36 + len(PCM), len(PCM), 0)))
 
 
 @pytest.mark.parametrize("rate", [1000, 1_000_000])

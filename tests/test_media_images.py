@@ -343,6 +343,31 @@ def test_what_has_no_way_to_rgb_is_refused(tmp_path):
 # Too large
 
 
+def test_32_bits_in_a_tiff_are_refused_however_small(tmp_path):
+    path = save(tmp_path / "dark.tiff", Image.fromarray(np.full((4, 4), 200, np.int32)))
+    assert "has 32-bit samples" in error_of(read_image, path).message  # as 16 bits it would be black
+
+
+def test_a_palette_that_is_not_there(tmp_path):
+    data = bytearray(save(tmp_path / "a.png", Image.fromarray(picture()).convert("P")).read_bytes())
+    start = data.index(b"PLTE")
+    length = int.from_bytes(data[start - 4 : start], "big")
+    del data[start - 4 : start + 8 + length]
+    (tmp_path / "a.png").write_bytes(data)
+    assert "is a damaged image" in error_of(read_image, tmp_path / "a.png").message
+
+
+def test_damaged_tags_raise_no_warnings(tmp_path, recwarn):
+    data = save(tmp_path / "a.tiff", picture()).read_bytes()
+    for place in range(len(data) - 150, len(data)):
+        (tmp_path / "b.tiff").write_bytes(data[:place] + b"\xff" + data[place + 1 :])
+        try:
+            read_image(tmp_path / "b.tiff")
+        except AffectkitError as error:
+            assert "\n" not in str(error)
+    assert not recwarn.list
+
+
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
     """1.6 gigapixels in 200 kB: the limit stands in the message; memory for them would be 5 GB."""
     bomb = png(40_000, 40_000, 1, 0, b"")

@@ -17,6 +17,8 @@ from pathlib import Path
 COUNT = int(os.environ.get("AFFECTKIT_MUTATIONS", 600))
 MEMORY = 2 << 30  # bytes beyond what the libraries take
 SECONDS = 10  # for one file
+VIDEOS = {".mp4", ".avi", ".mkv"}
+SOUNDS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".w64", ".rf64", ".au", ".caf"}
 
 
 def test_damaged_media_are_decoded_or_refused():
@@ -27,34 +29,65 @@ def test_damaged_media_are_decoded_or_refused():
 
 
 def samples():
-    """Small media of every kind that is written here, by their ending."""
+    """Small media of every kind that can be written here, by their ending."""
     import numpy as np
-    import soundfile
     from PIL import Image
 
-    wave = 0.3 * np.sin(np.arange(8000) * 0.05)
-    kinds = {
+    sounds = {
         ".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", None),
         ".aiff": ("AIFF", "PCM_16"), ".w64": ("W64", "PCM_16"), ".gsm.wav": ("WAV", "GSM610"),
-        ".adpcm.wav": ("WAV", "IMA_ADPCM"), ".float.wav": ("WAV", "FLOAT"),
+        ".adpcm.wav": ("WAV", "IMA_ADPCM"), ".float.wav": ("WAV", "FLOAT"), ".au": ("AU", "PCM_16"),
+        ".caf": ("CAF", "PCM_16"), ".rf64": ("RF64", "PCM_16"), ".opus": ("OGG", "OPUS"),
     }  # fmt: skip
-    media = {}
-    for ending, (format_, subtype) in kinds.items():
-        stream = io.BytesIO()
-        soundfile.write(stream, wave, 8000, format=format_, subtype=subtype)
-        media[ending] = stream.getvalue()
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), dtype=np.uint8))
-    for ending, format_ in {
-        ".png": "PNG",
-        ".jpg": "JPEG",
-        ".bmp": "BMP",
-        ".gif": "GIF",
-        ".tiff": "TIFF",
-        ".webp": "WEBP",
-    }.items():
-        stream = io.BytesIO()
-        image.save(stream, format_)
-        media[ending] = stream.getvalue()
+    deep = Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(40, 30) * 50)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    pictures = {
+        ".png": image, ".jpg": image, ".bmp": image, ".gif": image, ".tiff": image, ".webp": image,
+        ".palette.png": image.convert("P"), ".alpha.png": image.convert("RGBA"), ".deep.png": deep,
+        ".cmyk.jpg": image.convert("CMYK"), ".deep.tiff": deep, ".tall.png": image.resize((1, 6000)),
+    }  # fmt: skip
+    moving = {"save_all": True, "append_images": [image.rotate(90), image.rotate(180)]}
+    media = {ending: recorded(*kind) for ending, kind in sounds.items()}
+    media |= {ending: saved(picture, ending) for ending, picture in pictures.items()}
+    media |= {f".moving{ending}": saved(image, ending, **moving) for ending in (".gif", ".webp", ".png", ".tiff")}
+    media[".turned.jpg"] = saved(image, ".jpg", exif=turned)
+    return media | videos(np.asarray(image))
+
+
+def recorded(format_, subtype):
+    import numpy as np
+    import soundfile
+
+    stream = io.BytesIO()
+    soundfile.write(stream, 0.3 * np.sin(np.arange(8000) * 0.05), 8000, format=format_, subtype=subtype)
+    return stream.getvalue()
+
+
+def saved(picture, ending, **options):
+    from PIL import Image
+
+    stream = io.BytesIO()
+    picture.save(stream, Image.registered_extensions()[Path(ending).suffix or ending], **options)
+    return stream.getvalue()
+
+
+def videos(picture):
+    """Videos of a second, where OpenCV is installed, which writes and reads them."""
+    try:
+        import cv2
+    except ImportError:
+        return {}
+    media = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for ending, codec in ((".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "MJPG")):
+            path = Path(folder) / f"video{ending}"
+            writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), 10, (64, 48))
+            for turn in range(1, 11):
+                writer.write(cv2.resize(picture, (64, 48)) // turn)
+            writer.release()
+            media[ending] = path.read_bytes()
     return media
 
 
@@ -83,11 +116,12 @@ def problem_of(path):
     import numpy as np
 
     from affectkit.errors import AffectkitError
-    from affectkit.media import read_audio, read_header
-    from affectkit.media.images import read_image, read_image_header
+    from affectkit.media import read_audio, read_frames, read_header, read_image, read_image_header
 
-    sound = path.suffix in {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".w64"}
     try:
+        if path.suffix in VIDEOS:
+            return None if all(frame.image.shape[2] == 3 for frame in read_frames(path, fps=5)) else "no RGB"
+        sound = path.suffix in SOUNDS
         header = (read_header if sound else read_image_header)(path)
         if sound and not 0 <= header.duration < 3600:
             return f"a duration of {header.duration:g} s for {path.stat().st_size} bytes"

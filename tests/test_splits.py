@@ -222,6 +222,11 @@ def table(**columns) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
 
 
+@pytest.mark.parametrize("word", ["Trainingset", "train_data", "TrainSplit", "training-part"])
+def test_names_of_parts_that_say_that_they_are_parts(word):
+    assert splits.read_parts([word, "Testset", "Dataset"]) == {word: "train", "Testset": "test"}
+
+
 def test_from_table():
     published = table(id=["b", "a"], split=["test", "train"], fold=["1", "0"])
     split, folds = splits.from_table(published, ["a", "b"], file="p.csv")

@@ -22,7 +22,7 @@ from affectkit.corpora._files import AUDIO, IMAGES
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target, spelt_alike
-from affectkit.leakage.audit import audit
+from affectkit.leakage.audit import BOXES, PARTS, audit
 from affectkit.leakage.sides import AuditReport
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def measure(
 
 def _read(path: str | Path) -> media.AnyHeader:
     """By the file's name, as the reader of the corpus took it for an image or not."""
-    return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_header(path)
+    return media.read_image_header(path) if Path(path).suffix.lower() in IMAGES else media.read_length(path)
 
 
 _OUTSIDE = "its segment does not lie in its recording"
@@ -189,7 +189,7 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
 def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     """The corpus's own split; where it has no validation part, one is carved out of train by group."""
     split = rows["split"].to_numpy(dtype=object, copy=True)
-    if (split == "val").any() or not choices.val_fraction:
+    if (split == "val").any() or not choices.val_fraction or not (split == "train").any():
         return rows
     train = np.flatnonzero(split == "train")
     column = group_column(rows, gathered, choices) or "id"
@@ -214,6 +214,7 @@ def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
 # --- What a manifest had better be looked at for
 
 
+_MISSING = ("nan", "na", "n/a", "#n/a", "null")  # what programs write where a cell had nothing
 _CUT = 0.5  # share of the recordings that end at exactly the longest's end
 _FEW = 10  # recordings, below which equal lengths mean nothing
 _LONG = 20  # times the median, and a minute at least
@@ -228,11 +229,26 @@ def suspicions(
             names = " and ".join(f"'{name}'" for name in spellings)
             remedy = f"--label-map '{spellings[0]}={spellings[1]}'" if column == "label" else "correct the table"
             yield f"{column}s {names} differ by case or spaces only and count as different: {remedy} makes one of them"
+        for name, count in rows[column].value_counts().items() if column and column in rows else ():
+            if str(name).strip().lower() in _MISSING:
+                yield f"{count} rows have the {column} '{name}', as if it were one: leave the cell empty if it is none"
+    yield from _repeated(rows)
     if "label" in rows:
         yield from _missing_classes(rows)
     yield from _lengths(
         {p: h.duration for p, h in zip(paths, headers, strict=True) if p and isinstance(h, media.Header)}
     )
+
+
+def _repeated(rows: pd.DataFrame) -> Iterator[str]:
+    """Rows of the same part of the same recording as another one."""
+    parts = [column for column in rows if column in ("path", *PARTS) or str(column).startswith(BOXES)]
+    if "path" not in rows:
+        return
+    doubled = rows[(rows["path"] != "") & rows.duplicated(["corpus", *parts])]
+    if len(doubled):
+        example = doubled["path"].iloc[0]
+        yield f"{len(doubled)} rows repeat another row's recording, as {example}: it counts several times"
 
 
 def _missing_classes(rows: pd.DataFrame) -> Iterator[str]:

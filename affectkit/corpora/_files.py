@@ -13,6 +13,7 @@ from affectkit.plain import RENAME, readable
 
 AUDIO = frozenset({
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64",
+    ".3gp", ".amr", ".mka", ".mp2", ".oga", ".snd", ".sph", ".spx", ".voc", ".wma", ".wv",
 })  # fmt: skip
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
@@ -22,13 +23,18 @@ Held = TypeVar("Held")
 
 
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """All files below `folder` with one of these endings in any case, sorted; hidden ones (`._*` too) are skipped."""
+    """All files below `folder` with one of these endings in any case, sorted; those that are `hidden` are skipped."""
     wanted = tuple(suffix.lower() for suffix in suffixes)
     paths = []
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(place, name) for name in files if name.lower().endswith(wanted) and not name.startswith(".")]
+        folders[:] = [name for name in folders if not hidden(name)]
+        paths += [Path(place, name) for name in files if name.lower().endswith(wanted) and not hidden(name)]
     return sorted(paths)
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name is a system's own: `._x.wav`, `.DS_Store`, `__MACOSX`, `Thumbs.db`."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def child(folder: Path, *names: str) -> Path | None:
@@ -70,7 +76,7 @@ def find_home(root: Path, corpus: Corpus, held: Callable[[Path], Held | None]) -
             if contents:
                 return folder, contents
         inside = (item for folder in level for item in sorted(folder.iterdir()))
-        level = [item for item in inside if item.is_dir() and not item.name.startswith(".")]
+        level = [item for item in inside if item.is_dir() and not hidden(item.name)]
     raise not_here(root, corpus)
 
 
@@ -155,7 +161,8 @@ def _problem(row: Row, root: Path, first: Mapping[str, str], listed: bool) -> Dr
         return Dropped(row["path"], "its name is not UTF-8", RENAME)
     path = root / row["path"]
     if not path.is_file():
-        return Dropped(row["path"], "no such file", "correct the table" if listed else "")
+        reason = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "no such file"
+        return Dropped(row["path"], reason, "correct the table" if listed else "")
     if is_pointer(path):
         return Dropped(row["path"], pointer(), "run git lfs pull in the corpus")
     return None

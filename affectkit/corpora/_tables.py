@@ -5,7 +5,7 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +84,7 @@ def decode(path: Path, *encodings: str) -> str:
     raise AffectkitError("input", f"is text in none of {tried}", file=path, remedy="save it as UTF-8")
 
 
-def safe_id(text: str, taken: Container[str] = ()) -> str:
+def safe_id(text: str, taken: Collection[str] = ()) -> str:
     """`text` as an id that is safe as a file name: `a/b c` -> `a__b_c-1f2e3d4c`.
 
     A digest of `text` is added where something had to be changed or cut, or where the id is `taken`.
@@ -94,7 +94,11 @@ def safe_id(text: str, taken: Container[str] = ()) -> str:
     safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-")[:120]
     if safe and safe == plain and safe not in taken:
         return safe
-    return f"{safe or 'row'}-{zlib.crc32(text.encode(errors='surrogateescape')):08x}"
+    key, number = "", ""
+    while not key or key in taken:  # a third of the same text: its number among all comes in
+        key = f"{safe or 'row'}-{zlib.crc32((text + number).encode(errors='surrogateescape')):08x}"
+        number = f"\0{len(taken)}" if not number else number + "\0"
+    return key
 
 
 # --- Any table as a corpus: which of its columns mean what. `csv` and `huggingface` share these options
@@ -197,8 +201,8 @@ def to_row(
             cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
     for name in {target.name for target in targets if target.kind == "number"} & cells.keys():
         cells[name] = number(cells[name], name, file=file, row=row)
-    for name in cells.keys() & set(TIMES):
-        cells[name] = seconds(cells[name], columns.get(name, name), file=file, row=row)
+    for name in {name for name in TIMES if columns.get(name, name) != name}:
+        cells[name] = seconds(cells[name], columns[name], file=file, row=row)
     if "sex" in cells:
         cells["sex"] = SEXES.get(cells["sex"].lower(), "")
     return cells
@@ -216,10 +220,29 @@ def settled(rows: Iterable[Row], targets: Iterable[Target], *, file: Path) -> It
     table = [{**row, "split": word} for row, word in zip(table, words, strict=True)]
     labelled = any(row.get("source_label") for row in table)
     optional = {target.name for target in targets if target.kind == "number"} | {"time_sec"}
+    for column in [column for column in TIMES if table and column in table[0]]:
+        _settle_times(table, column, file)
+    if table and {"start", "end"} <= table[0].keys() and not table[0].keys() & set(TIMES):
+        what = "%s: columns start and end are carried, and every row is a whole recording: --start-column start "
+        log.warning(what + "--end-column end makes segments of them", file)
     for column in list(table[0]) if table else ():
         if column in optional or column.startswith("votes_"):
             _settle(table, column, labelled, file)
     yield from table
+
+
+def _settle_times(table: list[Row], column: str, file: Path) -> None:
+    """Make seconds of a column, or call it `source_<column>` where no cell has a digit; the rows change in place."""
+    cells = [str(row[column]).strip() for row in table]
+    filled = [cell for cell in cells if cell.lower() not in ("", "nan", "nat")]
+    if not filled or re.search(r"\d", "".join(filled)):
+        for number, (row, cell) in enumerate(zip(table, cells, strict=True), start=1):
+            row[column] = seconds(cell, column, file=file, row=number)
+        return
+    what = "%s: column '%s' says '%s' and so on, which is no time: it is carried as source_%s"
+    log.warning(what, file, column, filled[0], column)
+    for row in table:
+        row[f"source_{column}"] = row.pop(column)
 
 
 def _settle(table: list[Row], column: str, labelled: bool, file: Path) -> None:

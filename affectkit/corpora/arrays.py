@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
-from affectkit.corpora._files import checked, require_folder
+from affectkit.corpora._files import checked, hidden, require_folder
 from affectkit.corpora._tables import OCEAN, parse_targets, records
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.media import open_array
+from affectkit.plain import RENAME, readable
 from affectkit.registry import Option
 from affectkit.synthesis import twins
 
@@ -58,10 +59,13 @@ def read(
     usual = (root / "groups.npy", root / "groups.csv")
     groups_file = root / array_groups if array_groups else next((path for path in usual if path.exists()), None)
     groups = _groups(groups_file) if groups_file else {}
-    arrays = (path for path in sorted(root.glob("*.npy")) if not path.name.startswith("."))
+    arrays = (path for path in sorted(root.glob("*.npy")) if not hidden(path.name))
     features = [path for path in arrays if path.name != array_labels and path != groups_file]
     if not features:
         raise AffectkitError("missing", f"holds labels but no features: expected {CORPUS.layout}", file=root)
+    for feature in features:
+        if readable(feature.name) != feature.name:
+            raise AffectkitError("input", "its name is not UTF-8", file=feature, remedy=RENAME)
     for path, length in [(p, len(_load(p))) for p in features] + [(groups_file, len(v)) for v in groups.values()]:
         if length != len(labels):
             raise AffectkitError("input", f"has {length} rows, {array_labels} has {len(labels)}", file=path)
@@ -80,8 +84,10 @@ def _groups(path: Path) -> dict[str, list[str]]:
     if path.suffix.lower() == ".npy":
         return {"subject": [str(item) for item in _load(path).tolist()]}
     lines = list(records(path))
-    names = {name: "subject" if name == "group" else name for name in lines[0]} if lines else {}
-    return {new: [line[old] for line in lines] for old, new in names.items()}
+    if not lines:
+        raise AffectkitError("input", "has no rows", file=path, remedy="write one for each row of the labels")
+    known = {"group": "subject", "subject": "subject", "split": "split"}
+    return {known.get(name.strip().lower(), name): [line[name] for line in lines] for name in lines[0]}
 
 
 def _labels(labels: np.ndarray, names: str, file: Path) -> dict[str, list[Any]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from affectkit.corpora import _tables
 from affectkit.corpora._corpus import Corpus, Dropped, Row
-from affectkit.corpora._files import checked
+from affectkit.corpora._files import checked, hidden
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.registry import Option
@@ -57,7 +57,7 @@ def _find(root: Path, table: str) -> Path:
         raise AffectkitError("missing", "no such table or folder", file=root)
     if root.is_file():
         return root
-    tables = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not p.name.startswith("."))
+    tables = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not hidden(p.name))
     names = [path.name for path in tables]
     if table and table not in names:
         raise AffectkitError("missing", f"has no table '{table}'", file=root, remedy=did_you_mean(table, names))

@@ -11,6 +11,7 @@ from affectkit.corpora._files import checked, child, find_home, require_child
 from affectkit.corpora._tables import numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
+from affectkit.splits import WORDS
 from affectkit.synthesis import scores, texts, twins
 
 CORPUS = Corpus(
@@ -34,7 +35,6 @@ CORPUS = Corpus(
         ),
     ),
 )
-SPLITS = {"train": "train", "dev": "val", "test": "test"}
 DIMENSIONS = {"valence": "V", "arousal": "A", "dominance": "D"}
 
 
@@ -56,7 +56,8 @@ def _rows(home: Path, table: Path, perspective: str) -> Iterator[Row | Dropped]:
     required = ("id", "split", "text", *DIMENSIONS.values())
     single = {} if perspective == "combined" else _perspective(home, perspective)
     for position, line in enumerate(records(table, required=required), start=1):
-        if line["split"] not in SPLITS:
+        split = WORDS.get(line["split"].strip().lower())
+        if split is None:
             yield Dropped(line["id"], f"unknown split '{line['split']}'")
         elif perspective != "combined" and line["id"] not in single:
             yield Dropped(line["id"], f"is not in {perspective}.csv")
@@ -69,7 +70,7 @@ def _rows(home: Path, table: Path, perspective: str) -> Iterator[Row | Dropped]:
                 "sequence": line["id"].rsplit("_", 2)[0],  # 110CYL068_1036_1079: characters of document 110CYL068
                 "language": "en",
                 "text": line["text"],
-                "split": SPLITS[line["split"]],
+                "split": split,
             }
 
 

@@ -10,6 +10,7 @@ from affectkit.corpora._acted import Acted, Clip, Turn
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row
 from affectkit.corpora._files import checked, child, find_files, find_home
 from affectkit.corpora._tables import decode
+from affectkit.splits import WORDS
 from affectkit.synthesis import texts, twins
 
 CLASSES = {word: word.lower() for word in ("Angry", "Happy", "Neutral", "Sad", "Surprise")}
@@ -32,7 +33,7 @@ CORPUS = Corpus(
     speakers=20,
 )
 FEMALE = (1, 2, 3, 7, 9, 15, 16, 17, 18, 19)
-SPLITS = {"train": "train", "evaluation": "val", "test": "test", "": ""}
+SPLITS = WORDS | {"evaluation": "val", "eval": "val", "": ""}
 SENTENCES = 350
 NO_TEXTS: dict[str, str] = {}
 # id, text and, in English or Mandarin, emotion

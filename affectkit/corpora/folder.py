@@ -1,17 +1,30 @@
 """Label folders: <label>/* or train|val|test/<label>/*, of audio, images, video or texts."""
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
-from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, checked, find_files, not_here, relative, require_folder
+from affectkit.corpora._files import (
+    AUDIO,
+    IMAGES,
+    VIDEO,
+    checked,
+    find_files,
+    hidden,
+    not_here,
+    relative,
+    require_folder,
+)
 from affectkit.corpora._tables import decode, safe_id
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.splits import SPLITS, in_our_words
 from affectkit.synthesis import scores, texts, twins
+
+logger = logging.getLogger(__name__)
 
 CORPUS = Corpus(
     title="a tree of label folders",
@@ -46,18 +59,32 @@ def read(
         groups = re.compile(pattern)
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
-    parts = _parts(_folders(root))
+    home = _home(root)
+    parts = _parts(_folders(home))
     labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
     if not labels and {"train", "test"} <= set(parts.values()):
         remedy = "sort each part's files into folders by label, or list them in a CSV"
         raise AffectkitError("input", "its folders train and test hold no folders of labels", file=root, remedy=remedy)
-    labels = labels or [(label, "") for label in _folders(root)]
+    labels = labels or [(label, "") for label in _folders(home)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+    return sorted(item for item in folder.iterdir() if item.is_dir() and not hidden(item.name))
+
+
+def _home(root: Path) -> Path:
+    """The folder of the labels or parts: below `root` where archives have added levels, each with one folder in it."""
+    home, media = root, AUDIO | IMAGES | VIDEO
+    while len(inside := _folders(home)) == 1 and not _parts(inside):
+        if any(item.suffix.lower() in media for item in inside[0].iterdir()) or not _folders(inside[0]):
+            break
+        home = inside[0]
+    if home == root or (len(inside) == 1 and not _parts(inside)):
+        return root
+    logger.warning("%s holds one folder: the labels are taken from the folders in %s", root, home.relative_to(root))
+    return home
 
 
 def _parts(folders: list[Path]) -> dict[Path, str]:
@@ -84,6 +111,10 @@ def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], ro
     for path in find_files(root, KINDS[kind]):
         if folders.isdisjoint(path.parents):
             yield Dropped(relative(path, root), "is in no label's folder")
+    kinds = KINDS["text"] | KINDS[kind]
+    for path in (path for folder in folders for path in find_files(folder, [""])):
+        if path.suffix.lower() not in kinds:
+            yield Dropped(relative(path, root), f"its name does not end as that of {kind} does")
     for folder, split in labels:
         for path in find_files(folder, KINDS[kind]):
             place = relative(path, root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 
+logger = logging.getLogger(__name__)
 CORPUS = Corpus(
     title="a Hugging Face dataset",
     licence="the dataset's own (see its card)",
@@ -93,10 +95,10 @@ def _load(root: Path, configuration: str) -> Mapping[str, Dataset | IterableData
     try:
         with no_bars():
             if saved:
-                data = datasets.load_from_disk(str(root))
+                data = _load_saved(root)
             else:
                 data = datasets.load_dataset(str(root), name=configuration or None, streaming=True)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, TypeError, LookupError, datasets.exceptions.DatasetsError) as error:
         if root.exists():
             message = f"is no readable dataset: {str(error).partition(chr(10))[0]}"
             raise AffectkitError("input", message, file=root) from None
@@ -104,6 +106,23 @@ def _load(root: Path, configuration: str) -> Mapping[str, Dataset | IterableData
         remedy = "check the id and the network, or pass a folder written by save_to_disk"
         raise AffectkitError("missing", f"{message} ({type(error).__name__})", remedy=remedy) from None
     return data if isinstance(data, Mapping) else {"": data}
+
+
+def _load_saved(folder: Path) -> Any:
+    """What save_to_disk wrote, but for parts without rows, which `load_from_disk` stumbles over."""
+    import datasets
+
+    if not (folder / "dataset_dict.json").is_file():
+        if not _json(folder / "state.json")["_data_files"]:
+            raise ValueError("it holds no rows")
+        return datasets.load_from_disk(str(folder))
+    names = _json(folder / "dataset_dict.json")["splits"]
+    filled = [name for name in names if _json(folder / name / "state.json")["_data_files"]]
+    return {name: datasets.load_from_disk(str(folder / name)) for name in filled}
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _rows(
@@ -123,6 +142,9 @@ def _rows(
             plain = {name: cell for name, cell in example.items() if isinstance(cell, (str, int, float, type(None)))}
             record = {name: _text(cell, features.get(name)) for name, cell in plain.items()}
             known = {column: name for column, name in columns.items() if name in record}
+            lists = [name for name in columns.values() if isinstance(example[name], (list, tuple))]
+            if index == 1 and lists:
+                logger.warning("%s: column '%s' holds lists, which are not read", root, lists[0])
             row = _tables.to_row(record, known, targets if named else (), file=root, row=index)
             key = row.get("id") or f"{index:06d}"
             row["id"] = _tables.safe_id(f"{split}_{key}" if split else key, ids)
@@ -170,7 +192,10 @@ def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
     digest = hashlib.blake2b(data, digest_size=8).hexdigest()
     file = media / f"{key}-{digest}{Path(path).suffix or guessed}"
     if not file.exists() or file.stat().st_size != len(data):
-        write_bytes(file, data)
+        try:
+            write_bytes(file, data)
+        except OSError as error:
+            raise AffectkitError("input", f"cannot be written: {error.strerror}", file=file) from None
     inside = root.is_dir() and file.resolve().is_relative_to(root.resolve())
     return file.resolve().relative_to(root.resolve()).as_posix() if inside else str(file.resolve())
 

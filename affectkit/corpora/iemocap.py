@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Row, common_presets, vad
-from affectkit.corpora._files import checked, child, find_home, relative, require_child
+from affectkit.corpora._files import checked, child, find_files, find_home, hidden, relative, require_child
 from affectkit.corpora._tables import decode
 from affectkit.synthesis import scores, texts, twins
 from affectkit.synthesis.voices import Voice
@@ -75,12 +75,17 @@ def _session(session: Path, root: Path) -> Iterator[Row | Dropped]:
         return
     if texts is None:
         logger.warning("%s has no folder dialog/transcriptions: its texts stay empty", session)
+    rated = set()
     for file in sorted(ratings.iterdir()):
-        if file.is_file() and file.suffix.lower() == ".txt" and not file.name.startswith("."):
+        if file.is_file() and file.suffix.lower() == ".txt" and not hidden(file.name):
             lines = _transcript(child(texts, file.name) if texts else None)
             for block, votes in parse_ratings(decode(file, "latin-1")):
                 turn = block["turn"]
+                rated.add(turn)
                 yield _row(block, votes, lines.get(turn, ""), recordings / file.stem / f"{turn}.wav", root)
+    for path in find_files(recordings, [".wav"]):
+        if path.stem not in rated:
+            yield Dropped(relative(path, root), "no file in dialog/EmoEvaluation rates it")
 
 
 def parse_ratings(text: str) -> list[tuple[dict[str, str], Counter[str]]]:

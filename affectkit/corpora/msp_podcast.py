@@ -15,6 +15,7 @@ from affectkit.corpora._tables import decode, numbers, records
 from affectkit.errors import AffectkitError
 from affectkit.plain import parse_json
 from affectkit.registry import Option
+from affectkit.splits import WORDS
 from affectkit.synthesis import scores, twins
 from affectkit.synthesis.voices import Voice, draw_voice
 
@@ -43,7 +44,7 @@ CORPUS = Corpus(
         Defect("session", "MSP-Podcast's official split is by speaker: one podcast may stand in several parts"),
     ),
 )
-SPLITS = {"train": "train", "development": "val", "validation": "val", "test1": "test", "test2": "test"}
+SPLITS = WORDS | {"test1": "test", "test2": "test"}
 CONSENSUS = ("Labels/labels_consensus.csv", "Labels/labels_concensus.csv")  # releases spell it either way
 DIMENSIONS = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
@@ -90,7 +91,7 @@ def _rows(
     table: Path, audio: Path, transcripts: Path | None, votes: dict[str, Row], root: Path
 ) -> Iterator[Row | Dropped]:
     for position, line in enumerate(records(table, required=COLUMNS), start=1):
-        name, code, part = line["FileName"].strip(), line["EmoClass"].strip(), line["Split_Set"].strip()
+        name, code, part = line["FileName"].strip(), line["EmoClass"].strip().upper(), line["Split_Set"].strip()
         path = relative(audio / name, root)
         if part.lower() not in SPLITS:
             yield Dropped(path, f"partition '{part}' is none of Train, Development, Test1, Test2")

@@ -22,7 +22,7 @@ from affectkit.artifacts.predictions import Predictions, join_columns
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, seen_rows
-from affectkit.media import Header, read_headers, segment_error
+from affectkit.media import Header, read_headers, read_length, segment_error
 from affectkit.media.headers import BY_FFMPEG
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def _bounds(manifest: Manifest) -> Iterator[Bounds | AffectkitError]:
     """(start, end) of each row in its file, in seconds, or why it has none."""
     rows, media = manifest.rows, manifest.media()
     files = list(dict.fromkeys(path for path in media if path is not None))
-    headers = dict(zip(files, read_headers([str(file) for file in files]), strict=True))
+    headers = dict(zip(files, read_headers([str(file) for file in files], read=read_length), strict=True))
     # ffmpeg decodes the whole of a video, or of an .m4a, for every window
     slow = [path for path, header in headers.items() if isinstance(header, Header) and header.format in BY_FFMPEG]
     if slow:

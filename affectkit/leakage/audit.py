@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 # Kind of leak of each column. A corpus's names mean nothing in another corpus, except texts and paths.
 _GROUPS = {"speaker": "speaker", "subject": "speaker", "session": "session", "dialogue": "dialogue"}
-_PARTS = ("start_sec", "end_sec", "time_sec", "track")  # which part of a recording a row is, as a box is of an image
-_BOXES = ("face_", "person_")
+PARTS = ("start_sec", "end_sec", "time_sec", "track")  # which part of a recording a row is, as a box is of an image
+_UNTELLING = ("session", "dialogue", "text_id", "text")  # where no split can keep apart what is one
+BOXES = ("face_", "person_")
 _GROUPS |= {"sequence": "source", "text_id": "text"}
 
 
@@ -51,8 +52,11 @@ def audit(
     """
     sides = sides_of(rows)
     paths = list(media) if media is not None else [None] * len(rows)
-    leaks = _names(rows, sides, paths, group_column)
-    notes = _uncertified(rows, sides)
+    asked = [column for column in _UNTELLING if _GROUPS.get(column, column) not in dict(defects)]
+    constant = [column for column in asked if column in rows and _says_nothing(rows[column])]
+    leaks = _names(rows.drop(columns=constant), sides, paths, group_column)
+    notes = [f"{column} is '{rows[column].iloc[0]}' in every row, so it tells nothing apart" for column in constant]
+    notes += _uncertified(rows, sides)
     first: dict[Path, Path] = {}  # of files that hold the same
     if level != "names":
         workers = (os.cpu_count() or 1) if num_workers is None else num_workers
@@ -74,6 +78,12 @@ def audit(
     conflicts = tuple(_conflicts(rows, [first.get(path, path) if path else None for path in paths]))
     by_side = {side: counts[side] for side in sort_sides(counts)}
     return AuditReport(level, by_side, tuple(leaks), tuple(defects), tuple(notes), conflicts)
+
+
+def _says_nothing(cells: pd.Series) -> bool:
+    """Whether all of a table's cells are the same: a column that means something else, or one session, one sentence."""
+    first = cells.iloc[0] if len(cells) > 1 else ""
+    return first != "" and bool((cells == first).all())
 
 
 def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], group_column: str | None) -> list[Leak]:
@@ -102,7 +112,7 @@ def normal_text(text: str) -> str:
 
 def _conflicts(rows: pd.DataFrame, recordings: Sequence[Path | None]) -> Iterator[str]:
     """Recordings, or segments of one, that stand under two labels or two speakers, on whichever sides."""
-    parts = [rows[column] for column in rows if column in _PARTS or column.startswith(_BOXES)]
+    parts = [rows[column] for column in rows if column in PARTS or column.startswith(BOXES)]
     counts = Counter(recordings)
     places = list(zip((r if counts[r] > 1 else None for r in recordings), *parts, strict=True))
     for column in CLAIMS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,9 +19,9 @@ from typing import IO, Any
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.media import mp4
-from affectkit.media.files import opened
-from affectkit.media.headers import Header, by_ffmpeg, container, read_sound, sounds
+from affectkit.media import chunks, mp4
+from affectkit.media.files import LengthUnknown, opened
+from affectkit.media.headers import FFMPEG, RATES, Header, by_ffmpeg, container, read_header, read_sound, sounds
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ _BLOCK = 1 << 24  # samples of all channels decoded at once
 _AUDIBLE = 1e-8  # mean square of a channel that is not silent (-80 dB)
 _CANCELLED = 1e-3  # of the loudest channel's power: a mean below that (-30 dB) is no mix of them
 _FINEST = 1 << 16
+_NO_SOUND = "no sound track"
 _ESTIMATED = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # frames guessed from the bit rate
 
 
@@ -56,6 +58,21 @@ def read_audio(
     if rate is None or rate == file_rate:
         return np.ascontiguousarray(samples), file_rate
     return resample(samples, file_rate, rate), rate
+
+
+def read_length(path: str | Path) -> Header:
+    """As `read_header`; what only ffmpeg reads, and whose header does not say its length, is decoded for it."""
+    try:
+        return read_header(path)
+    except LengthUnknown as error:
+        unknown = error
+    if shutil.which("ffmpeg") is None:
+        raise unknown
+    try:
+        with recording(path) as sound:
+            return Header(sound.frames, sound.rate, sound.channels, FFMPEG)
+    except AffectkitError as error:
+        raise unknown if _NO_SOUND in error.message else error from None
 
 
 def _check_samples(samples: np.ndarray, path: str | Path) -> None:
@@ -139,6 +156,8 @@ def recording(path: str | Path) -> Iterator[Recording]:
         kind = container(file.head)
         if kind == "MP4":
             mp4.check_whole(file)
+        elif kind:
+            chunks.check_whole(file)
         if not kind:
             header, sources = read_sound(file)
             yield Recording(path, header, lambda: sounds(path, file.head, sources))
@@ -192,8 +211,12 @@ def segment_error(
     if 0 <= start < min(end, duration) and end <= duration + OVERRUN_SEC:
         return None
     message = f"has no segment {start:g} to {end:g} s: it is {duration:.3f} s long"
-    milliseconds = 0 <= start < end and max(duration, 10) < end <= 1000 * (duration + OVERRUN_SEC)
-    remedy = "times are in seconds: are these milliseconds?" if milliseconds else None
+    remedy = "correct its times, which are in seconds"
+    if end <= start:
+        remedy = "its end does not come after its start: are two columns exchanged?"
+    elif start >= 0 and max(duration, 10) < end <= RATES[1] * duration:
+        what = "milliseconds" if end <= 1000 * (duration + OVERRUN_SEC) else "milliseconds or samples"
+        remedy = f"times are in seconds: are these {what}?"
     return AffectkitError("input", message, file=path, remedy=remedy)
 
 
@@ -249,6 +272,9 @@ def _run_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> None:
     command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn", "-c:a", "pcm_f32le"]
     done = subprocess.run([*command, "-f", "wav", "-"], stdout=decoded, stderr=subprocess.PIPE, check=False)
     if done.returncode or not decoded.seek(0, os.SEEK_END):
-        why = done.stderr.decode(errors="replace").strip().splitlines()[:1] or ["no sound track"]
-        raise AffectkitError("input", f"ffmpeg cannot decode it: {why[0]}", file=path)
+        why = (done.stderr.decode(errors="replace").strip().splitlines() or [_NO_SOUND])[0]
+        why = re.sub(r"^\[.*? @ 0x\w+\] ", "", why)  # where an object lies in memory
+        why = _NO_SOUND if "does not contain any stream" in why else why
+        remedy = "copy it again, or drop its row"
+        raise AffectkitError("input", f"ffmpeg cannot decode it: {why}", file=path, remedy=remedy)
     decoded.seek(0)

@@ -16,6 +16,11 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 
+
+class LengthUnknown(AffectkitError):
+    """A file may be sound, but its header does not say how much: it has to be decoded."""
+
+
 HEAD = 512  # enough for the fmt and data chunks of nearly every WAV, so that most files cost one read
 LFS_MARK = b"version https://git-lfs"
 

@@ -16,6 +16,7 @@ from affectkit.media.splice import Piece
 
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _TAIL = 1 << 16  # bytes in which the last frame is looked for first
+_MOST = 1 << 25  # bytes looked through: the largest frame, of 8 channels without compression, has 2 MB
 _TRIES = 8  # places where a frame may end, from the last backward
 _TAG = 128  # bytes of an ID3v1 tag, which some tools add
 
@@ -42,7 +43,8 @@ def read_facts(file: OpenFile) -> tuple[tuple[int, int, int, str], tuple[Piece, 
     info = _info(file)
     there = _samples_there(file, info)
     if there is None:
-        raise AffectkitError("input", "is a FLAC without a whole frame", file=file.path, remedy="copy it again")
+        what = "is a FLAC without a whole frame at its end"
+        raise AffectkitError("input", what, file=file.path, remedy="copy it again")
     if info.total > there:
         raise file.cut_off(f"{info.total - there:,} of {info.total:,} samples are missing")
     facts = (there, info.rate, info.channels, "FLAC")
@@ -73,7 +75,7 @@ def _samples_there(file: OpenFile, info: _Info) -> int | None:
         start = max(info.place, end - window)
         data = file.at(start, end - start)
         total = _last_end(data, info)
-        if total is not None or start == info.place:
+        if total is not None or start == info.place or window >= _MOST:
             return total
         window *= 8
 

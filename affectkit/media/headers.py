@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.errors import AffectkitError
-from affectkit.media import flac, mp4, mpeg, ogg, wav
-from affectkit.media.files import OpenFile, mapped, open_file, or_error
+from affectkit.media import chunks, flac, mp4, mpeg, ogg, wav
+from affectkit.media.files import LengthUnknown, OpenFile, mapped, open_file, or_error
 from affectkit.media.splice import Piece, Spliced
 
 # Containers that neither our parsers nor libsndfile read, by their first bytes; ffmpeg does.
-CONTAINERS = {b"\x1aE\xdf\xa3": "Matroska or WebM", b"FLV\x01": "FLV", b"0&\xb2u": "ASF", b"\x00\x00\x01\xba": "MPEG"}
-BY_FFMPEG = ("MP4", "AAC")  # formats whose headers are read here, and whose samples only ffmpeg decodes
+CONTAINERS = {
+    b"\x1aE\xdf\xa3": "Matroska or WebM", b"FLV\x01": "FLV", b"0&\xb2u": "ASF", b"\x00\x00\x01\xba": "MPEG",
+    b"#!AM": "AMR", b"wvpk": "WavPack",
+}  # fmt: skip
+FFMPEG = "by ffmpeg"  # what only ffmpeg reads, whatever it is
+BY_FFMPEG = ("MP4", "AAC", FFMPEG)  # formats whose headers are read here, and whose samples only ffmpeg decodes
 _CHUNK = 64  # files handed to a thread at once: a task costs as much as reading several headers
 _SLOW_SEC = 0.0003  # per file: a local disk takes 0.01 ms, libsndfile 0.07 ms, network storage a millisecond
 
@@ -77,8 +81,14 @@ def _facts(file: OpenFile) -> tuple[tuple[int, int, int, str], Sources]:
     frames = mpeg.read_frames(file) if named or mpeg.is_mpeg(file.head) else None
     if frames:
         return _of_frames(file, frames)
-    sources = ogg.links(file) if ogg.is_ogg(file.head) else ()
+    if named and file.head[:4] not in _OTHERS:  # else libsndfile looks for a frame, and reports to stderr
+        raise not_audio(file.path, file.head, "it holds no MP3 frames")
+    pieces = chunks.as_it_reads(file)
+    sources = ogg.links(file) if ogg.is_ogg(file.head) else (pieces,) if pieces else ()
     return _of_libsndfile(file, sources), sources
+
+
+_OTHERS = (b"RIFF", b"RF64", b"RIFX", b"OggS", b"FORM", b".snd", b"caff", b"riff")  # sound in files called .mp3
 
 
 def _of_frames(file: OpenFile, frames: mpeg.Frames) -> tuple[tuple[int, int, int, str], Sources]:
@@ -88,7 +98,9 @@ def _of_frames(file: OpenFile, frames: mpeg.Frames) -> tuple[tuple[int, int, int
     if first.kind == "AAC":
         return (frames.samples, first.rate, first.channels, first.kind), ()
     if mpeg.is_counted(frames):
-        return _of_libsndfile(file, ()), ()
+        pieces = mpeg.without_tags(file, frames)
+        sources: Sources = (pieces,) if pieces else ()
+        return _of_libsndfile(file, sources), sources
     if not frames.counted:
         facts = _of_libsndfile(file, ())
         if facts[0] >= frames.samples:  # an estimate that lets all of it be heard
@@ -135,7 +147,7 @@ def _check_log(log: str, file: OpenFile) -> None:
 
 
 _HEADER = 64  # bytes: some writers count the header as well
-_SIZES = re.compile(r": (\d+) \(should be (\d+)\)")
+_SIZES = re.compile(r"^(?! *Bytes/sec)[^:\n]*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 RATES = (1_000, 1_000_000)  # Hz: from a seismograph's upper end to ultrasound
 MOST_CHANNELS = 256
 _MOST_PER_BYTE = 8192  # samples of a channel: silence as FLAC has 65,535 in 11 bytes, nothing has more
@@ -201,10 +213,17 @@ def not_audio(path: str | Path, head: bytes, why: str) -> AffectkitError:
     kind = container(head)
     if kind:
         what = f"is {kind}, whose header is not read here"
-        return AffectkitError("input", what, file=path, remedy=f"convert it: {by_ffmpeg(path)}")
-    damaged = "malformed" in why
-    remedy = f"copy it again, or convert it: {by_ffmpeg(path)}" if damaged else None
-    return AffectkitError("input", f"is not audio: {why.rstrip('.').lower()}", file=path, remedy=remedy)
+        return LengthUnknown("input", what, file=path, remedy=f"convert it: {by_ffmpeg(path)}")
+    why = next((meaning for phrase, meaning in _PHRASES.items() if phrase in why), why.rstrip("."))
+    remedy = f"copy it again, convert it if it is sound ({by_ffmpeg(path)}), or drop its row"
+    return AffectkitError("input", f"is not audio: {why[:1].lower()}{why[1:]}", file=path, remedy=remedy)
+
+
+_PHRASES = {  # of libsndfile, and what they mean
+    "SF_INFO struct incomplete": "its header gives no rate, no channels or no samples",
+    "not a regular file": "it holds no MP3 frames",
+    "Unspecified internal error": "its header is damaged, or of an unknown kind",
+}
 
 
 def by_ffmpeg(path: str | Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _END_OF_IMAGE = b"\xff\xd9"  # in the compressed data of a JPEG a byte ff is always followed by 00 or a restart mark
 _TAIL = 4096  # bytes: cameras append a preview or padding
 _BLOCK = 1 << 20
+_MOST_BYTES = 1 << 28  # what is looked through: beyond it a file holds something else than `MOST_PIXELS` pixels
 _COPY = "copy it again, or drop its row"
 
 
@@ -45,7 +47,7 @@ def _has_end(file: OpenFile, start: int) -> bool:
     tail = max(start, file.size - _TAIL)
     if _END_OF_IMAGE in file.at(tail, file.size - tail):
         return True
-    return any(_END_OF_IMAGE in file.at(at, _BLOCK + 1) for at in range(start, tail, _BLOCK))
+    return any(_END_OF_IMAGE in file.at(at, _BLOCK + 1) for at in range(start, min(tail, start + _MOST_BYTES), _BLOCK))
 
 
 def _chunks(file: OpenFile) -> Iterator[tuple[bytes, int, int]]:
@@ -77,6 +79,8 @@ def to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
             return image.convert("RGB")
     except ValueError:  # LAB, for example
         pass
+    except Exception as error:  # a palette that is missing raises AssertionError
+        raise _damaged(path, error) from None
     what = f"has samples of a kind that has no plain way to RGB ({image.mode})"
     raise AffectkitError("input", what, file=path, remedy="save it as 8-bit RGB")
 
@@ -86,7 +90,7 @@ def _from_16_bits(image: Image.Image, path: str | Path) -> Image.Image:
     from PIL import Image
 
     values = np.asarray(image)
-    if values.min() < 0 or values.max() > 0xFFFF:
+    if (image.format == "TIFF" and image.mode == "I") or values.min() < 0 or values.max() > 0xFFFF:
         raise AffectkitError("input", "has 32-bit samples: which of them is white?", file=path, remedy="save it as PNG")
     return Image.fromarray((values >> 8).astype(np.uint8))
 
@@ -221,6 +225,7 @@ def _openers() -> dict[str, tuple[Callable[..., Any], Callable[[bytes], Any]]]:
     """For each format, what opens it and what knows it by its first 16 bytes."""
     from PIL import Image
 
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags: what they spoil is an error here
     for module in _PLUGINS.values():
         import_module(f"PIL.{module}")
     return {name: (Image.OPEN[name][0], Image.OPEN[name][1] or bool) for name in _PLUGINS if name in Image.OPEN}

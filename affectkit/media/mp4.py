@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from affectkit.errors import AffectkitError
-from affectkit.media.files import OpenFile
+from affectkit.media.files import LengthUnknown, OpenFile
 
+_MOST_PLAYED = 2  # times a track's own length: an edit list may begin with a pause
 Span = tuple[int, int]  # first and last byte (exclusive) of an atom's body
 
 
@@ -32,7 +33,7 @@ def read_facts(file: OpenFile) -> tuple[int, int, int, str]:
     facts = _sound_track(file, movie, scale) or (length, scale, 0, "MP4")
     if facts[0] == 0 or facts[1] == 0:
         what = "its movie header gives no duration (a fragmented MP4)"
-        raise AffectkitError("input", what, file=file.path, remedy="rewrite it with ffmpeg -c copy")
+        raise LengthUnknown("input", what, file=file.path, remedy="rewrite it with ffmpeg -i OLD -c copy NEW")
     return facts
 
 
@@ -74,7 +75,8 @@ def _sound_track(file: OpenFile, movie: Span, movie_scale: int) -> tuple[int, in
         header = _find(file, (b"mdia", b"mdhd"), start, end)
         if handler and header and file.at(handler[0] + 8, 4) == b"soun":
             length, scale = _length_and_scale(file, header)
-            length = _played_length(file, start, end, scale, movie_scale) or length
+            played = _played_length(file, start, end, scale, movie_scale)
+            length = played if 0 < played <= _MOST_PLAYED * length or not length else length
             described = _find(file, (b"mdia", b"minf", b"stbl", b"stsd"), start, end)
             # The first sample entry follows 8 bytes; its channel count stands 24 bytes into it.
             channels = int.from_bytes(file.at(described[0] + 8 + 24, 2), "big") if described else 0

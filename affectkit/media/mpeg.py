@@ -29,6 +29,8 @@ _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _SYNC = re.compile(rb"\xff(?:[\xe2-\xef\xf2-\xf7\xfa-\xff][\x10-\xef]|[\xf0\xf1\xf8\xf9])")
 _VBRI = 36  # where its frame says so
+_MOST_JUNK = 1 << 24  # bytes without a frame, behind which none is looked for: padding, a picture without a tag
+_TAGS = 0.005  # share of a file
 _SLACK = 2  # frames: some writers count the one that counts
 
 
@@ -45,11 +47,12 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """All frames of a file: how many, the first of them, the stretches of the file that they fill, and how many the
-    frame in front of them counts (0: there is none)."""
+    """All frames of a file: how many, the first of them, where they begin and with which bytes, the stretches of the
+    file that they fill, and how many the frame in front of them counts (0: there is none)."""
 
     count: int
     first: Frame
+    place: int
     start: bytes
     spans: list[range]
     counted: int
@@ -107,7 +110,7 @@ def read_frames(file: OpenFile) -> Frames | None:
             return None
         start = data[place : place + 4]
         spans, count, counted = _walk(file, data, place, first)
-    return Frames(count, first, start, spans, counted) if count else None
+    return Frames(count, first, place, start, spans, counted) if count else None
 
 
 def _walk(file: OpenFile, data: mmap.mmap, place: int, first: Frame) -> tuple[list[range], int, int]:
@@ -140,13 +143,15 @@ def _closed(spans: list[range], start: int, stop: int) -> list[range]:
 def _next(data: mmap.mmap, place: int, first: Frame | None) -> int:
     """Where the next frame begins, past tags and what is none; -1 at the end. A frame is one whose end another frame,
     a tag or the end of the file follows."""
-    while place < len(data):
+    end = min(len(data), place + _MOST_JUNK)
+    while place < end:
         if data[place : place + 3] == b"ID3" and len(data) >= place + 10:
             sizes = data[place + 6 : place + 10]
-            place += 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
+            size = 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
+            place, end = place + size, min(len(data), end + size)
             continue
-        sync = _SYNC.search(data, place)
-        tag = data.find(b"ID3", place, sync.start() if sync else len(data)) if first else -1
+        sync = _SYNC.search(data, place, end)
+        tag = data.find(b"ID3", place, sync.start() if sync else end) if first else -1
         if tag >= 0 and tag != place:
             place = tag
             continue
@@ -183,6 +188,13 @@ def check_whole(file: OpenFile, frames: Frames) -> None:
 def is_counted(frames: Frames) -> bool:
     """Whether the frame in front tells a decoder how many there are."""
     return abs(frames.count - frames.counted) <= _SLACK
+
+
+def without_tags(file: OpenFile, frames: Frames) -> tuple[Piece, ...]:
+    """The frames as they are, where so much else is in the file that libmpg123 would warn of it on stderr."""
+    stop = frames.spans[-1].stop
+    much = file.size - (stop - frames.place) > _TAGS * file.size
+    return (range(frames.place, stop),) if much and len(frames.spans) == 1 else ()
 
 
 def counted_again(frames: Frames) -> tuple[Piece, ...]:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.media import mp4
+from affectkit.media import chunks, mp4
 from affectkit.media.files import OpenFile, opened
+from affectkit.media.headers import container
 
 _EARLY_SEC = 0.001  # a frame may come this much before its time: Matroska rounds time stamps to milliseconds
 _LEAD_SEC = 2.0  # a jump lands on a frame that is at or before its goal, by the average rate: aim earlier
 _STILL = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")  # OpenCV would make a video of one frame of it
-_OPEN_ENDED = (0, 0xFFFFFFFF)  # an AVI's size where its writer could not know it
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,5 @@ def _check(file: OpenFile) -> None:
         raise AffectkitError("input", "is an image, not a video", file=file.path)
     if mp4.is_mp4(file.head):
         mp4.check_whole(file)
-    elif file.head[:4] == b"RIFF" and file.head[8:12] == b"AVI ":
-        size = int.from_bytes(file.head[4:8], "little")
-        if size not in _OPEN_ENDED and size + 8 > file.size:
-            raise file.cut_off(f"{size + 8 - file.size:,} bytes are missing at the end")
+    elif container(file.head):
+        chunks.check_whole(file)

@@ -25,6 +25,7 @@ _SIZE_IN_DS64 = 0xFFFFFFFF
 _EDGES = (1 << 31, 1 << 32, 1 << 63, 1 << 64)
 _NEAR = 1 << 13
 _ROUND, _HEADER = 1_000_000, 64
+_NEXT = (b"fmt ", b"data", b"LIST", b"fact")  # where one follows a chunk of odd length at once, its padding is missing
 _NOTE = 4096  # bytes after the samples that are no chunk, and that nobody needs to hear of
 
 
@@ -46,7 +47,7 @@ def read_facts(file: OpenFile) -> tuple[Facts, tuple[Piece, ...]] | None:
     them than it promises.
     """
     rate = channels = block = 0
-    form, long_size = b"", None
+    form, long_size, padded = b"", None, True
     offset = 12
     while offset + 8 <= file.size:
         name, length = _CHUNK.unpack(file.at(offset, 8))
@@ -65,9 +66,12 @@ def read_facts(file: OpenFile) -> tuple[Facts, tuple[Piece, ...]] | None:
             size = _data_size(file, start, length, long_size)
             facts = (size // block, rate, channels, "WAV")
             promised = long_size if length == _SIZE_IN_DS64 and long_size is not None else length
-            return facts, () if size == promised else _with_size(form, start, size // block * block)
-        offset += 8 + length + (length & 1)
-    raise AffectkitError("input", "is truncated: it ends before its samples begin", file=file.path)
+            return facts, () if size == promised and padded else _with_size(form, start, size // block * block)
+        offset += 8 + length
+        unpadded = bool(length & 1) and file.at(offset, 4) in _NEXT
+        padded &= not unpadded
+        offset += length & 1 and not unpadded
+    raise file.cut_off("it ends before its samples begin", "copy it again, or drop its row")
 
 
 def _with_size(form: bytes, start: int, size: int) -> tuple[Piece, ...]:
@@ -84,7 +88,7 @@ def _parse_format(body: bytes) -> tuple[int, int, int] | None:
     tag, channels, rate, _, block, bits = _FORMAT.unpack_from(body)
     if tag == _EXTENSIBLE and body[26:40] == _GUID_TAIL:
         tag = body[24] | body[25] << 8
-    ordinary = bits in _BITS.get(tag, ()) and rate and channels and block == channels * bits // 8
+    ordinary = bits in _BITS.get(tag, ()) and channels and block == channels * bits // 8
     return (rate, channels, block) if ordinary else None
 
 
@@ -98,6 +102,10 @@ def _data_size(file: OpenFile, start: int, length: int, long_size: int | None) -
             return there
         what = f"{length - there:,} of {length:,} bytes of samples are missing"
         raise file.cut_off(what, "copy it again, or drop its row")
+    after = file.at(start + length + (length & 1), 4)
+    if after in (b"data", b"RIFF"):
+        what = f"joins recordings: {there - length:,} bytes follow the first one's samples"
+        raise AffectkitError("input", what, file=file.path, remedy="cut it apart, or drop its row")
     if length == there or _is_chunk(file, start + length + (length & 1)):
         return length
     if length == 0 or (there - length) % (1 << 32) == 0:  # never written, or more than 32 bits hold

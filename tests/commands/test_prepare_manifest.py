@@ -320,6 +320,37 @@ def test_segments_outside_their_recordings_stop_or_are_counted(affectkit, tone, 
     assert summary["hours"] == round(6 * 0.5 / 3600, 4)
 
 
+@pytest.mark.parametrize(
+    ("times", "remedy"),
+    [("16000,48000", "milliseconds or samples?"), ("0.5,0.2", "exchanged?"), ("-1,1", "correct its times")],
+)
+def test_a_segment_outside_its_recording_says_why(affectkit, tone, tmp_path, times, remedy):
+    tone(tmp_path / "a.wav", 1.0)
+    (tmp_path / "t.csv").write_text(f"path,label,start_sec,end_sec\na.wav,calm,{times}\n")
+    told = affectkit("prepare-manifest", "csv", tmp_path / "t.csv", "-o", tmp_path / "m", code=1).stderr
+    assert "a.wav: has no segment" in told and remedy in told
+
+
+def test_repeated_rows_and_cells_that_say_nan_are_told(affectkit, tone, tmp_path):
+    for number in range(8):
+        tone(tmp_path / f"{number}.wav", 0.2, 300 + 20 * number)
+    rows = [f"{number}.wav,{('calm', 'nan')[number % 2]},{part},0.1" for number in range(8) for part in (0, 0.05)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,start_sec,end_sec", *rows, "0.wav,calm,0,0.1"]))
+    line = ["prepare-manifest", "csv", tmp_path / "t.csv", "--allow-leaks", "source", "-o", tmp_path / "m"]
+    told = affectkit(*line).stderr
+    assert "warning: 8 rows have the label 'nan'" in told
+    assert "warning: 1 rows repeat another row's recording, as 0.wav" in told
+
+
+def test_a_corpus_that_is_all_test(affectkit, tone, tmp_path):
+    for number in range(4):
+        tone(tmp_path / f"{number}.wav", 0.2, 300 + 20 * number)
+    rows = [f"{number}.wav,{('calm', 'sad')[number % 2]},test" for number in range(4)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,split", *rows]))
+    affectkit("prepare-manifest", "csv", tmp_path / "t.csv", "-o", tmp_path / "m")
+    assert summary_of(tmp_path / "m")["counts"].keys() == {"test"}
+
+
 def test_a_rounded_end_a_little_late_is_kept(affectkit, tone, tmp_path):
     for number in range(6):
         tone(tmp_path / f"c/{number}.wav", 1.0, 300 + 20 * number)

@@ -127,6 +127,14 @@ def test_unknown_labels_turns_and_lacking_recordings_are_dropped(wav, tmp_path, 
     ]
 
 
+def test_recordings_that_no_file_rates_are_told(wav, tmp_path, gathered):
+    lay_out(tmp_path, wav, [(1, "neu"), (2, "sad")])
+    turn = wav(tmp_path / "Session1/sentences/wav/Ses01F_impro07/Ses01F_impro07_M001.wav")
+    rows, reasons = gathered(iemocap.read(tmp_path))
+    assert len(rows) == 2
+    assert reasons == {turn.relative_to(tmp_path).as_posix(): "no file in dialog/EmoEvaluation rates it"}
+
+
 def test_recordings_that_are_not_there_are_named(wav, tmp_path):
     lay_out(tmp_path, wav, [(1, "neu")])
     (tmp_path / "Session1" / "sentences").rename(tmp_path / "Session1" / "elsewhere")

@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,66 @@ def test_folder_labels_that_sound_like_parts(wav, tmp_path, gathered):
     assert {row["source_label"] for row in rows.values()} == {"test_anxiety", "calm"}
 
 
+def test_folder_below_the_folders_that_archives_add(wav, tmp_path, gathered, caplog):
+    for name in ("calm/a", "calm/deep/b", "sad/a", "__MACOSX/calm/x"):
+        wav(tmp_path / "archive" / "My corpus" / f"{name}.wav")
+    wav(tmp_path / "__MACOSX/archive/._a.wav")
+    (tmp_path / "archive" / "My corpus" / "README.md").write_text("about")
+    rows, reasons = gathered(folder.read(tmp_path))
+    assert sorted(row["source_label"] for row in rows.values()) == ["calm", "calm", "sad"] and not reasons
+    assert "the labels are taken from the folders in archive/My corpus" in caplog.text
+    rows, _ = gathered(folder.read(tmp_path / "archive" / "My corpus" / "calm"))
+    assert [row["source_label"] for row in rows.values()] == ["deep"]
+
+
+@pytest.mark.parametrize("name", ["one/s1/a.wav", "one/a.wav", "train/calm/a.wav"])
+def test_folder_of_one_label_is_no_archive(wav, tmp_path, gathered, name):
+    wav(tmp_path / name)
+    rows, _ = gathered(folder.read(tmp_path))
+    assert [row["source_label"] for row in rows.values()] == [name.split("/")[-3 if "s1" in name else -2]]
+
+
+def test_folder_tells_of_files_that_it_does_not_read(wav, tmp_path, gathered):
+    wav(tmp_path / "calm" / "a.wav")
+    for name in ("sad/b.ac3", "sad/c.WMA", "sad/notes.txt", "sad/Thumbs.db", "README"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"something")
+    rows, reasons = gathered(folder.read(tmp_path))
+    assert {row["path"] for row in rows.values()} == {"calm/a.wav", "sad/c.WMA"}
+    assert reasons == {"sad/b.ac3": "its name does not end as that of audio does"}
+
+
+def test_ids_of_many_rows_of_one_recording(wav, tmp_path, gathered):
+    wav(tmp_path / "a.wav")
+    times = [f"a.wav,calm,{n / 1000},{(n + 1) / 1000}" for n in range(5)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,start_sec,end_sec", *times]))
+    rows, reasons = gathered(csv.read(tmp_path))
+    assert len(rows) == 5 and not reasons and list(rows)[:2] == ["a", safe_id("a", ["a"])]
+    assert list(rows) == list(gathered(csv.read(tmp_path))[0])
+
+
+def test_csv_of_times_in_words_is_about_something_else(wav, tmp_path, gathered, caplog):
+    wav(tmp_path / "a.wav")
+    (tmp_path / "t.csv").write_text("path,label,start_sec,end_sec\na.wav,calm,monday,\na.wav,sad,,\n")
+    rows, _ = gathered(csv.read(tmp_path))
+    assert [row["source_start_sec"] for row in rows.values()] == ["monday", ""]
+    assert all("start_sec" not in row and math.isnan(row["end_sec"]) for row in rows.values())
+    assert "column 'start_sec' says 'monday' and so on" in caplog.text
+    (tmp_path / "t.csv").write_text("path,label,day\na.wav,calm,monday\n")
+    with pytest.raises(AffectkitError, match="row 1: day 'monday' is not a number; write seconds"):
+        list(csv.read(tmp_path, start_column="day"))
+
+
+def test_csv_of_times_that_were_not_asked_for(wav, tmp_path, gathered, caplog):
+    wav(tmp_path / "a.wav")
+    (tmp_path / "t.csv").write_text("path,label,start,end\na.wav,calm,0,0.001\n")
+    rows, _ = gathered(csv.read(tmp_path))
+    assert rows["a"]["start"] == "0" and "--start-column start --end-column end" in caplog.text
+    caplog.clear()
+    rows, _ = gathered(csv.read(tmp_path, start_column="start", end_column="end"))
+    assert (rows["a"]["start_sec"], rows["a"]["end_sec"]) == (0.0, 0.001) and not caplog.text
+
+
 def test_folder_pattern_gives_columns(wav, tmp_path, gathered):
     for name in ("happy/s01_a.wav", "happy/b.wav"):
         wav(tmp_path / name)
@@ -190,6 +251,20 @@ def test_ids_are_safe_and_stay_apart():
 def save(root, **arrays_by_name):
     for name, array in arrays_by_name.items():
         np.save(root / f"{name}.npy", array)
+
+
+def test_arrays_whose_names_or_groups_are_unusable(tmp_path, gathered):
+    save(tmp_path, a_features=np.zeros((3, 4)), labels=np.linspace(0, 1, 15).reshape(3, 5))
+    (tmp_path / "groups.csv").write_text("Group,SPLIT\np1,train\np1,train\np2,test\n")
+    rows, _ = gathered(arrays.read(tmp_path))
+    assert (rows["row000002"]["subject"], rows["row000002"]["split"]) == ("p2", "test")
+    (tmp_path / "groups.csv").write_text("group,split\n")
+    with pytest.raises(AffectkitError, match=r"groups\.csv: has no rows"):
+        list(arrays.read(tmp_path))
+    (tmp_path / "groups.csv").unlink()
+    (tmp_path / "a_features.npy").rename(tmp_path / "m\udcfcller.npy")
+    with pytest.raises(AffectkitError, match="its name is not UTF-8; rename it"):
+        list(arrays.read(tmp_path))
 
 
 def test_arrays_of_traits_with_groups(tmp_path, gathered):
@@ -292,6 +367,29 @@ def test_huggingface_recordings_of_equal_length_stay_apart(tone, tmp_path, gathe
         datasets.Dataset(table, info=datasets.DatasetInfo(features=features)).save_to_disk(str(saved / "data"))
         rows, _ = gathered(huggingface.read(saved / "data", media_dir=str(tmp_path / "media")))
         assert [Path(row["path"]).read_bytes() for row in rows.values()] == data
+
+
+def test_huggingface_parts_without_rows(dataset, tmp_path, gathered):
+    import datasets
+
+    empty = dataset.select([])
+    datasets.DatasetDict(train=dataset, test=empty).save_to_disk(str(tmp_path / "half"))
+    rows, _ = gathered(huggingface.read(tmp_path / "half", label_column="emotion"))
+    assert len(rows) == 2
+    empty.save_to_disk(str(tmp_path / "none"))
+    with pytest.raises(AffectkitError, match="is no readable dataset: it holds no rows"):
+        huggingface.read(tmp_path / "none", label_column="emotion")
+
+
+def test_huggingface_columns_of_lists_and_media_that_cannot_be_written(dataset, tmp_path, gathered, caplog):
+    root = tmp_path / "saved"
+    dataset.save_to_disk(str(root))
+    rows, _ = gathered(huggingface.read(root, label_column="emotion", text_column="frames"))
+    assert len(rows) == 2 and "column 'frames' holds lists" in caplog.text
+    (root / rows["000001"]["path"]).unlink()
+    (root / rows["000001"]["path"]).mkdir()
+    with pytest.raises(AffectkitError, match="cannot be written"):
+        list(huggingface.read(root, label_column="emotion"))
 
 
 def test_huggingface_folder_of_parquet_files(dataset, tmp_path, gathered):
@@ -423,3 +521,25 @@ def test_a_copy_of_an_image_in_another_split_is_a_leak(affectkit, image, tmp_pat
     near = ("prepare-manifest", "folder", tmp_path / "corpus", "-o", tmp_path / "n", "--audit", "near")
     assert "near-identical media: 1 of 7" in affectkit(*near, code=1).output
     affectkit(*near, "--allow-leaks", "media", "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "before", "after"),
+    [
+        ("emobank", "emobank.csv", ",dev,", ",Validation,"),
+        ("msp_podcast", "Labels/labels_consensus.csv", "Development", "dev"),
+        ("esd", "", "evaluation", "dev"),
+        ("esd", "", "evaluation", "eval"),
+    ],
+)
+def test_parts_that_a_copy_of_a_corpus_calls_otherwise(tmp_path, name, file, before, after):
+    module = import_module(f"affectkit.corpora.{name}")
+    module.synthesize(tmp_path, size=40, speakers=6, seed=0)
+    expected = {item["id"]: item["split"] for item in module.read(tmp_path) if isinstance(item, dict)}
+    assert "val" in expected.values()
+    if file:
+        text = (tmp_path / file).read_text(encoding="utf-8")
+        (tmp_path / file).write_text(text.replace(before, after), encoding="utf-8")
+    for place in [] if file else list(tmp_path.rglob(before)):
+        place.rename(place.with_name(after))
+    assert {item["id"]: item["split"] for item in module.read(tmp_path) if isinstance(item, dict)} == expected

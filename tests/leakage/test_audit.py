@@ -154,6 +154,16 @@ def test_rows_without_a_split_are_on_no_side():
     assert audit(rows, level="names").leaks == ()
 
 
+@pytest.mark.parametrize("column", ["session", "dialogue", "text_id", "text"])
+def test_a_column_that_says_the_same_of_all_rows_is_noted(column):
+    rows = clean().assign(**{column: "once"})
+    report = audit(rows, level="names")
+    assert not report.leaks and f"{column} is 'once' in every row" in report.notes[0]
+    assert audit(rows.assign(speaker="once"), level="names").leaks  # one person is on both sides
+    kind = "text" if "text" in column else column
+    assert kinds(audit(rows, level="names", defects=[(kind, "as the corpus says")])) == [kind]
+
+
 def test_rows_without_a_speaker_are_noted():
     rows = clean().assign(speaker=["s1", "", "s2", "s2", "", ""])
     report = audit(rows, level="names")

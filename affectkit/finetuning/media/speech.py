@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -97,9 +97,9 @@ class Speech:
         return recordings(manifest, num_workers=num_workers)
 
     def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
-        from affectkit.media import read_headers
+        from affectkit.media import read_headers, read_length
 
-        headers = headers_of(manifest, read_headers)
+        headers = headers_of(manifest, partial(read_headers, read=read_length))
         return {place: header for place, header in enumerate(headers) if isinstance(header, AffectkitError)}
 
     def decode(self, item: Item, rate: int | None = None) -> np.ndarray:
