@@ -3,6 +3,7 @@
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -115,15 +116,22 @@ def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, co
 
 
 def spelt_alike(names: Iterable[str]) -> list[list[str]]:
-    """Sets of names that differ by case, white space or the encoding of accents only, each sorted.
+    """Sets of names that differ by case, white space, the encoding of accents or the decimals of a number only (pandas
+    writes the class 1 as 1.0 where other rows have none), each sorted.
 
-    >>> spelt_alike(["joy", "Joy", "fear", "very calm", "verycalm"])
-    [['Joy', 'joy'], ['very calm', 'verycalm']]
+    >>> spelt_alike(["joy", "Joy", "fear", "very calm", "verycalm", "1", "1.0"])
+    [['1', '1.0'], ['Joy', 'joy'], ['very calm', 'verycalm']]
     """
     alike: dict[str, set[str]] = defaultdict(set)
     for name in names:
-        alike["".join(unicodedata.normalize("NFKC", name).casefold().split())].add(name)
+        key = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        with suppress(ValueError):
+            key = repr(float(key)).removesuffix(".0")
+        alike[key].add(name)
     return [sorted(spellings) for key, spellings in sorted(alike.items()) if key and len(spellings) > 1]
+
+
+NO_NAMES = ("nan", "null", "n/a", "<na>")  # what tools write for a missing cell
 
 
 def class_weights(counts: "np.ndarray") -> "np.ndarray":

@@ -14,7 +14,7 @@ from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import first_row, read_table, to_numbers, write_table
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, are_targets, spelt_alike
+from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
 from affectkit.plain import comma_separated
 from affectkit.splits import SPLITS, read_parts, tidy_splits
@@ -226,7 +226,11 @@ def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
     if "label" in rows and rows["label"].any():
         classes = sorted(set(rows["label"]) - {""})
         for spellings in spelt_alike(classes):
-            log.warning("labels %s differ by case or spaces only, and count as classes of their own", spellings)
+            log.warning(
+                "labels %s differ by case, spaces or decimals only, and count as classes of their own", spellings
+            )
+        for name in (name for name in classes if name.casefold() in NO_NAMES):
+            log.warning("label '%s' counts as a class: leave the cell empty where a row has no label", name)
         targets["label"] = Target("label", "class", tuple(classes))
     for name in ("valence", "arousal", "dominance", "openness", "conscientiousness", "extraversion", "agreeableness",
                  "neuroticism", "stress", "depression", "anxiety"):  # fmt: skip

@@ -289,12 +289,12 @@ def to_numbers(cells: Sequence[str] | pd.Series, *, file: Path | None = None, co
         cells = cells.tolist()
     with contextlib.suppress(ValueError, TypeError):  # the usual column has nothing but numbers: ten times as fast
         values = np.fromiter(map(float, cells), float, len(cells))
-        if not np.isinf(values).any():
+        if not np.isinf(values).any() and "_" not in "".join(cells):
             return values
     values = np.empty(len(cells))
     for position, cell in enumerate(cells):
         try:
-            values[position] = float(cell) if cell != "" else math.nan
+            values[position] = float(str(cell).replace("_", "?")) if cell != "" else math.nan  # Python reads 1_0 as 10
         except (ValueError, TypeError):
             message, remedy = f"{column or 'cell'} '{cell}' is not a number", _as_number(cell)
             raise AffectkitError("input", message, file=file, row=position + 1, remedy=remedy) from None

@@ -21,7 +21,7 @@ from affectkit.corpora._faces import with_faces
 from affectkit.corpora._files import AUDIO, IMAGES
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, spelt_alike
+from affectkit.labels import NO_NAMES, Target, spelt_alike
 from affectkit.leakage.audit import audit
 from affectkit.leakage.sides import AuditReport
 
@@ -227,8 +227,11 @@ def suspicions(
         for spellings in spelt_alike(set(rows[column].astype(str))) if column and column in rows else ():
             names = " and ".join(f"'{name}'" for name in spellings)
             remedy = f"--label-map '{spellings[0]}={spellings[1]}'" if column == "label" else "correct the table"
-            yield f"{column}s {names} differ by case or spaces only and count as different: {remedy} makes one of them"
+            what = "differ by case, spaces or decimals only and count as different"
+            yield f"{column}s {names} {what}: {remedy} makes one of them"
     if "label" in rows:
+        for name in (name for name in rows["label"].unique() if str(name).casefold() in NO_NAMES):
+            yield f"label '{name}' counts as a class: --label-map '{name}=' leaves its rows out"
         yield from _missing_classes(rows)
     yield from _lengths(
         {p: h.duration for p, h in zip(paths, headers, strict=True) if p and isinstance(h, media.Header)}

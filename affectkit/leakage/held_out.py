@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, spelt_alike
 from affectkit.splits import apart, default_group, outer_folds
 
 if TYPE_CHECKING:
@@ -47,8 +47,11 @@ class HeldOut:
 
     @property
     def straddle(self) -> bool:
-        """Whether a group is on both sides, by a split that declares so."""
-        return not set(self.groups[self.fit]).isdisjoint(np.delete(self.groups, self.fit))
+        """Whether a group is on both sides of the split, or in several folds: some rows are judged by a fit that met
+        their group."""
+        folds = {} if self.folds is None else dict.fromkeys(zip(self.groups[self.fit], self.folds, strict=True))
+        both = not set(self.groups[self.fit]).isdisjoint(np.delete(self.groups, self.fit))
+        return both or len(folds) > len({group for group, _ in folds})
 
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
@@ -79,9 +82,13 @@ def hold_out_rows(
     if column is None:
         logger.warning("the manifest names no speakers or other groups: folds and intervals take rows as independent")
     ids = rows["id"].astype(str).to_numpy()
-    fit = _fit_positions(rows, cv)
+    fit = _fit_positions(manifest, cv)
     folds = _folds(rows.iloc[fit], groups[fit], grouped=column is not None, seed=seed) if cv else None
     held_out = HeldOut(ids, column, groups, fit, folds)
+    if held_out.straddle and not manifest.declared():
+        logger.warning("%s: some stand on both sides of the split, and are judged by a fit that met them", column)
+    for spellings in spelt_alike(set(groups)) if column and not manifest.summary else ():
+        logger.warning("%ss %s differ by case, spaces or decimals only, and count as different", column, spellings)
     for target in targets:
         if target.kind != "number":
             _warn_of_unlearnt(held_out, rows[target.name].to_numpy(), target.name)
@@ -111,15 +118,16 @@ def groups_of(manifest: Manifest, group: str | None = None) -> tuple[str | None,
     return column, ids if column is None else apart(ids, rows[column].astype(str).to_numpy())
 
 
-def _fit_positions(rows: pd.DataFrame, cv: bool) -> np.ndarray:
+def _fit_positions(manifest: Manifest, cv: bool) -> np.ndarray:
+    rows, file = manifest.rows, manifest.path
     splits = rows["split"].to_numpy() if "split" in rows else np.full(len(rows), "train", dtype=object)
     if "fold" in rows and not cv:
-        raise AffectkitError("usage", "a manifest of folds holds nothing out", remedy="pass --cv")
+        raise AffectkitError("usage", "a manifest of folds holds nothing out", file=file, remedy="pass --cv")
     fit = np.flatnonzero(np.isin(splits, ["train", "val"] if cv else ["train"]))
     if not len(fit):
-        raise AffectkitError("input", "the manifest has no train rows", remedy="give its folder, or its train.csv too")
+        raise AffectkitError("input", "has no train rows", file=file, remedy="give its folder, or its train.csv too")
     if not cv and len(fit) == len(rows):
-        raise AffectkitError("input", "the manifest has train rows only: nothing is held out", remedy="pass --cv")
+        raise AffectkitError("input", "has train rows only: nothing is held out", file=file, remedy="pass --cv")
     return fit
 
 

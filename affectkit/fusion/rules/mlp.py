@@ -23,7 +23,7 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import sharpened
 from affectkit.fusion.ensemble import check_names
 from affectkit.fusion.rule import Files, Rule, Sources
-from affectkit.fusion.rules._stacked import StackInputs
+from affectkit.fusion.rules._stacked import StackInputs, unseen_classes
 from affectkit.registry import Option, check_values, options_from
 from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDropout, HiddenSize, WeightDecay
 
@@ -57,7 +57,7 @@ def build(options: MlpOptions) -> Mlp:
 
 class Mlp(Rule):
     """Parameters: `scaler`, the columns that are read; `prior`, `order` and `base` of what the network starts from;
-    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`)."""
+    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`); where a class had no fit row, `unseen`."""
 
     name = "mlp"
     takes_tables = True
@@ -74,7 +74,8 @@ class Mlp(Rule):
 
         inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
         scaler = fit_scaler(inputs)
-        return {"scaler": scaler, **fit_mlp(inputs, rows, standardised(inputs, scaler), self.options, self.seed)}
+        fitted = fit_mlp(inputs, rows, standardised(inputs, scaler), self.options, self.seed)
+        return {"scaler": scaler, **fitted, **unseen_classes(inputs, rows)}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         before = self._uncalibrated(parameters, sources)
