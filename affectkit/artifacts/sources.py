@@ -157,7 +157,7 @@ def _warn_of_no_part(predictions: Predictions) -> None:
     known = frame["split"].isin(SPLITS) if "split" in frame else frame["id"] != ""
     odd = frame[~known & (frame["seen"] == "heldout")]
     if known.any() and len(odd):
-        names = ", ".join(f"'{name}'" for name in sorted(set(odd["split"])))
+        names = ", ".join(f"'{name}'" if name else "(empty)" for name in sorted(set(odd["split"])))
         what = (
             "%s: %d of %d rows are of split %s, which is none of %s: they are neither fitted nor, unless named, judged"
         )

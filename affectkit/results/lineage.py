@@ -26,7 +26,8 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     for place in _ancestry(inputs):
         # As a model folder says, which may have come without its run; else as the record says.
         folder = place if place.is_dir() else place.parent
-        specs = [_spec(model) for model in (place, place / BEST)]
+        beside = [folder / BEST] if place.name == PREDICTIONS else []
+        specs = [_spec(model) for model in (place, place / BEST, *beside)]
         known = filter(None, (facts.get("normalize") for facts in (*specs, _record(place).get("options", {}))))
         if normalize := next(known, None):
             scaled.add("transductive" if normalize == "speaker" else "inductive")

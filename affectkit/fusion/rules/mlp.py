@@ -14,7 +14,7 @@ the fold. Numbers have a squared error for a loss, and no temperature.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
@@ -23,7 +23,7 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import sharpened
 from affectkit.fusion.ensemble import check_names
 from affectkit.fusion.rule import Files, Rule, Sources
-from affectkit.fusion.rules._stacked import StackInputs, unseen_classes
+from affectkit.fusion.rules._stacked import StackInputs, keep_unseen, unseen_classes
 from affectkit.registry import Option, check_values, options_from
 from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDropout, HiddenSize, WeightDecay
 
@@ -80,7 +80,11 @@ class Mlp(Rule):
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         before = self._uncalibrated(parameters, sources)
         temperature = parameters["temperature"]
-        return before if temperature is None else answered(before, lambda p: sharpened(p, 1 / temperature))
+        if temperature is None:
+            return before
+        sharp = answered(before, lambda p: sharpened(p, 1 / temperature))
+        kept = keep_unseen(parameters, StackInputs.of(sources, self.name), sharp.values)
+        return replace(sharp, probabilities=kept)
 
     def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """Before the temperature; None for numbers, which have none."""
