@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.records import trusted
-from affectkit.artifacts.tables import first_row, read_table, to_numbers, write_table
+from affectkit.artifacts.tables import first_row, read_table, refuse_too_large, to_numbers, write_table
 from affectkit.errors import AffectkitError
 from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
@@ -208,8 +208,10 @@ def _parse_cells(manifest: Manifest) -> None:
         if column in NUMBERS or column.startswith("votes_") or (target and target.kind == "number"):
             try:
                 rows[column] = to_numbers(rows[column], column=column)
+                refuse_too_large(rows[column].to_numpy(), column=column)
             except AffectkitError as error:
-                raise AffectkitError("input", error.message, **manifest.where((error.row or 1) - 1)) from None
+                place = manifest.where((error.row or 1) - 1)
+                raise AffectkitError("input", error.message, **place, remedy=error.remedy) from None
             if column == "duration_sec" and (position := first_row(rows[column] < 0)) is not None:
                 message = f"duration_sec {rows[column][position]:g} is negative"
                 raise AffectkitError("input", message, **manifest.where(position), remedy="leave the cell empty")

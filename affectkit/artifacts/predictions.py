@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers, write_rows, write_table
+from affectkit.artifacts.tables import (
+    LARGEST_NUMBER,
+    check_ids,
+    first_row,
+    read_table,
+    refuse_too_large,
+    to_numbers,
+    write_rows,
+    write_table,
+)
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target, spelt_alike
 from affectkit.plain import without_nan
@@ -316,7 +325,6 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     _refuse_unknown(frame[predicted], target, path, scored=bool(there))
 
 
-LARGEST_NUMBER = 1e40  # of an answer or a truth: its square, and sums of squares, are numbers too
 SMALLEST_KNOWN = 1e-100  # of a variance above 0: what is divided by its root, and the square of that, are numbers too
 
 
@@ -331,9 +339,7 @@ def _of_size(values: np.ndarray, column: str, target: Target, path: Path) -> np.
         return np.where(known > 0, np.clip(known, SMALLEST_KNOWN, LARGEST_NUMBER**2), known)
     if column in (f"{target.name}_low", f"{target.name}_high"):
         return np.clip(values, -LARGEST_NUMBER, LARGEST_NUMBER)
-    if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
-        message = f"{column} {values[row]:g} is too large a number to compute with"
-        raise AffectkitError("input", message, file=path, row=row + 1, remedy="give it in other units")
+    refuse_too_large(values, file=path, column=column)
     return values
 
 

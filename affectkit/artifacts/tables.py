@@ -304,6 +304,16 @@ def to_numbers(cells: Sequence[str] | pd.Series, *, file: Path | None = None, co
     return values
 
 
+LARGEST_NUMBER = 1e38  # of an answer or a truth: a number in float32, and its square, and sums of squares, in float64
+
+
+def refuse_too_large(values: np.ndarray, *, file: Path | None = None, column: str = "") -> None:
+    """Raises "input" naming the row of a number that cannot be computed with."""
+    if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
+        message = f"{column} {values[row]:g} is too large a number to compute with"
+        raise AffectkitError("input", message, file=file, row=row + 1, remedy="give it in other units")
+
+
 def first_row(bad: np.ndarray | pd.Series) -> int | None:
     """The position of the first row where `bad`, [N] bool, is true."""
     return int(np.argmax(bad)) if np.any(bad) else None

@@ -47,11 +47,8 @@ class HeldOut:
 
     @property
     def straddle(self) -> bool:
-        """Whether a group is on both sides of the split, or in several folds: some rows are judged by a fit that met
-        their group."""
-        folds = {} if self.folds is None else dict.fromkeys(zip(self.groups[self.fit], self.folds, strict=True))
-        both = not set(self.groups[self.fit]).isdisjoint(np.delete(self.groups, self.fit))
-        return both or len(folds) > len({group for group, _ in folds})
+        """Whether some rows are judged by a fit that met their group: it is on both sides, or in several folds."""
+        return any(not set(self.groups[fitted]).isdisjoint(self.groups[judged]) for fitted, judged in self.judging())
 
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
@@ -59,6 +56,11 @@ class HeldOut:
         names = np.unique(self.folds) if self.folds is not None else ()
         of_folds = [(self.fit[self.folds != name], self.fit[self.folds == name]) for name in names]
         return [(self.fit, everything), *of_folds]
+
+    def judging(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(rows fitted on, rows judged by it) of every fit, positions."""
+        (inside, everything), *folds = self.fits()
+        return [(inside, np.setdiff1d(everything, self.fit)), *folds]
 
     def fit_rows(self) -> pd.DataFrame:
         """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
@@ -154,4 +156,11 @@ def seen_of(ids: Sequence[str], groups: Sequence[str] | None, fit_rows: pd.DataF
     fitted = set(fit_rows["id"])
     met = (set(fit_rows["group"]) if "group" in fit_rows else set()) - {""}
     cells = groups if groups is not None else [""] * len(ids)
+    for what, known, others in (("id", fitted, ids), ("group", met, cells)):
+        alike = [names for names in spelt_alike({*known, *others}) if known.intersection(names) and {*names} - known]
+        if alike:
+            message = (
+                "%s '%s' is one that the model was fitted on, but for case, spaces or decimals: it counts as another"
+            )
+            logger.warning(message, what, next(name for name in alike[0] if name not in known))
     return ["fit" if key in fitted or group in met else "heldout" for key, group in zip(ids, cells, strict=True)]
