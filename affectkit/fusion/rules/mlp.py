@@ -57,8 +57,8 @@ def build(options: MlpOptions) -> Mlp:
 
 class Mlp(Rule):
     """Parameters: `scaler`, the columns that are read; `prior`, `order` and `base` of what the network starts from;
-    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`); where a class had no fit
-    row, `unseen`."""
+    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`); `unseen`, where a
+    class had no fit row."""
 
     name = "mlp"
     takes_tables = True
