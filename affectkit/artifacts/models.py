@@ -111,16 +111,19 @@ def label_map(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"classes": classes.get("label", next(iter(classes.values()))), "targets": classes} if classes else {}
 
 
-def read_fit_rows(model: Path) -> pd.DataFrame:
-    """`id`, `group`, `role` as text: what the `best_model/` was fitted on.
+def read_fit_rows(folder: Path) -> pd.DataFrame:
+    """`id`, `group`, `role` as text: what the `best_model/` was fitted on, or the run whose model has gone.
 
     Raises "missing" or "input" for a model that no longer says it: its own training rows would pass for held-out ones.
     """
-    path, known = model / FIT_ROWS, read_spec(model).get("fit_rows")
+    is_model, path = (folder / SPEC).exists(), trusted(folder / FIT_ROWS)
+    if not is_model and not path.exists():
+        return no_fit_rows()
+    known = read_spec(folder).get("fit_rows") if is_model else None
     remedy = f"copy {FIT_ROWS} again from where the model came from, or train it again"
     if not path.exists():
         message = f"lacks {FIT_ROWS}: nothing says which rows the model was fitted on"
-        raise AffectkitError("missing", message, file=model, remedy=remedy)
+        raise AffectkitError("missing", message, file=folder, remedy=remedy)
     rows = read_table(path, required=["id", "group", "role"])
     if known and sha256(path) != known["sha256"]:
         count = f", and now of {len(rows)}" if len(rows) != known["rows"] else ""

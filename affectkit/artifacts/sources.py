@@ -107,7 +107,7 @@ def read_source(
     if tables and not has_predictions(table.columns):
         return Source(name, file, None, no_fit_rows(), features=read_features(file))
     predictions = parse_predictions(table, file, targets=known, treat_as=treat_as)
-    return Source(name, file, model, read_fit_rows(model) if model else no_fit_rows(), predictions=predictions)
+    return Source(name, file, model, read_fit_rows(model or file.parent), predictions=predictions)
 
 
 # --- Predictions with what a manifest knows of their rows, for commands that turn one table into another

@@ -186,7 +186,7 @@ class NetworkEstimator(Estimator):
         sets = [Set(int(known["dim"]), int(known["layers"]), bool(known["frames"])) for known in facts["sets"]]
         classes, present = int(facts["classes"]), np.array(facts["present"], dtype=bool)
         mean, deviation, temperature = (float(facts[key]) for key in ("mean", "deviation", "temperature"))
-        sensible = math.isfinite(mean + deviation) and 0 < temperature < math.inf
+        sensible = math.isfinite(mean) and 0 < deviation < math.inf and 0 < temperature < math.inf
         if len(present) != classes or (classes and not present.any()) or not sensible:
             raise ValueError("its classes or its units make no sense")
         with torch.device("meta"):

@@ -120,7 +120,8 @@ def inputs_of(x: Matrix, name: str) -> Inputs:
         return x
     if not isinstance(x, np.ndarray):
         raise AffectkitError("input", f"{name} takes no sparse features", remedy="use --model linear")
-    return Inputs((np.asarray(x, np.float32),), (None,))
+    with np.errstate(over="ignore"):  # what runs over makes an answer that is no number, and that is named
+        return Inputs((np.asarray(x, np.float32),), (None,))
 
 
 def read_block(features: Features, ids: Sequence[str], takes: Takes, name: str) -> Block:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from affectkit.artifacts.arrays import check_numbers
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.models import FUSION, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.labels import Target
 
 
 @dataclass(frozen=True)
@@ -98,16 +97,6 @@ class FusionModel:
         """Fused answers of one target."""
         fitted = self.targets[target]
         return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
-
-    def try_out(self, target: Target) -> None:
-        """Raises ValueError, KeyError or "input" unless a row that every source answers alike gets an answer: what
-        does not fit together shows here, not in the midst of work."""
-        shape = 1 if target.kind == "number" else (1, len(target.classes))
-        values = np.full(shape, 1 / np.prod(shape) if target.kind != "number" else np.mean(target.scale or 0.0))
-        alike = replace(TargetPrediction.of(target, values), var=np.ones(1) if target.kind == "number" else None)
-        fused = self.apply(target.name, dict.fromkeys(self.sources, alike)).values
-        if fused.shape != values.shape or not np.isfinite(fused).all():
-            raise ValueError(f"{target.name} is fused to {fused.tolist()}")
 
     def save(self, folder: Path) -> None:
         write_json(folder / FUSION, {"sources": list(self.sources), "targets": dict(self.targets)})

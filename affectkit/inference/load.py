@@ -56,8 +56,6 @@ def load_model(path: Path) -> Model:
         for target in map(Target.from_json, spec["targets"]):
             if target.name not in stage.targets:
                 raise ValueError(f"it is no {kind} of {target.name}")
-            if isinstance(stage, FusionModel):
-                stage.try_out(target)
         model = StackedModel(folder, spec, read_fit_rows(folder), stage, parents=parents)
         _sample_answers(model)
     return model

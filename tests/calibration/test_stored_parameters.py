@@ -10,7 +10,7 @@ from affectkit import registry
 from affectkit.artifacts.arrays import check_numbers
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.errors import AffectkitError
-from affectkit.fusion.rule import FusionModel
+from affectkit.inference.load import load_model
 from affectkit.labels import Target
 
 NUMBER, CLASSES = Target("valence", "number", scale=(1.0, 5.0)), Target("label", "class", ("a", "b", "c"))
@@ -76,25 +76,29 @@ def test_what_a_fit_gives_passes(name, overconfident, rows_of):
         method.check(parameters, NUMBER)
 
 
-@pytest.mark.parametrize("weights", [{"x": -1.0, "y": 2.0}, {"x": 1.0}, {"x": "a", "y": 1.0}])
-def test_a_fusion_that_cannot_answer_is_refused(weights):
-    model = FusionModel(["x", "y"], {"label": {"rule": "mean", "options": {}, "parameters": {"weights": weights}}})
-    with pytest.raises((ValueError, KeyError, AffectkitError)):
-        model.try_out(CLASSES)
-
-
-def test_a_fusion_that_can_passes():
-    fitted = {"rule": "mean", "options": {}, "parameters": {"weights": {"x": 0.5, "y": 0.5}}}
-    FusionModel(["x", "y"], {"label": fitted, "valence": fitted}).try_out(CLASSES)
-    FusionModel(["x", "y"], {"label": fitted, "valence": fitted}).try_out(NUMBER)
+def test_a_fusion_that_cannot_answer_is_refused_when_it_is_loaded(affectkit, speech, tmp_path):
+    affectkit("fuse", f"x={speech / 'linear'}", f"y={speech / 'small'}", "--rule", "mean", "-o", tmp_path / "fused")
+    for name in ("run.json", "started.json"):  # which hold its digest
+        (tmp_path / "fused" / name).unlink()
+    path = tmp_path / "fused" / "best_model" / "fusion.json"
+    stored = json.loads(path.read_text())
+    load_model(tmp_path / "fused")
+    for weights in ({"x": -1.0, "y": 2.0}, {"x": 1.0}, {"x": "a", "y": 1.0}):
+        stored["targets"]["label"]["parameters"] = {"weights": weights}
+        path.write_text(json.dumps(stored))
+        with pytest.raises(AffectkitError, match="is not a whole model|the fusion is of x") as caught:
+            load_model(tmp_path / "fused")
+        assert caught.value.file == str(path.parent)
 
 
 def test_a_changed_calibration_is_one_line_that_names_its_folder(affectkit, speech, tmp_path):
     shutil.copytree(speech / "linear", tmp_path / "linear")
     affectkit("calibrate", tmp_path / "linear", "--method", "temperature", "-o", tmp_path / "t")
+    for name in ("run.json", "started.json"):  # which hold its digest
+        (tmp_path / "t" / name).unlink()
     path = tmp_path / "t" / "best_model" / "calibration.json"
     stored = json.loads(path.read_text())
-    stored["targets"]["label"]["parameters"]["temperature"] = float("inf")
+    stored["targets"]["label"]["parameters"]["temperature"] = -1.0
     path.write_text(json.dumps(stored))
     result = affectkit("predict", "--model-dir", tmp_path / "t" / "best_model", "x.wav", code=1)
     assert "is not a whole model" in result.stderr and result.stderr.count("\n") == 1

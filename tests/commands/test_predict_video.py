@@ -291,9 +291,7 @@ def test_a_mistyped_option_is_a_usage_error_and_writes_nothing(predict, root, tm
 
 
 def test_a_model_that_reads_no_images_has_no_use_for_frames(affectkit, root, tmp_path):
-    lines = ["id,text,label,split"] + [
-        f"u{n},{'glad' if n % 2 else 'sad'} {n},{n % 2},{'train' if n < 9 else 'test'}" for n in range(12)
-    ]
+    lines = [f"u{n},{'glad' if n % 2 else 'sad'} {n},{n % 2},{'train' if n < 9 else 'test'}" for n in range(12)]
     (tmp_path / "t.csv").write_text("\n".join(["id,text,label,split", *lines]) + "\n")
     affectkit("extract-features", "-m", tmp_path / "t.csv", "--encoder", "text-ngrams", "-o", tmp_path / "f")
     affectkit("train", "-m", tmp_path / "t.csv", "--features", tmp_path / "f", "-o", tmp_path / "model")

@@ -435,7 +435,7 @@ DAMAGE = {
     "a promise of a giant": (lambda weights, facts: facts["sets"][0].update(dim=10**9), "branches.0.0.weight is"),
     "other classes": (lambda weights, facts: facts.update(classes=7), "make no sense"),
     "no temperature": (lambda weights, facts: facts.update(temperature=0), "make no sense"),
-    "a unit of nothing": (lambda weights, facts: facts.update(deviation=1e999), "make no sense"),
+    "a unit of nothing": (lambda weights, facts: facts.update(deviation=0), "make no sense"),
 }  # fmt: skip
 
 

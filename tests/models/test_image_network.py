@@ -193,8 +193,8 @@ def test_heads_depend_on_the_seed_alone():
 
 
 def test_names_that_modules_cannot_have_are_targets_too():
-    network = built(targets=[Target("keys", "number"), Target("big.five", "number"), Target("", "number")])
-    assert list(network(pixels_for(network))) == ["keys", "big.five", ""]
+    network = built(targets=[Target("keys", "number"), Target("big.five", "number"), Target("a b", "number")])
+    assert list(network(pixels_for(network))) == ["keys", "big.five", "a b"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from affectkit.artifacts.files import write_json
+from affectkit.artifacts.records import file_digest
 from affectkit.results.lineage import digests, lineage
 
 DEFECT = "MELD's cast is in all splits: speaker-dependent by protocol"
@@ -19,15 +20,18 @@ def chain(tmp_path, monkeypatch):
         manifest, run = tmp_path / "manifest", tmp_path / "run"
         corpora = {"meld": {"root": "MELD", "title": "MELD", "licence": "GPL-3.0", "citation": "Poria et al. 2019"}}
         write_json(manifest / "summary.json", {"declared": [DEFECT], "corpora": corpora})
-        outputs = [{"path": "predictions.csv"}, {"path": "best_model/affectkit.json"}]
-        write_json(
-            run / "run.json", {"options": {"normalize": normalize}, "parents": ["manifest", "gone"], "outputs": outputs}
-        )
         write_json(run / "best_model" / "affectkit.json", {"normalize": normalize})
         (run / "predictions.csv").write_text("id\na\n")
+        outputs = [output(run, name) for name in ("predictions.csv", "best_model/affectkit.json")]
+        options = {"normalize": normalize}
+        write_json(run / "run.json", {"options": options, "parents": ["manifest", "gone"], "outputs": outputs})
         return run / "predictions.csv"
 
     return make
+
+
+def output(run, name):
+    return {**file_digest(run / name, None), "path": name, "mtime_ns": (run / name).stat().st_mtime_ns}
 
 
 @pytest.mark.parametrize(
