@@ -266,7 +266,7 @@ def _weights(predictions: Predictions, column: str | None) -> np.ndarray:
     weights = to_numbers(predictions.frame[column], file=predictions.path, column=column)
     if (row := first_row(~((weights > 1 / LARGEST_NUMBER) & (weights < LARGEST_NUMBER)))) is not None:
         message = f"{column} '{predictions.frame[column].iloc[row]}' is no weight"
-        remedy = f"weights are above {1 / LARGEST_NUMBER:g} and below {LARGEST_NUMBER:g}"
+        remedy = f"weights are above 0, from {1 / LARGEST_NUMBER:g} to {LARGEST_NUMBER:g}"
         raise AffectkitError("input", message, file=predictions.path, row=row + 1, remedy=remedy)
     return weights
 
