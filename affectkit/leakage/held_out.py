@@ -159,8 +159,6 @@ def seen_of(ids: Sequence[str], groups: Sequence[str] | None, fit_rows: pd.DataF
     for what, known, others in (("id", fitted, ids), ("group", met, cells)):
         alike = [names for names in spelt_alike({*known, *others}) if known.intersection(names) and {*names} - known]
         if alike:
-            message = (
-                "%s '%s' is one that the model was fitted on, but for case, spaces or decimals: it counts as another"
-            )
+            message = "%s '%s' is one that the model was fitted on but for case, spaces or decimals: taken as another"
             logger.warning(message, what, next(name for name in alike[0] if name not in known))
     return ["fit" if key in fitted or group in met else "heldout" for key, group in zip(ids, cells, strict=True)]
