@@ -50,6 +50,4 @@ def test_the_command_says_which_class(affectkit, tmp_path):
         lines.append(f"r{row},{split},heldout,s{row // 4},{label},{shares}")
     (tmp_path / "p.csv").write_text("\n".join(lines) + "\n")
     result = affectkit("fuse", f"x={tmp_path / 'p.csv'}", f"y={tmp_path / 'p.csv'}", "-o", tmp_path / "fused")
-    assert (
-        "warning: label: none of the rows fitted on is c: what fusing does for such rows is not known" in result.stderr
-    )
+    assert "label: none of the rows fitted on is c: what fusing does for such rows is not known" in result.stderr
