@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,17 @@ class Target:
     def width(self) -> float | None:
         """Of a number's scale; None where it has none."""
         return self.scale[1] - self.scale[0] if self.scale else None
+
+    def beyond_scale(self, values: "np.ndarray", ids: Sequence[str]) -> str:
+        """What to say of [N] numbers outside the scale; "" where there are none."""
+        import numpy as np
+
+        low, high = self.scale or (-np.inf, np.inf)
+        rows = np.flatnonzero((values < low) | (values > high))
+        if not len(rows):
+            return ""
+        first = f"as {values[rows[0]]:g} of '{ids[rows[0]]}'"
+        return f"{len(rows)} rows have a {self.name} outside its scale {low:g} to {high:g}, {first}"
 
     def to_json(self) -> dict[str, Any]:
         if self.kind == "number":

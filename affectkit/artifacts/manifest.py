@@ -212,6 +212,8 @@ def _parse_cells(manifest: Manifest) -> None:
             except AffectkitError as error:
                 place = manifest.where((error.row or 1) - 1)
                 raise AffectkitError("input", error.message, **place, remedy=error.remedy) from None
+            if target and (sentence := target.beyond_scale(rows[column].to_numpy(), rows["id"])):
+                log.warning("%s: %s", manifest.path, sentence)
             if column == "duration_sec" and (position := first_row(rows[column] < 0)) is not None:
                 message = f"duration_sec {rows[column][position]:g} is negative"
                 raise AffectkitError("input", message, **manifest.where(position), remedy="leave the cell empty")

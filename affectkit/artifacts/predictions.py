@@ -304,6 +304,8 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
             if column in frame:
                 values = to_numbers(frame[column], file=path, column=column)
                 frame[column] = _of_size(values, column, target, path)
+        if target.name in frame and (sentence := target.beyond_scale(frame[target.name].to_numpy(), frame["id"])):
+            log.warning("%s: %s", path, sentence)
         return
     columns = probability_columns(target)
     there = [column for column in columns if column in frame]

@@ -338,7 +338,9 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
             after = compare(rows, media=paths, headers=headers, progress=update)
             report = after.without(first, choices.drop_leaks, choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
-    warnings = (*suspicions(rows, paths, headers, group), *report.conflicts)
+    scaled = [target for target in gathered.targets if target.scale]
+    beyond = filter(None, (t.beyond_scale(rows[t.name].to_numpy(float), list(rows["id"])) for t in scaled))
+    warnings = (*suspicions(rows, paths, headers, group), *beyond, *report.conflicts)
     summary = _summary(rows, by, group, gathered, targets, report, choices)
     return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
 
