@@ -231,7 +231,7 @@ def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
         classes = sorted(set(rows["label"]) - {""})
         for spellings in spelt_alike(classes):
             log.warning(
-                "labels %s differ by case, spaces or decimals only, and count as classes of their own", spellings
+                "labels %s differ by case or spaces only, or by decimals, and count as classes of their own", spellings
             )
         for name in (name for name in classes if name.casefold() in NO_NAMES):
             log.warning("label '%s' counts as a class: leave the cell empty where a row has no label", name)

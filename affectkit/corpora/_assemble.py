@@ -227,7 +227,7 @@ def suspicions(
         for spellings in spelt_alike(set(rows[column].astype(str))) if column and column in rows else ():
             names = " and ".join(f"'{name}'" for name in spellings)
             remedy = f"--label-map '{spellings[0]}={spellings[1]}'" if column == "label" else "correct the table"
-            what = "differ by case, spaces or decimals only and count as different"
+            what = "differ by case or spaces only, or by decimals, and count as different"
             yield f"{column}s {names} {what}: {remedy} makes one of them"
     if "label" in rows:
         for name in (name for name in rows["label"].unique() if str(name).casefold() in NO_NAMES):

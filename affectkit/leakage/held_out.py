@@ -90,7 +90,9 @@ def hold_out_rows(
     if held_out.straddle and not manifest.declared():
         logger.warning("%s: some stand on both sides of the split, and are judged by a fit that met them", column)
     for spellings in spelt_alike(set(groups)) if column and not manifest.summary else ():
-        logger.warning("%ss %s differ by case, spaces or decimals only, and count as different", column, spellings)
+        logger.warning(
+            "%ss %s differ by case or spaces only, or by decimals, and count as different", column, spellings
+        )
     for target in targets:
         if target.kind != "number":
             _warn_of_unlearnt(held_out, rows[target.name].to_numpy(), target.name)
