@@ -86,7 +86,7 @@ def test_a_fusion_that_cannot_answer_is_refused_when_it_is_loaded(affectkit, spe
     for weights in ({"x": -1.0, "y": 2.0}, {"x": 1.0}, {"x": "a", "y": 1.0}):
         stored["targets"]["label"]["parameters"] = {"weights": weights}
         path.write_text(json.dumps(stored))
-        with pytest.raises(AffectkitError, match="is not a whole model|the fusion is of x") as caught:
+        with pytest.raises(AffectkitError, match=r"is not a whole model|the fusion is of x") as caught:
             load_model(tmp_path / "fused")
         assert caught.value.file == str(path.parent)
 
