@@ -68,7 +68,7 @@ def is_file_name(name: Any) -> bool:
     """a name that a file can have: text without / and control characters, neither . nor .."""
     if not isinstance(name, str) or name.strip(" .") == "" or len(name.encode(errors="replace")) > 255:
         return False
-    return not any(sign in "/\\" or ord(sign) < 32 or ord(sign) == 127 for sign in name)
+    return not re.search(r"[/\\\x00-\x1f\x7f]", name)
 
 
 def without_nan(value: Any) -> Any:

@@ -253,8 +253,9 @@ def grouped_folds(groups: Cells | None, labels: Cells | None, n: int = 5, seed: 
     if groups is None:
         rows = len(labels) if labels is not None else 0
         return random_folds(labels, rows, min(n, rows), seed)
-    number = {name: f"{i:09d}" for i, name in enumerate(sorted(set(groups)))}
-    return folds_by_group([number[g] for g in groups], labels, None if len(number) <= n else n, seed)
+    names, codes = distinct(groups)
+    numbers = np.array([f"{i:09d}" for i in range(len(names))], dtype=object)  # "" is a group too
+    return folds_by_group(numbers[codes], labels, None if len(names) <= n else n, seed)
 
 
 LEAVE_ONE_OUT_UP_TO = 20  # groups; beyond, five folds cost a quarter and fit on four fifths
@@ -266,8 +267,8 @@ def outer_folds(groups: np.ndarray, *, grouped: bool, seed: int = 0) -> np.ndarr
     grouped: whether `groups` are groups at all; otherwise each row is its own, and there are 5 folds of rows.
     Raises "input" for a single group.
     """
-    count = len(np.unique(groups))
-    return grouped_folds(list(groups), None, count if grouped and count <= LEAVE_ONE_OUT_UP_TO else 5, seed)
+    count = len(distinct(groups)[0])
+    return grouped_folds(groups, None, count if grouped and count <= LEAVE_ONE_OUT_UP_TO else 5, seed)
 
 
 def hold_out(groups: Cells, labels: Cells | None, *, fraction: float, seed: int) -> np.ndarray:
@@ -296,11 +297,21 @@ def _check_folds(n: int, groups: int, name: str) -> None:
         raise AffectkitError("input", f"{_count(groups, name)} cannot make {_count(n, 'fold')}", remedy=possible)
 
 
+def distinct(texts: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """The sorted names [G] among texts [N], and [N] the place of each in them; `np.unique` compares long arrays of text
+    over and over."""
+    from pandas import factorize
+
+    codes, names = factorize(np.asarray(texts, dtype=object), sort=True)
+    return names, codes
+
+
 def _groups(groups: Cells) -> tuple[list[str], np.ndarray]:
     """The sorted names, and the position of each row's in them; -1 for a row without."""
-    names = sorted(set(groups) - {""})
-    position = {group: i for i, group in enumerate(names)}
-    return names, np.array([position.get(group, -1) for group in groups], dtype=int)
+    names, codes = distinct(groups)
+    if len(names) and names[0] == "":
+        names, codes = names[1:], codes - 1
+    return names.tolist(), codes
 
 
 def _classes(labels: Cells | None, rows: int) -> np.ndarray:
@@ -352,7 +363,7 @@ def apart(ids: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def folds_in_words(folds: np.ndarray, groups: np.ndarray, column: str) -> str:
     """`leave one speaker out (8)`, or `5 folds of whole speakers`. folds, groups: [N]; column: what the groups are."""
     count = len(np.unique(folds))
-    one_each = count == len(np.unique(groups))
+    one_each = count == len(distinct(groups)[0])
     return f"leave one {column} out ({count})" if one_each else f"{count} folds of whole {column}s"
 
 

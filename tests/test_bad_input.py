@@ -206,7 +206,7 @@ def test_infinite_features_are_refused(study, tmp_path, value):
     rows = [f"u{n:02},{value if n == 5 else n}" for n in range(48)]
     (tmp_path / "f.csv").write_text("\n".join(["id,a", *rows]) + "\n")
     error = trained(study, tmp_path, features=tmp_path / "f.csv")
-    assert "f.csv" in error and ("row 6" in error or "'u05'" in error)
+    assert "f.csv row 6: a " in error
 
 
 def test_nan_among_sparse_features_is_refused(study, tmp_path):
@@ -362,29 +362,6 @@ def test_overwrite_spares_inputs_and_other_commands_work(study, tmp_path):
     for line in lines:
         assert "--overwrite" in refused(*line, "--overwrite")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-@pytest.mark.parametrize("name", ["prepare-manifest", "extract-features", "predict", "evaluate", "synthesize"])
-def test_a_full_disk_is_one_line_and_leaves_nothing_that_passes_for_whole(name, study, tmp_path):
-    """As for train in test_every_command: a limit on file size stands in for the full disk."""
-    out = tmp_path / "out"
-    line = {
-        "prepare-manifest": ["csv", study / "table.csv", "--path-column=", "-o", out],
-        "extract-features": ["--manifest", study / "manifest", "--encoder", "text-ngrams", "-o", out],
-        "predict": ["--model-dir", study / "model", "--manifest", study / "manifest", "-o", out],
-        "evaluate": [study / "predictions.csv", "-o", out],
-        "synthesize": ["emodb", out, "--size", "4"],
-    }[name]
-    script = (
-        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700)); from affectkit.cli import main; main()"
-    )
-    done = subprocess.run([sys.executable, "-c", script, name, *map(str, line)], capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    assert [line for line in done.stderr.splitlines() if "error" in line.lower()] == [done.stderr.splitlines()[-1]]
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert not (out / "run.json").exists() and not out.is_file()
-    assert not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("line", ["--help", "--version", "prepare-manifest --list", "predict"])

@@ -1,12 +1,15 @@
 """What every command owes, written once and asked of each."""
 
+import errno
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,9 +38,7 @@ def study(tmp_path_factory):
     write_speech(root)
     write_faces(root)
     for name in COMMANDS:
-        result = CliRunner().invoke(
-            app, [*arguments(name, root), "-o", str(root / OUTPUT[name])] if name in OUTPUT else arguments(name, root)
-        )
+        result = invoke(*complete(name, root, root / OUTPUT[name]))
         assert result.exit_code == 0, (name, result.output, result.exception)
     return root
 
@@ -72,6 +73,7 @@ def write_faces(root):
 
 
 OUTPUT = {
+    "synthesize": "twin",
     "prepare-manifest": "manifest",
     "extract-features": "features",
     "train": "model",
@@ -110,6 +112,12 @@ def arguments(name, root):
         "report": f"report {root}/model {root}/calibrated",
     }
     return shlex.split(lines[name])
+
+
+def complete(name, root, output):
+    """The command line of each command in this study, which writes to `output`."""
+    words = arguments(name, root)
+    return [*words[:2], str(output), *words[3:]] if name == "synthesize" else [*words, "-o", str(output)]
 
 
 def invoke(*arguments):
@@ -154,7 +162,7 @@ def test_help_says_what_it_does_and_ends_with_a_line_that_runs(name):
 @pytest.mark.parametrize("name", OUTPUT)
 def test_a_rerun_gives_the_same_bytes(name, study, tmp_path):
     output = tmp_path / OUTPUT[name]
-    assert invoke(*arguments(name, study), "-o", output).exit_code == 0
+    assert invoke(*complete(name, study, output)).exit_code == 0
     assert files(output) == files(study / OUTPUT[name])
 
 
@@ -164,9 +172,9 @@ def test_what_is_there_is_kept_unless_overwritten(name, study, tmp_path):
     source = study / OUTPUT[name]
     shutil.copytree(source, output) if source.is_dir() else shutil.copy(source, output)
     before = files(output)
-    one_line_error(invoke(*arguments(name, study), "-o", output), str(output))
+    one_line_error(invoke(*complete(name, study, output)), str(output))
     assert files(output) == before
-    assert invoke(*arguments(name, study), "-o", output, "--overwrite").exit_code == 0
+    assert invoke(*complete(name, study, output), "--overwrite").exit_code == 0
     assert files(output) == before
 
 
@@ -174,37 +182,46 @@ class Killed(BaseException):
     """Stands for SIGKILL: from then on the process changes nothing more, whatever tries to clean up."""
 
 
-class Death:
-    """Kills whatever changes a file or folder below `folder` for the nth time; n = 0 only counts."""
+KILL, FULL = Killed(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+CREATE, REMOVE = {"open", "os.mkdir"}, {"os.rename", "os.remove", "os.rmdir"}
+CAUSES = {  # of an end: what is raised, at which changes, whether at all later ones too, whether over an older run
+    "kill -9": (KILL, CREATE | REMOVE, True, False),
+    "kill -9 over an older run": (KILL, CREATE | REMOVE, True, True),
+    "full disk": (FULL, CREATE, True, False),
+    "Ctrl-C": (KeyboardInterrupt(), CREATE | REMOVE, False, False),
+}
 
-    EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "open")
+
+class Death:
+    """Ends whatever changes a file or folder below `folder` for the nth time; n = 0 only counts."""
 
     def __init__(self):
-        self.folder, self.after, self.seen = None, 0, 0
+        self.folder, self.after, self.seen, self.cause = None, 0, 0, "kill -9"
         sys.addaudithook(self)
 
     def __call__(self, event, arguments):
-        if self.folder is None or event not in self.EVENTS:
+        error, events, stays, _ = CAUSES[self.cause]
+        if self.folder is None or event not in events:
             return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
             return
         if not str(arguments[0]).startswith(self.folder):
             return
         self.seen += 1
-        if self.after and self.seen >= self.after:
-            raise Killed
+        if self.seen == self.after or (stays and self.after and self.seen > self.after):
+            raise error
 
-    def of(self, folder, words, *, after=0):
-        """What a command line that is killed leaves; how many changes it made or would have made."""
-        self.folder, self.after, self.seen = str(folder), after, 0
+    def of(self, folder, words, *, cause, after=0):
+        """What a command line that is ended prints; how many changes it made or would have made."""
+        self.folder, self.after, self.seen, self.cause = str(folder), after, 0, cause
         try:
             result = invoke(*words)
             assert isinstance(result.exception, (type(None), SystemExit, Killed)), result.exception
         except Killed:
-            pass
+            result = None
         finally:
             self.folder = None
-        return self.seen
+        return result, self.seen
 
 
 @pytest.fixture(scope="session")
@@ -212,45 +229,91 @@ def death():
     return Death()
 
 
-KILLS = int(os.environ.get("AFFECTKIT_KILLS", 28)) // (2 * len(OUTPUT))  # of each command, fresh and over an older run
+MODELS = ("train", "finetune", "import-model", "fuse", "calibrate")
+KILLS = int(os.environ.get("AFFECTKIT_KILLS", 30)) // len(OUTPUT)  # of each command, of all causes in turn
 
 
-@pytest.mark.parametrize("over", [False, True], ids=["fresh", "over an older run"])
+def readers(name, study, output):
+    """The command lines that take what the command `name` left at `output`."""
+    source = f"{study}/{'model' if name in MODELS else OUTPUT[name]}"
+    for reader in [reader for reader in COMMANDS if reader != name]:
+        words = [word.replace(source, str(output)) for word in arguments(reader, study)]
+        if words != arguments(reader, study):
+            yield words
+    if name == "synthesize":
+        yield ["prepare-manifest", "emobank", output]
+    elif name != "predict":
+        yield ["report", output]
+    if name == "prepare-manifest":
+        yield ["extract-features", "--manifest", output / "train.csv", "--encoder", "text-ngrams"]
+    if name in (*MODELS, "select"):
+        yield ["predict", "--model-dir", output / "best_model", "--manifest", study / "manifest"]
+        yield ["evaluate", output]
+        yield ["evaluate", output / "predictions.csv"]
+
+
+def require_not_taken(name, study, output):
+    """No command takes what was left for whole, and the command itself says what is there, with both remedies."""
+    begun = (output / "started.json").exists()
+    for words in readers(name, study, output):
+        wanted = () if words[0] in ("predict", "prepare-manifest") else ("-o", output.parent / "taken")
+        result = invoke(*words, *(wanted or ("-o", output.parent / "taken.csv")))
+        one_line_error(result, str(output), *(["is unfinished"] if begun else []))
+    if begun:
+        one_line_error(invoke(*complete(name, study, output)), str(output), "is unfinished; pass --resume or --over")
+
+
 @pytest.mark.parametrize("name", OUTPUT)
-def test_killed_anywhere_it_leaves_what_can_be_resumed_or_overwritten(name, over, study, tmp_path, death):
+def test_ended_anywhere_it_leaves_what_can_be_resumed_or_overwritten(name, study, tmp_path, death):
     """And nothing that passes for whole, unless it is: the record is there, and all that it lists."""
-    output, whole = tmp_path / OUTPUT[name], files(study / OUTPUT[name])
-    words = [*arguments(name, study), "-o", output, *(["--overwrite"] if over else [])]
+    output, older, whole = tmp_path / OUTPUT[name], study / OUTPUT[name], files(study / OUTPUT[name])
+    rng = np.random.default_rng(list(OUTPUT).index(name))
+    changes: dict[str, int] = {}
 
-    def begin():
-        shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
-        for record in tmp_path.glob("*.run.json"):
-            record.unlink()
+    def end(cause, after):
+        for left in tmp_path.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        over = CAUSES[cause][-1]
         if over:
-            assert invoke(*words).exit_code == 0
+            shutil.copytree(older, output) if older.is_dir() else shutil.copy2(older, output)
+        words = [*complete(name, study, output), *(["--overwrite"] if over else [])]
+        return death.of(tmp_path, words, cause=cause, after=after)
 
-    begin()
-    changes = death.of(tmp_path, words)
-    rng = np.random.default_rng(len(name) + over)
-    for after in rng.choice(np.arange(1, changes + 1), max(KILLS, 1), replace=changes < KILLS):
-        begin()
-        death.of(tmp_path, words, after=int(after))
-        if output.is_dir() and (output / "run.json").exists():
-            assert files(output) == whole, f"killed at change {after} of {changes}, and its record is there"
-        if output.is_file():
-            assert files(output) == whole
-        result = invoke(*[word for word in words if word != "--overwrite"], "--resume") if name != "predict" else None
-        if result is None or result.exit_code:
-            result = invoke(*words, *([] if over else ["--overwrite"]))
-        assert result.exit_code == 0, f"killed at change {after} of {changes}: {result.output}"
-        assert files(output) == whole, f"killed at change {after} of {changes}"
+    for number in range(list(OUTPUT).index(name), list(OUTPUT).index(name) + max(KILLS, 1)):
+        cause = list(CAUSES)[number % len(CAUSES)]
+        changes[cause] = changes.get(cause) or end(cause, 0)[1]
+        after = int(rng.integers(1, changes[cause], endpoint=True))
+        where = f"{cause} at change {after} of {changes[cause]}"
+        result, _ = end(cause, after)
+        if cause == "full disk":
+            one_line_error(result, "no space left on the device")
+        if output.is_dir() and not (output / "run.json").exists():
+            require_not_taken(name, study, output)
+        elif output.exists():
+            assert files(output) == whole, where
+        again = "--resume" if rng.random() < 0.5 and name != "predict" else "--overwrite"
+        result = invoke(*complete(name, study, output), again)
+        assert result.exit_code == 0, f"{where}, {again}: {result.output}"
+        assert files(output) == whole, f"{where}, {again}"
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_overwrite_never_touches_an_input(name, study, tmp_path):
+    """Neither as the output, nor as a file of it, nor from above."""
+    copy = shutil.copytree(study, tmp_path / "study", copy_function=os.link)
+    before = files(copy)
+    paths = [Path(word.rpartition("=")[2].rpartition(":")[2]) for word in arguments(name, copy)[1:]]
+    inputs = [path for path in paths if path.is_absolute() and path != copy / OUTPUT[name]]
+    for place in (copy, *inputs, *(path / "started.json" for path in inputs if path.is_dir())):
+        one_line_error(invoke(*complete(name, copy, place), "--overwrite"), str(place.parent))
+        assert files(copy) == before
 
 
 @pytest.mark.parametrize("name", [n for n in OUTPUT if n != "predict"])
 def test_resuming_a_finished_folder_does_nothing(name, study):
     output = study / OUTPUT[name]
     before = {p: p.stat().st_mtime_ns for p in output.rglob("*")}
-    result = invoke(*arguments(name, study), "-o", output, "--resume")
+    result = invoke(*complete(name, study, output), "--resume")
     assert result.exit_code == 0, result.output
     assert {p: p.stat().st_mtime_ns for p in output.rglob("*")} == before
 
@@ -258,9 +321,9 @@ def test_resuming_a_finished_folder_does_nothing(name, study):
 @pytest.mark.parametrize("name", OUTPUT)
 def test_stdout_is_the_path_alone_and_json_is_one_line(name, study, tmp_path):
     output = tmp_path / OUTPUT[name]
-    result = invoke(*arguments(name, study), "-o", output, "--quiet")
+    result = invoke(*complete(name, study, output), "--quiet")
     assert result.stdout == f"{output}\n"
-    result = invoke(*arguments(name, study), "-o", output, "--overwrite", "--json")
+    result = invoke(*complete(name, study, output), "--overwrite", "--json")
     assert result.stdout.count("\n") == 1
     assert json.loads(result.stdout)["path"] == str(output)
 
@@ -275,7 +338,7 @@ def test_an_unknown_option_is_a_usage_error(name, study):
 @pytest.mark.parametrize("name", OUTPUT)
 def test_an_output_that_cannot_be_is_one_line(name, study, tmp_path):
     (tmp_path / "file").write_text("")
-    one_line_error(invoke(*arguments(name, study), "-o", tmp_path / "file" / "x"), "file")
+    one_line_error(invoke(*complete(name, study, tmp_path / "file" / "x")), "file")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -283,7 +346,7 @@ def test_an_output_that_cannot_be_is_one_line(name, study, tmp_path):
 def test_a_folder_that_may_not_be_written_is_one_line(name, study, tmp_path):
     tmp_path.chmod(0o500)
     try:
-        one_line_error(invoke(*arguments(name, study), "-o", tmp_path / "x"), "permission denied")
+        one_line_error(invoke(*complete(name, study, tmp_path / "x")), "permission denied")
     finally:
         tmp_path.chmod(0o700)
 
@@ -375,15 +438,18 @@ def test_a_closed_pipe_is_quiet(study):
     process.wait()
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(study, tmp_path):
-    """A limit on file size stands in for a full disk: the same error from the same call."""
-    script = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from affectkit.cli import main; main()"
-    )
-    line = [*arguments("train", study), "-o", str(tmp_path / "model")]
-    done = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "model" / "run.json").exists()
+@pytest.mark.parametrize("name", OUTPUT)
+def test_a_full_disk_is_one_line_and_loses_nothing(name, study, tmp_path):
+    """A limit on file size stands in for a full disk, whoever writes the file: the same error from the same call."""
+    output, whole = tmp_path / OUTPUT[name], files(study / OUTPUT[name])
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, whole.values())) - 1, limit[1]))
+    try:
+        result = invoke(*complete(name, study, output))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    one_line_error(result, f"error: {output}" if name != "synthesize" else "writing", "the file would be larger")
+    assert not (output / "run.json").exists() and not output.is_file()
+    assert not list(tmp_path.rglob("*.tmp")) and not list(tmp_path.rglob(".*.lock"))
+    assert invoke(*complete(name, study, output), *(["--resume"] if name != "predict" else [])).exit_code == 0
+    assert files(output) == whole

@@ -346,7 +346,19 @@ def _read_csv(path: Path) -> Features:
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
     columns = [to_numbers(table[name], file=path, column=name) for name in names]
-    with np.errstate(over="ignore"):  # an infinity is refused by its row's id where it is used
-        values = np.stack(columns, axis=1).astype(np.float32)
+    values = np.stack([_in_float32(cells, name, path) for name, cells in zip(names, columns, strict=True)], axis=1)
     ones = np.ones(len(ids), dtype=np.int64)
     return Features(path, ids, {}, names, True, False, [path.name] * len(ids), np.arange(len(ids)), ones, values)
+
+
+def _in_float32(cells: np.ndarray, column: str, path: Path) -> np.ndarray:
+    """[N] float32 of float64. Raises "input" naming the row of a number that float32 cannot hold."""
+    with np.errstate(over="ignore"):
+        values = cells.astype(np.float32)
+    if (row := first_row(np.isinf(values))) is not None:
+        message, remedy = (
+            f"{column} {cells[row]:g} is too large a number",
+            "features are float32: give it in other units",
+        )
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
+    return values

@@ -35,7 +35,7 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:  # a write that fails names no file, and nobody knows the temporary one
-        if error.filename in (None, str(temporary)):
+        if error.filename in (None, str(temporary)) or error.filename2 == str(temporary):
             error.filename = str(path)
         raise
     finally:

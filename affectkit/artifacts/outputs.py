@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -68,6 +68,13 @@ class TargetPrediction:
         for name, array in changed.items():
             array[rows] = theirs[name]
         return TargetPrediction(self.target, **changed)
+
+    @classmethod
+    def joined(cls, parts: Sequence[TargetPrediction]) -> TargetPrediction:
+        """The rows of all parts, one part after the other; all have the same arrays."""
+        arrays = [part._arrays() for part in parts]
+        names = arrays[0].keys()
+        return cls(parts[0].target, **{name: np.concatenate([part[name] for part in arrays]) for name in names})
 
     def aligned(self, target: Target) -> TargetPrediction:
         """The same answers with the classes in `target`'s order. Raises ValueError where the classes differ."""

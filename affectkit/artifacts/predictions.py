@@ -129,9 +129,17 @@ def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence
     places = pd.Index(rows["id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
     if (position := first_row(places < 0)) is not None:
         message = f"id '{ids.iloc[position]}' is not in the manifest"
-        raise AffectkitError("input", message, file=predictions.path, row=position + 1)
+        remedy = f"leave out such rows ({(places < 0).sum():,} of {len(ids):,}), or name the manifest that they are of"
+        raise AffectkitError("input", message, file=predictions.path, row=position + 1, remedy=remedy)
     cells = {column: rows[column].to_numpy()[places] for column in wanted}
     return replace(predictions, frame=predictions.frame.assign(**cells))
+
+
+def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
+    """[M] positions of the rows `some` among all, by their ids."""
+    import pandas as pd
+
+    return pd.Index(all_rows.frame["id"]).get_indexer(some.frame["id"])
 
 
 # What a prediction carries of its row, so that it can be grouped and sliced without the manifest.
@@ -185,10 +193,13 @@ def with_outputs(
     import pandas as pd
 
     stale = {c for output in outputs for c in target_columns(output.target)[1:]}
-    kept = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame]).assign(seen=list(seen))
-    columns = {name: values for output in outputs for name, values in output_columns(output).items()}
-    # At once: a thousand columns, one put in after the other, are copied over and over.
-    frame = pd.concat([kept, pd.DataFrame(columns, index=kept.index)], axis=1)
+    kept = predictions.frame.drop(columns=[c for c in stale if c in predictions.frame])
+    kept = kept.assign(seen=pd.Series(seen, kept.index, dtype=object))
+    columns = {name: np.asarray(values) for output in outputs for name, values in output_columns(output).items()}
+    # At once: a thousand columns, one put in after the other, are copied over and over. Text stays as it was read: it
+    # is looked up a hundred times.
+    cells = {name: pd.Series(values, kept.index, dtype=values.dtype) for name, values in columns.items()}
+    frame = pd.concat([kept, pd.DataFrame(cells)], axis=1)
     return replace(predictions, frame=frame, foreign=False)
 
 
@@ -347,6 +358,7 @@ def _of_size(values: np.ndarray, column: str, target: Target, path: Path) -> np.
 
 def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
+    gaps, total = np.zeros(len(frame), int), np.zeros(len(frame))
     for column in columns:
         values = to_numbers(frame[column], file=path, column=column)
         frame[column] = np.clip(values, 0, 1)
@@ -355,12 +367,11 @@ def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path
             remedy = "divide percentages by 100" if percent else "make probabilities of scores first (softmax)"
             message = f"{column} {values[row]:g} is outside [0, 1]"
             raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
-    table = frame[list(columns)].to_numpy(float)
-    missing = np.isnan(table)
-    if (row := first_row(missing.any(axis=1) & ~missing.all(axis=1))) is not None:
-        message = f"{columns[int(missing[row].argmax())]} is missing"
+        gaps += np.isnan(values)
+        total += values
+    if (row := first_row((gaps > 0) & (gaps < len(columns)))) is not None:
+        message = f"{next(column for column in columns if np.isnan(frame[column][row]))} is missing"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="give every class's probability, or none")
-    total = table.sum(axis=1)
     row = first_row(np.abs(total - 1) > SUM_TOLERANCE)
     if len(columns) > 1 and row is not None:
         message = f"the probabilities sum to {total[row]:g}, not 1"

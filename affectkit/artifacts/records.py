@@ -61,7 +61,7 @@ def trusted(path: Path, *, complete: bool = False) -> Path:
     Raises "unfinished", or "input" naming what changed.
     """
     require_finished(path)
-    for folder, record, inside in _runs_of(path):
+    for folder, record, inside in runs_of(path):
         known = read_record(record)
         again = f"run affectkit {known.get('command', '')} again"
         for item in known.get("outputs", []):
@@ -78,13 +78,13 @@ def trusted(path: Path, *, complete: bool = False) -> Path:
 
 def require_finished(path: Path) -> None:
     """Refuse a path in a folder that a command began and did not end."""
-    for folder, record, _ in _runs_of(path):
+    for folder, record, _ in runs_of(path):
         if not record.exists():
             remedy = "run its command again with --resume"
             raise AffectkitError("unfinished", f"is unfinished: it has no {RECORD}", file=folder, remedy=remedy)
 
 
-def _runs_of(path: Path) -> Iterator[tuple[Path, Path, Path]]:
+def runs_of(path: Path) -> Iterator[tuple[Path, Path, Path]]:
     """(folder, record, path inside it) of the run that wrote `path`, as it is named and where links lead; of a file
     that was written alone, else of the nearest folder, itself or above, that a command began."""
     for place in dict.fromkeys((Path(os.path.abspath(path)), path.resolve())):
@@ -116,18 +116,25 @@ def digest(path: Path) -> dict[str, Any]:
     A digest is taken from the producer's record where size and time still match it, so nothing large is read twice.
     Raises "missing", and as `trusted` does.
     """
+    trusted(path)  # first: what an unfinished run has not written yet is no misspelt name
     if not path.exists():
         raise AffectkitError("missing", "no such file or folder", file=path)
-    trusted(path)
     if path.is_dir():
         known = recorded(path / RECORD) if (path / STARTED).exists() else {}
-        names = sorted(known) or sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+        names = sorted(known) or _names(path)
         files = [file_digest(path / name, known.get(name)) for name in names if (path / name).is_file()]
         return {"path": str(path), "files": [{**f, "path": str(Path(f["path"]).relative_to(path))} for f in files]}
     beside = recorded(file_record(path))
     if not beside and (path.parent / STARTED).exists():
         beside = recorded(path.parent / RECORD)
     return file_digest(path, beside.get(path.name))
+
+
+def _names(folder: Path) -> list[str]:
+    """The files of a folder that no command wrote; not those of runs that were put into it."""
+    inner = {started.parent for started in folder.rglob(STARTED)}
+    files = [path for path in folder.rglob("*") if path.is_file() and not inner & set(path.parents)]
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def file_digest(path: Path, known: Mapping[str, Any] | None) -> dict[str, Any]:

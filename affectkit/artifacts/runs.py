@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from affectkit import __version__
-from affectkit.artifacts.files import remove_temporaries, write_json
+from affectkit.artifacts.files import TEMPORARY, remove_temporaries, write_json
+from affectkit.artifacts.locks import ELSEWHERE, locked
 from affectkit.artifacts.records import (
     LOCK,
     RECORD,
@@ -25,18 +27,21 @@ from affectkit.artifacts.records import (
     read_record,
     read_started,
     record,
+    recorded,
     require_finished,
+    runs_of,
     trusted,
 )
 from affectkit.errors import AffectkitError
+from affectkit.plain import parse_json
 
 REFUSAL = "leaks.csv"  # what a command that refuses to go on may leave; the next run into the folder replaces it
+_LISTING = b"kind,value,ids,sides,files\n"  # how such a one begins
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
 NEUTRAL = frozenset(
     {"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device", "track",
      "checkpoint_steps"}
 )  # fmt: skip
-_ELSEWHERE = "name another folder"
 EMPTYING = "emptying"  # in `started.json` while `--overwrite` deletes
 
 
@@ -95,20 +100,16 @@ def open_run(
         "options": _result_options(options),
         "inputs": (digests := [digest(item) for item in named]),
     }
-    with _locked(path if folder else None):
+    with locked(path if folder else path.parent, path / LOCK if folder else path.with_name(f".{path.name}{LOCK}")):
         made = folder and _prepare_folder(run, started, options)
-        if not folder and path.is_dir():
-            raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
-        if not folder and path.exists() and not options.get("overwrite"):
-            raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
         if not folder:
-            file_record(path).unlink(missing_ok=True)  # of the file that will be replaced
+            _prepare_file(path, [*named, *further], overwrite=options.get("overwrite"))
         wait()
         if run.finished:
             yield run
             wait()
             return
-        seconds = time.time()
+        begin = time.monotonic()
         try:
             yield run
         except BaseException:
@@ -118,7 +119,7 @@ def open_run(
             raise
         wait()
         facts = {"seed": options.get("seed"), "parents": [item["path"] for item in digests]}
-        ended = record(path, run.notes, round(time.time() - seconds, 3))
+        ended = record(path, run.notes, round(time.monotonic() - begin, 3))
         write_json(path / RECORD if folder else file_record(path), {**started, **facts, **ended})
 
 
@@ -127,58 +128,46 @@ def _result_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: plain_options(value) for key, value in options.items() if key not in NEUTRAL}
 
 
-@contextmanager
-def _locked(folder: Path | None) -> Iterator[None]:
-    """Hold the folder's lock; the kernel releases it however the process ends."""
-    if folder is None:
-        yield
-        return
-    existed = folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise AffectkitError("exists", "is a file, not a folder", file=folder) from None
-    try:
-        with open(folder / LOCK, "w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AffectkitError("busy", "another process is writing here", file=folder) from None
-            try:
-                yield
-            finally:
-                (folder / LOCK).unlink(missing_ok=True)
-    finally:
-        if not existed:
-            with contextlib.suppress(OSError):  # only an empty folder goes: the run left nothing worth keeping
-                folder.rmdir()
-
-
 def _spare_inputs(path: Path, inputs: Iterable[Path]) -> None:
     target = path.resolve()
     for item in inputs:
         if target in (item.resolve(), *item.resolve().parents):
-            raise AffectkitError("exists", f"--overwrite would delete the input {item}", file=path, remedy=_ELSEWHERE)
+            raise AffectkitError("exists", f"--overwrite would delete the input {item}", file=path, remedy=ELSEWHERE)
+
+
+def _prepare_file(path: Path, inputs: Iterable[Path], *, overwrite: Any) -> None:
+    """Refuse a file that is there, unless it may be replaced; then its record goes."""
+    if path.is_dir():
+        raise AffectkitError("exists", "is a folder", file=path, remedy="name a file")
+    if path.exists() and not overwrite:
+        raise AffectkitError("exists", "exists already", file=path, remedy="pass --overwrite or name another file")
+    if path.exists() and not file_record(path).exists():
+        for place in inputs:
+            if place.resolve() in path.resolve().parents:
+                what = f"--overwrite would change the input {place}"
+                raise AffectkitError("exists", what, file=path, remedy="name another file")
+        for _, made_by, inside in runs_of(path):
+            if str(inside) in recorded(made_by):
+                what = f"--overwrite: affectkit {read_record(made_by).get('command', '')} wrote it, as a part of a run"
+                raise AffectkitError("exists", what, file=path, remedy="name another file")
+    file_record(path).unlink(missing_ok=True)
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):  # of a killed process: ours is the lock
+        leftover.unlink()
 
 
 def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any]) -> bool:
     folder = run.path
     for leftover in folder.glob(f".{STARTED}.*.tmp"):  # of a process killed before it had begun: nothing to go on with
         leftover.unlink()
-    contents = [item for item in folder.iterdir() if item.name != LOCK]
-    if [item.name for item in contents] == [REFUSAL]:
+    contents = [item for item in folder.iterdir() if item.name != LOCK or item.stat().st_size]
+    if [item.name for item in contents] == [REFUSAL] and contents[0].read_bytes().startswith(_LISTING):
         contents.pop().unlink()
     ours, finished = (folder / STARTED).exists(), (folder / RECORD).exists()
     if contents and options.get("overwrite"):
-        if not ours:
-            what = "--overwrite: not a folder that affectkit wrote"
-            raise AffectkitError("exists", what, file=folder, remedy=_ELSEWHERE)
-        author = read_started(folder)["command"]
-        if author != started["command"]:
-            raise AffectkitError("exists", f"--overwrite: affectkit {author} wrote it", file=folder, remedy=_ELSEWHERE)
+        _require_own(folder, started["command"])
         _empty(folder, started)
     elif contents and options.get("resume") and ours:
-        before = read_started(folder)
+        before = _begun(folder)
         _refuse_difference(folder, before, started)
         if before.get(EMPTYING):  # --overwrite was killed: what is left is of the run before
             _empty(folder, started)
@@ -191,10 +180,54 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         return False
     elif contents:
         state = "finished" if finished else "unfinished" if ours else "not empty"
-        remedy = "pass --resume or --overwrite" if ours else _ELSEWHERE
+        remedy = "pass --resume or --overwrite" if ours else ELSEWHERE
         raise AffectkitError("exists", f"is {state}", file=folder, remedy=remedy)
     write_json(folder / STARTED, started)
     return True
+
+
+def _require_own(folder: Path, command: str) -> None:
+    """Refuse to empty a folder that another command began, or nobody's, or that holds somebody's files besides."""
+    author = _author(folder) if (folder / STARTED).exists() else None
+    if author != command and author != "":
+        what = f"affectkit {author} wrote it" if author else "not a folder that affectkit wrote"
+        raise AffectkitError("exists", f"--overwrite: {what}", file=folder, remedy=ELSEWHERE)
+    if strays := _strays(folder):
+        more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
+        what = f"--overwrite would delete {strays[0]}{more}, which the run did not write"
+        raise AffectkitError("exists", what, file=folder, remedy="move it out of the folder, or name another folder")
+
+
+def _author(folder: Path) -> str | None:
+    """The command that began a folder; "" where damage left nothing of its name, None where it was none of ours."""
+    for read, place in ((read_started, folder), (read_record, folder / RECORD)):
+        with contextlib.suppress(AffectkitError):
+            if command := read(place).get("command"):
+                return str(command)
+    text = (folder / STARTED).read_bytes()
+    name = re.match(rb'\{\s*"schema": \d+,\s*"command": "([a-z-]+)"', text)
+    try:
+        ours = "schema" in parse_json(text.decode())
+    except (ValueError, TypeError):
+        ours = True  # no JSON any more: another program's would be
+    return name[1].decode() if name else "" if ours else None
+
+
+def _strays(folder: Path) -> list[str]:
+    """The files in a finished run's folder that neither it wrote nor a command that was told to write there."""
+    try:
+        known = {folder / name for name in recorded(folder / RECORD)}
+    except AffectkitError:
+        return []
+    runs = {path.parent for path in folder.rglob(STARTED)} - {folder}
+    names = {STARTED, RECORD, LOCK, ".DS_Store"}
+    return [
+        str(path.relative_to(folder))
+        for path in sorted(folder.rglob("*") if (folder / RECORD).exists() else ())
+        if (path.is_symlink() or not path.is_dir())
+        and not (path in known or path.name in names or path.match("*.run.json") or file_record(path).exists())
+        and not (runs & set(path.parents) or any(place.match(TEMPORARY) for place in (path, *path.parents)))
+    ]
 
 
 def _empty(folder: Path, started: Mapping[str, Any]) -> None:
@@ -207,6 +240,13 @@ def _empty(folder: Path, started: Mapping[str, Any]) -> None:
     for item in sorted(folder.iterdir()):
         if item.name not in (STARTED, LOCK):
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+
+
+def _begun(folder: Path) -> dict[str, Any]:
+    try:
+        return read_started(folder)
+    except AffectkitError as error:
+        raise AffectkitError("input", f"--resume: {error.message}", file=error.file, remedy="use --overwrite") from None
 
 
 def _refuse_difference(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

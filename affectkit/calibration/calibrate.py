@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -13,7 +15,7 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.artifacts.predictions import Predictions, places_of, with_outputs
 from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
@@ -21,7 +23,7 @@ from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, me
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
 from affectkit.evaluation.rows import answered_parts, prefix, rows_of, unseen
 from affectkit.labels import Target
-from affectkit.leakage.crossfit import FitPlan, cross_fit
+from affectkit.leakage.crossfit import FitPlan, fit_all, held_out
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +64,6 @@ class Calibrated:
         return {part: (self.before.take(rows[part]), table) for part, table in after.items()}
 
 
-def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
-    """[M] positions of the rows `some` among all, by their ids."""
-    import pandas as pd
-
-    return pd.Index(all_rows.frame["id"]).get_indexer(some.frame["id"])
-
-
 def calibrate(
     predictions: Predictions, method: str, options: Mapping[str, Any], plan: FitPlan, targets: Sequence[Target]
 ) -> Calibrated:
@@ -78,11 +73,11 @@ def calibrate(
     """
     outputs, fitted, clamped, compared = [], {}, {}, {}
     for target in targets:
-        name = method
+        name, answers = method, None
         if method == AUTO:
-            name, compared[target.name] = _choose(predictions, plan, target)
+            name, compared[target.name], answers = _choose(predictions, plan, target)
         built = None if name == NONE else build_method(name, options)
-        parameters, free = _fitted(predictions, plan, target, built)
+        parameters, free = _fitted(predictions, plan, target, built, answers)
         fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
         output, clamped[target.name] = held_to_scale(free)
         outputs.append(output)
@@ -117,46 +112,70 @@ def _of_its_kinds(targets: Sequence[Target], method: Method) -> list[Target]:
 
 
 def _fitted(
-    predictions: Predictions, plan: FitPlan, target: Target, method: Method | None
+    predictions: Predictions, plan: FitPlan, target: Target, method: Method | None, answers: TargetPrediction | None
 ) -> tuple[dict[str, Any], TargetPrediction]:
+    """The final fit's parameters, and the answers for all rows. answers: those of `_held_out`, where they are known."""
     output = predictions.output(target.name)
     if method is None:
         return {}, output
-    plan.require_groups(method.name, single_group=method.single_group)
-    rows = rows_of(predictions, target, plan.groups, method.columns)
-    # Numbers before they are clamped, so that the rows that are can be counted.
-    apply = method.unclamped if target.kind == "number" else method.apply
-    return cross_fit(
-        plan,
-        ~np.isnan(rows.truth) & output.known,
-        lambda positions: method.fit(output.take(positions), rows.take(positions)),
-        lambda parameters, positions: apply(parameters, output.take(positions), rows.take(positions)),
-    )
+    fit = _Fitting(predictions, plan, target, method)
+    parameters = fit_all(plan, fit.usable, fit.fit)
+    applied = fit.apply(parameters, np.arange(len(output)))
+    if answers is None:
+        answers = held_out(plan, fit.usable, fit.fit, fit.apply)
+    return parameters, applied.put(plan.fit, answers)
 
 
-def _choose(predictions: Predictions, plan: FitPlan, target: Target) -> tuple[str, list[Candidate]]:
-    """The simplest method that the best one does not beat, and none where the best does not beat none.
+class _Fitting:
+    """A method on some rows of a table, given by their positions [M]. usable: [N] bool, rows to fit on."""
 
-    Judged on the rows fitted on, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
+    def __init__(self, predictions: Predictions, plan: FitPlan, target: Target, method: Method) -> None:
+        plan.require_groups(method.name, single_group=method.single_group)
+        self.method, self.output = method, predictions.output(target.name)
+        self.rows = rows_of(predictions, target, plan.groups, method.columns)
+        self.usable = ~np.isnan(self.rows.truth) & self.output.known
+
+    def fit(self, positions: np.ndarray) -> dict[str, Any]:
+        return self.method.fit(self.output.take(positions), self.rows.take(positions))
+
+    def apply(self, parameters: dict[str, Any], positions: np.ndarray) -> TargetPrediction:
+        # Numbers before they are clamped, so that the rows that are can be counted.
+        apply = self.method.unclamped if self.output.target.kind == "number" else self.method.apply
+        return apply(parameters, self.output.take(positions), self.rows.take(positions))
+
+
+def _choose(
+    predictions: Predictions, plan: FitPlan, target: Target
+) -> tuple[str, list[Candidate], TargetPrediction | None]:
+    """The simplest method that the best one does not beat, and none where the best does not beat none; and its answers
+    for the rows fitted on.
+
+    Judged on those rows, cross-fitted: classes by NLL, numbers by MSE, differences paired over groups.
     """
     kind = "number" if target.kind == "number" else "class"
     metric = target_metric("nll" if kind == "class" else f"{target.name}.mse", {target.name: target})
     groups = plan.groups[plan.fit] if plan.group else None
     before = metric_inputs(predictions.take(plan.fit), metric)
-    answers = {NONE: before}
-    for name in CANDIDATES[kind]:
-        method = build_method(name, {})
-        if plan.single and not method.single_group:
-            continue
-        output = held_to_scale(_fitted(predictions, plan, target, method)[1])[0]
-        answers[name] = replace(before, predictions=[output.values[plan.fit]])
-    against = {name: _compared(answers[name], before, groups) for name in answers}
+    inputs, answers = {NONE: before}, {}
+    methods = [build_method(name, {}) for name in CANDIDATES[kind]]
+    methods = [method for method in methods if method.single_group or not plan.single]
+
+    def cross_fitted(method: Method) -> TargetPrediction:
+        fit = _Fitting(predictions, plan, target, method)
+        return held_out(plan, fit.usable, fit.fit, fit.apply)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for method, output in zip(methods, pool.map(cross_fitted, methods), strict=True):
+            answers[method.name] = output
+            inputs[method.name] = replace(before, predictions=[held_to_scale(output)[0].values])
+    against = {name: _compared(inputs[name], before, groups) for name in inputs}
     best = min(against, key=lambda name: against[name].first)  # the first of equals, and they stand by simplicity
     chosen = NONE
     if against[best].better:
-        chosen = next(n for n in answers if n != NONE and not _compared(answers[best], answers[n], groups).better)
+        chosen = next(n for n in answers if not _compared(inputs[best], inputs[n], groups).better)
         chosen = chosen if against[chosen].better else best
-    return chosen, [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+    candidates = [Candidate(n, c.first, c if n != NONE else None, n == chosen) for n, c in against.items()]
+    return chosen, candidates, answers.get(chosen)
 
 
 def _compared(first: MetricInputs, second: MetricInputs, groups: np.ndarray | None) -> Comparison:
@@ -295,7 +314,7 @@ def mapped(calibrated: Calibrated, target: Target) -> list[dict[str, Any]]:
         for k, name in enumerate(target.classes):
             shares = np.repeat(((1 - grid) / max(count - 1, 1))[:, None], count, axis=1)
             shares[:, k] = grid
-            curves[name] = calibrated.model.apply(TargetPrediction.of(target, shares), rows).values[:, k]
+            curves[name] = calibrated.model.apply(TargetPrediction.of(target, shares), rows).values[:, k].copy()
     return [
         {"target": target.name, "class": name, "before": before, "after": after}
         for name, curve in curves.items()

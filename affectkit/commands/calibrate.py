@@ -81,6 +81,8 @@ def calibrate(
         calibrated = fit_calibration(table, method, method_options, plan, targets)
         result = of_calibration(calibrated, source, plan, targets, wanted_error=wanted_error, abstain=abstain, by=extra)
         save_result(run.path, result, bundle=bundle)
+        facts = result.facts
+        del source, table, plan, calibrated, result  # the page reads both sides again: twice a million rows at a time
         page = draw(run.path)
         write_page(run.path, page)
-    return terminal.outcome(run.path, result.facts, page)
+    return terminal.outcome(run.path, facts, page)

@@ -101,6 +101,7 @@ def predict(
 
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.predictions import predictions_text, write_predictions
+    from affectkit.artifacts.records import require_finished
     from affectkit.artifacts.runs import open_run
     from affectkit.inference import (
         Sampling,
@@ -119,6 +120,8 @@ def predict(
     windows = Windows.of(window, stride) if window is not None else None
     sampling = Sampling(fps, faces or "", detector_options, **({} if track_gap is None else {"track_gap": track_gap}))
     inputs = [model_dir, manifest, *(features or [])]
+    for path in files or ():
+        require_finished(path)
     with open_run("predict", options, inputs=inputs, reads=files or ()) if output else nullcontext():
         model = load_model(model_dir)
         if fps is not None:

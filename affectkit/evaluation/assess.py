@@ -54,7 +54,7 @@ def assess(
     units = as_units(groups, len(rows.frame))
     report = {
         "split": name,
-        "seen": sorted(set(rows.frame["seen"])),
+        "seen": sorted(rows.frame["seen"].unique()),
         "n": len(rows.frame),
         "groups": {"column": group, "count": units.groups} if groups is not None else None,
         "interval": {"method": resampling.method_for(units.count), "level": level},

@@ -89,9 +89,12 @@ def equal_width(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 def equal_mass(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
     """[N]: the bin of each confidence by its rank; equal ones share a bin, so the order of rows is of no account."""
-    from scipy.stats import rankdata
-
-    return ((rankdata(confidence) - 0.5) * bins / max(len(confidence), 1)).astype(np.int64)
+    levels = np.sort(confidence)
+    first = np.flatnonzero(np.append(True, levels[1:] != levels[:-1])[: len(levels)])
+    rank = (first + np.append(first[1:], len(levels)) + 1) / 2  # from 1, of equal ones the mean
+    bin_of = ((rank - 0.5) * bins / max(len(levels), 1)).astype(np.int64)
+    filled, place = np.unique(bin_of, return_index=True)
+    return filled[np.searchsorted(levels[first[place]], confidence, side="right") - 1]
 
 
 def _expected_gap(residual: np.ndarray, bin_of: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -174,16 +175,23 @@ class Paired:
             sides = [[each.take(known) for each in side] for side in sides]
         return cls(sides, resampling.units(groups, known), int(known.sum()), resampling)
 
+    @cached_property
+    def sums(self) -> list[np.ndarray]:
+        """[U, R, T, *S] statistics of each side, of R repeats."""
+        codes, count = self.units.codes, self.units.count
+        return [np.stack([each.statistics(codes, count) for each in side], axis=1) for side in self.sides]
+
     def compare(self, metric: TargetMetric) -> Comparison:
         """By a metric that takes what these do, of the same targets."""
-        inputs, units = [[replace(each, metric=metric) for each in side] for side in self.sides], self.units
+        units = self.units
         if metric.definition.of is None:
+            inputs = [[replace(each, metric=metric) for each in side] for side in self.sides]
             values = [float(np.mean([each.value for each in side])) for side in inputs]
             gap = Interval(values[0] - values[1], groups=units.groups)
             return Comparison(metric, values[0], values[1], gap, self.n)
         figure = {metric.name: averaged(metric.figure)}
-        sums = [np.stack([each.statistics(units.codes, units.count) for each in side], axis=1) for side in inputs]
-        ours, theirs = (intervals.resample(figure, s, self.resampling, groups=units.groups)[metric.name] for s in sums)
+        drawn = [intervals.resample(figure, sums, self.resampling, groups=units.groups) for sums in self.sums]
+        ours, theirs = (figures[metric.name] for figures in drawn)
         return Comparison(metric, ours.value, theirs.value, ours.minus(theirs), self.n)
 
 

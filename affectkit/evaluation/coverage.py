@@ -108,7 +108,7 @@ def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
     >>> curve.coverage.tolist(), curve.risk.round(3).tolist()
     ([0.25, 0.75, 1.0], [0.0, 0.333, 0.5])
     """
-    order = np.argsort(-confidence, kind="stable")
+    order = np.argsort(-confidence)
     levels, wrong = confidence[order], np.cumsum(1 - right[order])
     last = np.flatnonzero(np.append(levels[1:] != levels[:-1], True)) if len(levels) else np.empty(0, int)
     kept = last + 1

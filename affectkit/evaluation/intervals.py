@@ -23,6 +23,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from affectkit.splits import distinct
+
 # --- A metric's range, and the scale on which its interval is symmetric: near a bound the plain one is not
 
 
@@ -188,9 +190,9 @@ def as_units(groups: Any | None, rows: int, *, seed: int = 0) -> Units:
     """
     codes = np.arange(rows)
     if groups is not None:
-        texts = np.asarray(groups).astype(str)
-        names, codes = np.unique(texts, return_inverse=True)
-        codes[texts == ""] = len(names) + np.arange((texts == "").sum())
+        names, codes = distinct(groups)
+        alone = np.asarray(groups) == ""
+        codes = np.where(alone, len(names) + np.cumsum(alone), codes)
         codes = np.unique(codes, return_inverse=True)[1]
     count = int(codes.max()) + 1 if rows else 0
     if count <= MOST_UNITS:

@@ -17,6 +17,7 @@ from affectkit.evaluation.measure import measure, number_figures
 from affectkit.evaluation.metrics import taking
 from affectkit.evaluation.rows import missing, pair, prefix, statistics
 from affectkit.labels import Target
+from affectkit.splits import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def calibration(predictions: Predictions, target: Target, *, seed: int = 0) -> d
 
 def by_part(predictions: Predictions, targets: Sequence[Target], parts: np.ndarray) -> dict[str, dict[str, float]]:
     """Part -> `n` and each metric that is a formula of counts or moments, over that part's rows. parts: [N] text."""
-    names, codes = np.unique(parts, return_inverse=True)
+    names, codes = distinct(parts)
     table: dict[str, np.ndarray] = {"n": np.bincount(codes, minlength=len(names))}
     sums = {target: statistics(target, *pair(predictions, target), codes, len(names)) for target in targets}
     for target, counts in sums.items():
@@ -190,7 +191,7 @@ def grouping(column: str | None, groups: np.ndarray | None) -> Iterator[str]:
     if groups is None:
         yield "no groups are known: intervals take rows as independent and are too narrow if speakers repeat"
         return
-    sizes = np.unique(groups[groups != ""], return_counts=True)[1]
+    sizes = np.bincount(distinct(groups[groups != ""])[1])
     if (groups == "").any():
         yield f"{(groups == '').sum()} rows have no {column}: each counts as a group of its own"
     if len(sizes) == 1:

@@ -69,7 +69,7 @@ def _left_out_areas(score: np.ndarray, positive: np.ndarray, units: np.ndarray, 
     """[1 + count]: the area of one class, then that without each unit."""
     if not len(score):
         return np.full(count + 1, np.nan)
-    order = np.argsort(score, kind="stable")
+    order = np.argsort(score)
     below, above = _won(score[order], positive[order])
     unit, hit = units[order], positive[order]
     # As floats: bincount of nothing has whole numbers.
@@ -112,4 +112,4 @@ def known_rows(truth: Any, probabilities: Any, classes: Sequence[Any] | None) ->
     if probabilities.shape != (len(codes), probabilities.shape[1] if classes is None else len(classes)):
         raise ValueError(f"probabilities of shape {probabilities.shape} for {len(codes)} rows")
     known = (codes >= 0) & ~np.isnan(probabilities).any(axis=1)
-    return codes[known], probabilities[known]
+    return (codes, probabilities) if known.all() else (codes[known], probabilities[known])

@@ -17,8 +17,8 @@ import numpy as np
 from affectkit.evaluation.rows import SMALLEST_PROBABILITY
 
 BOUND = math.exp(10.0)  # 1/T stays within 1/BOUND and BOUND
-CHUNK = 16_384  # rows that are worked on together: a few hundred kB, which a core's cache holds
-MANY = 64_000  # rows from which on float32 and threads are used, and an eighth of them gives the start
+CELLS = 1 << 17  # of rows that are worked on together: 1 MB, which a core's cache holds
+MANY = 64_000  # rows from which on float32 is used, and an eighth of them gives the start
 CLOSE = 1e-6  # a step of this relative size is the last, as what is left is about its cube
 CLOSE_32 = 4e-3  # in float32, which ends at 1e-7
 STEPS = 100
@@ -124,7 +124,7 @@ class Logits:
             below[:, rows] = scores
             truth_below[rows] = scores[truth[rows], np.arange(scores.shape[1])]
 
-        _each(fill, count)
+        _each(fill, probabilities.shape)
         return cls(below, truth_below, weights)
 
     def derivatives(self, b: float) -> tuple[float, float, float]:
@@ -145,17 +145,23 @@ class Logits:
             derivatives[1, rows] = square - mean * mean
             derivatives[2, rows] = cube - 3 * mean * square + 2 * mean * mean * mean
 
-        _each(fill, len(self.truth_below))
+        _each(fill, self.below.T.shape)
         if self.weights is not None:
             derivatives *= self.weights
         first, second, third = (exact_sum(row) for row in derivatives)
         return first, second, third
 
 
-def _each(work: Callable[[slice], None], count: int) -> None:
-    """`work` on every chunk of `count` rows: numpy lets go of the interpreter, so threads share many rows out."""
-    chunks = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
-    if count < MANY:
+def chunks_of(rows: int, classes: int) -> list[slice]:
+    """`rows` rows of `classes` classes, `CELLS` at a time."""
+    step = max(CELLS // classes, 1)
+    return [slice(start, start + step) for start in range(0, rows, step)]
+
+
+def _each(work: Callable[[slice], None], shape: tuple[int, ...]) -> None:
+    """`work` on every chunk of [N, K]: numpy lets go of the interpreter, so threads share many out."""
+    chunks = chunks_of(*shape)
+    if len(chunks) < 4:
         list(map(work, chunks))
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -179,8 +185,14 @@ def sharpened(probabilities: np.ndarray, b: float) -> np.ndarray:
     Two classes whose probabilities differ in the last digits can round to equal ones; the one that was ahead then stays
     ahead by the last digit.
     """
-    changed = np.ascontiguousarray(softmax(logits(probabilities) * b).T)
-    top = probabilities.argmax(axis=1)
-    moved = np.flatnonzero(changed.argmax(axis=1) != top)
-    changed[moved, top[moved]] = np.nextafter(changed[moved].max(axis=1), 2.0)
+    changed: np.ndarray = np.empty(probabilities.shape)
+
+    def fill(rows: slice) -> None:
+        some = softmax(logits(probabilities[rows]) * b).T
+        top = probabilities[rows].argmax(axis=1)
+        moved = np.flatnonzero(some.argmax(axis=1) != top)
+        some[moved, top[moved]] = np.nextafter(some[moved].max(axis=1), 2.0)
+        changed[rows] = some
+
+    _each(fill, probabilities.shape)
     return changed

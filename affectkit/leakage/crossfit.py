@@ -147,14 +147,29 @@ def cross_fit(
     usable: [N] bool, rows with a truth and an answer. fit: positions -> a fit. apply: (a fit, positions) -> answers.
     Raises "input" where a fold leaves nothing to fit on.
     """
-    final = fit(_require(plan.fit[usable[plan.fit]], plan))
+    final = fit_all(plan, usable, fit)
     output = apply(final, np.arange(len(usable)))
+    return final, output.put(plan.fit, held_out(plan, usable, fit, apply))
+
+
+def fit_all(plan: FitPlan, usable: np.ndarray, fit: Callable[[np.ndarray], P]) -> P:
+    """The final fit; as in `cross_fit`."""
+    return fit(_require(plan.fit[usable[plan.fit]], plan))
+
+
+def held_out(
+    plan: FitPlan,
+    usable: np.ndarray,
+    fit: Callable[[np.ndarray], P],
+    apply: Callable[[P, np.ndarray], TargetPrediction],
+) -> TargetPrediction:
+    """The answers for the M rows fitted on, each of a fit on the other folds; as in `cross_fit`."""
+    order, answers = [], []
     for fold in np.unique(plan.folds):
         others = plan.fit[plan.folds != fold]
-        outside = plan.fit[plan.folds == fold]
-        fitted = fit(_require(others[usable[others]], plan))
-        output = output.put(outside, apply(fitted, outside))
-    return final, output
+        order.append(np.flatnonzero(plan.folds == fold))
+        answers.append(apply(fit(_require(others[usable[others]], plan)), plan.fit[order[-1]]))
+    return TargetPrediction.joined(answers).take(np.argsort(np.concatenate(order)))
 
 
 def _require(rows: np.ndarray, plan: FitPlan) -> np.ndarray:

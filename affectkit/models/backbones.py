@@ -30,6 +30,7 @@ from affectkit.models.weights import (
     INDEX,
     WEIGHTS,
     check_finite,
+    disk_errors,
     planned,
     read_files,
     shards_of,
@@ -298,7 +299,8 @@ def save(folder: Path, model: Any, processor: Any, architecture: str | None = No
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as scratch, quiet_transformers():
-        model.save_pretrained(scratch)
+        with disk_errors(folder / WEIGHTS):
+            model.save_pretrained(scratch)
         processor.save_pretrained(scratch)
         if architecture:
             path = Path(scratch) / "config.json"

@@ -239,17 +239,24 @@ def never_trained(module: nn.Module, name: str) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Tensors as safetensors, from any device, whole or not at all. Raises OSError where the disk is full."""
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    with atomic(path) as temporary:
-        try:
-            save_file(_on_cpu(tensors), temporary)
-        except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
-            if number is None:
-                raise
-            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+    with atomic(path) as temporary, disk_errors(path):
+        save_file(_on_cpu(tensors), temporary)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """What safetensors raises while it writes `path`, as the OSError that it comes from."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def _on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, sha256
 from affectkit.artifacts.models import BEST, TRAIN_REPORT, read_spec
-from affectkit.artifacts.predictions import Predictions, read_predictions
+from affectkit.artifacts.predictions import Predictions, places_of, read_predictions
 from affectkit.artifacts.records import read_started
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.artifacts.tables import read_table, to_numbers
@@ -71,12 +71,12 @@ def draw(folder: Path) -> Page:
 
 
 def _sides(before: Predictions, after: Predictions) -> Sides:
-    """The same rows before and after."""
-    place = {key: row for row, key in enumerate(before.frame["id"])}
-    sides = {}
-    for part, rows in answered_parts(after, quiet=True).items():  # the run has said it
-        positions = np.array([place[key] for key in rows.frame["id"]])
-        sides[part] = before.take(positions), rows
+    """The same rows before and after, with the truth that the run had, which may be a manifest's."""
+    parts, sides = answered_parts(after, quiet=True), {}  # the run has said it
+    for part, rows in parts.items():
+        same = before.take(places_of(rows, before))
+        truth = {name: rows.frame[name] for name in rows.targets if name in rows.frame}
+        sides[part] = replace(same, frame=same.frame.assign(**truth)), rows
     return sides
 
 

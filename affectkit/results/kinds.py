@@ -125,6 +125,10 @@ def _fusion_warnings(fused: Fused, sources: Sequence[Source], plan: FitPlan) -> 
     warnings = []
     if plan.group is None:
         warnings.append("no groups are known: differences take rows as independent and are claimed too readily")
+    foreign = [source.name for source in sources if source.predictions is not None and source.predictions.foreign]
+    if foreign:
+        what = f"nothing says how the predictions of {', '.join(foreign)} were made (no column 'seen')"
+        warnings.append(f"{what}: taken as held out")
     tables = [source.name for source in sources if source.model is None]
     if tables:
         warnings.append(f"the fusion cannot predict new rows: {', '.join(tables)} came as a table, without its model")
@@ -232,7 +236,7 @@ def _calibration_warnings(calibrated: Calibrated, plan: FitPlan) -> list[str]:
     if plan.single:
         warnings.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
     if calibrated.before.foreign:
-        warnings.append("nothing says how these predictions were made (no column 'seen'): taken as held out on request")
+        warnings.append("nothing says how these predictions were made (no column 'seen'): taken as held out")
     for name, classes in calibrated.unseen.items():
         if classes:
             why = "their probabilities cannot be calibrated, and are not taken to 0"

@@ -75,8 +75,9 @@ def test_a_bad_table_is_one_error_that_names_the_row(tmp_path, text, message):
 def test_groups_are_joined_by_id():
     rows = pd.DataFrame({"id": ["b", "a"], "sex": ["male", "female"]})
     assert list(join_columns(built(), rows, ["sex", "speaker"]).frame["sex"]) == ["female", "male"]
-    with pytest.raises(AffectkitError, match="id 'b' is not in the manifest"):
+    with pytest.raises(AffectkitError, match="id 'b' is not in the manifest") as caught:
         join_columns(built(), rows[1:], ["sex"])
+    assert caught.value.remedy == "leave out such rows (1 of 2), or name the manifest that they are of"
 
 
 def test_predictions_print_as_csv_and_as_one_line_of_json():

@@ -44,15 +44,15 @@ def run() -> list[dict]:
         ]
 
 
-def make_table() -> pd.DataFrame:
+def make_table(rows: int = ROWS, classes: int = CLASSES) -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    scores = np.exp(2 * rng.standard_normal((ROWS, CLASSES)))
+    scores = np.exp(2 * rng.standard_normal((rows, classes)))
     probabilities = scores / scores.sum(axis=1, keepdims=True)
-    names = np.array([f"class{k}" for k in range(CLASSES)], dtype=object)
-    table = pd.DataFrame({"id": [f"clip{i:07}" for i in range(ROWS)], "split": "test", "seen": "heldout"})
-    table["label"], table["pred"] = names[rng.integers(CLASSES, size=ROWS)], names[probabilities.argmax(axis=1)]
+    names = np.array([f"class{k}" for k in range(classes)], dtype=object)
+    table = pd.DataFrame({"id": [f"clip{i:07}" for i in range(rows)], "split": "test", "seen": "heldout"})
+    table["label"], table["pred"] = names[rng.integers(classes, size=rows)], names[probabilities.argmax(axis=1)]
     table = table.assign(**{f"prob_{name}": probabilities[:, k] for k, name in enumerate(names)})
-    return table.assign(speaker=[f"s{i % 200}" for i in range(ROWS)], time_sec=np.arange(ROWS) % 100 / 10)
+    return table.assign(speaker=[f"s{i % 200}" for i in range(rows)], time_sec=np.arange(rows) % 100 / 10)
 
 
 def fastest(works) -> dict[str, float]:

@@ -4,8 +4,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.calibration.methods import vector
+from affectkit.calibration.methods import _scaling, beta, vector
 from affectkit.errors import AffectkitError
+from affectkit.evaluation import temperature
 from affectkit.evaluation.metrics import nll
 
 
@@ -62,3 +63,33 @@ def test_a_pull_has_to_be_above_zero(pull):
     with pytest.raises(AffectkitError, match="--pull") as caught:
         vector.build(pull=pull)
     assert caught.value.code == "usage"
+
+
+def test_the_hessian_of_many_classes_is_multiplied_with_to_the_same_end(overconfident, monkeypatch):
+    output, rows = overconfident(3000, 12, 2.0)
+    summed = vector.build().fit(output, rows)
+    monkeypatch.setattr(_scaling, "DENSE", 11)
+    multiplied = vector.build().fit(output, rows)
+    for name in ("scale", "bias"):
+        np.testing.assert_allclose(multiplied[name], summed[name], atol=1e-6)
+
+
+def test_pieces_of_rows_add_up(overconfident, monkeypatch):
+    output, rows = overconfident(3000, 4, 2.0)
+    at_once = vector.build().fit(output, rows)
+    monkeypatch.setattr(temperature, "CELLS", 4 * 700)
+    in_pieces = vector.build().fit(output, rows)
+    for name in ("scale", "bias"):
+        np.testing.assert_allclose(in_pieces[name], at_once[name], atol=1e-9)
+
+
+@pytest.mark.parametrize("method", [vector, beta])
+def test_a_start_from_some_of_many_rows_ends_where_all_of_them_do(overconfident, monkeypatch, method):
+    output, rows = overconfident(4000, 3, 2.0)
+    slowly = method.build().fit(output, rows)
+    monkeypatch.setattr(_scaling, "MANY", 500)
+    started = method.build().fit(output, rows)
+    fits = [slowly, started] if method is vector else [each["classes"] for each in (slowly, started)]
+    for name in fits[0]:
+        numbers = [list(fit[name].values()) if method is beta else fit[name] for fit in fits]
+        np.testing.assert_allclose(*numbers, atol=1e-5)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -142,6 +143,18 @@ def test_a_manifest_says_which_rows_of_another_tools_table_are_test_rows(affectk
     assert fitted == set(whole["id"][whole["split"] == "val"])
     seen = pd.read_csv(tmp_path / "x" / "predictions.csv")["seen"]
     assert set(seen[whole["split"] == "test"]) == {"heldout"} and set(seen[whole["split"] == "train"]) == {"fit"}
+
+
+def test_the_page_shows_both_sides_where_a_manifest_has_the_truth(affectkit, table, tmp_path):
+    rows = pd.read_csv(table())
+    rows.drop(columns=["label"]).to_csv(tmp_path / "answers.csv", index=False)
+    rows[["id", "label", "speaker", "split"]].to_csv(tmp_path / "rows.csv", index=False)
+    line = ("calibrate", tmp_path / "answers.csv", "--manifest", tmp_path / "rows.csv", "--method", "temperature")
+    affectkit(*line, "-o", tmp_path / "x")
+    affectkit("calibrate", table(), "--method", "temperature", "-o", tmp_path / "y")
+    pages = [(tmp_path / folder / "report.html").read_text() for folder in ("x", "y")]
+    pictures, expected = (re.findall(r"<svg.*?</svg>", page, re.DOTALL) for page in pages)
+    assert len(expected) > 2 and pictures == expected
 
 
 @pytest.fixture

