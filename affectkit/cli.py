@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from affectkit import __version__, console
+from affectkit import __version__, console, registry
 from affectkit.commands.ablate import ablate
 from affectkit.commands.aggregate import aggregate
 from affectkit.commands.calibrate import calibrate
@@ -75,8 +76,21 @@ def build(only: str | None = None, *, printing: bool = True) -> typer.Typer:
     for command, plugins in COMMANDS:
         name = command.__name__.replace("_", "-")
         complete = with_options(command, plugins) if only in (None, name) else _unread
-        app.command(name=name, help=_help(command))(boundary(complete) if printing else complete)
+        app.command(name=name, help=_help(command), cls=_Command)(boundary(complete) if printing else complete)
     return app
+
+
+class _Command(TyperCommand):
+    """Says of an option that it does not have which plug-ins have it, and so the command that takes them."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as problem:  # of an unknown option; its type has no public name in typer
+            option = getattr(problem, "option_name", "").lstrip("-").replace("-", "_")
+            if option and (owners := registry.owners_of(option)):
+                problem.message += f"; it is of {', '.join(owners)}"  # type: ignore[attr-defined]
+            raise
 
 
 def _unread() -> console.Outcome:

@@ -42,9 +42,17 @@ def configure(*, quiet: bool = False, json_output: bool = False) -> None:
 
 
 class _Handler(logging.Handler):
+    """Says a warning once in a command, though each of its fits may have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warned: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        _write_line(prefix + record.getMessage())
+        message, warns = record.getMessage(), record.levelno >= logging.WARNING
+        if message not in self._warned:
+            _write_line("warning: " * warns + message)
+        self._warned |= {message} if warns else set()
 
 
 def _write_line(text: str) -> None:

@@ -2,7 +2,8 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +37,17 @@ class Target:
     def width(self) -> float | None:
         """Of a number's scale; None where it has none."""
         return self.scale[1] - self.scale[0] if self.scale else None
+
+    def beyond_scale(self, values: "np.ndarray", ids: Sequence[str]) -> str:
+        """What to say of [N] numbers outside the scale; "" where there are none."""
+        import numpy as np
+
+        low, high = self.scale or (-np.inf, np.inf)
+        rows = np.flatnonzero((values < low) | (values > high))
+        if not len(rows):
+            return ""
+        first = f"as {values[rows[0]]:g} of '{ids[rows[0]]}'"
+        return f"{len(rows)} rows have a {self.name} outside its scale {low:g} to {high:g}, {first}"
 
     def to_json(self) -> dict[str, Any]:
         if self.kind == "number":
@@ -115,15 +127,22 @@ def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, co
 
 
 def spelt_alike(names: Iterable[str]) -> list[list[str]]:
-    """Sets of names that differ by case, white space or the encoding of accents only, each sorted.
+    """Sets of names that differ by case, white space, the encoding of accents or the decimals of a number only (pandas
+    writes the class 1 as 1.0 where other rows have none), each sorted.
 
-    >>> spelt_alike(["joy", "Joy", "fear", "very calm", "verycalm"])
-    [['Joy', 'joy'], ['very calm', 'verycalm']]
+    >>> spelt_alike(["joy", "Joy", "fear", "very calm", "verycalm", "1", "1.0"])
+    [['1', '1.0'], ['Joy', 'joy'], ['very calm', 'verycalm']]
     """
     alike: dict[str, set[str]] = defaultdict(set)
     for name in names:
-        alike["".join(unicodedata.normalize("NFKC", name).casefold().split())].add(name)
+        key = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        with suppress(ValueError):
+            key = repr(float(key)).removesuffix(".0")
+        alike[key].add(name)
     return [sorted(spellings) for key, spellings in sorted(alike.items()) if key and len(spellings) > 1]
+
+
+NO_NAMES = ("nan", "na", "null", "n/a", "#n/a", "<na>")  # what tools write for a missing cell
 
 
 def class_weights(counts: "np.ndarray") -> "np.ndarray":

@@ -189,16 +189,16 @@ def check_options(kind: str, name: str, factory: Callable[..., Any], values: Map
 
 def no_option(kind: str, name: str, option: str, known: Mapping[str, inspect.Parameter]) -> AffectkitError:
     """The error for an option that a plug-in lacks, with the plug-ins that have it: of its kind, else of the others."""
-    owners = _owners(kind, option) or {
-        f"{singular(other)} {owner}": parameter
-        for other in KINDS
-        if other != kind
-        for owner, parameter in _owners(other, option).items()
-    }
+    owners = _owners(kind, option) or owners_of(option)
     flag = flag_of(next(iter(owners.values()))) if owners else "--" + option.replace("_", "-")
     listed = ", ".join(map(flag_of, known.values())) or "no options of its own"
     remedy = f"it is of {', '.join(owners)}" if owners else f"{name} has {listed}"
     return AffectkitError("usage", f"{name} has no option {flag}", remedy=remedy)
+
+
+def owners_of(option: str) -> dict[str, inspect.Parameter]:
+    """By name and kind, the plug-ins that have an option."""
+    return {f"{singular(kind)} {name}": p for kind in KINDS for name, p in _owners(kind, option).items()}
 
 
 def _owners(kind: str, option: str) -> dict[str, inspect.Parameter]:

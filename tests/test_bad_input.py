@@ -177,7 +177,13 @@ def trained(study, tmp_path, *options, manifest=None, features=None):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("inf", "row 5: valence 'inf' is not a finite number"), ("high", "row 5: valence 'high' is not a number")],
+    [
+        ("inf", "row 5: valence 'inf' is not a finite number"),
+        ("high", "row 5: valence 'high' is not a number"),
+        ("1_0", "row 5: valence '1_0' is not a number"),
+        ('"3,5"', "row 5: valence '3,5' is not a number; write decimals with a point: 3.5"),
+        ("1e39", "row 5: valence 1e+39 is too large a number to compute with; give it in other units"),
+    ],
 )
 def test_a_target_that_is_no_number_is_named(study, tmp_path, value, message):
     manifest = edited(study / "manifest", tmp_path / "m", "train.csv", lambda t: t.replace(",4\n", f",{value}\n"))

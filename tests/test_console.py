@@ -204,3 +204,12 @@ def test_printed_json_keeps_the_values_and_is_one_line_of_text(capsys, tmp_path)
     console.configure()
     text = capsys.readouterr().out
     assert json.loads(text)["class"] == HOSTILE and printable(text.removesuffix("\n")) + "\n" == text
+
+
+def test_a_warning_is_said_once_in_a_command_and_other_messages_as_often_as_they_come(capsys):
+    for _ in range(2):  # commands
+        console.configure()
+        for _ in range(3):
+            logging.getLogger("affectkit.fits").warning("all %d rows have one label", 4)
+            logging.getLogger("affectkit.fits").info("fitted")
+    assert capsys.readouterr().err.splitlines() == ["warning: all 4 rows have one label", *["fitted"] * 3] * 2

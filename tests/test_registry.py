@@ -105,3 +105,9 @@ def test_a_dataclass_brings_its_options_to_a_command():
 def test_a_factory_may_take_its_options_as_a_dataclass():
     build = registry.options_from(Knobs)(lambda knobs: knobs.turns)
     assert build(turns=2) == 2 and list(registry.options(build)) == ["turns", "share", "way"]
+
+
+def test_an_option_that_a_command_lacks_names_the_plugins_that_have_it(affectkit):
+    result = affectkit("fuse", "a=x", "b=y", "--trees", "3", "-o", "z", code=2)
+    assert "--trees; it is of estimator forest" in " ".join(result.stderr.replace("│", " ").split())
+    assert "it is of" not in affectkit("fuse", "a=x", "--no-such", "-o", "z", code=2).stderr

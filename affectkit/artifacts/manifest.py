@@ -12,9 +12,9 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.records import trusted
-from affectkit.artifacts.tables import first_row, read_table, to_numbers, write_table
+from affectkit.artifacts.tables import first_row, read_table, refuse_too_large, to_numbers, write_table
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, are_targets, spelt_alike
+from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
 from affectkit.plain import comma_separated
 from affectkit.splits import SPLITS, read_parts, tidy_splits
@@ -208,8 +208,12 @@ def _parse_cells(manifest: Manifest) -> None:
         if column in NUMBERS or column.startswith("votes_") or (target and target.kind == "number"):
             try:
                 rows[column] = to_numbers(rows[column], column=column)
+                refuse_too_large(rows[column].to_numpy(), column=column)
             except AffectkitError as error:
-                raise AffectkitError("input", error.message, **manifest.where((error.row or 1) - 1)) from None
+                place = manifest.where((error.row or 1) - 1)
+                raise AffectkitError("input", error.message, **place, remedy=error.remedy) from None
+            if target and (sentence := target.beyond_scale(rows[column].to_numpy(), rows["id"])):
+                log.warning("%s: %s", manifest.path, sentence)
             if column == "duration_sec" and (position := first_row(rows[column] < 0)) is not None:
                 message = f"duration_sec {rows[column][position]:g} is negative"
                 raise AffectkitError("input", message, **manifest.where(position), remedy="leave the cell empty")
@@ -226,7 +230,11 @@ def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
     if "label" in rows and rows["label"].any():
         classes = sorted(set(rows["label"]) - {""})
         for spellings in spelt_alike(classes):
-            log.warning("labels %s differ by case or spaces only, and count as classes of their own", spellings)
+            log.warning(
+                "labels %s differ by case or spaces only, or by decimals, and count as classes of their own", spellings
+            )
+        for name in (name for name in classes if name.casefold() in NO_NAMES):
+            log.warning("label '%s' counts as a class: leave the cell empty where a row has no label", name)
         targets["label"] = Target("label", "class", tuple(classes))
     for name in ("valence", "arousal", "dominance", "openness", "conscientiousness", "extraversion", "agreeableness",
                  "neuroticism", "stress", "depression", "anxiety"):  # fmt: skip

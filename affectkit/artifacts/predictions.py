@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,15 +14,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers, write_rows, write_table
+from affectkit.artifacts.tables import (
+    LARGEST_NUMBER,
+    check_ids,
+    first_row,
+    read_table,
+    refuse_too_large,
+    to_numbers,
+    write_rows,
+    write_table,
+)
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, spelt_alike
 from affectkit.plain import without_nan
-from affectkit.splits import read_parts
+from affectkit.splits import in_our_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+log = logging.getLogger(__name__)
 
 SEEN = ("heldout", "oof", "fit")
 SET_MARK = "|"  # between the classes of a prediction set
@@ -204,6 +216,7 @@ def predictions_text(predictions: Predictions, *, as_json: bool) -> str:
 
 
 SUM_TOLERANCE = 0.02  # probabilities printed with two digits still pass
+ROUNDING = 1e-6  # outside [0, 1], as a softmax in float32 leaves it
 
 
 def read_predictions(path: Path, *, targets: Sequence[Target] = (), treat_as: str | None = None) -> Predictions:
@@ -253,20 +266,14 @@ def parse_predictions(
 
 
 def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
-    """A table that came without `seen`, with what its splits say: rows of none are of split `treat_as`, rows of split
-    train count as in-sample. Any other table as it is."""
+    """A table with its splits in our words. Of one that came without `seen`, rows of no split are of `treat_as`, and
+    rows of split train count as in-sample."""
     frame = predictions.frame
-    if not predictions.foreign:
-        return predictions
-    split = frame.get("split")
-    if split is not None:
-        parts = read_parts(split)
-        split = split.map(lambda name: parts.get(name, name))
-        frame = frame.assign(split=split)
-    if treat_as:
-        split = split.where(split != "", treat_as) if split is not None else treat_as
-        frame = frame.assign(split=split)
     if "split" in frame:
+        frame = frame.assign(split=in_our_words(frame["split"].tolist(), file=predictions.path or "predictions"))
+    if predictions.foreign and treat_as:
+        frame = frame.assign(split=frame["split"].replace("", treat_as) if "split" in frame else treat_as)
+    if predictions.foreign and "split" in frame:
         frame = frame.assign(seen=frame["seen"].where(frame["split"] != "train", "fit"))
     return replace(predictions, frame=frame)
 
@@ -308,6 +315,8 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
             if column in frame:
                 values = to_numbers(frame[column], file=path, column=column)
                 frame[column] = _of_size(values, column, target, path)
+        if target.name in frame and (sentence := target.beyond_scale(frame[target.name].to_numpy(), frame["id"])):
+            log.warning("%s: %s", path, sentence)
         return
     columns = probability_columns(target)
     there = [column for column in columns if column in frame]
@@ -315,6 +324,8 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if there and lacking:
         remedy = "give a probability of every class"
         raise AffectkitError("input", f"has no column '{lacking[0]}'", file=path, remedy=remedy)
+    if target.name in frame:  # before the sums: a class without a column lacks in them
+        _refuse_unknown(frame[target.name], target, path, scored=bool(there))
     if there:
         _parse_probabilities(frame, columns, path)
     predicted = prediction_column(target.name)
@@ -324,25 +335,24 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
         known = frame[columns].notna().all(axis=1)
         best = frame[columns].fillna(0).to_numpy().argmax(axis=1)
         frame[predicted] = [target.classes[i] if k else "" for i, k in zip(best, known, strict=True)]
-    for column in (target.name, predicted):
-        if column in frame:
-            _refuse_unknown(frame[column], target, path)
+    _refuse_unknown(frame[predicted], target, path, scored=bool(there))
 
 
-LARGEST_NUMBER = 1e40  # of an answer or a truth: its square, and sums of squares, are numbers too
 SMALLEST_KNOWN = 1e-100  # of a variance above 0: what is divided by its root, and the square of that, are numbers too
 
 
 def _of_size(values: np.ndarray, column: str, target: Target, path: Path) -> np.ndarray:
     """Numbers that can be computed with. A variance, or an end of an interval, beyond that says no more than the last
-    one within it."""
+    one within it; a negative variance says nothing."""
     if column == f"{target.name}_var":
-        return np.where(values > 0, np.clip(values, SMALLEST_KNOWN, LARGEST_NUMBER**2), values)
+        if (row := first_row(values < 0)) is not None:
+            what = "%s row %d: %s %g is negative: taken as unknown, as in %d rows in all"
+            log.warning(what, path, row + 1, column, values[row], (values < 0).sum())
+        known = np.where(values < 0, np.nan, values)
+        return np.where(known > 0, np.clip(known, SMALLEST_KNOWN, LARGEST_NUMBER**2), known)
     if column in (f"{target.name}_low", f"{target.name}_high"):
         return np.clip(values, -LARGEST_NUMBER, LARGEST_NUMBER)
-    if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
-        message = f"{column} {values[row]:g} is too large a number to compute with"
-        raise AffectkitError("input", message, file=path, row=row + 1, remedy="give it in other units")
+    refuse_too_large(values, file=path, column=column)
     return values
 
 
@@ -350,8 +360,9 @@ def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path
     """A row has all its probabilities, summing to 1, or none at all (a source that declined it)."""
     gaps, total = np.zeros(len(frame), int), np.zeros(len(frame))
     for column in columns:
-        frame[column] = values = to_numbers(frame[column], file=path, column=column)
-        if (row := first_row((values < 0) | (values > 1))) is not None:
+        values = to_numbers(frame[column], file=path, column=column)
+        frame[column] = np.clip(values, 0, 1)
+        if (row := first_row(np.abs(values - 0.5) > 0.5 + ROUNDING)) is not None:
             percent = np.nanmin(values) >= 0 and 2 < np.nanmax(values) <= 100
             remedy = "divide percentages by 100" if percent else "make probabilities of scores first (softmax)"
             message = f"{column} {values[row]:g} is outside [0, 1]"
@@ -367,18 +378,14 @@ def _parse_probabilities(frame: pd.DataFrame, columns: Sequence[str], path: Path
         raise AffectkitError("input", message, file=path, row=row + 1, remedy="normalise scores first")
 
 
-def _refuse_unknown(cells: pd.Series, target: Target, path: Path) -> None:
+def _refuse_unknown(cells: pd.Series, target: Target, path: Path, *, scored: bool) -> None:
+    """scored: whether the classes are those that have a column of probabilities."""
     if (row := first_row(~cells.isin(["", *target.classes]))) is not None:
-        cell = cells[row].strip()
-        spelt = [name for name in target.classes if _same_number(name, cell) or name.strip() == cell]
-        remedy = f"write it as the class is written: {spelt[0]}" if spelt else None
-        message = f"{cells.name} '{cells[row]}' is not in {', '.join(target.classes)}"
-        raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
-
-
-def _same_number(cell: str, other: str) -> bool:
-    """Whether both spell one number: pandas writes the class 1 as 1.0 where other rows have none."""
-    try:
-        return float(cell) == float(other)
-    except ValueError:
-        return False
+        cell = cells[row]
+        [name, *_] = [name for name in target.classes if spelt_alike([name, cell])] or [""]
+        remedy = (
+            f"give a column {probability_columns(target)[0].removesuffix(target.classes[0])}{cell}, " if scored else ""
+        )
+        remedy = f"write it as the class is written: {name}" if name else f"{remedy}or leave the cell empty"
+        message = f"{cells.name} '{cell}' is not in {', '.join(target.classes)}"
+        raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy.removeprefix("or "))

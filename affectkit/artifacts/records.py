@@ -68,7 +68,8 @@ def trusted(path: Path, *, complete: bool = False) -> Path:
             name = Path(item["path"])
             if inside in (Path(), name, *name.parents) and (change := _change(folder / name, item, complete)):
                 elsewhere = "copy it out of the run's folder to use it as a table of your own"
-                remedy = f"{elsewhere if name.suffix == '.csv' else 'copy it here again'}, or {again}"
+                edited = name.suffix == ".csv" and len(name.parts) == 1 and (folder / name).is_file()
+                remedy = f"{elsewhere if edited else 'copy it here again'}, or {again}"
                 raise AffectkitError("input", change, file=folder / name, remedy=remedy)
         if inside == Path() and (started := read_started(folder)) != {key: known.get(key) for key in started}:
             raise AffectkitError("input", "was changed since its run finished", file=folder / STARTED, remedy=again)

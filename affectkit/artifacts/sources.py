@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,11 +25,13 @@ from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated, is_file_name
-from affectkit.splits import GROUP_COLUMNS
+from affectkit.splits import GROUP_COLUMNS, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+log = logging.getLogger(__name__)
 
 PREDICTIONS = "predictions.csv"
 
@@ -141,7 +144,24 @@ def read_joined_sources(
     if treat_as and not any(source.predictions.foreign for source in sources if source.predictions is not None):
         message = "--treat-as is for predictions without a column 'seen', and these have one"
         raise AffectkitError("usage", message, file=sources[0].path, remedy="leave it out")
-    return [_with_manifest(source, rows, columns, treat_as) for source in sources] if rows is not None else sources
+    joined = [_with_manifest(source, rows, columns, treat_as) for source in sources] if rows is not None else sources
+    for source in joined:
+        if source.predictions is not None:
+            _warn_of_no_part(source.predictions)
+    return joined
+
+
+def _warn_of_no_part(predictions: Predictions) -> None:
+    """Count the rows of a table with splits that are of none of ours."""
+    frame = predictions.frame
+    known = frame["split"].isin(SPLITS) if "split" in frame else frame["id"] != ""
+    odd = frame[~known & (frame["seen"] == "heldout")]
+    if known.any() and len(odd):
+        names = ", ".join(f"'{name}'" if name else "(empty)" for name in sorted(set(odd["split"])))
+        what = (
+            "%s: %d of %d rows are of split %s, which is none of %s: they are neither fitted nor, unless named, judged"
+        )
+        log.warning(what, predictions.path, len(odd), len(frame), names, ", ".join(SPLITS))
 
 
 def _with_manifest(source: Source, rows: Manifest, columns: Sequence[str], treat_as: str | None) -> Source:

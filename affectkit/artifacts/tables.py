@@ -289,12 +289,12 @@ def to_numbers(cells: Sequence[str] | pd.Series, *, file: Path | None = None, co
         cells = cells.tolist()
     with contextlib.suppress(ValueError, TypeError):  # the usual column has nothing but numbers: ten times as fast
         values = np.fromiter(map(float, cells), float, len(cells))
-        if not np.isinf(values).any():
+        if not np.isinf(values).any() and "_" not in "".join(cells):
             return values
     values = np.empty(len(cells))
     for position, cell in enumerate(cells):
         try:
-            values[position] = float(cell) if cell != "" else math.nan
+            values[position] = float(str(cell).replace("_", "?")) if cell != "" else math.nan  # Python reads 1_0 as 10
         except (ValueError, TypeError):
             message, remedy = f"{column or 'cell'} '{cell}' is not a number", _as_number(cell)
             raise AffectkitError("input", message, file=file, row=position + 1, remedy=remedy) from None
@@ -302,6 +302,16 @@ def to_numbers(cells: Sequence[str] | pd.Series, *, file: Path | None = None, co
             message = f"{column or 'cell'} '{cell}' is not a finite number"
             raise AffectkitError("input", message, file=file, row=position + 1)
     return values
+
+
+LARGEST_NUMBER = 1e38  # of an answer or a truth: a number in float32, and its square, and sums of squares, in float64
+
+
+def refuse_too_large(values: np.ndarray, *, file: Path | None = None, column: str = "") -> None:
+    """Raises "input" naming the row of a number that cannot be computed with."""
+    if (row := first_row(np.abs(values) > LARGEST_NUMBER)) is not None:
+        message = f"{column} {values[row]:g} is too large a number to compute with"
+        raise AffectkitError("input", message, file=file, row=row + 1, remedy="give it in other units")
 
 
 def first_row(bad: np.ndarray | pd.Series) -> int | None:

@@ -21,7 +21,7 @@ from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, metric_inputs, target_metric
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
-from affectkit.evaluation.rows import answered_parts, pair, prefix, rows_of
+from affectkit.evaluation.rows import answered_parts, prefix, rows_of, unseen
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, fit_all, held_out
 
@@ -82,15 +82,8 @@ def calibrate(
         output, clamped[target.name] = held_to_scale(free)
         outputs.append(output)
     after = with_outputs(predictions, outputs, plan.seen(list(predictions.frame["seen"])))
-    unseen = {target.name: _unseen(predictions, plan, target) for target in targets if target.kind != "number"}
-    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared, unseen)
-
-
-def _unseen(predictions: Predictions, plan: FitPlan, target: Target) -> list[str]:
-    """The classes that none of the rows fitted on has."""
-    truth = pair(predictions, target)[0][plan.fit]
-    counts = np.bincount(truth[truth >= 0], minlength=len(target.classes))
-    return [name for name, count in zip(target.classes, counts, strict=True) if not count]
+    lacking = {target.name: unseen(predictions, target, plan.fit) for target in targets}
+    return Calibrated(CalibrationModel(fitted), predictions, after, clamped, compared, lacking)
 
 
 def needed_columns(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from affectkit.corpora._faces import with_faces
 from affectkit.corpora._files import AUDIO, IMAGES
 from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target, spelt_alike
+from affectkit.labels import NO_NAMES, Target, spelt_alike
 from affectkit.leakage.audit import BOXES, PARTS, audit
 from affectkit.leakage.sides import AuditReport
 
@@ -214,7 +214,6 @@ def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
 # --- What a manifest had better be looked at for
 
 
-_MISSING = ("nan", "na", "n/a", "#n/a", "null")  # what programs write where a cell had nothing
 _CUT = 0.5  # share of the recordings that end at exactly the longest's end
 _FEW = 10  # recordings, below which equal lengths mean nothing
 _LONG = 20  # times the median, and a minute at least
@@ -228,10 +227,12 @@ def suspicions(
         for spellings in spelt_alike(set(rows[column].astype(str))) if column and column in rows else ():
             names = " and ".join(f"'{name}'" for name in spellings)
             remedy = f"--label-map '{spellings[0]}={spellings[1]}'" if column == "label" else "correct the table"
-            yield f"{column}s {names} differ by case or spaces only and count as different: {remedy} makes one of them"
+            what = "differ by case or spaces only, or by decimals, and count as different"
+            yield f"{column}s {names} {what}: {remedy} makes one of them"
         for name, count in rows[column].value_counts().items() if column and column in rows else ():
-            if str(name).strip().lower() in _MISSING:
-                yield f"{count} rows have the {column} '{name}', as if it were one: leave the cell empty if it is none"
+            if str(name).strip().casefold() in NO_NAMES:
+                remedy = f"--label-map '{name}=' leaves them out" if column == "label" else "leave the cell empty"
+                yield f"{count} rows have the {column} '{name}', as if it were one: {remedy} if it is none"
     yield from _repeated(rows)
     if "label" in rows:
         yield from _missing_classes(rows)
@@ -351,7 +352,9 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
             after = compare(rows, media=paths, headers=headers, progress=update)
             report = after.without(first, choices.drop_leaks, choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
-    warnings = (*suspicions(rows, paths, headers, group), *report.conflicts)
+    scaled = [target for target in gathered.targets if target.scale]
+    beyond = filter(None, (t.beyond_scale(rows[t.name].to_numpy(float), list(rows["id"])) for t in scaled))
+    warnings = (*suspicions(rows, paths, headers, group), *beyond, *report.conflicts)
     summary = _summary(rows, by, group, gathered, targets, report, choices)
     return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from affectkit.artifacts.tables import iter_rows, to_numbers
+from affectkit.artifacts.tables import iter_rows, refuse_too_large, to_numbers
 from affectkit.corpora._corpus import Row
 from affectkit.corpora._files import refuse_pointer
 from affectkit.errors import AffectkitError, did_you_mean
@@ -37,12 +37,11 @@ def records(path: Path, *, required: Sequence[str] = (), delimiter: str | None =
 def number(cell: str, column: str, *, file: Path, row: int) -> float:
     """A cell as a number; "" is NaN (unlabelled). Raises "input" naming the row."""
     try:
-        value = float(cell) if cell.strip() else math.nan
-    except ValueError:
-        raise AffectkitError("input", f"{column} '{cell}' is not a number", file=file, row=row) from None
-    if math.isinf(value):
-        raise AffectkitError("input", f"{column} '{cell}' is not a finite number", file=file, row=row)
-    return value
+        values = to_numbers([cell.strip()], column=column)
+        refuse_too_large(values, column=column)
+    except AffectkitError as error:
+        raise AffectkitError("input", error.message, file=file, row=row, remedy=error.remedy) from None
+    return float(values[0])
 
 
 def numbers(line: Mapping[str, str], columns: Mapping[str, str], *, file: Path, row: int) -> dict[str, float]:
@@ -144,15 +143,17 @@ def parse_targets(text: str) -> tuple[Target, ...]:
 
 def _target(text: str) -> Target:
     name, _, values = (part.strip() for part in text.partition("="))
-    if "|" in values:
-        return Target(name, "class", tuple(value.strip() for value in values.split("|")))
+    classes = tuple(value.strip() for value in values.split("|")) if "|" in values else ()
     try:
-        low, high = map(float, values.split(":")) if values else (math.nan, math.nan)
+        low, high = map(float, values.split(":")) if values and not classes else (0.0, 1.0)
     except ValueError:
         low, high = 1.0, 0.0
-    if not name or set(name) & set("/\\") or (values and not -math.inf < low < high < math.inf):
+    sound = all(classes) and len(set(classes)) == len(classes) and -math.inf < low < high < math.inf
+    if not name or name in RESERVED or set(name) & set("/\\") or not sound:
         remedy = "write valence=1:5, stress or mood=calm|tense"
         raise AffectkitError("usage", f"--target-columns: '{text}' is not a target", remedy=remedy)
+    if classes:
+        return Target(name, "class", classes)
     return Target(name, "number", scale=(low, high) if values else None)
 
 
@@ -199,8 +200,15 @@ def to_row(
     for name, cell in record.items():
         if name and name not in columns.values():
             cells.setdefault(f"source_{name}" if name in RESERVED else name, cell)
-    for name in {target.name for target in targets if target.kind == "number"} & cells.keys():
-        cells[name] = number(cells[name], name, file=file, row=row)
+    for target in (target for target in targets if target.name in cells):
+        if target.kind == "number":
+            cells[target.name] = number(cells[target.name], target.name, file=file, row=row)
+        elif (cell := cells[target.name].strip()) and cell not in target.classes:
+            message = f"{target.name} '{cell}' is not in {', '.join(target.classes)}"
+            remedy = "name it in --target-columns too, or leave the cell empty"
+            raise AffectkitError("input", message, file=file, row=row, remedy=remedy)
+        else:
+            cells[target.name] = cell
     for name in {name for name in TIMES if columns.get(name, name) != name}:
         cells[name] = seconds(cells[name], columns[name], file=file, row=row)
     if "sex" in cells:

@@ -173,7 +173,7 @@ def refuse_infinite(block: Block, ids: Sequence[str], path: Path) -> None:
         table = block.tocoo()
         rows = table.row[~np.isfinite(table.data)]
     if len(rows):
-        message = f"the features of id '{ids[rows[0]]}' are not finite"
+        message = f"the features of id '{ids[rows[0]]}' are not finite, or too large for 32 bits"
         raise AffectkitError("input", message, file=path, remedy="extract them again, or drop the row")
 
 

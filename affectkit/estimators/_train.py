@@ -159,6 +159,7 @@ def train_model(
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
         data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
     held_out = hold_out_rows(data.manifest, targets, group=data.group, cv=cv, seed=settings.seed)
+    _warn_of_copies(data, held_out)
     count = len(held_out.fits())
     models, outputs = [], []
     for number, target in enumerate(targets):
@@ -196,6 +197,19 @@ def _fit_and_predict(
         models = models or [model]
         fits.progress(fits.first + number + 1, fits.total)
     return models[0], output
+
+
+def _warn_of_copies(data: Dataset, held_out: HeldOut) -> None:
+    """Count the rows that are judged by a fit on rows with the very same features: copies under another id."""
+    if not data.blocks or not all(isinstance(block, np.ndarray) for block in data.blocks):
+        return
+    cells = np.array(
+        [hash(b"".join(block[row].tobytes() for block in data.blocks)) for row in range(len(held_out.ids))]
+    )
+    copied = [row for inside, outside in held_out.judging() for row in outside[np.isin(cells[outside], cells[inside])]]
+    if copied:
+        first = held_out.ids[copied[0]]
+        logger.warning("%d rows have the same features as rows fitted on for them, as '%s'", len(copied), first)
 
 
 def _warn_of_unseen(target: Target, fitted: np.ndarray) -> None:

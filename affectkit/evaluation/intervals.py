@@ -138,10 +138,11 @@ class Resamples:
         from scipy.special import stdtrit
 
         error = self._standard_error()
-        if not np.isfinite(error):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            place = self.interval_scale.forward(np.float64(self.value))
+        if not np.isfinite(error + place):  # a value at its bound, which resamples miss by rounding alone, among them
             return Interval(self.value, method=self.method, groups=self.groups)
         reach = stdtrit(self.units - 1, 0.5 + self.level / 2) * error
-        place = self.interval_scale.forward(self.value)
         with np.errstate(over="ignore"):
             low, high = self.interval_scale.inverse(place - reach), self.interval_scale.inverse(place + reach)
         return Interval(self.value, float(low), float(high), self.method, self.groups)

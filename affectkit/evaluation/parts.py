@@ -224,6 +224,20 @@ def _of_target(predictions: Predictions, target: Target) -> Iterator[str]:
         off = np.nanmax(np.abs(probabilities.sum(axis=1) - 1), initial=0.0)
         if off > 1e-3:
             yield f"probabilities of a row add up to 1 only within {off:.2g}"
+        yield from _at_odds(probabilities[both], truth[both], predicted[both], target)
+
+
+def _at_odds(probabilities: np.ndarray, truth: np.ndarray, predicted: np.ndarray, target: Target) -> Iterator[str]:
+    """Rows whose probabilities rule out the truth, or speak for another class than the one predicted."""
+    at = np.arange(len(truth))
+    ruled_out = probabilities[at, truth] <= 0
+    if ruled_out.any():
+        names = ", ".join(target.classes[code] for code in np.unique(truth[ruled_out]))
+        cost = -np.log(rows.SMALLEST_PROBABILITY)
+        yield f"{ruled_out.sum()} rows have probability 0 of what they are ({names}): NLL counts {cost:.1f} for each"
+    others = (probabilities[at, predicted] < probabilities.max(axis=1, initial=0)).sum()
+    if others:
+        yield f"the prediction of {others} rows is not their most probable class: calibration is of the probabilities"
 
 
 # --- What a model has to beat: an answer that looks at nothing

@@ -13,6 +13,7 @@ from affectkit.artifacts.outputs import GroundTruth
 from affectkit.artifacts.predictions import Predictions, prediction_column
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.splits import read_parts
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +213,7 @@ def judged(predictions: Predictions, split: str | None = None) -> tuple[str, Pre
     masks = {name: splits == name for name in ("test", "val", *(set(splits) - {""}))} | {"oof": seen == "oof"}
     if not (splits != "").any():
         masks["all"] = np.full(len(frame), True)
+    split = read_parts([split, *splits]).get(split, split) if split else None
     order = [split] if split else [name for name in ("test", "oof", "val", "all") if name in masks]
     for name in order:
         if name in masks and masks[name].any():
@@ -282,6 +284,12 @@ def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, column
             raise AffectkitError("input", f"has no column '{name}'", file=predictions.path, remedy=remedy)
         cells[name] = texts
     return GroundTruth(np.where(missing(truth), np.nan, truth.astype(float)), groups, cells)
+
+
+def unseen(predictions: Predictions, target: Target, fitted: np.ndarray) -> list[str]:
+    """The classes that none of the rows at `fitted`, positions [M], has; none of numbers."""
+    truth = column(predictions, target, target.name)[fitted]
+    return [name for code, name in enumerate(target.classes) if not (truth == code).any()]
 
 
 def missing(values: np.ndarray) -> np.ndarray:

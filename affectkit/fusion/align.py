@@ -14,7 +14,7 @@ from affectkit.artifacts.predictions import LEADING, Predictions
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
 from affectkit.fusion.rule import SourceTable
-from affectkit.labels import Target
+from affectkit.labels import Target, spelt_alike
 from affectkit.leakage.crossfit import FitOn
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def _union(sources: Sequence[Source]) -> Predictions:
     for source in sources[1:]:
         other = source.table()
         if not frame["id"].isin(other.frame["id"]).any():
-            raise AffectkitError("input", f"shares no id with {sources[0].name}", file=source.path)
+            [spellings, *_] = spelt_alike([*frame["id"], *other.frame["id"]]) or [[]]
+            remedy = f"write ids alike: {' and '.join(map(repr, spellings[:2]))} are two" if spellings else None
+            raise AffectkitError("input", f"shares no id with {sources[0].name}", file=source.path, remedy=remedy)
         common = [name for name in first.targets if name in other.targets]  # what is no target there is unread text
         frame = _agreed(frame, other.frame, [*common, "split", "fold"], source)
         new = other.frame[~other.frame["id"].isin(frame["id"])]

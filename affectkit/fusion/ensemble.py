@@ -251,7 +251,7 @@ def parse_weights(text: str) -> tuple[float, ...]:
         weights = [float(part) for part in text.split(",")]
     except ValueError:
         weights = [math.nan]
-    if not all(0 <= weight < math.inf for weight in weights) or not sum(weights) > 0:
+    if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < math.inf:
         what = f"--weights {text} are not numbers of at least 0 with a sum above it"
         raise AffectkitError("usage", what, remedy="write .7,.3, in the order of the sources")
     return tuple(weight / math.fsum(weights) for weight in weights)

@@ -76,6 +76,10 @@ class Model(ABC):
 
 def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
     """The rows that the model was not fitted on. Raises "input" when none is left."""
+    group = model.spec.get("group")
+    if group and group not in manifest.rows and not model.spec.get("groups_straddle"):
+        message = "%s has no column %s: who the model was fitted on cannot be told from others"
+        logger.warning(message, manifest.path, group)
     keep = ~manifest.rows["id"].isin(set(model.fit_rows["id"])).to_numpy()
     if not keep.any():
         remedy = "use the run's predictions.csv, or --include-fit"

@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.errors import AffectkitError
-from affectkit.labels import Target
+from affectkit.labels import Target, spelt_alike
 from affectkit.splits import apart, default_group, outer_folds
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class HeldOut:
 
     @property
     def straddle(self) -> bool:
-        """Whether a group is on both sides, by a split that declares so."""
-        return not set(self.groups[self.fit]).isdisjoint(np.delete(self.groups, self.fit))
+        """Whether some rows are judged by a fit that met their group: it is on both sides, or in several folds."""
+        return any(not set(self.groups[fitted]).isdisjoint(self.groups[judged]) for fitted, judged in self.judging())
 
     def fits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows fitted on, rows predicted) of every fit, positions: the final one, then one for each fold."""
@@ -56,6 +56,11 @@ class HeldOut:
         names = np.unique(self.folds) if self.folds is not None else ()
         of_folds = [(self.fit[self.folds != name], self.fit[self.folds == name]) for name in names]
         return [(self.fit, everything), *of_folds]
+
+    def judging(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(rows fitted on, rows judged by it) of every fit, positions."""
+        (inside, everything), *folds = self.fits()
+        return [(inside, np.setdiff1d(everything, self.fit)), *folds]
 
     def fit_rows(self) -> pd.DataFrame:
         """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
@@ -79,9 +84,15 @@ def hold_out_rows(
     if column is None:
         logger.warning("the manifest names no speakers or other groups: folds and intervals take rows as independent")
     ids = rows["id"].astype(str).to_numpy()
-    fit = _fit_positions(rows, cv)
+    fit = _fit_positions(manifest, cv)
     folds = _folds(rows.iloc[fit], groups[fit], grouped=column is not None, seed=seed) if cv else None
     held_out = HeldOut(ids, column, groups, fit, folds)
+    if held_out.straddle and not manifest.declared():
+        logger.warning("%s: some stand on both sides of the split, and are judged by a fit that met them", column)
+    for spellings in spelt_alike(set(groups)) if column and not manifest.summary else ():
+        logger.warning(
+            "%ss %s differ by case or spaces only, or by decimals, and count as different", column, spellings
+        )
     for target in targets:
         if target.kind != "number":
             _warn_of_unlearnt(held_out, rows[target.name].to_numpy(), target.name)
@@ -111,15 +122,16 @@ def groups_of(manifest: Manifest, group: str | None = None) -> tuple[str | None,
     return column, ids if column is None else apart(ids, rows[column].astype(str).to_numpy())
 
 
-def _fit_positions(rows: pd.DataFrame, cv: bool) -> np.ndarray:
+def _fit_positions(manifest: Manifest, cv: bool) -> np.ndarray:
+    rows, file = manifest.rows, manifest.path
     splits = rows["split"].to_numpy() if "split" in rows else np.full(len(rows), "train", dtype=object)
     if "fold" in rows and not cv:
-        raise AffectkitError("usage", "a manifest of folds holds nothing out", remedy="pass --cv")
+        raise AffectkitError("usage", "a manifest of folds holds nothing out", file=file, remedy="pass --cv")
     fit = np.flatnonzero(np.isin(splits, ["train", "val"] if cv else ["train"]))
     if not len(fit):
-        raise AffectkitError("input", "the manifest has no train rows", remedy="give its folder, or its train.csv too")
+        raise AffectkitError("input", "has no train rows", file=file, remedy="give its folder, or its train.csv too")
     if not cv and len(fit) == len(rows):
-        raise AffectkitError("input", "the manifest has train rows only: nothing is held out", remedy="pass --cv")
+        raise AffectkitError("input", "has train rows only: nothing is held out", file=file, remedy="pass --cv")
     return fit
 
 
@@ -146,4 +158,9 @@ def seen_of(ids: Sequence[str], groups: Sequence[str] | None, fit_rows: pd.DataF
     fitted = set(fit_rows["id"])
     met = (set(fit_rows["group"]) if "group" in fit_rows else set()) - {""}
     cells = groups if groups is not None else [""] * len(ids)
+    for what, known, others in (("id", fitted, ids), ("group", met, cells)):
+        alike = [names for names in spelt_alike({*known, *others}) if known.intersection(names) and {*names} - known]
+        if alike:
+            message = "%s '%s' is one that the model was fitted on but for case, spaces or decimals: taken as another"
+            logger.warning(message, what, next(name for name in alike[0] if name not in known))
     return ["fit" if key in fitted or group in met else "heldout" for key, group in zip(ids, cells, strict=True)]

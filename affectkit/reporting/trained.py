@@ -82,8 +82,8 @@ def read_history(folder: Path) -> History:
     table = read_table(folder / HISTORY)
     columns: dict[str, list[Any]] = {}
     for name, cells in table.items():
-        if name == "stage":
-            columns[name] = cells.tolist()
+        if name in ("stage", "target"):  # of a network that fuses, a row's target
+            columns["stage"] = cells.tolist()
         elif name == "best":
             columns[name] = [cell == "True" for cell in cells]
         else:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from affectkit.plain import shown
+from affectkit.plain import printable, shown
 from affectkit.results import words
 from affectkit.results.words import headline
 
@@ -162,7 +162,7 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _plain(text: Any) -> str:
     """Text that Markdown shows as it is: a class named `<b>` or `a|b` breaks neither page nor table."""
-    text = " ".join(str(text).split())
+    text = printable(" ".join(str(text).split()))
     for sign in "\\`*_|#":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -12,6 +12,7 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.reports import confusion_files, report_tables
 from affectkit.artifacts.sources import Source
 from affectkit.evaluation.assess import assess
+from affectkit.evaluation.rows import unseen
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.results.result import Reports, Result, flat, of_manifest, of_sources
@@ -131,6 +132,10 @@ def _fusion_warnings(fused: Fused, sources: Sequence[Source], plan: FitPlan) -> 
     tables = [source.name for source in sources if source.model is None]
     if tables:
         warnings.append(f"the fusion cannot predict new rows: {', '.join(tables)} came as a table, without its model")
+    for name, target in fused.predictions.targets.items():
+        if classes := unseen(fused.predictions, target, plan.fit):
+            why = "what fusing does for such rows is not known, and they are not taken to 0"
+            warnings.append(f"{name}: none of the rows fitted on is {', '.join(classes)}: {why}")
     if fused.fell_back:
         names = ", ".join(fused.fell_back)
         warnings.append(f"fusing does not help {names}: the single source is kept (--fallback best)")

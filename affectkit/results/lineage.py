@@ -21,14 +21,17 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     """
     scaled: set[str] = set()
     declared: dict[str, None] = {}
+    undeclared: dict[str, None] = {}
     corpora: dict[str, dict[str, Any]] = {}
     for place in _ancestry(inputs):
         # As a model folder says, which may have come without its run; else as the record says.
         folder = place if place.is_dir() else place.parent
-        specs = [_spec(model) for model in (place, place / BEST)]
+        beside = [folder / BEST] if place.name == PREDICTIONS else []
+        specs = [_spec(model) for model in (place, place / BEST, *beside)]
         known = filter(None, (facts.get("normalize") for facts in (*specs, _record(place).get("options", {}))))
         if normalize := next(known, None):
             scaled.add("transductive" if normalize == "speaker" else "inductive")
+        undeclared |= dict.fromkeys(sentence for spec in specs for sentence in straddling(spec))
         summary = _read(read_summary, folder / SUMMARY)
         declared |= dict.fromkeys(summary.get("declared", []))
         for name, corpus in summary.get("corpora", {}).items():
@@ -36,7 +39,15 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
             corpora.setdefault(name, {"name": name, **facts, "synthetic": bool(corpus.get("synthetic"))})
     # One transductive step anywhere in a chain makes its end transductive.
     normalization = "transductive" if "transductive" in scaled else "inductive" if scaled else "unknown"
-    return {"normalization": normalization, "declared": list(declared), "corpora": list(corpora.values())}
+    defects = list(declared or undeclared)
+    return {"normalization": normalization, "declared": defects, "corpora": list(corpora.values())}
+
+
+def straddling(spec: Mapping[str, Any]) -> list[str]:
+    """What reports must repeat of a model whose split lets groups straddle, where its manifest declares nothing: one
+    sentence, or none. spec: what its `affectkit.json` says."""
+    what = "some stand on both sides of the split, which its manifest does not declare"
+    return [f"{spec['group']}: {what}"] if spec.get("groups_straddle") and spec.get("group") else []
 
 
 def digests(inputs: Iterable[Path]) -> list[dict[str, Any]]:

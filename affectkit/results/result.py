@@ -14,7 +14,7 @@ from affectkit.artifacts.sources import Source
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.rows import answered_parts
 from affectkit.leakage.crossfit import FitPlan
-from affectkit.results.lineage import lineage
+from affectkit.results.lineage import lineage, straddling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ def of_manifest(
     files: Mapping[str, pd.DataFrame | Mapping[str, Any]] | None = None,
 ) -> Result:
     """The floors are those of the rows fitted on; of a model fitted elsewhere, of the manifest's train rows."""
-    rows, declared = manifest.rows, manifest.declared()
+    rows, declared = manifest.rows, manifest.declared() or straddling(spec)
     floor_rows = rows[rows["id"].isin(set(fit_rows["id"]))]
     if not len(floor_rows) and "split" in rows:
         floor_rows = rows[rows["split"] == "train"]
@@ -113,6 +113,7 @@ def of_sources(
     past = lineage([source.path for source in sources])
     predictions, names = fitted.predictions, list(fitted.model.targets)
     straddles = plan.straddles or any(s.model and read_spec(s.model).get("groups_straddle") for s in sources)
+    past["declared"] = past["declared"] or straddling({"group": plan.group, "groups_straddle": straddles})
     basis = {
         "targets": names,
         "fitted_on": plan.origin,

@@ -21,7 +21,7 @@ from affectkit.artifacts.manifest import NUMBERS as TIMES
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, output_columns, prediction_column, target_columns
 from affectkit.artifacts.reports import AGGREGATION
-from affectkit.artifacts.tables import to_numbers
+from affectkit.artifacts.tables import LARGEST_NUMBER, first_row, to_numbers
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError, Code, did_you_mean
 from affectkit.evaluation.rows import column as cells_of
@@ -264,11 +264,10 @@ def _weights(predictions: Predictions, column: str | None) -> np.ndarray:
         return np.ones(len(predictions.frame))
     _require_column(predictions, column, "weigh by")
     weights = to_numbers(predictions.frame[column], file=predictions.path, column=column)
-    bad = ~(weights > 0)
-    if bad.any():
-        row = int(bad.argmax())
+    if (row := first_row(~((weights > 1 / LARGEST_NUMBER) & (weights < LARGEST_NUMBER)))) is not None:
         message = f"{column} '{predictions.frame[column].iloc[row]}' is no weight"
-        raise AffectkitError("input", message, file=predictions.path, row=row + 1, remedy="weights are above 0")
+        remedy = f"weights are above 0, from {1 / LARGEST_NUMBER:g} to {LARGEST_NUMBER:g}"
+        raise AffectkitError("input", message, file=predictions.path, row=row + 1, remedy=remedy)
     return weights
 
 

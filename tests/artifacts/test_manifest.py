@@ -137,3 +137,24 @@ def test_labels_of_a_bare_table_that_differ_by_case_are_named(tmp_path, caplog):
     (tmp_path / "m.csv").write_text("id,label\na,joy\nb,Joy\n")
     assert read_manifest(tmp_path / "m.csv").targets["label"].classes == ("Joy", "joy")
     assert "['Joy', 'joy'] differ by case" in caplog.text
+
+
+def test_numbers_outside_their_scale_are_counted(tmp_path, caplog):
+    write_manifest(tmp_path, rows(valence=[0.9, 3.0, 77.0]), SUMMARY, {})
+    read_manifest(tmp_path)
+    assert "2 rows have a valence outside its scale 1 to 5, as 0.9 of 'a'" in caplog.text
+
+
+def test_ends_of_a_scale_are_on_it(tmp_path, caplog):
+    write_manifest(tmp_path, rows(valence=[1.0, np.nan, 5.0]), SUMMARY, {})
+    read_manifest(tmp_path)
+    assert "outside its scale" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("label", "message"), [("1.0", "labels ['1', '1.0']"), ("NaN", "label 'NaN' counts as a class")]
+)
+def test_labels_that_a_tool_may_have_made_are_pointed_at(tmp_path, caplog, label, message):
+    (tmp_path / "all.csv").write_text(f"id,label,split\na,1,train\nb,2,train\nc,{label},test\n")
+    read_manifest(tmp_path / "all.csv")
+    assert message in caplog.text

@@ -107,6 +107,7 @@ def test_a_foreign_table_stays_one_unless_its_user_vouches_for_it(affectkit, win
         ({}, ["--to", "sesion"], 1, "has no column 'sesion' to aggregate to; pass the --manifest"),
         ({}, ["--to", "session", "--group", "time_sec"], 1, "name a --group of whole aggregates"),
         ({}, ["--to", "session", "--weight", "time_sec"], 1, "time_sec '0' is no weight; weights are above 0"),
+        ({"weight": 1e308}, ["--to", "session", "--weight", "weight"], 1, "weight '1e+308' is no weight"),
         ({}, ["--to", "session", "--rule", "mode"], 2, "'mode' is not one of"),
         ({"valence_pred": 1.0}, ["--to", "session", "--rule", "vote"], 2, "--rule vote is for classes"),
         ({"drop": PROBABILITIES}, ["--to", "session"], 1, "has no probabilities of label, which --rule mean needs"),

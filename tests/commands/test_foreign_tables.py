@@ -192,3 +192,74 @@ def test_what_cannot_be_read_is_one_line_with_row_and_remedy(refused, tmp_path, 
     changed = change(SHEET)
     (tmp_path / "sheet.csv").write_bytes(changed if isinstance(changed, bytes) else changed.encode())
     assert refused(tmp_path / "sheet.csv").startswith(said)
+
+
+# What would change a figure without a word
+
+
+def scores(path, **columns):
+    """Ten rows of three classes, right where `label` is the first."""
+    table = {"id": [f"r{row}" for row in range(10)], "split": "test", "label": "angry", "speaker": list("aabbccddee")}
+    shares = {"prob_angry": 0.5, "prob_happy": 0.3, "prob_sad": 0.2}
+    pd.DataFrame({**table, **shares, **columns}).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("seen", [{}, {"seen": "heldout"}])
+def test_parts_by_other_names_are_read_and_others_counted(affectkit, tmp_path, seen):
+    split = ["Dev", " validation", "TEST", "test_clean", "holdout", "", "  ", "val", "test", "test"]
+    path = scores(tmp_path / "theirs.csv", split=split, **seen)
+    result = affectkit("evaluate", path, "-o", tmp_path / "report")
+    assert read_report(tmp_path / "report")["n"] == 4
+    counted = "3 of 10 rows are of split (empty), 'holdout', which is none of train, val, test"
+    assert f"theirs.csv: {counted}" in result.stderr
+    affectkit("evaluate", path, "--split", "dev", "-o", tmp_path / "dev")
+    assert read_report(tmp_path / "dev")["n"] == 3
+
+
+def test_a_table_whose_rows_all_have_a_part_is_not_mentioned(affectkit, tmp_path):
+    result = affectkit("evaluate", scores(tmp_path / "p.csv", split=["val", "test"] * 5), "-o", tmp_path / "report")
+    assert "which is none of" not in result.stderr
+
+
+def test_what_float32_rounds_beyond_0_and_1_is_a_probability(judged, refused, tmp_path):
+    assert "is outside [0, 1]" in refused(scores(tmp_path / "q.csv", prob_angry=1.00001))
+    certain = {"prob_angry": 1 + 2e-7, "prob_happy": -1e-7, "prob_sad": 0.0}
+    assert judged(scores(tmp_path / "p.csv", **certain))["metrics"]["nll"]["value"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("label", "remedy"),
+    [
+        ("Angry ", "write it as the class is written: angry"),
+        ("bored", "give a column prob_bored, or leave the cell empty"),
+    ],
+)
+def test_a_label_without_a_probability_is_named_before_sums_are(refused, tmp_path, label, remedy):
+    path = scores(tmp_path / "p.csv", label=label, prob_sad=0.1)
+    assert refused(path) == f"row 1: label '{label}' is not in angry, happy, sad; {remedy}"
+
+
+def test_rows_whose_truth_has_no_probability_are_counted(judged, tmp_path):
+    path = scores(tmp_path / "p.csv", label=["angry"] * 7 + ["sad"] * 3, prob_happy=0.5, prob_sad=0.0)
+    [sentence] = [text for text in judged(path)["warnings"] if "probability 0" in text]
+    assert sentence == "label: 3 rows have probability 0 of what they are (sad): NLL counts 27.6 for each"
+
+
+def test_predictions_at_odds_with_their_probabilities_are_counted(judged, tmp_path):
+    sentences = judged(scores(tmp_path / "p.csv", pred=["angry"] * 6 + ["sad"] * 4))["warnings"]
+    assert any(
+        text.startswith("label: the prediction of 4 rows is not their most probable class") for text in sentences
+    )
+    assert not any("most probable" in text for text in judged(scores(tmp_path / "q.csv", pred="angry"))["warnings"])
+
+
+def test_a_negative_variance_is_unknown(affectkit, tmp_path):
+    path = tmp_path / "p.csv"
+    known = {"id": list("abcdefgh"), "split": "val", "speaker": list("aabbccdd"), "valence": np.arange(8.0)}
+    variances = [0.2, -1.0, 0.2, 0.2, -3.0, 0.0, 0.2, 0.2]
+    pd.DataFrame({**known, "valence_pred": np.arange(8.0)[::-1], "valence_var": variances}).to_csv(path, index=False)
+    result = affectkit("calibrate", path, "--method", "conformal", "--coverage", ".5", "-o", tmp_path / "c")
+    assert "p.csv row 2: valence_var -1 is negative: taken as unknown, as in 2 rows in all" in result.stderr
+    written = pd.read_csv(tmp_path / "c" / "predictions.csv")["valence_var"]
+    assert written.isna().sum() == 2 and written.min() == 0

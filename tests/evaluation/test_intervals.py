@@ -13,6 +13,7 @@ from affectkit.evaluation.intervals import (
     CORRELATION,
     SHARE,
     Estimate,
+    Resamples,
     Resampling,
     as_units,
     between,
@@ -273,3 +274,11 @@ def test_links_are_increasing_invertible_and_have_the_slope_they_say(share):
         step = 1e-6 * min(share, 1 - share)
         numeric = (scale.forward(value + step) - scale.forward(value - step)) / (2 * step)
         assert scale.slope(value) == pytest.approx(numeric, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_a_value_at_its_bound_which_resamples_miss_has_no_interval_and_no_warning(value):
+    again = value * (1 - np.array([1e-10, 2e-10, 3e-10, 9e-10]))
+    with np.errstate(all="raise"):
+        interval = Resamples(value, again, CORRELATION, "jackknife", 4, 4).interval()
+    assert interval.value == value and np.isnan([interval.low, interval.high]).all()

@@ -35,7 +35,7 @@ def test_where_all_that_a_row_has_weighs_nothing_it_counts_alike():
     np.testing.assert_array_equal(fused(build(weights="1,0,0"), sources).mean, [6, 2])
 
 
-@pytest.mark.parametrize("weights", ["0,0", "-1,2", "a,b", "nan,1", "inf,1", ",", ".5;.5"])
+@pytest.mark.parametrize("weights", ["0,0", "-1,2", "a,b", "nan,1", "inf,1", "1e308,1e308", ",", ".5;.5"])
 def test_weights_that_are_none_are_refused(weights):
     with pytest.raises(AffectkitError, match=r"--weights .*; write \.7,\.3"):
         build(weights=weights)

@@ -390,3 +390,11 @@ def test_what_else_is_said_on_the_page(read_page):
     text = read_page(training_page(history(), **more)).text
     for said in ("Fine-tuning", "Trained on 320 rows.", "is random.", "Synthetic data (twin)", "manifest/train.csv"):
         assert said in text
+
+
+def test_the_history_of_a_network_that_fuses_is_read_by_its_targets(tmp_path):
+    text = "target,epoch,step,train_loss,val_loss,best\nlabel,1,2,0.5,0.6,True\nvalence,1,2,0.4,,False\n"
+    (tmp_path / "history.csv").write_text(text)
+    first, second = trained.read_history(tmp_path)
+    assert (first["stage"], first["val_loss"], first["best"]) == ("label", 0.6, True)
+    assert (second["stage"], second["epoch"], second["best"]) == ("valence", 1, False)

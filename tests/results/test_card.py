@@ -136,3 +136,10 @@ def test_an_experts_card_says_whose_weights_it_has_and_what_it_sees():
     assert "sees squares around their box, 1.2 times its longer side, 256 pixels wide, with its mirror image" in (
         model_card({"spec": alone})
     )
+
+
+def test_names_that_act_on_a_terminal_do_not_reach_the_card():
+    target = {"name": "label", "kind": "class", "classes": ["calm\x1b[2J", "\u202egnirob", "two\nlines"]}
+    card = model_card({**FACTS, "spec": {**SPEC, "targets": [target]}, "name": "run\x07"})
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", card)
+    assert "u001b" in card and "two lines" in card

@@ -332,7 +332,7 @@ def predict(parameters: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
     if inputs.ensemble.target.scale:
         answers = np.clip(answers, *inputs.ensemble.target.scale)
     answers[~inputs.known] = np.nan
-    return answers
+    return _stacked.keep_unseen({**parameters}, inputs, answers)
 
 
 def _layer(layer: Mapping[str, Any], features: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.calibration.methods._probabilities import with_unseen
 from affectkit.calibration.methods._scaling import minimise
 from affectkit.evaluation.temperature import logits, softmax, total
 from affectkit.fusion.ensemble import Ensemble, check_names, first_known, in_order, ranking, scorer
@@ -180,6 +181,24 @@ def prior_answers(parameters: Parameters, inputs: StackInputs) -> np.ndarray:
     return answers
 
 
+def unseen_classes(inputs: StackInputs, rows: GroundTruth) -> Parameters:
+    """`unseen`: the indices of the classes that no fit row has; nothing where there are none, and of numbers."""
+    seen = np.unique(rows.truth)
+    unseen = [] if inputs.number else [k for k in range(inputs.ensemble.values.shape[2]) if k not in seen]
+    return {"unseen": unseen} if unseen else {}
+
+
+def keep_unseen(parameters: Parameters, inputs: StackInputs, answers: np.ndarray) -> np.ndarray:
+    """[N, K] answers in which the classes that no fit row had keep what the prior says of them (`with_unseen`)."""
+    classes = answers.shape[1]
+    unseen = checked("unseen", parameters.get("unseen", []), [None], low=0, high=classes - 1)
+    seen = ~np.isin(np.arange(classes), unseen)
+    if seen.all():
+        return answers
+    kept = with_unseen(answers, prior_answers(parameters, inputs), seen)
+    return np.where(np.isnan(answers), answers, kept)
+
+
 # --- Numbers: a ridge regression of what a simpler rule leaves over
 
 
@@ -270,7 +289,7 @@ class ClassStack:
         """[N, K] probabilities; NaN for rows without any source."""
         probabilities = np.ascontiguousarray(softmax(class_scores(parameters, inputs)).T)
         probabilities[~inputs.known] = np.nan
-        return probabilities
+        return keep_unseen(parameters, inputs, probabilities)
 
 
 def class_scores(parameters: Parameters, inputs: StackInputs) -> np.ndarray:

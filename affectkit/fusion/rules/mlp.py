@@ -14,7 +14,7 @@ the fold. Numbers have a squared error for a loss, and no temperature.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
@@ -23,7 +23,7 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.temperature import sharpened
 from affectkit.fusion.ensemble import check_names
 from affectkit.fusion.rule import Files, Rule, Sources
-from affectkit.fusion.rules._stacked import StackInputs
+from affectkit.fusion.rules._stacked import StackInputs, keep_unseen, unseen_classes
 from affectkit.registry import Option, check_values, options_from
 from affectkit.training.settings import BatchSize, ClassWeight, Epochs, HiddenDropout, HiddenSize, WeightDecay
 
@@ -57,7 +57,8 @@ def build(options: MlpOptions) -> Mlp:
 
 class Mlp(Rule):
     """Parameters: `scaler`, the columns that are read; `prior`, `order` and `base` of what the network starts from;
-    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`)."""
+    `network`, None where it is no better; `temperature`, `search`, `history`, `seed` (see `_mlp`); `unseen`, where a
+    class had no fit row."""
 
     name = "mlp"
     takes_tables = True
@@ -74,12 +75,17 @@ class Mlp(Rule):
 
         inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
         scaler = fit_scaler(inputs)
-        return {"scaler": scaler, **fit_mlp(inputs, rows, standardised(inputs, scaler), self.options, self.seed)}
+        fitted = fit_mlp(inputs, rows, standardised(inputs, scaler), self.options, self.seed)
+        return {"scaler": scaler, **fitted, **unseen_classes(inputs, rows)}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         before = self._uncalibrated(parameters, sources)
         temperature = parameters["temperature"]
-        return before if temperature is None else answered(before, lambda p: sharpened(p, 1 / temperature))
+        if temperature is None:
+            return before
+        sharp = answered(before, lambda p: sharpened(p, 1 / temperature))
+        kept = keep_unseen(parameters, StackInputs.of(sources, self.name), sharp.values)
+        return replace(sharp, probabilities=kept)
 
     def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """Before the temperature; None for numbers, which have none."""

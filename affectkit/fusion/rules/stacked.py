@@ -34,7 +34,7 @@ def build(*, class_weight: ClassWeight = "balanced") -> Stacked:
 
 class Stacked(Rule):
     """Parameters: `prior` (mean or best), `order` of the sources from the best, what is added to the prior (see
-    `_stacked`), and the `search`: each candidate's held-out loss."""
+    `_stacked`), and the `search`: each candidate's held-out loss; where a class had no fit row, `unseen`."""
 
     name = "stacked"
     takes_tables = True
@@ -43,11 +43,11 @@ class Stacked(Rule):
         inputs, rows = StackInputs.of(sources, self.name).in_order(rows)
         model = self._model(inputs)
         labels = rows.truth if inputs.number else rows.truth.astype(int)
-        fits = model.path(inputs, rows)
+        fits, unseen = model.path(inputs, rows), _stacked.unseen_classes(inputs, rows)
         if len(set(labels.tolist())) < 2:
             name = inputs.ensemble.target.name
             log.warning("all %d fit rows have one %s: stacked is left at equal weights", len(rows), name)
-            return {**fits[0], "search": []}
+            return {**fits[0], **unseen, "search": []}
         weights, folds = _stacked.row_weights(rows.truth, model.balanced), _stacked.inner_folds(rows, labels)
         losses = [weights * loss for loss in _stacked.held_out(inputs, rows, folds, model.path, model.loss)]
         search = [
@@ -56,7 +56,7 @@ class Stacked(Rule):
             | {"loss": float(loss.mean())}
             for fit, loss in zip(fits, losses, strict=True)
         ]
-        return {**fits[_stacked.choose(losses, model.ranks)], "search": search}
+        return {**fits[_stacked.choose(losses, model.ranks)], **unseen, "search": search}
 
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         inputs = StackInputs.of(sources, self.name)
