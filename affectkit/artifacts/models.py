@@ -40,6 +40,10 @@ def best_model(path: Path) -> Path:
         raise AffectkitError("missing", "no such model folder", file=path)
     for folder in (path, path / BEST):
         if (folder / SPEC).exists():
+            for file in folder.iterdir():
+                if file.exists() and not file.is_file() and (file.suffix or not file.is_dir()):  # a pipe would not end
+                    message = "is not a file"
+                    raise AffectkitError("input", message, file=file, remedy="copy the model again")
             return trusted(folder, complete=True)
     trusted(path)
     raise AffectkitError("missing", f"holds no {SPEC}", file=path, remedy="name a folder that affectkit train wrote")
@@ -118,7 +122,7 @@ def read_fit_rows(model: Path) -> pd.DataFrame:
     """
     path, known = model / FIT_ROWS, read_spec(model).get("fit_rows")
     remedy = f"copy {FIT_ROWS} again from where the model came from, or train it again"
-    if not path.exists():
+    if not path.is_file():
         message = f"lacks {FIT_ROWS}: nothing says which rows the model was fitted on"
         raise AffectkitError("missing", message, file=model, remedy=remedy)
     rows = read_table(path, required=["id", "group", "role"])
@@ -197,6 +201,9 @@ def copy_model(model: Path, target: Path) -> None:
     spec, parents = read_spec(model), []
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(p for p in model.iterdir() if p.is_file() and p.name != SPEC):
+        if model.resolve() not in path.resolve().parents:  # what it leads to may be nobody else's business
+            message = "is a link that leads out of the model's folder"
+            raise AffectkitError("input", message, file=path, remedy="put the file itself there, if it belongs to it")
         with atomic(target / path.name) as temporary:
             shutil.copyfile(path, temporary)
     for parent in spec.get("parents", []):
