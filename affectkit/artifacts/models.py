@@ -50,7 +50,7 @@ def best_model(path: Path) -> Path:
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[None]:
+def whole(folder: Path, what: str = "model") -> Iterator[None]:
     """What a damaged, incomplete or tampered folder makes its readers raise, as one "input" error that names it."""
     from safetensors import SafetensorError
 
@@ -60,14 +60,14 @@ def whole(folder: Path) -> Iterator[None]:
         if error.file:
             raise
         remedy = "upgrade affectkit, or train it again"
-        raise AffectkitError("input", error.message, file=folder, remedy=remedy) from None
+        raise AffectkitError("input", error.message, file=folder, row=error.row, remedy=remedy) from None
     except FileNotFoundError as error:
         name = Path(error.filename).name if error.filename else str(error)
         raise AffectkitError("missing", f"lacks a file: {name}", file=folder, remedy="copy all of it again") from None
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         remedy = "copy it again, or train it again"
-        raise AffectkitError("input", f"is not a whole model ({why})", file=folder, remedy=remedy) from error
+        raise AffectkitError("input", f"is not a whole {what} ({why})", file=folder, remedy=remedy) from error
 
 
 # --- What the files of a `best_model/` say

@@ -17,10 +17,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import answered
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.temperature import sharpened
+from affectkit.evaluation.temperature import BOUND, sharpened
 from affectkit.fusion.ensemble import check_names
 from affectkit.fusion.rule import Files, Rule, Sources
 from affectkit.fusion.rules._stacked import StackInputs
@@ -79,7 +80,10 @@ class Mlp(Rule):
     def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
         before = self._uncalibrated(parameters, sources)
         temperature = parameters["temperature"]
-        return before if temperature is None else answered(before, lambda p: sharpened(p, 1 / temperature))
+        if temperature is None:
+            return before
+        checked("temperature", temperature, [], low=0.999 / BOUND, high=1.001 * BOUND)
+        return answered(before, lambda p: sharpened(p, 1 / temperature))
 
     def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """Before the temperature; None for numbers, which have none."""
