@@ -174,7 +174,7 @@ def refuse_infinite(block: Block, ids: Sequence[str], path: Path) -> None:
         table = block.tocoo()
         rows = table.row[~(abs(table.data) < np.sqrt(np.finfo(np.float32).max / block.shape[1]))]
     if len(rows):
-        message = f"the features of id '{ids[rows[0]]}' are not finite"
+        message = f"the features of id '{ids[rows[0]]}' are not finite, or too large"
         raise AffectkitError("input", message, file=path, remedy="extract them again, or drop the row")
 
 
