@@ -33,9 +33,11 @@ DEPTH = 100  # objects and lists within each other: ours have ten, and what walk
 
 
 def parse_json(text: str) -> Any:
-    """What JSON says: finite numbers of 64 bits, text that UTF-8 can hold, `DEPTH` levels at most; else ValueError."""
+    """What JSON says: finite numbers of 64 bits, text that UTF-8 can hold, each key once, `DEPTH` levels at most; else
+    ValueError."""
+    numbers: dict[str, Any] = {"parse_int": _whole, "parse_float": _finite, "parse_constant": _finite}
     try:
-        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        data = json.loads(text, object_pairs_hook=_object, **numbers)
         level = [data]
         for _ in range(DEPTH):
             level = [inner for item in level for inner in _inside(item)]
@@ -50,6 +52,14 @@ def parse_json(text: str) -> Any:
 
 def _inside(item: Any) -> Iterable[Any]:
     return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):  # which of them counts, every reader decides for itself
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)}' stands twice in an object")
+    return data
 
 
 def _whole(digits: str) -> int:

@@ -5,8 +5,13 @@ import io
 import json
 import os
 import random
+import re
+import resource
 import shutil
+import signal
 import warnings
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,41 +139,47 @@ def in_csv(text, rng):
 
 # --- What comes of it
 
-COUNT = int(os.environ.get("AFFECTKIT_MUTATIONS", 160))
-MODELS = ("linear", "svm", "forest")
+
+FIRST = int(os.environ.get("AFFECTKIT_MUTATIONS_FROM", 0))  # the seed to begin with, for many of them in pieces
+COUNT = int(os.environ.get("AFFECTKIT_MUTATIONS", 300))
+MOST = 2 << 30  # bytes that reading may take
+MODELS = {"linear": ["--c-grid", 1], "svm": ["--c-grid", 1], "forest": ["--trees", 5], "mlp": ["--epochs", 2]}
 SUFFIXES = (".json", ".csv", ".safetensors", ".skops")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Three models of a table, a fusion of two, a calibration of the fusion."""
+    """Features, models of them and of a table, a fusion of two, a calibration of it, a report, a selection."""
     root = tmp_path_factory.mktemp("mutations")
     rng = np.random.default_rng(0)
-    rows, values = ["id,label,speaker,split,text"], ["id,a,b,c"]
+    rows, values = ["id,label,speaker,split,text,time_sec"], ["id,a,b,c"]
     for number in range(60):
         kind = number % 3
         split = "train" if number < 30 else "val" if number < 48 else "test"
-        rows.append(f"r{number},{('anger', 'joy', 'calm')[kind]},s{number // 6},{split},line {number}")
+        label = ("anger", "joy", "calm")[kind]
+        rows.append(f"r{number},{label},s{number // 6},{split},line {number} {label},{number % 6}")
         values.append(f"r{number}," + ",".join(f"{x:.4f}" for x in rng.normal(np.eye(3)[kind] * 2)))
     (root / "rows.csv").write_text("\n".join(rows) + "\n")
     (root / "values.csv").write_text("\n".join(values) + "\n")
     make("prepare-manifest", "csv", root / "rows.csv", "--split-by", "official", "-o", root / "manifest")
-    for model in MODELS:
-        options = {"forest": ["--trees", 5]}.get(model, ["--c-grid", "1"])
-        make(
-            "train",
-            "-m",
-            root / "manifest",
-            "--features",
-            root / "values.csv",
-            "--model",
-            model,
-            *options,
-            "-o",
-            root / model,
-        )
+    make(
+        "extract-features",
+        "-m",
+        root / "manifest",
+        "--encoder",
+        "text-ngrams",
+        "--columns",
+        64,
+        "-o",
+        root / "ngrams",
+    )
+    for model, options in MODELS.items():
+        features = ["--features", root / "values.csv"]
+        make("train", "-m", root / "manifest", *features, "--model", model, *options, "-o", root / model)
     make("fuse", f"one={root}/linear", f"two={root}/svm", "--rule", "stacked", "-o", root / "fused")
     make("calibrate", root / "fused", "--method", "temperature", "-o", root / "calibrated")
+    make("evaluate", root / "linear", "-o", root / "report")
+    make("evaluate", root / "svm", "-o", root / "rival")
     return root
 
 
@@ -176,65 +187,92 @@ def make(*words):
     return run([str(word) for word in words])
 
 
-def reading(root, file):
-    """The command line that reads a file of the study, and what it writes."""
-    output = root / "answer"
-    place = file.relative_to(root).parts
-    if (place[0] in MODELS and "best_model" in place) or (file.name == "fit_rows.csv" and place[0] in MODELS):
-        words = ["predict", "--model-dir", root / place[0], "-m", root / "manifest", "--features", root / "values.csv"]
-        return [*words, "-o", output], output
-    if place[0] == "manifest":
-        words = ["train", "-m", root / "manifest", "--features", root / "values.csv", "--c-grid", "1"]
-        return [*words, "-o", output], output / "predictions.csv"
-    return ["calibrate", root / place[0], "--method", "vector", "-o", output], output / "predictions.csv"
+def reading(root, file, rng):
+    """A command line that reads a file of the study, and what it writes."""
+    output, manifest, values = root / "answer", ["-m", root / "manifest"], ["--features", root / "values.csv"]
+    name, *inside = file.relative_to(root).parts
+    if name in MODELS and (inside[0] == "best_model" or inside == ["fit_rows.csv"]):
+        chain = rng.choice([name, "fused", "calibrated"]) if name in ("linear", "svm") else name
+        sets = 1 if chain in MODELS else 2
+        return ["predict", "--model-dir", root / chain, *manifest, *values * sets, "-o", output], output
+    if inside[0] == "best_model":
+        chain = rng.choice([name, "calibrated"])
+        return ["predict", "--model-dir", root / chain, *manifest, *values * 2, "-o", output], output
+    if name in ("report", "rival"):
+        return ["report", root / "report", root / "rival", "-o", output], output / "comparison.json"
+    train = ["train", *manifest, "--c-grid", "1", "-o", output]
+    calibrate = ["calibrate", root / name, "--method", "vector", "-o", output]
+    lines = {"manifest": [[*train, *values]], "ngrams": [[*train, "--features", root / "ngrams"]]}
+    fuse = ["fuse", f"one={root}/{name}", f"two={root}/mlp", "--rule", "weighted", "-o", output]
+    stabilize = ["stabilize", root / name, "--sequence", "speaker", *manifest, "-o", output]
+    words = rng.choice(lines.get(name, [calibrate, calibrate, fuse, stabilize]))
+    return words, output / "predictions.csv"
+
+
+@contextmanager
+def limited():
+    """Neither 20 s nor `MOST` bytes more than there are."""
+    data = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) << 10
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (data + MOST, limits[1]))
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("no end after 20 s"))
+    signal.alarm(20)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
 
 
 def answer(words, written):
     """The bytes that a command line leaves, or its refusal."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), limited():
             warnings.simplefilter("error")
             make(*words)
     except AffectkitError as refusal:
-        assert "\n" not in str(refusal), str(refusal)
         return refusal
     return written.read_bytes()
 
 
 @pytest.mark.parametrize("recorded", [True, False], ids=["of a finished run", "of unknown origin"])
-def test_damage_is_refused_or_changes_nothing(study, tmp_path, recorded):
+def test_damage_is_refused_or_changes_nothing(study, recorded):
     """Of unknown origin: without a record that knows the digests, as a downloaded folder is; then it may answer, since
     nothing says that it answered otherwise before."""
-    names = ("run.json", "started.json") if not recorded else ()
-    files = sorted(
-        f for f in study.rglob("*") if f.suffix in (".json", ".csv", ".safetensors", ".skops") and f.parent != study
-    )
-    files = [f for f in files if "report" not in f.name and f.name not in names]
-    expected = {}
-    problems = []
-    for seed in range(COUNT // 2):
+    files = sorted(path for path in study.rglob("*") if path.suffix in SUFFIXES and path.parent != study)
+    records = {path: path.read_bytes() for path in files if path.name in ("run.json", "started.json")}
+    files = [path for path in files if recorded or path not in records]
+    expected, problems = {}, []
+    for seed in range(FIRST, FIRST + COUNT // 2):
         rng = random.Random(seed)
         file = rng.choice(files)
-        root = tmp_path / "study"
-        shutil.copytree(study, root)
-        words, written = reading(root, root / file.relative_to(study))
-        if tuple(words) not in expected:
-            expected[tuple(words)] = answer(words, written)
-            assert isinstance(expected[tuple(words)], bytes), expected[tuple(words)]
-            shutil.rmtree(root)
-            shutil.copytree(study, root)
+        words, written = reading(study, file, rng)
+        if (line := tuple(words)) not in expected:
+            expected[line] = answer(words, written)
+            assert isinstance(expected[line], bytes), expected[line]
+            remove(study / "answer")
         if not recorded:
-            for name in ("run.json", "started.json"):
-                for path in root.rglob(name):
-                    path.unlink()
-        what = mutate(root / file.relative_to(study), rng)
+            for path in records:
+                path.unlink()
+        data, stat = file.read_bytes(), file.stat()
+        what = mutate(file, rng)
         try:
             after = answer(words, written)
-            silent = isinstance(after, bytes) and recorded and after != expected[tuple(words)]
+            silent = isinstance(after, bytes) and recorded and after != expected[line]
             problem = "another answer, silently" if silent else ""
-        except Exception as error:
+        except (Exception, pytest.fail.Exception) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
-            problems.append(f"seed {seed}: {file.relative_to(study)}, {what}: {problem}"[:300])
-        shutil.rmtree(root)
+            command = " ".join(map(str, words)).replace(f"{study}/", "")
+            problems.append(f"seed {seed}: {file.relative_to(study)}, {what}: {problem} ({command})"[:500])
+        remove(study / "answer")
+        for path, content in {file: data, **records}.items():
+            path.write_bytes(content)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert not problems, f"{len(problems)} of {COUNT // 2}\n" + "\n".join(problems)
+
+
+def remove(output):
+    """What a command left: a folder, or a file and its record."""
+    for path in output.parent.glob(f"{output.name}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -84,8 +84,22 @@ def opened(path: Path) -> Iterator[Any]:
         raise AffectkitError("input", f"is not a whole shard: {error}", file=path, remedy="extract it again") from None
 
 
+_DTYPES = {"values": "F32", "data": "F32", "indices": "I32", "indptr": "I64"}
+
+
+def _slice(handle: Any, name: str, path: Path) -> Any:
+    """A tensor of a shard, to be sliced."""
+    values = handle.get_slice(name)
+    if values.get_dtype() != _DTYPES[name]:
+        message = f"is not a whole shard: its {name} are {values.get_dtype()}, not {_DTYPES[name]}"
+        raise AffectkitError("input", message, file=path, remedy="extract it again")
+    return values
+
+
 def tensors(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     with opened(path) as handle:
+        for name in names:
+            _slice(handle, name, path)
         return {name: handle.get_tensor(name) for name in names}
 
 
@@ -244,7 +258,7 @@ class Features:
             if self._shard[row] != shard:
                 shard = self._shard[row]
                 with opened(self.path / shard) as handle:  # a memory map: only what is sliced is read
-                    values = handle.get_slice("values")
+                    values = _slice(handle, "values", self.path / shard)
             start, stop = int(self._start[row]), int(self._start[row] + self._frames[row])
             yield values[start] if self.pooled else values[start:stop]
 

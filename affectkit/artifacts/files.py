@@ -80,6 +80,8 @@ def read_json(path: Path, *, what: str = "file", shape: Any = dict) -> dict[str,
     Raises "missing", or "input" for what is no JSON, has another shape, or a newer schema, which is named.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe, which would never end
+            raise ValueError("it is not a file")
         data = parse_json(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise AffectkitError("missing", f"no such {what}", file=path) from None
@@ -88,10 +90,11 @@ def read_json(path: Path, *, what: str = "file", shape: Any = dict) -> dict[str,
     if not isinstance(data, dict):
         raise AffectkitError("input", f"a {what} is a JSON object", file=path)
     schema = data.get("schema", SCHEMA)
-    if not isinstance(schema, int) or schema > SCHEMA:
+    numbered = type(schema) is int and schema > 0
+    if numbered and schema > SCHEMA:
         message = f"schema {schema} is newer than schema {SCHEMA}, which this affectkit reads"
         raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
-    if problem := misfit(data, shape):
+    if problem := misfit(data, shape) if numbered else "'schema' is not a whole number above 0":
         remedy = "copy it again, or run the command that wrote it again"
         raise AffectkitError("input", f"is no {what}: {problem}", file=path, remedy=remedy)
     return data

@@ -40,13 +40,17 @@ def best_model(path: Path) -> Path:
         raise AffectkitError("missing", "no such model folder", file=path)
     for folder in (path, path / BEST):
         if (folder / SPEC).exists():
+            for file in folder.iterdir():
+                if file.exists() and not file.is_file() and (file.suffix or not file.is_dir()):  # a pipe would not end
+                    message = "is not a file"
+                    raise AffectkitError("input", message, file=file, remedy="copy the model again")
             return trusted(folder, complete=True)
     trusted(path)
     raise AffectkitError("missing", f"holds no {SPEC}", file=path, remedy="name a folder that affectkit train wrote")
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[None]:
+def whole(folder: Path, what: str = "model") -> Iterator[None]:
     """What a damaged, incomplete or tampered folder makes its readers raise, as one "input" error that names it."""
     from safetensors import SafetensorError
 
@@ -56,14 +60,14 @@ def whole(folder: Path) -> Iterator[None]:
         if error.file:
             raise
         remedy = "upgrade affectkit, or train it again"
-        raise AffectkitError("input", error.message, file=folder, remedy=remedy) from None
+        raise AffectkitError("input", error.message, file=folder, row=error.row, remedy=remedy) from None
     except FileNotFoundError as error:
         name = Path(error.filename).name if error.filename else str(error)
         raise AffectkitError("missing", f"lacks a file: {name}", file=folder, remedy="copy all of it again") from None
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         remedy = "copy it again, or train it again"
-        raise AffectkitError("input", f"is not a whole model ({why})", file=folder, remedy=remedy) from error
+        raise AffectkitError("input", f"is not a whole {what} ({why})", file=folder, remedy=remedy) from error
 
 
 # --- What the files of a `best_model/` say
@@ -121,7 +125,7 @@ def read_fit_rows(folder: Path) -> pd.DataFrame:
         return no_fit_rows()
     known = read_spec(folder).get("fit_rows") if is_model else None
     remedy = f"copy {FIT_ROWS} again from where the model came from, or train it again"
-    if not path.exists():
+    if not path.is_file():
         message = f"lacks {FIT_ROWS}: nothing says which rows the model was fitted on"
         raise AffectkitError("missing", message, file=folder, remedy=remedy)
     rows = read_table(path, required=["id", "group", "role"])
@@ -200,6 +204,9 @@ def copy_model(model: Path, target: Path) -> None:
     spec, parents = read_spec(model), []
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(p for p in model.iterdir() if p.is_file() and p.name != SPEC):
+        if model.resolve() not in path.resolve().parents:  # what it leads to may be nobody else's business
+            message = "is a link that leads out of the model's folder"
+            raise AffectkitError("input", message, file=path, remedy="put the file itself there, if it belongs to it")
         with atomic(target / path.name) as temporary:
             shutil.copyfile(path, temporary)
     for parent in spec.get("parents", []):

@@ -71,8 +71,10 @@ def trusted(path: Path, *, complete: bool = False) -> Path:
                 edited = name.suffix == ".csv" and len(name.parts) == 1 and (folder / name).is_file()
                 remedy = f"{elsewhere if edited else 'copy it here again'}, or {again}"
                 raise AffectkitError("input", change, file=folder / name, remedy=remedy)
-        if inside == Path() and (started := read_started(folder)) != {key: known.get(key) for key in started}:
-            raise AffectkitError("input", "was changed since its run finished", file=folder / STARTED, remedy=again)
+        if inside == Path() and (folder / STARTED).exists():
+            started = read_started(folder)
+            if started != {key: known.get(key) for key in started}:
+                raise AffectkitError("input", "was changed since its run finished", file=folder / STARTED, remedy=again)
     return path
 
 
@@ -86,12 +88,12 @@ def require_finished(path: Path) -> None:
 
 def runs_of(path: Path) -> Iterator[tuple[Path, Path, Path]]:
     """(folder, record, path inside it) of the run that wrote `path`, as it is named and where links lead; of a file
-    that was written alone, else of the nearest folder, itself or above, that a command began."""
+    that was written alone, else of the nearest folder, itself or above, that a command began or ended."""
     for place in dict.fromkeys((Path(os.path.abspath(path)), path.resolve())):
         alone = not place.is_dir() and file_record(place).exists()
         folders = (place.parent,) if alone else (place, *place.parents)
         for folder in folders:
-            if alone or (folder / STARTED).exists():
+            if alone or (folder / STARTED).exists() or (folder / RECORD).exists():
                 shown = folder if path.is_absolute() else Path(os.path.relpath(folder))
                 yield shown, file_record(shown / place.name) if alone else shown / RECORD, place.relative_to(folder)
                 break

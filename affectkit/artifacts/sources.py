@@ -78,7 +78,7 @@ def predictions_path(path: Path) -> Path:
     if not path.is_dir():
         return trusted(path)
     file = trusted(path / PREDICTIONS)
-    if not file.exists():
+    if not file.is_file():
         raise AffectkitError("missing", f"holds no {PREDICTIONS}", file=path, remedy="name a run folder, or a CSV")
     return file
 

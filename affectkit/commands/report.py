@@ -49,6 +49,7 @@ def report(
     Example: affectkit report runs/linear runs/svm tuned=runs/wav2vec2 -o runs/side_by_side
     """
     options = dict(locals())
+    from affectkit.artifacts.models import whole
     from affectkit.artifacts.runs import open_run
     from affectkit.reporting import terminal
     from affectkit.reporting.browser import write_page
@@ -60,16 +61,16 @@ def report(
         option = "--split" if split else "--group"
         raise AffectkitError("usage", f"{option} is for several runs", remedy="leave it out, or use affectkit evaluate")
     with open_run("report", options, inputs=folders.values()) as run:
+        shown = run.path
         if alone:
-            [(folder, command)] = zip(folders.values(), commands.values(), strict=True)
-            page = _page(folder, command)
-        else:
+            [shown] = folders.values()
+        elif not run.finished:
+            _compare(run.path, folders, commands, split, group)
+        with whole(shown, "run"):
+            page = _page(shown, next(iter(commands.values())) if alone else "report")
             if not run.finished:
-                _compare(run.path, folders, commands, split, group)
-            page = _page(run.path, "report")
-        if not run.finished:
-            write_page(run.path, page)
-    return terminal.outcome(run.path, {"title": page.title, "runs": commands}, page)
+                write_page(run.path, page)
+            return terminal.outcome(run.path, {"title": page.title, "runs": commands}, page)
 
 
 def _named(runs: list[str]) -> dict[str, Path]:

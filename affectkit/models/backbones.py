@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from affectkit.artifacts.files import atomic
 from affectkit.artifacts.records import trusted
 from affectkit.errors import AffectkitError
 from affectkit.models import tiny
-from affectkit.models.configurations import CONFIG, check_configurations
+from affectkit.models.configurations import CONFIG, FILES, check_configurations
 from affectkit.models.image_architectures import class_of, is_known, tower_config
 from affectkit.models.weights import (
     CONVERT,
@@ -36,6 +37,8 @@ from affectkit.models.weights import (
     shards_of,
     weight_files,
 )
+
+log = logging.getLogger(__name__)
 
 Reads = Literal["audio", "text", "images"]
 
@@ -80,6 +83,9 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
         model, processor = tiny.build(checkpoint, reads, changes)
         return Backbone(model.eval(), processor, digest(model), tiny_random=True)
     config = tiny.changed(read_config(checkpoint, revision), changes)
+    if vars(config).pop("auto_map", None):
+        what = "%s brings code of its own for its network, which is never run: it is read as transformers' own %s"
+        log.warning(what, checkpoint, config.model_type)
     _check_reads(checkpoint, config, reads)
     with quiet_transformers():
         backend = {"backend": "pil"} if reads == "images" else {}  # the other one rounds resized pixels differently
@@ -126,21 +132,33 @@ def _fetch(checkpoint: str, revision: str, kind: str, **options: Any) -> Any:
     import transformers
 
     folder = _local_folder(checkpoint)
-    if folder:
-        check_configurations(folder)
     read = partial(getattr(transformers, kind).from_pretrained, str(folder or checkpoint), trust_remote_code=False)
-    options["revision"] = revision or "main"
     with _one_error(checkpoint):
-        try:
-            loaded = read(local_files_only=True, **options)
-        except OSError:
-            if folder:
-                raise
-            loaded = read(local_files_only=False, **options)
-    snapshot = _snapshot(checkpoint, revision)
-    if snapshot:
-        check_configurations(snapshot)
-    return loaded
+        if folder:
+            check_configurations(folder)
+            return read(local_files_only=True, **options)
+        for local_only in (True, False):
+            commit = _checked_commit(checkpoint, revision, local_only)
+            try:
+                return read(local_files_only=local_only, revision=commit or revision or "main", **options)
+            except OSError as error:
+                absent = error
+        raise absent
+
+
+def _checked_commit(checkpoint: str, revision: str, local_only: bool) -> str | None:
+    """The commit of a hub id whose configurations are in the cache, checked before anything reads them.
+
+    local_only: or else they are fetched first. None where there are none.
+    """
+    files: list[Path | None] = []
+    for name in FILES:
+        with suppress(OSError):
+            files.append(_cached(checkpoint, name, revision, local_only=local_only))
+    folders = {file.parent for file in files if file}
+    for folder in folders:
+        check_configurations(folder)
+    return folders.pop().name if folders else None
 
 
 @contextmanager
@@ -213,14 +231,14 @@ def _weight_files(checkpoint: str, revision: str) -> list[Path]:
     return weight_files(file.parent)
 
 
-def _cached(checkpoint: str, name: str, revision: str) -> Path | None:
+def _cached(checkpoint: str, name: str, revision: str, *, local_only: bool = False) -> Path | None:
     """A file of a hub id, from the cache or the hub; None where it has none. Raises OSError without a network."""
     from transformers.utils import cached_file
 
     missing = {"_raise_exceptions_for_missing_entries": False}
     where = {"revision": revision or "main", **missing}
     file = cached_file(checkpoint, name, local_files_only=True, _raise_exceptions_for_connection_errors=False, **where)
-    file = file or cached_file(checkpoint, name, **where)
+    file = file or (None if local_only else cached_file(checkpoint, name, **where))
     return Path(file) if file else None
 
 

@@ -1,12 +1,14 @@
 """What the configurations of a checkpoint folder may ask transformers for: a network of plain tensors, no more.
 
 A key that asks for code, for kernels or files from elsewhere, or for quantised weights is refused by its name before
-transformers sees it; so are numbers that no network and no preprocessing can have.
+transformers sees it; so are classes of another kind than their key's, which transformers would load as readily, and
+numbers that no network and no preprocessing can have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,16 @@ _REFUSED = {
     "fusion_config": "changes to transformers' own networks",
     "transformers_weights": _ELSEWHERE,
     "use_pretrained_backbone": _ELSEWHERE,
+    "checkpoint_path": _ELSEWHERE,
+    "configuration_files": "another configuration, which is not read",
+    "backbone": "a network from elsewhere, which is not read",
+    "repo_path": "files from elsewhere, which are not read",
+}
+CLASSES = {  # transformers takes the name of anything that it has: a network, which would read its own weights
+    "tokenizer_class": r"(?!Auto|Rag)\w*(Tokenizer(\w*Fast|Legacy)?|Backend)",
+    "feature_extractor_type": r"(?!Auto)\w+FeatureExtractor",
+    "image_processor_type": r"(?!Auto)\w+ImageProcessor(Fast|Pil)?",
+    "architecture": r"[\w.-]+",
 }
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
 _PLAIN = ("eager", "sdpa")  # transformers' own; all others are of packages, or fetched
@@ -68,8 +80,22 @@ def check_configurations(folder: Path) -> None:
         raise AffectkitError("input", message, file=folder / _ADAPTER, remedy=remedy)
     for path in (folder / name for name in FILES):
         if path.is_file():
-            for key, value in _entries(read_json(path, what="configuration")):
+            data = read_json(path, what="configuration")
+            if path.name == CONFIG and brings_a_known_network(data):
+                del data["auto_map"]
+            for key, value in _entries(data):
                 _check(key, value, path)
+
+
+def brings_a_known_network(config: Mapping[str, Any]) -> bool:
+    """Whether code of its own is for the network alone, and that is of a type that transformers has: the code is left
+    alone, and the weights show whether they are of transformers' own. Nothing would show that of preprocessing."""
+    classes, model_type = config.get("auto_map"), config.get("model_type")
+    if not isinstance(classes, dict) or not isinstance(model_type, str) or not classes:
+        return False
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES and all(re.fullmatch(r"Auto(Config|Model\w*)", name) for name in classes)
 
 
 def _entries(data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -91,6 +117,9 @@ def _check(key: str, value: Any, path: Path) -> None:
         if any(name and name not in _PLAIN for name in names):
             message = f"cannot be loaded: '{key}' asks for {_FOREIGN}"
             raise AffectkitError("input", message, file=path, remedy=f"take '{key}' out of it, or use eager or sdpa")
+    if key in CLASSES and value and not (isinstance(value, str) and re.fullmatch(CLASSES[key], value)):
+        message = f"cannot be loaded: '{key}' is {str(value)[:60]!r}, which is not read as one"
+        raise AffectkitError("input", message, file=path, remedy="take a checkpoint saved by transformers itself")
     if key in _RANGES and value is not None:
         least, most = _RANGES[key]
         for number in value if isinstance(value, list) else [value]:

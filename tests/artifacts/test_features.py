@@ -3,6 +3,8 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix, vstack
 
 from affectkit.artifacts.feature_writer import FeatureWriter
@@ -135,6 +137,20 @@ def test_a_damaged_shard_is_named(tmp_path):
     shard.unlink()
     with pytest.raises(AffectkitError, match=r"features-00002.safetensors: no such shard"):
         read_features(tmp_path / "f").matrix(["d"])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64", "float16", "complex64"])
+@pytest.mark.parametrize(("sparse", "name"), [(True, "data"), (False, "values")])
+def test_a_shard_of_another_type_is_refused(tmp_path, sparse, name, dtype):
+    row = csr_matrix([[0.0, 1.0]]) if sparse else np.ones((2, 2), "float32")
+    write(tmp_path / "f", dict.fromkeys(IDS, row), sparse=sparse, pooled=sparse, dim=2)
+    shard = tmp_path / "f" / "features-00001.safetensors"
+    with safe_open(shard, "numpy") as handle:
+        metadata, stored = handle.metadata(), {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
+    save_file(stored | {name: stored[name].astype(dtype)}, shard, metadata)
+    with pytest.raises(AffectkitError, match=f"its {name} are .*, not F32"):
+        features = read_features(tmp_path / "f")
+        features.matrix(["a"]) if sparse else list(features.frames(["a"]))
 
 
 def test_a_csv_of_named_columns_is_features(tmp_path):

@@ -59,6 +59,7 @@ def test_what_is_no_json_object_is_refused_with_its_name(tmp_path, text):
         ("-Infinity", "-Infinity is not a finite number"),
         ("NaN", "NaN is not a finite number"),
         (r'"\ud800"', "surrogates not allowed"),
+        ('{"rule": 1, "rule": 2}', "'rule' stands twice in an object"),
         (r'{"\uDFFF": 1}', "surrogates not allowed"),
     ],
 )
@@ -119,6 +120,19 @@ def test_names_that_lead_elsewhere_or_no_file_can_have(name):
     assert not is_file_name(name)
     assert not inside_folder(name) or "/" in name
     assert not inside_folder(f"../{name}") and not inside_folder("best_model/../../x") and not inside_folder("/x")
+
+
+@pytest.mark.parametrize("schema", [True, 0, -1, 1.5, "1", None])
+def test_a_schema_that_is_no_number_is_refused(tmp_path, schema):
+    (tmp_path / "a.json").write_text(json.dumps({"schema": schema}))
+    with pytest.raises(AffectkitError, match="is no file: 'schema' is not a whole number above 0"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(AffectkitError, match="it is not a file"):
+        read_json(tmp_path / "a.json")
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path):

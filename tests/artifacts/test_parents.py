@@ -1,11 +1,13 @@
 """A chain's parents: named, found again, copied along."""
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.models import copy_model, model_digest, parent_folder, parent_of
+from affectkit.artifacts.models import best_model, copy_model, model_digest, parent_folder, parent_of
 from affectkit.errors import AffectkitError
 
 
@@ -47,6 +49,25 @@ def test_a_copy_stands_on_its_own(chain, tmp_path):
     assert calibrated == moved / "parents" / "voice"
     assert (parent_folder(calibrated, read_spec(calibrated)["parents"][0]) / "weights").read_text() == "1"
     assert spec["parents"][1]["path"] is None
+
+
+def test_a_copy_takes_nothing_from_outside_the_model(chain, tmp_path):
+    (tmp_path / "private").write_text("nobody's business")
+    (chain / "notes").symlink_to(tmp_path / "private")
+    with pytest.raises(AffectkitError, match="notes: is a link that leads out of the model's folder"):
+        copy_model(chain, tmp_path / "copy")
+    assert not (tmp_path / "copy" / "notes").exists()
+    (chain / "notes").unlink()
+    (chain / "notes").symlink_to("fusion")
+    copy_model(chain, tmp_path / "copy")
+    assert (tmp_path / "copy" / "notes").read_text() == "3"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_model_is_made_of_files(chain, make):
+    make(chain / "label.safetensors")
+    with pytest.raises(AffectkitError, match=r"label\.safetensors: is not a file"):
+        best_model(chain)
 
 
 def test_the_digest_is_of_what_a_model_is_not_of_where_it_lies(chain, tmp_path):

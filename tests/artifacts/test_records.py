@@ -142,6 +142,14 @@ def test_a_corpus_need_only_be_finished(run, tmp_path):
         pass
 
 
+def test_a_record_counts_without_that_of_the_start(run):
+    (run / "started.json").unlink()
+    assert predictions_path(run)
+    (run / "predictions.csv").write_text(PREDICTIONS.replace("fit", "oof"))
+    with pytest.raises(AffectkitError, match=r"predictions\.csv: was changed since its run finished"):
+        predictions_path(run)
+
+
 def test_the_two_records_must_agree(run):
     started = json.loads((run / "started.json").read_text())
     (run / "started.json").write_text(json.dumps({**started, "options": {"seed": 7}}))

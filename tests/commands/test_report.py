@@ -1,6 +1,7 @@
 """`affectkit report`: the page of a run drawn again, byte by byte, and several runs side by side."""
 
 import json
+import re
 import shlex
 import shutil
 
@@ -67,6 +68,25 @@ def test_a_page_is_drawn_again_from_its_folder_byte_by_byte(study, tmp_path, com
     assert (after / "report.html").read_bytes() == (before / PAGE.get(command, "report.html")).read_bytes()
     figures = {path.name: path.read_bytes() for path in before.glob("*.svg")}
     assert {path.name: path.read_bytes() for path in after.glob("*.svg")} == figures
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "change"),
+    [
+        ("evaluate", "metrics.json", lambda text: json.dumps({**json.loads(text), "floors": [True]})),
+        ("calibrate", "train_report.json", lambda text: re.sub(r'"value": [\d.]+', '"value": "x"', text)),
+        ("linear", "train_report.json", lambda text: re.sub(r'"value": [\d.]+', '"value": "x"', text)),
+    ],
+)
+def test_a_page_of_what_is_not_whole_is_one_line(study, tmp_path, command, name, change):
+    """Of unknown origin: no record says what it was."""
+    folder = shutil.copytree(study / command, tmp_path / "run")
+    (folder / name).write_text(change((folder / name).read_text()))
+    known = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**known, "outputs": []}))
+    result = invoke(f"report {folder} -o {tmp_path}/page")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1), (result.output, result.exception)
+    assert f"error: {folder}: is not a whole run (" in result.output
 
 
 def test_a_page_does_not_need_what_the_run_was_made_of(study, tmp_path):

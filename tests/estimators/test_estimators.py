@@ -1,6 +1,7 @@
 """Each estimator against plain scikit-learn, and back from disk."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sklearn.svm import SVC, SVR
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Labels, parse_grid
+from affectkit.estimators._estimator import Labels, parse_grid, refuse_infinite
 from affectkit.estimators._network_inputs import Preprocessing
 
 SMALL = {"forest": {"trees": 20}}
@@ -284,3 +285,10 @@ def test_a_scaling_of_other_features_is_refused(widths, tmp_path):
     Preprocessing.fit([data()[0]], scale=True).save(tmp_path / "p.safetensors")
     with pytest.raises(ValueError):
         Preprocessing.load(tmp_path / "p.safetensors", widths)
+
+
+def test_sparse_features_whose_squares_run_over_are_refused_by_row():
+    block = sp.csr_matrix(np.array([[1.0, 0.0], [0.0, 2e19]], dtype=np.float32))
+    refuse_infinite(block[:1], ["a"], Path("features"))
+    with pytest.raises(AffectkitError, match="the features of id 'b' are not finite, or too large"):
+        refuse_infinite(block, ["a", "b"], Path("features"))

@@ -114,6 +114,14 @@ def test_answers_are_those_of_the_network_in_torch_and_its_temperature(class_sou
     assert np.isnan(said.values[~known]).all()
 
 
+@pytest.mark.parametrize("temperature", [0, -1.0, 1e-320, 1e308, "x", [1.0]])
+def test_a_temperature_that_no_fit_ends_at_is_refused(class_sources, temperature):
+    sources, rows = class_sources(60, ("voice", "face"), seed=3)
+    parameters = build(epochs=1).fit(sources, rows)
+    with pytest.raises(ValueError, match="temperature is "):
+        build(epochs=1).apply({**parameters, "temperature": temperature}, sources)
+
+
 def test_numbers_have_no_temperature_and_answers_in_their_own_units(number_sources):
     sources, rows = number_sources(400, ("voice", "face"), seed=1)
     far = {n: TargetPrediction(Target("pitch", "number"), mean=1000 + 50 * s.mean) for n, s in sources.items()}

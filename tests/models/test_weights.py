@@ -3,6 +3,7 @@
 import ast
 import json
 import pickle
+import re
 import resource
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import affectkit
 from affectkit.errors import AffectkitError
 from affectkit.experts import emonet, timm
 from affectkit.labels import Target
-from affectkit.models import backbones, image_network, images, speech_network, tiny, weights
+from affectkit.models import backbones, configurations, image_network, images, speech_network, tiny, weights
 
 KINDS = [*((name, "audio") for name in tiny.AUDIO), *((name, "text") for name in tiny.TEXT)]
 KINDS += [(name, "images") for name in tiny.IMAGES]
@@ -180,10 +181,17 @@ def test_pickles_are_read_at_one_place_alone():
     never = ("pickle.load", "pickle.loads", "joblib.load", "torch.hub.load", "pd.read_pickle")
     assert not set(never) & calls.keys()
     assert all("allow_pickle=False" in call for _, call in calls["np.load"])
-    opened = [call for name, places in calls.items() if name.endswith("cls.from_pretrained") for _, call in places]
+    calls.pop("nn.Embedding.from_pretrained")  # of a tensor
+    opened = [call for name, places in calls.items() if name.endswith(".from_pretrained") for _, call in places]
     assert opened and all("state_dict=" in call for call in opened)
     pretrained = [call for _, call in calls["timm.create_model"] if "pretrained=True" in call]
     assert all("pretrained_cfg_overlay=stored" in call for call in pretrained)
+
+
+def test_transformers_fetches_no_kernels():
+    from transformers.integrations import hub_kernels
+
+    assert not hub_kernels._kernels_enabled
 
 
 # --- Shards
@@ -301,8 +309,74 @@ def test_timms_hub_weights_come_through_the_gate(tmp_path, trap, hub):
 
 def test_a_hub_id_that_asks_for_code_is_refused(tmp_path, hub):
     folder = checkpoint(tmp_path / "folder")
-    rewrite(folder / "config.json", auto_map={"AutoModel": "code.Model"})
+    rewrite(folder / "preprocessor_config.json", auto_map={"AutoFeatureExtractor": "code.Extractor"})
     refused(partial(backbones.load, hub("me/code", folder)[0], "audio"), match="'auto_map' asks for code of its own")
+
+
+@pytest.mark.parametrize("from_hub", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "reads", "name", "key", "class_name"),
+    [
+        ("bert", "text", "tokenizer_config.json", "tokenizer_class", "BertModel"),
+        ("bert", "text", "tokenizer_config.json", "tokenizer_class", "AutoModel"),
+        ("bert", "text", "config.json", "tokenizer_class", "BertModel"),
+        ("bert", "text", "tokenizer_config.json", "tokenizer_class", "RagTokenizer"),
+        ("wav2vec2", "audio", "preprocessor_config.json", "feature_extractor_type", "Wav2Vec2Model"),
+        ("wav2vec2", "audio", "preprocessor_config.json", "feature_extractor_type", "AutoFeatureExtractor"),
+        ("vit", "images", "preprocessor_config.json", "image_processor_type", "ViTModel"),
+    ],
+)
+def test_a_network_is_no_preprocessing(tmp_path, trap, hub, from_hub, kind, reads, name, key, class_name):
+    """transformers would load it by that name, with weights that nobody looked at."""
+    folder = checkpoint(tmp_path / "folder", kind, reads)
+    rewrite(folder / name, **{key: class_name})
+    (folder / "model.safetensors").unlink()
+    trap(folder / "pytorch_model.bin")
+    place = hub("me/network", folder)[0] if from_hub else str(folder)
+    refused(partial(backbones.load, place, reads), match=f"'{key}' is '{class_name}', which is not read as one")
+
+
+def test_preprocessing_is_called_as_transformers_calls_it():
+    from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES as EXTRACTORS
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES as PROCESSORS
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES as TOKENIZERS
+
+    names = {
+        "tokenizer_class": {*TOKENIZERS.values(), "PreTrainedTokenizerFast"} - {None, "RagTokenizer"},
+        "feature_extractor_type": set(EXTRACTORS.values()),
+        "image_processor_type": {name for by_backend in PROCESSORS.values() for name in by_backend.values() if name},
+    }
+    for key, classes in names.items():
+        assert [name for name in classes if not re.fullmatch(configurations.CLASSES[key], name)] == []
+
+
+@pytest.mark.parametrize("from_hub", [False, True])
+def test_code_for_a_network_that_transformers_has_is_left_alone(tmp_path, hub, from_hub, caplog):
+    folder = checkpoint(tmp_path / "folder")
+    before = backbones.load(str(folder), "audio").weights
+    rewrite(folder / "config.json", auto_map={"AutoConfig": "code.Config", "AutoModelForCTC": "me/other--code.Model"})
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    loaded = backbones.load(hub("me/code", folder)[0] if from_hub else str(folder), "audio")
+    assert loaded.weights == before and not (tmp_path / "ran").exists()
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert warning.endswith("which is never run: it is read as transformers' own wav2vec2")
+    backbones.save(tmp_path / "saved", loaded.model, loaded.processor)
+    assert "auto_map" not in json.loads((tmp_path / "saved" / "config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}},
+        {"model_type": None, "auto_map": {"AutoConfig": "mine.Config"}},
+        {"auto_map": {"AutoModel": "mine.Model", "AutoTokenizer": ["mine.Tokenizer", None]}},
+        {"auto_map": "mine.Model"},
+    ],
+)
+def test_code_that_a_checkpoint_needs_is_refused(tmp_path, values):
+    folder = checkpoint(tmp_path / "folder")
+    rewrite(folder / "config.json", **values)
+    refused(partial(backbones.load, str(folder), "audio"), match="'auto_map' asks for code of its own")
 
 
 # --- Configurations
@@ -318,7 +392,11 @@ REFUSED = [
     ("quantization_config", {"quant_method": "awq"}),
     ("compression_config", {"format": "dense"}),
     ("load_in_4bit", True),
-    ("auto_map", {"AutoModel": "mine.Model"}),
+    ("auto_map", {"AutoFeatureExtractor": "mine.Extractor"}),
+    ("configuration_files", ["config.4.0.0.json"]),
+    ("checkpoint_path", "../outside.pth"),
+    ("backbone", "me/other"),
+    ("repo_path", "me/other"),
     ("trust_remote_code", True),
     ("use_kernels", True),
     ("kernel_config", {"kernel_mapping": {"Linear": "me/layer"}}),
@@ -351,7 +429,11 @@ def test_code_is_refused_in_every_configuration(tmp_path, name):
 def test_keys_that_ask_for_nothing_pass(tmp_path):
     folder = checkpoint(tmp_path / "folder")
     before = backbones.load(str(folder), "audio").weights
-    nothing = {key: None for key, _ in REFUSED} | {"auto_map": {}, "load_in_8bit": False, "use_kernels": False}
+    nothing = {key: None for key, _ in REFUSED if key != "configuration_files"} | {
+        "auto_map": {},
+        "load_in_8bit": False,
+        "use_kernels": False,
+    }
     rewrite(folder / "config.json", **{**nothing, "attn_implementation": "sdpa"})
     assert backbones.load(str(folder), "audio").weights == before
 

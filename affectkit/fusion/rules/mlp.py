@@ -17,10 +17,11 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
+from affectkit.artifacts.arrays import checked
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.calibration.methods._probabilities import answered
 from affectkit.errors import AffectkitError
-from affectkit.evaluation.temperature import sharpened
+from affectkit.evaluation.temperature import BOUND, sharpened
 from affectkit.fusion.ensemble import check_names
 from affectkit.fusion.rule import Files, Rule, Sources
 from affectkit.fusion.rules._stacked import StackInputs, keep_unseen, unseen_classes
@@ -83,6 +84,7 @@ class Mlp(Rule):
         temperature = parameters["temperature"]
         if temperature is None:
             return before
+        checked("temperature", temperature, [], low=0.999 / BOUND, high=1.001 * BOUND)
         sharp = answered(before, lambda p: sharpened(p, 1 / temperature))
         kept = keep_unseen(parameters, StackInputs.of(sources, self.name), sharp.values)
         return replace(sharp, probabilities=kept)
