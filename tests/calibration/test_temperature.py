@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.calibration.methods import temperature
+from affectkit.calibration.methods._probabilities import order
 from affectkit.evaluation.temperature import BOUND, MANY, exact_sum, fit_sharpness, sharpened
 
 METHOD = temperature.build()
@@ -124,3 +125,13 @@ def test_it_is_found_where_the_nll_is_straight_for_long(seed, class_target, rows
     p = softmax(1.4 * scores, axis=2).mean(axis=0)
     found = METHOD.fit(TargetPrediction.of(class_target(7), p), rows_of(truth))["temperature"]
     assert found == pytest.approx(by_brent(p, truth), rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_are_sorted_by_all_that_is_in_them(seed):
+    rng = np.random.default_rng(seed)
+    columns = [
+        rng.choice([0.0, 1.0, np.nan], 40) if rng.random() < 0.7 else rng.random(40) for _ in range(seed % 3 + 1)
+    ]
+    truth = rng.integers(0, 3, 40)
+    np.testing.assert_array_equal(order(truth, *columns), np.lexsort((truth, *columns)))

@@ -65,7 +65,7 @@ def order(truth: np.ndarray, *columns: np.ndarray) -> np.ndarray:
     the order in which they came changes no bit."""
     *others, first = truth, *columns
     sort = np.argsort(first, kind="stable")
-    equal = np.append(first[sort[1:]] == first[sort[:-1]], False)
+    equal = np.append(~(first[sort[1:]] > first[sort[:-1]]), False)  # NaN are equal
     tied = np.flatnonzero(equal | np.append(False, equal[:-1]))  # only among these the others are looked at
     if others and len(tied):
         sort[tied] = sort[tied][np.lexsort([cells[sort[tied]] for cells in (*others, first)])]
