@@ -86,7 +86,7 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
+        return [item if type(item) is int else without_nan(item) for item in value]  # a confusion matrix is long
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "tolist"):  # numpy scalars and arrays

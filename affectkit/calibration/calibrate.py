@@ -294,6 +294,7 @@ def held(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Target], by: S
 
 UNMAPPED = ("conformal", "variance-scaling")  # they leave the answers as they are
 MAPPED = 201  # values of a target's scale
+ROUGHLY_MAPPED = 21  # where more than 100 classes are mapped, each by itself
 
 
 def mapped(calibrated: Calibrated, target: Target) -> list[dict[str, Any]]:
@@ -302,15 +303,16 @@ def mapped(calibrated: Calibrated, target: Target) -> list[dict[str, Any]]:
     method = calibrated.model.method(target.name)
     if method is None or method.name in UNMAPPED:
         return []
-    blank = np.full(MAPPED, "")
-    rows = GroundTruth(np.full(MAPPED, np.nan), blank, dict.fromkeys(method.columns, blank))
+    points = MAPPED if len(target.classes) <= 100 else ROUGHLY_MAPPED
+    blank = np.full(points, "")
+    rows = GroundTruth(np.full(points, np.nan), blank, dict.fromkeys(method.columns, blank))
     if target.kind == "number":
         values = calibrated.before.output(target.name).values
         scale = target.scale or (float(np.nanmin(values)), float(np.nanmax(values)))
-        grid = np.linspace(*scale, MAPPED)
+        grid = np.linspace(*scale, points)
         curves = {"": calibrated.model.apply(TargetPrediction.of(target, grid), rows).values}
     else:
-        grid, count, curves = np.linspace(0, 1, MAPPED), len(target.classes), {}
+        grid, count, curves = np.linspace(0, 1, points), len(target.classes), {}
         for k, name in enumerate(target.classes):
             shares = np.repeat(((1 - grid) / max(count - 1, 1))[:, None], count, axis=1)
             shares[:, k] = grid

@@ -82,7 +82,7 @@ def calibrate(
         result = of_calibration(calibrated, source, plan, targets, wanted_error=wanted_error, abstain=abstain, by=extra)
         save_result(run.path, result, bundle=bundle)
         facts = result.facts
-        del source, table, plan, calibrated, result  # the page reads both sides again: twice a million rows at a time
-        page = draw(run.path)
+        del source, plan, calibrated, result  # the page reads what was written: two tables of a million rows at a time
+        page = draw(run.path, table)
         write_page(run.path, page)
     return terminal.outcome(run.path, facts, page)

@@ -43,17 +43,20 @@ class _Run:
     sides: Sides
 
 
-def draw(folder: Path) -> Page:
+def draw(folder: Path, before: Predictions | None = None) -> Page:
     """The page of the folder that `calibrate` wrote. What shows both sides is drawn where the predictions that were
-    calibrated still lie where they did."""
+    calibrated still lie where they did.
+
+    before: these predictions, where they are at hand already: a large table takes as long to read as to calibrate.
+    """
     report, started = read_json(folder / TRAIN_REPORT), read_started(folder)
     targets = [Target.from_json(target) for target in read_spec(folder / BEST)["targets"]]
     path, source = Path(started["options"]["predictions"]), started["inputs"][0]
     table = path / PREDICTIONS if "files" in source else path
     [file] = digests_at_start(source)
     after = read_predictions(folder / PREDICTIONS, targets=targets)
-    there = table.is_file() and sha256(table) == file["sha256"]
-    before = read_predictions(table, targets=targets) if there else None
+    if before is None and table.is_file() and sha256(table) == file["sha256"]:
+        before = read_predictions(table, targets=targets)
     run = _Run(folder, report, targets, len(after.frame), _sides(before, after) if before else {})
     methods = ", ".join(f"{name}: {method}" for name, method in report["method"].items())
     lead = f"{methods}; {words.fitted(report)}"
