@@ -139,8 +139,13 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     return manifest.take(rows["split"] == split)
 
 
-_CORPUS = {"root?": (str, None), "title?": (str, None), "licence?": (str, None), "citation?": (str, None)}
-_SUMMARY = {"targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str]}
+def _is_defect(value: Any) -> bool:
+    """a kind of leak and a sentence"""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+_CORPUS = dict.fromkeys(("root?", "title?", "licence?", "citation?", "language?"), (None, str)) | {"synthetic?": bool}
+_SUMMARY = {"targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str], "defects?": [_is_defect]}
 
 
 def read_summary(file: Path) -> dict[str, Any]:

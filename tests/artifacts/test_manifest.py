@@ -158,3 +158,17 @@ def test_labels_that_a_tool_may_have_made_are_pointed_at(tmp_path, caplog, label
     (tmp_path / "all.csv").write_text(f"id,label,split\na,1,train\nb,2,train\nc,{label},test\n")
     read_manifest(tmp_path / "all.csv")
     assert message in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"corpora": {"emodb": {"language": [1]}}}, "'language' is not text"),
+        ({"corpora": {"emodb": {"synthetic": "no"}}}, "'synthetic' is not true or false"),
+        ({"defects": [["text"]]}, r"'defects'\[0\] is not a kind of leak and a sentence"),
+    ],
+)
+def test_a_damaged_summary_is_refused_by_field(tmp_path, change, message):
+    write_manifest(tmp_path, rows(), SUMMARY | change, {})
+    with pytest.raises(AffectkitError, match=message):
+        read_manifest(tmp_path)
