@@ -55,7 +55,8 @@ def in_our_words(names: Sequence[str], *, file: Path | str) -> list[str]:
     read = [f"{name} as {part}" for name, part in parts.items() if name.strip().lower() != part]
     if read:
         log.info("%s: read as parts: %s", file, ", ".join(read))
-    return [parts.get(name, name.strip()) for name in names]
+    words = {name: parts.get(name, name.strip()) for name in dict.fromkeys(names)}
+    return list(map(words.__getitem__, names))
 
 
 def tidy_splits(rows: pd.DataFrame, *, file: Path | str) -> pd.DataFrame:
