@@ -15,7 +15,7 @@ from affectkit.evaluation.assess import assess
 from affectkit.evaluation.rows import unseen
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan
-from affectkit.results.result import Reports, Result, flat, of_manifest, of_sources
+from affectkit.results.result import Reports, Result, flat, of_manifest, of_sources, on_trust
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,9 +125,8 @@ def _fusion_warnings(fused: Fused, sources: Sequence[Source], plan: FitPlan) -> 
     warnings = []
     if plan.group is None:
         warnings.append("no groups are known: differences take rows as independent and are claimed too readily")
-    foreign = [source.name for source in sources if source.predictions is not None and source.predictions.foreign]
-    if foreign:
-        what = f"nothing says how the predictions of {', '.join(foreign)} were made (no column 'seen')"
+    if foreign := on_trust(sources):
+        what = f"nothing says how the predictions of {', '.join(source.name for source in foreign)} were made (no column 'seen')"
         warnings.append(f"{what}: taken as held out")
     tables = [source.name for source in sources if source.model is None]
     if tables:

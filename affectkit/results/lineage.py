@@ -22,6 +22,7 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     scaled: set[str] = set()
     declared: dict[str, None] = {}
     undeclared: dict[str, None] = {}
+    trusted_tables: dict[str, None] = {}
     corpora: dict[str, dict[str, Any]] = {}
     for place in _ancestry(inputs):
         # As a model folder says, which may have come without its run; else as the record says.
@@ -32,6 +33,7 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
         if normalize := next(known, None):
             scaled.add("transductive" if normalize == "speaker" else "inductive")
         undeclared |= dict.fromkeys(sentence for spec in specs for sentence in straddling(spec))
+        trusted_tables |= dict.fromkeys(name for spec in specs for name in spec.get("on_trust", []))
         summary = _read(read_summary, folder / SUMMARY)
         declared |= dict.fromkeys(summary.get("declared", []))
         for name, corpus in summary.get("corpora", {}).items():
@@ -40,6 +42,8 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     # One transductive step anywhere in a chain makes its end transductive.
     normalization = "transductive" if "transductive" in scaled else "inductive" if scaled else "unknown"
     defects = list(declared or undeclared)
+    if trusted_tables:
+        defects.append(f"predictions of {', '.join(trusted_tables)} were taken as held out on trust (no column 'seen')")
     return {"normalization": normalization, "declared": defects, "corpora": list(corpora.values())}
 
 

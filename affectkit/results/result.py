@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import read_spec
 from affectkit.artifacts.predictions import Predictions
-from affectkit.artifacts.sources import Source
+from affectkit.artifacts.sources import Source, called
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.rows import answered_parts
 from affectkit.leakage.crossfit import FitPlan
@@ -103,6 +103,11 @@ def of_manifest(
 # --- Of a model that was fitted on predictions: a fusion, a calibration
 
 
+def on_trust(sources: Sequence[Source]) -> list[Source]:
+    """Tables that do not say what the model behind them had seen."""
+    return [source for source in sources if source.predictions is not None and source.predictions.foreign]
+
+
 def of_sources(
     fitted: Fused | Calibrated, spec: Mapping[str, Any], plan: FitPlan, sources: Sequence[Source], warnings: list[str]
 ) -> Result:
@@ -131,6 +136,8 @@ def of_sources(
         "parents": [],
         "normalize": {"transductive": "speaker", "inductive": "train"}.get(past["normalization"]),
     }
+    if foreign := on_trust(sources):
+        spec["on_trust"] = [called(source.path) for source in foreign]
     reports = {part: {**assess(t, group=plan.group), **past} for part, t in answered_parts(predictions).items()}
     summary = {"corpora": {corpus["name"]: corpus for corpus in past["corpora"]}, "declared": past["declared"]}
     fit_rows = plan.fit_rows(predictions.frame["id"].to_numpy())

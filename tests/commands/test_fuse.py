@@ -103,6 +103,11 @@ def test_sources_that_do_not_say_what_was_seen_are_named(foreign, affectkit, sou
         table.drop(columns="seen").to_csv(tmp_path / f"{name}.csv", index=False)
     result = affectkit("fuse", *words, "-o", tmp_path / "f")
     assert f"warning: nothing says how the predictions of {', '.join(foreign)} were made" in result.stderr
+    affectkit("calibrate", tmp_path / "f", "--method", "temperature", "-o", tmp_path / "c")
+    affectkit("evaluate", tmp_path / "c", "-o", tmp_path / "e")
+    tables = ", ".join(f"{name}.csv" for name in foreign)
+    [declared] = json.loads((tmp_path / "e" / "metrics.json").read_text())["declared"]
+    assert declared == f"predictions of {tables} were taken as held out on trust (no column 'seen')"
 
 
 def test_stacked_takes_a_table_of_numbers(affectkit, sources, tmp_path):
