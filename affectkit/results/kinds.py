@@ -126,7 +126,8 @@ def _fusion_warnings(fused: Fused, sources: Sequence[Source], plan: FitPlan) -> 
     if plan.group is None:
         warnings.append("no groups are known: differences take rows as independent and are claimed too readily")
     if foreign := on_trust(sources):
-        what = f"nothing says how the predictions of {', '.join(source.name for source in foreign)} were made (no column 'seen')"
+        names = ", ".join(source.name for source in foreign)
+        what = f"nothing says how the predictions of {names} were made (no column 'seen')"
         warnings.append(f"{what}: taken as held out")
     tables = [source.name for source in sources if source.model is None]
     if tables:
