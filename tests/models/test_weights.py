@@ -426,6 +426,13 @@ def test_code_is_refused_in_every_configuration(tmp_path, name):
     assert refused(partial(backbones.load, str(folder), "audio")).file.endswith(name)
 
 
+def test_a_tokenizer_without_a_longest_text_is_read(tmp_path):
+    """transformers writes the whole number 1e30 for it, which is beyond 64 bits."""
+    folder = checkpoint(tmp_path / "folder", "bert", "text")
+    rewrite(folder / "tokenizer_config.json", model_max_length=int(1e30))
+    assert backbones.load(str(folder), "text").weights
+
+
 def test_keys_that_ask_for_nothing_pass(tmp_path):
     folder = checkpoint(tmp_path / "folder")
     before = backbones.load(str(folder), "audio").weights
