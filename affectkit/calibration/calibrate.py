@@ -164,8 +164,9 @@ def _choose(
         fit = _Fitting(predictions, plan, target, method)
         return held_out(plan, fit.usable, fit.fit, fit.apply)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for method, output in zip(methods, pool.map(cross_fitted, methods), strict=True):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the slowest, which stand last, begin first
+        outputs = list(pool.map(cross_fitted, methods[::-1]))[::-1]
+        for method, output in zip(methods, outputs, strict=True):
             answers[method.name] = output
             inputs[method.name] = replace(before, predictions=[held_to_scale(output)[0].values])
     against = {name: _compared(inputs[name], before, groups) for name in inputs}
