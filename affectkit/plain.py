@@ -33,8 +33,8 @@ DEPTH = 100  # objects and lists within each other: ours have ten, and what walk
 
 
 def parse_json(text: str) -> Any:
-    """What JSON says: finite numbers of 64 bits, text that UTF-8 can hold, each key once, `DEPTH` levels at most; else
-    ValueError."""
+    """What JSON says: finite numbers of 64 bits (or 1e30, for no limit), text that UTF-8 can hold, each key once,
+    `DEPTH` levels at most; else ValueError."""
     numbers: dict[str, Any] = {"parse_int": _whole, "parse_float": _finite, "parse_constant": _finite}
     try:
         data = json.loads(text, object_pairs_hook=_object, **numbers)
@@ -62,7 +62,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
+_NO_LIMIT = str(int(1e30))  # as transformers writes down that a tokenizer has no longest text
+
+
 def _whole(digits: str) -> int:
+    if digits == _NO_LIMIT:
+        return int(digits)
     if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
         raise ValueError(f"{digits[:12]}... is beyond 64 bits")
     return number
