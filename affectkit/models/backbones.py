@@ -40,7 +40,9 @@ from affectkit.models.weights import (
 
 log = logging.getLogger(__name__)
 
-Reads = Literal["audio", "text", "images", "speech"]  # speech: audio that is to be written down, by a network with its head
+Reads = Literal[
+    "audio", "text", "images", "speech"
+]  # speech: audio that is to be written down, by a network with its head
 
 # What encoders do not use, and checkpoints may lack: SpecAugment's mask vector is used in training only, the pooler
 # belongs to the sentence-order head. Found missing, they are zeroed, so that equal weights have equal digests.
@@ -87,8 +89,8 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
     `tiny-random` architecture).
     """
     if tiny.is_tiny(checkpoint):
-        model, processor, *tokenizer = tiny.build(checkpoint, reads, changes)
-        return Backbone(model.eval(), processor, digest(model), True, None, *tokenizer)
+        model, processor, *more = tiny.build(checkpoint, reads, changes)
+        return Backbone(model.eval(), processor, digest(model), True, None, *more)
     config = tiny.changed(read_config(checkpoint, revision), changes)
     if vars(config).pop("auto_map", None):
         what = "%s brings code of its own for its network, which is never run: it is read as transformers' own %s"

@@ -1,4 +1,4 @@
-"""Networks that write speech down: waveforms of any lengths in, for each its text, how sure, and when each word is said.
+"""Networks that write speech down: waveforms of any lengths in; for each its text, how sure, when each word is said.
 
 What comes out for a waveform does not depend on which others it is given with. Long ones are read in windows that
 overlap: of a CTC network the frames beyond the middle of each overlap are the next window's, of Whisper the tokens that
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.errors import AffectkitError
 from affectkit.models.backbones import Backbone
 from affectkit.models.forward import inferring, run
 from affectkit.models.speech import SpeechStates
@@ -47,10 +47,10 @@ def recognizer(backbone: Backbone, device: str, dtype: str, *, window_sec: float
 
 class Recognizer:
     """rate: Hz. window_sec: what is read at once, a shorter waveform being padded to it where `pads`. languages: that
-    it can be told to write, none where it writes but one."""
+    it can be told to write; None where it cannot be told."""
 
     pads = False
-    languages: tuple[str, ...] = ()
+    languages: tuple[str, ...] | None = None
 
     def __init__(self, device: str, dtype: str, rate: int, window_sec: float, overlap_sec: float) -> None:
         self.device, self.dtype, self.rate, self.window_sec = torch.device(device), dtype, rate, window_sec
@@ -59,9 +59,9 @@ class Recognizer:
             raise AffectkitError("usage", message, remedy="give less than --chunk-seconds")
         self.window, self.step = round(window_sec * rate), round((window_sec - overlap_sec) * rate)
 
-    def windows(self, wave: np.ndarray) -> list[int]:
-        """Where each window of a waveform begins: the last one ends with it, or behind."""
-        return [self.step * place for place in range(1 + max(0, ceil((len(wave) - self.window) / self.step)))]
+    def windows(self, length: int) -> list[int]:
+        """Where each window of a waveform of so many samples begins: the last one ends with it, or behind."""
+        return [self.step * place for place in range(1 + max(0, ceil((length - self.window) / self.step)))]
 
     def write(
         self, waves: Sequence[np.ndarray], languages: Sequence[str], batch: int, *, silence: bool = True
@@ -93,7 +93,7 @@ class Ctc(Recognizer):
         self, waves: Sequence[np.ndarray], languages: Sequence[str], batch: int, *, silence: bool = True
     ) -> list[Spoken]:
         normed = [self.states.inputs.normalise(wave) for wave in waves]
-        starts = [self.windows(wave) for wave in normed]
+        starts = [self.windows(len(wave)) for wave in normed]
         pieces = [wave[at : at + self.window] for wave, places in zip(normed, starts, strict=True) for at in places]
         states = (state for at in range(0, len(pieces), batch) for state in self._states(pieces[at : at + batch]))
         return [
@@ -161,13 +161,12 @@ class Whisper(Recognizer):
         super().__init__(device, dtype, self.inputs.rate, min(window_sec, self.inputs.max_sec), overlap_sec)
         self.model, self.tokenizer = backbone.model.to(self.device), backbone.tokenizer
         self.marks = _Marks(self.tokenizer, backbone.model.config.vocab_size)
-        self.languages = tuple(self.marks.languages)
-        self.seconds = 0.0
+        self.languages: tuple[str, ...] = tuple(self.marks.languages) or ("en",)
 
     def write(
         self, waves: Sequence[np.ndarray], languages: Sequence[str], batch: int, *, silence: bool = True
     ) -> list[Spoken]:
-        starts = [self.windows(wave) for wave in waves]
+        starts = [self.windows(len(wave)) for wave in waves]
         pieces = [
             (wave[at : at + self.window], language)
             for wave, language, places in zip(waves, languages, starts, strict=True)
@@ -198,13 +197,13 @@ class Whisper(Recognizer):
             decoder = _Decoder(self.model, states)
             first = decoder.step([[self.marks.start]] * len(pieces))
             silence = first.softmax(dim=-1)[:, self.marks.no_speech]
-            spoken = first[:, list(self.marks.languages.values())].argmax(dim=-1) if self.languages else None
-            windows = []
+            known = list(self.marks.languages.values())
+            spoken = first[:, known].argmax(dim=-1).tolist() if known else [0] * len(pieces)
+            windows: list[_Window] = []
             for place, (_, language) in enumerate(pieces):
-                if spoken is not None and not language:
-                    language = self.languages[int(spoken[place])]
+                language = language or self.languages[spoken[place]]
                 limit = min(_TOKENS, 10 + round(_TOKENS_SEC * lengths[place] / self.rate))
-                windows.append(_Window(language or "en", limit, float(silence[place])))
+                windows.append(_Window(language, limit, float(silence[place])))
             self._write(decoder, windows)
         return windows
 
@@ -320,11 +319,3 @@ def joined(left: list[int], right: list[int], most: int = 60) -> list[int]:
     if match.size < 2:
         return left + right
     return left[: len(left) - len(tail) + match.a] + right[match.b :]
-
-
-def check_language(language: str, recognizer: Recognizer) -> None:
-    """Refuse a language that a network was not made for. Raises "usage"."""
-    if recognizer.pads and language and language not in (recognizer.languages or ("en",)):
-        known = ", ".join(recognizer.languages[:8]) or "en"
-        remedy = did_you_mean(language, list(recognizer.languages)) if recognizer.languages else "it writes English"
-        raise AffectkitError("usage", f"the model knows no --language {language}", remedy=remedy or f"use {known}")

@@ -172,7 +172,7 @@ def _tokenizer(config: Any) -> Any:
 
 def _writing_tokenizer(kind: str) -> Any:
     """A few letters as tokens, then the marks that Whisper is led by; or as CTC has them, the first one the blank."""
-    from transformers import Wav2Vec2CTCTokenizer, WhisperTokenizerFast
+    from transformers import Wav2Vec2CTCTokenizer, WhisperTokenizer
 
     if kind != "whisper":
         tokens = ["<pad>", "<s>", "</s>", "<unk>", *_LETTERS.replace(" ", "|")]
@@ -184,9 +184,9 @@ def _writing_tokenizer(kind: str) -> Any:
 
     signs = bytes_to_unicode()
     letters = dict.fromkeys(signs[byte] for letter in _LETTERS for byte in letter.encode())
-    marks = ("endoftext", "startoftranscript", *LANGUAGES, "translate", "transcribe", "startoflm", "startofprev")
-    marks = (*marks, "nospeech", "notimestamps")
+    marks = ["endoftext", "startoftranscript", *LANGUAGES, "translate", "transcribe", "startoflm", "startofprev"]
+    marks += ["nospeech", "notimestamps"]
     tokens = [*letters, *(f"<|{mark}|>" for mark in marks)]
-    tokenizer = WhisperTokenizerFast(vocab={token: place for place, token in enumerate(tokens)}, merges=[])
+    tokenizer = WhisperTokenizer(vocab={token: place for place, token in enumerate(tokens)}, merges=[])
     tokenizer.add_special_tokens({"additional_special_tokens": tokens[-len(marks) + 1 :]})
     return tokenizer
