@@ -26,7 +26,8 @@ FOLDS, SUMMARY = "folds", "summary.json"
 NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec", "asr_confidence", "asr_seconds")
 COLUMNS = (
     "id", "corpus", "path", "text", "text_source", "asr_confidence", "asr_seconds", "label", "source_label",
-    "duration_sec", "start_sec", "end_sec", "speaker", "session", "dialogue", "sequence", "time_sec", "track", "sex", "language", "text_id", "split", "fold",
+    "duration_sec", "start_sec", "end_sec", "speaker", "session", "dialogue", "sequence", "time_sec", "track", "sex",
+    "language", "text_id", "split", "fold",
 )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ _PATIENCE_SEC, _SAVE_SEC = 60.0, 30.0
 
 
 def key_of(samples: np.ndarray, rate: int, recognizer: Mapping[str, Any], language: str) -> str:
-    """Of an answer: SHA-256 of the samples that are heard, the recognizer's record, and the language that it is told."""
+    """Of an answer: SHA-256 of the samples, the recognizer's record, and the language that it is told."""
     facts = json.dumps([rate, without_nan(recognizer), language], sort_keys=True, ensure_ascii=False)
     sha = hashlib.sha256(facts.encode())
     sha.update(np.ascontiguousarray(samples, dtype="<f4").data)

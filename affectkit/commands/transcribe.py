@@ -51,7 +51,7 @@ CacheOpt = Annotated[
     Path | None,
     typer.Option(
         "--asr-cache-json",
-        help="File of answers by content, model and options, which runs share. Failures and empty answers are not kept.",
+        help="File of answers by content, model and options, which runs share. Failures and empty ones are not kept.",
     ),
 ]
 RetryEmptyOpt = Annotated[
@@ -202,6 +202,7 @@ def _write(
     from affectkit.artifacts.tables import write_table
     from affectkit.artifacts.transcripts import SILENT
     from affectkit.results.lineage import digests, lineage
+    from affectkit.results.words import texts
     from affectkit.transcribers._rows import counted, filled, findings, judged
     from affectkit.transcribers._transcriber import called, record
 
@@ -216,6 +217,7 @@ def _write(
     if skipped:
         write_table(folder / "skipped.csv", pd.DataFrame(skipped, columns=["id", "reason"]))
     past = {**lineage([manifest.path]), "inputs": digests([manifest.path]), "normalization": "inductive"}
+    past["texts"] = [texts(transcripts)]
     report = {"rows": len(rows), **transcripts, **facts, **findings(manifest, answers), "errors": errors, **past}
     write_json(folder / TRANSCRIPTION, report)
     label_map, audit = _beside(manifest.path)

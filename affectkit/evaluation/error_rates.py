@@ -20,8 +20,8 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.intervals import ABOVE_ZERO, Estimate, Resampling, intervals
 
 NORMALISATION = (
-    "Both texts are compared without case, punctuation and symbols (an apostrophe within a word stays), after Unicode's "
-    "NFKC; numbers are not spelt out. Chinese, Japanese and Thai count each character as a word."
+    "Both texts are compared without case, punctuation and symbols (an apostrophe within a word stays), after "
+    "Unicode's NFKC; numbers are not spelt out. Chinese, Japanese and Thai count each character as a word."
 )
 COUNTS = ("substitutions", "deletions", "insertions", "length")  # the last of the reference
 RATES = {"wer": "word error rate", "cer": "character error rate"}

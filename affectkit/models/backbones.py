@@ -228,7 +228,7 @@ def _writing_class(config: Any) -> Any:
 
     if config.model_type == "whisper":
         return WhisperForConditionalGeneration
-    return MODEL_FOR_CTC_MAPPING[type(config)] if type(config) in MODEL_FOR_CTC_MAPPING else None
+    return MODEL_FOR_CTC_MAPPING.get(type(config), None)
 
 
 def _weight_files(checkpoint: str, revision: str) -> list[Path]:

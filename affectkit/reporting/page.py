@@ -93,8 +93,9 @@ class Page:
     """What is said of a finished run.
 
     lead: sentences below the title. corpora: `name`, `title`, `licence`, `citation`, `synthetic`. inputs: `name`,
-    `size` and `sha256` of each file read. texts: where those of each transcribed manifest are from. metrics: names to be explained in words. source: the file with the same
-    numbers. summary: what a terminal shows, of each section its title, tables and text; without any, the lead.
+    `size` and `sha256` of each file read. texts: where those of each transcribed manifest are from.
+    metrics: names to be explained in words. source: the file with the same numbers. summary: what a terminal shows, of
+    each section its title, tables and text; without any, the lead.
     """
 
     title: str

@@ -28,7 +28,7 @@ def draw(folder: Path) -> Page:
         lead=[f"{lead}.", *heard],
         sections=list(_sections(report)),
         warnings=list(_warnings(report, options)),
-        **{**past(report), "texts": [words.texts(report)]},
+        **past(report, "warnings"),
         source=TRANSCRIPTION,
         summary=list(_summary(report, lead)),
     )

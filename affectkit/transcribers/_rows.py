@@ -122,7 +122,7 @@ def counted(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str, Any]:
-    """Counts of what was heard: languages, rows that are silent, skipped, or of another language than the corpus says."""
+    """Counts of what was heard: languages, and rows that are silent, skipped, or in another language than they say."""
     languages = dict(zip(manifest.rows["id"], _cells(manifest.rows, "language"), strict=True))
     known = [(languages[key], answer.language) for key, answer in answers.items() if answer.text]
     return {

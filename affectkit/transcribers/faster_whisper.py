@@ -6,6 +6,7 @@ tokenizer.json), or a name that faster-whisper knows (base, large-v3, a hub id).
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -48,12 +49,14 @@ class FasterWhisper(Transcriber):
 
     def load(self, model: str, *, batch_seconds: float) -> None:
         try:
+            import ctranslate2
             import faster_whisper
         except ImportError:
             remedy = "pip install 'affectkit[asr]'"
             raise AffectkitError("environment", "faster-whisper is not installed", remedy=remedy) from None
         from affectkit.artifacts.files import sha256
 
+        ctranslate2.set_log_level(logging.ERROR)  # it warns of every type that it converts
         folder = _folder(model, self.options["revision"])
         device, _, index = self.device.partition(":")
         how: dict[str, Any] = {"device": device, "compute_type": self.options["compute_type"]}
