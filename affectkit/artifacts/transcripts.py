@@ -81,7 +81,7 @@ class Journal:
             message = "--resume: was begun with another model, or other weights"
             raise AffectkitError("usage", message, file=path, remedy="use --overwrite")
         self.rows = dict(_entry(path, number, line) for number, line in enumerate(whole[1:], 2))
-        self._file = open(path, "ab")  # noqa: SIM115 - held while the run hears
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - held while the run hears
         self._file.truncate(sum(map(len, whole)))
         if not whole:
             self._append(header + b"\n")
@@ -94,8 +94,8 @@ class Journal:
 
     def _append(self, data: bytes) -> None:
         try:
-            self._file.write(data)
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             error.filename = str(self.path)

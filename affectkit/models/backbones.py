@@ -40,9 +40,8 @@ from affectkit.models.weights import (
 
 log = logging.getLogger(__name__)
 
-Reads = Literal[
-    "audio", "text", "images", "speech"
-]  # speech: audio that is to be written down, by a network with its head
+# speech: audio that is to be written down, by a network with its head
+Reads = Literal["audio", "text", "images", "speech"]
 
 # What encoders do not use, and checkpoints may lack: SpecAugment's mask vector is used in training only, the pooler
 # belongs to the sentence-order head. Found missing, they are zeroed, so that equal weights have equal digests.

@@ -1,4 +1,4 @@
-"""Any recogniser of Hugging Face's transformers: Whisper, or wav2vec2 and its kin with CTC
+"""Any recogniser of transformers: Whisper, or wav2vec2 and its kin with CTC
 
 Weights are plain tensors and code is transformers' own. Long audio is read in windows that overlap, decoding is greedy,
 and no text depends on the batch. Radford et al. 2023; Baevski et al. 2020; Graves et al. 2006.
