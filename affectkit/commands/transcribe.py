@@ -120,7 +120,7 @@ def transcribe(
     from affectkit.transcribers._rows import plan
 
     built = plugin.build(**engine_options)
-    _check_cache(asr_cache_json, output_dir)
+    _check(model, asr_cache_json, output_dir)
     folders = [Path(model)] if Path(model).is_dir() else []
     with open_run("transcribe", options, inputs=[manifest], reads=folders) as run:
         if not run.finished:
@@ -140,7 +140,9 @@ def transcribe(
     return terminal.outcome(run.path, facts, transcribed.draw(run.path))
 
 
-def _check_cache(cache: Path | None, output_dir: Path) -> None:
+def _check(model: str, cache: Path | None, output_dir: Path) -> None:
+    if not model:
+        raise AffectkitError("usage", "--model is empty", remedy="name a hub id or a folder")
     if cache is not None and output_dir.resolve() in cache.resolve().parents:
         what = "--asr-cache-json lies in --output-dir, which it is to outlive"
         raise AffectkitError("usage", what, file=cache, remedy="name a file outside")

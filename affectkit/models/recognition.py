@@ -85,7 +85,7 @@ class Ctc(Recognizer):
         self.step = max(1, self.step // self.stride) * self.stride  # so that frames of all windows fall together
         tokens = tokenizer.convert_ids_to_tokens(range(model.config.vocab_size))
         delimiter = getattr(tokenizer, "word_delimiter_token", None) or "|"
-        silent = {*tokenizer.all_special_tokens, None}
+        silent = {*tokenizer.all_special_tokens, None} - {delimiter}
         self.tokens = ["" if token in silent else " " if token == delimiter else token for token in tokens]
         self.blank = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 

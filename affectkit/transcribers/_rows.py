@@ -149,7 +149,7 @@ def judged(
     asked = np.array([key in answers for key in ids]) & (plan.references != "")
     answered = asked & np.array([not (a := answers.get(key)) or a.why in ("", SILENT) for key in ids])
     references, heard = plan.references[answered], np.array([answers[key].text for key in ids[answered]], dtype=object)
-    counts = aligned(references, heard)
+    counts = aligned(references.tolist(), heard.tolist())
     worded = counts["cer"][:, 3] > 0
     counts = {name: table[worded] for name, table in counts.items()}
     chosen = np.flatnonzero(answered)[worded]

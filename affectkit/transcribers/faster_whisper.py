@@ -111,9 +111,9 @@ def _folder(model: str, revision: str) -> Path:
     """Where the model lies: named, or in the hub's cache, or fetched. Raises "missing" and "input"."""
     path = Path(model).expanduser()
     if not path.is_dir():
-        if path.exists() or model.startswith((".", "/", "~", "tiny-random:")) or not model:
+        if path.exists() or model.startswith((".", "/", "~", "tiny-random:")):
             what = "no such model folder" if not path.exists() else "is a file; a model is a folder"
-            raise AffectkitError("missing", what, file=model or "--model", remedy="name a folder with a model.bin")
+            raise AffectkitError("missing", what, file=model, remedy="name a folder with a model.bin")
         path = _fetched(model, revision)
     if not (path / "model.bin").is_file():
         remedy = "convert it by ct2-transformers-converter, or use --engine hf"
