@@ -62,7 +62,9 @@ def test_a_text_of_the_corpus_stays_and_the_others_are_heard(affectkit, manifest
     assert rows["split"].to_dict() == pd.read_csv(manifest, index_col="id")["split"].to_dict()
     counts = {"corpus": 3, "cache": 0, "heard": 8, "empty": 1}
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["transcripts"]
-    assert summary["counts"] == counts and summary["model"] == "tiny-random:wav2vec2-ctc" and len(summary["digest"]) == 64
+    assert (
+        summary["counts"] == counts and summary["model"] == "tiny-random:wav2vec2-ctc" and len(summary["digest"]) == 64
+    )
     assert (summary["engine"], summary["options"]["chunk_seconds"]) == ("hf", 30.0)
     line = "3 of the corpus, 8 heard by tiny-random:wav2vec2-ctc, 1 empty"
     assert f"texts: {line}" in result.stderr and "1 rows are silent" in result.stderr
@@ -129,7 +131,9 @@ def test_folds_labels_and_the_audit_are_carried(affectkit, tmp_path):
     affectkit("prepare-manifest", "emodb", tmp_path / "twin", "--folds", "speaker", "-o", tmp_path / "manifest")
     affectkit("transcribe", "-m", tmp_path / "manifest", *MODEL, "--replace", "-o", tmp_path / "out")
     for name in ("label_map.json", "leak_audit.json"):
-        assert json.loads((tmp_path / "out" / name).read_text()) == json.loads((tmp_path / "manifest" / name).read_text())
+        assert json.loads((tmp_path / "out" / name).read_text()) == json.loads(
+            (tmp_path / "manifest" / name).read_text()
+        )
     before, after = read_manifest(tmp_path / "manifest"), read_manifest(tmp_path / "out")
     carried = before.rows.columns.difference(["text", "language"])
     pd.testing.assert_frame_equal(before.rows[carried], after.rows[carried])
@@ -215,6 +219,6 @@ def test_everything_downstream_says_which_texts_were_heard(affectkit, manifest, 
             "calibrate": ("--method", "temperature")}  # fmt: skip
     result = affectkit(last, run / "model", *rest.get(last, ()), "-o", run / last)
     assert result.stderr.count(line) == 1
-    assert "Texts: 3 of the corpus" in next((run / last).glob("*.html")).read_text()
+    assert all("Texts: 3 of the corpus" in page.read_text() for page in (run / last).glob("*.html"))
     card = (run / "model" / "best_model" / "README.md").read_text()
     assert f"- {line}" in card
