@@ -128,8 +128,8 @@ def invoke(*arguments):
 
 
 def files(path):
-    """The bytes of a folder or a file, records aside, and where a parent lies, which the folder's own place decides; and
-    the seconds that hearing took."""
+    """The bytes of a folder or a file, records aside, and where a parent lies, which the folder's own place decides;
+    seconds of hearing."""
     if path.is_file():
         return {path.name: path.read_bytes()}
     found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name not in RECORDS}

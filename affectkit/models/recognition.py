@@ -211,13 +211,12 @@ class Whisper(Recognizer):
         """Fill in tokens. A window that has come to its end leaves the batch: others need not wait for it."""
         open_windows = list(windows)
         logits = decoder.step([self.marks.prompt(window.language) for window in windows])
-        first = True
+        never = torch.tensor(self.marks.never, device=self.device)
+        logits[:, [self.marks.end, *self.marks.spaces]] = -torch.inf  # never nothing at all, nor a space first
         while open_windows:
-            logits[:, self.marks.never] = -torch.inf
-            if first:  # never nothing at all, nor a space
-                logits[:, [self.marks.end, *self.marks.spaces]] = -torch.inf
+            logits[:, never] = -torch.inf
             values, tokens = logits.log_softmax(dim=-1).max(dim=-1)
-            first, going = False, []
+            going = []
             for place, (window, token) in enumerate(zip(open_windows, tokens.tolist(), strict=True)):
                 window.total += float(values[place])
                 if token != self.marks.end:

@@ -84,14 +84,14 @@ def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) ->
     rows = _rooted(manifest)
     columns: dict[str, list[Any]] = {name: [] for name in ("text", "text_source", "asr_confidence", "asr_seconds")}
     before = [rows[name] if name in rows else [float("nan")] * len(rows) for name in list(columns)[2:]]
-    texts, languages = _cells(rows, "text"), _cells(rows, "language")
+    texts, languages = (list(rows[name]) if name in rows else [""] * len(rows) for name in ("text", "language"))
     for place, key in enumerate(rows["id"]):
         answer = None if plan.kept[place] else answers.get(key)
         if answer is None:
             cells = (texts[place], plan.sources[place], *(column[place] for column in before))
         else:
             cells = (answer.text, answer.source if answer.text else "", answer.confidence, answer.seconds)
-            languages[place] = languages[place] or answer.language
+            languages[place] = languages[place].strip() or answer.language
         for name, cell in zip(columns, cells, strict=True):
             columns[name].append(cell)
     return rows.assign(**columns, language=languages)

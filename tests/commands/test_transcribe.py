@@ -110,6 +110,9 @@ def test_what_was_heard_is_never_a_reference_and_stays_heard(affectkit, manifest
     assert report(tmp_path / "two")["errors"]["n"] == 3
     pd.testing.assert_frame_equal(first, second)
     assert lineage([tmp_path / "two"])["texts"] == lineage([tmp_path / "one"])["texts"]
+    other = ("--model", "tiny-random:whisper", "--device", "cpu", "--replace")
+    affectkit("transcribe", "-m", tmp_path / "two", *other, "-o", tmp_path / "three")
+    assert lineage([tmp_path / "three"])["texts"] == ["11 heard by tiny-random:whisper, 1 empty"]
 
 
 def test_a_language_of_the_corpus_stays_and_another_is_said(affectkit, manifest, tmp_path):

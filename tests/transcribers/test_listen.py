@@ -109,7 +109,7 @@ def test_ended_half_way_it_goes_on_behind_and_the_cache_has_what_was_heard(tmp_p
 
 def test_a_row_that_cannot_be_read_stops_or_is_listed(tmp_path, items):
     items.append(Item("r9", tmp_path / "gone.wav", duration_sec=0.1))
-    with pytest.raises(AffectkitError, match="gone.wav"):
+    with pytest.raises(AffectkitError, match=r"gone\.wav"):
         heard(tmp_path, items, Parrot())
     rows = heard(tmp_path, items, Parrot(), on_error="skip", name="k")
     assert rows["r9"].text == "" and "gone.wav" in rows["r9"].why and rows["r0"].text == "16000"
