@@ -38,8 +38,8 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
         undeclared |= dict.fromkeys(sentence for spec in specs for sentence in straddling(spec))
         summary = _read(read_summary, folder / SUMMARY)
         declared |= dict.fromkeys(summary.get("declared", []))
-        if heard := summary.get("transcripts") if folder.resolve() not in older else None:
-            transcripts[texts(heard)] = None
+        if heard := summary.get("transcripts"):
+            transcripts |= {} if folder.resolve() in older else {texts(heard): None}
             older |= {path if path.is_dir() else path.parent for path in map(Path.resolve, _parents(folder))}
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
