@@ -34,7 +34,7 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `train`, `finetune` or `import-model` wrote, from its history and sweeps, or from its
     report where nothing was learned epoch by epoch."""
     started = read_started(folder)
-    command, past = started["command"], lineage(Path(item["path"]) for item in started["inputs"])
+    command, past = started["command"], lineage(Path(item["path"]) for item in started.get("inputs", []))
     if command != "finetune" and not (folder / HISTORY).exists():
         return _metrics_page(folder, command, past)
     sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []

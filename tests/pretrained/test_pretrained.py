@@ -8,10 +8,12 @@ import expressions
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from affectkit import registry
+from affectkit.artifacts.manifest import read_manifest
 from affectkit.cli import run
 from affectkit.media.images import read_image
 
@@ -101,14 +103,19 @@ def test_whisper_writes_the_same_in_every_batch_and_of_long_audio_what_it_writes
     assert len(long.text.split()) == pytest.approx(2 * sum(len(text.split()) for text in texts[0]), abs=3)
 
 
-def test_whisper_writes_nothing_of_silence(tmp_path):
-    from affectkit.transcribers import hf
-
-    transcriber = hf.build(device="cpu")
-    transcriber.load(str(network("whisper-base")), batch_seconds=240)
-    noise = (np.random.default_rng(0).normal(size=48000) * 0.001).astype(np.float32)
-    answers = transcriber.hear([np.zeros(48000, np.float32), noise], ["", ""])
-    assert [answer.text for answer in answers] == ["", ""]
+def test_whisper_is_not_asked_about_silence_of_which_it_writes_you(tmp_path):
+    """The recogniser's own rule lets digital silence pass: no-speech, but sure of its word."""
+    for name, level in (("silence", 0.0), ("hum", 0.0003)):
+        samples = np.random.default_rng(0).normal(size=48000) * level
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16000, subtype="FLOAT")
+    (tmp_path / "rows.csv").write_text("id,path\nsilence,silence.wav\nhum,hum.wav\n")
+    words = ("-m", tmp_path / "rows.csv", "--model", network("whisper-base"), "--language", "en", "--device", "cpu")
+    quiet, asked = (
+        affectkit("transcribe", *words, *more, "-o", tmp_path / name)
+        for name, more in (("quiet", ()), ("asked", ("--retry-empty",)))
+    )
+    assert (read_manifest(quiet).rows["text"] == "").all()
+    assert read_manifest(asked).rows["text"].tolist()[0] == "you"
 
 
 def test_whisper_writes_german_down(tmp_path):
