@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import ceil
 from typing import Any
 
@@ -22,6 +22,7 @@ from affectkit.models.backbones import Backbone
 from affectkit.models.forward import inferring, run
 from affectkit.models.speech import SpeechStates
 from affectkit.models.speech_inputs import Mel
+from affectkit.models.word_times import token_times, words_of
 
 NO_SPEECH, UNSURE = 0.6, -1.0  # Whisper's own rule: nobody speaks where it says so, and its tokens are as unsure
 _TOKENS, _TOKENS_SEC = 224, 25  # that a window of 30 s may have, and those of a second: fast Chinese has 15
@@ -39,10 +40,16 @@ class Spoken:
     silent: bool = False
 
 
-def recognizer(backbone: Backbone, device: str, dtype: str, *, window_sec: float, overlap_sec: float) -> Recognizer:
-    """What runs a network that was loaded to write speech down. Raises "input" for a kind that is not supported."""
-    kind = Whisper if backbone.model.config.model_type == "whisper" else Ctc
-    return kind(backbone, device, dtype, window_sec, overlap_sec)
+def recognizer(
+    backbone: Backbone, device: str, dtype: str, *, window_sec: float, overlap_sec: float, word_times: bool = False
+) -> Recognizer:
+    """What runs a network that was loaded to write speech down. word_times: also where they cost time, of Whisper.
+
+    Raises "input" for a kind that is not supported.
+    """
+    if backbone.model.config.model_type == "whisper":
+        return Whisper(backbone, device, dtype, window_sec, overlap_sec, word_times)
+    return Ctc(backbone, device, dtype, window_sec, overlap_sec)
 
 
 class Recognizer:
@@ -147,6 +154,7 @@ class _Window:
     no_speech: float
     tokens: list[int] = field(default_factory=list)
     total: float = 0.0  # of the log-probabilities
+    times: list[tuple[float, float]] = field(default_factory=list)  # of the tokens, in seconds of the window
 
     @property
     def mean(self) -> float:
@@ -156,8 +164,10 @@ class _Window:
 class Whisper(Recognizer):
     pads = True
 
-    def __init__(self, backbone: Backbone, device: str, dtype: str, window_sec: float, overlap_sec: float) -> None:
-        self.inputs = Mel(backbone.processor)
+    def __init__(
+        self, backbone: Backbone, device: str, dtype: str, window_sec: float, overlap_sec: float, word_times: bool
+    ) -> None:
+        self.word_times, self.inputs = word_times, Mel(backbone.processor)
         super().__init__(device, dtype, self.inputs.rate, min(window_sec, self.inputs.max_sec), overlap_sec)
         self.model, self.tokenizer = backbone.model.to(self.device), backbone.tokenizer
         self.marks = _Marks(self.tokenizer, backbone.model.config.vocab_size)
@@ -174,19 +184,27 @@ class Whisper(Recognizer):
         ]
         windows = [w for at in range(0, len(pieces), batch) for w in self._written(pieces[at : at + batch])]
         written = iter(windows)
-        return [self._spoken([next(written) for _ in places], silence) for places in starts]
+        return [self._spoken([next(written) for _ in places], places, silence) for places in starts]
 
-    def _spoken(self, windows: list[_Window], silence: bool) -> Spoken:
-        heard = [w for w in windows if not (silence and w.no_speech > NO_SPEECH and w.mean < UNSURE)]
+    def _spoken(self, windows: list[_Window], starts: list[int], silence: bool) -> Spoken:
+        heard: list[_Window] = []
         tokens: list[int] = []
-        for window in heard:
-            tokens = joined(tokens, window.tokens)
+        times: list[tuple[float, float]] = []
+        for window, start in zip(windows, starts, strict=True):
+            if silence and window.no_speech > NO_SPEECH and window.mean < UNSURE:
+                continue
+            heard.append(window)
+            kept, skipped = shared(tokens, window.tokens)
+            tokens = tokens[:kept] + window.tokens[skipped:]
+            moved = [(begin + start / self.rate, end + start / self.rate) for begin, end in window.times]
+            times = times[:kept] + moved[skipped:]
         text = " ".join(self.tokenizer.decode(tokens, skip_special_tokens=True).split())
         if not text:
             return Spoken("", silent=len(heard) < len(windows))
         count = sum(len(window.tokens) + 1 for window in heard)
         sure = float(np.exp(sum(window.total for window in heard) / count))
-        return Spoken(text, heard[0].language, sure)
+        words = words_of(self.tokenizer, heard[0].language, tokens, *zip(*times, strict=True)) if times else ()
+        return Spoken(text, heard[0].language, sure, words)
 
     def _written(self, pieces: Sequence[tuple[np.ndarray, str]]) -> list[_Window]:
         """The windows of a batch, whose encoder runs once for telling languages apart and for writing."""
@@ -205,6 +223,11 @@ class Whisper(Recognizer):
                 limit = min(_TOKENS, 10 + round(_TOKENS_SEC * lengths[place] / self.rate))
                 windows.append(_Window(language, limit, float(silence[place])))
             self._write(decoder, windows)
+            for place, window in enumerate(windows if self.word_times else ()):
+                prompt = [self.marks.start, *self.marks.prompt(window.language)]
+                frames = ceil(lengths[place] / self.inputs.hop)
+                begins = token_times(self.model, states[place : place + 1], prompt, window.tokens, frames)
+                window.times = list(pairwise(begins.tolist()))
         return windows
 
     def _write(self, decoder: _Decoder, windows: list[_Window]) -> None:
@@ -308,13 +331,12 @@ def _symbols(tokenizer: Any) -> set[int]:
     return firsts
 
 
-def joined(left: list[int], right: list[int], most: int = 60) -> list[int]:
-    """Two windows' tokens, with what the end of one and the beginning of the other share written once.
+def shared(left: list[int], right: list[int], most: int = 60) -> tuple[int, int]:
+    """How many tokens of one window are kept, and how many of the next are skipped, so that what the end of the one and
+    the beginning of the other share is written once.
 
     most: tokens in which to look. Windows that share fewer than two follow each other as they are.
     """
     tail, head = left[-most:], right[:most]
     match = SequenceMatcher(None, tail, head, autojunk=False).find_longest_match()
-    if match.size < 2:
-        return left + right
-    return left[: len(left) - len(tail) + match.a] + right[match.b :]
+    return (len(left) - len(tail) + match.a, match.b) if match.size > 1 else (len(left), 0)

@@ -15,6 +15,9 @@ from affectkit.registry import Option
 AUTO = "auto"
 
 DeviceOpt = Annotated[str, Option("Device to recognise speech on: auto, cpu, cuda, cuda:1, mps.")]
+WordTimesOpt = Annotated[
+    bool, Option("Whether the times of words are written, into transcripts.jsonl; of a CTC network they always are.")
+]
 RevisionOpt = Annotated[str, Option("Branch, tag or commit of a hub id.")]
 
 

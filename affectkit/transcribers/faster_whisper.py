@@ -19,7 +19,7 @@ from affectkit.artifacts.records import trusted
 from affectkit.artifacts.transcripts import SILENT, Transcript
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option, check_values, options_from
-from affectkit.transcribers._transcriber import DeviceOpt, RevisionOpt, Transcriber
+from affectkit.transcribers._transcriber import DeviceOpt, RevisionOpt, Transcriber, WordTimesOpt
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FasterWhisperOptions:
     vad: Annotated[bool, Option("Whether speech is looked for first, by Silero's detector, and only that is read.")] = (
         False
     )
-    word_times: Annotated[bool, Option("Whether the times of words are written, into transcripts.jsonl.")] = False
+    word_times: WordTimesOpt = False
     compute_type: Annotated[
         str, Option("Arithmetic of the network: default, float32, float16, int8 or another of CTranslate2's.")
     ] = "default"

@@ -14,7 +14,7 @@ import numpy as np
 
 from affectkit.artifacts.transcripts import SILENT, Transcript
 from affectkit.registry import Option, check_values, options_from
-from affectkit.transcribers._transcriber import DeviceOpt, RevisionOpt, Transcriber
+from affectkit.transcribers._transcriber import DeviceOpt, RevisionOpt, Transcriber, WordTimesOpt
 
 if TYPE_CHECKING:
     from affectkit.models.recognition import Recognizer
@@ -30,6 +30,7 @@ class HfOptions:
     overlap_seconds: Annotated[
         float, Option("What a piece of long audio shares with the next one.", unit="s", least=0)
     ] = 5.0
+    word_times: WordTimesOpt = False
     dtype: Annotated[str, Option("Arithmetic of the network: float32 or bfloat16.")] = "float32"
     device: DeviceOpt = "auto"
 
@@ -56,8 +57,14 @@ class Hf(Transcriber):
 
         backbone = backbones.load(model, "speech", revision=self.options["revision"])
         self.device = resolve_device(self.device)
-        cut = {"window_sec": self.options["chunk_seconds"], "overlap_sec": self.options["overlap_seconds"]}
-        self.recognizer = recognizer(backbone, self.device, self.options["dtype"], **cut)
+        self.recognizer = recognizer(
+            backbone,
+            self.device,
+            self.options["dtype"],
+            window_sec=self.options["chunk_seconds"],
+            overlap_sec=self.options["overlap_seconds"],
+            word_times=self.options["word_times"],
+        )
         self.rate, self._facts = self.recognizer.rate, backbone.facts()
         self.languages = self.recognizer.languages
         self._windows = max(1, int(batch_seconds / self.recognizer.window_sec))

@@ -6,7 +6,8 @@ import torch
 
 from affectkit.errors import AffectkitError
 from affectkit.models import backbones
-from affectkit.models.recognition import Ctc, Whisper, joined, recognizer
+from affectkit.models.recognition import Ctc, Whisper, recognizer, shared
+from affectkit.models.word_times import _begins, words_of
 
 KINDS = ("whisper", "wav2vec2-ctc")
 CUT = {"window_sec": 30.0, "overlap_sec": 5.0}
@@ -99,7 +100,36 @@ def test_ctc_folds_what_repeats_and_leaves_blanks_out():
     ],
 )
 def test_windows_write_once_what_they_share(left, right, together):
-    assert joined(left, right) == together
+    kept, skipped = shared(left, right)
+    assert left[:kept] + right[skipped:] == together
+
+
+def test_whispers_words_have_times_in_the_recording_where_they_are_asked_for():
+    network, waves = loaded("whisper", window_sec=2.0, overlap_sec=1.0, word_times=True), [noise(0.7), noise(3.4)]
+    short, long = network.write(waves, ["zh", "zh"], 8)
+    for spoken, seconds in ((short, 0.7), (long, 3.4)):
+        assert "".join(word for word, *_ in spoken.words) == spoken.text.replace(" ", "")
+        times = [time for _, *times in spoken.words for time in times]
+        assert times[0] >= 0 and times[-1] <= seconds and times[: len(short.words)] == sorted(times[: len(short.words)])
+    assert loaded("whisper").write(waves[:1], ["zh"], 8)[0].words == ()
+
+
+def test_the_cheapest_path_reaches_rows_where_they_are_cheap():
+    cost = np.zeros((3, 6))
+    cost[0, :2] = cost[1, 2:3] = cost[2, 3:] = -1.0
+    assert _begins(cost).tolist() == [0, 2, 3]
+
+
+def test_tokens_become_words_at_spaces_or_characters():
+    tokenizer = backbones.load("tiny-random:whisper", "speech").tokenizer
+
+    def words(text, language):
+        tokens = tokenizer.encode(text, add_special_tokens=False)
+        begins = [place / 10 for place in range(len(tokens))]
+        return words_of(tokenizer, language, tokens, begins, [begin + 0.1 for begin in begins])
+
+    assert words(" so it", "en") == (("so", 0.0, 0.3), ("it", 0.3, 0.6))
+    assert words("的一", "zh") == (("的", 0.0, 0.3), ("一", 0.3, 0.6))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -75,7 +75,7 @@ def error_rates(folder):
 
 @pytest.mark.parametrize(("engine", "name"), [("hf", "whisper-base"), ("faster-whisper", "whisper-base-ct2")])
 def test_whisper_writes_english_down(tmp_path, engine, name):
-    """Word error rate .028 [.007, .116] over 71 words of LibriVox with either engine on 2026-11-29: 'Mr.', and an 'a'
+    """Word error rate .028 [.007, .113] over 71 words of LibriVox with either engine on 2026-11-29: 'Mr.', and an 'a'
     that the reader stumbles over."""
     if engine == "faster-whisper":
         pytest.importorskip("faster_whisper", reason="faster-whisper is not installed: pip install affectkit[asr]")
@@ -103,6 +103,23 @@ def test_whisper_writes_the_same_in_every_batch_and_of_long_audio_what_it_writes
     assert len(long.text.split()) == pytest.approx(2 * sum(len(text.split()) for text in texts[0]), abs=3)
 
 
+def test_words_are_said_when_the_other_engine_says_so(tmp_path):
+    """Begins of words, half of them within .08 s of CTranslate2's, which knows the heads that align."""
+    pytest.importorskip("faster_whisper", reason="faster-whisper is not installed: pip install affectkit[asr]")
+    from affectkit.media import read_audio
+    from affectkit.transcribers import faster_whisper, hf
+
+    waves = [read_audio(path, rate=16000)[0] for path in sorted(network("english").glob("*.wav"))[:3]]
+    begins = []
+    for plugin, name in ((hf, "whisper-base"), (faster_whisper, "whisper-base-ct2")):
+        transcriber = plugin.build(device="cpu", word_times=True)
+        transcriber.load(str(network(name)), batch_seconds=240)
+        answers = transcriber.hear(waves, ["en"] * len(waves))
+        begins.append({(n, w[0].split("-")[0]): w[1] for n, a in enumerate(answers) for w in a.words})
+    apart = [abs(begins[0][word] - begins[1][word]) for word in begins[0].keys() & begins[1].keys()]
+    assert len(apart) > 30 and np.median(apart) < 0.1
+
+
 def test_whisper_is_not_asked_about_silence_of_which_it_writes_you(tmp_path):
     """The recogniser's own rule lets digital silence pass: no-speech, but sure of its word."""
     for name, level in (("silence", 0.0), ("hum", 0.0003)):
@@ -119,7 +136,8 @@ def test_whisper_is_not_asked_about_silence_of_which_it_writes_you(tmp_path):
 
 
 def test_whisper_writes_german_down(tmp_path):
-    """Every 16th clip of EmoDB, which are cut here, so that what is missing counts as deleted."""
+    """Every 16th clip of EmoDB, which are cut here, so that what is missing counts as deleted: character error rate
+    .297 [.236, .373] over 10 speakers on 2026-11-29, word error rate .394 [.326, .478]."""
     manifest = affectkit(
         "prepare-manifest", "emodb", corpus("emodb"), "--folds", "speaker", "-o", tmp_path / "manifest"
     )
@@ -128,7 +146,7 @@ def test_whisper_writes_german_down(tmp_path):
     table.to_csv(tmp_path / "some.csv", index=False)
     words = ("--model", network("whisper-base"), "--language", "de", "--against", "text", "--device", "cpu")
     rates = error_rates(affectkit("transcribe", "-m", tmp_path / "some.csv", *words, "-o", tmp_path / "texts"))
-    assert rates["cer"]["value"] < 0.5
+    assert rates["cer"]["low"] < 0.3 < rates["cer"]["high"] and rates["wer"]["low"] < 0.4 < rates["wer"]["high"]
 
 
 def test_efficientnet_knows_a_mirrored_palace_from_a_flower():
