@@ -13,7 +13,7 @@ CORPUS ?=
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "affectkit needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,asr,dev]'
 	@touch $@
 
 demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB where AFFECTKIT_DATA is set
@@ -35,7 +35,7 @@ test-processes: $(STAMP)  ## that several processes share the work of a command:
 test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
 	$(PYTEST) -m figures
 
-test-pretrained: $(STAMP)  ## real networks (speech, text, images, faces): 350 MB are fetched; what cannot be had is skipped
+test-pretrained: $(STAMP)  ## real networks (speech, transcripts, text, images, faces): 350 MB are fetched; what cannot be had is skipped
 	$(BIN)/python tests/pretrained/fetch.py runs/pretrained
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m pretrained
 

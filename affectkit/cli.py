@@ -29,6 +29,7 @@ from affectkit.commands.select import select
 from affectkit.commands.stabilize import stabilize
 from affectkit.commands.synthesize import synthesize
 from affectkit.commands.train import train
+from affectkit.commands.transcribe import transcribe
 from affectkit.errors import AffectkitError
 from affectkit.options import Plugins, with_options
 from affectkit.plain import RENAME, readable
@@ -44,6 +45,7 @@ def run(words: Sequence[str]) -> console.Outcome:
 COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (synthesize, ()),
     (prepare_manifest, (("corpora", "read"),)),
+    (transcribe, (("transcribers", "build"),)),
     (extract_features, (("encoders", "build"),)),
     (with_protocols(train, run), (("estimators", "build"), ("protocols", "build"))),
     (finetune, (("media", "build"),)),

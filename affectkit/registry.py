@@ -22,7 +22,18 @@ from affectkit.errors import AffectkitError, did_you_mean
 PACKAGE = Path(__file__).parent
 # Where the plug-ins of a kind live; a kind that is not here has a folder of its own name.
 FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods", "media": "finetuning/media"}
-KINDS = ("corpora", "encoders", "detectors", "experts", "estimators", "rules", "methods", "media", "protocols")
+KINDS = (
+    "corpora",
+    "encoders",
+    "detectors",
+    "experts",
+    "estimators",
+    "rules",
+    "methods",
+    "media",
+    "protocols",
+    "transcribers",
+)
 FACTORIES = {"corpora": ("read", "gather")}  # what makes a module a plug-in of its kind; `build` for the others
 
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 HEAVY = {"torch", "transformers", "pandas", "sklearn", "matplotlib", "accelerate", "datasets", "opensmile", "cv2"}
-HEAVY |= {"pyarrow", "timm", "open_clip", "scipy", "PIL", "soundfile"}
+HEAVY |= {"faster_whisper", "ctranslate2", "jiwer", "pyarrow", "timm", "open_clip", "scipy", "PIL", "soundfile"}
 LIGHT = {"numpy"}  # which plug-ins may ask for at their top, and the app itself may not
-KINDS = ("corpora", "detectors", "encoders", "estimators", "experts", "media", "methods", "rules")
+KINDS = ("corpora", "detectors", "encoders", "estimators", "experts", "media", "methods", "rules", "transcribers")
 SCRIPT = f"""
 import json, sys
 

@@ -1,5 +1,6 @@
 """What every command owes, written once and asked of each."""
 
+import csv
 import errno
 import json
 import os
@@ -75,6 +76,7 @@ def write_faces(root):
 OUTPUT = {
     "synthesize": "twin",
     "prepare-manifest": "manifest",
+    "transcribe": "texts",
     "extract-features": "features",
     "train": "model",
     "finetune": "finetuned",
@@ -96,6 +98,7 @@ def arguments(name, root):
     lines = {
         "synthesize": f"synthesize emobank {root}/twin --size 30",
         "prepare-manifest": f"prepare-manifest csv {root}/table.csv --path-column= --split-by official",
+        "transcribe": f"transcribe --manifest {root}/speech.csv --model tiny-random:wav2vec2-ctc --device cpu",
         "extract-features": f"extract-features --manifest {root}/manifest --encoder text-ngrams",
         "train": f"train --manifest {root}/manifest --features {root}/features --model linear",
         "finetune": f"finetune --manifest {root}/speech.csv --base-model tiny-random:wav2vec2 --epochs 1 --device cpu",
@@ -125,12 +128,19 @@ def invoke(*arguments):
 
 
 def files(path):
-    """The bytes of a folder or a file, records aside, and where a parent lies, which the folder's own place decides."""
+    """The bytes of a folder or a file, records aside, and where a parent lies, which the folder's own place decides;
+    seconds of hearing."""
     if path.is_file():
         return {path.name: path.read_bytes()}
     found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name not in RECORDS}
     for name in [name for name in found if name.endswith("affectkit.json")]:
         found[name] = re.sub(rb'"path": "[^"]*"', b'"path": ""', found[name])
+    for name in [name for name in found if b"asr_seconds" in found[name]]:
+        header, *lines = csv.reader(found[name].decode().splitlines())
+        place = header.index("asr_seconds")
+        found[name] = b"\n".join(",".join(line[:place] + line[place + 1 :]).encode() for line in lines)
+    if journal := found.get("transcripts.jsonl"):
+        found["transcripts.jsonl"] = re.sub(rb'"seconds": [^,]*', b"", journal)
     return found
 
 

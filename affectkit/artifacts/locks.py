@@ -5,8 +5,9 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from affectkit.errors import AffectkitError
@@ -18,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(folder: Path, lock: Path) -> Iterator[None]:
-    """Hold `lock`, a file in `folder`, which is made where there is none."""
+def locked(folder: Path, lock: Path, *, patience: float = 0.0) -> Iterator[None]:
+    """Hold `lock`, a file in `folder`, which is made where there is none. patience: seconds to wait for its holder."""
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,12 +28,24 @@ def locked(folder: Path, lock: Path) -> Iterator[None]:
         what = "leads to a folder that is not there" if folder.is_symlink() else "is a file, not a folder"
         raise AffectkitError("exists", what, file=folder, remedy=ELSEWHERE) from None
     try:
-        with _held(lock):
+        with ExitStack() as stack:
+            _take(stack, lock, time.monotonic() + patience)
             yield
     finally:
         if not existed:
             with contextlib.suppress(OSError):  # only an empty folder goes: the run left nothing worth keeping
                 folder.rmdir()
+
+
+def _take(stack: ExitStack, lock: Path, until: float) -> None:
+    while True:
+        try:
+            stack.enter_context(_held(lock))
+            return
+        except AffectkitError as error:
+            if error.code != "busy" or time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
 
 
 @contextmanager

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDS, SUMMARY = "folds", "summary.json"
-NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec")
+NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec", "asr_confidence", "asr_seconds")
 COLUMNS = (
-    "id", "corpus", "path", "text", "label", "source_label", "duration_sec", "start_sec", "end_sec", "speaker",
-    "session", "dialogue", "sequence", "time_sec", "track", "sex", "language", "text_id", "split", "fold",
+    "id", "corpus", "path", "text", "text_source", "asr_confidence", "asr_seconds", "label", "source_label",
+    "duration_sec", "start_sec", "end_sec", "speaker", "session", "dialogue", "sequence", "time_sec", "track", "sex",
+    "language", "text_id", "split", "fold",
 )  # fmt: skip
 
 
@@ -145,7 +146,12 @@ def _is_defect(value: Any) -> bool:
 
 
 _CORPUS = dict.fromkeys(("root?", "title?", "licence?", "citation?", "language?"), (None, str)) | {"synthetic?": bool}
-_SUMMARY = {"targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str], "defects?": [_is_defect]}
+_COUNTS = {"corpus": int, "cache": int, "heard": int, "empty": int}
+_TRANSCRIPTS = {"model": str, "digest": str, "engine": str, "options": dict, "counts": _COUNTS}
+_SUMMARY = {
+    "targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str], "defects?": [_is_defect],
+    "transcripts?": _TRANSCRIPTS,
+}  # fmt: skip
 
 
 def read_summary(file: Path) -> dict[str, Any]:
@@ -249,15 +255,19 @@ def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
 
 
 def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any], label_map: Mapping[str, Any]) -> None:
-    """Write `rows` (with `split`, and `fold` where cross-validation is meant) and what is known about them."""
+    """Write `rows` and what is known about them: with `fold` as folds, else by `split`; rows of none stand in the table
+    of folds, which says nothing of splits."""
+    import pandas as pd
+
     known = [c for c in COLUMNS if c in rows]
     ordered = rows[known + [c for c in rows.columns if c not in COLUMNS]]
     if "fold" in ordered:
         write_table(folder / f"{FOLDS}.csv", ordered)
     else:
-        for split in SPLITS:
-            part = ordered[ordered["split"] == split]
+        splits = ordered["split"] if "split" in ordered else pd.Series("", index=ordered.index)
+        for split, name in {**{split: split for split in SPLITS}, "": FOLDS}.items():
+            part = ordered[splits == split]
             if len(part):
-                write_table(folder / f"{split}.csv", part)
+                write_table(folder / f"{name}.csv", part)
     write_json(folder / "label_map.json", label_map)
     write_json(folder / SUMMARY, summary)

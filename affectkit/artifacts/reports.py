@@ -26,6 +26,7 @@ ABLATION, ABLATION_TABLE = "ablation_summary.json", "ablation_summary.csv"
 SELECTION, SELECTION_TABLE = "model_selection.json", "model_selection.csv"
 STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.csv"
 AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
+TRANSCRIPTION, ERROR_TABLE = "transcription.json", "error_rates.csv"
 
 _FIGURE = {"value": (float, None), "low?": (float, None), "high?": (float, None)}
 _CONFUSION = {"classes": [str], "counts": [[int]]}

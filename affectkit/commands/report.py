@@ -25,6 +25,7 @@ PAGES = {
     "fuse": "fused",
     "calibrate": "calibrated",
     "stabilize": "stabilized",
+    "transcribe": "transcribed",
     "aggregate": "aggregated",
     "ablate": "ablated",
     "evaluate": "evaluated",

@@ -124,7 +124,7 @@ def _encode_batch(encoder: Encoder, batch: list[int], outcomes: Iterator[Any]) -
     values = rows_of(encoder.encode([results[position] for position in ready])) if ready else []
     for position, value in zip(ready, values, strict=True):
         results[position] = value
-        if not np.isfinite(value.data if _is_sparse(value) else value).all():
+        if not np.isfinite(value if isinstance(value, np.ndarray) else value.data).all():
             results[position] = AffectkitError("input", f"{encoder.name} gave values that are not finite")
     return results
 

@@ -40,14 +40,20 @@ from affectkit.models.weights import (
 
 log = logging.getLogger(__name__)
 
-Reads = Literal["audio", "text", "images"]
+# speech: audio that is to be written down, by a network with its head
+Reads = Literal["audio", "text", "images", "speech"]
 
 # What encoders do not use, and checkpoints may lack: SpecAugment's mask vector is used in training only, the pooler
 # belongs to the sentence-order head. Found missing, they are zeroed, so that equal weights have equal digests.
 _UNUSED = re.compile(r"(^|\.)(masked_spec_embed|pooler\..*)$")
 # Of images nothing may be missing but the token of masked patches, which is of pretraining only: a pooler is used.
 _UNUSED_OF_IMAGES = re.compile(r"(^|\.)mask_token$")
-_PROCESSORS = {"audio": "AutoFeatureExtractor", "text": "AutoTokenizer", "images": "AutoImageProcessor"}
+_PROCESSORS = {
+    "audio": "AutoFeatureExtractor",
+    "text": "AutoTokenizer",
+    "images": "AutoImageProcessor",
+    "speech": "AutoFeatureExtractor",
+}
 _DECODER = re.compile(r"^(model\.)?decoder\.")  # of Whisper; its classifiers, which have an encoder only, lack it
 
 
@@ -55,8 +61,9 @@ _DECODER = re.compile(r"^(model\.)?decoder\.")  # of Whisper; its classifiers, w
 class Backbone:
     """A pretrained network in float32 and eval mode, and what its inputs pass through first.
 
-    processor: a feature extractor (audio), a tokenizer (text) or an image processor. weights: SHA-256 of its tensors,
-    whatever they are called and however they are stored. revision: the commit of a hub id.
+    processor: a feature extractor (audio, speech), a tokenizer (text) or an image processor. weights: SHA-256 of its
+    tensors, whatever they are called and however they are stored. revision: the commit of a hub id. tokenizer: of a
+    network that writes speech down.
     """
 
     model: Any
@@ -64,6 +71,7 @@ class Backbone:
     weights: str
     tiny_random: bool = False
     revision: str | None = None
+    tokenizer: Any = None
 
     def facts(self) -> dict[str, Any]:
         """What a record says of it."""
@@ -72,7 +80,7 @@ class Backbone:
 
 
 def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[str, Any] | None = None) -> Backbone:
-    """The base network of a checkpoint, whatever head it was saved with.
+    """The base network of a checkpoint, whatever head it was saved with; to write speech down, with that head.
 
     changes: values of its configuration to build it with, where its architecture knows their names (dropout and such).
     Raises AffectkitError "missing" (no such folder; a hub id that is neither cached nor reachable), "input" (weights
@@ -80,8 +88,8 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
     `tiny-random` architecture).
     """
     if tiny.is_tiny(checkpoint):
-        model, processor = tiny.build(checkpoint, reads, changes)
-        return Backbone(model.eval(), processor, digest(model), tiny_random=True)
+        model, processor, *more = tiny.build(checkpoint, reads, changes)
+        return Backbone(model.eval(), processor, digest(model), True, None, *more)
     config = tiny.changed(read_config(checkpoint, revision), changes)
     if vars(config).pop("auto_map", None):
         what = "%s brings code of its own for its network, which is never run: it is read as transformers' own %s"
@@ -90,6 +98,7 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
     with quiet_transformers():
         backend = {"backend": "pil"} if reads == "images" else {}  # the other one rounds resized pixels differently
         processor = _fetch(checkpoint, revision, _PROCESSORS[reads], **backend)
+        tokenizer = _fetch(checkpoint, revision, "AutoTokenizer") if reads == "speech" else None
         model, info = _model(checkpoint, revision, config, reads)
     _check_keys(checkpoint, model, config, info, reads)
     # Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes. Matrix products differ in
@@ -98,7 +107,8 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
         tensor.data = tensor.data.clone()
     snapshot = _snapshot(checkpoint, revision)
     made_tiny = bool(getattr(config, "tiny_random", False))  # fine-tuned from a tiny-random network, and so marked
-    return Backbone(model.eval(), processor, digest(model), made_tiny, snapshot.name if snapshot else None)
+    commit = snapshot.name if snapshot else None
+    return Backbone(model.eval(), processor, digest(model), made_tiny, commit, tokenizer)
 
 
 def digest(model: torch.nn.Module) -> str:
@@ -189,7 +199,7 @@ def _model(checkpoint: str, revision: str, config: Any, reads: Reads) -> tuple[A
             cls, options = class_of(config)
             config = tower_config(config)
         else:
-            cls = _base_class(config)
+            cls = _writing_class(config) if reads == "speech" else _base_class(config)
     tensors = read_files(_weight_files(checkpoint, revision))
     planned(lambda: cls(deepcopy(config), **options), tensors, checkpoint)
     if reads == "images":
@@ -209,6 +219,15 @@ def _base_class(config: Any) -> Any:
 
     kinds = MODEL_MAPPING[type(config)]
     return kinds[0] if isinstance(kinds, (list, tuple)) else kinds
+
+
+def _writing_class(config: Any) -> Any:
+    """The class that writes speech down: Whisper's with its decoder, else the one with a CTC head, None without any."""
+    from transformers import MODEL_FOR_CTC_MAPPING, WhisperForConditionalGeneration
+
+    if config.model_type == "whisper":
+        return WhisperForConditionalGeneration
+    return MODEL_FOR_CTC_MAPPING.get(type(config), None)
 
 
 def _weight_files(checkpoint: str, revision: str) -> list[Path]:
@@ -271,6 +290,9 @@ def _check_reads(checkpoint: str, config: Any, reads: Reads) -> None:
         message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which is no image network known here"
         remedy = "use one of clip, siglip, vit, dinov2, beit, convnext, resnet, swin"
         raise AffectkitError("input", message, remedy=remedy)
+    if reads == "speech" and _writing_class(config) is None:
+        message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which writes no speech down"
+        raise AffectkitError("input", message, remedy="use Whisper, or wav2vec2 and its kin with a CTC head")
     if reads == "audio" and not hears(config.model_type):
         message = f"checkpoint '{checkpoint}' is of '{config.model_type}', which reads no audio"
         raise AffectkitError("input", message, remedy="use one of wav2vec2, hubert, wavlm, whisper or their kin")
@@ -293,7 +315,7 @@ def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
 def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], reads: Reads) -> None:
     """Demand that the checkpoint fills the network exactly: a part left at random would go unnoticed."""
     unused = [_UNUSED_OF_IMAGES] if reads == "images" else [_UNUSED]
-    unused += [_DECODER] if config.model_type == "whisper" else []
+    unused += [_DECODER] if config.model_type == "whisper" and reads == "audio" else []
     missing = sorted(key for key in info["missing_keys"] if not any(names.search(key) for names in unused))
     saved_as = (getattr(config, "architectures", None) or [type(model).__name__])[0]
     unexpected = sorted(key for key in info["unexpected_keys"] if not _UNUSED.search(key))

@@ -41,7 +41,7 @@ def run(model: Any, arguments: dict[str, torch.Tensor], layer: Layer, dtype: str
     """Hidden states [B, T, D] float32 at `layer`, or [B, T, L, D] of "all", of a network of transformers."""
     first = next(iter(arguments.values()))
     what, remedy = f"a batch of shape {tuple(first.shape)}", "lower --batch-seconds or --batch-tokens"
-    with _inferring(first.device.type, dtype, what, remedy):
+    with inferring(first.device.type, dtype, what, remedy):
         output = model(**arguments, output_hidden_states=layer != "last")
     if layer == "last":
         return output.last_hidden_state.float()
@@ -52,12 +52,12 @@ def run(model: Any, arguments: dict[str, torch.Tensor], layer: Layer, dtype: str
 def embed(network: nn.Module, pixels: torch.Tensor, dtype: str = "float32") -> torch.Tensor:
     """[B, 3, H, W] -> [B, D] float32, without gradients. dtype: of the arithmetic, "float32" or "bfloat16"."""
     what = f"{len(pixels)} images of {pixels.shape[3]} x {pixels.shape[2]} pixels"
-    with _inferring(pixels.device.type, dtype, what, "use --device cpu, or a smaller network"):
+    with inferring(pixels.device.type, dtype, what, "use --device cpu, or a smaller network"):
         return network(pixels).float()
 
 
 @contextmanager
-def _inferring(device: str, dtype: str, what: str, remedy: str) -> Iterator[None]:
+def inferring(device: str, dtype: str, what: str, remedy: str) -> Iterator[None]:
     """Without gradients and TF32. what: the GPU may have no memory for, and what to do then."""
     autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == "bfloat16")
     try:

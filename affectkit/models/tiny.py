@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -61,32 +63,43 @@ IMAGES: dict[str, dict[str, Any]] = {
 _TOWERS = {"clip": "clip_vision_model", "siglip": "siglip_vision_model"}  # what transformers calls them by themselves
 
 
+# Those that write speech down, with their characters as tokens; a head on the network of another name.
+SPEECH: dict[str, dict[str, Any]] = {"whisper": AUDIO["whisper"], "wav2vec2-ctc": _WAVES}
+LANGUAGES = ("en", "zh", "de")  # that the small Whisper tells apart
+_LETTERS = " etaoinshrdlucmfwypvbgkjqxz的一是不了"
+
+
 def is_tiny(checkpoint: str) -> bool:
     return checkpoint.startswith(PREFIX)
 
 
 def build(
-    checkpoint: str, reads: Literal["audio", "text", "images"], changes: Mapping[str, Any] | None = None
-) -> tuple[Any, Any]:
-    """The network, and its feature extractor, tokenizer or image processor.
+    checkpoint: str, reads: Literal["audio", "text", "images", "speech"], changes: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    """The network, and its feature extractor, tokenizer or image processor; to write speech down, also a tokenizer.
 
     changes: to its configuration, as `backbones.load` has them.
     Raises "usage" for an unknown architecture or option.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForCTC, WhisperForConditionalGeneration
 
     architecture, *options = checkpoint.removeprefix(PREFIX).split(",")
-    known = {"audio": AUDIO, "text": TEXT, "images": IMAGES}[reads]
+    known = {"audio": AUDIO, "text": TEXT, "images": IMAGES, "speech": SPEECH}[reads]
     if architecture not in known:
         remedy = did_you_mean(architecture, list(known))
         raise AffectkitError("usage", f"there is no {PREFIX}{architecture} for {reads}", remedy=remedy)
-    kind = _TOWERS.get(architecture, architecture)
-    config = changed(AutoConfig.for_model(kind, **{**known[architecture], **parsed(options)}), changes)
+    kind = _TOWERS.get(architecture, architecture.removesuffix("-ctc"))
+    tokenizer = _writing_tokenizer(kind) if reads == "speech" else None
+    tokens = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id} if tokenizer else {}
+    config = changed(AutoConfig.for_model(kind, **{**known[architecture], **tokens, **parsed(options)}), changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         if reads == "images":
             cls, more = class_of(config)
             return cls(config, **more), _image_processor(architecture, config)
+        if reads == "speech":
+            cls = WhisperForConditionalGeneration if kind == "whisper" else AutoModelForCTC.from_config
+            return cls(config), _feature_extractor(config), tokenizer
         model = AutoModel.from_config(config)
     return model, _feature_extractor(config) if reads == "audio" else _tokenizer(config)
 
@@ -155,3 +168,25 @@ def _tokenizer(config: Any) -> Any:
     names = ("pad_token", "unk_token", "cls_token", "sep_token")
     tokens: dict[str, Any] = dict(zip(names, special, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **tokens)
+
+
+def _writing_tokenizer(kind: str) -> Any:
+    """A few letters as tokens, then the marks that Whisper is led by; or as CTC has them, the first one the blank."""
+    from transformers import Wav2Vec2CTCTokenizer, WhisperTokenizer
+
+    if kind != "whisper":
+        tokens = ["<pad>", "<s>", "</s>", "<unk>", *_LETTERS.replace(" ", "|")]
+        with TemporaryDirectory() as folder:
+            vocabulary = Path(folder) / "vocab.json"
+            vocabulary.write_text(json.dumps({token: place for place, token in enumerate(tokens)}), encoding="utf-8")
+            return Wav2Vec2CTCTokenizer(str(vocabulary))
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    signs = bytes_to_unicode()
+    letters = dict.fromkeys(signs[byte] for letter in _LETTERS for byte in letter.encode())
+    marks = ["endoftext", "startoftranscript", *LANGUAGES, "translate", "transcribe", "startoflm", "startofprev"]
+    marks += ["nospeech", "notimestamps"]
+    tokens = [*letters, *(f"<|{mark}|>" for mark in marks)]
+    tokenizer = WhisperTokenizer(vocab={token: place for place, token in enumerate(tokens)}, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": tokens[-len(marks) + 1 :]})
+    return tokenizer

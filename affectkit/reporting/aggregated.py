@@ -12,6 +12,7 @@ from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.sources import called
 from affectkit.reporting.page import Page, Section
 from affectkit.results import words
+from affectkit.results.lineage import lineage
 
 UNKNOWN_VARIANCE = (
     "the variance of an aggregate depends on how the errors of its rows hang together, which lies anywhere between not "
@@ -24,12 +25,15 @@ def draw(folder: Path) -> Page:
     summary = read_json(folder / AGGREGATION, what="summary")
     weighted = f" weighted by {summary['weight']}" if summary["weight"] else ""
     each = f"one per {summary['to']} ({summary['rule']}{weighted})"
+    started = read_started(folder)
+    past = lineage(Path(item["path"]) for item in started["inputs"])
     became, notes = f"{summary['rows']} rows became {summary['aggregates']}, {each}", list(_notes(summary))
     return Page(
-        title=f"Aggregation of {called(Path(read_started(folder)['options']['predictions']))}",
+        title=f"Aggregation of {called(Path(started['options']['predictions']))}",
         lead=[f"{became}."],
         sections=[Section("Notes", text=list(map(words.sentence, notes)))],
         warnings=list(_warnings(summary)),
+        texts=past.get("texts", []),
         source=AGGREGATION,
         summary=[Section("", text=[became, *(f"note: {note}" for note in notes)])],
     )

@@ -93,8 +93,9 @@ class Page:
     """What is said of a finished run.
 
     lead: sentences below the title. corpora: `name`, `title`, `licence`, `citation`, `synthetic`. inputs: `name`,
-    `size` and `sha256` of each file read. metrics: names to be explained in words. source: the file with the same
-    numbers. summary: what a terminal shows, of each section its title, tables and text; without any, the lead.
+    `size` and `sha256` of each file read. texts: where those of each transcribed manifest are from.
+    metrics: names to be explained in words. source: the file with the same numbers. summary: what a terminal shows, of
+    each section its title, tables and text; without any, the lead.
     """
 
     title: str
@@ -104,6 +105,7 @@ class Page:
     declared: Sequence[str] = ()
     corpora: Sequence[Mapping[str, Any]] = ()
     inputs: Sequence[Mapping[str, Any]] = ()
+    texts: Sequence[str] = ()
     normalization: str = "unknown"
     metrics: Sequence[str] = ()
     source: str = "metrics.json"
@@ -122,4 +124,4 @@ class Page:
 def past(report: Mapping[str, Any], *without: str) -> dict[str, Any]:
     """What a page takes from a report as it stands. without: what it works out by itself."""
     keys = ("warnings", "declared", "corpora", "inputs", "normalization")
-    return {key: report[key] for key in keys if key not in without}
+    return {key: report[key] for key in keys if key not in without} | {"texts": report.get("texts", [])}

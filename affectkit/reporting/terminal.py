@@ -34,6 +34,7 @@ def lines(page: Page) -> list[str]:
             blocks.append([])
         blocks[-1] += map(plain, section.text)
     blocks[-1] += [f"declared: {sentence}" for sentence in page.declared]
+    blocks[-1] += [f"texts: {sentence}" for sentence in page.texts]
     first, *others = filter(None, blocks)
     return [*first, *(line for block in others for line in ("", *block))]
 

@@ -34,18 +34,19 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `train`, `finetune` or `import-model` wrote, from its history and sweeps, or from its
     report where nothing was learned epoch by epoch."""
     started = read_started(folder)
-    command = started["command"]
+    command, past = started["command"], lineage(Path(item["path"]) for item in started.get("inputs", []))
     if command != "finetune" and not (folder / HISTORY).exists():
-        return _metrics_page(folder, command, [Path(item["path"]) for item in started["inputs"]])
+        return _metrics_page(folder, command, past)
     sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []
     monitor = read_json(folder / TRAIN_REPORT).get("monitor") if (folder / TRAIN_REPORT).exists() else None
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
-    return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead)
+    told = {"texts": past.get("texts", [])}
+    return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead, **told)
 
 
-def _metrics_page(folder: Path, command: str, inputs: Sequence[Path]) -> Page:
-    """What `train_report.json` says of each part of the rows. inputs: of the run, which tell its corpora."""
+def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
+    """What `train_report.json` says of each part of the rows. past: the lineage of the run's inputs."""
     report = read_json(folder / TRAIN_REPORT, what="report of a training")
     parts: dict[str, dict[str, Any]] = {}
     for name, figure in report["metrics"].items():
@@ -62,7 +63,8 @@ def _metrics_page(folder: Path, command: str, inputs: Sequence[Path]) -> Page:
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
         sections=[Section("Metrics", tables=[Table(caption, "metric", titles, rows, better)])],
         declared=report["declared"],
-        corpora=lineage(inputs)["corpora"],
+        corpora=past["corpora"],
+        texts=past.get("texts", []),
         normalization="transductive" if report.get("transductive") else "inductive",
         metrics=list(parts),
         source=TRAIN_REPORT,
@@ -104,7 +106,7 @@ def training_page(
 ) -> Page:
     """history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them.
 
-    lead: paragraphs after the first, which counts epochs. known: `warnings`, `declared`, `corpora` and `inputs`.
+    lead: paragraphs after the first, which counts epochs. known: `warnings`, `declared`, `corpora`, `inputs`, `texts`.
     """
     monitor = monitor or learning.monitored(history)
     figures = learning.learning_curves(history, monitor=monitor)

@@ -79,6 +79,8 @@ def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         groups = f" of {facts['fit_groups']} groups ({_plain(column)})" if facts.get("fit_groups") and column else ""
         here = "nothing was fitted here: what the expert was fitted on is its authors' to say; judged on the rows below"
         lines.append(here if spec.get("expert") else f"fitted on {facts['fit_rows']} rows{groups}")
+    if summary.get("transcripts"):
+        lines.append(f"texts: {_plain(words.texts(summary['transcripts']))}")
     if summary.get("hours"):
         lines.append(f"{summary['hours']:.2f} hours of media in the manifest")
     return _bullets(lines) if lines else "Not recorded."

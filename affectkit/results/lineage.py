@@ -11,10 +11,12 @@ from affectkit.artifacts.models import BEST, SPEC, read_spec
 from affectkit.artifacts.records import RECORD, digest, file_record, read_record
 from affectkit.artifacts.sources import PREDICTIONS
 from affectkit.errors import AffectkitError
+from affectkit.results.words import texts
 
 
 def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
-    """`{"normalization", "declared", "corpora"}` of what stands behind `inputs`, as far as it can be found.
+    """`{"normalization", "declared", "corpora"}` of what stands behind `inputs`, as far as it can be found; `"texts"`
+    too, a sentence for each manifest whose texts were transcribed, where there is any.
 
     Follows each record to the inputs it names, and those to theirs. Files that have moved since end the trail quietly:
     a record is a help, not a condition.
@@ -24,6 +26,8 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     undeclared: dict[str, None] = {}
     trusted_tables: dict[str, None] = {}
     corpora: dict[str, dict[str, Any]] = {}
+    transcripts: dict[str, None] = {}
+    older: set[Path] = set()  # manifests that were transcribed again since
     for place in _ancestry(inputs):
         # As a model folder says, which may have come without its run; else as the record says.
         folder = place if place.is_dir() else place.parent
@@ -36,6 +40,9 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
         trusted_tables |= dict.fromkeys(name for spec in specs for name in spec.get("on_trust", []))
         summary = _read(read_summary, folder / SUMMARY)
         declared |= dict.fromkeys(summary.get("declared", []))
+        if heard := summary.get("transcripts"):
+            transcripts |= {} if folder.resolve() in older else {texts(heard): None}
+            older |= {path if path.is_dir() else path.parent for path in map(Path.resolve, _parents(folder))}
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
             corpora.setdefault(name, {"name": name, **facts, "synthetic": bool(corpus.get("synthetic"))})
@@ -44,7 +51,8 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     defects = list(declared or undeclared)
     if trusted_tables:
         defects.append(f"predictions of {', '.join(trusted_tables)} were taken as held out on trust (no column 'seen')")
-    return {"normalization": normalization, "declared": defects, "corpora": list(corpora.values())}
+    past = {"normalization": normalization, "declared": defects, "corpora": list(corpora.values())}
+    return past | ({"texts": list(transcripts)} if transcripts else {})
 
 
 def straddling(spec: Mapping[str, Any]) -> list[str]:
@@ -77,7 +85,11 @@ def _ancestry(inputs: Iterable[Path]) -> Iterator[Path]:
             continue
         met.add(place.resolve())
         yield place
-        waiting += [Path(parent) for parent in _record(place).get("parents", [])]
+        waiting += _parents(place)
+
+
+def _parents(place: Path) -> list[Path]:
+    return [Path(parent) for parent in _record(place).get("parents", [])]
 
 
 def _record(place: Path) -> dict[str, Any]:

