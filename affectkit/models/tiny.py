@@ -66,14 +66,18 @@ def is_tiny(checkpoint: str) -> bool:
 
 
 def build(
-    checkpoint: str, reads: Literal["audio", "text", "images"], changes: Mapping[str, Any] | None = None
+    checkpoint: str,
+    reads: Literal["audio", "text", "images"],
+    changes: Mapping[str, Any] | None = None,
+    *,
+    classifier: bool = False,
 ) -> tuple[Any, Any]:
     """The network, and its feature extractor, tokenizer or image processor.
 
-    changes: to its configuration, as `backbones.load` has them.
+    changes, classifier: as `backbones.load` has them.
     Raises "usage" for an unknown architecture or option.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     architecture, *options = checkpoint.removeprefix(PREFIX).split(",")
     known = {"audio": AUDIO, "text": TEXT, "images": IMAGES}[reads]
@@ -87,7 +91,7 @@ def build(
         if reads == "images":
             cls, more = class_of(config)
             return cls(config, **more), _image_processor(architecture, config)
-        model = AutoModel.from_config(config)
+        model = (AutoModelForSequenceClassification if classifier else AutoModel).from_config(config)
     return model, _feature_extractor(config) if reads == "audio" else _tokenizer(config)
 
 
