@@ -199,7 +199,7 @@ def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def plugin_parameters(plugins: Sequence[Plugins]) -> dict[str, inspect.Parameter]:
     """The own options of all plug-ins of some kinds, as typer parameters whose default None means "not typed"."""
     owned: dict[str, dict[str, inspect.Parameter]] = {}
-    names = Counter(plugin for kind, _ in plugins for plugin in registry.names(kind))
+    names = Counter(plugin for kind in {kind for kind, _ in plugins} for plugin in registry.names(kind))
     for kind, factory in plugins:
         for plugin in registry.names(kind):
             owner = plugin if names[plugin] == 1 else f"{registry.singular(kind)} {plugin}"
@@ -211,7 +211,9 @@ def plugin_parameters(plugins: Sequence[Plugins]) -> dict[str, inspect.Parameter
         parameter, panel = next(iter(parameters.values())), f"Options of {', '.join(parameters)}"
         texts = {"help": _help_text(parameters), "default": _default_text(parameters)}
         info = typer_option(parameter.annotation, **texts, name=name, panel=panel)
-        made[name] = parameter.replace(default=None, annotation=Annotated[_kind_of_all(parameters.values()) | None, info])
+        made[name] = parameter.replace(
+            default=None, annotation=Annotated[_kind_of_all(parameters.values()) | None, info]
+        )
     return made
 
 

@@ -17,8 +17,8 @@ BaseModelOpt = Annotated[
     typer.Option(
         "--base-model",
         help="Network to fine-tune, for speech, texts or images: a Hugging Face hub id or a local folder; "
-        "open_clip:ViT-B-32/TAG or timm:resnet50 (or .../FILE); for a dry run tiny-random:wav2vec2, tiny-random:bert or "
-        "tiny-random:vit.",
+        "open_clip:ViT-B-32/TAG or timm:resnet50 (or .../FILE); for a dry run tiny-random:wav2vec2, tiny-random:bert "
+        "or tiny-random:vit.",
     ),
 ]
 RevisionOpt = Annotated[str, typer.Option("--revision", help="Branch, tag or commit of a hub id.")]

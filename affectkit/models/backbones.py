@@ -186,9 +186,7 @@ def read_config(checkpoint: str, revision: str = "") -> Any:
         return _fetch(checkpoint, revision, "AutoConfig")
 
 
-def _model(
-    checkpoint: str, revision: str, config: Any, reads: Reads, classifier: bool
-) -> tuple[Any, dict[str, Any]]:
+def _model(checkpoint: str, revision: str, config: Any, reads: Reads, classifier: bool) -> tuple[Any, dict[str, Any]]:
     """The network, and which of its weights the checkpoint lacks, adds or has in another shape.
 
     transformers gets tensors, and opens no file of weights itself.
@@ -310,9 +308,7 @@ def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
     return AffectkitError("input", f"'{checkpoint}' cannot be loaded: {why}")
 
 
-def _check_keys(
-    checkpoint: str, model: Any, config: Any, info: dict[str, Any], reads: Reads, classifier: bool
-) -> None:
+def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], reads: Reads, classifier: bool) -> None:
     """Demand that the checkpoint fills the network exactly: a part left at random would go unnoticed."""
     unused = [_UNUSED_OF_IMAGES] if reads == "images" else [] if classifier else [_UNUSED]
     unused += [_DECODER] if config.model_type == "whisper" else []

@@ -10,20 +10,12 @@ import numpy as np
 import torch
 
 from affectkit.errors import AffectkitError
+from affectkit.media.texts import MOST_CHARACTERS
 from affectkit.models.backbones import Backbone
 
 LongTexts = Literal["head", "tail", "pieces"]
-MOST_CHARACTERS = 1_000_000  # a book; what is longer is no row of a corpus, and its tokens fill the memory
 _LONGEST = 512  # where neither the tokenizer nor the network sets a limit
 _PROBE = "a b"
-
-
-def check_text(text: str) -> None:
-    """Raises "input" for a text that a network cannot read."""
-    if not text.strip():
-        raise AffectkitError("input", "has no text")
-    if len(text) > MOST_CHARACTERS:
-        raise AffectkitError("input", f"has a text of {len(text):,} characters, and {MOST_CHARACTERS:,} are read at most")
 
 
 def longest(model: Any, tokenizer: Any, asked: int = 0) -> int:

@@ -222,7 +222,9 @@ def load_classifier(
         backbone = backbones.load(checkpoint, "text", revision=revision, classifier=True)
     model, classes = backbone.model, tuple(map(str, backbone.model.config.id2label.values()))
     if model.config.problem_type == "regression" or len(classes) < 2:
-        raise AffectkitError("input", f"'{checkpoint}' answers for a number, not for classes", remedy="use a classifier")
+        raise AffectkitError(
+            "input", f"'{checkpoint}' answers for a number, not for classes", remedy="use a classifier"
+        )
     if len(set(classes)) < len(classes) or not all(classes):
         raise AffectkitError("input", f"'{checkpoint}' calls two of its classes alike: {', '.join(classes)}")
     inputs = TextInputs.of(replace(backbone, model=getattr(model, model.base_model_prefix)), max_tokens, long_texts)
@@ -230,9 +232,7 @@ def load_classifier(
     return TextNetwork(model, inputs, [Target("label", "class", classes)], "cls", backbone.facts()).eval()
 
 
-def _assemble(
-    backbone: Backbone, inputs: TextInputs, targets: Sequence[Target], head: Head, seed: int
-) -> TextNetwork:
+def _assemble(backbone: Backbone, inputs: TextInputs, targets: Sequence[Target], head: Head, seed: int) -> TextNetwork:
     """The base, which is loaded already, with a new head."""
     config = backbone.model.config
     if config.is_encoder_decoder:

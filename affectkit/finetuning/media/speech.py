@@ -37,8 +37,8 @@ class Speech:
     head: Annotated[
         Literal["mean", "attentive", "weighted"],
         Option(
-            "How a row becomes one answer: the mean over frames, attentive statistics pooling, or the mean of a learned "
-            "weighted sum of layers (plain transformers load mean and weighted)."
+            "How a row becomes one answer: the mean over frames, attentive statistics pooling, or the mean of a "
+            "learned weighted sum of layers (plain transformers load mean and weighted)."
         ),
     ] = "mean"
     freeze_feature_encoder: Annotated[

@@ -47,8 +47,8 @@ class Text:
     head: Annotated[
         Literal["cls", "mean", "attentive"],
         Option(
-            "How a row becomes one answer: as classifiers of the checkpoint's kind do it (cls, mostly by the first token: "
-            "plain transformers load it), the mean over tokens, or attentive statistics pooling."
+            "How a row becomes one answer: as classifiers of the checkpoint's kind do it (cls, mostly by the first "
+            "token; plain transformers load it), the mean over tokens, or attentive statistics pooling."
         ),
     ] = "cls"
     dropout: Annotated[
@@ -59,7 +59,7 @@ class Text:
     token_dropout: Annotated[
         float, Option("Share of a text's tokens that are hidden at each step of training.", least=0, most=0.9)
     ] = 0.0
-    batch_size: BatchSize = 16
+    batch_size: BatchSize = 32
     batch_tokens: Annotated[
         int | None, Option("Tokens in a batch, padding included, instead of a number of rows.", least=1)
     ] = None
@@ -102,11 +102,11 @@ class Text:
     def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
         from affectkit.media.files import or_error
 
-        each = enumerate(map(lambda item: or_error(self.decode, item), self.items(manifest)))
+        each = enumerate(or_error(self.decode, item) for item in self.items(manifest))
         return {place: error for place, error in each if isinstance(error, AffectkitError)}
 
     def decode(self, item: Item) -> str:
-        from affectkit.models.text_inputs import check_text
+        from affectkit.media.texts import check_text
 
         check_text(item.text)
         return item.text
@@ -115,9 +115,7 @@ class Text:
         from affectkit.models import text_network
 
         names = ("head", "revision", "dropout", "max_tokens", "long_texts")
-        return text_network.build(
-            self.checkpoint, targets, seed=seed, **{name: getattr(self, name) for name in names}
-        )
+        return text_network.build(self.checkpoint, targets, seed=seed, **{name: getattr(self, name) for name in names})
 
     def load(self, folder: Path, targets: Sequence[Target]) -> TextNetwork:
         from affectkit.models import text_network
