@@ -181,6 +181,8 @@ def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
         rule = CropRule(**{name: record["crop"][name] for name in ("policy", "box_scale", "flip_average")})
         targets = [Target.from_json(target) for target in record["targets"]]
         expert = registry.build("experts", record["expert"], record["options"])
+        if not hasattr(expert, "by_landmarks"):
+            raise ValueError(f"{record['expert']} sees no faces")
         detector = registry.build("detectors", record["detector"], record["detector_options"])
     detector.load(folder)
     expert.load(resolve_device(device), folder)

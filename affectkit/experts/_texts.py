@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class TextAnswers:
     cut: int = 0
 
 
-class TextExpert(Protocol):
+class TextExpert(ABC):
     """Answers for texts. What it answers for one never depends on what else is in the batch.
 
     options: resolved; `build(**options)` gives the same expert. classes: of its probabilities. outputs: the names of
@@ -65,15 +66,19 @@ class TextExpert(Protocol):
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
+    @abstractmethod
     def load(self, device: str, folder: Path | None = None) -> None:
         """Fetch what it answers by: from the model folder that `save` wrote, else as the options say."""
 
+    @abstractmethod
     def predict(self, texts: Sequence[str], languages: Sequence[str]) -> TextAnswers:
         """texts: none is blank. languages: as the manifest has them, "" where unknown."""
 
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the files that `load` needs."""
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Facts for the record: `weights`, a digest of what it answers by; `kind`, what it is, in a sentence."""
 
@@ -135,7 +140,7 @@ def load_text_expert(folder: Path, *, device: str = "cpu") -> ReadingExpert:
     with whole(folder):
         targets = tuple(Target.from_json(target) for target in record["targets"])
         expert = registry.build("experts", record["expert"], record["options"])
-        if not hasattr(expert, "classes"):
+        if not isinstance(expert, TextExpert):
             raise ValueError(f"{record['expert']} reads no texts")
         expert.load(device, folder)
         reading = ReadingExpert(expert, targets)

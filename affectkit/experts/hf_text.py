@@ -59,9 +59,9 @@ class HfTextExpert(TextExpert):
         from affectkit.finetuning.pieces import InPieces
         from affectkit.models import text_network
 
-        where = {"revision": "" if folder else self.options["revision"]}
-        how = {name: self.options[name] for name in ("max_tokens", "long_texts")}
-        self._network = text_network.load_classifier(str(folder or self.options["model"]), **where, **how)
+        how: dict[str, Any] = {name: self.options[name] for name in ("max_tokens", "long_texts")}
+        how["revision"] = "" if folder else self.options["revision"]
+        self._network = text_network.load_classifier(str(folder or self.options["model"]), **how)
         self._answering = InPieces(self._network).requires_grad_(False).eval().to(device)
         labels = self._network.targets[0].classes
         classes = mapped_classes(labels, self.options["label_map"])

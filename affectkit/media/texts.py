@@ -42,7 +42,7 @@ def language_of(text: str, language: str = "") -> str:
     code = re.split("[-_]", language.strip().lower())[0]
     if code:
         return _CODES.get(code, code)
-    counts = {name: len(letters.findall(text)) for name, letters in _SCRIPTS.items()}
+    counts = {name: float(len(letters.findall(text))) for name, letters in _SCRIPTS.items()}
     if foreign := next((name for name in _FOREIGN if 4 * counts[name] > counts["zh"] + counts[name]), None):
         return foreign
     counts["en"] /= 4  # a Chinese character is a word
