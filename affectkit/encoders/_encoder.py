@@ -264,7 +264,8 @@ def texts(manifest: Manifest, column: str = "text") -> list[Item]:
     if column not in rows:
         remedy = "transcribe its recordings, or choose a network that reads audio"
         raise AffectkitError("input", f"has no column '{column}'", file=manifest.path, remedy=remedy)
-    return [Item(key, text=text) for key, text in zip(rows["id"], rows[column].fillna(""), strict=True)]
+    files = manifest.media() if manifest.bare else [None] * len(rows)
+    return [Item(*row) for row in zip(rows["id"], files, rows[column].fillna(""), strict=True)]
 
 
 def images(manifest: Manifest, column: str = "path", *, crop: str = "none") -> list[Item]:

@@ -1,6 +1,7 @@
 """Texts as media: what can be read, and in which language a text is, as far as its script tells."""
 
 import re
+from pathlib import Path
 
 from affectkit.errors import AffectkitError
 
@@ -22,14 +23,13 @@ _SCRIPTS = {
 _FOREIGN = ("ja", "ko")  # written with Chinese characters too
 
 
-def check_text(text: str) -> None:
-    """Raises "input" for a text that nothing can read."""
+def check_text(text: str, file: Path | None = None) -> None:
+    """Raises "input" for a text that nothing can read. file: that it was read from, if it has one of its own."""
     if not text.strip():
-        raise AffectkitError("input", "has no text")
+        raise AffectkitError("input", "has no text", file=file, remedy="fill it in, or drop the row")
     if len(text) > MOST_CHARACTERS:
-        raise AffectkitError(
-            "input", f"has a text of {len(text):,} characters, and {MOST_CHARACTERS:,} are read at most"
-        )
+        message = f"has a text of {len(text):,} characters, and {MOST_CHARACTERS:,} are read at most"
+        raise AffectkitError("input", message, file=file)
 
 
 def language_of(text: str, language: str = "") -> str:

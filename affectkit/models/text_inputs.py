@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,8 @@ import torch
 from affectkit.errors import AffectkitError
 from affectkit.media.texts import MOST_CHARACTERS
 from affectkit.models.backbones import Backbone
+
+logger = logging.getLogger(__name__)
 
 LongTexts = Literal["head", "tail", "pieces"]
 _LONGEST = 512  # where neither the tokenizer nor the network sets a limit
@@ -76,6 +79,13 @@ class TextInputs:
     def mask(self) -> int | None:
         mask = self.tokenizer.mask_token_id
         return self.tokenizer.unk_token_id if mask is None else mask
+
+    def say_cut(self, tokens: Sequence[np.ndarray]) -> None:
+        """Say how many texts are not read whole."""
+        cut = sum(len(each) > self.most for each in tokens)
+        if cut and self.long_texts != "pieces":
+            what = "%d of %d texts are longer than %d tokens: their %s is read"
+            logger.warning(what, cut, len(tokens), self.max_tokens, self.long_texts)
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """[T] int32 of each text, without special tokens; of a text that cannot be read none."""

@@ -18,7 +18,10 @@ class TextExamples(MediumExamples):
 
     @cached_property
     def tokens(self) -> list[np.ndarray]:
-        return self.network.inputs.tokens([item.text for item in self.items])
+        tokens = self.network.inputs.tokens([item.text for item in self.items])
+        if self.train:
+            self.network.inputs.say_cut(tokens)
+        return tokens
 
     @cached_property
     def costs(self) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Texts: cut to what the network takes, tokens hidden at random, and the network that reads them
+"""Texts: cut to what the network takes, and the network that reads them
 
-They are read from the manifest's column text, in tokens as the checkpoint was trained.
+They are read from the manifest's column text, in tokens as the checkpoint was trained; some may be hidden in training.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Text:
     def from_spec(cls, spec: Mapping[str, Any]) -> Text:
         """As a record has it. Raises KeyError, or ValueError for what no text is read by."""
         try:
-            how = {"max_tokens": int(spec["max_tokens"]), "long_texts": spec["long_texts"]}
+            how = {"max_tokens": int(spec["base"]["max_tokens"]), "long_texts": spec["long_texts"]}
             return cls(spec["base"]["checkpoint"], head=spec["head"], **how)
         except AffectkitError as error:
             raise ValueError(error.message) from None
@@ -108,7 +108,7 @@ class Text:
     def decode(self, item: Item) -> str:
         from affectkit.media.texts import check_text
 
-        check_text(item.text)
+        check_text(item.text, item.path)
         return item.text
 
     def build(self, targets: Sequence[Target], seed: int) -> TextNetwork:
