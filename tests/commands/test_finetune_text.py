@@ -15,7 +15,7 @@ QUICK = ("--epochs", 2, "--batch-size", 8, "--learning-rate", "3e-3", "--device"
 THREE = json.dumps(
     [
         {"name": "head", "train": "head", "epochs": 1, "learning_rate": 1e-2},
-        {"name": "top", "train": 1, "epochs": 1, "learning_rate": "1e-4..1e-2"},
+        {"name": "top", "train": "last-1", "epochs": 1, "learning_rate": "1e-4..1e-2"},
         {"name": "all", "train": "all", "epochs": 1, "learning_rate": 1e-3, "warmup": 0.5},
     ]
 )

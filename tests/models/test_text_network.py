@@ -50,9 +50,7 @@ def test_a_batch_gives_what_each_text_gives_by_itself(kind, head, monkeypatch):
 def test_what_is_only_answered_runs_in_parts_of_bounded_size(monkeypatch):
     network, sizes = built(), []
     monkeypatch.setattr(text_network, "_AT_ONCE", 300)
-    network.base.get_input_embeddings().register_forward_pre_hook(
-        lambda _, inputs: sizes.append(inputs[0].numel())
-    )
+    network.base.get_input_embeddings().register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].numel()))
     with torch.no_grad():
         outputs(network, TEXTS * 20)
     assert max(sizes) <= 300 and len(sizes) > 10
@@ -62,7 +60,10 @@ def test_what_is_only_answered_runs_in_parts_of_bounded_size(monkeypatch):
 def test_transformers_loads_what_is_saved_and_answers_the_same(kind, tmp_path):
     network = built(kind, [LABEL])
     network.save(tmp_path)
-    theirs, tokenizer = AutoModelForSequenceClassification.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    theirs, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(tmp_path),
+        AutoTokenizer.from_pretrained(tmp_path),
+    )
     assert theirs.config.id2label == dict(enumerate(LABEL.classes))
     with torch.no_grad():
         expected = theirs(**tokenizer(TEXTS[:1], return_tensors="pt", return_token_type_ids=False)).logits
