@@ -228,8 +228,15 @@ def load_classifier(
     if len(set(classes)) < len(classes) or not all(classes):
         raise AffectkitError("input", f"'{checkpoint}' calls two of its classes alike: {', '.join(classes)}")
     inputs = TextInputs.of(replace(backbone, model=getattr(model, model.base_model_prefix)), max_tokens, long_texts)
-    model.config.pad_token_id = inputs.tokenizer.pad_token_id
+    _mark(model.config, backbone, inputs)
     return TextNetwork(model, inputs, [Target("label", "class", classes)], "cls", backbone.facts()).eval()
+
+
+def _mark(config: Any, backbone: Backbone, inputs: TextInputs) -> None:
+    """Say in a configuration what whoever reads it once it is saved has to know."""
+    config.pad_token_id = inputs.tokenizer.pad_token_id
+    if backbone.tiny_random:
+        config.tiny_random = True
 
 
 def _assemble(backbone: Backbone, inputs: TextInputs, targets: Sequence[Target], head: Head, seed: int) -> TextNetwork:
@@ -238,9 +245,7 @@ def _assemble(backbone: Backbone, inputs: TextInputs, targets: Sequence[Target],
     if config.is_encoder_decoder:
         message = f"'{config.name_or_path}' is an encoder and a decoder, which have no one head"
         raise AffectkitError("input", message, remedy="use one of bert, roberta, distilbert, deberta or their kin")
-    if backbone.tiny_random:
-        config.tiny_random = True  # for whoever reads what is saved
-    config.pad_token_id = inputs.tokenizer.pad_token_id
+    _mark(config, backbone, inputs)
     torch.manual_seed(seed)
     put_on = _with_classifier if head == "cls" else _with_token_head
     return TextNetwork(put_on(backbone.model, targets, head), inputs, targets, head, backbone.facts())
