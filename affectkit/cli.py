@@ -49,7 +49,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (extract_features, (("encoders", "build"),)),
     (with_protocols(train, run), (("estimators", "build"), ("protocols", "build"))),
     (finetune, (("media", "build"),)),
-    (import_model, (("experts", "build"), ("detectors", "build"))),
+    (import_model, (("experts", "build"), ("experts", "medium"), ("detectors", "build"))),
     (predict, (("detectors", "build"),)),
     (fuse, (("rules", "build"),)),
     (calibrate, (("methods", "build"),)),

@@ -2,11 +2,11 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
 
@@ -199,7 +199,7 @@ def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def plugin_parameters(plugins: Sequence[Plugins]) -> dict[str, inspect.Parameter]:
     """The own options of all plug-ins of some kinds, as typer parameters whose default None means "not typed"."""
     owned: dict[str, dict[str, inspect.Parameter]] = {}
-    names = Counter(plugin for kind, _ in plugins for plugin in registry.names(kind))
+    names = Counter(plugin for kind in {kind for kind, _ in plugins} for plugin in registry.names(kind))
     for kind, factory in plugins:
         for plugin in registry.names(kind):
             owner = plugin if names[plugin] == 1 else f"{registry.singular(kind)} {plugin}"
@@ -211,9 +211,18 @@ def plugin_parameters(plugins: Sequence[Plugins]) -> dict[str, inspect.Parameter
         parameter, panel = next(iter(parameters.values())), f"Options of {', '.join(parameters)}"
         texts = {"help": _help_text(parameters), "default": _default_text(parameters)}
         info = typer_option(parameter.annotation, **texts, name=name, panel=panel)
-        kind, _ = registry.described(parameter.annotation)
-        made[name] = parameter.replace(default=None, annotation=Annotated[kind | None, info])
+        made[name] = parameter.replace(
+            default=None, annotation=Annotated[_kind_of_all(parameters.values()) | None, info]
+        )
     return made
+
+
+def _kind_of_all(parameters: Iterable[inspect.Parameter]) -> Any:
+    """The type of an option; where plug-ins choose from different values, any of them. The chosen one checks it."""
+    kinds = [registry.described(parameter.annotation)[0] for parameter in parameters]
+    if all(get_origin(kind) is Literal for kind in kinds):
+        return Literal[tuple(dict.fromkeys(value for kind in kinds for value in get_args(kind)))]
+    return kinds[0]
 
 
 def _field(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:

@@ -23,18 +23,10 @@ PACKAGE = Path(__file__).parent
 # Where the plug-ins of a kind live; a kind that is not here has a folder of its own name.
 FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods", "media": "finetuning/media"}
 KINDS = (
-    "corpora",
-    "encoders",
-    "detectors",
-    "experts",
-    "estimators",
-    "rules",
-    "methods",
-    "media",
-    "protocols",
-    "transcribers",
-)
-FACTORIES = {"corpora": ("read", "gather")}  # what makes a module a plug-in of its kind; `build` for the others
+    "corpora", "encoders", "detectors", "experts", "estimators", "rules", "methods", "media", "protocols", "transcribers",
+)  # fmt: skip
+# What makes a module a plug-in of its kind, and has its options; `build` for the others.
+FACTORIES = {"corpora": ("read", "gather"), "experts": ("build", "medium")}
 
 
 T = TypeVar("T")
@@ -214,11 +206,14 @@ def owners_of(option: str) -> dict[str, inspect.Parameter]:
 
 def _owners(kind: str, option: str) -> dict[str, inspect.Parameter]:
     """By name, the plug-ins of a kind that have an option."""
-    modules = {name: load(kind, name) for name in names(kind)}
-    factories = FACTORIES.get(kind, ("build",))
-    receivers = {name: next((getattr(m, f) for f in factories if hasattr(m, f)), None) for name, m in modules.items()}
-    known = {name: options(receiver) if receiver else {} for name, receiver in receivers.items()}
+    known = {name: plugin_options(kind, load(kind, name)) for name in names(kind)}
     return {name: parameters[option] for name, parameters in known.items() if option in parameters}
+
+
+def plugin_options(kind: str, module: ModuleType) -> dict[str, inspect.Parameter]:
+    """All options of a plug-in, by name, whichever of its factories receives them."""
+    receivers = [getattr(module, name) for name in FACTORIES.get(kind, ("build",)) if hasattr(module, name)]
+    return {name: parameter for receiver in receivers for name, parameter in options(receiver).items()}
 
 
 def check_values(receiver: Callable[..., Any], values: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ What is owed to one kind alone is in that kind's own test_contract.py.
 import inspect
 from collections import defaultdict
 from dataclasses import replace
+from typing import get_origin
 
 import pytest
 
@@ -18,8 +19,8 @@ EXPECTED = {
     "detectors": "columns haar whole yunet",
     "encoders": "arrays hf-audio hf-image hf-text open-clip opensmile text-ngrams timm",
     "estimators": "attention forest linear mlp svm",
-    "experts": "emonet finetuned timm",
-    "media": "images speech",
+    "experts": "emonet finetuned hf-text lexicon timm",
+    "media": "images speech text",
     "methods": "beta conformal histogram isotonic linear temperature variance-scaling vector",
     "transcribers": "faster-whisper hf",
     "rules": "best greedy inverse-variance mean mlp product stacked weighted",
@@ -72,13 +73,14 @@ def test_an_option_that_it_lacks_is_a_usage_error(kind, name):
     ("kinds", "with_default"), [((kind,), kind == "methods") for kind in EXPECTED] + [(("experts", "detectors"), False)]
 )
 def test_an_option_has_one_meaning(kinds, with_default):
-    """They are options of one command. Media say after a colon what one means for them: `Dropout: before the head.`"""
+    """They are options of one command. Media, and what experts read, say after a colon what one means for them:
+    `Dropout: before the head.`"""
     meanings = defaultdict(set)
     for kind, name in (plugin for plugin in PLUGINS if plugin[0] in kinds):
-        for option, parameter in registry.options(factory_of(kind, name)).items():
+        for option, parameter in registry.plugin_options(kind, registry.load(kind, name)).items():
             value, described = registry.described(parameter.annotation)
-            if kind == "media" and ": " in described.help:
-                value = float if value == float | None else value
+            if kind in ("media", "experts") and ": " in described.help:
+                value = float if value == float | None else get_origin(value) or value  # each chooses from its own
                 described = replace(described, help=described.help.partition(": ")[0], default="")
             meanings[option].add((str(value), described, str(parameter.default) if with_default else ""))
     assert {option: found for option, found in meanings.items() if len(found) > 1} == {}

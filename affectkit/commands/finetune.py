@@ -16,8 +16,9 @@ BaseModelOpt = Annotated[
     str,
     typer.Option(
         "--base-model",
-        help="Network to fine-tune, for speech or images: a Hugging Face hub id or a local folder; "
-        "open_clip:ViT-B-32/TAG or timm:resnet50 (or .../FILE); tiny-random:wav2vec2 or tiny-random:vit for a dry run.",
+        help="Network to fine-tune, for speech, texts or images: a Hugging Face hub id or a local folder; "
+        "open_clip:ViT-B-32/TAG or timm:resnet50 (or .../FILE); for a dry run tiny-random:wav2vec2, tiny-random:bert "
+        "or tiny-random:vit.",
     ),
 ]
 RevisionOpt = Annotated[str, typer.Option("--revision", help="Branch, tag or commit of a hub id.")]
@@ -72,7 +73,7 @@ def finetune(
     overwrite: opt.Overwrite = False,
     **medium_options: Any,
 ) -> Outcome:
-    """Fine-tune a speech or image network end to end, and predict every row that may be judged.
+    """Fine-tune a speech, text or image network end to end, and predict every row that may be judged.
 
     The best epoch over all stages is kept. A killed run goes on with --resume, to the same bits. Several processes or
     machines: accelerate launch -m affectkit finetune ... (with --multi_gpu also on CPUs).

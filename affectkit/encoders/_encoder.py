@@ -248,7 +248,7 @@ def items(manifest: Manifest, encoder: Encoder, *, num_workers: int = 0) -> list
     if encoder.column not in rows:
         raise _no_column(manifest, encoder)
     if encoder.reads == "text":
-        return [Item(key, text=text) for key, text in zip(rows["id"], rows[encoder.column], strict=True)]
+        return texts(manifest, encoder.column)
     media = manifest.media(encoder.column)
     if encoder.reads == "arrays":
         places = [None if index is None else int(index) for index in _column(rows, "array_index")]
@@ -256,6 +256,16 @@ def items(manifest: Manifest, encoder: Encoder, *, num_workers: int = 0) -> list
     if encoder.reads == "images":
         return images(manifest, encoder.column, crop=encoder.options.get("crop", "none"))
     return recordings(manifest, encoder.column, num_workers=num_workers)
+
+
+def texts(manifest: Manifest, column: str = "text") -> list[Item]:
+    """The texts of a manifest's rows, in order. Raises "input" if it has no such column."""
+    rows = manifest.rows
+    if column not in rows:
+        remedy = "transcribe its recordings, or choose a network that reads audio"
+        raise AffectkitError("input", f"has no column '{column}'", file=manifest.path, remedy=remedy)
+    files = manifest.media() if manifest.bare else [None] * len(rows)
+    return [Item(*row) for row in zip(rows["id"], files, rows[column].fillna(""), strict=True)]
 
 
 def images(manifest: Manifest, column: str = "path", *, crop: str = "none") -> list[Item]:

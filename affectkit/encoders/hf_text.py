@@ -15,8 +15,6 @@ from affectkit.encoders._encoder import Encoder, HfEncoder, HfOptions, Item, Rea
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option, options_from
 
-_LONGEST = 512  # where neither the tokenizer nor the network sets a limit
-
 
 @dataclass(frozen=True)
 class TextOptions(HfOptions):
@@ -43,30 +41,15 @@ class HfText(HfEncoder):
 
     def load(self, device: str) -> None:
         from affectkit.models import backbones
+        from affectkit.models.text_inputs import longest, padded_right
 
         backbone = backbones.load(self.options["checkpoint"], "text", revision=self.options["revision"])
         self._facts, self._device = backbone.facts(), device
         model = backbone.model.get_encoder() if backbone.model.config.is_encoder_decoder else backbone.model
-        self._model, self._tokenizer = model.to(device), backbone.processor
-        self._tokenizer.padding_side = "right"  # positions count from the first token
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._model, self._tokenizer = model.to(device), padded_right(backbone.processor)
         self._layers = int(self._model.config.num_hidden_layers) + 1
-        self._max_tokens = self._longest()
+        self._max_tokens = longest(self._model, self._tokenizer, self.options["max_tokens"])
         check_layer(self.layer, self._layers)
-
-    def _longest(self) -> int:
-        """Tokens per text: as asked, if the checkpoint takes as many."""
-        positions = getattr(self._model.config, "max_position_embeddings", _LONGEST) or _LONGEST
-        embedded = getattr(getattr(self._model, "embeddings", None), "position_embeddings", None)
-        padding = getattr(embedded, "padding_idx", None)
-        if padding is not None:  # RoBERTa's positions begin behind the padding's
-            positions -= padding + 1
-        limit = min(int(self._tokenizer.model_max_length), positions)  # the former is enormous where unknown
-        asked = self.options["max_tokens"]
-        if asked > limit:
-            raise AffectkitError("usage", f"--max-tokens {asked}: this checkpoint takes {limit}")
-        return asked or limit
 
     def describe(self) -> dict[str, Any]:
         shape = self.shape(int(self._model.config.hidden_size), self._layers)

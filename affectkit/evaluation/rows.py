@@ -239,17 +239,18 @@ def judged_parts(predictions: Predictions) -> dict[str, Predictions]:
     return {name: part for name, part in parts.items() if len(part.frame)}
 
 
-def answered_parts(predictions: Predictions, *, quiet: bool = False) -> dict[str, Predictions]:
+def answered_parts(predictions: Predictions, *, quiet: bool = False, some: bool = True) -> dict[str, Predictions]:
     """`judged_parts` without those of which no row has a truth and an answer (images without a face).
 
-    It says which, unless quiet. Where all are so, all are kept: what judges them says what is wrong.
+    It says which, unless quiet. Where all are so and there should be some, all are kept: what judges them says what is
+    wrong.
     """
     parts = judged_parts(predictions)
     judged = {name: part for name, part in parts.items() if any(_answered(part, t) for t in part.targets.values())}
-    for name in parts if judged and not quiet else ():
+    for name in parts if (judged or not some) and not quiet else ():
         if name not in judged:
             log.warning("none of the %d %s rows has a truth and an answer: not judged", len(parts[name].frame), name)
-    return judged or parts
+    return judged if judged or not some else parts
 
 
 def _answered(predictions: Predictions, target: Target) -> bool:

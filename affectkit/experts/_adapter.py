@@ -14,13 +14,11 @@ from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.models import whole
 from affectkit.detectors._detector import LANDMARK_SIDE, Detector, Face, choose, crop, of_person, square_of
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import NO_FACE, RECORD, CropRule, Expert, FaceAnswer, Plan, rescaled
+from affectkit.experts._expert import NO_FACE, RECORD, CropRule, Expert, FaceAnswer, Plan, check_record, rescaled
 from affectkit.labels import Target
 from affectkit.models.forward import resolve_device
-from affectkit.plain import without_nan
 
 BATCH = 32  # crops given to the expert at once
-NOT_COMPARED = ("licence", "detector_facts")  # words; the version of OpenCV
 
 _CutFace = tuple[FaceAnswer, list[np.ndarray]]  # crops [views, S, S, 3], none where there is nothing to be read
 
@@ -183,13 +181,11 @@ def load_expert(folder: Path, *, device: str = "auto") -> FaceExpert:
         rule = CropRule(**{name: record["crop"][name] for name in ("policy", "box_scale", "flip_average")})
         targets = [Target.from_json(target) for target in record["targets"]]
         expert = registry.build("experts", record["expert"], record["options"])
+        if not hasattr(expert, "by_landmarks"):
+            raise ValueError(f"{record['expert']} sees no faces")
         detector = registry.build("detectors", record["detector"], record["detector_options"])
     detector.load(folder)
     expert.load(resolve_device(device), folder)
     loaded = FaceExpert(expert, detector, targets, rule)
-    for fact, here in without_nan(loaded.describe()).items():
-        if fact not in NOT_COMPARED and here != record.get(fact):
-            what = "other weights" if fact == "weights" else f"another '{fact}'"
-            remedy = "copy it again, or make it again with this affectkit"
-            raise AffectkitError("input", f"has {what} than its record says", file=folder, remedy=remedy)
+    check_record(folder, record, loaded.describe())
     return loaded

@@ -1,23 +1,37 @@
-"""What a face expert is: a network with weights of its own, that answers for crops of faces."""
+"""What a face expert is: a network with weights of its own, that answers for crops of faces; and what a record says."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 
+from affectkit import registry
 from affectkit.detectors._detector import Policy, check_policy
 from affectkit.errors import AffectkitError
+from affectkit.finetuning.passes import Tta
 from affectkit.media.augment_images import PASSES, check_passes
+from affectkit.plain import without_nan
+from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import torch
 
 WEIGHTS, RECORD = "model.safetensors", "expert.json"  # in a model folder
+NOT_COMPARED = ("licence", "detector_facts", "lexicons")  # words; the version of OpenCV
+
+
+def check_record(folder: Path, record: Mapping[str, Any], described: Mapping[str, Any]) -> None:
+    """Raises "input" where weights, crop or input of what was loaded are not those of its record."""
+    for fact, here in without_nan(dict(described)).items():
+        if fact not in NOT_COMPARED and here != record.get(fact):
+            what = "other weights" if fact == "weights" else f"another '{fact}'"
+            remedy = "copy it again, or make it again with this affectkit"
+            raise AffectkitError("input", f"has {what} than its record says", file=folder, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -131,14 +145,36 @@ class CropRule:
     box_scale: side of the square over the longer side of a box without landmarks.
     """
 
-    policy: Policy = "largest"
-    box_scale: float = 1.0
-    flip_average: bool = True
+    policy: Annotated[Policy, Option("Which of several faces to read.")] = "largest"
+    box_scale: Annotated[
+        float,
+        Option(
+            "Side of the crop relative to the longer side of the face box, where there are no landmarks.",
+            least=0.5,
+            most=3,
+        ),
+    ] = 1.0
+    flip_average: Annotated[bool, Option("Whether to average over the mirrored face too, where --tta is 1.")] = True
 
     def __post_init__(self) -> None:
         check_policy(self.policy)
         if not 0.5 <= self.box_scale <= 3:
             raise AffectkitError("usage", f"--box-scale {self.box_scale:g}", remedy="use 0.5 to 3, such as 1.2")
+
+
+@dataclass(frozen=True)
+class Faces(CropRule):
+    """What face experts read, and the options that they share."""
+
+    target: Annotated[
+        str | None, Option("Targets to answer for: numbers, comma-separated.", default="all of the expert's")
+    ] = None
+    detector: Annotated[str, Option(f"Face detector: {', '.join(registry.names('detectors'))}.")] = "haar"
+    tta: Tta = 1
+
+    @property
+    def rule(self) -> CropRule:
+        return CropRule(self.policy, self.box_scale, self.flip_average)
 
 
 # --- Test-time augmentation: what the passes over a face are, and what becomes of their answers

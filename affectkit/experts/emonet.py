@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import numpy as np
 
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import WEIGHTS, Expert, NetworkExpert
+from affectkit.experts._expert import WEIGHTS, Expert, Faces, NetworkExpert
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import torch
 
 PRETRAINED = "models/emonet/pretrained"
+
+
+medium = Faces  # what it reads, with the options of all that read it
 
 
 def build(

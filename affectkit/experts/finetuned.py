@@ -16,13 +16,16 @@ import numpy as np
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import SPEC, best_model
 from affectkit.errors import AffectkitError
-from affectkit.experts._expert import Expert, NetworkExpert
+from affectkit.experts._expert import Expert, Faces, NetworkExpert
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
+
+
+medium = Faces  # what it reads, with the options of all that read it
 
 
 def build(*, model_dir: Annotated[str, Option("Run folder of an image network that finetune made.")] = "") -> Expert:

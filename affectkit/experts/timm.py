@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.experts._expert import WEIGHTS, Expert, NetworkExpert
+from affectkit.experts._expert import WEIGHTS, Expert, Faces, NetworkExpert
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NUMBERS = ("valence", "arousal", "dominance")
 UNUSED = "_"
 _REMEDY = "write timm:ARCHITECTURE/path/to/weights.safetensors (two slashes before an absolute path)"
+
+
+medium = Faces  # what it reads, with the options of all that read it
 
 
 def build(

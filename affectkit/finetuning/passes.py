@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from affectkit.errors import AffectkitError
 from affectkit.registry import Option, check_values
 
 if TYPE_CHECKING:
@@ -81,6 +82,13 @@ class Passes:
 
 
 ONCE = Passes()
+
+
+def check_once(passes: Passes, reads: str) -> None:
+    """Raises "usage" for several passes of a network that has only one."""
+    if passes != ONCE:
+        message = f"--tta and --mc-dropout are of image networks, and this one reads {reads}"
+        raise AffectkitError("usage", message, remedy="leave them out")
 
 
 def over_passes(targets: Sequence[Target], answers: Mapping[str, np.ndarray]) -> list[TargetPrediction]:

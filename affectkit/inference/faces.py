@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from affectkit import registry
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
@@ -19,9 +20,9 @@ from affectkit.detectors.columns import BOX, ColumnsDetector
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.assess import FACE, FOUND, NONE
-from affectkit.experts._adapter import FaceExpert, load_expert
-from affectkit.experts._expert import FaceAnswer
-from affectkit.inference.model import Model, Work
+from affectkit.experts._adapter import FaceExpert, build_expert, load_expert
+from affectkit.experts._expert import FaceAnswer, Faces
+from affectkit.inference.model import Imported, Model, Work
 from affectkit.labels import Target
 from affectkit.media.files import mapped, or_error
 from affectkit.media.images import read_image
@@ -89,12 +90,30 @@ def targets_for(expert: FaceExpert, manifest: Manifest, names: str | None) -> li
     return [target for target in known if target is not None and target.kind == "number"]
 
 
-def rows_to_answer(manifest: Manifest) -> Manifest:
-    """All rows but those of the train split, which nothing here is fitted on."""
-    if "split" not in manifest.rows:
-        return manifest
-    keep = (manifest.rows["split"] != "train").to_numpy()
-    return manifest.take(keep) if keep.any() else manifest
+def import_faces(name: str, options: Mapping[str, Any], faces: Faces, manifest: Manifest, work: Work) -> Imported:
+    """A face expert, and what it says of a manifest's images. options: of the expert and of its detector.
+
+    Raises "usage" for one that neither has.
+    """
+    finding = registry.options(registry.load("detectors", faces.detector, foreign=True).build)
+    apart = {True: {}, False: {}}  # type: dict[bool, dict[str, Any]]
+    for option, value in options.items():
+        apart[option in finding][option] = value
+    made = build_expert(
+        name, apart[False], faces.detector, apart[True], rule=faces.rule, device=work.device, foreign=True
+    )
+    expert = made.answering(targets_for(made, manifest, faces.target))
+    predictions = predict_faces(expert, manifest, work, faces.tta)
+    described, counts = expert.describe(), predictions.frame[FACE].value_counts()
+    spec = {
+        "kind": KIND,
+        "reads": "images",
+        "expert": described["expert"],
+        "expert_facts": expert.expert.describe(),
+        **{key: described[key] for key in ("licence", "detector", "crop")},
+        "tta": faces.tta,
+    }
+    return Imported(expert, predictions, spec, {"faces": {str(name): int(count) for name, count in counts.items()}})
 
 
 class _Reading:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,15 +21,18 @@ from affectkit.estimators._model import load_estimator_model
 from affectkit.finetuning.model import FinetunedModel, load_finetuned_model
 from affectkit.finetuning.passes import Passes
 from affectkit.fusion.rule import FusionModel
+from affectkit.inference import faces, texts
 from affectkit.inference.estimator_model import EstimatorPipeline
-from affectkit.inference.faces import COLUMNS as FACES
-from affectkit.inference.faces import KIND, FaceModel
 from affectkit.inference.model import Model, Work, seen_rows
 from affectkit.labels import Target
 from affectkit.training.accelerating import open_accelerator
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+EXPERTS: dict[str, Callable[..., Model]] = {faces.KIND: faces.FaceModel, texts.KIND: texts.TextModel}
+SAID = (*faces.COLUMNS, *texts.COLUMNS)  # what experts say besides answers
 
 
 def load_model(path: Path) -> Model:
@@ -44,8 +47,8 @@ def load_model(path: Path) -> Model:
         return EstimatorPipeline(folder, spec, estimator=load_estimator_model(folder), fit_rows=read_fit_rows(folder))
     if kind == "finetuned":
         return FinetunedNetwork(folder, spec, model=load_finetuned_model(folder), fit_rows=read_fit_rows(folder))
-    if kind == KIND:
-        return FaceModel(folder, spec, read_fit_rows(folder))
+    if kind in EXPERTS:
+        return EXPERTS[kind](folder, spec, read_fit_rows(folder))
     if kind not in ("calibration", "fusion"):
         raise AffectkitError("input", f"is a model of kind '{kind}', which this affectkit cannot run", file=folder)
     stage = CalibrationModel.load(folder) if kind == "calibration" else FusionModel.load(folder)
@@ -133,10 +136,10 @@ class StackedModel(Model):
         answered = {key for table in predictions.values() for key in table.frame["id"]}
         rows = manifest.rows[manifest.rows["id"].isin(answered)].reset_index(drop=True)
         outputs = [self._answer(Target.from_json(target), predictions, rows) for target in self.spec["targets"]]
-        for table in predictions.values():  # what a face expert says of the face
+        for table in predictions.values():  # what experts say of a face or a text
             by_id = table.frame.set_index("id")
-            rows = rows.assign(**{name: rows["id"].map(by_id[name]) for name in FACES if name in by_id})
-        carried = [*([self.spec["group"]] if self.spec.get("group") else []), *(name for name in FACES if name in rows)]
+            rows = rows.assign(**{name: rows["id"].map(by_id[name]) for name in SAID if name in by_id})
+        carried = [*([self.spec["group"]] if self.spec.get("group") else []), *(name for name in SAID if name in rows)]
         return build_predictions(rows, outputs, seen_rows(self, rows), carried)
 
     def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> TargetPrediction:

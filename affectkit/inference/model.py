@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions
@@ -72,6 +72,24 @@ class Model(ABC):
         groups do not count for a model whose own split let them straddle, by a protocol that reports declare.
         Skipped rows are logged. Raises "input" for features of another encoder, "missing" for rows without media.
         """
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An expert that was fitted elsewhere, and what it says of a manifest's rows.
+
+    expert: what its folder is written by. spec: what its `affectkit.json` says of this kind of expert. facts: what
+    `train_report.json` says of it.
+    """
+
+    expert: SavedExpert
+    predictions: Predictions
+    spec: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+class SavedExpert(Protocol):
+    def save(self, folder: Path) -> None: ...
 
 
 def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:

@@ -79,16 +79,24 @@ class Backbone:
         return {"architecture": self.model.config.model_type, **{name: getattr(self, name) for name in names}}
 
 
-def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[str, Any] | None = None) -> Backbone:
+def load(
+    checkpoint: str,
+    reads: Reads,
+    *,
+    revision: str = "",
+    changes: Mapping[str, Any] | None = None,
+    classifier: bool = False,
+) -> Backbone:
     """The base network of a checkpoint, whatever head it was saved with; to write speech down, with that head.
 
     changes: values of its configuration to build it with, where its architecture knows their names (dropout and such).
+    classifier: of text, the sequence classifier that it was saved as instead, with its head.
     Raises AffectkitError "missing" (no such folder; a hub id that is neither cached nor reachable), "input" (weights
     that do not fill the network exactly, outside its head; no safetensors; code of its own) or "usage" (an unknown
     `tiny-random` architecture).
     """
     if tiny.is_tiny(checkpoint):
-        model, processor, *more = tiny.build(checkpoint, reads, changes)
+        model, processor, *more = tiny.build(checkpoint, reads, changes, classifier=classifier)
         return Backbone(model.eval(), processor, digest(model), True, None, *more)
     config = tiny.changed(read_config(checkpoint, revision), changes)
     if vars(config).pop("auto_map", None):
@@ -99,8 +107,8 @@ def load(checkpoint: str, reads: Reads, *, revision: str = "", changes: Mapping[
         backend = {"backend": "pil"} if reads == "images" else {}  # the other one rounds resized pixels differently
         processor = _fetch(checkpoint, revision, _PROCESSORS[reads], **backend)
         tokenizer = _fetch(checkpoint, revision, "AutoTokenizer") if reads == "speech" else None
-        model, info = _model(checkpoint, revision, config, reads)
-    _check_keys(checkpoint, model, config, info, reads)
+        model, info = _model(checkpoint, revision, config, reads, classifier)
+    _check_keys(checkpoint, model, config, info, reads, classifier)
     # Copy the weights out of the mapped file, where they begin at any multiple of 8 bytes. Matrix products differ in
     # the last bit with where a matrix begins: a saved network would answer by 4e-7 otherwise than the one trained.
     for tensor in (*model.parameters(), *model.buffers()):
@@ -188,7 +196,7 @@ def read_config(checkpoint: str, revision: str = "") -> Any:
         return _fetch(checkpoint, revision, "AutoConfig")
 
 
-def _model(checkpoint: str, revision: str, config: Any, reads: Reads) -> tuple[Any, dict[str, Any]]:
+def _model(checkpoint: str, revision: str, config: Any, reads: Reads, classifier: bool) -> tuple[Any, dict[str, Any]]:
     """The network, and which of its weights the checkpoint lacks, adds or has in another shape.
 
     transformers gets tensors, and opens no file of weights itself.
@@ -199,10 +207,11 @@ def _model(checkpoint: str, revision: str, config: Any, reads: Reads) -> tuple[A
             cls, options = class_of(config)
             config = tower_config(config)
         else:
-            cls = _writing_class(config) if reads == "speech" else _base_class(config)
+            writing = _writing_class(config) if reads == "speech" else None
+            cls = writing or (classifier_class(config) if classifier else _base_class(config))
     tensors = read_files(_weight_files(checkpoint, revision))
     planned(lambda: cls(deepcopy(config), **options), tensors, checkpoint)
-    if reads == "images":
+    if reads == "images" or classifier:
         options["ignore_mismatched_sizes"] = True  # they are reported then, and refused by name
     with _one_error(checkpoint):
         model, info = cls.from_pretrained(
@@ -228,6 +237,16 @@ def _writing_class(config: Any) -> Any:
     if config.model_type == "whisper":
         return WhisperForConditionalGeneration
     return MODEL_FOR_CTC_MAPPING.get(type(config), None)
+
+
+def classifier_class(config: Any) -> Any:
+    """The class of its sequence classifier. Raises "input" where transformers has none."""
+    from transformers import AutoModelForSequenceClassification
+
+    kinds: Any = AutoModelForSequenceClassification._model_mapping
+    if type(config) not in kinds:
+        raise AffectkitError("input", f"transformers has no sequence classifier of '{config.model_type}'")
+    return kinds[type(config)]
 
 
 def _weight_files(checkpoint: str, revision: str) -> list[Path]:
@@ -312,9 +331,9 @@ def _load_error(checkpoint: str, error: Exception) -> AffectkitError:
     return AffectkitError("input", f"'{checkpoint}' cannot be loaded: {why}")
 
 
-def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], reads: Reads) -> None:
+def _check_keys(checkpoint: str, model: Any, config: Any, info: dict[str, Any], reads: Reads, classifier: bool) -> None:
     """Demand that the checkpoint fills the network exactly: a part left at random would go unnoticed."""
-    unused = [_UNUSED_OF_IMAGES] if reads == "images" else [_UNUSED]
+    unused = [_UNUSED_OF_IMAGES] if reads == "images" else [] if classifier else [_UNUSED]
     unused += [_DECODER] if config.model_type == "whisper" and reads == "audio" else []
     missing = sorted(key for key in info["missing_keys"] if not any(names.search(key) for names in unused))
     saved_as = (getattr(config, "architectures", None) or [type(model).__name__])[0]

@@ -74,14 +74,24 @@ def is_tiny(checkpoint: str) -> bool:
 
 
 def build(
-    checkpoint: str, reads: Literal["audio", "text", "images", "speech"], changes: Mapping[str, Any] | None = None
+    checkpoint: str,
+    reads: Literal["audio", "text", "images", "speech"],
+    changes: Mapping[str, Any] | None = None,
+    *,
+    classifier: bool = False,
 ) -> tuple[Any, ...]:
     """The network, and its feature extractor, tokenizer or image processor; to write speech down, also a tokenizer.
 
-    changes: to its configuration, as `backbones.load` has them.
+    changes, classifier: as `backbones.load` has them.
     Raises "usage" for an unknown architecture or option.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForCTC, WhisperForConditionalGeneration
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForCTC,
+        AutoModelForSequenceClassification,
+        WhisperForConditionalGeneration,
+    )
 
     architecture, *options = checkpoint.removeprefix(PREFIX).split(",")
     known = {"audio": AUDIO, "text": TEXT, "images": IMAGES, "speech": SPEECH}[reads]
@@ -100,7 +110,7 @@ def build(
         if reads == "speech":
             cls = WhisperForConditionalGeneration if kind == "whisper" else AutoModelForCTC.from_config
             return cls(config), _feature_extractor(config), tokenizer
-        model = AutoModel.from_config(config)
+        model = (AutoModelForSequenceClassification if classifier else AutoModel).from_config(config)
     return model, _feature_extractor(config) if reads == "audio" else _tokenizer(config)
 
 

@@ -114,7 +114,19 @@ def _training(facts: Mapping[str, Any]) -> str:
 
 
 def _expert(spec: Mapping[str, Any]) -> list[str]:
-    """What the weights are, under which licence, and which part of an image they see."""
+    """What it is, under which licence, and which part of an image it sees."""
+    known = spec["expert_facts"]
+    kind = "face expert" if "detector" in spec else "text expert"
+    what = f", {known['kind']}" if "kind" in known else ""
+    lines = [
+        f"{kind}: {_plain(spec['expert'] + what)}; weights: SHA-256 {known['weights'][:16]}...",
+        f"licence of the weights: {_plain(spec['licence'])}",
+        *(f"{_plain(language)}: {_plain(words)}" for language, words in known.get("lexicons", {}).items()),
+    ]
+    return lines + (_crop(spec) if "crop" in spec else [])
+
+
+def _crop(spec: Mapping[str, Any]) -> list[str]:
     crop = spec["crop"]
     squares = f"their box, {crop['box_scale']:g} times its longer side"
     if crop.get("landmark_side"):
@@ -122,8 +134,6 @@ def _expert(spec: Mapping[str, Any]) -> list[str]:
     views = "with its mirror image" if crop["flip_average"] else ""
     views = f"{spec['tta']} views of each" if spec["tta"] > 1 else views
     return [
-        f"face expert: {_plain(spec['expert'])}; weights: SHA-256 {spec['expert_facts']['weights'][:16]}...",
-        f"licence of the weights: {_plain(spec['licence'])}",
         f"faces found by: {_plain(spec['detector'])}; of several the {_plain(crop['policy'])} one",
         ", ".join(part for part in (f"sees squares around {squares}", f"{crop['size']} pixels wide", views) if part),
     ]

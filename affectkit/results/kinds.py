@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import LABEL_MAP, label_map
-from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.reports import confusion_files, report_tables
 from affectkit.artifacts.sources import Source
 from affectkit.evaluation.assess import assess
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
     from affectkit.calibration.calibrate import Calibrated, Candidate
     from affectkit.estimators._train import Trained
-    from affectkit.experts._adapter import FaceExpert
     from affectkit.finetuning.finetune import Finetuned
     from affectkit.fusion.fuse import Fused
+    from affectkit.inference.model import Imported
 
 SEARCHED = "inner grouped cross-validation of the fit rows"
 NOT_SEARCHED = "nothing: the network was trained for all epochs"
@@ -72,32 +71,22 @@ def of_finetuning(finetuned: Finetuned, manifest: Manifest) -> Result:
     return replace(result, files=files)
 
 
-def of_expert(
-    expert: FaceExpert, predictions: Predictions, manifest: Manifest, *, tta: int, group: str | None
-) -> Result:
-    """Of a face expert that was fitted elsewhere: it has no fit rows."""
+def of_expert(imported: Imported, manifest: Manifest, *, group: str | None) -> Result:
+    """Of an expert that was fitted elsewhere: it has no fit rows."""
     import pandas as pd
 
-    from affectkit.inference.faces import KIND
-
-    described = expert.describe()
+    predictions = imported.predictions
     spec = {
-        "kind": KIND,
-        "reads": "images",
-        "expert": described["expert"],
-        "expert_facts": expert.expert.describe(),
-        **{key: described[key] for key in ("licence", "detector", "crop")},
-        "tta": tta,
+        **imported.spec,
         "targets": [target.to_json() for target in predictions.targets.values()],
         "group": group,
         "groups_straddle": False,
-        "needs": ["images"],
+        "needs": [imported.spec["reads"]],
         "parents": [],
     }
-    counts = predictions.frame["face"].value_counts()
-    facts = {"model": described["expert"], "faces": {str(name): int(count) for name, count in counts.items()}}
+    facts = {"model": spec["expert"], **imported.facts}
     fit_rows = pd.DataFrame(columns=["id", "group", "role"], dtype=str)
-    return of_manifest(expert, spec, predictions, fit_rows, manifest, IMPORTED, facts)
+    return of_manifest(imported.expert, spec, predictions, fit_rows, manifest, IMPORTED, facts)
 
 
 # --- A fusion

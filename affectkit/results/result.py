@@ -86,7 +86,8 @@ def of_manifest(
     facts: Mapping[str, Any],
     files: Mapping[str, pd.DataFrame | Mapping[str, Any]] | None = None,
 ) -> Result:
-    """The floors are those of the rows fitted on; of a model fitted elsewhere, of the manifest's train rows."""
+    """The floors are those of the rows fitted on; of a model fitted elsewhere, of the manifest's train rows, and that
+    none of its rows can judge it is no mistake: it may answer for what the manifest does not know."""
     rows, declared = manifest.rows, manifest.declared() or straddling(spec)
     floor_rows = rows[rows["id"].isin(set(fit_rows["id"]))]
     if not len(floor_rows) and "split" in rows:
@@ -96,7 +97,8 @@ def of_manifest(
     if transcripts := manifest.summary.get("transcripts"):
         known["texts"] = [words.texts(transcripts)]
     judged = {"group": spec["group"], "floor_rows": floor_rows}
-    reports = {part: {**assess(table, **judged), **known} for part, table in answered_parts(predictions).items()}
+    parts = answered_parts(predictions, some=bool(len(fit_rows)))
+    reports = {part: {**assess(table, **judged), **known} for part, table in parts.items()}
     names = [target["name"] for target in spec["targets"]]
     basis = {"targets": names, "selected_on": selected_on, "declared": declared, "fit_rows": len(fit_rows)}
     summary, files = manifest.summary, files or {}

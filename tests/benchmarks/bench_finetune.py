@@ -87,7 +87,7 @@ def make_clips(folder: Path) -> None:
 def ours(folder: Path) -> dict[str, float]:
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.encoders._encoder import recordings
-    from affectkit.finetuning.media._speech import InPieces, SpeechExamples
+    from affectkit.finetuning.media._speech import Heard, SpeechExamples
     from affectkit.finetuning.media.speech import Speech
     from affectkit.finetuning.rows import truth_of
     from affectkit.models import speech_network
@@ -102,7 +102,7 @@ def ours(folder: Path) -> dict[str, float]:
     truth = truth_of(manifest.rows, targets)
     examples = SpeechExamples(Speech(str(folder / "base")), recordings(manifest), truth, network, manifest.where)
     objective = build_objective(targets, truth, class_weight="none")
-    problem = Problem(InPieces(network), examples, None, objective, frozenset({"feature_encoder"}))
+    problem = Problem(Heard(network), examples, None, objective, frozenset({"feature_encoder"}))
     with tempfile.TemporaryDirectory() as place:
         done = fit(
             problem,

@@ -1,15 +1,14 @@
-"""Clips for a speech network, and the network that hears long ones in pieces."""
+"""Clips for a speech network, long ones in pieces."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from affectkit.finetuning.medium import MediumExamples
+from affectkit.finetuning.pieces import InPieces, in_pieces
 from affectkit.training.problem import Draw
 
 
@@ -38,42 +37,12 @@ class SpeechExamples(MediumExamples):
         return [self.network.prepare(wave)]
 
     def collate(self, items: list[list[np.ndarray]]) -> dict[str, torch.Tensor]:
-        inputs = self.network.collate([piece for pieces in items for piece in pieces])
-        if all(len(pieces) == 1 for pieces in items):
-            return inputs
-        lengths = torch.tensor([float(len(piece)) for pieces in items for piece in pieces])
-        owners = torch.tensor([row for row, pieces in enumerate(items) for _ in pieces])
-        return {**inputs, "owners": owners, "weights": lengths}
+        return in_pieces(items, self.network.collate)
 
 
-class InPieces(nn.Module):
-    """A network that also answers for clips in pieces: the mean of the pieces' outputs, weighted by their length.
+class Heard(InPieces):
+    """On a CPU nothing is gained by padding: without gradients each clip goes by itself, exact and fastest."""
 
-    For a head that is linear behind a mean over frames this is the mean over all frames, as if the clip were whole.
-    """
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self, owners: torch.Tensor | None = None, weights: torch.Tensor | None = None, **inputs: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """owners: [P] the row that each piece belongs to; weights: [P]. Without them each piece is a row."""
-        # On a CPU nothing is gained by padding: without gradients each clip goes by itself, exact and fastest.
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
         self.network.alone = not self.training and inputs["inputs"].device.type == "cpu"
-        outputs = self.network(**inputs)
-        if owners is None or weights is None:
-            return outputs
-        rows = int(owners.max()) + 1
-        total = torch.zeros(rows, device=weights.device).index_add_(0, owners, weights)
-        share = weights / total[owners]
-        return {
-            name: values.new_zeros(rows, *values.shape[1:]).index_add_(
-                0, owners, values * share.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
-            )
-            for name, values in outputs.items()
-        }
-
-    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
-        return self.network.parts()
+        return super().forward(**inputs)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError
 from affectkit.finetuning.medium import headers_of
-from affectkit.finetuning.passes import ONCE, Passes
+from affectkit.finetuning.passes import ONCE, Passes, check_once
 from affectkit.registry import Option, check_values
 from affectkit.training.settings import BatchSeconds, BatchSize
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from affectkit.artifacts.manifest import Manifest
     from affectkit.encoders._encoder import Item
-    from affectkit.finetuning.media._speech import InPieces, SpeechExamples
+    from affectkit.finetuning.media._speech import Heard, SpeechExamples
     from affectkit.labels import Target
     from affectkit.media.augment import Augmentation
     from affectkit.models.speech_network import SpeechNetwork
@@ -37,8 +37,8 @@ class Speech:
     head: Annotated[
         Literal["mean", "attentive", "weighted"],
         Option(
-            "How frames become one answer: their mean, attentive statistics pooling, or the mean of a learned weighted "
-            "sum of layers. Plain transformers load mean and weighted."
+            "How a row becomes one answer: the mean over frames, attentive statistics pooling, or the mean of a "
+            "learned weighted sum of layers (plain transformers load mean and weighted)."
         ),
     ] = "mean"
     freeze_feature_encoder: Annotated[
@@ -119,13 +119,11 @@ class Speech:
 
         return speech_network.load(folder, targets)
 
-    def wrapped(self, network: Any, passes: Passes = ONCE) -> InPieces:
-        from affectkit.finetuning.media._speech import InPieces
+    def wrapped(self, network: Any, passes: Passes = ONCE) -> Heard:
+        from affectkit.finetuning.media._speech import Heard
 
-        if passes != ONCE:
-            message = "--tta and --mc-dropout are of image networks, and this one reads speech"
-            raise AffectkitError("usage", message, remedy="leave them out")
-        return InPieces(network)
+        check_once(passes, "speech")
+        return Heard(network)
 
     def examples(self, *rows: Any, **how: Any) -> SpeechExamples:
         from affectkit.finetuning.media._speech import SpeechExamples
