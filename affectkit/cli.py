@@ -28,6 +28,7 @@ from affectkit.commands.report import report
 from affectkit.commands.select import select
 from affectkit.commands.stabilize import stabilize
 from affectkit.commands.synthesize import synthesize
+from affectkit.commands.tabulate import tabulate
 from affectkit.commands.train import train
 from affectkit.errors import AffectkitError
 from affectkit.options import Plugins, with_options
@@ -53,6 +54,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (calibrate, (("methods", "build"),)),
     (stabilize, ()),
     (aggregate, ()),
+    (tabulate, ()),
     (ablate, (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
