@@ -156,7 +156,7 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
     """
     signature = inspect.signature(command, eval_str=True)
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD and p.name not in _STANDING]
-    taken = {p.name for p in parameters}
+    taken = {p.name for p in parameters} | {flag[2:].replace("-", "_") for p in parameters for flag in _flags(p)}
     brought = {name: p for name, p in plugin_parameters(plugins).items() if name not in taken}
     keyword: list[inspect.Parameter] = []
     records: dict[str, tuple[Any, dict[str, str]]] = {}
@@ -182,6 +182,12 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
     flattened.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]
     flattened.__annotations__ = {p.name: p.annotation for p in keyword}
     return flattened
+
+
+def _flags(parameter: inspect.Parameter) -> list[str]:
+    """The flags that a command's own option names: `--by`, `--metric`."""
+    extras = getattr(parameter.annotation, "__metadata__", ())
+    return [flag for extra in extras for flag in getattr(extra, "param_decls", None) or () if flag.startswith("--")]
 
 
 def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ EXPECTED = {
     "experts": "emonet finetuned timm",
     "media": "images speech",
     "methods": "beta conformal histogram isotonic linear temperature variance-scaling vector",
-    "rules": "best greedy inverse-variance mean mlp product stacked weighted",
+    "rules": "best greedy inverse-variance mean mlp product route stacked weighted",
 }
 PLUGINS = [(kind, name) for kind in EXPECTED for name in registry.names(kind)]
 

@@ -54,6 +54,10 @@ class Method(ABC):
         """A number's answers before they are held to its target's scale."""
         return self.apply(parameters, output, rows)
 
+    def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
+        """Column -> values that it knows, on which parameters are tried out when they are loaded."""
+        return {}
+
     @abstractmethod
     def check(self, parameters: dict[str, Any], target: Target) -> None:
         """Raises ValueError, KeyError or TypeError for parameters, as a file has them, that `fit` cannot give."""
@@ -78,6 +82,13 @@ class CalibrationModel:
         """The method of a target, None where it is left as it is."""
         fitted = self.targets[target]
         return None if fitted["method"] == NONE else build_method(fitted["method"], fitted["options"])
+
+    def wanted(self, rows: GroundTruth) -> None:
+        """As a fusion says which of its parents a row needs: the one for all."""
+
+    def known_cells(self, target: str) -> dict[str, list[str]]:
+        method = self.method(target)
+        return method.known_cells(self.targets[target]["parameters"]) if method else {}
 
     def apply(self, output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Calibrated answers of one target; those of a target that was not calibrated stay as they are."""

@@ -115,6 +115,7 @@ def of_fusion(fused: Fused, rule: str, sources: Sequence[Source], plan: FitPlan)
         "fell_back": list(fused.fell_back),
         "weights": {name: shares for name, shares in weights.items() if shares},
         "servable": all(source.model is not None for source in sources),
+        **({"routed": dict(fused.routed)} if fused.routed else {}),
         **_recalibrated(fused, plan),
     }
     files = _calibrated_confusions(result.reports, plan) if fused.uncalibrated is not None else {}
@@ -133,7 +134,7 @@ def _fusion_warnings(fused: Fused, sources: Sequence[Source], plan: FitPlan) -> 
     if tables:
         warnings.append(f"the fusion cannot predict new rows: {', '.join(tables)} came as a table, without its model")
     for name, target in fused.predictions.targets.items():
-        if classes := unseen(fused.predictions, target, plan.fit):
+        if len(plan.fit) and (classes := unseen(fused.predictions, target, plan.fit)):
             why = "what fusing does for such rows is not known, and they are not taken to 0"
             warnings.append(f"{name}: none of the rows fitted on is {', '.join(classes)}: {why}")
     if fused.fell_back:

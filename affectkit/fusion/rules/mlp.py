@@ -79,7 +79,7 @@ class Mlp(Rule):
         fitted = fit_mlp(inputs, rows, standardised(inputs, scaler), self.options, self.seed)
         return {"scaler": scaler, **fitted, **unseen_classes(inputs, rows)}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
         before = self._uncalibrated(parameters, sources)
         temperature = parameters["temperature"]
         if temperature is None:
