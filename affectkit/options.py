@@ -186,8 +186,11 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
 
 def _flags(parameter: inspect.Parameter) -> list[str]:
     """The flags that a command's own option names: `--by`, `--metric`."""
-    extras = getattr(parameter.annotation, "__metadata__", ())
-    return [flag for extra in extras for flag in getattr(extra, "param_decls", None) or () if flag.startswith("--")]
+    infos = getattr(parameter.annotation, "__metadata__", ())
+    named = [
+        word for info in infos for word in (getattr(info, "default", ""), *(getattr(info, "param_decls", ()) or ()))
+    ]
+    return [word for word in named if isinstance(word, str) and word.startswith("--")]
 
 
 def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,11 @@ def _built(options: dict[str, Any]) -> Any:
 
     plugin_options = options["plugin_options"]
     if options["sources"]:
-        return build_rule(options["rule"] or "mean", plugin_options)
+        rule = build_rule(options["rule"] or "mean", plugin_options)
+        if not rule.learns:
+            what = f"--rule {rule.name} takes each row from one source: there are no subsets to judge"
+            raise AffectkitError("usage", what, remedy="use mean, or another rule")
+        return rule
     return build_estimator(options["model"] or "linear", plugin_options)
 
 

@@ -192,6 +192,11 @@ def test_features_are_trained_as_train_does(affectkit, tables, tmp_path):
 
 
 MISTAKES = {
+    "a rule that fuses nothing": (
+        ["voice={}/voice.csv", "face={}/face.csv", "--rule", "route"],
+        "no subsets to judge",
+        2,
+    ),
     "nothing at all": ([], "either predictions or --features", 2),
     "one source": (["audio={0}/audio.csv"], "1 source, at least 2 are needed", 2),
     "a name twice": (["a={0}/audio.csv", "a={0}/text.csv"], "the name 'a' stands twice", 2),
