@@ -186,11 +186,10 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
 
 def _flags(parameter: inspect.Parameter) -> list[str]:
     """The flags that a command's own option names: `--by`, `--metric`."""
-    infos = getattr(parameter.annotation, "__metadata__", ())
-    named = [
-        word for info in infos for word in (getattr(info, "default", ""), *(getattr(info, "param_decls", ()) or ()))
-    ]
-    return [word for word in named if isinstance(word, str) and word.startswith("--")]
+    words: list[Any] = []
+    for info in getattr(parameter.annotation, "__metadata__", ()):  # typer keeps the first flag as a default
+        words += [getattr(info, "default", None), *(getattr(info, "param_decls", None) or ())]
+    return [word for word in words if isinstance(word, str) and word.startswith("--")]
 
 
 def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
