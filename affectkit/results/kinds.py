@@ -199,8 +199,10 @@ def of_calibration(
     wanted_error: float,
     abstain: bool,
     by: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Result:
-    """With `calibration_map.csv`, what the final fit makes of each value. by: columns that coverage is told by."""
+    """With `calibration_map.csv`, what the final fit makes of each value. by: columns that coverage is told by.
+    options: of the method."""
     import pandas as pd
 
     from affectkit.calibration import calibrate
@@ -214,6 +216,7 @@ def of_calibration(
         "selective": calibrate.selective(calibrated, targets, wanted_error),
         "coverage": calibrate.held(calibrated, plan, targets, by),
         "variance_coverage": calibrate.variance_coverage(calibrated, targets),
+        "per_value": calibrate.of_values(calibrated, plan, targets, options or {}),
         "clamped": {name: int(rows.sum()) for name, rows in calibrated.clamped.items()},
         "compared": {name: [_plain(c) for c in candidates] for name, candidates in calibrated.compared.items()},
     }
