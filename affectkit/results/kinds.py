@@ -210,13 +210,14 @@ def of_calibration(
     methods = {name: fitted["method"] for name, fitted in calibrated.model.targets.items()}
     kind = {"kind": "calibration", "method": ", ".join(sorted(set(methods.values())))}
     result = of_sources(calibrated, kind, plan, [source], _calibration_warnings(calibrated, plan))
+    judged = calibrated, plan, targets
     facts = {
         "method": methods,
-        "changes": calibrate.before_and_after(calibrated, plan, targets),
+        "changes": calibrate.before_and_after(*judged),
         "selective": calibrate.selective(calibrated, targets, wanted_error),
         "coverage": calibrate.held(calibrated, plan, targets, by),
         "variance_coverage": calibrate.variance_coverage(calibrated, targets),
-        "per_value": calibrate.of_values(calibrated, plan, targets, options or {}),
+        **({"per_value": per_value} if (per_value := calibrate.of_values(*judged, options or {})) else {}),
         "clamped": {name: int(rows.sum()) for name, rows in calibrated.clamped.items()},
         "compared": {name: [_plain(c) for c in candidates] for name, candidates in calibrated.compared.items()},
     }
