@@ -50,6 +50,13 @@ class LossOptions:
         float, Option("How much --loss focal plays down rows that are already classified well.", least=0)
     ] = 2.0
     mse_weight: float = 1.0
+    row_weights: Annotated[
+        str,
+        Option(
+            "How much train rows count: a column of numbers, or a column and the weight of each of its values, such as "
+            "corpus:casia=1,iemocap=1.5."
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         check_values(LossOptions, vars(self))
