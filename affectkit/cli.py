@@ -123,7 +123,7 @@ def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
             console.show(command(**arguments))
         except AffectkitError as problem:
             console.error(str(problem))
-            raise typer.Exit(2 if problem.code == "usage" else 1) from None
+            raise typer.Exit({"usage": 2, "unmet": 3}.get(problem.code, 1)) from None
         except KeyboardInterrupt:
             console.error("interrupted; what was finished is kept")
             raise typer.Exit(130) from None
