@@ -140,6 +140,7 @@ def typer_option(
 
 
 ClassWeight = Annotated[Literal["balanced", "none"], typer_option(settings.ClassWeight)]
+RowWeights = Annotated[str, typer_option(settings.RowWeights)]
 Tta = Annotated[int, typer_option(passes.Tta)]
 AsTrainedTta = Annotated[int | None, typer_option(passes.Tta, default=AS_TRAINED)]
 AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, default=AS_TRAINED)]
