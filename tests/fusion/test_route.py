@@ -253,3 +253,36 @@ def test_a_damaged_route_is_refused_when_it_is_loaded(tmp_path, options):
     with pytest.raises(AffectkitError) as caught:
         load_model(routed(tmp_path, **options))
     assert caught.value.file == str(tmp_path / "routed")
+
+
+def test_a_routed_calibrated_chain_predicts_from_one_folder(affectkit, tmp_path):
+    """Two models of their own languages, joined, calibrated for each, selected: `predict` says what is written."""
+    words = {"en": ("glad laugh", "shout hate"), "zh": ("高兴 欢笑", "生气 讨厌")}
+    rows = ["id,label,text,speaker,language,split"]
+    for n in range(160):
+        language, joy = ("en", "zh")[n % 2], n // 2 % 2
+        word = words[language][1 - joy].split()[n // 4 % 2] if n % 5 else "day"
+        split = "train" if n < 64 else "val" if n < 120 else "test"
+        rows.append(f"u{n:03},{'joy' if joy else 'rage'},{word} {n},s{n // 8},{language},{split}")
+    for name in ("en", "zh", "all"):
+        table = [rows[0], *(row for row in rows[1:] if name == "all" or f",{name}," in row)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(table) + "\n")
+    for name in words:
+        rows_of = ("--manifest", tmp_path / f"{name}.csv")
+        affectkit("extract-features", *rows_of, "--encoder", "text-ngrams", "-o", tmp_path / f"f_{name}")
+        affectkit("train", *rows_of, "--features", tmp_path / f"f_{name}", "--cv", "-o", tmp_path / name)
+    sources = [f"{name}={tmp_path / name}" for name in words]
+    affectkit("fuse", *sources, "--rule", "route", "--by", "language", "-o", tmp_path / "routed")
+    line = ("--method", "temperature", "--per", "language", "--min-rows", 30)
+    affectkit("calibrate", tmp_path / "routed", *line, "-o", tmp_path / "calibrated")
+    affectkit("select", tmp_path / "calibrated", "-o", tmp_path / "best", "--replace-stable")
+    moved = (tmp_path / "best").rename(tmp_path / "elsewhere")
+    for name in (*words, "routed", "calibrated"):
+        (tmp_path / name).rename(tmp_path / f"{name}.gone")
+    affectkit("predict", "--model-dir", moved, "--manifest", tmp_path / "all.csv", "-o", tmp_path / "said.csv")
+    said = read_predictions(tmp_path / "said.csv").frame.set_index("id")
+    written = read_predictions(moved / "predictions.csv").frame.set_index("id").loc[said.index]
+    assert set(said["split"]) == {"test"} and set(said["language"]) == {"en", "zh"}
+    np.testing.assert_allclose(said["prob_joy"], written["prob_joy"], rtol=0, atol=1e-8)
+    alone = read_predictions(moved / "predictions.csv").frame
+    assert set(alone["seen"]) == {"oof", "heldout"}
