@@ -28,6 +28,7 @@ from affectkit.commands.report import report
 from affectkit.commands.select import select
 from affectkit.commands.stabilize import stabilize
 from affectkit.commands.synthesize import synthesize
+from affectkit.commands.tabulate import tabulate
 from affectkit.commands.train import train
 from affectkit.commands.transcribe import transcribe
 from affectkit.errors import AffectkitError
@@ -55,6 +56,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (calibrate, (("methods", "build"),)),
     (stabilize, ()),
     (aggregate, ()),
+    (tabulate, ()),
     (ablate, (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
@@ -123,7 +125,7 @@ def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
             console.show(command(**arguments))
         except AffectkitError as problem:
             console.error(str(problem))
-            raise typer.Exit(2 if problem.code == "usage" else 1) from None
+            raise typer.Exit({"usage": 2, "unmet": 3}.get(problem.code, 1)) from None
         except KeyboardInterrupt:
             console.error("interrupted; what was finished is kept")
             raise typer.Exit(130) from None

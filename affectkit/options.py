@@ -140,6 +140,7 @@ def typer_option(
 
 
 ClassWeight = Annotated[Literal["balanced", "none"], typer_option(settings.ClassWeight)]
+RowWeights = Annotated[str, typer_option(settings.RowWeights)]
 Tta = Annotated[int, typer_option(passes.Tta)]
 AsTrainedTta = Annotated[int | None, typer_option(passes.Tta, default=AS_TRAINED)]
 AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, default=AS_TRAINED)]
@@ -156,7 +157,7 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
     """
     signature = inspect.signature(command, eval_str=True)
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD and p.name not in _STANDING]
-    taken = {p.name for p in parameters}
+    taken = {p.name for p in parameters} | {flag[2:].replace("-", "_") for p in parameters for flag in _flags(p)}
     brought = {name: p for name, p in plugin_parameters(plugins).items() if name not in taken}
     keyword: list[inspect.Parameter] = []
     records: dict[str, tuple[Any, dict[str, str]]] = {}
@@ -182,6 +183,14 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
     flattened.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]
     flattened.__annotations__ = {p.name: p.annotation for p in keyword}
     return flattened
+
+
+def _flags(parameter: inspect.Parameter) -> list[str]:
+    """The flags that a command's own option names: `--by`, `--metric`."""
+    words: list[Any] = []
+    for info in getattr(parameter.annotation, "__metadata__", ()):  # typer keeps the first flag as a default
+        words += [getattr(info, "default", None), *(getattr(info, "param_decls", None) or ())]
+    return [word for word in words if isinstance(word, str) and word.startswith("--")]
 
 
 def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ PACKAGE = Path(__file__).parent
 # Where the plug-ins of a kind live; a kind that is not here has a folder of its own name.
 FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods", "media": "finetuning/media"}
 KINDS = (
-    "corpora", "encoders", "detectors", "experts", "estimators", "rules", "methods", "media", "protocols", "transcribers",
+    "corpora", "encoders", "detectors", "experts", "estimators", "rules", "methods", "media", "protocols",
+    "transcribers",
 )  # fmt: skip
 # What makes a module a plug-in of its kind, and has its options; `build` for the others.
 FACTORIES = {"corpora": ("read", "gather"), "experts": ("build", "medium")}

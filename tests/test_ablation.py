@@ -339,7 +339,7 @@ def of_sets(folder, names, **how):
 
 def test_sets_of_features_are_trained_as_train_does_with_cv(features):
     found = ablate(of_sets(features, ["audio", "text"]), subsets(["audio", "text"]), features / "out")
-    for name, paths in {"audio_only": ["audio"], "text_only": ["text"], "audio+text": ["audio", "text"]}.items():
+    for name, paths in {"audio_only": ["audio"], "text_only": ["text"], "fusion": ["audio", "text"]}.items():
         expected = trained_on(read_manifest(features / "manifest.csv"), [features / f"{p}.csv" for p in paths])
         written = pd.read_csv(features / "out" / "subsets" / name / "predictions.csv")
         np.testing.assert_allclose(written[[f"prob_{c}" for c in CLASSES]], expected.probabilities(), atol=1e-8)
@@ -348,7 +348,7 @@ def test_sets_of_features_are_trained_as_train_does_with_cv(features):
             value = found["parts"][part]["subsets"][name]["metrics"]["uar"]["value"]
             assert value == pytest.approx(uar(expected.frame[own], expected.probabilities()[own]), abs=1e-12)
     assert found["folds"] == "leave one speaker out (6)"
-    assert found["parts"]["oof"]["subsets"]["audio+text"]["against"]["best_single"]["difference"]["value"] > 0.05
+    assert found["parts"]["oof"]["subsets"]["fusion"]["against"]["best_single"]["difference"]["value"] > 0.05
 
 
 def test_all_sets_of_features_have_the_same_rows_folds_and_seeds(features):

@@ -23,7 +23,7 @@ EXPECTED = {
     "media": "images speech text",
     "methods": "beta conformal histogram isotonic linear temperature variance-scaling vector",
     "transcribers": "faster-whisper hf",
-    "rules": "best greedy inverse-variance mean mlp product stacked weighted",
+    "rules": "best greedy inverse-variance mean mlp product route stacked weighted",
 }
 PLUGINS = [(kind, name) for kind in EXPECTED for name in registry.names(kind)]
 

@@ -118,6 +118,9 @@ def summary_table(summary: Mapping[str, Any]) -> pd.DataFrame:
                 line |= _difference_columns(reference, row["against"].get(reference) or {})
             for metric in meaningful(row["metrics"], summary["targets"]):
                 line |= _metric_columns(row, metric)
+            for language, of_language in row.get("languages", {}).items():
+                for metric in meaningful(of_language["metrics"], summary["targets"]):
+                    line[f"{metric}_{language}"] = (of_language["metrics"][metric] or {}).get("value")
             rows.append(line)
     return pd.DataFrame(rows)
 

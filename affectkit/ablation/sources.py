@@ -217,10 +217,13 @@ def _only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[st
 
 
 def _of_subset(options: Mapping[str, Any], names: Sequence[str], subset: Sequence[str]) -> Mapping[str, Any]:
-    """A rule's options for a subset: of fixed weights its own, and equal ones where those are all 0.
+    """A rule's options for a subset: of fixed weights its own, and equal ones where those are all 0; no gate where it
+    lacks its source, or is of it alone.
 
     Raises "usage" where there are not as many weights as sources.
     """
+    if (gate := options.get("gate")) in names and (gate not in subset or len(subset) < 2):
+        return {**options, "gate": ""}
     weights = parse_weights(options.get("weights") or "")
     if not weights or len(subset) == len(names):
         return options

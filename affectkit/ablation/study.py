@@ -30,18 +30,26 @@ if TYPE_CHECKING:
 MOST = 255  # subsets: of eight sources
 
 
+AUDIO_AND_TEXT = {"audio", "text"}  # both of which together are called a fusion
+LANGUAGE = "language"
+
+
 @dataclass(frozen=True)
 class Subset:
     sources: tuple[str, ...]
+    called: str = ""
 
     @property
     def name(self) -> str:
         """`audio_only`, `audio+text`; its folder is called so too."""
-        return "+".join(self.sources) if len(self.sources) > 1 else f"{self.sources[0]}_only"
+        return self.called or ("+".join(self.sources) if len(self.sources) > 1 else f"{self.sources[0]}_only")
 
 
 def subsets(names: Sequence[str], *, most: int = MOST) -> list[Subset]:
-    """All non-empty subsets, small ones first, each in the order of `names`. Raises "usage" for more than `most`."""
+    """All non-empty subsets, small ones first, each in the order of `names`; of `audio` and `text` both are `fusion`.
+
+    Raises "usage" for more than `most`.
+    """
     odd = next((name for name in names if "+" in name), None)
     if odd is not None:
         raise AffectkitError("usage", f"the name '{odd}' has a +, which joins names here", remedy="give it another")
@@ -49,7 +57,9 @@ def subsets(names: Sequence[str], *, most: int = MOST) -> list[Subset]:
     if count > most:
         message = f"{len(names)} sources have {count} subsets, more than --max-subsets {most}"
         raise AffectkitError("usage", message, remedy=f"name fewer sources, or pass --max-subsets {count}")
-    return [Subset(chosen) for size in range(1, len(names) + 1) for chosen in combinations(names, size)]
+    called = {2: "fusion"} if set(names) == AUDIO_AND_TEXT else {}
+    sizes = range(1, len(names) + 1)
+    return [Subset(chosen, called.get(size, "")) for size in sizes for chosen in combinations(names, size)]
 
 
 @dataclass(frozen=True)
@@ -236,7 +246,9 @@ def _subset(
         each = [compare(*pair, setup.compared, groups, VALUES) for pair in zip(repeats, references, strict=False)]
         seeds = _spread({"difference": [comparison.difference for comparison in each]})
         against[name] = compare(tables, references, setup.compared, groups, resampling).plain() | {"seeds": seeds}
+    languages = _by_language(setup, tables, resampling)
     return {
+        **({"languages": languages} if languages else {}),
         "sources": list(subset.sources),
         "n": int(_answered(tables[0], setup).sum()),
         "groups": metrics[metric_key(setup)].groups,
@@ -244,6 +256,19 @@ def _subset(
         "seeds": _spread({name: [row[name] for row in values] for name in metrics}),
         "against": against,
     }
+
+
+def _by_language(setup: AblationSetup, tables: Sequence[Predictions], resampling: Resampling) -> dict[str, Any]:
+    """Language -> `n` and `metrics` of its rows; nothing unless rows are of two languages or more."""
+    cells = tables[0].groups(LANGUAGE)
+    values = sorted(set(cells) - {""}) if cells is not None else []
+    languages = {}
+    for value in values if len(values) > 1 else ():
+        of_value = [table.take(table.groups(LANGUAGE) == value) for table in tables]
+        if n := int(_answered(of_value[0], setup).sum()):
+            metrics = measure(of_value, list(setup.targets.values()), of_value[0].groups(setup.group), resampling)
+            languages[value] = {"n": n, "metrics": {name: figure.plain() for name, figure in metrics.items()}}
+    return languages
 
 
 def _spread(values: Mapping[str, Sequence[Interval]]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Features: what an encoder says about each row, in shards that a killed run can go on from.
 
 A folder of `index.csv` (id, shard, start, frames), `features-00001.safetensors`, ... and `encoder.json`; or a `.csv` of
-an `id` and named numeric columns. Everything is float32. Shards hold one tensor `values`, stacked over their rows:
+an `id` and named numeric columns; or a folder of such tables that `tabulate` wrote, whose `summary.json` says which
+columns are features. Everything is float32. Shards hold one tensor `values`, stacked over their rows:
 [rows, D] or [rows, L, D] pooled, [frames, D] or [frames, L, D] otherwise; sparse ones hold `indptr`, `indices`, `data`
 (CSR).
 """
@@ -195,7 +196,8 @@ class Features:
     """Features of `ids`, read shard by shard as they are asked for.
 
     encoder: what `encoder.json` says ({} for a table). names: of the columns, where they have any.
-    pooled: one vector per row; else one per frame. sparse: rows are sparse vectors.
+    pooled: one vector per row; else one per frame. sparse: rows are sparse vectors. tabulation: what the columns of a
+    table by `tabulate` are made of, so that what is trained on it says how to make them again.
     """
 
     path: Path
@@ -209,13 +211,15 @@ class Features:
     _frames: np.ndarray = field(repr=False)  # [N]; 1 where pooled
     _table: np.ndarray | None = field(repr=False, default=None)  # [N, D] of a CSV
     _row: dict[str, int] = field(repr=False, default_factory=dict)
+    tabulation: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._row.update({key: row for row, key in enumerate(self.ids)})
 
     def described(self) -> dict[str, Any]:
         """What made these features, for the record of a model: the encoder's record, or a table's column names."""
-        return self.encoder or {"encoder": None, "feature_names": self.names, "dim": len(self.names or ())}
+        made = {"tabulation": self.tabulation} if self.tabulation else {}
+        return self.encoder or {"encoder": None, "feature_names": self.names, "dim": len(self.names or ()), **made}
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Those of `ids` that have no features, in order."""
@@ -334,7 +338,9 @@ def read_features(path: Path) -> Features:
     path = Path(path)
     if not path.exists():
         raise AffectkitError("missing", "no such features", file=path, remedy="run extract-features")
-    return _read_folder(path) if trusted(path, complete=True).is_dir() else _read_csv(path)
+    if is_tabulated(trusted(path, complete=True)):
+        return _read_tabulated(path)
+    return _read_folder(path) if path.is_dir() else _read_csv(path)
 
 
 def _read_folder(path: Path) -> Features:
@@ -352,11 +358,44 @@ def _read_folder(path: Path) -> Features:
     return Features(path, list(index["id"]), encoder, names, encoder["pooled"], sparse, *places)
 
 
-def _read_csv(path: Path) -> Features:
-    table = read_table(path, required=["id"], numbers=lambda header: set(header) - {"id"})
+PART, SUMMARY = "_features.csv", "summary.json"
+_SUMMARY = {"features": [str], "tabulation": {str: object}}
+
+
+def is_tabulated(path: Path) -> bool:
+    """Whether it is a folder that `tabulate` wrote, or a table in one."""
+    if path.is_dir():
+        return not (path / ENCODER).exists() and any(path.glob(f"*{PART}")) and (path / SUMMARY).exists()
+    return path.name.endswith(PART) and (path.parent / SUMMARY).exists()
+
+
+def _read_tabulated(path: Path) -> Features:
+    """The parts as one table of what the summary calls features; what stands beside them is not read."""
+    import pandas as pd
+
+    folder = path if path.is_dir() else path.parent
+    known = read_json(folder / SUMMARY, what="summary of a table of features", shape=_SUMMARY)
+    files = sorted(path.glob(f"*{PART}")) if path.is_dir() else [path]
+    parts = [_read_csv(file, known["features"]) for file in files]
+    ids = [key for part in parts for key in part.ids]
+    check_ids(pd.Series(ids, dtype=object), path)
+    values = np.concatenate([part.matrix(part.ids) for part in parts])
+    ones = np.ones(len(ids), dtype=np.int64)
+    places = [path.name] * len(ids), np.arange(len(ids)), ones
+    names, made = known["features"], known["tabulation"]
+    return Features(path, ids, {}, names, True, False, *places, values, tabulation=made)
+
+
+def _read_csv(path: Path, names: list[str] | None = None) -> Features:
+    """names: of the columns that are features, all but the id by default."""
+
+    def numeric(header: Sequence[str]) -> set[str]:
+        return set(header) - {"id"} if names is None else set(names)
+
+    table = read_table(path, required=["id", *(names or ())], numbers=numeric)
     ids = list(table["id"])
     check_ids(table["id"], path)
-    names = [column for column in table.columns if column != "id"]
+    names = [column for column in table.columns if column != "id"] if names is None else names
     if not names or not ids:
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
     columns = [to_numbers(table[name], file=path, column=name) for name in names]

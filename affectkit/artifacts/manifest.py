@@ -13,7 +13,7 @@ import numpy as np
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import first_row, read_table, refuse_too_large, to_numbers, write_table
-from affectkit.errors import AffectkitError
+from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
 from affectkit.plain import comma_separated
@@ -233,6 +233,53 @@ def _parse_cells(manifest: Manifest) -> None:
             message = f"{column} '{cell}' is not in {', '.join(target.classes)}"
             remedy = f"map it with --label-map {cell}={target.classes[0]}"
             raise AffectkitError("input", message, **manifest.where(position), remedy=remedy)
+
+
+def row_weights(manifest: Manifest, text: str, fitted: np.ndarray) -> np.ndarray:
+    """[N] how much rows count: the numbers of a column, or for `column:value=1,other=1.5` the weight of each value.
+
+    fitted: positions of the rows that need one; NaN for others without. Raises "usage" for what is no weight, and
+    "input" naming the row of a value that has none.
+    """
+    column, colon, pairs = text.partition(":")
+    if column not in manifest.rows:
+        remedy = did_you_mean(column, list(manifest.rows.columns))
+        raise AffectkitError(
+            "input", f"--row-weights: there is no column '{column}'", file=manifest.path, remedy=remedy
+        )
+    cells = manifest.rows[column]
+    if colon:
+        known = _weights_by_value(column, pairs, set(cells))
+        weights = np.array([known.get(cell, np.nan) for cell in cells])
+    else:
+        weights = to_numbers(cells, file=manifest.path, column=column)
+    of_fitted = weights[fitted]
+    if (place := first_row(np.isnan(of_fitted) | (of_fitted < 0))) is not None:
+        position = int(fitted[place])
+        what = f"--row-weights: {column} '{cells[position]}' " + ("has no weight" if colon else "is no weight")
+        remedy = f"add {cells[position]}=1" if colon else "give numbers of 0 or more"
+        raise AffectkitError("input", what, **manifest.where(position), remedy=remedy)
+    if not of_fitted.any():
+        raise AffectkitError("input", "--row-weights: all train rows weigh 0", file=manifest.path)
+    return weights
+
+
+def _weights_by_value(column: str, pairs: str, values: set[str]) -> dict[str, float]:
+    weights = {}
+    for pair in comma_separated(pairs):
+        value, _, number = pair.rpartition("=")
+        try:
+            weights[value] = float(number)
+        except ValueError:
+            weights[value] = np.nan
+        if not value or not 0 <= weights[value] < np.inf:
+            raise AffectkitError(
+                "usage", f"--row-weights: '{pair}' is not value=weight", remedy="write casia=1,esd=1.5"
+            )
+        if value not in values:
+            what = f"--row-weights: no row has the {column} '{value}'"
+            raise AffectkitError("usage", what, remedy=did_you_mean(value, sorted(values - {""})))
+    return weights
 
 
 def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:

@@ -40,7 +40,7 @@ _LISTING = b"kind,value,ids,sides,files\n"  # how such a one begins
 # Options that cannot change a result beyond 1e-5: a resumed run may differ in them.
 NEUTRAL = frozenset(
     {"output", "output_dir", "num_workers", "quiet", "json_output", "resume", "overwrite", "device", "track",
-     "checkpoint_steps"}
+     "checkpoint_steps", "replace_stable"}
 )  # fmt: skip
 EMPTYING = "emptying"  # in `started.json` while `--overwrite` deletes
 
@@ -164,7 +164,7 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
         contents.pop().unlink()
     ours, finished = (folder / STARTED).exists(), (folder / RECORD).exists()
     if contents and options.get("overwrite"):
-        _require_own(folder, started["command"])
+        require_own(folder, started["command"])
         _empty(folder, started)
     elif contents and options.get("resume") and ours:
         before = _begun(folder)
@@ -186,15 +186,16 @@ def _prepare_folder(run: Run, started: dict[str, Any], options: Mapping[str, Any
     return True
 
 
-def _require_own(folder: Path, command: str) -> None:
-    """Refuse to empty a folder that another command began, or nobody's, or that holds somebody's files besides."""
+def require_own(folder: Path, command: str, flag: str = "--overwrite", *, deleted: bool = True) -> None:
+    """Refuse to replace a folder that another command began, or nobody's; or, where it is deleted, that holds
+    somebody's files besides."""
     author = _author(folder) if (folder / STARTED).exists() else None
     if author != command and author != "":
         what = f"affectkit {author} wrote it" if author else "not a folder that affectkit wrote"
-        raise AffectkitError("exists", f"--overwrite: {what}", file=folder, remedy=ELSEWHERE)
-    if strays := _strays(folder):
+        raise AffectkitError("exists", f"{flag}: {what}", file=folder, remedy=ELSEWHERE)
+    if deleted and (strays := _strays(folder)):
         more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
-        what = f"--overwrite would delete {strays[0]}{more}, which the run did not write"
+        what = f"{flag} would delete {strays[0]}{more}, which the run did not write"
         raise AffectkitError("exists", what, file=folder, remedy="move it out of the folder, or name another folder")
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from affectkit.artifacts.features import Features, read_features
+from affectkit.artifacts.features import Features, is_tabulated, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import BEST, SPEC, no_fit_rows, read_fit_rows, read_spec
 from affectkit.artifacts.predictions import (
@@ -95,7 +95,7 @@ def read_source(
 
     treat_as: as in `read_predictions`. tables: a CSV without predictions, or a features folder, is taken as features.
     """
-    if tables and path.is_dir() and (path / "encoder.json").exists():
+    if tables and ((path / "encoder.json").exists() or is_tabulated(path)):
         return Source(name, path, None, no_fit_rows(), features=read_features(path))
     file = predictions_path(path)
     beside = trusted(file.parent / BEST) if file.name == PREDICTIONS else file.parent
@@ -149,6 +149,17 @@ def read_joined_sources(
         if source.predictions is not None:
             _warn_of_no_part(source.predictions)
     return joined
+
+
+def rows_of_manifest(paths: Mapping[str, Path], rows: Manifest) -> list[Source]:
+    """Sources of predictions, by name, with those of their rows that a manifest has, and its splits."""
+    sources = []
+    for name, path in paths.items():
+        source = read_source(name, path)  # which may have classes of its own, such as a text's sentiment
+        table = source.table().take(source.table().frame["id"].isin(set(rows.rows["id"])).to_numpy())
+        joined = join_columns(table, rows.rows, ["split"])
+        sources.append(replace(source, predictions=vouched(joined, None)))
+    return sources
 
 
 def _warn_of_no_part(predictions: Predictions) -> None:

@@ -341,26 +341,27 @@ def _as_number(cell: Any) -> str | None:
 
 
 FLOAT = "%.9g"
+EXACT = "%.15g"  # of what is computed anew elsewhere, to be compared
 LINES = 2000  # formatted at a time
 MARKS = ',"\r\n'  # what a cell is quoted for, if anything
 PLAIN = ("string", "str", "empty", "float64", "float32", "int64", "int32", "bool")
 
 
-def write_table(path: Path, frame: pd.DataFrame) -> None:
+def write_table(path: Path, frame: pd.DataFrame, floats: str = FLOAT) -> None:
     """Write a frame as UTF-8 CSV with LF line ends, atomically. Missing is ""; floats keep nine significant digits."""
     with atomic(Path(path)) as temporary, open(temporary, "w", encoding="utf-8", newline="") as handle:
-        write_rows(handle, frame)
+        write_rows(handle, frame, floats)
 
 
-def write_rows(handle: IO[str], frame: pd.DataFrame) -> None:
-    """What pandas' `to_csv` writes (no index, LF, "%.9g"), several times as fast where columns are of one kind."""
+def write_rows(handle: IO[str], frame: pd.DataFrame, floats: str = FLOAT) -> None:
+    """What pandas' `to_csv` writes (no index, LF, `floats`), several times as fast where columns are of one kind."""
     columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
     if len(columns) < 2 or not all(map(_is_plain, columns)):
-        frame.to_csv(handle, index=False, lineterminator="\n", float_format=FLOAT)
+        frame.to_csv(handle, index=False, lineterminator="\n", float_format=floats)
         return
     csv.writer(handle, lineterminator="\n").writerow(frame.columns)
     for start in range(0, len(frame), LINES):
-        forms, cells = zip(*(_formatted(column.iloc[start : start + LINES]) for column in columns), strict=True)
+        forms, cells = zip(*(_formatted(column.iloc[start : start + LINES], floats) for column in columns), strict=True)
         line, rows = ",".join(forms) + "\n", zip(*cells, strict=True)
         handle.write(line * len(cells[0]) % tuple(itertools.chain.from_iterable(rows)))
 
@@ -372,14 +373,14 @@ def _is_plain(column: pd.Series) -> bool:
     return (infer_dtype(column, skipna=True) if column.dtype == object else str(column.dtype)) in PLAIN
 
 
-def _formatted(column: pd.Series) -> tuple[str, list[Any]]:
+def _formatted(column: pd.Series, floats: str) -> tuple[str, list[Any]]:
     """The format of a plain column's cells, and what goes into it."""
     cells = column.tolist()
     if column.dtype.kind in "iub":
         return "%s", cells
     if column.dtype.kind == "f":
         known = not column.isna().any()
-        return (FLOAT, cells) if known else ("%s", ["" if cell != cell else FLOAT % cell for cell in cells])
+        return (floats, cells) if known else ("%s", ["" if cell != cell else floats % cell for cell in cells])
     try:
         joined = "".join(cells)
     except TypeError:  # missing ones among them

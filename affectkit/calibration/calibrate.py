@@ -16,12 +16,12 @@ import numpy as np
 from affectkit import registry
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, places_of, with_outputs
-from affectkit.calibration.method import NONE, CalibrationModel, Method, build_method
+from affectkit.calibration.method import LEAST_ROWS, NONE, CalibrationModel, Method, build_method
 from affectkit.calibration.methods import _probabilities
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, metric_inputs, target_metric
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
-from affectkit.evaluation.rows import answered_parts, prefix, rows_of, unseen
+from affectkit.evaluation.rows import answered_parts, answers_any, prefix, rows_of, unseen
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, fit_all, held_out
 
@@ -75,7 +75,7 @@ def calibrate(
     for target in targets:
         name, answers = method, None
         if method == AUTO:
-            name, compared[target.name], answers = _choose(predictions, plan, target)
+            name, compared[target.name], answers = _choose(predictions, plan, target, options)
         built = None if name == NONE else build_method(name, options)
         parameters, free = _fitted(predictions, plan, target, built, answers)
         fitted[target.name] = {"method": name, "options": built.options if built else {}, "parameters": parameters}
@@ -89,9 +89,9 @@ def calibrate(
 def needed_columns(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns of text that the method needs of every row. Raises "usage" for an unknown method or option."""
     if method == AUTO:
-        if options:
-            raise registry.no_option("methods", AUTO, next(iter(options)), {})
-        return ()
+        if typed := [option for option in options if option not in ("per", "min_rows")]:
+            raise registry.no_option("methods", AUTO, typed[0], {})
+        return (options["per"],) if options.get("per") else ()
     return build_method(method, options).columns
 
 
@@ -131,9 +131,10 @@ class _Fitting:
 
     def __init__(self, predictions: Predictions, plan: FitPlan, target: Target, method: Method) -> None:
         plan.require_groups(method.name, single_group=method.single_group)
-        self.method, self.output = method, predictions.output(target.name)
+        self.output = predictions.output(target.name)
         self.rows = rows_of(predictions, target, plan.groups, method.columns)
         self.usable = ~np.isnan(self.rows.truth) & self.output.known
+        self.method = method.planned(self.rows.take(plan.fit[self.usable[plan.fit]]))
 
     def fit(self, positions: np.ndarray) -> dict[str, Any]:
         return self.method.fit(self.output.take(positions), self.rows.take(positions))
@@ -145,7 +146,7 @@ class _Fitting:
 
 
 def _choose(
-    predictions: Predictions, plan: FitPlan, target: Target
+    predictions: Predictions, plan: FitPlan, target: Target, options: Mapping[str, Any]
 ) -> tuple[str, list[Candidate], TargetPrediction | None]:
     """The simplest method that the best one does not beat, and none where the best does not beat none; and its answers
     for the rows fitted on.
@@ -157,7 +158,7 @@ def _choose(
     groups = plan.groups[plan.fit] if plan.group else None
     before = metric_inputs(predictions.take(plan.fit), metric)
     inputs, answers = {NONE: before}, {}
-    methods = [build_method(name, {}) for name in CANDIDATES[kind]]
+    methods = [build_method(name, options) for name in CANDIDATES[kind]]
     methods = [method for method in methods if method.single_group or not plan.single]
 
     def cross_fitted(method: Method) -> TargetPrediction:
@@ -197,13 +198,21 @@ OF_CLASSES = (
 OF_NUMBERS = ("ccc", "mse", "mae", "pearson")
 
 
-def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
+def before_and_after(
+    calibrated: Calibrated, plan: FitPlan, targets: Sequence[Target], only: tuple[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Part -> target -> metric -> `before`, `after`, `difference` with its interval, and whether that is better.
 
+    only: a column, and the value of it that rows must have.
     The rows fitted on are cross-fitted; the others had the final fit.
     """
     changes: dict[str, dict[str, Any]] = {}
     for (part, (before, after)), target in product(calibrated.parts.items(), targets):
+        if only is not None:
+            rows = np.asarray(after.groups(only[0]) == only[1])
+            before, after = before.take(rows), after.take(rows)
+            if not answers_any(after, target):
+                continue
         of_target = changes.setdefault(part, {}).setdefault(target.name, {})
         paired: dict[str, Paired] = {}  # by what metrics take
         for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
@@ -219,6 +228,22 @@ def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Ta
                 "better": comparison.better,
             }
     return changes
+
+
+def of_values(
+    calibrated: Calibrated, plan: FitPlan, targets: Sequence[Target], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`column`, `min_rows`; `targets` -> value -> its `rows`, and its `parameters`, None for the fit of all; `changes`
+    -> value -> as `before_and_after` has them. Nothing of what was fitted for all values at once."""
+    parameters = {name: fitted["parameters"] for name, fitted in calibrated.model.targets.items()}
+    fitted = {name: fits["values"] for name, fits in parameters.items() if "overall" in fits}
+    if not fitted:
+        return {}
+    column = options["per"]
+    values = sorted({value for of_target in fitted.values() for value in of_target})
+    changes = {value: before_and_after(calibrated, plan, targets, (column, value)) for value in values}
+    facts = {"column": column, "min_rows": options.get("min_rows", LEAST_ROWS)}
+    return {**facts, "targets": fitted, "changes": changes}
 
 
 def selective(calibrated: Calibrated, targets: Sequence[Target], wanted: float) -> dict[str, Any]:

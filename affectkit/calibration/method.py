@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from affectkit import registry
 from affectkit.artifacts.arrays import check_numbers
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.models import CALIBRATION, read_spec, read_stage, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
+from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+
+log = logging.getLogger(__name__)
+
 
 # --- What a calibration method is
 
@@ -37,6 +44,11 @@ class Method(ABC):
     def __init__(self, **options: Any) -> None:
         self.options = options
 
+    def planned(self, rows: GroundTruth) -> Method:
+        """The method for the fits of all folds, once it has seen which rows the final one has; their truth must not be
+        looked at."""
+        return self
+
     @abstractmethod
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         """Parameters that JSON can hold (lists, numbers, text, None; `calibration.json`), from rows that all have a
@@ -54,9 +66,93 @@ class Method(ABC):
         """A number's answers before they are held to its target's scale."""
         return self.apply(parameters, output, rows)
 
+    def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
+        """Column -> values that it knows, on which parameters are tried out when they are loaded."""
+        return {}
+
     @abstractmethod
     def check(self, parameters: dict[str, Any], target: Target) -> None:
         """Raises ValueError, KeyError or TypeError for parameters, as a file has them, that `fit` cannot give."""
+
+
+# --- A calibration fitted for each value of a column, such as a language, on the rows of that value alone
+
+
+LEAST_ROWS = 100  # of a value, for a fit of its own
+
+
+class PerValue(Method):
+    """Parameters: `overall`, of all rows; `values`, by value: how many `rows` it has, and its `parameters`, None where
+    it has the fit of all rows: it has too few, or they allow no fit. So has a value that no fit row has."""
+
+    def __init__(self, method: Method, per: str, min_rows: int, own: tuple[str, ...] | None = None) -> None:
+        """own: the values that get a fit of their own, where that is decided; by default those of enough rows."""
+        if min_rows < 1:
+            raise AffectkitError("usage", f"--min-rows {min_rows}", remedy="give 1 or more")
+        super().__init__(**{**method.options, "per": per, "min_rows": min_rows})
+        self.method, self.per, self.min_rows, self.own = method, per, min_rows, own
+        self.name, self.kinds, self.single_group = method.name, method.kinds, method.single_group
+        self.columns = (per, *method.columns)
+
+    def planned(self, rows: GroundTruth) -> PerValue:
+        """Each fold's fit has a fit for the values for which the final one has, though it has fewer rows of them."""
+        own = tuple(value for value, at in self._values(rows) if self._enough(rows.take(at)))
+        return PerValue(self.method, self.per, self.min_rows, own)
+
+    def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
+        overall = self.method.fit(output, rows)
+        values: dict[str, dict[str, Any]] = {}
+        for value, at in self._values(rows):
+            own = self._enough(rows.take(at)) if self.own is None else value in self.own
+            values[value] = {"rows": len(at), "parameters": None}
+            if own:
+                try:
+                    values[value]["parameters"] = self.method.fit(output.take(at), rows.take(at))
+                except AffectkitError as error:
+                    if error.code != "input":
+                        raise
+                    log.warning("%s %s has the fit of all rows: %s", self.per, value, error.message)
+        return {"overall": overall, "values": values}
+
+    def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
+        return self._applied(self.method.apply, parameters, output, rows)
+
+    def unclamped(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
+        return self._applied(self.method.unclamped, parameters, output, rows)
+
+    def _applied(
+        self, apply: Any, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth
+    ) -> TargetPrediction:
+        calibrated = apply(parameters["overall"], output, rows)
+        for value, at in self._values(rows):
+            if fitted := parameters["values"].get(value, {}).get("parameters"):
+                calibrated = calibrated.put(at, apply(fitted, output.take(at), rows.take(at)))
+        return calibrated
+
+    def check(self, parameters: dict[str, Any], target: Target) -> None:
+        self.method.check(parameters["overall"], target)
+        for value, fitted in dict(parameters["values"]).items():
+            if not isinstance(fitted["rows"], int):
+                raise ValueError(f"the rows of {value} are no number")
+            if fitted["parameters"] is not None:
+                self.method.check(fitted["parameters"], target)
+
+    def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
+        return {self.per: [*parameters["values"], ""]}
+
+    def _values(self, rows: GroundTruth) -> Iterator[tuple[str, np.ndarray]]:
+        """Each value that there is, sorted, and the positions of its rows."""
+        cells = rows.columns[self.per].astype(str)
+        for value in sorted(set(cells.tolist()) - {""}):
+            yield value, np.flatnonzero(cells == value)
+
+    def _enough(self, rows: GroundTruth) -> bool:
+        """Whether a value's rows allow a fit, which must not be of one group alone where the method may not."""
+        alone = len(set(rows.groups.tolist())) == 1 and rows.groups[0] != ""
+        return len(rows) >= self.min_rows and (self.single_group or not alone)
+
+
+# --- What `calibration.json` holds
 
 
 NONE = "none"  # the method of a target that is best left as it is
@@ -78,6 +174,13 @@ class CalibrationModel:
         """The method of a target, None where it is left as it is."""
         fitted = self.targets[target]
         return None if fitted["method"] == NONE else build_method(fitted["method"], fitted["options"])
+
+    def wanted(self, rows: GroundTruth) -> None:
+        """As a fusion says which of its parents a row needs: the one for all."""
+
+    def known_cells(self, target: str) -> dict[str, list[str]]:
+        method = self.method(target)
+        return method.known_cells(self.targets[target]["parameters"]) if method else {}
 
     def apply(self, output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         """Calibrated answers of one target; those of a target that was not calibrated stay as they are."""
@@ -103,5 +206,9 @@ class CalibrationModel:
 
 
 def build_method(name: str, options: Mapping[str, Any]) -> Method:
-    """The built-in method called `name`. Raises "usage" for an unknown one, or for an option that it lacks."""
-    return registry.build("methods", name, options)
+    """The built-in method called `name`; with `per` and `min_rows` among its options, for each value of that column,
+    unless the method itself has such an option. Raises "usage" for an unknown one, or for an option that it lacks."""
+    if not options.get("per") or "per" in registry.options(registry.load("methods", name).build):
+        return registry.build("methods", name, options)
+    own = {option: value for option, value in options.items() if option not in ("per", "min_rows")}
+    return PerValue(registry.build("methods", name, own), options["per"], options.get("min_rows", LEAST_ROWS))

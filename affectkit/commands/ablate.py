@@ -138,7 +138,11 @@ def _built(options: dict[str, Any]) -> Any:
 
     plugin_options = options["plugin_options"]
     if options["sources"]:
-        return build_rule(options["rule"] or "mean", plugin_options)
+        rule = build_rule(options["rule"] or "mean", plugin_options)
+        if not rule.learns:
+            what = f"--rule {rule.name} takes each row from one source: there are no subsets to judge"
+            raise AffectkitError("usage", what, remedy="use mean, or another rule")
+        return rule
     return build_estimator(options["model"] or "linear", plugin_options)
 
 
@@ -146,12 +150,13 @@ def _of_predictions(
     paths: dict[str, Path], rule: Any, options: dict[str, Any]
 ) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
     """The sources, how they are fused, and the files that were read."""
-    from affectkit.ablation import of_predictions
+    from affectkit.ablation import LANGUAGE, of_predictions
     from affectkit.artifacts.sources import read_joined_sources
     from affectkit.results.lineage import lineage
 
     group, treat_as = options["group"], options["treat_as"]
-    how: dict[str, Any] = {"manifest": options["manifest"], "columns": [group] if group else [], "treat_as": treat_as}
+    columns = [*([group] if group else []), LANGUAGE]
+    how: dict[str, Any] = {"manifest": options["manifest"], "columns": columns, "treat_as": treat_as}
     named = read_joined_sources(paths, tables=rule.takes_tables, **how)
     study = of_predictions(
         named,

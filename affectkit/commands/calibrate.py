@@ -7,6 +7,7 @@ import typer
 import affectkit.options as opt
 from affectkit import registry
 from affectkit.console import Outcome
+from affectkit.errors import AffectkitError
 
 MethodOpt = Annotated[
     str,
@@ -33,6 +34,25 @@ AbstainOpt = Annotated[
 ]
 
 
+PerOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--per",
+        help="Column, such as language, for each of whose values a fit of its own is made; of conformal, for each of "
+        "whose values the coverage should hold.",
+    ),
+]
+MinRowsOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--min-rows",
+        min=1,
+        help="Number of rows that a value of --per needs for a fit of its own; others have that of all rows (default: "
+        "100).",
+    ),
+]
+
+
 def calibrate(
     predictions: opt.Predictions,
     output_dir: opt.OutputDir,
@@ -42,6 +62,8 @@ def calibrate(
     manifest: opt.OptionalManifest = None,
     treat_as: opt.TreatAsVal = None,
     group: opt.Group = None,
+    per: PerOpt = None,
+    min_rows: MinRowsOpt = None,
     wanted_error: WantedErrorOpt = 0.1,
     abstain: AbstainOpt = False,
     bundle: opt.Bundle = False,
@@ -69,6 +91,10 @@ def calibrate(
     from affectkit.results.kinds import of_calibration
     from affectkit.results.save import save_result
 
+    if min_rows is not None and not per:
+        raise AffectkitError("usage", "--min-rows needs --per", remedy="name a column, such as --per language")
+    typed = {"per": per, "min_rows": min_rows}
+    method_options |= {name: value for name, value in typed.items() if value is not None}
     extra = needed_columns(method, method_options)
     with open_run("calibrate", options, inputs=[predictions, manifest]) as run:
         if run.finished:
@@ -79,7 +105,8 @@ def calibrate(
         targets = taken(method, method_options, chosen_targets(table, target))
         plan = plan_fit(table, fit_on=fit_on, group=group, seed=seed)
         calibrated = fit_calibration(table, method, method_options, plan, targets)
-        result = of_calibration(calibrated, source, plan, targets, wanted_error=wanted_error, abstain=abstain, by=extra)
+        asked: dict[str, Any] = {"wanted_error": wanted_error, "abstain": abstain, "by": extra}
+        result = of_calibration(calibrated, source, plan, targets, options=method_options, **asked)
         save_result(run.path, result, bundle=bundle)
         facts = result.facts
         del source, plan, calibrated, result  # the page reads what was written: two tables of a million rows at a time

@@ -47,7 +47,7 @@ def fuse(
     from affectkit.fusion.align import align
     from affectkit.fusion.fuse import fuse as fit_fusion
     from affectkit.fusion.rule import build_rule
-    from affectkit.leakage.crossfit import plan_fit
+    from affectkit.leakage.crossfit import plan_fit, plan_judged
     from affectkit.reporting import terminal
     from affectkit.reporting.browser import write_page
     from affectkit.reporting.fused import draw
@@ -59,18 +59,19 @@ def fuse(
     with open_run("fuse", options, inputs=[*paths.values(), manifest]) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
-        columns = [group] if group else []
+        columns = [*built.columns, *([group] if group else [])]
         named = read_joined_sources(
             paths, manifest=manifest, columns=columns, treat_as=treat_as, tables=built.takes_tables
         )
-        aligned = align(named, fit_on=fit_on)
-        plan = plan_fit(aligned.rows, fit_on=fit_on, group=group, seed=seed)
+        aligned = align(named, fit_on=fit_on, learns=built.learns)
+        planned = plan_fit if built.learns else plan_judged
+        plan = planned(aligned.rows, fit_on=fit_on, group=group, seed=seed)
         with console.progress("fuse") as progress:
             keep = fallback == "best"
             fused = fit_fusion(
                 aligned, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
             )
-        result = of_fusion(fused, rule, named, plan)
+        result = of_fusion(fused, rule, named, plan if built.learns else plan.without_rows())
         save_result(run.path, result, bundle=bundle)
         page = draw(run.path)
         write_page(run.path, page)

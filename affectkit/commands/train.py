@@ -35,6 +35,7 @@ def train(
     target: TargetOpt = None,
     normalize: opt.Normalize = "train",
     class_weight: opt.ClassWeight = "balanced",
+    row_weights: opt.RowWeights = "",
     cv: CvOpt = False,
     group: opt.Group = None,
     missing: opt.Missing = "stop",
@@ -56,6 +57,8 @@ def train(
     options = dict(locals())
     if not features:
         raise AffectkitError("usage", "train needs --features", remedy="extract some, or name a --protocol")
+    from dataclasses import replace
+
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
     from affectkit.distributed import Ranks
@@ -73,6 +76,7 @@ def train(
         rows = read_manifest(manifest)
         targets = rows.chosen_targets(target)
         data = load_dataset(rows, features, group=group, missing=missing, estimator=estimator)
+        data = replace(data, row_weights=row_weights)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         settings = FitSettings(normalize, class_weight, seed)
         with console.progress("train") as progress:

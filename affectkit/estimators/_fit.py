@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +87,15 @@ def fit_target(
     groups: np.ndarray,
     settings: FitSettings,
     ids: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> TargetModel:
     """Fit one target on the rows that are labelled.
 
     blocks: sets of features of N rows. y: [N], NaN where unlabelled (`encode_target`). groups: [N]; inner folds do
-    not share one. ids: [N] text, for messages. Raises "input" when no row, or one class only, is labelled.
+    not share one. ids: [N] text, for messages. weights: [N], how much each counts, not at all for 0. Raises "input"
+    when no row, or one class only, is labelled.
     """
-    labelled = np.flatnonzero(~np.isnan(y))
+    labelled = np.flatnonzero(~np.isnan(y) if weights is None else ~np.isnan(y) & (weights > 0))
     classes = len(target.classes) if target.kind != "number" else 0
     if len(labelled) < 2 or (classes and len(np.unique(y[labelled])) < 2):
         lacking = "no two labelled rows" if len(labelled) < 2 else f"only one class of {target.name}"
@@ -101,6 +103,9 @@ def fit_target(
         raise AffectkitError("input", f"the fit rows hold {lacking}", remedy=remedy)
     blocks, groups = [block[labelled] for block in blocks], groups[labelled]
     labels = _labels(y[labelled], target, settings, None if ids is None else ids[labelled])
+    if weights is not None:
+        counted = labels.weights * weights[labelled]
+        labels = replace(labels, weights=counted / counted.mean())
     folds = _inner(blocks, labels, groups, settings)
     if isinstance(estimator, TrainedInEpochs):
         choice = estimator.choose(folds, labels, settings.seed)

@@ -13,11 +13,12 @@ import numpy as np
 
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.files import read_json, write_json
-from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.manifest import Manifest, row_weights
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
+from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import (
     Block,
     Estimator,
@@ -101,13 +102,15 @@ class ResumableFits:
 class Dataset:
     """Rows of a manifest with their features: a block per features folder, and what each says of itself.
 
-    group: the column of what must not straddle; None picks the speaker or what stands in for it.
+    group: the column of what must not straddle; None picks the speaker or what stands in for it. row_weights: how much
+    train rows count, as `--row-weights` says it.
     """
 
     manifest: Manifest
     blocks: list[Block]
     encoders: list[dict[str, Any]]
     group: str | None = None
+    row_weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,13 +162,17 @@ def train_model(
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
         data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
     held_out = hold_out_rows(data.manifest, targets, group=data.group, cv=cv, seed=settings.seed)
+    if data.row_weights and isinstance(estimator, TrainedInEpochs):
+        able = "linear, svm or forest"
+        raise AffectkitError("usage", f"--row-weights: {estimator.name} weighs classes alone", remedy=f"use {able}")
+    weights = row_weights(data.manifest, data.row_weights, held_out.fit) if data.row_weights else None
     _warn_of_copies(data, held_out)
     count = len(held_out.fits())
     models, outputs = [], []
     for number, target in enumerate(targets):
         fits = ResumableFits(number * count, len(targets) * count, progress, workspace)
         with one_thread():
-            model, output = _fit_and_predict(data, held_out, estimator, target, settings, fits)
+            model, output = _fit_and_predict(data, held_out, estimator, target, settings, fits, weights)
         models.append(model)
         outputs.append(TargetPrediction.of(target, output))
     carried = [held_out.group] if held_out.group else []
@@ -175,7 +182,13 @@ def train_model(
 
 
 def _fit_and_predict(
-    data: Dataset, held_out: HeldOut, estimator: Estimator, target: Target, settings: FitSettings, fits: ResumableFits
+    data: Dataset,
+    held_out: HeldOut,
+    estimator: Estimator,
+    target: Target,
+    settings: FitSettings,
+    fits: ResumableFits,
+    weights: np.ndarray | None,
 ) -> tuple[TargetModel, np.ndarray]:
     """The final model, and a prediction for every row: out of fold on the fit rows where there are folds."""
     y = encode_target(target, list(data.manifest.rows[target.name]))
@@ -187,7 +200,8 @@ def _fit_and_predict(
 
         def fit(placed: Estimator, rows: np.ndarray = inside) -> TargetModel:
             blocks, groups = [b[rows] for b in data.blocks], held_out.groups[rows]
-            return fit_target(placed, target, blocks, y[rows], groups, settings, ids[rows])
+            counted = None if weights is None else weights[rows]
+            return fit_target(placed, target, blocks, y[rows], groups, settings, ids[rows], counted)
 
         model = fits.run(number, estimator, target, fit)
         values = model.predict([b[outside] for b in data.blocks])
@@ -231,6 +245,7 @@ def _spec(
         "chosen": {model.target.name: model.chosen for model in models},
         "normalize": settings.normalize,
         "class_weight": settings.class_weight,
+        **({"row_weights": data.row_weights} if data.row_weights else {}),
         "group": held_out.group,
         "groups_straddle": held_out.straddle,
         "features": data.encoders,

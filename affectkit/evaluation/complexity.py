@@ -14,7 +14,7 @@ from affectkit.artifacts.sources import Source
 
 SINGLE, CALIBRATION, FIXED_FUSION, FITTED_FUSION = range(4)
 STAGES = ("a single model", "a calibration", "a fusion of fixed weights", "a fitted fusion")
-FIXED_RULES = ("mean", "product")  # nothing is fitted; `weighted` is fixed too where its weights were typed
+FIXED_RULES = ("mean", "product", "route")  # nothing is fitted; `weighted` is fixed too where its weights were typed
 NOT_WEIGHTS = {"README.md", FIT_ROWS, SPEC, "label_map.json"}  # of `best_model/`: they say nothing of its size
 
 

@@ -246,14 +246,14 @@ def answered_parts(predictions: Predictions, *, quiet: bool = False, some: bool 
     wrong.
     """
     parts = judged_parts(predictions)
-    judged = {name: part for name, part in parts.items() if any(_answered(part, t) for t in part.targets.values())}
+    judged = {name: part for name, part in parts.items() if any(answers_any(part, t) for t in part.targets.values())}
     for name in parts if (judged or not some) and not quiet else ():
         if name not in judged:
             log.warning("none of the %d %s rows has a truth and an answer: not judged", len(parts[name].frame), name)
     return judged if judged or not some else parts
 
 
-def _answered(predictions: Predictions, target: Target) -> bool:
+def answers_any(predictions: Predictions, target: Target) -> bool:
     """Whether at least one row has a truth and a prediction."""
     return not bool(np.logical_or(*map(missing, pair(predictions, target))).all())
 
@@ -303,7 +303,7 @@ def judged_targets(predictions: Predictions) -> list[Target]:
 
     Raises "input" where there is none.
     """
-    targets = [target for target in predictions.targets.values() if _answered(predictions, target)]
+    targets = [target for target in predictions.targets.values() if answers_any(predictions, target)]
     if not targets:
         names, file = ", ".join(predictions.targets), predictions.path
         if any(not missing(pair(predictions, target)[0]).all() for target in predictions.targets.values()):

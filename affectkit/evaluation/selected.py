@@ -68,6 +68,7 @@ def selection_report(
         "higher_is_better": measured.definition.higher_is_better,
         "then": [criterion.text for criterion in selection.then],
         "ties": ties,
+        **({"required": selection.required.plain()} if selection.required.requirements else {}),
         "split": selection.by.split,
         "rows": {origin: origins.count(origin) for origin in dict.fromkeys(origins)},
         "n": judged.count,
@@ -127,13 +128,18 @@ def ranking_table(report: Mapping[str, Any]) -> pd.DataFrame:
 
 def _warnings(selection: Selection, facts: Mapping[str, Facts]) -> list[str]:
     """The gravest first."""
-    by, then = selection.by, selection.then
-    warnings = [_test_warning(selection)] if any(criterion.split == "test" for criterion in (by, *then)) else []
+    by, then, required = selection.by, selection.then, selection.required
+    looked_at = (by, *then, *(each.criterion for each in required.requirements))
+    warnings = [_test_warning(selection)] if any(criterion.split == "test" for criterion in looked_at) else []
+    if required.given_up is not None:
+        left = "the others" if len(required.requirements) > 2 else required.requirements[-1].text
+        what = f"of those that meet {left}, the one of the best {by.text} is chosen"
+        warnings.append(f"no run meets {required.given_up.text} besides: {what}")
     scaled = [name for name, known in facts.items() if known.transductive]
     if scaled and len(scaled) < len(facts):
         what = "scaled features by each speaker's own rows (transductive): not comparable with the other runs"
         warnings.append(f"{', '.join(scaled[:3])}{' and more' if len(scaled) > 3 else ''} {what}")
-    if "ece" in by.metric.name:
+    if "ece" in by.metric.name and required.given_up is None:
         warnings.append(f"{by.text} does not ask who is right: an answer that is always the same can have one of 0")
     if len(facts) == 1:
         warnings.append("one run only: there was nothing to choose between")
@@ -148,8 +154,11 @@ def _warnings(selection: Selection, facts: Mapping[str, Facts]) -> list[str]:
 def _test_warning(selection: Selection) -> str:
     by = selection.by
     if by.split != "test":
-        criteria = ", ".join(criterion.text for criterion in selection.then if criterion.split == "test")
-        return f"TEST ROWS HAVE A SAY (--then {criteria}): the test figures of the chosen run are optimistic"
+        asked = {"--then": [(each.text, each) for each in selection.then]}
+        asked["--require"] = [(each.text, each.criterion) for each in selection.required.requirements]
+        of_test = {flag: [t for t, criterion in each if criterion.split == "test"] for flag, each in asked.items()}
+        criteria = "; ".join(f"{flag} {', '.join(texts)}" for flag, texts in of_test.items() if texts)
+        return f"TEST ROWS HAVE A SAY ({criteria}): the test figures of the chosen run are optimistic"
     warning = f"TEST ROWS CHOOSE (--by {by.text}): the best of {len(selection.ranking)} figures is optimistic"
     advice = f"choose by val_{by.metric.name}, and report test once"
     if selection.optimism is None:

@@ -16,6 +16,8 @@ Intervals are the jackknife's for any number of groups: 200 runs take .1 s, boot
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,6 +84,77 @@ def criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
         remedy = did_you_mean(text, [SIMPLEST, EARLIEST, *(f"{s}_{text}" for s in SPLITS)])
         raise AffectkitError("usage", f"'{text}' is no criterion", remedy=remedy)
     return figure_criterion(text, targets)
+
+
+# --- What a run must reach to be chosen
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`ece<=.03`, of the figure that `criterion` names."""
+
+    text: str
+    criterion: Criterion
+    sign: str
+    bound: float
+
+    def met(self, value: float) -> bool:
+        """An undefined figure meets none."""
+        signs = {"<=": value <= self.bound, ">=": value >= self.bound, "<": value < self.bound, ">": value > self.bound}
+        return signs[self.sign]
+
+
+def requirement(text: str, split: str, targets: Mapping[str, Target]) -> Requirement:
+    """split: of a metric that names none. Raises "usage"."""
+    parts = re.fullmatch(r"\s*([^<>=\s]+)\s*([<>]=?)\s*(\S+)\s*", text)
+    try:
+        bound = float(parts[3]) if parts else math.nan
+    except ValueError:
+        bound = math.nan
+    if parts is None or not math.isfinite(bound):
+        raise AffectkitError("usage", f"--require '{text}' is no requirement", remedy="write 'ece<=.03' in quotes")
+    name = parts[1] if parts[1].partition("_")[0] in SPLITS else f"{split}_{parts[1]}"
+    of_figure = figure_criterion(name, targets)
+    if of_figure.metric.definition.higher_is_better != parts[2].startswith(">"):
+        better, sign = ("higher", ">=") if parts[2].startswith("<") else ("lower", "<=")
+        what = f"--require '{text}': {of_figure.metric.name} is better where it is {better}"
+        raise AffectkitError("usage", what, remedy=f"write '{parts[1]}{sign}{parts[3]}'")
+    return Requirement(text, of_figure, parts[2], bound)
+
+
+@dataclass(frozen=True)
+class Required:
+    """values: requirement -> run -> figure. kept: the runs that meet all that are not given up. given_up: the last one
+    that no run meets along with those after it, None where all are met."""
+
+    requirements: Sequence[Requirement]
+    values: Mapping[str, Mapping[str, float]]
+    kept: Sequence[str]
+    given_up: Requirement | None
+
+    def plain(self) -> dict[str, Any]:
+        figures = {each.text: dict(self.values[each.text]) for each in self.requirements}
+        given_up = self.given_up.text if self.given_up else None
+        return {"figures": figures, "kept": list(self.kept), "given_up": given_up}
+
+
+def required(requirements: Sequence[Requirement], judged: Mapping[str, Judged], runs: Sequence[str]) -> Required:
+    """Where no run meets all, the first requirement is given up, then the second, and so on; the last never.
+
+    Raises "unmet", naming the run that comes nearest, where no run meets the last.
+    """
+    inputs = {each.text: judged[each.criterion.text].inputs for each in requirements}
+    values = {text: {name: of_run.value for name, of_run in by_run.items()} for text, by_run in inputs.items()}
+    for given_up in range(max(len(requirements), 1)):
+        left = requirements[given_up:]
+        kept = [name for name in runs if all(each.met(values[each.text][name]) for each in left)]
+        if kept:
+            return Required(requirements, values, kept, requirements[given_up - 1] if given_up else None)
+    last = requirements[-1]
+    nearest = min(runs, key=lambda name: last.criterion.loss(values[last.text][name]))
+    what = f"--require: no run meets {last.text}: the nearest is {nearest}, {last.criterion.text}"
+    remedy = "require less, or make a better run"
+    raise AffectkitError("unmet", f"{what} {values[last.text][nearest]:.4g}", remedy=remedy)
 
 
 # --- How much better the highest of several figures looks than what choosing it is worth on rows that had no say
@@ -154,7 +227,7 @@ class Ranked:
 class Selection:
     """ranking: the chosen run first. best: the run of the highest figure. decided: the criterion that the chosen run
     owes its place to. telling: whether ties say anything; None for a run alone. on: the rows judged by. warnings: what
-    was left out of the rows, and what is not known of them."""
+    was left out of the rows, and what is not known of them. required: what the runs had to reach."""
 
     by: Criterion
     then: Sequence[Criterion]
@@ -165,6 +238,7 @@ class Selection:
     on: Judged
     optimism: Optimism | None
     warnings: Sequence[str]
+    required: Required
 
     @property
     def chosen(self) -> str:
@@ -183,32 +257,38 @@ def select(
     then: Sequence[str] = (SIMPLEST,),
     group: str | None = None,
     ties: bool = True,
+    require: Sequence[str] = (),
 ) -> Selection:
     """Rank `runs` by a figure of rows that they were not fitted on; the criteria of `then` decide inside the tie set.
 
     by: by default `val_macro_f1` of classes, `val_ccc` of numbers. then: `earliest` always comes last. ties: False
-    ranks by the figure alone, and the criteria decide between equal figures only.
+    ranks by the figure alone, and the criteria decide between equal figures only. require: what the chosen run must
+    reach; where the first of several is given up (`required`), its figure alone ranks the runs that meet the others.
     Raises "usage" for an unknown metric, "input" or "leak" where runs cannot be compared.
     """
     targets = common_targets({name: run.table() for name, run in runs.items()})
     default = "val_macro_f1" if any(target.kind != "number" for target in targets.values()) else "val_ccc"
     first = figure_criterion(by or default, targets)
     others = [criterion(text, targets) for text in dict.fromkeys([*then, EARLIEST])]
-    judged = _judged(runs, [first, *others], targets, group)
+    requirements = [requirement(text, first.split, targets) for text in dict.fromkeys(require)]
+    judged = _judged(runs, [first, *others, *(each.criterion for each in requirements)], targets, group)
+    eligible = required(requirements, judged, list(runs))
+    if eligible.given_up is not None:
+        first, ties = eligible.given_up.criterion, False
     inputs = {c.text: judged[c.text].inputs for c in others if c.target_metric}
     values = {text: {name: each.value for name, each in by_run.items()} for text, by_run in inputs.items()}
-    keys = {name: tuple(c.key(name, facts[name], values) for c in others) for name in runs}
-    rows = judged[first.text]
+    keys = {name: tuple(c.key(name, facts[name], values) for c in others) for name in eligible.kept}
+    rows = replace(judged[first.text], inputs={name: judged[first.text].inputs[name] for name in eligible.kept})
     figures = {name: resampled(each, rows.groups, RESAMPLING) for name, each in rows.inputs.items()}
     best = min(figures, key=lambda name: (first.loss(figures[name].value), keys[name]))
     if np.isnan(figures[best].value):
         what = f"{first.metric.name} is undefined for every run on these rows"
         raise AffectkitError("input", what, remedy="take another metric")
-    telling = _telling(figures[best], rows.inputs[best], rows.groups, len(runs)) if len(runs) > 1 else None
+    telling = _telling(figures[best], rows.inputs[best], rows.groups, len(figures)) if len(figures) > 1 else None
     ranked = family(figures, best, values)
     ranking, decided = _in_order(ranked, first, others, keys, ties=ties and bool(telling))
     warnings = list(dict.fromkeys(sentence for judged_rows in judged.values() for sentence in judged_rows.warnings))
-    return Selection(first, others, ranking, best, decided, telling, rows, optimism(rows, figures), warnings)
+    return Selection(first, others, ranking, best, decided, telling, rows, optimism(rows, figures), warnings, eligible)
 
 
 def _judged(

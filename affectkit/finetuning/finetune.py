@@ -13,14 +13,25 @@ import numpy as np
 import pandas as pd
 import torch
 
-from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.manifest import Manifest, row_weights
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
 from affectkit.finetuning.encoded import encode, read_encoded
 from affectkit.finetuning.model import FinetunedModel
 from affectkit.finetuning.passes import ONCE, over_passes
-from affectkit.finetuning.rows import Data, Setup, labelled, say_cost, selected_on, stopping_rows, take, truth_of, warn
+from affectkit.finetuning.rows import (
+    Data,
+    Setup,
+    labelled,
+    say_cost,
+    selected_on,
+    stopping_rows,
+    take,
+    thawing,
+    truth_of,
+    warn,
+)
 from affectkit.labels import Target
 from affectkit.leakage.held_out import hold_out_rows
 from affectkit.training.fit import CHECKPOINTS, Fit, Problem, fit
@@ -63,7 +74,9 @@ def finetune(
     """
     held_out = hold_out_rows(manifest, targets, group=group, cv=cv, seed=setup.settings.seed)
     truth = truth_of(manifest.rows, targets, votes=setup.loss.loss == "soft")
-    data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out)
+    spoken = setup.loss.row_weights
+    weights = row_weights(manifest, spoken, held_out.fit) if spoken else None
+    data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out, weights=weights)
     say_cost(data, setup)
     job = _Job(folder, accelerator, progress, log)
     if setup.medium.features and not setup.encodes_once:
@@ -122,10 +135,13 @@ def _fit_one(
     trained, answering = medium.wrapped(network), medium.wrapped(network, medium.passes)
     at_head = None
     if data.encoded is not None:
-        at_head = data.at_head(train), data.at_head(stopping) if len(stopping) else None
+        at_head = data.at_head(train, train=True), data.at_head(stopping) if len(stopping) else None
     examples = data.examples(train, network, medium, train=True)
-    problem = Problem(trained, examples, val, objective, medium.frozen, at_head)
-    stages = list(setup.stages) if len(stopping) else [replace(stage, patience=0) for stage in setup.stages]
+    stages, thawed = setup.stages, frozenset[str]()
+    if epochs := getattr(medium, "freeze_feature_encoder_epochs", 0):
+        stages, thawed = thawing(stages, epochs)
+    problem = Problem(trained, examples, val, objective, medium.frozen, at_head, thawed)
+    stages = list(stages) if len(stopping) else [replace(stage, patience=0) for stage in stages]
     done = fit(problem, stages, setup.settings, job.folder, job.accelerator, progress=job.progress, log=job.log)
     stored = job.folder / ANSWERS
     if not stored.exists():
@@ -175,6 +191,7 @@ def _spec(data: Data, setup: Setup, network: Any) -> dict[str, Any]:
         **setup.medium.passes.plain(),
         "loss": setup.loss.loss,
         "class_weight": setup.loss.class_weight,
+        **({"row_weights": setup.loss.row_weights} if setup.loss.row_weights else {}),
         "group": data.held_out.group,
         "groups_straddle": data.held_out.straddle,
         "needs": [setup.medium.reads],

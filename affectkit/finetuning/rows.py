@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from affectkit.finetuning.medium import Medium
 from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut
 from affectkit.splits import hold_out
-from affectkit.training.objective import Objective, known_rows
+from affectkit.training.objective import ROW_WEIGHT, Objective, known_rows
 from affectkit.training.problem import HEAD, Examples
 from affectkit.training.settings import LossOptions, Settings
 from affectkit.training.stages import Stage
@@ -101,7 +101,8 @@ def _votes(rows: pd.DataFrame, target: Target, labels: np.ndarray) -> np.ndarray
 
 @dataclass(frozen=True)
 class Data:
-    """Rows with their media and truth. encoded: [N, D], what the frozen network makes of each, where that is known."""
+    """Rows with their media and truth. encoded: [N, D], what the frozen network makes of each, where that is known.
+    weights: [N], how much each counts in training, NaN where it is not trained on."""
 
     manifest: Manifest
     targets: Sequence[Target]
@@ -109,6 +110,7 @@ class Data:
     truth: Mapping[str, np.ndarray]
     held_out: HeldOut
     encoded: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def examples(self, rows: np.ndarray, network: Any, medium: Medium, **how: Any) -> Examples:
         """how: `train` or `passes`, as the medium has them."""
@@ -117,7 +119,7 @@ class Data:
             return self.manifest.where(int(rows[position]))
 
         items = [self.items[row] for row in rows]
-        return medium.examples(items, take(self.truth, rows), network, where, **how)
+        return medium.examples(items, self._truth(rows, how.get("train", False)), network, where, **how)
 
     def rows_of(self, setup: Setup) -> np.ndarray:
         """Positions, sorted, of the rows that the head is trained on or judged by; of those too that are to be
@@ -127,10 +129,17 @@ class Data:
         each += [outside for _, outside in fits if setup.head_only]
         return np.unique(np.concatenate(each).astype(int))
 
-    def at_head(self, rows: np.ndarray) -> EncodedExamples:
+    def at_head(self, rows: np.ndarray, *, train: bool = False) -> EncodedExamples:
         """The same rows, as what the frozen network makes of them."""
         assert self.encoded is not None
-        return EncodedExamples([self.items[row].id for row in rows], take(self.truth, rows), self.encoded[rows])
+        return EncodedExamples([self.items[row].id for row in rows], self._truth(rows, train), self.encoded[rows])
+
+    def _truth(self, rows: np.ndarray, train: bool) -> dict[str, np.ndarray]:
+        """Of rows that are trained on, with how much each counts, 1 on average."""
+        truth = take(self.truth, rows)
+        if train and self.weights is not None:
+            truth[ROW_WEIGHT] = (self.weights[rows] / self.weights[rows].mean()).astype(np.float32)
+        return truth
 
 
 def stopping_rows(data: Data, inside: np.ndarray, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +156,26 @@ def stopping_rows(data: Data, inside: np.ndarray, setup: Setup) -> tuple[np.ndar
     groups = data.held_out.groups[inside]
     apart = hold_out(list(groups), None, fraction=fraction, seed=setup.settings.seed)
     return inside[~apart], inside[apart]
+
+
+def thawing(stages: Sequence[Stage], epochs: int) -> tuple[list[Stage], frozenset[str]]:
+    """The stages, the one that is cut by the first `epochs` being two, and the names of those after them: all for 0
+    epochs. Raises "usage" where none comes after them."""
+    before: list[Stage] = []
+    after: list[Stage] = []
+    for stage in stages:
+        left = max(0, epochs - sum(earlier.epochs for earlier in before))
+        if left >= stage.epochs:
+            before.append(stage)
+        elif left:
+            before.append(replace(stage, epochs=left))
+            after.append(replace(stage, name=f"{stage.name}-thawed", epochs=stage.epochs - left))
+        else:
+            after.append(stage)
+    if not after:
+        what = f"--freeze-feature-encoder-epochs {epochs} are all of them"
+        raise AffectkitError("usage", what, remedy="give fewer, or use --freeze-feature-encoder")
+    return [*before, *after], frozenset(stage.name for stage in after)
 
 
 def selected_on(data: Data, setup: Setup) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,27 +27,31 @@ logger = logging.getLogger(__name__)
 class AlignedSources:
     """rows: every row that a source of predictions knows, with truth, split, fold, seen and groups; its answers are the
     first source's and stand for none. answers: target -> source -> what it says of the rows, NaN where it says nothing.
+    seen: source of predictions -> [N], how it saw each row; "" where it has none.
     """
 
     rows: Predictions
     answers: dict[str, dict[str, TargetPrediction | SourceTable]]
+    seen: dict[str, np.ndarray] = field(default_factory=dict)
 
     def outputs(self, target: str) -> dict[str, TargetPrediction]:
         """The answers of those sources that are predictions."""
         return {name: each for name, each in self.answers[target].items() if isinstance(each, TargetPrediction)}
 
 
-def align(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> AlignedSources:
+def align(sources: Sequence[Source], *, fit_on: FitOn | None = None, learns: bool = True) -> AlignedSources:
     """Align sources by id, and their class columns by name.
 
     A row that a source lacks is missing there; one that a source was fitted on, without cross-fitted answers, would
-    leak: it is left out under `fit_on="val"`, and refused otherwise. Raises "input" where sources disagree: about a
+    leak: it is left out under `fit_on="val"`, and refused otherwise. learns: of what learns nothing from the rows, each
+    row may have one source alone, and none is left out. Raises "input" where sources disagree: about a
     truth, a split, the classes, or all of the rows.
     """
     predicting = [source for source in sources if source.predictions is not None]
     if not predicting:
         raise AffectkitError("usage", "no source holds predictions", remedy="name at least one table of predictions")
-    rows = _without_fitted(_union(predicting), predicting, fit_on)
+    rows = _union(predicting, in_common=learns)
+    rows = _without_fitted(rows, predicting, fit_on) if learns else rows
     targets = _common_targets(predicting)
     rows = replace(rows, targets=targets)
     ids = list(rows.frame["id"])
@@ -58,18 +62,24 @@ def align(sources: Sequence[Source], *, fit_on: FitOn | None = None) -> AlignedS
             raise AffectkitError("input", "says nothing about the rows of the other sources", file=source.path)
         if not known.all():
             logger.warning("%s has no answer for %d of %d rows", source.name, (~known).sum(), len(known))
-    return AlignedSources(rows, answers)
+    return AlignedSources(rows, answers, {source.name: _seen(source, ids) for source in predicting})
 
 
-def _union(sources: Sequence[Source]) -> Predictions:
-    """All rows, in the order of the first source that has them; what sources say of a row must agree."""
+def _seen(source: Source, ids: Sequence[str]) -> np.ndarray:
+    marks = dict(zip(source.table().frame["id"], source.table().frame["seen"], strict=True))
+    return np.array([marks.get(key, "") for key in ids], dtype=object)
+
+
+def _union(sources: Sequence[Source], *, in_common: bool) -> Predictions:
+    """All rows, in the order of the first source that has them; what sources say of a row must agree. in_common: each
+    source must share rows with those before."""
     import pandas as pd
 
     first = sources[0].table()
     frame = first.frame
     for source in sources[1:]:
         other = source.table()
-        if not frame["id"].isin(other.frame["id"]).any():
+        if in_common and not frame["id"].isin(other.frame["id"]).any():
             [spellings, *_] = spelt_alike([*frame["id"], *other.frame["id"]]) or [[]]
             remedy = f"write ids alike: {' and '.join(map(repr, spellings[:2]))} are two" if spellings else None
             raise AffectkitError("input", f"shares no id with {sources[0].name}", file=source.path, remedy=remedy)

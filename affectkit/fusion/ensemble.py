@@ -139,7 +139,7 @@ class WeightedMean(Rule):
     Its variance is that of a mean of independent errors; NaN where a source that has a share has none.
     """
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
         ensemble = Ensemble.of(sources, self.name)
         weights = weights_of(parameters, ensemble)
         share = shares(ensemble.known, weights)

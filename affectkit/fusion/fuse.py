@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.outputs import TargetPrediction
+from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
+from affectkit.errors import AffectkitError
 from affectkit.evaluation.comparison import Comparison, McNemar, compare, mcnemar, target_metric, value_of
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.rows import missing, pair, rows_of
@@ -64,7 +65,8 @@ class Verdict:
 class Fused:
     """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
     single source was kept. recalibrated: targets that had a calibration of the rule's own.
-    uncalibrated: all rows before it, None where there is none."""
+    uncalibrated: all rows before it, None where there is none. routed: source -> how many rows it was needed for, of a
+    rule that needs one for each; "" counts those that none was needed for."""
 
     model: FusionModel
     predictions: Predictions
@@ -72,6 +74,7 @@ class Fused:
     fell_back: Sequence[str]
     recalibrated: Sequence[str]
     uncalibrated: Predictions | None
+    routed: Mapping[str, int] = field(default_factory=dict)
 
 
 class RuleFit(NamedTuple):
@@ -103,6 +106,10 @@ def fuse(
     """
     fits, verdicts, fell_back = {}, [], []
     names = list(next(iter(aligned.answers.values())))
+    learns = build_rule(rule, options, seed=seed).learns
+    if fallback and not learns:
+        remedy = "leave it out"
+        raise AffectkitError("usage", f"--fallback best is chosen on rows, and {rule} learns from none", remedy=remedy)
     alike = {"recalibrate": True} if options.get("recalibrate") else {}  # what equal weights share with the rule
     fits_in_all, fitted = len(aligned.answers) * (len(np.unique(plan.folds)) + 1), count(1)
 
@@ -113,6 +120,8 @@ def fuse(
     for name, target in aligned.rows.targets.items():
         chosen_by = metric or DEFAULT_METRIC[target.kind]
         fits[name] = fit_rule(aligned, target, rule, with_metric(rule, options, chosen_by), plan, seed=seed, step=step)
+        if not learns and not _in_common(aligned, target, plan):
+            continue
         single = fit_rule(aligned, target, BEST, with_metric(BEST, {}, chosen_by), plan)
         reference = FusionModel(names, {name: single.final}).apply(name, aligned.outputs(name))  # as it is, all rows
         beside = {"fused": fits[name].output, BEST: reference}
@@ -123,17 +132,45 @@ def fuse(
             fell_back.append(name)
             fits[name] = single
         verdicts += judged
-    seen = plan.seen(list(aligned.rows.frame["seen"]))
+    model = FusionModel(names, {name: fit.final for name, fit in fits.items()})
+    wanted = None if learns else model.wanted(_cells(aligned, model.columns))
+    seen = plan.seen(list(aligned.rows.frame["seen"])) if wanted is None else _seen_by(aligned, wanted)
     before = [fit.output if fit.uncalibrated is None else fit.uncalibrated for fit in fits.values()]
     recalibrated = [name for name, fit in fits.items() if fit.uncalibrated is not None]
     return Fused(
-        FusionModel(names, {name: fit.final for name, fit in fits.items()}),
+        model,
         with_outputs(aligned.rows, [fit.output for fit in fits.values()], seen),
         verdicts,
         fell_back,
         recalibrated,
         with_outputs(aligned.rows, before, seen) if recalibrated else None,
+        _counts(wanted) if wanted else {},
     )
+
+
+def _in_common(aligned: AlignedSources, target: Target, plan: FitPlan) -> bool:
+    """Whether any row of the plan is answered by all sources, so that they can be compared."""
+    known = [output.known[plan.fit] for output in aligned.outputs(target.name).values()]
+    return bool(np.all(known, axis=0).any())
+
+
+def _cells(aligned: AlignedSources, columns: Sequence[str]) -> GroundTruth:
+    [target, *_] = aligned.rows.targets.values()
+    return rows_of(aligned.rows, target, np.full(len(aligned.rows.frame), ""), columns)
+
+
+def _seen_by(aligned: AlignedSources, wanted: Mapping[str, np.ndarray]) -> np.ndarray:
+    """[N] how the source that a row needs saw it; `heldout` where it needs none."""
+    seen = np.full(len(aligned.rows.frame), "heldout", dtype=object)
+    for name, rows in wanted.items():
+        marked = rows & (aligned.seen[name] != "")
+        seen[marked] = aligned.seen[name][marked]
+    return seen
+
+
+def _counts(wanted: Mapping[str, np.ndarray]) -> dict[str, int]:
+    counts = {name: int(rows.sum()) for name, rows in wanted.items()}
+    return counts | {"": int((~np.any(list(wanted.values()), axis=0)).sum())}
 
 
 def fit_rule(
@@ -153,7 +190,11 @@ def fit_rule(
     built = build_rule(rule, options, seed=seed)
     plan.require_groups(f"rule {rule}", single_group=built.single_group)
     sources = aligned.answers[target.name] if built.takes_tables else aligned.outputs(target.name)
-    rows = rows_of(aligned.rows, target, plan.groups)
+    rows = rows_of(aligned.rows, target, plan.groups, built.columns)
+    if not built.learns:
+        parameters = built.fit(sources, rows)
+        output = built.apply(parameters, sources, rows)
+        return RuleFit({"rule": rule, "options": built.options, "parameters": parameters}, output, None)
     answered = np.any([source.known for source in sources.values()], axis=0)
     before: TargetPrediction | None = None
 
@@ -167,7 +208,7 @@ def fit_rule(
         taken = _taken(sources, positions)
         raw = built.uncalibrated(parameters, taken)
         before = raw if raw is None or before is None else before.put(positions, raw)
-        return built.apply(parameters, taken)
+        return built.apply(parameters, taken, rows.take(positions))
 
     parameters, output = cross_fit(plan, ~np.isnan(rows.truth) & answered, fit, apply)
     return RuleFit({"rule": rule, "options": built.options, "parameters": parameters}, output, before)

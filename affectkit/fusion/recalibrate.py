@@ -57,8 +57,8 @@ class Recalibrated(Rule):
             entries.append({"sources": names, "rows": len(at), "mean": mean, "variance": variance})
         return {**parameters, "recalibration": entries}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
-        fused = self.rule.apply(parameters, sources)
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
+        fused = self.rule.apply(parameters, sources, rows)
         entries = {tuple(entry["sources"]): entry for entry in parameters["recalibration"] or ()}
         for names, at in _sets(sources, self.name) if entries else ():
             if entry := entries.get(tuple(names)):

@@ -48,12 +48,16 @@ class Rule(ABC):
     A row may lack sources (NaN): what is there decides, and a row without any is declined (NaN).
 
     options: resolved; `build(**options)` gives the same rule. takes_tables: whether a source may be a `SourceTable`.
-    single_group: whether it may be fitted on the rows of one group (few parameters, or none).
+    single_group: whether it may be fitted on the rows of one group (few parameters, or none). columns: the further
+    columns of text that it needs of every row, in `GroundTruth.columns`. learns: whether it fits anything to the truth;
+    one that does not leaves how rows were seen to its sources, which need not have rows in common.
     """
 
     name: str
     takes_tables: bool = False
     single_group: bool = False
+    columns: tuple[str, ...] = ()
+    learns: bool = True
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -71,8 +75,18 @@ class Rule(ABC):
         """
 
     @abstractmethod
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
-        """Fused answers, a row at a time: no row's answer depends on another."""
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
+        """Fused answers, a row at a time: no row's answer depends on another. rows: has the `columns` of a rule that
+        needs some; its truth must not be looked at."""
+
+    def wanted(self, parameters: dict[str, Any], rows: GroundTruth) -> dict[str, np.ndarray] | None:
+        """Source -> [N] bool, the rows that it is needed for; None where all are for all. Warns of rows that no source
+        is needed for."""
+        return None
+
+    def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
+        """Column -> values that it knows, on which parameters are tried out when they are loaded."""
+        return {}
 
     def uncalibrated(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction | None:
         """What `apply` would say without the rule's own calibration; None where it has none for such a target."""
@@ -93,10 +107,28 @@ class FusionModel:
     sources: Sequence[str]
     targets: Mapping[str, Mapping[str, Any]]
 
-    def apply(self, target: str, sources: Sources) -> TargetPrediction:
+    @property
+    def columns(self) -> list[str]:
+        """The columns of text that rows must have."""
+        return list(dict.fromkeys(column for name in self.targets for column in self.rule(name).columns))
+
+    def rule(self, target: str) -> Rule:
+        return build_rule(self.targets[target]["rule"], self.targets[target]["options"])
+
+    def apply(self, target: str, sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
         """Fused answers of one target."""
-        fitted = self.targets[target]
-        return build_rule(fitted["rule"], fitted["options"]).apply(fitted["parameters"], sources)
+        return self.rule(target).apply(self.targets[target]["parameters"], sources, rows)
+
+    def wanted(self, rows: GroundTruth) -> dict[str, np.ndarray] | None:
+        """Source -> [N] bool, the rows that any target needs it for; None where all are for all."""
+        masks = [self.rule(name).wanted(fitted["parameters"], rows) for name, fitted in self.targets.items()]
+        known = [mask for mask in masks if mask is not None]
+        if len(known) < len(masks):
+            return None
+        return {name: np.any([mask[name] for mask in known], axis=0) for name in self.sources}
+
+    def known_cells(self, target: str) -> dict[str, list[str]]:
+        return self.rule(target).known_cells(self.targets[target]["parameters"])
 
     def save(self, folder: Path) -> None:
         write_json(folder / FUSION, {"sources": list(self.sources), "targets": dict(self.targets)})
@@ -105,8 +137,7 @@ class FusionModel:
         """What rules have to show besides, by file name and target: an object (.json), or rows (.csv)."""
         files: dict[str, dict[str, Any]] = {}
         for target, fitted in self.targets.items():
-            rule = build_rule(fitted["rule"], fitted["options"])
-            for name, content in rule.files(fitted["parameters"]).items():
+            for name, content in self.rule(target).files(fitted["parameters"]).items():
                 files.setdefault(name, {})[target] = content
         return files
 

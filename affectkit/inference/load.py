@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -75,7 +75,8 @@ def _sample_answers(model: Model) -> dict[str, TargetPrediction]:
     for target in targets:
         sources = {name: answered[target.name].aligned(target) for name, answered in known.items()}
         count = len(next(iter(sources.values())))
-        columns = {name: np.full(count, "") for name in getattr(model.stage, "columns", ())}
+        cells = model.stage.known_cells(target.name)
+        columns = {name: np.resize(cells.get(name) or [""], count) for name in model.stage.columns}
         with np.errstate(all="ignore"):
             answer = model.answer_of(target, sources, columns)
         if answer.values.shape != sources[next(iter(sources))].values.shape or not np.isfinite(answer.values).all():
@@ -128,41 +129,90 @@ class StackedModel(Model):
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if features and len(features) != self.feature_sets:
             raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
+        wanted = self._wanted(manifest)
         feature_sets = iter(features)
-        predictions = {
-            name: parent.predict(manifest, work, list(islice(feature_sets, parent.feature_sets)))
-            for name, parent in self.parents.items()
-        }
-        answered = {key for table in predictions.values() for key in table.frame["id"]}
-        rows = manifest.rows[manifest.rows["id"].isin(answered)].reset_index(drop=True)
+        predictions = {}
+        for name, parent in self.parents.items():
+            of_parent = list(islice(feature_sets, parent.feature_sets))
+            rows = None if wanted is None else wanted[name]
+            if rows is None or rows.all():
+                predictions[name] = parent.predict(manifest, work, of_parent)
+            elif rows.any():
+                predictions[name] = parent.predict(manifest.take(rows), work, of_parent)
+        return self._joined(manifest.rows, predictions, wanted)
+
+    def _wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
+        """Parent -> [N] bool, the rows that it is needed for; None where all are for all. Raises "input" where a column
+        lacks, or naming the row whose cell is refused."""
+        if not self.stage.columns:
+            return None
+        cells = self._cells(manifest.rows)
+        try:
+            return self.stage.wanted(cells)
+        except AffectkitError as error:
+            place = {} if error.row is None else manifest.where(error.row - 1)
+            raise AffectkitError(error.code, error.message, **place, remedy=error.remedy) from None
+
+    def _joined(
+        self, rows: pd.DataFrame, predictions: dict[str, Predictions], wanted: dict[str, np.ndarray] | None
+    ) -> Predictions:
+        """What the stage makes of the parents' answers. A row that is skipped by all parents that it needs is left
+        out; one that needs none is declined."""
+        import pandas as pd
+
+        kept = rows["id"].isin({key for table in predictions.values() for key in table.frame["id"]}).to_numpy()
+        if wanted is not None:
+            kept = kept | ~np.any(list(wanted.values()), axis=0)
+        rows = rows[kept].reset_index(drop=True)
+        seen = seen_rows(self, rows) if wanted is None else _seen_by(predictions, rows)
         outputs = [self._answer(Target.from_json(target), predictions, rows) for target in self.spec["targets"]]
-        for table in predictions.values():  # what experts say of a face or a text
-            by_id = table.frame.set_index("id")
+        frames = [table.frame.set_index("id") for table in predictions.values()]
+        for by_id in frames if wanted is None or not frames else [pd.concat(frames)]:  # what experts say of their media
             rows = rows.assign(**{name: rows["id"].map(by_id[name]) for name in SAID if name in by_id})
-        carried = [*([self.spec["group"]] if self.spec.get("group") else []), *(name for name in SAID if name in rows)]
-        return build_predictions(rows, outputs, seen_rows(self, rows), carried)
+        carried = [self.spec.get("group"), *self.stage.columns, *SAID]
+        return build_predictions(rows, outputs, seen, [name for name in carried if name and name in rows])
+
+    def _cells(self, rows: pd.DataFrame) -> GroundTruth:
+        """The columns that the stage needs of every row. Raises "input" for one that is not there."""
+        columns = {}
+        for name in self.stage.columns:
+            if name not in rows:
+                remedy = "pass a --manifest that has it"
+                raise AffectkitError("input", f"needs a column '{name}' of every row", file=self.folder, remedy=remedy)
+            columns[name] = rows[name].astype(str).to_numpy()
+        return _of_columns(columns, len(rows))
 
     def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> TargetPrediction:
         answers = {}
-        for name, table in predictions.items():  # declined where a parent skipped a row
+        for name in self.parents:  # declined where a parent skipped a row, or was not asked
+            if name not in predictions:
+                answers[name] = TargetPrediction.declined(target, len(rows))
+                continue
+            table = predictions[name]
             place = {key: position for position, key in enumerate(table.frame["id"])}
             positions = np.array([place.get(key, -1) for key in rows["id"]], dtype=int)
             answers[name] = table.output(target.name).aligned(target).at(positions)
-        columns = {}
-        for name in getattr(self.stage, "columns", ()):
-            if name not in rows:
-                raise AffectkitError("input", f"the calibration needs a column '{name}'", file=self.folder)
-            columns[name] = rows[name].astype(str).to_numpy()
-        return self.answer_of(target, answers, columns)
+        return self.answer_of(target, answers, self._cells(rows).columns)
 
     def answer_of(
-        self, target: Target, answers: dict[str, TargetPrediction], columns: dict[str, np.ndarray]
+        self, target: Target, answers: dict[str, TargetPrediction], columns: Mapping[str, np.ndarray]
     ) -> TargetPrediction:
-        """answers: of each parent, in the order of `target`'s classes. columns: of text, that a calibration needs."""
+        """answers: of each parent, in the order of `target`'s classes. columns: of text, that the stage needs."""
         if target.name not in self.stage.targets:
             raise AffectkitError("input", f"has no parameters of {target.name}", file=self.folder)
+        rows = _of_columns(columns, len(next(iter(answers.values()))))
         if isinstance(self.stage, FusionModel):
-            return self.stage.apply(target.name, answers)
+            return self.stage.apply(target.name, answers, rows)
         [answer] = answers.values()
-        rows = GroundTruth(np.full(len(answer), np.nan), np.full(len(answer), ""), columns)
         return self.stage.apply(answer, rows)
+
+
+def _of_columns(columns: Mapping[str, np.ndarray], rows: int) -> GroundTruth:
+    """Of rows of which no more is known."""
+    return GroundTruth(np.full(rows, np.nan), np.full(rows, ""), columns)
+
+
+def _seen_by(predictions: Mapping[str, Predictions], rows: pd.DataFrame) -> list[str]:
+    """`fit` where a model that answered the row was fitted on it."""
+    fitted = {key for table in predictions.values() for key in table.frame["id"][table.frame["seen"] == "fit"]}
+    return ["fit" if key in fitted else "heldout" for key in rows["id"]]

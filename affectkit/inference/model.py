@@ -112,6 +112,12 @@ def needs(model: Model) -> frozenset[str]:
     return frozenset(model.spec.get("needs", ())).union(*map(needs, model.parents.values()))
 
 
+def needed_columns(model: Model) -> list[str]:
+    """The columns of text that rows must have, beside what `needs` says, for a chain that decides by them."""
+    of_parents = [column for parent in model.parents.values() for column in needed_columns(parent)]
+    return list(dict.fromkeys([*model.spec.get("columns", ()), *of_parents]))
+
+
 def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
     """`fit` or `heldout` for each row, as `Model.predict` marks them."""
     column = model.spec.get("group")

@@ -7,7 +7,7 @@ those rows is answered by a fit on the other folds, and only the rest by the fin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -60,6 +60,11 @@ class FitPlan:
 
         return pd.DataFrame({"id": ids[self.fit], "group": self.groups[self.fit], "role": "fit"})
 
+    def without_rows(self) -> FitPlan:
+        """Of what fits nothing."""
+        nothing = np.empty(0, dtype=np.int64)
+        return replace(self, fit=nothing, folds=nothing, scheme="nothing is fitted", single=False)
+
     @property
     def straddles(self) -> bool:
         """Whether a group of the rows fitted on is also among the other rows."""
@@ -84,6 +89,23 @@ def plan_fit(
         raise AffectkitError("input", f"has {len(fit)} {origin} row to fit on", file=predictions.path)
     folds, scheme, single = _folds(predictions, fit, groups, column, seed)
     return FitPlan(fit, folds, origin, scheme, column, groups, single)
+
+
+def plan_judged(
+    predictions: Predictions, *, fit_on: FitOn | None = None, group: str | None = None, seed: int = 0
+) -> FitPlan:
+    """For what fits nothing: the rows on which it is compared with what might have been chosen on them; no rows where
+    none may be fitted on."""
+    column = group_column(predictions.frame, group, file=predictions.path)
+    try:
+        return plan_fit(predictions, fit_on=fit_on, group=group, seed=seed)
+    except AffectkitError as error:
+        if fit_on or error.code not in ("leak", "input"):
+            raise
+    cells = predictions.groups(column)
+    groups = cells if cells is not None else np.full(len(predictions.frame), "")
+    nothing = np.empty(0, dtype=np.int64)
+    return FitPlan(nothing, nothing, "val", "", column, groups)
 
 
 def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np.ndarray]:

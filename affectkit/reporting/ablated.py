@@ -77,7 +77,8 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
 def _section(summary: Mapping[str, Any], part: str, before: str) -> Section:
     """before: what the names of its figures begin with."""
     judged = summary["parts"][part]
-    tables, figures = [_main_table(summary, judged), _metric_table(summary, judged)], _figures(summary, judged, before)
+    tables = [_main_table(summary, judged), *_language_tables(summary, judged), _metric_table(summary, judged)]
+    figures = _figures(summary, judged, before)
     return Section(_heading(part, judged), text=_verdicts(summary, judged), tables=tables, figures=figures)
 
 
@@ -129,6 +130,21 @@ def _main_table(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> Table:
         rows[name] = [row["n"], *_compared(summary, row), *pairs[0], *pairs[1]]
     columns = ["n", *_compared_columns(summary), "to best single", "p (Holm)", "to all", "p (Holm)"]
     return Table("Every subset, with its paired differences.", "subset", columns, rows, file=ABLATION_TABLE)
+
+
+def _language_tables(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> list[Table]:
+    """The compared metric of each language's rows, where there are several languages."""
+    languages = sorted({language for row in judged["subsets"].values() for language in row.get("languages", {})})
+    if not languages:
+        return []
+    rows: dict[str, list[Any]] = {}
+    for name, row in judged["subsets"].items():
+        known = row.get("languages", {})
+        cells = [known.get(language) or {"n": 0, "metrics": {}} for language in languages]
+        rows[name] = [cell for each in cells for cell in (each["n"], each["metrics"].get(summary["metric"]))]
+    columns = [cell for language in languages for cell in (f"n {language}", language)]
+    caption = f"{words.title(summary['metric'])} by language; {ABLATION_TABLE} has every metric."
+    return [Table(caption, "subset", columns, rows, file=ABLATION_TABLE)]
 
 
 def _compared(summary: Mapping[str, Any], row: Mapping[str, Any]) -> list[Any]:

@@ -91,6 +91,10 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
                 low, high = change["difference"]["low"], change["difference"]["high"]
                 reach = f"  [{shown(low)}, {shown(high)}]" if low is not None and high is not None else ""
                 yield f"{part} {name}: {shown(change['before'])} -> {_shown(change['after'])}{reach}"
+    per = report.get("per_value") or {}
+    for target, fits in per.get("targets", {}).items():
+        for value, fit in fits.items():
+            yield f"{target} of {per['column']} {value}: {fit['rows']} rows, {_parameters(fit['parameters'])}"
     for part, targets in report["coverage"].items():
         for target, rows in targets.items():
             for name, row in rows.items():
@@ -118,6 +122,7 @@ def _shown(value: float | None) -> str:
 
 def _section(run: _Run, target: Target) -> Section:
     tables = [_change_table(part, changes[target.name]) for part, changes in run.report["changes"].items()]
+    tables += _value_tables(run.report, target.name)
     tables += _held_tables(run.report["coverage"], target.name)
     tables += _candidate_tables(run.report["compared"].get(target.name), target)
     text: list[Sentence] = []
@@ -130,9 +135,40 @@ def _section(run: _Run, target: Target) -> Section:
 
 def _change_table(part: str, changes: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = {words.title(n): [c["before"], c["after"], c["difference"], c["better"]] for n, c in changes.items()}
+    return _changes_of(f"{words.SEEN.get(part, part)} rows ({part})", rows)
+
+
+def _changes_of(rows_of: str, rows: dict[str, list[Any]]) -> Table:
     columns = ["before", "after", "difference", "better beyond chance"]
-    caption = f"{words.SEEN.get(part, part)} rows ({part}); differences are paired over groups"
-    return Table(caption, "metric", columns, rows)
+    return Table(f"{rows_of}; differences are paired over groups", "metric", columns, rows)
+
+
+def _value_tables(report: Mapping[str, Any], target: str) -> Iterator[Table]:
+    """What was fitted for each value of a column, and what it changed there."""
+    per = report.get("per_value") or {}
+    fits = per.get("targets", {}).get(target, {})
+    if not fits:
+        return
+    rows = {value: [fit["rows"], _parameters(fit["parameters"])] for value, fit in fits.items()}
+    yield Table(
+        f"Fits for each {per['column']} of {per['min_rows']} rows or more", per["column"], ["rows", "fit"], rows
+    )
+    for part in report["changes"]:
+        of_values = {value: changes[part].get(target) for value, changes in per["changes"].items() if part in changes}
+        changed = {
+            f"{value}: {words.title(name)}": [c["before"], c["after"], c["difference"], c["better"]]
+            for value, changes in of_values.items()
+            for name, c in (changes or {}).items()
+        }
+        yield _changes_of(f"{words.SEEN.get(part, part)} rows ({part}) by {per['column']}", changed)
+
+
+def _parameters(fitted: Mapping[str, Any] | None) -> str:
+    """Numbers by name; of a fit of many numbers, that it is there."""
+    if fitted is None:
+        return "that of all rows"
+    numbers = {name: value for name, value in fitted.items() if isinstance(value, (int, float))}
+    return ", ".join(f"{name} {shown(value)}" for name, value in numbers.items()) or "its own"
 
 
 def _held_tables(coverage: Mapping[str, Any], target: str) -> list[Table]:

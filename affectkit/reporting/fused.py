@@ -24,6 +24,9 @@ def draw(folder: Path) -> Page:
     names = ", ".join(report["sources"])
     lead: list[Sentence] = [[f"{report['rule']} of {names}; {words.fitted(report)}"]]
     lead += [_sentence(verdict) for verdict in report["verdicts"]]
+    if routed := report.get("routed"):
+        counts = [f"{count} by {name}" if name else f"{count} declined" for name, count in routed.items() if count]
+        lead.append([f"rows answered: {', '.join(counts)}"])
     if "changes" in report:
         lead += _changes(report, folder)
     files = zip(named_paths(started["options"]["sources"]), started["inputs"], strict=False)  # a manifest comes last

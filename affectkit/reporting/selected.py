@@ -56,12 +56,24 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
     note = f"In brackets: {words.interval(report)}. {HOW} {SIMPLICITY}"
     text = [words.sentence(line) for line in _ties(report)]
     sections = [Section("Runs", text=text, tables=[_table(report)], figures=_figures(report), note=note)]
+    if required := report.get("required"):
+        sections.append(_required(required))
     if optimism := report["optimism"]:
         choices = f"{optimism['folds']} choices, which fell on {optimism['chosen']} runs"
         picked = f"{report['by']}, picked on the rows it is judged on"
         cards = [Card("best figure", optimism["naive"], [picked]), Card("nested", optimism["nested"], [choices])]
         sections.append(Section("Optimism", text=[words.sentence(_optimism(report))], cards=cards, note=NESTED))
     return sections
+
+
+def _required(required: Mapping[str, Any]) -> Section:
+    """What each run comes to by what was required, and which were chosen among."""
+    figures, kept = required["figures"], required["kept"]
+    names = list(next(iter(figures.values())))
+    rows = {name: [*(values[name] for values in figures.values()), name in kept] for name in names}
+    text = [f"Given up, as no run meets it besides the others: {required['given_up']}."] if required["given_up"] else []
+    table = Table("What was required of the runs.", "run", [*figures, "chosen among"], rows)
+    return Section("Requirements", text=text, tables=[table])
 
 
 def _table(report: Mapping[str, Any]) -> Table:

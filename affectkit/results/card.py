@@ -78,7 +78,8 @@ def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         column = spec.get("group")
         groups = f" of {facts['fit_groups']} groups ({_plain(column)})" if facts.get("fit_groups") and column else ""
         here = "nothing was fitted here: what the expert was fitted on is its authors' to say; judged on the rows below"
-        lines.append(here if spec.get("expert") else f"fitted on {facts['fit_rows']} rows{groups}")
+        fitted = f"fitted on {facts['fit_rows']} rows{groups}" if facts["fit_rows"] else "nothing is fitted"
+        lines.append(here if spec.get("expert") else fitted)
     if summary.get("transcripts"):
         lines.append(f"texts: {_plain(words.texts(summary['transcripts']))}")
     if summary.get("hours"):
@@ -98,7 +99,10 @@ def _training(facts: Mapping[str, Any]) -> str:
     lines += [f"chosen for {_plain(t)}: {_options(o)}" for t, o in (spec.get("chosen") or {}).items() if o]
     for key in ("method", "rule"):
         if spec.get(key):
-            lines.append(f"{key}: {_plain(spec[key])}, fitted on {_plain(spec['fitted_on'])} rows, cross-fitted")
+            on = f", fitted on {_plain(spec['fitted_on'])} rows, cross-fitted" if spec["fitted_on"] else ""
+            lines.append(f"{key}: {_plain(spec[key])}{on}")
+    if spec.get("columns"):
+        lines.append(f"needs of every row: {', '.join(map(_plain, spec['columns']))}")
     lines += [f"stands on: {_plain(p['name'])}{'' if p['path'] else ' (a table)'}" for p in spec.get("parents") or []]
     if spec.get("normalize") == "none":
         lines.append("Features were not scaled.")

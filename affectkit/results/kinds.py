@@ -104,6 +104,7 @@ def of_fusion(fused: Fused, rule: str, sources: Sequence[Source], plan: FitPlan)
         "fell_back": list(fused.fell_back),
         "weights": {name: shares for name, shares in weights.items() if shares},
         "servable": all(source.model is not None for source in sources),
+        **({"routed": dict(fused.routed)} if fused.routed else {}),
         **_recalibrated(fused, plan),
     }
     files = _calibrated_confusions(result.reports, plan) if fused.uncalibrated is not None else {}
@@ -122,7 +123,7 @@ def _fusion_warnings(fused: Fused, sources: Sequence[Source], plan: FitPlan) -> 
     if tables:
         warnings.append(f"the fusion cannot predict new rows: {', '.join(tables)} came as a table, without its model")
     for name, target in fused.predictions.targets.items():
-        if classes := unseen(fused.predictions, target, plan.fit):
+        if len(plan.fit) and (classes := unseen(fused.predictions, target, plan.fit)):
             why = "what fusing does for such rows is not known, and they are not taken to 0"
             warnings.append(f"{name}: none of the rows fitted on is {', '.join(classes)}: {why}")
     if fused.fell_back:
@@ -187,8 +188,10 @@ def of_calibration(
     wanted_error: float,
     abstain: bool,
     by: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Result:
-    """With `calibration_map.csv`, what the final fit makes of each value. by: columns that coverage is told by."""
+    """With `calibration_map.csv`, what the final fit makes of each value. by: columns that coverage is told by.
+    options: of the method."""
     import pandas as pd
 
     from affectkit.calibration import calibrate
@@ -196,12 +199,14 @@ def of_calibration(
     methods = {name: fitted["method"] for name, fitted in calibrated.model.targets.items()}
     kind = {"kind": "calibration", "method": ", ".join(sorted(set(methods.values())))}
     result = of_sources(calibrated, kind, plan, [source], _calibration_warnings(calibrated, plan))
+    judged = calibrated, plan, targets
     facts = {
         "method": methods,
-        "changes": calibrate.before_and_after(calibrated, plan, targets),
+        "changes": calibrate.before_and_after(*judged),
         "selective": calibrate.selective(calibrated, targets, wanted_error),
         "coverage": calibrate.held(calibrated, plan, targets, by),
         "variance_coverage": calibrate.variance_coverage(calibrated, targets),
+        **({"per_value": per_value} if (per_value := calibrate.of_values(*judged, options or {})) else {}),
         "clamped": {name: int(rows.sum()) for name, rows in calibrated.clamped.items()},
         "compared": {name: [_plain(c) for c in candidates] for name, candidates in calibrated.compared.items()},
     }

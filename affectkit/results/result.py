@@ -126,7 +126,7 @@ def of_sources(
     past["declared"] = past["declared"] or straddling({"group": plan.group, "groups_straddle": straddles})
     basis = {
         "targets": names,
-        "fitted_on": plan.origin,
+        "fitted_on": plan.origin if len(plan.fit) else None,
         "folds": plan.scheme,
         "fit_rows": len(plan.fit),
         **past,
@@ -137,7 +137,8 @@ def of_sources(
         "targets": [target.to_json() for name, target in predictions.targets.items() if name in names],
         "group": plan.group,
         "groups_straddle": bool(straddles),
-        "fitted_on": plan.origin,
+        "fitted_on": plan.origin if len(plan.fit) else None,
+        **({"columns": columns} if (columns := list(fitted.model.columns)) else {}),
         "parents": [],
         "normalize": {"transductive": "speaker", "inductive": "train"}.get(past["normalization"]),
     }

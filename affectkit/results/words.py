@@ -145,6 +145,8 @@ def seen(report: Mapping[str, Any]) -> str:
 
 def fitted(report: Mapping[str, Any]) -> str:
     """On which rows a fusion or a calibration was fitted. report: `train_report.json`."""
+    if not report["fit_rows"]:
+        return str(report["folds"])
     return f"fitted on {report['fit_rows']} {report['fitted_on']} rows, cross-fitted ({report['folds']})"
 
 

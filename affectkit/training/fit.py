@@ -80,7 +80,7 @@ class _Loop:
         self.stages, self.settings, self.accelerator = stages, settings, accelerator
         self.network = problem.module.to(accelerator.device)
         parts = optimizing.parts_of(problem)
-        self.trained = [optimizing.trained_parts(parts, stage, problem.frozen) for stage in stages]
+        self.trained = [optimizing.trained_parts(parts, stage, problem.frozen_in(stage)) for stage in stages]
         self.weights = Weights(self.network, [p for parts in self.trained for _, ps in parts for p in ps])
         self.judge = Judge.of(problem, stages, settings)
         same = identity(problem, stages, settings, accelerator.mixed_precision)

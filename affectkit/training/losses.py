@@ -1,8 +1,9 @@
 """Losses of a batch: plain functions of a network's outputs and the truth, with the rows of unknown truth left out.
 
 A row is unknown where its class is -1, its number NaN, or its votes hold a NaN; a batch without a known row costs 0 and
-moves nothing. Half-precision outputs are worked on in float32. No row is picked by its index, so that a GPU never waits
-to learn how many there are.
+moves nothing. `scale` [B], where there is one, is how much each row's loss counts, 1 on average over all rows: a batch
+of rows that count for more moves more. Half-precision outputs are worked on in float32. No row is picked by its index,
+so that a GPU never waits to learn how many there are.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ def known(truth: Tensor) -> Tensor:
 
 
 def cross_entropy(
-    outputs: Tensor, truth: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
+    outputs: Tensor,
+    truth: Tensor,
+    weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    scale: Tensor | None = None,
 ) -> Tensor:
     """Mean of -log p(truth), each row weighing its class's weight, as torch has it.
 
@@ -35,12 +40,25 @@ def cross_entropy(
     outputs, truth = _wide(outputs), truth.long()
     weights = None if weights is None else weights.to(outputs)
     total = F.cross_entropy(
-        outputs, truth, weight=weights, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
+        outputs,
+        truth,
+        weight=weights,
+        ignore_index=-1,
+        reduction="sum" if scale is None else "none",
+        label_smoothing=label_smoothing,
     )
+    if scale is not None:
+        total = (total * scale).sum()
     return total / _row_weights(outputs, truth, weights).sum().clamp_min(TINY)
 
 
-def focal(outputs: Tensor, truth: Tensor, weights: Tensor | None = None, gamma: float = 2.0) -> Tensor:
+def focal(
+    outputs: Tensor,
+    truth: Tensor,
+    weights: Tensor | None = None,
+    gamma: float = 2.0,
+    scale: Tensor | None = None,
+) -> Tensor:
     """Focal loss (Lin et al. 2017, eq. 5), -alpha (1 - p)^gamma log p of the true class, over the sum of the alphas.
 
     outputs: [B, K] logits; truth: [B] class indices; weights: [K], the alphas; gamma: 0 gives the cross-entropy.
@@ -50,11 +68,16 @@ def focal(outputs: Tensor, truth: Tensor, weights: Tensor | None = None, gamma: 
     log_p = F.log_softmax(outputs, dim=1).gather(1, truth.clamp_min(0)[:, None])[:, 0]
     # 1 - p by expm1, which keeps its digits near p = 1, and never 0, where a power below 1 has no slope.
     missing = (-torch.expm1(log_p)).clamp_min(TINY)
-    return -(row_weights * missing**gamma * log_p).sum() / row_weights.sum().clamp_min(TINY)
+    counted = row_weights if scale is None else row_weights * scale
+    return -(counted * missing**gamma * log_p).sum() / row_weights.sum().clamp_min(TINY)
 
 
 def soft_cross_entropy(
-    outputs: Tensor, truth: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
+    outputs: Tensor,
+    truth: Tensor,
+    weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    scale: Tensor | None = None,
 ) -> Tensor:
     """Mean of -sum(votes log p), each row weighing what its votes expect of the class weights.
 
@@ -67,32 +90,35 @@ def soft_cross_entropy(
     row_weights = rows.to(outputs.dtype) if weights is None else (votes * weights.to(outputs)).sum(dim=1)
     smooth = votes * (1 - label_smoothing) + label_smoothing / outputs.shape[1]
     losses = -(smooth * F.log_softmax(outputs, dim=1)).sum(dim=1)
-    return (row_weights * losses).sum() / row_weights.sum().clamp_min(TINY)
+    counted = row_weights if scale is None else row_weights * scale
+    return (counted * losses).sum() / row_weights.sum().clamp_min(TINY)
 
 
-def mse(outputs: Tensor, truth: Tensor) -> Tensor:
+def mse(outputs: Tensor, truth: Tensor, scale: Tensor | None = None) -> Tensor:
     """Mean of (output - truth)^2 of [B] outputs and [B] numbers in the same units; ValueError for other shapes."""
     outputs, truth, rows = _numbers(outputs, truth)
-    return _mean((outputs - truth) ** 2, rows)
+    squares = (outputs - truth) ** 2
+    return _mean(squares if scale is None else squares * scale, rows)
 
 
-def ccc_loss(outputs: Tensor, truth: Tensor) -> Tensor:
+def ccc_loss(outputs: Tensor, truth: Tensor, scale: Tensor | None = None) -> Tensor:
     """1 - CCC of the batch (Lin 1989), in [0, 2]; variances have ddof 0. 1 where either side is constant.
 
     outputs: [B]; truth: [B] in the same, standard units (`LEAST_SPREAD`). One dimension only: a CCC over the columns of
     a matrix would mix their truths, so [B, D] raises ValueError.
     """
-    outputs, truth, rows = _numbers(outputs, truth)
+    outputs, truth, known_of = _numbers(outputs, truth)
+    rows = known_of if scale is None else known_of * scale  # moments of rows that count for more or less
     output_mean, truth_mean = _mean(outputs, rows), _mean(truth, rows)
     both = _mean((outputs - output_mean) * (truth - truth_mean), rows)
     spread = _mean((outputs - output_mean) ** 2, rows) + _mean((truth - truth_mean) ** 2, rows)
     ccc = 2 * both / (spread + (output_mean - truth_mean) ** 2).clamp_min(LEAST_SPREAD)
-    return (1 - ccc) * rows.any()
+    return (1 - ccc) * known_of.any()
 
 
-def ccc_mse(outputs: Tensor, truth: Tensor, mse_weight: float = 1.0) -> Tensor:
+def ccc_mse(outputs: Tensor, truth: Tensor, mse_weight: float = 1.0, scale: Tensor | None = None) -> Tensor:
     """1 - CCC + mse_weight * MSE; the squared errors still pull where a batch's CCC has no slope."""
-    return ccc_loss(outputs, truth) + mse_weight * mse(outputs, truth)
+    return ccc_loss(outputs, truth, scale) + mse_weight * mse(outputs, truth, scale)
 
 
 def _wide(outputs: Tensor) -> Tensor:
@@ -115,5 +141,5 @@ def _numbers(outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _mean(values: Tensor, rows: Tensor) -> Tensor:
-    """Over the known rows; 0 without any."""
-    return (values * rows).sum() / rows.sum().clamp_min(1)
+    """Over the known rows, or by their weights; 0 without any."""
+    return (values * rows).sum() / rows.sum().clamp_min(TINY if rows.is_floating_point() else 1)

@@ -29,6 +29,7 @@ LOSSES: dict[str, Form] = {
     "mse": "numbers",
 }
 SMOOTHED = ("cross-entropy", "soft")
+ROW_WEIGHT = ""  # beside the truth of targets, which have names: [N] how much each train row counts, mean 1
 CCC_BATCH = 32  # the mean CCC of smaller batches is far off that of all rows: .53 for .69 in batches of 4
 
 
@@ -53,7 +54,8 @@ class Objective:
 
         outputs, truth: per target, as a network gives them and as `Examples` does. Without any known truth it is 0.
         """
-        each = [self._loss(target.name, outputs[target.name], truth[target.name]) for target in self.targets]
+        scale = truth.get(ROW_WEIGHT)
+        each = [self._loss(target.name, outputs[target.name], truth[target.name], scale) for target in self.targets]
         present = [known(truth[target.name]).any() for target in self.targets]
         return torch.stack(each).sum() / torch.stack(present).sum().clamp_min(1)
 
@@ -71,19 +73,19 @@ class Objective:
         """The smallest batch that the loss means something on."""
         return CCC_BATCH if {"ccc", "ccc-mse"} & set(self.losses.values()) else 1
 
-    def _loss(self, name: str, outputs: Tensor, truth: Tensor) -> Tensor:
+    def _loss(self, name: str, outputs: Tensor, truth: Tensor, scale: Tensor | None) -> Tensor:
         loss = self.losses[name]
         if LOSSES[loss] == "numbers":
             mean, deviation = self.scaling[name]
             standard = (truth - mean) / deviation
             if loss == "ccc-mse":
-                return ccc_mse(outputs, standard, self.mse_weight)
-            return mse(outputs, standard) if loss == "mse" else ccc_loss(outputs, standard)
+                return ccc_mse(outputs, standard, self.mse_weight, scale)
+            return (mse if loss == "mse" else ccc_loss)(outputs, standard, scale)
         weights = _on(self.weights[name], outputs.device) if name in self.weights else None
         if loss == "focal":
-            return focal(outputs, truth, weights, self.focal_gamma)
+            return focal(outputs, truth, weights, self.focal_gamma, scale)
         entropy = soft_cross_entropy if loss == "soft" else cross_entropy
-        return entropy(outputs, truth, weights, self.label_smoothing)
+        return entropy(outputs, truth, weights, self.label_smoothing, scale)
 
     def _answer(self, target: Target, outputs: Tensor) -> np.ndarray:
         wide = outputs.detach().cpu().double()

@@ -16,7 +16,7 @@ from affectkit.training.stages import Schedule, Stage
 
 
 def trained_parts(parts: Sequence[Part], stage: Stage, frozen: frozenset[str]) -> list[Part]:
-    """The parts that a stage trains, from the input to the head. frozen: names of parts that never train.
+    """The parts that a stage trains, from the input to the head. frozen: names of parts that it leaves as they are.
 
     Raises "usage" for "last-K" of a network with fewer parts, and where nothing is left to train.
     """

@@ -29,7 +29,8 @@ class Examples(Protocol):
     """N rows to learn from, loaded one at a time on worker threads.
 
     costs: [N], what each row weighs in a batch: seconds of audio, frames, or ones. truth: per target, [N] int64 class
-    indices (-1: unknown), [N, K] float32 shares of votes (NaN rows: unknown) or [N] float32 numbers (NaN: unknown).
+    indices (-1: unknown), [N, K] float32 shares of votes (NaN rows: unknown) or [N] float32 numbers (NaN: unknown);
+    under `ROW_WEIGHT`, if it is there, [N] float32 how much each row counts.
     """
 
     @property
@@ -67,6 +68,7 @@ class Problem:
     """network: an nn.Module as well; `fit` trains it in place. val: rows on which epochs are judged, None for none.
     frozen: names of parts that no stage trains. at_head: the same rows of train and val as they enter the head, for the
     stages that train nothing before it: what a frozen network makes of a row need not be computed in every epoch.
+    thawed: names of stages that train what is frozen in the others.
     """
 
     network: Network
@@ -75,6 +77,7 @@ class Problem:
     objective: Objective
     frozen: frozenset[str] = frozenset()
     at_head: tuple[Examples, Examples | None] | None = None
+    thawed: frozenset[str] = frozenset()
 
     @property
     def module(self) -> nn.Module:
@@ -85,6 +88,10 @@ class Problem:
     def judged(self) -> Examples | None:
         """The rows on which epochs are judged; None where there are none."""
         return self.val if self.val is not None and len(self.val.ids) else None
+
+    def frozen_in(self, stage: Stage) -> frozenset[str]:
+        """Names of parts that a stage leaves as they are."""
+        return frozenset() if stage.name in self.thawed else self.frozen
 
     def of_stage(self, stage: Stage) -> Problem:
         """With the rows as the stage takes them."""
@@ -127,6 +134,7 @@ def identity(problem: Problem, stages: Sequence[Stage], settings: Settings, prec
     """What a resumption must share with the training that it goes on with, as JSON has it; weights aside."""
     how = {name: value for name, value in asdict(settings).items() if name not in FREE}
     how |= {"precision": precision, "frozen": sorted(problem.frozen)}
+    how |= {"thawed": sorted(problem.thawed)} if problem.thawed else {}
     rows = {"train rows": _digest(problem.train)}
     rows |= {"validation rows": _digest(problem.judged)} if problem.judged is not None else {}
     objective = hashlib.sha256(repr(problem.objective).encode()).hexdigest()

@@ -25,6 +25,13 @@ ClassWeight = Annotated[
     Literal["balanced", "none"],
     Option("Weight of the classes in the loss: balanced, every class counts alike; none, every row does."),
 ]
+RowWeights = Annotated[
+    str,
+    Option(
+        "How much train rows count: a column of numbers, or a column and the weight of each of its values, such as "
+        "corpus:casia=1,iemocap=1.5."
+    ),
+]
 _AVERAGE = "Decay of a moving average of the weights, which is then judged and kept; 0: none."
 _LOSS = "Loss function; auto: cross-entropy for classes, CCC + MSE for numbers"
 Loss = Annotated[
@@ -50,6 +57,7 @@ class LossOptions:
         float, Option("How much --loss focal plays down rows that are already classified well.", least=0)
     ] = 2.0
     mse_weight: float = 1.0
+    row_weights: RowWeights = ""
 
     def __post_init__(self) -> None:
         check_values(LossOptions, vars(self))

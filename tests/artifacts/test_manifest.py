@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.manifest import read_manifest, write_manifest
+from affectkit.artifacts.manifest import read_manifest, row_weights, write_manifest
 from affectkit.errors import AffectkitError
 
 SUMMARY = {
@@ -172,3 +172,41 @@ def test_a_damaged_summary_is_refused_by_field(tmp_path, change, message):
     write_manifest(tmp_path, rows(), SUMMARY | change, {})
     with pytest.raises(AffectkitError, match=message):
         read_manifest(tmp_path)
+
+
+# --- How much rows count
+
+
+def of_corpora(tmp_path, cells):
+    path = tmp_path / "m.csv"
+    lines = [f"r{n},{cell}" for n, cell in enumerate(cells)]
+    path.write_text("\n".join(["id,corpus", *lines]) + "\n")
+    return read_manifest(path)
+
+
+def test_row_weights_by_value_and_by_a_column(tmp_path):
+    rows = of_corpora(tmp_path, ["casia", "esd", "casia", "other"])
+    weights = row_weights(rows, "corpus:casia=1,esd=1.5", np.array([0, 1, 2]))
+    np.testing.assert_array_equal(weights, [1, 1.5, 1, np.nan])
+    np.testing.assert_array_equal(row_weights(of_corpora(tmp_path, ["2", "0"]), "corpus", np.array([0, 1])), [2, 0])
+
+
+@pytest.mark.parametrize(
+    ("cells", "text", "message", "row"),
+    [
+        (["casia", "esd"], "corpus:casia=1", "corpus 'esd' has no weight; add esd=1", 2),
+        (["casia", "esd"], "corpus:casia=1,esd=1,iemocap=2", "no row has the corpus 'iemocap'", None),
+        (["casia", "esd"], "corpus:casia=1,esd=-1", "'esd=-1' is not value=weight", None),
+        (["casia", "esd"], "corpus:casia=1,esd", "'esd' is not value=weight", None),
+        (["casia", "esd"], "corpus:casia=1,esd=inf", "is not value=weight", None),
+        (["casia", "esd"], "corpora:casia=1", "there is no column 'corpora'", None),
+        (["casia", "esd"], "corpus:casia=0,esd=0", "all train rows weigh 0", None),
+        (["1", "x"], "corpus", "corpus 'x' is not a number", 2),
+        (["1", ""], "corpus", "corpus '' is no weight", 2),
+        (["1", "-2"], "corpus", "corpus '-2' is no weight", 2),
+    ],
+)
+def test_what_is_no_weight_is_refused(tmp_path, cells, text, message, row):
+    with pytest.raises(AffectkitError) as caught:
+        row_weights(of_corpora(tmp_path, cells), text, np.array([0, 1]))
+    assert message in str(caught.value) and caught.value.row == row

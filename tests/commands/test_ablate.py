@@ -192,6 +192,11 @@ def test_features_are_trained_as_train_does(affectkit, tables, tmp_path):
 
 
 MISTAKES = {
+    "a rule that fuses nothing": (
+        ["voice={}/voice.csv", "face={}/face.csv", "--rule", "route"],
+        "no subsets to judge",
+        2,
+    ),
     "nothing at all": ([], "either predictions or --features", 2),
     "one source": (["audio={0}/audio.csv"], "1 source, at least 2 are needed", 2),
     "a name twice": (["a={0}/audio.csv", "a={0}/text.csv"], "the name 'a' stands twice", 2),
@@ -239,3 +244,35 @@ def test_sources_that_disagree_are_refused(affectkit, tables, tmp_path):
     for name, message in {"others": "shares no id with audio", "relabelled": "another source"}.items():
         line = [*named(tables, "audio"), *named(tmp_path, name), "-o", tmp_path / "out"]
         assert message in affectkit("ablate", *line, code=1).stderr
+
+
+def test_audio_and_text_together_are_a_fusion_and_each_language_is_judged(affectkit, tables, tmp_path):
+    for name in ("audio", "text"):
+        table = pd.read_csv(tables / f"{name}.csv")
+        table["language"] = ["zh" if n % 3 else "en" for n in range(len(table))]
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    affectkit("ablate", *named(tmp_path, "audio", "text"), "--rule", "mean", "-o", tmp_path / "out")
+    found = summary(tmp_path / "out")
+    assert found["full"] == "fusion" and list(found["parts"]["test"]["subsets"]) == [
+        "audio_only",
+        "text_only",
+        "fusion",
+    ]
+    with open(tmp_path / "out" / "ablation_summary.csv") as file:
+        rows = {(row["part"], row["subset"]): row for row in csv.DictReader(file)}
+    for subset in ("audio_only", "fusion"):
+        said = predictions.read_predictions(tmp_path / "out" / "subsets" / subset / "predictions.csv").frame
+        judged = said[(said["split"] == "test") & (said["language"] == "zh")]
+        recalls = [(judged["pred"] == c)[judged["label"] == c].mean() for c in CLASSES]
+        languages = found["parts"]["test"]["subsets"][subset]["languages"]
+        assert languages["zh"]["n"] == len(judged) and set(languages) == {"en", "zh"}
+        assert languages["zh"]["metrics"]["uar"]["value"] == pytest.approx(np.mean(recalls), abs=1e-9)
+        assert float(rows["test", subset]["uar_zh"]) == pytest.approx(np.mean(recalls), abs=1e-8)
+    assert "by language" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_one_language_alone_is_not_judged_apart(affectkit, tables, tmp_path):
+    for name in ("audio", "text"):
+        pd.read_csv(tables / f"{name}.csv").assign(language="zh").to_csv(tmp_path / f"{name}.csv", index=False)
+    affectkit("ablate", *named(tmp_path, "audio", "text"), "--rule", "mean", "-o", tmp_path / "out")
+    assert "languages" not in (tmp_path / "out" / "ablation_summary.json").read_text()

@@ -335,3 +335,56 @@ def test_one_rank_that_cannot_read_ends_them_all(manifest, tmp_path):
     done = launched(*data, "-o", tmp_path / "run", "--base-model", TINY, *QUICK)
     assert done.returncode != 0
     assert "nan.wav" in done.stderr
+
+
+def test_rows_count_as_much_as_they_are_told_to(affectkit, manifest, tmp_path):
+    """A corpus of weight 0 has no say: the network is the one that other labels of its rows would give."""
+
+    def parted(split, table):
+        table["corpus"] = ["a" if n % 2 else "b" for n in range(len(table))]
+
+    def shuffled(split, table):
+        parted(split, table)
+        if split == "train":
+            of_b = table["corpus"] == "b"
+            table.loc[of_b, "label"] = list(table.loc[of_b, "label"])[::-1]
+
+    line = ("--base-model", TINY, *QUICK, "--class-weight", "none", "--early-stopping-fraction", "0", "--epochs", 1)
+    kept = []
+    for change in (parted, shuffled):
+        source = changed(manifest, tmp_path / f"of {change.__name__}", change)
+        affectkit("finetune", *source, *line, "--row-weights", "corpus:a=1,b=0", "-o", tmp_path / change.__name__)
+        kept.append((tmp_path / change.__name__ / "best_model" / "model.safetensors").read_bytes())
+    assert kept[0] == kept[1]
+    spec = json.loads((tmp_path / "shuffled" / "best_model" / "affectkit.json").read_text())
+    assert spec["row_weights"] == "corpus:a=1,b=0"
+    result = affectkit("finetune", *source, *line, "--row-weights", "corpus:a=1", "-o", tmp_path / "x", code=1)
+    assert "corpus 'b' has no weight" in result.stderr
+
+
+def test_the_feature_encoder_trains_after_its_epochs(affectkit, manifest, tmp_path):
+    line = ("finetune", "--manifest", manifest, "--base-model", TINY, *QUICK, "--freeze-feature-encoder-epochs")
+    affectkit(*line, 1, "-o", tmp_path / "f")
+    history = rows(tmp_path / "f" / "history.csv")
+    assert list(history["stage"]) == ["full", "full-thawed"] and list(history["epoch"].astype(int)) == [1, 1]
+    result = affectkit(*line, 2, "-o", tmp_path / "x", code=2)
+    assert "--freeze-feature-encoder-epochs 2 are all of them" in result.stderr
+
+
+def test_stages_are_cut_where_the_feature_encoder_thaws():
+    from affectkit.finetuning.media.speech import Speech
+    from affectkit.finetuning.rows import thawing
+    from affectkit.training.optimizing import trained_parts
+    from affectkit.training.problem import Problem
+    from affectkit.training.stages import Stage
+
+    stages = [Stage("one", epochs=2), Stage("two", epochs=5), Stage("three", epochs=1)]
+    cut, thawed = thawing(stages, 4)
+    assert [(stage.name, stage.epochs) for stage in cut] == [("one", 2), ("two", 2), ("two-thawed", 3), ("three", 1)]
+    medium = Speech(TINY, freeze_feature_encoder=False, freeze_feature_encoder_epochs=4)
+    problem = Problem(None, None, None, None, medium.frozen, thawed=thawed)
+    parts = [("feature_encoder", [1]), ("head", [2])]
+    trained = {stage.name: [name for name, _ in trained_parts(parts, stage, problem.frozen_in(stage))] for stage in cut}
+    everything = ["feature_encoder", "head"]
+    assert trained == {"one": ["head"], "two": ["head"], "two-thawed": everything, "three": everything}
+    assert thawing(stages, 2)[0] == stages and thawing(stages, 2)[1] == {"two", "three"}

@@ -297,3 +297,15 @@ def test_an_mlp_that_does_not_help_gives_way_to_the_single_source(affectkit, sou
     report = json.loads((tmp_path / "f" / "train_report.json").read_text())
     assert report["fell_back"] == ["label"] and "changes" not in report
     assert not (tmp_path / "f" / "feature_scaler.json").exists()
+
+
+def test_a_gate_is_recorded_and_loaded(affectkit, sources, tmp_path):
+    from affectkit.fusion.rule import FusionModel
+
+    line = ("fuse", *sources(voice=1.5, face=1.5, rows=240), "--rule", "mlp", "--epochs", "4", "--gate", "voice")
+    affectkit(*line, "-o", tmp_path / "f")
+    assert "gate" in (tmp_path / "f" / "run.json").read_text()
+    fitted = FusionModel.load(tmp_path / "f" / "best_model").targets["label"]
+    assert fitted["options"]["gate"] == "voice"
+    result = affectkit(*line[:-1], "ear", "-o", tmp_path / "g", code=2)
+    assert "--gate ear is none of" in result.stderr

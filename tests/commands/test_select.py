@@ -1,6 +1,7 @@
 """`affectkit select` as a user runs it: chains of real runs, what is copied, what is said, and what is refused."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -304,3 +305,180 @@ def test_200_runs_take_seconds(affectkit, tmp_path):
     assert time.process_time() - began <= 10
     assert len(pd.read_csv(tmp_path / "best" / "model_selection.csv")) == 200
     assert (tmp_path / "best" / "report.html").stat().st_size < 500_000
+
+
+# --- What is required
+
+
+def figures(folder):
+    return json.loads((folder / "model_selection.json").read_text())
+
+
+def test_runs_that_miss_a_requirement_are_not_chosen_among(affectkit, study, tmp_path):
+    affectkit("select", *named(study), "-o", tmp_path / "all")
+    value = {run["run"]: run["figure"]["value"] for run in figures(tmp_path / "all")["runs"]}
+    bound = sorted(value.values())[-2] - 1e-9
+    line = ("--require", f"macro_f1>={bound}", "--then", "earliest")
+    affectkit("select", *named(study), *line, "-o", tmp_path / "best")
+    said = figures(tmp_path / "best")
+    kept = {name for name, figure in value.items() if figure >= bound}
+    assert {run["run"] for run in said["runs"]} == set(said["required"]["kept"]) == kept and len(kept) < len(value)
+    assert said["required"]["given_up"] is None
+    assert said["required"]["figures"][line[1]] == pytest.approx(value, abs=1e-12)
+    assert "Requirements" in (tmp_path / "best" / "report.html").read_text()
+
+
+def test_where_no_run_meets_all_the_first_is_given_up_and_its_figure_decides(affectkit, study, tmp_path):
+    """As ser-service: a calibration error of .03 at most, else the lowest of those with a macro-F1 of .5."""
+    line = ("--require", "ece<=.0001", "--require", "macro_f1>=.5")
+    result = affectkit("select", *named(study), *line, "-o", tmp_path / "best")
+    said = figures(tmp_path / "best")
+    eligible = {n: v for n, v in said["required"]["figures"]["ece<=.0001"].items() if n in said["required"]["kept"]}
+    assert said["required"]["given_up"] == "ece<=.0001" and "noise" not in eligible
+    assert said["by"] == "val_ece" and said["chosen"] == min(eligible, key=eligible.get)
+    assert "no run meets ece<=.0001 besides: of those that meet macro_f1>=.5" in result.stderr
+
+
+def test_what_no_run_meets_ends_with_3_and_leaves_nothing(affectkit, study, tmp_path):
+    result = affectkit("select", *named(study), "--require", "macro_f1>=.999", "-o", tmp_path / "best", code=3)
+    assert "no run meets macro_f1>=.999: the nearest is" in result.stderr and not (tmp_path / "best").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ece", "is no requirement"),
+        ("ece<=", "is no requirement"),
+        ("ece<=low", "is no requirement"),
+        ("ece<=nan", "is no requirement"),
+        ("ece>=.03", "ece is better where it is lower; write 'ece<=.03'"),
+        ("uar<.5", "uar is better where it is higher"),
+        ("eze<=.03", "did you mean"),
+    ],
+)
+def test_a_requirement_that_makes_no_sense_is_refused(affectkit, study, tmp_path, text, message):
+    result = affectkit("select", *named(study), "--require", text, "-o", tmp_path / "best", code=2)
+    assert message in result.stderr
+
+
+def test_a_requirement_of_test_rows_is_loud(affectkit, study, tmp_path):
+    result = affectkit("select", *named(study), "--require", "test_ece<=.9", "-o", tmp_path / "best")
+    assert "TEST ROWS HAVE A SAY (--require test_ece<=.9)" in result.stderr
+
+
+# --- A folder that a service reads
+
+
+def selected(affectkit, study, folder, run, *more, code=0):
+    return affectkit("select", study / run, "-o", folder, *more, code=code)
+
+
+def chosen(folder):
+    from affectkit.artifacts.records import trusted
+
+    return figures(trusted(folder, complete=True))["chosen"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_stable_folder_is_replaced_and_the_one_before_is_kept(affectkit, study, tmp_path, monkeypatch, can_exchange):
+    from affectkit.artifacts import stable
+
+    if not can_exchange:
+        monkeypatch.setattr(stable, "exchanged", lambda one, other: False)
+    best = tmp_path / "models" / "best"
+    for number, run in enumerate(("good", "stacked", "mean")):
+        selected(affectkit, study, best, run, "--replace-stable")
+        assert chosen(best) == run
+        assert not number or chosen(best.with_name("best.previous")) == ("good", "stacked")[number - 1]
+    assert {path.name for path in best.parent.iterdir()} == {"best", "best.previous"}
+    affectkit("predict", "--model-dir", best, "--manifest", study / "manifest", "--features", study / "good.csv",
+              "--features", study / "noise.csv", "-o", tmp_path / "p.csv")  # fmt: skip
+    selected(affectkit, study, tmp_path / "plain", "mean")
+    assert (tmp_path / "plain" / "model_selection.json").read_bytes() == (best / "model_selection.json").read_bytes()
+
+
+def test_the_one_that_is_there_may_be_one_of_the_runs(affectkit, study, tmp_path):
+    best = tmp_path / "best"
+    selected(affectkit, study, best, "good", "--replace-stable")
+    affectkit("select", best, study / "noise", "--no-ties", "-o", best, "--replace-stable")
+    assert chosen(best) == "best" and chosen(tmp_path / "best.previous") == "good"
+
+
+def test_what_select_did_not_write_is_left_alone(affectkit, study, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("a")
+    result = selected(affectkit, study, tmp_path / "mine", "good", "--replace-stable", code=1)
+    assert "not a folder that affectkit wrote" in result.stderr
+    result = selected(affectkit, study, study / "good", "noise", "--replace-stable", code=1)
+    assert "affectkit train wrote it" in result.stderr
+    for run in ("good", "noise"):
+        selected(affectkit, study, tmp_path / "best", run, "--replace-stable")
+    (tmp_path / "best.previous" / "log.txt").write_text("mine")
+    result = selected(affectkit, study, tmp_path / "best", "mean", "--replace-stable", code=1)
+    assert "--replace-stable would delete log.txt" in result.stderr and chosen(tmp_path / "best") == "noise"
+    result = selected(affectkit, study, tmp_path / "best", "mean", "--replace-stable", "--overwrite", code=2)
+    assert "goes without" in result.stderr
+
+
+def test_a_selection_that_fails_leaves_the_folder_as_it_was(affectkit, study, tmp_path):
+    best = tmp_path / "best"
+    selected(affectkit, study, best, "good", "--replace-stable")
+    selected(affectkit, study, best, "noise", "--replace-stable", "--require", "uar>=.99", code=3)
+    assert chosen(best) == "good" and [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_killed_at_any_moment_there_is_a_whole_folder_or_the_next_run_puts_it_right(
+    study, tmp_path, monkeypatch, can_exchange
+):
+    """Before and after every step of the replacement, and of the repair after it."""
+    from affectkit.artifacts import stable
+
+    for name in ("one", "two", "three"):
+        result = CliRunner().invoke(app, ["select", str(study / "good"), "-o", str(tmp_path / name)])
+        assert result.exit_code == 0
+    steps = {"at": 0, "seen": 0}
+
+    def counted(function):
+        def run(*arguments, **more):
+            steps["seen"] += 1
+            if steps["seen"] == steps["at"]:
+                raise Killed
+            return function(*arguments, **more)
+
+        return run
+
+    rename, rmtree = os.rename, shutil.rmtree
+    exchange = stable.exchanged if can_exchange else lambda one, other: False
+    step = 0
+    while True:
+        step += 1
+        root = tmp_path / f"at{step}"
+        root.mkdir()
+        best = root / "best"
+        for name, place in {"one": "best.previous", "two": "best"}.items():
+            shutil.copytree(tmp_path / name, root / place)
+        with monkeypatch.context() as patched:
+            steps.update(at=step, seen=0)
+            patched.setattr(stable.os, "rename", counted(rename))
+            patched.setattr(stable, "exchanged", counted(exchange))
+            patched.setattr(stable.shutil, "rmtree", counted(rmtree))
+            ended = False
+            try:
+                with stable.replacing(best, "select") as place:
+                    shutil.copytree(tmp_path / "three", place)
+                ended = True
+            except Killed:
+                pass
+        assert best.exists() or not can_exchange
+        with stable.replacing(best, "select") as place:
+            assert (best / "run.json").exists() and (root / "best.previous" / "run.json").exists()
+            shutil.copytree(tmp_path / "three", place)
+        assert {path.name for path in root.iterdir()} == {"best", "best.previous"}
+        if ended:
+            break
+    assert step > 5

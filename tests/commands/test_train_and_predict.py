@@ -173,6 +173,40 @@ def test_rows_without_features_stop_or_are_dropped(affectkit, speech, tmp_path):
 GRID = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]
 
 
+@pytest.mark.parametrize("model", ["linear", "svm", "forest"])
+def test_rows_count_as_much_as_they_are_told_to(affectkit, tmp_path, model):
+    """Labels of a corpus of weight 0 are of no account, and those of any other weight are."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=80)
+    frame = pd.DataFrame({"id": [f"r{i}" for i in range(80)], "label": np.array(["calm", "sad"])[truth]})
+    frame["corpus"] = ["a" if i % 2 else "b" for i in range(80)]
+    frame["speaker"] = [f"s{i % 10}" for i in range(80)]
+    frame["split"] = ["train" if i % 10 < 6 else "val" for i in range(80)]
+    values = pd.DataFrame(rng.normal(size=(80, 2)) + truth[:, None], columns=["x", "y"])
+    values.assign(id=frame["id"]).to_csv(tmp_path / "features.csv", index=False)
+    other = (frame["corpus"] == "b") & (frame["split"] == "train")
+    said = {}
+    for name, labels in {"true": frame["label"], "odd": frame["label"].where(~other, "calm")}.items():
+        frame.assign(label=labels).to_csv(tmp_path / f"{name}.csv", index=False)
+        for told in ("a=1,b=0", "a=1,b=3"):
+            line = ("train", "--manifest", tmp_path / f"{name}.csv", "--features", tmp_path / "features.csv")
+            affectkit(*line, "--model", model, "--row-weights", f"corpus:{told}", "-o", tmp_path / f"{name}{told}")
+            table = read_predictions(tmp_path / f"{name}{told}" / "predictions.csv")
+            said[name, told] = table.frame["prob_sad"].to_numpy()
+    np.testing.assert_allclose(said["true", "a=1,b=0"], said["odd", "a=1,b=0"], atol=1e-9)
+    assert abs(said["true", "a=1,b=3"] - said["odd", "a=1,b=3"]).max() > 0.01
+    spec = json.loads((tmp_path / "truea=1,b=3" / "best_model" / "affectkit.json").read_text())
+    assert spec["row_weights"] == "corpus:a=1,b=3"
+
+
+def test_networks_and_unknown_values_refuse_row_weights(affectkit, speech, tmp_path):
+    line = ("train", "--manifest", speech / "split", "--features", speech / "egemaps", "-o", tmp_path / "m")
+    result = affectkit(*line, "--row-weights", "sex:female=1", code=1)
+    assert "sex 'male' has no weight; add male=1" in result.stderr
+    result = affectkit(*line, "--model", "mlp", "--row-weights", "duration_sec", code=2)
+    assert "--row-weights: mlp weighs classes alone; use linear, svm or forest" in result.stderr
+
+
 @pytest.fixture(scope="session")
 def emodb(tmp_path_factory, real_data):
     """`emodb("eGeMAPSv02")`: a folder with a `manifest` of real recordings and these features of them."""

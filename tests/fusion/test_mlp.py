@@ -386,3 +386,81 @@ def test_noise_is_not_said_to_help(speakers, repeats):
         verdicts += fuse(joined, "mlp", {}, plan_fit(joined.rows)).verdicts
     assert sum(verdict.helps for verdict in verdicts) <= 0.05 * repeats + 2 * np.sqrt(0.05 * 0.95 * repeats)
     assert np.mean([verdict.best.gain for verdict in verdicts]) > -0.01
+
+
+# --- A gate
+
+
+def gated(rows, seed):
+    """A table that says the class, but only of rows of which another says that it may be trusted."""
+    rng = np.random.default_rng(seed)
+    truth, trusted = rng.integers(2, size=rows), rng.integers(2, size=rows)
+    said = np.where(trusted, 2.0 * truth - 1, rng.choice([-1.0, 1.0], rows)) + 0.3 * rng.normal(size=rows)
+    speech = np.c_[2.0 * trusted - 1, rng.normal(size=rows)]
+    sources = {"silent": silent(rows), "text": SourceTable(("said",), said[:, None])}
+    return {**sources, "audio": SourceTable(("clear", "noise"), speech)}, GroundTruth(truth * 1.0, groups(rows))
+
+
+def test_a_gate_is_the_published_network_in_torch():
+    sources, rows = gated(300, 0)
+    found = json.loads(json.dumps(build(gate="audio", epochs=10, learning_rate="0.02").fit(sources, rows)))
+    network, gate = found["network"], found["network"]["gate"]
+    assert gate["source"] == "audio" and np.shape(gate["hidden"]["weights"]) == (2, 32)
+    assert np.shape(gate["head"]["weights"]) == (32, 1) and np.shape(network["hidden"]["weights"]) == (3, 64)
+    columns = torch.from_numpy(np.nan_to_num(standardised(StackInputs.of(sources, "mlp"), found["scaler"])).T)
+    assert [column["source"] for column in found["scaler"]] == ["audio", "audio", "text"]
+
+    def layer(stored, features):
+        return features @ torch.tensor(stored["weights"]).double() + torch.tensor(stored["bias"]).double()
+
+    share = torch.sigmoid(layer(gate["head"], torch.relu(layer(gate["hidden"], columns[:, :2]))))
+    read = torch.cat([columns[:, :2], columns[:, 2:] * share], dim=1)
+    scores = layer(network["head"], torch.relu(layer(network["hidden"], read))).numpy()
+    expected = softmax(scores[:, :2], axis=1) * 2 / 3  # the third class is in no fit row
+    np.testing.assert_allclose(build(gate="audio").uncalibrated(found, sources).values[:, :2], expected, atol=1e-9)
+    assert share.std() > 0.01  # it says of some rows that they count for less
+
+
+def test_a_gated_network_is_the_same_for_any_order_and_a_row_alone():
+    sources, rows = gated(60, 3)
+    built, order = build(gate="audio", epochs=2), np.random.default_rng(0).permutation(60)
+    found = built.fit(sources, rows)
+    turned = {name: sources[name].take(order) for name in ("audio", "text", "silent")}
+    assert built.fit(turned, rows.take(order)) == found
+    network = {**build(gate="audio", epochs=5, learning_rate="0.02").fit(*gated(300, 0))}
+    said = built.apply(network, sources).values
+    alone = built.apply(network, {name: source.take(np.array([7])) for name, source in sources.items()}).values
+    np.testing.assert_array_equal(alone[0], said[7])
+
+
+@pytest.mark.parametrize(("gate", "names"), [("face", ("text", "audio")), ("silent", ())])
+def test_a_gate_needs_its_source_and_another(gate, names):
+    sources, rows = gated(40, 0)
+    with pytest.raises(AffectkitError, match=f"--gate {gate} is (none of|the only source)") as caught:
+        build(gate=gate, epochs=1).fit({name: sources[name] for name in ("silent", *names)}, rows)
+    assert caught.value.code == "usage"
+
+
+def test_without_a_gate_nothing_is_drawn_for_one(class_sources):
+    sources, rows = class_sources(60, ("voice", "face"))
+    assert "gate" not in json.dumps(build(epochs=2).fit(sources, rows))
+
+
+DAMAGE = {
+    "another source": lambda gate: {**gate, "source": "x"},
+    "no source": lambda gate: {name: part for name, part in gate.items() if name != "source"},
+    "no layer": lambda gate: {**gate, "hidden": {}},
+    "other inputs": lambda gate: {**gate, "hidden": {**gate["hidden"], "weights": gate["hidden"]["weights"][:1]}},
+    "other outputs": lambda gate: {**gate, "head": {"weights": [[0.0] * 2] * 32, "bias": [0.0] * 2}},
+    "not finite": lambda gate: {**gate, "head": {**gate["head"], "bias": ["x"]}},
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_gate_is_refused(what):
+    sources, rows = gated(300, 0)
+    built = build(gate="audio", epochs=5, learning_rate="0.02")
+    found = built.fit(sources, rows)
+    network = {**found["network"], "gate": DAMAGE[what](found["network"]["gate"])}
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        built.apply({**found, "network": network}, sources)

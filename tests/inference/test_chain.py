@@ -9,6 +9,7 @@ import pytest
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.models import parent_of, write_fit_rows
 from affectkit.errors import AffectkitError
+from affectkit.fusion.rule import FusionModel
 from affectkit.inference import Work, load_model
 from affectkit.inference.load import StackedModel
 
@@ -29,7 +30,8 @@ class Parent:
 
 def test_all_parents_share_one_work():
     asked = []
-    chain = StackedModel(Path(), {}, pd.DataFrame(), None, parents={"a": Parent(asked), "b": Parent(asked)})
+    stage = FusionModel(["a", "b"], {})
+    chain = StackedModel(Path(), {}, pd.DataFrame(), stage, parents={"a": Parent(asked), "b": Parent(asked)})
     with pytest.raises(InterruptedError):
         chain.predict(None, Work())
     assert isinstance(asked[0], Work) and asked[0] is asked[1]

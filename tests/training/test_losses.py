@@ -202,3 +202,38 @@ def test_half_precision_outputs_are_worked_on_in_float32(loss, outputs, truth, d
             value = loss(short, truth)
         assert value.dtype == torch.float32
         assert value.item() == pytest.approx(expected.item(), rel=2e-6)
+
+
+SCALED = {
+    "cross-entropy": (lambda o, t, scale=None: cross_entropy(o, t, WEIGHTS, 0.1, scale), logits(), CLASSES),
+    "focal": (lambda o, t, scale=None: focal(o, t, WEIGHTS, 2.0, scale), logits(), CLASSES),
+    "soft": (lambda o, t, scale=None: soft_cross_entropy(o, t, WEIGHTS, 0.1, scale), logits(), VOTES),
+    "mse": (mse, numbers(), NUMBERS),
+    "ccc": (ccc_loss, numbers(), NUMBERS),
+    "ccc-mse": (lambda o, t, scale=None: ccc_mse(o, t, 0.5, scale), numbers(), NUMBERS),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_rows_that_all_count_alike_change_nothing(name):
+    loss, outputs, truth = SCALED[name]
+    alike = loss(outputs, truth, torch.ones(6, dtype=torch.float64))
+    torch.testing.assert_close(alike, loss(outputs, truth))
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_a_row_that_counts_for_nothing_moves_nothing(name):
+    loss, outputs, truth = SCALED[name]
+    outputs = outputs.clone().requires_grad_()
+    loss(outputs, truth, torch.tensor([0.0, 1.2, 1.2, 1.2, 1.2, 1.2], dtype=torch.float64)).backward()
+    assert outputs.grad is not None and not outputs.grad[0].any() and outputs.grad[1].any()
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "ccc"])
+def test_a_row_of_weight_2_counts_as_two_rows(name):
+    """As many rows in all, so that their mean is that of the sum."""
+    loss = {"cross-entropy": lambda o, t, scale=None: cross_entropy(o, t, scale=scale), "ccc": ccc_loss}[name]
+    outputs, truth = (logits(4), torch.tensor([0, 2, 1, 1])) if name == "cross-entropy" else (numbers(4), numbers(4, 1))
+    twice = [torch.cat([side[:1], side[:3]]) for side in (outputs, truth)]
+    scaled = loss(outputs, truth, torch.tensor([2.0, 1.0, 1.0, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(scaled, loss(*twice))

@@ -94,6 +94,9 @@ class Conformal(Method):
             widths = np.where(np.isnan(spread), widths, limits(parameters["scaled"], values) * spread)
         return interval(output, widths)
 
+    def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
+        return {column: list(parameters["quantiles"]) for column in self.columns}
+
     def _promise(self, output: TargetPrediction) -> Promise:
         options = self.options
         return Promise(output.target.name, options["coverage"], options["per"], options["new_groups"])

@@ -47,6 +47,15 @@ class Speech:
             "Leave the convolutions over samples as they are.", flag="--freeze-feature-encoder/--train-feature-encoder"
         ),
     ] = True
+    freeze_feature_encoder_epochs: Annotated[
+        int,
+        Option(
+            "Leave the convolutions over samples as they are for this number of epochs, then train them too; the rest "
+            "of a stage that is cut is a stage of its own.",
+            least=0,
+            default="as --freeze-feature-encoder says",
+        ),
+    ] = 0
     dropout: Annotated[
         float | None, Option("Dropout: inside the network.", least=0, most=0.9, default="the checkpoint's")
     ] = None
@@ -89,7 +98,8 @@ class Speech:
 
     @property
     def frozen(self) -> frozenset[str]:
-        return frozenset({"feature_encoder"} if self.freeze_feature_encoder else ())
+        freezes = self.freeze_feature_encoder or self.freeze_feature_encoder_epochs
+        return frozenset({"feature_encoder"} if freezes else ())
 
     def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
         from affectkit.encoders._encoder import recordings

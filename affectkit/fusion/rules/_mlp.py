@@ -70,18 +70,27 @@ ALL = "all"  # the member that is fitted on all rows
 @dataclass(frozen=True)
 class InnerFolds:
     """inputs, rows: in an order that is the rows' own. columns: [P, N] standardised, NaN where missing.
-    folds: [N] int. balanced: whether classes count alike; of numbers, no."""
+    folds: [N] int. balanced: whether classes count alike; of numbers, no. gating: [P] bool, the columns of the source
+    that gates the others, None without."""
 
     inputs: StackInputs
     rows: GroundTruth
     columns: np.ndarray
     folds: np.ndarray
     balanced: bool
+    gating: np.ndarray | None = None
 
     @classmethod
-    def of(cls, inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, balanced: bool) -> InnerFolds:
+    def of(
+        cls,
+        inputs: StackInputs,
+        rows: GroundTruth,
+        columns: np.ndarray,
+        balanced: bool,
+        gating: np.ndarray | None = None,
+    ) -> InnerFolds:
         labels = rows.truth if inputs.number else rows.truth.astype(np.int64)
-        return cls(inputs, rows, columns, _stacked.inner_folds(rows, labels), balanced)
+        return cls(inputs, rows, columns, _stacked.inner_folds(rows, labels), balanced, gating)
 
     def parts(self) -> list[tuple[str, np.ndarray]]:
         """Names and rows [N] bool of the members: all but a fold each, then all."""
@@ -124,15 +133,20 @@ class InnerFolds:
 
 
 def fit_mlp(
-    inputs: StackInputs, rows: GroundTruth, columns: np.ndarray, options: Mapping[str, Any], seed: int
+    inputs: StackInputs,
+    rows: GroundTruth,
+    columns: np.ndarray,
+    options: Mapping[str, Any],
+    seed: int,
+    gating: np.ndarray | None = None,
 ) -> Parameters:
     """`prior`, `order` and `base`; `network`, None where it is no better; `temperature`; `search`: the candidates with
     their held-out losses; `history` of the training; `seed`.
 
-    inputs, rows: in an order that is the rows' own. columns: [P, N] standardised, NaN where missing. What chooses is of
-    rows that were not fitted on: the members of the inner folds say at which epoch the loss is least, then, each
-    candidate at a temperature of its own, whether the rows can tell the network from equal weights or the best source
-    (the 1-SE rule of `_stacked.choose`), and the temperature.
+    inputs, rows, columns, gating: as `InnerFolds` has them. What chooses is of rows that were not fitted on: members of
+    the inner folds say at which epoch the loss is least, then, each candidate at a temperature of its own, whether
+    the rows can tell the network from equal weights or the best source (the 1-SE rule of `_stacked.choose`), and the
+    temperature.
     """
     balanced = options["class_weight"] == "balanced" and not inputs.number
     if len(np.unique(rows.truth)) < 2:
@@ -140,7 +154,7 @@ def fit_mlp(
         logger.warning("all %d fit rows have one %s: mlp is left at equal weights", len(rows), name)
         prior = fit_priors(inputs, rows, balanced)[0]
         return {**prior, "network": None, "temperature": unscaled, "search": [], "history": [], "seed": seed}
-    inner = InnerFolds.of(inputs, rows, columns, balanced)
+    inner = InnerFolds.of(inputs, rows, columns, balanced, gating)
     priors = [fit_priors(inputs.take(part), rows.take(part), balanced) for _, part in inner.parts()]
     candidates = [{**prior, "network": None} for prior in priors[-1]]
     held_out = [inner.held_out([inner.prior_answers(prior) for prior in alike]) for alike in zip(*priors, strict=True)]
@@ -229,6 +243,13 @@ def _columns(inputs: StackInputs) -> Iterator[Column]:
             yield (source, name, "missing"), (gaps & ~gone).astype(float)  # a gap in what is there
 
 
+def gating(scaler: Scaler, source: str) -> np.ndarray | None:
+    """[P] bool: the columns of the source that gates the others; None for "", and where there is nothing to gate with,
+    or by."""
+    of_source = np.array([column["source"] == source for column in scaler], bool)
+    return of_source if of_source.any() and not of_source.all() else None
+
+
 # --- The networks of fusion, one for each set of rows that it is fitted on
 #
 # A network for every fold within the fit rows, which never sees the fold, and one for all of them are one network of as
@@ -236,6 +257,7 @@ def _columns(inputs: StackInputs) -> Iterator[Column]:
 # the same batches, an epoch means the same to each, and the validation loss is that of cross-validation.
 
 
+GATE_SIZE = 32  # hidden units of a gate
 NO_SAY = 1e-6  # a column whose deviation over a member's rows is a smaller share of that over all has no say
 
 
@@ -265,14 +287,21 @@ class FusedRows:
 class FoldNetworks(nn.Module):
     """M networks with one hidden layer each and the same weights before training; their answers are 0 then.
 
-    members: names, and which rows [N] bool each is fitted on. columns: [N, P], as in `FusedRows`.
+    members: names, and which rows [N] bool each is fitted on. columns: [N, P], as in `FusedRows`. gating: [P] bool, the
+    columns by which a layer of its own, ReLU, another and a sigmoid multiply the others; None for no gate.
     """
 
     center: torch.Tensor
     factor: torch.Tensor
 
     def __init__(
-        self, members: Mapping[str, np.ndarray], columns: torch.Tensor, hidden: int, outputs: int, dropout: float
+        self,
+        members: Mapping[str, np.ndarray],
+        columns: torch.Tensor,
+        hidden: int,
+        outputs: int,
+        dropout: float,
+        gating: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.names = list(members)
@@ -287,26 +316,49 @@ class FoldNetworks(nn.Module):
         self.hidden_bias = nn.Parameter(first.bias.detach().repeat(count))
         self.head_bias = nn.Parameter(torch.zeros(count * outputs))
         self.dropout = nn.Dropout(dropout)
+        self.gating = None if gating is None else torch.from_numpy(gating)
+        self.gate = nn.ParameterDict()
+        if gating is not None:
+            layers = {"hidden": (int(gating.sum()), GATE_SIZE), "head": (GATE_SIZE, int((~gating).sum()))}
+            for name, sizes in layers.items():
+                layer = nn.Linear(*sizes)
+                self.gate[name] = nn.Parameter(layer.weight.detach().T.repeat(count, 1, 1))
+                self.gate[f"{name}_bias"] = nn.Parameter(layer.bias.detach().repeat(count))
 
     def forward(self, columns: torch.Tensor, start: torch.Tensor) -> dict[str, torch.Tensor]:
         count = len(self.names)
         scaled = torch.nan_to_num((columns - self.center) * self.factor)
+        scaled = scaled if self.gating is None else self._gated(scaled)
         hidden = torch.relu(scaled @ self.hidden + self.hidden_bias.view(count, 1, -1))
         scores = self.dropout(hidden) @ self.head + self.head_bias.view(count, 1, -1) + start.transpose(0, 1)
         number = scores.shape[2] == 1  # a class target has two at least
         return dict(zip(self.names, scores[..., 0] if number else scores, strict=True))
 
+    def _gated(self, columns: torch.Tensor) -> torch.Tensor:
+        """[M, N, P] columns, those of the others multiplied by what the gating ones say."""
+        count = len(self.names)
+        inner = columns[..., self.gating] @ self.gate["hidden"] + self.gate["hidden_bias"].view(count, 1, -1)
+        share = torch.sigmoid(torch.relu(inner) @ self.gate["head"] + self.gate["head_bias"].view(count, 1, -1))
+        assert self.gating is not None
+        gated = columns.clone()
+        gated[..., ~self.gating] = columns[..., ~self.gating] * share
+        return gated
+
     def parts(self) -> list[Part]:
-        return [("hidden", [self.hidden, self.hidden_bias]), (HEAD, [self.head, self.head_bias])]
+        return [("hidden", [self.hidden, self.hidden_bias, *self.gate.values()]), (HEAD, [self.head, self.head_bias])]
 
     def plain(self, name: str) -> dict[str, Any]:
-        """`hidden` and `head` of a member: `weights` [inputs][outputs] and `bias`."""
+        """`hidden` and `head` of a member: `weights` [inputs][outputs] and `bias`; `gate` has both of the gate."""
         place, count = self.names.index(name), len(self.names)
-        layers = {"hidden": (self.hidden, self.hidden_bias), "head": (self.head, self.head_bias)}
-        return {
-            layer: {"weights": weights[place].tolist(), "bias": bias.view(count, -1)[place].tolist()}
-            for layer, (weights, bias) in layers.items()
-        }
+
+        def layers(hidden: Any, hidden_bias: Any, head: Any, head_bias: Any) -> dict[str, Any]:
+            return {
+                layer: {"weights": weights[place].tolist(), "bias": bias.view(count, -1)[place].tolist()}
+                for layer, weights, bias in (("hidden", hidden, hidden_bias), ("head", head, head_bias))
+            }
+
+        gate = {"gate": layers(**self.gate)} if self.gate else {}
+        return {**layers(self.hidden, self.hidden_bias, self.head, self.head_bias), **gate}
 
 
 def _scale(columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -321,11 +373,14 @@ def _scale(columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 # --- What a fitted network of fusion says, in numpy: a row's answer has the same bits alone as among others
 
 
+LARGEST_EXPONENT = 500.0
+
+
 def predict(parameters: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
     """[N, C] probabilities before the temperature, or numbers held to their scale; NaN for rows without a source."""
     scores, network = prior_scores(parameters, inputs), parameters["network"]
     if network is not None:
-        columns = np.nan_to_num(standardised(inputs, parameters["scaler"]))
+        columns = _gated(network, parameters["scaler"], np.nan_to_num(standardised(inputs, parameters["scaler"])))
         hidden = np.maximum(_layer(network["hidden"], columns), 0.0)
         scores = scores + network["unit"] * _layer(network["head"], hidden)
     answers = answers_of(scores, inputs.number)
@@ -333,6 +388,22 @@ def predict(parameters: Mapping[str, Any], inputs: StackInputs) -> np.ndarray:
         answers = np.clip(answers, *inputs.ensemble.target.scale)
     answers[~inputs.known] = np.nan
     return _stacked.keep_unseen({**parameters}, inputs, answers)
+
+
+def _gated(network: Mapping[str, Any], scaler: Scaler, columns: np.ndarray) -> np.ndarray:
+    """[P, N] columns, those of the other sources multiplied by what the gate, if there is one, says."""
+    if "gate" not in network:
+        return columns
+    gate, by = network["gate"], gating(scaler, network["gate"]["source"])
+    if by is None:
+        raise ValueError("the gate is of no source")
+    inner = np.maximum(_layer(gate["hidden"], columns[by]), 0.0)
+    share = _layer(gate["head"], inner)
+    if len(share) != (~by).sum():
+        raise ValueError(f"the gate is of {len(share)} inputs, not {(~by).sum()}")
+    gated = columns.copy()
+    gated[~by] *= 1 / (1 + np.exp(-np.clip(share, -LARGEST_EXPONENT, LARGEST_EXPONENT)))
+    return gated
 
 
 def _layer(layer: Mapping[str, Any], features: np.ndarray) -> np.ndarray:
@@ -374,13 +445,17 @@ def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str,
     rows = FusedRows(columns, begin, seen, passes), FusedRows(columns, begin, unseen)
     with one_thread("torch"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = FoldNetworks(members, columns, options["hidden_size"], start.shape[2], options["dropout"])
+        sizes = options["hidden_size"], start.shape[2], options["dropout"]
+        network = FoldNetworks(members, columns, *sizes, inner.gating)
         history = _fit(Problem(network, *rows, objective), options, passes, seed)
         network.eval().double()  # as the answers will be computed
         with torch.no_grad():
             outputs = objective.answers(network(torch.from_numpy(inner.columns.T), torch.from_numpy(start)))
     answers = [outputs[name].reshape(len(columns), -1) for name in members]
-    return TrainedNetwork({**network.plain(ALL), "unit": units[-1][1]}, answers, history)
+    plain = network.plain(ALL)
+    if "gate" in plain:
+        plain["gate"]["source"] = options["gate"]
+    return TrainedNetwork({**plain, "unit": units[-1][1]}, answers, history)
 
 
 def _fit(problem: Problem, options: Mapping[str, Any], passes: int, seed: int) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ class Best(Rule):
         names = list(scores)
         return {"source": names[0], "order": names, "metric": judge.metric.name, "scores": scores}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
         ensemble = Ensemble.of(sources, self.name)
         check_names(ensemble.names, parameters["order"])
         return ensemble.answer(*first_known(ensemble, parameters["order"]))

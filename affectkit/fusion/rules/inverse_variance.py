@@ -64,7 +64,7 @@ class InverseVariance(Rule):
         scales = {name: None if fit is None else [float(x) for x in fit] for name, fit in fits.items()}
         return {"weights": weights, "scales": scales, "shares": _mean_shares(ensemble, fits) or weights}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
         ensemble = Ensemble.of(sources, self.name)
         _require_numbers(ensemble)
         weights = weights_of(parameters, ensemble)

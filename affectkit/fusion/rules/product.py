@@ -31,7 +31,7 @@ class Product(Rule):
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         return {"sources": list(self._ensemble(sources).names)}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
         ensemble = self._ensemble(sources)
         check_names(ensemble.names, parameters["sources"])
         answers = zip(ensemble.values, ensemble.known, strict=True)

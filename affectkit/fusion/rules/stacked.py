@@ -58,7 +58,7 @@ class Stacked(Rule):
         ]
         return {**fits[_stacked.choose(losses, model.ranks)], **unseen, "search": search}
 
-    def apply(self, parameters: dict[str, Any], sources: Sources) -> TargetPrediction:
+    def apply(self, parameters: dict[str, Any], sources: Sources, rows: GroundTruth | None = None) -> TargetPrediction:
         inputs = StackInputs.of(sources, self.name)
         check_names(inputs.ensemble.names, parameters["order"])
         return inputs.ensemble.answer(self._model(inputs).predict(parameters, inputs))
