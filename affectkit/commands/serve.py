@@ -56,10 +56,10 @@ def serve(
         raise AffectkitError("environment", f"serving needs {error.name}", remedy=remedy) from None
     from affectkit.serving.app import create_app
     from affectkit.serving.service import Service
-    from affectkit.serving.settings import Settings
+    from affectkit.serving.settings import ServeSettings
 
     known: dict[str, Any] = {"transcriber": transcriber, "transcriber_model": transcriber_model, "device": device}
-    settings = Settings.of_folders(folders or [], **known)
+    settings = ServeSettings.of_folders(folders or [], **known)
     service = Service.load(settings)  # refused here, by name, before anything listens
     how: dict[str, Any] = {
         "host": host,

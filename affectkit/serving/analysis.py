@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
-from affectkit.serving import answers, decoding
-from affectkit.serving.failures import Refused
-from affectkit.serving.hearing import Transcript, short_language, written_in
+from affectkit.serving import answers, decoding, fusing
+from affectkit.serving.batching import Outcome
+from affectkit.serving.failures import Refused, of_affectkit
+from affectkit.serving.hearing import Spoken, short_language, written_in
 from affectkit.serving.metrics import Timings
-from affectkit.serving.models import Answer, Served
+from affectkit.serving.models import Answer, Served, is_answered
 from affectkit.serving.service import Service
 
 Share = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -47,24 +48,38 @@ class Sentence(BaseModel):
     model: str | None = None
 
 
-@dataclass
-class Analysis:
-    """One request on its way. overall: the model that answers for the clip; acoustic: for its segments."""
+@dataclass(frozen=True)
+class Plan:
+    """Which models answer. overall: for the clip; acoustic: for its segments, and for the clip's audio; text: for what
+    is said, where a fusion asks for it. strategy: how they were chosen, in the published words."""
 
-    service: Service
-    fields: AnalyzeFields
     overall: Served
     acoustic: Served
+    text: Served | None
     strategy: str
-    sound: decoding.Sound
-    transcript: Transcript | None = None
-    language: str = ""
-    warnings: list[str] = field(default_factory=list)
-    timings: Timings = field(default_factory=Timings)
 
     @property
     def fuses(self) -> bool:
-        return "text" in self.overall.reads
+        return self.overall.reads in ({"audio", "text"}, {"features"})
+
+
+@dataclass
+class Analysis:
+    """One request on its way. fallback: why the acoustic model answers in place of the fusion."""
+
+    service: Service
+    fields: AnalyzeFields
+    plan: Plan
+    sound: decoding.Decoded
+    timings: Timings
+    transcript: Spoken | None = None
+    language: str = ""
+    warnings: list[str] = field(default_factory=list)
+    fallback: str = ""
+
+    @property
+    def overall(self) -> Served:
+        return self.plan.acoustic if self.fallback else self.plan.overall
 
 
 def windows_of(fields: AnalyzeFields, most: int) -> decoding.Cut:
@@ -73,115 +88,160 @@ def windows_of(fields: AnalyzeFields, most: int) -> decoding.Cut:
     return decoding.Cut(fields.segment_ms / 1000, (fields.segment_ms - fields.overlap_ms) / 1000, most)
 
 
-def chosen(service: Service, fields: AnalyzeFields) -> tuple[Served, Served, str]:
-    """The model of the clip, that of its segments, and the routing strategy. Raises `Refused` where none hears."""
+def plan_of(service: Service, fields: AnalyzeFields) -> Plan:
+    """Raises `Refused` where no model hears recordings."""
     settings, hint = service.settings, short_language(fields.language_hint)
     name, strategy = settings.audio.choose(hint)
+    routed = service.model(name) if name else None
     if fields.model:
-        name, strategy = "", "request"
-    overall = service.model(fields.model or (settings.fusion if settings.fusion_enabled else "") or name or None)
-    if "audio" not in overall.reads and not fields.model:
-        overall = next((served for served in service.models.values() if "audio" in served.reads), overall)
-    acoustic = overall.part("audio")
-    if "audio" not in overall.reads or (acoustic is None and not name):
+        overall, strategy = service.model(fields.model), "request"
+    elif settings.fusion_enabled and settings.fusion:
+        overall = service.model(settings.fusion)
+    else:
+        hears = [served for served in service.models.values() if "audio" in served.reads]
+        first = hears[0] if hears else service.default
+        overall = (
+            routed if routed and first.name in (settings.audio.single, *settings.audio.by_language.values()) else first
+        )
+    table = overall.reads == {"features"}
+    acoustic = (
+        overall.parts.get("audio") or (routed if table else None) or (service.reading("audio") if table else None)
+    )
+    if acoustic is None:
         details = {"reads": sorted(overall.reads)}
         raise Refused(422, f"the model '{overall.name}' does not hear recordings", code="input", details=details)
-    if "text" in overall.reads and not settings.fusion_enabled and acoustic is not None:
+    if not settings.fusion_enabled:
         overall = acoustic
-    return overall, acoustic or service.model(name), strategy
+    text = text_model(service, hint) if table else overall.parts.get("text")
+    return Plan(overall, acoustic, text, strategy)
+
+
+def text_model(service: Service, language: str | None) -> Served | None:
+    name, _ = service.settings.text.choose(language)
+    return service.model(name) if name else service.reading("text")
 
 
 async def analyze(
     service: Service, path: Path, folder: Path, fields: AnalyzeFields, timings: Timings
 ) -> dict[str, Any]:
     """The published answer, with what it lacks beside it. Raises `Refused` or `AffectkitError`."""
-    overall, acoustic, strategy = chosen(service, fields)
-    cut = windows_of(fields, service.settings.max_segments)
+    plan, cut = plan_of(service, fields), windows_of(fields, service.settings.max_segments)
     sound = await service.decoder.run(decoding.decode_sound, str(path), str(folder), cut, service.bounds)
     timings.lap("decodeMs")
-    analysis = Analysis(service, fields, overall, acoustic, strategy, sound, timings=timings)
-    with ExitStack() as permits:
-        seconds = sound.whole.seconds + sum(window.seconds for window in sound.windows)
-        permits.enter_context(service.batcher.capacity.permit("seconds", seconds))
+    analysis = Analysis(service, fields, plan, sound, timings)
+    seconds = sound.whole.seconds + sum(window.seconds for window in sound.windows)
+    with service.batcher.capacity.permit("seconds", seconds):
         await _understand(analysis)
-        clip, segments = await _answers(analysis)
-    return _published(analysis, clip, segments)
+        answered = await _answers(analysis)
+    return _published(analysis, answered)
 
 
 async def _understand(analysis: Analysis) -> None:
     """What is said, in which language; and where the request is wrong about it."""
-    fields, hint = analysis.fields, short_language(analysis.fields.language_hint)
+    fields, service, hint = analysis.fields, analysis.service, short_language(analysis.fields.language_hint)
     if fields.text is not None:
-        language = written_in(fields.text) or hint or ""
-        analysis.transcript = Transcript(fields.text, language, "request")
-    elif analysis.fuses and analysis.service.hearing.configured:
-        analysis.transcript = await analysis.service.hearing.hear(analysis.sound.whole.path, hint)
+        if len(fields.text) > service.settings.max_characters:
+            raise Refused(413, f"the text has more than {service.settings.max_characters:,} characters")
+        analysis.transcript = Spoken(fields.text, written_in(fields.text, hint), "request")
+    elif analysis.plan.fuses and service.hearing.configured:
+        analysis.transcript = await service.hearing.hear(analysis.sound.whole.path, hint)
         analysis.timings.lap("transcribeMs")
     heard = analysis.transcript.language if analysis.transcript else ""
     if hint and heard and heard != hint:
         analysis.warnings.append(f"language_hint is {hint}, and the text is {heard}: it counts as {heard}")
-    analysis.language = heard or hint or analysis.service.settings.audio.default
-    if analysis.fuses and analysis.transcript is None:  # an explicit fallback, which the answer names
-        analysis.warnings.append(
-            "no text: the request has none, and there is no transcriber; the acoustic model answers"
-        )
-        analysis.overall = analysis.acoustic
+    analysis.language = heard or hint or ""
+    has_text = analysis.transcript is not None or _given(fields)
+    if analysis.plan.fuses and not has_text:
+        analysis.fallback = "no text: the request has none, and there is no transcriber; the acoustic model answers"
+        analysis.warnings.append(analysis.fallback)
 
 
-async def _answers(analysis: Analysis) -> tuple[Answer, list[Answer]]:
-    """Those of the clip, and of its segments: with the clip's own where one segment is the clip."""
-    service, sound = analysis.service, analysis.sound
-    text = analysis.transcript.text if analysis.transcript else ""
+def _given(fields: AnalyzeFields) -> dict[str, float]:
+    """The text features that a request brings."""
+    known = {name: getattr(fields, name) for name in TEXT_FEATURES}
+    return text_features(known) if any(value is not None for value in known.values()) else {}
 
-    def rows(served: Served, stretches: tuple[decoding.Stretch, ...]) -> list[dict[str, Any]]:
-        how: dict[str, Any] = {"text": text, "language": analysis.language}
-        return [service.row(served, stretch.path, seconds=stretch.seconds, **how) for stretch in stretches]
 
-    asked: list[tuple[Served, tuple[decoding.Stretch, ...]]] = [(analysis.overall, (sound.whole,))]
-    if sound.windows != (sound.whole,):
-        asked.append((analysis.acoustic, sound.windows))
-    outcomes = await asyncio.gather(
-        *(
-            service.batcher.ask(served, rows(served, s), [stretch.seconds for stretch in s], analysis.timings)
-            for served, s in asked
-        )
-    )
+@dataclass(frozen=True)
+class Answered:
+    """clip: by the model of the whole. acoustic, text: of the clip, by the models of its sides; None for no answer."""
+
+    clip: Answer
+    acoustic: Answer
+    text: Answer | None
+    segments: Sequence[Outcome]
+    features: Mapping[str, float] | None = None
+
+
+async def _answers(analysis: Analysis) -> Answered:
+    """Of the clip and its segments; the clip's own where one segment is the clip."""
+    service, plan, sound = analysis.service, analysis.plan, analysis.sound
+    from_table = analysis.overall.reads == {"features"}
+    first = plan.acoustic if from_table else analysis.overall
+    asked = [(first, (sound.whole,))] + ([(plan.acoustic, sound.windows)] if sound.windows != (sound.whole,) else [])
+    text = text_model(service, analysis.language) if from_table and analysis.transcript else None
+    waits = [_ask(analysis, served, stretches) for served, stretches in asked]
+    outcomes = await asyncio.gather(*waits, *([_ask(analysis, text, (sound.whole,))] if text else []))
     clip = service.answered(outcomes[0][0])
-    if len(outcomes) > 1:
-        return clip, [service.answered(outcome) for outcome in outcomes[1]]
-    return clip, [_acoustic(analysis, clip)]
+    said = _said(outcomes[-1][0]) if text else _part(clip, plan.text)
+    acoustic = clip if first.folder == plan.acoustic.folder else _part(clip, plan.acoustic)
+    if acoustic is None or not is_answered(plan.acoustic, acoustic.row):
+        raise AffectkitError("input", clip.reason or "the acoustic model gave no answer for the clip")
+    segments: Sequence[Outcome] = outcomes[1] if len(asked) > 1 else [acoustic]
+    if not from_table:
+        return Answered(clip, acoustic, said, segments)
+    sides = fusing.Sides(plan.acoustic, acoustic.row, text, said.row if said else None)
+    spoken = analysis.transcript.text if analysis.transcript else ""
+    features = fusing.features(sides, analysis.overall.table, spoken, analysis.language, _given(analysis.fields))
+    row = {**service.row(analysis.overall, ""), "features": features}
+    [fused] = await service.batcher.ask(analysis.overall, [row], [1.0], analysis.timings)
+    return Answered(service.answered(fused), acoustic, said, segments, features)
 
 
-def _acoustic(analysis: Analysis, clip: Answer) -> Answer:
-    """What the acoustic model says of the clip, alone or within the chain."""
-    if analysis.overall.folder == analysis.acoustic.folder:
-        return clip
-    folder = analysis.acoustic.folder
-    if folder not in clip.parts:
-        raise Refused(503, "the acoustic model gave no answer for the clip", code="fusion_failed")
-    return Answer(clip.parts[folder], clip.parts)
+async def _ask(analysis: Analysis, served: Served, stretches: Sequence[decoding.Stretch]) -> list[Outcome]:
+    text = analysis.transcript.text if analysis.transcript else ""
+    how: dict[str, Any] = {"text": text, "language": analysis.language}
+    rows = [analysis.service.row(served, stretch.path, seconds=stretch.seconds, **how) for stretch in stretches]
+    costs = [stretch.seconds if served.medium else 1.0 for stretch in stretches]
+    return await analysis.service.batcher.ask(served, rows, costs, analysis.timings)
 
 
-def _published(analysis: Analysis, clip: Answer, segments: list[Answer]) -> dict[str, Any]:
-    overall, acoustic, sound = analysis.overall, analysis.acoustic, analysis.sound
-    said = answers.of_row(overall.targets, clip.row)["answers"]
+def _part(clip: Answer, part: Served | None) -> Answer | None:
+    """What a model of the chain says of the clip."""
+    if part is None or part.folder not in clip.parts:
+        return None
+    return _said(Answer(clip.parts[part.folder], clip.parts, clip.reason), part)
+
+
+def _said(outcome: Outcome, served: Served | None = None) -> Answer | None:
+    """An answer; None for one that was declined: a text may be empty."""
+    if isinstance(outcome, AffectkitError) or (served is not None and not is_answered(served, outcome.row)):
+        return None
+    return outcome
+
+
+def _published(analysis: Analysis, answered: Answered) -> dict[str, Any]:
+    overall, acoustic, sound = analysis.overall, analysis.plan.acoustic, analysis.sound
+    said = answers.of_row(overall.targets, answered.clip.row)["answers"]
     main = said.get(overall.main.name) if overall.main else None
-    inside = _acoustic(analysis, clip)
-    heard = answers.of_target(acoustic.main, inside.row) if acoustic.main else None
+    heard = answers.of_target(acoustic.main, answered.acoustic.row) if acoustic.main else None
     milliseconds = [(round(1000 * window.start), round(1000 * window.end)) for window in sound.windows]
+    spoken = analysis.transcript
     return without_nan(
         {
             "overall": _emotion(main),
             "segments": [
                 {"startMs": start, "endMs": end, **_segment(acoustic, segment)}
-                for (start, end), segment in zip(milliseconds, segments, strict=True)
+                for (start, end), segment in zip(milliseconds, answered.segments, strict=True)
             ],
             "audioSummary": answers.audio_summary(acoustic.main, heard),
-            "textFeatures": _text_features(analysis, clip),
-            "fusion": _fusion(analysis, main),
+            "textFeatures": _text_features(analysis, answered),
+            "fusion": _fusion(analysis, answered, main),
             "answers": said,
             "calibrated": bool(overall.calibration),
-            "transcript": vars(analysis.transcript) | {"segments": None} if analysis.transcript else None,
+            "transcript": {name: getattr(spoken, name) for name in ("text", "language", "source", "confidence")}
+            if spoken
+            else None,
             "meta": _meta(analysis),
         }
     )
@@ -195,23 +255,29 @@ def _emotion(answer: Mapping[str, Any] | None) -> dict[str, Any]:
     return names | {name: answer[name] for name in kept if name in answer}
 
 
-def _segment(acoustic: Served, segment: Answer) -> dict[str, Any]:
+def _segment(acoustic: Served, segment: Outcome) -> dict[str, Any]:
+    """A segment without an answer, such as one that is too short for the model, says why."""
+    if isinstance(segment, AffectkitError):
+        refused = of_affectkit(segment, Path(segment.file).parent if segment.file else None)
+        return {**_emotion(None), "error": {"code": refused.code, "message": refused.message}}
     said = answers.of_row(acoustic.targets, segment.row)["answers"]
     main = _emotion(said[acoustic.main.name] if acoustic.main else None)
     numbers = {name: value for name, value in said.items() if value["kind"] == "number"}
     return {**main, **({"numbers": numbers} if numbers else {})}
 
 
-def _text_features(analysis: Analysis, clip: Answer) -> dict[str, float]:
-    """Those of the request; else what the text model of the chain says; neutral without either, as published."""
-    fields, text = analysis.fields, analysis.transcript.text if analysis.transcript else ""
-    given = {name: getattr(fields, name) for name in TEXT_FEATURES}
-    part = analysis.overall.part("text") if analysis.fuses else None
-    if part is not None and part.main is not None and part.folder in clip.parts:
-        scores = answers.by_polarity(answers.of_target(part.main, clip.parts[part.folder])["probabilities"])
-        known = {f"text_{name}": value for name, value in scores.items()}
-        return {**known, "text_negative_score": scores["negative"], "text_length_norm": answers.length_norm(text)}
-    return text_features(given) | ({"text_length_norm": answers.length_norm(text)} if analysis.transcript else {})
+def _text_features(analysis: Analysis, answered: Answered) -> dict[str, float]:
+    """Those of the request; else what the model of texts says; neutral without either, as published."""
+    given = _given(analysis.fields)
+    if answered.features is not None:
+        return {name: answered.features.get(name, value) for name, value in (given or text_features({})).items()}
+    text, said = analysis.plan.text, answered.text
+    spoken = {"text_length_norm": answers.length_norm(analysis.transcript.text)} if analysis.transcript else {}
+    if given or text is None or text.main is None or said is None:
+        return given or {**text_features({}), **spoken}
+    scores = answers.by_polarity(answers.of_target(text.main, said.row)["probabilities"])
+    shares = {f"text_{name}": value for name, value in scores.items()}
+    return {**shares, "text_negative_score": scores["negative"], "text_length_norm": 0.0, **spoken}
 
 
 def text_features(given: Mapping[str, float | None]) -> dict[str, float]:
@@ -235,14 +301,14 @@ def text_features(given: Mapping[str, float | None]) -> dict[str, float]:
     return {**known, "text_negative_score": shares[0] if score is None else score, "text_length_norm": length or 0.0}
 
 
-def _fusion(analysis: Analysis, main: Mapping[str, Any] | None) -> dict[str, Any]:
-    settings = analysis.service.settings
-    wanted = chosen(analysis.service, analysis.fields)[0]
-    if not settings.fusion_enabled or "text" not in wanted.reads:
+def _fusion(analysis: Analysis, answered: Answered, main: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not analysis.plan.fuses:
         return {"enabled": False, "ready": False}
-    if not analysis.fuses or main is None:
-        return {"enabled": True, "ready": False, "fallback": analysis.overall.name, "reason": analysis.warnings[-1]}
-    calibration = analysis.overall.calibration.get(analysis.overall.main.name if analysis.overall.main else "", {})
+    if analysis.fallback or main is None:
+        reason = analysis.fallback or "the fusion says no class"
+        return {"enabled": True, "ready": False, "fallback": analysis.overall.name, "reason": reason}
+    overall = analysis.overall
+    calibration = overall.calibration.get(overall.main.name if overall.main else "", {})
     scores = {str(answers.emotion_code(name)): value for name, value in main["probabilities"].items()}
     return {
         "enabled": True,
@@ -254,6 +320,8 @@ def _fusion(analysis: Analysis, main: Mapping[str, Any] | None) -> dict[str, Any
         "calibration": calibration.get("method"),
         "scores": scores,
         "scoresRaw": main["probabilities"],
+        "features": answered.features,
+        "without": ["text"] if answered.text is None and not _given(analysis.fields) else [],
     }
 
 
@@ -265,7 +333,7 @@ def _meta(analysis: Analysis) -> dict[str, Any]:
         "modelDigest": overall.digest,
         "engine": service.settings.engine,
         "routeLanguage": short_language(analysis.fields.language_hint),
-        "routingStrategy": analysis.strategy,
+        "routingStrategy": analysis.plan.strategy,
         "languageHint": short_language(analysis.fields.language_hint),
         "language": analysis.language,
         "sampleRate": analysis.sound.rate,
@@ -309,19 +377,21 @@ async def sentiment(service: Service, sentence: Sentence, timings: Timings) -> d
     if len(sentence.text) > service.settings.max_characters:
         raise Refused(413, f"the text has more than {service.settings.max_characters:,} characters")
     hint = short_language(sentence.language)
-    language = written_in(sentence.text) or hint or service.settings.text.default
-    name, strategy = service.settings.text.choose(language)
-    served = service.model(sentence.model or name) if sentence.model or name else service.reading("text")
+    language = written_in(sentence.text, hint)
+    _, strategy = service.settings.text.choose(language)
+    served = service.model(sentence.model) if sentence.model else text_model(service, language)
     if served is None:
         remedy = "serve a model folder that reads texts too, or name one in TEXT_HF_MODEL"
         raise Refused(501, "the service was started without a model of texts", details={"remedy": remedy})
     if served.reads != {"text"} or served.main is None:
         raise Refused(422, f"the model '{served.name}' says no class of a text alone")
+    if not sentence.text.strip():
+        return _nothing_said(language)
     row = service.row(served, "", text=sentence.text, language=language)
     [outcome] = await service.batcher.ask(served, [row], [1.0], timings)
     answer = answers.of_target(served.main, service.answered(outcome).row)
     scores = answers.by_polarity(answer["probabilities"])
-    warnings = [f"language is {hint}, and the text is {language}"] if hint and hint != language else []
+    warnings = [f"language is {hint}, and the text is {language}"] if hint and language not in ("", hint) else []
     meta = {"engine": "affectkit", "model": served.name, "modelDigest": served.digest, "routeLanguage": language}
     return without_nan(
         {
@@ -334,3 +404,10 @@ async def sentiment(service: Service, sentence: Sentence, timings: Timings) -> d
             "meta": {**meta, "routingStrategy": strategy, "warnings": warnings},
         }
     )
+
+
+def _nothing_said(language: str) -> dict[str, Any]:
+    """The published answer to a text without any: neutral; no model was asked."""
+    scores = {"negative": 0.0, "neutral": 1.0, "positive": 0.0}
+    meta = {"engine": "affectkit", "model": "empty", "routeLanguage": language or None, "routingStrategy": "empty"}
+    return {"label": "neutral", "negativeScore": 0.0, "scores": scores, "abstain": True, "meta": meta}

@@ -240,19 +240,19 @@ def _add_page(app: FastAPI) -> None:
         add(route, name, kind)
 
 
-async def _form(service: Service, request: Request, folder: Path) -> uploads.Form:
+async def _form(service: Service, request: Request, folder: Path) -> uploads.UploadForm:
     settings = service.settings
     how = {"most_files": settings.max_files, "most_characters": settings.max_characters}
     return await uploads.read_form(request, folder, **how)
 
 
-def _one_file(form: uploads.Form) -> Path:
+def _one_file(form: uploads.UploadForm) -> Path:
     if len(form.files) != 1:
         raise Refused(422, f"the form has {len(form.files)} files, not 1", code="validation")
     return form.files[0]
 
 
-def _empty_text(form: uploads.Form) -> dict[str, str]:
+def _empty_text(form: uploads.UploadForm) -> dict[str, str]:
     """A transcript may be empty: nothing was said, which is known."""
     return {"text": ""} if form.fields.get("text") == [""] else {}
 

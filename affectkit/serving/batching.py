@@ -20,7 +20,7 @@ from affectkit.errors import AffectkitError
 from affectkit.serving.failures import Refused
 from affectkit.serving.metrics import Metrics
 from affectkit.serving.models import Answer, Served, answer
-from affectkit.serving.settings import Settings
+from affectkit.serving.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Capacity:
 class Batcher:
     """The queue and the thread behind it. alive: False when it has ended, by whatever."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self.capacity = Capacity(settings.queue_items, settings.queue_seconds, metrics)
         self.compute: Callable[..., list[Outcome]] = answer

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.media.audio import read_stretches
+from affectkit.media.cuts import Windows
 from affectkit.serving.failures import Refused
 from affectkit.serving.metrics import Metrics
 
@@ -65,7 +66,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Sound:
+class Decoded:
     """A decoded recording: the whole, then its windows (the whole alone where one window holds it)."""
 
     rate: int
@@ -82,7 +83,11 @@ class TooLong(Exception):
 
 
 def start_worker() -> None:
-    """Signals are the service's; a worker ends with its pool, or with the service if that is killed."""
+    """Signals are the service's; a worker ends with its pool, or with the service if that is killed. What decodes is
+    imported before the first upload comes."""
+    import PIL.Image  # noqa: F401
+    import soundfile  # noqa: F401
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -99,11 +104,9 @@ def alive() -> int:
     return os.getpid()
 
 
-def decode_sound(path: str, folder: str, cut: Cut | None, bounds: Bounds) -> Sound:
+def decode_sound(path: str, folder: str, cut: Cut | None, bounds: Bounds) -> Decoded:
     """Write the stretches of a recording into `folder`. Raises `TooLong`, or what `read_audio` raises."""
     import soundfile
-
-    from affectkit.inference.windows import Windows
 
     def stretches(seconds: float, rate: int) -> list[tuple[float, float]]:
         if seconds > bounds.seconds:
@@ -123,7 +126,7 @@ def decode_sound(path: str, folder: str, cut: Cut | None, bounds: Bounds) -> Sou
             file = Path(folder, f"{Path(path).name}-{number}.wav")
             soundfile.write(file, samples, rate, subtype="FLOAT", format="WAV")
             files.append(Stretch(str(file), start, end))
-    return Sound(rate, files[0].end, files[0], tuple(files[1:] or files))
+    return Decoded(rate, files[0].end, files[0], tuple(files[1:] or files))
 
 
 def decode_image(path: str, folder: str, bounds: Bounds) -> str:
@@ -203,7 +206,8 @@ class Decoder:
         pool = self._pool
         try:
             assert pool is not None
-            await asyncio.wrap_future(pool.submit(alive))
+            count = 1 if self.ready else self.workers  # a new pool starts a process for each that waits
+            await asyncio.gather(*(asyncio.wrap_future(pool.submit(alive)) for _ in range(count)))
             self.ready = pool is self._pool
         except BrokenProcessPool:
             self._lost(pool)

@@ -51,7 +51,7 @@ def of_affectkit(error: AffectkitError, folder: Path | None = None) -> Refused:
     details: dict[str, Any] = {}
     texts = [error.message, error.remedy or ""]
     if folder is not None:
-        upload = re.compile(rf"(?:file:)?{re.escape(str(folder))}/(\d+)[^\s:;,']*")
+        upload = re.compile(rf"(?:file:)?{re.escape(str(folder))}/(\d+)[\w.-]*")
         place = upload.search(f"{error.file} {texts[0]} {texts[1]}")
         if place:
             details["file"] = int(place[1])

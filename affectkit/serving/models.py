@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import model_digest
-from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.outputs import TargetPrediction
+from affectkit.artifacts.predictions import Predictions, build_predictions, probability_columns
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 from affectkit.inference import Model, Work, load_model, needs
+from affectkit.inference.model import seen_rows
 from affectkit.labels import Target
-from affectkit.serving.settings import ModelFolder, Settings
+from affectkit.serving.settings import ModelFolder, ServeSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,18 +46,27 @@ class Overheard(Model):
     """A model of a chain, whose own answers are kept beside those of the chain."""
 
     inner: Model
+    is_parent: bool = False
 
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
-        predictions = self.inner.predict(manifest, work, features)
+        try:
+            predictions = self.inner.predict(manifest, work, features)
+        except AffectkitError:
+            if not self.is_parent or not isinstance(work, Asked) or not set(manifest.rows["id"]) <= set(work.reasons):
+                raise
+            # A batch of nothing but rows that are skipped is no mistake of the caller here: they are declined.
+            targets = [Target.from_json(target) for target in self.spec["targets"]]
+            nothing = [TargetPrediction.declined(target, len(manifest.rows)) for target in targets]
+            predictions = build_predictions(manifest.rows, nothing, seen_rows(self, manifest.rows))
         if isinstance(work, Asked):
             work.parts[self.folder] = predictions
         return predictions
 
 
-def overheard(model: Model) -> Overheard:
-    parents = {name: overheard(parent) for name, parent in model.parents.items()}
+def overheard(model: Model, *, is_parent: bool = False) -> Overheard:
+    parents = {name: overheard(parent, is_parent=True) for name, parent in model.parents.items()}
     inner = replace(model, parents=parents) if parents else model
-    return Overheard(model.folder, model.spec, model.fit_rows, inner, parents=parents)
+    return Overheard(model.folder, model.spec, model.fit_rows, inner, is_parent, parents=parents)
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class Served:
     """A model that rows can be sent to: one of the folders, or a part of its chain.
 
     columns: the further columns of text that a calibration or a route in it asks of a row. table: the columns of a
-    model that reads features, in order.
+    model that reads features, in order. parts: the uppermost models of the chain that read audio, and text, alone.
     """
 
     name: str
@@ -73,6 +84,7 @@ class Served:
     reads: frozenset[str]
     columns: tuple[str, ...] = ()
     table: tuple[str, ...] = ()
+    parts: Mapping[str, Served] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -101,16 +113,6 @@ class Served:
             return {}
         return dict(getattr(stage, "targets", {}))
 
-    def part(self, *reads: str) -> Served | None:
-        """The uppermost model of the chain that reads nothing else: its acoustic side, or that of texts."""
-        level: list[Overheard] = [self.model]
-        while level:
-            for model in level:
-                if needs(model) == set(reads):
-                    return self if model is self.model else replace(self, model=model, reads=frozenset(reads))
-            level = [parent for model in level for parent in model.parents.values() if isinstance(parent, Overheard)]
-        return None
-
     def described(self) -> dict[str, Any]:
         """For /v1/models."""
         return {
@@ -125,7 +127,7 @@ class Served:
         }
 
 
-def load_served(settings: Settings) -> dict[str, Served]:
+def load_served(settings: ServeSettings) -> dict[str, Served]:
     """All folders, by name. Raises, naming the folder, for one that is damaged, whose parents have changed, or that
     reads what no request can bring."""
     if not settings.models:
@@ -148,15 +150,27 @@ def _load(folder: ModelFolder, device: str) -> Served:
     table = next((part.spec["features"][0].get("feature_names", ()) for part in _chain(model) if reads == {"features"}
                   and part.spec.get("features")), ())  # fmt: skip
     logger.info("model %s: %s of %s", folder.name, model.spec["kind"], " and ".join(sorted(reads)))
-    return Served(
-        folder.name,
-        model_digest(model.folder),
-        overheard(model),
-        folder.device or device,
-        reads,
-        tuple(dict.fromkeys(columns)),
-        tuple(table),
-    )
+    heard = overheard(model)
+    how: dict[str, Any] = {"device": folder.device or device, "columns": tuple(dict.fromkeys(columns))}
+    whole = Served(folder.name, model_digest(model.folder), heard, reads=reads, table=tuple(table), **how)
+    parts = {kind: _part(whole, kind) for kind in ("audio", "text")}
+    return replace(whole, parts={kind: part for kind, part in parts.items() if part})
+
+
+def _part(whole: Served, kind: str) -> Served | None:
+    """The uppermost model of a chain that reads nothing else."""
+    level = {whole.name: whole.model}
+    while level:
+        for name, model in level.items():
+            if needs(model) == {kind}:
+                return replace(whole, name=name, digest=model_digest(model.folder), model=model, reads=needs(model))
+        level = {
+            f"{name}/{own}": parent
+            for name, model in level.items()
+            for own, parent in model.parents.items()
+            if isinstance(parent, Overheard)
+        }
+    return None
 
 
 def _chain(model: Model) -> Iterator[Model]:
@@ -170,10 +184,12 @@ def _chain(model: Model) -> Iterator[Model]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one row. row: of `Predictions.frame`. parts: those of the models of its chain, by folder."""
+    """What a model says of one row. row: of `Predictions.frame`. parts: those of the models of its chain, by folder.
+    reason: why one of them declined."""
 
     row: Mapping[str, Any]
     parts: Mapping[Path, Mapping[str, Any]]
+    reason: str = ""
 
 
 def answer(served: Served, rows: Sequence[Mapping[str, Any]], threads: int | None) -> list[Answer | AffectkitError]:
@@ -187,12 +203,24 @@ def answer(served: Served, rows: Sequence[Mapping[str, Any]], threads: int | Non
         return [_skipped(work, row, error) for row in rows]
     table = _by_id(predictions)
     parts = {folder: _by_id(part) for folder, part in work.parts.items()}
-    return [
-        Answer(table[row["id"]], {folder: part[row["id"]] for folder, part in parts.items() if row["id"] in part})
-        if row["id"] in table
-        else _skipped(work, row, None)
-        for row in rows
-    ]
+    outcomes: list[Answer | AffectkitError] = []
+    for row in rows:
+        key, reason = row["id"], work.reasons.get(row["id"], "")
+        if key not in table or (reason and not is_answered(served, table[key])):
+            outcomes.append(_skipped(work, row, None))
+        else:
+            said = {folder: part[key] for folder, part in parts.items() if key in part}
+            outcomes.append(Answer(table[key], said, reason))
+    return outcomes
+
+
+def is_answered(served: Served, row: Mapping[str, Any]) -> bool:
+    """Whether a row has an answer to any target."""
+    for target in served.targets:
+        columns = [f"{target.name}_pred"] if target.kind == "number" else probability_columns(target)
+        if all(row[name] == row[name] for name in columns):
+            return True
+    return False
 
 
 def _predict(served: Served, rows: Sequence[Mapping[str, Any]], work: Asked) -> Predictions:
@@ -217,7 +245,7 @@ def _by_id(predictions: Predictions) -> dict[str, dict[str, Any]]:
 
 
 def _skipped(work: Asked, row: Mapping[str, Any], error: AffectkitError | None) -> AffectkitError:
-    reason = work.reasons.get(row["id"])
-    if reason is None:
+    reason = work.reasons.get(row["id"], "").removeprefix(f"{row.get('path')}: ")
+    if not reason:
         return error or AffectkitError("input", "the model gave no answer")
-    return AffectkitError("input", reason)
+    return AffectkitError("input", reason, file=row.get("path") or None)

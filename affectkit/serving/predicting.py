@@ -77,15 +77,15 @@ async def predict_files(
         texts = _texts_beside(served, files, fields.text)
         decoded = await asyncio.gather(*(_decoded(service, served, path, folder) for path in files))
         timings.lap("decodeMs")
-        costs = [item.whole.seconds if isinstance(item, decoding.Sound) else 1.0 for item in decoded]
+        costs = [item.whole.seconds if isinstance(item, decoding.Decoded) else 1.0 for item in decoded]
         if served.medium == "audio":
             permits.enter_context(service.batcher.capacity.permit("seconds", sum(costs)))
         rows, places = [], []
         for place, (item, text, cost) in enumerate(zip(decoded, texts, costs, strict=True)):
             if isinstance(item, Exception):
                 continue
-            language = written_in(text) or short_language(fields.language) or ""
-            path = item.whole.path if isinstance(item, decoding.Sound) else item
+            language = written_in(text, short_language(fields.language))
+            path = item.whole.path if isinstance(item, decoding.Decoded) else item
             rows.append(service.row(served, path, text=text, language=language, seconds=cost, columns=fields.columns))
             places.append(place)
         answered: Iterator[Outcome] = iter(())
@@ -96,7 +96,7 @@ async def predict_files(
 
 
 async def _decoded(service: Service, served: Served, path: Path, folder: Path) -> Any:
-    """A `Sound`, the path of an image, or why there is none: other files of the request are answered all the same."""
+    """A `Decoded`, the path of an image, or why there is none: other files of the request are answered all the same."""
     try:
         if served.medium == "audio":
             return await service.decoder.run(decoding.decode_sound, str(path), str(folder), None, service.bounds)
@@ -139,7 +139,7 @@ def _text_rows(
     for place, text in enumerate(texts):
         if len(text) > most:
             raise Refused(413, f"a text has more than {most:,} characters", details={"row": place})
-    tags = [written_in(text) or short_language(language) or "" for text in texts]
+    tags = [written_in(text, short_language(language)) for text in texts]
     return [
         service.row(served, "", text=text, language=tag, columns=columns) for text, tag in zip(texts, tags, strict=True)
     ]

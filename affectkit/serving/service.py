@@ -22,7 +22,7 @@ from affectkit.serving.failures import Refused
 from affectkit.serving.hearing import Hearing
 from affectkit.serving.metrics import Metrics
 from affectkit.serving.models import Answer, Served, load_served
-from affectkit.serving.settings import Settings
+from affectkit.serving.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Service:
     """One process's. in_flight: requests that are not answered. failed: it cannot go on, and ends with an error."""
 
-    def __init__(self, settings: Settings, models: Mapping[str, Served]) -> None:
+    def __init__(self, settings: ServeSettings, models: Mapping[str, Served]) -> None:
         self.settings, self.models = settings, dict(models)
         self.metrics = Metrics()
         self.decoder = decoding.Decoder(settings.decode_workers, self.metrics)
@@ -43,7 +43,7 @@ class Service:
         self._watch: asyncio.Task[None] | None = None
 
     @classmethod
-    def load(cls, settings: Settings) -> Service:
+    def load(cls, settings: ServeSettings) -> Service:
         """Raises "usage" or "input", naming the folder that cannot be served."""
         service = cls(settings, load_served(settings))
         for name in (settings.fusion, settings.audio.single, settings.text.single):

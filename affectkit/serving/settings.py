@@ -1,7 +1,7 @@
 """What the service is told: on the command line, or by environment variables, which are read here alone.
 
-`AFFECTKIT_SERVE_<FIELD>` sets a field of `Settings`; the variables of the published system (SER_*, TEXT_*, FUSION_*,
-WHISPER_*, MAX_ASR_DURATION_MS) name models by their roles.
+`AFFECTKIT_SERVE_<FIELD>` sets a field of `ServeSettings`; the variables of the published system (SER_*, TEXT_*,
+FUSION_*, WHISPER_*, MAX_ASR_DURATION_MS) name models by their roles.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Routes:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """models: the first is the default. audio, text, fusion: which of them answer /ser/analyze and /text/sentiment; by
-    default those that read what is asked. token: that requests must bear.
+class ServeSettings:
+    """models: the first is the default. audio, text, fusion: which of them answer /ser/analyze and /text/sentiment:
+    those called audio, audio-en, audio-zh, text, ..., fusion, or named by their variables; else those that read what is
+    asked. token: that requests must bear.
 
     max_bytes: of a request's body. max_seconds, max_samples: of a recording. request_seconds: from the last byte of a
     request to its answer; receive_seconds: from its first to its last byte. queue_items, queue_seconds: rows, and
@@ -94,7 +95,7 @@ class Settings:
     log_details: bool = False
 
     @classmethod
-    def of_folders(cls, folders: Sequence[str], **known: Any) -> Settings:
+    def of_folders(cls, folders: Sequence[str], **known: Any) -> ServeSettings:
         """From `NAME=DIR` or `DIR` of the command line; further fields come from the environment, unless `known`."""
         return from_environment(os.environ, tuple(map(named_folder, folders)), known)
 
@@ -109,7 +110,7 @@ class Settings:
 
 _SCALARS = {
     name: next(kind for kind in (bool, int, float, str) if str(hint).startswith(kind.__name__) or hint is kind)
-    for name, hint in get_type_hints(Settings).items()
+    for name, hint in get_type_hints(ServeSettings).items()
     if name not in ("models", "audio", "text", "fusion")
 }  # fields that a variable can hold
 
@@ -129,8 +130,8 @@ def from_environment(
     variables: Mapping[str, str] | None = None,
     models: tuple[ModelFolder, ...] = (),
     known: Mapping[str, Any] | None = None,
-) -> Settings:
-    """Settings by variables. models, known: what was said elsewhere, and counts more.
+) -> ServeSettings:
+    """ServeSettings by variables. models, known: what was said elsewhere, and counts more.
 
     Raises "usage" for a variable of ours that there is not, and for a value that it cannot have.
     """
@@ -145,7 +146,7 @@ def from_environment(
     listed = [word for word in variables.get(PREFIX + "MODELS", "").split(os.pathsep) if word]
     models = models or tuple(map(named_folder, listed))
     values = _published(variables, models) | values | {k: v for k, v in (known or {}).items() if v is not None}
-    settings = Settings(**values)
+    settings = ServeSettings(**values)
     _check_names(settings.models)
     for name in ("max_bytes", "max_seconds", "max_samples", "max_files", "queue_items", "queue_seconds", "batch_items"):
         if not getattr(settings, name) > 0:
@@ -181,10 +182,10 @@ def _published(variables: Mapping[str, str], models: tuple[ModelFolder, ...]) ->
     folders: dict[str, ModelFolder] = {model.name: model for model in models}
 
     def add(name: str, variable: str, device: str) -> str:
-        if cell.get(variable):
+        """The name, if a folder is called so on the command line, or by its variable."""
+        if cell.get(variable) and name not in folders:
             folders[name] = ModelFolder(name, Path(cell[variable]), cell.get(device) or None)
-            return name
-        return ""
+        return name if name in folders else ""
 
     values: dict[str, Any] = {}
     if "FUSION_ENABLED" in cell:
@@ -208,7 +209,9 @@ def _published(variables: Mapping[str, str], models: tuple[ModelFolder, ...]) ->
 
 def _routes(cell: Mapping[str, str], prefix: str, single: str, name: str, add: Any) -> Routes:
     default = _one_of(cell, f"{prefix}_DEFAULT_LANGUAGE", LANGUAGES, "en")
-    if _one_of(cell, f"{prefix}_ROUTING", ("single", "language"), "single") == "single":
+    by_default = "language" if prefix == "TEXT_HF" and any(cell.get(f"{single}_{t.upper()}") for t in LANGUAGES) else ""
+    routing = _one_of(cell, f"{prefix}_ROUTING", ("single", "language"), by_default)
+    if routing != "language" and (routing or not any(add(f"{name}-{tag}", "", "") for tag in LANGUAGES)):
         return Routes(add(name, single, f"{prefix}_DEVICE"), default=default)
     added = {tag: add(f"{name}-{tag}", f"{single}_{tag.upper()}", f"{prefix}_DEVICE") for tag in LANGUAGES}
     by_language = {tag: model for tag, model in added.items() if model}
@@ -217,11 +220,11 @@ def _routes(cell: Mapping[str, str], prefix: str, single: str, name: str, add: A
 
 def _one_of(cell: Mapping[str, str], variable: str, allowed: Sequence[str], default: str) -> str:
     value = cell.get(variable, "").lower() or default
-    if value not in allowed:
+    if value and value not in allowed:
         raise AffectkitError("usage", f"{variable} is '{value}'", remedy=f"give {' or '.join(allowed)}")
     return value
 
 
-def shown(settings: Settings) -> dict[str, Any]:
+def shown(settings: ServeSettings) -> dict[str, Any]:
     """The limits, as /health says them: nothing that is secret."""
     return {name: value for name, value in asdict(settings).items() if name.startswith(("max_", "queue_", "batch_"))}

@@ -27,7 +27,7 @@ class _Parser(MultiPartParser):
 
 
 @dataclass
-class Form:
+class UploadForm:
     """files: where each lies, in order. fields: what was said of each name, in order."""
 
     files: list[Path] = field(default_factory=list)
@@ -38,7 +38,7 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_form(request: Request, folder: Path, *, most_files: int, most_characters: int) -> Form:
+async def read_form(request: Request, folder: Path, *, most_files: int, most_characters: int) -> UploadForm:
     """Write the files of a form into `folder`, as 0, 1, ... Raises `Refused` for what is no form, or is too much."""
     if content_type(request) != FORM:
         raise Refused(415, f"the body is no {FORM}")
@@ -48,7 +48,7 @@ async def read_form(request: Request, folder: Path, *, most_files: int, most_cha
     except MultiPartException as error:
         status = 413 if error.message.startswith(("Too many", "Part exceeded")) else 400
         raise Refused(status, f"the form cannot be read: {error.message.rstrip('.')}") from None
-    form = Form()
+    form = UploadForm()
     try:
         for name, part in data.multi_items():
             if isinstance(part, UploadFile):
@@ -89,7 +89,7 @@ def checked(shape: type[T], data: Any) -> T:
         raise Refused(422, message, code="validation", details={"fields": wrong[:20]}) from None
 
 
-def single(form: Form, *names: str) -> dict[str, str]:
+def single(form: UploadForm, *names: str) -> dict[str, str]:
     """The fields that may be said once. Raises `Refused` for one that is said twice."""
     for name in names:
         if len(form.fields.get(name, ())) > 1:
