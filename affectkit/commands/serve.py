@@ -54,11 +54,12 @@ def serve(
     except ImportError as error:
         remedy = "pip install 'affectkit[serve]'"
         raise AffectkitError("environment", f"serving needs {error.name}", remedy=remedy) from None
-    from affectkit.serving.app import create_app
+    from affectkit.serving.app import create_app, log_to_stderr
     from affectkit.serving.service import Service
     from affectkit.serving.settings import ServeSettings
 
     known: dict[str, Any] = {"transcriber": transcriber, "transcriber_model": transcriber_model, "device": device}
+    log_to_stderr()
     settings = ServeSettings.of_folders(folders or [], **known)
     service = Service.load(settings)  # refused here, by name, before anything listens
     how: dict[str, Any] = {

@@ -270,7 +270,7 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
 def warn_once(what: str, path: str | Path, *details: object) -> None:
     """About a file, which may be read in every epoch and by every check; of many files the first ones are named."""
     files = _told.setdefault(what, set())
-    if str(path) in files:
+    if str(path) in files or len(files) > _NAMED:
         return
     files.add(str(path))
     if len(files) <= _NAMED:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from affectkit import __version__, console
 from affectkit.errors import AffectkitError
-from affectkit.plain import parse_json
+from affectkit.plain import parse_json, printable
 from affectkit.serving import documentation as doc
 from affectkit.serving import uploads
 from affectkit.serving.analysis import AnalyzeFields, Sentence, analyze, sentiment, transcribe
@@ -41,13 +41,27 @@ REFUSALS = (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)
 
 def __getattr__(name: str) -> Any:
     if name == "app":  # made when a server asks for it, from what the environment says
-        console.configure()
+        log_to_stderr()
         try:
             return create_app(Service.load(from_environment()))
         except AffectkitError as error:
             console.error(str(error))
             sys.exit(1)
     raise AttributeError(name)
+
+
+def log_to_stderr() -> None:
+    """A line for a message, with its time, and tracebacks: for hours, not for one command."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+    library = logging.getLogger("affectkit")
+    library.handlers, library.propagate = [handler], False
+    library.setLevel(logging.INFO)
+
+
+class _Lines(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
 
 
 def create_app(service: Service) -> Any:

@@ -98,6 +98,7 @@ class Batcher:
 
     def start(self) -> None:
         self._loop = asyncio.create_task(self._run())
+        self._loop.add_done_callback(_log_end)
 
     async def stop(self) -> None:
         if self._loop is not None:
@@ -188,6 +189,11 @@ class Batcher:
                 column = "pred" if served.main.name == "label" else f"{served.main.name}_pred"
                 answered = str(outcome.row.get(column) or "declined")
                 self.metrics.answers.labels(served.name, served.main.name, answered).inc()
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        logger.critical("the queue has ended", exc_info=task.exception())
 
 
 def _deliver(waiting: _Waiting, outcome: Outcome, began: float, seconds: float) -> None:

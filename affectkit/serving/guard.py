@@ -94,18 +94,19 @@ class _Exchange:
     async def run(self, app: Any) -> None:
         """The application, until it has answered, its time is up, or the client has gone."""
         work = asyncio.ensure_future(app(self.scope, self.receive, self.send))
+        whole = asyncio.ensure_future(self._whole.wait())
         gone = asyncio.ensure_future(self._watch())
         try:
             while not work.done() and not gone.done():
                 left = self._deadline() - time.perf_counter()
                 if left <= 0:
                     raise self._late()
-                await asyncio.wait({work, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                awaited = {work, gone} if whole.done() else {work, whole}
+                await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            gone.cancel()
-            if not work.done():
-                work.cancel()
-            await asyncio.gather(work, gone, return_exceptions=True)
+            for task in (work, whole, gone):
+                task.cancel()
+            await asyncio.gather(work, whole, gone, return_exceptions=True)
         if not work.cancelled():
             work.result()
 
