@@ -145,6 +145,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             extra = {"x-request-id": self.id, "x-content-type-options": "nosniff"}
+            if self.received_at is None and self.scope["method"] == "POST":
+                extra["connection"] = "close"  # the rest of the body is not read
             message["headers"] = [*message.get("headers", []), *((k.encode(), v.encode()) for k, v in extra.items())]
         await self._send(message)
 
@@ -153,8 +155,6 @@ class _Exchange:
             return
         body = json.dumps(refused.body(self.id)).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **refused.headers}
-        if self.received_at is None:  # the rest of the body is not read
-            headers["connection"] = "close"
         pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": refused.status, "headers": pairs})
         await self._send({"type": "http.response.body", "body": body})

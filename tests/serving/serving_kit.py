@@ -28,15 +28,15 @@ def opened(folders, **limits):
 
 
 @contextmanager
-def process(*words, timeout=90, **variables):
+def process(*words, command=("affectkit", "serve"), timeout=90, **variables):
     """`affectkit serve` in a process of its own: (process, address). It is ended, if it has not ended by itself."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     known = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "AFFECTKIT_SERVE_DEVICE": "cpu"}
     environment = {**os.environ, **known, **{name: str(value) for name, value in variables.items()}}
-    command = [sys.executable, "-m", "affectkit", "serve", *map(str, words), "--port", str(port)]
-    served = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    line = [sys.executable, "-m", *command, *map(str, words), "--port", str(port)]
+    served = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         wait_until(lambda: status_of(f"http://127.0.0.1:{port}/readyz") == 200, timeout, served)
         yield served, f"http://127.0.0.1:{port}"

@@ -130,7 +130,7 @@ def test_one_row_that_spoils_a_batch_spoils_no_other(models, monkeypatch):
 
 def test_folders_that_cannot_be_served_are_refused_by_name(models, affectkit, tmp_path):
     shutil.copytree(models["fused"], tmp_path / "changed")
-    [weights] = (tmp_path / "changed/best_model/parents/model/parents/audio").glob("*.skops")
+    weights = tmp_path / "changed/best_model/parents/model/parents/audio/README.md"
     weights.write_bytes(weights.read_bytes() + b"x")
     result = affectkit("serve", tmp_path / "changed", code=1)
     assert "has changed since" in result.output and "changed" in result.output
