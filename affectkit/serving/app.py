@@ -257,7 +257,10 @@ def _add_page(app: FastAPI) -> None:
 async def _form(service: Service, request: Request, folder: Path) -> uploads.UploadForm:
     settings = service.settings
     how = {"most_files": settings.max_files, "most_characters": settings.max_characters}
-    return await uploads.read_form(request, folder, **how)
+    form = await uploads.read_form(request, folder, **how)
+    if settings.log_details:
+        logger.info("%s files: %s", request.scope["state"]["request_id"], ", ".join(form.names))
+    return form
 
 
 def _one_file(form: uploads.UploadForm) -> Path:

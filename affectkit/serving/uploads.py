@@ -1,4 +1,4 @@
-"""Bodies of requests: forms with files, streamed to the disk, and JSON. The names that files come with are not used."""
+"""Bodies of requests: forms with files, streamed to the disk, and JSON. No file gets the name it comes with."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ class _Parser(MultiPartParser):
 
 @dataclass
 class UploadForm:
-    """files: where each lies, in order. fields: what was said of each name, in order."""
+    """files: where each lies, in order. fields: what was said of each name, in order. names: what the files are called,
+    for the log, if it is asked for."""
 
     files: list[Path] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     fields: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -55,6 +57,7 @@ async def read_form(request: Request, folder: Path, *, most_files: int, most_cha
                 path = folder / str(len(form.files))
                 await asyncio.to_thread(_write, part, path)
                 form.files.append(path)
+                form.names.append(part.filename or "")
             else:
                 form.fields[name].append(part)
     finally:
