@@ -7,7 +7,7 @@ import sys
 import pytest
 
 HEAVY = {"torch", "transformers", "pandas", "sklearn", "matplotlib", "accelerate", "datasets", "opensmile", "cv2"}
-HEAVY |= {"pyarrow", "timm", "open_clip", "scipy", "PIL", "soundfile"}
+HEAVY |= {"pyarrow", "timm", "open_clip", "scipy", "PIL", "soundfile", "fastapi", "uvicorn", "prometheus_client"}
 LIGHT = {"numpy"}  # which plug-ins may ask for at their top, and the app itself may not
 KINDS = ("corpora", "detectors", "encoders", "estimators", "experts", "media", "methods", "rules")
 SCRIPT = f"""
