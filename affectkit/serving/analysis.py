@@ -150,8 +150,7 @@ async def _understand(analysis: Analysis) -> None:
     if hint and heard and heard != hint:
         analysis.warnings.append(f"language_hint is {hint}, and the text is {heard}: it counts as {heard}")
     analysis.language = heard or hint or ""
-    has_text = analysis.transcript is not None or _given(fields)
-    if analysis.plan.fuses and not has_text:
+    if analysis.plan.fuses and analysis.transcript is None and not _brings_text(analysis):
         analysis.fallback = "no text: the request has none, and there is no transcriber; the acoustic model answers"
         analysis.warnings.append(analysis.fallback)
 
@@ -160,6 +159,11 @@ def _given(fields: AnalyzeFields) -> dict[str, float]:
     """The text features that a request brings."""
     known = {name: getattr(fields, name) for name in TEXT_FEATURES}
     return text_features(known) if any(value is not None for value in known.values()) else {}
+
+
+def _brings_text(analysis: Analysis) -> bool:
+    """Whether the text features of the request are inputs of the fusion."""
+    return not _given(analysis.fields).keys().isdisjoint(analysis.plan.overall.table)
 
 
 @dataclass(frozen=True)
@@ -321,7 +325,7 @@ def _fusion(analysis: Analysis, answered: Answered, main: Mapping[str, Any] | No
         "scores": scores,
         "scoresRaw": main["probabilities"],
         "features": answered.features,
-        "without": ["text"] if answered.text is None and not _given(analysis.fields) else [],
+        "without": ["text"] if answered.text is None and not _brings_text(analysis) else [],
     }
 
 

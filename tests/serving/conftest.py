@@ -55,3 +55,9 @@ def client(models):
 
     with opened({"fused": models["fused"], **models}) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def affectkit_once():
+    """A command line, for fixtures of a module."""
+    return run
