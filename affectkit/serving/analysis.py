@@ -162,8 +162,9 @@ def _given(fields: AnalyzeFields) -> dict[str, float]:
 
 
 def _brings_text(analysis: Analysis) -> bool:
-    """Whether the text features of the request are inputs of the fusion."""
-    return not _given(analysis.fields).keys().isdisjoint(analysis.plan.overall.table)
+    """Whether a share of sentiment that the request brings is an input of the fusion."""
+    brought = {name for name in TEXT_FEATURES[:4] if getattr(analysis.fields, name) is not None}
+    return not brought.isdisjoint(analysis.plan.overall.table)
 
 
 @dataclass(frozen=True)
