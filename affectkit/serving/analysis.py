@@ -144,7 +144,7 @@ async def _understand(analysis: Analysis) -> None:
             raise Refused(413, f"the text has more than {service.settings.max_characters:,} characters")
         analysis.transcript = Spoken(fields.text, written_in(fields.text, hint), "request")
     elif analysis.plan.fuses and service.hearing.configured:
-        analysis.transcript = await service.hearing.hear(analysis.sound.whole.path, hint)
+        analysis.transcript = await service.hearing.hear(analysis.sound.whole.path)
         analysis.timings.lap("transcribeMs")
     heard = analysis.transcript.language if analysis.transcript else ""
     if hint and heard and heard != hint:
@@ -364,10 +364,8 @@ async def transcribe(
         transcript = await service.hearing.hear(sound.whole.path, short_language(language))
     timings.lap("transcribeMs")
     meta = {"model": service.settings.transcriber_model, "engine": service.settings.transcriber}
-    segments = [
-        {"startMs": round(1000 * start), "endMs": round(1000 * end), "text": text}
-        for start, end, text in transcript.segments
-    ]
+    said = transcript.segments or (((0.0, sound.whole.seconds, transcript.text),) if transcript.text else ())
+    segments = [{"startMs": round(1000 * start), "endMs": round(1000 * end), "text": text} for start, end, text in said]
     return {
         "text": transcript.text,
         "language": transcript.language,

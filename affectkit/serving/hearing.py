@@ -1,4 +1,4 @@
-"""The transcriber that the service was told to use, if any: a plug-in, loaded when it is first asked."""
+"""The transcriber that the service was told to use, if any: a plug-in."""
 
 from __future__ import annotations
 
@@ -51,22 +51,26 @@ class Hearing:
             remedy = "start it with --transcriber and --transcriber-model, or with AFFECTKIT_SERVE_TRANSCRIBER"
             raise Refused(501, "the service was started without a transcriber", details={"remedy": remedy})
 
-    async def hear(self, path: str, language: str | None) -> Spoken:
-        """Raises `Refused` 501 without a transcriber, else what it raises."""
+    def load(self) -> None:
+        """Raises, before the service listens, for a plug-in or a model that there is not."""
+        if self.configured:
+            device = {"device": self.settings.transcriber_device} if self.settings.transcriber_device else {}
+            self._transcriber = registry.build("transcribers", self.settings.transcriber, device)
+            self._transcriber.load(self.settings.transcriber_model, batch_seconds=self.settings.batch_seconds)
+
+    async def hear(self, path: str, language: str | None = None) -> Spoken:
+        """language: that it is told; else it finds out. Raises `Refused` 501 without a transcriber, else what the
+        transcriber raises."""
         self.require()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._hear, path, language)
 
     def _hear(self, path: str, language: str | None) -> Spoken:
-        if self._transcriber is None:
-            device = {"device": self.settings.transcriber_device} if self.settings.transcriber_device else {}
-            transcriber = registry.build("transcribers", self.settings.transcriber, device)
-            transcriber.load(self.settings.transcriber_model, batch_seconds=self.settings.batch_seconds)
-            self._transcriber = transcriber
         samples, _ = read_audio(path, rate=self._transcriber.rate)
         told = language if language in (self._transcriber.languages or ()) else ""
         [heard] = self._transcriber.hear([samples], [told])
         confidence = None if math.isnan(heard.confidence) else float(heard.confidence)
-        return Spoken(heard.text, short_language(heard.language) or "", "heard", confidence, tuple(_phrases(heard)))
+        spoken = short_language(heard.language) or written_in(heard.text, language)
+        return Spoken(heard.text, spoken, "heard", confidence, tuple(_phrases(heard)))
 
     def stop(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -46,6 +46,7 @@ class Service:
     def load(cls, settings: ServeSettings) -> Service:
         """Raises "usage" or "input", naming the folder that cannot be served."""
         service = cls(settings, load_served(settings))
+        service.hearing.load()
         for name in (settings.fusion, settings.audio.single, settings.text.single):
             service.model(name or None)
         return service

@@ -145,9 +145,9 @@ def from_environment(
         values[name] = _parsed(variable, variables[variable], _SCALARS[name])
     listed = [word for word in variables.get(PREFIX + "MODELS", "").split(os.pathsep) if word]
     models = models or tuple(map(named_folder, listed))
+    _check_names(models)
     values = _published(variables, models) | values | {k: v for k, v in (known or {}).items() if v is not None}
     settings = ServeSettings(**values)
-    _check_names(settings.models)
     for name in ("max_bytes", "max_seconds", "max_samples", "max_files", "queue_items", "queue_seconds", "batch_items"):
         if not getattr(settings, name) > 0:
             raise AffectkitError("usage", f"{name} {getattr(settings, name)}", remedy="give a number above 0")

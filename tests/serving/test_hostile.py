@@ -128,7 +128,8 @@ def test_one_row_that_spoils_a_batch_spoils_no_other(models, monkeypatch):
     assert [result.get("error", {}).get("code") for result in results] == [None, "input", None]
 
 
-def test_folders_that_cannot_be_served_are_refused_by_name(models, affectkit, tmp_path):
+def test_what_cannot_be_served_is_refused_by_name(models, affectkit, tmp_path, monkeypatch):
+    monkeypatch.setattr("uvicorn.Server.run", lambda server: pytest.fail("it serves"))
     shutil.copytree(models["fused"], tmp_path / "changed")
     weights = tmp_path / "changed/best_model/parents/model/parents/audio/README.md"
     weights.write_bytes(weights.read_bytes() + b"x")
@@ -138,6 +139,7 @@ def test_folders_that_cannot_be_served_are_refused_by_name(models, affectkit, tm
     assert "no model to serve" in affectkit("serve", code=2).output
     twice = affectkit("serve", f"a={models['text']}", f"a={models['audio']}", code=2)
     assert "two models are called 'a'" in twice.output
+    assert "no transcriber 'none'" in affectkit("serve", models["text"], "--transcriber", "none", code=2).output
 
 
 def test_variables_of_the_published_service_name_models_by_role(models):
