@@ -7,17 +7,21 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RECIPE ?= quickstart
 CORPUS ?=
 
-.PHONY: demo test test-fast test-processes test-figures test-pretrained lint docs docs-check dry-run golden report bench clean
+.PHONY: demo serve test test-fast test-processes test-figures test-pretrained lint docs docs-check dry-run golden report bench clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "affectkit needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,text,asr,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,text,asr,serve,dev]'
 	@touch $@
 
 demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB where AFFECTKIT_DATA is set
 	bash recipes/quickstart.sh
+
+serve: $(STAMP)  ## the model of `make demo`, over HTTP on port 8001
+	@test -d runs/quickstart/linear || $(MAKE) --no-print-directory demo
+	$(BIN)/affectkit serve runs/quickstart/linear --host 127.0.0.1 --port 8001
 
 # One thread of linear algebra for each of two test processes: four on two cores wait for each other more than they work.
 # In the order in which tests/conftest.py puts the files.

@@ -26,6 +26,7 @@ from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
 from affectkit.commands.report import report
 from affectkit.commands.select import select
+from affectkit.commands.serve import serve
 from affectkit.commands.stabilize import stabilize
 from affectkit.commands.synthesize import synthesize
 from affectkit.commands.tabulate import tabulate
@@ -61,6 +62,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (evaluate, ()),
     (select, ()),
     (report, ()),
+    (serve, ()),
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 HEAVY = {"torch", "transformers", "pandas", "sklearn", "matplotlib", "accelerate", "datasets", "opensmile", "cv2"}
 HEAVY |= {"faster_whisper", "ctranslate2", "jiwer", "pyarrow", "timm", "open_clip", "scipy", "PIL", "soundfile"}
+HEAVY |= {"fastapi", "uvicorn", "prometheus_client"}
 LIGHT = {"numpy"}  # which plug-ins may ask for at their top, and the app itself may not
 KINDS = ("corpora", "detectors", "encoders", "estimators", "experts", "media", "methods", "rules", "transcribers")
 SCRIPT = f"""

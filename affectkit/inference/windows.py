@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,52 +23,13 @@ from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, seen_rows
 from affectkit.media import Header, read_headers, read_length, segment_error
+from affectkit.media.cuts import EXACT, Bounds, Windows
 from affectkit.media.headers import BY_FFMPEG
 
 logger = logging.getLogger(__name__)
 
-SHORTEST = 0.01  # s; ids tell windows apart by milliseconds
-_EXACT = 1e-6  # s; a sum of strides is off by less, and a sample lasts longer
-Bounds = tuple[float, float]  # start and end, in seconds
 COLUMNS = ("clip", "start_sec", "end_sec", "time_sec", "duration_sec", "sequence")
 OF_A_CLIP = ("text", "text_id")  # what is said in the whole of it, by no one window
-
-
-@dataclass(frozen=True)
-class Windows:
-    """seconds: the length of each. stride: seconds from the start of one to the start of the next."""
-
-    seconds: float
-    stride: float
-
-    @classmethod
-    def of(cls, seconds: float, stride: float | None = None) -> Windows:
-        """From `--window` and `--stride`, by default the window. Raises "usage" for what cuts nothing."""
-        for option, value in (("--window", seconds), ("--stride", seconds if stride is None else stride)):
-            if not (math.isfinite(value) and value >= SHORTEST):
-                remedy = f"give seconds, at least {SHORTEST:g}"
-                raise AffectkitError("usage", f"{option} {value:g} is no length of time", remedy=remedy)
-        return cls(seconds, seconds if stride is None else stride)
-
-    def cut(self, start: float, end: float) -> list[Bounds]:
-        """(start, end) of each window from `start` to `end`, in seconds; the last one ends at `end`, unless what is
-        left lies in a gap between windows, or is less than half a window behind one."""
-        if end - start <= self.seconds + _EXACT:
-            return [(start, end)]
-        full = math.floor((end - start - self.seconds + _EXACT) / self.stride) + 1
-        starts = [round(start + number * self.stride, 6) for number in range(full + 1)]
-        windows = [(first, round(first + self.seconds, 6)) for first in starts[:-1]]
-        heard, following = windows[-1][1], starts[-1]
-        if end - heard > _EXACT and end - following >= self.seconds / 2:
-            windows.append((following, end))
-        elif following <= heard + _EXACT or end - heard <= _EXACT:
-            windows[-1] = (windows[-1][0], end)
-        return windows
-
-    def unheard(self, start: float, end: float) -> float:
-        """Seconds that lie in no window."""
-        heard = sum(last - first for first, last in self.cut(start, end))
-        return end - start - heard if self.stride > self.seconds else 0.0
 
 
 def predict_windows(model: Model, manifest: Manifest, work: Work, windows: Windows) -> Predictions:
@@ -133,7 +94,7 @@ def _cut_rows(manifest: Manifest, windows: Windows, on_error: OnError) -> tuple[
         total, unheard = total + bounds[1] - bounds[0], unheard + windows.unheard(*bounds)
     if not places:
         raise AffectkitError("input", "no row could be cut into windows", file=manifest.path)
-    if unheard > _EXACT:
+    if unheard > EXACT:
         logger.warning("%.1f of %.1f s lie between windows: --stride is above --window", unheard, total)
     return places, cuts
 

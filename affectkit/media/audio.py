@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
@@ -50,14 +50,33 @@ def read_audio(
     """
     start, end = (None if value is None or math.isnan(value) else float(value) for value in (start_sec, end_sec))
     with recording(path) as sound:
-        bounds = _bounds(sound, path, start or 0.0, end)
-        _require_room(sound, path, bounds, rate or sound.rate)
-        samples = _mono(sound, path, *bounds)
+        samples = _stretch(sound, path, start or 0.0, end, rate or sound.rate)
         file_rate = sound.rate
-    _check_samples(samples, path)
     if rate is None or rate == file_rate:
         return np.ascontiguousarray(samples), file_rate
     return resample(samples, file_rate, rate), rate
+
+
+def read_stretches(
+    path: str | Path, cut: Callable[[float, int], Sequence[tuple[float, float]]], *, most_sec: float
+) -> Iterator[tuple[float, float, np.ndarray, int]]:
+    """(start, end, samples, rate) of each stretch, as `read_audio` reads it, of a file that is opened once.
+
+    cut: called with the recording's seconds and rate before anything is read; it gives (start, end) in seconds, or
+    raises. most_sec: what has no length before it is decoded is decoded no further than a second beyond it.
+    """
+    with recording(path, most_sec=most_sec) as sound:
+        for start, end in cut(sound.frames / sound.rate, sound.rate):
+            yield start, end, _stretch(sound, path, start, end, sound.rate), sound.rate
+
+
+def _stretch(sound: Recording, path: str | Path, start: float, end: float | None, rate: int) -> np.ndarray:
+    """The samples [T] of a stretch, at the file's own rate; at `rate`, too, they can be held."""
+    bounds = _bounds(sound, path, start, end)
+    _require_room(sound, path, bounds, rate)
+    samples = _mono(sound, path, *bounds)
+    _check_samples(samples, path)
+    return samples
 
 
 def read_length(path: str | Path) -> Header:
@@ -150,8 +169,9 @@ class Recording:
 
 
 @contextmanager
-def recording(path: str | Path) -> Iterator[Recording]:
-    """The sound of a file. Raises as `read_header` does, and "environment" where ffmpeg is needed and not installed."""
+def recording(path: str | Path, *, most_sec: float | None = None) -> Iterator[Recording]:
+    """The sound of a file; by ffmpeg, no more than a second beyond `most_sec` of it. Raises as `read_header` does, and
+    "environment" where ffmpeg is needed and not installed."""
     with opened(path) as file:
         kind = container(file.head)
         if kind == "MP4":
@@ -163,7 +183,7 @@ def recording(path: str | Path) -> Iterator[Recording]:
             yield Recording(path, header, lambda: sounds(path, file.head, sources))
             return
     with TemporaryFile() as decoded:
-        _run_ffmpeg(path, kind, decoded)
+        _run_ffmpeg(path, kind, decoded, most_sec)
         yield from _of_ffmpeg(path, kind, decoded)
 
 
@@ -250,7 +270,7 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
 def warn_once(what: str, path: str | Path, *details: object) -> None:
     """About a file, which may be read in every epoch and by every check; of many files the first ones are named."""
     files = _told.setdefault(what, set())
-    if str(path) in files:
+    if str(path) in files or len(files) > _NAMED:
         return
     files.add(str(path))
     if len(files) <= _NAMED:
@@ -263,13 +283,14 @@ _told: dict[str, set[str]] = {}
 _NAMED = 5
 
 
-def _run_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes]) -> None:
+def _run_ffmpeg(path: str | Path, kind: str, decoded: IO[bytes], most_sec: float | None = None) -> None:
     """The sound of a video as a WAV of float32, into a file."""
     program = shutil.which("ffmpeg")
     if program is None:
         remedy = "install ffmpeg, or convert it to WAV"
         raise AffectkitError("environment", f"decoding {kind} needs ffmpeg", file=path, remedy=remedy)
     command = [program, "-v", "error", "-nostdin", "-i", f"file:{os.fspath(path)}", "-vn", "-c:a", "pcm_f32le"]
+    command += [] if most_sec is None else ["-t", f"{most_sec + 1:g}"]
     done = subprocess.run([*command, "-f", "wav", "-"], stdout=decoded, stderr=subprocess.PIPE, check=False)
     if done.returncode or not decoded.seek(0, os.SEEK_END):
         why = (done.stderr.decode(errors="replace").strip().splitlines() or [_NO_SOUND])[0]

@@ -1,0 +1,1 @@
+"""The HTTP service: any model folder behind a bounded queue."""

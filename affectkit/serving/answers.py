@@ -1,0 +1,103 @@
+"""A row of predictions as JSON says it: prediction, calibrated probabilities, uncertainty, abstention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from affectkit.artifacts.predictions import SET_MARK, prediction_column, probability_columns, set_column
+from affectkit.inference.faces import COLUMNS as FACES
+from affectkit.labels import Target
+from affectkit.plain import without_nan
+
+# The published names of emotions; a label that is not here is itself.
+EMOTIONS = {
+    "ang": "ANGRY", "anger": "ANGRY", "angry": "ANGRY", "hap": "HAPPY", "happy": "HAPPY", "happiness": "HAPPY",
+    "exc": "HAPPY", "excited": "HAPPY", "joy": "HAPPY", "sad": "SAD", "sadness": "SAD", "neu": "NEUTRAL",
+    "neutral": "NEUTRAL", "calm": "CALM", "fear": "FEAR", "fea": "FEAR", "fearful": "FEAR",
+}  # fmt: skip
+_SHORT = {"ANGRY": "ang", "HAPPY": "hap", "NEUTRAL": "neu", "SAD": "sad"}
+
+
+def emotion_code(label: str | None) -> str | None:
+    return EMOTIONS.get(label.strip().lower(), label) if label else None
+
+
+def entropy(probabilities: Sequence[float]) -> float:
+    """-sum p ln p, in nats.
+
+    >>> round(entropy([0.5, 0.5]), 4)
+    0.6931
+    """
+    return -sum(p * math.log(p) for p in probabilities if p > 0)
+
+
+def of_target(target: Target, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of a target. abstain: the model declines, or its prediction set is not one class."""
+    name = target.name
+    if target.kind == "number":
+        parts = {"value": "pred", "variance": "var", "low": "low", "high": "high"}
+        said = {key: _number(row.get(f"{name}_{part}")) for key, part in parts.items()}
+        return {"kind": "number", **said, "abstain": said["value"] is None}
+    values = [_number(row.get(column)) for column in probability_columns(target)]
+    known = [value for value in values if value is not None]
+    prediction = str(row.get(prediction_column(name)) or "") or None
+    answer: dict[str, Any] = {
+        "kind": target.kind,
+        "prediction": prediction,
+        "probabilities": dict(zip(target.classes, values, strict=True)),
+        "confidence": max(known, default=None),
+        "entropy": entropy(known) if known else None,
+        "abstain": prediction is None,
+    }
+    if set_column(name) in row:
+        answer["set"] = [text for text in str(row[set_column(name)]).split(SET_MARK) if text]
+        answer["abstain"] = prediction is None or len(answer["set"]) != 1
+    return answer
+
+
+def of_row(targets: Sequence[Target], row: Mapping[str, Any]) -> dict[str, Any]:
+    """By target; and what a face expert says of the face."""
+    face = {name: row[name] for name in FACES if name in row}
+    answers = {target.name: of_target(target, row) for target in targets}
+    return without_nan({"answers": answers, **({"face": face} if face else {})})
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or value == "" or value != value else float(value)
+
+
+# --- The published fields
+
+
+def audio_summary(target: Target | None, answer: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`audio_prob_<class>`, confidence and entropy of the acoustic model over the whole clip."""
+    if target is None or answer is None:
+        return {"audio_confidence": None, "audio_entropy": None, "dominantEmotion": None}
+    return {
+        **{f"audio_prob_{short(name)}": value for name, value in answer["probabilities"].items()},
+        "audio_confidence": answer["confidence"],
+        "audio_entropy": answer["entropy"],
+        "dominantEmotion": emotion_code(answer["prediction"]),
+    }
+
+
+def short(name: str) -> str:
+    """`ang`, `hap`, `neu`, `sad` for the published four, however they are spelt; other classes are themselves."""
+    return _SHORT.get(str(emotion_code(name)), name)
+
+
+def by_polarity(probabilities: Mapping[str, float | None]) -> dict[str, float]:
+    """negative, neutral, positive: summed by the class's name; what has none of these names counts as neutral."""
+    scores = {"negative": 0.0, "neutral": 0.0, "positive": 0.0}
+    for name, value in probabilities.items():
+        word = name.strip().lower()
+        side = next((side for side in ("negative", "positive") if word in (side, side[:3]) or side in word), "neutral")
+        scores[side] += value or 0.0
+    return scores
+
+
+def length_norm(text: str) -> float:
+    """min(1, characters / 256)."""
+    return min(1.0, len(text) / 256)

@@ -1,0 +1,287 @@
+"""The application: `affectkit serve`, or `uvicorn affectkit.serving.app:app` with what the environment says."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from affectkit import __version__, console
+from affectkit.errors import AffectkitError
+from affectkit.plain import parse_json, printable
+from affectkit.serving import documentation as doc
+from affectkit.serving import uploads
+from affectkit.serving.analysis import AnalyzeFields, Sentence, analyze, sentiment, transcribe
+from affectkit.serving.failures import Refused, of_affectkit
+from affectkit.serving.guard import Guard
+from affectkit.serving.metrics import Timings
+from affectkit.serving.predicting import PredictBody, PredictFields, predict_files, predict_json
+from affectkit.serving.service import Service, end_on_signals
+from affectkit.serving.settings import from_environment, shown
+
+logger = logging.getLogger(__name__)
+
+PAGE = Path(__file__).parent / "page"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src blob:; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+REFUSALS = (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":  # made when a server asks for it, from what the environment says
+        log_to_stderr()
+        try:
+            return create_app(Service.load(from_environment()))
+        except AffectkitError as error:
+            console.error(str(error))
+            sys.exit(1)
+    raise AttributeError(name)
+
+
+def log_to_stderr() -> None:
+    """A line for a message, with its time, and tracebacks: for hours, not for one command."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+    library = logging.getLogger("affectkit")
+    library.handlers, library.propagate = [handler], False
+    library.setLevel(logging.INFO)
+
+
+class _Lines(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+
+def create_app(service: Service) -> Any:
+    """The ASGI application of a service whose models are loaded."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        end_on_signals(service)
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title="affectkit",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.service = service
+    _add_refusals(app)
+    _add_states(app, service)
+    _add_models(app, service)
+    _add_published(app, service)
+    _add_page(app)
+    app.add_middleware(Guard, service=service)
+    return app
+
+
+def _add_refusals(app: FastAPI) -> None:
+    """One body for every status."""
+
+    def refusal(request: Request, refused: Refused, headers: Any = None) -> JSONResponse:
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        return JSONResponse(refused.body(request_id), refused.status, {**(headers or {}), **refused.headers})
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        return refusal(request, error)
+
+    @app.exception_handler(AffectkitError)
+    async def of_library(request: Request, error: AffectkitError) -> JSONResponse:
+        return refusal(request, of_affectkit(error, request.scope["state"].get("folder")))
+
+    @app.exception_handler(HTTPException)
+    async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
+        return refusal(request, Refused(error.status_code, str(error.detail).lower()), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = [{"field": ".".join(map(str, e["loc"])), "why": e["msg"]} for e in error.errors()]
+        return refusal(request, Refused(422, wrong[0]["why"], code="validation", details={"fields": wrong[:20]}))
+
+
+def _add_states(app: FastAPI, service: Service) -> None:
+    @app.get("/livez", tags=["state"], summary="Whether the process works")
+    async def livez() -> Any:
+        if service.failed or (service.started and not service.batcher.alive):
+            raise Refused(503, "inference has ended", code="dead")
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["state"], summary="Whether it takes work", responses=doc.errors(503))
+    async def readyz() -> Any:
+        if problems := service.problems():
+            raise Refused(503, ", ".join(problems), code="not_ready", retry_after=1)
+        return {"status": "ok"}
+
+    @app.get("/health", tags=["state"], summary="What is served, and how it is")
+    async def health() -> Any:
+        settings, problems = service.settings, service.problems()
+        return {
+            "status": "ok" if not problems else "degraded",
+            "problems": problems,
+            "serEngine": settings.engine,
+            "serModel": service.default.name,
+            "serModelReady": not problems,
+            "asrModel": settings.transcriber_model or None,
+            "asrModelReady": service.hearing.configured,
+            "textModelReady": service.reading("text") is not None,
+            "fusionEnabled": settings.fusion_enabled,
+            "models": list(service.models),
+            "limits": shown(settings),
+            "version": __version__,
+        }
+
+    @app.get("/warmup", tags=["state"], summary="Run every model once", responses=doc.errors(503))
+    async def warmup() -> Any:
+        with service.batcher.capacity.permit("items", 1):
+            problems = await service.warm_up()
+        return {"status": "degraded" if problems else "ok", "models": list(service.models), "problems": problems}
+
+    @app.get("/metrics", tags=["state"], summary="For Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/models", tags=["models"], summary="The models that are served; the first is the default")
+    async def models() -> Any:
+        described = [served.described() for served in service.models.values()]
+        return {"default": service.default.name, "models": described}
+
+    texts = doc.of_json(PredictBody, {"texts": ["what a lovely day"]})
+    files = doc.form(PredictFields, "files", many=True, required=False)
+    answers = {**doc.example(doc.PREDICTED), **doc.errors(*REFUSALS)}
+
+    @app.post("/v1/predict", tags=["models"], summary="Files, texts or rows, for any model",
+              openapi_extra=doc.body(files, texts), responses=answers)  # fmt: skip
+    async def predict(request: Request) -> Any:
+        timings = Timings()
+        if uploads.content_type(request) == uploads.JSON:
+            answer = await predict_json(service, await uploads.read_json(request, PredictBody), timings)
+            return _timed(request, answer, timings)
+        with service.place() as folder:
+            request.scope["state"]["folder"] = folder
+            form = await _form(service, request, folder)
+            said: dict[str, Any] = uploads.single(form, "model", "language", "columns")
+            if "columns" in said:
+                said["columns"] = _object(said["columns"])
+            fields = uploads.checked(PredictFields, {**said, "text": form.fields.get("text", [])})
+            timings.lap("receiveMs")
+            return _timed(request, await predict_files(service, form.files, folder, fields, timings), timings)
+
+
+def _add_published(app: FastAPI, service: Service) -> None:
+    analyzed = {**doc.example(doc.ANALYZED), **doc.errors(*REFUSALS)}
+
+    @app.post("/ser/analyze", tags=["published"], summary="The emotion of a recording and of its segments",
+              openapi_extra=doc.body(doc.form(AnalyzeFields, "file")), responses=analyzed)  # fmt: skip
+    async def ser_analyze(request: Request) -> Any:
+        timings = Timings()
+        with service.place() as folder:
+            request.scope["state"]["folder"] = folder
+            form = await _form(service, request, folder)
+            fields = uploads.checked(
+                AnalyzeFields, uploads.single(form, *AnalyzeFields.model_fields) | _empty_text(form)
+            )
+            with service.batcher.capacity.permit("items", 1):
+                path = _one_file(form)
+                timings.lap("receiveMs")
+                return _timed(request, await analyze(service, path, folder, fields, timings), timings)
+
+    @app.post(
+        "/asr/transcribe",
+        tags=["published"],
+        summary="What is said in a recording",
+        responses={**doc.example(doc.TRANSCRIBED), **doc.errors(*REFUSALS, 501)},
+        openapi_extra=doc.body(doc.form(AnalyzeFields, "file")),
+        include_in_schema=service.hearing.configured,
+    )
+    async def asr_transcribe(request: Request) -> Any:
+        service.hearing.require()
+        timings = Timings()
+        with service.place() as folder:
+            request.scope["state"]["folder"] = folder
+            form = await _form(service, request, folder)
+            hint = uploads.single(form, "language_hint").get("language_hint")
+            with service.batcher.capacity.permit("items", 1):
+                answer = await transcribe(service, _one_file(form), folder, hint, timings)
+                return _timed(request, answer, timings)
+
+    said = doc.of_json(Sentence, {"text": "I am so sad", "language": "en"})
+
+    @app.post("/text/sentiment", tags=["published"], summary="What a text says", openapi_extra=doc.body(said),
+              include_in_schema=service.reading("text") is not None,
+              responses={**doc.example(doc.SENTIMENT), **doc.errors(*REFUSALS, 501)})  # fmt: skip
+    async def text_sentiment(request: Request) -> Any:
+        timings = Timings()
+        sentence = await uploads.read_json(request, Sentence)
+        with service.batcher.capacity.permit("items", 1):
+            return _timed(request, await sentiment(service, sentence, timings), timings)
+
+
+def _add_page(app: FastAPI) -> None:
+    """A page to try it with. Nothing of it comes from elsewhere, and it may ask nobody else."""
+    files = {
+        "/": ("index.html", "text/html"),
+        "/page.js": ("page.js", "text/javascript"),
+        "/page.css": ("page.css", "text/css"),
+    }
+    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
+
+    def add(route: str, name: str, kind: str) -> None:
+        @app.get(route, include_in_schema=False)
+        async def page() -> FileResponse:
+            return FileResponse(PAGE / name, media_type=f"{kind}; charset=utf-8", headers=headers)
+
+    for route, (name, kind) in files.items():
+        add(route, name, kind)
+
+
+async def _form(service: Service, request: Request, folder: Path) -> uploads.UploadForm:
+    settings = service.settings
+    how = {"most_files": settings.max_files, "most_characters": settings.max_characters}
+    form = await uploads.read_form(request, folder, **how)
+    if settings.log_details:
+        logger.info("%s files: %s", request.scope["state"]["request_id"], ", ".join(form.names))
+    return form
+
+
+def _one_file(form: uploads.UploadForm) -> Path:
+    if len(form.files) != 1:
+        raise Refused(422, f"the form has {len(form.files)} files, not 1", code="validation")
+    return form.files[0]
+
+
+def _empty_text(form: uploads.UploadForm) -> dict[str, str]:
+    """A transcript may be empty: nothing was said, which is known."""
+    return {"text": ""} if form.fields.get("text") == [""] else {}
+
+
+def _object(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError:
+        raise Refused(422, "columns is no JSON", code="validation") from None
+
+
+def _timed(request: Request, answer: dict[str, Any], timings: Timings) -> JSONResponse:
+    state = request.scope["state"]
+    timings["totalMs"] = round((time.perf_counter() - state["began"]) * 1000, 3)
+    return JSONResponse({**answer, "timings": timings, "request_id": state["request_id"]})

@@ -1,0 +1,229 @@
+"use strict";
+const byId = (id) => document.getElementById(id);
+const [modelBox, segmentBox, tokenBox, fileBox, recordButton, status, player] =
+  ["model", "segment", "token", "file", "record", "status", "player"].map(byId);
+const SIZE = { width: 800, height: 260, left: 40, right: 10, top: 10, bottom: 26 };
+let models = [];
+let recorder = null;
+let shown = null; // {segments, seconds} of the last recording
+
+const say = (text) => { status.textContent = text; };
+const percent = (value) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(1)} %`);
+const chosen = () => models.find((model) => model.id === modelBox.value) || { reads: [] };
+
+function make(tag, attributes = {}, text = "") {
+  const svg = ["svg", "path", "line", "text", "g"].includes(tag);
+  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text) node.textContent = text;
+  return node;
+}
+
+async function ask(path, options = {}) {
+  const headers = { ...(options.headers || {}) };
+  if (tokenBox.value) headers.Authorization = `Bearer ${tokenBox.value}`;
+  const response = await fetch(path, { ...options, headers });
+  const answer = await response.json();
+  if (response.ok) return answer;
+  if (response.status === 401) { byId("token-label").hidden = false; tokenBox.focus(); }
+  const wait = response.headers.get("Retry-After");
+  throw new Error(answer.error.message + (wait ? `; try again in ${wait} s` : ""));
+}
+
+async function loadModels() {
+  try {
+    const answer = await ask("v1/models");
+    models = answer.models;
+    modelBox.replaceChildren(...models.map((model) => make("option", { value: model.id }, `${model.id} (${model.reads.join(", ")})`)));
+    modelBox.value = answer.default;
+    fit();
+    say("Ready.");
+  } catch (error) { say(`The models cannot be listed: ${error.message}`); }
+}
+
+function fit() { // to what the chosen model reads
+  const reads = chosen().reads;
+  const hears = reads.includes("audio");
+  byId("segment-label").hidden = recordButton.hidden = !hears;
+  byId("drop").hidden = reads.includes("features");
+  byId("text-row").hidden = !reads.includes("text");
+  fileBox.accept = hears ? "audio/*,video/*" : reads.includes("images") ? "image/*" : ".txt";
+}
+
+async function answerFile(blob) {
+  const model = chosen(), form = new FormData();
+  say("Working ...");
+  try {
+    form.append("model", model.id);
+    if (byId("text").value && model.reads.includes("text")) form.append("text", byId("text").value);
+    if (model.reads.includes("audio")) {
+      form.append("file", blob, "recording");
+      form.append("segment_ms", segmentBox.value);
+      const answer = await ask("ser/analyze", { method: "POST", body: form });
+      player.src = URL.createObjectURL(blob);
+      player.hidden = false;
+      showAnalysis(answer);
+    } else {
+      form.append("files", blob, "file");
+      showPrediction(await ask("v1/predict", { method: "POST", body: form }));
+    }
+  } catch (error) { say(`No answer: ${error.message}`); }
+}
+
+async function answerText() {
+  const body = JSON.stringify({ model: chosen().id, texts: [byId("text").value] });
+  say("Working ...");
+  try {
+    const options = { method: "POST", body, headers: { "Content-Type": "application/json" } };
+    showPrediction(await ask("v1/predict", options));
+  } catch (error) { say(`No answer: ${error.message}`); }
+}
+
+function reveal(headline, facts) {
+  byId("headline").textContent = headline;
+  byId("facts").textContent = facts;
+  byId("result").hidden = false;
+  say(`Answered: ${headline}`);
+}
+
+function showAnalysis(answer) {
+  const { overall, segments, meta, timings } = answer;
+  const name = overall.label || "numbers";
+  const facts = [`model ${meta.model}`, `${(meta.durationMs / 1000).toFixed(2)} s`, `answered in ${Math.round(timings.totalMs)} ms`];
+  if (overall.entropy !== undefined) facts.push(`entropy ${overall.entropy.toFixed(2)} nats`);
+  if (overall.abstain) facts.push("the model abstains");
+  reveal(`${name} ${percent(overall.confidence)}`, facts.concat(meta.warnings).join(" · "));
+  const classes = Object.keys(overall.probabilities || {});
+  shown = { segments, seconds: meta.durationMs / 1000 };
+  drawLines(classes);
+  const rows = [["whole", overall], ...segments.map((part) => [`${part.startMs / 1000} to ${part.endMs / 1000} s`, part])];
+  fillTable(["time", "answer", ...classes], rows.map(([when, part]) =>
+    [when, part.label || "", ...classes.map((one) => percent((part.probabilities || {})[one]))]));
+}
+
+function showPrediction(answer) {
+  const result = answer.results[0];
+  player.hidden = byId("chart").hidden = true;
+  shown = null;
+  const rows = [];
+  for (const [target, said] of Object.entries(result.answers)) {
+    if (said.kind === "number") rows.push([target, String(said.value), said.variance === null ? "" : `variance ${said.variance}`]);
+    else for (const [one, value] of Object.entries(said.probabilities)) rows.push([`${target}: ${one}`, percent(value), ""]);
+  }
+  const first = Object.values(result.answers)[0];
+  reveal(String(first.prediction ?? first.value ?? "declined"), `model ${answer.model}`);
+  fillTable(["answer", "value", ""], rows);
+}
+
+function fillTable(head, rows) {
+  const table = byId("table");
+  const line = (cells, tag) => {
+    const row = make("tr");
+    row.append(...cells.map((cell, at) => make(at ? tag : "th", { scope: at ? "col" : tag === "th" ? "col" : "row" }, cell)));
+    return row;
+  };
+  const top = make("thead"), body = make("tbody");
+  top.append(line(head, "th"));
+  body.append(...rows.map((cells) => line(cells, "td")));
+  for (const cell of body.querySelectorAll("td")) cell.removeAttribute("scope");
+  table.replaceChildren(top, body);
+}
+
+function drawLines(classes) {
+  const svg = byId("lines"), { width, height, left, right, top, bottom } = SIZE;
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const x = (seconds) => left + (width - left - right) * (shown.seconds ? seconds / shown.seconds : 0);
+  const y = (value) => height - bottom - (height - top - bottom) * value;
+  const nodes = [0, 0.5, 1].flatMap((value) => [
+    make("line", { class: "axis", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
+    make("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, String(value)),
+  ]);
+  nodes.push(make("text", { x: width - right, y: height - 6, "text-anchor": "end" }, `${shown.seconds.toFixed(1)} s`));
+  nodes.push(make("text", { x: left, y: height - 6 }, "0 s"));
+  classes.forEach((one, at) => { // a step for each segment: its probability holds from its start to its end
+    const steps = shown.segments.map((part) => {
+      const level = y((part.probabilities || {})[one] || 0);
+      return `${x(part.startMs / 1000)} ${level} L ${x(part.endMs / 1000)} ${level}`;
+    });
+    nodes.push(make("path", { class: `line k${at % 8}`, d: `M ${steps.join(" L ")}` }));
+  });
+  nodes.push(make("line", { id: "cursor", class: "cursor", x1: left, x2: left, y1: top, y2: height - bottom }));
+  svg.replaceChildren(...nodes);
+  byId("legend").replaceChildren(...classes.map((one, at) => {
+    const entry = make("span"), mark = make("svg", { viewBox: "0 0 32 8", "aria-hidden": "true" });
+    mark.append(make("line", { class: `line k${at % 8}`, x1: 0, x2: 32, y1: 4, y2: 4 }));
+    entry.append(mark, one);
+    return entry;
+  }));
+  byId("chart").hidden = !classes.length;
+}
+
+function follow() { // the moment that is heard, in the chart and in the table
+  if (!shown) return;
+  const cursor = byId("cursor"), at = player.currentTime;
+  const place = SIZE.left + (SIZE.width - SIZE.left - SIZE.right) * Math.min(1, at / (shown.seconds || 1));
+  if (cursor) { cursor.setAttribute("x1", place); cursor.setAttribute("x2", place); }
+  byId("table").querySelectorAll("tbody tr").forEach((row, number) => {
+    const part = shown.segments[number - 1];
+    const heard = part && 1000 * at >= part.startMs && 1000 * at < part.endMs;
+    if (heard) row.setAttribute("aria-current", "true"); else row.removeAttribute("aria-current");
+  });
+}
+
+// --- Recording: as WAV, so that the server needs no decoder for what this browser records with
+
+async function toggleRecording() {
+  if (recorder) { recorder.stop(); return; }
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    const parts = [];
+    recorder = new MediaRecorder(stream);
+    recorder.ondataavailable = (event) => parts.push(event.data);
+    recorder.onstop = async () => {
+      stream.getTracks().forEach((track) => track.stop());
+      recorder = null;
+      recordButton.textContent = "Record";
+      recordButton.setAttribute("aria-pressed", "false");
+      answerFile(await asWav(new Blob(parts)));
+    };
+    recorder.start();
+    recordButton.textContent = "Stop";
+    recordButton.setAttribute("aria-pressed", "true");
+    say("Recording. Press Stop to end.");
+  } catch (error) { say(`No recording: ${error.message}`); }
+}
+
+async function asWav(blob) {
+  const context = new AudioContext();
+  const sound = await context.decodeAudioData(await blob.arrayBuffer());
+  context.close();
+  const samples = sound.getChannelData(0), view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const letters = (at, text) => [...text].forEach((letter, place) => view.setUint8(at + place, letter.charCodeAt(0)));
+  letters(0, "RIFF"); view.setUint32(4, 36 + 2 * samples.length, true); letters(8, "WAVEfmt ");
+  view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true);
+  view.setUint32(24, sound.sampleRate, true); view.setUint32(28, 2 * sound.sampleRate, true);
+  view.setUint16(32, 2, true); view.setUint16(34, 16, true); letters(36, "data"); view.setUint32(40, 2 * samples.length, true);
+  samples.forEach((value, at) => view.setInt16(44 + 2 * at, 32767 * Math.max(-1, Math.min(1, value)), true));
+  return new Blob([view], { type: "audio/wav" });
+}
+
+// --- Events
+
+const drop = byId("drop");
+drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  if (event.dataTransfer.files.length) answerFile(event.dataTransfer.files[0]);
+});
+fileBox.addEventListener("change", () => { if (fileBox.files.length) answerFile(fileBox.files[0]); });
+recordButton.addEventListener("click", toggleRecording);
+modelBox.addEventListener("change", fit);
+tokenBox.addEventListener("change", loadModels);
+player.addEventListener("timeupdate", follow);
+byId("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (chosen().reads.includes("audio") && fileBox.files.length) answerFile(fileBox.files[0]); else answerText();
+});
+loadModels();
