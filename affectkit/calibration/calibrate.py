@@ -202,22 +202,28 @@ def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Ta
 
     The rows fitted on are cross-fitted; the others had the final fit.
     """
-    changes: dict[str, dict[str, Any]] = {}
-    for (part, (before, after)), target in product(calibrated.parts.items(), targets):
-        of_target = changes.setdefault(part, {}).setdefault(target.name, {})
-        paired: dict[str, Paired] = {}  # by what metrics take
-        for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
-            metric = target_metric(prefix(target) + name, {target.name: target})
-            if (takes := metric.definition.takes) not in paired:
-                sides = [[metric_inputs(table, metric)] for table in (after, before)]
-                paired[takes] = Paired.of(sides, after.groups(plan.group))
-            comparison = paired[takes].compare(metric)
-            of_target[prefix(target) + name] = {
-                "before": comparison.second,
-                "after": comparison.first,
-                "difference": comparison.difference.plain(),
-                "better": comparison.better,
-            }
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        of_parts = pool.map(
+            lambda sides: {t.name: _changes(*sides, plan, t) for t in targets}, calibrated.parts.values()
+        )
+        return dict(zip(calibrated.parts, of_parts, strict=True))
+
+
+def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Target) -> dict[str, Any]:
+    changes = {}
+    paired: dict[str, Paired] = {}  # by what metrics take
+    for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
+        metric = target_metric(prefix(target) + name, {target.name: target})
+        if (takes := metric.definition.takes) not in paired:
+            sides = [[metric_inputs(table, metric)] for table in (after, before)]
+            paired[takes] = Paired.of(sides, after.groups(plan.group))
+        comparison = paired[takes].compare(metric)
+        changes[prefix(target) + name] = {
+            "before": comparison.second,
+            "after": comparison.first,
+            "difference": comparison.difference.plain(),
+            "better": comparison.better,
+        }
     return changes
 
 
