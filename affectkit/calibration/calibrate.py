@@ -202,15 +202,17 @@ def before_and_after(calibrated: Calibrated, plan: FitPlan, targets: Sequence[Ta
 
     The rows fitted on are cross-fitted; the others had the final fit.
     """
+
+    def of_part(sides: tuple[Predictions, Predictions]) -> dict[str, Any]:
+        before, after = sides
+        return {target.name: _changes(before, after, plan, target) for target in targets}
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        of_parts = pool.map(
-            lambda sides: {t.name: _changes(*sides, plan, t) for t in targets}, calibrated.parts.values()
-        )
-        return dict(zip(calibrated.parts, of_parts, strict=True))
+        return dict(zip(calibrated.parts, pool.map(of_part, calibrated.parts.values()), strict=True))
 
 
 def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Target) -> dict[str, Any]:
-    changes = {}
+    changes: dict[str, Any] = {}
     paired: dict[str, Paired] = {}  # by what metrics take
     for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
         metric = target_metric(prefix(target) + name, {target.name: target})
