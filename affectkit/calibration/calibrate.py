@@ -162,10 +162,11 @@ def _choose(
 
     def cross_fitted(method: Method) -> TargetPrediction:
         fit = _Fitting(predictions, plan, target, method)
-        return held_out(plan, fit.usable, fit.fit, fit.apply)
+        return held_out(plan, fit.usable, fit.fit, fit.apply, pool.map)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the slowest, which stand last, begin first
-        outputs = list(pool.map(cross_fitted, methods[::-1]))[::-1]
+    # Two methods at a time, for memory, whose folds threads share; the slowest methods, which stand last, begin first.
+    with ThreadPoolExecutor(2) as waiting, ThreadPoolExecutor(os.cpu_count()) as pool:
+        outputs = list(waiting.map(cross_fitted, methods[::-1]))[::-1]
         for method, output in zip(methods, outputs, strict=True):
             answers[method.name] = output
             inputs[method.name] = replace(before, predictions=[held_to_scale(output)[0].values])
