@@ -23,7 +23,7 @@ from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, me
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
 from affectkit.evaluation.rows import answered_parts, prefix, rows_of, unseen
 from affectkit.labels import Target
-from affectkit.leakage.crossfit import FitPlan, fit_all, held_out
+from affectkit.leakage.crossfit import FitPlan, cross_fit, held_out
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +119,7 @@ def _fitted(
     if method is None:
         return {}, output
     fit = _Fitting(predictions, plan, target, method)
-    parameters = fit_all(plan, fit.usable, fit.fit)
-    applied = fit.apply(parameters, np.arange(len(output)))
-    if answers is None:
-        answers = held_out(plan, fit.usable, fit.fit, fit.apply)
-    return parameters, applied.put(plan.fit, answers)
+    return cross_fit(plan, fit.usable, fit.fit, fit.apply, answers)
 
 
 class _Fitting:

@@ -141,20 +141,18 @@ def cross_fit(
     usable: np.ndarray,
     fit: Callable[[np.ndarray], P],
     apply: Callable[[P, np.ndarray], TargetPrediction],
+    answers: TargetPrediction | None = None,
 ) -> tuple[P, TargetPrediction]:
     """The final fit, and the answers for all N rows: of a fit on the other folds for the rows fitted on.
 
     usable: [N] bool, rows with a truth and an answer. fit: positions -> a fit. apply: (a fit, positions) -> answers.
-    Raises "input" where a fold leaves nothing to fit on.
+    answers: those of `held_out`, where they are known. Raises "input" where a fold leaves nothing to fit on.
     """
-    final = fit_all(plan, usable, fit)
+    final = fit(_require(plan.fit[usable[plan.fit]], plan))
     output = apply(final, np.arange(len(usable)))
-    return final, output.put(plan.fit, held_out(plan, usable, fit, apply))
-
-
-def fit_all(plan: FitPlan, usable: np.ndarray, fit: Callable[[np.ndarray], P]) -> P:
-    """The final fit; as in `cross_fit`."""
-    return fit(_require(plan.fit[usable[plan.fit]], plan))
+    if answers is None:
+        answers = held_out(plan, usable, fit, apply)
+    return final, output.put(plan.fit, answers)
 
 
 def held_out(
