@@ -89,7 +89,7 @@ def build(only: str | None = None, *, printing: bool = True) -> typer.Typer:
 class _Command(TyperCommand):
     """Says of an option that it does not have which plug-ins have it, and so the command that takes them."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
         except Exception as problem:  # of an unknown option; its type has no public name in typer

@@ -49,6 +49,10 @@ class Target:
         first = f"as {values[rows[0]]:g} of '{ids[rows[0]]}'"
         return f"{len(rows)} rows have a {self.name} outside its scale {low:g} to {high:g}, {first}"
 
+    def unseen(self, codes: "np.ndarray") -> list[str]:
+        """The classes of which none of [N] class indices is; none of numbers."""
+        return [name for code, name in enumerate(self.classes) if not (codes == code).any()]
+
     def to_json(self) -> dict[str, Any]:
         if self.kind == "number":
             return {"name": self.name, "kind": self.kind, "scale": list(self.scale) if self.scale else None}

@@ -409,9 +409,7 @@ def _in_float32(cells: np.ndarray, column: str, path: Path) -> np.ndarray:
     with np.errstate(over="ignore"):
         values = cells.astype(np.float32)
     if (row := first_row(np.isinf(values))) is not None:
-        message, remedy = (
-            f"{column} {cells[row]:g} is too large a number",
-            "features are float32: give it in other units",
-        )
+        message = f"{column} {cells[row]:g} is too large a number"
+        remedy = "features are float32: give it in other units"
         raise AffectkitError("input", message, file=path, row=row + 1, remedy=remedy)
     return values

@@ -227,13 +227,16 @@ def read_plain(
         )
     except ArrowInvalid:
         return None
-    columns = {name: _numbers(table[name]) if name in numbers else _texts(table[name]) for name in header}
-    first = columns[header[0]]
-    if first is None or any(cells is None for cells in columns.values()):
-        return None
+    columns: dict[str, np.ndarray] = {}
+    for name in header:
+        cells = _numbers(table[name]) if name in numbers else _texts(table[name])
+        if cells is None:
+            return None
+        columns[name] = cells
     # A row whose first cell is blank may be blank altogether.
+    first = columns[header[0]]
     blank = np.isnan(first).any() if header[0] in numbers else not all(map(str.strip, first))
-    return None if blank else columns  # type: ignore[return-value]
+    return None if blank else columns
 
 
 def _quotes(path: Path, header: Sequence[str], delimiter: str) -> int | None:

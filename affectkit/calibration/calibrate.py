@@ -23,7 +23,7 @@ from affectkit.evaluation.comparison import Comparison, MetricInputs, Paired, me
 from affectkit.evaluation.coverage import RiskCoverage, central, coverage, covered, risk_coverage_of
 from affectkit.evaluation.rows import answered_parts, answers_any, prefix, rows_of, unseen
 from affectkit.labels import Target
-from affectkit.leakage.crossfit import FitPlan, fit_all, held_out
+from affectkit.leakage.crossfit import FitPlan, cross_fit, held_out
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +119,7 @@ def _fitted(
     if method is None:
         return {}, output
     fit = _Fitting(predictions, plan, target, method)
-    parameters = fit_all(plan, fit.usable, fit.fit)
-    applied = fit.apply(parameters, np.arange(len(output)))
-    if answers is None:
-        answers = held_out(plan, fit.usable, fit.fit, fit.apply)
-    return parameters, applied.put(plan.fit, answers)
+    return cross_fit(plan, fit.usable, fit.fit, fit.apply, answers)
 
 
 class _Fitting:
@@ -163,10 +159,11 @@ def _choose(
 
     def cross_fitted(method: Method) -> TargetPrediction:
         fit = _Fitting(predictions, plan, target, method)
-        return held_out(plan, fit.usable, fit.fit, fit.apply)
+        return held_out(plan, fit.usable, fit.fit, fit.apply, pool.map)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the slowest, which stand last, begin first
-        outputs = list(pool.map(cross_fitted, methods[::-1]))[::-1]
+    # Two methods at a time, for memory, whose folds threads share; the slowest methods, which stand last, begin first.
+    with ThreadPoolExecutor(2) as waiting, ThreadPoolExecutor(os.cpu_count()) as pool:
+        outputs = list(waiting.map(cross_fitted, methods[::-1]))[::-1]
         for method, output in zip(methods, outputs, strict=True):
             answers[method.name] = output
             inputs[method.name] = replace(before, predictions=[held_to_scale(output)[0].values])
@@ -206,27 +203,35 @@ def before_and_after(
     only: a column, and the value of it that rows must have.
     The rows fitted on are cross-fitted; the others had the final fit.
     """
-    changes: dict[str, dict[str, Any]] = {}
-    for (part, (before, after)), target in product(calibrated.parts.items(), targets):
+
+    def of_part(sides: tuple[Predictions, Predictions]) -> dict[str, Any]:
+        before, after = sides
         if only is not None:
             rows = np.asarray(after.groups(only[0]) == only[1])
             before, after = before.take(rows), after.take(rows)
-            if not answers_any(after, target):
-                continue
-        of_target = changes.setdefault(part, {}).setdefault(target.name, {})
-        paired: dict[str, Paired] = {}  # by what metrics take
-        for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
-            metric = target_metric(prefix(target) + name, {target.name: target})
-            if (takes := metric.definition.takes) not in paired:
-                sides = [[metric_inputs(table, metric)] for table in (after, before)]
-                paired[takes] = Paired.of(sides, after.groups(plan.group))
-            comparison = paired[takes].compare(metric)
-            of_target[prefix(target) + name] = {
-                "before": comparison.second,
-                "after": comparison.first,
-                "difference": comparison.difference.plain(),
-                "better": comparison.better,
-            }
+        answered = [target for target in targets if only is None or answers_any(after, target)]
+        return {target.name: _changes(before, after, plan, target) for target in answered}
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        changes = dict(zip(calibrated.parts, pool.map(of_part, calibrated.parts.values()), strict=True))
+    return {part: of_target for part, of_target in changes.items() if of_target}
+
+
+def _changes(before: Predictions, after: Predictions, plan: FitPlan, target: Target) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    paired: dict[str, Paired] = {}  # by what metrics take
+    for name in OF_NUMBERS if target.kind == "number" else OF_CLASSES:
+        metric = target_metric(prefix(target) + name, {target.name: target})
+        if (takes := metric.definition.takes) not in paired:
+            sides = [[metric_inputs(table, metric)] for table in (after, before)]
+            paired[takes] = Paired.of(sides, after.groups(plan.group))
+        comparison = paired[takes].compare(metric)
+        changes[prefix(target) + name] = {
+            "before": comparison.second,
+            "after": comparison.first,
+            "difference": comparison.difference.plain(),
+            "better": comparison.better,
+        }
     return changes
 
 

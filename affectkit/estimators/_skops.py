@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from affectkit.artifacts.arrays import check_numbers
+from affectkit.artifacts.arrays import check_numbers, checked
 from affectkit.artifacts.files import read_json, write_bytes, write_json
 from affectkit.errors import AffectkitError
 
@@ -116,3 +116,12 @@ def _canonical(data: bytes) -> bytes:
         for name in sorted(members):
             new.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), members[name], zipfile.ZIP_DEFLATED)
     return target.getvalue()
+
+
+def count_classes(model: Any, classes: int) -> int:
+    """How many of the target's `classes` a scikit-learn classifier answers for. Raises ValueError unless its list of
+    them, indices, rises."""
+    order = checked("classes", model.classes_, [None], dtype="int64", low=0, high=classes - 1)
+    if (order[1:] <= order[:-1]).any():
+        raise ValueError("its classes do not rise")
+    return len(order)

@@ -228,8 +228,7 @@ def _warn_of_copies(data: Dataset, held_out: HeldOut) -> None:
 
 def _warn_of_unseen(target: Target, fitted: np.ndarray) -> None:
     """Name the classes that no row fitted on has. fitted: [M] class indices of those rows, NaN unlabelled."""
-    unseen = [name for code, name in enumerate(target.classes) if not (fitted == code).any()]
-    if unseen and target.kind != "number":
+    if unseen := target.unseen(fitted):
         message = "%s: none of the rows fitted on is %s: the model gives these classes a probability of 0"
         logger.warning(message, target.name, ", ".join(unseen))
 

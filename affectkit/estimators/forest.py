@@ -71,7 +71,7 @@ def _check_forest(fitted: ForestFit) -> None:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    from affectkit.artifacts.arrays import checked
+    from affectkit.estimators._skops import count_classes
 
     model, classes = fitted.model, fitted.classes
     kind = RandomForestClassifier if classes else RandomForestRegressor
@@ -79,9 +79,8 @@ def _check_forest(fitted: ForestFit) -> None:
         raise ValueError("it is no forest of such a target")
     answers = 1
     if classes:
-        order = checked("classes", model.classes_, [None], dtype="int64", low=0, high=classes - 1)
-        answers = len(order)
-        if model.n_classes_ != answers or (order[1:] <= order[:-1]).any():
+        answers = count_classes(model, classes)
+        if model.n_classes_ != answers:
             raise ValueError("its classes do not rise")
     for member in model.estimators_:
         if type(member) is not (DecisionTreeClassifier if classes else DecisionTreeRegressor):

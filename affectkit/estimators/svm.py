@@ -129,12 +129,12 @@ def _check_machine(fitted: SvmFit) -> None:
 
 def _machine_classes(model: Any, classes: int) -> int:
     """How many it tells apart."""
-    from affectkit.artifacts.arrays import checked
+    from affectkit.estimators._skops import count_classes
 
-    order = checked("classes_", model.classes_, [None], dtype="int64", low=0, high=classes - 1)
-    if len(order) < 2 or (order[1:] <= order[:-1]).any() or model.decision_function_shape != "ovr":
+    count = count_classes(model, classes)
+    if count < 2 or model.decision_function_shape != "ovr":
         raise ValueError("its classes do not rise")
-    return len(order)
+    return count
 
 
 def _check_table(name: str, table: Any, shape: tuple[int, int], *, filled: bool = False) -> None:

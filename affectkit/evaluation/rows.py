@@ -289,8 +289,7 @@ def rows_of(predictions: Predictions, target: Target, groups: np.ndarray, column
 
 def unseen(predictions: Predictions, target: Target, fitted: np.ndarray) -> list[str]:
     """The classes that none of the rows at `fitted`, positions [M], has; none of numbers."""
-    truth = column(predictions, target, target.name)[fitted]
-    return [name for code, name in enumerate(target.classes) if not (truth == code).any()]
+    return target.unseen(column(predictions, target, target.name)[fitted])
 
 
 def missing(values: np.ndarray) -> np.ndarray:

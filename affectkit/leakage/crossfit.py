@@ -6,9 +6,9 @@ those rows is answered by a fit on the other folds, and only the rest by the fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -163,20 +163,18 @@ def cross_fit(
     usable: np.ndarray,
     fit: Callable[[np.ndarray], P],
     apply: Callable[[P, np.ndarray], TargetPrediction],
+    answers: TargetPrediction | None = None,
 ) -> tuple[P, TargetPrediction]:
     """The final fit, and the answers for all N rows: of a fit on the other folds for the rows fitted on.
 
     usable: [N] bool, rows with a truth and an answer. fit: positions -> a fit. apply: (a fit, positions) -> answers.
-    Raises "input" where a fold leaves nothing to fit on.
+    answers: those of `held_out`, where they are known. Raises "input" where a fold leaves nothing to fit on.
     """
-    final = fit_all(plan, usable, fit)
+    final = fit(_require(plan.fit[usable[plan.fit]], plan))
     output = apply(final, np.arange(len(usable)))
-    return final, output.put(plan.fit, held_out(plan, usable, fit, apply))
-
-
-def fit_all(plan: FitPlan, usable: np.ndarray, fit: Callable[[np.ndarray], P]) -> P:
-    """The final fit; as in `cross_fit`."""
-    return fit(_require(plan.fit[usable[plan.fit]], plan))
+    if answers is None:
+        answers = held_out(plan, usable, fit, apply)
+    return final, output.put(plan.fit, answers)
 
 
 def held_out(
@@ -184,14 +182,18 @@ def held_out(
     usable: np.ndarray,
     fit: Callable[[np.ndarray], P],
     apply: Callable[[P, np.ndarray], TargetPrediction],
+    mapped: Callable[[Callable[[Any], TargetPrediction], Iterable[Any]], Iterable[TargetPrediction]] = map,
 ) -> TargetPrediction:
-    """The answers for the M rows fitted on, each of a fit on the other folds; as in `cross_fit`."""
-    order, answers = [], []
-    for fold in np.unique(plan.folds):
+    """The answers for the M rows fitted on, each of a fit on the other folds; as in `cross_fit`. mapped: what goes
+    through the folds, such as a pool's `map`."""
+
+    def of_fold(fold: Any) -> TargetPrediction:
         others = plan.fit[plan.folds != fold]
-        order.append(np.flatnonzero(plan.folds == fold))
-        answers.append(apply(fit(_require(others[usable[others]], plan)), plan.fit[order[-1]]))
-    return TargetPrediction.joined(answers).take(np.argsort(np.concatenate(order)))
+        return apply(fit(_require(others[usable[others]], plan)), plan.fit[plan.folds == fold])
+
+    folds = np.unique(plan.folds)
+    order = np.concatenate([np.flatnonzero(plan.folds == fold) for fold in folds])
+    return TargetPrediction.joined(list(mapped(of_fold, folds))).take(np.argsort(order))
 
 
 def _require(rows: np.ndarray, plan: FitPlan) -> np.ndarray:

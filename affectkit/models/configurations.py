@@ -73,10 +73,8 @@ _RANGES = {
 def check_configurations(folder: Path) -> None:
     """Raises "input" naming the file, and the key that is refused."""
     if (folder / _ADAPTER).is_file():
-        message, remedy = (
-            f"cannot be loaded: an adapter asks for {_ELSEWHERE}",
-            "merge it into its base network and save that",
-        )
+        message = f"cannot be loaded: an adapter asks for {_ELSEWHERE}"
+        remedy = "merge it into its base network and save that"
         raise AffectkitError("input", message, file=folder / _ADAPTER, remedy=remedy)
     for path in (folder / name for name in FILES):
         if path.is_file():

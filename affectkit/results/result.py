@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -144,7 +147,10 @@ def of_sources(
     }
     if foreign := on_trust(sources):
         spec["on_trust"] = [called(source.path) for source in foreign]
-    reports = {part: {**assess(t, group=plan.group), **past} for part, t in answered_parts(predictions).items()}
+    parts = answered_parts(predictions)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # what takes long, of many rows, is done by numpy
+        judged = pool.map(partial(assess, group=plan.group), parts.values())
+        reports = {part: {**report, **past} for part, report in zip(parts, judged, strict=True)}
     summary = {"corpora": {corpus["name"]: corpus for corpus in past["corpora"]}, "declared": past["declared"]}
     fit_rows = plan.fit_rows(predictions.frame["id"].to_numpy())
     return Result(fitted.model, spec, predictions, fit_rows, reports, {}, basis, summary, sources=sources)
