@@ -48,3 +48,17 @@ def language_of(text: str, language: str = "") -> str:
     counts["en"] /= 4  # a Chinese character is a word
     best = max(counts, key=counts.__getitem__)
     return best if counts[best] else ""
+
+
+def written_in(text: str, hint: str = "") -> str:
+    """ISO 639-1 of a text that is said to be in `hint`, which does not count where the letters are of another language;
+    of languages whose letters are not known here, where they are Chinese, Japanese or Korean.
+
+    >>> [written_in(*pair) for pair in [("我很难过 ok", "en"), ("I am sad", "zh-CN"), ("Guten Tag", "de"), ("😀", "zh")]]
+    ['zh', 'en', 'de', 'zh']
+    """
+    said, script = language_of("", hint), language_of(text)
+    letters = {said} if said in _SCRIPTS else {"en", "ru", "ar"}
+    if said in _FOREIGN:
+        letters.add("zh")
+    return said if said and (not script or script in letters) else script

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from affectkit.artifacts.predictions import prediction_column
 from affectkit.errors import AffectkitError
 from affectkit.serving.failures import Refused
 from affectkit.serving.metrics import Metrics
@@ -29,25 +30,14 @@ _STUCK = 60.0  # s, beside twice the limit of a request: a batch that takes long
 Outcome = Answer | AffectkitError
 
 
-@dataclass
-class _Request:
-    """Rows that are answered together. left: rows without an outcome yet."""
-
-    done: asyncio.Future[list[Outcome]]
-    outcomes: list[Outcome | None]
-    left: int
-    began: float = 0.0
-    timings: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     served: Served
     row: Mapping[str, Any]
     cost: float
     since: float
-    request: _Request
-    place: int
+    timings: dict[str, float]
+    done: asyncio.Future[Outcome]
 
 
 class Capacity:
@@ -90,10 +80,8 @@ class Batcher:
     @property
     def alive(self) -> bool:
         """Whether it works, and no batch has held it up for longer than any request would wait."""
-        stuck = (
-            self._busy_since is not None
-            and time.perf_counter() - self._busy_since > _STUCK + 2 * self.settings.request_seconds
-        )
+        busy = time.perf_counter() - self._busy_since if self._busy_since is not None else 0.0
+        stuck = busy > _STUCK + 2 * self.settings.request_seconds
         return self._loop is not None and not self._loop.done() and not stuck
 
     def start(self) -> None:
@@ -112,15 +100,15 @@ class Batcher:
     ) -> list[Outcome]:
         """The outcome of each row, in order. costs: seconds of audio, 1 for anything else. timings: gets `queueMs` and
         `inferenceMs`, of the rows that took longest."""
-        now = time.perf_counter()
-        request = _Request(asyncio.get_running_loop().create_future(), [None] * len(rows), len(rows), timings=timings)
-        rows_of_it = zip(rows, costs, strict=True)
-        self._waiting += [
-            _Waiting(served, row, cost, now, request, place) for place, (row, cost) in enumerate(rows_of_it)
+        loop, now = asyncio.get_running_loop(), time.perf_counter()
+        waiting = [
+            _Waiting(served, row, cost, now, timings, loop.create_future())
+            for row, cost in zip(rows, costs, strict=True)
         ]
+        self._waiting += waiting
         self.metrics.waiting.set(len(self._waiting))
         self._arrived.set()
-        return await request.done
+        return await asyncio.gather(*(each.done for each in waiting))
 
     async def _run(self) -> None:
         while True:
@@ -132,23 +120,19 @@ class Batcher:
 
     def _next_batch(self) -> list[_Waiting]:
         """The row that waits longest, and the nearest of its model within the budget."""
-        self._waiting = [waiting for waiting in self._waiting if not waiting.request.done.done()]
+        self._waiting = [waiting for waiting in self._waiting if not waiting.done.done()]
         if not self._waiting:
             return []
         first = self._waiting[0]
-        same = [
-            w for w in self._waiting if w.served.folder == first.served.folder and w.served.name == first.served.name
-        ]
+        same = [waiting for waiting in self._waiting if waiting.served is first.served]
         same.sort(key=lambda waiting: abs(waiting.cost - first.cost))  # stable: the first stays first
         batch: list[_Waiting] = []
-        longest = first.cost
         for waiting in same[: self.settings.batch_items]:
-            longest = max(longest, waiting.cost)
+            longest = max(waiting.cost, *(row.cost for row in batch), first.cost)
             if batch and longest * (len(batch) + 1) > self.settings.batch_seconds:
                 break
             batch.append(waiting)
-        chosen = set(map(id, batch))
-        self._waiting = [waiting for waiting in self._waiting if id(waiting) not in chosen]
+        self._waiting = [waiting for waiting in self._waiting if waiting not in batch]
         self.metrics.waiting.set(len(self._waiting))
         return sorted(batch, key=lambda waiting: waiting.since)
 
@@ -162,15 +146,18 @@ class Batcher:
         except Exception as error:  # a bug, or no memory: these rows have no answer, the next ones may
             logger.exception("a batch of %d rows failed", len(batch))
             for waiting in batch:
-                if not waiting.request.done.done():
-                    waiting.request.done.set_exception(Refused(500, f"the model failed: {type(error).__name__}"))
+                if not waiting.done.done():
+                    waiting.done.set_exception(Refused(500, f"the model failed: {type(error).__name__}"))
             return
         finally:
             self._busy_since = None
         seconds = time.perf_counter() - began
         self._count(served, batch, outcomes, began, seconds)
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            _deliver(waiting, outcome, began, seconds)
+            for name, value in {"queueMs": began - waiting.since, "inferenceMs": seconds}.items():
+                waiting.timings[name] = max(waiting.timings.get(name, 0.0), round(value * 1000, 3))
+            if not waiting.done.done():
+                waiting.done.set_result(outcome)
 
     def _count(
         self, served: Served, batch: list[_Waiting], outcomes: Sequence[Outcome], began: float, seconds: float
@@ -186,21 +173,10 @@ class Batcher:
             self.metrics.audio.labels(served.name).inc(sum(costs))
         for outcome in outcomes:
             if isinstance(outcome, Answer) and served.main is not None:
-                column = "pred" if served.main.name == "label" else f"{served.main.name}_pred"
-                answered = str(outcome.row.get(column) or "declined")
+                answered = str(outcome.row.get(prediction_column(served.main.name)) or "declined")
                 self.metrics.answers.labels(served.name, served.main.name, answered).inc()
 
 
 def _log_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception():
         logger.critical("the queue has ended", exc_info=task.exception())
-
-
-def _deliver(waiting: _Waiting, outcome: Outcome, began: float, seconds: float) -> None:
-    request = waiting.request
-    request.outcomes[waiting.place] = outcome
-    request.left -= 1
-    for name, value in {"queueMs": began - waiting.since, "inferenceMs": seconds}.items():
-        request.timings[name] = max(request.timings.get(name, 0.0), round(value * 1000, 3))
-    if not request.left and not request.done.done():
-        request.done.set_result([outcome for outcome in request.outcomes if outcome is not None])
