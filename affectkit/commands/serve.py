@@ -56,21 +56,16 @@ def serve(
         raise AffectkitError("environment", f"serving needs {error.name}", remedy=remedy) from None
     from affectkit.serving.app import create_app, log_to_stderr
     from affectkit.serving.service import Service
-    from affectkit.serving.settings import ServeSettings
+    from affectkit.serving.settings import settings_of
 
-    known: dict[str, Any] = {"transcriber": transcriber, "transcriber_model": transcriber_model, "device": device}
     log_to_stderr()
-    settings = ServeSettings.of_folders(folders or [], **known)
+    known: dict[str, Any] = {"transcriber": transcriber, "transcriber_model": transcriber_model, "device": device}
+    settings = settings_of(folders or (), **known)
     service = Service.load(settings)  # refused here, by name, before anything listens
-    how: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "access_log": False,
-        "timeout_keep_alive": 75,
-        "timeout_graceful_shutdown": 5,
-    }
+    how: dict[str, Any] = {"host": host, "port": port, "access_log": False}
+    how |= {"timeout_keep_alive": 75, "timeout_graceful_shutdown": 5}
     if workers > 1:
-        settings.to_environment()
+        settings.to_environment(folders or ())
         uvicorn.run("affectkit.serving.app:app", workers=workers, **how)
         return Outcome()
     uvicorn.Server(uvicorn.Config(create_app(service), **how)).run()

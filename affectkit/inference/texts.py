@@ -46,6 +46,17 @@ class TextModel(Model):
         return predict_texts(self.expert(work.device), manifest, work)
 
 
+def built_in(name: str) -> TextModel:
+    """A text expert that needs no folder, such as lexicon: on the cpu, its classes called `SENTIMENT`."""
+    import pandas as pd
+
+    made: TextExpert = registry.build("experts", name, {})
+    made.load("cpu")
+    target = Target(SENTIMENT, "class", made.classes)
+    spec = {"kind": KIND, "needs": ["text"], "targets": [target.to_json()], "digest": made.describe()["weights"]}
+    return TextModel(Path(name), spec, pd.DataFrame({"id": []}), {"cpu": ReadingExpert(made, (target,))})
+
+
 def predict_texts(expert: ReadingExpert, manifest: Manifest, work: Work) -> Predictions:
     """What an expert says of a manifest's texts, with the column `DECLINED`."""
     items, rows = texts(manifest), manifest.rows

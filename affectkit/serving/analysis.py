@@ -1,51 +1,47 @@
-"""/ser/analyze, /asr/transcribe and /text/sentiment: the published requests and answers, without their defects."""
+"""/ser/analyze: the published request and answer, without their defects."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from affectkit.errors import AffectkitError
+from affectkit.fusion.table import LANGUAGE, TEXT, length_norm
+from affectkit.media.texts import language_of, written_in
 from affectkit.plain import without_nan
 from affectkit.serving import answers, decoding, fusing
 from affectkit.serving.batching import Outcome
 from affectkit.serving.failures import Refused, of_affectkit
-from affectkit.serving.hearing import Spoken, short_language, written_in
+from affectkit.serving.fusing import TextFeatures
+from affectkit.serving.hearing import Spoken
 from affectkit.serving.metrics import Timings
-from affectkit.serving.models import Answer, Served, is_answered
-from affectkit.serving.service import Service
-
-Share = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)]
-TEXT_FEATURES = ("text_negative", "text_neutral", "text_positive", "text_negative_score", "text_length_norm")
+from affectkit.serving.models import Answer, Served
+from affectkit.serving.service import Columns, Language, Service
 
 
-class AnalyzeFields(BaseModel):
-    """The form of /ser/analyze, beside its file."""
+class AnalyzeFields(TextFeatures):
+    """The form of /ser/analyze, beside its file. columns: as of /v1/predict."""
 
-    model_config = ConfigDict(extra="ignore")
     segment_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 8000
     overlap_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
-    language_hint: Annotated[str | None, Field(max_length=35)] = None
+    language_hint: Language = ""
     text: str | None = None
-    model: str | None = None
-    text_negative: Share = None
-    text_neutral: Share = None
-    text_positive: Share = None
-    text_negative_score: Share = None
-    text_length_norm: Share = None
+    model: str = ""
+    columns: Columns = Field(default_factory=dict)
 
+    @property
+    def hint(self) -> str:
+        return language_of("", self.language_hint)
 
-class Sentence(BaseModel):
-    """The body of /text/sentiment."""
-
-    text: str
-    language: Annotated[str | None, Field(max_length=35)] = None
-    model: str | None = None
+    @property
+    def brought(self) -> dict[str, float]:
+        """The text features of the request, completed; {} where it has none."""
+        return self.completed() if self.model_fields_set & set(TextFeatures.model_fields) else {}
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Plan:
 
     @property
     def fuses(self) -> bool:
-        return self.overall.reads in ({"audio", "text"}, {"features"})
+        return self.overall.reads != {"audio"}
 
 
 @dataclass
@@ -81,51 +77,60 @@ class Analysis:
     def overall(self) -> Served:
         return self.plan.acoustic if self.fallback else self.plan.overall
 
+    @property
+    def text(self) -> str:
+        return self.transcript.text if self.transcript else ""
 
-def windows_of(fields: AnalyzeFields, most: int) -> decoding.Cut:
-    if fields.overlap_ms >= fields.segment_ms:
-        raise Refused(422, "overlap_ms must be less than segment_ms", code="validation")
-    return decoding.Cut(fields.segment_ms / 1000, (fields.segment_ms - fields.overlap_ms) / 1000, most)
+    @property
+    def brings_text(self) -> bool:
+        """Whether a share of sentiment that the request brings is an input of the fusion."""
+        return not self.fields.model_fields_set.isdisjoint({*TextFeatures.model_fields} & {*self.plan.overall.table})
+
+    def fall_back(self, reason: str) -> None:
+        self.fallback = f"{reason}; the acoustic model answers"
+        self.warnings.append(self.fallback)
+
+    async def ask(self, served: Served, stretches: Sequence[decoding.Stretch]) -> list[Outcome]:
+        how: dict[str, Any] = {"text": self.text, "language": self.language, "columns": self.fields.columns}
+        rows = [self.service.row(served, part.path, seconds=part.seconds, **how) for part in stretches]
+        costs = [part.seconds if served.medium else 1.0 for part in stretches]
+        return await self.service.batcher.ask(served, rows, costs, self.timings)
 
 
 def plan_of(service: Service, fields: AnalyzeFields) -> Plan:
-    """Raises `Refused` where no model hears recordings."""
-    settings, hint = service.settings, short_language(fields.language_hint)
-    name, strategy = settings.audio.choose(hint)
+    """Raises `Refused` where no model hears recordings, and for windows that never move."""
+    if fields.overlap_ms >= fields.segment_ms:
+        raise Refused(422, "overlap_ms must be less than segment_ms", code="validation")
+    settings = service.settings
+    name, strategy = settings.audio.choose(fields.hint)
     routed = service.model(name) if name else None
     if fields.model:
         overall, strategy = service.model(fields.model), "request"
-    elif settings.fusion_enabled and settings.fusion:
+    elif settings.fusion:
         overall = service.model(settings.fusion)
     else:
-        hears = [served for served in service.models.values() if "audio" in served.reads]
-        first = hears[0] if hears else service.default
-        overall = (
-            routed if routed and first.name in (settings.audio.single, *settings.audio.by_language.values()) else first
-        )
+        overall = next((served for served in service.models.values() if "audio" in served.reads), service.default)
+        if routed and overall.name in settings.audio.names:
+            overall = routed
     table = overall.reads == {"features"}
-    acoustic = (
-        overall.parts.get("audio") or (routed if table else None) or (service.reading("audio") if table else None)
-    )
+    acoustic = routed or service.reading("audio") if table else overall.parts.get("audio")
     if acoustic is None:
         details = {"reads": sorted(overall.reads)}
         raise Refused(422, f"the model '{overall.name}' does not hear recordings", code="input", details=details)
     if not settings.fusion_enabled:
         overall = acoustic
-    text = text_model(service, hint) if table else overall.parts.get("text")
+    text = service.of_texts(fields.hint) if table else overall.parts.get("text")
     return Plan(overall, acoustic, text, strategy)
-
-
-def text_model(service: Service, language: str | None) -> Served | None:
-    name, _ = service.settings.text.choose(language)
-    return service.model(name) if name else service.reading("text")
 
 
 async def analyze(
     service: Service, path: Path, folder: Path, fields: AnalyzeFields, timings: Timings
 ) -> dict[str, Any]:
     """The published answer, with what it lacks beside it. Raises `Refused` or `AffectkitError`."""
-    plan, cut = plan_of(service, fields), windows_of(fields, service.settings.max_segments)
+    plan, stride = plan_of(service, fields), fields.segment_ms - fields.overlap_ms
+    service.check_columns(plan.overall, fields.columns)
+    service.check_text(fields.text or "")
+    cut = decoding.Cut(fields.segment_ms / 1000, stride / 1000, service.settings.max_segments)
     sound = await service.decoder.run(decoding.decode_sound, str(path), str(folder), cut, service.bounds)
     timings.lap("decodeMs")
     analysis = Analysis(service, fields, plan, sound, timings)
@@ -138,10 +143,8 @@ async def analyze(
 
 async def _understand(analysis: Analysis) -> None:
     """What is said, in which language; and where the request is wrong about it."""
-    fields, service, hint = analysis.fields, analysis.service, short_language(analysis.fields.language_hint)
+    fields, service, hint = analysis.fields, analysis.service, analysis.fields.hint
     if fields.text is not None:
-        if len(fields.text) > service.settings.max_characters:
-            raise Refused(413, f"the text has more than {service.settings.max_characters:,} characters")
         analysis.transcript = Spoken(fields.text, written_in(fields.text, hint), "request")
     elif analysis.plan.fuses and service.hearing.configured:
         analysis.transcript = await service.hearing.hear(analysis.sound.whole.path)
@@ -149,22 +152,9 @@ async def _understand(analysis: Analysis) -> None:
     heard = analysis.transcript.language if analysis.transcript else ""
     if hint and heard and heard != hint:
         analysis.warnings.append(f"language_hint is {hint}, and the text is {heard}: it counts as {heard}")
-    analysis.language = heard or hint or ""
-    if analysis.plan.fuses and analysis.transcript is None and not _brings_text(analysis):
-        analysis.fallback = "no text: the request has none, and there is no transcriber; the acoustic model answers"
-        analysis.warnings.append(analysis.fallback)
-
-
-def _given(fields: AnalyzeFields) -> dict[str, float]:
-    """The text features that a request brings."""
-    known = {name: getattr(fields, name) for name in TEXT_FEATURES}
-    return text_features(known) if any(value is not None for value in known.values()) else {}
-
-
-def _brings_text(analysis: Analysis) -> bool:
-    """Whether a share of sentiment that the request brings is an input of the fusion."""
-    brought = {name for name in TEXT_FEATURES[:4] if getattr(analysis.fields, name) is not None}
-    return not brought.isdisjoint(analysis.plan.overall.table)
+    analysis.language = heard or hint
+    if analysis.plan.fuses and analysis.transcript is None and not analysis.brings_text:
+        analysis.fall_back("no text: the request has none, and there is no transcriber")
 
 
 @dataclass(frozen=True)
@@ -180,49 +170,42 @@ class Answered:
 
 async def _answers(analysis: Analysis) -> Answered:
     """Of the clip and its segments; the clip's own where one segment is the clip."""
-    service, plan, sound = analysis.service, analysis.plan, analysis.sound
+    plan, sound = analysis.plan, analysis.sound
     from_table = analysis.overall.reads == {"features"}
     first = plan.acoustic if from_table else analysis.overall
-    asked = [(first, (sound.whole,))] + ([(plan.acoustic, sound.windows)] if sound.windows != (sound.whole,) else [])
-    text = text_model(service, analysis.language) if from_table and analysis.transcript else None
-    waits = [_ask(analysis, served, stretches) for served, stretches in asked]
-    outcomes = await asyncio.gather(*waits, *([_ask(analysis, text, (sound.whole,))] if text else []))
-    clip = service.answered(outcomes[0][0])
-    said = _said(outcomes[-1][0]) if text else _part(clip, plan.text)
-    acoustic = clip if first.folder == plan.acoustic.folder else _part(clip, plan.acoustic)
-    if acoustic is None or not is_answered(plan.acoustic, acoustic.row):
+    text = analysis.service.of_texts(analysis.language) if from_table and analysis.transcript else None
+    asked = [(first, (sound.whole,)), (plan.acoustic, sound.windows if sound.windows != (sound.whole,) else ())]
+    asked += [(text, (sound.whole,))] if text else []
+    [clip], segments, *texts = await asyncio.gather(*(analysis.ask(*question) for question in asked))
+    clip = analysis.service.answered(clip)
+    acoustic = clip.of(plan.acoustic)
+    if acoustic is None:
         raise AffectkitError("input", clip.reason or "the acoustic model gave no answer for the clip")
-    segments: Sequence[Outcome] = outcomes[1] if len(asked) > 1 else [acoustic]
-    if not from_table:
-        return Answered(clip, acoustic, said, segments)
-    sides = fusing.Sides(plan.acoustic, acoustic.row, text, said.row if said else None)
-    spoken = analysis.transcript.text if analysis.transcript else ""
-    features = fusing.features(sides, analysis.overall.table, spoken, analysis.language, _given(analysis.fields))
-    row = {**service.row(analysis.overall, ""), "features": features}
-    [fused] = await service.batcher.ask(analysis.overall, [row], [1.0], analysis.timings)
-    return Answered(service.answered(fused), acoustic, said, segments, features)
+    read = plan.text or text
+    of_text = next((said for [said] in texts if isinstance(said, Answer)), clip)
+    answered = Answered(clip, acoustic, of_text.of(text or read) if read else None, segments or [acoustic])
+    if from_table:
+        answered = await _of_table(analysis, answered, text)
+    if answered.clip.of(analysis.overall) is None:
+        analysis.fall_back("the fusion gave no answer")
+        answered = replace(answered, clip=acoustic)
+    return answered
 
 
-async def _ask(analysis: Analysis, served: Served, stretches: Sequence[decoding.Stretch]) -> list[Outcome]:
-    text = analysis.transcript.text if analysis.transcript else ""
-    how: dict[str, Any] = {"text": text, "language": analysis.language}
-    rows = [analysis.service.row(served, stretch.path, seconds=stretch.seconds, **how) for stretch in stretches]
-    costs = [stretch.seconds if served.medium else 1.0 for stretch in stretches]
-    return await analysis.service.batcher.ask(served, rows, costs, analysis.timings)
+async def _of_table(analysis: Analysis, answered: Answered, text: Served | None) -> Answered:
+    """What a fusion says that was trained on a table."""
+    acoustic = fusing.Side(analysis.plan.acoustic, answered.acoustic.row)
+    side = fusing.Side(text or acoustic.served, answered.text.row if text and answered.text else None)
+    cells = {TEXT: analysis.text, LANGUAGE: analysis.language}
+    sides, names = {"audio": acoustic, "text": side}, analysis.overall.table
+    features = fusing.features(sides, names, cells, analysis.fields.brought)
+    how: dict[str, Any] = {"language": analysis.language, "columns": analysis.fields.columns}
+    row = {**analysis.service.row(analysis.overall, "", **how), "features": features}
+    [fused] = await analysis.service.batcher.ask(analysis.overall, [row], [1.0], analysis.timings)
+    return replace(answered, clip=analysis.service.answered(fused), features=features)
 
 
-def _part(clip: Answer, part: Served | None) -> Answer | None:
-    """What a model of the chain says of the clip."""
-    if part is None or part.folder not in clip.parts:
-        return None
-    return _said(Answer(clip.parts[part.folder], clip.parts, clip.reason), part)
-
-
-def _said(outcome: Outcome, served: Served | None = None) -> Answer | None:
-    """An answer; None for one that was declined: a text may be empty."""
-    if isinstance(outcome, AffectkitError) or (served is not None and not is_answered(served, outcome.row)):
-        return None
-    return outcome
+# --- The published answer
 
 
 def _published(analysis: Analysis, answered: Answered) -> dict[str, Any]:
@@ -273,48 +256,27 @@ def _segment(acoustic: Served, segment: Outcome) -> dict[str, Any]:
 
 def _text_features(analysis: Analysis, answered: Answered) -> dict[str, float]:
     """Those of the request; else what the model of texts says; neutral without either, as published."""
-    given = _given(analysis.fields)
+    text, said, brought = analysis.plan.text, answered.text, analysis.fields.brought
+    known = brought or TextFeatures().completed()
     if answered.features is not None:
-        return {name: answered.features.get(name, value) for name, value in (given or text_features({})).items()}
-    text, said = analysis.plan.text, answered.text
-    spoken = {"text_length_norm": answers.length_norm(analysis.transcript.text)} if analysis.transcript else {}
-    if given or text is None or text.main is None or said is None:
-        return given or {**text_features({}), **spoken}
+        return {name: answered.features.get(name, value) for name, value in known.items()}
+    if analysis.transcript and not brought:
+        known["text_length_norm"] = float(length_norm([analysis.text])[0])
+    if brought or text is None or text.main is None or said is None:
+        return known
     scores = answers.by_polarity(answers.of_target(text.main, said.row)["probabilities"])
     shares = {f"text_{name}": value for name, value in scores.items()}
-    return {**shares, "text_negative_score": scores["negative"], "text_length_norm": 0.0, **spoken}
-
-
-def text_features(given: Mapping[str, float | None]) -> dict[str, float]:
-    """The five of a request, completed as the published service does: what is missing is neutral, shares sum to 1.
-
-    >>> text_features({"text_negative": 0.25})["text_neutral"]
-    0.75
-    """
-    score, length = given.get("text_negative_score"), given.get("text_length_norm")
-    negative = given.get("text_negative")
-    negative = (score or 0.0) if negative is None else negative
-    neutral, positive = given.get("text_neutral"), given.get("text_positive")
-    if neutral is None:
-        positive = positive or 0.0
-        neutral = max(0.0, 1.0 - negative - positive)
-    elif positive is None:
-        positive = max(0.0, 1.0 - negative - neutral)
-    total = negative + neutral + positive
-    shares = (negative / total, neutral / total, positive / total) if total else (0.0, 1.0, 0.0)
-    known = dict(zip(TEXT_FEATURES, shares, strict=False))
-    return {**known, "text_negative_score": shares[0] if score is None else score, "text_length_norm": length or 0.0}
+    return {**known, **shares, "text_negative_score": scores["negative"]}
 
 
 def _fusion(analysis: Analysis, answered: Answered, main: Mapping[str, Any] | None) -> dict[str, Any]:
     if not analysis.plan.fuses:
         return {"enabled": False, "ready": False}
-    if analysis.fallback or main is None:
-        reason = analysis.fallback or "the fusion says no class"
-        return {"enabled": True, "ready": False, "fallback": analysis.overall.name, "reason": reason}
     overall = analysis.overall
-    calibration = overall.calibration.get(overall.main.name if overall.main else "", {})
-    scores = {str(answers.emotion_code(name)): value for name, value in main["probabilities"].items()}
+    if analysis.fallback or main is None or overall.main is None:
+        reason = analysis.fallback or "the fusion says no class"
+        return {"enabled": True, "ready": False, "fallback": overall.name, "reason": reason}
+    calibration = overall.calibration.get(overall.main.name, {})
     return {
         "enabled": True,
         "ready": True,
@@ -323,94 +285,26 @@ def _fusion(analysis: Analysis, answered: Answered, main: Mapping[str, Any] | No
         "confidence": main["confidence"],
         "temperature": calibration.get("parameters", {}).get("temperature", 1.0),
         "calibration": calibration.get("method"),
-        "scores": scores,
+        "scores": {str(answers.emotion_code(name)): value for name, value in main["probabilities"].items()},
         "scoresRaw": main["probabilities"],
         "features": answered.features,
-        "without": ["text"] if answered.text is None and not _brings_text(analysis) else [],
+        "without": ["text"] if answered.text is None and not analysis.brings_text else [],
     }
 
 
 def _meta(analysis: Analysis) -> dict[str, Any]:
-    service, overall = analysis.service, analysis.overall
+    settings, overall, hint = analysis.service.settings, analysis.overall, analysis.fields.hint or None
     return {
         "model": overall.name,
         "modelId": overall.name,
         "modelDigest": overall.digest,
-        "engine": service.settings.engine,
-        "routeLanguage": short_language(analysis.fields.language_hint),
+        "engine": settings.engine,
+        "routeLanguage": hint,
         "routingStrategy": analysis.plan.strategy,
-        "languageHint": short_language(analysis.fields.language_hint),
+        "languageHint": hint,
         "language": analysis.language,
         "sampleRate": analysis.sound.rate,
         "durationMs": round(1000 * analysis.sound.whole.seconds),
-        "fusionEnabled": service.settings.fusion_enabled,
+        "fusionEnabled": settings.fusion_enabled,
         "warnings": analysis.warnings,
     }
-
-
-# --- Speech to text, and texts
-
-
-async def transcribe(
-    service: Service, path: Path, folder: Path, language: str | None, timings: Timings
-) -> dict[str, Any]:
-    """The published answer. Raises `Refused` 501 without a transcriber, 413 above `max_asr_seconds`."""
-    service.hearing.require()
-    limit = min(service.settings.max_seconds, service.settings.max_asr_seconds)
-    bounds = decoding.Bounds(limit, service.settings.max_samples, service.settings.decode_seconds)
-    sound = await service.decoder.run(decoding.decode_sound, str(path), str(folder), None, bounds)
-    timings.lap("decodeMs")
-    with service.batcher.capacity.permit("seconds", sound.whole.seconds):
-        transcript = await service.hearing.hear(sound.whole.path, short_language(language))
-    timings.lap("transcribeMs")
-    meta = {"model": service.settings.transcriber_model, "engine": service.settings.transcriber}
-    said = transcript.segments or (((0.0, sound.whole.seconds, transcript.text),) if transcript.text else ())
-    segments = [{"startMs": round(1000 * start), "endMs": round(1000 * end), "text": text} for start, end, text in said]
-    return {
-        "text": transcript.text,
-        "language": transcript.language,
-        "confidence": transcript.confidence,
-        "segments": segments,
-        "meta": {**meta, "durationMs": round(1000 * sound.whole.seconds)},
-    }
-
-
-async def sentiment(service: Service, sentence: Sentence, timings: Timings) -> dict[str, Any]:
-    """The published answer. Raises `Refused` 501 where no model reads texts."""
-    if len(sentence.text) > service.settings.max_characters:
-        raise Refused(413, f"the text has more than {service.settings.max_characters:,} characters")
-    hint = short_language(sentence.language)
-    language = written_in(sentence.text, hint)
-    _, strategy = service.settings.text.choose(language)
-    served = service.model(sentence.model) if sentence.model else text_model(service, language)
-    if served is None:
-        remedy = "serve a model folder that reads texts too, or name one in TEXT_HF_MODEL"
-        raise Refused(501, "the service was started without a model of texts", details={"remedy": remedy})
-    if served.reads != {"text"} or served.main is None:
-        raise Refused(422, f"the model '{served.name}' says no class of a text alone")
-    if not sentence.text.strip():
-        return _nothing_said(language)
-    row = service.row(served, "", text=sentence.text, language=language)
-    [outcome] = await service.batcher.ask(served, [row], [1.0], timings)
-    answer = answers.of_target(served.main, service.answered(outcome).row)
-    scores = answers.by_polarity(answer["probabilities"])
-    warnings = [f"language is {hint}, and the text is {language}"] if hint and language not in ("", hint) else []
-    meta = {"engine": "affectkit", "model": served.name, "modelDigest": served.digest, "routeLanguage": language}
-    return without_nan(
-        {
-            "label": answer["prediction"],
-            "negativeScore": scores["negative"],
-            "scores": scores,
-            "probabilities": answer["probabilities"],
-            "entropy": answer["entropy"],
-            "abstain": answer["abstain"],
-            "meta": {**meta, "routingStrategy": strategy, "warnings": warnings},
-        }
-    )
-
-
-def _nothing_said(language: str) -> dict[str, Any]:
-    """The published answer to a text without any: neutral; no model was asked."""
-    scores = {"negative": 0.0, "neutral": 1.0, "positive": 0.0}
-    meta = {"engine": "affectkit", "model": "empty", "routeLanguage": language or None, "routingStrategy": "empty"}
-    return {"label": "neutral", "negativeScore": 0.0, "scores": scores, "abstain": True, "meta": meta}

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from affectkit.artifacts.predictions import SET_MARK, prediction_column, probability_columns, set_column
+from affectkit.fusion.table import FOUR, NEGATIVE, POSITIVE, entropy
 from affectkit.inference.faces import COLUMNS as FACES
 from affectkit.labels import Target
 from affectkit.plain import without_nan
 
+_SHORT = {"ang": "ANGRY", "hap": "HAPPY", "neu": "NEUTRAL", "sad": "SAD"}
 # The published names of emotions; a label that is not here is itself.
-EMOTIONS = {
-    "ang": "ANGRY", "anger": "ANGRY", "angry": "ANGRY", "hap": "HAPPY", "happy": "HAPPY", "happiness": "HAPPY",
-    "exc": "HAPPY", "excited": "HAPPY", "joy": "HAPPY", "sad": "SAD", "sadness": "SAD", "neu": "NEUTRAL",
-    "neutral": "NEUTRAL", "calm": "CALM", "fear": "FEAR", "fea": "FEAR", "fearful": "FEAR",
+EMOTIONS = {name: code for short, code in _SHORT.items() for name in FOUR[short]} | {
+    "exc": "HAPPY", "excited": "HAPPY", "calm": "CALM", "fear": "FEAR", "fea": "FEAR", "fearful": "FEAR"
 }  # fmt: skip
-_SHORT = {"ANGRY": "ang", "HAPPY": "hap", "NEUTRAL": "neu", "SAD": "sad"}
 
 
 def emotion_code(label: str | None) -> str | None:
-    return EMOTIONS.get(label.strip().lower(), label) if label else None
-
-
-def entropy(probabilities: Sequence[float]) -> float:
-    """-sum p ln p, in nats.
-
-    >>> round(entropy([0.5, 0.5]), 4)
-    0.6931
-    """
-    return -sum(p * math.log(p) for p in probabilities if p > 0)
+    return EMOTIONS.get(label.strip().casefold(), label) if label else None
 
 
 def of_target(target: Target, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +40,7 @@ def of_target(target: Target, row: Mapping[str, Any]) -> dict[str, Any]:
         "prediction": prediction,
         "probabilities": dict(zip(target.classes, values, strict=True)),
         "confidence": max(known, default=None),
-        "entropy": entropy(known) if known else None,
+        "entropy": float(entropy(np.array([known]))[0]) if known else None,
         "abstain": prediction is None,
     }
     if set_column(name) in row:
@@ -73,31 +65,24 @@ def _number(value: Any) -> float | None:
 
 def audio_summary(target: Target | None, answer: Mapping[str, Any] | None) -> dict[str, Any]:
     """`audio_prob_<class>`, confidence and entropy of the acoustic model over the whole clip."""
-    if target is None or answer is None:
+    if target is None or answer is None or answer["confidence"] is None:
         return {"audio_confidence": None, "audio_entropy": None, "dominantEmotion": None}
-    return {
-        **{f"audio_prob_{short(name)}": value for name, value in answer["probabilities"].items()},
-        "audio_confidence": answer["confidence"],
-        "audio_entropy": answer["entropy"],
-        "dominantEmotion": emotion_code(answer["prediction"]),
-    }
+    heard: dict[str, float] = defaultdict(float)
+    for name, value in answer["probabilities"].items():
+        heard[f"audio_prob_{short(name)}"] += value
+    confidence = {"audio_confidence": answer["confidence"], "audio_entropy": answer["entropy"]}
+    return {**heard, **confidence, "dominantEmotion": emotion_code(answer["prediction"])}
 
 
 def short(name: str) -> str:
     """`ang`, `hap`, `neu`, `sad` for the published four, however they are spelt; other classes are themselves."""
-    return _SHORT.get(str(emotion_code(name)), name)
+    return next((short for short, names in FOUR.items() if name.strip().casefold() in names), name)
 
 
 def by_polarity(probabilities: Mapping[str, float | None]) -> dict[str, float]:
-    """negative, neutral, positive: summed by the class's name; what has none of these names counts as neutral."""
-    scores = {"negative": 0.0, "neutral": 0.0, "positive": 0.0}
-    for name, value in probabilities.items():
-        word = name.strip().lower()
-        side = next((side for side in ("negative", "positive") if word in (side, side[:3]) or side in word), "neutral")
-        scores[side] += value or 0.0
-    return scores
-
-
-def length_norm(text: str) -> float:
-    """min(1, characters / 256)."""
-    return min(1.0, len(text) / 256)
+    """negative, neutral, positive: summed by the class's name; the mass of other names counts as neutral."""
+    negative, positive = (
+        sum(value or 0.0 for name, value in probabilities.items() if name.strip().casefold() in names)
+        for names in (NEGATIVE, POSITIVE)
+    )
+    return {"negative": negative, "neutral": max(0.0, 1.0 - negative - positive), "positive": positive}

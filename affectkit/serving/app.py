@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,16 +20,17 @@ from starlette.exceptions import HTTPException
 
 from affectkit import __version__, console
 from affectkit.errors import AffectkitError
-from affectkit.plain import parse_json, printable
+from affectkit.plain import printable
+from affectkit.serving import decoding, uploads
 from affectkit.serving import documentation as doc
-from affectkit.serving import uploads
-from affectkit.serving.analysis import AnalyzeFields, Sentence, analyze, sentiment, transcribe
+from affectkit.serving.analysis import AnalyzeFields, analyze
 from affectkit.serving.failures import Refused, of_affectkit
 from affectkit.serving.guard import Guard
 from affectkit.serving.metrics import Timings
 from affectkit.serving.predicting import PredictBody, PredictFields, predict_files, predict_json
+from affectkit.serving.sentences import Recording, Sentence, sentiment, transcribe
 from affectkit.serving.service import Service, end_on_signals
-from affectkit.serving.settings import from_environment, shown
+from affectkit.serving.settings import settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +46,12 @@ def __getattr__(name: str) -> Any:
     if name == "app":  # made when a server asks for it, from what the environment says
         log_to_stderr()
         try:
-            return create_app(Service.load(from_environment()))
+            app = create_app(Service.load(settings_of()))
         except AffectkitError as error:
             console.error(str(error))
             sys.exit(1)
+        decoding.end_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))  # one of several workers
+        return app
     raise AttributeError(name)
 
 
@@ -141,10 +146,10 @@ def _add_states(app: FastAPI, service: Service) -> None:
             "serModelReady": not problems,
             "asrModel": settings.transcriber_model or None,
             "asrModelReady": service.hearing.configured,
-            "textModelReady": service.reading("text") is not None,
+            "textModelReady": service.of_texts("") is not None,
             "fusionEnabled": settings.fusion_enabled,
             "models": list(service.models),
-            "limits": shown(settings),
+            "limits": {name: value for name, value in settings if name.startswith(("max_", "queue_", "batch_"))},
             "version": __version__,
         }
 
@@ -177,13 +182,8 @@ def _add_models(app: FastAPI, service: Service) -> None:
             answer = await predict_json(service, await uploads.read_json(request, PredictBody), timings)
             return _timed(request, answer, timings)
         with service.place() as folder:
-            request.scope["state"]["folder"] = folder
-            form = await _form(service, request, folder)
-            said: dict[str, Any] = uploads.single(form, "model", "language", "columns")
-            if "columns" in said:
-                said["columns"] = _object(said["columns"])
-            fields = uploads.checked(PredictFields, {**said, "text": form.fields.get("text", [])})
-            timings.lap("receiveMs")
+            form = await _form(service, request, folder, timings)
+            fields = form.checked(PredictFields, many=("text",))
             return _timed(request, await predict_files(service, form.files, folder, fields, timings), timings)
 
 
@@ -195,39 +195,27 @@ def _add_published(app: FastAPI, service: Service) -> None:
     async def ser_analyze(request: Request) -> Any:
         timings = Timings()
         with service.place() as folder:
-            request.scope["state"]["folder"] = folder
-            form = await _form(service, request, folder)
-            fields = uploads.checked(
-                AnalyzeFields, uploads.single(form, *AnalyzeFields.model_fields) | _empty_text(form)
-            )
+            form = await _form(service, request, folder, timings)
+            fields = form.checked(AnalyzeFields)
             with service.batcher.capacity.permit("items", 1):
-                path = _one_file(form)
-                timings.lap("receiveMs")
-                return _timed(request, await analyze(service, path, folder, fields, timings), timings)
+                return _timed(request, await analyze(service, form.file, folder, fields, timings), timings)
 
-    @app.post(
-        "/asr/transcribe",
-        tags=["published"],
-        summary="What is said in a recording",
-        responses={**doc.example(doc.TRANSCRIBED), **doc.errors(*REFUSALS, 501)},
-        openapi_extra=doc.body(doc.form(AnalyzeFields, "file")),
-        include_in_schema=service.hearing.configured,
-    )
+    @app.post("/asr/transcribe", tags=["published"], summary="What is said in a recording",
+              openapi_extra=doc.body(doc.form(Recording, "file")), include_in_schema=service.hearing.configured,
+              responses={**doc.example(doc.TRANSCRIBED), **doc.errors(*REFUSALS, 501)})  # fmt: skip
     async def asr_transcribe(request: Request) -> Any:
         service.hearing.require()
         timings = Timings()
         with service.place() as folder:
-            request.scope["state"]["folder"] = folder
-            form = await _form(service, request, folder)
-            hint = uploads.single(form, "language_hint").get("language_hint")
+            form = await _form(service, request, folder, timings)
+            hint = form.checked(Recording).language_hint
             with service.batcher.capacity.permit("items", 1):
-                answer = await transcribe(service, _one_file(form), folder, hint, timings)
-                return _timed(request, answer, timings)
+                return _timed(request, await transcribe(service, form.file, folder, hint, timings), timings)
 
     said = doc.of_json(Sentence, {"text": "I am so sad", "language": "en"})
 
     @app.post("/text/sentiment", tags=["published"], summary="What a text says", openapi_extra=doc.body(said),
-              include_in_schema=service.reading("text") is not None,
+              include_in_schema=service.of_texts("") is not None,
               responses={**doc.example(doc.SENTIMENT), **doc.errors(*REFUSALS, 501)})  # fmt: skip
     async def text_sentiment(request: Request) -> Any:
         timings = Timings()
@@ -238,47 +226,25 @@ def _add_published(app: FastAPI, service: Service) -> None:
 
 def _add_page(app: FastAPI) -> None:
     """A page to try it with. Nothing of it comes from elsewhere, and it may ask nobody else."""
-    files = {
-        "/": ("index.html", "text/html"),
-        "/page.js": ("page.js", "text/javascript"),
-        "/page.css": ("page.css", "text/css"),
-    }
+    kinds = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
     headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
 
-    def add(route: str, name: str, kind: str) -> None:
-        @app.get(route, include_in_schema=False)
-        async def page() -> FileResponse:
-            return FileResponse(PAGE / name, media_type=f"{kind}; charset=utf-8", headers=headers)
+    async def page(request: Request) -> FileResponse:
+        name = request.url.path[1:] or "index.html"
+        return FileResponse(PAGE / name, media_type=f"{kinds[name]}; charset=utf-8", headers=headers)
 
-    for route, (name, kind) in files.items():
-        add(route, name, kind)
+    for route in ("/", "/page.js", "/page.css"):
+        app.get(route, include_in_schema=False)(page)
 
 
-async def _form(service: Service, request: Request, folder: Path) -> uploads.UploadForm:
-    settings = service.settings
-    how = {"most_files": settings.max_files, "most_characters": settings.max_characters}
-    form = await uploads.read_form(request, folder, **how)
+async def _form(service: Service, request: Request, folder: Path, timings: Timings) -> uploads.UploadForm:
+    settings, state = service.settings, request.scope["state"]
+    state["folder"] = folder
+    form = await uploads.read_form(request, folder, settings.max_files, settings.max_characters)
     if settings.log_details:
-        logger.info("%s files: %s", request.scope["state"]["request_id"], ", ".join(form.names))
+        logger.info("%s files: %s", state["request_id"], ", ".join(form.names))
+    timings.lap("receiveMs")
     return form
-
-
-def _one_file(form: uploads.UploadForm) -> Path:
-    if len(form.files) != 1:
-        raise Refused(422, f"the form has {len(form.files)} files, not 1", code="validation")
-    return form.files[0]
-
-
-def _empty_text(form: uploads.UploadForm) -> dict[str, str]:
-    """A transcript may be empty: nothing was said, which is known."""
-    return {"text": ""} if form.fields.get("text") == [""] else {}
-
-
-def _object(text: str) -> Any:
-    try:
-        return parse_json(text)
-    except ValueError:
-        raise Refused(422, "columns is no JSON", code="validation") from None
 
 
 def _timed(request: Request, answer: dict[str, Any], timings: Timings) -> JSONResponse:

@@ -54,7 +54,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A file of samples: from `start` to `end` of the recording, in seconds."""
+    """A file of samples: from `start` to `end` of the recording, in seconds; or of an image, which counts as one."""
 
     path: str
     start: float
@@ -90,14 +90,19 @@ def start_worker() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    end_with_parent(lambda: os._exit(1))
+
+
+def end_with_parent(end: Callable[[], None]) -> None:
+    """Call `end` when the process that started this one is gone, if there is one: killed, it tells nobody."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 
+        def watch() -> None:
+            wait([parent.sentinel])
+            end()
 
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def alive() -> int:
@@ -129,7 +134,7 @@ def decode_sound(path: str, folder: str, cut: Cut | None, bounds: Bounds) -> Dec
     return Decoded(rate, files[0].end, files[0], tuple(files[1:] or files))
 
 
-def decode_image(path: str, folder: str, bounds: Bounds) -> str:
+def decode_image(path: str, folder: str, bounds: Bounds) -> Stretch:
     """Write the pixels of an image into `folder`. Raises what `read_image` raises."""
     from PIL import Image
 
@@ -138,7 +143,7 @@ def decode_image(path: str, folder: str, bounds: Bounds) -> str:
     with _within(bounds.time_limit):
         file = Path(folder, f"{Path(path).name}.bmp")
         Image.fromarray(read_image(path)).save(file)
-    return str(file)
+    return Stretch(str(file), 0.0, 1.0)
 
 
 @contextmanager

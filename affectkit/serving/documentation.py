@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from typing import Any
 
 from pydantic import BaseModel
 
 from affectkit.serving.failures import CODES
 
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "request_id", "details"],
-            "properties": {
-                "code": {"type": "string"},
-                "message": {"type": "string"},
-                "request_id": {"type": "string"},
-                "details": {"type": "object"},
-            },
-        }
-    },
-}
+
+class Problem(BaseModel):
+    code: str
+    message: str
+    request_id: str
+    details: dict[str, Any]
+
+
+class ErrorBody(BaseModel):
+    error: Problem
+
+
 _MEANT = {
     400: "The body cannot be read", 401: "No valid token", 404: "No such model", 408: "The body came too slowly",
     413: "Too many bytes, seconds or rows", 415: "Another content type", 422: "No answer; the message says why",
@@ -34,12 +31,12 @@ _MEANT = {
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The answers of these statuses, all with the one body."""
-    said = {}
+    answers: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         error = {"code": CODES[status], "message": _MEANT[status], "request_id": "2f1c", "details": {}}
-        content = {"application/json": {"schema": _ERROR, "example": {"error": error}}}
-        said[status] = {"description": _MEANT[status], "content": content}
-    return said  # type: ignore[return-value]
+        content = {"application/json": {"example": {"error": error}}}
+        answers[status] = {"model": ErrorBody, "description": _MEANT[status], "content": content}
+    return answers
 
 
 def example(answer: Any) -> dict[int | str, dict[str, Any]]:
@@ -57,9 +54,7 @@ def form(fields: type[BaseModel], file: str, *, many: bool = False, required: bo
 
 
 def body(*contents: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "requestBody": {"required": True, "content": {kind: c for content in contents for kind, c in content.items()}}
-    }
+    return {"requestBody": {"required": True, "content": dict(ChainMap(*contents))}}
 
 
 def of_json(shape: type[BaseModel], example: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,12 +11,9 @@ from typing import Any
 
 from affectkit import registry
 from affectkit.media import read_audio
+from affectkit.media.texts import language_of, written_in
 from affectkit.serving.failures import Refused
-from affectkit.serving.settings import LANGUAGES, ServeSettings
-
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
-
+from affectkit.serving.settings import ServeSettings
 
 _PAUSE = 0.5  # s, between two segments of a transcript
 
@@ -58,50 +54,30 @@ class Hearing:
             self._transcriber = registry.build("transcribers", self.settings.transcriber, device)
             self._transcriber.load(self.settings.transcriber_model, batch_seconds=self.settings.batch_seconds)
 
-    async def hear(self, path: str, language: str | None = None) -> Spoken:
+    async def hear(self, path: str, language: str = "") -> Spoken:
         """language: that it is told; else it finds out. Raises `Refused` 501 without a transcriber, else what the
         transcriber raises."""
         self.require()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._hear, path, language)
 
-    def _hear(self, path: str, language: str | None) -> Spoken:
+    def _hear(self, path: str, language: str) -> Spoken:
         samples, _ = read_audio(path, rate=self._transcriber.rate)
         told = language if language in (self._transcriber.languages or ()) else ""
         [heard] = self._transcriber.hear([samples], [told])
         confidence = None if math.isnan(heard.confidence) else float(heard.confidence)
-        spoken = short_language(heard.language) or written_in(heard.text, language)
+        spoken = language_of("", heard.language) or written_in(heard.text, language)
         return Spoken(heard.text, spoken, "heard", confidence, tuple(_phrases(heard)))
 
     def stop(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def short_language(hint: str | None) -> str | None:
-    """`zh` of zh-CN, `en` of en_US; another one as it is, in lower case; None of nothing."""
-    word = (hint or "").strip().lower()
-    return next((tag for tag in LANGUAGES if word.startswith(tag)), word or None)
-
-
-def written_in(text: str, hint: str | None) -> str:
-    """The language of a text, of those that are told apart here: `zh` where a tenth of the letters or more are Han.
-    A text without any is not Chinese; which other language it is, the hint says. "" where nothing is known.
-
-    >>> [written_in(*pair) for pair in [("我很难过 ok", "en"), ("I am sad", "zh"), ("Guten Tag", "de"), ("...", None)]]
-    ['zh', 'en', 'de', '']
-    """
-    han, latin = len(_HAN.findall(text)), len(_LATIN.findall(text))
-    if 10 * han >= han + latin > 0:
-        return "zh"
-    return "en" if latin and hint == "zh" else hint or ""
-
-
 def _phrases(heard: Any) -> Iterator[tuple[float, float, str]]:
     """(start, end, text) of what is said without a pause, where the words have times; all of it else."""
-    phrase: list[Any] = []
+    phrases: list[list[Any]] = []
     for word, start, end in heard.words:
-        if phrase and start - phrase[-1][2] > _PAUSE:
-            yield phrase[0][1], phrase[-1][2], " ".join(part[0].strip() for part in phrase)
-            phrase = []
-        phrase.append((word, float(start), float(end)))
-    if phrase:
-        yield phrase[0][1], phrase[-1][2], " ".join(part[0].strip() for part in phrase)
+        if not phrases or start - phrases[-1][-1][2] > _PAUSE:
+            phrases.append([])
+        phrases[-1].append((word.strip(), float(start), float(end)))
+    for phrase in phrases:
+        yield phrase[0][1], phrase[-1][2], " ".join(word for word, _, _ in phrase)

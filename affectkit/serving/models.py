@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import model_digest
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.predictions import Predictions, build_predictions, probability_columns
+from affectkit.artifacts.predictions import Predictions, build_predictions, prediction_column, probability_columns
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
-from affectkit.inference import Model, Work, load_model, needs
+from affectkit.fusion.table import main_target
+from affectkit.inference import Model, Work, load_model, needed_columns, needs
+from affectkit.inference.load import StackedModel
 from affectkit.inference.model import seen_rows
+from affectkit.inference.texts import built_in
 from affectkit.labels import Target
 from affectkit.serving.settings import ModelFolder, ServeSettings
 
@@ -47,6 +50,7 @@ class Overheard(Model):
 
     inner: Model
     is_parent: bool = False
+    parents: Mapping[str, Overheard] = field(default_factory=dict, kw_only=True)
 
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         try:
@@ -73,8 +77,8 @@ def overheard(model: Model, *, is_parent: bool = False) -> Overheard:
 class Served:
     """A model that rows can be sent to: one of the folders, or a part of its chain.
 
-    columns: the further columns of text that a calibration or a route in it asks of a row. table: the columns of a
-    model that reads features, in order. parts: the uppermost models of the chain that read audio, and text, alone.
+    table: the columns of a model that reads features, in order. parts: the uppermost models of the chain that read
+    audio, and text, alone.
     """
 
     name: str
@@ -82,7 +86,6 @@ class Served:
     model: Overheard
     device: str
     reads: frozenset[str]
-    columns: tuple[str, ...] = ()
     table: tuple[str, ...] = ()
     parts: Mapping[str, Served] = field(default_factory=dict)
 
@@ -97,8 +100,23 @@ class Served:
     @property
     def main(self) -> Target | None:
         """The class target that emotions are read from; None for a model of numbers."""
-        classes = [target for target in self.targets if target.kind != "number"]
-        return next((target for target in classes if target.name == "label"), classes[0] if classes else None)
+        target = main_target(self.targets)
+        return target if target.kind != "number" else None
+
+    @property
+    def columns(self) -> list[str]:
+        """The further columns of text that a calibration or a route in it asks of a row."""
+        return needed_columns(self.model)
+
+    def sample_columns(self) -> list[dict[str, str]]:
+        """Each value of `columns` that the chain knows, at least once."""
+        known = {name: [""] for name in self.columns}
+        for part in _chain(self.model):
+            if isinstance(part.inner, StackedModel):
+                for target in part.inner.stage.targets:
+                    known |= {name: values for name, values in part.inner.stage.known_cells(target).items() if values}
+        count = max(map(len, known.values()), default=1)
+        return [{name: values[n % len(values)] for name, values in known.items()} for n in range(count)]
 
     @property
     def medium(self) -> str:
@@ -108,10 +126,10 @@ class Served:
     @property
     def calibration(self) -> dict[str, Any]:
         """By target, the method and parameters of the calibration that the chain ends with; {} where it has none."""
-        stage = getattr(self.model.inner, "stage", None)
-        if self.model.spec["kind"] == "fusion":  # a rule may end with a calibration of its own
+        if self.model.spec["kind"] != "calibration":  # a fusion's rule may end with a calibration of its own
             return {}
-        return dict(getattr(stage, "targets", {}))
+        assert isinstance(self.model.inner, StackedModel)
+        return dict(self.model.inner.stage.targets)
 
     def described(self) -> dict[str, Any]:
         """For /v1/models."""
@@ -123,7 +141,7 @@ class Served:
             "targets": [target.to_json() for target in self.targets],
             "calibrated": bool(self.calibration),
             "parents": sorted(self.model.parents),
-            "columns": list(self.table or self.columns),
+            "columns": list(self.table) or self.columns,
         }
 
 
@@ -137,24 +155,26 @@ def load_served(settings: ServeSettings) -> dict[str, Served]:
 
 
 def _load(folder: ModelFolder, device: str) -> Served:
-    model = load_model(folder.path)
+    model = load_model(folder.path) if folder.path else built_in("lexicon")
     reads = needs(model)
     if set(reads) not in READABLE or (reads == {"features"} and model.feature_sets != 1):
         what = f"reads {' and '.join(sorted(reads)) or 'nothing'}, which no request brings"
         raise AffectkitError("input", what, file=folder.path, remedy="predict manifests with it: affectkit predict")
-    for part in _chain(model):
+    chain = list(_chain(model))
+    for part in chain:
         if part.spec.get("normalize") == "speaker":
             what = "is scaled by each speaker's own rows, which one request does not have"
             raise AffectkitError("input", what, file=part.folder, remedy="train it with --normalize train")
-    columns = [name for part in _chain(model) for name in getattr(getattr(part, "stage", None), "columns", ())]
-    table = next((part.spec["features"][0].get("feature_names", ()) for part in _chain(model) if reads == {"features"}
-                  and part.spec.get("features")), ())  # fmt: skip
+    sets = [part.spec["features"][0] for part in chain if part.spec.get("features")] if reads == {"features"} else []
+    table = tuple(sets[0].get("feature_names", ())) if sets else ()
     logger.info("model %s: %s of %s", folder.name, model.spec["kind"], " and ".join(sorted(reads)))
-    heard = overheard(model)
-    how: dict[str, Any] = {"device": folder.device or device, "columns": tuple(dict.fromkeys(columns))}
-    whole = Served(folder.name, model_digest(model.folder), heard, reads=reads, table=tuple(table), **how)
+    whole = Served(folder.name, _digest(model), overheard(model), folder.device or device, reads, table)
     parts = {kind: _part(whole, kind) for kind in ("audio", "text")}
     return replace(whole, parts={kind: part for kind, part in parts.items() if part})
+
+
+def _digest(model: Model) -> str:
+    return model.spec.get("digest") or model_digest(model.folder)  # a built-in model has no folder
 
 
 def _part(whole: Served, kind: str) -> Served | None:
@@ -163,17 +183,12 @@ def _part(whole: Served, kind: str) -> Served | None:
     while level:
         for name, model in level.items():
             if needs(model) == {kind}:
-                return replace(whole, name=name, digest=model_digest(model.folder), model=model, reads=needs(model))
-        level = {
-            f"{name}/{own}": parent
-            for name, model in level.items()
-            for own, parent in model.parents.items()
-            if isinstance(parent, Overheard)
-        }
+                return replace(whole, name=name, digest=_digest(model), model=model, reads=needs(model))
+        level = {f"{name}/{own}": parent for name, model in level.items() for own, parent in model.parents.items()}
     return None
 
 
-def _chain(model: Model) -> Iterator[Model]:
+def _chain(model: Any) -> Iterator[Any]:
     yield model
     for parent in model.parents.values():
         yield from _chain(parent)
@@ -190,6 +205,11 @@ class Answer:
     row: Mapping[str, Any]
     parts: Mapping[Path, Mapping[str, Any]]
     reason: str = ""
+
+    def of(self, served: Served) -> Answer | None:
+        """What a model of the chain said, or the chain itself; None where it has no answer, as to an empty text."""
+        row = self.parts.get(served.folder)
+        return replace(self, row=row) if row is not None and is_answered(served, row) else None
 
 
 def answer(served: Served, rows: Sequence[Mapping[str, Any]], threads: int | None) -> list[Answer | AffectkitError]:
@@ -216,23 +236,22 @@ def answer(served: Served, rows: Sequence[Mapping[str, Any]], threads: int | Non
 
 def is_answered(served: Served, row: Mapping[str, Any]) -> bool:
     """Whether a row has an answer to any target."""
-    for target in served.targets:
-        columns = [f"{target.name}_pred"] if target.kind == "number" else probability_columns(target)
-        if all(row[name] == row[name] for name in columns):
-            return True
-    return False
+    columns = [
+        [prediction_column(target.name)] if target.kind == "number" else probability_columns(target)
+        for target in served.targets
+    ]
+    return any(all(row[name] == row[name] for name in names) for names in columns)
 
 
 def _predict(served: Served, rows: Sequence[Mapping[str, Any]], work: Asked) -> Predictions:
     import pandas as pd
 
     if served.reads != {"features"}:
-        table = pd.DataFrame(rows)
-        return served.model.predict(_manifest(table), work)
+        return served.model.predict(_manifest(pd.DataFrame(rows)), work)
     with tempfile.TemporaryDirectory(prefix="affectkit-features-") as folder:
         path = Path(folder, "features.csv")
         write_table(path, pd.DataFrame([{"id": row["id"], **row["features"]} for row in rows]))
-        return served.model.predict(_manifest(pd.DataFrame([{"id": row["id"]} for row in rows])), work, [path])
+        return served.model.predict(_manifest(pd.DataFrame(rows).drop(columns="features")), work, [path])
 
 
 def _manifest(table: pd.DataFrame) -> Manifest:

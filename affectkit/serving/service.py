@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from affectkit.errors import AffectkitError
 from affectkit.serving import decoding
@@ -25,6 +27,9 @@ from affectkit.serving.models import Answer, Served, load_served
 from affectkit.serving.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
+
+Language = Annotated[str, Field(max_length=35)]
+Columns = dict[str, Annotated[str, Field(max_length=1000)]]  # of text, that a calibration or a route asks of a row
 
 
 class Service:
@@ -47,8 +52,6 @@ class Service:
         """Raises "usage" or "input", naming the folder that cannot be served."""
         service = cls(settings, load_served(settings))
         service.hearing.load()
-        for name in (settings.fusion, settings.audio.single, settings.text.single):
-            service.model(name or None)
         return service
 
     @property
@@ -67,6 +70,16 @@ class Service:
     def reading(self, *reads: str) -> Served | None:
         """The default model, else the first one, that reads this and nothing else."""
         return next((served for served in self.models.values() if served.reads == set(reads)), None)
+
+    def of_texts(self, language: str) -> Served | None:
+        name, _ = self.settings.text.choose(language)
+        return self.model(name) if name else self.reading("text")
+
+    def check_text(self, text: str, place: int | None = None) -> None:
+        """Raises `Refused` 413. place: of the text in the request."""
+        if len(text) > self.settings.max_characters:
+            details = {} if place is None else {"row": place}
+            raise Refused(413, f"a text has more than {self.settings.max_characters:,} characters", details=details)
 
     # --- From start to end
 
@@ -87,25 +100,25 @@ class Service:
         """
         problems = {}
         for served in self.models.values():
-            row = await self._sample(served)
-            if row is None:
-                continue
-            [outcome] = await self.batcher.ask(served, [row], [1.0], {})
-            if isinstance(outcome, AffectkitError):
-                if outcome.code in ("missing", "environment") and not self.started:
-                    raise outcome
-                problems[served.name] = outcome.message
+            rows = await self._samples(served)
+            for outcome in await self.batcher.ask(served, rows, [1.0] * len(rows), {}):
+                if isinstance(outcome, AffectkitError):
+                    if outcome.code in ("missing", "environment") and not self.started:
+                        raise outcome
+                    problems[served.name] = outcome.message
         return problems
 
-    async def _sample(self, served: Served) -> dict[str, Any] | None:
-        """A row to try a model with: noise, a grey picture, two words; None for a table of features."""
+    async def _samples(self, served: Served) -> list[dict[str, Any]]:
+        """Rows to try a model with, one for each model that it routes to: noise, a grey picture, two words; nothing for
+        a table of features."""
         if served.reads == {"features"}:
-            return None
+            return []
         path = ""
         if served.medium:
             path = str(self.folder / f"sample-{served.medium}")
             await asyncio.to_thread(_write_sample, served.medium, path)
-        return self.row(served, path, text="warm up", language="en", seconds=1.0)
+        how: dict[str, Any] = {"text": "warm up", "language": "en", "seconds": 1.0}
+        return [self.row(served, path, columns=columns, **how) for columns in served.sample_columns()]
 
     def row(
         self,
@@ -117,16 +130,28 @@ class Service:
         seconds: float | None = None,
         columns: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """A manifest's row of one upload or text, with an id that no other row has."""
-        row: dict[str, Any] = {"id": f"request-{next(self._ids)}", "language": language}
+        """A manifest's row of one upload or text, with an id that no other row has. columns: what the request says of
+        those that the model decides by. Raises `Refused` for one that it lacks."""
+        given = {"language": language, **(columns or {})}
+        lacking = [name for name in served.columns if name not in given]
+        if lacking:
+            message = f"the model '{served.name}' needs the column {lacking[0]}: send it in columns"
+            raise Refused(422, message, code="input", details={"columns": served.columns})
+        row: dict[str, Any] = {name: given[name] for name in ("language", *served.columns)}
+        row["id"] = f"request-{next(self._ids)}"
         if served.medium:
             row["path"] = path
         if served.medium == "audio":
             row["duration_sec"] = seconds
         if "text" in served.reads:
             row["text"] = text
-        given = {"language": language, **(columns or {})}
-        return row | {name: given.get(name, "") for name in served.columns}
+        return row
+
+    def check_columns(self, served: Served, columns: Mapping[str, str]) -> None:
+        """Raises `Refused` for a column that the model has no use for."""
+        if odd := sorted(set(columns) - set(served.columns)):
+            message = f"the model '{served.name}' has no use for the column {odd[0]}"
+            raise Refused(422, message, code="input", details={"columns": served.columns})
 
     @contextmanager
     def place(self) -> Iterator[Path]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.plain import is_file_name
@@ -21,10 +23,10 @@ LANGUAGES = ("en", "zh")  # that the published system routes by
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder to serve, by name. device: None for that of all."""
+    """A folder to serve, by name. path: None for the built-in lexicon. device: None for that of all."""
 
     name: str
-    path: Path
+    path: Path | None
     device: str | None = None
 
 
@@ -36,6 +38,10 @@ class Routes:
     single: str = ""
     by_language: Mapping[str, str] = field(default_factory=dict)
     default: str = "en"
+
+    @property
+    def names(self) -> set[str]:
+        return {self.single, *self.by_language.values()} - {""}
 
     def choose(self, language: str | None) -> tuple[str, str]:
         """The model for a language, and by which strategy, in the published words; "" for none."""
@@ -49,8 +55,7 @@ class Routes:
         return self.by_language[first], f"{first}_fallback"
 
 
-@dataclass(frozen=True)
-class ServeSettings:
+class ServeSettings(BaseModel):
     """models: the first is the default. audio, text, fusion: which of them answer /ser/analyze and /text/sentiment:
     those called audio, audio-en, audio-zh, text, ..., fusion, or named by their variables; else those that read what is
     asked. token: that requests must bear.
@@ -62,57 +67,53 @@ class ServeSettings:
     when the service is told to end.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     models: tuple[ModelFolder, ...] = ()
-    audio: Routes = field(default_factory=Routes)
-    text: Routes = field(default_factory=Routes)
+    audio: Routes = Routes()
+    text: Routes = Routes()
     fusion: str = ""
     fusion_enabled: bool = True
-    engine: str = "affectkit"
+    engine: Literal["affectkit", "hf_wav2vec2"] = "affectkit"
     transcriber: str = ""
     transcriber_model: str = ""
     transcriber_device: str = ""
-    max_asr_seconds: float = 600.0
+    max_asr_duration_ms: PositiveInt = 600_000
     token: str = ""
     device: str = "auto"
-    max_bytes: int = 100_000_000
-    max_seconds: float = 600.0
-    max_samples: int = 30_000_000
-    max_files: int = 64
-    max_segments: int = 1000
-    max_characters: int = 100_000
-    max_requests: int = 256
-    receive_seconds: float = 60.0
-    request_seconds: float = 60.0
-    queue_items: int = 64
-    queue_seconds: float = 3600.0
-    batch_items: int = 32
-    batch_seconds: float = 120.0
-    wait_ms: float = 4.0
-    decode_workers: int = 2
-    decode_seconds: float = 30.0
-    threads: int | None = None
-    drain_seconds: float = 30.0
+    max_bytes: PositiveInt = 100_000_000
+    max_seconds: PositiveFloat = 600.0
+    max_samples: PositiveInt = 30_000_000
+    max_files: PositiveInt = 64
+    max_segments: PositiveInt = 1000
+    max_characters: PositiveInt = 100_000
+    max_requests: PositiveInt = 256
+    receive_seconds: PositiveFloat = 60.0
+    request_seconds: PositiveFloat = 60.0
+    queue_items: PositiveInt = 64
+    queue_seconds: PositiveFloat = 3600.0
+    batch_items: PositiveInt = 32
+    batch_seconds: PositiveFloat = 120.0
+    wait_ms: NonNegativeFloat = 4.0
+    decode_workers: PositiveInt = 2
+    decode_seconds: PositiveFloat = 30.0
+    threads: PositiveInt | None = None
+    drain_seconds: NonNegativeFloat = 30.0
     log_details: bool = False
 
-    @classmethod
-    def of_folders(cls, folders: Sequence[str], **known: Any) -> ServeSettings:
-        """From `NAME=DIR` or `DIR` of the command line; further fields come from the environment, unless `known`."""
-        return from_environment(os.environ, tuple(map(named_folder, folders)), known)
-
-    def to_environment(self) -> None:
+    def to_environment(self, folders: Sequence[str]) -> None:
         """Tell the worker processes of this one, which have nothing but the environment to go by."""
-        os.environ[PREFIX + "MODELS"] = os.pathsep.join(f"{model.name}={model.path}" for model in self.models)
-        for name, kind in _SCALARS.items():
-            value = getattr(self, name)
-            if value not in (None, ""):
-                os.environ[PREFIX + name.upper()] = str(int(value) if kind is bool else value)
+        told = self.model_dump(include=set(_VARIABLES.values()), exclude_none=True)
+        os.environ.update({PREFIX + name.upper(): str(value) for name, value in told.items()})
+        if folders:
+            os.environ[PREFIX + "MODELS"] = os.pathsep.join(folders)
 
 
-_SCALARS = {
-    name: next(kind for kind in (bool, int, float, str) if str(hint).startswith(kind.__name__) or hint is kind)
-    for name, hint in get_type_hints(ServeSettings).items()
-    if name not in ("models", "audio", "text", "fusion")
-}  # fields that a variable can hold
+_PUBLISHED = {
+    "FUSION_ENABLED": "fusion_enabled", "SER_ENGINE": "engine", "WHISPER_MODEL": "transcriber_model",
+    "WHISPER_DEVICE": "transcriber_device", "MAX_ASR_DURATION_MS": "max_asr_duration_ms",
+}  # fmt: skip
+_ROLES = {"models", "audio", "text", "fusion"}
+_VARIABLES = {PREFIX + name.upper(): name for name in ServeSettings.model_fields if name not in _ROLES}
 
 
 def named_folder(word: str) -> ModelFolder:
@@ -126,105 +127,76 @@ def named_folder(word: str) -> ModelFolder:
     return ModelFolder(name, folder)
 
 
-def from_environment(
-    variables: Mapping[str, str] | None = None,
-    models: tuple[ModelFolder, ...] = (),
-    known: Mapping[str, Any] | None = None,
-) -> ServeSettings:
-    """ServeSettings by variables. models, known: what was said elsewhere, and counts more.
+def settings_of(folders: Sequence[str] = (), variables: Mapping[str, str] = os.environ, **known: Any) -> ServeSettings:
+    """folders: `NAME=DIR` or `DIR`; else those of the variables. known: fields that count more than variables.
 
     Raises "usage" for a variable of ours that there is not, and for a value that it cannot have.
     """
-    variables = os.environ if variables is None else variables
-    values: dict[str, Any] = {}
-    for variable in sorted(name for name in variables if name.startswith(PREFIX) and name != PREFIX + "MODELS"):
-        name = variable.removeprefix(PREFIX).lower()
-        if name not in _SCALARS:
-            variants = [PREFIX + scalar.upper() for scalar in _SCALARS]
-            raise AffectkitError("usage", f"there is no variable {variable}", remedy=did_you_mean(variable, variants))
-        values[name] = _parsed(variable, variables[variable], _SCALARS[name])
-    listed = [word for word in variables.get(PREFIX + "MODELS", "").split(os.pathsep) if word]
-    models = models or tuple(map(named_folder, listed))
-    _check_names(models)
-    values = _published(variables, models) | values | {k: v for k, v in (known or {}).items() if v is not None}
-    settings = ServeSettings(**values)
-    for name in ("max_bytes", "max_seconds", "max_samples", "max_files", "queue_items", "queue_seconds", "batch_items"):
-        if not getattr(settings, name) > 0:
-            raise AffectkitError("usage", f"{name} {getattr(settings, name)}", remedy="give a number above 0")
-    return settings
-
-
-def _parsed(variable: str, text: str, kind: type) -> Any:
-    if kind is bool:
-        return text.strip().lower() not in ("0", "false", "no", "off", "")
+    cells = {name: text.strip() for name, text in variables.items() if text.strip()}
+    ours = sorted(name for name in cells if name.startswith(PREFIX) and name != PREFIX + "MODELS")
+    for variable in ours:
+        if variable not in _VARIABLES:
+            remedy = did_you_mean(variable, list(_VARIABLES))
+            raise AffectkitError("usage", f"there is no variable {variable}", remedy=remedy)
+    sources = {name: variable for variable, name in _PUBLISHED.items() if variable in cells}
+    sources |= {_VARIABLES[variable]: variable for variable in ours}
+    values: dict[str, Any] = {name: cells[variable] for name, variable in sources.items()}
+    values |= {name: value for name, value in known.items() if value is not None}
+    words = folders or [word for word in cells.get(PREFIX + "MODELS", "").split(os.pathsep) if word]
     try:
-        return kind(text.strip())
-    except ValueError:
-        raise AffectkitError("usage", f"{variable} is '{text}'", remedy=f"give {_WORDS[kind]}") from None
+        settings = ServeSettings(**values)
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        name = str(first["loc"][0])
+        raise AffectkitError("usage", f"{sources.get(name, name)} is '{first['input']}'", remedy=first["msg"]) from None
+    update = _roles(cells, list(map(named_folder, words)), settings.fusion_enabled)
+    if settings.transcriber_model and not settings.transcriber:
+        update["transcriber"] = "faster-whisper" if sources.get("transcriber_model") == "WHISPER_MODEL" else "hf"
+    return settings.model_copy(update=update)
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "text"}
+# --- The models by their roles, as the published system's variables name them
 
 
-def _check_names(models: Sequence[ModelFolder]) -> None:
-    names = [model.name for model in models]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise AffectkitError("usage", f"two models are called '{twice}'", remedy="name them: NAME=MODEL_DIR")
-
-
-# --- The variables of the published system
-
-
-def _published(variables: Mapping[str, str], models: tuple[ModelFolder, ...]) -> dict[str, Any]:
-    """The fields that they set; the folders that they name are served behind `models`."""
-    cell = {name: text.strip() for name, text in variables.items()}
-    folders: dict[str, ModelFolder] = {model.name: model for model in models}
+def _roles(cells: Mapping[str, str], models: Sequence[ModelFolder], fuses: bool) -> dict[str, Any]:
+    """The fields; folders that variables name are served behind `models`. Raises "usage" for a name given twice."""
+    folders = {model.name: model for model in models}
+    for name in folders:
+        if [model.name for model in models].count(name) > 1:
+            raise AffectkitError("usage", f"two models are called '{name}'", remedy="name them: NAME=MODEL_DIR")
 
     def add(name: str, variable: str, device: str) -> str:
         """The name, if a folder is called so on the command line, or by its variable."""
-        if cell.get(variable) and name not in folders:
-            folders[name] = ModelFolder(name, Path(cell[variable]), cell.get(device) or None)
+        if variable in cells and name not in folders:
+            folders[name] = ModelFolder(name, Path(cells[variable]), cells.get(device))
         return name if name in folders else ""
 
-    values: dict[str, Any] = {}
-    if "FUSION_ENABLED" in cell:
-        values["fusion_enabled"] = _parsed("FUSION_ENABLED", cell["FUSION_ENABLED"], bool)
-    if values.get("fusion_enabled", True):
-        values["fusion"] = add("fusion", "FUSION_MODEL_DIR", "FUSION_DEVICE")
-    values["audio"] = _routes(cell, "SER_HF", "SER_HF_MODEL_DIR", "audio", add)
-    if _one_of(cell, "TEXT_ENGINE", ("hf", "lexicon"), "hf") == "lexicon" and not cell.get("TEXT_HF_MODEL"):
-        remedy = "make a model folder of it (affectkit import-model lexicon -o DIR) and name it in TEXT_HF_MODEL"
-        raise AffectkitError("usage", "TEXT_ENGINE lexicon names no model folder", remedy=remedy)
-    values["text"] = _routes(cell, "TEXT_HF", "TEXT_HF_MODEL", "text", add)
-    values["engine"] = _one_of(cell, "SER_ENGINE", ("hf_wav2vec2", "affectkit"), "affectkit")
-    for name, variable in {"transcriber_model": "WHISPER_MODEL", "transcriber_device": "WHISPER_DEVICE"}.items():
-        if cell.get(variable):
-            values[name] = cell[variable]
-    if cell.get("MAX_ASR_DURATION_MS"):
-        milliseconds = _parsed("MAX_ASR_DURATION_MS", cell["MAX_ASR_DURATION_MS"], float)
-        values["max_asr_seconds"] = milliseconds / 1000
-    return values | {"models": tuple(folders.values())}
+    def routes(name: str, prefix: str, single: str, routing: str) -> Routes:
+        default = _one_of(cells, f"{prefix}_DEFAULT_LANGUAGE", LANGUAGES, "en")
+        by_language = {}
+        if _one_of(cells, f"{prefix}_ROUTING", ("single", "language"), routing) == "language":
+            tags = {tag: add(f"{name}-{tag}", f"{single}_{tag.upper()}", f"{prefix}_DEVICE") for tag in LANGUAGES}
+            by_language = {tag: model for tag, model in tags.items() if model}
+        return Routes(add(name, single, f"{prefix}_DEVICE"), by_language, default)
+
+    def routing(name: str, *variables: str) -> str:
+        """Where nothing says: by language, if models are called so, or named by one of `variables`."""
+        called = any(f"{name}-{tag}" in folders for tag in LANGUAGES)
+        return "language" if called or any(variable in cells for variable in variables) else "single"
+
+    fusion = add("fusion", "FUSION_MODEL_DIR", "FUSION_DEVICE") if fuses else ""
+    audio = routes("audio", "SER_HF", "SER_HF_MODEL_DIR", routing("audio"))
+    if _one_of(cells, "TEXT_ENGINE", ("hf", "lexicon"), "hf") == "lexicon":
+        folders.setdefault("text", ModelFolder("text", None, "cpu"))
+        text = Routes("text")
+    else:
+        by_tag = [f"TEXT_HF_MODEL_{tag.upper()}" for tag in LANGUAGES]
+        text = routes("text", "TEXT_HF", "TEXT_HF_MODEL", routing("text", *by_tag))
+    return {"models": tuple(folders.values()), "fusion": fusion, "audio": audio, "text": text}
 
 
-def _routes(cell: Mapping[str, str], prefix: str, single: str, name: str, add: Any) -> Routes:
-    default = _one_of(cell, f"{prefix}_DEFAULT_LANGUAGE", LANGUAGES, "en")
-    by_default = "language" if prefix == "TEXT_HF" and any(cell.get(f"{single}_{t.upper()}") for t in LANGUAGES) else ""
-    routing = _one_of(cell, f"{prefix}_ROUTING", ("single", "language"), by_default)
-    if routing != "language" and (routing or not any(add(f"{name}-{tag}", "", "") for tag in LANGUAGES)):
-        return Routes(add(name, single, f"{prefix}_DEVICE"), default=default)
-    added = {tag: add(f"{name}-{tag}", f"{single}_{tag.upper()}", f"{prefix}_DEVICE") for tag in LANGUAGES}
-    by_language = {tag: model for tag, model in added.items() if model}
-    return Routes(add(name, single, f"{prefix}_DEVICE"), by_language, default)
-
-
-def _one_of(cell: Mapping[str, str], variable: str, allowed: Sequence[str], default: str) -> str:
-    value = cell.get(variable, "").lower() or default
-    if value and value not in allowed:
+def _one_of(cells: Mapping[str, str], variable: str, allowed: Sequence[str], default: str) -> str:
+    value = cells.get(variable, default).lower()
+    if value not in allowed:
         raise AffectkitError("usage", f"{variable} is '{value}'", remedy=f"give {' or '.join(allowed)}")
     return value
-
-
-def shown(settings: ServeSettings) -> dict[str, Any]:
-    """The limits, as /health says them: nothing that is secret."""
-    return {name: value for name, value in asdict(settings).items() if name.startswith(("max_", "queue_", "batch_"))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,19 +29,40 @@ class _Parser(MultiPartParser):
 
 @dataclass
 class UploadForm:
-    """files: where each lies, in order. fields: what was said of each name, in order. names: what the files are called,
-    for the log, if it is asked for."""
+    """files: where each lies, in order. names: what they are called, for the log, if it is asked for. fields: what was
+    said of each name, in order."""
 
     files: list[Path] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     fields: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def file(self) -> Path:
+        """Raises `Refused` where there is not one."""
+        if len(self.files) != 1:
+            raise Refused(422, f"the form has {len(self.files)} files, not 1", code="validation")
+        return self.files[0]
+
+    def checked(self, shape: type[T], many: Sequence[str] = ()) -> T:
+        """The fields that `shape` has. An empty one was not filled in, but for a text, which may be empty: nothing was
+        said. Raises `Refused` for one that is said twice and is not in `many`, and for columns that are no JSON."""
+        values: dict[str, Any] = {name: self.fields[name] for name in many if name in self.fields}
+        for name in shape.model_fields.keys() & self.fields.keys() - set(many):
+            [value, *others] = self.fields[name]
+            if others:
+                raise Refused(422, f"{name} stands twice", code="validation")
+            if value or name == "text":
+                values[name] = value
+        if "columns" in values:
+            values["columns"] = _json(values["columns"], "columns is")
+        return checked(shape, values)
 
 
 def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_form(request: Request, folder: Path, *, most_files: int, most_characters: int) -> UploadForm:
+async def read_form(request: Request, folder: Path, most_files: int, most_characters: int) -> UploadForm:
     """Write the files of a form into `folder`, as 0, 1, ... Raises `Refused` for what is no form, or is too much."""
     if content_type(request) != FORM:
         raise Refused(415, f"the body is no {FORM}")
@@ -74,11 +96,14 @@ async def read_json(request: Request, shape: type[T]) -> T:
     """Raises `Refused` for what is no JSON, or of another shape."""
     if content_type(request) not in (JSON, ""):
         raise Refused(415, f"the body is no {JSON}")
+    return checked(shape, _json(await request.body(), "the body is"))
+
+
+def _json(text: str | bytes, what: str) -> Any:
     try:
-        data = parse_json((await request.body()).decode())
+        return parse_json(text if isinstance(text, str) else text.decode())
     except ValueError as error:
-        raise Refused(400, f"the body is no JSON: {type(error).__name__}") from None
-    return checked(shape, data)
+        raise Refused(400, f"{what} no JSON: {type(error).__name__}") from None
 
 
 def checked(shape: type[T], data: Any) -> T:
@@ -90,11 +115,3 @@ def checked(shape: type[T], data: Any) -> T:
         first = wrong[0]
         message = f"{first['field'] or 'the body'}: {first['why']}"
         raise Refused(422, message, code="validation", details={"fields": wrong[:20]}) from None
-
-
-def single(form: UploadForm, *names: str) -> dict[str, str]:
-    """The fields that may be said once. Raises `Refused` for one that is said twice."""
-    for name in names:
-        if len(form.fields.get(name, ())) > 1:
-            raise Refused(422, f"{name} stands twice", code="validation")
-    return {name: form.fields[name][0] for name in names if form.fields.get(name) and form.fields[name][0] != ""}

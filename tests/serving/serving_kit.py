@@ -2,13 +2,14 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -18,10 +19,10 @@ def opened(folders, **limits):
 
     from affectkit.serving.app import create_app
     from affectkit.serving.service import Service
-    from affectkit.serving.settings import ServeSettings
+    from affectkit.serving.settings import settings_of
 
     words = [f"{name}={folder}" for name, folder in folders.items()]
-    settings = ServeSettings.of_folders(words, **{"device": "cpu", "decode_workers": 1, **limits})
+    settings = settings_of(words, **{"device": "cpu", "decode_workers": 1, **limits})
     with TestClient(create_app(Service.load(settings)), raise_server_exceptions=False) as client:
         client.headers["x-request-id"] = "test"
         yield client
@@ -36,13 +37,15 @@ def process(*words, command=("affectkit", "serve"), timeout=90, **variables):
     known = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "AFFECTKIT_SERVE_DEVICE": "cpu"}
     environment = {**os.environ, **known, **{name: str(value) for name, value in variables.items()}}
     line = [sys.executable, "-m", *command, *map(str, words), "--port", str(port)]
-    served = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    served = subprocess.Popen(
+        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
         wait_until(lambda: status_of(f"http://127.0.0.1:{port}/readyz") == 200, timeout, served)
         yield served, f"http://127.0.0.1:{port}"
     finally:
-        if served.poll() is None:
-            served.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(served.pid, signal.SIGKILL)  # its decoders and workers too, which would hold the pipe open
         served.communicate()
 
 

@@ -34,7 +34,7 @@ def client(models):
         build = hearing.registry.build
         makes = {"transcribers": lambda *what: Parrot()}
         patched.setattr(hearing.registry, "build", lambda kind, *what: makes.get(kind, partial(build, kind))(*what))
-        with opened({"fused": models["fused"]}, transcriber="parrot", max_asr_seconds=3.0) as client:
+        with opened({"fused": models["fused"]}, transcriber="parrot", max_asr_duration_ms=3000) as client:
             yield client
 
 

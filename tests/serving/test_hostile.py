@@ -7,7 +7,7 @@ import pytest
 from hostile import cases, streamed, wav
 from serving_kit import opened, refusal, wait_until
 
-from affectkit.serving.settings import from_environment
+from affectkit.serving.settings import settings_of
 
 TONE = (0.3 * np.sin(np.arange(16000) / 5)).astype(np.float32)
 FORM = {"content-type": "multipart/form-data; boundary=b"}
@@ -143,8 +143,8 @@ def test_what_cannot_be_served_is_refused_by_name(models, affectkit, tmp_path, m
 
 
 def test_variables_of_the_published_service_name_models_by_role(models):
-    settings = from_environment(
-        {
+    settings = settings_of(
+        variables={
             "SER_HF_MODEL_DIR_EN": str(models["audio"]), "SER_HF_MODEL_DIR_ZH": str(models["audio"]),
             "SER_HF_ROUTING": "language", "SER_HF_DEFAULT_LANGUAGE": "zh", "SER_HF_DEVICE": "cpu",
             "TEXT_HF_MODEL": str(models["text"]), "TEXT_HF_ROUTING": "single", "FUSION_MODEL_DIR": str(models["fused"]),
@@ -156,17 +156,17 @@ def test_variables_of_the_published_service_name_models_by_role(models):
     assert settings.audio.choose("en") == ("audio-en", "en")
     assert settings.audio.choose(None) == ("audio-zh", "zh_default")
     assert settings.text.choose("zh") == ("text", "single")
-    assert settings.fusion == "fusion" and settings.max_asr_seconds == 60 and settings.max_files == 3
+    assert settings.fusion == "fusion" and settings.max_asr_duration_ms == 60_000 and settings.max_files == 3
     assert settings.models[1].device == "cpu" and settings.transcriber_model == "tiny"
 
 
 @pytest.mark.parametrize(
     "variables, why",
     [({"AFFECTKIT_SERVE_MAX_FILE": "3"}, "no variable"), ({"AFFECTKIT_SERVE_MAX_FILES": "many"}, "is 'many'"),
-     ({"SER_HF_ROUTING": "none"}, "SER_HF_ROUTING is 'none'"), ({"AFFECTKIT_SERVE_MAX_BYTES": "0"}, "max_bytes 0")],
+     ({"SER_HF_ROUTING": "none"}, "SER_HF_ROUTING is 'none'"), ({"AFFECTKIT_SERVE_MAX_BYTES": "0"}, "BYTES is '0'")],
 )  # fmt: skip
 def test_a_variable_that_means_nothing_is_refused(variables, why):
     from affectkit.errors import AffectkitError
 
     with pytest.raises(AffectkitError, match=why):
-        from_environment(variables)
+        settings_of(variables=variables)
