@@ -129,7 +129,7 @@ class StackedModel(Model):
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if features and len(features) != self.feature_sets:
             raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
-        wanted = self._wanted(manifest)
+        wanted = self.wanted(manifest)
         feature_sets = iter(features)
         predictions = {}
         for name, parent in self.parents.items():
@@ -141,7 +141,7 @@ class StackedModel(Model):
                 predictions[name] = parent.predict(manifest.take(rows), work, of_parent)
         return self._joined(manifest.rows, predictions, wanted)
 
-    def _wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
+    def wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
         """Parent -> [N] bool, the rows that it is needed for; None where all are for all. Raises "input" where a column
         lacks, or naming the row whose cell is refused."""
         if not self.stage.columns:

@@ -44,38 +44,56 @@ class AnalyzeFields(TextFeatures):
         return self.completed() if self.model_fields_set & set(TextFeatures.model_fields) else {}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which models answer. overall: for the clip; acoustic: for its segments, and for the clip's audio; text: for what
-    is said, where a fusion asks for it. strategy: how they were chosen, in the published words."""
-
-    overall: Served
-    acoustic: Served
-    text: Served | None
-    strategy: str
-
-    @property
-    def fuses(self) -> bool:
-        return self.overall.reads != {"audio"}
-
-
 @dataclass
 class Analysis:
-    """One request on its way. fallback: why the acoustic model answers in place of the fusion."""
+    """One request on its way. chosen: the model for the clip; strategy: how it was chosen, in the published words.
+    beside: the acoustic model of a fusion that was trained on a table, which has no parts. fallback: why the acoustic
+    model answers in place of the fusion."""
 
     service: Service
     fields: AnalyzeFields
-    plan: Plan
-    sound: decoding.Decoded
     timings: Timings
+    chosen: Served
+    beside: Served | None
+    strategy: str
+    language: str
+    sound: decoding.Decoded = field(init=False)
     transcript: Spoken | None = None
-    language: str = ""
     warnings: list[str] = field(default_factory=list)
     fallback: str = ""
 
     @property
+    def acoustic(self) -> Served:
+        """The model for the segments, and for the clip's audio. Raises `Refused` where none hears recordings."""
+        part = self.beside or self.chosen.part("audio", self._cells)
+        if part is None or not {"audio", "features"} & self.chosen.reads:
+            details = {"reads": sorted(self.chosen.reads)}
+            message = f"the model '{self.chosen.name}' does not hear recordings"
+            raise Refused(422, message, code="input", details=details)
+        return part
+
+    @property
     def overall(self) -> Served:
-        return self.plan.acoustic if self.fallback else self.plan.overall
+        return self.acoustic if self.fallback or not self.service.settings.fusion_enabled else self.chosen
+
+    @property
+    def reader(self) -> Served | None:
+        """The model for what is said, where a fusion asks for it."""
+        if not self.service.settings.fusion_enabled:
+            return None
+        return self.service.of_texts(self.language) if self.from_table else self.chosen.part("text", self._cells)
+
+    @property
+    def from_table(self) -> bool:
+        return self.chosen.reads == {"features"}
+
+    @property
+    def fuses(self) -> bool:
+        return self.service.settings.fusion_enabled and (self.from_table or self.reader is not None)
+
+    @property
+    def _cells(self) -> dict[str, str]:
+        return {"language": self.language, **self.fields.columns}
 
     @property
     def text(self) -> str:
@@ -84,7 +102,7 @@ class Analysis:
     @property
     def brings_text(self) -> bool:
         """Whether a share of sentiment that the request brings is an input of the fusion."""
-        return not self.fields.model_fields_set.isdisjoint({*TextFeatures.model_fields} & {*self.plan.overall.table})
+        return not self.fields.model_fields_set.isdisjoint({*TextFeatures.model_fields} & {*self.chosen.table})
 
     def fall_back(self, reason: str) -> None:
         self.fallback = f"{reason}; the acoustic model answers"
@@ -97,43 +115,21 @@ class Analysis:
         return await self.service.batcher.ask(served, rows, costs, self.timings)
 
 
-def plan_of(service: Service, fields: AnalyzeFields) -> Plan:
-    """Raises `Refused` where no model hears recordings, and for windows that never move."""
-    if fields.overlap_ms >= fields.segment_ms:
-        raise Refused(422, "overlap_ms must be less than segment_ms", code="validation")
-    settings = service.settings
-    name, strategy = settings.audio.choose(fields.hint)
-    routed = service.model(name) if name else None
-    if fields.model:
-        overall, strategy = service.model(fields.model), "request"
-    elif settings.fusion:
-        overall = service.model(settings.fusion)
-    else:
-        overall = next((served for served in service.models.values() if "audio" in served.reads), service.default)
-        if routed and overall.name in settings.audio.names:
-            overall = routed
-    table = overall.reads == {"features"}
-    acoustic = routed or service.reading("audio") if table else overall.parts.get("audio")
-    if acoustic is None:
-        details = {"reads": sorted(overall.reads)}
-        raise Refused(422, f"the model '{overall.name}' does not hear recordings", code="input", details=details)
-    if not settings.fusion_enabled:
-        overall = acoustic
-    text = service.of_texts(fields.hint) if table else overall.parts.get("text")
-    return Plan(overall, acoustic, text, strategy)
-
-
 async def analyze(
     service: Service, path: Path, folder: Path, fields: AnalyzeFields, timings: Timings
 ) -> dict[str, Any]:
     """The published answer, with what it lacks beside it. Raises `Refused` or `AffectkitError`."""
-    plan, stride = plan_of(service, fields), fields.segment_ms - fields.overlap_ms
-    service.check_columns(plan.overall, fields.columns)
+    if fields.overlap_ms >= fields.segment_ms:
+        raise Refused(422, "overlap_ms must be less than segment_ms", code="validation")
     service.check_text(fields.text or "")
-    cut = decoding.Cut(fields.segment_ms / 1000, stride / 1000, service.settings.max_segments)
+    analysis = Analysis(service, fields, timings, *_chosen(service, fields), fields.hint)
+    service.check_columns(analysis.chosen, fields.columns)
+    _ = analysis.acoustic  # refused before anything is decoded
+    stride = (fields.segment_ms - fields.overlap_ms) / 1000
+    cut = decoding.Cut(fields.segment_ms / 1000, stride, service.settings.max_segments)
     sound = await service.decoder.run(decoding.decode_sound, str(path), str(folder), cut, service.bounds)
+    analysis.sound = sound
     timings.lap("decodeMs")
-    analysis = Analysis(service, fields, plan, sound, timings)
     seconds = sound.whole.seconds + sum(window.seconds for window in sound.windows)
     with service.batcher.capacity.permit("seconds", seconds):
         await _understand(analysis)
@@ -141,19 +137,36 @@ async def analyze(
     return _published(analysis, answered)
 
 
+def _chosen(service: Service, fields: AnalyzeFields) -> tuple[Served, Served | None, str]:
+    """The model for the clip; the acoustic one of a fusion of a table; and by which strategy."""
+    settings = service.settings
+    name, strategy = settings.audio.choose(fields.hint)
+    routed = service.model(name) if name else None
+    if fields.model:
+        chosen, strategy = service.model(fields.model), "request"
+    elif settings.fusion:
+        chosen = service.model(settings.fusion)
+    else:
+        chosen = next((served for served in service.models.values() if "audio" in served.reads), service.default)
+        if routed and chosen.name in settings.audio.names:
+            chosen = routed
+    beside = (routed or service.reading("audio")) if chosen.reads == {"features"} else None
+    return chosen, beside, strategy
+
+
 async def _understand(analysis: Analysis) -> None:
     """What is said, in which language; and where the request is wrong about it."""
     fields, service, hint = analysis.fields, analysis.service, analysis.fields.hint
     if fields.text is not None:
         analysis.transcript = Spoken(fields.text, written_in(fields.text, hint), "request")
-    elif analysis.plan.fuses and service.hearing.configured:
+    elif analysis.overall.reads != {"audio"} and service.hearing.configured:
         analysis.transcript = await service.hearing.hear(analysis.sound.whole.path)
         analysis.timings.lap("transcribeMs")
     heard = analysis.transcript.language if analysis.transcript else ""
     if hint and heard and heard != hint:
         analysis.warnings.append(f"language_hint is {hint}, and the text is {heard}: it counts as {heard}")
     analysis.language = heard or hint
-    if analysis.plan.fuses and analysis.transcript is None and not analysis.brings_text:
+    if analysis.fuses and analysis.transcript is None and not analysis.brings_text:
         analysis.fall_back("no text: the request has none, and there is no transcriber")
 
 
@@ -170,32 +183,32 @@ class Answered:
 
 async def _answers(analysis: Analysis) -> Answered:
     """Of the clip and its segments; the clip's own where one segment is the clip."""
-    plan, sound = analysis.plan, analysis.sound
+    acoustic, sound = analysis.acoustic, analysis.sound
     from_table = analysis.overall.reads == {"features"}
-    first = plan.acoustic if from_table else analysis.overall
-    text = analysis.service.of_texts(analysis.language) if from_table and analysis.transcript else None
-    asked = [(first, (sound.whole,)), (plan.acoustic, sound.windows if sound.windows != (sound.whole,) else ())]
+    first = acoustic if from_table else analysis.overall
+    text = analysis.reader if from_table and analysis.transcript else None
+    asked = [(first, (sound.whole,)), (acoustic, sound.windows if sound.windows != (sound.whole,) else ())]
     asked += [(text, (sound.whole,))] if text else []
     [clip], segments, *texts = await asyncio.gather(*(analysis.ask(*question) for question in asked))
     clip = analysis.service.answered(clip)
-    acoustic = clip.of(plan.acoustic)
-    if acoustic is None:
+    heard = clip.of(acoustic)
+    if heard is None:
         raise AffectkitError("input", clip.reason or "the acoustic model gave no answer for the clip")
-    read = plan.text or text
     of_text = next((said for [said] in texts if isinstance(said, Answer)), clip)
-    answered = Answered(clip, acoustic, of_text.of(text or read) if read else None, segments or [acoustic])
+    reader = analysis.reader
+    answered = Answered(clip, heard, of_text.of(reader) if reader else None, segments or [heard])
     if from_table:
-        answered = await _of_table(analysis, answered, text)
+        answered = await _of_table(analysis, answered)
     if answered.clip.of(analysis.overall) is None:
         analysis.fall_back("the fusion gave no answer")
-        answered = replace(answered, clip=acoustic)
+        answered = replace(answered, clip=heard)
     return answered
 
 
-async def _of_table(analysis: Analysis, answered: Answered, text: Served | None) -> Answered:
+async def _of_table(analysis: Analysis, answered: Answered) -> Answered:
     """What a fusion says that was trained on a table."""
-    acoustic = fusing.Side(analysis.plan.acoustic, answered.acoustic.row)
-    side = fusing.Side(text or acoustic.served, answered.text.row if text and answered.text else None)
+    acoustic = fusing.Side(analysis.acoustic, answered.acoustic.row)
+    side = fusing.Side(analysis.reader or acoustic.served, answered.text.row if answered.text else None)
     cells = {TEXT: analysis.text, LANGUAGE: analysis.language}
     sides, names = {"audio": acoustic, "text": side}, analysis.overall.table
     features = fusing.features(sides, names, cells, analysis.fields.brought)
@@ -209,7 +222,7 @@ async def _of_table(analysis: Analysis, answered: Answered, text: Served | None)
 
 
 def _published(analysis: Analysis, answered: Answered) -> dict[str, Any]:
-    overall, acoustic, sound = analysis.overall, analysis.plan.acoustic, analysis.sound
+    overall, acoustic, sound = analysis.overall, analysis.acoustic, analysis.sound
     said = answers.of_row(overall.targets, answered.clip.row)["answers"]
     main = said.get(overall.main.name) if overall.main else None
     heard = answers.of_target(acoustic.main, answered.acoustic.row) if acoustic.main else None
@@ -256,7 +269,7 @@ def _segment(acoustic: Served, segment: Outcome) -> dict[str, Any]:
 
 def _text_features(analysis: Analysis, answered: Answered) -> dict[str, float]:
     """Those of the request; else what the model of texts says; neutral without either, as published."""
-    text, said, brought = analysis.plan.text, answered.text, analysis.fields.brought
+    text, said, brought = analysis.reader, answered.text, analysis.fields.brought
     known = brought or TextFeatures().completed()
     if answered.features is not None:
         return {name: answered.features.get(name, value) for name, value in known.items()}
@@ -270,7 +283,7 @@ def _text_features(analysis: Analysis, answered: Answered) -> dict[str, float]:
 
 
 def _fusion(analysis: Analysis, answered: Answered, main: Mapping[str, Any] | None) -> dict[str, Any]:
-    if not analysis.plan.fuses:
+    if not analysis.fuses:
         return {"enabled": False, "ready": False}
     overall = analysis.overall
     if analysis.fallback or main is None or overall.main is None:
@@ -300,7 +313,7 @@ def _meta(analysis: Analysis) -> dict[str, Any]:
         "modelDigest": overall.digest,
         "engine": settings.engine,
         "routeLanguage": hint,
-        "routingStrategy": analysis.plan.strategy,
+        "routingStrategy": analysis.strategy,
         "languageHint": hint,
         "language": analysis.language,
         "sampleRate": analysis.sound.rate,

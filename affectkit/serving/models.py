@@ -77,8 +77,8 @@ def overheard(model: Model, *, is_parent: bool = False) -> Overheard:
 class Served:
     """A model that rows can be sent to: one of the folders, or a part of its chain.
 
-    table: the columns of a model that reads features, in order. parts: the uppermost models of the chain that read
-    audio, and text, alone.
+    table: the columns of a model that reads features, in order. parts: the models of the chain that read one thing
+    alone, by folder.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Served:
     device: str
     reads: frozenset[str]
     table: tuple[str, ...] = ()
-    parts: Mapping[str, Served] = field(default_factory=dict)
+    parts: Mapping[Path, Served] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -113,10 +113,28 @@ class Served:
         known = {name: [""] for name in self.columns}
         for part in _chain(self.model):
             if isinstance(part.inner, StackedModel):
-                for target in part.inner.stage.targets:
-                    known |= {name: values for name, values in part.inner.stage.known_cells(target).items() if values}
+                for cells in map(part.inner.stage.known_cells, part.inner.stage.targets):
+                    known |= {name: values for name, values in cells.items() if values}
         count = max(map(len, known.values()), default=1)
         return [{name: values[n % len(values)] for name, values in known.items()} for n in range(count)]
+
+    def part(self, kind: str, cells: Mapping[str, str]) -> Served | None:
+        """The uppermost model of the chain that reads `kind` alone, of those that answer a row with these `columns`.
+        Raises "input" for a row that a route refuses."""
+        import pandas as pd
+
+        level = [self.model]
+        while level:
+            for model in level:
+                if needs(model) == {kind}:
+                    return self if model is self.model else self.parts[model.folder]
+            parents: list[Overheard] = []
+            for model in level:
+                inner = model.inner
+                wanted = inner.wanted(_manifest(pd.DataFrame([cells]))) if isinstance(inner, StackedModel) else None
+                parents += [parent for name, parent in model.parents.items() if wanted is None or wanted[name][0]]
+            level = parents
+        return None
 
     @property
     def medium(self) -> str:
@@ -169,23 +187,22 @@ def _load(folder: ModelFolder, device: str) -> Served:
     table = tuple(sets[0].get("feature_names", ())) if sets else ()
     logger.info("model %s: %s of %s", folder.name, model.spec["kind"], " and ".join(sorted(reads)))
     whole = Served(folder.name, _digest(model), overheard(model), folder.device or device, reads, table)
-    parts = {kind: _part(whole, kind) for kind in ("audio", "text")}
-    return replace(whole, parts={kind: part for kind, part in parts.items() if part})
+    parts = {
+        part.folder: replace(whole, name=name, digest=_digest(part), model=part, reads=needs(part))
+        for name, part in _named(whole.name, whole.model)
+        if len(needs(part)) == 1
+    }
+    return replace(whole, parts=parts)
 
 
 def _digest(model: Model) -> str:
     return model.spec.get("digest") or model_digest(model.folder)  # a built-in model has no folder
 
 
-def _part(whole: Served, kind: str) -> Served | None:
-    """The uppermost model of a chain that reads nothing else."""
-    level = {whole.name: whole.model}
-    while level:
-        for name, model in level.items():
-            if needs(model) == {kind}:
-                return replace(whole, name=name, digest=_digest(model), model=model, reads=needs(model))
-        level = {f"{name}/{own}": parent for name, model in level.items() for own, parent in model.parents.items()}
-    return None
+def _named(name: str, model: Overheard) -> Iterator[tuple[str, Overheard]]:
+    yield name, model
+    for own, parent in model.parents.items():
+        yield from _named(f"{name}/{own}", parent)
 
 
 def _chain(model: Any) -> Iterator[Any]:

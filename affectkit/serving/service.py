@@ -130,14 +130,10 @@ class Service:
         seconds: float | None = None,
         columns: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """A manifest's row of one upload or text, with an id that no other row has. columns: what the request says of
-        those that the model decides by. Raises `Refused` for one that it lacks."""
-        given = {"language": language, **(columns or {})}
-        lacking = [name for name in served.columns if name not in given]
-        if lacking:
-            message = f"the model '{served.name}' needs the column {lacking[0]}: send it in columns"
-            raise Refused(422, message, code="input", details={"columns": served.columns})
-        row: dict[str, Any] = {name: given[name] for name in ("language", *served.columns)}
+        """A manifest's row of one upload or text, with an id that no other row has. columns: as `check_columns` takes
+        them."""
+        cells = {"language": language, **(columns or {})}
+        row: dict[str, Any] = {name: cells[name] for name in ("language", *served.columns)}
         row["id"] = f"request-{next(self._ids)}"
         if served.medium:
             row["path"] = path
@@ -148,10 +144,13 @@ class Service:
         return row
 
     def check_columns(self, served: Served, columns: Mapping[str, str]) -> None:
-        """Raises `Refused` for a column that the model has no use for."""
-        if odd := sorted(set(columns) - set(served.columns)):
-            message = f"the model '{served.name}' has no use for the column {odd[0]}"
-            raise Refused(422, message, code="input", details={"columns": served.columns})
+        """Raises `Refused` for a column that the model decides by and is not there, but for the language, which may be
+        unknown; and for one that it has no use for."""
+        lacking = [f"needs the column {name}" for name in served.columns if name not in {"language", *columns}]
+        odd = [f"has no use for the column {name}" for name in columns if name not in served.columns]
+        if why := [*lacking, *odd]:
+            details = {"columns": served.columns}
+            raise Refused(422, f"the model '{served.name}' {why[0]}", code="input", details=details)
 
     @contextmanager
     def place(self) -> Iterator[Path]:

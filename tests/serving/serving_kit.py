@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def opened(folders, **limits):
+def opened(folders, variables=None, **limits):
     """A test client of a service in this process."""
     from starlette.testclient import TestClient
 
@@ -22,7 +22,7 @@ def opened(folders, **limits):
     from affectkit.serving.settings import settings_of
 
     words = [f"{name}={folder}" for name, folder in folders.items()]
-    settings = settings_of(words, **{"device": "cpu", "decode_workers": 1, **limits})
+    settings = settings_of(words, variables or {}, **{"device": "cpu", "decode_workers": 1, **limits})
     with TestClient(create_app(Service.load(settings)), raise_server_exceptions=False) as client:
         client.headers["x-request-id"] = "test"
         yield client
