@@ -1,5 +1,6 @@
 """`affectkit serve`."""
 
+import socket
 from typing import Annotated, Any
 
 import typer
@@ -50,6 +51,8 @@ def serve(
     """
     try:
         import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
         import uvicorn
     except ImportError as error:
         remedy = "pip install 'affectkit[serve]'"
@@ -58,6 +61,7 @@ def serve(
     from affectkit.serving.service import Service
     from affectkit.serving.settings import settings_of
 
+    _check_address(host, port)
     log_to_stderr()
     known: dict[str, Any] = {"transcriber": transcriber, "transcriber_model": transcriber_model, "device": device}
     settings = settings_of(folders or (), **known)
@@ -72,3 +76,12 @@ def serve(
     if service.failed:
         raise AffectkitError("environment", "inference has ended", remedy="start it again; the log says why")
     return Outcome()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raises "usage", before models are loaded, for an address that cannot be listened on."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        remedy = "name another --host" if isinstance(error, socket.gaierror) else "name another --port"
+        raise AffectkitError("usage", f"cannot listen on {host}:{port}: {error.strerror}", remedy=remedy) from None

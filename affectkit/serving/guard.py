@@ -11,6 +11,8 @@ import time
 import uuid
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from affectkit.serving.failures import Refused
 from affectkit.serving.service import Service
 
@@ -44,8 +46,8 @@ class Guard:
             await exchange.run(self.app)
         except Refused as refused:
             await exchange.refuse(refused)
-        except asyncio.CancelledError:
-            raise
+        except ClientDisconnect:  # in the midst of its body: nobody is there to be told
+            return
         except Exception:
             logger.exception("request %s failed", exchange.id)
             await exchange.refuse(Refused(500, "the service failed; its log says why, under this request's id"))

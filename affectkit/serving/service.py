@@ -28,7 +28,7 @@ from affectkit.serving.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
-Language = Annotated[str, Field(max_length=35)]
+Language = Annotated[str, Field(max_length=35, pattern=r"^\s*[A-Za-z0-9_-]*\s*$")]
 Columns = dict[str, Annotated[str, Field(max_length=1000)]]  # of text, that a calibration or a route asks of a row
 
 

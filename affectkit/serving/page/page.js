@@ -2,12 +2,13 @@
 const byId = (id) => document.getElementById(id);
 const [modelBox, segmentBox, tokenBox, fileBox, recordButton, status, player] =
   ["model", "segment", "token", "file", "record", "status", "player"].map(byId);
-const SIZE = { width: 800, height: 260, left: 40, right: 10, top: 10, bottom: 26 };
+const SIZE = { width: 0, height: 260, left: 46, right: 12, top: 10, bottom: 40 }; // pixels; as wide as the page
 let models = [];
 let recorder = null;
-let shown = null; // {segments, seconds} of the last recording
+let shown = null; // {segments, seconds, classes} of the last recording
 
-const say = (text) => { status.textContent = text; };
+const say = (text) => { status.textContent = text; status.classList.remove("wrong"); };
+const fail = (text) => { say(text); status.classList.add("wrong"); };
 const percent = (value) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(1)} %`);
 const chosen = () => models.find((model) => model.id === modelBox.value) || { reads: [] };
 
@@ -38,7 +39,7 @@ async function loadModels() {
     modelBox.value = answer.default;
     fit();
     say("Ready.");
-  } catch (error) { say(`The models cannot be listed: ${error.message}`); }
+  } catch (error) { fail(`The models cannot be listed: ${error.message}`); }
 }
 
 function fit() { // to what the chosen model reads
@@ -52,7 +53,7 @@ function fit() { // to what the chosen model reads
 
 async function answerFile(blob) {
   const model = chosen(), form = new FormData();
-  say("Working ...");
+  begin();
   try {
     form.append("model", model.id);
     if (byId("text").value && model.reads.includes("text")) form.append("text", byId("text").value);
@@ -67,16 +68,22 @@ async function answerFile(blob) {
       form.append("files", blob, "file");
       showPrediction(await ask("v1/predict", { method: "POST", body: form }));
     }
-  } catch (error) { say(`No answer: ${error.message}`); }
+  } catch (error) { fail(`No answer: ${error.message}`); }
 }
 
 async function answerText() {
   const body = JSON.stringify({ model: chosen().id, texts: [byId("text").value] });
-  say("Working ...");
+  begin();
   try {
     const options = { method: "POST", body, headers: { "Content-Type": "application/json" } };
     showPrediction(await ask("v1/predict", options));
-  } catch (error) { say(`No answer: ${error.message}`); }
+  } catch (error) { fail(`No answer: ${error.message}`); }
+}
+
+function begin() { // what was answered before is no answer to this
+  byId("result").hidden = true;
+  shown = null;
+  say("Working ...");
 }
 
 function reveal(headline, facts) {
@@ -94,17 +101,16 @@ function showAnalysis(answer) {
   if (overall.abstain) facts.push("the model abstains");
   reveal(`${name} ${percent(overall.confidence)}`, facts.concat(meta.warnings).join(" · "));
   const classes = Object.keys(overall.probabilities || {});
-  shown = { segments, seconds: meta.durationMs / 1000 };
-  drawLines(classes);
-  const rows = [["whole", overall], ...segments.map((part) => [`${part.startMs / 1000} to ${part.endMs / 1000} s`, part])];
+  shown = { segments, seconds: meta.durationMs / 1000, classes };
+  drawLines();
+  const rows = [["whole", overall], ...segments.map((part) => [`${(part.startMs / 1000).toFixed(2)} to ${(part.endMs / 1000).toFixed(2)} s`, part])];
   fillTable(["time", "answer", ...classes], rows.map(([when, part]) =>
-    [when, part.label || "", ...classes.map((one) => percent((part.probabilities || {})[one]))]));
+    [when, part.label || (part.error ? part.error.message : ""), ...classes.map((one) => percent((part.probabilities || {})[one]))]));
 }
 
 function showPrediction(answer) {
   const result = answer.results[0];
   player.hidden = byId("chart").hidden = true;
-  shown = null;
   const rows = [];
   for (const [target, said] of Object.entries(result.answers)) {
     if (said.kind === "number") rows.push([target, String(said.value), said.variance === null ? "" : `variance ${said.variance}`]);
@@ -129,23 +135,30 @@ function fillTable(head, rows) {
   table.replaceChildren(top, body);
 }
 
-function drawLines(classes) {
-  const svg = byId("lines"), { width, height, left, right, top, bottom } = SIZE;
+function drawLines() {
+  const { segments, seconds, classes } = shown, svg = byId("lines");
+  byId("chart").hidden = !classes.length;
+  SIZE.width = svg.clientWidth;
+  const { width, height, left, right, top, bottom } = SIZE;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const x = (seconds) => left + (width - left - right) * (shown.seconds ? seconds / shown.seconds : 0);
+  const x = (at) => left + (width - left - right) * (seconds ? at / seconds : 0);
   const y = (value) => height - bottom - (height - top - bottom) * value;
   const nodes = [0, 0.5, 1].flatMap((value) => [
     make("line", { class: "axis", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
     make("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, String(value)),
   ]);
-  nodes.push(make("text", { x: width - right, y: height - 6, "text-anchor": "end" }, `${shown.seconds.toFixed(1)} s`));
-  nodes.push(make("text", { x: left, y: height - 6 }, "0 s"));
+  const base = height - bottom, words = { "text-anchor": "middle" };
+  nodes.push(make("text", { x: left, y: base + 16 }, "0"));
+  nodes.push(make("text", { x: width - right, y: base + 16, "text-anchor": "end" }, seconds.toFixed(1)));
+  nodes.push(make("text", { x: (left + width - right) / 2, y: height - 8, ...words }, "time in seconds"));
+  nodes.push(make("text", { transform: `translate(12 ${y(0.5)}) rotate(-90)`, ...words }, "probability"));
   classes.forEach((one, at) => { // a step for each segment: its probability holds from its start to its end
-    const steps = shown.segments.map((part) => {
-      const level = y((part.probabilities || {})[one] || 0);
-      return `${x(part.startMs / 1000)} ${level} L ${x(part.endMs / 1000)} ${level}`;
+    const steps = segments.map((part, place) => {
+      if (!part.probabilities) return ""; // a gap
+      const level = y(part.probabilities[one]), joined = place && segments[place - 1].probabilities;
+      return `${joined ? "L" : "M"} ${x(part.startMs / 1000)} ${level} L ${x(part.endMs / 1000)} ${level}`;
     });
-    nodes.push(make("path", { class: `line k${at % 8}`, d: `M ${steps.join(" L ")}` }));
+    nodes.push(make("path", { class: `line k${at % 8}`, d: steps.join(" ") }));
   });
   nodes.push(make("line", { id: "cursor", class: "cursor", x1: left, x2: left, y1: top, y2: height - bottom }));
   svg.replaceChildren(...nodes);
@@ -155,7 +168,7 @@ function drawLines(classes) {
     entry.append(mark, one);
     return entry;
   }));
-  byId("chart").hidden = !classes.length;
+  follow();
 }
 
 function follow() { // the moment that is heard, in the chart and in the table
@@ -190,7 +203,7 @@ async function toggleRecording() {
     recordButton.textContent = "Stop";
     recordButton.setAttribute("aria-pressed", "true");
     say("Recording. Press Stop to end.");
-  } catch (error) { say(`No recording: ${error.message}`); }
+  } catch (error) { fail(`No recording: ${error.message}`); }
 }
 
 async function asWav(blob) {
@@ -222,6 +235,7 @@ recordButton.addEventListener("click", toggleRecording);
 modelBox.addEventListener("change", fit);
 tokenBox.addEventListener("change", loadModels);
 player.addEventListener("timeupdate", follow);
+addEventListener("resize", () => { if (shown) drawLines(); });
 byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   if (chosen().reads.includes("audio") && fileBox.files.length) answerFile(fileBox.files[0]); else answerText();
