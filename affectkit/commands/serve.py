@@ -67,6 +67,7 @@ def serve(
     settings = settings_of(folders or (), **known)
     service = Service.load(settings)  # refused here, by name, before anything listens
     how: dict[str, Any] = {"host": host, "port": port, "access_log": False}
+    how["http"] = "h11"  # takes 64 kB of headers at most, where httptools has no limit
     how |= {"timeout_keep_alive": 75, "timeout_graceful_shutdown": 5}
     if workers > 1:
         settings.to_environment(folders or ())

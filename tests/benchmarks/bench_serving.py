@@ -1,57 +1,82 @@
-"""Requests of one file each, by eight clients on loopback, against offline prediction of all files at once, in turns.
+"""Requests of one file each, by eight clients on loopback: against offline prediction of all files at once, and against
+LitServe around the same model, in turns.
 
 A linear model on openSMILE functionals, whose features take nearly all the time; decoding, HTTP and the clients are on
-the side of the service.
+the side of the service. LitServe has one server and one worker, and batches as many rows, waiting as long.
+
+pip install -e '.[bench,serve]' brings LitServe; python tests/benchmarks/bench.py serving
 """
 
+import importlib.util
+import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
-CLIENTS, ROUNDS = 8, 3
+CLIENTS, ROUNDS, ROWS, WAIT = 8, 3, 32, 0.004
+SAME = 1e-6
+PEER = Path(__file__).with_name("litserve_peer.py")
 
 
 def run() -> list[dict]:
     from serving_kit import process
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(CLIENTS) as clients:
         model, clips = make_model(Path(folder))
         offline = predictor(model, clips)
         contents = [clip.read_bytes() for clip in clips]
-        variables = {"AFFECTKIT_SERVE_QUEUE_ITEMS": 64}
-        with process(model, **variables) as (_, address), ThreadPoolExecutor(CLIENTS) as clients:
-            asking = httpx.Client(timeout=120)
+        limits = {"AFFECTKIT_SERVE_QUEUE_ITEMS": 64, "AFFECTKIT_SERVE_BATCH_ITEMS": ROWS}
+        with process(model, **limits) as (_, address):
+            runs = {"served": lambda: ours(clients, address, contents), "offline": offline}
+            if not importlib.util.find_spec("litserve"):
+                seconds = in_turns(runs)
+                return [row(seconds, "offline", len(clips), 0.8), skipped()]
+            with litserve(model) as peer:
+                seconds = in_turns(runs | {"LitServe": lambda: theirs(clients, peer, contents)})
+    return [row(seconds, "offline", len(clips), 0.8), row(seconds, "LitServe", len(clips), 1.0)]
 
-            def ask(content):
-                answer = asking.post(f"{address}/v1/predict", files={"files": content})
-                assert answer.status_code == 200, answer.text
 
-            list(clients.map(ask, contents[:CLIENTS]))
-            served = alone = 0.0
-            for _ in range(ROUNDS):
-                began = time.perf_counter()
-                list(clients.map(ask, contents))
-                served += time.perf_counter() - began
-                began = time.perf_counter()
-                offline()
-                alone += time.perf_counter() - began
-    total, ratio = ROUNDS * len(clips), alone / served
-    return [
-        {
-            "what": f"serve, {CLIENTS} clients, {len(clips)} clips",
-            "ours": f"{total / served:.0f} clips/s",
-            "peer": f"offline batch: {total / alone:.0f} clips/s",
-            "ratio": ratio,
-            "target": ">= 0.8x",
-            "ok": ratio >= 0.8,
-        }
-    ]
+def in_turns(runs):
+    """Seconds of each, summed up; all of them give the same answers."""
+    [first, *others] = [np.asarray(ask()) for ask in runs.values()]  # warm
+    for other in others:
+        assert np.allclose(other, first, rtol=0, atol=SAME)
+    seconds = dict.fromkeys(runs, 0.0)
+    for _ in range(ROUNDS):
+        for name, ask in runs.items():
+            began = time.perf_counter()
+            ask()
+            seconds[name] += time.perf_counter() - began
+    return seconds
+
+
+def row(seconds, peer, count, target):
+    ratio = seconds[peer] / seconds["served"]
+    speed = {name: f"{ROUNDS * count / value:.0f} clips/s" for name, value in seconds.items()}
+    return {
+        "what": f"serve, {CLIENTS} clients, {count} clips: {peer}",
+        "ours": speed["served"],
+        "peer": f"{peer}: {speed[peer]}",
+        "ratio": ratio,
+        "target": f">= {target}x",
+        "ok": ratio >= target,
+    }
+
+
+def skipped():
+    what = f"serve, {CLIENTS} clients: LitServe"
+    peer = "skipped: LitServe is not installed"
+    return {"what": what, "ours": "", "peer": peer, "seconds": 0.0, "target": ">= 1.0x", "ok": True}
 
 
 def make_model(root):
@@ -68,9 +93,43 @@ def make_model(root):
 
 
 def predictor(model, clips):
-    """Offline prediction of all clips, loaded and warm."""
+    """Offline prediction of all clips, by a model that stays loaded."""
     from affectkit.inference import Work, load_model, manifest_of_files
 
     loaded, rows = load_model(model), manifest_of_files(clips, {"audio"})
-    loaded.predict(rows, Work(device="cpu"))
-    return lambda: loaded.predict(rows, Work(device="cpu"))
+    return lambda: loaded.predict(rows, Work(device="cpu")).probabilities()
+
+
+def ours(clients, address, contents):
+    def ask(content):
+        answer = client.post(f"{address}/v1/predict", files={"files": content}).raise_for_status().json()
+        return list(answer["results"][0]["answers"]["label"]["probabilities"].values())
+
+    with httpx.Client(timeout=120) as client:
+        return list(clients.map(ask, contents))
+
+
+def theirs(clients, address, contents):
+    def ask(content):
+        return client.post(f"{address}/predict", files={"files": content}).raise_for_status().json()["probabilities"]
+
+    with httpx.Client(timeout=120) as client:
+        return list(clients.map(ask, contents))
+
+
+@contextmanager
+def litserve(model):
+    from serving_kit import status_of, wait_until
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = subprocess.Popen(
+        [sys.executable, PEER, model, str(port), str(ROWS), str(WAIT)], stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: status_of(f"http://127.0.0.1:{port}/health") == 200, 90, started)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)  # its server and its worker outlive it
+        started.wait(30)
