@@ -87,8 +87,7 @@ class _Exchange:
         self.received_at: float | None = None
         self.status = 0
         self._whole, self._gone = asyncio.Event(), asyncio.Event()
-        scope.setdefault("state", {})["request_id"] = self.id
-        scope["state"]["began"] = self.began
+        scope.setdefault("state", {}).update(request_id=self.id, began=self.began)
 
     def too_large(self) -> Refused:
         return Refused(413, f"the body has more than {self.settings.max_bytes:,} bytes")
@@ -140,7 +139,6 @@ class _Exchange:
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self.received_at = time.perf_counter()
             self._whole.set()
-            self.scope["state"]["received_ms"] = round((self.received_at - self.began) * 1000, 3)
         return message
 
     async def send(self, message: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -15,29 +16,22 @@ class Metrics:
     """Of one process: behind `--workers N` each answers for itself."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-
-        def name(text: str) -> str:
-            return f"affectkit_{text}"
-
-        def histogram(text: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name(text), help_text, labels, buckets=buckets, registry=registry)
-
-        self.requests = Counter(name("requests"), "Requests by status", ("route", "status"), registry=registry)
-        self.latency = histogram("request_seconds", "From first byte to answer", _SECONDS, "route")
-        self.queue_wait = histogram("queue_wait_seconds", "Rows: from queue to batch", _SECONDS, "model")
-        self.batch_size = histogram("batch_rows", "Rows answered at once", _SIZES, "model")
-        self.padding = histogram("batch_padding_share", "Share of a batch that is padding", _SHARES, "model")
-        self.audio = Counter(name("audio_seconds"), "Seconds of audio answered", ("model",), registry=registry)
-        self.decoding = histogram("decode_seconds", "Decoding of one upload", _SECONDS)
-        self.inference = histogram("inference_seconds", "Inference of one batch", _SECONDS, "model")
-        self.answers = Counter(
-            name("answers"), "Answers by class, for drift", ("model", "target", "answer"), registry=registry
-        )
-        self.refused = Counter(name("refused"), "Requests over capacity", ("limit",), registry=registry)
-        self.restarts = Counter(name("decoder_restarts"), "Lost decoding processes replaced", registry=registry)
-        self.waiting = Gauge(name("waiting_rows"), "Rows admitted and not answered", registry=registry)
-        self.ready = Gauge(name("ready"), "1 where the service takes work", registry=registry)
+        self.registry = CollectorRegistry()
+        how: dict[str, Any] = {"namespace": "affectkit", "registry": self.registry}
+        seconds, by_model = {"buckets": _SECONDS, **how}, ("model",)
+        self.requests = Counter("requests", "Requests by status", ("route", "status"), **how)
+        self.latency = Histogram("request_seconds", "From first byte to answer", ("route",), **seconds)
+        self.queue_wait = Histogram("queue_wait_seconds", "Rows: from queue to batch", by_model, **seconds)
+        self.batch_size = Histogram("batch_rows", "Rows answered at once", by_model, buckets=_SIZES, **how)
+        self.padding = Histogram("batch_padding_share", "Of a batch, padding", by_model, buckets=_SHARES, **how)
+        self.audio = Counter("audio_seconds", "Seconds of audio answered", by_model, **how)
+        self.decoding = Histogram("decode_seconds", "Decoding of one upload", **seconds)
+        self.inference = Histogram("inference_seconds", "Inference of one batch", by_model, **seconds)
+        self.answers = Counter("answers", "Answers by class, for drift", ("model", "target", "answer"), **how)
+        self.refused = Counter("refused", "Requests over capacity", ("limit",), **how)
+        self.restarts = Counter("decoder_restarts", "Lost decoding processes replaced", **how)
+        self.waiting = Gauge("waiting_rows", "Rows admitted and not answered", **how)
+        self.ready = Gauge("ready", "1 where the service takes work", **how)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

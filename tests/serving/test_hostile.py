@@ -1,6 +1,8 @@
 """What nobody should send: refused with the one body, without harm to the next request."""
 
 import shutil
+import socket
+import sys
 
 import numpy as np
 import pytest
@@ -140,6 +142,21 @@ def test_what_cannot_be_served_is_refused_by_name(models, affectkit, tmp_path, m
     twice = affectkit("serve", f"a={models['text']}", f"a={models['audio']}", code=2)
     assert "two models are called 'a'" in twice.output
     assert "no transcriber 'none'" in affectkit("serve", models["text"], "--transcriber", "none", code=2).output
+
+
+def test_an_address_in_use_and_a_missing_library_are_said_before_models_are_loaded(models, affectkit, monkeypatch):
+    monkeypatch.setattr("affectkit.serving.service.Service.load", lambda settings: pytest.fail("it loads"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = affectkit("serve", models["text"], "--port", taken.getsockname()[1], code=2).output
+    assert "cannot listen on 127.0.0.1" in said and "--port" in said
+    monkeypatch.setitem(sys.modules, "python_multipart", None)
+    assert "affectkit[serve]" in affectkit("serve", models["text"], code=1).output
+
+
+def test_the_lexicon_takes_the_place_of_a_network_of_texts():
+    settings = settings_of(variables={"TEXT_ENGINE": "lexicon", "TEXT_HF_MODEL": "network", "WHISPER_MODEL": "small"})
+    assert [(model.name, model.path) for model in settings.models] == [("text", None)]
+    assert settings.transcriber == "faster-whisper"
 
 
 def test_variables_of_the_published_service_name_models_by_role(models):
