@@ -66,10 +66,8 @@ class Analysis:
     def acoustic(self) -> Served:
         """The model for the segments, and for the clip's audio. Raises `Refused` where none hears recordings."""
         part = self.beside or self.chosen.part("audio", self._cells)
-        if part is None or not {"audio", "features"} & self.chosen.reads:
-            details = {"reads": sorted(self.chosen.reads)}
-            message = f"the model '{self.chosen.name}' does not hear recordings"
-            raise Refused(422, message, code="input", details=details)
+        if part is None:
+            raise _deaf(self.chosen)
         return part
 
     @property
@@ -124,7 +122,8 @@ async def analyze(
     service.check_text(fields.text or "")
     analysis = Analysis(service, fields, timings, *_chosen(service, fields), fields.hint)
     service.check_columns(analysis.chosen, fields.columns)
-    _ = analysis.acoustic  # refused before anything is decoded
+    if "audio" not in analysis.chosen.reads and analysis.beside is None:
+        raise _deaf(analysis.chosen)  # before anything is decoded
     stride = (fields.segment_ms - fields.overlap_ms) / 1000
     cut = decoding.Cut(fields.segment_ms / 1000, stride, service.settings.max_segments)
     sound = await service.decoder.run(decoding.decode_sound, str(path), str(folder), cut, service.bounds)
@@ -135,6 +134,11 @@ async def analyze(
         await _understand(analysis)
         answered = await _answers(analysis)
     return _published(analysis, answered)
+
+
+def _deaf(served: Served) -> Refused:
+    details = {"reads": sorted(served.reads)}
+    return Refused(422, f"the model '{served.name}' does not hear recordings", code="input", details=details)
 
 
 def _chosen(service: Service, fields: AnalyzeFields) -> tuple[Served, Served | None, str]:
@@ -159,7 +163,7 @@ async def _understand(analysis: Analysis) -> None:
     fields, service, hint = analysis.fields, analysis.service, analysis.fields.hint
     if fields.text is not None:
         analysis.transcript = Spoken(fields.text, written_in(fields.text, hint), "request")
-    elif analysis.overall.reads != {"audio"} and service.hearing.configured:
+    elif analysis.chosen.reads != {"audio"} and service.settings.fusion_enabled and service.hearing.configured:
         analysis.transcript = await service.hearing.hear(analysis.sound.whole.path)
         analysis.timings.lap("transcribeMs")
     heard = analysis.transcript.language if analysis.transcript else ""

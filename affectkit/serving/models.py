@@ -199,16 +199,14 @@ def _digest(model: Model) -> str:
     return model.spec.get("digest") or model_digest(model.folder)  # a built-in model has no folder
 
 
-def _named(name: str, model: Overheard) -> Iterator[tuple[str, Overheard]]:
+def _named(name: str, model: Any) -> Iterator[tuple[str, Any]]:
     yield name, model
     for own, parent in model.parents.items():
         yield from _named(f"{name}/{own}", parent)
 
 
-def _chain(model: Any) -> Iterator[Any]:
-    yield model
-    for parent in model.parents.values():
-        yield from _chain(parent)
+def _chain(model: Model) -> Iterator[Any]:
+    return (part for _, part in _named("", model))
 
 
 # --- A batch

@@ -44,8 +44,13 @@ def kinds(made_once, models, speech, affectkit_once):
         for name, base, manifest in (("speech", "wav2vec2", "few"), ("image", "open_clip", "faces")):
             words = ["--manifest", root / f"{manifest}.csv", "--base-model", f"tiny-random:{base}"]
             run("finetune", *words, *how, root / name)
+        train = ["train", "--cv", "--manifest", root / "sound.csv", "--features"]
+        run(*train, speech / "egemaps", "-o", root / "zh")
+        run(*train, models["text"].parent / "ngrams", "-o", root / "words")
+        run("fuse", f"audio={root / 'zh'}", f"text={root / 'words'}", "--rule", "mean", "-o", root / "mean")
+        run("calibrate", root / "mean", "--method", "temperature", "-o", root / "en")
         route = ["--rule", "route", "--by", "language", "--default", "zh", "--manifest", root / "sound.csv"]
-        run("fuse", f"en={models['fused']}", f"zh={models['audio']}", *route, "-o", root / "routed")
+        run("fuse", f"en={root / 'en'}", f"zh={root / 'zh'}", *route, "-o", root / "routed")
         per = ["--method", "temperature", "--per", "language", "--min-rows", 5, "--bundle"]
         run("calibrate", root / "routed", *per, "-o", root / "chain")
 
@@ -121,7 +126,7 @@ def test_a_routed_calibrated_chain_answers_each_row_by_its_language(client, affe
         said = list(answer["overall"]["probabilities"].values())
         np.testing.assert_allclose(said, expected[hint[:2]][0], atol=1e-6)
         acoustic[hint] = list(answer["segments"][0]["probabilities"].values())
-    alone = predicted(affectkit, folders["features"], tmp_path / "rows.csv", tmp_path / "alone.csv")[0]
+    alone = predicted(affectkit, root / "zh", tmp_path / "rows.csv", tmp_path / "alone.csv")[0]
     for segment in acoustic.values():  # here the fusion's acoustic model is the other branch too
         np.testing.assert_allclose(segment, alone, atol=1e-6)
 
@@ -147,6 +152,22 @@ def test_a_column_that_no_request_brings_by_itself_is_asked_for(models, kinds, a
             assert client.post(route, files={name: content}, data=form).status_code == 200
         unknown = client.post("/v1/predict", files={"files": content}, data={"columns": '{"sex": "x"}'})
         assert "sex 'x' is none of" in refusal(unknown, 422)["message"]
+
+
+def test_a_route_without_a_default_goes_by_the_text(kinds, affectkit, tmp_path):
+    how = ["--rule", "route", "--by", "language", "--unknown", "error", "--manifest", kinds[0] / "sound.csv"]
+    affectkit("fuse", f"en={kinds[0] / 'en'}", f"zh={kinds[0] / 'zh'}", *how, "-o", tmp_path / "two")
+    content = Path(pd.read_csv(kinds[0] / "sound.csv")["path"][0]).read_bytes()
+    with opened({"two": tmp_path / "two"}) as client:
+
+        def answer(**form):
+            return client.post("/ser/analyze", files={"file": content}, data=form)
+
+        english, chinese = answer(text="I am sad").json(), answer(text="我很难过").json()
+        assert english["fusion"]["ready"] and not chinese["fusion"]["enabled"]
+        assert chinese["meta"]["language"] == "zh" and chinese["meta"]["warnings"] == []
+        assert "language 'fr' is none of en, zh" in refusal(answer(language_hint="fr"), 422, "input")["message"]
+        assert refusal(answer(), 422, "input")
 
 
 def test_a_chain_whose_parent_was_edited_is_refused_by_name(kinds, affectkit, tmp_path, monkeypatch):

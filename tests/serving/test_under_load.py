@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +43,11 @@ def children_of(process_id):
 
 
 def decoders_of(process_id):
-    commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children_of(process_id)}
-    return [child for child, command in commands.items() if b"spawn_main" in command]
+    found = []
+    for child in children_of(process_id):
+        with suppress(OSError):  # it has just ended
+            found += [child] if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() else []
+    return found
 
 
 def memory_of(process_id):
