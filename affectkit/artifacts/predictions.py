@@ -26,6 +26,7 @@ from affectkit.artifacts.tables import (
 )
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target, spelt_alike
+from affectkit.media.texts import LANGUAGE, with_language_codes
 from affectkit.plain import without_nan
 from affectkit.splits import in_our_words
 
@@ -262,6 +263,7 @@ def parse_predictions(
         raise AffectkitError("input", "holds no predictions", file=path, remedy=remedy)
     for target in named.values():
         _parse(frame, target, path)
+    frame = frame if LANGUAGE in named else with_language_codes(frame)
     return vouched(Predictions(frame, named, path, foreign), treat_as)
 
 

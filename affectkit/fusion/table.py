@@ -15,6 +15,7 @@ from affectkit.artifacts.tables import to_numbers
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.temperature import total
 from affectkit.labels import Target, spelt_alike
+from affectkit.media.texts import LANGUAGE, language_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ Answers = Mapping[str, Mapping[str, TargetPrediction]]  # source -> target -> wh
 Cells = Mapping[str, Sequence[Any]]  # column -> [N] cells of a manifest
 Columns = dict[str, np.ndarray]  # name -> [N] float64, NaN where unknown
 
-TEXT, LANGUAGE = "text", "language"
+TEXT = "text"
 LENGTH, NUMBER = "length", "number"  # what is made of a column, where it is not one column for each value
 MOST_VALUES = 20
 LONGEST = 256  # characters of a text, from which on its length counts as 1
@@ -113,7 +114,7 @@ def _of_cells(column: str, made: str | Sequence[str], cells: Sequence[Any]) -> C
         return {column: to_numbers([_known(cell) for cell in cells], column=column)}
     if made == LENGTH:
         return {f"{column}_length_norm": length_norm([_known(cell) for cell in cells])}
-    prefix = "lang" if column == LANGUAGE else column
+    prefix, cells = ("lang", [language_code(_known(cell)) for cell in cells]) if column == LANGUAGE else (column, cells)
     return {f"{prefix}_is_{value}": np.array([cell == value for cell in cells], float) for value in made}
 
 
@@ -165,7 +166,7 @@ def ser_service(tabulation: Tabulation, answers: Answers, cells: Cells) -> Colum
         "text4_confidence": said.max(axis=1),
         "text4_entropy": entropy(said),
         "text4_ready": ready.astype(float),
-        "lang_is_zh": np.array([_is_chinese(_known(cell)) for cell in cells[LANGUAGE]], float),
+        **_of_cells(LANGUAGE, ["zh"], cells[LANGUAGE]),
     }
 
 
@@ -184,11 +185,6 @@ def _mass(answer: TargetPrediction, names: set[str]) -> np.ndarray:
     """[N] the sum of the classes called so."""
     columns = [answer.values[:, k] for k, name in enumerate(answer.target.classes) if name.casefold() in names]
     return sum(columns, np.where(answer.known, 0.0, np.nan))
-
-
-def _is_chinese(language: str) -> bool:
-    """Of an ISO 639-1 code, with or without a region."""
-    return language.strip().casefold().replace("_", "-").split("-")[0] == "zh"
 
 
 LAYOUTS: dict[str, Callable[[Tabulation, Answers, Cells], Columns]] = {"named": named, SER_SERVICE: ser_service}
