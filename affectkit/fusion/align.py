@@ -60,7 +60,7 @@ def align(sources: Sequence[Source], *, fit_on: FitOn | None = None, learns: boo
         known = answers[next(iter(targets))][source.name].known
         if not known.any():
             raise AffectkitError("input", "says nothing about the rows of the other sources", file=source.path)
-        if not known.all():
+        if not known.all() and learns:  # else a row may need another source
             logger.warning("%s has no answer for %d of %d rows", source.name, (~known).sum(), len(known))
     return AlignedSources(rows, answers, {source.name: _seen(source, ids) for source in predicting})
 

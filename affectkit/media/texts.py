@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ def check_text(text: str, file: Path | None = None) -> None:
         raise AffectkitError("input", message, file=file)
 
 
+@lru_cache(1024)
 def language_code(name: str) -> str:
     """ISO 639-1 of a language as tables call it: its code with or without a region or script, its code of three
     letters, or its name. A code that is not known here is its first part, in lower case; another word stays.

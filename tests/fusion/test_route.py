@@ -15,7 +15,7 @@ from affectkit.artifacts.outputs import GroundTruth
 from affectkit.artifacts.predictions import read_predictions
 from affectkit.errors import AffectkitError
 from affectkit.fusion.rules.route import build
-from affectkit.inference import Work, load_model, needed_columns
+from affectkit.inference import Work, load_model, needs
 from affectkit.inference.model import Model
 
 LANGUAGES, DEFAULTS = st.sampled_from(["en", "zh", "de", ""]), st.sampled_from(["", "zh"])
@@ -100,7 +100,8 @@ def test_rows_go_to_the_model_of_their_language_and_the_rest_to_the_default(affe
         rows = said["language"].isin(languages)
         assert rows.any() and np.allclose(said["prob_joy"][rows], alone["prob_joy"][rows], rtol=0, atol=1e-8)
     report = json.loads((study / "routed" / "train_report.json").read_text())
-    assert report["routed"] == {"en": 8, "zh": 16, "": 0}
+    routed = {"by": "language", "rows": {"en": 8, "zh": 16}, "unanswered": {"en": 0, "zh": 0}}
+    assert report["routed"] == {**routed, "unknown": {"de": 1}, "policy": "answered by zh, the default"}
     assert report["fit_rows"] == 0 and set(said["seen"]) == {"heldout"}
     assert {verdict["part"] for verdict in report["verdicts"]} == {"val", "test"}
     spec = json.loads((study / "routed" / "best_model" / "affectkit.json").read_text())
@@ -141,7 +142,7 @@ def test_models_without_a_row_in_common_are_joined(affectkit, study):
         table[(frame["language"] == name).to_numpy()].to_csv(study / f"{name}.csv", index=False)
     affectkit(*line(study, "--by", "language"))
     report = json.loads((study / "routed" / "train_report.json").read_text())
-    assert report["verdicts"] == [] and report["routed"] == {"en": 8, "zh": 15, "": 0}
+    assert report["verdicts"] == [] and report["routed"]["rows"] == {"en": 8, "zh": 15}
     assert "test_uar" in report["metrics"]
 
 
@@ -219,7 +220,7 @@ def test_only_the_model_that_a_row_needs_is_run(tmp_path, asked):
     assert list(said["id"]) == ["r00", "r01", "r02", "r03"]
     assert list(said["pred"]) == ["rage", "joy", "", "rage"] and list(said["language"]) == ["zh", "en", "fr", "zh"]
     assert list(said["seen"]) == ["heldout", "fit", "heldout", "heldout"]
-    assert isinstance(model, Model) and needed_columns(model) == ["language"]
+    assert isinstance(model, Model) and needs(model).columns == ("language",)
 
 
 def test_a_model_that_no_row_needs_is_not_run(tmp_path, asked):
