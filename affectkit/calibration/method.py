@@ -79,6 +79,7 @@ class Method(ABC):
 
 
 LEAST_ROWS = 100  # of a value, for a fit of its own
+MOST_VALUES = 50
 
 
 class PerValue(Method):
@@ -95,7 +96,13 @@ class PerValue(Method):
         self.columns = (per, *method.columns)
 
     def planned(self, rows: GroundTruth) -> PerValue:
-        """Each fold's fit has a fit for the values for which the final one has, though it has fewer rows of them."""
+        """Each fold's fit has a fit for the values for which the final one has, though it has fewer rows of them.
+
+        Raises "input" for a column of too many values.
+        """
+        if (count := len(list(self._values(rows)))) > MOST_VALUES:
+            remedy = f"name one of {MOST_VALUES} values at most, such as language"
+            raise AffectkitError("input", f"--per: the column '{self.per}' has {count} values", remedy=remedy)
         own = tuple(value for value, at in self._values(rows) if self._enough(rows.take(at)))
         return PerValue(self.method, self.per, self.min_rows, own)
 

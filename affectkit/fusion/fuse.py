@@ -135,7 +135,7 @@ def fuse(
     for name, target in aligned.rows.targets.items():
         chosen_by = metric or DEFAULT_METRIC[target.kind]
         fits[name] = fit_rule(aligned, target, rule, with_metric(rule, options, chosen_by), plan, seed=seed, step=step)
-        if not learns and not _in_common(aligned, target, plan):
+        if not learns and not _comparable(aligned, target, plan):
             continue
         single = fit_rule(aligned, target, BEST, with_metric(BEST, {}, chosen_by), plan)
         reference = FusionModel(names, {name: single.final}).apply(name, aligned.outputs(name))  # as it is, all rows
@@ -164,10 +164,11 @@ def fuse(
     )
 
 
-def _in_common(aligned: AlignedSources, target: Target, plan: FitPlan) -> bool:
-    """Whether any row of the plan is answered by all sources, so that they can be compared."""
+def _comparable(aligned: AlignedSources, target: Target, plan: FitPlan) -> bool:
+    """Whether any row of the plan has a truth, and an answer of all sources."""
     known = [output.known[plan.fit] for output in aligned.outputs(target.name).values()]
-    return bool(np.all(known, axis=0).any())
+    labelled = ~missing(pair(aligned.rows, target)[0][plan.fit])
+    return bool(np.all([labelled, *known], axis=0).any())
 
 
 def _cells(aligned: AlignedSources, columns: Sequence[str]) -> GroundTruth:

@@ -229,6 +229,7 @@ def tabulate(sources: Sequence[Source], manifest: Manifest, columns: Sequence[st
         places = _places(source, manifest)
         of_targets = {target.name: source.table().output(target.name) for target in targets[source.name]}
         answers[source.name] = {name: output.at(places) for name, output in of_targets.items()}
+        _require_answers(source, answers[source.name], manifest)
         kinds = np.where(places < 0, "none", source.table().frame["seen"].to_numpy()[places])
         seen[source.name] = {str(kind): int((kinds == kind).sum()) for kind in np.unique(kinds)}
     tabulation = Tabulation(layout, targets, made)
@@ -272,6 +273,18 @@ def _places(source: Source, manifest: Manifest) -> np.ndarray:
         remedy = "give it a column `seen`: oof where answers are cross-fitted" if own else "train it with --cv"
         raise AffectkitError("leak", f"{what} '{ids[int(leaks.argmax())]}'", file=source.path, remedy=remedy)
     return places
+
+
+def _require_answers(source: Source, answers: Mapping[str, TargetPrediction], manifest: Manifest) -> None:
+    """Raises "input" for a split of which a source answers nothing: a fusion would learn that it never does."""
+    known = np.any([answer.known for answer in answers.values()], axis=0)
+    splits = manifest.rows["split"].to_numpy() if "split" in manifest.rows else np.full(len(known), "")
+    for split in dict.fromkeys(splits.tolist()):
+        rows = splits == split
+        if not known[rows].any():
+            what = f"'{source.name}' answers none of the {rows.sum()} {split} rows"
+            remedy = "predict them with its model: affectkit predict --model-dir ... --manifest ... -o FILE"
+            raise AffectkitError("input", what.replace("  ", " "), file=source.path, remedy=remedy)
 
 
 def _made_of(column: str, manifest: Manifest) -> str | list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import best_model, parent_folder, read_fit_rows, read_spec, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.artifacts.predictions import Predictions, build_predictions, cells_of
 from affectkit.calibration.method import CalibrationModel
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
@@ -179,7 +179,7 @@ class StackedModel(Model):
 
     def _cells(self, rows: pd.DataFrame) -> GroundTruth:
         """The columns that the stage needs of every row."""
-        return _of_columns({name: rows[name].astype(str).to_numpy() for name in self.columns}, len(rows))
+        return _of_columns({name: cells_of(rows, name) for name in self.columns}, len(rows))
 
     def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> TargetPrediction:
         answers = {}

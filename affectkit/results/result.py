@@ -149,7 +149,7 @@ def of_sources(
     }
     if foreign := on_trust(sources):
         spec["on_trust"] = [called(source.path) for source in foreign]
-    parts = answered_parts(predictions)
+    parts = answered_parts(predictions, some=bool(len(plan.fit)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # what takes long, of many rows, is done by numpy
         judged = pool.map(partial(assess, group=plan.group), parts.values())
         reports = {part: {**report, **past} for part, report in zip(parts, judged, strict=True)}
