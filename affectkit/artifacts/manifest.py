@@ -16,7 +16,7 @@ from affectkit.artifacts.tables import first_row, read_table, refuse_too_large, 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
-from affectkit.media.texts import LANGUAGE, with_language_codes
+from affectkit.media.texts import LANGUAGE, language_code, with_language_codes
 from affectkit.plain import comma_separated
 from affectkit.splits import SPLITS, read_parts, tidy_splits
 
@@ -270,6 +270,7 @@ def _weights_by_value(column: str, pairs: str, values: set[str]) -> dict[str, fl
     weights = {}
     for pair in comma_separated(pairs):
         value, _, number = pair.rpartition("=")
+        value = language_code(value) if column == LANGUAGE else value
         try:
             weights[value] = float(number)
         except ValueError:

@@ -57,7 +57,8 @@ def language_code(name: str) -> str:
     code = re.split("[-_.]", name.lower())[0]
     if re.fullmatch("[a-z]{2,3}", code):
         return _CODES.get(code, code)
-    return _CODES.get(re.split(r"[-_\s(]", name.lower())[0], name) if len(name) > 3 else name
+    word = re.split(r"[-_\s(]", name.lower())[0]
+    return _CODES.get(word, name) if len(word) > 3 else name
 
 
 def with_language_codes(rows: pd.DataFrame) -> pd.DataFrame:
