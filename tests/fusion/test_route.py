@@ -354,3 +354,25 @@ def test_a_routed_calibrated_chain_predicts_from_one_folder(affectkit, tmp_path)
     np.testing.assert_allclose(said["prob_joy"], written["prob_joy"], rtol=0, atol=1e-8)
     alone = read_predictions(moved / "predictions.csv").frame
     assert set(alone["seen"]) == {"oof", "heldout"}
+    key, text = next((row.split(",")[0], row.split(",")[2]) for row in rows if row.endswith(",en,test"))
+    (tmp_path / "one.txt").write_text(text)
+    words = ("predict", "--model-dir", moved, tmp_path / "one.txt", "-o", tmp_path / "one.csv")
+    assert "give it with --column language=VALUE" in affectkit(*words, code=1).stderr
+    affectkit(*words, "--column", "language=English")
+    said = read_predictions(tmp_path / "one.csv").frame
+    np.testing.assert_allclose(said["prob_joy"], written["prob_joy"][key], rtol=0, atol=1e-8)
+
+
+CELLS = {
+    "no value": (["--column", "language"], "--column 'language' is no cell"),
+    "an empty one": (["--column", "language="], "is no cell"),
+    "a column of ours": (["--column", "path=x"], "is no cell"),
+    "a manifest": (["--column", "language=en", "--manifest"], "--column is for FILES"),
+}
+
+
+@pytest.mark.parametrize("what", CELLS)
+def test_a_cell_of_files_that_cannot_be_is_refused(what, affectkit, tmp_path, study):
+    words, message = CELLS[what]
+    words = [*words, study / "manifest.csv"]
+    assert message in affectkit("predict", "--model-dir", tmp_path, *words, code=2).stderr
