@@ -3,6 +3,7 @@ has tables, and for serving, which has requests."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ def named(tabulation: Tabulation, answers: Answers, cells: Cells) -> Columns:
 
 
 def main_target(targets: Sequence[Target]) -> Target:
-    """`label`, else the first class target. Raises "input" without any."""
+    """`label`, else the first class target, else the first."""
     classes = [target for target in targets if target.kind != "number"]
     return next((t for t in classes if t.name == "label"), classes[0] if classes else targets[0])
 
@@ -135,36 +136,39 @@ FOUR = {
 NEGATIVE = {"negative", "neg", "very negative", "fear", "fearful", "disgust", "disgusted", "frustrated"}
 NEGATIVE |= FOUR["ang"] | FOUR["sad"]
 POSITIVE = {"positive", "pos", "very positive", "excited"} | FOUR["hap"]
-OWN = 0.95  # share of the text model's mass that its own four classes need
+READY = 0.95  # share of the text model's mass that its own four classes need
 
 
 def ser_service(tabulation: Tabulation, answers: Answers, cells: Cells) -> Columns:
     """Audio: the acoustic model's four classes, their largest and their entropy. Text: its classes summed up by their
     names to negative and positive, the rest being neutral; the length of the text; the text model's own four classes,
     brought to a sum of 1, where they have .95 of its mass (`text4_ready` is 1 then), else four that stand for its
-    sentiment; whether the language is Chinese. Raises "input" for other classes of the acoustic model."""
+    sentiment; whether the language is Chinese. Raises "input" for other classes of the acoustic model,
+    and for a text model of numbers."""
     audio, text = (answers[name][main_target(tabulation.sources[name]).name] for name in SER_SOURCES)
     _require_four(audio.target)
-    heard = np.stack([_mass(audio, names) for names in FOUR.values()], axis=1)
+    if text.target.kind == "number":
+        raise AffectkitError("input", f"--layout {SER_SERVICE}: text: {text.target.name} has no classes")
+    audio4 = np.stack([_mass(audio, names) for names in FOUR.values()], axis=1)
     negative, positive = _mass(text, NEGATIVE), _mass(text, POSITIVE)
     neutral = np.maximum(0.0, 1.0 - negative - positive)
-    own = np.stack([_mass(text, names) for names in FOUR.values()], axis=1)
-    mass = total(np.ascontiguousarray(own.T))
-    ready = mass >= OWN
+    emotions = np.stack([_mass(text, names) for names in FOUR.values()], axis=1)
+    mass = total(np.ascontiguousarray(emotions.T))
+    ready = mass >= READY
     stand_in = np.stack([negative / 2, positive, neutral, negative / 2], axis=1)
-    said = np.where(ready[:, None], own / np.where(ready, mass, 1.0)[:, None], stand_in)
+    text4 = np.where(ready[:, None], emotions / np.where(ready, mass, 1.0)[:, None], stand_in)
     return {
-        **dict(zip([f"audio_prob_{name}" for name in FOUR], heard.T, strict=True)),
-        "audio_confidence": heard.max(axis=1),
-        "audio_entropy": entropy(heard),
+        **dict(zip([f"audio_prob_{name}" for name in FOUR], audio4.T, strict=True)),
+        "audio_confidence": audio4.max(axis=1),
+        "audio_entropy": entropy(audio4),
         "text_negative": negative,
         "text_neutral": neutral,
         "text_positive": positive,
         "text_negative_score": negative,
         "text_length_norm": length_norm([_known(cell) for cell in cells[TEXT]]),
-        **dict(zip([f"text4_prob_{name}" for name in FOUR], said.T, strict=True)),
-        "text4_confidence": said.max(axis=1),
-        "text4_entropy": entropy(said),
+        **dict(zip([f"text4_prob_{name}" for name in FOUR], text4.T, strict=True)),
+        "text4_confidence": text4.max(axis=1),
+        "text4_entropy": entropy(text4),
         "text4_ready": ready.astype(float),
         **_of_cells(LANGUAGE, ["zh"], cells[LANGUAGE]),
     }
@@ -227,11 +231,10 @@ def tabulate(sources: Sequence[Source], manifest: Manifest, columns: Sequence[st
     answers, seen = {}, {}
     for source in sources:
         places = _places(source, manifest)
-        of_targets = {target.name: source.table().output(target.name) for target in targets[source.name]}
-        answers[source.name] = {name: output.at(places) for name, output in of_targets.items()}
+        answers[source.name] = {t.name: source.table().output(t.name).at(places) for t in targets[source.name]}
         _require_answers(source, answers[source.name], manifest)
         kinds = np.where(places < 0, "none", source.table().frame["seen"].to_numpy()[places])
-        seen[source.name] = {str(kind): int((kinds == kind).sum()) for kind in np.unique(kinds)}
+        seen[source.name] = dict(sorted(Counter(kinds.tolist()).items()))
     tabulation = Tabulation(layout, targets, made)
     features = tabulation.features(answers, {column: rows[column].tolist() for column in made})
     _refuse_doubled(tabulation, features, manifest)
