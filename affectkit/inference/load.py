@@ -134,7 +134,7 @@ class StackedModel(Model):
         if features and len(features) != self.feature_sets:
             raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
         require_columns(self, manifest)
-        wanted = self._wanted(manifest)
+        wanted = self.wanted(manifest)
         feature_sets = iter(features)
         predictions = {}
         for name, parent in self.parents.items():
@@ -146,7 +146,7 @@ class StackedModel(Model):
                 predictions[name] = parent.predict(manifest.take(rows), work, of_parent)
         return self._joined(manifest.rows, predictions, wanted)
 
-    def _wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
+    def wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
         """Parent -> [N] bool, the rows that it is needed for; None where all are for all. Raises "input" naming the row
         whose cell is refused."""
         if not self.columns:

@@ -67,8 +67,8 @@ class Model(ABC):
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns of text by which it, apart from its parents, decides (`Needs`)."""
-        return ()
+        """The columns of text by which it decides (`Needs`)."""
+        return self.spec.get("columns", ())
 
     @abstractmethod
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
