@@ -95,7 +95,7 @@ def calibrate(
     if min_rows is not None and not per:
         raise AffectkitError("usage", "--min-rows needs --per", remedy="name a column, such as --per language")
     typed = {"per": per, "min_rows": min_rows}
-    method_options |= {name: value for name, value in typed.items() if value is not None}
+    method_options |= {name: value for name, value in typed.items() if value}
     extra = needed_columns(method, method_options)
     with open_run("calibrate", options, inputs=[predictions, manifest]) as run:
         if run.finished:

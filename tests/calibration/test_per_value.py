@@ -181,6 +181,11 @@ def test_auto_chooses_among_methods_for_each_value(affectkit, table, tmp_path):
     assert report["method"]["label"] != "none" and report["per_value"]["targets"]["label"]["en"]["parameters"]
 
 
+def test_no_column_is_no_value(affectkit, table, tmp_path):
+    affectkit("calibrate", table, "--method", "temperature", "--per", "", "-o", tmp_path / "c")
+    assert not CalibrationModel.load(tmp_path / "c" / "best_model").columns
+
+
 def test_a_missing_number_is_no_value(affectkit, table, tmp_path):
     frame = pd.read_csv(table)
     frame.assign(track=np.where(frame.index % 2, 1.5, np.nan)).to_csv(tmp_path / "t.csv", index=False)

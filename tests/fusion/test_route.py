@@ -188,6 +188,17 @@ def test_a_source_without_an_answer_to_its_rows_is_named(affectkit, study):
     assert said["pred"]["r04"] == "" and said["pred"]["r05"] != ""
 
 
+def test_classes_are_told_by_name(affectkit, study):
+    affectkit(*line(study, "--by", "language", "--default", "zh"))
+    table = pd.read_csv(study / "zh.csv")
+    turned = [name for name in table if name != "prob_joy"] + ["prob_joy"]
+    table[turned].to_csv(study / "zh.csv", index=False)
+    affectkit(*line(study, "--by", "language", "--default", "zh", "--overwrite"))
+    said = read_predictions(study / "routed" / "predictions.csv").frame.set_index("id")["prob_joy"]
+    alone = table.set_index("id")["prob_joy"]
+    np.testing.assert_allclose(said["r04"], alone["r04"], rtol=0, atol=1e-8)
+
+
 def test_what_has_no_truth_is_routed_and_not_judged(affectkit, study):
     """Two models of texts, whose classes no row is labelled with."""
     for name in ("en", "zh"):
