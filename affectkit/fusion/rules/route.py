@@ -84,9 +84,9 @@ class Route(Rule):
         places = self._places(parameters, rows)
         if unknown := self.unknown(parameters, rows):
             values = ", ".join(f"'{value}'" if value else "(empty)" for value in list(unknown)[:5])
-            what = f"%d of %d rows have a {self.options['by']} that no source is called (%s): {self.policy}"
-            log.warning(what, sum(unknown.values()), len(rows), values)
-        return {name: places == place for place, name in enumerate(parameters["sources"])}
+            what = "%d of %d rows have a %s that no source is called (%s): %s"
+            log.warning(what, sum(unknown.values()), len(rows), *self.columns, values, self.policy)
+        return {name: places == place for place, name in enumerate(sorted(parameters["sources"]))}
 
     def unknown(self, parameters: dict[str, Any], rows: GroundTruth) -> dict[str, int]:
         """Values that no source is called -> how many rows have them, most first."""
@@ -99,7 +99,7 @@ class Route(Rule):
         return f"answered by {self.options['default']}, the default" if self.options["default"] else "declined"
 
     def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
-        return {column: [self._read(name) for name in parameters["sources"]] for column in self.columns}
+        return {column: [self._read(name) for name in sorted(parameters["sources"])] for column in self.columns}
 
     def _values(self, rows: GroundTruth) -> list[str]:
         return [self._read(cell) for cell in rows.columns[self.options["by"]].tolist()]
