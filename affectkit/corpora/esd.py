@@ -55,9 +55,9 @@ def _columns(groups: dict[str, str]) -> Row:
 
 
 def _clip(turn: Turn, telling: bool = False) -> Clip:
-    # speakers and emotions begin at different sentences, so that a small twin has all splits too
-    begin = turn.place + list(CLASSES).index(turn.emotion)
-    sentence = twins.nth(range(SENTENCES), begin % 5 + turn.nth)
+    # Speakers begin at different sentences, so that a small twin has all splits too; all say the same ones in every
+    # emotion, or else a sentence that the others said in one emotion would be left to a speaker in another.
+    sentence = twins.nth(range(SENTENCES), turn.place % 5 + turn.nth)
     part = ("train", "evaluation", "train", "test", "train")[sentence % 5]
     serial = ("Neutral", "Angry", "Happy", "Sad", "Surprise").index(turn.emotion) * SENTENCES + sentence + 1
     name, mandarin = f"{turn.speaker}_{serial:06d}", int(turn.speaker) <= 10
