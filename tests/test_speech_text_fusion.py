@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -172,3 +173,22 @@ def test_each_language_has_its_own_temperature_and_figures(study, tmp_path, affe
     assert "Texts: 160 of the corpus" in page
     slices = pd.read_csv(tmp_path / "report" / "slices.csv")
     assert set(slices["slice"]) >= {"language=en", "language=zh"}
+
+
+@pytest.mark.figures
+@pytest.mark.parametrize("sentences", ["telling", "parallel"])
+def test_fusing_helps_where_words_tell_something_and_not_where_they_tell_nothing(sentences, tmp_path):
+    """By the recipe, on twins of 20 speakers that say one or the other."""
+    recipe = Path(__file__).parents[1] / "recipes" / "speech_text_fusion.sh"
+    size = {"RUNS": str(tmp_path), "SIZE": "800", "SPEAKERS": "20", "SENTENCES": sentences}
+    subprocess.run(["bash", recipe], env={**os.environ, **size}, check=True, capture_output=True)
+    summary = json.loads((tmp_path / "speech_text_fusion" / "ablation" / "ablation_summary.json").read_text())
+    subsets = summary["parts"]["oof"]["subsets"]
+    audio, text = (subsets[name]["against"]["full"]["difference"] for name in ("audio_only", "text_only"))
+    if sentences == "telling":
+        assert audio["high"] < 0 and text["high"] < 0, "each source alone is worse than both"
+    else:
+        assert subsets["text_only"]["metrics"]["uar"]["value"] == pytest.approx(0.25, abs=0.03)
+        assert audio["low"] <= 0 <= audio["high"], "words add nothing"
+    report = json.loads((tmp_path / "speech_text_fusion" / "mlp" / "train_report.json").read_text())
+    assert {verdict["helps"] for verdict in report["verdicts"]} == {sentences == "telling"}
