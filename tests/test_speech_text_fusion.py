@@ -170,7 +170,7 @@ def test_each_language_has_its_own_temperature_and_figures(study, tmp_path, affe
     line = ("evaluate", study / "best", "--manifest", study / "all", "--slices", "language")
     affectkit(*line, "-o", tmp_path / "report")
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "Texts: 160 of the corpus" in page
+    assert "Texts: 160 of the corpus" in page and "Texts: 80" not in page  # those of a language are among them
     slices = pd.read_csv(tmp_path / "report" / "slices.csv")
     assert set(slices["slice"]) >= {"language=en", "language=zh"}
 
