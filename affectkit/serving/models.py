@@ -16,7 +16,7 @@ from affectkit.artifacts.predictions import Predictions, build_predictions, pred
 from affectkit.artifacts.tables import write_table
 from affectkit.errors import AffectkitError
 from affectkit.fusion.table import main_target
-from affectkit.inference import Model, Work, load_model, needed_columns, needs
+from affectkit.inference import Model, Work, load_model, needs
 from affectkit.inference.load import StackedModel
 from affectkit.inference.model import seen_rows
 from affectkit.inference.texts import built_in
@@ -106,7 +106,7 @@ class Served:
     @property
     def columns(self) -> list[str]:
         """The further columns of text that a calibration or a route in it asks of a row."""
-        return needed_columns(self.model)
+        return list(needs(self.model).columns)
 
     def sample_columns(self) -> list[dict[str, str]]:
         """Each value of `columns` that the chain knows, at least once."""
@@ -126,7 +126,7 @@ class Served:
         level = [self.model]
         while level:
             for model in level:
-                if needs(model) == {kind}:
+                if needs(model).media == {kind}:
                     return self if model is self.model else self.parts[model.folder]
             parents: list[Overheard] = []
             for model in level:
@@ -174,9 +174,10 @@ def load_served(settings: ServeSettings) -> dict[str, Served]:
 
 def _load(folder: ModelFolder, device: str) -> Served:
     model = load_model(folder.path) if folder.path else built_in("lexicon")
-    reads = needs(model)
+    needed = needs(model)
+    reads = needed.media
     if set(reads) not in READABLE or (reads == {"features"} and model.feature_sets != 1):
-        what = f"reads {' and '.join(sorted(reads)) or 'nothing'}, which no request brings"
+        what = f"reads {needed.in_words}, which no request brings"
         raise AffectkitError("input", what, file=folder.path, remedy="predict manifests with it: affectkit predict")
     chain = list(_chain(model))
     for part in chain:
@@ -188,9 +189,9 @@ def _load(folder: ModelFolder, device: str) -> Served:
     logger.info("model %s: %s of %s", folder.name, model.spec["kind"], " and ".join(sorted(reads)))
     whole = Served(folder.name, _digest(model), overheard(model), folder.device or device, reads, table)
     parts = {
-        part.folder: replace(whole, name=name, digest=_digest(part), model=part, reads=needs(part))
+        part.folder: replace(whole, name=name, digest=_digest(part), model=part, reads=needs(part).media)
         for name, part in _named(whole.name, whole.model)
-        if len(needs(part)) == 1
+        if len(needs(part).media) == 1
     }
     return replace(whole, parts=parts)
 

@@ -15,6 +15,7 @@ from affectkit.artifacts.transcripts import CORPUS, SILENT, SOURCES, Transcript
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.error_rates import COUNTS, aligned, error_rates
 from affectkit.evaluation.intervals import Resampling
+from affectkit.media.texts import LANGUAGE, language_code
 from affectkit.plain import without_nan
 from affectkit.splits import group_column
 from affectkit.transcribers._transcriber import AUTO
@@ -70,12 +71,12 @@ def told(manifest: Manifest, language: str) -> dict[str, str]:
     """
     ids = manifest.rows["id"]
     if language != COLUMN:
-        return dict.fromkeys(ids, "" if language == AUTO else language)
-    cells = _cells(manifest.rows, "language")
+        return dict.fromkeys(ids, "" if language == AUTO else language_code(language))
+    cells = _cells(manifest.rows, LANGUAGE)
     if not (cells != "").any():
         remedy = "use --language auto, or name one"
         raise AffectkitError("input", "no row has a language", file=manifest.path, remedy=remedy)
-    return dict(zip(ids, map(str.lower, cells), strict=True))
+    return dict(zip(ids, cells, strict=True))
 
 
 def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) -> pd.DataFrame:
@@ -123,7 +124,7 @@ def counted(rows: pd.DataFrame) -> dict[str, int]:
 
 def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str, Any]:
     """Counts of what was heard: languages, and rows that are silent, skipped, or in another language than they say."""
-    languages = dict(zip(manifest.rows["id"], _cells(manifest.rows, "language"), strict=True))
+    languages = dict(zip(manifest.rows["id"], _cells(manifest.rows, LANGUAGE), strict=True))
     known = [(languages[key], answer.language) for key, answer in answers.items() if answer.text]
     return {
         "asked": len(answers),
@@ -154,7 +155,7 @@ def judged(
     counts = {name: table[worded] for name, table in counts.items()}
     chosen = np.flatnonzero(answered)[worded]
     groups = None if group is None else rows[group].to_numpy()[chosen]
-    languages = _cells(rows, "language")[chosen]
+    languages = _cells(rows, LANGUAGE)[chosen]
     table = pd.DataFrame({"id": ids[chosen], "language": languages, **({group: groups} if group else {})})
     table = table.assign(reference=references[worded], heard=heard[worded])
     for name, sums in counts.items():
