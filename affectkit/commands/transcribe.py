@@ -1,5 +1,6 @@
 """`affectkit transcribe`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
-    from affectkit.artifacts.transcripts import Transcript
+    from affectkit.artifacts.transcripts import Cache, Transcript
     from affectkit.transcribers._rows import Plan
     from affectkit.transcribers._transcriber import Transcriber
 
@@ -113,6 +114,7 @@ def transcribe(
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.reports import TRANSCRIPTION
     from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.transcripts import Cache
     from affectkit.evaluation.error_rates import require_jiwer
     from affectkit.evaluation.intervals import Resampling
     from affectkit.reporting import terminal, transcribed
@@ -125,14 +127,15 @@ def transcribe(
     with open_run("transcribe", options, inputs=[manifest], reads=folders) as run:
         if not run.finished:
             rows = read_manifest(manifest, media_root=media_root)
-            planned = plan(rows, replace=replace, against=against)
+            planned = plan(rows, replace=replace, against=against, group=group)
             if against is not None or (planned.references != "").any():
                 require_jiwer()
+            cache = Cache.read(asr_cache_json)
             built.load(model, batch_seconds=batch_seconds)
             how: dict[str, Any] = {"num_workers": num_workers, "on_error": on_error, "batch_seconds": batch_seconds}
             listening = {"language": language, "level": min_level, "retry_empty": retry_empty}
-            answers = _hear(run.path, rows, planned, built, listening, asr_cache_json, how)
-            report = _write(run.path, rows, planned, answers, built, model, group, Resampling(seed=seed))
+            answers = _hear(run.path, rows, planned, built, listening, cache, how)
+            report = _write(run.path, rows, planned, answers, built, model, Resampling(seed=seed))
             run.note(device=built.device, **{name: report[name] for name in ("asked", "silent", "skipped")})
             write_page(run.path, transcribed.draw(run.path))
     report = read_json(run.path / TRANSCRIPTION, what="report of a transcription")
@@ -143,7 +146,7 @@ def transcribe(
 def _check(model: str, cache: Path | None, output_dir: Path) -> None:
     if not model:
         raise AffectkitError("usage", "--model is empty", remedy="name a hub id or a folder")
-    if cache is not None and output_dir.resolve() in cache.resolve().parents:
+    if cache is not None and output_dir.resolve() in Path(os.path.realpath(cache)).parents:
         what = "--asr-cache-json lies in --output-dir, which it is to outlive"
         raise AffectkitError("usage", what, file=cache, remedy="name a file outside")
 
@@ -154,11 +157,11 @@ def _hear(
     plan: "Plan",
     transcriber: "Transcriber",
     listening: dict[str, Any],
-    cache: Path | None,
+    cache: "Cache",
     how: dict[str, Any],
 ) -> "dict[str, Transcript]":
     """What is heard of the rows that are to be, by id, in the manifest's order."""
-    from affectkit.artifacts.transcripts import JOURNAL, Cache, Journal
+    from affectkit.artifacts.transcripts import JOURNAL, Journal
     from affectkit.distributed import ranks
     from affectkit.encoders._encoder import recordings
     from affectkit.transcribers._listen import Listening, listen
@@ -177,7 +180,7 @@ def _hear(
     try:
         with console.progress("transcribe") as progress:
             listen(
-                transcriber, items, Listening(languages, **listening), journal, Cache.read(cache),
+                transcriber, items, Listening(languages, **listening), journal, cache,
                 where=lambda place: manifest.where(places[place]), progress=progress, **how,
             )  # fmt: skip
     finally:
@@ -192,7 +195,6 @@ def _write(
     answers: "dict[str, Transcript]",
     transcriber: "Transcriber",
     model: str,
-    group: str | None,
     resampling: Any,
 ) -> dict[str, Any]:
     """The manifest, the table of errors, those skipped, and the report, which is returned."""
@@ -213,7 +215,7 @@ def _write(
     transcripts |= {"options": facts.pop("options"), "counts": counted(rows)}
     errors, table = None, None
     if (plan.references != "").any():
-        errors, table = judged(manifest, plan, answers, group, resampling)
+        errors, table = judged(manifest, plan, answers, resampling)
         write_table(folder / ERROR_TABLE, table)
     skipped = [(key, answer.why) for key, answer in answers.items() if answer.why not in ("", SILENT)]
     if skipped:

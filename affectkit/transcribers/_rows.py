@@ -15,6 +15,7 @@ from affectkit.artifacts.transcripts import CORPUS, SILENT, SOURCES, Transcript
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.error_rates import COUNTS, aligned, error_rates
 from affectkit.evaluation.intervals import Resampling
+from affectkit.media.texts import language_of
 from affectkit.plain import without_nan
 from affectkit.splits import group_column
 from affectkit.transcribers._transcriber import AUTO
@@ -28,16 +29,18 @@ COLUMN = "column"  # as --language: each row's own
 @dataclass(frozen=True)
 class Plan:
     """What is done with each row, [N]. sources: of its text now, "" where it has none. references: what it is judged
-    against, "" for nothing. heard: whether it is heard. kept: whether its text stays. column: of the references."""
+    against, "" for nothing. heard: whether it is heard. kept: whether its text stays. column: of the references. group:
+    the column that intervals resample, if any."""
 
     sources: np.ndarray
     references: np.ndarray
     heard: np.ndarray
     kept: np.ndarray
     column: str
+    group: str | None
 
 
-def plan(manifest: Manifest, *, replace: bool, against: str | None) -> Plan:
+def plan(manifest: Manifest, *, replace: bool, against: str | None, group: str | None = None) -> Plan:
     """A text is kept unless `replace`; a row with a reference is heard in any case. Only what the corpus brought is a
     reference, never what was heard before. Raises "input" for a column that is not there."""
     rows = manifest.rows
@@ -53,7 +56,7 @@ def plan(manifest: Manifest, *, replace: bool, against: str | None) -> Plan:
         references = np.where(sources == CORPUS, references, "")
     kept = (texts != "") & (not replace)
     heard = ~kept | (references != "" if against else False)
-    return Plan(sources, references, heard, kept, column)
+    return Plan(sources, references, heard, kept, column, group_column(rows, group, file=manifest.path))
 
 
 def _cells(rows: pd.DataFrame, column: str) -> np.ndarray:
@@ -66,16 +69,16 @@ def _cells(rows: pd.DataFrame, column: str) -> np.ndarray:
 def told(manifest: Manifest, language: str) -> dict[str, str]:
     """By id, the language that a model is told for it, "" for none. language: as `--language` has it.
 
-    Raises "input" for `column` where no row has one.
+    English, eng and en-GB are all en. Raises "input" for `column` where no row has one.
     """
     ids = manifest.rows["id"]
     if language != COLUMN:
-        return dict.fromkeys(ids, "" if language == AUTO else language)
+        return dict.fromkeys(ids, "" if language == AUTO else language_of("", language))
     cells = _cells(manifest.rows, "language")
     if not (cells != "").any():
         remedy = "use --language auto, or name one"
         raise AffectkitError("input", "no row has a language", file=manifest.path, remedy=remedy)
-    return dict(zip(ids, map(str.lower, cells), strict=True))
+    return {key: language_of("", cell) for key, cell in zip(ids, cells, strict=True)}
 
 
 def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) -> pd.DataFrame:
@@ -124,7 +127,7 @@ def counted(rows: pd.DataFrame) -> dict[str, int]:
 def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str, Any]:
     """Counts of what was heard: languages, and rows that are silent, skipped, or in another language than they say."""
     languages = dict(zip(manifest.rows["id"], _cells(manifest.rows, "language"), strict=True))
-    known = [(languages[key], answer.language) for key, answer in answers.items() if answer.text]
+    known = [(language_of("", languages[key]), answer.language) for key, answer in answers.items() if answer.text]
     return {
         "asked": len(answers),
         "silent": sum(answer.why == SILENT for answer in answers.values()),
@@ -135,7 +138,7 @@ def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str,
 
 
 def judged(
-    manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript], group: str | None, resampling: Resampling
+    manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript], resampling: Resampling
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The error rates of rows with a reference, and a table of them: what was said, what was heard, which errors.
 
@@ -143,8 +146,7 @@ def judged(
     """
     import pandas as pd
 
-    rows = manifest.rows
-    group = group_column(rows, group, file=manifest.path)
+    rows, group = manifest.rows, plan.group
     ids = rows["id"].to_numpy()
     asked = np.array([key in answers for key in ids]) & (plan.references != "")
     answered = asked & np.array([not (a := answers.get(key)) or a.why in ("", SILENT) for key in ids])

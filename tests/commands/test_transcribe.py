@@ -98,8 +98,9 @@ def test_against_a_column_judges_and_leaves_the_texts(affectkit, manifest, tmp_p
     assert "Error rates" in page and "Unicode" in page and "jackknife" in page
     affectkit("report", tmp_path / "out", "-o", tmp_path / "again")
     assert (tmp_path / "again" / "report.html").read_text() == page
-    unknown = affectkit("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", "--against", "txet", code=1)
-    assert "did you mean text" in unknown.stderr
+    for option, name, known in (("--against", "txet", "text"), ("--group", "speakr", "speaker")):
+        unknown = affectkit("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", option, name, code=1)
+        assert f"did you mean {known}" in unknown.stderr
 
 
 def test_what_was_heard_is_never_a_reference_and_stays_heard(affectkit, manifest, tmp_path):
@@ -127,6 +128,21 @@ def test_a_language_of_the_corpus_stays_and_another_is_said(affectkit, manifest,
     assert {row.language for key, row in heard.items() if key not in ("c3", "c5")} == {"en"}
     refused = affectkit("transcribe", "-m", manifest, *words, "--language", "fr", "--overwrite", code=2)
     assert "does not write --language fr" in refused.stderr
+
+
+def test_a_language_may_be_called_as_tables_call_it(affectkit, manifest, tmp_path):
+    rows = pd.read_csv(manifest, keep_default_na=False)
+    rows["language"] = ["English", "EN", "en-GB", "eng"] * 3
+    rows.to_csv(manifest, index=False)
+    words = ("--model", "tiny-random:whisper", "--device", "cpu", "-o", tmp_path / "out")
+    result = affectkit("transcribe", "-m", manifest, *words, "--language", "column")
+    assert "another language" not in result.stderr
+    assert table(tmp_path / "out")["language"].tolist() == rows["language"].tolist()
+    affectkit("transcribe", "-m", manifest, *words, "--language", "EN-us", "--overwrite")
+    heard = read_journal(tmp_path / "out" / "transcripts.jsonl").values()
+    assert {row.language for row in heard if row.text} == {"en"}
+    unknown = ("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", "--language", "gibberish")
+    assert "'gibberish' is no code of a language" in affectkit(*unknown, code=2).stderr
 
 
 def test_folds_labels_and_the_audit_are_carried(affectkit, tmp_path):
