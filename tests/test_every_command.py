@@ -86,7 +86,7 @@ OUTPUT = {
     "calibrate": "calibrated",
     "stabilize": "stable",
     "aggregate": "by_speaker",
-    "tabulate": "table",
+    "tabulate": "columns",
     "ablate": "ablation",
     "evaluate": "report",
     "select": "best",

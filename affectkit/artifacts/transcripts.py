@@ -171,13 +171,12 @@ class Cache:
 
     @classmethod
     def read(cls, path: Path | None) -> Cache:
-        """Raises "input" for a damaged file, and OSError for a place that cannot be written, before anything is heard."""
+        """Raises "input" for a damaged file, OSError for a place that cannot be written."""
         if path is None:
             return cls()
-        cache = cls(Path(os.path.realpath(path)))  # a link stays one
-        with cache._locked(cache.path):
-            cache.entries = _entries(cache.path)
-        return cache
+        path = Path(os.path.realpath(path))  # a link stays one
+        with _lock(path):
+            return cls(path, _entries(path))
 
     def get(self, key: str) -> Transcript | None:
         entry = self.entries.get(key)
@@ -197,13 +196,14 @@ class Cache:
         """Write what is new, beside what others have written meanwhile."""
         if self.path is None or not self._new:
             return
-        with self._locked(self.path):
+        with _lock(self.path):
             self.entries = dict(sorted({**_entries(self.path), **self._new}.items()))
             write_json(self.path, {"kind": _KIND, "entries": self.entries})
         self._new, self._saved = {}, time.monotonic()
 
-    def _locked(self, path: Path) -> AbstractContextManager[None]:
-        return locked(path.parent, path.with_name(f".{path.name}.lock"), patience=_PATIENCE_SEC)
+
+def _lock(path: Path) -> AbstractContextManager[None]:
+    return locked(path.parent, path.with_name(f".{path.name}.lock"), patience=_PATIENCE_SEC)
 
 
 def _kept(transcript: Transcript) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from affectkit.errors import AffectkitError
 if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
     from affectkit.artifacts.transcripts import Cache, Transcript
+    from affectkit.transcribers._listen import Listening
     from affectkit.transcribers._rows import Plan
     from affectkit.transcribers._transcriber import Transcriber
 
@@ -115,13 +116,17 @@ def transcribe(
     from affectkit.artifacts.reports import TRANSCRIPTION
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.transcripts import Cache
+    from affectkit.distributed import ranks
     from affectkit.evaluation.error_rates import require_jiwer
     from affectkit.evaluation.intervals import Resampling
     from affectkit.reporting import terminal, transcribed
     from affectkit.reporting.browser import write_page
-    from affectkit.transcribers._rows import plan
+    from affectkit.transcribers._listen import Listening
+    from affectkit.transcribers._rows import plan, told
 
     built = plugin.build(**engine_options)
+    if (here := ranks(cpu=True)).world > 1:
+        raise AffectkitError("usage", "transcribe runs in one process", remedy="start it without a launcher")
     _check(model, asr_cache_json, output_dir)
     folders = [Path(model)] if Path(model).is_dir() else []
     with open_run("transcribe", options, inputs=[manifest], reads=folders) as run:
@@ -132,9 +137,9 @@ def transcribe(
                 require_jiwer()
             cache = Cache.read(asr_cache_json)
             built.load(model, batch_seconds=batch_seconds)
-            how: dict[str, Any] = {"num_workers": num_workers, "on_error": on_error, "batch_seconds": batch_seconds}
-            listening = {"language": language, "level": min_level, "retry_empty": retry_empty}
-            answers = _hear(run.path, rows, planned, built, listening, cache, how)
+            listening = Listening(told(rows.take(planned.heard), language, built), min_level, retry_empty)
+            loop = {"batch_seconds": batch_seconds, "num_workers": here.workers(num_workers), "on_error": on_error}
+            answers = _hear(run.path, rows, planned, built, listening, cache, loop)
             report = _write(run.path, rows, planned, answers, built, model, Resampling(seed=seed))
             run.note(device=built.device, **{name: report[name] for name in ("asked", "silent", "skipped")})
             write_page(run.path, transcribed.draw(run.path))
@@ -156,32 +161,24 @@ def _hear(
     manifest: "Manifest",
     plan: "Plan",
     transcriber: "Transcriber",
-    listening: dict[str, Any],
+    listening: "Listening",
     cache: "Cache",
-    how: dict[str, Any],
+    loop: dict[str, Any],
 ) -> "dict[str, Transcript]":
     """What is heard of the rows that are to be, by id, in the manifest's order."""
     from affectkit.artifacts.transcripts import JOURNAL, Journal
-    from affectkit.distributed import ranks
     from affectkit.encoders._encoder import recordings
-    from affectkit.transcribers._listen import Listening, listen
-    from affectkit.transcribers._rows import told
-    from affectkit.transcribers._transcriber import check_language, record
+    from affectkit.transcribers._listen import listen
+    from affectkit.transcribers._transcriber import record
 
-    language = listening.pop("language")
-    places = [place for place, heard in enumerate(plan.heard) if heard]
-    asked = manifest.take(plan.heard)
-    languages = told(asked, language) if places else {}
-    for code in sorted(set(languages.values())):
-        check_language(transcriber, code)
-    how["num_workers"] = workers = ranks().workers(how["num_workers"])
-    items = recordings(asked, num_workers=workers) if places else []
+    places, asked = plan.heard.nonzero()[0], manifest.take(plan.heard)
+    items = recordings(asked, num_workers=loop["num_workers"]) if len(places) else []
     journal = Journal(folder / JOURNAL, record(transcriber))
     try:
         with console.progress("transcribe") as progress:
             listen(
-                transcriber, items, Listening(languages, **listening), journal, cache,
-                where=lambda place: manifest.where(places[place]), progress=progress, **how,
+                transcriber, items, listening, journal, cache,
+                where=lambda place: manifest.where(int(places[place])), progress=progress, **loop,
             )  # fmt: skip
     finally:
         journal.close()

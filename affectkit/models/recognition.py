@@ -157,15 +157,17 @@ class _Window:
     no_speech: float
     tokens: list[int] = field(default_factory=list)
     total: float = 0.0  # of the log-probabilities
-    begins: Sequence[float] = ()  # of the tokens, and of their end, in seconds of the window; where they are needed
+    begins: np.ndarray = field(
+        default_factory=lambda: np.empty(0)
+    )  # of the tokens, and of their end, in seconds of the window; where they are needed
 
     @property
     def mean(self) -> float:
         return self.total / (len(self.tokens) + 1)  # the end counts
 
     def timed(self, start: float) -> list[Timed]:
-        """Its tokens in a recording, of which it begins at so many seconds; all at its start where no times are needed."""
-        begins = start + np.array(self.begins if len(self.begins) else np.zeros(len(self.tokens) + 1))
+        """Its tokens in a recording where it begins at so many seconds; all begin with it where no times are needed."""
+        begins = start + (self.begins if len(self.begins) else np.zeros(len(self.tokens) + 1))
         return [(token, *times) for token, times in zip(self.tokens, pairwise(begins.tolist()), strict=True)]
 
 

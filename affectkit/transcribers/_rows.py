@@ -18,7 +18,7 @@ from affectkit.evaluation.intervals import Resampling
 from affectkit.media.texts import language_of
 from affectkit.plain import without_nan
 from affectkit.splits import group_column
-from affectkit.transcribers._transcriber import AUTO
+from affectkit.transcribers._transcriber import AUTO, Transcriber, check_language
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,19 +66,21 @@ def _cells(rows: pd.DataFrame, column: str) -> np.ndarray:
     return np.array([str(cell).strip() for cell in rows[column]], dtype=object)
 
 
-def told(manifest: Manifest, language: str) -> dict[str, str]:
+def told(manifest: Manifest, language: str, transcriber: Transcriber) -> dict[str, str]:
     """By id, the language that a model is told for it, "" for none. language: as `--language` has it.
 
-    English, eng and en-GB are all en. Raises "input" for `column` where no row has one.
+    English, eng and en-GB are all en. Raises "input" for `column` where no row has one, "usage" for one that the model
+    does not write.
     """
-    ids = manifest.rows["id"]
-    if language != COLUMN:
-        return dict.fromkeys(ids, "" if language == AUTO else language_of("", language))
-    cells = _cells(manifest.rows, "language")
-    if not (cells != "").any():
+    ids, cells = manifest.rows["id"], _cells(manifest.rows, "language")
+    if language == COLUMN and len(ids) and not (cells != "").any():
         remedy = "use --language auto, or name one"
         raise AffectkitError("input", "no row has a language", file=manifest.path, remedy=remedy)
-    return {key: language_of("", cell) for key, cell in zip(ids, cells, strict=True)}
+    named = cells if language == COLUMN else ["" if language == AUTO else language] * len(ids)
+    languages = {key: language_of("", name) for key, name in zip(ids, named, strict=True)}
+    for code in sorted(set(languages.values())):
+        check_language(transcriber, code)
+    return languages
 
 
 def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) -> pd.DataFrame:

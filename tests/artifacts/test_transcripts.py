@@ -16,7 +16,9 @@ HEARD = Transcript("so it is", "en", 0.5, 1.25, (("so", 0.0, 0.25),), key="k1")
 MUTE = Transcript("", why="silent", key="k2")
 ENTRY = {"text": "so", "language": "en", "confidence": 0.5, "seconds": 1, "words": []}
 WRONG: list[dict[str, object]] = [{"confidence": value} for value in (-1, 7, 1e308, "x", True)]
-WRONG += [{"seconds": value} for value in (-5, None, 1e308)] + [{"words": [word]} for word in ("a", ["a"], ["a", 0, "b"])]
+WRONG += [{"seconds": value} for value in (-5, None, 1e308)] + [
+    {"words": [word]} for word in ("a", ["a"], ["a", 0, "b"])
+]
 
 
 def test_a_journal_gives_back_what_was_heard(tmp_path):
