@@ -122,7 +122,7 @@ def arguments(name, root):
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
         "report": f"report {root}/model {root}/calibrated",
         "finetune text": f"finetune --manifest {root}/manifest --base-model tiny-random:bert --epochs 1 --device cpu",
-        "import-model hf-text": f"import-model hf-text --model tiny-random:bert --manifest {root}/manifest --device cpu",
+        "import-model hf-text": f"import-model hf-text --model tiny-random:bert -m {root}/manifest --device cpu",
         "import-model lexicon": f"import-model lexicon --manifest {root}/manifest --device cpu",
         "fuse route": f"fuse male={root}/model female={root}/model --rule route --by sex --default male",
         "calibrate per": f"calibrate {root}/model --method temperature --per sex --min-rows 3",

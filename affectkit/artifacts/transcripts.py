@@ -123,12 +123,6 @@ class Journal:
         self._file.close()
 
 
-def read_journal(path: Path) -> dict[str, Transcript]:
-    """What a finished run heard, by id; nothing where there is no journal."""
-    lines = path.read_bytes().splitlines()[1:] if path.exists() else []
-    return dict(_entry(path, number, line) for number, line in enumerate(lines, 2))
-
-
 def _entry(path: Path, number: int, line: bytes) -> tuple[str, Transcript]:
     try:
         data = parse_json(line.decode())

@@ -204,7 +204,7 @@ def _write(
     from affectkit.artifacts.transcripts import SILENT
     from affectkit.results.lineage import digests, lineage
     from affectkit.results.words import texts
-    from affectkit.transcribers._rows import counted, filled, findings, judged
+    from affectkit.transcribers._rows import counted, filled, findings, heard_alike, judged
     from affectkit.transcribers._transcriber import called, record
 
     rows, facts = filled(manifest, plan, answers), record(transcriber)
@@ -218,11 +218,12 @@ def _write(
     if skipped:
         write_table(folder / "skipped.csv", pd.DataFrame(skipped, columns=["id", "reason"]))
     past = {**lineage([manifest.path]), "inputs": digests([manifest.path]), "normalization": "inductive"}
-    past["texts"] = [texts(transcripts)]
+    past |= {"texts": [texts(transcripts)], "declared": [*past["declared"], *(alike := heard_alike(manifest, rows))]}
     report = {"rows": len(rows), **transcripts, **facts, **findings(manifest, answers), "errors": errors, **past}
     write_json(folder / TRANSCRIPTION, report)
     label_map, audit = _beside(manifest.path)
-    write_manifest(folder, rows, {**manifest.summary, "transcripts": transcripts}, label_map)
+    declared = {"declared": [*manifest.declared(), *alike]} if alike else {}
+    write_manifest(folder, rows, {**manifest.summary, **declared, "transcripts": transcripts}, label_map)
     if audit:
         write_json(folder / "leak_audit.json", audit)
     return report

@@ -150,16 +150,15 @@ Timed = tuple[int, float, float]  # a token, and the seconds at which it begins 
 
 @dataclass
 class _Window:
-    """A window that is being written. limit: the tokens that it may have."""
+    """A window that is being written. limit: the tokens that it may have. begins: of the tokens and of their end, in
+    seconds of the window, where they are needed."""
 
     language: str
     limit: int
     no_speech: float
     tokens: list[int] = field(default_factory=list)
     total: float = 0.0  # of the log-probabilities
-    begins: np.ndarray = field(
-        default_factory=lambda: np.empty(0)
-    )  # of the tokens, and of their end, in seconds of the window; where they are needed
+    begins: np.ndarray | None = None
 
     @property
     def mean(self) -> float:
@@ -167,7 +166,7 @@ class _Window:
 
     def timed(self, start: float) -> list[Timed]:
         """Its tokens in a recording where it begins at so many seconds; all begin with it where no times are needed."""
-        begins = start + (self.begins if len(self.begins) else np.zeros(len(self.tokens) + 1))
+        begins = start + (np.zeros(len(self.tokens) + 1) if self.begins is None else self.begins)
         return [(token, *times) for token, times in zip(self.tokens, pairwise(begins.tolist()), strict=True)]
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.transcripts import CORPUS, SILENT, SOURCES, Transcript
+from affectkit.artifacts.transcripts import CACHE, CORPUS, HEARD, SILENT, SOURCES, Transcript
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.error_rates import COUNTS, aligned, error_rates
 from affectkit.evaluation.intervals import Resampling
+from affectkit.leakage.audit import audit
 from affectkit.media.texts import language_of
 from affectkit.plain import without_nan
 from affectkit.splits import group_column
@@ -23,6 +24,7 @@ from affectkit.transcribers._transcriber import AUTO, Transcriber, check_languag
 if TYPE_CHECKING:
     import pandas as pd
 
+NOW = (CACHE, HEARD)
 COLUMN = "column"  # as --language: each row's own
 
 
@@ -124,6 +126,18 @@ def counted(rows: pd.DataFrame) -> dict[str, int]:
 
 
 # --- What is to be known of the hearing
+
+
+def heard_alike(manifest: Manifest, rows: pd.DataFrame) -> list[str]:
+    """What is to be declared where texts, now that they are heard, turn out the same on several sides of the split.
+
+    Nothing where the manifest declares already that texts are, of whatever column.
+    """
+    declared = [*manifest.declared(), *(f"{kind} leak" for kind, _ in manifest.summary.get("defects", []))]
+    if any(sentence.startswith("text leak") for sentence in declared) or not rows["text_source"].isin(NOW).any():
+        return []
+    columns = rows.columns.intersection(["id", "text", "split", "fold"])
+    return [f"text leak, heard: {leak.sentence()}" for leak in audit(rows[columns], level="names").leaks]
 
 
 def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import pytest
 import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
-from affectkit.artifacts.transcripts import read_journal
 from affectkit.results.lineage import lineage
 from affectkit.transcribers.hf import Hf
 
@@ -43,6 +42,12 @@ def manifest(tmp_path):
 
 def table(folder):
     return read_manifest(folder).rows.set_index("id")
+
+
+def languages_heard(folder):
+    """Of the rows that were heard to say something, without c5, of which the corpus says none."""
+    heard = map(json.loads, (folder / "transcripts.jsonl").read_text().splitlines()[1:])
+    return {row["language"] for row in heard if row["text"] and row["id"] != "c5"}
 
 
 def report(folder):
@@ -124,8 +129,7 @@ def test_a_language_of_the_corpus_stays_and_another_is_said(affectkit, manifest,
     assert "7 rows were heard in another language than the corpus says" in result.stderr
     result = affectkit("transcribe", "-m", manifest, *words, "--language", "column", "--overwrite")
     assert "another language" not in result.stderr
-    heard = read_journal(tmp_path / "out" / "transcripts.jsonl")
-    assert {row.language for key, row in heard.items() if key not in ("c3", "c5")} == {"en"}
+    assert languages_heard(tmp_path / "out") == {"en"}
     refused = affectkit("transcribe", "-m", manifest, *words, "--language", "fr", "--overwrite", code=2)
     assert "does not write --language fr" in refused.stderr
 
@@ -139,8 +143,7 @@ def test_a_language_may_be_called_as_tables_call_it(affectkit, manifest, tmp_pat
     assert "another language" not in result.stderr
     assert table(tmp_path / "out")["language"].tolist() == rows["language"].tolist()
     affectkit("transcribe", "-m", manifest, *words, "--language", "EN-us", "--overwrite")
-    heard = read_journal(tmp_path / "out" / "transcripts.jsonl").values()
-    assert {row.language for row in heard if row.text} == {"en"}
+    assert languages_heard(tmp_path / "out") == {"en"}
     unknown = ("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", "--language", "gibberish")
     assert "'gibberish' is no code of a language" in affectkit(*unknown, code=2).stderr
 
@@ -158,6 +161,20 @@ def test_folds_labels_and_the_audit_are_carried(affectkit, tmp_path):
     pd.testing.assert_frame_equal(before.rows[carried], after.rows[carried])
     assert {**before.summary, "transcripts": after.summary["transcripts"]} == after.summary
     assert before.media() == after.media()
+
+
+def test_texts_that_turn_out_the_same_on_several_sides_are_declared(affectkit, manifest, tmp_path):
+    rows = pd.read_csv(manifest, keep_default_na=False)
+    rows.loc[rows.index[-1], "path"] = rows.loc[rows.index[2], "path"]
+    rows.to_csv(manifest, index=False)
+    result = affectkit("transcribe", "-m", manifest, *MODEL, "--retry-empty", "-o", tmp_path / "out")
+    declared = "text leak, heard: text: 1 of 11 on more than one side, as"
+    assert result.stderr.count(declared) == 1
+    again = affectkit("transcribe", "-m", tmp_path / "out", *MODEL, "--replace", "-o", tmp_path / "again")
+    assert again.stderr.count(declared) == 1
+    affectkit("extract-features", "-m", tmp_path / "out", "--encoder", "text-ngrams", "-o", tmp_path / "features")
+    words = ("-m", tmp_path / "out", "--features", tmp_path / "features", "-o", tmp_path / "model")
+    assert declared in affectkit("train", *words).stderr
 
 
 def test_rows_of_no_split_are_kept(affectkit, manifest, tmp_path):
