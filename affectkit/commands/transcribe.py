@@ -204,12 +204,13 @@ def _write(
     from affectkit.artifacts.transcripts import SILENT
     from affectkit.results.lineage import digests, lineage
     from affectkit.results.words import texts
-    from affectkit.transcribers._rows import counted, filled, findings, heard_alike, judged
+    from affectkit.transcribers._rows import counted, filled, findings, heard_alike, heard_before, judged
     from affectkit.transcribers._transcriber import called, record
 
     rows, facts = filled(manifest, plan, answers), record(transcriber)
     transcripts = {"model": called(model), "digest": facts.pop("weights", ""), "engine": facts.pop("engine")}
     transcripts |= {"options": facts.pop("options"), "counts": counted(rows)}
+    transcripts |= {"before": before} if (before := heard_before(manifest, plan)) else {}
     errors, table = None, None
     if (plan.references != "").any():
         errors, table = judged(manifest, plan, answers, resampling)

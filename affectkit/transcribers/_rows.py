@@ -18,6 +18,7 @@ from affectkit.evaluation.intervals import Resampling
 from affectkit.leakage.audit import audit
 from affectkit.media.texts import language_of
 from affectkit.plain import without_nan
+from affectkit.results.words import heard_by
 from affectkit.splits import group_column
 from affectkit.transcribers._transcriber import AUTO, Transcriber, check_language
 
@@ -56,6 +57,9 @@ def plan(manifest: Manifest, *, replace: bool, against: str | None, group: str |
     references = _cells(rows, column) if against or replace else np.full(len(rows), "", dtype=object)
     if column == "text":
         references = np.where(sources == CORPUS, references, "")
+    if against and not (references != "").any():
+        message = f"no row has a text in '{against}' to judge by; one that was heard is none"
+        raise AffectkitError("input", message, file=manifest.path, remedy="name another column, or leave --against out")
     kept = (texts != "") & (not replace)
     heard = ~kept | (references != "" if against else False)
     return Plan(sources, references, heard, kept, column, group_column(rows, group, file=manifest.path))
@@ -123,6 +127,16 @@ def counted(rows: pd.DataFrame) -> dict[str, int]:
     """How many texts are of which source, and how many rows have none."""
     counts = Counter(rows["text_source"])
     return {**{source: counts[source] for source in SOURCES}, "empty": counts[""]}
+
+
+def heard_before(manifest: Manifest, plan: Plan) -> dict[str, int]:
+    """By model, how many of the texts that stay were heard before; as far as the manifest's summary tells, which may be
+    of more rows."""
+    kept = int((plan.kept & np.isin(plan.sources, NOW)).sum())
+    known = heard_by(manifest.summary["transcripts"]) if "transcripts" in manifest.summary else {}
+    if sum(known.values()) != kept:
+        known = dict.fromkeys(known if len(known) == 1 else ["an unknown model"], kept)
+    return known if kept else {}
 
 
 # --- What is to be known of the hearing

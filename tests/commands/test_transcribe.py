@@ -116,6 +116,19 @@ def test_what_was_heard_is_never_a_reference_and_stays_heard(affectkit, manifest
     assert report(tmp_path / "two")["errors"]["n"] == 3
     pd.testing.assert_frame_equal(first, second)
     assert lineage([tmp_path / "two"])["texts"] == lineage([tmp_path / "one"])["texts"]
+    rows = pd.read_csv(tmp_path / "one" / "train.csv", keep_default_na=False)
+    rows[rows["text_source"] == "heard"].assign(text_source="cache").to_csv(tmp_path / "some.csv", index=False)
+    words = ("transcribe", "-m", tmp_path / "some.csv", *MODEL, "-o", tmp_path / "x")
+    none = affectkit(*words, "--against", "text", code=1)
+    assert "no row has a text in 'text' to judge by" in none.stderr
+    affectkit(*words)
+    assert lineage([tmp_path / "x"])["texts"] == ["2 heard by an unknown model"]
+    affectkit("transcribe", "-m", tmp_path / "one" / "val.csv", *MODEL, "-o", tmp_path / "val")
+    assert lineage([tmp_path / "val"])["texts"] == ["3 heard by tiny-random:wav2vec2-ctc"]
+    other = ("--model", "tiny-random:whisper", "--device", "cpu", "--retry-empty")
+    affectkit("transcribe", "-m", tmp_path / "two", *other, "-o", tmp_path / "more")
+    line = "3 of the corpus, 1 heard by tiny-random:whisper, 8 heard by tiny-random:wav2vec2-ctc"
+    assert lineage([tmp_path / "more"])["texts"] == [line]
     other = ("--model", "tiny-random:whisper", "--device", "cpu", "--replace")
     affectkit("transcribe", "-m", tmp_path / "two", *other, "-o", tmp_path / "three")
     assert lineage([tmp_path / "three"])["texts"] == ["11 heard by tiny-random:whisper, 1 empty"]
