@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
+from affectkit.distributed import Ranks
 from affectkit.results.lineage import lineage
 from affectkit.transcribers.hf import Hf
 
@@ -209,6 +210,13 @@ def test_a_row_that_cannot_be_read_names_its_place_or_is_listed(affectkit, manif
     affectkit(*words, "--on-error", "skip", "--overwrite")
     assert pd.read_csv(tmp_path / "out" / "skipped.csv")["id"].tolist() == ["c7"]
     assert table(tmp_path / "out").loc["c7", "text"] == "" and len(table(tmp_path / "out")) == 12
+
+
+def test_several_processes_are_refused(affectkit, manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("affectkit.distributed.ranks", lambda **_: Ranks(1, 2, 1, 2))
+    result = affectkit("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "out", code=2)
+    assert "transcribe runs in one process; start it without a launcher" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_killed_and_resumed_nothing_is_heard_twice(affectkit, manifest, tmp_path, monkeypatch):
