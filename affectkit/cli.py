@@ -45,7 +45,7 @@ def run(words: Sequence[str]) -> console.Outcome:
 
 # In the order a study uses them.
 COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
-    (synthesize, ()),
+    (synthesize, (("corpora", "synthesize"),)),
     (prepare_manifest, (("corpora", "read"),)),
     (transcribe, (("transcribers", "build"),)),
     (extract_features, (("encoders", "build"),)),

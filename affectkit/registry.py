@@ -27,7 +27,7 @@ KINDS = (
     "transcribers",
 )  # fmt: skip
 # What makes a module a plug-in of its kind, and has its options; `build` for the others.
-FACTORIES = {"corpora": ("read", "gather"), "experts": ("build", "medium")}
+FACTORIES = {"corpora": ("read", "gather", "synthesize"), "experts": ("build", "medium")}
 
 
 T = TypeVar("T")

@@ -8,16 +8,6 @@ was not.
 
 from affectkit.ablation.ablate import ablate, write_ablation
 from affectkit.ablation.sources import of_features, of_predictions
-from affectkit.ablation.study import LANGUAGE, MOST, AblationStudy, Subset, subsets
+from affectkit.ablation.study import MOST, AblationStudy, Subset, subsets
 
-__all__ = [
-    "LANGUAGE",
-    "MOST",
-    "AblationStudy",
-    "Subset",
-    "ablate",
-    "of_features",
-    "of_predictions",
-    "subsets",
-    "write_ablation",
-]
+__all__ = ["MOST", "AblationStudy", "Subset", "ablate", "of_features", "of_predictions", "subsets", "write_ablation"]

@@ -13,16 +13,16 @@ import numpy as np
 from affectkit.ablation.study import AblationSetup, AblationStudy, digest, drawn_folds, metric_for, metric_of
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.predictions import Predictions, target_columns, with_outputs
+from affectkit.artifacts.predictions import Predictions, with_outputs
 from affectkit.artifacts.sources import Source
 from affectkit.console import unwatched
-from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Estimator, Matrix
 from affectkit.estimators._fit import FitSettings
 from affectkit.estimators._train import Dataset, load_dataset, train_model
 from affectkit.evaluation.parts import train_rows
-from affectkit.evaluation.rows import missing, pair
-from affectkit.fusion.align import AlignedSources, align
+from affectkit.evaluation.rows import fittable
+from affectkit.fusion.align import AlignedSources, align, only
 from affectkit.fusion.ensemble import fixed_weights, parse_weights
 from affectkit.fusion.fuse import fit_rule, with_metric
 from affectkit.fusion.rule import SourceTable, build_rule
@@ -134,15 +134,13 @@ def of_predictions(
     """
     build_rule(rule, options)
     _of_subset(options, [source.name for source in sources], [])
-    aligned = _only(align(sources, fit_on=fit_on), sources, targets)
+    aligned = only(align(sources, fit_on=fit_on), sources, targets)
+    plans = _plans(aligned.rows, seeds, cv_folds, fit_on=fit_on, group=group)
+    first = plans[0]
+    learnt = fittable(aligned.rows, aligned.rows.targets.values(), first.fit)
+    aligned = only(aligned, sources, [target.name for target in learnt])
     rows = aligned.rows
     compared = metric_of(metric, rows.targets)
-    plans = _plans(rows, seeds, cv_folds, fit_on=fit_on, group=group)
-    first = plans[0]
-    for target in compared.targets:
-        if missing(pair(rows, target)[0]).all():
-            what = f"no row has a truth for {target.name}"
-            raise AffectkitError("input", what, file=rows.path, remedy="pass the --manifest that has it")
     answers = next(iter(aligned.answers.values()))
     setup = AblationSetup(
         names=list(answers),
@@ -199,21 +197,6 @@ def _notes(aligned: AlignedSources, plan: FitPlan) -> list[str]:
     if plan.single:
         notes.append(f"all fit rows are of one {plan.group}: what holds for others is not known")
     return notes
-
-
-def _only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[str]) -> AlignedSources:
-    """Only the targets called `names` (all that are common where there are none), and no other's columns."""
-    for name in names:
-        if name not in aligned.rows.targets:
-            remedy = did_you_mean(name, list(aligned.rows.targets))
-            raise AffectkitError("usage", f"the sources do not all predict '{name}'", remedy=remedy)
-    targets = {name: aligned.rows.targets[name] for name in names or aligned.rows.targets}
-    tables = [source.predictions for source in sources if source.predictions is not None]
-    others = [target for table in tables for name, target in table.targets.items() if name not in targets]
-    stale = {column for target in others for column in target_columns(target)}
-    frame = aligned.rows.frame.drop(columns=[column for column in aligned.rows.frame if column in stale])
-    answers = {name: aligned.answers[name] for name in targets}
-    return AlignedSources(replace(aligned.rows, frame=frame, targets=targets), answers)
 
 
 def _of_subset(options: Mapping[str, Any], names: Sequence[str], subset: Sequence[str]) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from affectkit.evaluation.parts import caveats, floors
 from affectkit.evaluation.rows import judged_parts, missing, pair, prefix
 from affectkit.fusion.ensemble import DEFAULT_METRIC
 from affectkit.labels import Target
+from affectkit.media.texts import LANGUAGE
 from affectkit.plain import without_nan
 from affectkit.splits import folds_by_group, folds_in_words, folds_of_rows, outer_folds
 
@@ -31,7 +32,6 @@ MOST = 255  # subsets: of eight sources
 
 
 AUDIO_AND_TEXT = {"audio", "text"}  # both of which together are called a fusion
-LANGUAGE = "language"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from affectkit.artifacts.tables import first_row, read_table, refuse_too_large, 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
+from affectkit.media.texts import LANGUAGE, language_code, with_language_codes
 from affectkit.plain import comma_separated
 from affectkit.splits import SPLITS, read_parts, tidy_splits
 
@@ -124,6 +125,7 @@ def read_manifest(path: Path, *, split: str | None = None, media_root: Path | No
     rows = tidy_splits(pd.concat(tables, ignore_index=True).fillna("") if len(tables) > 1 else tables[0], file=path)
     summary = read_summary((path if path.is_dir() else path.parent) / SUMMARY)
     targets = {t["name"]: Target.from_json(t) for t in summary.get("targets", []) if t["name"] in rows}
+    rows = rows if LANGUAGE in targets else with_language_codes(rows)
     manifest = Manifest(path, rows, origin, targets or _guess_targets(rows), summary, media_root)
     _check_ids(manifest)
     _check_splits(manifest)
@@ -268,6 +270,7 @@ def _weights_by_value(column: str, pairs: str, values: set[str]) -> dict[str, fl
     weights = {}
     for pair in comma_separated(pairs):
         value, _, number = pair.rpartition("=")
+        value = language_code(value) if column == LANGUAGE else value
         try:
             weights[value] = float(number)
         except ValueError:

@@ -26,6 +26,7 @@ from affectkit.artifacts.tables import (
 )
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target, spelt_alike
+from affectkit.media.texts import LANGUAGE, with_language_codes
 from affectkit.plain import without_nan
 from affectkit.splits import in_our_words
 
@@ -76,13 +77,19 @@ class Predictions:
 
     def groups(self, column: str | None) -> np.ndarray | None:
         """[N] text; None where there is no such column."""
-        return None if column is None or column not in self.frame else self.frame[column].astype(str).to_numpy()
+        return None if column is None or column not in self.frame else cells_of(self.frame, column)
 
     def take(self, rows: np.ndarray | Sequence[bool]) -> Predictions:
         """The rows at `rows`, positions [M] or [N] bool."""
         chosen = np.asarray(rows)
         positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         return replace(self, frame=self.frame.iloc[positions].reset_index(drop=True))
+
+
+def cells_of(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """[N] text; "" where a number is missing."""
+    cells = frame[column].astype(str)
+    return (cells.where(frame[column].notna(), "") if frame[column].dtype.kind == "f" else cells).to_numpy()
 
 
 def prediction_column(target: str) -> str:
@@ -262,6 +269,7 @@ def parse_predictions(
         raise AffectkitError("input", "holds no predictions", file=path, remedy=remedy)
     for target in named.values():
         _parse(frame, target, path)
+    frame = frame if LANGUAGE in named else with_language_codes(frame)
     return vouched(Predictions(frame, named, path, foreign), treat_as)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from affectkit.artifacts.locks import locked
 from affectkit.artifacts.records import LOCK, RECORD
 from affectkit.artifacts.runs import require_own
 from affectkit.errors import AffectkitError
+
+log = logging.getLogger(__name__)
 
 FLAG = "--replace-stable"
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fs.h
@@ -74,6 +77,7 @@ class _Stable:
         elif exchanged(swap, self.path):
             self._keep(swap)
         else:
+            log.warning("%s is missing for a moment: this file system cannot exchange folders", self.path)
             os.rename(self.path, old)
             os.rename(swap, self.path)
             self._keep(old)

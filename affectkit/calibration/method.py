@@ -79,40 +79,50 @@ class Method(ABC):
 
 
 LEAST_ROWS = 100  # of a value, for a fit of its own
+MOST_VALUES = 50
 
 
 class PerValue(Method):
     """Parameters: `overall`, of all rows; `values`, by value: how many `rows` it has, and its `parameters`, None where
     it has the fit of all rows: it has too few, or they allow no fit. So has a value that no fit row has."""
 
-    def __init__(self, method: Method, per: str, min_rows: int, own: tuple[str, ...] | None = None) -> None:
-        """own: the values that get a fit of their own, where that is decided; by default those of enough rows."""
+    def __init__(self, method: Method, per: str, min_rows: int, chosen: tuple[str, ...] | None = None) -> None:
+        """chosen: the values that get a fit of their own, where that is decided; by default those of enough rows."""
         if min_rows < 1:
             raise AffectkitError("usage", f"--min-rows {min_rows}", remedy="give 1 or more")
         super().__init__(**{**method.options, "per": per, "min_rows": min_rows})
-        self.method, self.per, self.min_rows, self.own = method, per, min_rows, own
+        self.method, self.per, self.min_rows, self.chosen = method, per, min_rows, chosen
         self.name, self.kinds, self.single_group = method.name, method.kinds, method.single_group
         self.columns = (per, *method.columns)
 
     def planned(self, rows: GroundTruth) -> PerValue:
-        """Each fold's fit has a fit for the values for which the final one has, though it has fewer rows of them."""
-        own = tuple(value for value, at in self._values(rows) if self._enough(rows.take(at)))
-        return PerValue(self.method, self.per, self.min_rows, own)
+        """Each fold's fit has a fit for the values for which the final one has, though it has fewer rows of them.
+
+        Raises "input" for a column of too many values.
+        """
+        if (count := len(list(self._values(rows)))) > MOST_VALUES:
+            remedy = f"name one of {MOST_VALUES} values at most, such as language"
+            raise AffectkitError("input", f"--per: the column '{self.per}' has {count} values", remedy=remedy)
+        chosen = tuple(value for value, at in self._values(rows) if self._enough(rows.take(at)))
+        return PerValue(self.method, self.per, self.min_rows, chosen)
 
     def fit(self, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any]:
         overall = self.method.fit(output, rows)
         values: dict[str, dict[str, Any]] = {}
         for value, at in self._values(rows):
-            own = self._enough(rows.take(at)) if self.own is None else value in self.own
-            values[value] = {"rows": len(at), "parameters": None}
-            if own:
-                try:
-                    values[value]["parameters"] = self.method.fit(output.take(at), rows.take(at))
-                except AffectkitError as error:
-                    if error.code != "input":
-                        raise
-                    log.warning("%s %s has the fit of all rows: %s", self.per, value, error.message)
+            alone = self._enough(rows.take(at)) if self.chosen is None else value in self.chosen
+            parameters = self._fitted(value, output.take(at), rows.take(at)) if alone else None
+            values[value] = {"rows": len(at), "parameters": parameters}
         return {"overall": overall, "values": values}
+
+    def _fitted(self, value: str, output: TargetPrediction, rows: GroundTruth) -> dict[str, Any] | None:
+        try:
+            return self.method.fit(output, rows)
+        except AffectkitError as error:
+            if error.code != "input":
+                raise
+            log.warning("%s %s has the fit of all rows: %s", self.per, value, error.message)
+            return None
 
     def apply(self, parameters: dict[str, Any], output: TargetPrediction, rows: GroundTruth) -> TargetPrediction:
         return self._applied(self.method.apply, parameters, output, rows)
@@ -210,5 +220,5 @@ def build_method(name: str, options: Mapping[str, Any]) -> Method:
     unless the method itself has such an option. Raises "usage" for an unknown one, or for an option that it lacks."""
     if not options.get("per") or "per" in registry.options(registry.load("methods", name).build):
         return registry.build("methods", name, options)
-    own = {option: value for option, value in options.items() if option not in ("per", "min_rows")}
-    return PerValue(registry.build("methods", name, own), options["per"], options.get("min_rows", LEAST_ROWS))
+    others = {option: value for option, value in options.items() if option not in ("per", "min_rows")}
+    return PerValue(registry.build("methods", name, others), options["per"], options.get("min_rows", LEAST_ROWS))

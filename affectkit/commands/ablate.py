@@ -150,8 +150,9 @@ def _of_predictions(
     paths: dict[str, Path], rule: Any, options: dict[str, Any]
 ) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
     """The sources, how they are fused, and the files that were read."""
-    from affectkit.ablation import LANGUAGE, of_predictions
+    from affectkit.ablation import of_predictions
     from affectkit.artifacts.sources import read_joined_sources
+    from affectkit.media.texts import LANGUAGE
     from affectkit.results.lineage import lineage
 
     group, treat_as = options["group"], options["treat_as"]

@@ -84,6 +84,7 @@ def calibrate(
     from affectkit.artifacts.sources import chosen_targets, read_joined_sources
     from affectkit.calibration.calibrate import calibrate as fit_calibration
     from affectkit.calibration.calibrate import needed_columns, taken
+    from affectkit.evaluation.rows import fittable
     from affectkit.leakage.crossfit import plan_fit
     from affectkit.reporting import terminal
     from affectkit.reporting.browser import write_page
@@ -94,7 +95,7 @@ def calibrate(
     if min_rows is not None and not per:
         raise AffectkitError("usage", "--min-rows needs --per", remedy="name a column, such as --per language")
     typed = {"per": per, "min_rows": min_rows}
-    method_options |= {name: value for name, value in typed.items() if value is not None}
+    method_options |= {name: value for name, value in typed.items() if value}
     extra = needed_columns(method, method_options)
     with open_run("calibrate", options, inputs=[predictions, manifest]) as run:
         if run.finished:
@@ -104,6 +105,7 @@ def calibrate(
         table = source.table()
         targets = taken(method, method_options, chosen_targets(table, target))
         plan = plan_fit(table, fit_on=fit_on, group=group, seed=seed)
+        targets = fittable(table, targets, plan.fit)
         calibrated = fit_calibration(table, method, method_options, plan, targets)
         asked: dict[str, Any] = {"wanted_error": wanted_error, "abstain": abstain, "by": extra}
         result = of_calibration(calibrated, source, plan, targets, options=method_options, **asked)

@@ -7,6 +7,7 @@ import typer
 import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
+from affectkit.plain import comma_separated
 
 RuleOpt = Annotated[str, typer.Option("--rule", help=f"Fusion rule: {', '.join(registry.names('rules'))}.")]
 FallbackOpt = Annotated[
@@ -25,6 +26,7 @@ def fuse(
     metric: opt.Metric = None,
     fallback: FallbackOpt = None,
     fit_on: opt.FitOn = None,
+    target: opt.PredictedTargets = None,
     manifest: opt.OptionalManifest = None,
     treat_as: opt.TreatAsVal = None,
     group: opt.Group = None,
@@ -44,7 +46,8 @@ def fuse(
     options = dict(locals())
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import named_paths, read_joined_sources
-    from affectkit.fusion.align import align
+    from affectkit.evaluation.rows import fittable
+    from affectkit.fusion.align import align, only
     from affectkit.fusion.fuse import fuse as fit_fusion
     from affectkit.fusion.rule import build_rule
     from affectkit.leakage.crossfit import plan_fit, plan_judged
@@ -63,9 +66,12 @@ def fuse(
         named = read_joined_sources(
             paths, manifest=manifest, columns=columns, treat_as=treat_as, tables=built.takes_tables
         )
-        aligned = align(named, fit_on=fit_on, learns=built.learns)
+        aligned = only(align(named, fit_on=fit_on, learns=built.learns), named, comma_separated(target))
         planned = plan_fit if built.learns else plan_judged
         plan = planned(aligned.rows, fit_on=fit_on, group=group, seed=seed)
+        if built.learns:
+            learnt = fittable(aligned.rows, aligned.rows.targets.values(), plan.fit)
+            aligned = only(aligned, named, [each.name for each in learnt])
         with console.progress("fuse") as progress:
             keep = fallback == "best"
             fused = fit_fusion(

@@ -37,6 +37,15 @@ FacesOpt = Annotated[
         "(default: none where the model sees whole images).",
     ),
 ]
+ColumnOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=VALUE",
+        help="Cell that all FILES have, such as language=en, which a route or a calibration may ask for. Repeat "
+        "it for more.",
+    ),
+]
 TrackGapOpt = Annotated[
     float | None,
     typer.Option(
@@ -58,6 +67,7 @@ def predict(
         list[Path] | None,
         typer.Option("--features", help="Features already extracted, in the order used in training."),
     ] = None,
+    column: ColumnOpt = None,
     window: WindowOpt = None,
     stride: StrideOpt = None,
     fps: FpsOpt = None,
@@ -95,6 +105,7 @@ def predict(
     options = dict(locals())
     if bool(files) == (manifest is not None):
         raise typer.BadParameter("give either FILES or --manifest.", param_hint="FILES")
+    cells = _cells(column, files)
     _check_windows(window, stride, features)
     _check_videos(fps, faces, track_gap, detector_options, window, features)
     from contextlib import nullcontext
@@ -130,8 +141,8 @@ def predict(
             rows = read_manifest(manifest, split=split, media_root=media_root)
             rows = rows if include_fit else without_fit_rows(model, rows)
         else:
-            looked_for = needs(model) if fps is None else {"video"}
-            rows = manifest_of_files(files or [], looked_for, on_error=on_error)
+            looked_for = needs(model).media if fps is None else {"video"}
+            rows = manifest_of_files(files or [], looked_for, columns=cells, on_error=on_error)
         facts: dict[str, Any] = {}
         with console.progress("predict") as progress, _ended_by_sigterm():
             work = Work(device, num_workers, on_error, tta, mc_dropout, progress)
@@ -147,6 +158,17 @@ def predict(
     if output:
         return Outcome(output, {"rows": len(predictions.frame), **facts})
     return Outcome(data=predictions_text(predictions, as_json=json_output))
+
+
+def _cells(column: list[str] | None, files: list[Path] | None) -> dict[str, str]:
+    """Columns of FILES, by name."""
+    pairs = [text.partition("=") for text in column or ()]
+    if pairs and not files:
+        raise AffectkitError("usage", "--column is for FILES", remedy="add it to the manifest")
+    for name, equals, value in pairs:
+        if not equals or not value.strip() or name.strip() in ("", "id", "path"):
+            raise AffectkitError("usage", f"--column '{name}{equals}{value}' is no cell", remedy="write language=en")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _check_windows(window: float | None, stride: float | None, features: list[Path] | None) -> None:

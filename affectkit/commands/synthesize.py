@@ -1,7 +1,7 @@
 """`affectkit synthesize`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ def synthesize(
     seed: opt.Seed = 0,
     resume: opt.Resume = False,
     overwrite: opt.Overwrite = False,
+    **corpus_options: Any,
 ) -> Outcome:
     """Write a small synthetic corpus in a real corpus's own layout.
 
@@ -39,9 +40,10 @@ def synthesize(
     module = registry.load("corpora", corpus, foreign=True)
     if not hasattr(module, "synthesize"):
         raise AffectkitError("usage", f"{corpus} has no synthetic twin")
+    registry.check_options("corpora", corpus, module.synthesize, corpus_options)
     count = speakers or min(SPEAKERS, module.CORPUS.speakers or SPEAKERS)
     with open_run("synthesize", options) as run:
         if not run.finished:
-            module.synthesize(run.path, size=size, speakers=count, seed=seed)
-    facts = {"corpus": corpus, "size": size, "speakers": count, "seed": seed}
+            module.synthesize(run.path, size=size, speakers=count, seed=seed, **corpus_options)
+    facts = {"corpus": corpus, "size": size, "speakers": count, "seed": seed, **corpus_options}
     return Outcome(run.path, facts, [f"SYNTHETIC {module.CORPUS.title}: {size} samples, {count} speakers"])

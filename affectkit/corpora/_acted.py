@@ -115,10 +115,12 @@ class Acted:
             **self.columns(groups),
         }
 
-    def synthesize(self, root: Path, *, size: int, speakers: int, seed: int) -> dict[str, list[tuple[Turn, Clip]]]:
-        """Write the twin's clips; which they are, by speaker."""
+    def synthesize(
+        self, root: Path, *, size: int, speakers: int, seed: int, **options: str
+    ) -> dict[str, list[tuple[Turn, Clip]]]:
+        """Write the twin's clips; which they are, by speaker. options: the corpus's own, for the README."""
         voices = twins.cast({name: self.sexes[name] for name in self.cast or self.sexes}, speakers, seed)
-        twins.write_readme(root, self.name, size=size, speakers=speakers, seed=seed)
+        twins.write_readme(root, self.name, size=size, speakers=speakers, seed=seed, **options)
         names = [name for name in self.sexes if name in voices]
         weights = self.weights or dict.fromkeys(self.corpus.classes, 1.0)
         counts: Counter[tuple[str, str]] = Counter()

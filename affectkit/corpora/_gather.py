@@ -15,6 +15,7 @@ import numpy as np
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target, map_labels, parse_label_map
+from affectkit.media.texts import LANGUAGE, language_code, with_language_codes
 from affectkit.plain import comma_separated
 from affectkit.splits import SPLITS, tidy_splits
 from affectkit.synthesis.twins import is_synthetic
@@ -68,7 +69,7 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         "synthetic": is_synthetic(base),
     }
     declared = module.targets(**options) if hasattr(module, "targets") else corpus.targets
-    rows = tidy_splits(rows, file=root)
+    rows = with_language_codes(tidy_splits(rows, file=root))
     asked = options.get("split_column")
     if asked not in (None, "", "split") and "split" not in rows:
         what = f"column '{asked}' has none of {', '.join(SPLITS)}"
@@ -141,7 +142,8 @@ def keep_only(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.Da
         if not equals or column not in rows:
             remedy = did_you_mean(text, [*subsets, *(f"{c}=..." for c in rows.columns)])
             raise AffectkitError("usage", f"--only '{text}' names no part of this corpus", remedy=remedy)
-        among = rows[column].astype(str).isin(values.split(","))
+        wanted = values.split(",")
+        among = rows[column].astype(str).isin(map(language_code, wanted) if column == LANGUAGE else wanted)
         rows = drop(rows, ["" if kept else f"not --only {condition}" for kept in among], gathered.dropped)
     return rows
 

@@ -179,12 +179,23 @@ def caveats(
     sentences += grouping(column, groups)
     for target in targets:
         sentences += [f"{target.name}: {sentence}" for sentence in _of_target(predictions, target)]
+        sentences += [f"{target.name}: {sentence}" for sentence in _upside_down(target, metrics)]
     tried = {name: figure for name, figure in metrics.items() if figure.method != "none" and np.isfinite(figure.value)}
     without = [name for name, figure in tried.items() if not np.isfinite(figure.low)]
     if without:
         why = "groups do not differ, or without one of them it is undefined"
         sentences.append(f"no interval for {', '.join(without)}: {why}")
     return sentences
+
+
+def _upside_down(target: Target, metrics: Mapping[str, Interval]) -> Iterator[str]:
+    """Worse than an answer that looks at nothing, which a fusion that learns will turn round and take for a success."""
+    number = target.kind == "number"
+    name, title, chance = ("pearson", "Pearson's r", 0.0) if number else ("uar", "UAR", 1 / len(target.classes))
+    figure = metrics.get(prefix(target) + name)
+    if figure is not None and figure.high < chance:
+        what = f"{title} {figure.value:.3f} is below chance, {chance:.3g}, with its whole interval"
+        yield f"{what}: are labels swapped, or is what a fold leaves out the reverse of what it is fitted on?"
 
 
 def grouping(column: str | None, groups: np.ndarray | None) -> Iterator[str]:

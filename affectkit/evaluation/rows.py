@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -310,6 +310,22 @@ def judged_targets(predictions: Predictions) -> list[Target]:
         remedy = "pass the --manifest that has it"
         raise AffectkitError("input", f"no row has a truth for {names}", file=file, remedy=remedy)
     return targets
+
+
+def fittable(predictions: Predictions, targets: Iterable[Target], fitted: np.ndarray) -> list[Target]:
+    """Those of which some of the rows at `fitted`, positions [M], has a truth; the others are named in a warning.
+
+    Raises "input" where there is none.
+    """
+    wanted = list(targets)
+    known = [t for t in wanted if not missing(column(predictions, t, t.name)[fitted]).all()]
+    others = ", ".join(target.name for target in wanted if target not in known)
+    if not known:
+        what = f"no row to fit on has a truth for {others}"
+        raise AffectkitError("input", what, file=predictions.path, remedy="pass the --manifest that has it")
+    if others:
+        log.warning("%s left out: no row to fit on has a truth for it", others)
+    return known
 
 
 def prefix(target: Target) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.predictions import LEADING, Predictions
+from affectkit.artifacts.predictions import LEADING, Predictions, target_columns
 from affectkit.artifacts.sources import Source
-from affectkit.errors import AffectkitError
+from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.fusion.rule import SourceTable
 from affectkit.labels import Target, spelt_alike
 from affectkit.leakage.crossfit import FitOn
@@ -60,9 +60,27 @@ def align(sources: Sequence[Source], *, fit_on: FitOn | None = None, learns: boo
         known = answers[next(iter(targets))][source.name].known
         if not known.any():
             raise AffectkitError("input", "says nothing about the rows of the other sources", file=source.path)
-        if not known.all():
+        if not known.all() and learns:  # else a row may need another source
             logger.warning("%s has no answer for %d of %d rows", source.name, (~known).sum(), len(known))
     return AlignedSources(rows, answers, {source.name: _seen(source, ids) for source in predicting})
+
+
+def only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[str]) -> AlignedSources:
+    """Only the targets called `names` (all that are common where there are none), and no other's columns.
+
+    Raises "usage" for one that is not common.
+    """
+    for name in names:
+        if name not in aligned.rows.targets:
+            remedy = did_you_mean(name, list(aligned.rows.targets))
+            raise AffectkitError("usage", f"the sources do not all predict '{name}'", remedy=remedy)
+    targets = {name: aligned.rows.targets[name] for name in names or aligned.rows.targets}
+    tables = [source.predictions for source in sources if source.predictions is not None]
+    others = [target for table in tables for name, target in table.targets.items() if name not in targets]
+    stale = {column for target in others for column in target_columns(target)}
+    frame = aligned.rows.frame.drop(columns=[column for column in aligned.rows.frame if column in stale])
+    rows, answers = replace(aligned.rows, frame=frame, targets=targets), {n: aligned.answers[n] for n in targets}
+    return replace(aligned, rows=rows, answers=answers)
 
 
 def _seen(source: Source, ids: Sequence[str]) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from affectkit.fusion.ensemble import DEFAULT_METRIC
 from affectkit.fusion.rule import FusionModel, Sources, SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
+
+log = logging.getLogger(__name__)
 
 BEST, MEAN = "best", "mean"
 
@@ -65,8 +68,8 @@ class Verdict:
 class Fused:
     """model: the final fits. predictions: all rows. verdicts: per target and part. fell_back: targets for which the
     single source was kept. recalibrated: targets that had a calibration of the rule's own.
-    uncalibrated: all rows before it, None where there is none. routed: source -> how many rows it was needed for, of a
-    rule that needs one for each; "" counts those that none was needed for."""
+    uncalibrated: all rows before it, None where there is none. routed: of a rule that takes each row from one source.
+    """
 
     model: FusionModel
     predictions: Predictions
@@ -74,7 +77,19 @@ class Fused:
     fell_back: Sequence[str]
     recalibrated: Sequence[str]
     uncalibrated: Predictions | None
-    routed: Mapping[str, int] = field(default_factory=dict)
+    routed: Routed | None = None
+
+
+@dataclass(frozen=True)
+class Routed:
+    """by: the column. rows: source -> how many it is needed for. unanswered: source -> how many of these it has no
+    answer for. unknown: values that no source is called -> how many rows have them. policy: what becomes of those."""
+
+    by: str
+    rows: Mapping[str, int]
+    unanswered: Mapping[str, int]
+    unknown: Mapping[str, int]
+    policy: str
 
 
 class RuleFit(NamedTuple):
@@ -120,7 +135,7 @@ def fuse(
     for name, target in aligned.rows.targets.items():
         chosen_by = metric or DEFAULT_METRIC[target.kind]
         fits[name] = fit_rule(aligned, target, rule, with_metric(rule, options, chosen_by), plan, seed=seed, step=step)
-        if not learns and not _in_common(aligned, target, plan):
+        if not learns and not _comparable(aligned, target, plan):
             continue
         single = fit_rule(aligned, target, BEST, with_metric(BEST, {}, chosen_by), plan)
         reference = FusionModel(names, {name: single.final}).apply(name, aligned.outputs(name))  # as it is, all rows
@@ -133,7 +148,8 @@ def fuse(
             fits[name] = single
         verdicts += judged
     model = FusionModel(names, {name: fit.final for name, fit in fits.items()})
-    wanted = None if learns else model.wanted(_cells(aligned, model.columns))
+    cells = _cells(aligned, model.columns)
+    wanted = None if learns else model.wanted(cells)
     seen = plan.seen(list(aligned.rows.frame["seen"])) if wanted is None else _seen_by(aligned, wanted)
     before = [fit.output if fit.uncalibrated is None else fit.uncalibrated for fit in fits.values()]
     recalibrated = [name for name, fit in fits.items() if fit.uncalibrated is not None]
@@ -144,14 +160,15 @@ def fuse(
         fell_back,
         recalibrated,
         with_outputs(aligned.rows, before, seen) if recalibrated else None,
-        _counts(wanted) if wanted else {},
+        _routed(aligned, model, cells, wanted) if wanted else None,
     )
 
 
-def _in_common(aligned: AlignedSources, target: Target, plan: FitPlan) -> bool:
-    """Whether any row of the plan is answered by all sources, so that they can be compared."""
+def _comparable(aligned: AlignedSources, target: Target, plan: FitPlan) -> bool:
+    """Whether any row of the plan has a truth, and an answer of all sources."""
     known = [output.known[plan.fit] for output in aligned.outputs(target.name).values()]
-    return bool(np.all(known, axis=0).any())
+    labelled = ~missing(pair(aligned.rows, target)[0][plan.fit])
+    return bool(np.all([labelled, *known], axis=0).any())
 
 
 def _cells(aligned: AlignedSources, columns: Sequence[str]) -> GroundTruth:
@@ -168,9 +185,19 @@ def _seen_by(aligned: AlignedSources, wanted: Mapping[str, np.ndarray]) -> np.nd
     return seen
 
 
-def _counts(wanted: Mapping[str, np.ndarray]) -> dict[str, int]:
-    counts = {name: int(rows.sum()) for name, rows in wanted.items()}
-    return counts | {"": int((~np.any(list(wanted.values()), axis=0)).sum())}
+def _routed(
+    aligned: AlignedSources, model: FusionModel, cells: GroundTruth, wanted: Mapping[str, np.ndarray]
+) -> Routed:
+    """Warns of sources that have no answer to rows that they are needed for."""
+    rows = {name: int(of_source.sum()) for name, of_source in wanted.items()}
+    known = {name: np.any([aligned.outputs(target)[name].known for target in model.targets], axis=0) for name in wanted}
+    unanswered = {name: int((wanted[name] & ~known[name]).sum()) for name in wanted}
+    for name in filter(unanswered.get, wanted):
+        what = "%s has no answer for %d of the %d rows that go to it: they are declined"
+        log.warning(what, name, unanswered[name], rows[name])
+    target = next(iter(model.targets))
+    rule, parameters = model.rule(target), model.targets[target]["parameters"]
+    return Routed(rule.columns[0], rows, unanswered, rule.unknown(parameters, cells), rule.policy)
 
 
 def fit_rule(

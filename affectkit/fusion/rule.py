@@ -80,9 +80,18 @@ class Rule(ABC):
         needs some; its truth must not be looked at."""
 
     def wanted(self, parameters: dict[str, Any], rows: GroundTruth) -> dict[str, np.ndarray] | None:
-        """Source -> [N] bool, the rows that it is needed for; None where all are for all. Warns of rows that no source
-        is needed for."""
+        """Source -> [N] bool, the rows that it is needed for; None where all are for all. Warns of rows whose cells
+        name none."""
         return None
+
+    def unknown(self, parameters: dict[str, Any], rows: GroundTruth) -> dict[str, int]:
+        """Values of its column that name no source -> how many rows have them, where rows go by one."""
+        return {}
+
+    @property
+    def policy(self) -> str:
+        """What becomes of such rows, in words."""
+        return ""
 
     def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
         """Column -> values that it knows, on which parameters are tried out when they are loaded."""

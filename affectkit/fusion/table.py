@@ -3,6 +3,7 @@ has tables, and for serving, which has requests."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from affectkit.artifacts.tables import to_numbers
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.temperature import total
 from affectkit.labels import Target, spelt_alike
+from affectkit.media.texts import LANGUAGE, language_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +27,7 @@ Answers = Mapping[str, Mapping[str, TargetPrediction]]  # source -> target -> wh
 Cells = Mapping[str, Sequence[Any]]  # column -> [N] cells of a manifest
 Columns = dict[str, np.ndarray]  # name -> [N] float64, NaN where unknown
 
-TEXT, LANGUAGE = "text", "language"
+TEXT = "text"
 LENGTH, NUMBER = "length", "number"  # what is made of a column, where it is not one column for each value
 MOST_VALUES = 20
 LONGEST = 256  # characters of a text, from which on its length counts as 1
@@ -91,7 +93,7 @@ def named(tabulation: Tabulation, answers: Answers, cells: Cells) -> Columns:
 
 
 def main_target(targets: Sequence[Target]) -> Target:
-    """`label`, else the first class target. Raises "input" without any."""
+    """`label`, else the first class target, else the first."""
     classes = [target for target in targets if target.kind != "number"]
     return next((t for t in classes if t.name == "label"), classes[0] if classes else targets[0])
 
@@ -113,7 +115,7 @@ def _of_cells(column: str, made: str | Sequence[str], cells: Sequence[Any]) -> C
         return {column: to_numbers([_known(cell) for cell in cells], column=column)}
     if made == LENGTH:
         return {f"{column}_length_norm": length_norm([_known(cell) for cell in cells])}
-    prefix = "lang" if column == LANGUAGE else column
+    prefix, cells = ("lang", [language_code(_known(cell)) for cell in cells]) if column == LANGUAGE else (column, cells)
     return {f"{prefix}_is_{value}": np.array([cell == value for cell in cells], float) for value in made}
 
 
@@ -134,38 +136,41 @@ FOUR = {
 NEGATIVE = {"negative", "neg", "very negative", "fear", "fearful", "disgust", "disgusted", "frustrated"}
 NEGATIVE |= FOUR["ang"] | FOUR["sad"]
 POSITIVE = {"positive", "pos", "very positive", "excited"} | FOUR["hap"]
-OWN = 0.95  # share of the text model's mass that its own four classes need
+READY = 0.95  # share of the text model's mass that its own four classes need
 
 
 def ser_service(tabulation: Tabulation, answers: Answers, cells: Cells) -> Columns:
     """Audio: the acoustic model's four classes, their largest and their entropy. Text: its classes summed up by their
     names to negative and positive, the rest being neutral; the length of the text; the text model's own four classes,
     brought to a sum of 1, where they have .95 of its mass (`text4_ready` is 1 then), else four that stand for its
-    sentiment; whether the language is Chinese. Raises "input" for other classes of the acoustic model."""
+    sentiment; whether the language is Chinese. Raises "input" for other classes of the acoustic model,
+    and for a text model of numbers."""
     audio, text = (answers[name][main_target(tabulation.sources[name]).name] for name in SER_SOURCES)
     _require_four(audio.target)
-    heard = np.stack([_mass(audio, names) for names in FOUR.values()], axis=1)
+    if text.target.kind == "number":
+        raise AffectkitError("input", f"--layout {SER_SERVICE}: text: {text.target.name} has no classes")
+    audio4 = np.stack([_mass(audio, names) for names in FOUR.values()], axis=1)
     negative, positive = _mass(text, NEGATIVE), _mass(text, POSITIVE)
     neutral = np.maximum(0.0, 1.0 - negative - positive)
-    own = np.stack([_mass(text, names) for names in FOUR.values()], axis=1)
-    mass = total(np.ascontiguousarray(own.T))
-    ready = mass >= OWN
+    emotions = np.stack([_mass(text, names) for names in FOUR.values()], axis=1)
+    mass = total(np.ascontiguousarray(emotions.T))
+    ready = mass >= READY
     stand_in = np.stack([negative / 2, positive, neutral, negative / 2], axis=1)
-    said = np.where(ready[:, None], own / np.where(ready, mass, 1.0)[:, None], stand_in)
+    text4 = np.where(ready[:, None], emotions / np.where(ready, mass, 1.0)[:, None], stand_in)
     return {
-        **dict(zip([f"audio_prob_{name}" for name in FOUR], heard.T, strict=True)),
-        "audio_confidence": heard.max(axis=1),
-        "audio_entropy": entropy(heard),
+        **dict(zip([f"audio_prob_{name}" for name in FOUR], audio4.T, strict=True)),
+        "audio_confidence": audio4.max(axis=1),
+        "audio_entropy": entropy(audio4),
         "text_negative": negative,
         "text_neutral": neutral,
         "text_positive": positive,
         "text_negative_score": negative,
         "text_length_norm": length_norm([_known(cell) for cell in cells[TEXT]]),
-        **dict(zip([f"text4_prob_{name}" for name in FOUR], said.T, strict=True)),
-        "text4_confidence": said.max(axis=1),
-        "text4_entropy": entropy(said),
+        **dict(zip([f"text4_prob_{name}" for name in FOUR], text4.T, strict=True)),
+        "text4_confidence": text4.max(axis=1),
+        "text4_entropy": entropy(text4),
         "text4_ready": ready.astype(float),
-        "lang_is_zh": np.array([_is_chinese(_known(cell)) for cell in cells[LANGUAGE]], float),
+        **_of_cells(LANGUAGE, ["zh"], cells[LANGUAGE]),
     }
 
 
@@ -184,11 +189,6 @@ def _mass(answer: TargetPrediction, names: set[str]) -> np.ndarray:
     """[N] the sum of the classes called so."""
     columns = [answer.values[:, k] for k, name in enumerate(answer.target.classes) if name.casefold() in names]
     return sum(columns, np.where(answer.known, 0.0, np.nan))
-
-
-def _is_chinese(language: str) -> bool:
-    """Of an ISO 639-1 code, with or without a region."""
-    return language.strip().casefold().replace("_", "-").split("-")[0] == "zh"
 
 
 LAYOUTS: dict[str, Callable[[Tabulation, Answers, Cells], Columns]] = {"named": named, SER_SERVICE: ser_service}
@@ -231,10 +231,10 @@ def tabulate(sources: Sequence[Source], manifest: Manifest, columns: Sequence[st
     answers, seen = {}, {}
     for source in sources:
         places = _places(source, manifest)
-        of_targets = {target.name: source.table().output(target.name) for target in targets[source.name]}
-        answers[source.name] = {name: output.at(places) for name, output in of_targets.items()}
+        answers[source.name] = {t.name: source.table().output(t.name).at(places) for t in targets[source.name]}
+        _require_answers(source, answers[source.name], manifest)
         kinds = np.where(places < 0, "none", source.table().frame["seen"].to_numpy()[places])
-        seen[source.name] = {str(kind): int((kinds == kind).sum()) for kind in np.unique(kinds)}
+        seen[source.name] = dict(sorted(Counter(kinds.tolist()).items()))
     tabulation = Tabulation(layout, targets, made)
     features = tabulation.features(answers, {column: rows[column].tolist() for column in made})
     _refuse_doubled(tabulation, features, manifest)
@@ -276,6 +276,18 @@ def _places(source: Source, manifest: Manifest) -> np.ndarray:
         remedy = "give it a column `seen`: oof where answers are cross-fitted" if own else "train it with --cv"
         raise AffectkitError("leak", f"{what} '{ids[int(leaks.argmax())]}'", file=source.path, remedy=remedy)
     return places
+
+
+def _require_answers(source: Source, answers: Mapping[str, TargetPrediction], manifest: Manifest) -> None:
+    """Raises "input" for a split of which a source answers nothing: a fusion would learn that it never does."""
+    known = np.any([answer.known for answer in answers.values()], axis=0)
+    splits = manifest.rows["split"].to_numpy() if "split" in manifest.rows else np.full(len(known), "")
+    for split in dict.fromkeys(splits.tolist()):
+        rows = splits == split
+        if not known[rows].any():
+            what = f"'{source.name}' answers none of the {rows.sum()} {split} rows"
+            remedy = "predict them with its model: affectkit predict --model-dir ... --manifest ... -o FILE"
+            raise AffectkitError("input", what.replace("  ", " "), file=source.path, remedy=remedy)
 
 
 def _made_of(column: str, manifest: Manifest) -> str | list[str]:

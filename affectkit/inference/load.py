@@ -13,7 +13,7 @@ import numpy as np
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import best_model, parent_folder, read_fit_rows, read_spec, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
-from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.artifacts.predictions import Predictions, build_predictions, cells_of
 from affectkit.calibration.method import CalibrationModel
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
@@ -23,7 +23,7 @@ from affectkit.finetuning.passes import Passes
 from affectkit.fusion.rule import FusionModel
 from affectkit.inference import faces, texts
 from affectkit.inference.estimator_model import EstimatorPipeline
-from affectkit.inference.model import Model, Work, seen_rows
+from affectkit.inference.model import Model, Work, require_columns, seen_rows
 from affectkit.labels import Target
 from affectkit.training.accelerating import open_accelerator
 
@@ -128,10 +128,15 @@ class StackedModel(Model):
 
     stage: CalibrationModel | FusionModel
 
+    @property
+    def columns(self) -> Sequence[str]:
+        return self.stage.columns
+
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if features and len(features) != self.feature_sets:
             raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
-        wanted = self._wanted(manifest)
+        require_columns(self, manifest)
+        wanted = self.wanted(manifest)
         feature_sets = iter(features)
         predictions = {}
         for name, parent in self.parents.items():
@@ -143,10 +148,10 @@ class StackedModel(Model):
                 predictions[name] = parent.predict(manifest.take(rows), work, of_parent)
         return self._joined(manifest.rows, predictions, wanted)
 
-    def _wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
-        """Parent -> [N] bool, the rows that it is needed for; None where all are for all. Raises "input" where a column
-        lacks, or naming the row whose cell is refused."""
-        if not self.stage.columns:
+    def wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
+        """Parent -> [N] bool, the rows that it is needed for; None where all are for all. Raises "input" naming the row
+        whose cell is refused."""
+        if not self.columns:
             return None
         cells = self._cells(manifest.rows)
         try:
@@ -171,18 +176,12 @@ class StackedModel(Model):
         frames = [table.frame.set_index("id") for table in predictions.values()]
         for by_id in frames if wanted is None or not frames else [pd.concat(frames)]:  # what experts say of their media
             rows = rows.assign(**{name: rows["id"].map(by_id[name]) for name in SAID if name in by_id})
-        carried = [self.spec.get("group"), *self.stage.columns, *SAID]
+        carried = [self.spec.get("group"), *self.columns, *SAID]
         return build_predictions(rows, outputs, seen, [name for name in carried if name and name in rows])
 
     def _cells(self, rows: pd.DataFrame) -> GroundTruth:
-        """The columns that the stage needs of every row. Raises "input" for one that is not there."""
-        columns = {}
-        for name in self.stage.columns:
-            if name not in rows:
-                remedy = "pass a --manifest that has it"
-                raise AffectkitError("input", f"needs a column '{name}' of every row", file=self.folder, remedy=remedy)
-            columns[name] = rows[name].astype(str).to_numpy()
-        return _of_columns(columns, len(rows))
+        """The columns that the stage needs of every row."""
+        return _of_columns({name: cells_of(rows, name) for name in self.columns}, len(rows))
 
     def _answer(self, target: Target, predictions: dict[str, Predictions], rows: pd.DataFrame) -> TargetPrediction:
         answers = {}

@@ -18,6 +18,7 @@ from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.leakage.held_out import seen_of
 from affectkit.media import check_file
+from affectkit.media.texts import with_language_codes
 from affectkit.plain import RENAME, readable
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class Model(ABC):
         """How many features folders can stand in for its encoders."""
         return len(self.spec.get("features", ())) + sum(parent.feature_sets for parent in self.parents.values())
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of text by which it decides (`Needs`)."""
+        return self.spec.get("columns", ())
+
     @abstractmethod
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
@@ -107,15 +113,32 @@ def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
     return manifest.take(keep)
 
 
-def needs(model: Model) -> frozenset[str]:
-    """What a model reads, and a chain's parents: audio, text, arrays, or features (a table)."""
-    return frozenset(model.spec.get("needs", ())).union(*map(needs, model.parents.values()))
+@dataclass(frozen=True)
+class Needs:
+    """What a model, or its chain, needs of every row. media: audio, images, text, arrays, or features (a table).
+    columns: the further columns of text by which a route or a calibration decides."""
+
+    media: frozenset[str]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        return " and ".join(sorted(self.media)) or "no media"
 
 
-def needed_columns(model: Model) -> list[str]:
-    """The columns of text that rows must have, beside what `needs` says, for a chain that decides by them."""
-    of_parents = [column for parent in model.parents.values() for column in needed_columns(parent)]
-    return list(dict.fromkeys([*model.spec.get("columns", ()), *of_parents]))
+def needs(model: Model) -> Needs:
+    parents = [needs(parent) for parent in model.parents.values()]
+    columns = [*model.columns, *(column for parent in parents for column in parent.columns)]
+    media = frozenset(model.spec.get("needs", ())).union(*(parent.media for parent in parents))
+    return Needs(media, tuple(dict.fromkeys(columns)))
+
+
+def require_columns(model: Model, manifest: Manifest) -> None:
+    """Raises "input" for rows without a column that the model needs."""
+    for name in needs(model).columns:
+        if name not in manifest.rows:
+            remedy = f"give it with --column {name}=VALUE" if manifest.bare else "pass a --manifest that has it"
+            raise AffectkitError("input", f"needs a column '{name}' of every row", file=model.folder, remedy=remedy)
 
 
 def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
@@ -134,8 +157,12 @@ def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
 ENDINGS = {"audio": AUDIO | VIDEO, "images": IMAGES, "text": frozenset({".txt"}), "video": VIDEO}
 
 
-def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnError = "stop") -> Manifest:
+def manifest_of_files(
+    paths: Sequence[Path], media: Set[str], *, columns: Mapping[str, str] | None = None, on_error: OnError = "stop"
+) -> Manifest:
     """Rows of `id` and `path`, and `text` for a model that reads nothing else, in the order of `paths`.
+
+    media: as `needs` says, or `video`. columns: further cells, the same in all rows.
 
     A folder stands for all files below it with an ending that the model reads, sorted, hidden ones left out. Ids are
     safe as file names: the name, or the path below the folder, without its ending, as `prepare-manifest folder` makes
@@ -146,11 +173,11 @@ def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnErr
 
     ids: set[str] = set()
     rows: list[dict[str, Any]] = []
-    for file, name in _named(paths, needs):
+    for file, name in _named(paths, media):
         try:
             if readable(file) != str(file):
                 raise AffectkitError("input", "its name is not UTF-8", file=readable(file), remedy=RENAME)
-            text = {"text": _text(file)} if needs == {"text"} else {}
+            text = {"text": _text(file)} if media == {"text"} else {}
         except AffectkitError as error:
             if on_error == "stop":
                 raise
@@ -159,24 +186,24 @@ def manifest_of_files(paths: Sequence[Path], needs: Set[str], *, on_error: OnErr
         rows.append({"id": _unique(safe_id(name), ids), "path": str(file.absolute()), **text})
     if not rows:
         raise AffectkitError("input", "no file could be read", file=paths[0])
-    table = pd.DataFrame(rows, dtype=object)
+    table = with_language_codes(pd.DataFrame(rows, dtype=object).assign(**(columns or {})))
     return Manifest(Path("FILES"), table, [(Path(row["path"]), 0) for row in rows], {}, bare=True)
 
 
-def _named(paths: Sequence[Path], needs: Set[str]) -> Iterator[tuple[Path, str]]:
+def _named(paths: Sequence[Path], media: Set[str]) -> Iterator[tuple[Path, str]]:
     """Each file, and its name without the ending: below its folder, where it was found in one."""
     for path in map(Path, paths):
         if not path.is_dir():
             yield path, path.stem
             continue
-        for file in _files_below(path, needs):
+        for file in _files_below(path, media):
             yield file, relative(file, path).removesuffix(file.suffix)
 
 
-def _files_below(folder: Path, needs: Set[str]) -> list[Path]:
-    kind = next(iter(needs), "") if len(needs) == 1 else ""
+def _files_below(folder: Path, media: Set[str]) -> list[Path]:
+    kind = next(iter(media), "") if len(media) == 1 else ""
     if kind not in ENDINGS:
-        message = f"a folder of files is not enough for a model that reads {' and '.join(sorted(needs)) or 'no media'}"
+        message = f"a folder of files is not enough for a model that reads {Needs(frozenset(media)).in_words}"
         raise AffectkitError("usage", message, file=folder, remedy="pass --manifest")
     files = find_files(folder, ENDINGS[kind])
     if not files:

@@ -85,15 +85,14 @@ class Sampling:
 
 def check_reads(model: Model) -> None:
     """Raise "usage" unless a model reads images, and nothing else."""
-    if needs(model) != {"images"}:
-        reads = " and ".join(sorted(needs(model))) or "no media"
-        message = f"frames of videos are for models of images, and the model reads {reads}"
+    if needs(model).media != {"images"}:
+        message = f"frames of videos are for models of images, and the model reads {needs(model).in_words}"
         raise AffectkitError("usage", message, file=model.folder, remedy="leave out --fps, --faces and --track-gap")
 
 
 def holds_videos(model: Model, manifest: Manifest) -> bool:
     """Whether a model that reads images is given a video, by the endings of the files."""
-    if needs(model) != {"images"} or "path" not in manifest.rows:
+    if needs(model).media != {"images"} or "path" not in manifest.rows:
         return False
     return any(str(path).lower().endswith(tuple(VIDEO)) for path in manifest.rows["path"])
 

@@ -38,9 +38,8 @@ def predict_windows(model: Model, manifest: Manifest, work: Work, windows: Windo
     Truths are the clip's. A window is seen as its clip is: in-sample where the model was fitted on the clip.
     Raises "usage" for a model that reads anything but audio, else as `windowed` and `Model.predict` do.
     """
-    if needs(model) != {"audio"}:
-        reads = " and ".join(sorted(needs(model))) or "no audio"
-        message = f"--window cuts audio, and the model reads {reads}"
+    if needs(model).media != {"audio"}:
+        message = f"--window cuts audio, and the model reads {needs(model).in_words}"
         raise AffectkitError("usage", message, file=model.folder, remedy="leave it out")
     seen = dict(zip(manifest.rows["id"], seen_rows(model, manifest.rows), strict=True))
     rows = windowed(manifest, windows, on_error=work.on_error)

@@ -17,6 +17,8 @@ from affectkit.reporting.page import Figure, Page, Section, Sentence, Table, fig
 from affectkit.results import words
 from affectkit.results.lineage import digests_at_start
 
+MOST_VALUES = 10  # that a sentence names
+
 
 def draw(folder: Path) -> Page:
     """The page of the folder that `fuse` wrote."""
@@ -25,8 +27,7 @@ def draw(folder: Path) -> Page:
     lead: list[Sentence] = [[f"{report['rule']} of {names}; {words.fitted(report)}"]]
     lead += [_sentence(verdict) for verdict in report["verdicts"]]
     if routed := report.get("routed"):
-        counts = [f"{count} by {name}" if name else f"{count} declined" for name, count in routed.items() if count]
-        lead.append([f"rows answered: {', '.join(counts)}"])
+        lead.append([_routed(routed)])
     if "changes" in report:
         lead += _changes(report, folder)
     files = zip(named_paths(started["options"]["sources"]), started["inputs"], strict=False)  # a manifest comes last
@@ -52,6 +53,16 @@ def _sentence(verdict: Mapping[str, Any]) -> list[Any]:
     if verdict["against_mean"]:
         sentence += ["; equal weights ", verdict["against_mean"]["second"]]
     return sentence
+
+
+def _routed(routed: Mapping[str, Any]) -> str:
+    """How many rows went to which source, and which values no source is called."""
+    counts = ", ".join(f"{count} to {name}" for name, count in routed["rows"].items() if count)
+    lacking = [f"{name} has no answer for {count} of them" for name, count in routed["unanswered"].items() if count]
+    unknown = [f"{value or '(empty)'} ({count})" for value, count in routed["unknown"].items()]
+    more = f" and {len(unknown) - MOST_VALUES} values more" if len(unknown) > MOST_VALUES else ""
+    other = [f"{routed['policy']}: {', '.join(unknown[:MOST_VALUES])}{more}"] if unknown else []
+    return "; ".join([f"rows by {routed['by']}: {counts or 'none'}", *lacking, *other])
 
 
 def _changes(report: Mapping[str, Any], folder: Path) -> Iterator[list[Any]]:

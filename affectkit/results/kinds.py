@@ -104,7 +104,7 @@ def of_fusion(fused: Fused, rule: str, sources: Sequence[Source], plan: FitPlan)
         "fell_back": list(fused.fell_back),
         "weights": {name: shares for name, shares in weights.items() if shares},
         "servable": all(source.model is not None for source in sources),
-        **({"routed": dict(fused.routed)} if fused.routed else {}),
+        **({"routed": vars(fused.routed)} if fused.routed else {}),
         **_recalibrated(fused, plan),
     }
     files = _calibrated_confusions(result.reports, plan) if fused.uncalibrated is not None else {}

@@ -16,7 +16,8 @@ from affectkit.results.words import texts
 
 def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     """`{"normalization", "declared", "corpora"}` of what stands behind `inputs`, as far as it can be found; `"texts"`
-    too, a sentence for each manifest whose texts were transcribed, where there is any.
+    too, a sentence for each manifest whose texts were transcribed, where there is any; of several whose texts have
+    the same sources, for the largest: the others are mostly its parts.
 
     Follows each record to the inputs it names, and those to theirs. Files that have moved since end the trail quietly:
     a record is a help, not a condition.
@@ -26,7 +27,7 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     undeclared: dict[str, None] = {}
     trusted_tables: dict[str, None] = {}
     corpora: dict[str, dict[str, Any]] = {}
-    transcripts: dict[str, None] = {}
+    transcripts: dict[tuple[Any, ...], tuple[int, str]] = {}
     older: set[Path] = set()  # manifests that were transcribed again since
     for place in _ancestry(inputs):
         # As a model folder says, which may have come without its run; else as the record says.
@@ -41,7 +42,10 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
         summary = _read(read_summary, folder / SUMMARY)
         declared |= dict.fromkeys(summary.get("declared", []))
         if heard := summary.get("transcripts"):
-            transcripts |= {} if folder.resolve() in older else {texts(heard): None}
+            counts = heard["counts"]
+            sources = heard["model"], counts["corpus"] > 0, counts["heard"] + counts["cache"] > 0, counts["empty"] > 0
+            if folder.resolve() not in older:
+                transcripts[sources] = max(transcripts.get(sources, (0, "")), (sum(counts.values()), texts(heard)))
             older |= {path if path.is_dir() else path.parent for path in map(Path.resolve, _parents(folder))}
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
@@ -52,7 +56,7 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
     if trusted_tables:
         defects.append(f"predictions of {', '.join(trusted_tables)} were taken as held out on trust (no column 'seen')")
     past = {"normalization": normalization, "declared": defects, "corpora": list(corpora.values())}
-    return past | ({"texts": list(transcripts)} if transcripts else {})
+    return past | ({"texts": [sentence for _, sentence in transcripts.values()]} if transcripts else {})
 
 
 def straddling(spec: Mapping[str, Any]) -> list[str]:

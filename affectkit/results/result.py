@@ -125,7 +125,8 @@ def of_sources(
     """
     past = lineage([source.path for source in sources])
     predictions, names = fitted.predictions, list(fitted.model.targets)
-    straddles = plan.straddles or any(s.model and read_spec(s.model).get("groups_straddle") for s in sources)
+    models = [read_spec(source.model) for source in sources if source.model]
+    straddles = plan.straddles or any(model.get("groups_straddle") for model in models)
     past["declared"] = past["declared"] or straddling({"group": plan.group, "groups_straddle": straddles})
     basis = {
         "targets": names,
@@ -135,19 +136,20 @@ def of_sources(
         **past,
         "warnings": warnings,
     }
+    columns = list(dict.fromkeys([*fitted.model.columns, *(c for model in models for c in model.get("columns", ()))]))
     spec = {
         **spec,
         "targets": [target.to_json() for name, target in predictions.targets.items() if name in names],
         "group": plan.group,
         "groups_straddle": bool(straddles),
         "fitted_on": plan.origin if len(plan.fit) else None,
-        **({"columns": columns} if (columns := list(fitted.model.columns)) else {}),
+        **({"columns": columns} if columns else {}),
         "parents": [],
         "normalize": {"transductive": "speaker", "inductive": "train"}.get(past["normalization"]),
     }
     if foreign := on_trust(sources):
         spec["on_trust"] = [called(source.path) for source in foreign]
-    parts = answered_parts(predictions)
+    parts = answered_parts(predictions, some=bool(len(plan.fit)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # what takes long, of many rows, is done by numpy
         judged = pool.map(partial(assess, group=plan.group), parts.values())
         reports = {part: {**report, **past} for part, report in zip(parts, judged, strict=True)}

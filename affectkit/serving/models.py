@@ -138,20 +138,20 @@ def load_served(settings: ServeSettings) -> dict[str, Served]:
 
 def _load(folder: ModelFolder, device: str) -> Served:
     model = load_model(folder.path)
-    reads = needs(model)
+    needed = needs(model)
+    reads = needed.media
     if set(reads) not in READABLE or (reads == {"features"} and model.feature_sets != 1):
-        what = f"reads {' and '.join(sorted(reads)) or 'nothing'}, which no request brings"
+        what = f"reads {needed.in_words}, which no request brings"
         raise AffectkitError("input", what, file=folder.path, remedy="predict manifests with it: affectkit predict")
     for part in _chain(model):
         if part.spec.get("normalize") == "speaker":
             what = "is scaled by each speaker's own rows, which one request does not have"
             raise AffectkitError("input", what, file=part.folder, remedy="train it with --normalize train")
-    columns = [name for part in _chain(model) for name in getattr(getattr(part, "stage", None), "columns", ())]
     table = next((part.spec["features"][0].get("feature_names", ()) for part in _chain(model) if reads == {"features"}
                   and part.spec.get("features")), ())  # fmt: skip
     logger.info("model %s: %s of %s", folder.name, model.spec["kind"], " and ".join(sorted(reads)))
     heard = overheard(model)
-    how: dict[str, Any] = {"device": folder.device or device, "columns": tuple(dict.fromkeys(columns))}
+    how: dict[str, Any] = {"device": folder.device or device, "columns": needed.columns}
     whole = Served(folder.name, model_digest(model.folder), heard, reads=reads, table=tuple(table), **how)
     parts = {kind: _part(whole, kind) for kind in ("audio", "text")}
     return replace(whole, parts={kind: part for kind, part in parts.items() if part})
@@ -162,8 +162,8 @@ def _part(whole: Served, kind: str) -> Served | None:
     level = {whole.name: whole.model}
     while level:
         for name, model in level.items():
-            if needs(model) == {kind}:
-                return replace(whole, name=name, digest=model_digest(model.folder), model=model, reads=needs(model))
+            if (reads := needs(model).media) == {kind}:
+                return replace(whole, name=name, digest=model_digest(model.folder), model=model, reads=reads)
         level = {
             f"{name}/{own}": parent
             for name, model in level.items()

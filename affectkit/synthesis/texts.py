@@ -71,6 +71,17 @@ MANDARIN = (
     ("看书", "喝茶", "等车", "说话", "吃饭", "听音乐"),
 )
 
+MANDARIN_FEELINGS: Sequence[tuple[str, Affect]] = [
+    ("真高兴", (0.8, 0.5, 0.3)), ("太好了", (0.8, 0.6, 0.3)), ("很喜欢", (0.7, 0.3, 0.2)),
+    ("笑个不停", (0.8, 0.6, 0.3)),
+    ("心里很踏实", (0.5, -0.5, 0.3)), ("气死了", (-0.7, 0.8, 0.6)), ("太过分了", (-0.6, 0.7, 0.5)),
+    ("谁也别拦我", (-0.6, 0.7, 0.7)), ("真讨厌", (-0.6, 0.5, 0.4)), ("好难过", (-0.6, -0.4, -0.5)),
+    ("很孤单", (-0.6, -0.5, -0.5)), ("没有希望", (-0.7, -0.4, -0.6)), ("想哭", (-0.6, -0.3, -0.6)),
+    ("吓坏了", (-0.6, 0.7, -0.7)), ("和平常一样", (0.0, -0.2, 0.0)), ("没什么特别", (0.0, -0.2, 0.0)),
+    ("还可以", (0.1, -0.1, 0.1)), ("有点困", (-0.1, -0.7, -0.1)), ("真没想到", (0.2, 0.7, -0.2)),
+    ("吓了一跳", (0.0, 0.8, -0.4)), ("居然是这样", (0.2, 0.7, -0.2)),
+]  # fmt: skip
+
 
 def sentence(affect: Affect, rng: np.random.Generator) -> str:
     """An English sentence about an affect (valence, arousal, dominance in [-1, 1])."""
@@ -90,6 +101,12 @@ def plain_sentence(rng: np.random.Generator) -> str:
 def plain_mandarin(rng: np.random.Generator) -> str:
     """A Mandarin sentence that says nothing of emotion."""
     return "".join(_any(part, rng) for part in MANDARIN) + "。"
+
+
+def mandarin_sentence(affect: Affect, rng: np.random.Generator) -> str:
+    """A Mandarin sentence about an affect (valence, arousal, dominance in [-1, 1])."""
+    time, person, place, verb = (_any(part, rng) for part in MANDARIN)
+    return f"{time}{person}{place}{verb}\uff0c{_word(MANDARIN_FEELINGS, affect, rng)}。"
 
 
 def _word(words: Sequence[tuple[str, Affect]], affect: Affect, rng: np.random.Generator) -> str:

@@ -115,15 +115,17 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer.writerows(rows)
 
 
-def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int) -> None:
-    """Say at the root that nothing below is real, and how it was made."""
+def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int, **options: str) -> None:
+    """Say at the root that nothing below is real, and how it was made. options: the corpus's own."""
+    typed = {"size": size, "speakers": speakers, "seed": seed, **options}
+    words = " ".join(f"--{option} {value}" for option, value in typed.items())
     root.mkdir(parents=True, exist_ok=True)
     text = f"""{MARK} data in the layout of {name}
 
 Nothing here was said, shown or rated by a person. affectkit {__version__} made it, so that commands and recipes can
 be tried before the real corpus is at hand. Figures on it say nothing about the real corpus: never report them as such.
 
-Made by: `affectkit synthesize {name} ROOT --size {size} --speakers {speakers} --seed {seed}`
+Made by: `affectkit synthesize {name} ROOT {words}`
 """
     (root / "README.md").write_text(text, encoding="utf-8")
 

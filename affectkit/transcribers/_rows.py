@@ -16,7 +16,7 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.error_rates import COUNTS, aligned, error_rates
 from affectkit.evaluation.intervals import Resampling
 from affectkit.leakage.audit import audit
-from affectkit.media.texts import language_of
+from affectkit.media.texts import LANGUAGE, language_code
 from affectkit.plain import without_nan
 from affectkit.results.words import heard_by
 from affectkit.splits import group_column
@@ -78,12 +78,12 @@ def told(manifest: Manifest, language: str, transcriber: Transcriber) -> dict[st
     English, eng and en-GB are all en. Raises "input" for `column` where no row has one, "usage" for one that the model
     does not write.
     """
-    ids, cells = manifest.rows["id"], _cells(manifest.rows, "language")
+    ids, cells = manifest.rows["id"], _cells(manifest.rows, LANGUAGE)
     if language == COLUMN and len(ids) and not (cells != "").any():
         remedy = "use --language auto, or name one"
         raise AffectkitError("input", "no row has a language", file=manifest.path, remedy=remedy)
     named = cells if language == COLUMN else ["" if language == AUTO else language] * len(ids)
-    languages = {key: language_of("", name) for key, name in zip(ids, named, strict=True)}
+    languages = {key: language_code(name) for key, name in zip(ids, named, strict=True)}
     for code in sorted(set(languages.values())):
         check_language(transcriber, code)
     return languages
@@ -156,8 +156,8 @@ def heard_alike(manifest: Manifest, rows: pd.DataFrame) -> list[str]:
 
 def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str, Any]:
     """Counts of what was heard: languages, and rows that are silent, skipped, or in another language than they say."""
-    languages = dict(zip(manifest.rows["id"], _cells(manifest.rows, "language"), strict=True))
-    known = [(language_of("", languages[key]), answer.language) for key, answer in answers.items() if answer.text]
+    languages = dict(zip(manifest.rows["id"], _cells(manifest.rows, LANGUAGE), strict=True))
+    known = [(languages[key], answer.language) for key, answer in answers.items() if answer.text]
     return {
         "asked": len(answers),
         "silent": sum(answer.why == SILENT for answer in answers.values()),
@@ -186,7 +186,7 @@ def judged(
     counts = {name: table[worded] for name, table in counts.items()}
     chosen = np.flatnonzero(answered)[worded]
     groups = None if group is None else rows[group].to_numpy()[chosen]
-    languages = _cells(rows, "language")[chosen]
+    languages = _cells(rows, LANGUAGE)[chosen]
     table = pd.DataFrame({"id": ids[chosen], "language": languages, **({group: groups} if group else {})})
     table = table.assign(reference=references[worded], heard=heard[worded])
     for name, sums in counts.items():

@@ -11,6 +11,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import read_predictions
 from affectkit.calibration.method import CalibrationModel, build_method
 from affectkit.errors import AffectkitError
+from affectkit.evaluation.comparison import compare, target_metric
 from affectkit.labels import Target
 
 BUILT = {name: registry.load("methods", name).build() for name in registry.names("methods") if name != "conformal"}
@@ -131,6 +132,35 @@ def test_the_report_has_each_values_fit_and_what_it_changed(affectkit, table, tm
     assert CalibrationModel.load(tmp_path / "c" / "best_model").columns == ["language"]
 
 
+def each_against_one(affectkit, table, folder):
+    """The difference in NLL of a temperature for each language to one for all, on cross-fitted rows, paired over
+    speakers; and the former's NLL."""
+    tables = []
+    for name, more in {"each": ["--per", "language"], "one": []}.items():
+        affectkit("calibrate", table, "--method", "temperature", *more, "-o", folder / name)
+        said = read_predictions(folder / name / "predictions.csv")
+        tables.append(said.take(said.frame["seen"] == "oof"))
+    comparison = compare(*tables, target_metric("nll", tables[0].targets), tables[0].groups("speaker"))
+    return comparison.difference, comparison.first
+
+
+def test_groups_that_are_wrong_in_opposite_ways_gain(affectkit, table, tmp_path):
+    """One temperature for both is wrong for each: a fit for each lowers the NLL beyond chance."""
+    difference, _ = each_against_one(affectkit, table, tmp_path)
+    assert difference.high < 0 and difference.value < -0.05
+
+
+@pytest.mark.parametrize("column", ["language", "label"])
+def test_where_there_is_nothing_to_gain_a_fit_for_each_is_as_good_as_one(column, affectkit, table, tmp_path):
+    """Groups dealt out at random; and truths dealt out anew, which no cross-fitted answer may have seen."""
+    frame = pd.read_csv(table)
+    frame[column] = np.random.default_rng(1).permutation(frame[column])
+    frame.to_csv(table, index=False)
+    difference, nll = each_against_one(affectkit, table, tmp_path)
+    assert abs(difference.value) < 0.01 and difference.high > 0
+    assert column == "language" or nll > np.log(3) - 0.01  # nothing is known of a truth at random
+
+
 def test_folds_have_a_fit_for_the_values_for_which_the_final_one_has(affectkit, table, tmp_path):
     """199 rows are enough for 190, though a fold's fit has fewer: what is judged is what is kept."""
     affectkit(
@@ -151,7 +181,22 @@ def test_auto_chooses_among_methods_for_each_value(affectkit, table, tmp_path):
     assert report["method"]["label"] != "none" and report["per_value"]["targets"]["label"]["en"]["parameters"]
 
 
+def test_no_column_is_no_value(affectkit, table, tmp_path):
+    affectkit("calibrate", table, "--method", "temperature", "--per", "", "-o", tmp_path / "c")
+    assert not CalibrationModel.load(tmp_path / "c" / "best_model").columns
+
+
+def test_a_missing_number_is_no_value(affectkit, table, tmp_path):
+    frame = pd.read_csv(table)
+    frame.assign(track=np.where(frame.index % 2, 1.5, np.nan)).to_csv(tmp_path / "t.csv", index=False)
+    line = ("--method", "temperature", "--per", "track", "-o", tmp_path / "c")
+    affectkit("calibrate", tmp_path / "t.csv", *line)
+    per = json.loads((tmp_path / "c" / "train_report.json").read_text())["per_value"]
+    assert list(per["targets"]["label"]) == ["1.5"]
+
+
 REFUSED = {
+    "a fit for each row": (["--method", "temperature", "--per", "id"], "the column 'id' has 400 values", 1),
     "no such column": (["--method", "temperature", "--per", "dialect"], "has no column 'dialect'", 1),
     "rows of no column": (["--method", "temperature", "--min-rows", "50"], "--min-rows needs --per", 2),
     "what conformal promises is for no number of rows": (

@@ -114,7 +114,7 @@ def test_tables_of_any_tool_are_judged_with_a_manifest(affectkit, tables, tmp_pa
         table.iloc[:180].to_csv(tmp_path / f"{name}.csv", index=False)
     given = named(tmp_path, "audio", "text")
     result = affectkit("ablate", *given, "--treat-as", "val", "-o", tmp_path / "out", code=1)
-    assert "no row has a truth for label; pass the --manifest that has it" in result.stderr
+    assert "no row to fit on has a truth for label; pass the --manifest that has it" in result.stderr
     line = [*given, "--treat-as", "val", "--manifest", tables / "manifest.csv"]
     result = affectkit("ablate", *line, "-o", tmp_path / "out")
     assert "because --treat-as says so" in result.stderr

@@ -47,6 +47,32 @@ def verdicts(folder):
     return {verdict["part"]: verdict for verdict in report["verdicts"]}
 
 
+def with_mood(names):
+    """The tables, with a further target that no row is labelled with."""
+    for name in names:
+        file = name.partition("=")[2]
+        pd.read_csv(file).assign(mood_pred="up", mood_prob_up=0.75, mood_prob_down=0.25).to_csv(file, index=False)
+    return names
+
+
+@pytest.mark.parametrize("more", [[], ["--target", "label"]])
+def test_a_target_without_truth_is_left_out(more, affectkit, sources, tmp_path):
+    line = [*with_mood(sources(voice=1.5, face=1.5)), "--rule", "stacked", *more, "-o", tmp_path / "f"]
+    result = affectkit("fuse", *line)
+    assert ("mood left out: no row to fit on has a truth for it" in result.stderr) == (not more)
+    assert not [name for name in pd.read_csv(tmp_path / "f" / "predictions.csv") if "mood" in name]
+    spec = json.loads((tmp_path / "f" / "best_model" / "affectkit.json").read_text())
+    assert [target["name"] for target in spec["targets"]] == ["label"]
+    for command in (["ablate", *line[:2]], ["calibrate", tmp_path / "voice.csv"]):
+        assert "mood left out" in affectkit(*command, "-o", tmp_path / command[0]).stderr
+
+
+@pytest.mark.parametrize(("name", "message"), [("mood", "no row to fit on has a truth for mood"), ("lable", "did you")])
+def test_a_target_that_cannot_be_fused_is_refused(name, message, affectkit, sources, tmp_path):
+    line = [*with_mood(sources(voice=1.5, face=1.5)), "--rule", "stacked", "--target", name, "-o", tmp_path / "f"]
+    assert message in affectkit("fuse", *line, code=2 if name == "lable" else 1).stderr
+
+
 @pytest.mark.parametrize("rule", ["mean", "stacked", "greedy", "product"])
 def test_sources_that_complement_each_other_help_and_it_says_so(rule, affectkit, sources, tmp_path):
     result = affectkit("fuse", *sources(voice=1.5, face=1.5), "--rule", rule, "-o", tmp_path / "f")

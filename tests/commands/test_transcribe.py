@@ -155,7 +155,6 @@ def test_a_language_may_be_called_as_tables_call_it(affectkit, manifest, tmp_pat
     words = ("--model", "tiny-random:whisper", "--device", "cpu", "-o", tmp_path / "out")
     result = affectkit("transcribe", "-m", manifest, *words, "--language", "column")
     assert "another language" not in result.stderr
-    assert table(tmp_path / "out")["language"].tolist() == rows["language"].tolist()
     affectkit("transcribe", "-m", manifest, *words, "--language", "EN-us", "--overwrite")
     assert languages_heard(tmp_path / "out") == {"en"}
     unknown = ("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", "--language", "gibberish")

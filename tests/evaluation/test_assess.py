@@ -1,6 +1,7 @@
 """A whole table judged: rows, figures, floors, parts, caveats; the figures against scikit-learn and numpy."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -335,6 +336,19 @@ def test_caveats_name_what_is_odd(table):
     assert "label: every row is predicted sad" in warnings
     assert "label: probabilities of a row add up to 1 only within" in warnings
     assert "no interval for uar" in warnings  # a constant answer has recall 1/2 whoever is left out
+
+
+def test_answers_the_wrong_way_round_are_named(table):
+    """A fusion that learns turns such a source round, and looks better for it."""
+    labels = sorted(set(table.frame["label"]) - {""})
+    turned = dict(zip(labels, labels[1:] + labels[:1], strict=True))
+    rare = np.random.default_rng(0).random(len(table.frame)) < 0.1
+    pred, valence = table.frame["label"].map(turned).where(~rare, table.frame["label"]), table.frame["valence"]
+    frame = table.frame.assign(pred=pred, valence_pred=(6 - valence).where(~rare, valence))
+    warnings = " | ".join(assess(replace(table, frame=frame))["warnings"])
+    assert re.search(r"label: UAR 0\.\d+ is below chance, 0\.333, with its whole interval", warnings)
+    assert re.search(r"valence: Pearson's r -0\.\d+ is below chance, 0, with its whole interval", warnings)
+    assert "below chance" not in " ".join(assess(table)["warnings"])
 
 
 def test_a_csv_of_another_tool_is_judged(tmp_path):

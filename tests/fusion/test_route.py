@@ -15,8 +15,8 @@ from affectkit.artifacts.outputs import GroundTruth
 from affectkit.artifacts.predictions import read_predictions
 from affectkit.errors import AffectkitError
 from affectkit.fusion.rules.route import build
-from affectkit.inference import Work, load_model, needed_columns
-from affectkit.inference.model import Model
+from affectkit.inference import Work, load_model, needs
+from affectkit.inference.model import Model, Needs
 
 LANGUAGES, DEFAULTS = st.sampled_from(["en", "zh", "de", ""]), st.sampled_from(["", "zh"])
 
@@ -100,7 +100,8 @@ def test_rows_go_to_the_model_of_their_language_and_the_rest_to_the_default(affe
         rows = said["language"].isin(languages)
         assert rows.any() and np.allclose(said["prob_joy"][rows], alone["prob_joy"][rows], rtol=0, atol=1e-8)
     report = json.loads((study / "routed" / "train_report.json").read_text())
-    assert report["routed"] == {"en": 8, "zh": 16, "": 0}
+    routed = {"by": "language", "rows": {"en": 8, "zh": 16}, "unanswered": {"en": 0, "zh": 0}}
+    assert report["routed"] == {**routed, "unknown": {"de": 1}, "policy": "answered by zh, the default"}
     assert report["fit_rows"] == 0 and set(said["seen"]) == {"heldout"}
     assert {verdict["part"] for verdict in report["verdicts"]} == {"val", "test"}
     spec = json.loads((study / "routed" / "best_model" / "affectkit.json").read_text())
@@ -141,7 +142,7 @@ def test_models_without_a_row_in_common_are_joined(affectkit, study):
         table[(frame["language"] == name).to_numpy()].to_csv(study / f"{name}.csv", index=False)
     affectkit(*line(study, "--by", "language"))
     report = json.loads((study / "routed" / "train_report.json").read_text())
-    assert report["verdicts"] == [] and report["routed"] == {"en": 8, "zh": 15, "": 0}
+    assert report["verdicts"] == [] and report["routed"]["rows"] == {"en": 8, "zh": 15}
     assert "test_uar" in report["metrics"]
 
 
@@ -154,6 +155,60 @@ def test_test_rows_alone_are_enough_for_what_learns_nothing(affectkit, study):
 
 def test_a_fallback_has_no_rows_to_be_chosen_on(affectkit, study):
     assert "route learns from none" in affectkit(*line(study, "--by", "language", "--fallback", "best"), code=2).stderr
+
+
+def test_sources_and_rows_may_spell_a_language_as_they_like(affectkit, study):
+    plain = affectkit(*line(study, "--by", "language", "--default", "zh"))
+    frame = pd.read_csv(study / "manifest.csv")
+    frame["language"] = frame["language"].replace({"en": "en_GB", "zh": "Mandarin", "de": "German"})
+    frame.to_csv(study / "spelt.csv", index=False)
+    sources = [f"EN={study / 'en.csv'}", f"cmn={study / 'zh.csv'}"]
+    affectkit("fuse", *sources, "--rule", "route", "--by", "language", "--default", "Chinese",
+              "--manifest", study / "spelt.csv", "-o", study / "spelt")  # fmt: skip
+    tables = [read_predictions(study / name / "predictions.csv").frame for name in ("routed", "spelt")]
+    pd.testing.assert_frame_equal(*tables)
+    assert "rows by language: 8 to en, 16 to zh; answered by zh, the default: de (1)" in plain.stderr
+
+
+def test_two_sources_of_one_language_are_refused(affectkit, study):
+    sources = [f"en={study / 'en.csv'}", f"en-US={study / 'zh.csv'}"]
+    words = ("--rule", "route", "--by", "language", "--manifest", study / "manifest.csv", "-o", study / "routed")
+    assert (
+        "the sources en and en-US are called after one language" in affectkit("fuse", *sources, *words, code=2).stderr
+    )
+
+
+def test_a_source_without_an_answer_to_its_rows_is_named(affectkit, study):
+    table = pd.read_csv(study / "zh.csv")
+    table[table["id"] != "r04"].to_csv(study / "zh.csv", index=False)
+    result = affectkit(*line(study, "--by", "language"))
+    assert "zh has no answer for 1 of the 15 rows that go to it: they are declined" in result.stderr
+    assert "en has no answer" not in result.stderr
+    said = read_predictions(study / "routed" / "predictions.csv").frame.set_index("id")
+    assert said["pred"]["r04"] == "" and said["pred"]["r05"] != ""
+
+
+def test_classes_are_told_by_name(affectkit, study):
+    affectkit(*line(study, "--by", "language", "--default", "zh"))
+    table = pd.read_csv(study / "zh.csv")
+    turned = [name for name in table if name != "prob_joy"] + ["prob_joy"]
+    table[turned].to_csv(study / "zh.csv", index=False)
+    affectkit(*line(study, "--by", "language", "--default", "zh", "--overwrite"))
+    said = read_predictions(study / "routed" / "predictions.csv").frame.set_index("id")["prob_joy"]
+    alone = table.set_index("id")["prob_joy"]
+    np.testing.assert_allclose(said["r04"], alone["r04"], rtol=0, atol=1e-8)
+
+
+def test_what_has_no_truth_is_routed_and_not_judged(affectkit, study):
+    """Two models of texts, whose classes no row is labelled with."""
+    for name in ("en", "zh"):
+        table = pd.read_csv(study / f"{name}.csv").drop(columns="label").assign(mood_pred="joy")
+        table = table.rename(columns={"prob_joy": "mood_prob_joy", "prob_rage": "mood_prob_rage"})
+        table.to_csv(study / f"{name}.csv", index=False)
+    affectkit(*line(study, "--by", "language", "--default", "zh"))
+    assert (read_predictions(study / "routed" / "predictions.csv").frame["mood_prob_joy"] > 0).all()
+    report = json.loads((study / "routed" / "train_report.json").read_text())
+    assert report["verdicts"] == [] and report["routed"]["rows"] == {"en": 8, "zh": 16}
 
 
 # --- As a model
@@ -219,7 +274,31 @@ def test_only_the_model_that_a_row_needs_is_run(tmp_path, asked):
     assert list(said["id"]) == ["r00", "r01", "r02", "r03"]
     assert list(said["pred"]) == ["rage", "joy", "", "rage"] and list(said["language"]) == ["zh", "en", "fr", "zh"]
     assert list(said["seen"]) == ["heldout", "fit", "heldout", "heldout"]
-    assert isinstance(model, Model) and needed_columns(model) == ["language"]
+    assert isinstance(model, Model) and needs(model) == Needs(frozenset(), ("language",))
+
+
+@pytest.mark.parametrize("kind", ["fusion", "calibration"])
+def test_a_chain_needs_what_its_parents_need_and_runs_none_before_it_is_there(kind, tmp_path, asked):
+    """A mean of a route and another model, and a calibration of a route: the rows lack the route's column."""
+    inner, other, place = routed(tmp_path / "r"), saved(tmp_path / "fr", "face-expert"), tmp_path / "outer"
+    saved(place, kind)
+    names = {"fr": other, "routed": inner} if kind == "fusion" else {"routed": inner}
+    parents = [parent_of(name, model, place) for name, model in names.items()]
+    spec = json.loads((place / "affectkit.json").read_text())
+    write_json(place / "affectkit.json", {**spec, "parents": parents})
+    mean = {"rule": "mean", "options": {"recalibrate": False}, "parameters": {"weights": {"fr": 0.5, "routed": 0.5}}}
+    write_json(place / "fusion.json", {"sources": list(names), "targets": {"label": mean}})
+    temperature = {"method": "temperature", "options": {}, "parameters": {"temperature": 1.5}}
+    write_json(place / "calibration.json", {"targets": {"label": temperature}})
+    model = load_model(place)
+    assert needs(model).columns == ("language",)
+    (tmp_path / "rows.csv").write_text("id\na\n")
+    with pytest.raises(AffectkitError, match="needs a column 'language' of every row"):
+        model.predict(read_manifest(tmp_path / "rows.csv"), Work())
+    assert not asked
+    said = model.predict(manifest(tmp_path, ["en", "fr", "ZH"]), Work()).frame
+    assert asked["en"] == ["r00"] and asked["zh"] == ["r02"]
+    assert list(said["pred"]) == ["joy", "rage" if kind == "fusion" else "", "rage"]
 
 
 def test_a_model_that_no_row_needs_is_not_run(tmp_path, asked):
@@ -286,3 +365,25 @@ def test_a_routed_calibrated_chain_predicts_from_one_folder(affectkit, tmp_path)
     np.testing.assert_allclose(said["prob_joy"], written["prob_joy"], rtol=0, atol=1e-8)
     alone = read_predictions(moved / "predictions.csv").frame
     assert set(alone["seen"]) == {"oof", "heldout"}
+    key, text = next((row.split(",")[0], row.split(",")[2]) for row in rows if row.endswith(",en,test"))
+    (tmp_path / "one.txt").write_text(text)
+    words = ("predict", "--model-dir", moved, tmp_path / "one.txt", "-o", tmp_path / "one.csv")
+    assert "give it with --column language=VALUE" in affectkit(*words, code=1).stderr
+    affectkit(*words, "--column", "language=English")
+    said = read_predictions(tmp_path / "one.csv").frame
+    np.testing.assert_allclose(said["prob_joy"], written["prob_joy"][key], rtol=0, atol=1e-8)
+
+
+CELLS = {
+    "no value": (["--column", "language"], "--column 'language' is no cell"),
+    "an empty one": (["--column", "language="], "is no cell"),
+    "a column of ours": (["--column", "path=x"], "is no cell"),
+    "a manifest": (["--column", "language=en", "--manifest"], "--column is for FILES"),
+}
+
+
+@pytest.mark.parametrize("what", CELLS)
+def test_a_cell_of_files_that_cannot_be_is_refused(what, affectkit, tmp_path, study):
+    words, message = CELLS[what]
+    words = [*words, study / "manifest.csv"]
+    assert message in affectkit("predict", "--model-dir", tmp_path, *words, code=2).stderr

@@ -83,6 +83,16 @@ def test_ser_service_has_its_19_columns_in_order():
     assert {name: pytest.approx(columns[name][0], abs=1e-12) for name in expected} == expected
 
 
+def test_ser_service_by_hand():
+    """Seven classes of a text model, two of which are negative by name; an English text of 128 characters."""
+    text = label("negative", "very negative", "joy", "odd")
+    columns = ser(text, [[0.2, 0.1, 0.3, 0.4]], language="en-US", words="x" * 128)
+    audio, said = [0.7, 0.1, 0.1, 0.1], [0.15, 0.3, 0.4, 0.15]  # ang and sad: half of .3 each; hap; neu: the rest
+    expected = [*audio, 0.7, -sum(p * np.log(p) for p in audio), 0.3, 0.4, 0.3, 0.3, 0.5]
+    expected += [*said, 0.4, -sum(p * np.log(p) for p in said), 0, 0]
+    np.testing.assert_allclose([columns[name][0] for name in SER], expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize(("rest", "ready"), [(0.05, 1), (0.06, 0)])
 def test_the_text_models_own_four_classes_stand_where_they_have_95_percent(rest, ready):
     left = 1 - rest
@@ -92,7 +102,7 @@ def test_the_text_models_own_four_classes_stand_where_they_have_95_percent(rest,
     assert columns["text_neutral"][0] == pytest.approx(rest)  # of a name that says nothing
 
 
-@pytest.mark.parametrize(("language", "chinese"), [("zh", 1), ("zh-CN", 1), ("ZH", 1), ("en", 0), ("", 0)])
+@pytest.mark.parametrize(("language", "chinese"), [("zh-CN", 1), ("Mandarin", 1), ("en", 0), ("", 0)])
 def test_chinese_is_told_by_the_rows_language(language, chinese):
     assert ser(label("negative", "positive"), [[0.5, 0.5]], language=language)["lang_is_zh"] == chinese
 
@@ -233,6 +243,19 @@ def test_a_row_without_an_answer_has_gaps(affectkit, study):
     affectkit(*line(study))
     table = read_table(study / "table" / "val_features.csv").set_index("id")
     assert table.loc["r21", "text_confidence"] == "" != table.loc["r21", "audio_confidence"]
+
+
+@pytest.mark.parametrize("how", ["no rows", "declined"])
+def test_a_split_of_which_a_source_answers_nothing_is_refused(how, affectkit, study):
+    def without(table):
+        train = table["split"] == "train"
+        if how == "no rows":
+            return table[~train]
+        return table.assign(**{name: table[name].where(~train, "") for name in table if name.startswith("prob_")})
+
+    edit(study / "text.csv", lambda t: without(t.assign(seen="heldout")))
+    result = affectkit(*line(study), code=1)
+    assert "'text' answers none of the 20 train rows" in result.stderr and "affectkit predict" in result.stderr
 
 
 def test_folds_are_one_table(affectkit, study):

@@ -17,7 +17,7 @@ from affectkit.inference.load import StackedModel
 class Parent:
     """It says how it was asked to work, and the second one asked ends the test."""
 
-    feature_sets = 0
+    feature_sets, columns, parents, spec = 0, (), {}, {}
 
     def __init__(self, asked):
         self.asked = asked

@@ -1,12 +1,14 @@
 """Each row by the source that its column names, as its language; nothing is fitted
 
-A row whose column has another value, or none, is answered by --default, or declined and counted. `predict` runs only
-the model that a row needs.
+A row whose column has another value, or none, is answered by --default, or declined; both are counted by value.
+Languages are told by what they are: `en-US` and `English` go to the source `en`. `predict` runs only the model that a
+row needs.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +17,7 @@ from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.fusion.ensemble import Ensemble, check_names
 from affectkit.fusion.rule import Rule, Sources
+from affectkit.media.texts import LANGUAGE, language_code
 from affectkit.registry import Option, check_values
 
 log = logging.getLogger(__name__)
@@ -53,12 +56,17 @@ class Route(Rule):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.columns = (options["by"],) if options["by"] else ()
+        self._read = language_code if options["by"] == LANGUAGE else str
 
     def fit(self, sources: Sources, rows: GroundTruth) -> dict[str, Any]:
         names, default = list(Ensemble.of(sources, self.name).names), self.options["default"]
         if not self.columns:
             raise AffectkitError("usage", "route needs --by", remedy="name a column, such as --by language")
-        if default and default not in names:
+        values = [self._read(name) for name in names]
+        if doubled := [name for name, value in zip(names, values, strict=True) if values.count(value) > 1]:
+            what = f"the sources {' and '.join(doubled)} are called after one {LANGUAGE}"
+            raise AffectkitError("usage", what, remedy="leave one of them out")
+        if default and self._read(default) not in values:
             what = f"--default {default} is none of the sources {', '.join(names)}"
             raise AffectkitError("usage", what, remedy="name one of them")
         return {"sources": names}
@@ -73,30 +81,38 @@ class Route(Rule):
         return ensemble.answer(values, np.where(places < 0, np.nan, ensemble.variances[places, each]))
 
     def wanted(self, parameters: dict[str, Any], rows: GroundTruth) -> dict[str, np.ndarray]:
-        places, (by,) = self._places(parameters, rows), self.columns
-        odd = ~np.isin(rows.columns[by], parameters["sources"])
-        if odd.any():
-            values = ", ".join(f"'{value}'" if value else "(empty)" for value in sorted(set(rows.columns[by][odd]))[:5])
-            default = self.options["default"]
-            what = f"answered by {default}, the default" if default else "declined"
-            log.warning(
-                "%d of %d rows have a %s that no source is called (%s): %s", odd.sum(), len(odd), by, values, what
-            )
+        places = self._places(parameters, rows)
+        if unknown := self.unknown(parameters, rows):
+            values = ", ".join(f"'{value}'" if value else "(empty)" for value in list(unknown)[:5])
+            what = "%d of %d rows have a %s that no source is called (%s): %s"
+            log.warning(what, sum(unknown.values()), len(rows), *self.columns, values, self.policy)
         return {name: places == place for place, name in enumerate(sorted(parameters["sources"]))}
 
+    def unknown(self, parameters: dict[str, Any], rows: GroundTruth) -> dict[str, int]:
+        """Values that no source is called -> how many rows have them, most first."""
+        known = self.known_cells(parameters)[self.options["by"]]
+        return dict(Counter(value for value in self._values(rows) if value not in known).most_common())
+
+    @property
+    def policy(self) -> str:
+        """What becomes of rows of such values."""
+        return f"answered by {self.options['default']}, the default" if self.options["default"] else "declined"
+
     def known_cells(self, parameters: dict[str, Any]) -> dict[str, list[str]]:
-        return {column: list(parameters["sources"]) for column in self.columns}
+        return {column: [self._read(name) for name in sorted(parameters["sources"])] for column in self.columns}
+
+    def _values(self, rows: GroundTruth) -> list[str]:
+        return [self._read(cell) for cell in rows.columns[self.options["by"]].tolist()]
 
     def _places(self, parameters: dict[str, Any], rows: GroundTruth) -> np.ndarray:
         """[N] the place of each row's source among those of the parameters, -1 for none. Raises "input" naming the
         first row of another value, where that is an error."""
-        names, (by,) = sorted(parameters["sources"]), self.columns
-        place = {name: number for number, name in enumerate(names)}
-        other = place[self.options["default"]] if self.options["default"] else -1
-        cells = rows.columns[by].tolist()
-        places = np.array([place.get(cell, other) for cell in cells], dtype=np.int64)
+        (by,), values, names = self.columns, self._values(rows), parameters["sources"]
+        place = {value: number for number, value in enumerate(self.known_cells(parameters)[by])}
+        other = place[self._read(self.options["default"])] if self.options["default"] else -1
+        places = np.array([place.get(value, other) for value in values], dtype=np.int64)
         if self.options["unknown"] == "error" and (places < 0).any():
             row = int((places < 0).argmax())
-            what = f"{by} '{cells[row]}' is none of {', '.join(names)}"
+            what = f"{by} '{values[row]}' is none of {', '.join(names)}"
             raise AffectkitError("input", what, row=row + 1, remedy="fuse with --default NAME, or --unknown decline")
         return places
