@@ -264,7 +264,7 @@ def texts(manifest: Manifest, column: str = "text") -> list[Item]:
     if column not in rows:
         remedy = "transcribe its recordings, or choose a network that reads audio"
         raise AffectkitError("input", f"has no column '{column}'", file=manifest.path, remedy=remedy)
-    files = manifest.media() if manifest.bare else [None] * len(rows)
+    files = manifest.media() if manifest.bare and "path" in rows else [None] * len(rows)
     return [Item(*row) for row in zip(rows["id"], files, rows[column].fillna(""), strict=True)]
 
 
