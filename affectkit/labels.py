@@ -111,7 +111,10 @@ def parse_label_map(text: str) -> dict[str, str]:
         if not equals or not source.strip():
             what = f"--label-map: '{source}' is not source=class"
             raise AffectkitError("usage", what, remedy="write --label-map exc=happy,fru=")
-    return {source.strip(): target.strip() for source, _, target in pairs}
+    mapping = {source.strip(): target.strip() for source, _, target in pairs}
+    if len(mapping) < len(pairs):
+        raise AffectkitError("usage", f"--label-map: '{text}' maps a label twice", remedy="name each label once")
+    return mapping
 
 
 def map_labels(source_labels: Iterable[str], label_map: Mapping[str, str], *, complete: bool) -> list[str | None]:

@@ -1,6 +1,7 @@
 """Option types that commands share, and how a plug-in's own options join a command."""
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 import typer
 
 from affectkit import registry
+from affectkit.errors import AffectkitError
 from affectkit.finetuning import passes
 from affectkit.training import settings
 
@@ -174,6 +176,9 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
     @wraps(command)
     def flattened(**arguments: Any) -> Any:
         typed = {name: value for name, value in arguments.items() if name not in brought or value is not None}
+        for name, value in typed.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise AffectkitError("usage", f"--{name.replace('_', '-')} {value}", remedy="give a finite number")
         for name in _STANDING.keys() - signature.parameters.keys():
             typed.pop(name, None)
         for name, (record, fields) in records.items():

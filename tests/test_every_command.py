@@ -38,7 +38,7 @@ def study(tmp_path_factory):
     (root / "table.csv").write_text("\n".join(lines) + "\n")
     write_speech(root)
     write_faces(root)
-    for name in COMMANDS:
+    for name in OUTPUT:
         result = invoke(*complete(name, root, root / OUTPUT[name]))
         assert result.exit_code == 0, (name, result.output, result.exception)
     return root
@@ -86,11 +86,17 @@ OUTPUT = {
     "calibrate": "calibrated",
     "stabilize": "stable",
     "aggregate": "by_speaker",
-    "tabulate": "table",
+    "tabulate": "columns",
     "ablate": "ablation",
     "evaluate": "report",
     "select": "best",
     "report": "comparison",
+    # The same commands on other roads, each named by its command and a word
+    "finetune text": "finetuned_text",
+    "import-model hf-text": "classifier",
+    "import-model lexicon": "lexicon",
+    "fuse route": "routed",
+    "calibrate per": "calibrated_per",
 }
 
 
@@ -115,6 +121,11 @@ def arguments(name, root):
         "evaluate": f"evaluate {root}/predictions.csv --split test",
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
         "report": f"report {root}/model {root}/calibrated",
+        "finetune text": f"finetune --manifest {root}/manifest --base-model tiny-random:bert --epochs 1 --device cpu",
+        "import-model hf-text": f"import-model hf-text --model tiny-random:bert -m {root}/manifest --device cpu",
+        "import-model lexicon": f"import-model lexicon --manifest {root}/manifest --device cpu",
+        "fuse route": f"fuse male={root}/model female={root}/model --rule route --by sex --default male",
+        "calibrate per": f"calibrate {root}/model --method temperature --per sex --min-rows 3",
     }
     return shlex.split(lines[name])
 
@@ -156,8 +167,9 @@ def one_line_error(result, *parts, code=1):
 
 
 def test_every_command_is_in_this_study(tmp_path):
-    for name in COMMANDS:
-        assert arguments(name, tmp_path)[0] == name
+    assert list(OUTPUT)[: len(COMMANDS)] == COMMANDS
+    for name in OUTPUT:
+        assert arguments(name, tmp_path)[0] == name.split()[0]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -247,7 +259,8 @@ KILLS = int(os.environ.get("AFFECTKIT_KILLS", 30)) // len(OUTPUT)  # of each com
 
 def readers(name, study, output):
     """The command lines that take what the command `name` left at `output`."""
-    source = f"{study}/{'model' if name in MODELS else OUTPUT[name]}"
+    command = name.split()[0]
+    source = f"{study}/{'model' if command in MODELS else OUTPUT[name]}"
     for reader in [reader for reader in COMMANDS if reader != name]:
         words = [word.replace(source, str(output)) for word in arguments(reader, study)]
         if words != arguments(reader, study):
@@ -258,7 +271,7 @@ def readers(name, study, output):
         yield ["report", output]
     if name == "prepare-manifest":
         yield ["extract-features", "--manifest", output / "train.csv", "--encoder", "text-ngrams"]
-    if name in (*MODELS, "select"):
+    if command in (*MODELS, "select"):
         yield ["predict", "--model-dir", output / "best_model", "--manifest", study / "manifest"]
         yield ["evaluate", output]
         yield ["evaluate", output / "predictions.csv"]
@@ -345,6 +358,15 @@ def test_an_unknown_option_is_a_usage_error(name, study):
     result = invoke(*arguments(name, study), "--colour", "blue")
     assert result.exit_code == 2
     assert "No such option" in result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_takes_an_infinite_number(name, study):
+    for option in re.findall(r"(--[\w-]+) +<float", invoke(name, "--help").stdout):
+        for value in ("inf", "-inf", "nan"):
+            result = invoke(*complete(name, study, study / "none"), f"{option}={value}")
+            assert result.exit_code == 2, (option, value, result.output, result.exception)
+            assert f"{option} {value}; give a finite number" in result.stderr or "Invalid value" in result.stderr
 
 
 @pytest.mark.parametrize("name", OUTPUT)

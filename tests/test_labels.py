@@ -8,6 +8,8 @@ from affectkit.labels import Target, are_targets, map_labels, parse_label_map, s
 
 def test_a_map_is_text_or_json(tmp_path):
     assert parse_label_map("exc=happy, fru=") == {"exc": "happy", "fru": ""}
+    with pytest.raises(AffectkitError, match="maps a label twice"):
+        parse_label_map("exc=happy,exc=sad")
     (tmp_path / "m.json").write_text(json.dumps({"exc": "happy"}))
     assert parse_label_map(str(tmp_path / "m.json")) == {"exc": "happy"}
     (tmp_path / "l.json").write_text(json.dumps({"classes": ["happy"], "map": {"exc": "happy"}}))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from affectkit.cli import run
 from affectkit.errors import AffectkitError
@@ -141,15 +142,23 @@ def in_csv(text, rng):
 
 
 FIRST = int(os.environ.get("AFFECTKIT_MUTATIONS_FROM", 0))  # the seed to begin with, for many of them in pieces
+HEARING = ["--model", "tiny-random:wav2vec2-ctc", "--device", "cpu"]
 COUNT = int(os.environ.get("AFFECTKIT_MUTATIONS", 300))
+ONLY = os.environ.get("AFFECTKIT_MUTATIONS_OF", "")  # a pattern of the files to damage
 MOST = 2 << 30  # bytes that reading may take
 MODELS = {"linear": ["--c-grid", 1], "svm": ["--c-grid", 1], "forest": ["--trees", 5], "mlp": ["--epochs", 2]}
-SUFFIXES = (".json", ".csv", ".safetensors", ".skops")
+SUFFIXES = (".json", ".jsonl", ".csv", ".safetensors", ".skops")
+TEXTS = {  # models of texts
+    "lexicon": ["import-model", "lexicon"],
+    "classifier": ["import-model", "hf-text", "--model", "tiny-random:bert", "--max-tokens", 16],
+    "network": ["finetune", "--base-model", "tiny-random:bert", "--epochs", 1, "--head", "attentive"],
+}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Features, models of them and of a table, a fusion of two, a calibration of it, a report, a selection."""
+    """Features, models of them and of a table, a fusion of two, a calibration of it, a report, a selection; models of
+    texts, a route between two models, a calibration of each speaker, a transcribed manifest, a table of predictions."""
     root = tmp_path_factory.mktemp("mutations")
     rng = np.random.default_rng(0)
     rows, values = ["id,label,speaker,split,text,time_sec"], ["id,a,b,c"]
@@ -180,6 +189,18 @@ def study(tmp_path_factory):
     make("calibrate", root / "fused", "--method", "temperature", "-o", root / "calibrated")
     make("evaluate", root / "linear", "-o", root / "report")
     make("evaluate", root / "svm", "-o", root / "rival")
+    for name, words in TEXTS.items():
+        make(*words, "-m", root / "manifest", "--device", "cpu", "-o", root / name)
+    route = ["--rule", "route", "--by", "speaker", "--default", "s9", "--unknown", "default"]
+    make("fuse", f"s8={root}/linear", f"s9={root}/svm", *route, "-o", root / "routed")
+    make("calibrate", root / "svm", "--per", "speaker", "--min-rows", 4, "-o", root / "per")
+    make("tabulate", f"one={root}/lexicon", "-m", root / "manifest", "--columns", "text", "-o", root / "table")
+    recordings = ["id,path,text"]
+    for number in range(4):
+        soundfile.write(root / f"{number}.wav", rng.normal(size=4000 + 500 * number) * 0.1, 16000)
+        recordings.append(f"r{number},{number}.wav,{'' if number else 'so'}")
+    (root / "recordings.csv").write_text("\n".join(recordings) + "\n")
+    make("transcribe", "-m", root / "recordings.csv", *HEARING, "-o", root / "texts", "--against", "text")
     return root
 
 
@@ -195,14 +216,31 @@ def reading(root, file, rng):
         chain = rng.choice([name, "fused", "calibrated"]) if name in ("linear", "svm") else name
         sets = 1 if chain in MODELS else 2
         return ["predict", "--model-dir", root / chain, *manifest, *values * sets, "-o", output], output
+    if name in TEXTS and (inside[0] == "best_model" or inside == ["fit_rows.csv"]):
+        return ["predict", "--model-dir", root / name, *manifest, "--device", "cpu", "-o", output], output
+    if name in ("lexicon", "classifier"):
+        return ["tabulate", f"one={root}/{name}", *manifest, "-o", output], output / "test_features.csv"
     if inside[0] == "best_model":
-        chain = rng.choice([name, "calibrated"])
-        return ["predict", "--model-dir", root / chain, *manifest, *values * 2, "-o", output], output
+        chain = rng.choice([name, "calibrated"]) if name == "fused" else name
+        return [
+            "predict",
+            "--model-dir",
+            root / chain,
+            *manifest,
+            *values * (1 if name == "per" else 2),
+            "-o",
+            output,
+        ], output
+    if name == "texts" and inside[0] in ("folds.csv", "summary.json", "label_map.json"):
+        return ["transcribe", "-m", root / name, *HEARING, "-o", output], output / "transcription.json"
+    if name == "texts":
+        return ["report", root / name, "-o", output], output / "report.html"
     if name in ("report", "rival"):
         return ["report", root / "report", root / "rival", "-o", output], output / "comparison.json"
     train = ["train", *manifest, "--c-grid", "1", "-o", output]
     calibrate = ["calibrate", root / name, "--method", "vector", "-o", output]
     lines = {"manifest": [[*train, *values]], "ngrams": [[*train, "--features", root / "ngrams"]]}
+    lines["table"] = [[*train, "--features", root / name]]
     fuse = ["fuse", f"one={root}/{name}", f"two={root}/mlp", "--rule", "weighted", "-o", output]
     stabilize = ["stabilize", root / name, "--sequence", "speaker", *manifest, "-o", output]
     words = rng.choice(lines.get(name, [calibrate, calibrate, fuse, stabilize]))
@@ -240,6 +278,7 @@ def test_damage_is_refused_or_changes_nothing(study, recorded):
     """Of unknown origin: without a record that knows the digests, as a downloaded folder is; then it may answer, since
     nothing says that it answered otherwise before."""
     files = sorted(path for path in study.rglob("*") if path.suffix in SUFFIXES and path.parent != study)
+    files = [path for path in files if re.search(ONLY, str(path.relative_to(study)))]
     records = {path: path.read_bytes() for path in files if path.name in ("run.json", "started.json")}
     files = [path for path in files if recorded or path not in records]
     expected, problems = {}, []

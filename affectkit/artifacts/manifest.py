@@ -149,7 +149,7 @@ def _is_defect(value: Any) -> bool:
 
 _CORPUS = dict.fromkeys(("root?", "title?", "licence?", "citation?", "language?"), (None, str)) | {"synthetic?": bool}
 _COUNTS = {"corpus": int, "cache": int, "heard": int, "empty": int}
-_TRANSCRIPTS = {"model": str, "digest": str, "engine": str, "options": dict, "counts": _COUNTS}
+_TRANSCRIPTS = {"model": str, "digest": str, "engine": str, "options": dict, "counts": _COUNTS, "before?": {str: int}}
 _SUMMARY = {
     "targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str], "defects?": [_is_defect],
     "transcripts?": _TRANSCRIPTS,

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,32 @@ class Transcript:
     why: str = ""
     key: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.text.replace("\0", ""))  # which no table may hold
+
     @property
     def data(self) -> np.ndarray:
         """Its numbers, which the loop of encoders wants finite; an unknown confidence is none of them."""
         return np.array([self.seconds, *(second for _, *times in self.words for second in times)])
 
 
-_NUMBER = (float, None)
+def _share(value: Any) -> bool:
+    """null or a number from 0 to 1"""
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)
+
+
+def _seconds(value: Any) -> bool:
+    """a number of seconds"""
+    return type(value) in (int, float) and 0 <= value < 1e9
+
+
+def _word(value: Any) -> bool:
+    """a word, its start and its end in seconds"""
+    return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str) and all(map(_seconds, value[1:]))
+
+
 _STORED = {
-    "text": str, "language": str, "confidence": _NUMBER, "seconds": float, "words": [[object]], "source?": str,
+    "text": str, "language": str, "confidence": _share, "seconds": _seconds, "words": [_word], "source?": str,
     "why?": str, "key?": str,
 }  # fmt: skip
 
@@ -105,12 +123,6 @@ class Journal:
         self._file.close()
 
 
-def read_journal(path: Path) -> dict[str, Transcript]:
-    """What a finished run heard, by id; nothing where there is no journal."""
-    lines = path.read_bytes().splitlines()[1:] if path.exists() else []
-    return dict(_entry(path, number, line) for number, line in enumerate(lines, 2))
-
-
 def _entry(path: Path, number: int, line: bytes) -> tuple[str, Transcript]:
     try:
         data = parse_json(line.decode())
@@ -143,26 +155,32 @@ def key_of(samples: np.ndarray, rate: int, recognizer: Mapping[str, Any], langua
 class Cache:
     """Answers in a JSON file, or none where there is no path. Failures and empty answers are never kept.
 
-    Several processes may share the file: each adds what it has to what is there. Raises "input" for a damaged one.
+    Several processes may share the file: each adds what it has to what is there. entries: by key, as they are stored.
     """
 
     path: Path | None = None
-    entries: dict[str, Transcript] = field(default_factory=dict)
-    _new: dict[str, Transcript] = field(default_factory=dict)
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _new: dict[str, dict[str, Any]] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
 
     @classmethod
     def read(cls, path: Path | None) -> Cache:
-        return cls(path, _entries(path) if path else {})
+        """Raises "input" for a damaged file, OSError for a place that cannot be written."""
+        if path is None:
+            return cls()
+        path = Path(os.path.realpath(path))  # a link stays one
+        with _lock(path):
+            return cls(path, _entries(path))
 
     def get(self, key: str) -> Transcript | None:
-        return self.entries.get(key)
+        entry = self.entries.get(key)
+        return _restored({**entry, "key": key}) if entry else None
 
     def add(self, transcripts: Iterable[Transcript]) -> None:
         """Keep the answers that are heard and not empty; on the disk now and then, and at last by `save`."""
         if self.path is None:
             return
-        fresh = {t.key: t for t in transcripts if t.key and t.text and t.key not in self.entries}
+        fresh = {t.key: _kept(t) for t in transcripts if t.key and t.text and t.key not in self.entries}
         self.entries |= fresh
         self._new |= fresh
         if time.monotonic() - self._saved > _SAVE_SEC:
@@ -172,19 +190,21 @@ class Cache:
         """Write what is new, beside what others have written meanwhile."""
         if self.path is None or not self._new:
             return
-        lock = self.path.with_name(f".{self.path.name}.lock")
-        with locked(self.path.parent, lock, patience=_PATIENCE_SEC):
-            self.entries = {**_entries(self.path), **self._new}
-            stored = {key: _kept(transcript) for key, transcript in sorted(self.entries.items())}
-            write_json(self.path, {"kind": _KIND, "entries": stored})
+        with _lock(self.path):
+            self.entries = dict(sorted({**_entries(self.path), **self._new}.items()))
+            write_json(self.path, {"kind": _KIND, "entries": self.entries})
         self._new, self._saved = {}, time.monotonic()
+
+
+def _lock(path: Path) -> AbstractContextManager[None]:
+    return locked(path.parent, path.with_name(f".{path.name}.lock"), patience=_PATIENCE_SEC)
 
 
 def _kept(transcript: Transcript) -> dict[str, Any]:
     return {name: value for name, value in _stored(transcript).items() if name not in ("source", "why", "key")}
 
 
-def _entries(path: Path) -> dict[str, Transcript]:
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     remedy = "restore it, or name another file: it is left as it is"
@@ -194,4 +214,4 @@ def _entries(path: Path) -> dict[str, Transcript]:
         raise AffectkitError(error.code, error.message, file=path, remedy=remedy) from None
     if data["kind"] != _KIND:
         raise AffectkitError("input", "is no cache of transcripts", file=path, remedy=remedy)
-    return {key: _restored({**entry, "key": key}) for key, entry in data["entries"].items() if entry["text"].strip()}
+    return {key: entry for key, entry in data["entries"].items() if entry["text"].strip()}

@@ -1,5 +1,6 @@
 """`affectkit transcribe`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ from affectkit.errors import AffectkitError
 
 if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
-    from affectkit.artifacts.transcripts import Transcript
+    from affectkit.artifacts.transcripts import Cache, Transcript
+    from affectkit.transcribers._listen import Listening
     from affectkit.transcribers._rows import Plan
     from affectkit.transcribers._transcriber import Transcriber
 
@@ -113,26 +115,32 @@ def transcribe(
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.reports import TRANSCRIPTION
     from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.transcripts import Cache
+    from affectkit.distributed import ranks
     from affectkit.evaluation.error_rates import require_jiwer
     from affectkit.evaluation.intervals import Resampling
     from affectkit.reporting import terminal, transcribed
     from affectkit.reporting.browser import write_page
-    from affectkit.transcribers._rows import plan
+    from affectkit.transcribers._listen import Listening
+    from affectkit.transcribers._rows import plan, told
 
     built = plugin.build(**engine_options)
+    if (here := ranks(cpu=True)).world > 1:
+        raise AffectkitError("usage", "transcribe runs in one process", remedy="start it without a launcher")
     _check(model, asr_cache_json, output_dir)
     folders = [Path(model)] if Path(model).is_dir() else []
     with open_run("transcribe", options, inputs=[manifest], reads=folders) as run:
         if not run.finished:
             rows = read_manifest(manifest, media_root=media_root)
-            planned = plan(rows, replace=replace, against=against)
+            planned = plan(rows, replace=replace, against=against, group=group)
             if against is not None or (planned.references != "").any():
                 require_jiwer()
+            cache = Cache.read(asr_cache_json)
             built.load(model, batch_seconds=batch_seconds)
-            how: dict[str, Any] = {"num_workers": num_workers, "on_error": on_error, "batch_seconds": batch_seconds}
-            listening = {"language": language, "level": min_level, "retry_empty": retry_empty}
-            answers = _hear(run.path, rows, planned, built, listening, asr_cache_json, how)
-            report = _write(run.path, rows, planned, answers, built, model, group, Resampling(seed=seed))
+            listening = Listening(told(rows.take(planned.heard), language, built), min_level, retry_empty)
+            loop = {"batch_seconds": batch_seconds, "num_workers": here.workers(num_workers), "on_error": on_error}
+            answers = _hear(run.path, rows, planned, built, listening, cache, loop)
+            report = _write(run.path, rows, planned, answers, built, model, Resampling(seed=seed))
             run.note(device=built.device, **{name: report[name] for name in ("asked", "silent", "skipped")})
             write_page(run.path, transcribed.draw(run.path))
     report = read_json(run.path / TRANSCRIPTION, what="report of a transcription")
@@ -143,7 +151,7 @@ def transcribe(
 def _check(model: str, cache: Path | None, output_dir: Path) -> None:
     if not model:
         raise AffectkitError("usage", "--model is empty", remedy="name a hub id or a folder")
-    if cache is not None and output_dir.resolve() in cache.resolve().parents:
+    if cache is not None and output_dir.resolve() in Path(os.path.realpath(cache)).parents:
         what = "--asr-cache-json lies in --output-dir, which it is to outlive"
         raise AffectkitError("usage", what, file=cache, remedy="name a file outside")
 
@@ -153,32 +161,24 @@ def _hear(
     manifest: "Manifest",
     plan: "Plan",
     transcriber: "Transcriber",
-    listening: dict[str, Any],
-    cache: Path | None,
-    how: dict[str, Any],
+    listening: "Listening",
+    cache: "Cache",
+    loop: dict[str, Any],
 ) -> "dict[str, Transcript]":
     """What is heard of the rows that are to be, by id, in the manifest's order."""
-    from affectkit.artifacts.transcripts import JOURNAL, Cache, Journal
-    from affectkit.distributed import ranks
+    from affectkit.artifacts.transcripts import JOURNAL, Journal
     from affectkit.encoders._encoder import recordings
-    from affectkit.transcribers._listen import Listening, listen
-    from affectkit.transcribers._rows import told
-    from affectkit.transcribers._transcriber import check_language, record
+    from affectkit.transcribers._listen import listen
+    from affectkit.transcribers._transcriber import record
 
-    language = listening.pop("language")
-    places = [place for place, heard in enumerate(plan.heard) if heard]
-    asked = manifest.take(plan.heard)
-    languages = told(asked, language) if places else {}
-    for code in sorted(set(languages.values())):
-        check_language(transcriber, code)
-    how["num_workers"] = workers = ranks().workers(how["num_workers"])
-    items = recordings(asked, num_workers=workers) if places else []
+    places, asked = plan.heard.nonzero()[0], manifest.take(plan.heard)
+    items = recordings(asked, num_workers=loop["num_workers"]) if len(places) else []
     journal = Journal(folder / JOURNAL, record(transcriber))
     try:
         with console.progress("transcribe") as progress:
             listen(
-                transcriber, items, Listening(languages, **listening), journal, Cache.read(cache),
-                where=lambda place: manifest.where(places[place]), progress=progress, **how,
+                transcriber, items, listening, journal, cache,
+                where=lambda place: manifest.where(int(places[place])), progress=progress, **loop,
             )  # fmt: skip
     finally:
         journal.close()
@@ -192,7 +192,6 @@ def _write(
     answers: "dict[str, Transcript]",
     transcriber: "Transcriber",
     model: str,
-    group: str | None,
     resampling: Any,
 ) -> dict[str, Any]:
     """The manifest, the table of errors, those skipped, and the report, which is returned."""
@@ -205,25 +204,27 @@ def _write(
     from affectkit.artifacts.transcripts import SILENT
     from affectkit.results.lineage import digests, lineage
     from affectkit.results.words import texts
-    from affectkit.transcribers._rows import counted, filled, findings, judged
+    from affectkit.transcribers._rows import counted, filled, findings, heard_alike, heard_before, judged
     from affectkit.transcribers._transcriber import called, record
 
     rows, facts = filled(manifest, plan, answers), record(transcriber)
     transcripts = {"model": called(model), "digest": facts.pop("weights", ""), "engine": facts.pop("engine")}
     transcripts |= {"options": facts.pop("options"), "counts": counted(rows)}
+    transcripts |= {"before": before} if (before := heard_before(manifest, plan)) else {}
     errors, table = None, None
     if (plan.references != "").any():
-        errors, table = judged(manifest, plan, answers, group, resampling)
+        errors, table = judged(manifest, plan, answers, resampling)
         write_table(folder / ERROR_TABLE, table)
     skipped = [(key, answer.why) for key, answer in answers.items() if answer.why not in ("", SILENT)]
     if skipped:
         write_table(folder / "skipped.csv", pd.DataFrame(skipped, columns=["id", "reason"]))
     past = {**lineage([manifest.path]), "inputs": digests([manifest.path]), "normalization": "inductive"}
-    past["texts"] = [texts(transcripts)]
+    past |= {"texts": [texts(transcripts)], "declared": [*past["declared"], *(alike := heard_alike(manifest, rows))]}
     report = {"rows": len(rows), **transcripts, **facts, **findings(manifest, answers), "errors": errors, **past}
     write_json(folder / TRANSCRIPTION, report)
     label_map, audit = _beside(manifest.path)
-    write_manifest(folder, rows, {**manifest.summary, "transcripts": transcripts}, label_map)
+    declared = {"declared": [*manifest.declared(), *alike]} if alike else {}
+    write_manifest(folder, rows, {**manifest.summary, **declared, "transcripts": transcripts}, label_map)
     if audit:
         write_json(folder / "leak_audit.json", audit)
     return report

@@ -55,7 +55,7 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
     corpus: Corpus = module.CORPUS
     root = Path(roots[0])
     if not root.exists() and not getattr(module, "REMOTE", False):  # a hub id is no folder
-        raise AffectkitError("missing", f"no such {corpus.title} folder", file=root)
+        raise AffectkitError("missing", "no such file or folder", file=root)
     rows, dropped = _collect(module.read(root, **options))
     if not len(rows):
         reasons = Counter(item.reason for item in dropped).most_common(1)

@@ -214,16 +214,12 @@ def _fit_and_predict(
 
 
 def _warn_of_copies(data: Dataset, held_out: HeldOut) -> None:
-    """Count the rows that are judged by a fit on rows with the very same features: copies under another id."""
     if not data.blocks or not all(isinstance(block, np.ndarray) for block in data.blocks):
         return
     cells = np.array(
         [hash(b"".join(block[row].tobytes() for block in data.blocks)) for row in range(len(held_out.ids))]
     )
-    copied = [row for inside, outside in held_out.judging() for row in outside[np.isin(cells[outside], cells[inside])]]
-    if copied:
-        first = held_out.ids[copied[0]]
-        logger.warning("%d rows have the same features as rows fitted on for them, as '%s'", len(copied), first)
+    held_out.warn_of_copies(cells, "features")
 
 
 def _warn_of_unseen(target: Target, fitted: np.ndarray) -> None:

@@ -1,9 +1,8 @@
 """The sentiment of a Chinese text by common words: `_chinese.txt`, a list of our own
 
-The published lexicons (NTUSD, DUTIR, HowNet) may not be passed on. A text is scored as VADER scores it (Hutto and
-Gilbert 2014): adverbs of degree before a word raise or lower its score, a negation turns it by -.74, what stands before
-"but" counts half and what follows 1.5 times, exclamation marks add .292 each, up to four. Words are found by the
-longest match from left to right.
+A text is scored as VADER scores it (Hutto and Gilbert 2014): adverbs of degree before a word raise or lower its score,
+a negation turns it by -.74, what stands before "but" counts half and what follows 1.5 times, exclamation marks add .292
+each, up to four. Words are found by the longest match from left to right.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from affectkit.finetuning.rows import (
     warn,
 )
 from affectkit.labels import Target
+from affectkit.leakage.audit import normal_text
 from affectkit.leakage.held_out import hold_out_rows
 from affectkit.training.fit import CHECKPOINTS, Fit, Problem, fit
 from affectkit.training.judging import outputs_of
@@ -73,6 +74,8 @@ def finetune(
     folder: of the open run, which gets the checkpoints; each fold has a folder of its own in `folds/`.
     """
     held_out = hold_out_rows(manifest, targets, group=group, cv=cv, seed=setup.settings.seed)
+    if setup.medium.reads == "text" and not manifest.declared():
+        held_out.warn_of_copies(np.array([normal_text(text) for text in manifest.rows["text"]]), "text")
     truth = truth_of(manifest.rows, targets, votes=setup.loss.loss == "soft")
     spoken = setup.loss.row_weights
     weights = row_weights(manifest, spoken, held_out.fit) if spoken else None

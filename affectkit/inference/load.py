@@ -56,6 +56,8 @@ def load_model(path: Path) -> Model:
         parents = {parent["name"]: load_model(parent_folder(folder, parent)) for parent in spec["parents"]}
         if not parents or (kind == "calibration" and len(parents) > 1):
             raise ValueError(f"a {kind} of {len(parents)} parents")
+        if isinstance(stage, FusionModel) and set(stage.sources) != set(parents):
+            raise ValueError(f"a fusion of {', '.join(stage.sources)}, not of its parents")
         for target in map(Target.from_json, spec["targets"]):
             if target.name not in stage.targets:
                 raise ValueError(f"it is no {kind} of {target.name}")

@@ -62,6 +62,16 @@ class HeldOut:
         (inside, everything), *folds = self.fits()
         return [(inside, np.setdiff1d(everything, self.fit)), *folds]
 
+    def warn_of_copies(self, cells: np.ndarray, what: str) -> None:
+        """Count the rows that are judged by a fit on rows with the very same cells: copies under another id.
+
+        cells: [N] of any kind that compares; what: their name.
+        """
+        copied = [row for inside, outside in self.judging() for row in outside[np.isin(cells[outside], cells[inside])]]
+        if copied:
+            first = self.ids[copied[0]]
+            logger.warning("%d rows have the same %s as rows fitted on for them, as '%s'", len(copied), what, first)
+
     def fit_rows(self) -> pd.DataFrame:
         """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
         import pandas as pd

@@ -2,15 +2,14 @@
 
 What comes out for a waveform does not depend on which others it is given with. Long ones are read in windows that
 overlap: of a CTC network the frames beyond the middle of each overlap are the next window's, of Whisper the tokens that
-both windows have are found and written once.
+both windows have at the same time are found and written once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from math import ceil
 from typing import Any
 
@@ -25,6 +24,7 @@ from affectkit.models.speech_inputs import Mel
 from affectkit.models.word_times import token_times, words_of
 
 NO_SPEECH, UNSURE = 0.6, -1.0  # Whisper's own rule: nobody speaks where it says so, and its tokens are as unsure
+_APART = 1.0  # seconds by which two windows may differ on when a token is said
 _TOKENS, _TOKENS_SEC = 224, 25  # that a window of 30 s may have, and those of a second: fast Chinese has 15
 
 
@@ -61,9 +61,9 @@ class Recognizer:
 
     def __init__(self, device: str, dtype: str, rate: int, window_sec: float, overlap_sec: float) -> None:
         self.device, self.dtype, self.rate, self.window_sec = torch.device(device), dtype, rate, window_sec
-        if not overlap_sec < window_sec:
-            message = f"--overlap-seconds {overlap_sec:g} leaves nothing of a window of {window_sec:g} s"
-            raise AffectkitError("usage", message, remedy="give less than --chunk-seconds")
+        if overlap_sec > window_sec / 2:
+            message = f"--overlap-seconds {overlap_sec:g} is more than half of a window of {window_sec:g} s"
+            raise AffectkitError("usage", message, remedy="give less, or more --chunk-seconds")
         self.window, self.step = round(window_sec * rate), round((window_sec - overlap_sec) * rate)
 
     def windows(self, length: int) -> list[int]:
@@ -145,20 +145,29 @@ class Ctc(Recognizer):
 # --- Whisper: token after token, the most probable one (Radford et al. 2023)
 
 
+Timed = tuple[int, float, float]  # a token, and the seconds at which it begins and ends
+
+
 @dataclass
 class _Window:
-    """A window that is being written. limit: the tokens that it may have."""
+    """A window that is being written. limit: the tokens that it may have. begins: of the tokens and of their end, in
+    seconds of the window, where they are needed."""
 
     language: str
     limit: int
     no_speech: float
     tokens: list[int] = field(default_factory=list)
     total: float = 0.0  # of the log-probabilities
-    times: list[tuple[float, float]] = field(default_factory=list)  # of the tokens, in seconds of the window
+    begins: np.ndarray | None = None
 
     @property
     def mean(self) -> float:
         return self.total / (len(self.tokens) + 1)  # the end counts
+
+    def timed(self, start: float) -> list[Timed]:
+        """Its tokens in a recording where it begins at so many seconds; all begin with it where no times are needed."""
+        begins = start + (np.zeros(len(self.tokens) + 1) if self.begins is None else self.begins)
+        return [(token, *times) for token, times in zip(self.tokens, pairwise(begins.tolist()), strict=True)]
 
 
 class Whisper(Recognizer):
@@ -178,7 +187,7 @@ class Whisper(Recognizer):
     ) -> list[Spoken]:
         starts = [self.windows(len(wave)) for wave in waves]
         pieces = [
-            (wave[at : at + self.window], language)
+            (wave[at : at + self.window], language, self.word_times or len(places) > 1)
             for wave, language, places in zip(waves, languages, starts, strict=True)
             for at in places
         ]
@@ -188,27 +197,26 @@ class Whisper(Recognizer):
 
     def _spoken(self, windows: list[_Window], starts: list[int], silence: bool) -> Spoken:
         heard: list[_Window] = []
-        tokens: list[int] = []
-        times: list[tuple[float, float]] = []
+        tokens: list[Timed] = []
         for window, start in zip(windows, starts, strict=True):
             if silence and window.no_speech > NO_SPEECH and window.mean < UNSURE:
                 continue
             heard.append(window)
-            kept, skipped = shared(tokens, window.tokens)
-            tokens = tokens[:kept] + window.tokens[skipped:]
-            moved = [(begin + start / self.rate, end + start / self.rate) for begin, end in window.times]
-            times = times[:kept] + moved[skipped:]
-        text = " ".join(self.tokenizer.decode(tokens, skip_special_tokens=True).split())
+            tokens = joined(tokens, window.timed(start / self.rate), start / self.rate)
+        plain = [token for token, *_ in tokens]
+        text = " ".join(self.tokenizer.decode(plain, skip_special_tokens=True).split())
         if not text:
             return Spoken("", silent=len(heard) < len(windows))
         count = sum(len(window.tokens) + 1 for window in heard)
         sure = float(np.exp(sum(window.total for window in heard) / count))
-        words = words_of(self.tokenizer, heard[0].language, tokens, *zip(*times, strict=True)) if times else ()
+        words = words_of(self.tokenizer, heard[0].language, *zip(*tokens, strict=True)) if self.word_times else ()
         return Spoken(text, heard[0].language, sure, words)
 
-    def _written(self, pieces: Sequence[tuple[np.ndarray, str]]) -> list[_Window]:
-        """The windows of a batch, whose encoder runs once for telling languages apart and for writing."""
-        batch, lengths = self.inputs.batch([wave for wave, _ in pieces])
+    def _written(self, pieces: Sequence[tuple[np.ndarray, str, bool]]) -> list[_Window]:
+        """The windows of a batch, whose encoder runs once for telling languages apart and for writing.
+
+        pieces: samples, the language that is told, and whether the times of tokens are needed."""
+        batch, lengths = self.inputs.batch([wave for wave, *_ in pieces])
         encoder = self.model.get_encoder()
         states = run(encoder, {"input_features": batch.to(self.device)}, "last", self.dtype)
         with inferring(self.device.type, self.dtype, f"{len(pieces)} windows", "lower --batch-seconds"):
@@ -218,16 +226,16 @@ class Whisper(Recognizer):
             known = list(self.marks.languages.values())
             spoken = first[:, known].argmax(dim=-1).tolist() if known else [0] * len(pieces)
             windows: list[_Window] = []
-            for place, (_, language) in enumerate(pieces):
+            for place, (_, language, _) in enumerate(pieces):
                 language = language or self.languages[spoken[place]]
                 limit = min(_TOKENS, 10 + round(_TOKENS_SEC * lengths[place] / self.rate))
                 windows.append(_Window(language, limit, float(silence[place])))
             self._write(decoder, windows)
-            for place, window in enumerate(windows if self.word_times else ()):
+            for place in [place for place, (*_, timed) in enumerate(pieces) if timed]:
+                window = windows[place]
                 prompt = [self.marks.start, *self.marks.prompt(window.language)]
                 frames = ceil(lengths[place] / self.inputs.hop)
-                begins = token_times(self.model, states[place : place + 1], prompt, window.tokens, frames)
-                window.times = list(pairwise(begins.tolist()))
+                window.begins = token_times(self.model, states[place : place + 1], prompt, window.tokens, frames)
         return windows
 
     def _write(self, decoder: _Decoder, windows: list[_Window]) -> None:
@@ -331,12 +339,21 @@ def _symbols(tokenizer: Any) -> set[int]:
     return firsts
 
 
-def shared(left: list[int], right: list[int], most: int = 60) -> tuple[int, int]:
-    """How many tokens of one window are kept, and how many of the next are skipped, so that what the end of the one and
-    the beginning of the other share is written once.
+def joined(left: list[Timed], right: list[Timed], start: float) -> list[Timed]:
+    """The tokens of a window and of the next, which begins at `start` seconds, with what both heard written once.
 
-    most: tokens in which to look. Windows that share fewer than two follow each other as they are.
+    The next one's follow from behind the longest run of tokens that both have within `_APART` seconds; where no two in
+    a row agree, from the middle of what they share.
     """
-    tail, head = left[-most:], right[:most]
-    match = SequenceMatcher(None, tail, head, autojunk=False).find_longest_match()
-    return (len(left) - len(tail) + match.a, match.b) if match.size > 1 else (len(left), 0)
+    size, kept, skipped = 1, 0, 0
+    runs: dict[tuple[int, int], int] = {}
+    late = [place for place, (_, begin, _) in enumerate(left) if begin > start - _APART]
+    for i, j in product(late, range(len(right))):
+        if left[i][0] == right[j][0] and abs(left[i][1] - right[j][1]) < _APART:
+            runs[i, j] = runs.get((i - 1, j - 1), 0) + 1
+            size, kept, skipped = max((size, kept, skipped), (runs[i, j], i + 1, j + 1))
+    if size == 1:
+        middle = max(start, (start + left[-1][2]) / 2 if left else start)
+        kept, skipped = (sum(begin < middle for _, begin, _ in tokens) for tokens in (left, right))
+    end = left[kept - 1][2] if kept else 0.0
+    return left[:kept] + [(token, max(a, end), max(b, end)) for token, a, b in right[skipped:]]

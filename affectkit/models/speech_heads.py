@@ -7,7 +7,7 @@ sums all layers first, with learned weights (Yang et al. 2021, SUPERB). `attenti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -79,6 +79,22 @@ def columns_of(targets: Sequence[Target]) -> list[tuple[Target, slice]]:
         columns.append((target, slice(start, stop)))
         start = stop
     return columns
+
+
+def by_target(outputs: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
+    """[B, outputs] as the classes [B, K] or the number [B] of each target, in float32."""
+    columns = {target.name: (own.start if target.kind == "number" else own) for target, own in columns_of(targets)}
+    return {name: outputs[:, place].float() for name, place in columns.items()}
+
+
+@torch.no_grad()
+def fold_numbers(output: Any, targets: Sequence[Target], scaling: Mapping[str, tuple[float, float]]) -> None:
+    """Let a linear layer give numbers in their units: mean + deviation * output, of each one's (mean, deviation)."""
+    for target, columns in columns_of(targets):
+        if target.kind == "number":
+            mean, deviation = scaling[target.name]
+            output.weight[columns] *= deviation
+            output.bias[columns] = output.bias[columns] * deviation + mean
 
 
 def labels_of(targets: Sequence[Target]) -> list[str]:

@@ -22,7 +22,16 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.models import backbones
 from affectkit.models.backbones import Backbone
-from affectkit.models.speech_heads import ATTENTIVE, Head, check_head, columns_of, describe_outputs, labels_of, put_on
+from affectkit.models.speech_heads import (
+    ATTENTIVE,
+    Head,
+    by_target,
+    check_head,
+    describe_outputs,
+    fold_numbers,
+    labels_of,
+    put_on,
+)
 from affectkit.models.speech_inputs import Mel, Samples, groups_of, inputs_of, over_valid_frames
 from affectkit.models.weights import WEIGHTS, bounded_by, fill, never_trained, read_tensors
 
@@ -106,10 +115,7 @@ class SpeechNetwork(nn.Module):
                 places = torch.tensor([place for group in groups for place in group], device=inputs.device)
                 pieces = [self._logits(inputs[group], [counts[place] for place in group]) for group in groups]
                 logits = torch.cat(pieces)[places.argsort()]
-        return {
-            target.name: logits[:, columns.start if target.kind == "number" else columns].float()
-            for target, columns in columns_of(self.targets)
-        }
+        return by_target(logits, self.targets)
 
     def _logits(self, inputs: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """[B, outputs] of a batch without padding, or with padding that can be masked."""
@@ -148,15 +154,9 @@ class SpeechNetwork(nn.Module):
             return f"layer-{layer[1]}"
         return "feature_encoder" if _FEATURE_ENCODER.search(name) else "projection"
 
-    @torch.no_grad()
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
-        """Let numbers come out in their own units: mean + deviation * output, of every number's (mean, deviation)."""
-        weight, bias = self.model.classifier.weight, self.model.classifier.bias
-        for target, columns in columns_of(self.targets):
-            if target.kind == "number":
-                mean, deviation = scaling[target.name]
-                weight[columns] *= deviation
-                bias[columns] = bias[columns] * deviation + mean
+        """Let numbers come out in their own units, as `fold_numbers` has it."""
+        fold_numbers(self.model.classifier, self.targets, scaling)
 
     def describe(self) -> dict[str, Any]:
         """What a record says of it; the weights are those that it started from."""

@@ -35,10 +35,14 @@ def longest(model: Any, tokenizer: Any, asked: int = 0) -> int:
 
 
 def padded_right(tokenizer: Any) -> Any:
-    """The tokenizer, padding behind a text (positions count from the first token) with a token that it has."""
+    """The tokenizer, padding behind a text (positions count from the first token) with a token that it has.
+
+    Raises "input" for one without any."""
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.sep_token
+    if tokenizer.pad_token_id is None:
+        raise AffectkitError("input", "its tokenizer has no token to pad texts with", remedy="copy the folder again")
     return tokenizer
 
 

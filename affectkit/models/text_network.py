@@ -22,7 +22,7 @@ from affectkit.labels import Target
 from affectkit.models import backbones
 from affectkit.models.backbones import Backbone
 from affectkit.models.forward import without_tf32
-from affectkit.models.speech_heads import AttentiveStatistics, columns_of, describe_outputs, labels_of
+from affectkit.models.speech_heads import AttentiveStatistics, by_target, describe_outputs, fold_numbers, labels_of
 from affectkit.models.text_inputs import LongTexts, TextInputs
 from affectkit.models.weights import WEIGHTS, bounded_by, fill, read_tensors
 
@@ -88,10 +88,7 @@ class TextNetwork(nn.Module):
         else:
             assert inputs is not None and mask is not None
             logits = self._in_parts(self._logits, inputs, mask)
-        return {
-            target.name: logits[:, columns.start if target.kind == "number" else columns].float()
-            for target, columns in columns_of(self.targets)
-        }
+        return by_target(logits, self.targets)
 
     def encode(self, inputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """[B, D] float32, what a head that pools is given."""
@@ -140,15 +137,9 @@ class TextNetwork(nn.Module):
         ordered = sorted(parts.items(), key=lambda part: depth.get(part[0]) or float(part[0].partition("-")[2]))
         return [*ordered, ("head", head)]
 
-    @torch.no_grad()
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
-        """Let numbers come out in their own units: mean + deviation * output, of every number's (mean, deviation)."""
-        output = _output_of(self.model, self.head)
-        for target, columns in columns_of(self.targets):
-            if target.kind == "number":
-                mean, deviation = scaling[target.name]
-                output.weight[columns] *= deviation
-                output.bias[columns] = output.bias[columns] * deviation + mean
+        """Let numbers come out in their own units, as `fold_numbers` has it."""
+        fold_numbers(_output_of(self.model, self.head), self.targets, scaling)
 
     def describe(self) -> dict[str, Any]:
         """What a record says of it; the weights are those that it started from."""

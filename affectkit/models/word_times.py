@@ -76,9 +76,9 @@ def _begins(cost: np.ndarray) -> np.ndarray:
     total = np.full((rows + 1, frames + 1), np.inf)
     total[0, 0] = 0.0
     for row in range(1, rows + 1):
-        before, line, costs = total[row - 1], total[row], cost[row - 1]
-        for frame in range(1, frames + 1):
-            line[frame] = costs[frame - 1] + min(before[frame - 1], before[frame], line[frame - 1])
+        sums = np.concatenate([[0.0], np.cumsum(cost[row - 1])])
+        entered = np.minimum(total[row - 1, :-1], total[row - 1, 1:]) - sums[:-1]
+        total[row, 1:] = sums[1:] + np.minimum.accumulate(entered)
     row, frame, begins = rows, frames, np.zeros(rows)
     while row > 0 and frame > 0:
         begins[row - 1] = frame - 1

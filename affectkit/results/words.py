@@ -127,10 +127,18 @@ def texts(transcripts: Mapping[str, Any]) -> str:
     """Where the texts of a manifest are from: `120 of the corpus, 80 heard by whisper-base`. transcripts: of its
     `summary.json`."""
     counts = transcripts["counts"]
-    heard = counts["heard"] + counts["cache"]
     parts = [f"{counts['corpus']} of the corpus"] if counts["corpus"] else []
-    parts += [f"{heard} heard by {transcripts['model']}"] if heard else []
+    parts += [f"{count} heard by {model}" for model, count in heard_by(transcripts).items() if count]
     return ", ".join([*parts, *([f"{counts['empty']} empty"] if counts["empty"] or not parts else [])])
+
+
+def heard_by(transcripts: Mapping[str, Any]) -> dict[str, int]:
+    """How many texts each model heard, the latest model first. transcripts: of a `summary.json`."""
+    before = transcripts.get("before", {})
+    heard = transcripts["counts"]["heard"] + transcripts["counts"]["cache"] - sum(before.values())
+    return {transcripts["model"]: heard + before.get(transcripts["model"], 0)} | {
+        model: count for model, count in before.items() if model != transcripts["model"]
+    }
 
 
 def seen(report: Mapping[str, Any]) -> str:

@@ -11,34 +11,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.transcripts import CORPUS, SILENT, SOURCES, Transcript
+from affectkit.artifacts.transcripts import CACHE, CORPUS, HEARD, SILENT, SOURCES, Transcript
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.error_rates import COUNTS, aligned, error_rates
 from affectkit.evaluation.intervals import Resampling
+from affectkit.leakage.audit import audit
 from affectkit.media.texts import LANGUAGE, language_code
 from affectkit.plain import without_nan
+from affectkit.results.words import heard_by
 from affectkit.splits import group_column
-from affectkit.transcribers._transcriber import AUTO
+from affectkit.transcribers._transcriber import AUTO, Transcriber, check_language
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NOW = (CACHE, HEARD)
 COLUMN = "column"  # as --language: each row's own
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is done with each row, [N]. sources: of its text now, "" where it has none. references: what it is judged
-    against, "" for nothing. heard: whether it is heard. kept: whether its text stays. column: of the references."""
+    against, "" for nothing. heard: whether it is heard. kept: whether its text stays. column: of the references. group:
+    the column that intervals resample, if any."""
 
     sources: np.ndarray
     references: np.ndarray
     heard: np.ndarray
     kept: np.ndarray
     column: str
+    group: str | None
 
 
-def plan(manifest: Manifest, *, replace: bool, against: str | None) -> Plan:
+def plan(manifest: Manifest, *, replace: bool, against: str | None, group: str | None = None) -> Plan:
     """A text is kept unless `replace`; a row with a reference is heard in any case. Only what the corpus brought is a
     reference, never what was heard before. Raises "input" for a column that is not there."""
     rows = manifest.rows
@@ -52,9 +57,12 @@ def plan(manifest: Manifest, *, replace: bool, against: str | None) -> Plan:
     references = _cells(rows, column) if against or replace else np.full(len(rows), "", dtype=object)
     if column == "text":
         references = np.where(sources == CORPUS, references, "")
+    if against and not (references != "").any():
+        message = f"no row has a text in '{against}' to judge by; one that was heard is none"
+        raise AffectkitError("input", message, file=manifest.path, remedy="name another column, or leave --against out")
     kept = (texts != "") & (not replace)
     heard = ~kept | (references != "" if against else False)
-    return Plan(sources, references, heard, kept, column)
+    return Plan(sources, references, heard, kept, column, group_column(rows, group, file=manifest.path))
 
 
 def _cells(rows: pd.DataFrame, column: str) -> np.ndarray:
@@ -64,19 +72,21 @@ def _cells(rows: pd.DataFrame, column: str) -> np.ndarray:
     return np.array([str(cell).strip() for cell in rows[column]], dtype=object)
 
 
-def told(manifest: Manifest, language: str) -> dict[str, str]:
+def told(manifest: Manifest, language: str, transcriber: Transcriber) -> dict[str, str]:
     """By id, the language that a model is told for it, "" for none. language: as `--language` has it.
 
-    Raises "input" for `column` where no row has one.
+    English, eng and en-GB are all en. Raises "input" for `column` where no row has one, "usage" for one that the model
+    does not write.
     """
-    ids = manifest.rows["id"]
-    if language != COLUMN:
-        return dict.fromkeys(ids, "" if language == AUTO else language_code(language))
-    cells = _cells(manifest.rows, LANGUAGE)
-    if not (cells != "").any():
+    ids, cells = manifest.rows["id"], _cells(manifest.rows, LANGUAGE)
+    if language == COLUMN and len(ids) and not (cells != "").any():
         remedy = "use --language auto, or name one"
         raise AffectkitError("input", "no row has a language", file=manifest.path, remedy=remedy)
-    return dict(zip(ids, cells, strict=True))
+    named = cells if language == COLUMN else ["" if language == AUTO else language] * len(ids)
+    languages = {key: language_code(name) for key, name in zip(ids, named, strict=True)}
+    for code in sorted(set(languages.values())):
+        check_language(transcriber, code)
+    return languages
 
 
 def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) -> pd.DataFrame:
@@ -119,7 +129,29 @@ def counted(rows: pd.DataFrame) -> dict[str, int]:
     return {**{source: counts[source] for source in SOURCES}, "empty": counts[""]}
 
 
+def heard_before(manifest: Manifest, plan: Plan) -> dict[str, int]:
+    """By model, how many of the texts that stay were heard before; as far as the manifest's summary tells, which may be
+    of more rows."""
+    kept = int((plan.kept & np.isin(plan.sources, NOW)).sum())
+    known = heard_by(manifest.summary["transcripts"]) if "transcripts" in manifest.summary else {}
+    if sum(known.values()) != kept:
+        known = dict.fromkeys(known if len(known) == 1 else ["an unknown model"], kept)
+    return known if kept else {}
+
+
 # --- What is to be known of the hearing
+
+
+def heard_alike(manifest: Manifest, rows: pd.DataFrame) -> list[str]:
+    """What is to be declared where texts, now that they are heard, turn out the same on several sides of the split.
+
+    Nothing where the manifest declares already that texts are, of whatever column.
+    """
+    declared = [*manifest.declared(), *(f"{kind} leak" for kind, _ in manifest.summary.get("defects", []))]
+    if any(sentence.startswith("text leak") for sentence in declared) or not rows["text_source"].isin(NOW).any():
+        return []
+    columns = rows.columns.intersection(["id", "text", "split", "fold"])
+    return [f"text leak, heard: {leak.sentence()}" for leak in audit(rows[columns], level="names").leaks]
 
 
 def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str, Any]:
@@ -136,7 +168,7 @@ def findings(manifest: Manifest, answers: Mapping[str, Transcript]) -> dict[str,
 
 
 def judged(
-    manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript], group: str | None, resampling: Resampling
+    manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript], resampling: Resampling
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The error rates of rows with a reference, and a table of them: what was said, what was heard, which errors.
 
@@ -144,8 +176,7 @@ def judged(
     """
     import pandas as pd
 
-    rows = manifest.rows
-    group = group_column(rows, group, file=manifest.path)
+    rows, group = manifest.rows, plan.group
     ids = rows["id"].to_numpy()
     asked = np.array([key in answers for key in ids]) & (plan.references != "")
     answered = asked & np.array([not (a := answers.get(key)) or a.why in ("", SILENT) for key in ids])

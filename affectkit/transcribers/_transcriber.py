@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -68,8 +69,10 @@ def called(model: str) -> str:
 
 
 def check_language(transcriber: Transcriber, language: str) -> None:
-    """Refuse a language that the model does not write. Raises "usage"."""
+    """Refuse a language that the model does not write, or what is no code of one. Raises "usage"."""
     known = transcriber.languages
+    if known is None and not re.fullmatch("[a-z]{2,3}|", language):
+        raise AffectkitError("usage", f"'{language}' is no code of a language", remedy="give one such as en, de or zh")
     if language and known is not None and language not in known:
         remedy = did_you_mean(language, [AUTO, *known]) if len(known) > 1 else f"it writes {known[0]} alone"
         raise AffectkitError("usage", f"this model does not write --language {language}", remedy=remedy)

@@ -14,6 +14,11 @@ from affectkit.errors import AffectkitError
 RECORD = {"engine": "hf", "weights": "abc"}
 HEARD = Transcript("so it is", "en", 0.5, 1.25, (("so", 0.0, 0.25),), key="k1")
 MUTE = Transcript("", why="silent", key="k2")
+ENTRY = {"text": "so", "language": "en", "confidence": 0.5, "seconds": 1, "words": []}
+WRONG: list[dict[str, object]] = [{"confidence": value} for value in (-1, 7, 1e308, "x", True)]
+WRONG += [{"seconds": value} for value in (-5, None, 1e308)] + [
+    {"words": [word]} for word in ("a", ["a"], ["a", 0, "b"])
+]
 
 
 def test_a_journal_gives_back_what_was_heard(tmp_path):
@@ -84,6 +89,27 @@ def test_an_empty_text_that_another_tool_put_in_is_no_answer(tmp_path):
     assert Cache.read(path).entries == {}
 
 
+def test_a_text_holds_nothing_that_no_table_can_hold():
+    assert Transcript("so\0 it is").text == "so it is"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_cache_may_be_a_link(tmp_path, there):
+    if there:
+        test_answers_are_kept_and_empty_ones_are_not(tmp_path)
+    (tmp_path / "link.json").symlink_to("cache.json")
+    cache = Cache.read(tmp_path / "link.json")
+    cache.add([Transcript("yes", key="k3")])
+    cache.save()
+    assert (tmp_path / "link.json").is_symlink()
+    assert set(Cache.read(tmp_path / "cache.json").entries) == ({"k1", "k3"} if there else {"k3"})
+
+
+def test_a_link_to_itself_is_an_empty_cache(tmp_path):
+    (tmp_path / "link.json").symlink_to("link.json")
+    assert Cache.read(tmp_path / "link.json").entries == {}
+
+
 def test_two_writers_lose_nothing(tmp_path):
     one, other = (Cache.read(tmp_path / "cache.json") for _ in range(2))
     for cache, key in ((one, "a"), (other, "b")):
@@ -108,7 +134,8 @@ def test_a_writer_waits_for_the_other(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", '{"kind": "other", "entries": {}}', '{"entries": {}}', '{"kind": "affectkit asr cache"}',
-     json.dumps({"kind": "affectkit asr cache", "entries": {"k": {"text": 1}}})],
+     json.dumps({"kind": "affectkit asr cache", "entries": {"k": {"text": 1}}}),
+     *(json.dumps({"kind": "affectkit asr cache", "entries": {"k": ENTRY | change}}) for change in WRONG)],
 )  # fmt: skip
 def test_a_damaged_cache_is_one_line_and_left_as_it_is(tmp_path, text):
     (tmp_path / "cache.json").write_text(text)

@@ -194,3 +194,13 @@ def test_passes_of_images_and_manifests_without_texts_are_refused(finetuned, aff
     assert "--tta and --mc-dropout are of image networks, and this one reads text" in said
     drawn().drop(columns="text").to_csv(tmp_path / "silent.csv", index=False)
     assert "silent.csv: has no column 'text'" in finetuned(name="other", data=tmp_path / "silent.csv", code=1)
+
+
+def test_texts_on_both_sides_are_counted_where_no_manifest_declares_them(affectkit, tmp_path):
+    rows = drawn(24)
+    rows["text"] = [f"sentence {number} of everybody" for number in range(24)]
+    rows.loc[3, "text"], rows.loc[6, "text"] = "The same words!", "the same words"
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    words = ("finetune", "-m", tmp_path / "rows.csv", "--base-model", TINY, "--epochs", 1, "--device", "cpu")
+    result = affectkit(*words, "-o", tmp_path / "run")
+    assert "warning: 1 rows have the same text as rows fitted on for them, as 't06'" in result.stderr

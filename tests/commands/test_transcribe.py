@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
-from affectkit.artifacts.transcripts import read_journal
+from affectkit.distributed import Ranks
 from affectkit.results.lineage import lineage
 from affectkit.transcribers.hf import Hf
 
@@ -43,6 +43,12 @@ def manifest(tmp_path):
 
 def table(folder):
     return read_manifest(folder).rows.set_index("id")
+
+
+def languages_heard(folder):
+    """Of the rows that were heard to say something, without c5, of which the corpus says none."""
+    heard = map(json.loads, (folder / "transcripts.jsonl").read_text().splitlines()[1:])
+    return {row["language"] for row in heard if row["text"] and row["id"] != "c5"}
 
 
 def report(folder):
@@ -98,8 +104,9 @@ def test_against_a_column_judges_and_leaves_the_texts(affectkit, manifest, tmp_p
     assert "Error rates" in page and "Unicode" in page and "jackknife" in page
     affectkit("report", tmp_path / "out", "-o", tmp_path / "again")
     assert (tmp_path / "again" / "report.html").read_text() == page
-    unknown = affectkit("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", "--against", "txet", code=1)
-    assert "did you mean text" in unknown.stderr
+    for option, name, known in (("--against", "txet", "text"), ("--group", "speakr", "speaker")):
+        unknown = affectkit("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", option, name, code=1)
+        assert f"did you mean {known}" in unknown.stderr
 
 
 def test_what_was_heard_is_never_a_reference_and_stays_heard(affectkit, manifest, tmp_path):
@@ -110,6 +117,19 @@ def test_what_was_heard_is_never_a_reference_and_stays_heard(affectkit, manifest
     assert report(tmp_path / "two")["errors"]["n"] == 3
     pd.testing.assert_frame_equal(first, second)
     assert lineage([tmp_path / "two"])["texts"] == lineage([tmp_path / "one"])["texts"]
+    rows = pd.read_csv(tmp_path / "one" / "train.csv", keep_default_na=False)
+    rows[rows["text_source"] == "heard"].assign(text_source="cache").to_csv(tmp_path / "some.csv", index=False)
+    words = ("transcribe", "-m", tmp_path / "some.csv", *MODEL, "-o", tmp_path / "x")
+    none = affectkit(*words, "--against", "text", code=1)
+    assert "no row has a text in 'text' to judge by" in none.stderr
+    affectkit(*words)
+    assert lineage([tmp_path / "x"])["texts"] == ["2 heard by an unknown model"]
+    affectkit("transcribe", "-m", tmp_path / "one" / "val.csv", *MODEL, "-o", tmp_path / "val")
+    assert lineage([tmp_path / "val"])["texts"] == ["3 heard by tiny-random:wav2vec2-ctc"]
+    other = ("--model", "tiny-random:whisper", "--device", "cpu", "--retry-empty")
+    affectkit("transcribe", "-m", tmp_path / "two", *other, "-o", tmp_path / "more")
+    line = "3 of the corpus, 1 heard by tiny-random:whisper, 8 heard by tiny-random:wav2vec2-ctc"
+    assert lineage([tmp_path / "more"])["texts"] == [line]
     other = ("--model", "tiny-random:whisper", "--device", "cpu", "--replace")
     affectkit("transcribe", "-m", tmp_path / "two", *other, "-o", tmp_path / "three")
     assert lineage([tmp_path / "three"])["texts"] == ["11 heard by tiny-random:whisper, 1 empty"]
@@ -123,10 +143,22 @@ def test_a_language_of_the_corpus_stays_and_another_is_said(affectkit, manifest,
     assert "7 rows were heard in another language than the corpus says" in result.stderr
     result = affectkit("transcribe", "-m", manifest, *words, "--language", "column", "--overwrite")
     assert "another language" not in result.stderr
-    heard = read_journal(tmp_path / "out" / "transcripts.jsonl")
-    assert {row.language for key, row in heard.items() if key not in ("c3", "c5")} == {"en"}
+    assert languages_heard(tmp_path / "out") == {"en"}
     refused = affectkit("transcribe", "-m", manifest, *words, "--language", "fr", "--overwrite", code=2)
     assert "does not write --language fr" in refused.stderr
+
+
+def test_a_language_may_be_called_as_tables_call_it(affectkit, manifest, tmp_path):
+    rows = pd.read_csv(manifest, keep_default_na=False)
+    rows["language"] = ["English", "EN", "en-GB", "eng"] * 3
+    rows.to_csv(manifest, index=False)
+    words = ("--model", "tiny-random:whisper", "--device", "cpu", "-o", tmp_path / "out")
+    result = affectkit("transcribe", "-m", manifest, *words, "--language", "column")
+    assert "another language" not in result.stderr
+    affectkit("transcribe", "-m", manifest, *words, "--language", "EN-us", "--overwrite")
+    assert languages_heard(tmp_path / "out") == {"en"}
+    unknown = ("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "x", "--language", "gibberish")
+    assert "'gibberish' is no code of a language" in affectkit(*unknown, code=2).stderr
 
 
 def test_folds_labels_and_the_audit_are_carried(affectkit, tmp_path):
@@ -142,6 +174,20 @@ def test_folds_labels_and_the_audit_are_carried(affectkit, tmp_path):
     pd.testing.assert_frame_equal(before.rows[carried], after.rows[carried])
     assert {**before.summary, "transcripts": after.summary["transcripts"]} == after.summary
     assert before.media() == after.media()
+
+
+def test_texts_that_turn_out_the_same_on_several_sides_are_declared(affectkit, manifest, tmp_path):
+    rows = pd.read_csv(manifest, keep_default_na=False)
+    rows.loc[rows.index[-1], "path"] = rows.loc[rows.index[2], "path"]
+    rows.to_csv(manifest, index=False)
+    result = affectkit("transcribe", "-m", manifest, *MODEL, "--retry-empty", "-o", tmp_path / "out")
+    declared = "text leak, heard: text: 1 of 11 on more than one side, as"
+    assert result.stderr.count(declared) == 1
+    again = affectkit("transcribe", "-m", tmp_path / "out", *MODEL, "--replace", "-o", tmp_path / "again")
+    assert again.stderr.count(declared) == 1
+    affectkit("extract-features", "-m", tmp_path / "out", "--encoder", "text-ngrams", "-o", tmp_path / "features")
+    words = ("-m", tmp_path / "out", "--features", tmp_path / "features", "-o", tmp_path / "model")
+    assert declared in affectkit("train", *words).stderr
 
 
 def test_rows_of_no_split_are_kept(affectkit, manifest, tmp_path):
@@ -163,6 +209,13 @@ def test_a_row_that_cannot_be_read_names_its_place_or_is_listed(affectkit, manif
     affectkit(*words, "--on-error", "skip", "--overwrite")
     assert pd.read_csv(tmp_path / "out" / "skipped.csv")["id"].tolist() == ["c7"]
     assert table(tmp_path / "out").loc["c7", "text"] == "" and len(table(tmp_path / "out")) == 12
+
+
+def test_several_processes_are_refused(affectkit, manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("affectkit.distributed.ranks", lambda **_: Ranks(1, 2, 1, 2))
+    result = affectkit("transcribe", "-m", manifest, *MODEL, "-o", tmp_path / "out", code=2)
+    assert "transcribe runs in one process; start it without a launcher" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_killed_and_resumed_nothing_is_heard_twice(affectkit, manifest, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 
 from affectkit.errors import AffectkitError
 from affectkit.models import backbones
-from affectkit.models.recognition import Ctc, Whisper, recognizer, shared
+from affectkit.models.recognition import Ctc, Whisper, joined, recognizer
 from affectkit.models.word_times import _begins, words_of
 
 KINDS = ("whisper", "wav2vec2-ctc")
@@ -25,7 +25,8 @@ def noise(seconds, seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_depends_neither_on_the_batch_nor_on_its_size(kind):
-    network, waves = loaded(kind), [noise(seconds, seed) for seed, seconds in enumerate((1.1, 0.3, 2.0))]
+    network = loaded(kind, window_sec=3.0, overlap_sec=1.0)
+    waves = [noise(seconds, seed) for seed, seconds in enumerate((1.1, 0.3, 8.0))]
     languages = ["", "zh", "de"]
     alone = [network.write([wave], [language], 1)[0] for wave, language in zip(waves, languages, strict=True)]
     for batch in (1, 2, 8):
@@ -89,19 +90,29 @@ def test_ctc_folds_what_repeats_and_leaves_blanks_out():
     assert spoken.words == (("oo", 0.0, 0.08), ("ne", 0.12, 0.18))
 
 
+def said(text):
+    """A letter is a token of half a second, a dot is a pause."""
+    return [(ord(sign), place / 2, place / 2 + 0.5) for place, sign in enumerate(text) if sign != "."]
+
+
 @pytest.mark.parametrize(
-    ("left", "right", "together"),
+    ("left", "right", "start", "together"),
     [
-        ([1, 2, 3, 4, 5], [4, 5, 6], [1, 2, 3, 4, 5, 6]),
-        ([1, 2, 3, 4, 9], [8, 3, 4, 6], [1, 2, 3, 4, 6]),  # what was cut in two is written by neither
-        ([1, 2], [3, 4], [1, 2, 3, 4]),
-        ([1, 2], [2, 3], [1, 2, 2, 3]),  # one token is no match
-        ([], [1], [1]),
+        ("abcde", "...defg", 1.5, "abcdefg"),
+        ("abcde", "..ycdefg", 1.0, "abcdefg"),  # half a second later
+        ("abcdex", "..zdefg", 1.0, "abcdefg"),  # what was cut in two is written by neither
+        ("abcdefg", ".....fgabcde", 2.5, "abcdefgabcde"),  # the same words later are said twice
+        ("abcd", "..wxyz", 1.0, "abcxyz"),  # nothing agrees: each up to the middle
+        ("abcd", "..xdyz", 1.0, "abcdyz"),  # one token is no match
+        ("ab....", "...xyz", 1.5, "abxyz"),
+        ("", "ab", 0.0, "ab"),
     ],
 )
-def test_windows_write_once_what_they_share(left, right, together):
-    kept, skipped = shared(left, right)
-    assert left[:kept] + right[skipped:] == together
+def test_windows_write_once_what_they_share(left, right, start, together):
+    tokens = joined(said(left), said(right), start)
+    assert "".join(chr(token) for token, *_ in tokens) == together
+    times = [time for _, *both in tokens for time in both]
+    assert times == sorted(times)
 
 
 def test_whispers_words_have_times_in_the_recording_where_they_are_asked_for():
@@ -110,7 +121,7 @@ def test_whispers_words_have_times_in_the_recording_where_they_are_asked_for():
     for spoken, seconds in ((short, 0.7), (long, 3.4)):
         assert "".join(word for word, *_ in spoken.words) == spoken.text.replace(" ", "")
         times = [time for _, *times in spoken.words for time in times]
-        assert times[0] >= 0 and times[-1] <= seconds and times[: len(short.words)] == sorted(times[: len(short.words)])
+        assert times[0] >= 0 and times[-1] <= seconds and times == sorted(times)
     assert loaded("whisper").write(waves[:1], ["zh"], 8)[0].words == ()
 
 
@@ -172,6 +183,7 @@ def test_a_tokenizer_that_is_not_whispers_is_refused(tmp_path):
         loaded(str(tmp_path / "model"))
 
 
-def test_an_overlap_as_long_as_a_window_is_refused():
-    with pytest.raises(AffectkitError, match="leaves nothing of a window"):
-        loaded("wav2vec2-ctc", window_sec=2, overlap_sec=2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_windows_that_share_more_than_a_half_are_refused(kind):
+    with pytest.raises(AffectkitError, match="more than half of a window of 2 s"):
+        loaded(kind, window_sec=2, overlap_sec=1.1)

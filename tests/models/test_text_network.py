@@ -186,3 +186,11 @@ def test_a_checkpoint_without_a_trained_head_is_no_classifier(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(AffectkitError, match="lacks 2 weights of BertForSequenceClassification, such as classifier"):
         text_network.load_classifier(str(tmp_path))
+
+
+def test_a_tokenizer_without_a_token_to_pad_with_is_refused():
+    backbone = backbones.load("tiny-random:bert", "text")
+    for name in ("pad_token", "eos_token", "sep_token"):
+        setattr(backbone.processor, name, None)
+    with pytest.raises(AffectkitError, match="no token to pad texts with"):
+        TextInputs.of(backbone)

@@ -88,6 +88,8 @@ def test_whisper_writes_english_down(tmp_path, engine, name):
 
 
 def test_whisper_writes_the_same_in_every_batch_and_of_long_audio_what_it_writes_of_its_sentences(tmp_path):
+    """Word error rate against the texts .046 on 2026-11-29; of transformers' own long form .038."""
+    from affectkit.evaluation.error_rates import aligned
     from affectkit.media import read_audio
     from affectkit.transcribers import hf
 
@@ -99,8 +101,10 @@ def test_whisper_writes_the_same_in_every_batch_and_of_long_audio_what_it_writes
         transcriber.load(str(network("whisper-base")), batch_seconds=seconds)
         texts.append([answer.text for answer in transcriber.hear(waves, [""] * len(waves))])
     assert texts[0] == texts[1]
-    [long] = transcriber.hear([np.concatenate(waves * 2)], ["en"])  # 49 s: two windows
-    assert len(long.text.split()) == pytest.approx(2 * sum(len(text.split()) for text in texts[0]), abs=3)
+    order = [0, 1, 2, 3, 4, 3, 1, 0, 2, 4, 1, 3, 0, 2, 4, 0, 1, 3]  # 92 s in four windows, in which sentences recur
+    [long] = transcriber.hear([np.concatenate([waves[place] for place in order])], ["en"])
+    [errors] = aligned([" ".join(texts[0][place] for place in order)], [long.text])["wer"]
+    assert errors[:3].sum() / errors[3] < 0.05
 
 
 def test_words_are_said_when_the_other_engine_says_so(tmp_path):
