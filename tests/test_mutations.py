@@ -194,7 +194,9 @@ def study(tmp_path_factory):
     route = ["--rule", "route", "--by", "speaker", "--default", "s9", "--unknown", "default"]
     make("fuse", f"s8={root}/linear", f"s9={root}/svm", *route, "-o", root / "routed")
     make("calibrate", root / "svm", "--per", "speaker", "--min-rows", 4, "-o", root / "per")
-    make("tabulate", f"one={root}/lexicon", "-m", root / "manifest", "--columns", "text", "-o", root / "table")
+    make("predict", "--model-dir", root / "lexicon", "-m", root / "manifest", "-o", root / "said.csv")
+    table = ["tabulate", f"one={root}/said.csv", "-m", root / "manifest", "--columns", "text"]
+    make(*table, "-o", root / "table")
     recordings = ["id,path,text"]
     for number in range(4):
         soundfile.write(root / f"{number}.wav", rng.normal(size=4000 + 500 * number) * 0.1, 16000)
@@ -219,7 +221,8 @@ def reading(root, file, rng):
     if name in TEXTS and (inside[0] == "best_model" or inside == ["fit_rows.csv"]):
         return ["predict", "--model-dir", root / name, *manifest, "--device", "cpu", "-o", output], output
     if name in ("lexicon", "classifier"):
-        return ["tabulate", f"one={root}/{name}", *manifest, "-o", output], output / "test_features.csv"
+        judged = root / "manifest" / "test.csv"
+        return ["tabulate", f"one={root}/{name}", "-m", judged, "-o", output], output / "test_features.csv"
     if inside[0] == "best_model":
         chain = rng.choice([name, "calibrated"]) if name == "fused" else name
         return [

@@ -160,7 +160,7 @@ def test_a_folder_and_a_window_that_cannot_be_read(predict, recording, tmp_path)
     ("options", "said"),
     [
         (("--window", 0), "--window 0 is no length of time"),
-        (("--window", "nan"), "--window nan is no length of time"),
+        (("--window", "nan"), "--window nan; give a finite number"),
         (("--window", 5, "--stride", -1), "--stride -1 is no length of time"),
         (("--stride", 1), "--stride needs --window"),
         (("--window", 1, "--features", "f"), "--features are of whole recordings"),

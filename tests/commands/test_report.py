@@ -50,6 +50,7 @@ def study(tmp_path_factory):
         "evaluate {0}/linear --split test -o {0}/classes",
         "select {0}/linear {0}/calibrate --by val_macro_f1 -o {0}/select",
         "report {0}/linear {0}/svm -o {0}/report",
+        "transcribe --manifest {0}/manifest --model tiny-random:wav2vec2-ctc --device cpu -o {0}/transcribe",
     ):
         result = invoke(line.format(root))
         assert result.exit_code == 0, (line, result.output, result.exception)
