@@ -5,11 +5,16 @@ Without a GPU, accelerate's launcher starts several processes only with `--multi
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 # How launchers say how many processes there are: torchrun and accelerate, then MPI's kinds.
 _WORLD = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -56,6 +61,15 @@ def ranks(*, cpu: bool = False) -> Ranks:
     return Ranks(state.process_index, state.num_processes, state.local_process_index, local_world)
 
 
+@lru_cache(1)
+def _blas(modules: int) -> "ThreadpoolController":
+    """The libraries of linear algebra that are loaded, which takes 2 ms to see. modules: that are imported, without
+    which no further library comes."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 @contextmanager
 def one_thread(library: Literal["blas", "torch"] = "blas") -> Iterator[None]:
     """Linear algebra of small matrices on one thread: the same last digits on every machine, and no waiting.
@@ -64,9 +78,7 @@ def one_thread(library: Literal["blas", "torch"] = "blas") -> Iterator[None]:
     39 s for six epochs of 535 rows of 88, where one took 2.3 s.
     """
     if library == "blas":
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1, user_api="blas"):
+        with _blas(len(sys.modules)).limit(limits=1, user_api="blas"):
             yield
         return
     import torch
