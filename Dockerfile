@@ -7,7 +7,7 @@ COPY affectkit affectkit
 # TORCH_INDEX: of wheels for the CPU, which are a tenth of those with CUDA; empty for the ordinary ones.
 ARG TORCH_INDEX=
 RUN pip install --no-cache-dir --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
-    '.[speech,face,text,serve]' && useradd --create-home affectkit
+    '.[speech,face,text,asr,serve]' && useradd --create-home affectkit
 USER affectkit
 ENV OMP_NUM_THREADS=1 AFFECTKIT_SERVE_DEVICE=cpu HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 EXPOSE 8001
