@@ -25,7 +25,7 @@ def draw(folder: Path) -> Page:
     report, started = read_json(folder / TRAIN_REPORT), read_started(folder)
     names = ", ".join(report["sources"])
     lead: list[Sentence] = [[f"{report['rule']} of {names}; {words.fitted(report)}"]]
-    lead += [_sentence(verdict) for verdict in report["verdicts"]]
+    lead += [_sentence(verdict) for verdict in report["verdicts"]] or list(_figures(report))
     if routed := report.get("routed"):
         lead.append([_routed(routed)])
     if "changes" in report:
@@ -53,6 +53,17 @@ def _sentence(verdict: Mapping[str, Any]) -> list[Any]:
     if verdict["against_mean"]:
         sentence += ["; equal weights ", verdict["against_mean"]["second"]]
     return sentence
+
+
+def _figures(report: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """The key figures of each part, where there is nothing to compare them with: a route's sources may share no row."""
+    for part in report["groups"]:
+        start = f"{part}_"
+        metrics = {name.removeprefix(start): m for name, m in report["metrics"].items() if name.startswith(start)}
+        sentence: list[Any] = [f"{part} rows: "]
+        for name in words.headline(metrics, most=3):
+            sentence += [f"{words.title(name)} ", metrics[name], ", "]
+        yield sentence[:-1]
 
 
 def _routed(routed: Mapping[str, Any]) -> str:
