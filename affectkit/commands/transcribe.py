@@ -10,6 +10,7 @@ import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
+from affectkit.transcribers import QUIETEST
 
 if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
@@ -90,7 +91,7 @@ def transcribe(
     against: AgainstOpt = None,
     asr_cache_json: CacheOpt = None,
     retry_empty: RetryEmptyOpt = False,
-    min_level: MinLevelOpt = -60.0,
+    min_level: MinLevelOpt = QUIETEST,
     group: opt.Group = None,
     media_root: opt.MediaRoot = None,
     batch_seconds: BatchSecondsOpt = 240.0,

@@ -14,6 +14,8 @@ from affectkit.media import read_audio
 from affectkit.media.texts import language_of, written_in
 from affectkit.serving.failures import Refused
 from affectkit.serving.settings import ServeSettings
+from affectkit.transcribers import QUIETEST
+from affectkit.transcribers._listen import loudest
 
 _PAUSE = 0.5  # s, between two segments of a transcript
 
@@ -62,6 +64,8 @@ class Hearing:
 
     def _hear(self, path: str, language: str) -> Spoken:
         samples, _ = read_audio(path, rate=self._transcriber.rate)
+        if loudest(samples, self._transcriber.rate) < QUIETEST:  # a recogniser invents text where nobody speaks
+            return Spoken("", "", "heard")
         told = language if language in (self._transcriber.languages or ()) else ""
         [heard] = self._transcriber.hear([samples], [told])
         confidence = None if math.isnan(heard.confidence) else float(heard.confidence)

@@ -63,6 +63,13 @@ def test_silence_is_fused_without_a_text(client, monkeypatch):
     assert answer["transcript"]["confidence"] is None
 
 
+def test_what_is_too_quiet_is_not_heard(client):
+    """As `transcribe` has it by default: what was trained on and what is served have the same texts."""
+    faint = client.post("/asr/transcribe", files={"file": wav(TONE * 1e-3)}).json()
+    assert (faint["text"], faint["language"], faint["segments"]) == ("", "", [])
+    assert client.post("/asr/transcribe", files={"file": wav(TONE)}).json()["text"] == "Der Lappen"
+
+
 def test_transcripts_have_segments_between_pauses(client, monkeypatch):
     words = [["so", 0.0, 0.4], ["much", 0.5, 0.8], ["later", 1.6, 1.9]]
     heard(monkeypatch, text="so much later", language="en", words=words)
