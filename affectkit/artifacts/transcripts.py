@@ -215,3 +215,12 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
     if data["kind"] != _KIND:
         raise AffectkitError("input", "is no cache of transcripts", file=path, remedy=remedy)
     return {key: entry for key, entry in data["entries"].items() if entry["text"].strip()}
+
+
+def heard_by(transcripts: Mapping[str, Any]) -> dict[str, int]:
+    """How many texts each model heard, the latest model first. transcripts: of a `summary.json`."""
+    before = transcripts.get("before", {})
+    heard = transcripts["counts"]["heard"] + transcripts["counts"]["cache"] - sum(before.values())
+    return {transcripts["model"]: heard + before.get(transcripts["model"], 0)} | {
+        model: count for model, count in before.items() if model != transcripts["model"]
+    }

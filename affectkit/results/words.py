@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.transcripts import heard_by
 from affectkit.evaluation.metrics import METRICS
 from affectkit.plain import shown as shown
 
@@ -130,15 +131,6 @@ def texts(transcripts: Mapping[str, Any]) -> str:
     parts = [f"{counts['corpus']} of the corpus"] if counts["corpus"] else []
     parts += [f"{count} heard by {model}" for model, count in heard_by(transcripts).items() if count]
     return ", ".join([*parts, *([f"{counts['empty']} empty"] if counts["empty"] or not parts else [])])
-
-
-def heard_by(transcripts: Mapping[str, Any]) -> dict[str, int]:
-    """How many texts each model heard, the latest model first. transcripts: of a `summary.json`."""
-    before = transcripts.get("before", {})
-    heard = transcripts["counts"]["heard"] + transcripts["counts"]["cache"] - sum(before.values())
-    return {transcripts["model"]: heard + before.get(transcripts["model"], 0)} | {
-        model: count for model, count in before.items() if model != transcripts["model"]
-    }
 
 
 def seen(report: Mapping[str, Any]) -> str:

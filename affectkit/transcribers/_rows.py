@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
-from affectkit.artifacts.transcripts import CACHE, CORPUS, HEARD, SILENT, SOURCES, Transcript
+from affectkit.artifacts.transcripts import CACHE, CORPUS, HEARD, SILENT, SOURCES, Transcript, heard_by
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.error_rates import COUNTS, aligned, error_rates
 from affectkit.evaluation.intervals import Resampling
 from affectkit.leakage.audit import audit
 from affectkit.media.texts import LANGUAGE, language_code
 from affectkit.plain import without_nan
-from affectkit.results.words import heard_by
 from affectkit.splits import group_column
 from affectkit.transcribers._transcriber import AUTO, Transcriber, check_language
 
