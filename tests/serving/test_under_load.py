@@ -241,10 +241,10 @@ def test_uvicorn_takes_the_application_from_the_environment(models):
         wait_until(lambda: decoders and gone(decoders), 10)
 
 
-def test_schemathesis_finds_no_error_of_the_server(served):
+def test_schemathesis_finds_no_error_of_the_server(served, tmp_path):
     pytest.importorskip("schemathesis")
     command = ["schemathesis", "run", f"{served[1]}/openapi.json", "--checks", "not_a_server_error", "--seed", "0"]
     command += ["--max-examples", "15", "--phases", "examples,coverage,fuzzing", "--no-color"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)  # it keeps a cache
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert status_of(f"{served[1]}/readyz") == 200
