@@ -109,6 +109,7 @@ def transcribe(
 
     Example: affectkit transcribe --manifest runs/manifest --model openai/whisper-base -o runs/texts
     """
+    # Flat: --device is the engine's, and a resumed run may differ in it.
     options = {**{name: value for name, value in locals().items() if name != "engine_options"}, **engine_options}
     plugin = registry.load("transcribers", engine, foreign=True)
     registry.check_options("transcribers", engine, plugin.build, engine_options)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,9 @@ def normalise(text: str) -> list[str]:
 
 def require_jiwer() -> None:
     """Raises "environment" where it is not installed."""
-    try:
-        import jiwer  # noqa: F401
-    except ImportError:
+    if find_spec("jiwer") is None:
         remedy = "pip install 'affectkit[asr]'"
-        raise AffectkitError("environment", "error rates need jiwer, which is not installed", remedy=remedy) from None
+        raise AffectkitError("environment", "error rates need jiwer, which is not installed", remedy=remedy)
 
 
 def aligned(references: Sequence[str], heard: Sequence[str]) -> dict[str, np.ndarray]:

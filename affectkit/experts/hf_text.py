@@ -85,8 +85,7 @@ class HfTextExpert(TextExpert):
         unknown = [not np.isfinite(row).all() for row in probabilities]
         probabilities[unknown] = np.nan
         declined = ["the classifier gave a number that is not finite" if wrong else "" for wrong in unknown]
-        cut = sum(len(each) > inputs.most for each in tokens) if inputs.long_texts != "pieces" else 0
-        return TextAnswers(probabilities, declined, cut=cut)
+        return TextAnswers(probabilities, declined, cut=inputs.cut(tokens))
 
     def _of(self, logits: torch.Tensor) -> np.ndarray:
         if self._exclusive:

@@ -150,8 +150,7 @@ def ser_service(tabulation: Tabulation, answers: Answers, cells: Cells) -> Colum
     if text.target.kind == "number":
         raise AffectkitError("input", f"--layout {SER_SERVICE}: text: {text.target.name} has no classes")
     audio4 = np.stack([_mass(audio, names) for names in FOUR.values()], axis=1)
-    negative, positive = _mass(text, NEGATIVE), _mass(text, POSITIVE)
-    neutral = np.maximum(0.0, 1.0 - negative - positive)
+    negative, neutral, positive = polarity(text).values()
     emotions = np.stack([_mass(text, names) for names in FOUR.values()], axis=1)
     mass = total(np.ascontiguousarray(emotions.T))
     ready = mass >= READY
@@ -172,6 +171,12 @@ def ser_service(tabulation: Tabulation, answers: Answers, cells: Cells) -> Colum
         "text4_ready": ready.astype(float),
         **_of_cells(LANGUAGE, ["zh"], cells[LANGUAGE]),
     }
+
+
+def polarity(answer: TargetPrediction) -> dict[str, np.ndarray]:
+    """`negative`, `neutral`, `positive`, each [N]: classes summed up by their names, all others being neutral."""
+    negative, positive = _mass(answer, NEGATIVE), _mass(answer, POSITIVE)
+    return {"negative": negative, "neutral": np.maximum(0.0, 1.0 - negative - positive), "positive": positive}
 
 
 def _require_four(target: Target) -> None:

@@ -70,9 +70,9 @@ def predict_texts(expert: ReadingExpert, manifest: Manifest, work: Work) -> Pred
         cut += answers.cut
         work.progress(min(start + _CHUNK, len(items)), len(items))
     if cut:
-        read = expert.expert.options["long_texts"]
-        most = expert.expert.describe()["max_tokens"]
-        logger.warning("%d of %d texts are longer than %d tokens: their %s is read", cut, len(items), most, read)
+        from affectkit.models.text_inputs import say_cut
+
+        say_cut(cut, len(items), expert.expert.describe()["max_tokens"], expert.expert.options["long_texts"])
     for reason, count in Counter(filter(None, declined)).items():
         logger.warning("%d texts are declined: %s", count, reason)
     joined = [TargetPrediction.joined(each) for each in zip(*parts, strict=True)]

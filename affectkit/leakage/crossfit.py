@@ -82,9 +82,7 @@ def plan_fit(
     one. Raises "leak" where there is nothing that may be fitted on, saying what rows there are.
     """
     origin, fit = _fit_rows(predictions, fit_on)
-    column = group_column(predictions.frame, group, file=predictions.path)
-    cells = predictions.groups(column)
-    groups = cells if cells is not None else np.full(len(predictions.frame), "")
+    column, groups = _grouped(predictions, group)
     if len(fit) < 2:
         raise AffectkitError("input", f"has {len(fit)} {origin} row to fit on", file=predictions.path)
     folds, scheme, single = _folds(predictions, fit, groups, column, seed)
@@ -96,16 +94,21 @@ def plan_judged(
 ) -> FitPlan:
     """For what fits nothing: the rows on which it is compared with what might have been chosen on them; no rows where
     none may be fitted on."""
-    column = group_column(predictions.frame, group, file=predictions.path)
+    column, groups = _grouped(predictions, group)
     try:
         return plan_fit(predictions, fit_on=fit_on, group=group, seed=seed)
     except AffectkitError as error:
         if fit_on or error.code not in ("leak", "input"):
             raise
-    cells = predictions.groups(column)
-    groups = cells if cells is not None else np.full(len(predictions.frame), "")
     nothing = np.empty(0, dtype=np.int64)
     return FitPlan(nothing, nothing, "val", "", column, groups)
+
+
+def _grouped(predictions: Predictions, group: str | None) -> tuple[str | None, np.ndarray]:
+    """The column of what must not be split, if there is one, and its cells [N], "" without."""
+    column = group_column(predictions.frame, group, file=predictions.path)
+    cells = predictions.groups(column)
+    return column, cells if cells is not None else np.full(len(predictions.frame), "")
 
 
 def _fit_rows(predictions: Predictions, fit_on: FitOn | None) -> tuple[FitOn, np.ndarray]:

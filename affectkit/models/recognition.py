@@ -7,6 +7,7 @@ both windows have at the same time are found and written once.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise, product
@@ -52,7 +53,7 @@ def recognizer(
     return Ctc(backbone, device, dtype, window_sec, overlap_sec)
 
 
-class Recognizer:
+class Recognizer(ABC):
     """rate: Hz. window_sec: what is read at once, a shorter waveform being padded to it where `pads`. languages: that
     it can be told to write; None where it cannot be told."""
 
@@ -70,12 +71,12 @@ class Recognizer:
         """Where each window of a waveform of so many samples begins: the last one ends with it, or behind."""
         return [self.step * place for place in range(1 + max(0, ceil((length - self.window) / self.step)))]
 
+    @abstractmethod
     def write(
         self, waves: Sequence[np.ndarray], languages: Sequence[str], batch: int, *, silence: bool = True
     ) -> list[Spoken]:
         """What is said in each waveform [T] float32. languages: ISO 639-1, "" to be told apart. batch: windows at once.
         silence: whether nothing is written where the network says that nobody speaks."""
-        raise NotImplementedError
 
 
 # --- CTC: a token or a blank for each frame (Graves et al. 2006)

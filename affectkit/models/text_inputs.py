@@ -46,6 +46,13 @@ def padded_right(tokenizer: Any) -> Any:
     return tokenizer
 
 
+def say_cut(cut: int, count: int, max_tokens: int, long_texts: LongTexts) -> None:
+    """Say how many of so many texts are not read whole, if any."""
+    if cut:
+        what = "%d of %d texts are longer than %d tokens: their %s is read"
+        logger.warning(what, cut, count, max_tokens, long_texts)
+
+
 @dataclass(frozen=True)
 class TextInputs:
     """before, after: the special tokens around a text. most: tokens of a piece without them. mask: the token that
@@ -84,12 +91,9 @@ class TextInputs:
         mask = self.tokenizer.mask_token_id
         return self.tokenizer.unk_token_id if mask is None else mask
 
-    def say_cut(self, tokens: Sequence[np.ndarray]) -> None:
-        """Say how many texts are not read whole."""
-        cut = sum(len(each) > self.most for each in tokens)
-        if cut and self.long_texts != "pieces":
-            what = "%d of %d texts are longer than %d tokens: their %s is read"
-            logger.warning(what, cut, len(tokens), self.max_tokens, self.long_texts)
+    def cut(self, tokens: Sequence[np.ndarray]) -> int:
+        """How many texts are not read whole."""
+        return 0 if self.long_texts == "pieces" else sum(len(each) > self.most for each in tokens)
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """[T] int32 of each text, without special tokens; of a text that cannot be read none."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import SET_MARK, prediction_column, probability_columns, set_column
-from affectkit.fusion.table import FOUR, NEGATIVE, POSITIVE, entropy
+from affectkit.fusion.table import FOUR, entropy, polarity
 from affectkit.inference.faces import COLUMNS as FACES
 from affectkit.labels import Target
 from affectkit.plain import without_nan
@@ -80,9 +81,7 @@ def short(name: str) -> str:
 
 
 def by_polarity(probabilities: Mapping[str, float | None]) -> dict[str, float]:
-    """negative, neutral, positive: summed by the class's name; the mass of other names counts as neutral."""
-    negative, positive = (
-        sum(value or 0.0 for name, value in probabilities.items() if name.strip().casefold() in names)
-        for names in (NEGATIVE, POSITIVE)
-    )
-    return {"negative": negative, "neutral": max(0.0, 1.0 - negative - positive), "positive": positive}
+    """As `polarity` has them, of one answer; a probability that is unknown counts as 0."""
+    target = Target("text", "class", tuple(name.strip() for name in probabilities))
+    values = np.array([[value or 0.0 for value in probabilities.values()]])
+    return {name: float(share[0]) for name, share in polarity(TargetPrediction.of(target, values)).items()}

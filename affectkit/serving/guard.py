@@ -48,7 +48,7 @@ class Guard:
             await exchange.refuse(refused)
         except ClientDisconnect:  # in the midst of its body: nobody is there to be told
             return
-        except Exception:
+        except Exception:  # a bug: the client is told the id under which the log has it
             logger.exception("request %s failed", exchange.id)
             await exchange.refuse(Refused(500, "the service failed; its log says why, under this request's id"))
 

@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,17 +94,17 @@ class Served:
     def folder(self) -> Path:
         return self.model.folder
 
-    @property
+    @cached_property
     def targets(self) -> list[Target]:
         return [Target.from_json(target) for target in self.model.spec["targets"]]
 
-    @property
+    @cached_property
     def main(self) -> Target | None:
         """The class target that emotions are read from; None for a model of numbers."""
         target = main_target(self.targets)
         return target if target.kind != "number" else None
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The further columns of text that a calibration or a route in it asks of a row."""
         return list(needs(self.model).columns)

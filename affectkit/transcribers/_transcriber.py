@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ WordTimesOpt = Annotated[
 RevisionOpt = Annotated[str, Option("Branch, tag or commit of a hub id.")]
 
 
-class Transcriber(Protocol):
+class Transcriber(ABC):
     """Writes recordings down. What it gives for one never depends on what else is in the batch.
 
     options: resolved, without the device; `build(**options)` gives the same transcriber. rate: Hz that it reads.
@@ -38,6 +39,7 @@ class Transcriber(Protocol):
     def __init__(self, options: dict[str, Any], device: str) -> None:
         self.options, self.device = options, device
 
+    @abstractmethod
     def load(self, model: str, *, batch_seconds: float) -> None:
         """Fetch the model: a hub id, a local folder, or `tiny-random:ARCHITECTURE`. batch_seconds: computed at once,
         padding included. Before any of what follows."""
@@ -50,12 +52,12 @@ class Transcriber(Protocol):
         """The seconds that are computed for a recording of so many, padding included."""
         return seconds
 
+    @abstractmethod
     def hear(self, waves: Sequence[np.ndarray], languages: Sequence[str], *, silence: bool = True) -> list[Transcript]:
         """What each waveform [T] float32 says, in order. languages: of each, "" where it is to be told.
 
         silence: whether text is left out where the model itself finds that nobody speaks.
         """
-        raise NotImplementedError
 
 
 def record(transcriber: Transcriber) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from affectkit.encoders._encoder import Item
 from affectkit.finetuning.medium import MediumExamples
 from affectkit.finetuning.pieces import in_pieces
+from affectkit.models.text_inputs import say_cut
 from affectkit.training.problem import Draw
 
 
@@ -18,9 +19,10 @@ class TextExamples(MediumExamples):
 
     @cached_property
     def tokens(self) -> list[np.ndarray]:
-        tokens = self.network.inputs.tokens([item.text for item in self.items])
+        inputs = self.network.inputs
+        tokens = inputs.tokens([item.text for item in self.items])
         if self.train:
-            self.network.inputs.say_cut(tokens)
+            say_cut(inputs.cut(tokens), len(tokens), inputs.max_tokens, inputs.long_texts)
         return tokens
 
     @cached_property
