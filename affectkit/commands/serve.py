@@ -1,7 +1,6 @@
 """`affectkit serve`."""
 
 import socket
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -50,11 +49,14 @@ def serve(
 
     Example: affectkit serve runs/linear --port 8001
     """
-    for name in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
-        if find_spec(name) is None:
-            raise AffectkitError("environment", f"serving needs {name}", remedy="pip install 'affectkit[serve]'")
-    import uvicorn
-
+    try:  # all that the rooms below import, and what these need, before any of it is used
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        remedy = "pip install 'affectkit[serve]'"
+        raise AffectkitError("environment", f"serving needs {error.name}", remedy=remedy) from None
     from affectkit.serving.app import create_app, log_to_stderr
     from affectkit.serving.service import Service
     from affectkit.serving.settings import settings_of

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -47,9 +46,11 @@ def normalise(text: str) -> list[str]:
 
 def require_jiwer() -> None:
     """Raises "environment" where it is not installed."""
-    if find_spec("jiwer") is None:
+    try:
+        import jiwer  # noqa: F401 - asked before hours of hearing, not after
+    except ImportError:
         remedy = "pip install 'affectkit[asr]'"
-        raise AffectkitError("environment", "error rates need jiwer, which is not installed", remedy=remedy)
+        raise AffectkitError("environment", "error rates need jiwer, which is not installed", remedy=remedy) from None
 
 
 def aligned(references: Sequence[str], heard: Sequence[str]) -> dict[str, np.ndarray]:
