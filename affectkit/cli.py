@@ -33,7 +33,7 @@ from affectkit.commands.tabulate import tabulate
 from affectkit.commands.train import train
 from affectkit.commands.transcribe import transcribe
 from affectkit.errors import AffectkitError
-from affectkit.options import Plugins, with_options
+from affectkit.options import Plugins, bound, with_options
 from affectkit.plain import RENAME, readable
 from affectkit.protocols._options import with_protocols
 
@@ -58,7 +58,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (stabilize, ()),
     (aggregate, ()),
     (tabulate, ()),
-    (ablate, (("rules", "build"), ("estimators", "build"))),
+    (bound(ablate, app=run), (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
     (report, ()),
@@ -124,10 +124,13 @@ def boundary(command: Callable[..., Any]) -> Callable[..., Any]:
         console.configure(quiet=arguments.get("quiet", False), json_output=arguments.get("json_output", False))
         try:
             _require_utf8(arguments)
-            console.show(command(**arguments))
+            outcome = command(**arguments)
+            console.show(outcome)
+            if outcome.verdict is not None:
+                raise outcome.verdict
         except AffectkitError as problem:
             console.error(str(problem))
-            raise typer.Exit({"usage": 2, "unmet": 3}.get(problem.code, 1)) from None
+            raise typer.Exit({"usage": 2, "unmet": 3, "undecidable": 4}.get(problem.code, 1)) from None
         except KeyboardInterrupt:
             console.error("interrupted; what was finished is kept")
             raise typer.Exit(130) from None

@@ -75,7 +75,8 @@ class Outcome:
     """What a command did. An empty one says nothing: the processes of a launch that are not the first return it.
 
     path: what was written. facts: for --json. lines: for people. warnings: for people, also with --quiet. data: text
-    that goes to stdout instead of the path. finished: the run was found finished, and nothing was done.
+    that goes to stdout instead of the path. finished: the run was found finished, and nothing was done. verdict: what
+    the command ends with, though its work is done and written: an `AffectkitError` of a requirement that is not met.
     """
 
     path: Path | None = None
@@ -84,6 +85,7 @@ class Outcome:
     warnings: Sequence[str] = ()
     data: str = ""
     finished: bool = False
+    verdict: Exception | None = None
 
 
 def show(outcome: Outcome) -> None:

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-# `serve` maps a code to an HTTP status, the command line to an exit code (usage: 2, unmet: 3, the others: 1).
-Code = Literal["usage", "missing", "input", "leak", "exists", "unfinished", "busy", "environment", "unmet"]
+# `serve` maps a code to an HTTP status, the command line to an exit code (usage: 2, unmet: 3, undecidable: 4, the
+# others: 1).
+Code = Literal[
+    "usage", "missing", "input", "leak", "exists", "unfinished", "busy", "environment", "unmet", "undecidable"
+]  # fmt: skip
 
 
 class AffectkitError(Exception):

@@ -50,6 +50,27 @@ JudgedSplit = Annotated[
         help="Judge the rows of this split: train, val or test (default: test, else oof rows, else val).",
     ),
 ]
+Examples = Annotated[
+    int,
+    typer.Option(
+        "--examples",
+        min=0,
+        max=10,
+        help="Small pictures on the page of each of the most frequent mistakes, where the manifest's media are images; "
+        "0: none. They are of the corpus: check its licence before passing the page on.",
+    ),
+]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="FIGURE>=NUMBER",
+        help="What a figure must reach, quoted for the shell: 'kappa>=.2', 'ece<=.03', 'stress.ccc>=.4'; "
+        "'uar.low>=.25', the lower end of its interval; 'gap<=.2', how much more a run reaches on the rows that it was "
+        "fitted on. Repeatable. The report is written all the same. Exit code 3: some are missed; 4: none is, but the "
+        "interval of some holds the number.",
+    ),
+]
 TreatAs = Annotated[
     Literal["val", "test"] | None,
     typer.Option("--treat-as", help="Split that a CSV without a column `seen` stands for."),
@@ -84,6 +105,23 @@ Normalize = Annotated[
         "--normalize",
         help="Feature scaling: by the rows fitted on (train), or by each speaker's own rows "
         "(speaker), which is transductive because it looks at the rows to be predicted.",
+    ),
+]
+Exclude = Annotated[
+    str | None, typer.Option("--exclude", help="Columns of tables of features to leave out, comma-separated.")
+]
+Impute = Annotated[
+    Literal["median", "knn"],
+    typer.Option(
+        "--impute",
+        help="What fills gaps in numbers: the median of the rows fitted on, or the mean of the five nearest of them "
+        "(knn), as --normalize scales them. Gaps in categories get the most frequent one.",
+    ),
+]
+SelectFeatures = Annotated[
+    int | None,
+    typer.Option(
+        "--select-features", min=1, help="Number of columns to keep, by mutual information (default: all of them)."
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
@@ -146,6 +184,19 @@ RowWeights = Annotated[str, typer_option(settings.RowWeights)]
 Tta = Annotated[int, typer_option(passes.Tta)]
 AsTrainedTta = Annotated[int | None, typer_option(passes.Tta, default=AS_TRAINED)]
 AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, default=AS_TRAINED)]
+
+
+def bound(command: Callable[..., Any], **given: Any) -> Callable[..., Any]:
+    """`command` with some of its parameters, which are then no options of it."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @wraps(command)
+    def with_given(**options: Any) -> Any:
+        return command(**options, **given)
+
+    left = [parameter for name, parameter in signature.parameters.items() if name not in given]
+    with_given.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
+    return with_given
 
 
 def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -> Callable[..., Any]:

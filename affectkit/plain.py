@@ -1,8 +1,10 @@
 """Values and text made plain: for JSON, for the terminal, for XML, for the eye, and from what is typed."""
 
+import csv
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -110,8 +112,20 @@ RENAME = "rename it, for example with convmv -f latin1 -t utf8"
 
 
 def comma_separated(text: str | None) -> list[str]:
-    """`"sex, language,"` -> `["sex", "language"]`; nothing for None."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """`'sex, language, "age, in years"'` -> `["sex", "language", "age, in years"]`; nothing for None."""
+    parts = next(csv.reader([" ".join((text or "").split("\n"))], skipinitialspace=True), [])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def as_typed(name: str) -> str:
+    """A name as one of an option's comma-separated ones is typed in a shell.
+
+    >>> print(as_typed("age"), as_typed("Phase Confidence (%)"), as_typed("age, in years"))
+    age 'Phase Confidence (%)' '"age, in years"'
+    """
+    if "," in name or name.startswith('"'):
+        name = '"' + name.replace('"', '""') + '"'
+    return shlex.quote(name)
 
 
 def shown(value: float) -> str:

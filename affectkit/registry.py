@@ -167,6 +167,11 @@ def flag_of(parameter: inspect.Parameter) -> str:
     return flag or "--" + parameter.name.replace("_", "-")
 
 
+def negative_flag_of(parameter: inspect.Parameter) -> str:
+    """How no reads on the command line: `--no-specaugment`."""
+    return described(parameter.annotation)[1].flag.partition("/")[2] or "--no-" + flag_of(parameter).removeprefix("--")
+
+
 def options_from(record: type) -> Callable[[Callable[[Any], T]], Callable[..., T]]:
     """Make a factory that takes one `record`, a dataclass of options, one that takes its fields by name."""
 

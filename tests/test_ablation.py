@@ -12,7 +12,7 @@ from scipy.special import softmax
 from scipy.stats import t as student
 from sklearn.metrics import recall_score
 
-from affectkit.ablation import ablate, of_features, of_predictions, subsets
+from affectkit.ablation import ablate, of_features, of_predictions, subsets, write_ablation
 from affectkit.ablation.study import AblationSetup, drawn_folds, judge
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.artifacts.outputs import TargetPrediction
@@ -27,9 +27,12 @@ from affectkit.fusion.align import align
 from affectkit.fusion.fuse import fuse
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import plan_fit
+from affectkit.reporting.ablated import draw
+from affectkit.results.lineage import lineage
 
 CLASSES = ("calm", "glad", "mad", "sad")
 LABEL = Target("label", "class", CLASSES)
+LINEAGE = lineage([])
 SEES = {"audio": (0, 1), "text": (2, 3), "noise": ()}  # the classes that each source tells from the others
 
 
@@ -81,6 +84,33 @@ def test_subsets_are_all_there_are_small_ones_first_in_the_order_of_the_names():
         subsets([str(number) for number in range(9)])
     with pytest.raises(AffectkitError, match=r"the name 'a\+b' has a \+"):
         subsets(["a+b", "c"])
+
+
+def test_subsets_that_are_included_are_all_there_are():
+    names = [subset.name for subset in subsets(list("abcdefghi"), [["c", "a"], ["b"], ["a", "c"]])]
+    assert names == ["b_only", "a+c"]
+    with pytest.raises(AffectkitError, match="there is no source 'texst'; did you mean text"):
+        subsets(list(SEES), [["audio", "texst"]])
+    with pytest.raises(AffectkitError, match="--include names no source; name some of audio, text, noise"):
+        subsets(list(SEES), [[]])
+
+
+@pytest.mark.parametrize("include", ["audio,text noise,text", "audio,text text", "noise,audio", "text"])
+def test_included_subsets_have_the_figures_that_they_have_among_all(tmp_path, include):
+    study = of_predictions(three(each=10), "mean", {})
+    chosen = subsets(SEES, [names.split(",") for names in include.split()])
+    some, every = ablate(study, chosen, tmp_path / "some"), ablate(study, subsets(SEES), tmp_path / "all")
+    assert some["full"] == chosen[-1].name
+    assert some["best_single"] == ("text_only" if "text" in include.split() else None)
+    rows, of_all = some["parts"]["oof"]["subsets"], every["parts"]["oof"]["subsets"]
+    assert list(rows) == [subset.name for subset in chosen]
+    assert all(rows[name]["metrics"] == of_all[name]["metrics"] for name in rows)
+    assert all(("full" in row["against"]) == (name != some["full"]) for name, row in rows.items())
+    write_ablation(
+        tmp_path / "some", {"kind": "predictions", "how": "", "warnings": [], "inputs": [], **LINEAGE, **some}
+    )
+    page = draw(tmp_path / "some")
+    assert any("best single" in column for column in page.sections[0].tables[0].columns) == bool(some["best_single"])
 
 
 def test_complementary_sources_are_better_together_and_noise_adds_nothing(tmp_path):
@@ -280,9 +310,10 @@ def test_a_subset_that_was_changed_or_made_of_something_else_is_made_again(tmp_p
     before = contents(tmp_path)
     path = tmp_path / "subsets" / "audio+text" / "predictions.csv"
     path.write_bytes(path.read_bytes().replace(b"calm", b"glad", 1))
+    (tmp_path / "subsets" / "text+noise" / "subset.json").write_text('{"sources": ["te')
     again = Counted(of_predictions(given, "weighted", {}))
     ablate(again, subsets(SEES), tmp_path)
-    assert again.asked == ["audio+text"] and contents(tmp_path) == before
+    assert again.asked == ["audio+text", "text+noise"] and contents(tmp_path) == before
     again = Counted(of_predictions(given, "weighted", {"weights": "1,2,3"}))
     ablate(again, subsets(SEES), tmp_path)
     assert len(again.asked) == 7

@@ -263,3 +263,16 @@ def test_what_cannot_be_meant(text, said):
         parse(text)
     assert caught.value.code == "usage"
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [*PRESETS, "flip=.5,rotate=30@.5,crop=.3..1,erase=.1..0.3"])
+def test_pictures_of_one_row_are_drawn_alike_whatever_their_sizes(text):
+    """Twice the same picture stays that beside others; a picture of another size is mirrored where it is."""
+    rng = np.random.default_rng(4)
+    first = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    for seed in range(12):
+        small = np.ascontiguousarray(first[:7, :9])
+        one, other, again = parse(text).augment_alike([first, small, first], np.random.default_rng(seed))
+        assert np.array_equal(one, again) and other.shape[0] <= 7
+        mirrored = parse("flip=.5").augment_alike([first, small], np.random.default_rng(seed))
+        assert np.array_equal(mirrored[0][:, 0], first[:, -1]) == np.array_equal(mirrored[1][:, 0], small[:, -1])

@@ -61,9 +61,9 @@ CELLS = [
 ]
 
 
-def mutate(path, rng):
+def mutate(path, rng, cells=CELLS):
     """Damage a file in place; what was done, in words."""
-    kinds = {".json": in_json, ".csv": in_csv}
+    kinds = {".json": in_json, ".csv": lambda text, rng: in_csv(text, rng, cells)}
     kind = rng.choice(["own", "own", "own", "bytes", "cut"])
     data = path.read_bytes()
     if kind == "cut" or not data:
@@ -108,7 +108,7 @@ def in_json(text, rng):
     return json.dumps(tree), f"{key!r} is {str(container[key])[:20]!r}"
 
 
-def in_csv(text, rng):
+def in_csv(text, rng, cells=CELLS):
     rows = list(csv.reader(io.StringIO(text)))
     header, body = rows[0], rows[1:]
     column = rng.randrange(len(header))
@@ -129,7 +129,7 @@ def in_csv(text, rng):
         what = f"has row {row + 1} twice"
     elif body:
         row = rng.randrange(len(body))
-        body[row][column] = rng.choice(CELLS)
+        body[row][column] = rng.choice(cells)
         what = f"row {row + 1}, {header[column]!r} is {body[row][column][:20]!r}"
     else:
         what = "as it was"
@@ -281,6 +281,11 @@ def test_damage_is_refused_or_changes_nothing(study, recorded):
     """Of unknown origin: without a record that knows the digests, as a downloaded folder is; then it may answer, since
     nothing says that it answered otherwise before."""
     files = sorted(path for path in study.rglob("*") if path.suffix in SUFFIXES and path.parent != study)
+    assert_withstood(study, files, reading, recorded)
+
+
+def assert_withstood(study, files, reading, recorded, cells=CELLS):
+    """Damage COUNT / 2 times one of the files, and read it as `reading` says."""
     files = [path for path in files if re.search(ONLY, str(path.relative_to(study)))]
     records = {path: path.read_bytes() for path in files if path.name in ("run.json", "started.json")}
     files = [path for path in files if recorded or path not in records]
@@ -297,11 +302,13 @@ def test_damage_is_refused_or_changes_nothing(study, recorded):
             for path in records:
                 path.unlink()
         data, stat = file.read_bytes(), file.stat()
-        what = mutate(file, rng)
+        what = mutate(file, rng, cells)
         try:
             after = answer(words, written)
             silent = isinstance(after, bytes) and recorded and after != expected[line]
             problem = "another answer, silently" if silent else ""
+            if isinstance(after, AffectkitError) and not (after.file and after.remedy):
+                problem = f"names no {'remedy' if after.file else 'file'}: {after}"
         except (Exception, pytest.fail.Exception) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
@@ -318,3 +325,63 @@ def remove(output):
     """What a command left: a folder, or a file and its record."""
     for path in output.parent.glob(f"{output.name}*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+# --- Tables: what is read, with whatever a spreadsheet makes of it, and the models of them
+
+
+OF_TABLES = [
+    *CELLS, "1,5", "1,000", "31.02.2024", "03/04/2024", "2024-01-31", "NA", "7 mm", "45%", "#DIV/0!", "1e39", "-1e39",
+    "\u75c5\u4eba\u7684\u4f24\u53e3\u5f88\u5e72", "a\nb", '"', "True", "0", "256", " ",
+]  # fmt: skip
+TREES = {"forest": ["--trees", 3, "--min-leaf", 2], "boosted": ["--rounds", 3], "linear": ["--c-grid", 1]}
+PREPARED = {"linear": ["--impute", "knn"], "forest": ["--select-features", 9], "boosted": ["--importance"]}
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """A table of every kind of column with its manifest, models of it, and the tables of corpora as they come."""
+    root = tmp_path_factory.mktemp("clinic")
+    (root / "given").mkdir()
+    rng, rows, cells = np.random.default_rng(0), ["id,label,speaker,split"], ["id,age,sex,site,seen,note"]
+    for number in range(60):
+        label = ("open", "healed")[number % 2]
+        rows.append(f"r{number},{label},s{number // 5},{'train' if number < 40 else 'test'}")
+        age = f"{50 + 9 * (number % 2) + rng.normal(0, 9):.1f}" if number % 5 else "NA"
+        site = "" if number % 7 == 0 else rng.choice(["heel", "toe", "sole"])
+        cells.append(f"r{number},{age},{'fm'[rng.integers(2)]},{site},2024-01-{number % 28 + 1:02},wound {number} red")
+    (root / "given" / "rows.csv").write_text("\n".join(rows) + "\n")
+    (root / "given" / "cells.csv").write_text("\r\n".join(cells) + "\r\n", newline="")
+    table = ["-m", root / "given" / "rows.csv", "--features", root / "given" / "cells.csv"]
+    for model, options in TREES.items():
+        make("train", *table, "--model", model, *options, *PREPARED[model], "-o", root / model)
+    make("synthesize", "dfu", root / "dfu", "--size", 12, "--speakers", 4)
+    for corpus in ("fer2013", "ferplus"):
+        make("synthesize", corpus, root / corpus, "--size", 12, "--speakers", 3)
+    return root
+
+
+def reading_tables(root, file, rng):
+    name, *inside = file.relative_to(root).parts
+    output, cells = root / "answer", root / "given" / "cells.csv"
+    if name == "given":
+        model = rng.choice([*TREES])
+        table = ["-m", root / "given" / "rows.csv", "--features", cells]
+        train = ["train", *table, "--model", model, *TREES[model], "--no-importance"]
+        predict = ["predict", "--model-dir", root / model, cells]
+        line = predict if inside[0] == "cells.csv" and rng.random() < 0.4 else train
+        return [*line, "-o", output], output if line is predict else output / "predictions.csv"
+    if name in ("dfu", "fer2013", "ferplus"):
+        return ["prepare-manifest", name, root / name, "-o", output], output / "summary.json"
+    if inside[0] == "best_model" or inside == ["fit_rows.csv"]:
+        return ["predict", "--model-dir", root / name, cells, "-o", output], output
+    return ["report", root / name, "-o", output], output / "report.html"
+
+
+@pytest.mark.parametrize("of", ["tables", "models of a finished run", "models of unknown origin"])
+def test_damage_to_tables_and_their_models_is_refused_or_said(clinic, of):
+    """Of a table nothing says how it was; so a changed one may be answered."""
+    raw = [path for name in ("given", "dfu", "fer2013", "ferplus") for path in (clinic / name).rglob("*.csv")]
+    made = [path for name in TREES for path in (clinic / name).rglob("*") if path.suffix in SUFFIXES]
+    files = sorted(raw if of == "tables" else made)
+    assert_withstood(clinic, files, reading_tables, of == "models of a finished run", OF_TABLES)

@@ -14,13 +14,13 @@ from affectkit import registry
 from affectkit.errors import AffectkitError
 
 EXPECTED = {
-    "corpora": "affectnet arrays casia crema-d csv emobank emodb emotic esd findingemo folder huggingface iemocap meld "
-    "merge msp-podcast oasis ravdess savee tess",
+    "corpora": "affectnet arrays casia ck-plus crema-d csv dfu emobank emodb emotic esd fer2013 ferplus findingemo "
+    "folder huggingface iemocap meld merge msp-podcast oasis raf-db ravdess savee tess",
     "detectors": "columns haar whole yunet",
     "encoders": "arrays hf-audio hf-image hf-text open-clip opensmile text-ngrams timm",
     "estimators": "attention forest linear mlp svm",
     "experts": "emonet finetuned hf-text lexicon timm",
-    "media": "images speech text",
+    "media": "images pictures speech text",
     "methods": "beta conformal histogram isotonic linear temperature variance-scaling vector",
     "transcribers": "faster-whisper hf",
     "rules": "best greedy inverse-variance mean mlp product route stacked weighted",

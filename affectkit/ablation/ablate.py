@@ -16,6 +16,7 @@ from affectkit.console import Progress, unwatched
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.intervals import DEFAULT, Resampling
 from affectkit.evaluation.metrics import meaningful
+from affectkit.evaluation.requirements import Requirement
 from affectkit.plain import without_nan
 
 if TYPE_CHECKING:
@@ -75,10 +76,13 @@ def _finish(study: AblationStudy, subset: Subset, folder: Path) -> None:
 
 
 def _is_finished(place: Path, made_of: Mapping[str, Any]) -> bool:
-    """Whether a subset is there, its files as they were written."""
+    """Whether a subset is there, its files as they were written; a damaged one is not."""
     if not (place / DONE).exists():
         return False
-    record = read_json(place / DONE, what="subset")
+    try:
+        record = read_json(place / DONE, what="subset")
+    except AffectkitError:
+        return False
     files = record.get("files", {}).items()
     intact = all((place / name).is_file() and sha256(place / name) == known for name, known in files)
     return intact and record.get("made_of") == made_of
@@ -88,6 +92,29 @@ def _read(study: AblationStudy, subset: Subset, folder: Path) -> list[Prediction
     place, targets = folder / SUBSETS / subset.name, study.setup.targets
     paths = [place / table_name(repeat) for repeat in range(len(study.setup.seeds))]
     return [replace(read_predictions(path, targets=list(targets.values())), targets=dict(targets)) for path in paths]
+
+
+# --- What was required of subsets
+
+
+PARTS = ("test", "oof", "val")  # that requirements may be of, the first that there is by default
+
+
+def required(stated: Sequence[Requirement], summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each requirement, of all sources together unless it names a subset, against what `summary` says.
+
+    Raises "input" for rows or a subset without figures.
+    """
+    judged = []
+    for requirement in stated:
+        part = requirement.split or next(part for part in PARTS if part in summary["parts"])
+        name = requirement.subset or summary["full"]
+        row = (summary["parts"].get(part) or {"subsets": {}})["subsets"].get(name)
+        if row is None:
+            what = f"--require '{requirement.text}': {name} has no {part} rows that are judged"
+            raise AffectkitError("input", what, remedy=f"require it of {' or '.join(summary['parts'])} rows")
+        judged.append(requirement.judged(requirement.figure_in(row["metrics"]), of=f"{name}, {part} rows"))
+    return judged
 
 
 # --- What is left in the folder besides the subsets

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.ablation.study import AblationSetup, AblationStudy, digest, drawn_folds, metric_for, metric_of
+from affectkit.artifacts.columns import Table
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, with_outputs
@@ -19,7 +20,7 @@ from affectkit.console import unwatched
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Estimator, Matrix
 from affectkit.estimators._fit import FitSettings
-from affectkit.estimators._train import Dataset, load_dataset, train_model
+from affectkit.estimators._train import load_dataset, train_model
 from affectkit.evaluation.parts import train_rows
 from affectkit.evaluation.rows import fittable
 from affectkit.fusion.align import AlignedSources, align, only
@@ -50,21 +51,24 @@ def of_features(
     missing: str = "stop",
     seeds: int = 1,
     cv_folds: int | None = None,
+    exclude: Sequence[str] = (),
 ) -> AblationStudy:
     """Sets of features, by name; rows that one of them lacks are in no subset.
 
     settings: but for the seed, which is that of the repeat. missing: "drop" leaves rows that any of them lacks out of
-    every subset, "stop" raises naming the first. cv_folds: draw that many folds of whole groups; by default the
-    manifest's own, else as `train --cv` does. A repeat's seed is that of its folds, where they are drawn, and of the
-    estimator.
+    every subset, "stop" raises naming the first. exclude: columns of tables to leave out. cv_folds: draw that many
+    folds of whole groups; by default the manifest's own, else as `train --cv` does. A repeat's seed is that of its
+    folds, where they are drawn, and of the estimator.
     """
-    data = load_dataset(manifest, list(features.values()), group=group, missing=missing)
+    paths = list(features.values())
+    data = load_dataset(manifest, paths, group=group, missing=missing, targets=targets, exclude=exclude)
     if "split" not in data.manifest.rows:
         data = replace(data, manifest=replace(data.manifest, rows=data.manifest.rows.assign(split="train")))
     fit = data.manifest.rows["split"].isin(["train", "val"]).to_numpy()
     if not fit.any():
         raise AffectkitError("input", "the manifest has no train or val rows", file=manifest.path, remedy="give them")
-    rows, schemes = zip(*(_with_folds(data, fit, targets[0], cv_folds, seed) for seed in range(seeds)), strict=True)
+    drawn = (with_folds(data.manifest, group, fit, targets[0], cv_folds, seed) for seed in range(seeds))
+    rows, schemes = zip(*drawn, strict=True)
     chosen, (column, groups) = {target.name: target for target in targets}, groups_of(data.manifest, group)
     setup = AblationSetup(
         names=list(features),
@@ -86,20 +90,25 @@ def of_features(
 
     facts: dict[str, Any] = {"model": estimator.name, "options": dict(estimator.options)}
     facts |= {"normalize": settings.normalize, "class_weight": settings.class_weight}
+    facts |= {
+        name: value
+        for name in ("impute", "select_features")
+        if (value := vars(settings)[name]) != vars(FitSettings)[name]
+    }
     made_of_rows = digest(groups, *(table.to_csv(index=False) for table in rows))
     digests = {name: _block_digest(block) for name, block in zip(features, data.blocks, strict=True)}
     return AblationStudy(setup, answer, facts, made_of_rows, digests)
 
 
-def _with_folds(
-    data: Dataset, fit: np.ndarray, target: Target, count: int | None, seed: int
+def with_folds(
+    manifest: Manifest, group: str | None, fit: np.ndarray, target: Target, count: int | None, seed: int
 ) -> tuple[pd.DataFrame, str]:
-    """The rows with the folds of those fitted on, and the folds in words."""
-    table = data.manifest.rows
+    """The rows with the folds of those fitted on, and the folds in words. fit: [N] bool. count: see `of_features`."""
+    table = manifest.rows
     stored = set(table["fold"].astype(str).to_numpy()[fit]) - {""} if "fold" in table else set()
     if count is None and stored:
         return table, f"the manifest's own {len(stored)} folds"
-    column, groups = groups_of(data.manifest, data.group)
+    column, groups = groups_of(manifest, group)
     ids, labels = (table[name].to_numpy()[fit] for name in ("id", target.name))
     folds, scheme = drawn_folds(ids, groups[fit], column, labels, count, seed)
     cells = np.full(len(fit), "", dtype=object)
@@ -108,6 +117,8 @@ def _with_folds(
 
 
 def _block_digest(block: Matrix) -> str:
+    if isinstance(block, Table):
+        return digest(str(block.columns), *(cells.astype(str) for cells in block.cells))
     return digest(block) if isinstance(block, np.ndarray) else digest(block.indptr, block.indices, block.data)
 
 

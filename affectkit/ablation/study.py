@@ -12,12 +12,12 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.console import Progress
-from affectkit.errors import AffectkitError
+from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.comparison import TargetMetric, compare, holm, target_metric, value_of
 from affectkit.evaluation.intervals import Interval, Resampling
 from affectkit.evaluation.measure import measure
 from affectkit.evaluation.parts import caveats, floors
-from affectkit.evaluation.rows import judged_parts, missing, pair, prefix
+from affectkit.evaluation.rows import judged_parts, missing, pair
 from affectkit.fusion.ensemble import DEFAULT_METRIC
 from affectkit.labels import Target
 from affectkit.media.texts import LANGUAGE
@@ -45,21 +45,38 @@ class Subset:
         return self.called or ("+".join(self.sources) if len(self.sources) > 1 else f"{self.sources[0]}_only")
 
 
-def subsets(names: Sequence[str], *, most: int = MOST) -> list[Subset]:
-    """All non-empty subsets, small ones first, each in the order of `names`; of `audio` and `text` both are `fusion`.
+def subsets(names: Sequence[str], include: Sequence[Sequence[str]] = (), *, most: int = MOST) -> list[Subset]:
+    """All non-empty subsets, or those of `include`; small ones first, each in the order of `names`. Of `audio` and
+    `text` both are `fusion`.
 
-    Raises "usage" for more than `most`.
+    Raises "usage" for more than `most`, and for names of `include` that are no source's.
     """
+    names = list(names)
     odd = next((name for name in names if "+" in name), None)
     if odd is not None:
         raise AffectkitError("usage", f"the name '{odd}' has a +, which joins names here", remedy="give it another")
+    called = {2: "fusion"} if set(names) == AUDIO_AND_TEXT else {}
+    if include:
+        chosen = {_included(names, subset) for subset in include}
+        in_order = sorted(chosen, key=lambda subset: (len(subset), [names.index(name) for name in subset]))
+        return [Subset(subset, called.get(len(subset), "")) for subset in in_order]
     count = 2 ** len(names) - 1
     if count > most:
         message = f"{len(names)} sources have {count} subsets, more than --max-subsets {most}"
-        raise AffectkitError("usage", message, remedy=f"name fewer sources, or pass --max-subsets {count}")
-    called = {2: "fusion"} if set(names) == AUDIO_AND_TEXT else {}
+        remedy = f"name some with --include, or pass --max-subsets {count}"
+        raise AffectkitError("usage", message, remedy=remedy)
     sizes = range(1, len(names) + 1)
     return [Subset(chosen, called.get(size, "")) for size in sizes for chosen in combinations(names, size)]
+
+
+def _included(names: Sequence[str], subset: Sequence[str]) -> tuple[str, ...]:
+    """The names of a subset in the order of all."""
+    unknown = next((name for name in subset if name not in names), None)
+    if unknown is not None or not subset:
+        what = f"--include: there is no source '{unknown}'" if subset else "--include names no source"
+        remedy = did_you_mean(unknown, list(names)) if unknown else f"name some of {', '.join(names)}"
+        raise AffectkitError("usage", what, remedy=remedy)
+    return tuple(name for name in names if name in subset)
 
 
 @dataclass(frozen=True)
@@ -167,7 +184,8 @@ def judge(
 ) -> dict[str, Any]:
     """What `ablation_summary.json` says, None where a figure is undefined.
 
-    read: a subset's tables, one per repeat. `subsets` ends with all sources.
+    read: a subset's tables, one per repeat. `subsets` ends with the largest, which the others are compared with; where
+    there is a single source among them, they are compared with the best of these too.
     """
     setup = study.setup
     full = _parts(read(subsets[-1]))
@@ -176,7 +194,7 @@ def judge(
         what = f"no row fitted on has a truth for {', '.join(target.name for target in setup.compared.targets)}"
         raise AffectkitError("input", what, remedy="pass the --manifest that has it")
     best = _best_single(setup, subsets, read)
-    references = {FULL: (subsets[-1], full), BEST_SINGLE: (best, _parts(read(best)))}
+    references = {FULL: (subsets[-1], full)} | ({BEST_SINGLE: (best, _parts(read(best)))} if best else {})
     judged: dict[str, dict[str, Any]] = {part: {} for part in kept}
     for done, subset in enumerate(subsets):
         tables_of = _parts(read(subset))
@@ -191,11 +209,11 @@ def judge(
         for difference, p in zip(family, holm([row["p"] for row in family]), strict=True):
             difference["p_holm"] = p
     summary = {
-        "metric": metric_key(setup),
+        "metric": setup.compared.key,
         "higher_is_better": setup.compared.definition.higher_is_better,
         "sources": list(setup.names),
         "full": subsets[-1].name,
-        "best_single": best.name,
+        "best_single": best.name if best else None,
         "targets": [target.to_json() for target in setup.targets.values()],
         "folds": setup.scheme,
         "seeds": list(setup.seeds),
@@ -205,22 +223,17 @@ def judge(
     return without_nan(summary)
 
 
-def metric_key(setup: AblationSetup) -> str:
-    """The name that the compared metric has among all metrics."""
-    compared = setup.compared
-    if compared.definition.takes == "numbers":
-        return compared.name
-    return prefix(compared.targets[0]) + compared.name.rpartition(".")[2]
-
-
 def _parts(tables: Sequence[Predictions]) -> Parts:
     each = [judged_parts(table) for table in tables]
     return {name: [parts[name] for parts in each] for name in each[0]}
 
 
-def _best_single(setup: AblationSetup, subsets: Sequence[Subset], read: Read) -> Subset:
-    """The single source that is best on the cross-fitted rows that all single sources answer; the first of equals."""
+def _best_single(setup: AblationSetup, subsets: Sequence[Subset], read: Read) -> Subset | None:
+    """The single source that is best on the cross-fitted rows that all single sources answer; the first of equals, None
+    where there is none."""
     tables = {s: _parts(read(s))[FITTED] for s in subsets if len(s.sources) == 1}
+    if not tables:
+        return None
     shared = np.all([_answered(table, setup) for repeats in tables.values() for table in repeats], axis=0)
     if not shared.any():
         shared[:] = True
@@ -251,7 +264,7 @@ def _subset(
         **({"languages": languages} if languages else {}),
         "sources": list(subset.sources),
         "n": int(_answered(tables[0], setup).sum()),
-        "groups": metrics[metric_key(setup)].groups,
+        "groups": metrics[setup.compared.key].groups,
         "metrics": {name: figure.plain() for name, figure in metrics.items()},
         "seeds": _spread({name: [row[name] for row in values] for name in metrics}),
         "against": against,

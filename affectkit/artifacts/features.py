@@ -13,16 +13,18 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from affectkit.artifacts.columns import Table
 from affectkit.artifacts.files import SCHEMA, misfit, read_json, write_bytes
 from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers
 from affectkit.errors import AffectkitError
+from affectkit.labels import spelt_alike
 from affectkit.plain import parse_json
 
 if TYPE_CHECKING:
@@ -209,7 +211,7 @@ class Features:
     _shard: list[str] = field(repr=False)
     _start: np.ndarray = field(repr=False)  # [N] where a row begins in its shard
     _frames: np.ndarray = field(repr=False)  # [N]; 1 where pooled
-    _table: np.ndarray | None = field(repr=False, default=None)  # [N, D] of a CSV
+    _table: np.ndarray | Table | None = field(repr=False, default=None)  # [N, D] of a CSV
     _row: dict[str, int] = field(repr=False, default_factory=dict)
     tabulation: dict[str, Any] | None = None
 
@@ -218,6 +220,8 @@ class Features:
 
     def described(self) -> dict[str, Any]:
         """What made these features, for the record of a model: the encoder's record, or a table's column names."""
+        if isinstance(self._table, Table):
+            return {"encoder": None, "columns": [asdict(column) for column in self._table.columns]}
         made = {"tabulation": self.tabulation} if self.tabulation else {}
         return self.encoder or {"encoder": None, "feature_names": self.names, "dim": len(self.names or ()), **made}
 
@@ -225,10 +229,8 @@ class Features:
         """Those of `ids` that have no features, in order."""
         return [key for key in ids if key not in self._row]
 
-    def matrix(
-        self, ids: Sequence[str], *, layer: int | Literal["mean", "all"] | None = None
-    ) -> np.ndarray | scipy.sparse.csr_matrix:
-        """[N, D] float32 of pooled features, in the order of `ids`; CSR where they are sparse.
+    def matrix(self, ids: Sequence[str], *, layer: int | Literal["mean", "all"] | None = None) -> Any:
+        """[N, D] float32 of pooled features, in the order of `ids`; CSR where they are sparse; or a `Table`.
 
         layer: which of [L, D] to take, the "mean" of all, or "all": [N, L, D]. Flattening them would mix layers into
         one scale, so features of several layers are refused without it.
@@ -255,6 +257,8 @@ class Features:
             raise self._refused("is sparse: it has no frames", "use it with --model linear")
         rows = self._rows(list(ids))
         if self._table is not None:
+            if isinstance(self._table, Table):
+                raise self._refused("holds columns that are no numbers, and so no frames", "use it with train")
             yield from self._table[rows]
             return
         shard, values = "", np.empty(0)
@@ -271,8 +275,13 @@ class Features:
         if absent:
             reason = self._skip_reason(absent[0])
             message = f"has no features of id '{absent[0]}'{reason} ({len(absent)} of {len(ids)} ids are missing)"
-            raise self._refused(message, "pass --missing drop, or extract them")
+            raise self._refused(message, self.near(absent[0]) or "pass --missing drop, or extract them")
         return np.fromiter((self._row[key] for key in ids), dtype=np.int64, count=len(ids))
+
+    def near(self, key: str) -> str:
+        """What to do about an id that others have in another spelling; "" where none has."""
+        alike = next((names for names in spelt_alike([key, *self.ids]) if key in names), [key])
+        return next((f"'{name}' is there: write ids alike" for name in alike if name != key), "")
 
     def _skip_reason(self, key: str) -> str:
         if self._table is not None or not (self.path / SKIPPED).exists():
@@ -371,19 +380,13 @@ def is_tabulated(path: Path) -> bool:
 
 def _read_tabulated(path: Path) -> Features:
     """The parts as one table of what the summary calls features; what stands beside them is not read."""
-    import pandas as pd
-
     folder = path if path.is_dir() else path.parent
     known = read_json(folder / SUMMARY, what="summary of a table of features", shape=_SUMMARY)
     files = sorted(path.glob(f"*{PART}")) if path.is_dir() else [path]
     parts = [_read_csv(file, known["features"]) for file in files]
     ids = [key for part in parts for key in part.ids]
-    check_ids(pd.Series(ids, dtype=object), path)
     values = np.concatenate([part.matrix(part.ids) for part in parts])
-    ones = np.ones(len(ids), dtype=np.int64)
-    places = [path.name] * len(ids), np.arange(len(ids)), ones
-    names, made = known["features"], known["tabulation"]
-    return Features(path, ids, {}, names, True, False, *places, values, tabulation=made)
+    return replace(of_rows(ids, path, known["features"], values), tabulation=known["tabulation"])
 
 
 def _read_csv(path: Path, names: list[str] | None = None) -> Features:
@@ -393,13 +396,23 @@ def _read_csv(path: Path, names: list[str] | None = None) -> Features:
         return set(header) - {"id"} if names is None else set(names)
 
     table = read_table(path, required=["id", *(names or ())], numbers=numeric)
-    ids = list(table["id"])
-    check_ids(table["id"], path)
-    names = [column for column in table.columns if column != "id"] if names is None else names
-    if not names or not ids:
+    return of_numbers(table, path, [column for column in table.columns if column != "id"] if names is None else names)
+
+
+def of_numbers(table: pd.DataFrame, path: Path, names: list[str]) -> Features:
+    """Columns of numbers. Raises "input" naming the row of any other cell, and of an id that stands twice."""
+    if not names or not len(table):
         raise AffectkitError("input", "holds no features", file=path, remedy="give it an id and numeric columns")
     columns = [to_numbers(table[name], file=path, column=name) for name in names]
     values = np.stack([_in_float32(cells, name, path) for name, cells in zip(names, columns, strict=True)], axis=1)
+    return of_rows(list(table["id"]), path, names, values)
+
+
+def of_rows(ids: list[str], path: Path, names: list[str], values: np.ndarray | Table) -> Features:
+    """What is in memory, a row for each id."""
+    import pandas as pd
+
+    check_ids(pd.Series(ids, dtype=object), path)
     ones = np.ones(len(ids), dtype=np.int64)
     return Features(path, ids, {}, names, True, False, [path.name] * len(ids), np.arange(len(ids)), ones, values)
 

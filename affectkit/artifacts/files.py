@@ -79,6 +79,7 @@ def read_json(path: Path, *, what: str = "file", shape: Any = dict) -> dict[str,
 
     Raises "missing", or "input" for what is no JSON, has another shape, or a newer schema, which is named.
     """
+    remedy = "copy it again, or run the command that wrote it again"
     try:
         if path.exists() and not path.is_file():  # a pipe, which would never end
             raise ValueError("it is not a file")
@@ -86,16 +87,15 @@ def read_json(path: Path, *, what: str = "file", shape: Any = dict) -> dict[str,
     except FileNotFoundError:
         raise AffectkitError("missing", f"no such {what}", file=path) from None
     except ValueError as error:
-        raise AffectkitError("input", f"not a JSON {what}: {error}", file=path) from None
+        raise AffectkitError("input", f"not a JSON {what}: {error}", file=path, remedy=remedy) from None
     if not isinstance(data, dict):
-        raise AffectkitError("input", f"a {what} is a JSON object", file=path)
+        raise AffectkitError("input", f"a {what} is a JSON object", file=path, remedy=remedy)
     schema = data.get("schema", SCHEMA)
     numbered = type(schema) is int and schema > 0
     if numbered and schema > SCHEMA:
         message = f"schema {schema} is newer than schema {SCHEMA}, which this affectkit reads"
         raise AffectkitError("input", message, file=path, remedy="upgrade affectkit")
     if problem := misfit(data, shape) if numbered else "'schema' is not a whole number above 0":
-        remedy = "copy it again, or run the command that wrote it again"
         raise AffectkitError("input", f"is no {what}: {problem}", file=path, remedy=remedy)
     return data
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.records import trusted
-from affectkit.artifacts.tables import first_row, read_table, refuse_too_large, to_numbers, write_table
+from affectkit.artifacts.tables import RENUMBER, first_row, read_table, refuse_too_large, to_numbers, write_table
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
@@ -207,10 +207,10 @@ def _check_ids(manifest: Manifest) -> None:
     ids = manifest.rows["id"]
     if (position := first_row((ids == "") | ids.duplicated())) is not None:
         if not ids[position]:
-            raise AffectkitError("input", "the id is empty", **manifest.where(position))
+            raise AffectkitError("input", "the id is empty", **manifest.where(position), remedy=RENUMBER)
         file, row = manifest.origin[first_row(ids == ids[position]) or 0]
         message = f"id '{ids[position]}' stands already in {file.name} row {row}"
-        raise AffectkitError("input", message, **manifest.where(position))
+        raise AffectkitError("input", message, **manifest.where(position), remedy=RENUMBER)
 
 
 def _parse_cells(manifest: Manifest) -> None:

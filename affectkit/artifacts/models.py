@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BEST, SPEC, FIT_ROWS = "best_model", "affectkit.json", "fit_rows.csv"
 LABEL_MAP, TRAIN_REPORT = "label_map.json", "train_report.json"
 CALIBRATION, FUSION = "calibration.json", "fusion.json"  # of a `best_model/` that is one
+BRANCHES = "branches"  # of a network that sees several pictures of a row: a folder for each
 
 
 def best_model(path: Path) -> Path:
@@ -76,7 +77,7 @@ def whole(folder: Path, what: str = "model") -> Iterator[None]:
 _PARENT = {"name": is_file_name, "path": (str, None), "sha256": (str, None)}
 _FEATURES = {
     "encoder": (str, None), "options?": {str: object}, "feature_names?": ([str], None), "dim?": (int, None),
-    "pooled?": bool, "sparse?": bool,
+    "pooled?": bool, "sparse?": bool, "columns?": [{"name": str, "kind": str, "form": str}],
 }  # fmt: skip
 _SPEC = {
     "kind": str, "targets": are_targets, "options?": {str: object}, "features?": [_FEATURES], "needs?": [str],
@@ -162,12 +163,18 @@ PARENTS = "parents"
 def model_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a `best_model/`'s own files, wherever it lies; parents say theirs."""
     total = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != SPEC):
-        total.update(f"{path.name} {sha256(path)}\n".encode())
+    for path in _files(folder):
+        total.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
     spec = read_spec(folder)
     spec["parents"] = [{**parent, "path": ""} for parent in spec.get("parents", [])]
     total.update(repr(sorted(spec.items())).encode())
     return total.hexdigest()
+
+
+def _files(model: Path) -> list[Path]:
+    """The files of a `best_model/` itself, without its description and without those of its parents."""
+    each = [path for path in model.iterdir() if path.name != SPEC] + list((model / BRANCHES).rglob("*"))
+    return sorted(path for path in each if path.is_file())
 
 
 def parent_of(name: str, model: Path | None, folder: Path) -> dict[str, Any]:
@@ -203,11 +210,13 @@ def copy_model(model: Path, target: Path) -> None:
     """
     spec, parents = read_spec(model), []
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(p for p in model.iterdir() if p.is_file() and p.name != SPEC):
+    for path in _files(model):
         if model.resolve() not in path.resolve().parents:  # what it leads to may be nobody else's business
             message = "is a link that leads out of the model's folder"
             raise AffectkitError("input", message, file=path, remedy="put the file itself there, if it belongs to it")
-        with atomic(target / path.name) as temporary:
+        place = target / path.relative_to(model)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(place) as temporary:
             shutil.copyfile(path, temporary)
     for parent in spec.get("parents", []):
         if parent["path"] is not None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.tables import (
+    FLOAT,
     LARGEST_NUMBER,
     check_ids,
     first_row,
@@ -105,13 +106,13 @@ def probability_columns(target: Target) -> list[str]:
     return [prefix + name for name in target.classes]
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: Path, predictions: Predictions, floats: str = FLOAT) -> None:
     """Write `predictions`, the leading columns first, each target's beside each other, what was carried last."""
     frame = predictions.frame
     predicted = [c for t in predictions.targets.values() for c in target_columns(t) if c in frame]
     leading = [c for c in LEADING if c in frame]
     carried = [c for c in frame.columns if c not in {*leading, *predicted}]
-    write_table(path, frame[leading + predicted + carried])
+    write_table(path, frame[leading + predicted + carried], floats)
 
 
 def target_columns(target: Target) -> list[str]:
@@ -140,6 +141,25 @@ def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence
         raise AffectkitError("input", message, file=predictions.path, row=position + 1, remedy=remedy)
     cells = {column: rows[column].to_numpy()[places] for column in wanted}
     return replace(predictions, frame=predictions.frame.assign(**cells))
+
+
+def require_agreement(
+    rows: pd.DataFrame, others: pd.DataFrame, columns: Iterable[str], file: Path | None, whose: str = "another source"
+) -> None:
+    """Raises "input" naming a row of which `others`, from `file`, say what `rows` do not, as equal ids of two corpora
+    do. Empty cells say nothing."""
+    there = others.set_index("id").reindex(rows["id"])
+    for column in (name for name in columns if name in rows and name in others):
+        ours, theirs = rows[column].to_numpy(), there[column].to_numpy()
+        differ = ~empty_cells(ours) & ~empty_cells(theirs) & (ours != theirs)
+        if (row := first_row(differ)) is not None:
+            what = f"says {column} '{theirs[row]}' of id '{rows['id'].iloc[row]}', {whose} '{ours[row]}'"
+            raise AffectkitError("input", what, file=file, remedy="make the sources of one manifest")
+
+
+def empty_cells(cells: np.ndarray) -> np.ndarray:
+    """[N] bool."""
+    return np.isnan(cells) if cells.dtype.kind == "f" else np.array([c == "" or c is None or c != c for c in cells])
 
 
 def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
@@ -296,7 +316,9 @@ def _check_table(frame: pd.DataFrame, path: Path) -> None:
     check_ids(frame["id"], path)
     if "seen" in frame and (row := first_row(~frame["seen"].isin(SEEN))) is not None:
         message = f"seen '{frame['seen'][row]}' is not in {', '.join(SEEN)}"
-        raise AffectkitError("input", message, file=path, row=row + 1)
+        raise AffectkitError(
+            "input", message, file=path, row=row + 1, remedy="take the column from its run, or leave it out"
+        )
 
 
 def _targets_of(columns: Sequence[str], labels: Iterable[str] = ()) -> dict[str, Target]:

@@ -31,6 +31,14 @@ def read_started(folder: Path) -> dict[str, Any]:
     return read_json(folder / STARTED, what="record of a run's start", shape=_STARTED)
 
 
+def require_unchanged(started: Mapping[str, Any]) -> None:
+    """Raises "input" for an input of a run that is not what its record says of it, "missing" for one that has gone."""
+    for known in started.get("inputs", []):
+        if {**digest(Path(known["path"])), "path": ""} != {**known, "path": ""}:
+            remedy = "make what was made of it again"
+            raise AffectkitError("input", "has changed since", file=known["path"], remedy=remedy)
+
+
 def read_record(record: Path) -> dict[str, Any]:
     """What a `run.json`, or a file's `x.run.json`, says."""
     return read_json(record, what="record", shape=_RECORD)

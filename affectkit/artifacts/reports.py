@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 METRICS, JUDGED = "metrics.json", "judged.csv"  # of evaluate
+MISTAKES, EXAMPLES = "mistakes", "examples.json"  # tables of what is mistaken for what, and pictures of it
 ABLATION, ABLATION_TABLE = "ablation_summary.json", "ablation_summary.csv"
 SELECTION, SELECTION_TABLE = "model_selection.json", "model_selection.csv"
 STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.csv"
@@ -30,14 +31,20 @@ TRANSCRIPTION, ERROR_TABLE = "transcription.json", "error_rates.csv"
 
 _FIGURE = {"value": (float, None), "low?": (float, None), "high?": (float, None)}
 _CONFUSION = {"classes": [str], "counts": [[int]]}
+_ENDS = {"low": (float, None), "high": (float, None)}
+_MISTAKE = {"truth": str, "predicted": str, "rows": int, "share": float, **_ENDS}
 _CLASS = {
     "per_class?": ({str: {str: object}}, None),
     "confusion?": (_CONFUSION, {}, None),
+    "mistakes?": [
+        {"truth": str, "predicted": str, "rows": int, "share": float, "low": (float, None), "high": (float, None)}
+    ],
     "calibration?": (dict, None),
 }
 _REPORT = {
     **_CLASS, "metrics": {str: _FIGURE}, "n": int, "split?": (str, None), "groups?": (dict, None),
     "targets?": are_targets, "other_targets?": {str: _CLASS}, "warnings?": [str],
+    "required?": [{**_FIGURE, "require": str, "of": str, "state": str}],
 }  # fmt: skip
 
 
@@ -65,6 +72,16 @@ def read_report(path: Path) -> dict[str, Any]:
     path = Path(path)
     file = trusted(path / METRICS) if path.is_dir() else path  # which a page names whose run is about to finish
     return read_json(file, what="report", shape=_REPORT)
+
+
+_PICTURES = {"pictures": [{"target": str, "truth": str, "predicted": str, "id": str, "jpeg": str}]}
+
+
+def read_examples(folder: Path) -> list[dict[str, str]]:
+    """The small pictures that were kept of what is mistaken for what, each `jpeg` in base64; none where none were."""
+    if not (folder / EXAMPLES).exists():
+        return []
+    return list(read_json(folder / EXAMPLES, what="list of pictures", shape=_PICTURES)["pictures"])
 
 
 def class_targets(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -121,7 +138,8 @@ def _class_tables(report: Mapping[str, Any]) -> dict[str, Any]:
     """Of the first class target by plain names, of further ones with the target's name before."""
     tables: dict[str, Any] = {}
     for position, (name, _, details) in enumerate(class_targets(report)):
-        of_target = {**_confusion_tables(details), "per_class": _keyed("class", details.get("per_class"))}
+        of_target: dict[str, Any] = {**_confusion_tables(details), MISTAKES: details.get("mistakes") or []}
+        of_target["per_class"] = _keyed("class", details.get("per_class"))
         tables |= {file_name(f"{name}_{key}") if position else key: table for key, table in of_target.items()}
     return tables
 
@@ -155,6 +173,13 @@ def confusion_files(part: str, report: Mapping[str, Any]) -> dict[str, pd.DataFr
         if tables := _confusion_tables(details):
             files[file_name(named) + ".csv"] = tables["confusion_counts"]
     return files
+
+
+def mistake_rows(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The mistakes of each part and class target, test rows first."""
+    for part in sorted(reports, key=["test", "val", "oof"].index):
+        for name, _, details in class_targets(reports[part]):
+            yield from ({"part": part, "target": name, **row} for row in details.get("mistakes") or [])
 
 
 def _keyed(name: str, rows: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, Any]]:

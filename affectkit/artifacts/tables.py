@@ -135,11 +135,11 @@ def _checked_rows(path: Path, reader: Iterable[list[str]]) -> Generator[list[str
     while header and not header[-1]:
         header.pop()
     if not header:
-        raise AffectkitError("input", "is empty: it has no header", file=path)
+        raise AffectkitError("input", "is empty: it has no header", file=path, remedy="copy it again")
     doubled = sorted(name for name in set(header) if header.count(name) > 1)
     if doubled:
         what = f"column '{doubled[0]}' stands twice in the header" if doubled[0] else "two columns have no name"
-        raise AffectkitError("input", what, file=path)
+        raise AffectkitError("input", what, file=path, remedy="give each column a name of its own")
     yield header
     for row, cells in enumerate(rows, start=1):
         if len(cells) > len(header) and not any(cells[len(header) :]):
@@ -164,7 +164,8 @@ def _filled_rows(path: Path, reader: Iterable[list[str]]) -> Generator[list[str]
         except StopIteration:
             return
         except csv.Error as error:
-            raise AffectkitError("input", f"malformed CSV: {error}", file=path, row=max(count + 1, 0)) from None
+            message, remedy = f"malformed CSV: {error}", "close every quote, and double those within a cell"
+            raise AffectkitError("input", message, file=path, row=max(count + 1, 0), remedy=remedy) from None
         if any(map(str.strip, cells)):
             count += 1
             yield cells
@@ -176,11 +177,13 @@ def read_table(
     required: Sequence[str] = (),
     delimiter: str | None = None,
     numbers: Callable[[Sequence[str]], Collection[str]] | None = None,
+    gaps: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """A CSV as a frame of text; "" where a cell is empty. `required` columns must be there.
 
     numbers: which columns of a header are float64, NaN where empty, if all of their other cells are finite numbers.
-    Where they are not, the column is text, of which `to_numbers` says what is wrong.
+    Where they are not, the column is text, of which `to_numbers` says what is wrong. gaps: how a missing cell of these
+    may be spelt, in lower case: each of them that holds nothing else but finite numbers is float64, the others text.
     """
     import pandas as pd
 
@@ -193,7 +196,10 @@ def read_table(
             if "" in header:
                 remedy = f"one has no name; if that is it, name it (pandas: to_csv(..., index_label='{column}'))"
             raise AffectkitError("input", f"has no column '{column}'", file=path, remedy=remedy)
-    columns = read_plain(path, header, _delimiter(path, delimiter), numbers(header) if numbers else ())
+    comma = _delimiter(path, delimiter)
+    columns = read_plain(path, header, comma, numbers(header) if numbers else ())
+    if columns is None and gaps is not None:
+        columns = read_plain(path, header, comma, numbers(header) if numbers else (), gaps)
     if columns is None:
         cells = list(zip(*rows, strict=True)) or [()] * len(header)
         return pd.DataFrame({name: pd.Series(texts, dtype=object) for name, texts in zip(header, cells, strict=True)})
@@ -205,9 +211,13 @@ def read_table(
 
 
 def read_plain(
-    path: Path, header: Sequence[str], delimiter: str, numbers: Collection[str] = ()
+    path: Path,
+    header: Sequence[str],
+    delimiter: str,
+    numbers: Collection[str] = (),
+    gaps: Collection[str] | None = None,
 ) -> dict[str, np.ndarray] | None:
-    """Columns of text (object) or of numbers (float64) by name.
+    """Columns of text (object) or of numbers (float64) by name. gaps: as `read_table` takes them.
 
     None for what wants the reader above: rows of another length, blank rows, loose quotes, another encoding, a pipe, a
     cell that is to be a number and is none.
@@ -217,7 +227,7 @@ def read_plain(
     quotes = _quotes(path, header, delimiter) if path.is_file() else None
     if quotes is None:
         return None
-    types = {name: float64() if name in numbers else string() for name in header}
+    types = {name: float64() if name in numbers and gaps is None else string() for name in header}
     try:
         table = csv.read_csv(
             path,
@@ -229,13 +239,14 @@ def read_plain(
         return None
     columns: dict[str, np.ndarray] = {}
     for name in header:
-        cells = _numbers(table[name]) if name in numbers else _texts(table[name])
+        column = table[name] if gaps is None or name not in numbers else _without(gaps, table[name])
+        cells = _texts(column) if column.type == string() else _numbers(column)
         if cells is None:
             return None
         columns[name] = cells
     # A row whose first cell is blank may be blank altogether.
     first = columns[header[0]]
-    blank = np.isnan(first).any() if header[0] in numbers else not all(map(str.strip, first))
+    blank = np.isnan(first).any() if first.dtype == float else not all(map(str.strip, first))
     return None if blank else columns
 
 
@@ -261,6 +272,19 @@ def _quotes(path: Path, header: Sequence[str], delimiter: str) -> int | None:
             )
 
 
+def _without(gaps: Collection[str], column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    """Text as numbers, null where it is a gap; as it is, where anything else is no finite number."""
+    import pyarrow.compute as compute
+    from pyarrow import ArrowInvalid, array, float64, string
+
+    texts = compute.utf8_lower(compute.utf8_trim_whitespace(column))
+    try:
+        numbers = compute.if_else(compute.is_in(texts, array(gaps, string())), None, texts).cast(float64())
+    except ArrowInvalid:
+        return column
+    return numbers if compute.all(compute.is_finite(numbers)).as_py() is not False else column
+
+
 def _texts(column: pyarrow.ChunkedArray) -> np.ndarray:
     """[N] object; of a column that repeats itself, each text is held once."""
     import pyarrow.compute as compute
@@ -281,6 +305,9 @@ def _numbers(column: pyarrow.ChunkedArray) -> np.ndarray | None:
 # --- What cells are: numbers, ids
 
 
+CORRECT, RENUMBER = "correct it, or leave the cell empty", "give every row an id of its own"
+
+
 def to_numbers(cells: Sequence[str] | pd.Series, *, file: Path | None = None, column: str = "") -> np.ndarray:
     """Text cells as float64; "" and any spelling of nan are NaN; numbers that were read as such stay as they are.
 
@@ -299,11 +326,11 @@ def to_numbers(cells: Sequence[str] | pd.Series, *, file: Path | None = None, co
         try:
             values[position] = float(str(cell).replace("_", "?")) if cell != "" else math.nan  # Python reads 1_0 as 10
         except (ValueError, TypeError):
-            message, remedy = f"{column or 'cell'} '{cell}' is not a number", _as_number(cell)
+            message, remedy = f"{column or 'cell'} '{cell}' is not a number", as_number(cell) or CORRECT
             raise AffectkitError("input", message, file=file, row=position + 1, remedy=remedy) from None
         if math.isinf(values[position]):
             message = f"{column or 'cell'} '{cell}' is not a finite number"
-            raise AffectkitError("input", message, file=file, row=position + 1)
+            raise AffectkitError("input", message, file=file, row=position + 1, remedy=CORRECT)
     return values
 
 
@@ -325,17 +352,20 @@ def first_row(bad: np.ndarray | pd.Series) -> int | None:
 def check_ids(ids: pd.Series, file: Path) -> None:
     """Raises "input" naming the row of an id that stands twice."""
     if (row := first_row(ids.duplicated())) is not None:
-        raise AffectkitError("input", f"id '{ids[row]}' stands twice", file=file, row=row + 1)
+        raise AffectkitError("input", f"id '{ids[row]}' stands twice", file=file, row=row + 1, remedy=RENUMBER)
 
 
-def _as_number(cell: Any) -> str | None:
+def as_number(cell: Any) -> str | None:
     """What to write in the place of what people and spreadsheets write for a number."""
     text = str(cell).strip()
+    if re.fullmatch(r"[-+]?[1-9]\d{0,2}([,' \u00a0\u202f]\d{3})+(\.\d+)?", text):
+        decimals = f", or {text.replace(',', '.')} if that is a decimal comma" if text.count(",") == 1 else ""
+        return f"write {re.sub(r'[^-+.0-9]', '', text)}, without a separator of thousands{decimals}"
     if re.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
         return f"write decimals with a point: {text.replace(',', '.')}"
     if re.fullmatch(r"[-+]?[\d.,]+ ?%", text):
         return "write shares of 1, without %"
-    if text.startswith("#") or text.lower() in ("na", "n/a", "none", "null", "-", ""):
+    if re.fullmatch(r"#(N/?A|NV|[A-Z0/]+[!?])", text) or text.lower() in ("na", "n/a", "none", "null", "-", ""):
         return "leave the cell empty where there is no value"
     return None
 
@@ -393,8 +423,5 @@ def _formatted(column: pd.Series, floats: str) -> tuple[str, list[Any]]:
 
 
 def _quoted(cell: str) -> str:
-    if not any(mark in cell for mark in MARKS):
-        return cell
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([cell, ""])
-    return line.getvalue().removesuffix(",\n")
+    """csv.writer leaves a bare CR as it is, which ends a row for all readers."""
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in MARKS) else cell

@@ -1,6 +1,8 @@
 """`affectkit ablate`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +28,16 @@ NamedFeaturesOpt = Annotated[
     typer.Option(
         "--features",
         metavar="NAME=PATH",
-        help="Named features to train on instead of predictions: a folder or a CSV. Repeatable.",
+        help="Named features to train on instead of predictions: a folder, a CSV, or manifest:age,sex. Repeatable.",
+    ),
+]
+RetrainOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--retrain",
+        metavar="RUN",
+        help="Run of finetune whose branches are the sources, trained anew for every subset as its record says: the "
+        "models of --beside and the pictures of --media, by their names.",
     ),
 ]
 RuleOpt = Annotated[
@@ -48,16 +59,39 @@ TargetOpt = Annotated[
     typer.Option("--target", help="Targets, comma-separated (default: all predicted; of features, label or all)."),
 ]
 SeedsOpt = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--seeds", min=1, help="Number of repetitions with seeds 0, 1, ... for drawn folds and the estimator."
+        "--seeds",
+        min=1,
+        help="Number of repetitions with seeds 0, 1, ... for drawn folds and training (default: 5; of branches 1).",
     ),
 ]
 CvFoldsOpt = Annotated[
     int | None,
     typer.Option("--cv-folds", min=2, help="Draw this many folds of whole groups (default: folds as they are)."),
 ]
+IncludeOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--include",
+        metavar="NAME[,NAME]...",
+        help="Subset to judge, instead of all there are; repeat it for more. The others are compared with the largest.",
+    ),
+]
+PREDICTIONS, FEATURES, BRANCHES = "predictions", "--features", "--retrain"  # what sources are
+# Options that some kinds of sources have, with their defaults.
+OWNED: dict[tuple[str, ...], dict[str, Any]] = {
+    (PREDICTIONS,): {"rule": None, "fit_on": None, "treat_as": None},
+    (FEATURES,): {
+        "model": None, "normalize": "train", "class_weight": "balanced", "missing": "stop", "exclude": None,
+        "impute": "median", "select_features": None,
+    },
+    (PREDICTIONS, FEATURES): {"manifest": None, "target": None, "group": None},
+}  # fmt: skip
 MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Maximum number of subsets; more are refused.")]
+
+
+App = Callable[[Sequence[str]], Any]  # the app, called with the words of a command line
 
 
 def ablate(
@@ -67,10 +101,11 @@ def ablate(
     rule: RuleOpt = None,
     manifest: opt.OptionalManifest = None,
     features: NamedFeaturesOpt = None,
+    retrain: RetrainOpt = None,
     model: ModelOpt = None,
     target: TargetOpt = None,
     metric: MetricOpt = None,
-    seeds: SeedsOpt = 5,
+    seeds: SeedsOpt = None,
     cv_folds: CvFoldsOpt = None,
     fit_on: opt.FitOn = None,
     treat_as: opt.TreatAsVal = None,
@@ -78,123 +113,168 @@ def ablate(
     class_weight: opt.ClassWeight = "balanced",
     group: opt.Group = None,
     missing: opt.Missing = "stop",
+    exclude: opt.Exclude = None,
+    impute: opt.Impute = "median",
+    select_features: opt.SelectFeatures = None,
+    require: opt.Require = None,
+    include: IncludeOpt = None,
     max_subsets: MostOpt = 255,
     resume: opt.Resume = False,
     overwrite: opt.Overwrite = False,
+    app: App | None = None,
     **plugin_options: Any,
 ) -> Outcome:
-    """Judge every subset of several sources: predictions that are fused, or features that are trained on.
+    """Judge every subset of several sources: predictions that are fused, features or branches that are trained.
+
+    The branches of a run of finetune (--retrain) are the models beside its network and the pictures that it sees. Each
+    subset is then trained by commands of its own, which are shown, and whose run folders stay below -o.
 
     All subsets have the same rows, folds and seeds. Each is compared, over whole speakers, with all sources together
-    and with the best single one. --resume keeps the subsets that are finished.
+    and with the best single one. --resume keeps the subsets that are finished. --require is of all sources together, or
+    of a subset by its name ('audio+text:uar>=.5'), on test rows, else cross-fitted ones, or as named ('oof_uar>=.5').
 
     Example: affectkit ablate voice=runs/voice text=runs/text face=runs/face --rule mean -o runs/ablation
     """
-    options = dict(locals())
-    _refuse_mixture(options)
+    options = {name: value for name, value in locals().items() if name != "app"}
+    options["seeds"] = seeds or (1 if retrain else 5)
+    kind = _kind(options)
+    from affectkit.ablation import PARTS, required, subsets, write_ablation
     from affectkit.ablation import ablate as judge_subsets
-    from affectkit.ablation import subsets, write_ablation
     from affectkit.artifacts.files import read_json
     from affectkit.artifacts.reports import ABLATION
     from affectkit.artifacts.runs import open_run
-    from affectkit.artifacts.sources import named_paths
+    from affectkit.evaluation.requirements import parse, verdict
     from affectkit.reporting import ablated, terminal
     from affectkit.reporting.browser import write_page
     from affectkit.results.lineage import digests
 
-    paths = named_paths(sources or features or [], least=2)
-    chosen = subsets(list(paths), most=max_subsets)
-    built = _built(options)
-    with open_run("ablate", options, inputs=[*paths.values(), manifest]) as run:
+    makers: dict[str, Callable[[dict[str, Any]], _Named]]
+    makers = {PREDICTIONS: _predictions, FEATURES: _features, BRANCHES: partial(_branches, app=app)}
+    named = makers[kind](options)
+    chosen = subsets(named.names, [comma_separated(names) for names in include or []], most=max_subsets)
+    names = [subset.name for subset in chosen]
+    stated = [parse(text, splits=PARTS, subsets=names) for text in dict.fromkeys(require or [])]
+    with open_run("ablate", options, inputs=[*named.read, manifest]) as run:
         if not run.finished:
-            study, facts, read = (_of_predictions if sources else _of_features)(paths, built, options)
+            study, facts, read = named.study(run.path)
+            stated = [requirement.of(study.setup.targets) for requirement in stated]
             with console.progress("ablate") as progress:
                 judged = judge_subsets(study, chosen, run.path, progress=progress)
+            judged |= {"required": required(stated, judged)} if stated else {}
             write_ablation(run.path, {**facts, **judged, "inputs": digests(read)})
             write_page(run.path, ablated.draw(run.path))
         summary, page = read_json(run.path / ABLATION, what="summary of an ablation"), ablated.draw(run.path)
-    return terminal.outcome(run.path, {"metric": summary["metric"], "parts": _values(summary)}, page)
+    facts = {"metric": summary["metric"], "parts": _values(summary)}
+    facts |= {key: summary[key] for key in ("required",) if key in summary}
+    return terminal.outcome(run.path, facts, page, verdict(summary.get("required", [])))
 
 
-def _refuse_mixture(options: dict[str, Any]) -> None:
-    """Refuse predictions beside features, and options of the one with the other."""
-    if bool(options["sources"]) == bool(options["features"]):
-        remedy = "name NAME=PREDICTIONS, or --manifest and --features NAME=PATH"
-        raise AffectkitError("usage", "ablate takes either predictions or --features", remedy=remedy)
+def _kind(options: dict[str, Any]) -> str:
+    """Which sources are named. Raises "usage" for none, for several kinds, and for options of another."""
+    kinds = {PREDICTIONS: "sources", FEATURES: "features", BRANCHES: "retrain"}
+    there = [kind for kind, name in kinds.items() if options[name]]
+    if len(there) != 1:
+        remedy = "name NAME=PREDICTIONS, or --manifest and --features NAME=PATH, or --retrain RUN"
+        raise AffectkitError("usage", "ablate takes either predictions, --features or --retrain", remedy=remedy)
     if options["features"] and options["manifest"] is None:
         raise AffectkitError("usage", "--features needs --manifest", remedy="name the rows to train on")
-    default = {"model": None, "normalize": "train", "class_weight": "balanced", "missing": "stop"}
-    others = default if options["sources"] else dict.fromkeys(["rule", "fit_on", "treat_as"])
-    for name, value in others.items():
-        if options[name] != value:
-            of = "--features" if options["sources"] else "predictions"
-            raise AffectkitError("usage", f"--{name.replace('_', '-')} belongs to {of}", remedy="leave it out")
+    for owners, defaults in OWNED.items():
+        for name, default in defaults.items():
+            if there[0] not in owners and options[name] != default:
+                message = f"--{name.replace('_', '-')} belongs to {' and '.join(owners)}"
+                raise AffectkitError("usage", message, remedy="leave it out")
+    return there[0]
 
 
-def _built(options: dict[str, Any]) -> Any:
-    """The rule, or the estimator. Raises "usage" for an unknown one, and for options that it lacks."""
-    from affectkit.estimators._fit import build_estimator
-    from affectkit.fusion.rule import build_rule
+@dataclass(frozen=True)
+class _Named:
+    """The sources that are named, and what is read of them. study: they as a study, which works in a folder, what the
+    summary says of them, and what of all that was read it names."""
 
-    plugin_options = options["plugin_options"]
-    if options["sources"]:
-        rule = build_rule(options["rule"] or "mean", plugin_options)
-        if not rule.learns:
-            what = f"--rule {rule.name} takes each row from one source: there are no subsets to judge"
-            raise AffectkitError("usage", what, remedy="use mean, or another rule")
-        return rule
-    return build_estimator(options["model"] or "linear", plugin_options)
+    names: list[str]
+    read: list[Path]
+    study: "Callable[[Path], tuple[AblationStudy, dict[str, Any], list[Path]]]"
 
 
-def _of_predictions(
-    paths: dict[str, Path], rule: Any, options: dict[str, Any]
-) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
-    """The sources, how they are fused, and the files that were read."""
+def _predictions(options: dict[str, Any]) -> _Named:
     from affectkit.ablation import of_predictions
-    from affectkit.artifacts.sources import read_joined_sources
+    from affectkit.artifacts.sources import named_paths, read_joined_sources
+    from affectkit.fusion.rule import build_rule
     from affectkit.media.texts import LANGUAGE
     from affectkit.results.lineage import lineage
 
-    group, treat_as = options["group"], options["treat_as"]
-    columns = [*([group] if group else []), LANGUAGE]
-    how: dict[str, Any] = {"manifest": options["manifest"], "columns": columns, "treat_as": treat_as}
-    named = read_joined_sources(paths, tables=rule.takes_tables, **how)
-    study = of_predictions(
-        named,
-        rule.name,
-        options["plugin_options"],
-        targets=comma_separated(options["target"]),
-        **{key: options[key] for key in ("metric", "fit_on", "group", "seeds", "cv_folds")},
-    )
-    notes = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
-    facts = {"kind": "predictions", "rule": rule.name, "options": rule.options, "how": f"fused by {rule.name}"}
-    read = [source.path for source in named]
-    return study, facts | {"warnings": notes} | lineage(read), read
+    paths = named_paths(options["sources"], least=2)
+    rule = build_rule(options["rule"] or "mean", options["plugin_options"])
+    if not rule.learns:
+        what = f"--rule {rule.name} takes each row from one source: there are no subsets to judge"
+        raise AffectkitError("usage", what, remedy="use mean, or another rule")
+
+    def study(folder: Path) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
+        group, treat_as = options["group"], options["treat_as"]
+        columns = [*([group] if group else []), LANGUAGE]
+        how: dict[str, Any] = {"manifest": options["manifest"], "columns": columns, "treat_as": treat_as}
+        named = read_joined_sources(paths, tables=rule.takes_tables, **how)
+        chosen = {key: options[key] for key in ("metric", "fit_on", "group", "seeds", "cv_folds")}
+        targets = comma_separated(options["target"])
+        made = of_predictions(named, rule.name, options["plugin_options"], targets=targets, **chosen)
+        notes = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
+        facts = {"kind": "predictions", "rule": rule.name, "options": rule.options, "how": f"fused by {rule.name}"}
+        files = [source.path for source in named]
+        return made, facts | {"warnings": notes} | lineage(files), files
+
+    return _Named(list(paths), list(paths.values()), study)
 
 
-def _of_features(
-    paths: dict[str, Path], estimator: Any, options: dict[str, Any]
-) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
-    """The sets of features, what is trained on them, and what was read."""
+def _features(options: dict[str, Any]) -> _Named:
     from affectkit.ablation import of_features
     from affectkit.artifacts.manifest import read_manifest
-    from affectkit.estimators._fit import FitSettings
+    from affectkit.artifacts.sources import named_paths
+    from affectkit.artifacts.table_features import files_of
+    from affectkit.estimators._fit import FitSettings, build_estimator
     from affectkit.results.lineage import lineage
 
-    name, normalize = estimator.name, options["normalize"]
-    manifest = read_manifest(options["manifest"])
-    study = of_features(
-        manifest,
-        paths,
-        estimator,
-        manifest.chosen_targets(options["target"]),
-        FitSettings(normalize, options["class_weight"]),
-        **{key: options[key] for key in ("metric", "group", "missing", "seeds", "cv_folds")},
-    )
-    facts = {"kind": "features", "model": name, "options": estimator.options, "how": f"{name} trained on features"}
-    read = [options["manifest"], *paths.values()]
-    scaled = {"normalization": "transductive" if normalize == "speaker" else "inductive"}
-    return study, facts | {"warnings": []} | lineage(read) | scaled, read
+    paths = named_paths(options["features"], least=2)
+    estimator = build_estimator(options["model"] or "linear", options["plugin_options"])
+    read = files_of(list(paths.values()))
+
+    def study(folder: Path) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
+        normalize, manifest = options["normalize"], read_manifest(options["manifest"])
+        select = options["select_features"] or 0
+        made = of_features(
+            manifest,
+            paths,
+            estimator,
+            manifest.chosen_targets(options["target"]),
+            FitSettings(normalize, options["class_weight"], 0, options["impute"], select),
+            exclude=comma_separated(options["exclude"]),
+            **{key: options[key] for key in ("metric", "group", "missing", "seeds", "cv_folds")},
+        )
+        how = f"{estimator.name} trained on features"
+        facts = {"kind": "features", "model": estimator.name, "options": estimator.options, "how": how}
+        scaled = {"normalization": "transductive" if normalize == "speaker" else "inductive"}
+        files = [options["manifest"], *read]
+        return made, facts | {"warnings": []} | lineage(files) | scaled, files
+
+    return _Named(list(paths), read, study)
+
+
+def _branches(options: dict[str, Any], app: App | None) -> _Named:
+    from affectkit.ablation import of_branches
+    from affectkit.ablation.branches import Branches
+    from affectkit.results.lineage import lineage
+
+    assert app is not None  # it is the command's, not a caller's
+    run, branches = options["retrain"], Branches.of(options["retrain"])
+    if options["plugin_options"]:
+        name = next(iter(options["plugin_options"])).replace("_", "-")
+        raise AffectkitError("usage", f"--{name} does not belong to --retrain", remedy="leave it out")
+
+    def study(folder: Path) -> "tuple[AblationStudy, dict[str, Any], list[Path]]":
+        chosen = {key: options[key] for key in ("metric", "seeds", "cv_folds")}
+        facts = {"kind": "branches", "how": f"trained anew as {run.name} was", "warnings": [], **lineage([run])}
+        return of_branches(branches, app, folder, **chosen), facts, [run]
+
+    return _Named(branches.names, [run], study)
 
 
 def _values(summary: Mapping[str, Any]) -> dict[str, Any]:

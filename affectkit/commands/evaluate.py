@@ -1,5 +1,7 @@
 """`affectkit evaluate`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from affectkit.artifacts.manifest import Manifest
     from affectkit.artifacts.predictions import Predictions
+    from affectkit.evaluation.requirements import Requirement
     from affectkit.labels import Target
 
 OutputDirOpt = Annotated[
@@ -77,10 +80,12 @@ def evaluate(
     group: opt.Group = None,
     slices: SlicesOpt = None,
     alert: AlertOpt = None,
+    require: opt.Require = None,
     interval: IntervalOpt = "auto",
     level: LevelOpt = 0.95,
     resamples: ResamplesOpt = 10_000,
     treat_as: opt.TreatAs = None,
+    examples: opt.Examples = 3,
     media_root: opt.MediaRoot = None,
     device: opt.Device = "auto",
     num_workers: opt.NumWorkers = None,
@@ -98,17 +103,21 @@ def evaluate(
     """
     options = dict(locals())
     source = _source(predictions, model_dir, manifest)
+    from affectkit.artifacts.files import write_json
     from affectkit.artifacts.manifest import read_manifest
-    from affectkit.artifacts.reports import read_report, write_report
+    from affectkit.artifacts.reports import EXAMPLES, read_report, write_report
     from affectkit.artifacts.runs import open_runs
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
+    from affectkit.evaluation.requirements import parse, verdict
     from affectkit.evaluation.rows import judged
     from affectkit.reporting import evaluated, terminal
     from affectkit.reporting.browser import write_page
+    from affectkit.results.examples import pictures
     from affectkit.results.lineage import digests, lineage
 
     alerts, parts = [parse_alert(text) for text in alert or []], comma_separated(slices)
+    stated = [parse(text) for text in dict.fromkeys(require or [])]
     inputs = [source, *([manifest] if manifest else [])]
     with open_runs("evaluate", options, FILES, inputs=inputs) as (run, files):
         if run and run.finished and not files:
@@ -117,20 +126,24 @@ def evaluate(
             rows = read_manifest(manifest, media_root=media_root) if manifest else None
             work: dict[str, Any] = {"device": device, "num_workers": num_workers, "on_error": on_error}
             extra = [*([group] if group else []), *parts]
-            table, notes = _table(source, rows, extra, split, treat_as, work if model_dir else None, files)
+            check = partial(_check_targets, files, stated)
+            table, notes = _table(source, rows, extra, split, treat_as, work if model_dir else None, check)
             how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
             how |= {"slices": parts, "alerts": alerts, "floor_rows": _train_rows(table, rows)}
             report = assess(table, split=split, group=group, **how)
             report |= {"foreign": table.foreign, **lineage(inputs), "inputs": digests(inputs)}
             report["warnings"] += notes
+            report |= {"required": _required(stated, report, source)} if stated else {}
             rows_judged = judged(table, split)[1]
             _write_files(files, report, rows_judged, treat_as)
             if run and not run.finished:
                 write_report(run.path, report, rows_judged)
+                if rows is not None and (kept := pictures(rows_judged, report, rows, examples)):
+                    write_json(run.path / EXAMPLES, {"pictures": kept})
                 write_page(run.path, evaluated.draw(run.path))
     place = run.path if run else next(Path(options[name]) for name in FILES if options[name])
-    facts = {"split": report["split"], "n": report["n"], "metrics": report["metrics"]}
-    return terminal.outcome(place, facts, evaluated.page(report))
+    facts: dict[str, Any] = {key: report[key] for key in ("split", "n", "metrics", "required") if key in report}
+    return terminal.outcome(place, facts, evaluated.page(report), verdict(report.get("required", [])))
 
 
 def _source(predictions: Path | None, model_dir: Path | None, manifest: Path | None) -> Path:
@@ -154,28 +167,32 @@ def _table(
     split: str | None,
     treat_as: str | None,
     work: dict[str, Any] | None,
-    files: dict[str, Path],
+    check: Callable[["list[Target]"], None],
 ) -> tuple["Predictions", list[str]]:
     """The predictions, with what the manifest says of their rows, and what a report of them must say.
 
-    extra: columns that are needed. work: how to predict, where `source` is a model.
+    extra: columns that are needed. work: how to predict, where `source` is a model. check: of the targets, before it.
     """
     from affectkit.artifacts.predictions import join_columns
     from affectkit.artifacts.sources import read_joined
     from affectkit.splits import GROUP_COLUMNS
 
     if work is not None and rows is not None:
-        table, notes = _predicted(source, rows, split, work, files)
+        table, notes = _predicted(source, rows, split, work, check)
         carried = [*rows.targets, "split", *GROUP_COLUMNS, *extra]
         return join_columns(table, rows.rows, list(dict.fromkeys(carried))), notes
     table = read_joined(source, manifest=rows, columns=extra, treat_as=treat_as)
-    _check_confusion(files, list(table.targets.values()))
+    check(list(table.targets.values()))
     notes = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
     return table, notes
 
 
 def _predicted(
-    model_dir: Path, rows: "Manifest", split: str | None, work: dict[str, Any], files: dict[str, Path]
+    model_dir: Path,
+    rows: "Manifest",
+    split: str | None,
+    work: dict[str, Any],
+    check: Callable[["list[Target]"], None],
 ) -> tuple["Predictions", list[str]]:
     """Predictions, made now, of the rows that the model was not fitted on; and how many it could not make."""
     from affectkit.inference import Work, load_model, without_fit_rows
@@ -184,7 +201,7 @@ def _predicted(
     splits = set(rows.rows["split"]) if "split" in rows.rows else set()
     wanted = split or ("test" if "test" in splits else None)
     model = load_model(model_dir)
-    _check_confusion(files, [Target.from_json(target) for target in model.spec["targets"]])
+    check([Target.from_json(target) for target in model.spec["targets"]])
     chosen = without_fit_rows(model, rows.take(rows.rows["split"] == wanted) if wanted in splits else rows)
     with console.progress("predict") as progress:
         table = model.predict(chosen, Work(**work, progress=progress))
@@ -192,11 +209,31 @@ def _predicted(
     return table, [f"{lost} of {len(chosen.rows)} rows could not be predicted and are not judged"] if lost else []
 
 
-def _check_confusion(files: dict[str, Path], targets: "list[Target]") -> None:
+def _check_targets(files: dict[str, Path], stated: "list[Requirement]", targets: "list[Target]") -> None:
+    """Refuse what cannot be written, or required, of these targets."""
+    for requirement in stated:
+        requirement.of({target.name: target for target in targets})
     if "output_confusion_csv" in files and all(target.kind == "number" for target in targets):
         names = ", ".join(target.name for target in targets)
         message = f"--output-confusion-csv is of classes, and {names} is predicted as a number"
         raise AffectkitError("usage", message, remedy="leave it out")
+
+
+def _required(stated: "list[Requirement]", report: dict[str, Any], source: Path) -> list[dict[str, Any]]:
+    """What was required against what was reached: of the judged rows, or for a gap of the run."""
+    from affectkit.evaluation.requirements import gap_of
+    from affectkit.labels import Target
+
+    targets = {target["name"]: Target.from_json(target) for target in report["targets"]}
+    judged = []
+    for requirement in (each.of(targets) for each in stated):
+        if requirement.metric is None:
+            gap = gap_of(source)
+            judged.append(requirement.judged(gap, of=f"{gap['metric']}, fit rows to {gap['part']} rows"))
+        else:
+            figure = requirement.figure_in(report["metrics"])
+            judged.append(requirement.judged(figure, of=f"{report['split']} rows"))
+    return judged
 
 
 def _write_files(files: dict[str, Path], report: dict[str, Any], table: "Predictions", treat_as: str | None) -> None:

@@ -59,7 +59,10 @@ def predict(
     model_dir: Annotated[Path, typer.Option("--model-dir", help="Model: a run folder, or its best_model.")],
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Media files, or folders of them, instead of a manifest.", metavar="FILES"),
+        typer.Argument(
+            help="Media files, or folders of them, instead of a manifest; for a model of a table, CSVs of its columns.",
+            metavar="FILES",
+        ),
     ] = None,
     manifest: opt.OptionalManifest = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write (default: print it).")] = None,
@@ -93,7 +96,8 @@ def predict(
 ) -> Outcome:
     """Predict with a model, from a manifest or from media files, running its own encoder where needed.
 
-    Rows of a manifest that the model was fitted on are left out, unless asked for. Of windows, `id` is <clip>@<start>;
+    Rows of a manifest that the model was fitted on are left out, unless asked for. A table needs no `id`: its rows are
+    row-1, row-2, ... then. Of windows, `id` is <clip>@<start>;
     a rest of half a window or more is a window too, a shorter one is added to the window before.
 
     Of videos (--fps), `id` is <video>@<time>; where faces are looked for, a row is a face, <video>@<time>#<track>, and
@@ -114,7 +118,9 @@ def predict(
     from affectkit.artifacts.predictions import predictions_text, write_predictions
     from affectkit.artifacts.records import require_finished
     from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.table_features import files_of
     from affectkit.inference import (
+        TABLES,
         Sampling,
         Windows,
         Work,
@@ -122,6 +128,7 @@ def predict(
         holds_videos,
         load_model,
         manifest_of_files,
+        manifest_of_tables,
         needs,
         predict_videos,
         predict_windows,
@@ -130,7 +137,7 @@ def predict(
 
     windows = Windows.of(window, stride) if window is not None else None
     sampling = Sampling(fps, faces or "", detector_options, **({} if track_gap is None else {"track_gap": track_gap}))
-    inputs = [model_dir, manifest, *(features or [])]
+    inputs = [model_dir, manifest, *files_of(features or [])]
     for path in files or ():
         require_finished(path)
     with open_run("predict", options, inputs=inputs, reads=files or ()) if output else nullcontext():
@@ -140,6 +147,10 @@ def predict(
         if manifest is not None:
             rows = read_manifest(manifest, split=split, media_root=media_root)
             rows = rows if include_fit else without_fit_rows(model, rows)
+        elif "features" in (media := needs(model).media) and (
+            (len(media) == 1 and not features) or all(path.suffix.lower() in TABLES for path in files or ())
+        ):
+            rows = manifest_of_tables(files or [], cells)
         else:
             looked_for = needs(model).media if fps is None else {"video"}
             rows = manifest_of_files(files or [], looked_for, columns=cells, on_error=on_error)

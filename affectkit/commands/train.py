@@ -13,7 +13,11 @@ from affectkit.errors import AffectkitError
 ModelOpt = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
 FeaturesOpt = Annotated[
     list[Path] | None,
-    typer.Option("--features", help="Features: a folder or a CSV of named columns. Repeatable: several are joined."),
+    typer.Option(
+        "--features",
+        help="Features: a folder, a CSV of named columns of any kind, or manifest:age,sex for the manifest's own "
+        "(manifest:* for all of them). Repeatable: several are joined.",
+    ),
 ]
 TargetOpt = Annotated[
     str | None,
@@ -23,6 +27,15 @@ CvOpt = Annotated[
     bool,
     typer.Option(
         "--cv", help="Whether to cross-predict the train and val rows, by the manifest's folds or else by group."
+    ),
+]
+
+ImportanceOpt = Annotated[
+    bool | None,
+    typer.Option(
+        "--importance/--no-importance",
+        help="Whether to tell what each named column is worth: how far UAR (or CCC) falls on held-out rows once its "
+        "cells change places between groups (default: yes for tables, no for other features).",
     ),
 ]
 
@@ -36,9 +49,13 @@ def train(
     normalize: opt.Normalize = "train",
     class_weight: opt.ClassWeight = "balanced",
     row_weights: opt.RowWeights = "",
+    exclude: opt.Exclude = None,
+    impute: opt.Impute = "median",
+    select_features: opt.SelectFeatures = None,
     cv: CvOpt = False,
     group: opt.Group = None,
     missing: opt.Missing = "stop",
+    importance: ImportanceOpt = None,
     num_workers: opt.NumWorkers = None,
     device: opt.Device = "auto",
     seed: opt.Seed = 0,
@@ -50,7 +67,9 @@ def train(
 
     Hyper-parameters, and how many epochs a network is trained, are chosen by grouped cross-validation inside the fit
     rows. Test rows are never fitted. mlp takes pooled features, also of all layers of an encoder, which it learns to
-    weigh; attention takes frames. Both run on --device, and a killed run goes on with --resume.
+    weigh; attention takes frames. Both run on --device, and a killed run goes on with --resume. Of a table, what kind
+    each column is of is told by all of its cells, and printed; gaps are filled and categories encoded by the rows
+    fitted on (boosted reads both as they are), and a column that may be the label in disguise is warned of by name.
 
     Example: affectkit train --manifest runs/manifest --features runs/egemaps --model linear --cv -o runs/linear
     """
@@ -59,34 +78,35 @@ def train(
         raise AffectkitError("usage", "train needs --features", remedy="extract some, or name a --protocol")
     from dataclasses import replace
 
+    from affectkit.artifacts.columns import in_words
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.table_features import files_of
     from affectkit.distributed import Ranks
-    from affectkit.estimators._fit import FitSettings, build_estimator
-    from affectkit.estimators._train import clean_up, load_dataset, train_model, workspace_of
+    from affectkit.estimators._again import assemble
+    from affectkit.estimators._fit import build_estimator
+    from affectkit.estimators._train import clean_up, workspace_of
     from affectkit.reporting import evaluated, terminal
-    from affectkit.reporting.trained import HISTORY, write_training_page
+    from affectkit.reporting.trained import HISTORY, IMPORTANCE, write_training_page
     from affectkit.results.kinds import of_training
     from affectkit.results.save import save_result
 
     estimator = build_estimator(model, plugin_options)
-    with open_run("train", options, inputs=[manifest, *features]) as run:
+    with open_run("train", options, inputs=[manifest, *files_of(features)]) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
         rows = read_manifest(manifest)
-        targets = rows.chosen_targets(target)
-        data = load_dataset(rows, features, group=group, missing=missing, estimator=estimator)
-        data = replace(data, row_weights=row_weights)
+        training = assemble(rows, estimator, options)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
-        settings = FitSettings(normalize, class_weight, seed)
         with console.progress("train") as progress:
-            trained = train_model(data, estimator, targets, settings, cv=cv, progress=progress, workspace=workspace)
+            trained = training.run(cv=cv, importance=importance, progress=progress, workspace=workspace)
         result = of_training(trained, rows)
         save_result(run.path, result)
-        if HISTORY in result.files:
+        if {HISTORY, IMPORTANCE} & result.files.keys():
             write_training_page(run.path)
         clean_up(run.path)
         if workspace:
             run.note(device=str(workspace.accelerator.device))
     pages = {part: evaluated.page(report) for part, report in result.reports.items()}
-    return terminal.outcome(run.path, {"metrics": result.metrics}, pages)
+    outcome = terminal.outcome(run.path, {"metrics": result.metrics}, pages)
+    return replace(outcome, lines=[*in_words(training.data.columns), *outcome.lines])

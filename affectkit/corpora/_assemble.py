@@ -7,8 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,23 +33,37 @@ if TYPE_CHECKING:
 SOUNDING = AUDIO | {".mp4", ".mov", ".m4v"}
 
 
-def media_paths(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[Path | None]:
-    if "path" not in rows:
+def media_paths(
+    rows: pd.DataFrame, gathered: Gathered, media_root: Path | None, column: str = "path"
+) -> list[Path | None]:
+    if column not in rows:
         return [None] * len(rows)
     roots = {name: media_root or Path(facts["root"]) for name, facts in gathered.corpora.items() if facts.get("root")}
-    return [roots[corpus] / cell if cell else None for corpus, cell in zip(rows["corpus"], rows["path"], strict=True)]
+    return [roots[corpus] / cell if cell else None for corpus, cell in zip(rows["corpus"], rows[column], strict=True)]
+
+
+def pictures_beside(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[list[Path]]:
+    """The further pictures of each row, in columns `path_<name>`."""
+    columns = [name for name in rows if str(name).startswith("path_")]
+    each = zip(*(media_paths(rows, gathered, media_root, name) for name in columns), strict=True)
+    pictures = [[path for path in row if path and path.suffix.lower() in IMAGES] for row in each]
+    return pictures if columns else [[] for _ in range(len(rows))]
 
 
 def measure(
     rows: pd.DataFrame, gathered: Gathered, paths: list[Path | None], choices: Choices, progress: Callable[[str], Any]
-) -> tuple[pd.DataFrame, list[Path | None], list[media.AnyHeader | None]]:
-    """Bad files out (or an error), then the wanted durations. Images are looked at too, and have no duration."""
-    known = list(dict.fromkeys(p for p in paths if p is not None and p.suffix.lower() in SOUNDING | IMAGES))
+) -> tuple[pd.DataFrame, dict[Path, media.AnyHeader]]:
+    """Bad files out (or an error), then the wanted durations; with the headers of files. Images are looked at too, and
+    have no duration."""
+    beside = pictures_beside(rows, gathered, choices.media_root)
+    media_of = [[path, *more] for path, more in zip(paths, beside, strict=True)]
+    each = dict.fromkeys(path for row in media_of for path in row if path is not None)
+    known = [path for path in each if path.suffix.lower() in SOUNDING | IMAGES]
     sounding = any(p.suffix.lower() in SOUNDING for p in known)
     if not sounding and (choices.min_duration is not None or choices.max_duration is not None):
         raise AffectkitError("usage", "--min-duration, --max-duration: nothing here has a duration")
     if not known:
-        return rows, paths, [None] * len(rows)
+        return rows, {}
     workers = choices.num_workers if choices.num_workers is not None else os.cpu_count() or 1
     with progress("headers") as update:
         read = media.read_headers(known, read=_read, num_workers=workers, progress=update)
@@ -59,18 +71,18 @@ def measure(
     headers = [by_path.get(p) if p else None for p in paths]
     segments = _segments(rows, headers) if sounding else [None] * len(rows)
     if choices.on_error == "stop":
-        _refuse(next((h for h in headers if isinstance(h, AffectkitError)), None))
+        _refuse(next((h for h in by_path.values() if isinstance(h, AffectkitError)), None))
         _refuse(next((error for error in segments if error), None))
     if sounding:
         rows = rows.assign(duration_sec=_durations(rows, headers))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
     outside = [_OUTSIDE if error else "" for error in segments]
+    errors = {path: header.message for path, header in by_path.items() if isinstance(header, AffectkitError)}
     reasons = [
-        header.message if isinstance(header, AffectkitError) else misplaced or _out_of_range(duration, choices)
-        for header, misplaced, duration in zip(headers, outside, durations, strict=True)
+        next((errors[path] for path in row if path in errors), "") or misplaced or _out_of_range(duration, choices)
+        for row, misplaced, duration in zip(media_of, outside, durations, strict=True)
     ]
-    kept = [(path, header) for path, header, reason in zip(paths, headers, reasons, strict=True) if not reason]
-    return drop(rows, reasons, gathered.dropped), [path for path, _ in kept], [header for _, header in kept]
+    return drop(rows, reasons, gathered.dropped), by_path
 
 
 def _read(path: str | Path) -> media.AnyHeader:
@@ -334,27 +346,35 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     paths = media_paths(rows, gathered, choices.media_root)
     if choices.faces:
         rows = with_faces(rows, paths, choices.faces)
-    rows, paths, headers = measure(rows, gathered, paths, choices, progress)
+    rows, known = measure(rows, gathered, paths, choices, progress)
     if not len(rows):
         reason, count = Counter(item.reason for item in gathered.dropped).most_common(1)[0]
         raise AffectkitError("input", f"no rows are left: {count} of {len(gathered.dropped)} dropped, {reason}")
     rows = split_rows(rows, by, gathered, choices)
     group = group_column(rows, gathered, choices)
-    compare = partial(
-        audit, level=choices.audit, defects=_defects(by, gathered), group_column=group, num_workers=choices.num_workers
-    )
+
+    def files(rows: pd.DataFrame) -> tuple[list[Path | None], list[media.AnyHeader | None]]:
+        paths = media_paths(rows, gathered, choices.media_root)
+        return paths, [known.get(path) if path else None for path in paths]
+
+    def compare(rows: pd.DataFrame, progress: Callable[[int, int], None]) -> AuditReport:
+        paths, headers = files(rows)
+        beside = [
+            {path: known.get(path) for path in each} for each in pictures_beside(rows, gathered, choices.media_root)
+        ]
+        options: dict[str, Any] = {"level": choices.audit, "group_column": group, "num_workers": choices.num_workers}
+        what: dict[str, Any] = {"media": paths, "headers": headers, "beside": beside, "defects": _defects(by, gathered)}
+        return audit(rows, **what, **options, progress=progress)
+
     with progress("audit") as update:
-        first = report = compare(rows, media=paths, headers=headers, progress=update)
+        first = report = compare(rows, update)
         while choices.drop_leaks and (reasons := report.copies(choices.drop_leaks, choices.allow_leaks)):
-            kept = [key not in reasons for key in rows["id"]]
             rows = drop(rows, [reasons.get(key, "") for key in rows["id"]], gathered.dropped)
-            paths, headers = list(compress(paths, kept)), list(compress(headers, kept))
-            after = compare(rows, media=paths, headers=headers, progress=update)
-            report = after.without(first, choices.drop_leaks, choices.allow_leaks)
+            report = compare(rows, update).without(first, choices.drop_leaks, choices.allow_leaks)
     targets = ([label] if label else []) + list(gathered.targets)
     scaled = [target for target in gathered.targets if target.scale]
     beyond = filter(None, (t.beyond_scale(rows[t.name].to_numpy(float), list(rows["id"])) for t in scaled))
-    warnings = (*suspicions(rows, paths, headers, group), *beyond, *report.conflicts)
+    warnings = (*suspicions(rows, *files(rows), group), *beyond, *report.conflicts)
     summary = _summary(rows, by, group, gathered, targets, report, choices)
     return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
 

@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from affectkit.artifacts.files import write_bytes
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError
 from affectkit.media.files import LFS_MARK, Listings, spelled
 from affectkit.plain import RENAME, readable
+from affectkit.registry import Option
 
 AUDIO = frozenset({
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64",
@@ -20,6 +22,12 @@ VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
 Held = TypeVar("Held")
+MediaDir = Annotated[
+    str,
+    Option(
+        "Folder to write recordings and images to that are stored inside a dataset or table; ROOT/media by default."
+    ),
+]
 
 
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -96,6 +104,21 @@ def not_here(root: Path, corpus: Corpus) -> AffectkitError:
 def relative(path: Path, root: Path) -> str:
     """`path` as a manifest writes it: below the root, with `/`."""
     return path.relative_to(root).as_posix()
+
+
+def write_once(data: bytes, file: Path, root: Path) -> str:
+    """Write a medium that is stored inside the corpus, unless it is there already; its path as a manifest has it.
+
+    file: its name says what is in it, so that one of as many bytes is the same.
+    """
+    if not file.exists() or file.stat().st_size != len(data):
+        try:
+            write_bytes(file, data)
+        except OSError as error:
+            remedy = "name a folder to write to with --media-dir"
+            raise AffectkitError("input", f"cannot be written: {error.strerror}", file=file, remedy=remedy) from None
+    place, home = file.resolve(), root.resolve()
+    return relative(place, home) if home.is_dir() and place.is_relative_to(home) else str(place)
 
 
 def is_pointer(path: Path) -> bool:

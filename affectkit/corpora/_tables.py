@@ -176,9 +176,9 @@ def choose_columns(
         if name and name != defaults[column] and name not in names:
             raise AffectkitError("input", f"has no column '{name}'", file=file, remedy=did_you_mean(name, names))
     columns = {column: name for column, name in wanted.items() if name in names}
-    if "path" not in columns and "text" not in columns:
+    if "path" not in columns and "text" not in columns and wanted.get("path") != "":
         message = f"has neither a path nor a text column among {', '.join(names)}"
-        remedy = "name one with --path-column, --audio-column or --text-column"
+        remedy = "name one with --path-column, --audio-column or --text-column; of rows without media --path-column ''"
         raise AffectkitError("input", message, file=file, remedy=remedy)
     if "source_label" not in columns and not any(target.name in names for target in targets):
         message = f"has neither labels nor targets among {', '.join(names)}"

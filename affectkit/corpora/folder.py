@@ -1,4 +1,4 @@
-"""Label folders: <label>/* or train|val|test/<label>/*, of audio, images, video or texts."""
+"""Label folders: <label>/* or train|val|test/<label>/*, or labels in names; of audio, images, video or texts."""
 
 import logging
 import re
@@ -47,7 +47,8 @@ def read(
         str,
         Option(
             "Regular expression on the path below the root; its named groups become columns, such "
-            "as (?P<speaker>s\\d+)."
+            "as (?P<speaker>s\\d+). A group called label is the label, wherever the files lie: "
+            "(?P<subject>[A-Z]{2})\\.(?P<label>[A-Z]{2})\\d reads JAFFE's KA.AN1.39.tiff."
         ),
     ] = "",
 ) -> Iterator[Row | Dropped]:
@@ -62,6 +63,8 @@ def read(
     home = _home(root)
     parts = _parts(_folders(home))
     labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
+    if "label" in groups.groupindex:
+        labels = list(parts.items()) or [(home, "")]
     if not labels and {"train", "test"} <= set(parts.values()):
         remedy = "sort each part's files into folders by label, or list them in a CSV"
         raise AffectkitError("input", "its folders train and test hold no folders of labels", file=root, remedy=remedy)
@@ -122,13 +125,14 @@ def _rows(labels: list[tuple[Path, str]], kind: str, groups: re.Pattern[str], ro
             if match is None:
                 yield Dropped(place, "does not match --pattern")
                 continue
+            columns = {name: value or "" for name, value in match.groupdict().items()}
             key = safe_id(place.removesuffix(path.suffix), ids)
             ids.add(key)
             yield {
                 "id": key,
                 "path": place,
-                "source_label": folder.name,
-                **{name: value or "" for name, value in match.groupdict().items()},
+                "source_label": columns.pop("label", folder.name),
+                **columns,
                 **({"text": decode(path, "cp1252", "latin-1").strip()} if kind == "text" else {}),
                 "split": split,
             }

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from affectkit.artifacts.files import write_bytes
 from affectkit.corpora import _tables
 from affectkit.corpora._corpus import Corpus, Dropped, Row
-from affectkit.corpora._files import checked, find_files, not_here
+from affectkit.corpora._files import MediaDir, checked, find_files, not_here, write_once
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.registry import Option
@@ -53,9 +52,7 @@ def read(
     language_column: _tables.LanguageColumn = "language",
     target_columns: _tables.TargetColumns = "",
     configuration: Annotated[str, Option("Configuration of the dataset, where it has several.")] = "",
-    media_dir: Annotated[
-        str, Option("Folder to write recordings to that are stored inside the dataset; ROOT/media by default.")
-    ] = "",
+    media_dir: MediaDir = "",
 ) -> Iterator[Row | Dropped]:
     """The examples of every split. Recordings are not decoded: a file is named, bytes are written as they are.
 
@@ -191,13 +188,7 @@ def _medium(value: Any, key: str, root: Path, media: Path | None) -> str:
     guessed = next((suffix for mark, suffix in MAGIC.items() if data.startswith(mark)), ".wav")
     digest = hashlib.blake2b(data, digest_size=8).hexdigest()
     file = media / f"{key}-{digest}{Path(path).suffix or guessed}"
-    if not file.exists() or file.stat().st_size != len(data):
-        try:
-            write_bytes(file, data)
-        except OSError as error:
-            raise AffectkitError("input", f"cannot be written: {error.strerror}", file=file) from None
-    inside = root.is_dir() and file.resolve().is_relative_to(root.resolve())
-    return file.resolve().relative_to(root.resolve()).as_posix() if inside else str(file.resolve())
+    return write_once(data, file, root)
 
 
 # --- The synthetic twin

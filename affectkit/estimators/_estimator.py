@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from affectkit.labels import Target
 
 
-Block = Any  # one set of features of N rows: [N, D] or [N, L, D], an array; [N, D], CSR; or `Frames`
-Matrix = Any  # all sets, preprocessed: [N, D], an array or CSR; `Inputs` where a set is more than a vector per row
+Block = Any  # one set of features of N rows: [N, D] or [N, L, D], an array; [N, D], CSR; `Frames`; or a `Table`
+# All sets, preprocessed: [N, D], an array or CSR; `Inputs` where a set is more than a vector per row; `Raw` for what
+# takes gaps.
+Matrix = Any
 
 CGrid = Annotated[str, Option("Values of C to search, comma-separated; ridge regression takes alpha = 1/(2C).")]
+Depth = Annotated[int, Option("Maximum depth of a tree; 0: none.", "splits", least=0)]
+MinLeaf = Annotated[
+    int, Option("Minimum number of fit rows in a leaf; 0: chosen among 5, 2 and 1 (forest), 20 (boosted).", least=0)
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,12 @@ class Labels:
     target: Target | None = None
     ids: np.ndarray | None = None
 
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """None where all rows count alike: a forest of scikit-learn draws other rows for its trees once it is given
+        weights, though they are all 1."""
+        return None if (self.weights == 1).all() else self.weights
+
     def take(self, rows: np.ndarray) -> Labels:
         ids = None if self.ids is None else self.ids[rows]
         return Labels(self.y[rows], self.classes, self.weights[rows], self.target, ids)
@@ -50,13 +62,37 @@ class Takes:
     """Which features an estimator can be fitted on.
 
     vectors: [D] of each row, dense or, where `sparse`, CSR. layers: [L, D]. frames: [T, D] and [T, L, D]: "all" of
-    them, or no more than their "mean" over time.
+    them, or no more than their "mean" over time. gaps: `Raw` in place of numbers that were imputed and scaled.
     """
 
     vectors: bool = True
     sparse: bool = True
     layers: bool = False
     frames: Literal["", "mean", "all"] = ""
+    gaps: bool = False
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Cells as they are: what an estimator gets that takes gaps.
+
+    values: [N, C] float64, NaN a gap; of a category the number it has among those of the fit rows, in sorted order, and
+    NaN for others. categorical: [C] bool. names: of the columns, "3.17" for the 18th of the fourth set without names.
+    """
+
+    values: np.ndarray
+    categorical: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: np.ndarray) -> Raw:
+        return Raw(self.values[rows], self.categorical, self.names)
 
 
 def takes_of(estimator: Any) -> Takes:
@@ -109,7 +145,8 @@ class Estimator(ABC):
     candidates: the hyper-parameters worth trying, the most regularised first (ties go to the earlier).
     fit_path: one fit for each candidate, sharing what they have in common; its `predict` gives [N, K] probabilities, or
     [N] numbers.
-    calibrated: the chosen fit, its probabilities set by predictions that are out-of-fold within the fit rows.
+    calibrated: the chosen fit, its probabilities set by predictions that are out-of-fold within the fit rows; where
+    `calibrates`, these are made even if there is one candidate only.
     """
 
     name: str
@@ -117,6 +154,7 @@ class Estimator(ABC):
     candidates: list[dict[str, Any]]
 
     selects_on = "nll"
+    calibrates = False
 
     @abstractmethod
     def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]: ...

@@ -12,9 +12,9 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, TrainedInEpochs
-from affectkit.estimators._network_inputs import Preprocessing, Widths
+from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, Matrix, TrainedInEpochs, takes_of
 from affectkit.estimators._network_options import INNER_FOLDS
+from affectkit.estimators._preprocessing import Impute, Preprocessing, Width
 from affectkit.evaluation.metrics import ccc, uar
 from affectkit.evaluation.rows import encode
 from affectkit.labels import Target, class_weights
@@ -25,11 +25,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How targets are fitted: `normalize` train, speaker (done beforehand) or none; `class_weight` balanced or none."""
+    """How targets are fitted: `normalize` train, speaker (done beforehand) or none; `class_weight` balanced or none.
+    select_features: how many columns are kept; 0: all."""
 
     normalize: str = "train"
     class_weight: str = "balanced"
     seed: int = 0
+    impute: Impute = "median"
+    select_features: int = 0
+
+    def preprocessing(self, estimator: Estimator, blocks: Sequence[Block], labels: Labels) -> Preprocessing:
+        """Fitted on these rows."""
+        how: dict[str, Any] = {"scale": self.normalize == "train", "impute": self.impute}
+        fitted = Preprocessing.fit(blocks, **how, raw=takes_of(estimator).gaps)
+        count = self.select_features
+        return fitted.choosing(count, blocks, labels, self.seed) if count else fitted
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,15 @@ class TargetModel:
     def predict(self, blocks: Sequence[Block]) -> np.ndarray:
         """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale; what is not finite is
         NaN, and for `refuse_no_answer`."""
-        predicted = self.fitted.predict(self.preprocessing.apply(blocks))
+        return self.answer(self.matrix(blocks))
+
+    def matrix(self, blocks: Sequence[Block]) -> Matrix:
+        """Blocks as the estimator takes them."""
+        return self.preprocessing.apply(blocks)
+
+    def answer(self, x: Matrix) -> np.ndarray:
+        """As `predict`, of what `matrix` gave."""
+        predicted = self.fitted.predict(x)
         predicted = np.where(np.isfinite(predicted), predicted, np.nan)
         if self.target.kind == "number" and self.target.scale:
             return np.clip(predicted, *self.target.scale)
@@ -60,9 +78,12 @@ class TargetModel:
         self.estimator.save(self.fitted, folder / self.target.name)
 
 
-def load_target(folder: Path, target: Target, estimator: Estimator, widths: Widths | None = None) -> TargetModel:
+def load_target(
+    folder: Path, target: Target, estimator: Estimator, widths: Sequence[Width] | None = None
+) -> TargetModel:
     """Read what `TargetModel.save` wrote. widths: see `Preprocessing.load`."""
-    preprocessing = Preprocessing.load(folder / f"{target.name}.preprocessing.safetensors", widths)
+    file, raw = folder / f"{target.name}.preprocessing.safetensors", takes_of(estimator).gaps
+    preprocessing = Preprocessing.load(file, widths, raw=raw)
     return TargetModel(target, estimator, preprocessing, estimator.load(folder / target.name), {}, [])
 
 
@@ -106,12 +127,12 @@ def fit_target(
     if weights is not None:
         counted = labels.weights * weights[labelled]
         labels = replace(labels, weights=counted / counted.mean())
-    folds = _inner(blocks, labels, groups, settings)
+    folds = _inner(estimator, blocks, labels, groups, settings)
     if isinstance(estimator, TrainedInEpochs):
         choice = estimator.choose(folds, labels, settings.seed)
     else:
         choice = _search(estimator, labels, folds, settings)
-    preprocessing = Preprocessing.fit(blocks, scale=settings.normalize == "train")
+    preprocessing = settings.preprocessing(estimator, blocks, labels)
     x = preprocessing.apply(blocks)
     [fitted] = estimator.fit_path(x, labels, [choice.candidate], settings.seed)
     fitted = estimator.calibrated(fitted, choice.oof, labels)
@@ -129,7 +150,9 @@ def _labels(y: np.ndarray, target: Target, settings: FitSettings, ids: np.ndarra
     return Labels(y, classes, weights, target, ids)
 
 
-def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: FitSettings) -> Iterator[Fold]:
+def _inner(
+    estimator: Estimator, blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: FitSettings
+) -> Iterator[Fold]:
     """Inner folds, made as they are asked for."""
     if len(np.unique(groups)) > 1:
         folds = grouped_folds(groups, labels.y if labels.classes else None, INNER_FOLDS, settings.seed)
@@ -138,14 +161,16 @@ def _inner(blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings
         folds = random_folds(labels.y, len(labels.y), min(INNER_FOLDS, len(labels.y)), settings.seed)
     for number in np.unique(folds):
         inside, outside = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
-        preprocessing = Preprocessing.fit([b[inside] for b in blocks], scale=settings.normalize == "train")
+        preprocessing = settings.preprocessing(estimator, [b[inside] for b in blocks], labels.take(inside))
         x, held = (preprocessing.apply([b[rows] for b in blocks]) for rows in (inside, outside))
         yield Fold(x, labels.take(inside), held, labels.take(outside), outside)
 
 
 def _search(estimator: Estimator, labels: Labels, folds: Iterable[Fold], settings: FitSettings) -> Choice:
-    """The candidate with the best score on pooled inner out-of-fold predictions."""
+    """The candidate with the best score on pooled inner out-of-fold predictions; a single one is taken as it is."""
     candidates = estimator.candidates
+    if len(candidates) == 1 and not estimator.calibrates:
+        return Choice(candidates[0], [{**candidates[0], "chosen": True}], np.empty(0))
     oof = np.zeros((len(candidates), len(labels.y), labels.classes)[: 3 if labels.classes else 2])
     for fold in folds:
         for number, fitted in enumerate(estimator.fit_path(fold.x, fold.labels, candidates, settings.seed)):

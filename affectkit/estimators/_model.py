@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.columns import Column, Table
 from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.distributed import one_thread
@@ -16,6 +17,7 @@ from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, takes_of
 from affectkit.estimators._fit import TargetModel, build_estimator, load_target
 from affectkit.estimators._network_inputs import Frames, normalize_by_speaker
+from affectkit.estimators._preprocessing import Encoding
 from affectkit.labels import Target
 
 
@@ -35,6 +37,9 @@ class EstimatorModel:
             if width_of(block) != width:
                 what = f"features {number} have {width_of(block)} columns, the model was trained on {width}"
                 raise AffectkitError("input", what, remedy="name them in the order of training")
+        for block, encoding in zip(blocks, self.targets[0].preprocessing.blocks, strict=True):
+            if isinstance(encoding, Encoding):
+                encoding.warn_of_unmet(block)
         if self.spec["normalize"] == "speaker":
             blocks = speaker_normalized(blocks, speakers)
         with one_thread():
@@ -58,11 +63,16 @@ def load_estimator_model(folder: Path) -> EstimatorModel:
     with whole(folder):
         estimator = build_estimator(spec["estimator"], spec["options"])
         known = zip(spec["features"], spec["dimensions"], strict=True)
-        widths = [None if encoder.get("sparse") else width for encoder, width in known]
+        widths = [columns_of(encoder) or (None if encoder.get("sparse") else width) for encoder, width in known]
         targets = [load_target(folder, Target.from_json(target), estimator, widths) for target in spec["targets"]]
         model = EstimatorModel(spec, targets)
         _try_out(model)
     return model
+
+
+def columns_of(known: dict[str, Any]) -> tuple[Column, ...]:
+    """Those of a table, by its record; of other features none."""
+    return tuple(Column(**column) for column in known.get("columns") or ())
 
 
 def _try_out(model: EstimatorModel) -> None:
@@ -83,6 +93,8 @@ def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[Ta
     """A row of zeros of an encoder's features, as the estimator takes them."""
     from scipy.sparse import csr_matrix
 
+    if columns := columns_of(encoder):
+        return Table.of_gaps(columns)
     shape = width if isinstance(width, list) else [width]
     if encoder.get("sparse"):
         return csr_matrix((1, *shape))
@@ -93,7 +105,7 @@ def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[Ta
 
 
 def speaker_normalized(blocks: Sequence[Block], speakers: np.ndarray | None) -> list[Block]:
-    """Dense blocks z-normalised per speaker; sparse ones are left as they are."""
+    """Dense blocks, and the numbers of tables, z-normalised per speaker; sparse ones are left as they are."""
     if speakers is None:
         raise AffectkitError("input", "--normalize speaker: the rows name no speaker", remedy="give a manifest")
-    return [normalize_by_speaker(b, speakers) if isinstance(b, (np.ndarray, Frames)) else b for b in blocks]
+    return [normalize_by_speaker(b, speakers) if isinstance(b, (np.ndarray, Frames, Table)) else b for b in blocks]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.arrays import LARGEST, checked
+from affectkit.artifacts.columns import Table
 from affectkit.artifacts.features import Features
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Matrix, Takes, check_takes
 
-Widths = Sequence[int | list[int] | None]  # of sets of features: D, or [L, D]; None of sparse ones
 SMALLEST_DEVIATION = 1e-12  # a feature that varies less says nothing, and is divided by 1
 
 
@@ -178,7 +176,7 @@ def _texts(ids: Sequence[str]) -> np.ndarray:
     return np.array([str(key) for key in ids], dtype=object)
 
 
-# --- Imputing and scaling, fitted on the rows that the estimator is fitted on and on no others
+# --- Scaling
 
 
 MIN_SPEAKER_ROWS = 5  # below this a speaker's own mean and deviation are mostly noise
@@ -189,13 +187,21 @@ class Scaling:
     """Of one dense block: `fill` [D] replaces NaN (the fit rows' median), then (x - mean) / deviation, each [D].
 
     Of layers and frames [L, D] or [D]; what fills a gap between frames is their mean, as a median cannot be streamed.
+    neighbours: [M, D], the scaled fit rows with their gaps; the mean of the five nearest fills a gap, where they are
+    there.
     """
 
     fill: np.ndarray
     mean: np.ndarray
     deviation: np.ndarray
+    neighbours: np.ndarray | None = None
 
     def apply(self, block: np.ndarray) -> np.ndarray:
+        if self.neighbours is not None and np.isnan(block).any():
+            from sklearn.impute import KNNImputer
+
+            imputer = KNNImputer(n_neighbors=5, keep_empty_features=True).fit(self.neighbours)
+            return imputer.transform((block - self.mean) / self.deviation)
         filled = np.where(np.isnan(block), self.fill, block)
         return (filled - self.mean) / self.deviation
 
@@ -207,94 +213,9 @@ class Scaling:
         return np.divide(narrow, self.deviation, out=narrow, dtype=np.float32, casting="same_kind")
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """One `Scaling` per dense block, None per sparse one: hashed n-grams are unit rows already, and stay sparse."""
-
-    blocks: tuple[Scaling | None, ...]
-
-    @classmethod
-    def fit(cls, blocks: Sequence[Block], *, scale: bool) -> Preprocessing:
-        return cls(tuple(_fit_any(block, scale) for block in blocks))
-
-    def apply(self, blocks: Sequence[Block]) -> Matrix:
-        """[N, D] of all blocks side by side: an array, or CSR as soon as one block is sparse. `Inputs` as soon as one
-        has layers or frames."""
-        import scipy.sparse as sp
-
-        if any(len(block.shape) > 2 or isinstance(block, Frames) for block in blocks):
-            return Inputs(tuple(blocks), self.blocks)
-        scaled = [s.apply(np.asarray(b, float)) if s else b for s, b in zip(self.blocks, blocks, strict=True)]
-        if any(sp.issparse(block) for block in scaled):
-            return sp.hstack([sp.csr_matrix(block) for block in scaled], format="csr")
-        return np.hstack(scaled)
-
-    def save(self, path: Path) -> None:
-        from safetensors.numpy import save
-
-        from affectkit.artifacts.files import write_bytes
-
-        scalings = [(number, scaling) for number, scaling in enumerate(self.blocks) if scaling]
-        tensors = {f"{number}.{name}": table for number, scaling in scalings for name, table in vars(scaling).items()}
-        write_bytes(path, save(tensors, metadata={"blocks": str(len(self.blocks))}))
-
-    @classmethod
-    def load(cls, path: Path, widths: Widths | None = None) -> Preprocessing:
-        """widths: what the blocks must be; None for a file of this very run. Raises ValueError for scalings of others,
-        or that make no sense."""
-        from safetensors import safe_open
-
-        with safe_open(path, "np") as file:
-            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
-            count = int((file.metadata() or {}).get("blocks", 0))
-        if widths is None:
-            means = [stored.get(f"{number}.mean") for number in range(count)]
-            widths = [None if mean is None else list(mean.shape) for mean in means]
-        if count != len(widths):
-            raise ValueError(f"it scales {count} sets of features, and the model is of {len(widths)}")
-        return cls(tuple(_stored_scaling(stored, number, width) for number, width in enumerate(widths)))
-
-
-def _stored_scaling(stored: dict[str, np.ndarray], number: int, width: int | list[int] | None) -> Scaling | None:
-    if (width is None) == (f"{number}.mean" in stored):
-        raise ValueError(f"features {number + 1} are scaled where they are sparse, or are not where they are dense")
-    if width is None:
-        return None
-    shape = width if isinstance(width, list) else [width]
-    lowest = {"fill": -LARGEST, "mean": -LARGEST, "deviation": SMALLEST_DEVIATION}
-    return Scaling(**{name: checked(name, stored[f"{number}.{name}"], shape, low=low) for name, low in lowest.items()})
-
-
-def _fit_any(block: Block, scale: bool) -> Scaling | None:
-    if isinstance(block, Frames):
-        mean, deviation = moments(block)
-        return Scaling(mean, mean, deviation) if scale else Scaling(mean, np.zeros_like(mean), np.ones_like(mean))
-    if not isinstance(block, np.ndarray):
-        return None
-    if block.ndim == 2:
-        return _fit_block(block, scale)
-    layers = [vars(_fit_block(block[:, layer], scale)) for layer in range(block.shape[1])]
-    return Scaling(*(np.stack([layer[name] for layer in layers]) for name in ("fill", "mean", "deviation")))
-
-
-def _fit_block(block: np.ndarray, scale: bool) -> Scaling:
-    block = np.asarray(block, float)
-    known = ~np.isnan(block)
-    fill = np.zeros(block.shape[1])
-    for column in np.flatnonzero(~known.all(axis=0)):  # most features have no gap, and a full median is slow
-        values = block[known[:, column], column]
-        fill[column] = np.median(values) if len(values) else 0.0
-    filled = np.where(known, block, fill)
-    if not scale:
-        return Scaling(fill, np.zeros(block.shape[1]), np.ones(block.shape[1]))
-    deviation = filled.std(axis=0)
-    deviation[deviation < SMALLEST_DEVIATION] = 1.0  # a constant feature says nothing; dividing by it would
-    return Scaling(fill, filled.mean(axis=0), deviation)
-
-
 def normalize_by_speaker(block: Any, speakers: np.ndarray) -> Any:
     """[N, D] with each speaker's rows at mean 0 and deviation 1: transductive, it looks at the rows to be predicted.
-    Of layers [N, L, D], each by itself; of `Frames` all frames of a speaker.
+    Of layers [N, L, D], each by itself; of `Frames` all frames of a speaker; of a table its numbers and dates.
 
     Raises "input" for a speaker with fewer than five rows, or without a name.
     """
@@ -307,6 +228,8 @@ def normalize_by_speaker(block: Any, speakers: np.ndarray) -> Any:
             raise AffectkitError("input", what, remedy=remedy)
     if isinstance(block, Frames):
         return block.by_speaker(speakers)
+    if isinstance(block, Table):
+        return block.with_numbers(normalize_by_speaker(block.numbers, speakers))
     result = np.empty(block.shape, float)
     for speaker in np.unique(speakers):
         rows = speakers == speaker

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import numpy as np
 
@@ -19,26 +20,34 @@ T = TypeVar("T")
 
 def save(estimator: Any, path: Path) -> None:
     """Write with skops, then put memory addresses and times out of the archive: equal fits give equal files."""
-    import skops.io
+    write_bytes(path, _canonical(_skops().dumps(estimator)))
 
-    write_bytes(path, _canonical(skops.io.dumps(estimator)))
+
+def _skops() -> Any:
+    """skops.io, which on import loads all of scikit-learn to trust its estimators, and torch with it: 2.4 s, where a
+    small table is fitted in one. Trusted here is what `load` is told."""
+    import sklearn.utils
+
+    with patch.object(sklearn.utils, "all_estimators", list):
+        import skops.io
+    return skops.io
 
 
 LARGEST_FIT = 1 << 31  # bytes, unpacked
 
 
 def load(path: Path, *, trusted: Sequence[str] = ()) -> Any:
-    """Read with skops. trusted: types beyond those that skops trusts; the caller must check what is in them.
+    """Read with skops. trusted: types of scikit-learn and SciPy; the caller must check what is in them.
 
     Raises "input" for a file that holds any other type, or that is damaged.
     """
-    import skops.io
+    skops = _skops()
     from skops.io.exceptions import UntrustedTypesFoundException
 
     remedy = "copy it again, or train the model again"
     try:
         _check_archive(path)
-        return skops.io.load(path, trusted=list(trusted))
+        return skops.load(path, trusted=list(trusted))
     except UntrustedTypesFoundException as error:
         message = str(error).splitlines()[0].rstrip(".")
         raise AffectkitError("input", message[:1].lower() + message[1:], file=path) from None

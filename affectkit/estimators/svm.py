@@ -54,6 +54,7 @@ class SvmFit:
 @dataclass(frozen=True)
 class Svm(Estimator):
     selects_on = "uar"  # margins are no probabilities before they are calibrated
+    calibrates = True
 
     def fit_path(self, x: Matrix, labels: "Labels", candidates: Sequence[dict[str, Any]], seed: int) -> list[SvmFit]:
         import numpy as np
@@ -93,7 +94,8 @@ class Svm(Estimator):
         from affectkit.estimators._skops import load_fit
 
         # Support vectors of sparse features are CSR, which the check looks into.
-        fitted = load_fit(SvmFit, stem, trusted=["scipy.sparse._csr.csr_matrix"])
+        trusted = ["sklearn.svm._classes.SVC", "sklearn.svm._classes.SVR", "scipy.sparse._csr.csr_matrix"]
+        fitted = load_fit(SvmFit, stem, trusted=trusted)
         _check_machine(fitted)
         return fitted
 

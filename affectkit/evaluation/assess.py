@@ -78,14 +78,18 @@ def assess(
 
 
 def _class_details(rows: Predictions, targets: Sequence[Target], groups: Any, resampling: Resampling) -> dict[str, Any]:
-    """Per-class table, confusion and calibration of the first class target; of further ones under `other_targets`."""
+    """Per-class table, confusion, mistakes and calibration of the first class target; of further ones under
+    `other_targets`."""
     details: dict[str, dict[str, Any]] = {}
     for target in targets:
         if target.kind != "number":
             details[target.name] = {
                 "per_class": parts.per_class(rows, target, groups, resampling),
                 "confusion": parts.confusion(rows, target),
+                "mistakes": parts.mistakes(rows, target, groups, resampling),
                 "calibration": parts.calibration(rows, target, seed=resampling.seed),
             }
-    first = details.pop(next(iter(details), ""), {"per_class": {}, "confusion": None, "calibration": None})
+    first = details.pop(
+        next(iter(details), ""), {"per_class": {}, "confusion": None, "mistakes": [], "calibration": None}
+    )
     return {**first, "other_targets": details}

@@ -16,7 +16,7 @@ from affectkit.evaluation.intervals import DEFAULT, Estimate, Interval, Resample
 from affectkit.evaluation.measure import Repeats, averaged, repeats
 from affectkit.evaluation.metrics import METRICS, Metric
 from affectkit.evaluation.probability_metrics import left_out_auroc
-from affectkit.evaluation.rows import missing, pair, statistics
+from affectkit.evaluation.rows import missing, pair, prefix, statistics
 from affectkit.labels import Target
 
 # --- What one metric reads of a table of predictions, as arrays; the metric of them, and its statistics per unit
@@ -35,6 +35,13 @@ class TargetMetric:
     @property
     def definition(self) -> Metric:
         return METRICS[self.name.rpartition(".")[2]]
+
+    @property
+    def key(self) -> str:
+        """The name that it has among all metrics of a report: a class metric's target may go unnamed when asked for."""
+        if self.definition.takes == "numbers":
+            return self.name
+        return prefix(self.targets[0]) + self.definition.name
 
     @property
     def figure(self) -> Estimate:

@@ -57,7 +57,7 @@ def facts_of(source: Source) -> Facts:
         chain = list(_chain(source.model))
         specs = {folder: read_spec(folder) for folder in chain if folder is not None}
         stage = max(_stage(folder, spec) for folder, spec in specs.items())
-        files = [p for folder in specs for p in folder.iterdir() if p.is_file() and p.name not in NOT_WEIGHTS]
+        files = [p for folder in specs for p in folder.rglob("*") if p.is_file() and p.name not in NOT_WEIGHTS]
         complexity = Complexity(len(chain) - 1, stage, sum(p.stat().st_size for p in files))
         scaled = any(spec.get("normalize") == "speaker" for spec in specs.values())
     return Facts(command, _name(specs[source.model]), complexity, made, None not in chain, scaled)

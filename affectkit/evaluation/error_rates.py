@@ -18,6 +18,7 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.intervals import ABOVE_ZERO, Estimate, Resampling, intervals
+from affectkit.media.texts import UNSPACED
 
 NORMALISATION = (
     "Both texts are compared without case, punctuation and symbols (an apostrophe within a word stays), after "
@@ -25,8 +26,6 @@ NORMALISATION = (
 )
 COUNTS = ("substitutions", "deletions", "insertions", "length")  # the last of the reference
 RATES = {"wer": "word error rate", "cer": "character error rate"}
-# Han with its extensions and compatibility forms, kana, Thai
-_UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f\U00020000-\U0003ffff])")
 _APOSTROPHES = str.maketrans("\u2019\u02bc\uff07", "'''")
 
 
@@ -41,7 +40,7 @@ def normalise(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold().translate(_APOSTROPHES)
     folded = re.sub(r"(?<=\w)'(?=\w)", "\0", folded)
     plain = "".join(" " if unicodedata.category(sign)[0] in "PSZ" else sign for sign in folded)
-    return _UNSPACED.sub(r" \1 ", plain.replace("\0", "'")).split()
+    return UNSPACED.sub(r" \g<0> ", plain.replace("\0", "'")).split()
 
 
 def require_jiwer() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +56,37 @@ def confusion(predictions: Predictions, target: Target) -> dict[str, Any]:
     """`classes`, and `counts` [K, K] with the truth in rows."""
     counts = rows.confusions(*pair(predictions, target), len(target.classes))[0]
     return {"classes": list(target.classes), "counts": counts.tolist()}
+
+
+MOST_MISTAKES = 200  # kinds; of 1,000 classes there may be a million
+
+
+def mistakes(
+    predictions: Predictions, target: Target, groups: np.ndarray | None, resampling: Resampling
+) -> list[dict[str, Any]]:
+    """What each class is mistaken for, in the order of the classes, the most frequent first: `truth`, `predicted`,
+    `rows`, and their `share` of the rows of that truth with its interval, `low` and `high`."""
+    truth, predicted = pair(predictions, target)
+    known = ~(missing(truth) | missing(predicted))
+    units, truth, predicted = resampling.units(groups, known), truth[known], predicted[known]
+    kinds, counts = np.unique(np.stack([truth, predicted])[:, truth != predicted], axis=1, return_counts=True)
+    kept = np.sort(np.argsort(-counts, kind="stable")[:MOST_MISTAKES])
+    kept = kept[np.lexsort((-counts[kept], kinds[0, kept]))]
+    columns = [(truth == t) & (predicted == p) for t, p in kinds[:, kept].T]
+    columns += [truth == t for t in kinds[0, kept]]
+    sums = np.stack([np.bincount(units.codes[c], minlength=units.count) for c in columns], axis=1) if columns else None
+    shares = {str(k): Estimate(_share_of(k, k + len(kept)), SHARE) for k in range(len(kept))}
+    figures = {} if sums is None else intervals(shares, sums, resampling, groups=units.groups)
+    listed = []
+    for figure, kind in zip(figures.values(), kept, strict=True):
+        names = {name: target.classes[k] for name, k in zip(("truth", "predicted"), kinds[:, kind], strict=True)}
+        share, low, high = figure.plain().values()
+        listed.append({**names, "rows": int(counts[kind]), "share": share, "low": low, "high": high})
+    return listed
+
+
+def _share_of(part: int, total: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda sums: rows.ratio(sums[..., part], sums[..., total])
 
 
 def calibration(predictions: Predictions, target: Target, *, seed: int = 0) -> dict[str, Any] | None:

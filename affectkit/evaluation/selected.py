@@ -122,6 +122,8 @@ def ranking_table(report: Mapping[str, Any]) -> pd.DataFrame:
             f"difference_{end}": difference[end] for end in ("low", "high")
         }
         columns |= {key: run[key] for key in ("p", "p_adjusted", "tie")} | run["criteria"]
+        judged = (report.get("required") or {}).get("judged", {})
+        columns |= {text: by_run[run["run"]]["state"] for text, by_run in judged.items()}
         rows.append(columns | {key: run[key] for key in ("parents", "stage", "bytes", "made", "servable")})
     return pd.DataFrame(rows)
 
@@ -139,6 +141,9 @@ def _warnings(selection: Selection, facts: Mapping[str, Facts]) -> list[str]:
     if scaled and len(scaled) < len(facts):
         what = "scaled features by each speaker's own rows (transductive): not comparable with the other runs"
         warnings.append(f"{', '.join(scaled[:3])}{' and more' if len(scaled) > 3 else ''} {what}")
+    if undecided := required.undecided(selection.chosen):
+        what = "its interval holds the threshold, and the figure itself decided"
+        warnings.append(f"{selection.chosen} cannot be told from {', '.join(undecided)}: {what}")
     if "ece" in by.metric.name and required.given_up is None:
         warnings.append(f"{by.text} does not ask who is right: an answer that is always the same can have one of 0")
     if len(facts) == 1:

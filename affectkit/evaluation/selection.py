@@ -16,8 +16,6 @@ Intervals are the jackknife's for any number of groups: 200 runs take .1 s, boot
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +28,7 @@ from affectkit.evaluation.candidates import Judged, common_targets, same_rows
 from affectkit.evaluation.comparison import MetricInputs, TargetMetric, holm, resampled, target_metric
 from affectkit.evaluation.complexity import Facts
 from affectkit.evaluation.intervals import Interval, Resamples, Resampling, as_units
+from affectkit.evaluation.requirements import GAP, UNDECIDABLE, Requirement, gap_of, parse
 from affectkit.evaluation.rows import constant_answers
 from affectkit.labels import Target
 
@@ -90,71 +89,79 @@ def criterion(text: str, targets: Mapping[str, Target]) -> Criterion:
 
 
 @dataclass(frozen=True)
-class Requirement:
-    """`ece<=.03`, of the figure that `criterion` names."""
+class RunRequirement:
+    """`ece<=.03`, of the figure that `criterion` names; that of a gap has no metric."""
 
-    text: str
+    stated: Requirement
     criterion: Criterion
-    sign: str
-    bound: float
 
-    def met(self, value: float) -> bool:
-        """An undefined figure meets none."""
-        signs = {"<=": value <= self.bound, ">=": value >= self.bound, "<": value < self.bound, ">": value > self.bound}
-        return signs[self.sign]
+    @property
+    def text(self) -> str:
+        return self.stated.text
+
+    def figures(self, runs: Mapping[str, Source], judged: Mapping[str, Judged]) -> dict[str, dict[str, float]]:
+        """What each run comes to. Raises "input" for a gap of a run that says none."""
+        if self.criterion.target_metric is None:
+            return {name: {"value": gap_of(run.path)["value"]} for name, run in runs.items()}
+        rows, bounded = judged[self.criterion.text], {}
+        for name, inputs in rows.inputs.items():
+            interval = resampled(inputs, rows.groups, RESAMPLING).interval()
+            bounded[name] = {**interval.plain(), "value": inputs.value}
+        return bounded
 
 
-def requirement(text: str, split: str, targets: Mapping[str, Target]) -> Requirement:
+def requirement(text: str, split: str, targets: Mapping[str, Target]) -> RunRequirement:
     """split: of a metric that names none. Raises "usage"."""
-    parts = re.fullmatch(r"\s*([^<>=\s]+)\s*([<>]=?)\s*(\S+)\s*", text)
-    try:
-        bound = float(parts[3]) if parts else math.nan
-    except ValueError:
-        bound = math.nan
-    if parts is None or not math.isfinite(bound):
-        raise AffectkitError("usage", f"--require '{text}' is no requirement", remedy="write 'ece<=.03' in quotes")
-    name = parts[1] if parts[1].partition("_")[0] in SPLITS else f"{split}_{parts[1]}"
-    of_figure = figure_criterion(name, targets)
-    if of_figure.metric.definition.higher_is_better != parts[2].startswith(">"):
-        better, sign = ("higher", ">=") if parts[2].startswith("<") else ("lower", "<=")
-        what = f"--require '{text}': {of_figure.metric.name} is better where it is {better}"
-        raise AffectkitError("usage", what, remedy=f"write '{parts[1]}{sign}{parts[3]}'")
-    return Requirement(text, of_figure, parts[2], bound)
+    stated = parse(text, splits=SPLITS).of(targets)
+    if stated.metric is None:
+        return RunRequirement(stated, Criterion(GAP))
+    split = stated.split or split
+    return RunRequirement(stated, Criterion(f"{split}_{stated.name}", split, stated.metric))
 
 
 @dataclass(frozen=True)
 class Required:
-    """values: requirement -> run -> figure. kept: the runs that meet all that are not given up. given_up: the last one
-    that no run meets along with those after it, None where all are met."""
+    """figures: requirement -> run -> value and interval. kept: the runs that meet all that are not given up. given_up:
+    the last one that no run meets along with those after it, None where all are met."""
 
-    requirements: Sequence[Requirement]
-    values: Mapping[str, Mapping[str, float]]
+    requirements: Sequence[RunRequirement]
+    figures: Mapping[str, Mapping[str, Mapping[str, float]]]
     kept: Sequence[str]
-    given_up: Requirement | None
+    given_up: RunRequirement | None
+
+    def undecided(self, run: str) -> list[str]:
+        """What a run's interval holds the threshold of."""
+        each = [(r.text, r.stated.state(self.figures[r.text][run])) for r in self.requirements]
+        return [text for text, state in each if state == UNDECIDABLE]
 
     def plain(self) -> dict[str, Any]:
-        figures = {each.text: dict(self.values[each.text]) for each in self.requirements}
+        values = {text: {name: f["value"] for name, f in by_run.items()} for text, by_run in self.figures.items()}
+        stated = {each.text: each.stated for each in self.requirements}
+        judged = {t: {name: stated[t].judged(f) for name, f in by_run.items()} for t, by_run in self.figures.items()}
         given_up = self.given_up.text if self.given_up else None
-        return {"figures": figures, "kept": list(self.kept), "given_up": given_up}
+        return {"figures": values, "judged": judged, "kept": list(self.kept), "given_up": given_up}
 
 
-def required(requirements: Sequence[Requirement], judged: Mapping[str, Judged], runs: Sequence[str]) -> Required:
-    """Where no run meets all, the first requirement is given up, then the second, and so on; the last never.
+def required(
+    requirements: Sequence[RunRequirement], runs: Mapping[str, Source], judged: Mapping[str, Judged]
+) -> Required:
+    """Where no run meets all, the first requirement is given up, then the second, and so on; the last never. The
+    figures decide, whether or not their intervals hold the threshold.
 
     Raises "unmet", naming the run that comes nearest, where no run meets the last.
     """
-    inputs = {each.text: judged[each.criterion.text].inputs for each in requirements}
-    values = {text: {name: of_run.value for name, of_run in by_run.items()} for text, by_run in inputs.items()}
+    figures = {each.text: each.figures(runs, judged) for each in requirements}
+    reached = {r.text: {name: r.stated.reached(f) for name, f in figures[r.text].items()} for r in requirements}
     for given_up in range(max(len(requirements), 1)):
         left = requirements[given_up:]
-        kept = [name for name in runs if all(each.met(values[each.text][name]) for each in left)]
+        kept = [name for name in runs if all(each.stated.holds(reached[each.text][name]) for each in left)]
         if kept:
-            return Required(requirements, values, kept, requirements[given_up - 1] if given_up else None)
+            return Required(requirements, figures, kept, requirements[given_up - 1] if given_up else None)
     last = requirements[-1]
-    nearest = min(runs, key=lambda name: last.criterion.loss(values[last.text][name]))
+    nearest = min(runs, key=lambda name: last.stated.loss(figures[last.text][name]))
     what = f"--require: no run meets {last.text}: the nearest is {nearest}, {last.criterion.text}"
     remedy = "require less, or make a better run"
-    raise AffectkitError("unmet", f"{what} {values[last.text][nearest]:.4g}", remedy=remedy)
+    raise AffectkitError("unmet", f"{what} {reached[last.text][nearest]:.4g}", remedy=remedy)
 
 
 # --- How much better the highest of several figures looks than what choosing it is worth on rows that had no say
@@ -263,7 +270,8 @@ def select(
 
     by: by default `val_macro_f1` of classes, `val_ccc` of numbers. then: `earliest` always comes last. ties: False
     ranks by the figure alone, and the criteria decide between equal figures only. require: what the chosen run must
-    reach; where the first of several is given up (`required`), its figure alone ranks the runs that meet the others.
+    reach; where the first of several is given up (`required`), its figure alone ranks the runs that meet the others
+    (a gap ranks none).
     Raises "usage" for an unknown metric, "input" or "leak" where runs cannot be compared.
     """
     targets = common_targets({name: run.table() for name, run in runs.items()})
@@ -272,8 +280,8 @@ def select(
     others = [criterion(text, targets) for text in dict.fromkeys([*then, EARLIEST])]
     requirements = [requirement(text, first.split, targets) for text in dict.fromkeys(require)]
     judged = _judged(runs, [first, *others, *(each.criterion for each in requirements)], targets, group)
-    eligible = required(requirements, judged, list(runs))
-    if eligible.given_up is not None:
+    eligible = required(requirements, runs, judged)
+    if eligible.given_up is not None and eligible.given_up.criterion.target_metric is not None:
         first, ties = eligible.given_up.criterion, False
     inputs = {c.text: judged[c.text].inputs for c in others if c.target_metric}
     values = {text: {name: each.value for name, each in by_run.items()} for text, by_run in inputs.items()}

@@ -2,58 +2,68 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from affectkit.artifacts.manifest import Manifest, row_weights
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.console import Progress
 from affectkit.errors import AffectkitError
-from affectkit.finetuning.encoded import encode, read_encoded
-from affectkit.finetuning.model import FinetunedModel
-from affectkit.finetuning.passes import ONCE, over_passes
-from affectkit.finetuning.rows import (
-    Data,
-    Setup,
-    labelled,
-    say_cost,
-    selected_on,
-    stopping_rows,
-    take,
-    thawing,
-    truth_of,
-    warn,
+from affectkit.finetuning.beside import Beside
+from affectkit.finetuning.fitting import (
+    BRANCH,
+    FINAL,
+    STAGE,
+    WHOLE,
+    WORKING,
+    Answers,
+    Fitting,
+    Job,
+    Log,
+    Part,
+    beside_of,
+    encoded_of,
+    rows_of_start,
 )
+from affectkit.finetuning.model import FinetunedModel
+from affectkit.finetuning.passes import over_passes
+from affectkit.finetuning.rows import Data, Setup, say_cost, selected_on, stopping_rows, truth_of
+from affectkit.finetuning.start import FOLDS, Loaded, Start
 from affectkit.labels import Target
 from affectkit.leakage.audit import normal_text
 from affectkit.leakage.held_out import hold_out_rows
-from affectkit.training.fit import CHECKPOINTS, Fit, Problem, fit
-from affectkit.training.judging import outputs_of
-from affectkit.training.keeping import read_tensors, write_tensors
-from affectkit.training.objective import build_objective
+from affectkit.training.fit import CHECKPOINTS, Fit
 
-FOLDS = "folds"
-ANSWERS, ENCODED = "answers.safetensors", "encoded.safetensors"
-Log = Callable[[Mapping[str, float], int], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """fits: the final one, then that of each fold. selected_on: which rows chose the epoch, in words."""
+    """fits: the final one, then that of each fold. selected_on: which rows chose the epoch, in words. in_sample: what
+    the model says of the very rows that it was fitted on, those that chose the epoch left out.
+
+    stages, branches: predictions of the same rows after each stage but the last, and of each branch alone, by name.
+    loaded: what each fit took from `start`. beside: what the network is mixed with.
+    """
 
     model: FinetunedModel
     predictions: Predictions
     fit_rows: pd.DataFrame
     fits: Sequence[Fit]
     selected_on: str
+    in_sample: Predictions
+    stages: Mapping[str, Predictions] = field(default_factory=dict)
+    branches: Mapping[str, Predictions] = field(default_factory=dict)
+    loaded: Sequence[Loaded] = ()
+    start: Start | None = None
+    beside: Beside | None = None
 
 
 def finetune(
@@ -81,120 +91,85 @@ def finetune(
     weights = row_weights(manifest, spoken, held_out.fit) if spoken else None
     data = Data(manifest, targets, setup.medium.items(manifest), truth, held_out, weights=weights)
     say_cost(data, setup)
-    job = _Job(folder, accelerator, progress, log)
-    if setup.medium.features and not setup.encodes_once:
-        augmented = setup.medium.augmentation
-        why = "augmented images differ in every epoch" if augmented else "no stage trains the head alone"
-        raise AffectkitError("usage", f"--features serve nothing: {why}", remedy="leave them out")
-    if setup.encodes_once:
-        data = replace(data, encoded=_encoded(data, setup, job))
-    fits: list[Fit] = []
-    outputs: dict[str, np.ndarray] = {}
-    network = None
-    for number, (inside, outside) in enumerate(held_out.fits()):
-        done, answers, trained = _fit_one(data, inside, outside, setup, job if number == 0 else job.of_fold(number))
-        fits.append(done)
-        network = trained if number == 0 else network
-        for name, values in answers.items():
-            values_of_all = outputs.setdefault(name, np.full((len(manifest.rows), *values.shape[1:]), np.nan))
-            values_of_all[outside] = values
+    _check_features(setup)
+    answers = Answers(len(manifest.rows))
+    fits, loaded, final = _fit_all(data, setup, Job(folder, accelerator, progress, log), answers)
     carried = [held_out.group] if held_out.group else []
-    predictions = build_predictions(manifest.rows, over_passes(targets, outputs), held_out.seen, carried)
-    model = FinetunedModel(_spec(data, setup, network), setup.medium, network)
-    judged = predictions.take(held_out.judged)
-    return Finetuned(model, judged, held_out.fit_rows(), fits, selected_on(data, setup))
+    of_model = over_passes(targets, answers.of_kind.pop(FINAL))
+    fitted = np.isin(np.arange(len(manifest.rows)), stopping_rows(data, held_out.fit, setup)[0])
+    in_sample = build_predictions(manifest.rows, of_model, held_out.fitted).take(fitted)
+    tables: dict[str, dict[str, Predictions]] = {WHOLE[0]: {}, STAGE: {}, BRANCH: {}}
+    for (kind, name), values in answers.of_kind.items():
+        table = build_predictions(manifest.rows, over_passes(targets, values), held_out.seen, carried)
+        tables[kind][name] = table.take(held_out.judged)
+    model = FinetunedModel(_spec(data, setup, final), setup.medium, final.network, final.mixture)
+    fit_rows, chosen = held_out.fit_rows(), selected_on(data, setup)
+    kept = (tables[STAGE], tables[BRANCH], loaded, setup.start, setup.beside)
+    return Finetuned(model, tables[""][""], fit_rows, fits, chosen, in_sample, *kept)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Where a fine-tuning works, and whom it tells."""
+def _fit_all(data: Data, setup: Setup, job: Job, answers: Answers) -> tuple[list[Fit], list[Loaded], Fitting]:
+    """The final fit, and those of folds, with what each started from; the final one's network."""
+    held_out = data.held_out
+    both = zip(held_out.fits(), held_out.judging(), strict=True)
+    parts = [Part(number, *rows, judged) for number, (rows, (_, judged)) in enumerate(both)]
+    if setup.start:
+        if (column := setup.start.group) and column not in data.manifest.rows:
+            what = "%s has no column %s: who %s was fitted on cannot be told from others"
+            logger.warning(what, data.manifest.path, column, setup.start.path)
+        for part in parts:  # before any work
+            setup.start.check(part.number, rows_of_start(data, part, setup))
+    beside = setup.beside.answers(list(held_out.ids)) if setup.beside else None
+    by_fold = setup.start is not None and setup.start.by_fold
+    if setup.encodes_once and not by_fold:
+        data = replace(data, encoded=encoded_of(data, parts, setup, job))
+    fits, loaded, final = [], [], None
+    for part in parts:
+        here = job.of_fit(part.number)
+        within = beside_of(beside, part, setup.beside, data, here) if setup.beside and beside is not None else None
+        if setup.encodes_once and by_fold:
+            data = replace(data, encoded=encoded_of(data, [part], setup, here))
+        fitting = Fitting(data, part, setup, here, within)
+        fits.append(fitting.run(answers))
+        if setup.keep_folds and job.is_main:
+            fitting.keep(job.fold(part.number))
+        loaded += [fitting.loaded] if fitting.loaded else []
+        final = final or fitting
+    assert final is not None
+    return fits, loaded, final
 
-    folder: Path
-    accelerator: Any
-    progress: Progress | None
-    log: Log | None
 
-    def of_fold(self, number: int) -> _Job:
-        return replace(self, folder=self.folder / FOLDS / f"{number:02d}", log=None)
-
-    def write(self, path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-        """In the main process."""
-        if self.accelerator.is_main_process:
-            write_tensors(path, tensors)
-
-
-def _fit_one(
-    data: Data, inside: np.ndarray, outside: np.ndarray, setup: Setup, job: _Job
-) -> tuple[Fit, dict[str, np.ndarray], Any]:
-    """One fine-tuning: what became of it, its answers for the rows `outside`, and the network, whose numbers are in the
-    targets' own units."""
-    train, stopping = stopping_rows(data, inside, setup)
-    train = train[labelled(take(data.truth, train))]
-    objective = build_objective(data.targets, take(data.truth, train), **asdict(setup.loss))
-    warn(data, objective, train, stopping, setup)
-    medium = setup.medium
-    network = medium.build(data.targets, setup.settings.seed)
-    val = data.examples(stopping, network, medium) if len(stopping) else None
-    trained, answering = medium.wrapped(network), medium.wrapped(network, medium.passes)
-    at_head = None
-    if data.encoded is not None:
-        at_head = data.at_head(train, train=True), data.at_head(stopping) if len(stopping) else None
-    examples = data.examples(train, network, medium, train=True)
-    stages, thawed = setup.stages, frozenset[str]()
-    if epochs := getattr(medium, "freeze_feature_encoder_epochs", 0):
-        stages, thawed = thawing(stages, epochs)
-    problem = Problem(trained, examples, val, objective, medium.frozen, at_head, thawed)
-    stages = list(stages) if len(stopping) else [replace(stage, patience=0) for stage in stages]
-    done = fit(problem, stages, setup.settings, job.folder, job.accelerator, progress=job.progress, log=job.log)
-    stored = job.folder / ANSWERS
-    if not stored.exists():
-        known = setup.head_only and data.encoded is not None and medium.passes == ONCE
-        rows = data.at_head(outside) if known else data.examples(outside, network, medium, passes=medium.passes)
-        job.write(stored, outputs_of(answering, rows, job.accelerator, **setup.settings.answering))
-    job.accelerator.wait_for_everyone()
-    answers = medium.passes.answers(objective, read_tensors(stored))
-    network.fold(objective.scaling)
-    return done, answers, network
+def _check_features(setup: Setup) -> None:
+    """Raises "usage" for features that serve nothing."""
+    if not setup.medium.features or (setup.encodes_once and setup.start is None):
+        return
+    augmented = "augmented images differ in every epoch" if setup.medium.augmentation else ""
+    why = "--init gives the network other weights" if setup.start else augmented or "no stage trains the head alone"
+    raise AffectkitError("usage", f"--features serve nothing: {why}", remedy="leave them out")
 
 
 def clean_up(folder: Path) -> None:
     """Remove what only an unfinished run needs: checkpoints, answers that are in the predictions by now."""
     for place in [folder, *sorted((folder / FOLDS).glob("*"))]:
         shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
-        for name in (ANSWERS, ENCODED):
-            (place / name).unlink(missing_ok=True)
+        shutil.rmtree(place / "beside", ignore_errors=True)
+        for path in [path for name in WORKING for path in place.glob(name)]:
+            path.unlink()
 
 
-def _encoded(data: Data, setup: Setup, job: _Job) -> np.ndarray:
-    """[N, D] of the rows that the head is trained on, and, if that is all that is trained, of those to be answered; NaN
-    for the others. Computed once, and kept in the run folder until the run is finished; or read from features."""
-    stored, features = job.folder / ENCODED, setup.medium.features
-    if features or not stored.exists():
-        network, rows = setup.medium.build(data.targets, setup.settings.seed), data.rows_of(setup)
-        if features:
-            ids = [item.id for item in data.items]
-            return read_encoded(features, ids, rows, network.describe(), setup.medium.spec()["crop"])
-        network = network.to(job.accelerator.device)
-        examples = partial(data.examples, network=network, medium=setup.medium)
-        values = encode(network, rows, examples, job.accelerator, setup.settings.answering, job.progress)
-        values_of_all = torch.full((len(data.items), values.shape[1]), torch.nan)
-        values_of_all[torch.from_numpy(rows)] = values
-        job.write(stored, {"encoded": values_of_all})
-    job.accelerator.wait_for_everyone()
-    return read_tensors(stored)["encoded"].numpy()
-
-
-def _spec(data: Data, setup: Setup, network: Any) -> dict[str, Any]:
+def _spec(data: Data, setup: Setup, final: Fitting) -> dict[str, Any]:
     return {
         "kind": "finetuned",
         "reads": setup.medium.reads,
-        "base": {"checkpoint": setup.medium.checkpoint, **network.describe()},
+        "base": {"checkpoint": setup.medium.checkpoint, **final.network.describe()},
         **setup.medium.spec(),
         "targets": [target.to_json() for target in data.targets],
         **setup.medium.passes.plain(),
         "loss": setup.loss.loss,
         "class_weight": setup.loss.class_weight,
         **({"row_weights": setup.loss.row_weights} if setup.loss.row_weights else {}),
+        **({"init": str(setup.start.path)} if setup.start else {}),
+        **({"beside": final.mixture.options.plain()} if final.mixture else {}),
         "group": data.held_out.group,
         "groups_straddle": data.held_out.straddle,
         "needs": [setup.medium.reads],

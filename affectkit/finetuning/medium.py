@@ -29,7 +29,8 @@ Where = Callable[[int], dict[str, Any]]
 class Medium(Protocol):
     """A kind of media as it is fine-tuned on: a dataclass, `build` of a file in `media/`, whose fields are its options.
 
-    reads: "audio", "images", ..., as `reads_of` says it. frozen: names of the network's parts that no stage trains.
+    reads: "audio", "images", ..., as `reads_of` says it of its checkpoints; where what a row has is called otherwise,
+    the class says in `checkpoints` what theirs is. frozen: names of the network's parts that no stage trains.
     batch_size, batch_seconds: of a batch that is trained on. answered_at_once: rows of a batch that is only answered,
     and what they may cost together, None where they cost the same. encodes_once: the network has an `encode`, what
     comes before its head, and that makes the same of a row in every epoch while frozen. features: what that is, where
@@ -123,19 +124,18 @@ class MediumExamples:
 
 
 def choose_medium(checkpoint: str, revision: str, options: Mapping[str, Any]) -> Medium:
-    """What the checkpoint reads decides; of several media that read the same, the first that has all of the options.
+    """What the checkpoint reads decides; of several media that read the same, the first that has most of the options.
 
     Raises "usage" for an option that the medium lacks, or where nothing is fine-tuned on it, and as `reads_of` does.
     """
     from affectkit.models.images import reads_of
 
     reads = reads_of(checkpoint, revision=revision)
-    media = {name: build for name, build in _media().items() if build.reads == reads}
+    media = {name: build for name, build in _media().items() if getattr(build, "checkpoints", build.reads) == reads}
     if not media:
         remedy = f"use a network for {', '.join(_media())}"
         raise AffectkitError("usage", f"{checkpoint} reads {reads}, on which nothing is fine-tuned", remedy=remedy)
-    fitting = (name for name, build in media.items() if options.keys() <= registry.options(build).keys())
-    name = next(fitting, next(iter(media)))
+    name = max(media, key=lambda name: len(options.keys() & registry.options(media[name]).keys()))
     registry.check_options("media", name, media[name], options)
     return media[name](checkpoint, revision, **options)
 
@@ -150,12 +150,12 @@ def _media() -> dict[str, Any]:
     return {name: registry.load("media", name).build for name in registry.names("media")}
 
 
-def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Iterable[Any]]) -> list[Any]:
+def headers_of(manifest: Manifest, read: Callable[[Sequence[Path]], Iterable[Any]], column: str = "path") -> list[Any]:
     """Each row's header, or the error in its place; a file that many rows are a part of is looked at once.
 
     read: of files, in order.
     """
-    paths = [path or Path() for path in manifest.media()]
+    paths = [path or Path() for path in manifest.media(column)]
     each = list(dict.fromkeys(paths))
     headers = dict(zip(each, read(each), strict=True))
     return [headers[path] for path in paths]

@@ -13,8 +13,10 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders._encoder import Item
 from affectkit.errors import AffectkitError
 from affectkit.evaluation.rows import encode
+from affectkit.finetuning.beside import Beside
 from affectkit.finetuning.encoded import EncodedExamples
 from affectkit.finetuning.medium import Medium
+from affectkit.finetuning.start import Start
 from affectkit.labels import Target
 from affectkit.leakage.held_out import HeldOut
 from affectkit.splits import hold_out
@@ -37,7 +39,8 @@ class Setup:
     """What is fine-tuned, and how.
 
     stopping_fraction: share of the rows fitted on, whole groups, that is set apart to choose epochs by; None: the val
-    rows, or with cross-prediction .15.
+    rows, or with cross-prediction .15. start: weights that the network starts from. beside: models that it is mixed
+    with. keep_folds: whether each fold's network is kept.
     """
 
     medium: Medium
@@ -45,6 +48,9 @@ class Setup:
     settings: Settings
     loss: LossOptions = field(default_factory=LossOptions)
     stopping_fraction: float | None = None
+    start: Start | None = None
+    beside: Beside | None = None
+    keep_folds: bool = False
 
     @property
     def head_only(self) -> bool:
@@ -54,7 +60,8 @@ class Setup:
     @property
     def encodes_once(self) -> bool:
         """Whether some stage trains the head alone, of a network that makes the same of a row in every epoch."""
-        return self.medium.encodes_once and any(stage.train == HEAD for stage in self.stages)
+        trains = self.beside is None or self.beside.mix.how != "fixed"  # a mixture of fixed shares has nothing to train
+        return trains and self.medium.encodes_once and any(stage.train == HEAD for stage in self.stages)
 
 
 # --- What rows of a manifest are to be answered with, as training takes it
@@ -121,10 +128,9 @@ class Data:
         items = [self.items[row] for row in rows]
         return medium.examples(items, self._truth(rows, how.get("train", False)), network, where, **how)
 
-    def rows_of(self, setup: Setup) -> np.ndarray:
+    def rows_of(self, setup: Setup, fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """Positions, sorted, of the rows that the head is trained on or judged by; of those too that are to be
-        answered, if the head is all that is trained."""
-        fits = self.held_out.fits()
+        answered, if the head is all that is trained. fits: (inside, outside) of each."""
         each = [rows for inside, _ in fits for rows in stopping_rows(self, inside, setup)]
         each += [outside for _, outside in fits if setup.head_only]
         return np.unique(np.concatenate(each).astype(int))

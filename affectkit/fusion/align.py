@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.predictions import LEADING, Predictions, target_columns
+from affectkit.artifacts.predictions import LEADING, Predictions, empty_cells, require_agreement, target_columns
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.fusion.rule import SourceTable
@@ -114,6 +114,7 @@ def _union(sources: Sequence[Source], *, in_common: bool) -> Predictions:
 
 def _agreed(frame: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], source: Source) -> pd.DataFrame:
     """`frame` with what only `other` knows of its rows; `seen` is the more careful of the two."""
+    require_agreement(frame, other, columns, source.path)
     there = other.set_index("id").reindex(frame["id"])
     known = frame["id"].isin(other["id"]).to_numpy()
     for column in (c for c in columns if c in other):
@@ -123,14 +124,7 @@ def _agreed(frame: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], so
             frame = frame.assign(**{column: np.where(known, theirs, missing)})
             continue
         ours = frame[column].to_numpy()
-        empty, blank = _empty(ours), _empty(theirs) | ~known
-        differ = known & ~empty & ~blank & (ours != theirs)
-        if differ.any():
-            row = int(differ.argmax())
-            key = frame["id"].iloc[row]
-            what = f"says {column} '{theirs[row]}' of id '{key}', another source '{ours[row]}'"
-            raise AffectkitError("input", what, file=source.path, remedy="make the sources of one manifest")
-        frame = frame.assign(**{column: np.where(empty & ~blank, theirs, ours)})
+        frame = frame.assign(**{column: np.where(empty_cells(ours) & ~empty_cells(theirs), theirs, ours)})
     for column in (c for c in other.columns if c not in frame and c not in LEADING):
         frame = frame.assign(**{column: there[column].to_numpy()})
         if other[column].dtype == object:
@@ -139,10 +133,6 @@ def _agreed(frame: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], so
     ours, theirs = frame["seen"].to_numpy(), there["seen"].to_numpy()
     careful = [b if k and order[b] > order[a] else a for a, b, k in zip(ours, theirs, known, strict=True)]
     return frame.assign(seen=careful)
-
-
-def _empty(cells: np.ndarray) -> np.ndarray:
-    return np.isnan(cells) if cells.dtype.kind == "f" else np.array([c == "" or c is None or c != c for c in cells])
 
 
 def _without_fitted(rows: Predictions, sources: Sequence[Source], fit_on: FitOn | None) -> Predictions:

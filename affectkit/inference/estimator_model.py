@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.features import read_features
+from affectkit.artifacts.features import Features, read_features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.artifacts.table_features import OWN, is_table, open_known
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
@@ -36,7 +37,9 @@ class EstimatorPipeline(Model):
     """An estimator behind its encoders."""
 
     estimator: EstimatorModel
-    _opened: dict[str, list[Encoder]] = field(default_factory=dict)  # once: a video is predicted some frames at a time
+    _opened: dict[str, list[Encoder | None]] = field(
+        default_factory=dict
+    )  # once: a video is predicted some frames at a time
 
     @property
     def _takes(self) -> Takes:
@@ -61,31 +64,35 @@ class EstimatorPipeline(Model):
         encoders = self.spec["features"]
         if len(features) != len(encoders):
             raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
-        loaded = [read_features(path) for path in features]
-        for path, encoder, feature_set in zip(features, encoders, loaded, strict=True):
-            _check_same_encoder(encoder, feature_set.described(), path)
+        loaded = [_read_as(path, manifest, encoder) for path, encoder in zip(features, encoders, strict=True)]
+        return [self._block(manifest, feature_set) for feature_set in loaded]
+
+    def _block(self, manifest: Manifest, features: Features) -> Block:
         ids = list(manifest.rows["id"])
-        blocks = [read_block(feature_set, ids, self._takes, self.spec["estimator"]) for feature_set in loaded]
-        for block, path in zip(blocks, features, strict=True):
-            refuse_infinite(block, ids, path)
-        return blocks
+        block = read_block(features, ids, self._takes, self.spec["estimator"])
+        refuse_infinite(block, ids, features.path)
+        return block
 
     def _encode(self, manifest: Manifest, work: Work) -> tuple[Manifest, list[TargetPrediction]]:
-        """The rows that could be encoded, and their answers: the model's own encoders on raw media or text.
+        """The rows that could be encoded, and their answers: the model's own encoders on raw media or text, and columns
+        of the manifest where it was trained on some.
 
         All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
         """
         if work.device not in self._opened:
             self._opened[work.device] = [_opened(known, work.device, self.folder) for known in self.spec["features"]]
         encoders = self._opened[work.device]
-        framed = any(not encoder.pooled for encoder in encoders) and self.spec["normalize"] != "speaker"
+        framed = any(encoder and not encoder.pooled for encoder in encoders) and self.spec["normalize"] != "speaker"
         total, size = len(manifest.rows), CHUNK if framed else len(manifest.rows)
         kept, answers = np.zeros(total, dtype=bool), []
         for start in range(0, total, size):
             part = np.zeros(total, dtype=bool)
             part[start : start + size] = True
             rows, blocks = manifest.take(part), list[Block]()
-            for encoder in encoders:
+            for encoder, known in zip(encoders, self.spec["features"], strict=True):
+                if encoder is None:
+                    blocks.append(self._block(rows, open_known(OWN, rows, known)))
+                    continue
                 there, block = _encoded(encoder, rows, work, self._takes, start, total)
                 part[np.flatnonzero(part)[~there]] = False
                 rows, blocks = rows.take(there), [block[there] for block in blocks] + [block]
@@ -101,8 +108,20 @@ class EstimatorPipeline(Model):
         return manifest.take(kept), list(map(TargetPrediction.of, targets, joined))
 
 
-def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder:
-    """The encoder of a record, loaded. Raises "input" for a table of features, which nothing here can make."""
+def _read_as(path: Path, manifest: Manifest, trained_on: dict[str, Any]) -> Features:
+    """Features of the kind that the model was trained on. Raises "input" for others."""
+    if not trained_on.get("encoder") and is_table(path):
+        return open_known(path, manifest, trained_on)
+    features = read_features(path)
+    _check_same_encoder(trained_on, features.described(), path)
+    return features
+
+
+def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder | None:
+    """The encoder of a record, loaded; None for columns of a table, which a manifest may have too. Raises "input" for
+    features of predictions, which nothing here can make."""
+    if not known.get("encoder") and not known.get("tabulation"):
+        return None
     if not known.get("encoder"):
         remedy = "pass that table with --features"
         raise AffectkitError("input", "was trained on a table of features", file=folder, remedy=remedy)

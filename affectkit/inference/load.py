@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from affectkit.calibration.method import CalibrationModel
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
 from affectkit.estimators._model import load_estimator_model
+from affectkit.finetuning.beside import answers_of
 from affectkit.finetuning.model import FinetunedModel, load_finetuned_model
 from affectkit.finetuning.passes import Passes
 from affectkit.fusion.rule import FusionModel
@@ -46,7 +47,11 @@ def load_model(path: Path) -> Model:
     if kind == "estimator":
         return EstimatorPipeline(folder, spec, estimator=load_estimator_model(folder), fit_rows=read_fit_rows(folder))
     if kind == "finetuned":
-        return FinetunedNetwork(folder, spec, model=load_finetuned_model(folder), fit_rows=read_fit_rows(folder))
+        network = load_finetuned_model(folder)
+        parents = {name: load_model(parent_folder(folder, parent)) for name, parent in _parents_of(spec).items()}
+        with whole(folder):
+            _check_answers(parents, network.targets)
+        return FinetunedNetwork(folder, spec, read_fit_rows(folder), network, parents=parents)
     if kind in EXPERTS:
         return EXPERTS[kind](folder, spec, read_fit_rows(folder))
     if kind not in ("calibration", "fusion"):
@@ -96,15 +101,58 @@ def _sample(target: Target) -> TargetPrediction:
     return TargetPrediction(target, probabilities=np.vstack([0.9 * np.eye(even.size) + 0.1 * even, even]))
 
 
+def _parents_of(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Of a network that is mixed with them, in the order of its mixture; none of another."""
+    parents = {parent["name"]: parent for parent in spec.get("parents", ())}
+    return {name: parents[name] for name in spec["beside"]["sources"]} if "beside" in spec else {}
+
+
+def _check_answers(parents: Mapping[str, Model], targets: Sequence[Target]) -> None:
+    """Raises as `whole` expects it for parents that do not answer for the classes of the targets."""
+    for parent in parents.values():
+        known = {target.name: target for target in map(Target.from_json, parent.spec["targets"])}
+        for target in targets:
+            _sample(known[target.name]).aligned(target)
+
+
+def predicted_by(
+    parents: Mapping[str, Model],
+    manifest: Manifest,
+    work: Work,
+    features: Sequence[Path],
+    wanted: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Predictions]:
+    """What each parent says of the rows that it is wanted for, [N] bool; of all without. features: of all, in order."""
+    feature_sets, predictions = iter(features), {}
+    for name, parent in parents.items():
+        of_parent = list(islice(feature_sets, parent.feature_sets))
+        rows = None if wanted is None else wanted[name]
+        if rows is None or rows.any():
+            asked = manifest if rows is None or rows.all() else manifest.take(rows)
+            predictions[name] = parent.predict(asked, work, of_parent)
+    return predictions
+
+
+def check_feature_sets(model: Model, features: Sequence[Path]) -> None:
+    """Raises "usage" for another number of features than the model, or its chain, takes."""
+    if features and len(features) != model.feature_sets:
+        message = f"the chain takes {model.feature_sets} feature sets, not {len(features)}"
+        raise AffectkitError("usage", message)
+
+
 @dataclass(frozen=True)
 class FinetunedNetwork(Model):
-    """A fine-tuned network behind raw media."""
+    """A fine-tuned network behind raw media, and beside it the models that it is mixed with."""
 
     model: FinetunedModel
 
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
-        if features:
+        if features and not self.parents:
             raise AffectkitError("usage", "a fine-tuned network takes no --features", file=self.folder)
+        beside = None
+        if self.parents:
+            check_feature_sets(self, features)
+            manifest, beside = self._beside(manifest, work, features)
         outputs, skipped = self.model.predict(
             self.model.medium.items(manifest),
             open_accelerator(work.device),
@@ -113,6 +161,7 @@ class FinetunedNetwork(Model):
             num_workers=ranks(cpu=work.device == "cpu").workers(work.num_workers),
             passes=Passes.of(self.spec, work.tta, work.mc_dropout),
             progress=work.progress,
+            beside=beside,
         )
         for place, reason in skipped.items():
             work.tell_skipped(manifest.rows["id"].iloc[place], reason)
@@ -120,6 +169,22 @@ class FinetunedNetwork(Model):
             raise AffectkitError("input", "no row could be decoded", file=manifest.path)
         predictions = build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
         return predictions.take(np.array([place not in skipped for place in range(len(manifest.rows))]))
+
+    def _beside(self, manifest: Manifest, work: Work, features: Sequence[Path]) -> tuple[Manifest, np.ndarray]:
+        """The rows that every parent answers, and what each says of them, [N, S, C]."""
+        ids = list(manifest.rows["id"])
+        answers = answers_of(predicted_by(self.parents, manifest, work, features), self.model.targets, ids)
+        lacking = np.isnan(answers).any(axis=2)
+        for place in np.flatnonzero(lacking.any(axis=1)):
+            name = list(self.parents)[int(lacking[place].argmax())]
+            message = f"'{name}' has no answer for id '{ids[place]}'"
+            if work.on_error == "stop":
+                raise AffectkitError("input", message, **manifest.where(int(place)), remedy="or pass --on-error skip")
+            work.tell_skipped(ids[place], message)
+        kept = ~lacking.any(axis=1)
+        if not kept.any():
+            raise AffectkitError("input", "no row is answered by all models beside the network", file=manifest.path)
+        return manifest.take(kept), answers[kept]
 
 
 @dataclass(frozen=True)
@@ -133,19 +198,10 @@ class StackedModel(Model):
         return self.stage.columns
 
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
-        if features and len(features) != self.feature_sets:
-            raise AffectkitError("usage", f"the chain takes {self.feature_sets} feature sets, not {len(features)}")
+        check_feature_sets(self, features)
         require_columns(self, manifest)
         wanted = self.wanted(manifest)
-        feature_sets = iter(features)
-        predictions = {}
-        for name, parent in self.parents.items():
-            of_parent = list(islice(feature_sets, parent.feature_sets))
-            rows = None if wanted is None else wanted[name]
-            if rows is None or rows.all():
-                predictions[name] = parent.predict(manifest, work, of_parent)
-            elif rows.any():
-                predictions[name] = parent.predict(manifest.take(rows), work, of_parent)
+        predictions = predicted_by(self.parents, manifest, work, features, wanted)
         return self._joined(manifest.rows, predictions, wanted)
 
     def wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.records import trusted
+from affectkit.artifacts.tables import RENUMBER, first_row, read_table
 from affectkit.console import Progress, unwatched
 from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, relative
 from affectkit.corpora._tables import decode, safe_id
@@ -188,6 +190,39 @@ def manifest_of_files(
         raise AffectkitError("input", "no file could be read", file=paths[0])
     table = with_language_codes(pd.DataFrame(rows, dtype=object).assign(**(columns or {})))
     return Manifest(Path("FILES"), table, [(Path(row["path"]), 0) for row in rows], {}, bare=True)
+
+
+TABLES = (".csv", ".tsv", ".tab")
+
+
+def manifest_of_tables(paths: Sequence[Path], columns: Mapping[str, str] | None = None) -> Manifest:
+    """Rows of tables as they are, `id` and all; rows without one are called row-1, row-2, ... over all tables.
+
+    columns: further cells, the same in all rows. Raises "input" naming the row of an id that stands twice.
+    """
+    import pandas as pd
+
+    for path in paths:
+        if path.suffix.lower() not in TABLES:
+            message = "is no table, and the model reads columns"
+            raise AffectkitError("input", message, file=path, remedy="save it as CSV")
+    tables = [read_table(trusted(path)) for path in paths]
+    for path, table in zip(paths, tables, strict=True):
+        if lacking := [name for name in tables[0] if name not in table and name != "id"]:
+            message = f"has no column '{lacking[0]}', which {paths[0]} has"
+            raise AffectkitError("input", message, file=path, remedy="add it, with empty cells where it is not known")
+    rows = pd.concat(tables, ignore_index=True).fillna("")
+    if "id" not in rows:
+        rows.insert(0, "id", "")
+    rows["id"] = rows["id"].where(rows["id"] != "", [f"row-{number}" for number in range(1, len(rows) + 1)])
+    origin = [(path, row) for path, table in zip(paths, tables, strict=True) for row in range(1, len(table) + 1)]
+    if not origin:
+        raise AffectkitError("input", "has no rows", file=paths[0])
+    if (position := first_row(rows["id"].duplicated())) is not None:
+        file, row = origin[position]
+        message = f"id '{rows['id'][position]}' stands twice"
+        raise AffectkitError("input", message, file=file, row=row, remedy=RENUMBER)
+    return Manifest(paths[0], with_language_codes(rows.assign(**(columns or {}))), origin, {})
 
 
 def _named(paths: Sequence[Path], media: Set[str]) -> Iterator[tuple[Path, str]]:

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ def audit(
     level: str = "content",
     media: Sequence[Path | None] | None = None,
     headers: Sequence[AnyHeader | None] | None = None,
+    beside: Sequence[Mapping[Path, AnyHeader | None]] = (),
     defects: Sequence[tuple[str, str]] = (),
     group_column: str | None = None,
     num_workers: int | None = 0,
@@ -42,12 +43,14 @@ def audit(
 ) -> AuditReport:
     """Look for what stands on two sides of a manifest's split, or in two of its folds.
 
-    level: "names" compares columns (speaker, subject, session, dialogue, sequence, path, text_id, text). "content" also
-    finds media that are equal byte by byte, sample by sample or pixel by pixel: it reads only files on different sides
-    whose headers agree in length, rate and channels, or in width and height (other media: in size). "near" also finds
-    resampled, re-encoded, gain-changed, noise-augmented and trimmed copies of recordings; not speed- or pitch-changed
-    ones; and re-encoded, resized and gain-changed copies of images; not cropped, turned or mirrored ones.
-    media, headers: of each row; None where there is none. defects: (kind, sentence) that the corpus declares.
+    level: "names" compares columns (speaker, subject, session, dialogue, sequence, path, path_<name>, text_id, text).
+    "content" also finds media that are equal byte by byte, sample by sample or pixel by pixel: it reads only files on
+    different sides whose headers agree in length, rate and channels, or in width and height (other media: in size).
+    "near" also finds resampled, re-encoded, gain-changed, noise-augmented and trimmed copies of recordings; not speed-
+    or pitch-changed ones; and re-encoded, resized and gain-changed copies of images; not cropped, turned or mirrored
+    ones.
+    media, headers: of each row; None where there is none. beside: the further pictures of each row, with their headers;
+    each is compared with all. defects: (kind, sentence) that the corpus declares.
     group_column: a further column that must not straddle. num_workers: threads, None for as many as there are cores.
     """
     sides = sides_of(rows)
@@ -60,7 +63,7 @@ def audit(
     first: dict[Path, Path] = {}  # of files that hold the same
     if level != "names":
         workers = (os.cpu_count() or 1) if num_workers is None else num_workers
-        files = FileSet.of(paths, list(headers) if headers is not None else [None] * len(rows), sides, rows)
+        files = FileSet.of(paths, list(headers) if headers is not None else [None] * len(rows), sides, rows, beside)
         copies = identical(files, workers, progress)
         leaks += copies.leaks
         notes += copies.notes
@@ -92,6 +95,9 @@ def _names(rows: pd.DataFrame, sides: list[str], paths: Sequence[Path | None], g
     kinds = dict(_GROUPS)
     if group_column and group_column in rows and group_column not in (*kinds, "id"):
         kinds[group_column] = "group"
+    if "array_index" not in rows:  # arrays hold all rows
+        pictures = [str(name) for name in rows if str(name).startswith("path_")]
+        kinds |= {name: "source" for name in pictures if "path" not in rows or not rows[name].equals(rows["path"])}
     leaks = []
     files = [str(path) if path else "" for path in paths]
     find = partial(straddling, files=files)

@@ -60,7 +60,7 @@ def media_leaks(what: str, groups: Sequence[Sequence[MediaFile]], total: int) ->
         examples.append(
             {"value": " = ".join(Path(name).name for name in names), "files": names, "ids": in_order(places)}
         )
-    rows = sum(len(file.rows) for file in {file.path: file for group in groups for file in group}.values())
+    rows = len({key for group in groups for file in group for key, _ in file.rows})
     sides = sort_sides({side for group in groups for file in group for side in file.places})
     return [Leak("media", what, len(groups), total, rows, sides, tuple(examples), tuple(map(_leaked, groups)))]
 

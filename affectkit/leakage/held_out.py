@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,11 @@ class HeldOut:
         seen = np.full(len(self.ids), "heldout", dtype=object)
         seen[self.fit] = "fit" if self.folds is None else "oof"
         return seen
+
+    @property
+    def fitted(self) -> np.ndarray:
+        """[N] text, as `seen`, of what the final fit says."""
+        return replace(self, folds=None).seen
 
     @property
     def judged(self) -> np.ndarray:

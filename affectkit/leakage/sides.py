@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -137,7 +137,7 @@ class AuditReport:
         return pd.DataFrame(rows, columns=["kind", "value", "ids", "sides", "files"])
 
     def copies(self, side: str, allowed: Collection[str] = ()) -> dict[str, str]:
-        """id -> why it goes, of the rows that are copies of another side's (`COPIES`), open leaks only.
+        """id -> why it goes, of the rows that are copies of another side's, by leaks that are declared too.
 
         side: "train" keeps each copy where it is judged (test before val before train), "test" where it is fitted.
         Raises "usage" for folds, which have neither.
@@ -146,7 +146,7 @@ class AuditReport:
             remedy = "split with --split-by, or accept them with --allow-leaks"
             raise AffectkitError("usage", "--drop-leaks: folds have no train and no test side", remedy=remedy)
         reasons: dict[str, str] = {}
-        for leak in (leak for leak in self.open_leaks(allowed) if leak.kind in COPIES):
+        for leak in self._copied(allowed):
             for value in leak.values:
                 kept = sort_sides(set(value.sides))[-1 if side == "train" else 0]
                 gone = {key: name for key, name in zip(value.ids, value.sides, strict=True) if name != kept}
@@ -159,12 +159,15 @@ class AuditReport:
         Raises "input" where a side has none left.
         """
         if empty := [name for name in before.sides if name not in self.sides]:
-            remedy = "split by a column that keeps copies together, as the leaks say"
+            kinds = ",".join(dict.fromkeys(leak.kind for leak in before._copied(allowed)))
+            remedy = f"split by a column that keeps copies together, or keep them with --allow-leaks {kinds}"
             raise AffectkitError("input", f"--drop-leaks {side} leaves no rows in {empty[0]}", remedy=remedy)
         rows = {name: count - self.sides[name] for name, count in before.sides.items() if count != self.sides[name]}
-        leaks = [leak for leak in before.open_leaks(allowed) if leak.kind in COPIES]
-        facts = {"side": side, "rows": rows, "leaks": [leak.to_json() for leak in leaks]}
+        facts = {"side": side, "rows": rows, "leaks": [leak.to_json() for leak in before._copied(allowed)]}
         return replace(self, dropped=facts)
+
+    def _copied(self, allowed: Collection[str]) -> list[Leak]:
+        return [leak for leak in self.leaks if leak.kind in COPIES and leak.kind not in allowed]
 
     def declared_sentences(self, allowed: Collection[str] = ()) -> list[str]:
         """What every report must repeat: the declared defects that this split has, then the leaks that were allowed.
@@ -280,12 +283,24 @@ class FileSet:
 
     @classmethod
     def of(
-        cls, paths: Sequence[Path | None], headers: Sequence[AnyHeader | None], sides: Sequence[str], rows: pd.DataFrame
+        cls,
+        paths: Sequence[Path | None],
+        headers: Sequence[AnyHeader | None],
+        sides: Sequence[str],
+        rows: pd.DataFrame,
+        beside: Sequence[Mapping[Path, AnyHeader | None]] = (),
     ) -> FileSet:
+        """beside: further files of each row."""
         by_path: dict[Path, MediaFile] = {}
         claims = zip(*(rows[c] if c in rows else [""] * len(rows) for c in CLAIMS), strict=True)
-        for path, header, side, key, claim in zip(paths, headers, sides, rows["id"], claims, strict=True):
-            if path is not None and side:
+        files = (
+            {path: header, **more}
+            for path, header, more in zip(paths, headers, beside or [{}] * len(rows), strict=True)
+        )
+        for media, side, key, claim in zip(files, sides, rows["id"], claims, strict=True):
+            for path, header in media.items() if side else ():
+                if path is None:
+                    continue
                 file = by_path.setdefault(path, MediaFile(path, header))
                 file.places.setdefault(side, key)
                 file.rows.append((key, side))

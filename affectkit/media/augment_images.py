@@ -6,6 +6,7 @@ As `augment.py` has it for waveforms: `flip=.5,crop=.8..1,colour=.2` is three ef
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -109,6 +110,14 @@ class ImageAugmentation(Effects):
             if rng.random() < effect.probability:
                 image = effect.kind.apply(image, rng, (effect.low, effect.high))
         return image
+
+    def augment_alike(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+        """Several pictures of one thing, each effect drawn once for all: mirrored, cropped and turned alike."""
+        for effect in self.effects:
+            # From a generator each: how much is drawn may depend on a picture's size.
+            alone, seed = ImageAugmentation((effect,)), rng.integers(2**63)
+            images = [alone.augment(image, np.random.default_rng(seed)) for image in images]
+        return list(images)
 
 
 def parse(text: str) -> ImageAugmentation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -184,6 +185,16 @@ def read_image_header(path: str | Path, *, most_pixels: int = MOST_PIXELS) -> Im
         except Exception:  # a later frame is broken; the first is what is read
             frames = 1
         return ImageHeader(width, height, image.format or "", frames)
+
+
+def thumbnail(path: str | Path, side: int = 64) -> bytes:
+    """A JPEG of the upright image, at most `side` pixels wide and high. Raises as `read_image` does."""
+    from PIL import Image
+
+    image, file = Image.fromarray(read_image(path)), io.BytesIO()
+    image.thumbnail((side, side))
+    image.save(file, "JPEG", quality=80)
+    return file.getvalue()
 
 
 @contextmanager

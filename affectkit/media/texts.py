@@ -33,6 +33,8 @@ _SCRIPTS = {
     "ar": re.compile("[\u0600-\u06ff]"),
     "en": re.compile("[A-Za-z\u00c0-\u024f]"),
 }
+# A character of what is written without spaces: Han with its extensions and compatibility forms, kana, Thai
+UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f\U00020000-\U0003ffff]")
 _FOREIGN = ("ja", "ko")  # written with Chinese characters too
 
 

@@ -47,6 +47,10 @@ class ImageBackbone:
         names = ("family", "architecture", "pooling", "weights", "revision", "tiny_random")
         return {name: getattr(self, name) for name in names}
 
+    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """As `parts_of` has them."""
+        return parts_of(self.network)
+
     def save(self, folder: Path) -> None:
         """Write a folder that `images.load` reads: weights, preprocessing, and what builds the network again.
 

@@ -7,7 +7,7 @@ import logging
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,36 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.models import backbones
 from affectkit.models.image_architectures import architecture_of
 from affectkit.models.image_backbone import ImageBackbone, completed
-from affectkit.models.image_preprocessing import of_open_clip, of_timm, of_transformers
+from affectkit.models.image_preprocessing import (
+    ImagePreprocessing,
+    of_open_clip,
+    of_timm,
+    of_transformers,
+    processor_at,
+)
 from affectkit.models.weights import WEIGHTS, built, from_hub, read_tensors
 
 logger = logging.getLogger(__name__)
+
+
+def at_size(backbone: ImageBackbone, side: int) -> ImageBackbone:
+    """The same network, for images of which it sees `side` pixels a side. Raises "usage" where it cannot read those."""
+    processor = backbone.processor and processor_at(backbone.processor, side)
+    if processor:
+        preprocessing = of_transformers(processor)
+    elif backbone.family == "timm":
+        preprocessing = _timm_preprocessing(backbone.network, input_size=(3, side, side))
+    else:
+        preprocessing = replace(backbone.preprocessing, size=(side, side), resize_to=(side, side))
+    try:
+        with torch.no_grad():
+            dim = backbone.network(torch.zeros(1, 3, *preprocessing.size)).shape[1]
+    except (AssertionError, RuntimeError, TypeError, ValueError):
+        dim = None
+    if dim != backbone.dim:
+        message = f"{backbone.architecture} reads no images of size {side}"
+        raise AffectkitError("usage", message, remedy="leave the size out, or take a network of convolutions")
+    return replace(backbone, preprocessing=preprocessing, processor=processor)
 
 
 # --- transformers: a Hugging Face id, a local folder, or `tiny-random:vit`
@@ -215,16 +241,8 @@ def open_timm(name: str, revision: str = "") -> ImageBackbone:
 
 def tiny_timm(name: str = "test_resnet", size: int | None = None) -> ImageBackbone:
     """size: side of the images that it reads, pixels, where the network can read others than its own."""
-    network = build_timm({"name": name or "test_resnet"})
-    if size is not None:
-        network.pretrained_cfg = {**network.pretrained_cfg, "input_size": (3, size, size)}
-        try:
-            with torch.no_grad():
-                network(torch.zeros(1, 3, size, size))
-        except (AssertionError, RuntimeError, TypeError):
-            remedy = "leave size out, or take a network of convolutions"
-            raise AffectkitError("usage", f"{name} reads no images of size {size}", remedy=remedy) from None
-    return _completed_timm(network, tiny_random=True)
+    backbone = _completed_timm(build_timm({"name": name or "test_resnet"}), tiny_random=True)
+    return backbone if size is None else at_size(backbone, size)
 
 
 def build_timm(recipe: Mapping[str, Any]) -> Any:
@@ -246,13 +264,16 @@ def build_timm(recipe: Mapping[str, Any]) -> Any:
 
 
 def _completed_timm(network: Any, **facts: Any) -> ImageBackbone:
-    from timm.data import resolve_model_data_config
-
     config = network.pretrained_cfg
     tag = config.get("tag")
     name = f"{config['architecture']}.{tag}" if tag else config["architecture"]
-    preprocessing = of_timm(resolve_model_data_config(network))
-    return completed("timm", name, "timm's own", network, preprocessing, recipe={"name": name}, **facts)
+    return completed("timm", name, "timm's own", network, _timm_preprocessing(network), recipe={"name": name}, **facts)
+
+
+def _timm_preprocessing(network: Any, **changes: Any) -> ImagePreprocessing:
+    from timm.data import resolve_model_data_config
+
+    return of_timm({**resolve_model_data_config(network), **changes})
 
 
 def _pretrained(name: str, network: Any, revision: str) -> dict[str, torch.Tensor]:

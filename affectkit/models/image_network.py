@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,21 +18,24 @@ from torch import nn
 from affectkit.artifacts.files import read_json, write_json
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.models import images
+from affectkit.models import image_branches, images
 from affectkit.models.forward import without_tf32
-from affectkit.models.image_backbone import ImageBackbone, parts_of
+from affectkit.models.image_backbone import ImageBackbone
+from affectkit.models.image_branches import ImageBranches
+from affectkit.models.image_libraries import at_size
 from affectkit.models.weights import fill, read_tensors, write_tensors
 
 _RECORD, _HEADS = "network.json", "heads.safetensors"
 
 
 class ImageNetwork(nn.Module):
-    """Backbone, dropout, and a linear head for each target.
+    """Backbone, dropout, and a linear head for each target. A backbone of branches sees several pictures: there, pixels
+    are [..., P, 3, height, width].
 
     dim: of the features between them. preprocessing: what `prepare` does. rate of the dropout: 0 to 1.
     """
 
-    def __init__(self, source: ImageBackbone, targets: Sequence[Target], dropout: float = 0.1) -> None:
+    def __init__(self, source: ImageBackbone | ImageBranches, targets: Sequence[Target], dropout: float = 0.1) -> None:
         super().__init__()
         self.source, self.targets = source, tuple(targets)
         self.preprocessing, self.dim = source.preprocessing, source.dim
@@ -43,6 +46,15 @@ class ImageNetwork(nn.Module):
         self._keys = {name: f"{place}-{name.replace('.', '-')}" for place, name in enumerate(names)}
         heads = zip(self._keys.values(), outputs, strict=True)
         self.heads = nn.ModuleDict({key: nn.Linear(self.dim, count) for key, count in heads})
+        self.fixed_statistics = False
+
+    def train(self, mode: bool = True) -> Self:
+        """With `fixed_statistics` batch norm goes by what it has known of all images, in training too."""
+        super().train(mode)
+        for module in self.modules() if self.fixed_statistics else ():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """[H, W, 3] uint8 RGB -> [3, height, width] float32, as the checkpoint was trained. Raises "input"."""
@@ -71,6 +83,10 @@ class ImageNetwork(nn.Module):
         outputs = {target: self.heads[self._keys[target.name]](kept).float() for target in self.targets}
         return {target.name: values[:, 0] if target.kind == "number" else values for target, values in outputs.items()}
 
+    def output_of(self, target: Target) -> tuple[Any, slice]:
+        """The linear layer that answers for a target, and which of its outputs do."""
+        return self.heads[self._keys[target.name]], slice(None)
+
     @contextmanager
     def mc(self, enabled: bool = True) -> Iterator[None]:
         """Within, `nn.Dropout` draws (where enabled), and all else is in eval mode: Monte Carlo dropout.
@@ -90,7 +106,7 @@ class ImageNetwork(nn.Module):
 
     def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
         """From the input to the head: stem, block-0, ..., neck, head."""
-        return [*parts_of(self.backbone), ("head", list(self.heads.parameters()))]
+        return [*self.source.parts(), ("head", list(self.heads.parameters()))]
 
     @torch.no_grad()
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
@@ -117,11 +133,21 @@ class ImageNetwork(nn.Module):
 
 
 def build(
-    checkpoint: str, targets: Sequence[Target], *, dropout: float = 0.1, revision: str = "", seed: int = 0
+    checkpoint: str,
+    targets: Sequence[Target],
+    *,
+    dropout: float = 0.1,
+    revision: str = "",
+    size: int | None = None,
+    seed: int = 0,
+    pictures: Sequence[str] = (),
+    shared: bool = False,
 ) -> ImageNetwork:
     """A checkpoint's network with new heads for `targets`, drawn from `seed`, in eval mode.
 
-    checkpoint, revision: as `images.load_image_backbone` has them. dropout: rate before the heads.
+    checkpoint, revision: as `images.load_image_backbone` has them. size: as `image_libraries.at_size`, where it is not
+    that of the checkpoint. dropout: rate before the heads. pictures: names of those that a row has, each seen by a
+    branch; shared: the branches have the same weights.
     Raises as it does, and "usage" without targets or for a rate that is none.
     """
     if not targets:
@@ -129,16 +155,23 @@ def build(
     if not 0 <= dropout < 1:
         raise AffectkitError("usage", f"dropout {dropout:g} is no rate", remedy="give 0 to 1, without the 1")
     with torch.random.fork_rng(devices=[]):
-        source = images.load_image_backbone(checkpoint, revision=revision)
+        source: Any = images.load_image_backbone(checkpoint, revision=revision)
+        if size:
+            source = at_size(source, size)
+        if pictures:
+            source = image_branches.branched(source, pictures, shared=shared)
         torch.manual_seed(seed)
         return ImageNetwork(source, targets, dropout).eval()
 
 
-def load(folder: Path, targets: Sequence[Target]) -> ImageNetwork:
-    """What `save` wrote, in eval mode. Raises "missing" or "input" for a folder that does not hold exactly that."""
+def load(folder: Path, targets: Sequence[Target], pictures: Sequence[str] = ()) -> ImageNetwork:
+    """What `save` wrote, in eval mode. pictures: as `build` has them.
+
+    Raises "missing" or "input" for a folder that does not hold exactly that.
+    """
     folder = Path(folder)
     with torch.random.fork_rng(devices=[]):
-        source = images.load(folder)
+        source: Any = image_branches.load(folder, pictures) if pictures else images.load(folder)
         saved, dropout = _recorded(folder)
         if _outputs(saved) != _outputs(targets):
             names = [", ".join(target.name for target in each) for each in (saved, targets)]

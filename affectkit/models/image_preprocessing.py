@@ -7,6 +7,7 @@ with which all of these networks were trained, is what is reproduced here. Pillo
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from collections.abc import Mapping
@@ -225,6 +226,16 @@ def of_transformers(processor: Any) -> ImagePreprocessing:
     except (KeyError, TypeError, ValueError, AttributeError):  # sizes that it lacks, values of another kind
         raise refused from None
     return ours
+
+
+def processor_at(processor: Any, side: int) -> Any:
+    """An image processor of transformers for images of `side` pixels: as large a share of them is cut off as before."""
+    shorter, resized = min(of_transformers(processor).size), copy.deepcopy(processor)
+    for name, lengths in processor.to_dict().items():
+        if name in ("size", "crop_size") and lengths:
+            changed = {key: value * side // shorter for key, value in lengths.items() if value}
+            setattr(resized, name, type(getattr(processor, name))(**changed))
+    return resized
 
 
 def _of_config(processor: Any, config: Mapping[str, Any]) -> ImagePreprocessing:

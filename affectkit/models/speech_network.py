@@ -27,6 +27,7 @@ from affectkit.models.speech_heads import (
     Head,
     by_target,
     check_head,
+    columns_of,
     describe_outputs,
     fold_numbers,
     labels_of,
@@ -153,6 +154,10 @@ class SpeechNetwork(nn.Module):
         if layer:
             return f"layer-{layer[1]}"
         return "feature_encoder" if _FEATURE_ENCODER.search(name) else "projection"
+
+    def output_of(self, target: Target) -> tuple[Any, slice]:
+        """The linear layer that answers for a target, and which of its outputs do."""
+        return self.model.classifier, {known.name: place for known, place in columns_of(self.targets)}[target.name]
 
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
         """Let numbers come out in their own units, as `fold_numbers` has it."""

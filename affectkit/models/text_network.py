@@ -22,7 +22,14 @@ from affectkit.labels import Target
 from affectkit.models import backbones
 from affectkit.models.backbones import Backbone
 from affectkit.models.forward import without_tf32
-from affectkit.models.speech_heads import AttentiveStatistics, by_target, describe_outputs, fold_numbers, labels_of
+from affectkit.models.speech_heads import (
+    AttentiveStatistics,
+    by_target,
+    columns_of,
+    describe_outputs,
+    fold_numbers,
+    labels_of,
+)
 from affectkit.models.text_inputs import LongTexts, TextInputs
 from affectkit.models.weights import WEIGHTS, bounded_by, fill, read_tensors
 
@@ -136,6 +143,17 @@ class TextNetwork(nn.Module):
         depth = {"embeddings": -1.0, "norm": float("inf")}
         ordered = sorted(parts.items(), key=lambda part: depth.get(part[0]) or float(part[0].partition("-")[2]))
         return [*ordered, ("head", head)]
+
+    @property
+    def dim(self) -> int:
+        """Of what `encode` gives; 0 with a head `cls`, which has no such place."""
+        return 0 if self.head == "cls" else int(_output_of(self.model, self.head).in_features)
+
+    def output_of(self, target: Target) -> tuple[Any, slice]:
+        """The linear layer that answers for a target, and which of its outputs do."""
+        return _output_of(self.model, self.head), {known.name: place for known, place in columns_of(self.targets)}[
+            target.name
+        ]
 
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
         """Let numbers come out in their own units, as `fold_numbers` has it."""

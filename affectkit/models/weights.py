@@ -28,6 +28,7 @@ _AGAIN = "copy the folder again: its configuration and its weights belong togeth
 # by torch's own reader of plain tensors, and no other pickle at all
 
 
+_STATE = ("state_dict", "model", "model_state_dict")  # where a training's checkpoint has the network's tensors
 _SAVED_BY_TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 CONVERT = "convert it once, where you trust it: safetensors.torch.save_file(tensors, 'model.safetensors')"
 
@@ -48,7 +49,7 @@ def read_tensors(file: Path, failure: str = "cannot be read as weights") -> dict
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # on how files that are refused could be read
                 stored = torch.load(file, map_location="cpu", weights_only=True)
-            stored = stored.get("state_dict", stored)
+            stored = next((stored[key] for key in _STATE if isinstance(stored.get(key), Mapping)), stored)
         else:
             raise ValueError(f"'{file.suffix or file.name}' is no format that is read here")
         tensors = {str(name).removeprefix("module."): tensor for name, tensor in stored.items()}

@@ -11,10 +11,12 @@ from affectkit.artifacts.reports import ABLATION, ABLATION_TABLE
 from affectkit.evaluation.metrics import meaningful
 from affectkit.reporting.figures import intervals
 from affectkit.reporting.page import Figure, Page, Section, Sentence, Table, figure, past
+from affectkit.reporting.required import required_section
 from affectkit.results import words
 from affectkit.results.words import headline, is_number
 
 FULL, BEST_SINGLE = "full", "best_single"  # what subsets are compared with
+TO = {BEST_SINGLE: "to best single", FULL: "to all"}  # in the heads of tables
 LEAST_P = 0.001  # in sentences and on a terminal; the table has every digit
 MOST_LINES = 31  # subsets on a terminal: of five sources
 PARTS = {"oof": "Cross-fitted rows", "val": "Rows of split val", "test": "Test rows"}
@@ -36,12 +38,16 @@ def draw(folder: Path) -> Page:
     return Page(
         title=f"Ablation of {', '.join(summary['sources'])}",
         lead=_lead(summary),
-        sections=[*sections, Section("How to read this", text=READING)],
+        sections=[*required_section(summary.get("required")), *sections, Section("How to read this", text=READING)],
         warnings=_warnings(summary),
         **past(summary, "warnings"),
         metrics=_named(summary),
         source=ABLATION,
-        summary=[Section("", text=_lead(summary)), *(_brief(summary, part) for part in parts)],
+        summary=[
+            Section("", text=_lead(summary)),
+            *(_brief(summary, part) for part in parts),
+            *required_section(summary.get("required"), ""),
+        ],
     )
 
 
@@ -86,25 +92,35 @@ def _heading(part: str, judged: Mapping[str, Any]) -> str:
     return f"{PARTS.get(part, part)} ({judged['n']})"
 
 
+def _references(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What subsets are compared with, in words; there may be no single source among them."""
+    largest = next(iter(summary["parts"].values()))["subsets"][summary["full"]]["sources"]
+    full = "all together" if set(largest) == set(summary["sources"]) else summary["full"]
+    return ({BEST_SINGLE: summary["best_single"]} if summary["best_single"] else {}) | {FULL: full}
+
+
 def _verdicts(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> list[Sentence]:
-    """All sources against the best single one, and all but one against all."""
-    names, subsets = summary["sources"], judged["subsets"]
+    """The largest subset against the best single source, and without each of its sources against itself."""
+    subsets, called = judged["subsets"], _references(summary)
     full = subsets[summary["full"]]
+    head = (f"{called[FULL].capitalize()}: ", f"{words.title(summary['metric'])} ", full["metrics"][summary["metric"]])
     best = f"the best single source ({summary['best_single']})"
-    head = ("All together: ", f"{words.title(summary['metric'])} ", full["metrics"][summary["metric"]])
-    sentences: list[Sentence] = [(*head, "; ", *_versus(summary, judged, full["against"][BEST_SINGLE], best))]
-    for source in names:
+    versus = _versus(summary, judged, full["against"].get(BEST_SINGLE), best)
+    sentences: list[Sentence] = [(*head, "; ", *versus) if versus else (*head, ".")]
+    for source in full["sources"]:
         for name, row in subsets.items():
-            if set(row["sources"]) == set(names) - {source}:
-                versus = _versus(summary, judged, row["against"][FULL], "all together")
+            if set(row["sources"]) == set(full["sources"]) - {source}:
+                versus = _versus(summary, judged, row["against"][FULL], called[FULL])
                 sentences.append((f"Without {source} ({name}): ", *versus))
     return sentences
 
 
 def _versus(
-    summary: Mapping[str, Any], judged: Mapping[str, Any], comparison: Mapping[str, Any], reference: str
+    summary: Mapping[str, Any], judged: Mapping[str, Any], comparison: Mapping[str, Any] | None, reference: str
 ) -> list[Any]:
-    """A difference, and whether it is one."""
+    """A difference, and whether it is one; nothing where nothing is compared."""
+    if comparison is None:
+        return []
     difference, p = comparison["difference"], comparison["p_holm"]
     if not is_number(p):
         reason = "no difference at all" if difference["value"] == 0 else "no interval can be estimated"
@@ -125,10 +141,11 @@ def _verdict(summary: Mapping[str, Any], judged: Mapping[str, Any], comparison: 
 def _main_table(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> Table:
     rows = {}
     for name, row in judged["subsets"].items():
-        against = [row["against"].get(reference) for reference in (BEST_SINGLE, FULL)]
+        against = [row["against"].get(reference) for reference in _references(summary)]
         pairs = [[other["difference"], other["p_holm"]] if other else [None, None] for other in against]
-        rows[name] = [row["n"], *_compared(summary, row), *pairs[0], *pairs[1]]
-    columns = ["n", *_compared_columns(summary), "to best single", "p (Holm)", "to all", "p (Holm)"]
+        rows[name] = [row["n"], *_compared(summary, row), *(cell for pair in pairs for cell in pair)]
+    to = [cell for reference in _references(summary) for cell in (TO[reference], "p (Holm)")]
+    columns = ["n", *_compared_columns(summary), *to]
     return Table("Every subset, with its paired differences.", "subset", columns, rows, file=ABLATION_TABLE)
 
 
@@ -167,21 +184,23 @@ def _metric_table(summary: Mapping[str, Any], judged: Mapping[str, Any]) -> Tabl
 
 
 def _figures(summary: Mapping[str, Any], judged: Mapping[str, Any], before: str) -> list[Figure]:
-    rows, metric, single = judged["subsets"], words.title(summary["metric"]), summary["best_single"]
-    against = {name: row["against"].get(BEST_SINGLE) for name, row in rows.items()}
+    rows, metric, called = judged["subsets"], words.title(summary["metric"]), _references(summary)
+    first, single = next(iter(called)), summary["best_single"] or summary["full"]
+    against = {name: row["against"].get(first) for name, row in rows.items()}
     better = [name for name, comparison in against.items() if _verdict(summary, judged, comparison) == "better"]
     values = {name: row["metrics"][summary["metric"]] for name, row in rows.items()}
     line: dict[str, Any] = {"reference": (single, values[single]["value"]), "mark": f"better than {single} (Holm)"}
-    caption = words.forest_caption(f"{single}, the best single source", line["mark"] if better else "")
+    what = f"{single}, the {'best single source' if first == BEST_SINGLE else 'largest subset'}"
+    caption = words.forest_caption(what, line["mark"] if better else "")
     figures = [figure(f"{before}subsets", caption, intervals.forest, values, metric=metric, marked=better, **line)]
-    for reference, to in ((BEST_SINGLE, single), (FULL, "all together")):
+    for reference, to in called.items():
         against = {name: row["against"].get(reference) for name, row in rows.items()}
         changes = {name: comparison["difference"] for name, comparison in against.items() if comparison}
         sides: dict[str, Any] = {"against": to, "higher_is_better": summary["higher_is_better"]}
         caption = words.differences_caption()
-        figures.append(
-            figure(f"{before}to_{reference}", caption, intervals.differences, changes, metric=metric, **sides)
-        )
+        if changes:
+            name = f"{before}to_{reference}"
+            figures.append(figure(name, caption, intervals.differences, changes, metric=metric, **sides))
     return figures
 
 
@@ -199,15 +218,16 @@ def _brief(summary: Mapping[str, Any], part: str) -> Section:
     rows = {}
     for name in sorted(best, key=list(subsets).index):
         row = subsets[name]
-        against = [cell for reference in (BEST_SINGLE, FULL) for cell in _difference(row["against"].get(reference))]
+        against = [cell for other in _references(summary) for cell in _difference(row["against"].get(other))]
         rows[name] = [row["n"], *_compared(summary, row), *against]
-    columns = ["n", *_compared_columns(summary), "to best single", "p", "to all", "p"]
+    to = [cell for reference in _references(summary) for cell in (TO[reference], "p")]
+    columns = ["n", *_compared_columns(summary), *to]
     caption = (
         f"the {len(rows)} best of {len(subsets)} subsets; {ABLATION_TABLE} has them all"
         if len(rows) < len(subsets)
         else ""
     )
-    table = Table(caption, "subset", columns, rows, signed=("to best single", "to all"))
+    table = Table(caption, "subset", columns, rows, signed=tuple(TO.values()))
     return Section(_heading(part, judged), tables=[table], text=_verdicts(summary, judged))
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit.artifacts.records import read_started
-from affectkit.artifacts.reports import METRICS, class_targets, read_judged, read_report
+from affectkit.artifacts.reports import METRICS, class_targets, read_examples, read_judged, read_report
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
 from affectkit.reporting.figures import evaluation
+from affectkit.reporting.mistakes import mistakes
 from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, past
+from affectkit.reporting.required import required_section
 from affectkit.results import words
 from affectkit.results.words import headline, is_number, shown
 
@@ -32,11 +34,19 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `evaluate` wrote."""
     options = read_started(folder)["options"]
     source = called(Path(options["model_dir"] or options["predictions"])) or PREDICTIONS
-    return page(read_report(folder / METRICS), read_judged(folder), title=f"Evaluation of {source}")
+    title = f"Evaluation of {source}"
+    return page(read_report(folder / METRICS), read_judged(folder), read_examples(folder), title=title)
 
 
-def page(report: Mapping[str, Any], judged: pd.DataFrame | None = None, *, title: str = "Evaluation") -> Page:
-    """report: what `metrics.json` holds. judged: truth and prediction of each numeric target, which clouds need."""
+def page(
+    report: Mapping[str, Any],
+    judged: pd.DataFrame | None = None,
+    pictures: Sequence[Mapping[str, str]] = (),
+    *,
+    title: str = "Evaluation",
+) -> Page:
+    """report: what `metrics.json` holds. judged: truth and prediction of each numeric target, which clouds need.
+    pictures: as `read_examples` gives them."""
     defaults = {"declared": [], "corpora": [], "inputs": [], "targets": [], "normalization": "unknown"}
     report = {**defaults, **without_nan(dict(report))}
     seen, faces = words.seen(report), words.faces(report)
@@ -44,7 +54,7 @@ def page(report: Mapping[str, Any], judged: pd.DataFrame | None = None, *, title
     return Page(
         title=title,
         lead=[lead, *([[f"{faces}."]] if faces else [])],
-        sections=list(_sections(report, judged)),
+        sections=list(_sections(report, judged, pictures)),
         warnings=report.get("warnings") or [],
         **past(report, "warnings"),
         metrics=meaningful(report["metrics"], report["targets"]),
@@ -52,14 +62,18 @@ def page(report: Mapping[str, Any], judged: pd.DataFrame | None = None, *, title
     )
 
 
-def _sections(report: Mapping[str, Any], judged: pd.DataFrame | None) -> Iterator[Section]:
+def _sections(
+    report: Mapping[str, Any], judged: pd.DataFrame | None, pictures: Sequence[Mapping[str, str]]
+) -> Iterator[Section]:
     """Those that have anything to show."""
     yield _key_figures(report)
+    yield from required_section(report.get("required"))
     yield Section("All metrics", tables=[_metric_table(report)])
     for position, (name, prefix, details) in enumerate(class_targets(report)):
         before, plain = f"{name}_" if position else "", name == "label"
         figures = list(_class_figures(before, details))
         yield Section("Classes" if plain else name, tables=[_class_table(details)], figures=figures)
+        yield from mistakes(name, details.get("mistakes") or [], [p for p in pictures if p["target"] == name])
         calibration = details.get("calibration") or {}
         if null := calibration.get("null"):
             bins, ece = calibration.get("bins") or [], report["metrics"].get(f"{prefix}ece", {}).get("value")
@@ -257,7 +271,8 @@ def _summary(report: Mapping[str, Any]) -> list[Section]:
             head = f"{prefix}ece of a calibrated model: "
             text.append((head, null["ece_mean"], " on average, 95 % below ", null["ece_p95"]))
     text += _face_lines(report)
-    return [Section("", text=[judged]), Section("", tables=tables, text=text)]
+    required = required_section(report.get("required"), "")
+    return [Section("", text=[judged]), Section("", tables=tables, text=text), *required]
 
 
 def _face_lines(report: Mapping[str, Any]) -> Iterator[str]:

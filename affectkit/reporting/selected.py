@@ -8,9 +8,11 @@ from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.reports import SELECTION, SELECTION_TABLE
+from affectkit.evaluation.requirements import STATES, UNDECIDABLE
 from affectkit.evaluation.selection import EARLIEST, LEAST, SIMPLEST
 from affectkit.reporting.figures import intervals
 from affectkit.reporting.page import Card, Figure, Page, Section, Table, figure, past
+from affectkit.reporting.required import UNDECIDED
 from affectkit.results import words
 from affectkit.results.words import is_number, ranged, shown, signed
 
@@ -68,12 +70,14 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
 
 def _required(required: Mapping[str, Any]) -> Section:
     """What each run comes to by what was required, and which were chosen among."""
-    figures, kept = required["figures"], required["kept"]
-    names = list(next(iter(figures.values())))
-    rows = {name: [*(values[name] for values in figures.values()), name in kept] for name in names}
+    judged, kept = required["judged"], required["kept"]
+    names = list(next(iter(judged.values())))
+    rows = {n: [*(c for by_run in judged.values() for c in (by_run[n], by_run[n]["state"])), n in kept] for n in names}
     text = [f"Given up, as no run meets it besides the others: {required['given_up']}."] if required["given_up"] else []
-    table = Table("What was required of the runs.", "run", [*figures, "chosen among"], rows)
-    return Section("Requirements", text=text, tables=[table])
+    open_ = any(row["state"] == UNDECIDABLE for by_run in judged.values() for row in by_run.values())
+    columns = [cell for requirement in judged for cell in (requirement, "")]
+    table = Table("What was required of the runs.", "run", [*columns, "chosen among"], rows)
+    return Section("Requirements", text=text, tables=[table], note=UNDECIDED if open_ else "")
 
 
 def _table(report: Mapping[str, Any]) -> Table:
@@ -179,7 +183,21 @@ def _summary(report: Mapping[str, Any]) -> list[Section]:
     """The ranking, which runs tie, which one was chosen and why."""
     text = [f"intervals: {words.interval(report)}", *_ties(report), f"chosen: {_reason(report)}"]
     text += [_optimism(report)] if report["optimism"] else []
+    text += _states((report.get("required") or {}).get("judged", {}))
     return [Section("", text=[_judged(report)]), Section("", tables=[_ranking(report)], text=text)]
+
+
+def _states(judged: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of each requirement the runs that meet it, miss it, or cannot be told from it."""
+    lines = []
+    for requirement, by_run in judged.items():
+        runs: dict[str, list[str]] = {}
+        for name, row in by_run.items():
+            runs.setdefault(row["state"], []).append(name)
+        more = {state: f" and {len(names) - NAMED} more" * (len(names) > NAMED) for state, names in runs.items()}
+        named = [f"{state}: {', '.join(runs[state][:NAMED])}{more[state]}" for state in STATES if state in runs]
+        lines.append(f"{requirement} {'; '.join(named)}")
+    return lines
 
 
 def _ranking(report: Mapping[str, Any]) -> Table:

@@ -12,7 +12,9 @@ from affectkit.reporting.page import Page, Section, Sentence, Table
 from affectkit.results.words import by_part, is_number, ranged, shown, signed
 
 
-def outcome(path: Path, facts: Mapping[str, Any], pages: Page | Mapping[str, Page]) -> Outcome:
+def outcome(
+    path: Path, facts: Mapping[str, Any], pages: Page | Mapping[str, Page], verdict: Exception | None = None
+) -> Outcome:
     """How a command ends that has a page, or one for each part of the rows, by the part's name.
 
     What is to be read before the figures are warnings, which --quiet keeps; they name the part where others lack them.
@@ -20,7 +22,8 @@ def outcome(path: Path, facts: Mapping[str, Any], pages: Page | Mapping[str, Pag
     if isinstance(pages, Page):
         pages = {"": pages}
     warnings = by_part({part: page.caveats for part, page in pages.items()})
-    return Outcome(path, facts, [line for page in pages.values() for line in lines(page)], warnings)
+    told = [line for page in pages.values() for line in lines(page)]
+    return Outcome(path, facts, told, warnings, verdict=verdict)
 
 
 def lines(page: Page) -> list[str]:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.models import TRAIN_REPORT
 from affectkit.artifacts.records import read_started
+from affectkit.artifacts.reports import MISTAKES, read_examples
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.reporting.browser import write_page
 from affectkit.reporting.figures import learning
 from affectkit.reporting.figures.learning import History, best_place, column_title, stages
+from affectkit.reporting.mistakes import mistakes
 from affectkit.reporting.page import Card, Page, Section, Sentence, Table
+from affectkit.reporting.worth import worth_section
 from affectkit.results import words
 from affectkit.results.lineage import lineage
 
 PAGE = "training.html"
-HISTORY, SWEEPS = "history.csv", "lr_find.json"
+HISTORY, SWEEPS, IMPORTANCE = "history.csv", "lr_find.json", "importance.csv"
+FIGURE = {"value": "drop", "low": "low", "high": "high"}
+MOST_IMPORTANT = 20  # columns on the page
+SHUFFLED = (
+    "How far the metric falls on rows that no fit saw, once the cells of a column have changed places between groups, "
+    "with its interval over groups. Columns that say the same thing share what they are worth."
+)
 FOLDED = 40  # epochs; a longer table is shown on request
 CHOSEN = (
     "Validation figures chose the epoch that is kept, so they flatter it. What the model is worth, rows say that chose "
     "nothing: those of the test split, or of folds."
+)
+GAP = (
+    "The kept model on the very rows that it was fitted on, and on rows that it was not. A large gap says that it "
+    "learned its rows by heart."
 )
 FOLDS = (
     "Curves are means over inner folds of the rows fitted on, weighted by the rows that each held out; a fold that had "
@@ -38,11 +51,52 @@ def draw(folder: Path) -> Page:
     if command != "finetune" and not (folder / HISTORY).exists():
         return _metrics_page(folder, command, past)
     sweeps = read_json(folder / SWEEPS)["sweeps"] if (folder / SWEEPS).exists() else []
-    monitor = read_json(folder / TRAIN_REPORT).get("monitor") if (folder / TRAIN_REPORT).exists() else None
+    report = read_json(folder / TRAIN_REPORT) if (folder / TRAIN_REPORT).exists() else {}
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
-    told = {"texts": past.get("texts", [])}
-    return training_page(read_history(folder), sweeps, monitor=monitor, title=title, lead=lead, **told)
+    worth = [worth_section(report)] if "worth" in report else []
+    further = [*worth, *_of_rows(report), *_importance(folder), *_mistakes(folder)]
+    told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
+    told |= {"declared": report.get("declared", []), "warnings": _suspects(report)}
+    return training_page(read_history(folder), sweeps, monitor=report.get("monitor"), title=title, lead=lead, **told)
+
+
+def _suspects(report: Mapping[str, Any]) -> list[str]:
+    """Columns that may be the truth in disguise."""
+    return [words.sentence(suspect["warning"]) for suspect in report.get("suspects", ())]
+
+
+def _of_rows(report: Mapping[str, Any]) -> list[Section]:
+    """How much more the model reaches on rows that it was fitted on, and how many rows there are of each class.
+
+    report: `train_report.json`.
+    """
+    sections = []
+    if gap := report.get("gap"):
+        title, judged = words.title(gap["metric"]), words.SEEN.get(gap["part"], gap["part"])
+        cards = [Card(f"{title} gap", gap["value"], [f"fit rows to {judged} rows"])]
+        cards += [Card(f"{title}, fit rows", gap["train"]), Card(f"{title}, {judged} rows", gap["judged"])]
+        sections.append(Section("Gap", cards=cards, note=GAP))
+    tables = []
+    for target, by_split in (report.get("balance") or {}).items():
+        classes = list(next(iter(by_split.values()), {}))
+        rows = {name: [counts[name] for counts in by_split.values()] for name in classes}
+        tables.append(Table(f"Rows of each {target}, by split.", target, list(by_split), rows))
+    return [*sections, Section("Class balance", tables=tables)]
+
+
+def _mistakes(folder: Path) -> Iterator[Section]:
+    """Of test rows, else of the first part that has any."""
+    if not (folder / f"{MISTAKES}.csv").exists():
+        return
+    table, pictures = read_table(folder / f"{MISTAKES}.csv"), read_examples(folder)
+    numbers = {name: to_numbers(table[name], column=name) for name in ("rows", "share", "low", "high")}
+    rows = table.assign(**numbers).astype({"rows": int}).to_dict("records")
+    part = rows[0]["part"]
+    for target in dict.fromkeys(row["target"] for row in rows if row["part"] == part):
+        of_target = [row for row in rows if (row["part"], row["target"]) == (part, target)]
+        shown = [picture for picture in pictures if picture["target"] == target]
+        yield from mistakes(target, of_target, shown, rows_of=f"{words.SEEN.get(part, part)} rows")
 
 
 def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
@@ -58,10 +112,12 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
     caption = "Each metric over the rows of each part. ↑ higher is better, ↓ lower is better."
     better = {words.title(metric): words.better(metric) for metric in parts}
     verb = "Import" if command == "import-model" else "Training"
+    metrics = Section("Metrics", tables=[Table(caption, "metric", titles, rows, better)])
     return Page(
         title=f"{verb} of {folder.resolve().name}",
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
-        sections=[Section("Metrics", tables=[Table(caption, "metric", titles, rows, better)])],
+        warnings=_suspects(report),
+        sections=[metrics, *_of_rows(report), *_importance(folder)],
         declared=report["declared"],
         corpora=past["corpora"],
         texts=past.get("texts", []),
@@ -70,6 +126,26 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
         source=TRAIN_REPORT,
         summary=[Section("", tables=[Table("", "metric", titles, rows)])],
     )
+
+
+def _importance(folder: Path) -> list[Section]:
+    """What the columns are worth that are worth most, of each target."""
+    if not (folder / IMPORTANCE).exists():
+        return []
+    table = read_table(folder / IMPORTANCE)
+    for name in ("drop", "low", "high", "sd"):
+        table[name] = to_numbers(table[name], file=folder / IMPORTANCE, column=name)
+    tables = []
+    for target, part in table.groupby("target", sort=False):
+        top = part.head(MOST_IMPORTANT).to_dict("records")
+        rows = {r["column"]: [r["kind"], {key: r[source] for key, source in FIGURE.items()}, r["sd"]] for r in top}
+        where = words.SEEN.get(top[0]["part"], top[0]["part"])
+        caption = (
+            f"{target}: the {len(top)} of {len(part)} columns that are worth most, on {top[0]['rows']} rows ({where})."
+        )
+        titles = ["kind", f"drop of {words.title(top[0]['metric'])}", "sd of repeats"]
+        tables.append(Table(caption, "column", titles, rows, file=IMPORTANCE))
+    return [Section("What columns are worth", text=[SHUFFLED], tables=tables)]
 
 
 def write_training_page(folder: Path) -> None:
@@ -102,11 +178,13 @@ def training_page(
     title: str = "Training",
     lead: Sequence[Sentence] = (),
     normalization: str = "inductive",
+    further: Sequence[Section] = (),
     **known: Any,
 ) -> Page:
     """history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them.
 
-    lead: paragraphs after the first, which counts epochs. known: `warnings`, `declared`, `corpora`, `inputs`, `texts`.
+    lead: paragraphs after the first, which counts epochs. further: sections after the key figures.
+    known: `warnings`, `declared`, `corpora`, `inputs`, `texts`.
     """
     monitor = monitor or learning.monitored(history)
     figures = learning.learning_curves(history, monitor=monitor)
@@ -117,6 +195,7 @@ def training_page(
         lead=[*_lead(history), *lead],
         sections=[
             _key_figures(history, monitor),
+            *further,
             Section("Learning curves", text=_text(history), figures=figures[:-1]),
             Section("Learning rates", text=list(map(_sweep_sentence, sweeps)), figures=rates),
             Section("Epochs", tables=_epochs(history)),
@@ -131,7 +210,7 @@ def training_page(
 def _lead(history: History) -> list[Sentence]:
     if not history:
         return ["No epoch was finished."]
-    count, spans, steps = len(history), stages(history), history[-1].get("step")
+    count, spans, steps = sum(row.get("epoch") != 0 for row in history), stages(history), history[-1].get("step")
     sentence: list[Any] = [count, " epoch" if count == 1 else " epochs"]
     sentence += [" in ", len(spans), " stages"] if len(spans) > 1 else []
     if steps is not None:
@@ -145,8 +224,10 @@ def _key_figures(history: History, monitor: str) -> Section:
     if place is None:
         return Section("Key figures")
     stage, start, end = next(span for span in stages(history) if span[1] <= place < span[2])
-    which = (f"stage {stage}, epoch " if stage else "epoch ", place - start + 1, " of ", end - start)
-    row, cards = history[place], [Card("kept epoch", place + 1, [which])]
+    which: Sentence = (f"stage {stage}, epoch " if stage else "epoch ", place - start + 1, " of ", end - start)
+    row = history[place]
+    which = f"stage {stage}, in which nothing trains" if row.get("epoch") == 0 else which
+    cards = [Card("kept epoch", place + 1, [which])]
     for name in dict.fromkeys(filter(None, (monitor, learning.VAL_LOSS, learning.TRAIN_LOSS))):
         if name in row:
             last = [] if place == len(history) - 1 else [("last epoch: ", history[-1].get(name))]
@@ -158,10 +239,12 @@ def _text(history: History) -> list[Sentence]:
     """What stages brought nothing."""
     place = best_place(history)
     later = [name for name, start, _ in stages(history) if place is not None and start > place]
+    idle = [row["stage"] for row in history if row.get("epoch") == 0]
+    still: list[Sentence] = [f"Nothing trains in stage {name}: it was evaluated once." for name in idle]
     if not later:
-        return []
+        return still
     which = f"Stage {later[0]}" if len(later) == 1 else f"The stages {', '.join(later)}"
-    return [f"{which} brought no better epoch; the weights from before are kept."]
+    return [*still, f"{which} brought no better epoch; the weights from before are kept."]
 
 
 def _sweep_sentence(sweep: Mapping[str, Any]) -> Sentence:

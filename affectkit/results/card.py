@@ -26,7 +26,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
     parts += [words.AI_ACT, "## Data", _data(facts, summary), "## Training", _training(facts)]
     if facts.get("reports"):
         parts += ["## Figures", _figures(facts["reports"])]
-    parts += ["## Use", "```\naffectkit predict --model-dir FOLDER FILES... -o predictions.csv\n```"]
+    rows = "--manifest MANIFEST" if "pictures" in spec.get("needs", ()) else "FILES..."
+    parts += ["## Use", f"```\naffectkit predict --model-dir FOLDER {rows} -o predictions.csv\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

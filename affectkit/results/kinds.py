@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import LABEL_MAP, label_map
-from affectkit.artifacts.reports import confusion_files, report_tables
+from affectkit.artifacts.reports import EXAMPLES, MISTAKES, confusion_files, mistake_rows, report_tables
 from affectkit.artifacts.sources import Source
 from affectkit.evaluation.assess import assess
-from affectkit.evaluation.rows import unseen
+from affectkit.evaluation.rows import judged_parts, unseen
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan
+from affectkit.results.examples import pictures
 from affectkit.results.result import Reports, Result, flat, of_manifest, of_sources, on_trust
+from affectkit.results.worth import tables_of, worth_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 
 SEARCHED = "inner grouped cross-validation of the fit rows"
 NOT_SEARCHED = "nothing: the network was trained for all epochs"
+ONE_CANDIDATE = "nothing: there was one candidate"
 IMPORTED = "nothing: it was imported as it is"
 
 
 def of_training(trained: Trained, manifest: Manifest) -> Result:
     """With `search.csv`, what was tried; of networks `history.csv`, means over the inner folds that chose the number of
-    epochs, a stage for each target, and `lr_find.json` where a rate was looked for."""
+    epochs, a stage for each target, and `lr_find.json` where a rate was looked for; `importance.csv` where it was asked
+    for."""
     import pandas as pd
 
     spec, models = trained.model.spec, trained.model.targets
@@ -42,14 +46,25 @@ def of_training(trained: Trained, manifest: Manifest) -> Result:
     files: dict[str, Any] = {"search.csv": pd.DataFrame(search)}
     files |= {"history.csv": pd.DataFrame(history)} if history else {}
     files |= {"lr_find.json": {"sweeps": sweeps}} if sweeps else {}
-    selected_on = SEARCHED if any("score" in row for row in search) else NOT_SEARCHED
+    known = {name for row in search for name in row}
+    files |= {"importance.csv": pd.DataFrame(trained.importance)} if trained.importance else {}
+    selected_on = SEARCHED if "score" in known else NOT_SEARCHED if "epochs" in known else ONE_CANDIDATE
     facts = {key: spec[key] for key in ("chosen", "normalize")}
     facts = {"model": spec["estimator"], **facts, "transductive": spec["normalize"] == "speaker"}
-    return of_manifest(trained.model, spec, trained.predictions, trained.fit_rows, manifest, selected_on, facts, files)
+    facts |= {key: spec[key] for key in ("impute", "selected") if key in spec}
+    if columns := [column for encoder in spec["features"] for column in encoder.get("columns", ())]:
+        facts |= {"columns": columns}
+    if trained.suspects:
+        facts |= {"suspects": [vars(suspect) | {"warning": suspect.in_words()} for suspect in trained.suspects]}
+    described = spec, trained.predictions, trained.fit_rows, manifest, selected_on, facts, files
+    return of_manifest(trained.model, *described, trained.in_sample)
 
 
-def of_finetuning(finetuned: Finetuned, manifest: Manifest) -> Result:
-    """With the confusions of each part, and the label map."""
+def of_finetuning(finetuned: Finetuned, manifest: Manifest, examples: int = 0) -> Result:
+    """With the confusions and mistakes of each part, the label map, and of images that are mistaken a few of each kind,
+    `examples` at most, of the test rows where there are any."""
+    import pandas as pd
+
     spec = finetuned.model.spec
     final, *folds = finetuned.fits
     facts = {
@@ -63,12 +78,28 @@ def of_finetuning(finetuned: Finetuned, manifest: Manifest) -> Result:
         "normalize": None,
         "transductive": False,
     }
+    if finetuned.start is not None:
+        facts["init"] = finetuned.start.facts() | {"fits": [loaded.plain() for loaded in finetuned.loaded]}
+    mixture, beside = finetuned.model.mixture, finetuned.beside
+    if mixture is not None and beside is not None:
+        nested = {branch.name: branch.nested for branch in beside.branches}
+        facts["beside"] = {**mixture.options.plain(), "shares": mixture.plain(), "nested": nested}
+    if finetuned.stages or finetuned.branches:
+        facts["worth"] = worth_of(finetuned)
     predictions, selected_on = finetuned.predictions, finetuned.selected_on
-    result = of_manifest(finetuned.model, spec, predictions, finetuned.fit_rows, manifest, selected_on, facts)
+    described = spec, predictions, finetuned.fit_rows, manifest, selected_on, facts
+    result = of_manifest(finetuned.model, *described, in_sample=finetuned.in_sample)
     files: dict[str, Any] = {LABEL_MAP: classes} if (classes := label_map(spec)) else {}
     for part, report in result.reports.items():
         files |= confusion_files(part, report)
-    return replace(result, files=files)
+    if rows := list(mistake_rows(result.reports)):
+        files[f"{MISTAKES}.csv"] = pd.DataFrame(rows)
+        part = rows[0]["part"]
+        judged = judged_parts(predictions)[part]
+        if kept := pictures(judged, result.reports[part], manifest, examples):
+            files[EXAMPLES] = {"pictures": kept}
+    sources = [branch.source for branch in beside.branches] if beside else []
+    return replace(result, files=files | tables_of(finetuned), sources=sources, exact=bool(sources))
 
 
 def of_expert(imported: Imported, manifest: Manifest, *, group: str | None) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,10 @@ from affectkit.artifacts.models import read_spec
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.sources import Source, called
 from affectkit.evaluation.assess import assess
-from affectkit.evaluation.rows import answered_parts
+from affectkit.evaluation.comparison import target_metric, value_of
+from affectkit.evaluation.rows import answered_parts, prefix
 from affectkit.leakage.crossfit import FitPlan
+from affectkit.plain import without_nan
 from affectkit.results import words
 from affectkit.results.lineage import lineage, straddling
 
@@ -43,8 +46,9 @@ class Result:
     reports: what `assess` says of each part: "oof", "val", "test".
     facts: what `train_report.json` says of this kind of model. basis: what it says of any: targets, rows, declared
     defects. summary: what the card says of the data: `corpora` by name, `declared`, of a manifest `hours`.
-    files: what the run folder holds besides, by name: a table (.csv) or an object (.json).
-    sources: what it stands on, in order. selected_on: which rows chose among what was tried, in words.
+    files: what the run folder holds besides, by name: predictions or another table (.csv), or an object (.json).
+    sources: what it stands on, in order. selected_on: which rows chose among what was tried, in words. exact: whether
+    tables of predictions are written with all digits, so that what was mixed can be computed again.
     """
 
     model: SavedModel
@@ -55,9 +59,10 @@ class Result:
     facts: Mapping[str, Any]
     basis: Mapping[str, Any]
     summary: Mapping[str, Any]
-    files: Mapping[str, pd.DataFrame | Mapping[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, Predictions | pd.DataFrame | Mapping[str, Any]] = field(default_factory=dict)
     sources: Sequence[Source] = ()
     selected_on: str | None = None
+    exact: bool = False
 
     @property
     def train_report(self) -> dict[str, Any]:
@@ -88,9 +93,12 @@ def of_manifest(
     selected_on: str,
     facts: Mapping[str, Any],
     files: Mapping[str, pd.DataFrame | Mapping[str, Any]] | None = None,
+    in_sample: Predictions | None = None,
 ) -> Result:
-    """The floors are those of the rows fitted on; of a model fitted elsewhere, of the manifest's train rows, and that
-    none of its rows can judge it is no mistake: it may answer for what the manifest does not know."""
+    """in_sample: answers for rows fitted on, of a model that was.
+
+    The floors are those of the rows fitted on; of a model fitted elsewhere, of the manifest's train rows, and that none
+    of its rows can judge it is no mistake: it may answer for what the manifest does not know."""
     rows, declared = manifest.rows, manifest.declared() or straddling(spec)
     floor_rows = rows[rows["id"].isin(set(fit_rows["id"]))]
     if not len(floor_rows) and "split" in rows:
@@ -104,8 +112,45 @@ def of_manifest(
     reports = {part: {**assess(table, **judged), **known} for part, table in parts.items()}
     names = [target["name"] for target in spec["targets"]]
     basis = {"targets": names, "selected_on": selected_on, "declared": declared, "fit_rows": len(fit_rows)}
+    basis |= {"balance": balance(manifest, names)}
+    if in_sample is not None and (gap := gap_between(in_sample, reports, facts.get("monitor"))):
+        basis["gap"] = gap
     summary, files = manifest.summary, files or {}
     return Result(model, spec, predictions, fit_rows, reports, facts, basis, summary, files, selected_on=selected_on)
+
+
+def balance(manifest: Manifest, targets: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Class target -> split -> class -> rows; "all" for rows without splits."""
+    rows, counts = manifest.rows, {}
+    splits = rows["split"] if "split" in rows else rows["id"].map(lambda _: "all")
+    for target in (manifest.targets[name] for name in targets if name in manifest.targets):
+        if target.kind != "number":
+            by_split = rows.groupby(splits, sort=False)[target.name]
+            counts[target.name] = {
+                str(split): {name: int((cells == name).sum()) for name in target.classes} for split, cells in by_split
+            }
+    return counts
+
+
+def gap_between(in_sample: Predictions, reports: Reports, monitor: str | None) -> dict[str, Any] | None:
+    """How much more a model reaches on the rows that it was fitted on than on val rows, else cross-fitted ones: by the
+    metric that chose its epoch, else by UAR, or CCC where there are only numbers. None where no such rows are judged.
+
+    value: positive where the fitted rows do better, whichever way the metric goes.
+    """
+    part = next((part for part in ("val", "oof") if part in reports), None)
+    if part is None:
+        return None
+    metrics, targets = reports[part]["metrics"], in_sample.targets
+    classes = [target for target in targets.values() if target.kind != "number"]
+    watched = (monitor or "").removeprefix("val_")
+    name = watched if watched in metrics else f"{prefix(classes[0])}uar" if classes else "ccc"
+    if name not in metrics:
+        return None
+    metric, judged = target_metric(name, targets), metrics[name]["value"]
+    train = value_of(in_sample, metric)
+    value = metric.gain(train - judged) if judged is not None else math.nan
+    return without_nan({"metric": name, "train": train, "judged": judged, "part": part, "value": value})
 
 
 # --- Of a model that was fitted on predictions: a fusion, a calibration

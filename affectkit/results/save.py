@@ -9,9 +9,9 @@ from typing import Any
 from affectkit import __version__
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.models import BEST, PARENTS, TRAIN_REPORT, copy_model, parent_of, write_fit_rows, write_spec
-from affectkit.artifacts.predictions import write_predictions
+from affectkit.artifacts.predictions import Predictions, write_predictions
 from affectkit.artifacts.sources import PREDICTIONS
-from affectkit.artifacts.tables import write_table
+from affectkit.artifacts.tables import EXACT, FLOAT, write_table
 from affectkit.results.card import model_card
 from affectkit.results.result import Result
 
@@ -37,10 +37,13 @@ def save_result(folder: Path, result: Result, *, bundle: bool = False) -> None:
     rows = pd.concat([result.fit_rows, *fitted], ignore_index=True).drop_duplicates("id")
     spec = {**result.spec, "parents": parents, "fit_rows": write_fit_rows([folder, best], rows)}
     write_spec(best, spec, _card(folder.name, spec, result))
-    write_predictions(folder / PREDICTIONS, result.predictions)
+    floats = EXACT if result.exact else FLOAT
+    write_predictions(folder / PREDICTIONS, result.predictions, floats)
     for name, content in result.files.items():
         if isinstance(content, Mapping):
             write_json(folder / name, dict(content))
+        elif isinstance(content, Predictions):
+            write_predictions(folder / name, content, floats)
         else:
             write_table(folder / name, content)
     write_json(folder / TRAIN_REPORT, result.train_report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import model_digest
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions, prediction_column, probability_columns
-from affectkit.artifacts.tables import write_table
+from affectkit.artifacts.tables import EXACT, write_table
 from affectkit.errors import AffectkitError
 from affectkit.fusion.table import main_target
 from affectkit.inference import Model, Work, load_model, needs
@@ -186,7 +187,8 @@ def _load(folder: ModelFolder, device: str) -> Served:
             what = "is scaled by each speaker's own rows, which one request does not have"
             raise AffectkitError("input", what, file=part.folder, remedy="train it with --normalize train")
     sets = [part.spec["features"][0] for part in chain if part.spec.get("features")] if reads == {"features"} else []
-    table = tuple(sets[0].get("feature_names", ())) if sets else ()
+    columns = sets[0].get("columns", ()) if sets else ()
+    table = tuple(sets[0].get("feature_names") or [column["name"] for column in columns]) if sets else ()
     logger.info("model %s: %s of %s", folder.name, model.spec["kind"], " and ".join(sorted(reads)))
     whole = Served(folder.name, _digest(model), overheard(model), folder.device or device, reads, table)
     parts = {
@@ -267,8 +269,14 @@ def _predict(served: Served, rows: Sequence[Mapping[str, Any]], work: Asked) -> 
         return served.model.predict(_manifest(pd.DataFrame(rows)), work)
     with tempfile.TemporaryDirectory(prefix="affectkit-features-") as folder:
         path = Path(folder, "features.csv")
-        write_table(path, pd.DataFrame([{"id": row["id"], **row["features"]} for row in rows]))
+        cells = [{name: _cell(value) for name, value in row["features"].items()} for row in rows]
+        write_table(path, pd.DataFrame(cells).assign(id=[row["id"] for row in rows]))
         return served.model.predict(_manifest(pd.DataFrame(rows).drop(columns="features")), work, [path])
+
+
+def _cell(value: float | str) -> str:
+    """As tables have it: the category 1 is no 1.0."""
+    return value if isinstance(value, str) else "" if math.isnan(value) else EXACT % value
 
 
 def _manifest(table: pd.DataFrame) -> Manifest:

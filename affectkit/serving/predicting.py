@@ -33,10 +33,11 @@ class Common(BaseModel):
 
 
 class PredictBody(Common):
-    """The JSON of /v1/predict. texts: for a model of texts. rows: features by name, null where missing."""
+    """The JSON of /v1/predict. texts: for a model of texts. rows: features by name, null where missing; text for
+    categories, dates and texts of a table."""
 
     texts: list[str] = Field(default_factory=list)
-    rows: list[dict[str, Number | None]] = Field(default_factory=list)
+    rows: list[dict[str, Number | str | None]] = Field(default_factory=list)
 
 
 class PredictFields(Common):
@@ -163,6 +164,9 @@ def _feature_rows(
         if missing:
             message = f"row {place} lacks {len(missing)} of the model's {len(served.table)} features"
             raise Refused(422, message, code="input", details={"row": place, "missing": missing[:20]})
+        for cell in row.values():
+            if isinstance(cell, str):
+                service.check_text(cell, place)
         features = {name: math.nan if row[name] is None else row[name] for name in served.table}
         own = service.row(served, "", language=said.language or "", columns=said.columns)
         named.append({**own, "features": features})

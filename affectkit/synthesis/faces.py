@@ -193,6 +193,21 @@ def draw_face(
     return photographed(canvas, rng), landmarks, box
 
 
+def draw_closely(person: Person, affect: Affect, rng: np.random.Generator, size: int) -> np.ndarray:
+    """As `draw_face`, of what is in the face's box: [size, size, 3] uint8."""
+    from PIL import Image
+
+    image, _, box = draw_face(person, affect, rng, 2 * size)
+    close = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=_within(box, 2 * size))
+    return np.asarray(close)
+
+
+def _within(box: Box, size: int) -> Box:
+    """Left, top, right, bottom of a box, as far as it lies in the picture."""
+    x, y, width, height = box
+    return max(0.0, x), max(0.0, y), min(float(size), x + width), min(float(size), y + height)
+
+
 def draw_pose(middle: np.ndarray, half: float, rng: np.random.Generator) -> Pose:
     """A face that looks about straight ahead: rolled by some 3 degrees, turned a little, lit from some side."""
     roll, yaw, light = rng.normal(0, [0.05, 0.3, 0.5]).clip([-0.12, -0.7, -1], [0.12, 0.7, 1]).tolist()

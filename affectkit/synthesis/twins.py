@@ -7,7 +7,7 @@ import io
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -97,12 +97,16 @@ def act(
 
 
 def save_image(path: Path, image: np.ndarray) -> None:
-    """Write a picture [H, W, 3] uint8 as JPEG of some kB, with a comment that says what it is."""
+    """Write a picture [H, W, 3] or [H, W] uint8 as PNG, or JPEG of some kB, with a comment that says what it is."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = io.BytesIO()
-    Image.fromarray(image).save(written, "JPEG", quality=85, comment=PICTURE_COMMENT.encode())
+    written, comment = io.BytesIO(), PngInfo()
+    comment.add_text("Comment", PICTURE_COMMENT)
+    lossless = path.suffix == ".png"
+    how: dict[str, Any] = {"pnginfo": comment} if lossless else {"quality": 85, "comment": PICTURE_COMMENT.encode()}
+    Image.fromarray(image).save(written, "PNG" if lossless else "JPEG", **how)
     path.write_bytes(written.getvalue())
 
 
@@ -118,7 +122,7 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 def write_readme(root: Path, name: str, *, size: int, speakers: int, seed: int, **options: str) -> None:
     """Say at the root that nothing below is real, and how it was made. options: the corpus's own."""
     typed = {"size": size, "speakers": speakers, "seed": seed, **options}
-    words = " ".join(f"--{option} {value}" for option, value in typed.items())
+    words = " ".join(f"--{option} {value}".strip() for option, value in typed.items())
     root.mkdir(parents=True, exist_ok=True)
     text = f"""{MARK} data in the layout of {name}
 

@@ -23,7 +23,7 @@ from affectkit.training.judging import Judge
 from affectkit.training.keeping import CHECKPOINTS, Keeper
 from affectkit.training.loading import Feed, Loaded
 from affectkit.training.optimizing import Pace
-from affectkit.training.problem import Fit, Part, Problem, check_problem, identity
+from affectkit.training.problem import Fit, Part, Problem, check_problem, check_rates, identity
 from affectkit.training.schedules import Plateau
 from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
@@ -35,6 +35,7 @@ __all__ = ["CHECKPOINTS", "Fit", "Problem", "Settings", "fit"]
 logger = logging.getLogger(__name__)
 
 Log = Callable[[Mapping[str, float], int], None]
+AfterStage = Callable[[Stage], None]
 
 _SWEEP = 1_000_000  # stands for the epoch in the order of a sweep's batches
 
@@ -48,13 +49,17 @@ def fit(
     *,
     progress: Progress | None = None,
     log: Log | None = None,
+    after_stage: AfterStage | None = None,
 ) -> Fit:
     """Train the network of `problem` through `stages`; it ends with the best weights over all of them.
 
-    Each stage starts from the best weights so far, so a stage that does not help is undone. `folder` gets history.csv,
+    Each stage starts from the best weights so far, so a stage that does not help is undone. One in which nothing trains
+    is judged once, as epoch 0. `folder` gets history.csv,
     speed.csv, lr_find.json and checkpoints/; where it holds checkpoints, training goes on from the newest whole one,
     and ends with the same bits as if it had never stopped. accelerator: Accelerate's, which says on what it runs.
     log: called with an epoch's figures and the steps so far. Both callbacks are the main process's alone.
+    after_stage: called, in every process, with a stage that has ended, while the network has the best weights so far;
+    again after an interruption, if that came before the next stage.
     Raises "input" for a loss, weights or answers that are not finite (naming ids or the tensor; checkpoints are kept),
     for a sweep that finds no rate, for checkpoints that are all damaged; "environment" where memory does not suffice;
     "usage" for stages that contradict each other, and for checkpoints of another training.
@@ -64,6 +69,7 @@ def fit(
     with accelerating.untouched(accelerator.device):
         loop = _Loop(problem, stages, settings, Path(folder), accelerator)
         loop.progress, loop.log = (progress, log) if main else (None, None)
+        loop.after_stage = after_stage
         return loop.run()
 
 
@@ -72,6 +78,7 @@ class _Loop:
 
     progress: Progress | None
     log: Log | None
+    after_stage: AfterStage | None
 
     def __init__(
         self, problem: Problem, stages: Sequence[Stage], settings: Settings, folder: Path, accelerator: Any
@@ -81,6 +88,7 @@ class _Loop:
         self.network = problem.module.to(accelerator.device)
         parts = optimizing.parts_of(problem)
         self.trained = [optimizing.trained_parts(parts, stage, problem.frozen_in(stage)) for stage in stages]
+        check_rates(stage for stage, trained in zip(stages, self.trained, strict=True) if trained)
         self.weights = Weights(self.network, [p for parts in self.trained for _, ps in parts for p in ps])
         self.judge = Judge.of(problem, stages, settings)
         same = identity(problem, stages, settings, accelerator.mixed_precision)
@@ -91,6 +99,9 @@ class _Loop:
         state = self.state
         while state.stage < len(self.stages):
             stage = self.stages[state.stage]
+            if not self.trained[state.stage]:
+                self._evaluate_stage(stage)
+                continue
             stepper = self._begin_stage(stage)
             if stored and (state.epoch or state.batch):  # within a stage: its optimiser has a past
                 stepper.load(stored.tensors)
@@ -104,14 +115,28 @@ class _Loop:
 
     def _begin_stage(self, stage: Stage) -> Stepper:
         """What trains its parts, at its rates: looked for first, where it has none."""
-        trained = self.trained[self.state.stage]
-        self.problem = self.all_rows.of_stage(stage)
+        trained = self._enter_stage(stage)
         self.feed = Feed(self.problem.train, self.settings, self.accelerator)
-        self.judge = replace(self.judge, problem=self.problem)
-        optimizing.freeze(self.network, trained)
         if stage.finds and self.state.sweep_of(stage.name) is None:
             self._find_rate(stage, trained)
         return self._stepper(trained, stage.rates(self.state.found), self.settings.average)
+
+    def _enter_stage(self, stage: Stage) -> list[Part]:
+        """Its rows, and the parts that train in it."""
+        trained = self.trained[self.state.stage]
+        self.problem = self.all_rows.of_stage(stage)
+        self.judge = replace(self.judge, problem=self.problem)
+        optimizing.freeze(self.network, trained)
+        return trained
+
+    def _evaluate_stage(self, stage: Stage) -> None:
+        """Judge the network once, as no epoch of the stage would change it."""
+        self._enter_stage(stage)
+        logger.info("nothing trains in stage '%s': evaluated once", stage.name)
+        row = {"stage": stage.name, "epoch": 0, "step": self.state.step, "learning_rate": math.nan}
+        self._compare({**row, "train_loss": math.nan, **self.judge.measure(self.network, self.accelerator)})
+        self.keeper.write_tables(self.state)
+        self._end_stage(stage)
 
     def _train_stage(self, stage: Stage, stepper: Stepper) -> None:
         """Its epochs, or those that are left of them, and then the best weights so far."""
@@ -122,7 +147,12 @@ class _Loop:
                 self.keeper.save(self.state, stepper)
             self.keeper.write_tables(self.state)
         stepper.release()
+        self._end_stage(stage)
+
+    def _end_stage(self, stage: Stage) -> None:
         self.keeper.load_best(self.state)
+        if self.after_stage:
+            self.after_stage(stage)
         self.state.end_stage()
         self.keeper.save(self.state)
 
@@ -165,22 +195,33 @@ class _Loop:
 
     def _close_epoch(self, stage: Stage, stepper: Stepper) -> None:
         """Judge the epoch, and keep its weights if they are the best."""
-        state, judge = self.state, self.judge
+        state = self.state
         place = {"stage": stage.name, "epoch": state.epoch + 1}
-        row: dict[str, Any] = {**place, "step": state.step, "learning_rate": state.rate}
         with stepper.averaged():
             check_weights(self.weights.tensors(), f"epoch {state.epoch + 1} of stage '{stage.name}'")
-            row |= {"train_loss": state.train_loss, **judge.measure(self.network, self.accelerator)}
-        row["best"] = judge.best(row, state.best_epoch if state.best_row is not None else None)
-        if judge.monitor:
-            self._watch(stage, row[judge.monitor])
+            row: dict[str, Any] = {
+                **place,
+                "step": state.step,
+                "learning_rate": state.rate,
+                "train_loss": state.train_loss,
+            }
+            row |= self.judge.measure(self.network, self.accelerator)
+        self._compare(row, stepper)
+        if self.judge.monitor:
+            self._watch(stage, row[self.judge.monitor])
         state.speeds.append(place | state.speed())
+        state.end_epoch()
+
+    def _compare(self, row: dict[str, Any], stepper: Stepper | None = None) -> None:
+        """Put a row into the history, and keep the weights if they are the best."""
+        state = self.state
+        row["best"] = self.judge.best(row, state.best_epoch if state.best_row is not None else None)
         state.history.append(row)
         if row["best"]:
             self.keeper.keep_best(state, stepper)
-        state.end_epoch()
         if self.log:
-            self.log({name: value for name, value in row.items() if isinstance(value, float)}, state.step)
+            known = {name: value for name, value in row.items() if isinstance(value, float) and not math.isnan(value)}
+            self.log(known, state.step)
 
     def _watch(self, stage: Stage, value: float) -> None:
         """What a monitored value means for the stage's end, and for its rate."""

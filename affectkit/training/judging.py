@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.metrics import METRICS, accuracy, ccc, macro_f1, mae, uar
+from affectkit.evaluation.metrics import METRICS, ccc, mae
+from affectkit.evaluation.rows import prefix, tallies
 from affectkit.labels import Target
 from affectkit.training.failures import check_answered, enough_memory
 from affectkit.training.loading import Loaded, load_batches, sorted_batches
@@ -26,7 +26,7 @@ from affectkit.training.stages import Stage
 
 
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
-CLASS_METRICS: dict[str, Callable[..., float]] = {"uar": uar, "macro_f1": macro_f1, "accuracy": accuracy}
+CLASS_METRICS = ("uar", "macro_f1", "accuracy", "kappa", "kappa_linear", "kappa_quadratic")
 NUMBER_METRICS: dict[str, Callable[..., float]] = {"ccc": ccc, "mae": mae}
 
 
@@ -40,7 +40,8 @@ def outputs_of(
     num_workers: int = 0,
     finite: bool = True,
 ) -> dict[str, torch.Tensor]:
-    """What the network says of every row, in their order, on the CPU in float32; every process has it all.
+    """What the network says of every row, in their order, on the CPU in float32, float64 where the network answers in
+    it; every process has it all.
 
     The network is in eval mode meanwhile. size, most_cost: of a batch, over all processes; batches change no answer.
     Raises "input" naming rows whose answers are not finite, unless told that they may be.
@@ -52,8 +53,9 @@ def outputs_of(
             with enough_memory(examples, loaded.rows), accelerator.autocast():
                 share = network(**loaded.inputs)
             for name, gathered_rows in gathered(share, loaded, accelerator).items():
-                rows = outputs.setdefault(name, torch.zeros(len(examples.ids), *gathered_rows.shape[1:]))
-                rows[loaded.rows] = gathered_rows.float().cpu()
+                wide = torch.promote_types(gathered_rows.dtype, torch.float32)
+                rows = outputs.setdefault(name, torch.zeros(len(examples.ids), *gathered_rows.shape[1:], dtype=wide))
+                rows[loaded.rows] = gathered_rows.to(wide).cpu()
     if finite:
         check_answered(outputs, examples)
     return outputs
@@ -107,7 +109,7 @@ def scores(
             true = np.nan_to_num(true).argmax(axis=1) if true.ndim == 2 else true
             answer = answer.argmax(axis=1)
         if known.any():
-            values |= {name: float(metric(true[known], answer[known])) for name, metric in _metrics(target).items()}
+            values |= dict(zip(_names(target), _figures(target, true[known], answer[known]), strict=True))
     means = _means(targets, values)
     return values | {mean: float(np.mean([values[name] for name in names])) for mean, names in means.items()}
 
@@ -115,17 +117,21 @@ def scores(
 def score_names(targets: Sequence[Target], truth: Mapping[str, np.ndarray]) -> list[str]:
     """The names that `scores` gives, which the truth decides."""
     known = [target for target in targets if known_rows(np.asarray(truth[target.name])).any()]
-    names = [name for target in known for name in _metrics(target)]
+    names = [name for target in known for name in _names(target)]
     return [*names, *_means(targets, names)]
 
 
-def _metrics(target: Target) -> dict[str, Callable[..., float]]:
-    """By their full names."""
-    prefix = "" if target.name == "label" else f"{target.name}."
+def _names(target: Target) -> list[str]:
+    metrics = NUMBER_METRICS if target.kind == "number" else CLASS_METRICS
+    return [prefix(target) + name for name in metrics]
+
+
+def _figures(target: Target, true: np.ndarray, answer: np.ndarray) -> list[float]:
+    """The metrics of `_names`; those of classes from one count of the rows."""
     if target.kind == "number":
-        return {prefix + name: metric for name, metric in NUMBER_METRICS.items()}
-    classes = range(len(target.classes))
-    return {prefix + name: partial(metric, classes=classes) for name, metric in CLASS_METRICS.items()}
+        return [float(metric(true, answer)) for metric in NUMBER_METRICS.values()]
+    counts = tallies(true, answer, len(target.classes))[0]
+    return [float(METRICS[name].estimate.of(counts)) for name in CLASS_METRICS]
 
 
 def _means(targets: Sequence[Target], names: Collection[str]) -> dict[str, list[str]]:
@@ -164,14 +170,16 @@ class Judge:
     def of(cls, problem: Problem, stages: Sequence[Stage], settings: Settings) -> Judge:
         """Raises "usage" where stages watch different columns, or one that the history will not have."""
         default = default_monitor(problem.objective.targets) if problem.judged is not None else ""
-        named = {stage.monitor or default for stage in stages}
-        if len(named) > 1:
-            remedy = "let all watch one, by which weights are compared"
-            raise AffectkitError("usage", f"stages watch {' and '.join(sorted(named))}", remedy=remedy)
-        monitor, columns = named.pop(), [TRAIN_LOSS]
+        columns = [TRAIN_LOSS]
         if problem.judged is not None:
             names = score_names(problem.objective.targets, problem.judged.truth)
             columns += [VAL_LOSS, *(f"val_{name}" for name in names)]
+        asked = [stage.monitor or default for stage in stages]
+        named = {f"val_{name}" if f"val_{name}" in columns else name for name in asked}
+        if len(named) > 1:
+            remedy = "let all watch one, by which weights are compared"
+            raise AffectkitError("usage", f"stages watch {' and '.join(sorted(named))}", remedy=remedy)
+        monitor = named.pop()
         if monitor and monitor not in columns:
             message = f"there is no {monitor} to watch, as the validation rows are"
             raise AffectkitError("usage", message, remedy=did_you_mean(monitor, columns))

@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -194,12 +195,12 @@ class Keeper:
         self.saved = time.monotonic()
         self.cost = self.saved - began
 
-    def keep_best(self, state: State, stepper: Stepper) -> None:
-        """Write the weights of the epoch just judged, the last one of the history."""
+    def keep_best(self, state: State, stepper: Stepper | None = None) -> None:
+        """Write the weights of the epoch just judged, the last one of the history. stepper: of what trained them."""
         state.best_row = len(state.history) - 1
         state.best = f"best-{state.step:08d}.safetensors"
         if self.accelerator.is_main_process:
-            with stepper.averaged():
+            with stepper.averaged() if stepper else nullcontext():
                 write_tensors(self.checkpoints / state.best, self.weights.tensors())
             state.best_digest = sha256(self.checkpoints / state.best)
 
@@ -215,6 +216,7 @@ class Keeper:
             return
         if state.history:
             write_table(self.folder / "history.csv", pd.DataFrame(state.history))
+        if state.speeds:
             write_table(self.folder / "speed.csv", pd.DataFrame(state.speeds))
         if state.sweeps:
             write_json(self.folder / "lr_find.json", {"sweeps": state.sweeps})

@@ -18,7 +18,7 @@ from affectkit.training.stages import Schedule, Stage
 def trained_parts(parts: Sequence[Part], stage: Stage, frozen: frozenset[str]) -> list[Part]:
     """The parts that a stage trains, from the input to the head. frozen: names of parts that it leaves as they are.
 
-    Raises "usage" for "last-K" of a network with fewer parts, and where nothing is left to train.
+    None where they are all frozen, or have no parameters. Raises "usage" for "last-K" of a network with fewer parts.
     """
     before_head = {HEAD: 0, "all": len(parts) - 1}.get(stage.train)
     if before_head is None:
@@ -26,10 +26,7 @@ def trained_parts(parts: Sequence[Part], stage: Stage, frozen: frozenset[str]) -
         if before_head >= len(parts):
             message = f"stage '{stage.name}' trains {stage.train}, and the network has {len(parts) - 1} parts"
             raise AffectkitError("usage", message, remedy="use all, or a smaller number")
-    left = [part for part in parts[-before_head - 1 :] if part[0] not in frozen and part[1]]
-    if not left:
-        raise AffectkitError("usage", f"stage '{stage.name}' trains nothing: its parts are frozen")
-    return left
+    return [part for part in parts[-before_head - 1 :] if part[0] not in frozen and part[1]]
 
 
 def freeze(network: nn.Module, trained: Sequence[Part]) -> None:

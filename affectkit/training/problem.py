@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -124,6 +124,10 @@ def check_problem(problem: Problem, stages: Sequence[Stage]) -> None:
         if stage.schedule == "plateau" and problem.judged is None:
             message = f"stage '{stage.name}': the plateau schedule needs validation rows"
             raise AffectkitError("usage", message, remedy="hold some out, or use another schedule")
+
+
+def check_rates(stages: Iterable[Stage]) -> None:
+    """stages: in which something trains. Raises "usage" for a share of a rate that none before it looks for."""
     rate = None
     for stage in stages:
         rate = 1.0 if stage.finds else rate

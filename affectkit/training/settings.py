@@ -9,8 +9,8 @@ from affectkit.registry import Option, check_values
 # --- Options that several kinds of training have, each with defaults of its own
 
 Epochs = Annotated[int, Option("Maximum number of epochs.", least=1)]
-_RATE = "a number, LOW..HIGH from the input to the head, or find (the valley of a sweep over learning rates)"
-LearningRate = Annotated[str, Option(f"Learning rate: {_RATE}.")]
+RATE = "a number, LOW..HIGH from the input to the head, or find (the valley of a sweep over learning rates)"
+LearningRate = Annotated[str, Option(f"Learning rate: {RATE}.")]
 Patience = Annotated[
     int, Option("Stop after this many epochs without improvement; 0: never.", least=0, flag="--early-stopping-patience")
 ]

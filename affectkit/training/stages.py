@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.plain import parse_json
 from affectkit.registry import Option, options, problem
-from affectkit.training.settings import Epochs, LearningRate, Patience
+from affectkit.training.settings import RATE, Epochs, LearningRate, Patience
 
 Schedule = Literal["one-cycle", "linear", "cosine", "plateau", "constant"]
 ScheduleOption = Annotated[Schedule, Option("Schedule of the learning rate within a stage.")]
@@ -20,10 +20,20 @@ Warmup = Annotated[float, Option("Share of the steps over which the learning rat
 MinDelta = Annotated[
     float, Option("Smallest change that counts as an improvement.", least=0, flag="--early-stopping-min-delta")
 ]
-_MONITOR = "Column of history.csv by which epochs are compared, such as val_loss."
+_MONITOR = (
+    "Column of history.csv by which epochs are compared, such as val_loss; of ordered classes kappa_quadratic or "
+    "kappa_linear (disagreement weighs by the squared or plain distance), kappa takes none of it into account."
+)
 Monitor = Annotated[str, Option(_MONITOR, default="val_uar, or val_ccc of numbers")]
-PRESETS = ("full", "frozen", "freeze-unfreeze")
+PRESETS = ("full", "frozen", "freeze-unfreeze", "two-stage")
 FIND = "find"
+DEFAULTS: dict[str, Any] = {
+    "epochs": 12,
+    "learning_rate": "1e-5",
+    "patience": 0,
+    "min_delta": 0.0,
+}  # of all presets but two-stage
+_PATIENT = {"patience": 10, "min_delta": 0.0005}  # what two-stage has where nothing is said
 # What a file may say of a stage.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("name", "train", "schedule", "monitor"), ((str,), "a word")),
@@ -88,32 +98,61 @@ class StageOptions:
         str,
         Option(
             "What is trained, and in which order: full (all at once), frozen (the head alone), freeze-unfreeze (the "
-            "head at a learning rate that is looked for, then everything), or a list of stages, as JSON or "
-            "the name of a JSON file."
+            "head at a learning rate that is looked for, then everything), two-stage (the head, with --beside what "
+            "mixes the branches, then everything at a hundredth of the rate), or a list of stages, as JSON or the name "
+            "of a JSON file."
         ),
     ] = "full"
-    epochs: Epochs = 12
-    learning_rate: LearningRate = "1e-5"
+    epochs: Annotated[
+        int | None, Option("Maximum number of epochs.", least=1, default="12; of two-stage 30, then 100")
+    ] = None
+    learning_rate: Annotated[
+        str | None, Option(f"Learning rate: {RATE}.", default="1e-5; of two-stage 1e-3, then a hundredth of it")
+    ] = None
     schedule: ScheduleOption = "linear"
     warmup: Warmup = 0.1
-    patience: Patience = 0
-    min_delta: MinDelta = 0.0
+    patience: Annotated[
+        int | None,
+        Option(
+            "Stop after this many epochs without improvement; 0: never.",
+            least=0,
+            flag="--early-stopping-patience",
+            default="0; of two-stage 10",
+        ),
+    ] = None
+    min_delta: Annotated[
+        float | None,
+        Option(
+            "Smallest change that counts as an improvement.",
+            least=0,
+            flag="--early-stopping-min-delta",
+            default="0; of two-stage .0005",
+        ),
+    ] = None
     monitor: Monitor = ""
+
+    @property
+    def resolved(self) -> StageOptions:
+        """With a value of each; of two-stage, whose stages have their own, as they are."""
+        if self.stages == "two-stage":
+            return self
+        return replace(self, **{name: value for name, value in DEFAULTS.items() if getattr(self, name) is None})
 
     def read(self) -> list[Stage]:
         """Raises as `preset` and `read_stages` do."""
-        common = asdict(self)
+        common = asdict(self.resolved)
         text = common.pop("stages")
         if text.lstrip().startswith("["):
             return _parsed(text, None, **common)
         return read_stages(Path(text), **common) if text.endswith(".json") else preset(text, **common)
 
 
-def preset(name: str, *, epochs: int, learning_rate: str, **common: Any) -> list[Stage]:
+def preset(name: str, *, epochs: Any, learning_rate: Any, **common: Any) -> list[Stage]:
     """The stages of a preset.
 
     full: everything trains at once. frozen: only the head. freeze-unfreeze: the head for a third of the epochs at a
     rate that a sweep finds, then everything at `learning_rate`, a tenth of it at the input end where it is a number.
+    two-stage: the head, then everything at a hundredth of the rate; it takes None for values of its own.
     """
     if name in ("full", "frozen"):
         return [Stage(name, "all" if name == "full" else "head", epochs, learning_rate, **common)]
@@ -125,7 +164,18 @@ def preset(name: str, *, epochs: int, learning_rate: str, **common: Any) -> list
             spread = "find/100..find/10" if learning_rate == FIND else learning_rate
         head = Stage("frozen", "head", first, FIND, **{**common, "schedule": "one-cycle"})
         return [head, Stage("unfrozen", "all", max(1, epochs - first), spread, **common)]
+    if name == "two-stage":
+        rate = learning_rate or "1e-3"
+        common |= {key: value for key, value in _PATIENT.items() if common.get(key) is None}
+        head = Stage("mixture", "head", epochs or 30, rate, **common)
+        return [head, Stage("unfrozen", "all", epochs or 100, _hundredth(rate), **common)]
     raise AffectkitError("usage", f"there are no --stages {name}", remedy=did_you_mean(name, [*PRESETS, "FILE.json"]))
+
+
+def _hundredth(rate: str) -> str:
+    """Of each end of a rate."""
+    ends = [_parsed_rate(end) for end in rate.split("..")]
+    return "..".join(f"{FIND}/{100 * number:g}" if is_share else f"{number / 100:g}" for number, is_share in ends)
 
 
 def read_stages(path: Path, **common: Any) -> list[Stage]:
@@ -148,7 +198,11 @@ def _parsed(text: str, path: Path | None, **common: Any) -> list[Stage]:
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
         remedy = 'write [{"name": "head", "train": "head", "epochs": 3, "learning_rate": "find"}, ...]'
         raise AffectkitError("input", "is not a list of stages", file=path, remedy=remedy)
-    return [_stage(path, number, {**common, **stage}) for number, stage in enumerate(stages, start=1)]
+    parsed = [_stage(path, number, {**common, **stage}) for number, stage in enumerate(stages, start=1)]
+    names = [stage.name for stage in parsed]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise AffectkitError("input", f"has two stages '{twice}'", file=path, remedy="give each a name of its own")
+    return parsed
 
 
 def _stage(path: Path | None, number: int, fields: Mapping[str, Any]) -> Stage:

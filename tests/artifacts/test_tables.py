@@ -135,7 +135,7 @@ def test_a_missing_table_and_a_folder_are_named(tmp_path):
 
 def test_a_word_among_numbers_is_named_with_its_row(tmp_path):
     assert to_numbers(["1.5", "", "-2e3"]).tolist()[::2] == [1.5, -2000.0]
-    with pytest.raises(AffectkitError, match=r"row 2: valence 'high' is not a number$"):
+    with pytest.raises(AffectkitError, match=r"row 2: valence 'high' is not a number; correct it"):
         to_numbers(["1", "high"], column="valence")
 
 
@@ -286,3 +286,10 @@ def test_a_column_that_repeats_itself_holds_each_text_once(tmp_path):
     path = written(tmp_path, "id,label\n" + "".join(f"{i},joy\n" for i in range(300)))
     table = read_table(path)
     assert len({id(cell) for cell in table["label"]}) == 1 and table["label"].dtype == object
+
+
+@pytest.mark.parametrize("cell", ["a\rb", "a\r\nb", "a\nb", 'a"b', '"', "a,b", "\r"])
+def test_marks_in_a_cell_come_back(tmp_path, cell):
+    frame = pd.DataFrame({"id": ["r1", "r2"], "text": [f"x{cell}x", "y"], "other": ["1", "2"]}, dtype=object)
+    write_table(tmp_path / "t.csv", frame)
+    assert read_table(tmp_path / "t.csv").to_dict("list") == frame.to_dict("list")

@@ -140,11 +140,11 @@ def test_stopped_half_way_and_gone_on_with_it_gives_the_same_bytes(affectkit, ta
     affectkit(*line, "-o", tmp_path / "whole")
     write, written = predictions.write_table, []
 
-    def stopping(path, frame):
+    def stopping(path, frame, floats):
         written.append(path)
         if len(written) == 5:
             raise KeyError("half a row")
-        write(path, frame)
+        write(path, frame, floats)
 
     with monkeypatch.context() as patched, pytest.raises(KeyError):
         patched.setattr(predictions, "write_table", stopping)
@@ -197,7 +197,7 @@ MISTAKES = {
         "no subsets to judge",
         2,
     ),
-    "nothing at all": ([], "either predictions or --features", 2),
+    "nothing at all": ([], "either predictions, --features or --retrain", 2),
     "one source": (["audio={0}/audio.csv"], "1 source, at least 2 are needed", 2),
     "a name twice": (["a={0}/audio.csv", "a={0}/text.csv"], "the name 'a' stands twice", 2),
     "no names": (["{0}/audio.csv", "{0}/text.csv"], "is not NAME=PATH", 2),

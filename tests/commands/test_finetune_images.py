@@ -9,10 +9,13 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from affectkit.cli import app
+from affectkit.models.images import load_image_backbone
 
 FAMILIES = ["tiny-random:timm", "tiny-random:vit", "tiny-random:open_clip"]
 TINY = "tiny-random:open_clip"
@@ -192,6 +195,40 @@ def test_an_earlier_model_is_a_base_for_another(trained_whole, manifest, base, t
     same_answers(tmp_path / "again.csv", tmp_path / "run" / "predictions.csv")
 
 
+@pytest.mark.parametrize("base", ["tiny-random:timm,name=test_resnet", "tiny-random:resnet"])
+def test_a_size_that_is_asked_for_is_the_models(manifest, base, tmp_path):
+    """For whoever predicts with it, and whoever trains from it on."""
+
+    def size_of(run):
+        return json.loads((run / "best_model" / "preprocessing.json").read_text())["size"]
+
+    first, init, from_model = (tmp_path / name for name in ("first", "init", "from_model"))
+    how = ("--epochs", 1, "--stages", "frozen", "--learning-rate", "1e-2")
+    ran(*line(manifest, first, *how, "--image-size", 48, base=base))
+    ran("predict", "--model-dir", first, "--manifest", manifest, "--split", "test", "-o", tmp_path / "again.csv")
+    same_answers(tmp_path / "again.csv", first / "predictions.csv")
+    ran("finetune", "--manifest", manifest, "--init", first, "-o", init, *QUICK, *how)
+    ran(*line(manifest, from_model, *how, base=first / "best_model"))
+    assert size_of(first) == size_of(init) == size_of(from_model) == [48, 48]
+
+
+@pytest.mark.parametrize("statistics", ["batch", "fixed"])
+def test_statistics_of_batch_norm_move_unless_fixed(manifest, tmp_path, statistics):
+    base = "tiny-random:timm,name=test_resnet,size=32"
+    ran(
+        *line(
+            manifest, tmp_path / "run", "--epochs", 1, "--learning-rate", "1e-3", "--batch-norm", statistics, base=base
+        )
+    )
+    before, after = (
+        load_image_backbone(base).network.state_dict(),
+        load_file(tmp_path / "run/best_model/model.safetensors"),
+    )
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {"conv1.0.weight", "bn1.weight"} <= moved
+    assert ("bn1.running_mean" in moved) == ("bn1.num_batches_tracked" in moved) == (statistics == "batch")
+
+
 def test_passes_of_the_run_are_those_of_its_model(finished, manifest, tmp_path):
     """Predicted with variances while training, and so again afterwards, unless told otherwise."""
     how = ("--tta", 3, "--mc-dropout", 5, "--crop", "face", "--epochs", 1, "--learning-rate", "1e-2")
@@ -332,6 +369,8 @@ class TestFeaturesThatDoNotFit:
         (TINY, ("--batch-seconds", 9), "images has no option --batch-seconds"),
         (TINY, ("--specaugment",), "images has no option --specaugment"),
         (TINY, ("--train-feature-encoder",), "images has no option --freeze-feature-encoder"),
+        (TINY, ("--image-size", 48), "tiny reads no images of size 48"),
+        ("tiny-random:wav2vec2", ("--image-size", 48), "speech has no option --image-size"),
         (TINY, ("--augment", "noise=10"), "there is no augmentation 'noise'"),
         ("tiny-random:wav2vec2", ("--crop", "face"), "speech has no option --crop"),
         ("tiny-random:wav2vec2", ("--features", "x"), "speech has no option --features"),
@@ -541,3 +580,23 @@ def test_an_image_is_read_upright_and_in_any_mode(corpus, tmp_path):
     data = changed(corpus[1], tmp_path / "m", convert)
     ran(*line(data, tmp_path / "run", "--epochs", 1))
     assert len(rows(tmp_path / "run" / "predictions.csv"))
+
+
+def test_what_is_mistaken_for_what_and_how_much_more_is_known_of_fitted_rows(finished):
+    run = finished(TINY)
+    report, judged = json.loads((run / "train_report.json").read_text()), pd.read_csv(run / "predictions.csv")
+    mistakes = pd.read_csv(run / "mistakes.csv")
+    for part, rows in judged[judged["pred"].notna()].groupby("split"):
+        of_part = mistakes[mistakes["part"] == part].set_index(["truth", "predicted"])
+        counts = rows[rows["label"] != rows["pred"]].groupby(["label", "pred"]).size()
+        assert of_part["rows"].to_dict() == counts.to_dict()
+    pictures = json.loads((run / "examples.json").read_text())["pictures"]
+    known = judged.set_index("id")
+    for picture in pictures:
+        row = known.loc[picture["id"]]
+        assert (row["split"], row["label"], row["pred"]) == ("test", picture["truth"], picture["predicted"])
+    gap = report["gap"]
+    assert (gap["metric"], gap["part"]) == ("uar", "val")
+    assert gap["judged"] == report["metrics"]["val_uar"]["value"] and gap["value"] == gap["train"] - gap["judged"]
+    assert sum(report["balance"]["label"]["test"].values()) == len(judged[judged["split"] == "test"])
+    assert {"val_kappa", "val_kappa_linear", "val_kappa_quadratic"} < set(pd.read_csv(run / "history.csv"))

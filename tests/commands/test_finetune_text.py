@@ -177,7 +177,7 @@ def test_texts_that_are_cut_are_counted(finetuned, affectkit, tmp_path):
         (("--head", "weighted"), "--head weighted; use cls, mean or attentive"),
         (("--max-seconds", 3), "text has no option --max-seconds; it is of speech"),
         (("--batch-seconds", 3), "text has no option --batch-seconds; it is of speech"),
-        (("--augment", "light"), "text has no option --augment; it is of images, speech"),
+        (("--augment", "light"), "text has no option --augment; it is of images, pictures, speech"),
         (("--max-tokens", 4000), "--max-tokens 4000: this checkpoint takes 128"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

@@ -129,6 +129,12 @@ def test_facts_of_runs_order_them_from_simple_to_complex(study):
         "stacked": (2, FITTED_FUSION),
     }
     assert known["calibrated"].complexity.size > known["good"].complexity.size > 0
+    beside = study / "good" / "best_model" / "branches" / "rgb" / "weights.safetensors"
+    beside.parent.mkdir(parents=True)
+    beside.write_bytes(b"x" * 1000)
+    larger = facts_of(read_source("good", study / "good")).complexity
+    shutil.rmtree(beside.parents[1])
+    assert larger.size == known["good"].complexity.size + 1000
     assert known["good"].made < known["noise"].made < known["mean"].made
     assert all(facts.servable and not facts.transductive for facts in known.values())
 

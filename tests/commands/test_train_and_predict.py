@@ -206,7 +206,7 @@ def test_networks_and_unknown_values_refuse_row_weights(affectkit, speech, tmp_p
     result = affectkit(*line, "--row-weights", "sex:female=1", code=1)
     assert "sex 'male' has no weight; add male=1" in result.stderr
     result = affectkit(*line, "--model", "mlp", "--row-weights", "duration_sec", code=2)
-    assert "--row-weights: mlp weighs classes alone; use linear, svm or forest" in result.stderr
+    assert "--row-weights: mlp weighs classes alone; use linear, svm, forest or boosted" in result.stderr
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ READERS = [name for name in registry.names("corpora") if hasattr(registry.load("
 KINDS = {"speaker", "session", "dialogue", "source", "media", "text"}
 GROUPS = ("speaker", "subject", "session", "dialogue", "sequence")
 SIZE, SPEAKERS, SEED = 40, 6, 5
-MEDIA = (".wav", ".mp4", ".jpg", ".npy", ".arrow", "emobank.csv")
+MEDIA = (".wav", ".mp4", ".jpg", ".png", ".npy", ".arrow", "emobank.csv", "fer2013.csv")
 
 
 def make(name, root, seed=SEED, size=SIZE):
@@ -181,7 +181,7 @@ def test_reading_opens_no_recording(twin, monkeypatch):
     monkeypatch.setattr(io, "open", spy)
     monkeypatch.setattr(builtins, "open", spy)
     list(module.read(root))
-    assert not [name for name in opened if name.endswith((".wav", ".mp4", ".jpg"))]
+    assert not [name for name in opened if name.endswith((".wav", ".mp4", ".jpg", ".png"))]
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pytest
 
@@ -70,7 +71,9 @@ def test_csv_of_texts_reads_known_numbers_and_keeps_clashing_columns_aside(tmp_p
         ("text,mood\na,calm\n", {"target_columns": "mood=calm|calm"}, "'mood=calm.calm' is not a target"),
         ("text,label\na,calm\n", {"target_columns": "label=calm|tense"}, "'label=calm.tense' is not a target"),
         ("text,labels\na,x\n", {"label_column": "lables"}, "has no column 'lables'; did you mean labels"),
-        ("words,label\na,x\n", {}, "has neither a path nor a text column"),
+        ("words,label\na,x\n", {}, "has neither a path nor a text column.*without media --path-column ''"),
+        ("age,label\n3,x\n", {"text_column": ""}, "has neither a path nor a text column"),
+        ("age\n3\n", {"path_column": ""}, "has neither labels nor targets"),
         ("text,emotion\na,x\n", {}, "has neither labels nor targets.*--label-column"),
         ("text,label\na,x\n", {"target_columns": "stres"}, "has no column 'stres'"),
         ("text,label\na,x\n", {"target_columns": "stress=5:1"}, "'stress=5:1' is not a target"),
@@ -95,6 +98,18 @@ def test_csv_columns_of_words_that_nobody_asked_for_are_carried(tmp_path, gather
     if column == "valence":
         with pytest.raises(AffectkitError, match="row 1: valence 'low' is not a number"):
             list(csv.read(tmp_path, target_columns="valence=1:5"))
+
+
+def test_csv_of_people_without_media(affectkit, tmp_path):
+    """Answers to questionnaires, with gaps, are trained on by their own columns."""
+    lines = [f"p{n},{n % 7},{'' if n % 3 else n % 5},{n % 7 + n % 2}" for n in range(60)]
+    (tmp_path / "people.csv").write_text("id,calm,tense,stress\n" + "\n".join(lines) + "\n")
+    asked = ("--path-column", "", "--target-columns", "stress=0:8", "--folds", 3)
+    affectkit("prepare-manifest", "csv", tmp_path / "people.csv", *asked, "-o", tmp_path / "m")
+    how = ("--features", "manifest:*", "--model", "linear", "--cv", "--no-importance")
+    affectkit("train", "--manifest", tmp_path / "m", *how, "-o", tmp_path / "run")
+    answers = pd.read_csv(tmp_path / "run" / "predictions.csv")
+    assert len(answers) == 60 and np.corrcoef(answers["stress_pred"], answers["id"].str[1:].astype(int) % 7)[0, 1] > 0.9
 
 
 def test_csv_numbers_with_a_mistake_are_no_words(tmp_path):
@@ -238,6 +253,20 @@ def test_folder_pattern_gives_columns(wav, tmp_path, gathered):
     assert rows["happy__s01_a"]["speaker"] == "s01" and reasons == {"happy/b.wav": "does not match --pattern"}
     with pytest.raises(AffectkitError, match="no regular expression"):
         folder.read(tmp_path, pattern="(")
+
+
+@pytest.mark.parametrize("folder_name, split", [("", ""), ("jaffe", ""), ("train", "train")])
+def test_folder_takes_the_label_from_names_that_tell_it(tmp_path, gathered, folder_name, split):
+    names = {"KA.AN1.39.tiff": ("KA", "AN"), "KM.HA2.5.tiff": ("KM", "HA"), "readme.tiff": None}
+    for name in names:
+        (tmp_path / folder_name).mkdir(exist_ok=True)
+        (tmp_path / folder_name / name).write_bytes(bytes(500))
+    if split:
+        (tmp_path / "test").mkdir()
+    pattern = r"(?P<subject>[A-Z]{2})\.(?P<label>[A-Z]{2})\d"
+    rows, reasons = gathered(folder.read(tmp_path, pattern=pattern))
+    assert [(row["subject"], row["source_label"]) for row in rows.values()] == [cell for cell in names.values() if cell]
+    assert {row["split"] for row in rows.values()} == {split} and list(reasons.values()) == ["does not match --pattern"]
 
 
 def test_folder_of_images_or_texts(wav, tmp_path, gathered):

@@ -17,7 +17,8 @@ from affectkit.estimators._estimator import Fold, Labels, Workspace
 from affectkit.estimators._fit import FitSettings, encode_target, fit_target
 from affectkit.estimators._network import Form, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
-from affectkit.estimators._network_inputs import Frames, Inputs, Preprocessing, moments, normalize_by_speaker
+from affectkit.estimators._network_inputs import Frames, Inputs, moments, normalize_by_speaker
+from affectkit.estimators._preprocessing import Preprocessing
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("angry", "calm", "sad"))

@@ -360,6 +360,39 @@ def test_a_csv_of_another_tool_is_judged(tmp_path):
     assert any("no column 'seen'" in text for text in report["warnings"])
 
 
+def mistaken(truth, predicted, **columns):
+    frame = pd.DataFrame(
+        {"id": range(len(truth)), "split": "test", "seen": "heldout", "label": truth, "pred": predicted}
+    )
+    classes = tuple(sorted({*truth, *predicted} - {""}))
+    return assess(Predictions(frame.assign(**columns), {"label": Target("label", "class", classes)}))
+
+
+def test_of_two_classes_what_is_mistaken_is_what_is_not_recalled():
+    rng = np.random.default_rng(0)
+    truth = rng.choice(["calm", "rage"], 200)
+    report = mistaken(truth, np.where(rng.random(200) < 0.7, truth, "calm"), speaker=np.arange(200) // 20)
+    [row] = report["mistakes"]
+    recall = report["per_class"]["rage"]
+    assert (row["truth"], row["predicted"], row["rows"]) == ("rage", "calm", report["confusion"]["counts"][1][0])
+    assert row["share"] == pytest.approx(1 - recall["recall"])
+    assert (row["low"], row["high"]) == pytest.approx((1 - recall["recall_high"], 1 - recall["recall_low"]))
+
+
+def test_mistakes_stand_by_class_the_most_frequent_first_and_gaps_count_nowhere():
+    report = mistaken(["b", "b", "b", "b", "a", "a", "", "c"], ["a", "c", "c", "b", "b", "", "a", "c"])
+    rows = [(row["truth"], row["predicted"], row["rows"], row["share"]) for row in report["mistakes"]]
+    assert rows == [("a", "b", 1, 1.0), ("b", "c", 2, 0.5), ("b", "a", 1, 0.25)]
+    assert mistaken(["a", "b"], ["a", "b"])["mistakes"] == []
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_listed():
+    classes = [f"c{place:03}" for place in range(300)]
+    truth = [*classes, "c000", "c000"]
+    report = mistaken(truth, [*classes[1:], "c000", "c001", "c001"])
+    assert len(report["mistakes"]) == 200 and report["mistakes"][0]["rows"] == 3
+
+
 def test_a_column_of_faces_is_a_slice_and_a_share_and_any_other_column_called_face_is_not():
     frame = pd.DataFrame(
         {

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from affectkit.artifacts.files import write_json
-from affectkit.artifacts.models import parent_of, write_fit_rows
+from affectkit.artifacts.models import parent_of, write_fit_rows, write_spec
 from affectkit.errors import AffectkitError
 from affectkit.fusion.rule import FusionModel
 from affectkit.inference import Work, load_model
@@ -101,3 +101,33 @@ def test_a_chain_that_does_not_fit_together_is_refused_when_it_is_loaded(tmp_pat
     with pytest.raises(AffectkitError) as refused:
         load_model(folder)
     assert refused.value.file == str(folder) and refused.value.code == "input" and "\n" not in str(refused.value)
+
+
+def network_beside(folder, classes=("rage", "joy"), sources=("a",), path="a"):
+    """A fine-tuned image network that is mixed with a model of its own targets."""
+    from affectkit.finetuning.media.images import Images
+    from affectkit.finetuning.mixture import MixOptions, Mixture
+    from affectkit.finetuning.model import FinetunedModel
+    from affectkit.labels import Target
+
+    target, medium = Target("label", "class", tuple(classes)), Images("tiny-random:resnet")
+    network, options = medium.build([target], 0), MixOptions(tuple(sources), "learn")
+    FinetunedModel({}, medium, network, Mixture([target], options)).save(folder)
+    rows = write_fit_rows([folder], pd.DataFrame({"id": [], "group": [], "role": []}))
+    base = {"checkpoint": "tiny-random:resnet", **network.describe()}
+    spec = {"kind": "finetuned", "reads": "images", "base": base, **medium.spec(), "targets": [target.to_json()]}
+    spec |= {"beside": options.plain(), "parents": [{"name": "a", "path": path, "sha256": None}], "fit_rows": rows}
+    write_spec(folder, spec, "")
+    return folder
+
+
+def test_a_network_beside_models_that_do_not_fit_it(tmp_path):
+    with pytest.raises(AffectkitError, match=r"is not a whole model.*not with its parents"):
+        load_model(network_beside(tmp_path / "other", sources=("b",)))
+    with pytest.raises(AffectkitError, match="its source 'a' is only a table"):
+        load_model(network_beside(tmp_path / "table", path=None))
+    with pytest.raises(AffectkitError, match="its parent 'a' is not at a"):
+        load_model(network_beside(tmp_path / "gone"))
+    (network_beside(tmp_path / "cut", path=None) / "mixture.safetensors").unlink()
+    with pytest.raises(AffectkitError, match=r"mixture\.safetensors"):
+        load_model(tmp_path / "cut")

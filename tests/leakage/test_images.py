@@ -208,3 +208,48 @@ def test_copies_of_one_picture_are_one_set():
     images = [portrait(0)] * 4 + [portrait(1)] * 2 + [portrait(2)]
     assert sets_among(images, np.array([0, 0, 1, 2, 0, 1, 1])) == [[0, 1, 2, 3], [4, 5]]
     assert sets_among(images, np.zeros(7, int)) == []
+
+
+# --- Several pictures of a row
+
+
+def of_several(tmp_path, pictures, **options):
+    """An audit of rows, each of several pictures, one row of train and one of test."""
+    rows = pd.DataFrame({"id": ["a", "b"], "split": ["train", "test"]})
+    beside = [{path: read_image_header(path) for path in row[1:]} for row in pictures]
+    first = [row[0] for row in pictures]
+    return audit(rows, media=first, headers=list(map(read_image_header, first)), beside=beside, **options)
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_copy_is_named_in_whichever_picture_of_a_row_it_is(tmp_path, corpus, place):
+    copy = save(tmp_path / "again.bmp", np.asarray(Image.open(corpus[place])))
+    clean = of_several(tmp_path, [corpus[:3], corpus[3:6]])
+    report = of_several(tmp_path, [corpus[:3], [*corpus[3:5], copy]])
+    assert not clean.leaks
+    [leak] = report.leaks
+    assert (leak.kind, leak.count, leak.total, leak.rows) == ("media", 1, 6, 2)
+    assert leak.values[0].ids == ("a", "b") and {copy.name, corpus[place].name} == {
+        Path(file).name for file in leak.values[0].files
+    }
+    assert set(report.copies("train")) == {"a"}
+
+
+def test_pictures_of_one_row_are_no_leak_and_two_copies_count_their_rows_once(corpus):
+    assert not of_several(None, [[corpus[0], corpus[0], corpus[1]], corpus[2:5]]).leaks
+    [path] = of_several(None, [corpus[:2], corpus[:2]], level="names").leaks
+    assert (path.what, path.rows) == ("path", 2)
+
+
+@pytest.mark.parametrize(
+    ("more", "leaks"),
+    [
+        ({}, ["path_heat"]),
+        ({"array_index": ["0", "1"]}, []),  # arrays hold all rows
+        ({"path": ["x.png", "x.png"]}, ["path"]),  # the same column again
+    ],
+)
+def test_by_name_the_columns_of_pictures_are_compared_too(more, leaks):
+    rows = pd.DataFrame({"id": ["a", "b"], "split": ["train", "test"], "path_heat": ["x.png", "x.png"], **more})
+    media = [Path(cell) for cell in more["path"]] if "path" in more else None
+    assert [leak.what for leak in audit(rows, level="names", media=media).leaks] == leaks

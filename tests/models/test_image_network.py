@@ -74,6 +74,15 @@ def test_a_batch_of_one_equals_a_batch_of_many(checkpoint):
         torch.testing.assert_close(values, torch.cat([each[name] for each in alone]), rtol=1e-5, atol=1e-5)
 
 
+def test_fixed_statistics_hold_wherever_the_network_stands():
+    network = built("tiny-random:timm")
+    network.fixed_statistics = True
+    whole = nn.Sequential(network).train()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms and not any(module.training for module in norms)
+    assert network.training and network.dropout.training and whole.training
+
+
 def test_either_pixels_or_features_are_given():
     network = built()
     for inputs in ({}, {"pixels": torch.zeros(1, 3, 32, 32), "features": torch.zeros(1, 16)}):

@@ -21,6 +21,7 @@ from affectkit.models import images, tiny
 from affectkit.models.backbones import digest
 from affectkit.models.forward import embed
 from affectkit.models.image_backbone import parts_of
+from affectkit.models.image_libraries import at_size, build_timm
 from affectkit.models.image_preprocessing import ImagePreprocessing, of_open_clip, of_timm, of_transformers
 from affectkit.models.images import load_image_backbone
 
@@ -521,9 +522,47 @@ def test_checkpoints_that_are_none_are_one_line(monkeypatch, checkpoint, code, m
     assert caught.value.code == code and "\n" not in str(caught.value)
 
 
+CONVOLUTIONS = ["timm", "timm,name=convnext_atto", "resnet", "convnext", "swin"]
+
+
+@pytest.mark.parametrize("checkpoint", [f"tiny-random:{name}" for name in CONVOLUTIONS])
+@torch.no_grad()
+def test_at_another_size_it_is_the_same_network_saved_too(tmp_path, checkpoint):
+    before = load_image_backbone(checkpoint)
+    resized = at_size(before, 48)
+    assert resized.preprocessing.size == (48, 48)
+    share = [
+        preprocessing.size[0] / preprocessing.resize_to[0]
+        for preprocessing in (before.preprocessing, resized.preprocessing)
+    ]
+    assert share[0] == pytest.approx(share[1], abs=0.03)
+    resized.save(tmp_path / "saved")
+    again = images.load(tmp_path / "saved")
+    assert again.preprocessing == resized.preprocessing and digest(again.network) == digest(before.network)
+    pixels = torch.from_numpy(np.stack([again.preprocessing(picture(*size)) for size in SIZES]))
+    assert torch.equal(again.network(pixels), before.network(pixels))
+
+
+@pytest.mark.parametrize(("name", "side"), [("test_resnet", 96), ("convnext_atto", 112), ("test_efficientnet", 448)])
+def test_a_size_of_timms_is_preprocessed_as_timm_does(name, side):
+    network = build_timm({"name": name})
+    config = {**resolve_model_data_config(network), "input_size": (3, side, side)}
+    resized = at_size(load_image_backbone(f"tiny-random:timm,name={name}"), side)
+    assert_same(resized.preprocessing, create_transform(**config, is_training=False))
+
+
+@pytest.mark.parametrize("name", ["open_clip", "timm,name=vit_tiny_patch16_224", "vit", "clip", "siglip"])
+def test_a_network_of_fixed_size_is_named(name):
+    backbone = load_image_backbone(f"tiny-random:{name}")
+    with pytest.raises(AffectkitError, match=r"reads no images of size 48; leave the size out") as caught:
+        at_size(backbone, 48)
+    assert caught.value.code == "usage" and "\n" not in str(caught.value)
+    assert at_size(backbone, backbone.preprocessing.size[0]).preprocessing == backbone.preprocessing
+
+
 def test_a_tiny_network_of_convolutions_reads_images_of_another_size():
     small = load_image_backbone("tiny-random:timm,name=test_resnet,size=64")
     assert small.preprocessing.size == (64, 64)
     assert small.network(torch.zeros(1, 3, 64, 64)).shape == (1, small.dim)
-    with pytest.raises(AffectkitError, match="vit_tiny_patch16_224 reads no images of size 64"):
+    with pytest.raises(AffectkitError, match=r"vit_tiny_patch16_224.* reads no images of size 64"):
         load_image_backbone("tiny-random:timm,name=vit_tiny_patch16_224,size=64")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, f1_score
 from training_toy import LABEL, VALENCE, make_problem, make_rows
 
 from affectkit.errors import AffectkitError
@@ -79,6 +79,8 @@ def test_metrics_of_classes_are_scikit_learns():
     assert found["uar"] == pytest.approx(balanced_accuracy_score(truth, predicted))
     assert found["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
     assert found["accuracy"] == pytest.approx((truth == predicted).mean())
+    for name, weights in (("kappa", None), ("kappa_linear", "linear"), ("kappa_quadratic", "quadratic")):
+        assert found[name] == pytest.approx(cohen_kappa_score(truth, predicted, weights=weights))
     assert found["stress.uar"] == found["stress.accuracy"] == 1
 
 

@@ -100,8 +100,46 @@ def test_a_part_that_never_trains(train):
     before = weights_of(problem.module.first)
     train(problem, [Stage("head", "head", 1, "1e-2"), Stage("all", "all", 2, "1e-2")])
     assert_same(before, weights_of(problem.module.first))
-    with pytest.raises(AffectkitError, match="trains nothing"):
-        train(make_problem(frozen=frozenset({"head"})), [Stage("head", "head")])
+
+
+NOTHING = frozenset({"head"})
+
+
+def test_a_stage_in_which_nothing_trains_is_judged_once(train, caplog):
+    problem = make_problem(frozen=NOTHING)
+    caplog.set_level("INFO")
+    before, ended = weights_of(problem.module), []
+    found = train(problem, [Stage("as it is", "head", 30, "1e-2", patience=10)], after_stage=ended.append)
+    assert [(row["stage"], row["epoch"], row["best"]) for row in found.history] == [("as it is", 0, True)]
+    assert found.best["val_uar"] >= 0 and np.isnan(found.best["learning_rate"])
+    assert_same(before, weights_of(problem.module))  # batch norm's statistics among them
+    assert [stage.name for stage in ended] == ["as it is"]
+    assert "nothing trains in stage 'as it is': evaluated once" in caplog.text
+
+
+def test_what_trains_later_has_to_be_better_than_what_did_not(train, tmp_path):
+    bad, good = make_problem(frozen=NOTHING), make_problem(frozen=NOTHING)
+    before = weights_of(bad.module)
+    stages = [Stage("as it is", "head"), Stage("rest", "all", 2, "10")]
+    found = train(bad, stages)
+    if found.best["stage"] == "as it is":
+        assert_same(before, weights_of(bad.module))
+    better = train(good, [Stage("as it is", "head"), Stage("rest", "all", 4, "1e-2")], tmp_path / "better")
+    assert len(found.history) == 3 and better.best["val_uar"] >= better.history[0]["val_uar"]
+
+
+def test_each_stage_ends_with_the_best_weights_so_far(train, tmp_path):
+    problem, seen = make_problem(), []
+    stages = [Stage("good", "all", 3, "1e-2"), Stage("bad", "all", 2, "3")]
+    train(problem, stages, after_stage=lambda stage: seen.append(weights_of(problem.module)))
+    assert_same(seen[0], seen[1])
+    assert_same(seen[1], weights_of(problem.module))
+
+
+def test_a_share_of_a_rate_that_nothing_looked_for(train):
+    stages = [Stage("as it is", "head", 1, "find"), Stage("rest", "all", 1, "find/100")]
+    with pytest.raises(AffectkitError, match="stage 'rest': no rate was found before it"):
+        train(make_problem(frozen=NOTHING), stages)
 
 
 def test_weights_that_never_train_are_not_stored(train, tmp_path):
@@ -495,7 +533,8 @@ def test_progress_and_log(train):
     assert said[0][2].startswith("head epoch 1/1, loss ") and said[0][2].endswith(" rows/s")
     assert "whole epoch 2/2, loss " in said[-1][2] and ", val_uar " in said[-1][2]
     assert [step for _, step in logged] == [3, 6, 9]
-    assert set(logged[0][0]) == {"learning_rate", "train_loss", "val_loss", "val_uar", "val_macro_f1", "val_accuracy"}
+    judged = ("loss", "uar", "macro_f1", "accuracy", "kappa", "kappa_linear", "kappa_quadratic")
+    assert set(logged[0][0]) == {"learning_rate", "train_loss", *(f"val_{name}" for name in judged)}
 
 
 def test_bfloat16(accelerator, tmp_path):

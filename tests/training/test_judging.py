@@ -76,7 +76,7 @@ def test_the_training_loss_may_decide():
     ("monitor", "problem", "message"),
     [
         ("val_uarr", {}, "there is no val_uarr to watch, as the validation rows are; did you mean val_uar"),
-        ("uar", {}, "there is no uar to watch, as the validation rows are; did you mean val_uar"),
+        ("uarr", {}, "there is no uarr to watch, as the validation rows are; did you mean val_uar"),
         ("val_ccc", {}, "there is no val_ccc to watch"),
         ("val_uar", {"val": 0}, "there is no val_uar to watch, as the validation rows are; known are train_loss"),
     ],
@@ -94,6 +94,12 @@ def test_the_default_may_not_be_there_either():
         Judge.of(problem, [Stage("a")], Settings())
 
 
+@pytest.mark.parametrize("metric", ["uar", "kappa", "kappa_linear", "kappa_quadratic", "loss"])
+def test_a_metric_names_its_column(metric):
+    assert judge(metric).monitor == judge(f"val_{metric}").monitor == f"val_{metric}"
+    assert judge(metric).higher is (metric != "loss")
+
+
 def test_stages_watch_one_column():
     stages = [Stage("a", monitor="val_loss"), Stage("b")]
     with pytest.raises(AffectkitError, match="stages watch val_loss and val_uar; let all watch one"):
@@ -105,8 +111,8 @@ def test_what_is_measured(accelerator):
     measure = judge(targets=(LABEL, VALENCE))
     found = measure.measure(measure.problem.module, accelerator)
     assert list(found) == [
-        "val_loss", "val_uar", "val_macro_f1", "val_accuracy", "val_valence.ccc", "val_valence.mae", "val_ccc",
-        "val_mae",
+        "val_loss", "val_uar", "val_macro_f1", "val_accuracy", "val_kappa", "val_kappa_linear", "val_kappa_quadratic",
+        "val_valence.ccc", "val_valence.mae", "val_ccc", "val_mae",
     ]  # fmt: skip
     problem = measure.problem
     whole = problem.module.eval()(**problem.val.collate(problem.val.values))

@@ -75,6 +75,26 @@ def test_the_rate_after_unfreezing(rate, spread):
     assert preset("freeze-unfreeze", epochs=1, learning_rate=rate)[1].learning_rate == spread
 
 
+def test_two_stages():
+    assert StageOptions("two-stage").read() == [
+        Stage("mixture", "head", 30, "1e-3", "linear", 0.1, 10, 0.0005),
+        Stage("unfrozen", "all", 100, "1e-05", "linear", 0.1, 10, 0.0005),
+    ]
+    told = StageOptions("two-stage", epochs=12, learning_rate="1e-5", patience=0, min_delta=0.0).read()
+    assert [(stage.epochs, stage.patience, stage.min_delta) for stage in told] == [(12, 0, 0.0)] * 2
+    assert [stage.learning_rate for stage in told] == ["1e-5", "1e-07"]
+
+
+@pytest.mark.parametrize(("rate", "later"), [("find", "find/100"), ("1e-4..1e-2", "1e-06..0.0001")])
+def test_a_hundredth_of_a_rate(rate, later):
+    assert StageOptions("two-stage", learning_rate=rate).read()[1].learning_rate == later
+
+
+def test_defaults_are_those_of_every_other_preset():
+    assert StageOptions().read() == [Stage("full", "all", 12, "1e-5", "linear", 0.1)]
+    assert StageOptions().resolved.epochs == 12 and StageOptions("two-stage").resolved.epochs is None
+
+
 def test_an_unknown_preset():
     with pytest.raises(AffectkitError, match=r"there are no --stages frosen; did you mean frozen"):
         preset("frosen", epochs=1, learning_rate="1e-3")
@@ -131,3 +151,11 @@ def test_what_is_wrong_with_a_file(file, data, message):
 def test_no_file(tmp_path):
     with pytest.raises(AffectkitError, match="no such file of stages"):
         read_stages(tmp_path / "none.json")
+
+
+def test_two_stages_of_one_name_are_refused(tmp_path):
+    """Their answers would be kept under one name."""
+    file = tmp_path / "stages.json"
+    file.write_text('[{"name": "a"}, {"name": "b"}, {"name": "a"}]')
+    with pytest.raises(AffectkitError, match=r"stages\.json: has two stages 'a'; give each a name of its own"):
+        read_stages(file)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,12 +14,16 @@ from torch import nn
 from affectkit.encoders._encoder import Item
 from affectkit.encoders._images import square
 from affectkit.errors import AffectkitError
-from affectkit.finetuning.medium import MediumExamples
+from affectkit.finetuning.medium import MediumExamples, headers_of
 from affectkit.finetuning.passes import ONCE, Passes
 from affectkit.media.augment_images import view
-from affectkit.media.images import ImageHeader
+from affectkit.media.files import mapped, or_error
+from affectkit.media.images import ImageHeader, read_image_header
 from affectkit.models.image_network import ImageNetwork
 from affectkit.training.problem import Draw
+
+if TYPE_CHECKING:
+    from affectkit.artifacts.manifest import Manifest
 
 
 class ImageExamples(MediumExamples):
@@ -28,21 +35,58 @@ class ImageExamples(MediumExamples):
 
     def load(self, position: int, draw: Draw | None) -> tuple[np.ndarray, int]:
         """[views, 3, height, width] float32, as the checkpoint was trained, and the seed of the row's passes."""
+        draw = draw if self.train and self.medium.augmentation else None
+        shape = (self.passes.tta, *self.pictures, 3, *self.network.preprocessing.size)
+        return self.read(position, partial(self.views, draw=draw), *shape), seed_of(self.items[position].id)
 
-        def views(item: Item) -> np.ndarray:
-            image = self.medium.decode(item)
-            if self.train and draw is not None and self.medium.augmentation:
-                image = self.medium.augmentation.augment(image, draw())
-            return np.stack([self.network.prepare(view(image, *each)) for each in self.passes.views])
+    @property
+    def pictures(self) -> tuple[int, ...]:
+        """How many a row has, where it may have several."""
+        return ()
 
-        shape = (self.passes.tta, 3, *self.network.preprocessing.size)
-        return self.read(position, views, *shape), seed_of(self.items[position].id)
+    def views(self, item: Any, draw: Draw | None) -> np.ndarray:
+        """draw: where it is augmented."""
+        image = self.medium.decode(item)
+        if draw is not None:
+            image = self.medium.augmentation.augment(image, draw())
+        return np.stack([self.network.prepare(view(image, *each)) for each in self.passes.views])
 
     def collate(self, items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
         if self.passes == ONCE:
             return self.network.collate([views[0] for views, _ in items])
         views = self.network.collate([views for views, _ in items])
         return {**views, "seeds": torch.tensor([seed for _, seed in items])}
+
+
+class PictureRow(NamedTuple):
+    """A row of several pictures, each with its box where boxes are cut out."""
+
+    id: str
+    pictures: tuple[Item, ...]
+
+
+class PictureExamples(ImageExamples):
+    """Rows for a network with branches: [views, P, 3, height, width] of each."""
+
+    @property
+    def pictures(self) -> tuple[int, ...]:
+        return (len(self.medium.names),)
+
+    def views(self, item: Any, draw: Draw | None) -> np.ndarray:
+        images = self.medium.decode(item)
+        if draw is not None:
+            images = self.medium.augmentation.augment_alike(images, draw())
+        return np.stack([[self.network.prepare(view(image, *each)) for image in images] for each in self.passes.views])
+
+
+def misfits(
+    manifest: Manifest, items: Sequence[Item], column: str, crop: str, workers: int
+) -> dict[int, AffectkitError]:
+    """What is wrong with rows, by position, as far as the headers of the images in a column tell."""
+    read = partial(mapped, partial(or_error, read_image_header), workers=workers)
+    rows = enumerate(zip(items, headers_of(manifest, read, column), strict=True))
+    errors = {place: misfit(item, header, crop) for place, (item, header) in rows}
+    return {place: error for place, error in errors.items() if error}
 
 
 def misfit(item: Item, header: ImageHeader | AffectkitError, crop: str) -> AffectkitError | None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from affectkit.finetuning.medium import headers_of
 from affectkit.finetuning.passes import ONCE, McDropout, Passes, Tta
 from affectkit.registry import Option, check_values
 from affectkit.training.settings import BatchSize
@@ -36,9 +35,27 @@ class Images:
     checkpoint: str
     revision: str = ""
     dropout: Annotated[float, Option("Dropout: before the head.", least=0, most=0.9)] = 0.1
+    image_size: Annotated[
+        int | None,
+        Option(
+            "Pixels of a side that the network sees, where it can read other images than it was trained on; small ones "
+            "are faster.",
+            least=32,
+            most=2048,
+            default="as it was trained",
+        ),
+    ] = None
+    batch_norm: Annotated[
+        Literal["batch", "fixed"],
+        Option(
+            "What batch norm goes by in training: each batch, of several processes each its share of it; or fixed, the "
+            "checkpoint's statistics, which suits few epochs, small batches, and images unlike those that it was "
+            "trained on."
+        ),
+    ] = "batch"
     crop: Annotated[
         Literal["none", "face", "person"],
-        Option("Cut out the box of this name, given by columns such as face_x, face_y, face_width, face_height."),
+        Option("Cut out a box: of this name, given by columns such as face_x, face_y, face_width, face_height."),
     ] = "none"
     features: Annotated[
         Path | None,
@@ -64,7 +81,7 @@ class Images:
     batch_seconds = None
 
     def __post_init__(self) -> None:
-        check_values(Images, vars(self))
+        check_values(type(self), vars(self))
         self.augmentation  # noqa: B018  raises for one that cannot be
 
     @cached_property
@@ -82,9 +99,10 @@ class Images:
         return Passes(self.tta, self.mc_dropout)
 
     @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Images:
+    def from_spec(cls, spec: Mapping[str, Any], **more: Any) -> Self:
         """As a record has it. Raises KeyError for one that is not whole."""
-        return cls(spec["base"]["checkpoint"], dropout=float(spec["base"]["dropout"]), crop=spec["crop"])
+        how = {"crop": spec["crop"], "image_size": spec.get("image_size"), **more}
+        return cls(spec["base"]["checkpoint"], dropout=float(spec["base"]["dropout"]), **how)
 
     def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[Item]:
         from affectkit.encoders._encoder import images
@@ -92,15 +110,9 @@ class Images:
         return images(manifest, crop=self.crop)
 
     def unfit(self, manifest: Manifest, *, num_workers: int = 0) -> dict[int, AffectkitError]:
-        from affectkit.finetuning.media._images import misfit
-        from affectkit.media.files import mapped, or_error
-        from affectkit.media.images import read_image_header
+        from affectkit.finetuning.media._images import misfits
 
-        read = partial(mapped, partial(or_error, read_image_header), workers=num_workers)
-        headers = headers_of(manifest, read)
-        rows = enumerate(zip(self.items(manifest), headers, strict=True))
-        errors = {place: misfit(item, header, self.crop) for place, (item, header) in rows}
-        return {place: error for place, error in errors.items() if error}
+        return misfits(manifest, self.items(manifest), "path", self.crop, num_workers)
 
     def decode(self, item: Item) -> np.ndarray:
         """[H, W, 3] uint8 RGB, of what is to be seen."""
@@ -110,11 +122,13 @@ class Images:
         image = read_image(item.path or "")
         return image if self.crop == "none" else square(image, item, self.crop)
 
-    def build(self, targets: Sequence[Target], seed: int) -> ImageNetwork:
+    def build(self, targets: Sequence[Target], seed: int, **more: Any) -> ImageNetwork:
         from affectkit.models import image_network
 
-        dropout = self.dropout or 0.0
-        return image_network.build(self.checkpoint, targets, dropout=dropout, revision=self.revision, seed=seed)
+        how: dict[str, Any] = {"dropout": self.dropout or 0.0, "size": self.image_size, **more}
+        network = image_network.build(self.checkpoint, targets, revision=self.revision, seed=seed, **how)
+        network.fixed_statistics = self.batch_norm == "fixed"
+        return network
 
     def load(self, folder: Path, targets: Sequence[Target]) -> ImageNetwork:
         from affectkit.models import image_network
@@ -135,7 +149,8 @@ class Images:
         return len(items), "images"
 
     def spec(self) -> dict[str, Any]:
-        return {"head": "linear", "crop": self.crop}
+        size = {"image_size": self.image_size} if self.image_size else {}
+        return {"head": "linear", "crop": self.crop, **size}
 
 
 build = Images  # what a plug-in is made by

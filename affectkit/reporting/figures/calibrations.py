@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from affectkit.reporting.figures.evaluation import reliability_panels
 from affectkit.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, SOFT, VERMILLION
 from affectkit.reporting.figures.svg import canvas, finite, legend_above, limits, panel, shorten, thinned, to_plot
 from affectkit.reporting.page import Plot
 from affectkit.results.words import is_number, ranged, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Before, after, and what else there is: apart in colour and in dashes.
 LOOKS: tuple[tuple[str, Any], ...] = ((ORANGE, (0, (4, 2))), (BLUE, "-"), (GREEN, (0, (1, 1.2))), (VERMILLION, "-."))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 
 from affectkit.reporting.figures.palette import BAND, BLUE, INK, ORANGE, SHADE, SOFT, VERMILLION, WIDTH
 from affectkit.reporting.figures.svg import (
@@ -23,6 +21,9 @@ from affectkit.reporting.figures.svg import (
 )
 from affectkit.reporting.page import Plot
 from affectkit.results.words import is_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WORDY_CELLS = 12  # above this many classes a confusion cell holds its share alone
 NAMED_GROUPS = 40  # above this many groups they are ranked along an axis instead of named one per line
@@ -224,6 +225,8 @@ def _cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     if len(x) <= MANY:
         axes.plot(x, y, "o", color=BLUE, alpha=0.55, markersize=4, markeredgewidth=0)
     else:
+        from matplotlib.colors import LogNorm
+
         cells = axes.hist2d(x, y, bins=CELLS, cmin=1, cmap="Blues", norm=LogNorm(vmin=0.3), rasterized=True)[3]
         bar = axes.figure.colorbar(cells, ax=axes, shrink=0.5, aspect=15, label="rows in a cell", format="{x:.0f}")
         bar.outline.set_visible(False)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from affectkit.reporting.figures.evaluation import NAMED_GROUPS
 from affectkit.reporting.figures.palette import BLUE, INK, SOFT, VERMILLION
 from affectkit.reporting.figures.svg import beside_row, finite, legend_above, panel, row_names, to_plot, values_of
 from affectkit.reporting.page import Plot
 from affectkit.results.words import is_number, ranged, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NAME = 26  # characters of a row's name; what is cut is its middle, because subsets differ at both ends
 SPOKEN = 12  # rows that the text alternative of a longer figure reads out

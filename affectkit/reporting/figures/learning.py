@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from affectkit.reporting.figures.palette import BLUE, INK, ORANGE, SHADE, SOFT, VERMILLION
 from affectkit.reporting.figures.svg import finite, legend_above, panel, to_plot, values_of
 from affectkit.reporting.page import Figure, Plot, figure
 from affectkit.results import words
 from affectkit.results.words import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 MARKED = 40  # epochs; of more, a line alone is drawn
@@ -83,6 +84,8 @@ def stages(history: History) -> list[tuple[str, int, int]]:
 
 def _curves(history: History, columns: Sequence[str], label: str) -> Plot:
     """Columns of the history over epochs, numbered through all stages."""
+    from matplotlib.ticker import MaxNLocator
+
     epochs = np.arange(1, len(history) + 1)
     drawn, log = {name: values_of(history, name) for name in columns}, "learning_rate" in columns
     with panel(3.3) as (canvas, axes):
@@ -141,6 +144,8 @@ def _scale(axes: Axes, values: np.ndarray, log: bool) -> None:
 
 def log_ticks(axes: Axes, which: str, ratio: float) -> None:
     """Tick labels without mathematics: matplotlib's own are formulas, which stay raw in our figures."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_locator(LogLocator(subs=(1.0,) if ratio > 300 else (1.0, 2.0, 5.0), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: rate_text(value)))

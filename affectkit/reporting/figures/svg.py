@@ -8,17 +8,17 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from affectkit.plain import xml_text
 from affectkit.reporting.figures.palette import BAND, STYLE, WIDTH
 from affectkit.reporting.page import Plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FONTS = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 LONGEST_NAME = 22  # characters of a class or speaker that a figure has room for
@@ -31,6 +31,10 @@ LONGEST_NAME = 22  # characters of a class or speaker that a figure has room for
 def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
     """An empty figure, in inches, apart from pyplot's global state; inside, the suite's look, whatever the user's
     matplotlibrc says."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -75,6 +79,8 @@ def shorten(name: str) -> str:
 
 def to_plot(figure: Figure, alt: str, *, wide: bool = False) -> Plot:
     """Serialise. The salt of the ids is the text alternative, so that no two figures of a page share a clip path."""
+    import matplotlib
+
     buffer, alt = io.StringIO(), xml_text(alt)
     with matplotlib.rc_context({"svg.hashsalt": alt}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from affectkit.reporting.figures.palette import BAND, BLUE, INK, ORANGE, SHADE, WIDTH
 from affectkit.reporting.figures.svg import canvas, finite, shorten, to_plot
 from affectkit.reporting.page import Plot
 from affectkit.results.words import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FRAMES = 2000  # up to this many, every one is drawn
 COLUMNS = 400  # of a longer sequence, each drawn from its lowest to its highest value, so that no peak is lost

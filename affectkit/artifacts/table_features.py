@@ -1,0 +1,151 @@
+"""Features that are named columns of any kind: of a CSV, or of the manifest itself (`manifest:age,sex`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectkit.artifacts.columns import GAPS, Column, Where, counts_rows, infer, read_as
+from affectkit.artifacts.features import Features, is_tabulated, of_numbers, of_rows, read_features
+from affectkit.artifacts.manifest import COLUMNS, Manifest
+from affectkit.artifacts.records import trusted
+from affectkit.artifacts.tables import iter_rows, read_table, to_numbers
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import spelt_alike
+from affectkit.media.texts import with_language_codes
+from affectkit.plain import as_typed, comma_separated
+from affectkit.splits import GROUP_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+MANIFEST, EVERY = "manifest:", "*"
+OWN = Path(MANIFEST + EVERY)
+DIVIDING = ("id", "split", "fold")
+ADD = "add it, with empty cells where it is not known, or pass the table that has it with --features"
+BOX = ("_x", "_y", "_width", "_height")
+OF_PEOPLE = ("sex", "language")  # those of the manifest's own columns that say something of a row's content
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether features are the manifest's own columns."""
+    return str(path).startswith(MANIFEST)
+
+
+def files_of(features: Sequence[Path]) -> list[Path]:
+    """Those that are files or folders of their own."""
+    return [path for path in features if not is_manifest(path)]
+
+
+def is_table(path: Path) -> bool:
+    """Whether features are named columns of any kind, not what an encoder or `tabulate` wrote."""
+    return is_manifest(path) or (path.is_file() and not is_tabulated(path))
+
+
+def open_features(
+    path: Path,
+    manifest: Manifest,
+    *,
+    apart: Collection[str | None] = (),
+    exclude: Collection[str] = (),
+) -> Features:
+    """Open what `--features` names. Columns of a table that rows are judged or divided by are left out, and named.
+
+    apart: such columns, besides splits and folds. exclude: further columns to leave out. Raises as `read_features` and
+    `infer` do, and "input" for columns that the manifest lacks.
+    """
+    if not is_table(path):
+        return read_features(path)
+    names = columns_of(path, manifest)
+    telling = [name for name in names if name in (*apart, *DIVIDING[1:])]
+    if telling:
+        log.warning("%s: left out of the features: rows are judged or divided by it", ", ".join(telling))
+    names = [name for name in names if name not in (*DIVIDING, *telling, *exclude)]
+    frame = _frame(path, manifest, names)
+    ids = list(frame["id"])
+    if not is_manifest(path) and _all_numbers(frame[names]):
+        features = of_numbers(frame, path, names)
+        counting = [name for name, cells in zip(names, features.matrix(ids).T, strict=True) if counts_rows(cells)]
+        if counting:
+            message = "'%s' numbers the rows, and tells no more than their order: pass --exclude %s to leave it out"
+            log.warning(message, counting[0], as_typed(counting[0]))
+        return features
+    table = infer(frame[names], _places(path, manifest))
+    return of_rows(ids, path, table.names, table)
+
+
+def open_known(path: Path, manifest: Manifest, known: Mapping[str, Any]) -> Features:
+    """The same for a model that was trained on columns, and needs these and no others.
+
+    known: what `Features.described` says of them. Raises "input" for a column that is not there, and naming the row of
+    a cell of another kind.
+    """
+    columns = [Column(**column) for column in known.get("columns", ())]
+    names = [column.name for column in columns] or list(known["feature_names"])
+    numbers = [column.name for column in columns if column.kind == "number"] or names
+    frame = _frame(path, manifest, numbers)
+    file = manifest.path if is_manifest(path) else path
+    for name in names:
+        if name not in frame:
+            alike = next((spelt for spelt in spelt_alike([name, *frame.columns]) if name in spelt), [name])
+            message = f"has no column '{name}', which the model was trained on"
+            remedy = next((f"rename '{other}', if that is it" for other in alike if other != name), ADD)
+            raise AffectkitError("input", message, file=file, remedy=remedy)
+    if not columns:
+        return of_numbers(frame, file, names)
+    return of_rows(list(frame["id"]), path, names, read_as(frame, columns, _places(path, manifest)))
+
+
+def columns_of(path: Path, manifest: Manifest) -> list[str]:
+    """The names of what `--features` names, in order; of what an encoder wrote, none."""
+    if not is_manifest(path):
+        return next(iter_rows(trusted(path))) if is_table(path) else []
+    wanted, known = comma_separated(str(path).removeprefix(MANIFEST)), list(manifest.rows.columns)
+    for name in wanted:
+        if name not in known and name != EVERY:
+            remedy = did_you_mean(name, known)
+            raise AffectkitError("input", f"has no column '{name}'", file=manifest.path, remedy=remedy)
+    return [name for name in known if name in wanted or (EVERY in wanted and _is_content(name, manifest))]
+
+
+def refuse_unknown(exclude: Sequence[str], features: Sequence[Path], manifest: Manifest) -> None:
+    """Raises "usage" for a column to leave out that none of the tables has."""
+    known = list(dict.fromkeys(name for path in features for name in columns_of(path, manifest)))
+    for name in exclude:
+        if name not in known:
+            remedy = did_you_mean(name, known)
+            raise AffectkitError("usage", f"--exclude: no table of features has a column '{name}'", remedy=remedy)
+
+
+def _is_content(name: str, manifest: Manifest) -> bool:
+    """Whether a manifest's column says something of the row itself, not of its files, its truth or its place."""
+    box = next((name.removesuffix(end) for end in BOX if name.endswith(end)), "")
+    if name in manifest.targets or name.startswith(("path_", "votes_")):
+        return False
+    if box and all(box + end in manifest.rows for end in BOX):
+        return False
+    return name in OF_PEOPLE or name not in (*COLUMNS, *GROUP_COLUMNS)
+
+
+def _frame(path: Path, manifest: Manifest, numbers: Collection[str]) -> pd.DataFrame:
+    """numbers: columns that are float64, if nothing but numbers and gaps stand in them."""
+    if is_manifest(path):
+        return manifest.rows
+    return with_language_codes(read_table(path, required=["id"], numbers=lambda header: numbers, gaps=GAPS))
+
+
+def _all_numbers(frame: pd.DataFrame) -> bool:
+    try:
+        for name in frame:
+            to_numbers(frame[name])
+    except AffectkitError:
+        return False
+    return True
+
+
+def _places(path: Path, manifest: Manifest) -> Where:
+    return manifest.where if is_manifest(path) else lambda position: {"file": path, "row": position + 1}

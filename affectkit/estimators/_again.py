@@ -1,0 +1,106 @@
+"""A training as its options describe it: those of the command line, or of the record of a run that is fitted again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectkit.artifacts.manifest import Manifest, read_manifest
+from affectkit.artifacts.models import whole
+from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.records import STARTED, read_started, require_unchanged
+from affectkit.console import Progress, unwatched
+from affectkit.errors import AffectkitError
+from affectkit.estimators._estimator import Estimator, Workspace
+from affectkit.estimators._fit import FitSettings, build_estimator
+from affectkit.estimators._train import Dataset, Trained, load_dataset, train_model, workspace_of
+from affectkit.labels import Target
+from affectkit.leakage.held_out import groups_of
+from affectkit.plain import comma_separated
+from affectkit.splits import grouped_folds
+
+
+@dataclass(frozen=True)
+class Training:
+    data: Dataset
+    estimator: Estimator
+    targets: Sequence[Target]
+    settings: FitSettings
+
+    def run(self, *, cv: bool, importance: bool | None, progress: Progress, workspace: Workspace | None) -> Trained:
+        how: dict[str, Any] = {"cv": cv, "importance": importance, "progress": progress, "workspace": workspace}
+        return train_model(self.data, self.estimator, self.targets, self.settings, **how)
+
+
+def assemble(rows: Manifest, estimator: Estimator, options: Mapping[str, Any]) -> Training:
+    """options: of `train`, as they were typed or as its record has them."""
+    targets = rows.chosen_targets(options["target"])
+    known = {"group": options["group"], "missing": options["missing"], "exclude": comma_separated(options["exclude"])}
+    features = [Path(path) for path in options["features"]]
+    data = load_dataset(rows, features, estimator=estimator, targets=targets, **known)
+    names = ("normalize", "class_weight", "seed", "impute")
+    told = {name: options[name] for name in names} | {"select_features": options["select_features"] or 0}
+    settings = FitSettings(**told)
+    return Training(replace(data, row_weights=options["row_weights"]), estimator, targets, settings)
+
+
+@dataclass(frozen=True)
+class Again:
+    """A run of `train`, to be fitted on other rows of its manifest."""
+
+    training: Training
+    device: str = "auto"
+    num_workers: int = 0
+
+    def __call__(self, inside: Sequence[str], outside: Sequence[str], folder: Path) -> Predictions:
+        """Answers for the ids inside, out of fold, and for those outside, from a fit on all inside. folder: to work in.
+
+        Raises "input" for an id that its manifest lacks.
+        """
+        training = self.training
+        workspace = workspace_of(training.estimator, folder, self.device, self.num_workers)
+        training = replace(training, data=_split(training.data, inside, outside))
+        said = logging.getLogger("affectkit.estimators")
+        before = said.level
+        said.setLevel(logging.ERROR)  # what there is to warn of was said when the run was made
+        try:
+            return training.run(cv=True, importance=False, progress=unwatched, workspace=workspace).predictions
+        finally:
+            said.setLevel(before)
+
+
+def again(run: Path, *, device: str = "auto", num_workers: int = 0) -> Again:
+    """Raises AffectkitError that says why a run cannot be fitted again: it is of another command, or what it was fitted
+    on has changed or gone."""
+    started = read_started(run)
+    if started["command"] != "train":
+        raise AffectkitError("input", f"affectkit {started['command']} made it, which is not fitted again", file=run)
+    require_unchanged(started)
+    with whole(run / STARTED, "record of a training"):
+        options = {"exclude": None, "impute": "median", "select_features": None, **started["options"]}
+        estimator = build_estimator(options["model"], options["plugin_options"])
+        training = assemble(read_manifest(Path(options["manifest"])), estimator, options)
+    return Again(training, device, num_workers)
+
+
+def _split(data: Dataset, inside: Sequence[str], outside: Sequence[str]) -> Dataset:
+    """The rows of these ids: those inside are fitted on, in the manifest's folds, else in five at most: leaving out
+    each of 19 patients inside each of 20 would be 400 fits."""
+    ids = data.manifest.rows["id"]
+    if missing := sorted({*inside, *outside}.difference(ids)):
+        raise AffectkitError("input", f"has no id '{missing[0]}'", file=data.manifest.path)
+    keep = ids.isin({*inside, *outside}).to_numpy()
+    manifest = data.manifest.take(keep)
+    table = manifest.rows.assign(split=np.where(manifest.rows["id"].isin(set(inside)), "train", "test"))
+    fitted = (table["split"] == "train").to_numpy()
+    if "fold" not in table or table["fold"][fitted].nunique() < 2:
+        folds = grouped_folds(groups_of(manifest, data.group)[1][fitted], None)
+        table.loc[fitted, "fold"] = [str(fold) for fold in folds]
+        table = table.assign(fold=table["fold"].fillna(""))
+    blocks = [block[np.flatnonzero(keep)] for block in data.blocks]
+    return replace(data, manifest=replace(manifest, rows=table), blocks=blocks)
