@@ -100,13 +100,13 @@ def test_overloaded_it_answers_or_refuses_and_nothing_grows(models, clips):
 
     limits = {"AFFECTKIT_SERVE_QUEUE_ITEMS": 4, "AFFECTKIT_SERVE_DECODE_WORKERS": 1}
     with process(models["audio"], **limits) as (served, address), ThreadPoolExecutor(40) as clients:
-        list(clients.map(ask, range(60)))
+        list(clients.map(ask, range(120)))  # until allocators have taken what they keep
         before = memory_of(served.pid)
         list(clients.map(ask, range(200)))
         grown = memory_of(served.pid) - before
         assert status_of(f"{address}/readyz") == 200
     assert statuses.keys() == {200, 429} and statuses[200] > 10
-    assert grown < 60, grown
+    assert grown < 100, grown  # MB; an arena of glibc is 64
     assert np.quantile(latencies, 0.99) < 10
 
 
