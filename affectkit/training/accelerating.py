@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -77,3 +78,16 @@ def untouched(device: torch.device = CPU) -> Iterator[None]:
         finally:
             np.random.set_state(numpys)
             random.setstate(pythons)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LARGEST = (1 << 30, 1 << 25)  # bytes; the second is the most that older ones take
+
+
+def keep_memory() -> None:
+    """Let glibc keep memory from one batch to the next, which is of the same size. Of an image network on a CPU a fifth
+    of a step is page faults otherwise; it takes a seventh more memory. Where there is no glibc nothing is changed."""
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        any(libc.mallopt(M_MMAP_THRESHOLD, largest) for largest in LARGEST)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)

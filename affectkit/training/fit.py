@@ -67,6 +67,8 @@ def fit(
     check_problem(problem, stages)
     main = accelerator.is_main_process
     with accelerating.untouched(accelerator.device):
+        if accelerator.device.type == "cpu" and np.ptp(problem.train.costs) == 0:
+            accelerating.keep_memory()
         loop = _Loop(problem, stages, settings, Path(folder), accelerator)
         loop.progress, loop.log = (progress, log) if main else (None, None)
         loop.after_stage = after_stage
