@@ -418,6 +418,13 @@ def test_a_forest_of_a_depth_and_a_leaf_is_scikit_learns(classes):
     np.testing.assert_allclose(fit.predict(x), peer.predict_proba(x) if classes else peer.predict(x), atol=1e-12)
 
 
+def test_many_rows_are_answered_as_few_to_the_bit():
+    x, labels = data()
+    [fit] = build("forest").fit_path(x, labels, [{"min_samples_leaf": 2}], 0)
+    many = np.tile(x, (1 + 1000 // len(x), 1))
+    np.testing.assert_array_equal(fit.predict(many)[: len(x)], fit.predict(x))
+
+
 @pytest.mark.parametrize("name", ["forest", "boosted"])
 @pytest.mark.parametrize("wrong", [{"depth": -1}, {"min_leaf": -1}])
 def test_a_tree_has_no_negative_depth_or_leaf(name, wrong):
