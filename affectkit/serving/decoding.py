@@ -212,7 +212,7 @@ class Decoder:
         try:
             assert pool is not None
             count = 1 if self.ready else self.workers  # a new pool starts a process for each that waits
-            await asyncio.gather(*(asyncio.wrap_future(pool.submit(alive)) for _ in range(count)))
+            await asyncio.gather(*[asyncio.wrap_future(pool.submit(alive)) for _ in range(count)])
             self.ready = pool is self._pool
         except BrokenProcessPool:
             self._lost(pool)
