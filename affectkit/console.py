@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +86,9 @@ class Outcome:
     data: str = ""
     finished: bool = False
     verdict: Exception | None = None
+
+
+App = Callable[[Sequence[str]], Outcome]  # called with the words of a command line; it prints nothing
 
 
 def show(outcome: Outcome) -> None:

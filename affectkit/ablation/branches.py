@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.ablation.sources import with_folds
+from affectkit.ablation.sources import fit_rows, with_folds
 from affectkit.ablation.study import AblationSetup, AblationStudy, digest, metric_of
 from affectkit.artifacts.manifest import Manifest, read_manifest, write_manifest
 from affectkit.artifacts.models import label_map, whole
@@ -22,6 +22,7 @@ from affectkit.artifacts.predictions import Predictions, read_predictions
 from affectkit.artifacts.records import STARTED, read_started, require_unchanged, trusted
 from affectkit.artifacts.runs import open_run
 from affectkit.artifacts.sources import PREDICTIONS, named_paths
+from affectkit.console import App
 from affectkit.errors import AffectkitError
 from affectkit.finetuning.mixture import NETWORK, MixOptions
 from affectkit.leakage.held_out import groups_of
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Run = Callable[[Sequence[str]], Any]  # the app, called with the words of a command line; it prints nothing
 BRANCHES = "branches"  # folder of the runs
 # What a command line of a branch says anew, or leaves to its command.
 ANEW = {
@@ -143,7 +143,7 @@ class Branches:
 
 def of_branches(
     branches: Branches,
-    app: Run,
+    app: App,
     folder: Path,
     *,
     metric: str | None = None,
@@ -158,7 +158,7 @@ def of_branches(
     options = branches.network.options
     manifest = read_manifest(Path(options["manifest"]), media_root=_path(options.get("media_root")))
     targets = manifest.chosen_targets(options.get("target"))
-    fit = _fit_rows(manifest)
+    fit = fit_rows(manifest)
     manifest_of, schemes = {}, []
     for seed in range(seeds):
         table, scheme = with_folds(manifest, options.get("group"), fit, targets[0], cv_folds, seed)
@@ -188,7 +188,7 @@ def of_branches(
     return AblationStudy(setup, answer, facts, digest(groups, manifest.rows.to_csv(index=False)), digests)
 
 
-def _carry_out(app: Run, place: Path, words: list[str]) -> None:
+def _carry_out(app: App, place: Path, words: list[str]) -> None:
     """Run a command, or go on with it; from the start where what it left is damaged, or of other options."""
     logger.info("affectkit %s", shlex.join(words))
     try:
@@ -202,16 +202,6 @@ def _carry_out(app: Run, place: Path, words: list[str]) -> None:
 
 def _lies_in(file: Any, folder: Path) -> bool:
     return file is not None and Path(file).resolve().is_relative_to(folder.resolve())
-
-
-def _fit_rows(manifest: Manifest) -> np.ndarray:
-    """[N] bool: train and val rows; all of a manifest without splits."""
-    if "split" not in manifest.rows:
-        return np.ones(len(manifest.rows), dtype=bool)
-    fit = manifest.rows["split"].isin(["train", "val"]).to_numpy()
-    if not fit.any():
-        raise AffectkitError("input", "the manifest has no train or val rows", file=manifest.path, remedy="give them")
-    return fit
 
 
 def _written(manifest: Manifest, table: pd.DataFrame, folder: Path) -> Path:

@@ -64,9 +64,7 @@ def of_features(
     data = load_dataset(manifest, paths, group=group, missing=missing, targets=targets, exclude=exclude)
     if "split" not in data.manifest.rows:
         data = replace(data, manifest=replace(data.manifest, rows=data.manifest.rows.assign(split="train")))
-    fit = data.manifest.rows["split"].isin(["train", "val"]).to_numpy()
-    if not fit.any():
-        raise AffectkitError("input", "the manifest has no train or val rows", file=manifest.path, remedy="give them")
+    fit = fit_rows(data.manifest)
     drawn = (with_folds(data.manifest, group, fit, targets[0], cv_folds, seed) for seed in range(seeds))
     rows, schemes = zip(*drawn, strict=True)
     chosen, (column, groups) = {target.name: target for target in targets}, groups_of(data.manifest, group)
@@ -98,6 +96,16 @@ def of_features(
     made_of_rows = digest(groups, *(table.to_csv(index=False) for table in rows))
     digests = {name: _block_digest(block) for name, block in zip(features, data.blocks, strict=True)}
     return AblationStudy(setup, answer, facts, made_of_rows, digests)
+
+
+def fit_rows(manifest: Manifest) -> np.ndarray:
+    """[N] bool: train and val rows; all of a manifest without splits. Raises "input" where there are none."""
+    if "split" not in manifest.rows:
+        return np.ones(len(manifest.rows), dtype=bool)
+    fit = manifest.rows["split"].isin(["train", "val"]).to_numpy()
+    if not fit.any():
+        raise AffectkitError("input", "the manifest has no train or val rows", file=manifest.path, remedy="give them")
+    return fit
 
 
 def with_folds(

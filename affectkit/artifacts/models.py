@@ -50,6 +50,11 @@ def best_model(path: Path) -> Path:
     raise AffectkitError("missing", f"holds no {SPEC}", file=path, remedy="name a folder that affectkit train wrote")
 
 
+def run_of(model: Path) -> Path:
+    """The run folder that a model's folder lies in; a model that was copied out of its run has none but itself."""
+    return model.parent if model.name == BEST else model
+
+
 @contextmanager
 def whole(folder: Path, what: str = "model") -> Iterator[None]:
     """What a damaged, incomplete or tampered folder makes its readers raise, as one "input" error that names it."""

@@ -1,6 +1,6 @@
 """`affectkit ablate`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import typer
 
 import affectkit.options as opt
 from affectkit import console, registry
-from affectkit.console import Outcome
+from affectkit.console import App, Outcome
 from affectkit.errors import AffectkitError
 from affectkit.plain import comma_separated
 
@@ -89,9 +89,6 @@ OWNED: dict[tuple[str, ...], dict[str, Any]] = {
     (PREDICTIONS, FEATURES): {"manifest": None, "target": None, "group": None},
 }  # fmt: skip
 MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Maximum number of subsets; more are refused.")]
-
-
-App = Callable[[Sequence[str]], Any]  # the app, called with the words of a command line
 
 
 def ablate(

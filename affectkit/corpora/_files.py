@@ -45,6 +45,11 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
+def folders_in(folder: Path) -> list[Path]:
+    """The folders that lie in `folder` itself, sorted, but for those that are `hidden`."""
+    return sorted(item for item in folder.iterdir() if item.is_dir() and not hidden(item.name))
+
+
 def child(folder: Path, *names: str) -> Path | None:
     """The first of `folder/name` that there is, each part of the name in any case; None where there is none."""
     for name in names:
@@ -83,8 +88,7 @@ def find_home(root: Path, corpus: Corpus, held: Callable[[Path], Held | None]) -
             contents = held(folder)
             if contents:
                 return folder, contents
-        inside = (item for folder in level for item in sorted(folder.iterdir()))
-        level = [item for item in inside if item.is_dir() and not hidden(item.name)]
+        level = [inside for folder in level for inside in folders_in(folder)]
     raise not_here(root, corpus)
 
 

@@ -19,7 +19,7 @@ from affectkit.labels import Target
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
 from affectkit.synthesis import scores, twins
-from affectkit.synthesis.faces import Person, draw_face, draw_person
+from affectkit.synthesis.faces import Person, draw_face, draw_people
 from affectkit.synthesis.scenes import draw_scene
 
 logger = logging.getLogger(__name__)
@@ -231,8 +231,8 @@ BOXLESS = 20  # one face in so many has a box of negative width
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: portraits of `speakers` people, and the two lists: every fifth person is in the second one."""
     twins.write_readme(root, "affectnet", size=size, speakers=speakers, seed=seed)
-    names = [f"p{n:03d}" for n in range(1, max(speakers, 1) + 1)]
-    people = {name: draw_person(twins.generator(seed, "person", name)) for name in names}
+    people = draw_people(max(speakers, 1), seed)
+    names = list(people)
     lists: dict[str, list[list[object]]] = {"training.csv": [], "validation.csv": []}
     for index, (name, code) in enumerate(twins.deal(size, names, WEIGHTS)):
         part = "validation.csv" if twins.part_of(names.index(name)) == "test" else "training.csv"

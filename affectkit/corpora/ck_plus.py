@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from affectkit.corpora._corpus import Corpus, Dropped, Row
-from affectkit.corpora._files import IMAGES, checked, child, find_files, find_home, hidden, relative
+from affectkit.corpora._files import IMAGES, checked, child, find_files, find_home, folders_in, relative
 from affectkit.corpora._tables import decode
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
@@ -117,8 +117,7 @@ def _whole(text: str) -> str:
 
 def _folders(folder: Path) -> Mapping[Path, str]:
     """Folder of a class -> its word, where there are frames in any of them."""
-    inside = sorted(item for item in folder.iterdir() if item.is_dir() and not hidden(item.name))
-    classes = {item: FOLDERS[item.name.lower()] for item in inside if item.name.lower() in FOLDERS}
+    classes = {item: FOLDERS[item.name.lower()] for item in folders_in(folder) if item.name.lower() in FOLDERS}
     return classes if any(FRAME.fullmatch(path.stem) for item in classes for path in item.iterdir()) else {}
 
 

@@ -17,7 +17,7 @@ from affectkit.corpora._files import (
     child,
     find_files,
     find_home,
-    hidden,
+    folders_in,
     refuse_pointer,
     relative,
     write_once,
@@ -28,7 +28,7 @@ from affectkit.media.images import read_image
 from affectkit.registry import Option
 from affectkit.splits import read_parts
 from affectkit.synthesis import scores, twins
-from affectkit.synthesis.faces import draw_closely, draw_person
+from affectkit.synthesis.faces import draw_closely, draw_people
 
 SIDE = 48  # pixels
 WORDS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -144,14 +144,10 @@ FOLDERS |= {**CLASSES, "disgusted": "disgust"}
 
 def _parts(folder: Path) -> dict[Path, str]:
     """Folder of a part -> its split, where there are one to train on and one to test on, with folders of classes."""
-    names = [path.name for path in _folders(folder)]
+    names = [path.name for path in folders_in(folder)]
     splits = read_parts(names) | {name: USAGE[name] for name in names if name in USAGE}
-    parts = {folder / name: split for name, split in splits.items() if any(map(_label, _folders(folder / name)))}
+    parts = {folder / name: split for name, split in splits.items() if any(map(_label, folders_in(folder / name)))}
     return parts if {"train", "test"} <= set(parts.values()) else {}
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(item for item in folder.iterdir() if item.is_dir() and not hidden(item.name))
 
 
 def _label(folder: Path) -> str:
@@ -161,7 +157,7 @@ def _label(folder: Path) -> str:
 def _images(parts: Mapping[Path, str], root: Path) -> Iterator[Row | Dropped]:
     validated = "val" in parts.values()
     for part, split in parts.items():
-        for folder in _folders(part):
+        for folder in folders_in(part):
             for path in find_files(folder, IMAGES):
                 usage = USAGE.get(path.stem.partition("_")[0], "")
                 side = "val" if split == "test" and usage == "val" and not validated else split
@@ -219,11 +215,10 @@ def synthesize(
 
 def draw_faces(weights: Mapping[str, float], *, size: int, speakers: int, seed: int) -> list[Drawn]:
     """Grey faces in the order of the table: eight in ten to train on, one each for the two tests."""
-    names = [f"p{n:03d}" for n in range(1, speakers + 1)]
-    people = {name: draw_person(twins.generator(seed, "person", name)) for name in names}
+    people = draw_people(speakers, seed)
     order = twins.generator(seed, "parts").permutation(size)
     faces: list[Drawn] = []
-    for place, (name, word) in enumerate(twins.deal(size, names, weights)):
+    for place, (name, word) in enumerate(twins.deal(size, list(people), weights)):
         rng = twins.generator(seed, "face", place)
         affect = scores.draw_affect(word, scores.draw_intensity(rng), rng)
         usage = {8: "PublicTest", 9: "PrivateTest"}.get(int(order[place]) % 10, "Training")

@@ -13,7 +13,7 @@ from affectkit.corpora._files import (
     VIDEO,
     checked,
     find_files,
-    hidden,
+    folders_in,
     not_here,
     relative,
     require_folder,
@@ -61,27 +61,23 @@ def read(
     except re.error as error:
         raise AffectkitError("usage", f"--pattern '{pattern}' is no regular expression: {error}") from None
     home = _home(root)
-    parts = _parts(_folders(home))
-    labels = [(label, split) for part, split in parts.items() for label in _folders(part)]
+    parts = _parts(folders_in(home))
+    labels = [(label, split) for part, split in parts.items() for label in folders_in(part)]
     if "label" in groups.groupindex:
         labels = list(parts.items()) or [(home, "")]
     if not labels and {"train", "test"} <= set(parts.values()):
         remedy = "sort each part's files into folders by label, or list them in a CSV"
         raise AffectkitError("input", "its folders train and test hold no folders of labels", file=root, remedy=remedy)
-    labels = labels or [(label, "") for label in _folders(home)]
+    labels = labels or [(label, "") for label in folders_in(home)]
     kind = media or _kind([label for label, _ in labels], root)
     return checked(_rows(labels, kind, groups, root), root, CORPUS)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(item for item in folder.iterdir() if item.is_dir() and not hidden(item.name))
 
 
 def _home(root: Path) -> Path:
     """The folder of the labels or parts: below `root` where archives have added levels, each with one folder in it."""
     home, media = root, AUDIO | IMAGES | VIDEO
-    while len(inside := _folders(home)) == 1 and not _parts(inside):
-        if any(item.suffix.lower() in media for item in inside[0].iterdir()) or not _folders(inside[0]):
+    while len(inside := folders_in(home)) == 1 and not _parts(inside):
+        if any(item.suffix.lower() in media for item in inside[0].iterdir()) or not folders_in(inside[0]):
             break
         home = inside[0]
     if home == root or (len(inside) == 1 and not _parts(inside)):

@@ -11,7 +11,7 @@ from affectkit.corpora._tables import decode
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 from affectkit.synthesis import scores, twins
-from affectkit.synthesis.faces import draw_closely, draw_face, draw_person
+from affectkit.synthesis.faces import draw_closely, draw_face, draw_people
 
 CLASSES = {
     "1": "surprise", "2": "fear", "3": "disgust", "4": "happiness", "5": "sadness", "6": "anger", "7": "neutral",
@@ -78,11 +78,10 @@ SIDE = 100  # pixels of an aligned face
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
     """Write the twin: pictures of `speakers` people, aligned and original; every fifth picture is in the test part."""
     twins.write_readme(root, "raf-db", size=size, speakers=speakers, seed=seed)
-    names = [f"p{n:03d}" for n in range(1, speakers + 1)]
-    people = {name: draw_person(twins.generator(seed, "person", name)) for name in names}
+    people = draw_people(speakers, seed)
     order = twins.generator(seed, "parts").permutation(size)
     lines = []
-    for place, (name, code) in enumerate(twins.deal(size, names, WEIGHTS)):
+    for place, (name, code) in enumerate(twins.deal(size, list(people), WEIGHTS)):
         stem = f"{'test' if order[place] % 5 == 4 else 'train'}_{place + 1:05d}"
         rng = twins.generator(seed, "face", place)
         affect = scores.draw_affect(CLASSES[code], scores.draw_intensity(rng), rng)[:2]

@@ -162,7 +162,8 @@ def load_dataset(
         there = set.intersection(*({*f.ids} for f in loaded))
         keep = manifest.rows["id"].isin(there).to_numpy()
         if not keep.any():
-            [f.lengths(list(manifest.rows["id"])) for f in loaded]  # raises
+            for each in loaded:
+                each.lengths(list(manifest.rows["id"]))  # raises, naming a row
         if not keep.all():
             lost = next(iter(manifest.rows["id"][~keep]))
             near = next((f": '{lost}', but {near}" for f in loaded if (near := f.near(lost))), "")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import read_json
-from affectkit.artifacts.models import BEST, TRAIN_REPORT
+from affectkit.artifacts.models import TRAIN_REPORT, run_of
 from affectkit.artifacts.records import trusted
 from affectkit.artifacts.sources import PREDICTIONS
 from affectkit.errors import AffectkitError, did_you_mean
@@ -124,8 +124,7 @@ def gap_of(path: Path) -> dict[str, Any]:
 
     Raises "input" where it says none.
     """
-    folder = path if path.is_dir() else path.parent
-    folder = folder.parent if folder.name == BEST else folder
+    folder = run_of(path if path.is_dir() else path.parent)
     report = folder / TRAIN_REPORT
     known = {}
     if (path.is_dir() or path.name == PREDICTIONS) and report.exists():

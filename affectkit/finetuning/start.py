@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ import torch
 
 from affectkit import registry
 from affectkit.artifacts.files import read_json, sha256
-from affectkit.artifacts.models import BEST, SPEC, TRAIN_REPORT, best_model, read_fit_rows, read_spec, whole
+from affectkit.artifacts.models import SPEC, TRAIN_REPORT, best_model, read_fit_rows, read_spec, run_of, whole
 from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import read_table, write_table
 from affectkit.errors import AffectkitError
@@ -80,11 +81,6 @@ class Loaded:
         names = ("missing", "unexpected", "misshapen")
         named = {f"{name}_names": list(getattr(self, name)[:_NAMED]) for name in names}
         return {name: len(getattr(self, name)) for name in ("loaded", *names)} | named | {"heads": list(self.heads)}
-
-    def __str__(self) -> str:
-        counts = f"{len(self.loaded)} tensors loaded, {len(self.missing)} missing, {len(self.unexpected)} unexpected"
-        heads = f"; the head of {', '.join(self.heads)} too" if self.heads else "; the head is new"
-        return f"{counts}, {len(self.misshapen)} of another shape{heads}"
 
 
 def load_tensors(
@@ -175,7 +171,7 @@ class RunStart:
         if spec.get("kind") != "finetuned":
             message = f"is a model of kind '{spec.get('kind')}': a network starts from a fine-tuned one"
             raise AffectkitError("input", message, file=path, remedy="name a run of affectkit finetune")
-        folder = (model.parent if model.name == BEST else model) / FOLDS
+        folder = run_of(model) / FOLDS
         kept = sorted(place.parent for place in folder.glob(f"*/{ROWS}"))
         folds = {int(place.name): KeptFold.read(place) for place in kept if place.name.isdecimal()}
         if cv and len(folds) < 2:
@@ -214,12 +210,12 @@ class RunStart:
 
     def facts(self) -> dict[str, Any]:
         """chosen_by: the rows that chose the epoch of the weights, whose figures flatter what starts from it."""
-        report = (self.model.parent if self.model.name == BEST else self.model) / TRAIN_REPORT
+        report = run_of(self.model) / TRAIN_REPORT
         chosen_by = read_json(report)["selected_on"] if report.exists() else None
         return {"path": str(self.path), "sha256": None, "chosen_by": chosen_by}
 
     def _fold(self, rows: Rows) -> KeptFold:
-        judged, fitted = set(rows.judged), self._fitted()
+        judged, fitted = set(rows.judged), self._fitted
         groups = {rows.groups[key] for key in judged} if rows.groups else set()
         for number, fold in self.folds.items():
             met = fold.trained | fold.stopping
@@ -230,7 +226,7 @@ class RunStart:
         raise AffectkitError("leak", message, file=self.path, remedy=_KEEP)
 
     def _check_final(self, rows: Rows) -> None:
-        fitted = self._fitted()
+        fitted = self._fitted
         cells = [rows.groups[key] for key in rows.judged] if rows.groups else None
         for key, seen in zip(rows.judged, seen_of(rows.judged, cells, fitted), strict=True):
             if seen == "fit":
@@ -239,6 +235,7 @@ class RunStart:
         trained = self.folds[0].trained if 0 in self.folds else frozenset(fitted["id"])
         _refuse_stopping(set(rows.stopping) & trained, self.path)
 
+    @cached_property
     def _fitted(self) -> pd.DataFrame:
         """The rows of its own fits, not those of its parents."""
         fitted = read_fit_rows(self.model)

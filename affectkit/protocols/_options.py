@@ -4,17 +4,14 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import affectkit.options as opt
 from affectkit import console, registry
-from affectkit.console import Outcome
+from affectkit.console import App, Outcome
 from affectkit.errors import AffectkitError
-
-if TYPE_CHECKING:
-    from affectkit.protocols._protocol import Run
 
 ProtocolOpt = Annotated[
     str | None,
@@ -38,7 +35,7 @@ _PARAGRAPH = (
 )
 
 
-def with_protocols(command: Callable[..., Any], run: "Run") -> Callable[..., Any]:
+def with_protocols(command: Callable[..., Any], run: App) -> Callable[..., Any]:
     """`command` with `--protocol`, `--phase`, `--dry-run` and `--media-root` besides its own options.
 
     run: what runs the steps. Options at their defaults are left to each step's command.
@@ -88,7 +85,7 @@ def _phase(
     place: tuple[Path, Path],
     shared: dict[str, Any],
     dry_run: bool,
-    run: "Run",
+    run: App,
 ) -> Outcome:
     from affectkit.distributed import ranks
     from affectkit.protocols._protocol import Study, announcement, build_procedure, carry_out, script

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from affectkit import registry
-from affectkit.console import Outcome
+from affectkit.console import App
 from affectkit.distributed import Ranks
 from affectkit.errors import AffectkitError
 
 logger = logging.getLogger(__name__)
-
-Run = Callable[[Sequence[str]], Outcome]  # the app, called with the words of a command line; it prints nothing
 
 # Commands whose work several processes share; any other runs in the first of them, and the others wait.
 SHARING = frozenset({"extract-features", "finetune"})
@@ -107,7 +105,7 @@ def script(phase: int, steps: Sequence[Step]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def carry_out(steps: Sequence[Step], run: Run, ranks: Ranks) -> list[str]:
+def carry_out(steps: Sequence[Step], run: App, ranks: Ranks) -> list[str]:
     """Run the steps one after the other. Returns their lines. Raises "missing" where an earlier phase has not run."""
     lines: list[str] = []
     for planned in steps:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from affectkit.synthesis.twins import generator
+
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
@@ -77,6 +79,12 @@ def draw_person(rng: np.random.Generator) -> Person:
         expression=float(np.clip(rng.normal(1.0, 0.2), 0.6, 1.4)),
         style=float(rng.choice([-0.4, 0.2, 1.1, 1.6])),
     )
+
+
+def draw_people(count: int, seed: int) -> dict[str, Person]:
+    """People by name, each with a generator of their own: one more changes nobody."""
+    names = [f"p{n:03d}" for n in range(1, count + 1)]
+    return {name: draw_person(generator(seed, "person", name)) for name in names}
 
 
 def _between(colours: np.ndarray, rng: np.random.Generator, spread: float) -> Colour:
