@@ -247,6 +247,37 @@ def folds_by_group(
     return balanced(_counts(position, labels, len(names)), np.full(n, 1 / n), seed)[position]
 
 
+def folds_and_test(
+    groups: Cells | None,
+    labels: Cells | None,
+    rows: int,
+    n: int | None = None,
+    *,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    name: str = "group",
+) -> tuple[np.ndarray, np.ndarray]:
+    """[rows] `test` for whole groups that are held out first, else `train`, and the folds of these as `folds_by_group`
+    makes them ("" of the former), both [rows] objects.
+
+    groups: None draws rows one by one. Raises "input" where too few groups are left for the folds.
+    """
+    split, cells = np.full(rows, "train", dtype=object), np.full(rows, "", dtype=object)
+    values = None if labels is None else np.asarray(labels)
+    parts = None if groups is None else np.asarray(groups, dtype=object)
+    if test_fraction:
+        fractions: Any = {"val_fraction": 0.0, "test_fraction": test_fraction, "seed": seed}
+        drawn = random_rows(values, rows, **fractions) if parts is None else None
+        split[:] = by_group(parts, values, **fractions, name=name) if parts is not None else drawn
+    rest = np.flatnonzero(split == "train")
+    left = None if values is None else values[rest]
+    if parts is not None:
+        cells[rest] = folds_by_group(parts[rest], left, n, seed, name=name)
+    else:
+        cells[rest] = random_folds(left, len(rest), n or 0, seed)
+    return split, cells
+
+
 def grouped_folds(groups: Cells | None, labels: Cells | None, n: int = 5, seed: int = 0) -> np.ndarray:
     """[N] int folds for cross-fitting: leave one group out with up to `n` groups, else `n` balanced folds of groups.
 
@@ -347,6 +378,15 @@ def _stratified(classes: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarra
     return side
 
 
+def parts_in_order(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The folds in their order, then the splits of the rows that are of no fold, each with its rows."""
+    in_folds = rows["fold"].astype(str) != "" if "fold" in rows else rows["id"].isna()
+    folds = sorted(set(rows["fold"][in_folds].astype(str)), key=lambda fold: (len(fold), fold)) if any(in_folds) else []
+    rest = rows[~in_folds]
+    named = [(fold, rows[in_folds & (rows["fold"].astype(str) == fold)]) for fold in folds]
+    return named + [(str(name), part) for name, part in rest.groupby("split", sort=True)]
+
+
 # --- What must not straddle: the column that says it, rows that it says nothing of, and folds of it in words
 
 
@@ -378,8 +418,9 @@ def from_table(
 ) -> tuple[list[str] | None, np.ndarray | None]:
     """The split and the fold of each id, as a table with `id` and `split`, `fold` or both says; None where it does not.
 
-    Raises "input" naming the row of a doubled id, an unknown split or a fold that is no whole number, and the first id
-    that the table lacks. Ids that are only in the table are logged: a protocol covers rows that a filter dropped.
+    folds: a number, or "" of a test row that is of none. Raises "input" naming the row of a doubled id, an unknown
+    split or a fold that is no whole number, and the first id that the table lacks. Ids that are only in the table are
+    logged: a protocol covers rows that a filter dropped.
     """
     if "split" not in table and "fold" not in table:
         raise AffectkitError("input", "has neither a column 'split' nor a column 'fold'", file=file)
@@ -392,7 +433,8 @@ def from_table(
         if split not in parts:
             raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)
     for row, fold in enumerate(table.get("fold", ()), start=1):
-        if not str(fold).isdecimal():
+        tested = "split" in table and parts[table["split"].iloc[row - 1]] == "test"
+        if not str(fold).isdecimal() and not (tested and str(fold) == ""):
             raise AffectkitError("input", f"fold '{fold}' is not a whole number", file=file, row=row)
     rows = {key: row for row, key in enumerate(table["id"])}
     missing = [key for key in ids if key not in rows]
@@ -404,4 +446,7 @@ def from_table(
         log.warning("%s: %d ids are not in the corpus as read, the first is '%s'", file, len(unknown), unknown[0])
     order = [rows[key] for key in ids]
     split = [parts[table["split"][row]] for row in order] if "split" in table else None
-    return split, np.array([int(table["fold"][row]) for row in order]) if "fold" in table else None
+    if "fold" not in table:
+        return split, None
+    cells = [str(table["fold"][row]) for row in order]
+    return split, np.array([int(cell) if cell else "" for cell in cells], dtype=object)

@@ -169,7 +169,7 @@ def _files(path: Path) -> list[Path]:
         raise AffectkitError("missing", "no such manifest", file=path)
     trusted(path, complete=True)
     parts = _parts(path.glob("*.csv"))
-    files = sorted(parts, key=lambda file: ((*SPLITS, FOLDS).index(parts[file]), file))
+    files = sorted(parts, key=lambda file: ((FOLDS, *SPLITS).index(parts[file]), file))
     if not files:
         message = "holds no train.csv, val.csv, test.csv or folds.csv"
         raise AffectkitError("missing", message, file=path, remedy="run prepare-manifest")
@@ -304,20 +304,27 @@ def _guess_targets(rows: pd.DataFrame) -> dict[str, Target]:
     return targets
 
 
-def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any], label_map: Mapping[str, Any]) -> None:
-    """Write `rows` and what is known about them: with `fold` as folds, else by `split`; rows of none stand in the table
-    of folds, which says nothing of splits."""
+def by_part(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Table -> its rows, those tables that have any: `folds` of rows that have a fold, `train`, `val` and `test` of the
+    others by their split, without `fold`. Rows of neither stand in the table of folds, which says nothing of splits."""
     import pandas as pd
 
+    parts = rows["split"] if "split" in rows else pd.Series("", index=rows.index)
+    in_folds = rows["fold"].astype(str) != "" if "fold" in rows else pd.Series(False, index=rows.index)
+    names = parts.where(~in_folds, "").replace("", FOLDS)
+    tables = {name: rows[names == name] for name in (FOLDS, *SPLITS)}
+    return {
+        name: table if name == FOLDS else table.drop(columns="fold", errors="ignore")
+        for name, table in tables.items()
+        if len(table)
+    }
+
+
+def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any], label_map: Mapping[str, Any]) -> None:
+    """Write `rows` and what is known about them, in the tables of `by_part`."""
     known = [c for c in COLUMNS if c in rows]
     ordered = rows[known + [c for c in rows.columns if c not in COLUMNS]]
-    if "fold" in ordered:
-        write_table(folder / f"{FOLDS}.csv", ordered)
-    else:
-        splits = ordered["split"] if "split" in ordered else pd.Series("", index=ordered.index)
-        for split, name in {**{split: split for split in SPLITS}, "": FOLDS}.items():
-            part = ordered[splits == split]
-            if len(part):
-                write_table(folder / f"{name}.csv", part)
+    for name, part in by_part(ordered).items():
+        write_table(folder / f"{name}.csv", part)
     write_json(folder / "label_map.json", label_map)
     write_json(folder / SUMMARY, summary)

@@ -61,17 +61,30 @@ def prepare_manifest(
         ),
     ] = None,
     val_fraction: Annotated[
-        float, typer.Option("--val-fraction", min=0, max=0.9, help="Share of the rows for validation.")
-    ] = 0.15,
+        float | None,
+        typer.Option(
+            "--val-fraction",
+            min=0,
+            max=0.9,
+            help="Share of the rows for validation (default: 0.15; none with --folds).",
+        ),
+    ] = None,
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", min=0, max=0.9, help="Share of the rows for testing.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--test-fraction",
+            min=0,
+            max=0.9,
+            help="Share of the rows for testing (default: 0.2; with --folds none, unless it is asked for: whole groups "
+            "are then held out first, and the others make the folds).",
+        ),
+    ] = None,
     folds: Annotated[
         str | None,
         typer.Option(
             "--folds",
             help="Folds instead of splits: a number of folds, or a column (speaker, session, ...) for "
-            "one fold per value.",
+            "one fold per value. With --test-fraction, beside an untouched test part.",
         ),
     ] = None,
     group: Annotated[

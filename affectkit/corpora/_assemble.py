@@ -132,7 +132,8 @@ def split_by(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str:
     if choices.folds and choices.split_by:
         raise AffectkitError("usage", "--folds and --split-by exclude each other", remedy="leave one of them out")
     if choices.folds:
-        return f"{choices.folds} folds"
+        test = choices.fractions["test_fraction"]
+        return f"{choices.folds} folds" + (f", {test:g} test" if test else "")
     if choices.split_by:
         return choices.split_by
     if gathered.corpus.official and "split" in rows and rows["split"].isin(splits.SPLITS).any():
@@ -162,17 +163,19 @@ def keep_parts(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.D
 
 
 def split_rows(rows: pd.DataFrame, by: str, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    """Fill `split`, or `fold` (then everything is `train`), by what `split_by` says."""
+    """Fill `split`, or `fold` (then everything but a test part is `train`), by what `split_by` says."""
     if choices.folds:
         return _folds(rows, gathered, choices)
-    fractions: Any = {name: getattr(choices, name) for name in ("val_fraction", "test_fraction", "seed")}
+    fractions: Any = {**choices.fractions, "seed": choices.seed}
     if by == "official":
         return _official(rows, gathered, choices)
     if by == "random":
         return rows.assign(split=splits.random_rows(_labels(rows), len(rows), **fractions))
     if by.endswith(".csv"):
         split, fold = splits.from_table(read_table(Path(by), required=["id"]), list(rows["id"]), file=Path(by))
-        return rows.assign(split=split) if fold is None else rows.assign(split="train", fold=fold)
+        if fold is None:
+            return rows.assign(split=split)
+        return rows.assign(split=np.where(fold == "", "test", "train").astype(object), fold=fold)
     column = choices.group or (splits.default_group(rows) if by == "speaker" and "speaker" not in rows else by)
     groups = _groups(rows, column, "--split-by")
     return rows.assign(split=splits.by_group(groups, _labels(rows), **fractions, name=str(column)))
@@ -191,29 +194,38 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
     text = str(choices.folds)
     count = int(text) if text.isdigit() else None
     column = group_column(rows, gathered, choices) if count else choices.group or text
-    if count and column is None:
-        return rows.assign(split="train", fold=splits.random_folds(_labels(rows), len(rows), count, choices.seed))
-    groups = _groups(rows, column, "--folds")
-    folds = splits.folds_by_group(groups, _labels(rows), count, choices.seed, name=str(column))
-    return rows.assign(split="train", fold=folds)
+    groups = None if count and column is None else _groups(rows, column, "--folds")
+    labels, fraction = _spread(rows, gathered), choices.fractions["test_fraction"]
+    split, folds = splits.folds_and_test(
+        groups, labels, len(rows), count, test_fraction=fraction, seed=choices.seed, name=str(column)
+    )
+    return rows.assign(split=split, fold=folds)
 
 
 def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
     """The corpus's own split; where it has no validation part, one is carved out of train by group."""
-    split = rows["split"].to_numpy(dtype=object, copy=True)
-    if (split == "val").any() or not choices.val_fraction or not (split == "train").any():
+    split, fraction = rows["split"].to_numpy(dtype=object, copy=True), choices.fractions["val_fraction"]
+    if (split == "val").any() or not fraction or not (split == "train").any():
         return rows
     train = np.flatnonzero(split == "train")
     column = group_column(rows, gathered, choices) or "id"
     labels = _labels(rows)
     groups, classes = rows[column].astype(str).to_numpy()[train], labels[train] if labels is not None else None
-    held = splits.hold_out(groups, classes, fraction=choices.val_fraction, seed=choices.seed)
+    held = splits.hold_out(groups, classes, fraction=fraction, seed=choices.seed)
     split[train[held]] = "val"
     return rows.assign(split=split)
 
 
 def _labels(rows: pd.DataFrame) -> Any:
     return rows["label"].to_numpy() if "label" in rows else None
+
+
+def _spread(rows: pd.DataFrame, gathered: Gathered) -> Any:
+    """[N] what folds share evenly: labels, else the first target, a number by its quintiles."""
+    first = next((target for target in gathered.targets if target.name in rows), None)
+    if "label" in rows or first is None:
+        return _labels(rows)
+    return rows[first.name].to_numpy(float if first.kind == "number" else object)
 
 
 def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
@@ -267,7 +279,10 @@ def _repeated(rows: pd.DataFrame) -> Iterator[str]:
 def _missing_classes(rows: pd.DataFrame) -> Iterator[str]:
     labelled = rows[rows["label"] != ""]
     side = "fold" if "fold" in rows else "split"
-    sides = labelled.groupby("label")[side].agg(set)
+    fitted = labelled[labelled["fold"] != ""] if side == "fold" else labelled
+    sides = fitted.groupby("label")[side].agg(set)
+    for name in sorted(set(labelled["label"]) - set(fitted["label"])):
+        yield f"class '{name}' stands in test only, in no fold: no model learns it"
     for name, parts in sides.items():
         if side == "split" and "train" not in parts and (rows["split"] == "train").any():
             where = " and ".join(sorted(parts, key=splits.SPLITS.index))
@@ -404,7 +419,6 @@ def _summary(
     report: AuditReport,
     choices: Choices,
 ) -> dict[str, Any]:
-    side = "fold" if "fold" in rows else "split"
     return {
         "corpora": gathered.corpora,
         "targets": [target.to_json() for target in targets],
@@ -412,7 +426,7 @@ def _summary(
         "hours": round(float(rows["duration_sec"].sum()) / 3600, 4) if "duration_sec" in rows else None,
         "split_by": by,
         "group": group,
-        "counts": {str(name): _counts(part, group) for name, part in rows.groupby(side, sort=True)},
+        "counts": {name: _counts(part, group) for name, part in splits.parts_in_order(rows)},
         "declared": report.declared_sentences(choices.allow_leaks),
         "defects": list(gathered.corpus.defects),
         "dropped_reasons": dict(Counter(item.reason for item in gathered.dropped).most_common()),

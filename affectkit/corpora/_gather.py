@@ -113,8 +113,8 @@ class Choices:
     max_duration: float | None = None
     split_by: str | None = None
     folds: str | None = None
-    val_fraction: float = 0.15
-    test_fraction: float = 0.2
+    val_fraction: float | None = None
+    test_fraction: float | None = None
     group: str | None = None
     audit: str = "content"
     allow_leaks: Sequence[str] = ()
@@ -124,6 +124,19 @@ class Choices:
     media_root: Path | None = None
     faces: Path | None = None
     seed: int = 0
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Shares of the rows for val and test, by default those of a split, or nothing where there are folds.
+
+        Raises "usage" for folds beside a val part: what a fold leaves out stands in its place.
+        """
+        if self.folds and self.val_fraction:
+            remedy = "leave it out: train --cv holds out each fold in turn"
+            raise AffectkitError("usage", "--folds and --val-fraction exclude each other", remedy=remedy)
+        asked = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction}
+        default = dict.fromkeys(asked, 0.0) if self.folds else {"val_fraction": 0.15, "test_fraction": 0.2}
+        return {name: default[name] if share is None else share for name, share in asked.items()}
 
 
 def drop(rows: pd.DataFrame, reasons: Sequence[str], dropped: list[Dropped]) -> pd.DataFrame:

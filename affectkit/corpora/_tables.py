@@ -7,7 +7,7 @@ import unicodedata
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from affectkit.artifacts.tables import iter_rows, refuse_too_large, to_numbers
 from affectkit.corpora._corpus import Row
@@ -113,8 +113,8 @@ LanguageColumn = Annotated[str, Option("Column with the language (ISO 639-1).")]
 TargetColumns = Annotated[
     str,
     Option(
-        "Further targets: numbers with their scales, and classes, such as "
-        "valence=1:5,stress,mood=calm|tense; by default the columns valence, arousal, "
+        "Further targets: numbers with their scales, classes, and ordered classes from the lowest, such as "
+        "valence=1:5,stress,mood=calm|tense,severity=none<mild<severe; by default the columns valence, arousal, "
         "dominance, openness, ... that there are."
     ),
 ]
@@ -135,7 +135,8 @@ def targets(*, target_columns: str = "", **others: object) -> tuple[Target, ...]
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
-    """`valence=1:5,stress,mood=calm|tense` -> targets; "" -> the numbers that are known by name, without a scale."""
+    """`valence=1:5,stress,mood=calm|tense,severity=none<mild<severe` -> targets, of which those with `<` are ordered
+    from the lowest; "" -> the numbers that are known by name, without a scale."""
     if not text.strip():
         return tuple(Target(name, "number") for name in NUMBERS)
     return tuple(_target(part) for part in comma_separated(text))
@@ -143,17 +144,20 @@ def parse_targets(text: str) -> tuple[Target, ...]:
 
 def _target(text: str) -> Target:
     name, _, values = (part.strip() for part in text.partition("="))
-    classes = tuple(value.strip() for value in values.split("|")) if "|" in values else ()
+    kind: Literal["class", "ordinal"] = "ordinal" if "<" in values else "class"
+    mark = "<" if kind == "ordinal" else "|"
+    classes = tuple(value.strip() for value in values.split(mark)) if mark in values else ()
+    mixed = kind == "ordinal" and any(set(value) & set("|>=") for value in classes)
     try:
         low, high = map(float, values.split(":")) if values and not classes else (0.0, 1.0)
     except ValueError:
         low, high = 1.0, 0.0
-    sound = all(classes) and len(set(classes)) == len(classes) and -math.inf < low < high < math.inf
+    sound = not mixed and all(classes) and len(set(classes)) == len(classes) and -math.inf < low < high < math.inf
     if not name or name in RESERVED or set(name) & set("/\\") or not sound:
-        remedy = "write valence=1:5, stress or mood=calm|tense"
+        remedy = "write valence=1:5, stress, mood=calm|tense or severity=none<mild<severe"
         raise AffectkitError("usage", f"--target-columns: '{text}' is not a target", remedy=remedy)
     if classes:
-        return Target(name, "class", classes)
+        return Target(name, kind, classes)
     return Target(name, "number", scale=(low, high) if values else None)
 
 

@@ -51,7 +51,7 @@ def gather(roots: Sequence[Path]) -> Gathered:
                 raise AffectkitError("input", f"corpus {name} has two roots: {both}")
             corpora[name] = facts
     defects = {Defect(*defect) for manifest in manifests for defect in manifest.summary.get("defects", [])}
-    return Gathered(rows, _numbers(manifests), corpora, replace(CORPUS, defects=tuple(sorted(defects))))
+    return Gathered(rows, _further(manifests), corpora, replace(CORPUS, defects=tuple(sorted(defects))))
 
 
 def _prefixed(manifest: Manifest) -> Any:
@@ -69,15 +69,21 @@ def _prefixed(manifest: Manifest) -> Any:
     return rows.drop(columns="fold", errors="ignore")
 
 
-def _numbers(manifests: Sequence[Manifest]) -> tuple[Target, ...]:
+def _further(manifests: Sequence[Manifest]) -> tuple[Target, ...]:
+    """The targets beside the label, which is mapped anew."""
     targets: dict[str, Target] = {}
-    for manifest in manifests:
-        for target in manifest.targets.values():
-            if target.kind != "number":
-                continue
-            if targets.setdefault(target.name, target).scale != target.scale:
-                message = f"{target.name} is on {target.scale} here and on {targets[target.name].scale} elsewhere"
-                raise AffectkitError("input", message, file=manifest.path, remedy="bring both to one scale first")
+    for target, manifest in ((t, m) for m in manifests for t in m.targets.values() if t.name != "label"):
+        if targets.setdefault(target.name, target) != target:
+            here, there = (
+                t.scale
+                if t.kind == "number"
+                else " < ".join(t.classes)
+                if t.kind == "ordinal"
+                else " | ".join(t.classes)
+                for t in (target, targets[target.name])
+            )
+            message = f"{target.name} is on {here} here and on {there} elsewhere"
+            raise AffectkitError("input", message, file=manifest.path, remedy="bring both to one scale first")
     return tuple(targets.values())
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from affectkit.artifacts.manifest import FOLDS, Manifest, by_part
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.sources import Source
 from affectkit.artifacts.tables import to_numbers
@@ -21,7 +22,6 @@ from affectkit.media.texts import LANGUAGE, language_code
 if TYPE_CHECKING:
     import pandas as pd
 
-    from affectkit.artifacts.manifest import Manifest
 
 Answers = Mapping[str, Mapping[str, TargetPrediction]]  # source -> target -> what it says of N rows
 Cells = Mapping[str, Sequence[Any]]  # column -> [N] cells of a manifest
@@ -213,13 +213,10 @@ class Tabulated:
     seen: Mapping[str, Mapping[str, int]]
 
     def parts(self) -> dict[str, pd.DataFrame]:
-        """Part -> its rows: `folds`, or the splits that there are; `all` of a manifest without any."""
-        if "fold" in self.frame:
-            return {"folds": self.frame}
-        if "split" not in self.frame:
+        """Part -> its rows, as `by_part` has them; `all` of a manifest without any."""
+        if "fold" not in self.frame and "split" not in self.frame:
             return {"all": self.frame}
-        names = ("train", "val", "test")
-        return {name: self.frame[self.frame["split"] == name] for name in names if (self.frame["split"] == name).any()}
+        return {name: part for name, part in by_part(self.frame).items() if name != FOLDS or "fold" in self.frame}
 
 
 def tabulate(sources: Sequence[Source], manifest: Manifest, columns: Sequence[str], layout: str) -> Tabulated:
