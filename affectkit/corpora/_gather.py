@@ -68,7 +68,7 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         **{fact: getattr(corpus, fact) for fact in ("title", "licence", "citation", "language")},
         "synthetic": is_synthetic(base),
     }
-    declared = module.targets(**options) if hasattr(module, "targets") else corpus.targets
+    declared = module.targets(rows=rows, **options) if hasattr(module, "targets") else corpus.targets
     rows = with_language_codes(tidy_splits(rows, file=root))
     asked = options.get("split_column")
     if asked not in (None, "", "split") and "split" not in rows:

@@ -26,8 +26,8 @@ targets = _tables.targets
 def read(
     root: Path,
     *,
-    table: Annotated[str, Option("File name of the table, where the folder holds several.")] = "",
-    path_column: Annotated[str, Option("Column with the path of the media, relative to the table.")] = "path",
+    table: _tables.Table = "",
+    path_column: _tables.PathColumn = "path",
     label_column: _tables.LabelColumn = "label",
     text_column: _tables.TextColumn = "text",
     id_column: _tables.IdColumn = "id",
@@ -36,8 +36,8 @@ def read(
     sex_column: _tables.SexColumn = "sex",
     language_column: _tables.LanguageColumn = "language",
     split_column: Annotated[str, Option("Column with the split: train, val (or dev, validation), test.")] = "split",
-    start_column: Annotated[str, Option("Column with the start of the segment in the recording.", "s")] = "start_sec",
-    end_column: Annotated[str, Option("Column with the end of the segment in the recording.", "s")] = "end_sec",
+    start_column: _tables.StartColumn = "start_sec",
+    end_column: _tables.EndColumn = "end_sec",
     target_columns: _tables.TargetColumns = "",
 ) -> Iterator[Row | Dropped]:
     """The rows of a table, `root` being the table or its folder.

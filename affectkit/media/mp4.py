@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from affectkit.errors import AffectkitError
-from affectkit.media.files import LengthUnknown, OpenFile
+from affectkit.media.files import LengthUnknown, OpenFile, opened
 
 _MOST_PLAYED = 2  # times a track's own length: an edit list may begin with a pause
 Span = tuple[int, int]  # first and last byte (exclusive) of an atom's body
@@ -101,3 +102,25 @@ def _length_and_scale(file: OpenFile, header: Span) -> tuple[int, int]:
     raw = file.at(header[0] + (20 if long else 12), 4 + width)
     scale, length = int.from_bytes(raw[:4], "big"), int.from_bytes(raw[4:], "big")
     return (0 if length == (1 << 8 * width) - 1 else length), scale
+
+
+# --- How many pictures a second
+
+
+def frame_rate(path: str | Path) -> float | None:
+    """Pictures per second of the first track of pictures, on average; 0 of a track that is empty or says no time, None
+    where there is no such track, or no MP4."""
+    with opened(path) as file:
+        movie = _find(file, (b"moov",), 0, file.size) if is_mp4(file.head) else None
+        if movie is None or _find(file, (b"mvex",), *movie):  # fragmented: its pictures are counted elsewhere
+            return None
+        for name, *span in _atoms(file, *movie):
+            start, end = span
+            handler = _find(file, (b"mdia", b"hdlr"), start, end) if name == b"trak" else None
+            if handler and file.at(handler[0] + 8, 4) == b"vide":
+                header = _find(file, (b"mdia", b"mdhd"), start, end)
+                length, scale = _length_and_scale(file, header) if header else (0, 0)
+                sizes = _find(file, (b"mdia", b"minf", b"stbl", b"stsz"), start, end)
+                count = int.from_bytes(file.at(sizes[0] + 8, 4), "big") if sizes else 0
+                return count * scale / length if length else 0.0
+    return None

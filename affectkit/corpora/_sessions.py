@@ -1,0 +1,519 @@
+"""Self-recorded sessions as they lie on disk: a table of stretches beside recordings, or a folder per session."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from affectkit.corpora import _tables
+from affectkit.corpora._corpus import Dropped
+from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, hidden, relative
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.labels import Target
+from affectkit.media import mp4, read_header, segment_error
+from affectkit.media.cuts import EXACT
+from affectkit.media.files import LengthUnknown
+from affectkit.plain import is_file_name, parse_json
+
+log = logging.getLogger(__name__)
+
+KNOWN = (*_tables.NUMBERS, "focus")  # targets without being asked for, where the files name them
+LABELS, FRAMES = "labels.json", "frames"
+RECORDING = ("video", "audio", "recording", "file", "path")  # what a table calls the column of recordings
+SUBJECT, SESSION = ("subject", "subject_id"), ("session", "session_id")
+# Series that lie beside a recording `<stem>` as `<stem>_<name>.csv` or `.npy`.
+SERIES = ("landmarks3d", "landmarks", "covarep", "formant", "gaze", "pose", "aus")
+WHOLE = -1  # the place of a label of all of a session
+OVERHANG = 1.0  # s; by less, labels that end a little before or behind their recording are the same length
+CORRECT = "correct it"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Seconds of a recording, what was said of them, and where that stands. start, end: NaN of the whole of it.
+
+    values: target -> number or class, those that are labelled. carried: further cells.
+    """
+
+    start: float
+    end: float
+    values: Mapping[str, Any]
+    place: str
+    carried: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        return math.isnan(self.start)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Pictures of a session, [N] paths and [N] seconds since the first, in order."""
+
+    paths: list[Path]
+    times: list[float]
+    step: float
+
+    @property
+    def length(self) -> float:
+        return self.times[-1] + self.step
+
+    def at(self, time: float) -> Path:
+        """The picture that is nearest to a time."""
+        return self.paths[min(range(len(self.times)), key=lambda place: abs(self.times[place] - time))]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What there is of one session. name: unique. medium: its video, else its sound. series: name -> file.
+
+    sound: what lies beside a video.
+    """
+
+    name: str
+    medium: Path | None = None
+    sound: Path | None = None
+    frames: Frames | None = None
+    series: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def anything(self) -> Path | None:
+        return self.medium or (self.frames.paths[0] if self.frames else next(iter(self.series.values()), None))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recording with its labels. labels: the file that has them. carried: what holds of all of it."""
+
+    recording: Recording
+    labels: Path
+    subject: str
+    session: str
+    stretches: list[Stretch]
+    carried: Mapping[str, str] = field(default_factory=dict)
+
+
+def mistake(file: Path, root: Path, reason: str, detail: str, remedy: str = CORRECT) -> Dropped:
+    """What should have been otherwise: preparing stops at it, unless such are to be left out."""
+    return Dropped(relative(file, root) if file != root else str(root), reason, remedy, detail)
+
+
+# --- Recordings
+
+
+def recordings_in(folder: Path, root: Path, *, below: bool = True) -> dict[str, Recording]:
+    """Name -> recording, of the videos, sounds and series in `folder`, and `below` it too.
+
+    A name is the path from `root` without ending, and without the name of a series.
+    """
+    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path in find_files(folder, [*VIDEO, *AUDIO, ".csv", ".npy"]):
+        if below or path.parent == folder:
+            kind, stem = _kind(path)
+            found[relative(path.with_name(stem), root)][kind].append(path)
+    return {name: _recording(name, files) for name, files in found.items()}
+
+
+def _kind(path: Path) -> tuple[str, str]:
+    """What a file is, and the stem of its recording: `p1_landmarks.csv` -> ("landmarks", "p1")."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEO | AUDIO:
+        return ("video" if suffix in VIDEO else "audio"), path.stem
+    name = next((name for name in SERIES if path.stem.lower().endswith(f"_{name}")), "")
+    return (name, path.stem[: -len(name) - 1]) if name else ("landmarks", path.stem)
+
+
+def _recording(name: str, files: Mapping[str, Sequence[Path]]) -> Recording:
+    # a table before an array, which has no times
+    series = {
+        kind: min(paths, key=lambda path: path.suffix != ".csv") for kind, paths in files.items() if kind in SERIES
+    }
+    video, sound = (next(iter(files.get(kind, ())), None) for kind in ("video", "audio"))
+    return Recording(name, video or sound, sound if video else None, None, series)
+
+
+def recording_of_folder(folder: Path, root: Path, frame_rate: float) -> Recording:
+    """What lies in a session's own folder: one video or sound, `frames/`, and series called after what they are."""
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        suffix = path.suffix.lower()
+        if path.is_file() and not hidden(path.name) and suffix in VIDEO | AUDIO | {".csv", ".npy"}:
+            whole = path.stem.lower()
+            kind = whole if whole in SERIES and suffix in (".csv", ".npy") else _kind(path)[0]
+            files[kind].append(path)
+    for kind in ("video", "audio"):
+        if len(files[kind]) > 1:
+            names = ", ".join(path.name for path in files[kind])
+            message = f"holds {len(files[kind])} recordings: {names}"
+            raise AffectkitError("input", message, file=folder, remedy="give each session a folder of its own")
+    made = _recording(relative(folder, root) if folder != root else folder.name, files)
+    pictures = folder / FRAMES
+    frames = frames_of(pictures, frame_rate) if pictures.is_dir() and made.medium is None else None
+    return replace(made, frames=frames)
+
+
+def frames_of(folder: Path, rate: float) -> Frames | None:
+    """The pictures in a folder by the numbers that end their names, `rate` of them a second; None without any."""
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not hidden(path.name)]
+    numbers = {path: int(match[1]) for path in paths if (match := re.search(r"(\d{1,15})$", path.stem))}
+    if not paths:
+        return None
+    if len(numbers) < len(paths) or len(set(numbers.values())) < len(paths):  # no numbers: by name
+        numbers = {path: place for place, path in enumerate(sorted(paths))}
+    ordered = sorted(paths, key=numbers.__getitem__)
+    first = numbers[ordered[0]]
+    return Frames(ordered, [(numbers[path] - first) / rate for path in ordered], 1 / rate)
+
+
+def length_of(recording: Recording) -> float:
+    """Seconds, by the header of the video or sound, the number of frames, or the last time of a series; NaN where none
+    of them says it.
+
+    Raises "input" for what is no recording, for a video without pictures, and for times that run backwards.
+    """
+    if recording.medium is not None:
+        if recording.medium.suffix.lower() in (".mp4", ".mov", ".m4v") and mp4.frame_rate(recording.medium) == 0:
+            message = "has pictures at 0 per second: its track is empty, or says no time"
+            raise AffectkitError("input", message, file=recording.medium, remedy="export it again, or drop it")
+        try:
+            return read_header(recording.medium).duration
+        except LengthUnknown:
+            return math.nan
+    if recording.frames is not None:
+        return recording.frames.length
+    return next((_last_time(path) for path in recording.series.values() if path.suffix.lower() == ".csv"), math.nan)
+
+
+_TIMES = ("timestamp", "time_sec", "time", "timestamp_sec", "seconds")
+_TAIL = 1 << 16  # bytes, which hold the last lines of any table of landmarks
+
+
+def _last_time(path: Path) -> float:
+    """When the last line of a table ends, by its column of times: a step, as the first two have it, after it begins."""
+    rows = _tables.iter_rows(path)
+    header = [name.strip().lower() for name in next(rows)]
+    place = next((header.index(name) for name in _TIMES if name in header), None)
+    lines = [row for row, _ in zip(rows, range(2), strict=False)]
+    if place is None or not lines:
+        return math.nan
+    with open(path, "rb") as handle:
+        handle.seek(max(0, path.stat().st_size - _TAIL))
+        last = handle.read().decode("utf-8", "replace").rstrip().splitlines()[-1].split(",")
+    cells = [row[place] for row in lines] + [last[place] if place < len(last) else ""]
+    times = [_tables.number(cell, "time", file=path, row=row) for row, cell in enumerate(cells, start=1)]
+    if times[-1] < times[0]:
+        message = f"its clock runs backwards: it begins at {times[0]:g} s and ends at {times[-1]:g} s"
+        raise AffectkitError("input", message, file=path, remedy="sort it by time")
+    step = times[1] - times[0] if len(lines) > 1 else 0.0
+    return times[-1] - times[0] + step
+
+
+# --- The labels of a folder: labels.json
+
+
+_LISTS = re.compile(r"(.+)_labels?")
+_NO_TARGETS = ("subject", "subject_id", "session", "session_id", "notes", "seconds_per_label", "frame_rate", "schema")
+
+
+def read_folder(
+    folder: Path, root: Path, targets: Sequence[Target], *, label_seconds: float | None, frame_rate: float | None
+) -> Iterator[Session | Dropped]:
+    """A session's own folder: `<name>_labels`, a value for each second (or as the file, or the option, says), and
+    scalars for all of it. Raises "input" for a file that is not JSON, or not of this shape."""
+    file = folder / LABELS
+    data = _json(file)
+    rate = _positive(data.get("frame_rate"), "frame_rate", file) if data.get("frame_rate") is not None else 1.0
+    recording = recording_of_folder(folder, root, frame_rate or rate)
+    every = data.get("seconds_per_label")
+    seconds = label_seconds or (_positive(every, "seconds_per_label", file) if every is not None else 1.0)
+    if recording.anything is None:
+        yield mistake(
+            file, root, "labels without a recording", f"{folder.name} holds no video, sound, frames or landmarks"
+        )
+        return
+    goals = {target.name: target for target in targets}
+    values: dict[int, dict[str, Any]] = defaultdict(dict)  # by position; WHOLE for what holds of all of it
+    lists, scalars = _values(data, goals, file)
+    cells = [(name, place, cell) for name, listed in lists.items() for place, cell in enumerate(listed)]
+    for name, place, cell in [*cells, *((name, WHOLE, cell) for name, cell in scalars.items())]:
+        try:
+            value = _checked(cell, goals[name])
+        except ValueError as error:
+            where = f"{name}_labels position {place + 1}" if place != WHOLE else name
+            yield mistake(file, root, "a label cannot be", f"{where}: {error}")
+            continue
+        values[place] |= {} if value is None else {name: value}
+    if len(lengths := {name: len(listed) for name, listed in lists.items()}) > 1 and len(set(lengths.values())) > 1:
+        told = ", ".join(f"{count} of {name}" for name, count in lengths.items())
+        log.warning("%s: its lists differ in length: %s", file, told)
+    stretches = [
+        Stretch(n * seconds, (n + 1) * seconds, values[n], f"{LABELS} position {n + 1}")
+        for n in range(max(lengths.values(), default=0))
+    ]
+    whole = values[WHOLE]
+    if whole or not stretches:
+        stretches.append(Stretch(math.nan, math.nan, whole, LABELS))
+    text = {name: str(cell) for name, cell in data.items() if isinstance(cell, (str, int, float)) and name not in goals}
+    subject, session = (next((text[name] for name in names if name in text), "") for names in (SUBJECT, SESSION))
+    carried = {name: cell for name, cell in text.items() if name not in (*SUBJECT, *SESSION, *_NO_TARGETS[5:])}
+    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    remedy = 'write {"stress_labels": [1, 2, ...], "subject_id": "p01"}, and null where there is no label'
+    try:
+        data = parse_json(_tables.decode(file))
+    except ValueError as error:
+        raise AffectkitError("input", f"is not JSON: {error}", file=file, remedy=remedy) from None
+    if not isinstance(data, dict):
+        raise AffectkitError("input", "is no object of labels", file=file, remedy=remedy)
+    for name in data:
+        if not is_file_name(name):
+            raise AffectkitError("input", f"{name!r} cannot be a column's name", file=file, remedy="rename it")
+    return data
+
+
+def _positive(value: Any, name: str, file: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+        raise AffectkitError("input", f"{name} {value!r} is no number above 0", file=file, remedy=CORRECT)
+    return float(value)
+
+
+def _values(
+    data: Mapping[str, Any], goals: dict[str, Target], file: Path
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """Target -> its list of labels, and target -> its one label. Where no targets were named, the lists of numbers are
+    targets, and `goals` learns of them."""
+    lists: dict[str, list[Any]] = {}
+    scalars: dict[str, Any] = {}
+    asked = bool(goals)
+    for key, cell in data.items():
+        match = _LISTS.fullmatch(key)
+        name = match[1] if match else key
+        if key in _NO_TARGETS or (asked and name not in goals) or not (match or asked or name in KNOWN):
+            continue
+        goals.setdefault(name, Target(name, "number"))
+        if name in lists or name in scalars:
+            raise AffectkitError("input", f"says twice what {name} is", file=file, remedy="leave one of them out")
+        if isinstance(cell, list):
+            lists[name] = cell
+        else:
+            scalars[name] = cell
+    return lists, scalars
+
+
+def _checked(cell: Any, target: Target) -> Any:
+    """A label as the target has it; None for none. Raises ValueError saying what is wrong."""
+    if cell is None or cell == "":
+        return None
+    if target.kind != "number":
+        if str(cell).strip() not in target.classes:
+            raise ValueError(f"'{cell}' is not in {', '.join(target.classes)}")
+        return str(cell).strip()
+    if isinstance(cell, bool) or not isinstance(cell, (int, float)):
+        hint = "" if target.scale else f" (name its classes with --target-columns '{target.name}=first|second')"
+        raise ValueError(f"'{cell}' is not a number{hint}")
+    return in_scale(float(cell), target)
+
+
+def in_scale(value: float, target: Target) -> float:
+    """Raises ValueError for a number outside its target's scale."""
+    low, high = target.scale or (-math.inf, math.inf)
+    if not low <= value <= high:
+        raise ValueError(f"{target.name} {value:g} is outside its scale {low:g}:{high:g}")
+    return value
+
+
+# --- The labels of a table
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a table calls its columns: recording, start, end (None where there is none), subject, session."""
+
+    recording: str
+    start: str | None
+    end: str | None
+    subject: str | None
+    session: str | None
+
+    @property
+    def named(self) -> set[str]:
+        return {name for name in (self.recording, self.start, self.end, self.subject, self.session) if name}
+
+
+def columns_of(header: Sequence[str], asked: Mapping[str, str], defaults: Mapping[str, str], file: Path) -> Columns:
+    """The columns that the options name, which have to be there, or those that are usual. asked, defaults: path, start,
+    end, speaker, session."""
+
+    def choose(role: str, usual: Sequence[str]) -> str | None:
+        name = asked[role]
+        if name != defaults[role] and name not in header:
+            raise AffectkitError("input", f"has no column '{name}'", file=file, remedy=did_you_mean(name, list(header)))
+        return next((column for column in (name, *usual) if column in header), None)
+
+    recording = choose("path", RECORDING)
+    if recording is None:
+        message = f"has no column '{asked['path']}' among {', '.join(header)}"
+        raise AffectkitError("input", message, file=file, remedy="name the column of recordings with --path-column")
+    return Columns(
+        recording, choose("start", ()), choose("end", ()), choose("speaker", SUBJECT), choose("session", SESSION)
+    )
+
+
+def read_table(
+    file: Path,
+    root: Path,
+    columns: Columns,
+    targets: Sequence[Target],
+    known: Mapping[str, Recording],
+    *,
+    label_seconds: float | None,
+) -> Iterator[Session | Dropped]:
+    """The sessions of a table, a row for each stretch, or for the whole of a recording where it has no times."""
+    rows: dict[str, list[tuple[Stretch, dict[str, str]]]] = defaultdict(list)
+    index = _index(known)
+    for number, record in enumerate(_tables.records(file), start=1):
+        try:
+            name = _named(record[columns.recording], index)
+            stretch = _stretch(record, columns, targets, file, number, label_seconds)
+        except AffectkitError as error:
+            yield mistake(file, root, *_reason(error, number))
+            continue
+        owners = {"subject": columns.subject, "session": columns.session}
+        names = {what: record[column].strip() if column else "" for what, column in owners.items()}
+        rows[name].append((stretch, names))
+    for name, members in rows.items():
+        said = {
+            what: list(dict.fromkeys(filter(None, (n[what] for _, n in members)))) for what in ("subject", "session")
+        }
+        if twice := next((what for what, named in said.items() if len(named) > 1), None):
+            detail = f"{name} is of {twice} '{said[twice][0]}' and of {twice} '{said[twice][1]}'"
+            yield mistake(file, root, f"a recording of two {twice}s", detail)
+            continue
+        subject, session = ((said[what] or [""])[0] for what in ("subject", "session"))
+        yield Session(known[name], file, subject, session, [stretch for stretch, _ in members])
+
+
+def _reason(error: AffectkitError, number: int) -> tuple[str, str, str]:
+    kind, _, detail = error.reason.partition(": ")
+    return kind, f"row {number}: {detail}", error.remedy or CORRECT
+
+
+def _index(known: Mapping[str, Recording]) -> dict[str, list[str]]:
+    """How a table may call a recording, in small letters -> its names: by path or name, with or without its ending."""
+    index: dict[str, list[str]] = defaultdict(list)
+    for name, recording in known.items():
+        files = [path for path in (recording.medium, recording.sound, *recording.series.values()) if path]
+        folder, _, stem = name.rpartition("/")
+        spellings = {name, stem}
+        spellings |= {path.name for path in files} | {f"{folder}/{path.name}".lstrip("/") for path in files}
+        for spelling in {text.lower() for text in spellings}:
+            index[spelling].append(name)
+    return index
+
+
+def _named(cell: str, index: Mapping[str, Sequence[str]]) -> str:
+    """The recording that a cell means: one that was found in the corpus's folder, whatever path the cell gives."""
+    wanted = os.path.normpath(cell.strip().replace("\\", "/")).lower()
+    names = index.get(wanted) or index.get(os.path.splitext(wanted)[0], ())
+    if not cell.strip():
+        raise AffectkitError("input", "labels without a recording: the cell is empty", remedy="name one")
+    if not names:
+        known = sorted(index)
+        raise AffectkitError(
+            "input", f"labels without a recording: there is no '{cell}'", remedy=did_you_mean(cell, known)
+        )
+    if len(names) > 1:
+        what = f"labels of several recordings: '{cell}' may be {names[0]} or {names[1]}"
+        raise AffectkitError("input", what, remedy="write the path from the table")
+    return names[0]
+
+
+def _stretch(
+    record: Mapping[str, str], columns: Columns, targets: Sequence[Target], file: Path, row: int, every: float | None
+) -> Stretch:
+    """A row of the table. Raises AffectkitError whose reason begins with its kind and a colon."""
+    start, end = (_time(record, name, file, row) for name in (columns.start, columns.end))
+    if math.isnan(end) and not math.isnan(start):
+        if every is None:
+            remedy = "give its end, or --label-seconds"
+            raise AffectkitError(
+                "input", f"times that cannot be: it starts at {start:g} s and has no end", remedy=remedy
+            )
+        end = start + every
+    if math.isnan(start) and not math.isnan(end):
+        start = 0.0
+    if not math.isnan(start) and (error := segment_error(file, start, end, math.inf)):
+        what = f"times that cannot be: it starts at {start:g} s and ends at {end:g} s"
+        raise AffectkitError("input", what, remedy=error.remedy)
+    values: dict[str, Any] = {}
+    for target in (target for target in targets if target.name in record):
+        cell = record[target.name].strip()
+        try:
+            value = _checked(cell if target.kind != "number" else _number(cell, target, file, row), target)
+        except ValueError as error:
+            raise AffectkitError("input", f"a label cannot be: {error}", remedy=CORRECT) from None
+        values |= {} if value is None else {target.name: value}
+    named = columns.named | {target.name for target in targets}
+    carried = {name: cell for name, cell in record.items() if name and name not in named and is_file_name(name)}
+    return Stretch(start, end, values, f"row {row}", carried)
+
+
+def _time(record: Mapping[str, str], column: str | None, file: Path, row: int) -> float:
+    if column is None:
+        return math.nan
+    try:
+        return _tables.seconds(record[column], column, file=file, row=row)
+    except AffectkitError as error:
+        raise AffectkitError("input", f"times that cannot be: {error.message}", remedy=error.remedy) from None
+
+
+def _number(cell: str, target: Target, file: Path, row: int) -> float | None:
+    if not cell:
+        return None
+    try:
+        value = _tables.number(cell, target.name, file=file, row=row)
+    except AffectkitError as error:
+        raise AffectkitError("input", f"a label cannot be: {error.message}", remedy=error.remedy) from None
+    if math.isnan(value):
+        raise AffectkitError("input", f"a label cannot be: {target.name} '{cell}'", remedy="leave the cell empty")
+    return value
+
+
+# --- Labels that contradict each other, or their recording
+
+
+def contradictions(stretches: Sequence[Stretch]) -> Iterator[tuple[Stretch, Stretch, str]]:
+    """Pairs of stretches that lie on each other by more than half of the shorter, with different values of a target.
+
+    A smaller overlap is that of neighbours whose ends are rounded.
+    """
+    timed = sorted((s for s in stretches if not s.whole), key=lambda stretch: stretch.start)
+    whole = [stretch for stretch in stretches if stretch.whole]
+    open_: list[Stretch] = []
+    for stretch in timed:
+        open_ = [other for other in open_ if other.end > stretch.start + EXACT]
+        for other in open_:
+            shared = min(other.end, stretch.end) - stretch.start
+            if shared > min(other.end - other.start, stretch.end - stretch.start) / 2 and (
+                name := _differs(other, stretch)
+            ):
+                yield other, stretch, name
+        open_.append(stretch)
+    for place, first in enumerate(whole):
+        for other in (*whole[place + 1 :], *timed):
+            if name := _differs(first, other):
+                yield first, other, name
+
+
+def _differs(first: Stretch, second: Stretch) -> str:
+    """The first target that both have a value of, and not the same; "" without."""
+    return next((n for n, v in first.values.items() if n in second.values and second.values[n] != v), "")

@@ -1,0 +1,91 @@
+"""Corpora whose recordings are cut into windows: the two options, and what labels become of a window.
+
+Windows begin and end by time, as `media.cuts` has them, whatever the frame rate.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+from affectkit.errors import AffectkitError
+from affectkit.labels import Target
+from affectkit.media.cuts import EXACT, Bounds, Windows
+from affectkit.registry import Option
+
+Window = Annotated[
+    float | None,
+    Option(
+        "Length of windows of the recordings, which become the rows; the last of each is half to one and a half.", "s"
+    ),
+]
+Stride = Annotated[
+    float | None,
+    Option("From the start of a window to the start of the next.", "s", default="the window, or the corpus's own"),
+]
+
+
+def asked(window: float | None, stride: float | None) -> Windows | None:
+    """From the two options; None where there are to be no windows. Raises "usage" for a stride alone, and as
+    `Windows.of`."""
+    if window is None and stride is not None:
+        raise AffectkitError("usage", "--stride without --window", remedy="give the length of a window too")
+    return None if window is None else Windows.of(window, stride)
+
+
+class Labelled(NamedTuple):
+    """A stretch of a recording, in seconds, and its label: a number or a class."""
+
+    start: float
+    end: float
+    value: Any
+
+
+class Track:
+    """The labels of one target along a recording, each in its stretch, of any lengths."""
+
+    def __init__(self, target: Target, stretches: Sequence[Labelled]) -> None:
+        self.target = target
+        self.stretches = sorted(stretches, key=lambda stretch: stretch[:2])
+        self._starts = [stretch.start for stretch in self.stretches]
+        self._longest = max((stretch.end - stretch.start for stretch in self.stretches), default=0.0)
+
+    def within(self, bounds: Bounds) -> list[tuple[float, Any]]:
+        """(seconds, label) of what lies within, in its order."""
+        first = bisect_right(self._starts, bounds[0] - self._longest - EXACT)
+        last = bisect_left(self._starts, bounds[1])
+        parts = [
+            (min(stretch.end, bounds[1]) - max(stretch.start, bounds[0]), stretch.value)
+            for stretch in self.stretches[first:last]
+        ]
+        return [(seconds, value) for seconds, value in parts if seconds > EXACT]
+
+    def pooled(self, bounds: Bounds) -> Any:
+        """What the labels within amount to.
+
+        Of numbers their mean, weighted by seconds; of classes the one that lasts longest, "" (unlabelled) where two
+        last as long: nobody has said which it is. NaN or "" without any.
+        """
+        parts = self.within(bounds)
+        if self.target.kind == "number":
+            total = math.fsum(seconds for seconds, _ in parts)
+            return math.fsum(seconds * value for seconds, value in parts) / total if parts else math.nan
+        lasting: dict[str, float] = defaultdict(float)
+        for seconds, value in parts:
+            lasting[value] += seconds
+        most = max(lasting.values(), default=0.0)
+        first = [value for value, seconds in lasting.items() if seconds >= most - EXACT]
+        return first[0] if len(first) == 1 else ""
+
+
+def covered(stretches: Sequence[Bounds], bounds: Bounds) -> float:
+    """Seconds of `bounds` that lie in any of `stretches`, which are in order of their starts."""
+    total, until = 0.0, bounds[0]
+    for start, end in stretches:
+        start, end = max(start, until), min(end, bounds[1])
+        if end > start:
+            total, until = total + end - start, end
+    return total
