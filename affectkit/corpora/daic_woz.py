@@ -44,15 +44,16 @@ EXCLUDED = ("342", "394", "398", "460")
 # depression detection using audio features. EUSIPCO 2021, and the tool beside it), in seconds of the recording.
 SHIFTS = {"318": 34.319917, "321": 3.8379167, "341": 6.1892, "362": 16.8582}
 INTERRUPTED = {"373": ((395.0, 428.0),), "444": ((286.0, 387.0),)}
-SPLITS = {"train_split": "train", "dev_split": "val", "test_split": "test", "full_test_split": "test"}
+# What the tables' names begin with -> the split; the test table with labels before the one without.
+SPLITS = {"train_split": "train", "dev_split": "val", "full_test_split": "test", "test_split": "test"}
 # What a session's files are called -> the column of the manifest. A copy may say `300_CLNF_AUs.csv`.
 SERIES = {
     "covarep": "covarep", "formant": "formant", "clnf_aus": "aus", "clnf_gaze": "gaze", "clnf_pose": "pose",
     "clnf_features": "landmarks", "clnf_features3d": "landmarks3d",
 }  # fmt: skip
 LEAK = (
-    "its rows hold the interviewer's turns (--interviewer). Her prompts depend on what she was told of the participant "
-    "and give the label away (Burdisso et al. 2024): compare with the participant's turns alone"
+    "the interviewer's turns are among its rows (--interviewer). Her follow-up prompts give the label away (Burdisso "
+    "et al. 2024): compare with the participant's turns alone"
 )
 
 
@@ -120,7 +121,7 @@ def _held(folder: Path) -> dict[str, Path | None]:
     """Session -> its folder, `300_P` or `300`; None where it lies in `300_P.zip` only."""
     sessions: dict[str, Path | None] = {}
     for entry in sorted(folder.iterdir()):
-        name = re.fullmatch(r"(\d{3})(?:_P)?(\.zip)?", entry.name, re.IGNORECASE)
+        name = re.fullmatch(r"([34]\d\d)(?:_P)?(\.zip)?", entry.name, re.IGNORECASE)
         if name and name[2] and entry.is_file():
             sessions.setdefault(name[1], None)
         elif name and not name[2] and entry.is_dir():
@@ -129,7 +130,7 @@ def _held(folder: Path) -> dict[str, Path | None]:
 
 
 def _refuse_archives(root: Path, home: Path) -> None:
-    archives = sorted(entry.name for entry in home.iterdir() if re.fullmatch(r"\d{3}(_P)?\.zip", entry.name, re.I))
+    archives = sorted(entry.name for entry in home.iterdir() if re.fullmatch(r"[34]\d\d(_P)?\.zip", entry.name, re.I))
     if not archives:
         raise not_here(root, CORPUS)
     listed = ", ".join(archives[:3]) + (f" and {len(archives) - 3} more" if len(archives) > 3 else "")
@@ -162,15 +163,13 @@ def _labels(home: Path, folders: Mapping[str, Path]) -> tuple[dict[str, _Labels]
             cells = {name.strip().lower(): cell.strip() for name, cell in line.items()}
             session = _session(cells, file, row)
             known = labels.get(session)
-            if session in seen or (known and known.cells["split"] != SPLITS[part]):
-                where = known.place if known else ""
-                message = f"participant {session} stands in {where} too"
+            if known and (session in seen or known.cells["split"] != SPLITS[part]):
+                message = f"participant {session} stands in {known.place} too"
                 raise AffectkitError("input", message, file=file, row=row, remedy="leave one of them")
             seen.add(session)
             if known is None:  # full_test_split comes before test_split, which has no labels
-                labels[session] = _Labels(
-                    f"{file.name} row {row}", _cells(cells, session, SPLITS[part], file, row, problems)
-                )
+                made = _cells(cells, session, SPLITS[part], file, row, problems)
+                labels[session] = _Labels(f"{file.name} row {row}", made)
     return labels, [Note(f"{problem}: {', '.join(each)}") for problem, each in problems.items()]
 
 
@@ -180,12 +179,10 @@ def _tables(home: Path, folders: Mapping[str, Path]) -> list[tuple[str, Path]]:
     tables: dict[str, Path] = {}
     for place in places:
         for file in sorted(place.iterdir()):
-            name = re.match(r"(full_test_split|train_split|dev_split|test_split).*\.csv$", file.name, re.IGNORECASE)
+            name = re.match(rf"({'|'.join(SPLITS)}).*\.csv$", file.name, re.IGNORECASE)
             if name and file.is_file() and not hidden(file.name):
                 tables.setdefault(name[1].lower(), file)
-    return [
-        (part, tables[part]) for part in ("train_split", "dev_split", "full_test_split", "test_split") if part in tables
-    ]
+    return [(part, tables[part]) for part in SPLITS if part in tables]
 
 
 def _session(cells: Mapping[str, str], file: Path, row: int) -> str:
@@ -209,26 +206,34 @@ def _cells(
 
     score, binary = value("phq8_score", "phq_score"), value("phq8_binary", "phq_binary")
     items = {item: value(f"phq8_{item.lower()}") for item in ITEMS}
-    if not math.isnan(score) and (score % 1 or not 0 <= score <= 24):
-        what = "The PHQ-8 score is no whole number from 0 to 24, so that the session has no label"
-        problems.setdefault(what, []).append(f"{session} ({score:g})")
-        score = math.nan
+    for problem, detail in _contradictions(score, binary, items):
+        problems.setdefault(problem, []).append(f"{session} ({detail})")
+    score = score if _is_score(score) else math.nan
     depressed = "" if math.isnan(score) else DEPRESSED.classes[score >= CUTOFF]
-    if depressed and not math.isnan(binary) and (binary >= 0.5) != (depressed == "yes"):
-        what = f"The table's binary label contradicts its score; depressed follows the score ({CUTOFF} or more)"
-        problems.setdefault(what, []).append(f"{session} ({binary:g} beside a score of {score:g})")
-    total = sum(items.values())
-    if not math.isnan(score) and not math.isnan(total) and total != score:
-        what = "The items of the PHQ-8 do not sum to its score, which stands"
-        problems.setdefault(what, []).append(f"{session} ({total:g} beside a score of {score:g})")
-    lacking = [item for item, points in items.items() if math.isnan(points)]
-    if len(lacking) not in (0, len(ITEMS)):
-        what = "Items of the PHQ-8 are missing, and stay empty"
-        problems.setdefault(what, []).append(f"{session} ({', '.join(lacking)})")
     severity = SEVERITY.classes[sum(score >= level for level in LEVELS)] if depressed else ""
     sex = {"0": "male", "1": "female", "male": "male", "female": "female"}.get(cells.get("gender", "").lower(), "")
     of_items = {f"phq8_{item.lower()}": points for item, points in items.items()}
     return {"split": split, "phq8": score, "depressed": depressed, "severity": severity, "sex": sex, **of_items}
+
+
+def _is_score(score: float) -> bool:
+    return 0 <= score <= 24 and not score % 1
+
+
+def _contradictions(score: float, binary: float, items: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """What a row of a table says that cannot be, and its numbers. NaN is what it does not say."""
+    if not math.isnan(score) and not _is_score(score):
+        yield "The PHQ-8 score is no whole number from 0 to 24, so that the session has no label", f"{score:g}"
+    elif not math.isnan(score):
+        beside, total = f"beside a score of {score:g}", sum(items.values())
+        if not math.isnan(binary) and (binary > 0) != (score >= CUTOFF):
+            what = f"The table's binary label contradicts its score; depressed follows the score ({CUTOFF} or more)"
+            yield what, f"{binary:g} {beside}"
+        if not math.isnan(total) and total != score:
+            yield "The items of the PHQ-8 do not sum to its score, which stands", f"{total:g} {beside}"
+    lacking = [item for item, points in items.items() if math.isnan(points)]
+    if len(lacking) not in (0, len(ITEMS)):
+        yield "Items of the PHQ-8 are missing, and stay empty", ", ".join(lacking)
 
 
 def _files(session: str, folder: Path) -> dict[str, Path]:
@@ -372,14 +377,16 @@ class _Reader:
         if self.options.interviewer:
             yield Note(LEAK, in_reports=True)
             if self.alone:
-                what = "have no turns of the interviewer in their transcripts: a model can tell them by that"
-                yield Note(f"sessions {', '.join(self.alone)} {what}", in_reports=True)
+                what = "the transcripts lack the interviewer's side, by which a model can tell them, in session"
+                yield Note(f"{what} {', '.join(self.alone)}", in_reports=True)
         if self.mended:
-            yield Note(f"Known errors of the transcripts' times were mended in {', '.join(self.mended)}")
+            yield Note(
+                f"Known errors of the transcripts' times were mended (--no-mend-times) in {', '.join(self.mended)}"
+            )
         if self.scrubbed:
-            yield Note(f"scrubbed_entry stands in {self.scrubbed} lines: it is no word, and is left out of their text")
+            yield Note(f"Lines with a scrubbed_entry, which is no word and is left out of their text: {self.scrubbed}")
         for name, count in self.lacking.items():
-            yield Note(f"{count} sessions lack the series {name}: their cells of path_{name} are empty")
+            yield Note(f"Sessions without the series {name}, whose cells of path_{name} are empty: {count}")
         if self.options.per == "turn" and "audio" not in self.kinds:
             yield Note("No session has an AUDIO.wav: the rows are texts")
 

@@ -23,7 +23,7 @@ GAP = 0.25  # seconds of silence between turns
 FIRST = ("300", "409", "321", "451", "319")  # so that small twins have the defects that are a session's own
 LAST = ("318", "341", "362", "373", "444")  # long silences and interruptions, which short interviews do without
 CONTRADICTED, SHIFTED, UNASKED, INCOMPLETE = FIRST[1:]
-NOISE = 0.9  # what a session adds to severity, in its standard deviations, for words, voice and face each
+NOISE = 0.7  # what a session adds to severity, in its standard deviations, for words, voice and face each
 ASKED = (0.04, 0.95)  # how likely the interviewer is to ask about a diagnosis, of those without and with depression
 OPENING = ("how_doingV", "so how are you doing today")
 PROMPTS = (
@@ -170,12 +170,10 @@ def _write_session(
     said, samples, scrubbed = _interview(person, turns, rng, seed, prompts, lead=1.0 + shift)
     seconds = len(samples) / RATE
     _write_sound(folder / f"{name}_AUDIO.wav", samples)
-    lines = [line for each in said for line in _lines(each)]
-    if name == UNASKED:
-        lines = [line for line in lines if line[2] != "Ellie"]
+    heard = [each for each in said if name != UNASKED or each.speaker != "Ellie"]
     if name == INCOMPLETE and turns > 1:  # its last turn lies behind the end of the recording
-        start, stop, *rest = lines[-1]
-        lines[-1] = (start + seconds, stop + seconds, *rest)
+        heard[-1] = replace(heard[-1], start=heard[-1].start + seconds, stop=heard[-1].stop + seconds)
+    lines = [line for each in heard for line in _lines(each)]
     if name == FIRST[0]:
         lines = [(0.1, 0.4, "Participant", "<synch>"), *lines, (seconds - 0.2, seconds - 0.4, "Participant", "mhm")]
     rows = [(f"{start - shift:.3f}", f"{stop - shift:.3f}", *rest) for start, stop, *rest in lines]
@@ -208,7 +206,7 @@ def _interview(
             )
         add("Ellie", prompts[code], f"{code} ({words})" if int(person.session) % 2 else words)
         affect = (
-            float(np.clip(0.2 - 0.4 * severity[0] + rng.normal(0, 0.3), -1, 1)),
+            float(np.clip(0.2 - 0.55 * severity[0] + rng.normal(0, 0.25), -1, 1)),
             float(np.clip(rng.normal(-0.05, 0.3), -1, 1)),
             float(np.clip(rng.normal(0, 0.3), -1, 1)),
         )
@@ -231,7 +229,7 @@ def _prompts(person: Participant, turns: int, rng: np.random.Generator) -> list[
     """The interviewer's prompts, one before each turn; about a diagnosis where she was told to ask."""
     chosen = [OPENING, *(PROMPTS[place] for place in rng.integers(len(PROMPTS), size=turns - 1))]
     if rng.random() < ASKED[person.depressed]:
-        count = min(len(TELLING), max(1, turns // 3))
+        count = min(len(TELLING), max(1, turns // 2))
         places = turns - 1 - rng.permutation(max(1, turns - 1))[:count]
         for place, which in zip(places, rng.permutation(len(TELLING)), strict=False):
             chosen[place] = TELLING[which]
