@@ -72,7 +72,8 @@ def measure(
     segments = _segments(rows, headers) if sounding else [None] * len(rows)
     if choices.on_error == "stop":
         _refuse(next((h for h in by_path.values() if isinstance(h, AffectkitError)), None))
-        _refuse(next((error for error in segments if error), None))
+        if not gathered.corpus.overruns:
+            _refuse(next((error for error in segments if error), None))
     if sounding:
         rows = rows.assign(duration_sec=_durations(rows, headers))
     durations = rows["duration_sec"] if sounding else [math.nan] * len(rows)
@@ -389,7 +390,10 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     targets = ([label] if label else []) + list(gathered.targets)
     scaled = [target for target in gathered.targets if target.scale]
     beyond = filter(None, (t.beyond_scale(rows[t.name].to_numpy(float), list(rows["id"])) for t in scaled))
-    warnings = (*suspicions(rows, *files(rows), group), *beyond, *report.conflicts)
+    notes = [
+        text for facts in gathered.corpora.values() for kind in ("notes", "warnings") for text in facts.get(kind, ())
+    ]
+    warnings = (*notes, *suspicions(rows, *files(rows), group), *beyond, *report.conflicts)
     summary = _summary(rows, by, group, gathered, targets, report, choices)
     return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
 

@@ -25,6 +25,7 @@ class Corpus:
     subsets: what `--only` offers, name -> "column=value[,value]". official: what the official split is, "" without one.
     default_group: the column that must not straddle splits, "" where the corpus names none.
     speakers: how many the corpus has, so its twin at most; None where any number will do.
+    overruns: its tables are known to place segments outside of their recordings, so that they are no reason to stop.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Corpus:
     default_group: str = "speaker"
     defects: tuple[Defect, ...] = ()
     speakers: int | None = None
+    overruns: bool = False
 
     def __post_init__(self) -> None:
         if self.classes and not self.presets:
@@ -65,6 +67,17 @@ class Dropped:
     @property
     def sentence(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence about all rows that a reader found, which preparing warns of and `summary.json` keeps.
+
+    in_reports: what was asked of the reader changes what a figure on the rows means, so that every report repeats it.
+    """
+
+    text: str
+    in_reports: bool = False
 
 
 Row = dict[str, Any]

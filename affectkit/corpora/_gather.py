@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target, map_labels, parse_label_map
 from affectkit.media.texts import LANGUAGE, language_code, with_language_codes
@@ -31,7 +31,7 @@ SAFE_ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 class Gathered:
     """A corpus as read, before any choice.
 
-    corpora: what `summary.json` says of each by name: root, licence, citation. corpus: what holds of all rows.
+    corpora: what `summary.json` says of each by name: root, licence, citation, notes. corpus: what holds of all rows.
     dropped: every row left out, and why. source: the folder or table that was read, for errors.
     """
 
@@ -56,7 +56,7 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
     root = Path(roots[0])
     if not root.exists() and not getattr(module, "REMOTE", False):  # a hub id is no folder
         raise AffectkitError("missing", "no such file or folder", file=root)
-    rows, dropped = _collect(module.read(root, **options))
+    rows, dropped, notes = _collect(module.read(root, **options))
     if not len(rows):
         reasons = Counter(item.reason for item in dropped).most_common(1)
         because = f": {reasons[0][1]} files dropped, {reasons[0][0]}" if reasons else ""
@@ -68,6 +68,9 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
         **{fact: getattr(corpus, fact) for fact in ("title", "licence", "citation", "language")},
         "synthetic": is_synthetic(base),
     }
+    kinds = {"notes": True, "warnings": False}
+    sentences = {kind: [note.text for note in notes if note.in_reports == kept] for kind, kept in kinds.items()}
+    facts |= {kind: texts for kind, texts in sentences.items() if texts}
     declared = module.targets(rows=rows, **options) if hasattr(module, "targets") else corpus.targets
     rows = with_language_codes(tidy_splits(rows, file=root))
     asked = options.get("split_column")
@@ -78,12 +81,13 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
     return Gathered(rows, targets, {name: facts}, corpus, dropped, root)
 
 
-def _collect(items: Iterable[Row | Dropped]) -> tuple[pd.DataFrame, list[Dropped]]:
+def _collect(items: Iterable[Row | Dropped | Note]) -> tuple[pd.DataFrame, list[Dropped], list[Note]]:
     import pandas as pd
 
     items = list(items)
     dropped = [item for item in items if isinstance(item, Dropped)]
-    kept = [item for item in items if not isinstance(item, Dropped)]
+    notes = [item for item in items if isinstance(item, Note)]
+    kept = [item for item in items if not isinstance(item, (Dropped, Note))]
     seen: set[str] = set()
     for number, row in enumerate(kept, start=1):
         if not SAFE_ID.fullmatch(row["id"]):
@@ -95,7 +99,7 @@ def _collect(items: Iterable[Row | Dropped]) -> tuple[pd.DataFrame, list[Dropped
     for column in frame.columns:
         if frame[column].dtype.kind not in "if":
             frame[column] = frame[column].fillna("").astype(object)
-    return frame, dropped
+    return frame, dropped, notes
 
 
 # --- Which rows a manifest keeps, and under which labels

@@ -40,6 +40,9 @@ PoolOpt = Annotated[
     str, Option("Pooling over time: mean, mean-std (audio), cls (text: the first token) or none (a vector per frame).")
 ]
 LayerOpt = Annotated[str, Option("Layer to take: last, all, or a number, where 0 is the input of the first layer.")]
+TextColumnOpt = Annotated[
+    str, Option("Column with the text to read, such as text_participant of an interview with both sides.")
+]
 DtypeOpt = Annotated[str, Option("Arithmetic of the network: float32 or bfloat16. Features are stored as float32.")]
 
 
@@ -245,10 +248,10 @@ def items(manifest: Manifest, encoder: Encoder, *, num_workers: int = 0) -> list
     Raises "input" if the manifest has no column to read from.
     """
     rows = manifest.rows
+    if encoder.reads == "text" and (encoder.column != "text" or "text" in rows):
+        return texts(manifest, encoder.column)
     if encoder.column not in rows:
         raise _no_column(manifest, encoder)
-    if encoder.reads == "text":
-        return texts(manifest, encoder.column)
     media = manifest.media(encoder.column)
     if encoder.reads == "arrays":
         places = [None if index is None else int(index) for index in _column(rows, "array_index")]
@@ -259,10 +262,14 @@ def items(manifest: Manifest, encoder: Encoder, *, num_workers: int = 0) -> list
 
 
 def texts(manifest: Manifest, column: str = "text") -> list[Item]:
-    """The texts of a manifest's rows, in order. Raises "input" if it has no such column."""
+    """The texts of a manifest's rows, in order; of files named on the command line what they hold, whatever the column
+    is called. Raises "input" if it has no such column."""
     rows = manifest.rows
+    column = "text" if manifest.bare and "text" in rows else column
     if column not in rows:
+        others = [name for name in rows if str(name).startswith("text_") and name not in ("text_id", "text_source")]
         remedy = "transcribe its recordings, or choose a network that reads audio"
+        remedy = f"its texts are {', '.join(others)}" if column != "text" and others else remedy
         raise AffectkitError("input", f"has no column '{column}'", file=manifest.path, remedy=remedy)
     files = manifest.media() if manifest.bare and "path" in rows else [None] * len(rows)
     return [Item(*row) for row in zip(rows["id"], files, rows[column].fillna(""), strict=True)]

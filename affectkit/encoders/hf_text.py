@@ -11,7 +11,17 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.encoders._encoder import Encoder, HfEncoder, HfOptions, Item, Reads, batches_of, check_layer, pool
+from affectkit.encoders._encoder import (
+    Encoder,
+    HfEncoder,
+    HfOptions,
+    Item,
+    Reads,
+    TextColumnOpt,
+    batches_of,
+    check_layer,
+    pool,
+)
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option, options_from
 
@@ -20,6 +30,7 @@ from affectkit.registry import Option, options_from
 class TextOptions(HfOptions):
     max_tokens: Annotated[int, Option("Maximum length of a text; 0 takes the checkpoint's maximum.", unit="tokens")] = 0
     batch_tokens: Annotated[int, Option("Size of a batch of texts, padding included.", unit="tokens")] = 4096
+    text_column: TextColumnOpt = "text"
 
 
 @options_from(TextOptions)
@@ -37,7 +48,10 @@ class HfText(HfEncoder):
 
     name = "hf-text"
     reads: Reads = "text"
-    column = "text"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.column = options["text_column"]
 
     def load(self, device: str) -> None:
         from affectkit.models import backbones

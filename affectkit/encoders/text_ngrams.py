@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from affectkit.encoders._encoder import Encoder, Item, Reads, check_choice
+from affectkit.encoders._encoder import Encoder, Item, Reads, TextColumnOpt, check_choice
 from affectkit.errors import AffectkitError
 from affectkit.registry import Option
 
@@ -31,6 +31,7 @@ def build(
         int, Option("Number of hashed columns per kind of n-gram; fewer columns collide more often.")
     ] = 2**18,
     weighting: Annotated[str, Option("Weighting of the n-grams: count, log (1 + log count) or binary.")] = "count",
+    text_column: TextColumnOpt = "text",
 ) -> Encoder:
     """The encoder. Raises "usage" for a range that is none."""
     _parse_range("word_ngrams", word_ngrams)
@@ -41,7 +42,7 @@ def build(
         raise AffectkitError("usage", f"--columns {columns}", remedy="use a number between 1 and 2^30")
     check_choice("weighting", weighting, ("count", "log", "binary"))
     ranges = {"word_ngrams": word_ngrams, "char_ngrams": char_ngrams}
-    return TextNgrams({**ranges, "columns": columns, "weighting": weighting})
+    return TextNgrams({**ranges, "columns": columns, "weighting": weighting, "text_column": text_column})
 
 
 class TextNgrams(Encoder):
@@ -49,7 +50,10 @@ class TextNgrams(Encoder):
 
     name = "text-ngrams"
     reads: Reads = "text"
-    column = "text"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.column = options["text_column"]
 
     @cached_property
     def _blocks(self) -> list[Any]:

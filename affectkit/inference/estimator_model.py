@@ -164,6 +164,8 @@ def _check_same_encoder(trained_on: dict[str, Any], extracted: dict[str, Any], p
 def _compared(record: dict[str, Any]) -> dict[str, Any]:
     """What decides about the values of an encoder's features."""
     options = {name: value for name, value in (record.get("options") or {}).items() if name not in _SAME_VALUES}
+    if options.get("text_column") == "text":
+        del options["text_column"]  # records before there was the option lack it
     if options.get("pool") == "none":
         options["pool"] = "mean"  # which the means over frames equal, to the bit
     first, last = ({name: record.get(name) for name in names} for names in _FACTS)

@@ -23,6 +23,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
     parts = [_front_matter(corpora), f"# {_plain(facts.get('name') or 'An affectkit model')}", _marks(spec, corpora)]
     parts += [_predicts(spec), "## Intended use", words.INTENDED_USE, "## Limits", words.LIMITS]
     parts += ["Declared by the corpus or its protocol:\n\n" + _bullets(map(_plain, declared))] if declared else []
+    named = [{"name": name, **corpus} for name, corpus in corpora.items()]
+    parts += [f"To be known of its data:\n\n{_bullets(map(_plain, notes))}" for notes in [words.notes(named)] if notes]
     parts += [words.AI_ACT, "## Data", _data(facts, summary), "## Training", _training(facts)]
     if facts.get("reports"):
         parts += ["## Figures", _figures(facts["reports"])]

@@ -49,7 +49,10 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
             older |= {path if path.is_dir() else path.parent for path in map(Path.resolve, _parents(folder))}
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
-            corpora.setdefault(name, {"name": name, **facts, "synthetic": bool(corpus.get("synthetic"))})
+            entry = corpora.setdefault(name, {"name": name, **facts, "synthetic": bool(corpus.get("synthetic"))})
+            # A study may join manifests of one corpus, of which one alone has something to be noted.
+            if notes := dict.fromkeys([*entry.get("notes", []), *corpus.get("notes", [])]):
+                entry["notes"] = list(notes)
     # One transductive step anywhere in a chain makes its end transductive.
     normalization = "transductive" if "transductive" in scaled else "inductive" if scaled else "unknown"
     defects = list(declared or undeclared)

@@ -110,9 +110,12 @@ def of_manifest(
     judged = {"group": spec["group"], "floor_rows": floor_rows}
     parts = answered_parts(predictions, some=bool(len(fit_rows)))
     reports = {part: {**assess(table, **judged), **known} for part, table in parts.items()}
+    corpora = manifest.summary.get("corpora", {})
+    if notes := words.notes([{"name": name, **corpus} for name, corpus in corpora.items()]):
+        reports = {part: {**of, "warnings": [*notes, *of.get("warnings", [])]} for part, of in reports.items()}
     names = [target["name"] for target in spec["targets"]]
     basis = {"targets": names, "selected_on": selected_on, "declared": declared, "fit_rows": len(fit_rows)}
-    basis |= {"balance": balance(manifest, names)}
+    basis |= {"balance": balance(manifest, names)} | ({"notes": notes} if notes else {})
     if in_sample is not None and (gap := gap_between(in_sample, reports, facts.get("monitor"))):
         basis["gap"] = gap
     summary, files = manifest.summary, files or {}

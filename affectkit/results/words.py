@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,15 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     synthetic = [c.get("title") or c["name"] for c in report.get("corpora") or [] if c.get("synthetic")]
     meaningless = f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."
     scaled = [NORMALIZATION["transductive"]] if report.get("normalization") == "transductive" else []
-    return [meaningless] * bool(synthetic) + scaled + list(report.get("warnings") or [])
+    told = [*scaled, *notes(report.get("corpora") or []), *(report.get("warnings") or [])]
+    return [meaningless] * bool(synthetic) + told
+
+
+def notes(corpora: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What was asked of the readers of corpora that changes what a figure on them means: `DAIC-WOZ: the ...`."""
+    return [
+        f"{corpus.get('title') or corpus['name']}: {text}" for corpus in corpora for text in corpus.get("notes", ())
+    ]
 
 
 def by_part(warnings: Mapping[str, Sequence[str]]) -> list[str]:

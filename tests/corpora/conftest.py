@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from affectkit.corpora._corpus import Dropped
+from affectkit.corpora._corpus import Dropped, Note
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 98765\n"
 
@@ -44,7 +44,7 @@ def gathered():
         for item in items:
             if isinstance(item, Dropped):
                 reasons[item.path] = item.reason
-            else:
+            elif not isinstance(item, Note):
                 assert item["id"] not in rows
                 rows[item["id"]] = item
         return rows, reasons

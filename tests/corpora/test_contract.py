@@ -11,7 +11,7 @@ import pytest
 
 from affectkit import registry
 from affectkit.artifacts.manifest import read_manifest
-from affectkit.corpora._corpus import FOUR, Defect, Dropped
+from affectkit.corpora._corpus import FOUR, Defect, Dropped, Note
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 
@@ -46,10 +46,14 @@ def targets_of(module, rows):
     return [target for target in module.targets(rows=pd.DataFrame(rows)) if target.name in rows[0]]
 
 
+def rows_of(items):
+    return [item for item in items if not isinstance(item, (Dropped, Note))]
+
+
 @pytest.fixture(scope="module")
 def rows(twin):
     _, module, root, _ = twin
-    return [row for row in module.read(root) if not isinstance(row, Dropped)]
+    return rows_of(module.read(root))
 
 
 OPTIONS = {"csv": ["--split-by", "speaker"], "arrays": ["--split-by", "speaker"], "tess": ["--val-fraction", 0]}
@@ -175,7 +179,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(twin, tmp_pa
 
 def test_reading_again_gives_the_same_rows(twin, rows):
     _, module, root, _ = twin
-    again = [row for row in module.read(root) if not isinstance(row, Dropped)]
+    again = rows_of(module.read(root))
     assert [row["id"] for row in again] == [row["id"] for row in rows]
 
 
