@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 from affectkit.artifacts.files import write_bytes
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.errors import AffectkitError
+from affectkit.media import video
 from affectkit.media.files import LFS_MARK, Listings, spelled
 from affectkit.plain import RENAME, readable
 from affectkit.registry import Option
@@ -18,7 +19,7 @@ AUDIO = frozenset({
     ".3gp", ".amr", ".mka", ".mp2", ".oga", ".snd", ".sph", ".spx", ".voc", ".wma", ".wv",
 })  # fmt: skip
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
-VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
+VIDEO = video.VIDEO
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
 Held = TypeVar("Held")

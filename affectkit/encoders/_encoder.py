@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Reads = Literal["audio", "text", "images", "arrays"]
+Reads = Literal["audio", "text", "images", "arrays", "series"]
 Layer = int | Literal["last", "all"]
 
 # Options that several encoders share.
@@ -37,7 +37,11 @@ CheckpointOpt = Annotated[
 ]
 RevisionOpt = Annotated[str, Option("Branch, tag or commit of a hub id.")]
 PoolOpt = Annotated[
-    str, Option("Pooling over time: mean, mean-std (audio), cls (text: the first token) or none (a vector per frame).")
+    str,
+    Option(
+        "Pooling over time: mean, mean-std (audio, series), stats (series: mean, sd, slope, share of missing), "
+        "cls (text: the first token) or none (a vector per frame, or per window)."
+    ),
 ]
 LayerOpt = Annotated[str, Option("Layer to take: last, all, or a number, where 0 is the input of the first layer.")]
 TextColumnOpt = Annotated[
@@ -51,7 +55,8 @@ class Item:
     """A row to encode: its medium or its text. Seconds; None where there is no bound, 0 where unknown.
 
     index: the row's place in a file that holds many, an array. box: what to cut out of an image, (x, y, width, height)
-    in pixels of the upright image.
+    in pixels of the upright image. stretches: (start, end) of what belongs to the row, where that is not all. key: of
+    the row's recording in a table of many. size: (width, height) of its pictures in pixels, where known.
     """
 
     id: str
@@ -62,13 +67,17 @@ class Item:
     duration_sec: float = 0.0
     index: int | None = None
     box: tuple[float, float, float, float] | None = None
+    stretches: tuple[tuple[float, float], ...] = ()
+    key: str = ""
+    size: tuple[float, float] | None = None
 
 
 class Encoder(Protocol):
     """Turns items into features. What it gives for an item never depends on what else is in the batch.
 
     options: resolved; `build(**options)` gives the same encoder. column: the manifest's, with what it reads.
-    pooled: one [D] or [L, D] per item, else [T, D] or [T, L, D]. on_device: computes with torch.
+    pooled: one [D] or [L, D] per item, else [T, D] or [T, L, D]. on_device: computes with torch. gaps: values may be
+    missing, NaN.
     counts: what happened to items on the way ("truncated": 3), since it was last emptied.
     """
 
@@ -78,6 +87,7 @@ class Encoder(Protocol):
     column: str = "path"
     pooled: bool = True
     on_device: bool = False
+    gaps: bool = False
     counts: Counter[str]
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -90,6 +100,10 @@ class Encoder(Protocol):
 
     def load(self, device: str) -> None:
         """Fetch weights onto a device ("cpu", "cuda:0"); before any of what follows."""
+        return
+
+    def settle(self, items: Sequence[Item]) -> None:
+        """Fill in options that depend on what there is to encode, before the record is written."""
         return
 
     def describe(self) -> dict[str, Any]:
@@ -250,6 +264,8 @@ def items(manifest: Manifest, encoder: Encoder, *, num_workers: int = 0) -> list
     rows = manifest.rows
     if encoder.reads == "text" and (encoder.column != "text" or "text" in rows):
         return texts(manifest, encoder.column)
+    if encoder.reads == "series":
+        return series(manifest, encoder)
     if encoder.column not in rows:
         raise _no_column(manifest, encoder)
     media = manifest.media(encoder.column)
@@ -313,10 +329,62 @@ def recordings(manifest: Manifest, column: str = "path", *, num_workers: int = 0
     return stretches
 
 
+def series(manifest: Manifest, encoder: Any) -> list[Item]:
+    """The time series of a manifest's rows, in order, and the seconds of them that are each row's.
+
+    Of a table of many recordings, the row's name in it. Where a row has no series of the name that is asked for, its
+    medium itself, if that is one, or a video of which the encoder can make one.
+    """
+    rows = manifest.rows
+    if encoder.table is not None:
+        if encoder.table_key not in rows:
+            message = f"has no column '{encoder.table_key}', by which {encoder.table} says which row is meant"
+            raise AffectkitError("input", message, file=manifest.path, remedy="add it to one of them")
+        media: list[Path | None] = [encoder.table] * len(rows)
+    else:
+        named = manifest.media(encoder.column) if encoder.column in rows else [None] * len(rows)
+        own = manifest.media() if "path" in rows else [None] * len(rows)
+        bare = manifest.bare and encoder.column not in rows
+        own = [path if bare or encoder.takes(path) else None for path in own]
+        media = [path or other for path, other in zip(named, own, strict=True)]
+        if encoder.column not in rows and not any(media):
+            raise _no_column(manifest, encoder)
+    keys = rows[encoder.table_key] if encoder.table is not None else [""] * len(rows)
+    times = [_column(rows, name) for name in ("start_sec", "end_sec")]
+    cells = rows["stretches"] if "stretches" in rows else [""] * len(rows)
+    stretches = [_stretches(manifest, place, cell) for place, cell in enumerate(cells)]
+    columns = (rows["id"], media, *times, stretches, keys, _sizes(rows))
+    return [
+        Item(key, path, "", start, end, stretches=parts, key=name, size=size)
+        for key, path, start, end, parts, name, size in zip(*columns, strict=True)
+    ]
+
+
+def _sizes(rows: Any) -> list[tuple[float, float] | None]:
+    """Width and height in pixels, where a manifest says so."""
+    if not {"width", "height"} <= {*rows}:
+        return [None] * len(rows)
+    cells = zip(rows["width"].astype(str), rows["height"].astype(str), strict=True)
+    return [(float(w), float(h)) if w.isdigit() and h.isdigit() and int(w) * int(h) else None for w, h in cells]
+
+
+def _stretches(manifest: Manifest, place: int, cell: str) -> tuple[tuple[float, float], ...]:
+    from affectkit.media.series import parse_stretches
+
+    try:
+        return parse_stretches(cell) if cell.strip() else ()
+    except ValueError as error:
+        message, remedy = f"stretches: '{error}' is none", "write seconds as 12.31-15.22;16-18.5, one after the other"
+        raise AffectkitError("input", message, **manifest.where(place), remedy=remedy) from None
+
+
 def _no_column(manifest: Manifest, encoder: Encoder) -> AffectkitError:
     """For a manifest without what the encoder reads, naming what it could be read with instead."""
     arrays = [name.removeprefix("path_") for name in manifest.rows if name.startswith("path_")]
-    if encoder.reads == "arrays":
+    if encoder.reads == "series":
+        there = f"its series are {', '.join(arrays)}: choose with --series" if arrays else "its rows have no series"
+        remedy = "; ".join(filter(None, [there, getattr(encoder, "how_to", "")]))
+    elif encoder.reads == "arrays":
         remedy = f"its arrays are {', '.join(arrays)}" if arrays else "its rows have no arrays"
     else:
         remedy = f"choose an encoder of {'audio' if encoder.reads == 'text' else 'text'}"

@@ -124,9 +124,14 @@ def _encode_batch(encoder: Encoder, batch: list[int], outcomes: Iterator[Any]) -
     values = rows_of(encoder.encode([results[position] for position in ready])) if ready else []
     for position, value in zip(ready, values, strict=True):
         results[position] = value
-        if not np.isfinite(value if isinstance(value, np.ndarray) else value.data).all():
+        wrong = np.isinf if encoder.gaps else _not_finite
+        if wrong(value if isinstance(value, np.ndarray) else value.data).any():
             results[position] = AffectkitError("input", f"{encoder.name} gave values that are not finite")
     return results
+
+
+def _not_finite(values: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(values)
 
 
 def _is_sparse(value: Any) -> bool:
@@ -199,6 +204,7 @@ def extract(
     how: batch_seconds, num_workers, on_error and where, as `encode_shards` has them. Raises as it does.
     """
     ranks = ranks or Ranks()
+    encoder.settle(items)
     shards = plan(items, pooled=encoder.pooled)
     writer = FeatureWriter(folder, record(encoder), [[items[p].id for p in shard] for shard in shards])
     mine = range(ranks.rank, len(shards), ranks.world)
@@ -219,6 +225,7 @@ def encode_items(encoder: Encoder, items: Sequence[Item], **how: Any) -> Encoded
 
     how: batch_seconds, num_workers, on_error, where and progress, as `encode_shards` has them. Raises as it does.
     """
+    encoder.settle(items)
     parts = list(encode_shards(encoder, items, plan(items, pooled=encoder.pooled), **how))
     counts: Counter[str] = Counter()
     for part in parts:

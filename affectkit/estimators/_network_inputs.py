@@ -71,14 +71,21 @@ class Frames:
         return values
 
     def means(self) -> np.ndarray:
-        """[N, D] or [N, L, D] float32: each row's mean over time, as `--pool mean` has it, to the bit."""
+        """[N, D] or [N, L, D] float32: each row's mean over time, as `--pool mean` has it, to the bit; of known values,
+        where some are missing."""
         import torch
 
         from affectkit.encoders._encoder import pool
 
         means = np.empty(self.shape, dtype=np.float32)
         for position in range(len(self)):
-            means[position] = pool(torch.tensor(self.row(position)), "mean")
+            row = self.row(position)
+            if np.isnan(row).any():
+                known = ~np.isnan(row)
+                count = np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+                means[position] = np.where(known, row, 0).sum(axis=0, dtype=float) / count
+            else:
+                means[position] = pool(torch.tensor(row), "mean")
         return means
 
     def by_speaker(self, speakers: np.ndarray) -> Frames:

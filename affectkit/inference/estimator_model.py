@@ -24,6 +24,7 @@ from affectkit.estimators._estimator import Block, Takes, refuse_infinite, refus
 from affectkit.estimators._model import EstimatorModel
 from affectkit.estimators._network_inputs import encoded_block, read_block
 from affectkit.inference.model import Model, Work, seen_rows
+from affectkit.media.series import ENDINGS
 
 _FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
 # Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
@@ -166,7 +167,9 @@ def _compared(record: dict[str, Any]) -> dict[str, Any]:
     options = {name: value for name, value in (record.get("options") or {}).items() if name not in _SAME_VALUES}
     if options.get("text_column") == "text":
         del options["text_column"]  # records before there was the option lack it
-    if options.get("pool") == "none":
+    if str(options.get("series", "")).lower().endswith(ENDINGS):  # a table of other rows is another file
+        options["series"] = "table"
+    if options.get("pool") == "none" and record.get("reads") != "series":
         options["pool"] = "mean"  # which the means over frames equal, to the bit
     first, last = ({name: record.get(name) for name in names} for names in _FACTS)
     return {**first, **options, **last}

@@ -20,6 +20,7 @@ from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.leakage.held_out import seen_of
 from affectkit.media import check_file
+from affectkit.media.series import ENDINGS as SERIES
 from affectkit.media.texts import with_language_codes
 from affectkit.plain import RENAME, readable
 
@@ -156,7 +157,13 @@ def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
 
 # What a folder is searched for, by what the model reads: the sound of a video is decoded by ffmpeg, and "video" stands
 # for images that are its frames.
-ENDINGS = {"audio": AUDIO | VIDEO, "images": IMAGES, "text": frozenset({".txt"}), "video": VIDEO}
+ENDINGS = {
+    "audio": AUDIO | VIDEO,
+    "images": IMAGES,
+    "text": frozenset({".txt"}),
+    "video": VIDEO,
+    "series": frozenset(SERIES),
+}
 
 
 def manifest_of_files(

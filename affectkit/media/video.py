@@ -16,6 +16,7 @@ from affectkit.media import chunks, mp4
 from affectkit.media.files import OpenFile, opened
 from affectkit.media.headers import container
 
+VIDEO = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm"})
 _EARLY_SEC = 0.001  # a frame may come this much before its time: Matroska rounds time stamps to milliseconds
 _LEAD_SEC = 2.0  # a jump lands on a frame that is at or before its goal, by the average rate: aim earlier
 _STILL = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")  # OpenCV would make a video of one frame of it
