@@ -114,7 +114,9 @@ def test_neither_padding_nor_company_moves_an_answer(affectkit, study):
         frame[frame["session"] == name].to_csv(study / "one.csv", index=False)
         affectkit(*given, "--manifest", study / "one.csv", "-o", study / "one_said.csv", "--overwrite")
         alone = pd.read_csv(study / "one_said.csv").set_index("id")
-        np.testing.assert_allclose(together.loc[name, PROBABILITIES].astype(float), alone.loc[name, PROBABILITIES].astype(float), atol=1e-6)
+        np.testing.assert_allclose(
+            together.loc[name, PROBABILITIES].astype(float), alone.loc[name, PROBABILITIES].astype(float), atol=1e-6
+        )
     assert together["prob_calm"].nunique() == 3
 
 
@@ -191,6 +193,7 @@ def test_a_session_that_is_called_as_a_window_is_not_taken_for_it(affectkit, stu
     assert window in set(pd.read_csv(study / "rest.csv")["id"])
 
 
+@pytest.mark.slow
 def test_it_is_judged_calibrated_and_fused_as_any_other(affectkit, study):
     """With the manifest of windows for what the predictions do not say, and a chain that predicts windows' sessions."""
     rows = pd.read_csv(study / "m.csv")
@@ -281,8 +284,9 @@ def test_a_service_says_why_it_does_not_take_it(affectkit, study):
     assert "answers one row for all of a session, which one request does not bring" in result.stderr
 
 
+@pytest.mark.slow
 def test_recordings_are_encoded_window_by_window(affectkit, emodb_twin, tmp_path, monkeypatch):
-    """By the model's own encoder, some sequences at a time, equals by features; a file that cannot be read is left out."""
+    """By the model's own encoder, some sequences at a time, as by features; what cannot be read is left out."""
     rows = []
     for place, wav in enumerate(sorted((emodb_twin / "wav").glob("*.wav"))[::2]):
         split = "test" if wav.stem[:2] in ("10", "11") else "train"
