@@ -36,6 +36,28 @@ MediaRoot = Annotated[
     Path | None,
     typer.Option("--media-root", help="Folder that relative paths start from, instead of the corpus's root."),
 ]
+SequenceColumns = Annotated[
+    str, typer.Option("--sequence", help="Columns that identify a sequence, comma-separated, such as sequence,track.")
+]
+OptionalSequence = Annotated[
+    str | None,
+    typer.Option(
+        "--sequence",
+        help="Columns that identify a sequence, comma-separated, such as session: its rows are windows, which the "
+        "network pools into one answer, for --model attention (default: every row is answered by itself).",
+    ),
+]
+TimeColumn = Annotated[str, typer.Option("--time", help="Column with the time of a frame in seconds, or its number.")]
+OptionalTime = Annotated[
+    str | None,
+    typer.Option("--time", help="Column with the time of a window in seconds, or its number (default: time_sec)."),
+]
+TRUTH = "Label of a group whose rows have several: unanimous raises an error, majority takes the most frequent"
+Truth = Annotated[Literal["unanimous", "majority"], typer.Option("--truth", help=f"{TRUTH}.")]
+OptionalTruth = Annotated[
+    Literal["unanimous", "majority"] | None,
+    typer.Option("--truth", help=f"{TRUTH}; of a number it is the mean (default: unanimous)."),
+]
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: the run folder of a model, or a CSV from any tool.")
 ]

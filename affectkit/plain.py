@@ -5,7 +5,9 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable
+import unicodedata
+import zlib
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +138,20 @@ def shown(value: float) -> str:
     if size < 1e-9:  # rounding noise, such as the R2 of a mean
         return "0.000"
     return f"{value:.3f}" if 0.0005 <= size < 10_000 else f"{value:.3g}"
+
+
+def safe_id(text: str, taken: Collection[str] = ()) -> str:
+    """`text` as an id that is safe as a file name: `a/b c` -> `a__b_c-1f2e3d4c`.
+
+    A digest of `text` is added where something had to be changed or cut, or where the id is `taken`.
+    """
+    normal = unicodedata.normalize("NFC", text)
+    plain = normal.replace("/", "__")
+    safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-")[:120]
+    if safe and safe == plain and safe not in taken:
+        return safe
+    key, number = "", ""
+    while not key or key in taken:  # a third of the same text: its number among all comes in
+        key = f"{safe or 'row'}-{zlib.crc32((text + number).encode(errors='surrogateescape')):08x}"
+        number = f"\0{len(taken)}" if not number else number + "\0"
+    return key

@@ -270,6 +270,31 @@ class Features:
             start, stop = int(self._start[row]), int(self._start[row] + self._frames[row])
             yield values[start] if self.pooled else values[start:stop]
 
+    def stacked(self, ids: Sequence[str]) -> np.ndarray:
+        """[T, D] or [T, L, D] float32: the vectors of pooled rows in the order of `ids`, as frames. Rows that lie end
+        to end in a shard are read at once. Raises "input" for ids that are missing, and for what are no vectors."""
+        if not self.pooled:
+            raise self._refused("holds frames, not one vector per row", "extract with --pool mean")
+        if self.sparse or isinstance(self._table, Table):
+            what = "is sparse" if self.sparse else "holds columns of a table that are not all read as numbers"
+            raise self._refused(f"{what}: its rows cannot be frames", "use dense features, or a CSV of numbers alone")
+        rows = self._rows(ids)
+        if self._table is not None:
+            return self._table[rows]
+        parts, first = [], 0
+        for place in range(1, len(rows) + 1):
+            if place < len(rows) and self._follows(rows[place - 1], rows[place]):
+                continue
+            start, shard = int(self._start[rows[first]]), self.path / self._shard[rows[first]]
+            with opened(shard) as handle:
+                parts.append(_slice(handle, "values", shard)[start : start + place - first])
+            first = place
+        return np.concatenate(parts)
+
+    def _follows(self, row: int, following: int) -> bool:
+        """Whether a row lies right behind another."""
+        return self._shard[row] == self._shard[following] and bool(self._start[following] == self._start[row] + 1)
+
     def _rows(self, ids: Sequence[str]) -> np.ndarray:
         absent = self.missing(ids)
         if absent:

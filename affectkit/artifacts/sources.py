@@ -21,6 +21,7 @@ from affectkit.artifacts.predictions import (
     vouched,
 )
 from affectkit.artifacts.records import trusted
+from affectkit.artifacts.sequences import Gathering, gather
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
@@ -83,6 +84,12 @@ def predictions_path(path: Path) -> Path:
     return file
 
 
+def model_beside(file: Path) -> Path | None:
+    """The `best_model/` of the run that wrote a table of predictions; None for a table of any other tool."""
+    beside = trusted(file.parent / BEST) if file.name == PREDICTIONS else file.parent
+    return beside if file.name == PREDICTIONS and (beside / SPEC).exists() else None
+
+
 def called(path: Path) -> str:
     """What tells a source from others: the run's folder, where the file or model in it is called as everywhere."""
     return (path.name in (PREDICTIONS, BEST) and path.parent.name) or path.name
@@ -98,8 +105,7 @@ def read_source(
     if tables and ((path / "encoder.json").exists() or is_tabulated(path)):
         return Source(name, path, None, no_fit_rows(), features=read_features(path))
     file = predictions_path(path)
-    beside = trusted(file.parent / BEST) if file.name == PREDICTIONS else file.parent
-    model = beside if file.name == PREDICTIONS and (beside / SPEC).exists() else None
+    model = model_beside(file)
     # a model's targets: its table does not say their scales
     described = [Target.from_json(target) for target in read_spec(model)["targets"]] if model else []
     known = [*targets, *described]
@@ -175,12 +181,22 @@ def _warn_of_no_part(predictions: Predictions) -> None:
         log.warning(what, predictions.path, len(odd), len(frame), names, ", ".join(SPLITS))
 
 
+def rows_answered(rows: Manifest, model: Path | None) -> Manifest:
+    """The rows of a manifest that a `best_model/` answers: one for each sequence, where it pools them."""
+    spec = read_spec(model) if model else {"targets": []}
+    how = Gathering.of(spec)
+    if how is None:
+        return rows
+    return gather(rows, how, [Target.from_json(target) for target in spec["targets"]], strict=False).manifest
+
+
 def _with_manifest(source: Source, rows: Manifest, columns: Sequence[str], treat_as: str | None) -> Source:
     table = source.predictions
     if table is None:
         return source
     wanted = [*table.targets, "split", "fold", *GROUP_COLUMNS, *columns]
-    joined = join_columns(table, rows.rows, list(dict.fromkeys(wanted)))
+    answered = rows_answered(rows, source.model)
+    joined = join_columns(table, answered.rows, list(dict.fromkeys(wanted)))
     return replace(source, predictions=vouched(joined, treat_as))
 
 

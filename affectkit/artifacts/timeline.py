@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,10 +58,18 @@ class Timeline:
         return values
 
 
-def timeline(frame: pd.DataFrame, sequence: Sequence[str], time: str, *, file: Path | None = None) -> Timeline:
+def timeline(
+    frame: pd.DataFrame,
+    sequence: Sequence[str],
+    time: str,
+    *,
+    file: Path | None = None,
+    where: Callable[[int], dict[str, Any]] | None = None,
+) -> Timeline:
     """The sequences of a table of text.
 
-    sequence: the columns that together tell sequences apart. time: a column of numbers.
+    sequence: the columns that together tell sequences apart. time: a column of numbers. where: `file` and `row` of a
+    position in a table that was put together from several files.
     Raises "usage" without a column, "input" for a missing one, and naming the row of an empty cell or of a time that
     its sequence has already.
     """
@@ -73,26 +81,30 @@ def timeline(frame: pd.DataFrame, sequence: Sequence[str], time: str, *, file: P
         if column not in frame:
             remedy = f"pass the --manifest that has it, or name another; {did_you_mean(column, list(frame.columns))}"
             raise AffectkitError("input", f"has no column '{column}'", file=file, remedy=remedy)
+    where = where or (lambda position: {"file": file, "row": position + 1})
     cells = [frame[column].astype(str) for column in sequence]
     for column, values in zip(sequence, cells, strict=True):
-        _refuse_first(values.to_numpy() == "", f"has no {column}", file)
-    times = to_numbers(frame[time], file=file, column=time)
-    _refuse_first(np.isnan(times), f"has no {time}", file)
+        _refuse_first(values.to_numpy() == "", f"has no {column}", where)
+    try:
+        times = to_numbers(frame[time], file=file, column=time)
+    except AffectkitError as error:
+        raise AffectkitError(error.code, error.message, **where((error.row or 1) - 1), remedy=error.remedy) from None
+    _refuse_first(np.isnan(times), f"has no {time}", where)
     joined = cells[0].str.cat(cells[1:], sep=" / ") if len(cells) > 1 else cells[0]
     codes, names = pd.factorize(joined.to_numpy(object), sort=True)
     order = np.lexsort((times, codes))
     codes, times = codes[order], times[order]
     place = first_row((codes[1:] == codes[:-1]) & (times[1:] == times[:-1]))
     if place is not None:
-        first, second = sorted(order[place : place + 2] + 1)
-        message = f"{time} {times[place]:g} of sequence '{names[codes[place]]}' stands already in row {first}"
+        first, second = map(where, sorted(map(int, order[place : place + 2])))
+        message = f"{time} {times[place]:g} of sequence '{names[codes[place]]}' stands already in row {first['row']}"
+        message += f" of {first['file'].name}" if first["file"] != second["file"] else ""
         remedy = "name every column that tells sequences apart, such as --sequence sequence,track"
-        raise AffectkitError("input", message, file=file, row=int(second), remedy=remedy)
+        raise AffectkitError("input", message, **second, remedy=remedy)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     return Timeline(order, starts, [str(name) for name in names], times)
 
 
-def _refuse_first(bad: np.ndarray, message: str, file: Path | None) -> None:
+def _refuse_first(bad: np.ndarray, message: str, where: Callable[[int], dict[str, Any]]) -> None:
     if (row := first_row(bad)) is not None:
-        remedy = "every row needs a sequence and a time"
-        raise AffectkitError("input", message, file=file, row=row + 1, remedy=remedy)
+        raise AffectkitError("input", message, **where(row), remedy="every row needs a sequence and a time")

@@ -15,13 +15,6 @@ RuleOpt = Annotated[
 WeightOpt = Annotated[
     str | None, typer.Option("--weight", help="Column of weights, such as duration_sec (default: all equal).")
 ]
-TruthOpt = Annotated[
-    Literal["unanimous", "majority"],
-    typer.Option(
-        "--truth",
-        help="Label of a group whose rows have several: unanimous raises an error, majority takes the most frequent.",
-    ),
-]
 
 
 def aggregate(
@@ -30,7 +23,7 @@ def aggregate(
     output_dir: opt.OutputDir,
     rule: RuleOpt = "mean",
     weight: WeightOpt = None,
-    truth: TruthOpt = "unanimous",
+    truth: opt.Truth = "unanimous",
     target: opt.PredictedTargets = None,
     manifest: opt.OptionalManifest = None,
     treat_as: opt.TreatAs = None,

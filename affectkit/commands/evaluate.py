@@ -105,8 +105,10 @@ def evaluate(
     source = _source(predictions, model_dir, manifest)
     from affectkit.artifacts.files import write_json
     from affectkit.artifacts.manifest import read_manifest
+    from affectkit.artifacts.models import best_model
     from affectkit.artifacts.reports import EXAMPLES, read_report, write_report
     from affectkit.artifacts.runs import open_runs
+    from affectkit.artifacts.sources import model_beside, rows_answered
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess
     from affectkit.evaluation.requirements import parse, verdict
@@ -129,6 +131,7 @@ def evaluate(
             check = partial(_check_targets, files, stated)
             table, notes = _table(source, rows, extra, split, treat_as, work if model_dir else None, check)
             how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
+            rows = rows_answered(rows, best_model(source) if model_dir else model_beside(source)) if rows else None
             how |= {"slices": parts, "alerts": alerts, "floor_rows": _train_rows(table, rows)}
             report = assess(table, split=split, group=group, **how)
             report |= {"foreign": table.foreign, **lineage(inputs), "inputs": digests(inputs)}
@@ -173,14 +176,16 @@ def _table(
 
     extra: columns that are needed. work: how to predict, where `source` is a model. check: of the targets, before it.
     """
+    from affectkit.artifacts.models import best_model
     from affectkit.artifacts.predictions import join_columns
-    from affectkit.artifacts.sources import read_joined
+    from affectkit.artifacts.sources import read_joined, rows_answered
     from affectkit.splits import GROUP_COLUMNS
 
     if work is not None and rows is not None:
         table, notes = _predicted(source, rows, split, work, check)
         carried = [*rows.targets, "split", *GROUP_COLUMNS, *extra]
-        return join_columns(table, rows.rows, list(dict.fromkeys(carried))), notes
+        answered = rows_answered(rows, best_model(source))
+        return join_columns(table, answered.rows, list(dict.fromkeys(carried))), notes
     table = read_joined(source, manifest=rows, columns=extra, treat_as=treat_as)
     check(list(table.targets.values()))
     notes = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
@@ -195,6 +200,7 @@ def _predicted(
     check: Callable[["list[Target]"], None],
 ) -> tuple["Predictions", list[str]]:
     """Predictions, made now, of the rows that the model was not fitted on; and how many it could not make."""
+    from affectkit.artifacts.sources import rows_answered
     from affectkit.inference import Work, load_model, without_fit_rows
     from affectkit.labels import Target
 
@@ -205,8 +211,9 @@ def _predicted(
     chosen = without_fit_rows(model, rows.take(rows.rows["split"] == wanted) if wanted in splits else rows)
     with console.progress("predict") as progress:
         table = model.predict(chosen, Work(**work, progress=progress))
-    lost = len(chosen.rows) - len(table.frame)
-    return table, [f"{lost} of {len(chosen.rows)} rows could not be predicted and are not judged"] if lost else []
+    asked = len(rows_answered(chosen, model.folder).rows)
+    lost = asked - len(table.frame)
+    return table, [f"{lost} of {asked} rows could not be predicted and are not judged"] if lost else []
 
 
 def _check_targets(files: dict[str, Path], stated: "list[Requirement]", targets: "list[Target]") -> None:

@@ -157,7 +157,7 @@ def predict(
         facts: dict[str, Any] = {}
         with console.progress("predict") as progress, _ended_by_sigterm():
             work = Work(device, num_workers, on_error, tta, mc_dropout, progress)
-            if fps is not None or holds_videos(model, rows):
+            if fps is not None or (not features and holds_videos(model, rows)):
                 predictions, counts = predict_videos(model, rows, work, sampling)
                 facts = vars(counts)
             elif windows:

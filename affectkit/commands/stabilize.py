@@ -36,10 +36,6 @@ MinConfidenceOpt = Annotated[
         "--min-confidence", min=0, max=1, help="Hold the last value at frames in which no class has this probability."
     ),
 ]
-SequenceOpt = Annotated[
-    str, typer.Option("--sequence", help="Columns that identify a sequence, comma-separated, such as sequence,track.")
-]
-TimeOpt = Annotated[str, typer.Option("--time", help="Column with the time of a frame in seconds, or its number.")]
 FACTS = ("rows", "sequences", "split", "n", "targets", "pooled")
 MaxLagOpt = Annotated[int, typer.Option("--max-lag", min=1, help="Largest lag to look for, in frames.")]
 
@@ -51,8 +47,8 @@ def stabilize(
     half_life: HalfLifeOpt = None,
     uncertainty_threshold: ThresholdOpt = None,
     min_confidence: MinConfidenceOpt = None,
-    sequence: SequenceOpt = "sequence",
-    time: TimeOpt = "time_sec",
+    sequence: opt.SequenceColumns = "sequence",
+    time: opt.TimeColumn = "time_sec",
     target: opt.PredictedTargets = None,
     manifest: opt.OptionalManifest = None,
     treat_as: opt.TreatAs = None,

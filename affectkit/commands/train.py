@@ -46,6 +46,9 @@ def train(
     features: FeaturesOpt = None,
     model: ModelOpt = "linear",
     target: TargetOpt = None,
+    sequence: opt.OptionalSequence = None,
+    time: opt.OptionalTime = None,
+    truth: opt.OptionalTruth = None,
     normalize: opt.Normalize = "train",
     class_weight: opt.ClassWeight = "balanced",
     row_weights: opt.RowWeights = "",
@@ -67,9 +70,11 @@ def train(
 
     Hyper-parameters, and how many epochs a network is trained, are chosen by grouped cross-validation inside the fit
     rows. Test rows are never fitted. mlp takes pooled features, also of all layers of an encoder, which it learns to
-    weigh; attention takes frames. Both run on --device, and a killed run goes on with --resume. Of a table, what kind
-    each column is of is told by all of its cells, and printed; gaps are filled and categories encoded by the rows
-    fitted on (boosted reads both as they are), and a column that may be the label in disguise is warned of by name.
+    weigh; attention takes frames, or with --sequence the windows of a session, for which it gives one answer (affectkit
+    aggregate puts answers of windows together instead). Both run on --device, and a killed run goes on with --resume.
+    Of a table, what kind each column is of is told by all of its cells, and printed; gaps are filled and categories
+    encoded by the rows fitted on (boosted reads both as they are), and a column that may be the label in disguise is
+    warned of by name.
 
     Example: affectkit train --manifest runs/manifest --features runs/egemaps --model linear --cv -o runs/linear
     """
@@ -100,7 +105,7 @@ def train(
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         with console.progress("train") as progress:
             trained = training.run(cv=cv, importance=importance, progress=progress, workspace=workspace)
-        result = of_training(trained, rows)
+        result = of_training(trained, training.data.manifest)
         save_result(run.path, result)
         if {HISTORY, IMPORTANCE} & result.files.keys():
             write_training_page(run.path)
@@ -109,4 +114,5 @@ def train(
             run.note(device=str(workspace.accelerator.device))
     pages = {part: evaluated.page(report) for part, report in result.reports.items()}
     outcome = terminal.outcome(run.path, {"metrics": result.metrics}, pages)
-    return replace(outcome, lines=[*in_words(training.data.columns), *outcome.lines])
+    sequences = [training.data.sequences.in_words()] if training.data.sequences else []
+    return replace(outcome, lines=[*in_words(training.data.columns), *sequences, *outcome.lines])

@@ -3,9 +3,7 @@
 import logging
 import math
 import re
-import unicodedata
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +13,7 @@ from affectkit.corpora._files import refuse_pointer
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
+from affectkit.plain import safe_id as safe_id  # for its readers
 from affectkit.registry import Option
 from affectkit.splits import in_our_words
 
@@ -81,23 +80,6 @@ def decode(path: Path, *encodings: str) -> str:
             continue
     tried = ", ".join(("utf-8", "utf-16", *encodings))
     raise AffectkitError("input", f"is text in none of {tried}", file=path, remedy="save it as UTF-8")
-
-
-def safe_id(text: str, taken: Collection[str] = ()) -> str:
-    """`text` as an id that is safe as a file name: `a/b c` -> `a__b_c-1f2e3d4c`.
-
-    A digest of `text` is added where something had to be changed or cut, or where the id is `taken`.
-    """
-    normal = unicodedata.normalize("NFC", text)
-    plain = normal.replace("/", "__")
-    safe = re.sub(r"[^\w.\-]", "_", plain).lstrip(".-")[:120]
-    if safe and safe == plain and safe not in taken:
-        return safe
-    key, number = "", ""
-    while not key or key in taken:  # a third of the same text: its number among all comes in
-        key = f"{safe or 'row'}-{zlib.crc32((text + number).encode(errors='surrogateescape')):08x}"
-        number = f"\0{len(taken)}" if not number else number + "\0"
-    return key
 
 
 # --- Any table as a corpus: which of its columns mean what. `csv` and `huggingface` share these options

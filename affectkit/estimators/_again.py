@@ -14,9 +14,10 @@ from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import whole
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.records import STARTED, read_started, require_unchanged
+from affectkit.artifacts.sequences import Gathering
 from affectkit.console import Progress, unwatched
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Estimator, Workspace
+from affectkit.estimators._estimator import Estimator, Workspace, takes_of
 from affectkit.estimators._fit import FitSettings, build_estimator
 from affectkit.estimators._train import Dataset, Trained, load_dataset, train_model, workspace_of
 from affectkit.labels import Target
@@ -42,11 +43,31 @@ def assemble(rows: Manifest, estimator: Estimator, options: Mapping[str, Any]) -
     targets = rows.chosen_targets(options["target"])
     known = {"group": options["group"], "missing": options["missing"], "exclude": comma_separated(options["exclude"])}
     features = [Path(path) for path in options["features"]]
+    known["gathering"] = _gathering(estimator, options)
     data = load_dataset(rows, features, estimator=estimator, targets=targets, **known)
     names = ("normalize", "class_weight", "seed", "impute")
     told = {name: options[name] for name in names} | {"select_features": options["select_features"] or 0}
     settings = FitSettings(**told)
     return Training(replace(data, row_weights=options["row_weights"]), estimator, targets, settings)
+
+
+def _gathering(estimator: Estimator, options: Mapping[str, Any]) -> Gathering | None:
+    """Of rows into sequences, where it is asked for. Raises "usage" for an estimator that takes no frames, and for what
+    says how without asking for it."""
+    columns, time, truth = (options.get(name) for name in ("sequence", "time", "truth"))
+    if columns is None:
+        for name, value in (("time", time), ("truth", truth)):
+            if value is not None:
+                remedy = "name the columns that tell sequences apart, such as --sequence session"
+                raise AffectkitError("usage", f"--{name} needs --sequence", remedy=remedy)
+        return None
+    if not takes_of(estimator).frames:
+        message = f"--sequence: {estimator.name} reads one vector per row, and pools no windows"
+        remedy = "use --model attention, or train on the windows and put their predictions together with aggregate"
+        raise AffectkitError("usage", message, remedy=remedy)
+    if not comma_separated(columns):
+        raise AffectkitError("usage", "--sequence names no column", remedy="name one, such as --sequence session")
+    return Gathering(tuple(comma_separated(columns)), time or "time_sec", truth or "unanimous")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from affectkit.artifacts.columns import Column, Table
 from affectkit.artifacts.models import read_spec, whole
 from affectkit.artifacts.outputs import TargetPrediction
+from affectkit.artifacts.sequences import Gathering
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, takes_of
@@ -66,6 +67,7 @@ def load_estimator_model(folder: Path) -> EstimatorModel:
         widths = [columns_of(encoder) or (None if encoder.get("sparse") else width) for encoder, width in known]
         targets = [load_target(folder, Target.from_json(target), estimator, widths) for target in spec["targets"]]
         model = EstimatorModel(spec, targets)
+        Gathering.of(spec)
         _try_out(model)
     return model
 
@@ -78,7 +80,8 @@ def columns_of(known: dict[str, Any]) -> tuple[Column, ...]:
 def _try_out(model: EstimatorModel) -> None:
     """Predict a row of zeros: weights of another model or of other features show here, not in the midst of work."""
     known = zip(model.spec["features"], model.spec["dimensions"], strict=True)
-    row = [_blank(encoder, width, model.targets) for encoder, width in known]
+    framed = "sequence" in model.spec
+    row = [_blank(encoder, width, model.targets, framed) for encoder, width in known]
     if not model.targets or model.spec["normalize"] not in ("train", "speaker", "none"):
         raise ValueError("no target, or an unknown normalization")
     for part in model.targets:
@@ -89,8 +92,8 @@ def _try_out(model: EstimatorModel) -> None:
             raise ValueError(f"{part.target.name} is predicted as {values.shape}, not {expected}")
 
 
-def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[TargetModel]) -> Block:
-    """A row of zeros of an encoder's features, as the estimator takes them."""
+def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[TargetModel], framed: bool) -> Block:
+    """A row of zeros of an encoder's features, as the estimator takes them. framed: whether vectors are its frames."""
     from scipy.sparse import csr_matrix
 
     if columns := columns_of(encoder):
@@ -99,7 +102,7 @@ def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[Ta
     if encoder.get("sparse"):
         return csr_matrix((1, *shape))
     every_frame = any(takes_of(part.estimator).frames == "all" for part in targets)
-    if every_frame and not encoder.get("pooled", True):
+    if every_frame and (framed or not encoder.get("pooled", True)):
         return Frames.of_values(["zeros"], [np.zeros((2, *shape), dtype=np.float32)])
     return np.zeros((1, *shape))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from affectkit.artifacts.columns import Table
 from affectkit.artifacts.features import Features
+from affectkit.artifacts.sequences import Sequences
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Matrix, Takes, check_takes
 
@@ -37,6 +38,22 @@ class Frames:
         """Those of a folder. Raises "input" for ids that it lacks."""
         lengths = features.lengths(ids)
         return cls(_texts(ids), lengths, features.row_shape(), lambda key: next(features.frames([key])), features.path)
+
+    @classmethod
+    def of_windows(cls, features: Features, sequences: Sequences) -> Frames:
+        """The vectors of each sequence's windows. Raises "input" for windows that a folder lacks."""
+        features.lengths(sequences.every_window)
+        windows = dict(zip(sequences.ids, sequences.windows, strict=True))
+        lengths = np.array([len(each) for each in sequences.windows], dtype=np.int64)
+
+        def read(key: str) -> np.ndarray:
+            values = features.stacked(windows[key])
+            if (infinite := np.isinf(values).reshape(len(values), -1).any(axis=1)).any():
+                what = f"the features of id '{windows[key][int(infinite.argmax())]}' are not finite"
+                raise AffectkitError("input", what, file=features.path, remedy="extract them again, or drop the row")
+            return values
+
+        return cls(_texts(sequences.ids), lengths, features.row_shape(), read, features.path)
 
     @classmethod
     def of_values(cls, ids: Sequence[str], values: Sequence[np.ndarray]) -> Frames:
@@ -138,6 +155,25 @@ def read_block(features: Features, ids: Sequence[str], takes: Takes, name: str) 
     if not features.pooled and takes.frames:
         return _as_taken(Frames.of_features(features, ids), takes)
     return features.matrix(ids, layer="all" if takes.layers else None)
+
+
+def read_windows(features: Features, sequences: Sequences, takes: Takes, name: str) -> Block:
+    """The features of windows, each of which is a frame of its sequence. Raises "input" for what is no vector of each
+    window, and for windows that are missing."""
+    if features.sparse and not takes.sparse:
+        check_takes(features, takes, name)
+    if not features.pooled:
+        message = "holds frames of each window, and --sequence makes one frame of a window"
+        raise AffectkitError("input", message, file=features.path, remedy="extract with --pool mean")
+    features.stacked(sequences.windows[0][:1])  # raises for what cannot be frames
+    return _as_taken(Frames.of_windows(features, sequences), takes)
+
+
+def encoded_windows(sequences: Sequences, ids: Sequence[str], values: Any, takes: Takes) -> Block:
+    """The same of what an encoder gave of the windows `ids`: a list of vectors."""
+    by_window = dict(zip(ids, values, strict=True))
+    frames = [np.stack([by_window[key] for key in windows]) for windows in sequences.windows]
+    return _as_taken(Frames.of_values(sequences.ids, frames), takes)
 
 
 def encoded_block(ids: Sequence[str], values: Any, takes: Takes, *, pooled: bool) -> Block:

@@ -17,6 +17,7 @@ from affectkit.artifacts.files import read_json, write_json
 from affectkit.artifacts.manifest import Manifest, row_weights
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.artifacts.sequences import WINDOWS, Gathering, Sequences, gather
 from affectkit.artifacts.table_features import open_features, refuse_unknown
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
@@ -33,12 +34,12 @@ from affectkit.estimators._estimator import (
 from affectkit.estimators._fit import FitSettings, TargetModel, encode_target, fit_target, load_target
 from affectkit.estimators._importance import Shuffled, Shuffles, plan_shuffles
 from affectkit.estimators._model import EstimatorModel, columns_of, speaker_normalized, width_of
-from affectkit.estimators._network_inputs import read_block
+from affectkit.estimators._network_inputs import Frames, read_block, read_windows
 from affectkit.estimators._preprocessing import hashed
 from affectkit.labels import Target
 from affectkit.leakage.disguise import Suspect, suspects_of
 from affectkit.leakage.held_out import HeldOut, hold_out_rows
-from affectkit.splits import default_group
+from affectkit.splits import GROUP_COLUMNS, default_group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +111,7 @@ class Dataset:
     """Rows of a manifest with their features: a block per features folder, and what each says of itself.
 
     group: the column of what must not straddle; None picks the speaker or what stands in for it. row_weights: how much
-    train rows count, as `--row-weights` says it.
+    train rows count, as `--row-weights` says it. sequences: what the rows are, where each stands for several.
     """
 
     manifest: Manifest
@@ -118,6 +119,7 @@ class Dataset:
     encoders: list[dict[str, Any]]
     group: str | None = None
     row_weights: str = ""
+    sequences: Sequences | None = None
 
     @property
     def columns(self) -> list[Column]:
@@ -147,14 +149,17 @@ def load_dataset(
     estimator: Estimator | None = None,
     targets: Sequence[Target] = (),
     exclude: Sequence[str] = (),
+    gathering: Gathering | None = None,
 ) -> Dataset:
     """Join a manifest's rows with their features by id.
 
     missing: "drop" leaves out rows that a features folder lacks, "stop" raises naming the first. estimator: what is to
     be fitted on them; None takes one vector of each row. targets: what is to be predicted, which no column may carry.
-    exclude: columns of tables to leave out.
+    exclude: columns of tables to leave out. gathering: of rows into sequences, each of which is then one row, whose
+    frames are the vectors of its windows.
     """
     takes, name = takes_of(estimator), getattr(estimator, "name", "")
+    sequences = _gathered(manifest, gathering, targets, group) if gathering else None
     refuse_unknown(exclude, features, manifest)
     apart = [*(target.name for target in targets), group or default_group(manifest.rows)]
     loaded = [open_features(path, manifest, apart=apart, exclude=exclude) for path in features]
@@ -169,12 +174,37 @@ def load_dataset(
             near = next((f": '{lost}', but {near}" for f in loaded if (near := f.near(lost))), "")
             logger.warning("%d of %d rows have no features and are dropped%s", (~keep).sum(), len(keep), near)
         manifest = manifest.take(keep)
+    if sequences:
+        sequences = _with_features(sequences, set(manifest.rows["id"]))
+        manifest = sequences.manifest
     ids = list(manifest.rows["id"])
-    blocks = [read_block(f, ids, takes, name) for f in loaded]
+    blocks = [read_windows(f, sequences, takes, name) if sequences else read_block(f, ids, takes, name) for f in loaded]
     for block, source in zip(blocks, loaded, strict=True):
         refuse_infinite(block, ids, source.path)
     blocks = [hashed(block) if isinstance(block, Table) else block for block in blocks]
-    return Dataset(manifest, blocks, [f.described() for f in loaded], group)
+    return Dataset(manifest, blocks, [f.described() for f in loaded], group, sequences=sequences)
+
+
+def _gathered(manifest: Manifest, gathering: Gathering, targets: Sequence[Target], group: str | None) -> Sequences:
+    """What differs within a sequence is named, where it would keep the sequences of one person apart."""
+    sequences = gather(manifest, gathering, targets, group=group)
+    for name in sequences.dropped:
+        if name in GROUP_COLUMNS:
+            what = "%s differs within a %s, and cannot say which of them go together: name a --group that does"
+            logger.warning(what, name, gathering.name)
+    for target, names in sequences.mixed.items():
+        what = "%s of %d sequences is left empty: no class is the most frequent, as in '%s'"
+        logger.warning(what, target, len(names), names[0])
+    return sequences
+
+
+def _with_features(sequences: Sequences, ids: set[str]) -> Sequences:
+    """With these windows; sequences that have none of them are counted."""
+    kept = sequences.keeping(ids)
+    if lost := [key for key in sequences.ids if key not in set(kept.ids)]:
+        what = "%d of %d sequences have no window with features and are dropped, as '%s'"
+        logger.warning(what, len(lost), len(sequences.ids), lost[0])
+    return kept
 
 
 def train_model(
@@ -222,10 +252,12 @@ def train_model(
         outputs.append(TargetPrediction.of(target, output))
         of_model.append(TargetPrediction.of(target, final))
     carried = [held_out.group] if held_out.group else []
+    carried += [*data.sequences.how.columns, WINDOWS] if data.sequences else []
     predictions = build_predictions(rows, outputs, held_out.seen, carried)
     spec = _spec(data, held_out, estimator, models, settings)
     in_sample = build_predictions(rows, of_model, held_out.fitted).take(held_out.fitted == "fit")
     judged, fit_rows = predictions.take(held_out.judged), held_out.fit_rows()
+    fit_rows = data.sequences.fit_rows(fit_rows) if data.sequences else fit_rows
     return Trained(EstimatorModel(spec, models), judged, fit_rows, in_sample, suspects, worth)
 
 
@@ -287,6 +319,8 @@ def _suspects(data: Dataset, targets: Sequence[Target], held_out: HeldOut) -> li
         names = block.names if table else encoder.get("feature_names") or ()
         if not names or encoder.get("encoder") or encoder.get("tabulation") or len(names) > MOST_COLUMNS:
             continue
+        if isinstance(block, Frames):
+            continue
         ordered = np.array([not table or column.kind in NUMERIC for column in (block.columns if table else names)])
         cells = (block.codes if table else block)[fit]
         for target in targets:
@@ -318,6 +352,7 @@ def _spec(
         **({"row_weights": data.row_weights} if data.row_weights else {}),
         **({"impute": settings.impute} if settings.impute != "median" else {}),
         **({"selected": _selected(models, data.encoders)} if settings.select_features else {}),
+        **({**data.sequences.how.plain(), "windows": data.sequences.counts()} if data.sequences else {}),
         "group": held_out.group,
         "groups_straddle": held_out.straddle,
         "features": data.encoders,

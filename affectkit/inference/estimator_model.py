@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,25 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
+from affectkit.artifacts.sequences import WINDOWS, Sequences
 from affectkit.artifacts.table_features import OWN, is_table, open_known
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Takes, refuse_infinite, refuse_no_answer, takes_of
 from affectkit.estimators._model import EstimatorModel
-from affectkit.estimators._network_inputs import encoded_block, read_block
-from affectkit.inference.model import Model, Work, seen_rows
+from affectkit.estimators._network_inputs import encoded_block, encoded_windows, read_block, read_windows
+from affectkit.inference.model import Model, Work, seen_rows, sequences_of
 from affectkit.media.series import ENDINGS
+
+logger = logging.getLogger(__name__)
 
 _FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
 # Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
 # computed with, and what is computed at once.
 _SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens")
 CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
+WINDOW_CHUNK = 4096  # windows, a vector each, but never less than one sequence
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,28 @@ class EstimatorPipeline(Model):
         return takes_of(self.estimator.targets[0].estimator)
 
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
+        if sequences := sequences_of(self, manifest):
+            return self._predict_sequences(sequences, manifest, work, features)
         if features:
             outputs = self._answers(manifest, self._read(manifest, features))
         else:
             manifest, outputs = self._encode(manifest, work)
         return build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
+
+    def _predict_sequences(
+        self, sequences: Sequences, windows: Manifest, work: Work, features: Sequence[Path]
+    ) -> Predictions:
+        """One row for each sequence of the manifest `windows`."""
+        for target, names in sequences.mixed.items():
+            what = "%s of %d sequences is left empty, as their rows differ in it: '%s'"
+            logger.warning(what, target, len(names), names[0])
+        if features:
+            blocks = [self._block(sequences.manifest, each, sequences) for each in self._open(windows, features)]
+            outputs = self._answers(sequences.manifest, blocks)
+        else:
+            sequences, outputs = self._encode_sequences(sequences, windows, work)
+        rows = sequences.manifest.rows
+        return build_predictions(rows, outputs, seen_rows(self, rows, sequences), [*sequences.how.columns, WINDOWS])
 
     def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[TargetPrediction]:
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
@@ -62,15 +84,18 @@ class EstimatorPipeline(Model):
 
     def _read(self, manifest: Manifest, features: Sequence[Path]) -> list[Block]:
         """Features that were extracted before."""
+        return [self._block(manifest, feature_set) for feature_set in self._open(manifest, features)]
+
+    def _open(self, manifest: Manifest, features: Sequence[Path]) -> list[Features]:
         encoders = self.spec["features"]
         if len(features) != len(encoders):
             raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
-        loaded = [_read_as(path, manifest, encoder) for path, encoder in zip(features, encoders, strict=True)]
-        return [self._block(manifest, feature_set) for feature_set in loaded]
+        return [_read_as(path, manifest, encoder) for path, encoder in zip(features, encoders, strict=True)]
 
-    def _block(self, manifest: Manifest, features: Features) -> Block:
-        ids = list(manifest.rows["id"])
-        block = read_block(features, ids, self._takes, self.spec["estimator"])
+    def _block(self, manifest: Manifest, features: Features, sequences: Sequences | None = None) -> Block:
+        """sequences: what the manifest's rows are, where the features are of their windows."""
+        ids, how = list(manifest.rows["id"]), (self._takes, self.spec["estimator"])
+        block = read_windows(features, sequences, *how) if sequences else read_block(features, ids, *how)
         refuse_infinite(block, ids, features.path)
         return block
 
@@ -80,9 +105,7 @@ class EstimatorPipeline(Model):
 
         All rows at once where each becomes a vector, some at a time where frames are kept for every one of them.
         """
-        if work.device not in self._opened:
-            self._opened[work.device] = [_opened(known, work.device, self.folder) for known in self.spec["features"]]
-        encoders = self._opened[work.device]
+        encoders = self._encoders(work)
         framed = any(encoder and not encoder.pooled for encoder in encoders) and self.spec["normalize"] != "speaker"
         total, size = len(manifest.rows), CHUNK if framed else len(manifest.rows)
         kept, answers = np.zeros(total, dtype=bool), []
@@ -104,9 +127,50 @@ class EstimatorPipeline(Model):
             kept |= part
         if not kept.any():
             raise AffectkitError("input", "no row could be encoded", file=manifest.path)
+        return manifest.take(kept), self._joined(answers)
+
+    def _encoders(self, work: Work) -> list[Encoder | None]:
+        if work.device not in self._opened:
+            self._opened[work.device] = [_opened(known, work.device, self.folder) for known in self.spec["features"]]
+        return self._opened[work.device]
+
+    def _joined(self, answers: Sequence[Sequence[TargetPrediction]]) -> list[TargetPrediction]:
+        """Of parts of the rows, in order."""
         joined = [np.concatenate([output.values for output in parts]) for parts in zip(*answers, strict=True)]
         targets = [part.target for part in self.estimator.targets]
-        return manifest.take(kept), list(map(TargetPrediction.of, targets, joined))
+        return list(map(TargetPrediction.of, targets, joined))
+
+    def _encode_sequences(
+        self, sequences: Sequences, windows: Manifest, work: Work
+    ) -> tuple[Sequences, list[TargetPrediction]]:
+        """The sequences of which a window could be encoded, and their answers: some sequences at a time."""
+        kept: set[str] = set()
+        answers, done, total = [], 0, len(windows.rows)
+        for ids in _some(sequences, at_once=self.spec["normalize"] == "speaker"):
+            part = windows.take(windows.rows["id"].isin(ids).to_numpy())
+            encoded: list[Features | tuple[list[str], Any]] = []
+            for encoder, known in zip(self._encoders(work), self.spec["features"], strict=True):
+                if encoder is None:
+                    encoded.append(open_known(OWN, part, known))
+                    continue
+                there, values = _encoded(encoder, part, work, None, done, total)
+                part = part.take(there)
+                encoded.append((list(part.rows["id"]), values))
+                if not there.any():
+                    break
+            done += len(ids)
+            these = sequences.keeping(set(part.rows["id"]))
+            if these.ids:
+                answers.append(self._answers(these.manifest, [self._of_windows(each, these) for each in encoded]))
+                kept.update(part.rows["id"])
+        if not kept:
+            raise AffectkitError("input", "no row could be encoded", file=windows.path)
+        return sequences.keeping(kept), self._joined(answers)
+
+    def _of_windows(self, encoded: Features | tuple[list[str], Any], sequences: Sequences) -> Block:
+        if isinstance(encoded, Features):
+            return self._block(sequences.manifest, encoded, sequences)
+        return encoded_windows(sequences, *encoded, self._takes)
 
 
 def _read_as(path: Path, manifest: Manifest, trained_on: dict[str, Any]) -> Features:
@@ -132,10 +196,22 @@ def _opened(known: dict[str, Any], device: str, folder: Path) -> Encoder | None:
     return from_record(known, device=device)
 
 
+def _some(sequences: Sequences, *, at_once: bool) -> Iterator[set[str]]:
+    """The windows of some sequences at a time, up to `WINDOW_CHUNK` where there are several, or of all."""
+    ids: list[str] = []
+    for windows in sequences.windows:
+        if ids and len(ids) + len(windows) > WINDOW_CHUNK and not at_once:
+            yield set(ids)
+            ids = []
+        ids += windows
+    yield set(ids)
+
+
 def _encoded(
-    encoder: Encoder, manifest: Manifest, work: Work, takes: Takes, start: int, total: int
-) -> tuple[np.ndarray, Block]:
-    """Which rows, those from `start` on of `total`, could be encoded, [N] bool, and the features of these."""
+    encoder: Encoder, manifest: Manifest, work: Work, takes: Takes | None, start: int, total: int
+) -> tuple[np.ndarray, Any]:
+    """Which rows, those from `start` on of `total`, could be encoded, [N] bool, and the features of these: as an
+    estimator takes them, or for None as the encoder gave them."""
     encoded = encode_items(
         encoder,
         items(manifest, encoder),
@@ -149,6 +225,8 @@ def _encoded(
     there = manifest.rows["id"].isin(set(encoded.ids)).to_numpy()
     if not there.any():
         return there, None
+    if takes is None:
+        return there, encoded.values
     return there, encoded_block(encoded.ids, encoded.values, takes, pooled=encoder.pooled)
 
 

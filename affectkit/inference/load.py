@@ -14,6 +14,7 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import best_model, parent_folder, read_fit_rows, read_spec, whole
 from affectkit.artifacts.outputs import GroundTruth, TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions, cells_of
+from affectkit.artifacts.sequences import WINDOWS, Gathering, Sequences
 from affectkit.calibration.method import CalibrationModel
 from affectkit.distributed import ranks
 from affectkit.errors import AffectkitError
@@ -24,7 +25,7 @@ from affectkit.finetuning.passes import Passes
 from affectkit.fusion.rule import FusionModel
 from affectkit.inference import faces, texts
 from affectkit.inference.estimator_model import EstimatorPipeline
-from affectkit.inference.model import Model, Work, require_columns, seen_rows
+from affectkit.inference.model import Model, Work, require_columns, seen_rows, sequences_of
 from affectkit.labels import Target
 from affectkit.training.accelerating import open_accelerator
 
@@ -66,6 +67,8 @@ def load_model(path: Path) -> Model:
         for target in map(Target.from_json, spec["targets"]):
             if target.name not in stage.targets:
                 raise ValueError(f"it is no {kind} of {target.name}")
+        if len({Gathering.of(known) is None for known in (spec, *(parent.spec for parent in parents.values()))}) > 1:
+            raise ValueError("one part of it answers rows, another sequences of rows")
         model = StackedModel(folder, spec, read_fit_rows(folder), stage, parents=parents)
         _sample_answers(model)
     return model
@@ -200,9 +203,14 @@ class StackedModel(Model):
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         check_feature_sets(self, features)
         require_columns(self, manifest)
-        wanted = self.wanted(manifest)
-        predictions = predicted_by(self.parents, manifest, work, features, wanted)
-        return self._joined(manifest.rows, predictions, wanted)
+        sequences = sequences_of(self, manifest)
+        answered = sequences.manifest if sequences else manifest
+        wanted = self.wanted(answered)
+        asked = wanted
+        if sequences and wanted:
+            asked = {name: sequences.spread(rows, manifest) for name, rows in wanted.items()}
+        predictions = predicted_by(self.parents, manifest, work, features, asked)
+        return self._joined(answered.rows, predictions, wanted, sequences)
 
     def wanted(self, manifest: Manifest) -> dict[str, np.ndarray] | None:
         """Parent -> [N] bool, the rows that it is needed for; None where all are for all. Raises "input" naming the row
@@ -217,7 +225,11 @@ class StackedModel(Model):
             raise AffectkitError(error.code, error.message, **place, remedy=error.remedy) from None
 
     def _joined(
-        self, rows: pd.DataFrame, predictions: dict[str, Predictions], wanted: dict[str, np.ndarray] | None
+        self,
+        rows: pd.DataFrame,
+        predictions: dict[str, Predictions],
+        wanted: dict[str, np.ndarray] | None,
+        sequences: Sequences | None,
     ) -> Predictions:
         """What the stage makes of the parents' answers. A row that is skipped by all parents that it needs is left
         out; one that needs none is declined."""
@@ -227,12 +239,13 @@ class StackedModel(Model):
         if wanted is not None:
             kept = kept | ~np.any(list(wanted.values()), axis=0)
         rows = rows[kept].reset_index(drop=True)
-        seen = seen_rows(self, rows) if wanted is None else _seen_by(predictions, rows)
+        seen = seen_rows(self, rows, sequences) if wanted is None else _seen_by(predictions, rows)
         outputs = [self._answer(Target.from_json(target), predictions, rows) for target in self.spec["targets"]]
         frames = [table.frame.set_index("id") for table in predictions.values()]
         for by_id in frames if wanted is None or not frames else [pd.concat(frames)]:  # what experts say of their media
             rows = rows.assign(**{name: rows["id"].map(by_id[name]) for name in SAID if name in by_id})
         carried = [self.spec.get("group"), *self.columns, *SAID]
+        carried += [*sequences.how.columns, WINDOWS] if sequences else []
         return build_predictions(rows, outputs, seen, [name for name in carried if name and name in rows])
 
     def _cells(self, rows: pd.DataFrame) -> GroundTruth:

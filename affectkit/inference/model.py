@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions
 from affectkit.artifacts.records import trusted
+from affectkit.artifacts.sequences import Gathering, Sequences, gather, marked
 from affectkit.artifacts.tables import RENUMBER, first_row, read_table
 from affectkit.console import Progress, unwatched
 from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, relative
 from affectkit.corpora._tables import decode, safe_id
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
+from affectkit.labels import Target
 from affectkit.leakage.held_out import seen_of
 from affectkit.media import check_file
 from affectkit.media.series import ENDINGS as SERIES
@@ -77,6 +79,8 @@ class Model(ABC):
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
 
+        A model of sequences gives one row for each of them.
+
         Every row is marked: "heldout", or "fit" where the row, or its group, is one that the model was fitted on;
         groups do not count for a model whose own split let them straddle, by a protocol that reports declare.
         Skipped rows are logged. Raises "input" for features of another encoder, "missing" for rows without media.
@@ -107,7 +111,11 @@ def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:
     if group and group not in manifest.rows and not model.spec.get("groups_straddle"):
         message = "%s has no column %s: who the model was fitted on cannot be told from others"
         logger.warning(message, manifest.path, group)
-    keep = ~manifest.rows["id"].isin(set(model.fit_rows["id"])).to_numpy()
+    fitted = set(model.fit_rows["id"])
+    keep = ~manifest.rows["id"].isin(fitted).to_numpy()
+    if sequences := sequences_of(model, manifest):
+        met = {key for key, known in zip(sequences.ids, _fitted(sequences, fitted), strict=True) if known}
+        keep = ~manifest.rows["id"].map(sequences.by_window).isin(met).to_numpy()
     if not keep.any():
         remedy = "use the run's predictions.csv, or --include-fit"
         raise AffectkitError("input", "holds only rows that the model was fitted on", file=manifest.path, remedy=remedy)
@@ -144,12 +152,45 @@ def require_columns(model: Model, manifest: Manifest) -> None:
             raise AffectkitError("input", f"needs a column '{name}' of every row", file=model.folder, remedy=remedy)
 
 
-def seen_rows(model: Model, rows: pd.DataFrame) -> list[str]:
-    """`fit` or `heldout` for each row, as `Model.predict` marks them."""
+def seen_rows(model: Model, rows: pd.DataFrame, sequences: Sequences | None = None) -> list[str]:
+    """`fit` or `heldout` for each row, as `Model.predict` marks them. sequences: what the rows are, where each stands
+    for several."""
     column = model.spec.get("group")
     apart = column and column in rows and not model.spec.get("groups_straddle")
     groups = list(rows[column].astype(str)) if apart else None
-    return seen_of(list(rows["id"]), groups, model.fit_rows)
+    seen = seen_of(list(rows["id"]), groups, model.fit_rows)
+    if sequences is None:
+        return seen
+    met = dict(zip(sequences.ids, _fitted(sequences, set(model.fit_rows["id"])), strict=True))
+    return ["fit" if met[key] else known for key, known in zip(rows["id"], seen, strict=True)]
+
+
+# --- Models whose rows are windows of the rows that they answer
+
+
+def sequences_of(model: Model, manifest: Manifest) -> Sequences | None:
+    """The sequences of a manifest's rows that a model, or its chain, answers; None for one that answers the rows.
+
+    Labels that differ within a sequence, and of which the model knows nothing, are left empty. Raises as `gather` does.
+    """
+    how = Gathering.of(model.spec)
+    if how is None:
+        return None
+    return gather(manifest, how, [Target.from_json(target) for target in model.spec["targets"]], strict=False)
+
+
+def refuse_sequences(model: Model, what: str) -> None:
+    """Raises "usage" for a model that pools rows into sequences, where `what` makes rows of something else."""
+    if how := Gathering.of(model.spec):
+        message = f"{what}, and the model answers one row for all of a {how.name}"
+        remedy = "make a manifest of the windows, extract their features, and pass both"
+        raise AffectkitError("usage", message, file=model.folder, remedy=remedy)
+
+
+def _fitted(sequences: Sequences, ids: Set[str]) -> list[bool]:
+    """Of each sequence, whether it, or one of its windows in whatever sequence, was fitted on. ids: of the fit rows."""
+    pairs = zip(sequences.ids, sequences.windows, strict=True)
+    return [key in ids or any(marked(window) in ids for window in windows) for key, windows in pairs]
 
 
 # --- A manifest of files and folders that are named on the command line

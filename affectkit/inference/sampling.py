@@ -21,7 +21,7 @@ from affectkit.detectors.columns import ColumnsDetector
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.faces import KIND, FaceModel
-from affectkit.inference.model import Model, needs
+from affectkit.inference.model import Model, needs, refuse_sequences
 from affectkit.inference.windows import at_row
 from affectkit.media import read_frames
 
@@ -88,6 +88,7 @@ def check_reads(model: Model) -> None:
     if needs(model).media != {"images"}:
         message = f"frames of videos are for models of images, and the model reads {needs(model).in_words}"
         raise AffectkitError("usage", message, file=model.folder, remedy="leave out --fps, --faces and --track-gap")
+    refuse_sequences(model, "frames of videos are read some at a time")
 
 
 def holds_videos(model: Model, manifest: Manifest) -> bool:

@@ -21,7 +21,7 @@ from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.predictions import Predictions, join_columns
 from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
-from affectkit.inference.model import Model, Work, needs, seen_rows
+from affectkit.inference.model import Model, Work, needs, refuse_sequences, seen_rows
 from affectkit.media import Header, read_headers, read_length, segment_error
 from affectkit.media.cuts import EXACT, Bounds, Windows
 from affectkit.media.headers import BY_FFMPEG
@@ -41,6 +41,7 @@ def predict_windows(model: Model, manifest: Manifest, work: Work, windows: Windo
     if needs(model).media != {"audio"}:
         message = f"--window cuts audio, and the model reads {needs(model).in_words}"
         raise AffectkitError("usage", message, file=model.folder, remedy="leave it out")
+    refuse_sequences(model, "--window makes a row of each window")
     seen = dict(zip(manifest.rows["id"], seen_rows(model, manifest.rows), strict=True))
     rows = windowed(manifest, windows, on_error=work.on_error)
     predictions = join_columns(model.predict(rows, work), rows.rows, COLUMNS)

@@ -28,7 +28,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
     parts += [words.AI_ACT, "## Data", _data(facts, summary), "## Training", _training(facts)]
     if facts.get("reports"):
         parts += ["## Figures", _figures(facts["reports"])]
-    rows = "--manifest MANIFEST" if "pictures" in spec.get("needs", ()) else "FILES..."
+    rows = "--manifest MANIFEST" if "pictures" in spec.get("needs", ()) or "sequence" in spec else "FILES..."
     parts += ["## Use", f"```\naffectkit predict --model-dir FOLDER {rows} -o predictions.csv\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -104,6 +104,9 @@ def _training(facts: Mapping[str, Any]) -> str:
         if spec.get(key):
             on = f", fitted on {_plain(spec['fitted_on'])} rows, cross-fitted" if spec["fitted_on"] else ""
             lines.append(f"{key}: {_plain(spec[key])}{on}")
+    if spec.get("sequence"):
+        one = f"one answer for each {', '.join(map(_plain, spec['sequence']))}"
+        lines.append(f"{one}: its rows, in the order of {_plain(spec['time'])}, are the frames that it pools")
     if spec.get("columns"):
         lines.append(f"needs of every row: {', '.join(map(_plain, spec['columns']))}")
     lines += [f"stands on: {_plain(p['name'])}{'' if p['path'] else ' (a table)'}" for p in spec.get("parents") or []]

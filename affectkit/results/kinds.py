@@ -51,7 +51,7 @@ def of_training(trained: Trained, manifest: Manifest) -> Result:
     selected_on = SEARCHED if "score" in known else NOT_SEARCHED if "epochs" in known else ONE_CANDIDATE
     facts = {key: spec[key] for key in ("chosen", "normalize")}
     facts = {"model": spec["estimator"], **facts, "transductive": spec["normalize"] == "speaker"}
-    facts |= {key: spec[key] for key in ("impute", "selected") if key in spec}
+    facts |= {key: spec[key] for key in ("impute", "selected", "sequence", "time", "truth", "windows") if key in spec}
     if columns := [column for encoder in spec["features"] for column in encoder.get("columns", ())]:
         facts |= {"columns": columns}
     if trained.suspects:

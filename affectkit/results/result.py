@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import read_spec
 from affectkit.artifacts.predictions import Predictions
+from affectkit.artifacts.sequences import Gathering, without_windows
 from affectkit.artifacts.sources import Source, called
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.comparison import target_metric, value_of
@@ -114,7 +115,8 @@ def of_manifest(
     if notes := words.notes([{"name": name, **corpus} for name, corpus in corpora.items()]):
         reports = {part: {**of, "warnings": [*notes, *of.get("warnings", [])]} for part, of in reports.items()}
     names = [target["name"] for target in spec["targets"]]
-    basis = {"targets": names, "selected_on": selected_on, "declared": declared, "fit_rows": len(fit_rows)}
+    basis: dict[str, Any] = {"targets": names, "selected_on": selected_on, "declared": declared}
+    basis |= {"fit_rows": len(without_windows(fit_rows))}
     basis |= {"balance": balance(manifest, names)} | ({"notes": notes} if notes else {})
     if in_sample is not None and (gap := gap_between(in_sample, reports, facts.get("monitor"))):
         basis["gap"] = gap
@@ -184,6 +186,7 @@ def of_sources(
         **past,
         "warnings": warnings,
     }
+    gatherings = [gathering for model in models if (gathering := Gathering.of(model))]
     columns = list(dict.fromkeys([*fitted.model.columns, *(c for model in models for c in model.get("columns", ()))]))
     spec = {
         **spec,
@@ -192,6 +195,7 @@ def of_sources(
         "groups_straddle": bool(straddles),
         "fitted_on": plan.origin if len(plan.fit) else None,
         **({"columns": columns} if columns else {}),
+        **(gatherings[0].plain() if gatherings else {}),
         "parents": [],
         "normalize": {"transductive": "speaker", "inductive": "train"}.get(past["normalization"]),
     }

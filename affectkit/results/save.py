@@ -10,6 +10,7 @@ from affectkit import __version__
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.models import BEST, PARENTS, TRAIN_REPORT, copy_model, parent_of, write_fit_rows, write_spec
 from affectkit.artifacts.predictions import Predictions, write_predictions
+from affectkit.artifacts.sequences import without_windows
 from affectkit.artifacts.sources import PREDICTIONS
 from affectkit.artifacts.tables import EXACT, FLOAT, write_table
 from affectkit.results.card import model_card
@@ -55,7 +56,7 @@ def _card(name: str, spec: Mapping[str, Any], result: Result) -> str:
             "name": name,
             "spec": spec,
             "summary": result.summary,
-            "fit_rows": len(result.fit_rows),
+            "fit_rows": len(without_windows(result.fit_rows)),
             "fit_groups": result.fit_rows["group"].nunique(),
             "selected_on": result.selected_on,
             "affectkit": __version__,

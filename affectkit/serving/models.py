@@ -186,6 +186,9 @@ def _load(folder: ModelFolder, device: str) -> Served:
         if part.spec.get("normalize") == "speaker":
             what = "is scaled by each speaker's own rows, which one request does not have"
             raise AffectkitError("input", what, file=part.folder, remedy="train it with --normalize train")
+        if part.spec.get("sequence"):
+            what = f"answers one row for all of a {part.spec['sequence'][0]}, which one request does not bring"
+            raise AffectkitError("input", what, file=part.folder, remedy="predict manifests with it: affectkit predict")
     sets = [part.spec["features"][0] for part in chain if part.spec.get("features")] if reads == {"features"} else []
     columns = sets[0].get("columns", ()) if sets else ()
     table = tuple(sets[0].get("feature_names") or [column["name"] for column in columns]) if sets else ()

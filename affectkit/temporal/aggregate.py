@@ -22,10 +22,10 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, output_columns, prediction_column, target_columns
 from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.tables import LARGEST_NUMBER, first_row, to_numbers
-from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError, Code, did_you_mean
 from affectkit.evaluation.rows import column as cells_of
 from affectkit.labels import Target
+from affectkit.plain import safe_id
 from affectkit.splits import group_column
 from affectkit.temporal.stabilize import stale_columns
 

@@ -23,7 +23,7 @@ from affectkit.training.judging import Judge
 from affectkit.training.keeping import CHECKPOINTS, Keeper
 from affectkit.training.loading import Feed, Loaded
 from affectkit.training.optimizing import Pace
-from affectkit.training.problem import Fit, Part, Problem, check_problem, check_rates, identity
+from affectkit.training.problem import Fit, Part, Problem, WithTaskWeights, check_problem, check_rates, identity
 from affectkit.training.schedules import Plateau
 from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
@@ -85,6 +85,7 @@ class _Loop:
     def __init__(
         self, problem: Problem, stages: Sequence[Stage], settings: Settings, folder: Path, accelerator: Any
     ) -> None:
+        problem = problem.weighed
         self.all_rows = self.problem = problem  # the latter with the rows of the stage under way
         self.stages, self.settings, self.accelerator = stages, settings, accelerator
         self.network = problem.module.to(accelerator.device)
@@ -111,7 +112,8 @@ class _Loop:
             self._train_stage(stage, stepper)
         self.keeper.load_best(state)
         self.keeper.write_tables(state)
-        return Fit(state.history, state.best_epoch, state.sweeps, self._as_run(), state.speeds, self.judge.monitor)
+        told = self._as_run(), state.speeds, self.judge.monitor, self._task_weights()
+        return Fit(state.history, state.best_epoch, state.sweeps, *told)
 
     # A stage
 
@@ -283,6 +285,15 @@ class _Loop:
         """Set the generators for a batch, for this process's share of it."""
         key = (self.settings.seed, self.state.stage, epoch, batch, self.accelerator.process_index)
         accelerating.seed_step(key, self.accelerator.device)
+
+    def _task_weights(self) -> dict[str, float]:
+        """How much each target counts under the best weights, where that was learned."""
+        if not isinstance(self.network, WithTaskWeights):
+            return {}
+        objective = self.problem.objective
+        factors = objective.factors(self.network.task_scales.detach())
+        shares = (factors / factors.mean()).tolist()
+        return {target.name: share for target, share in zip(objective.targets, shares, strict=True)}
 
     def _as_run(self) -> list[dict[str, Any]]:
         """The stages with (lowest, highest) rates as they were used."""

@@ -26,6 +26,7 @@ from affectkit.training.stages import Stage
 
 
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
+SCORE = "score"
 CLASS_METRICS = ("uar", "macro_f1", "accuracy", "kappa", "kappa_linear", "kappa_quadratic")
 NUMBER_METRICS: dict[str, Callable[..., float]] = {"ccc": ccc, "mae": mae}
 
@@ -97,7 +98,8 @@ def scores(
     targets: Sequence[Target], answers: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """Metrics by the names that reports use: `uar`, `t.uar` of a class target other than `label`, `t.ccc` of a number,
-    and `ccc`, the mean over the numbers. A target without a known row has none.
+    and `ccc`, the mean over the numbers; `score` of several targets, the mean of their UAR and CCC. A target without a
+    known row has none.
 
     answers: what `Objective.answers` gives. truth: as `Examples` have it; of votes the most frequent class counts.
     """
@@ -135,9 +137,12 @@ def _figures(target: Target, true: np.ndarray, answer: np.ndarray) -> list[float
 
 
 def _means(targets: Sequence[Target], names: Collection[str]) -> dict[str, list[str]]:
-    """What each mean over the numbers is of: those with a known row."""
+    """What each mean is of: the numbers, or all targets, with a known row."""
     numbers = [target.name for target in targets if target.kind == "number" and target.name != "label"]
     known = {mean: [f"{name}.{mean}" for name in numbers if f"{name}.{mean}" in names] for mean in NUMBER_METRICS}
+    if len(targets) > 1:
+        own = [prefix(target) + ("ccc" if target.kind == "number" else "uar") for target in targets]
+        known[SCORE] = [name for name in own if name in names]
     return {mean: averaged for mean, averaged in known.items() if averaged}
 
 
@@ -153,6 +158,8 @@ def default_monitor(targets: Sequence[Target]) -> str:
 
 def higher_is_better(monitor: str) -> bool:
     """Whether a column of the history is better when it rises."""
+    if monitor == f"val_{SCORE}":
+        return True
     metric = METRICS.get(monitor.removeprefix("val_").rpartition(".")[2])
     return metric.higher_is_better if metric else False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target, class_weights
 from affectkit.training.losses import ccc_loss, ccc_mse, cross_entropy, focal, known, mse, soft_cross_entropy
-from affectkit.training.settings import LossOptions
+from affectkit.training.settings import UNCERTAINTY, LossOptions, parse_task_weights
 
 Form = Literal["classes", "votes", "numbers"]
 
@@ -30,6 +30,8 @@ LOSSES: dict[str, Form] = {
 }
 SMOOTHED = ("cross-entropy", "soft")
 ROW_WEIGHT = ""  # beside the truth of targets, which have names: [N] how much each train row counts, mean 1
+# Beside the outputs of a network in training, [B, T]: the log-variance of each target's task, all rows alike.
+TASK_SCALES = ""
 CCC_BATCH = 32  # the mean CCC of smaller batches is far off that of all rows: .53 for .69 in batches of 4
 
 
@@ -38,7 +40,8 @@ class Objective:
     """The loss of a batch, and the answers of a network, over all targets.
 
     losses: per target, a name of `LOSSES`. scaling: per number target (mean, deviation) of the known train rows:
-    networks answer in units of deviation about the mean. weights: per class target, [K] class weights.
+    networks answer in units of deviation about the mean. weights: per class target, [K] class weights. task_weights:
+    how much each target counts, 1 on average; none: all alike, or as is learned, where `learns_weights`.
     """
 
     targets: tuple[Target, ...]
@@ -48,16 +51,31 @@ class Objective:
     label_smoothing: float = 0.0
     focal_gamma: float = 2.0
     mse_weight: float = 1.0
+    task_weights: dict[str, float] = field(default_factory=dict)
+    learns_weights: bool = False
 
     def __call__(self, outputs: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> Tensor:
         """The mean of the targets' losses, a scalar; targets that no row of the batch knows are left out of it.
 
         outputs, truth: per target, as a network gives them and as `Examples` does. Without any known truth it is 0.
+        Where the outputs tell log-variances s (`TASK_SCALES`), a class target counts exp(-s) L + s / 2, a number
+        exp(-s) L / 2 + s / 2 (Kendall et al. 2018, eq. 7 and 10; of a CCC the squared error's factor is taken).
         """
         scale = truth.get(ROW_WEIGHT)
         each = [self._loss(target.name, outputs[target.name], truth[target.name], scale) for target in self.targets]
         present = [known(truth[target.name]).any() for target in self.targets]
+        if self.task_weights:
+            each = [loss * self.task_weights[target.name] for loss, target in zip(each, self.targets, strict=True)]
+        if TASK_SCALES in outputs:
+            scales = outputs[TASK_SCALES].mean(dim=0)
+            priced = torch.stack(each) * self.factors(scales) + scales / 2
+            each = list(priced * torch.stack(present))  # the scale of a target that no row knows stays where it is
         return torch.stack(each).sum() / torch.stack(present).sum().clamp_min(1)
+
+    def factors(self, scales: Tensor) -> Tensor:
+        """[T] what each target's loss is multiplied by under log-variances [T]."""
+        halves = [0.5 if target.kind == "number" else 1.0 for target in self.targets]
+        return torch.exp(-scales) * torch.tensor(halves, device=scales.device)
 
     def answers(self, outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         """[N, K] probabilities and [N] numbers in their targets' units, within their scales; float64."""
@@ -65,8 +83,9 @@ class Objective:
 
     @property
     def bounded(self) -> bool:
-        """Whether the loss has a ceiling: 1 - CCC has one, and a squared error or a log p takes it away."""
-        return set(self.losses.values()) == {"ccc"}
+        """Whether the loss has a ceiling: 1 - CCC has one, and a squared error, a log p or a learned weight takes it
+        away."""
+        return set(self.losses.values()) == {"ccc"} and not self.learns_weights
 
     @property
     def least_batch(self) -> int:
@@ -121,8 +140,9 @@ def build_objective(targets: Sequence[Target], truth: Mapping[str, np.ndarray], 
     scaling = {target.name: _scaling(target.name, truth[target.name]) for target in targets if target.kind == "number"}
     balanced = asked.class_weight == "balanced"
     weights = {name: tuple(class_weights(count).tolist()) for name, count in counts.items()} if balanced else {}
-    smoothing, gamma = asked.label_smoothing, asked.focal_gamma
-    return Objective(tuple(targets), chosen, scaling, weights, smoothing, gamma, asked.mse_weight)
+    shares = parse_task_weights(asked.task_weights, [target.name for target in targets])
+    learned, how = asked.task_weights == UNCERTAINTY, (asked.label_smoothing, asked.focal_gamma, asked.mse_weight)
+    return Objective(tuple(targets), chosen, scaling, weights, *how, shares, learned)
 
 
 def _choose(loss: str, forms: Mapping[str, Form]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from affectkit.errors import AffectkitError
-from affectkit.training.objective import Objective
+from affectkit.training.objective import TASK_SCALES, Objective
 from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
 
@@ -59,6 +59,30 @@ class Network(Protocol):
     def parts(self) -> list[Part]: ...
 
 
+class WithTaskWeights(nn.Module):
+    """Any network, and the log-variance of each of its targets' tasks, which train with it (Kendall et al. 2018).
+
+    They are told in training only: answers, and the losses that epochs are compared by, are the network's own.
+    """
+
+    def __init__(self, network: nn.Module, tasks: int) -> None:
+        super().__init__()
+        self.network = network
+        device = next((parameter.device for parameter in network.parameters()), None)
+        self.task_scales = nn.Parameter(torch.zeros(tasks, device=device))
+
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        outputs = self.network(**inputs)
+        if not self.training:
+            return outputs
+        rows = len(next(iter(outputs.values())))  # of each row, so that processes gather them as they do answers
+        return outputs | {TASK_SCALES: self.task_scales.expand(rows, -1)}
+
+    def parts(self) -> list[Part]:
+        *before, (name, parameters) = cast(Network, self.network).parts()
+        return [*before, (name, [*parameters, self.task_scales])]
+
+
 # What may differ between a training and its resumption: it changes no bit of the result.
 FREE = ("num_workers", "checkpoint_steps", "checkpoint_seconds")
 
@@ -89,6 +113,13 @@ class Problem:
         """The rows on which epochs are judged; None where there are none."""
         return self.val if self.val is not None and len(self.val.ids) else None
 
+    @property
+    def weighed(self) -> Problem:
+        """With the network that learns how much each target counts, where the objective asks for one."""
+        if not self.objective.learns_weights:
+            return self
+        return replace(self, network=WithTaskWeights(self.module, len(self.objective.targets)))
+
     def frozen_in(self, stage: Stage) -> frozenset[str]:
         """Names of parts that a stage leaves as they are."""
         return frozenset() if stage.name in self.thawed else self.frozen
@@ -102,7 +133,8 @@ class Problem:
 @dataclass(frozen=True)
 class Fit:
     """history: a row per epoch. best: the row of the weights that were kept. sweeps: of the learning-rate finder, as
-    lr_find.json has them. stages: as they ran, with the rates that were used. monitor: the column that decided."""
+    lr_find.json has them. stages: as they ran, with the rates that were used. monitor: the column that decided.
+    task_weights: how much each target counted in the end, 1 on average, where that was learned."""
 
     history: list[dict[str, Any]]
     best: dict[str, Any]
@@ -110,6 +142,7 @@ class Fit:
     stages: list[dict[str, Any]]
     speeds: list[dict[str, Any]]
     monitor: str | None
+    task_weights: dict[str, float] = field(default_factory=dict)
 
 
 def check_problem(problem: Problem, stages: Sequence[Stage]) -> None:

@@ -1,9 +1,12 @@
 """How a network is trained: options that trainings share, each described once, and the records that hold them."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from affectkit.errors import AffectkitError
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.plain import comma_separated
 from affectkit.registry import Option, check_values
 
 # --- Options that several kinds of training have, each with defaults of its own
@@ -32,6 +35,14 @@ RowWeights = Annotated[
         "corpus:casia=1,iemocap=1.5."
     ),
 ]
+EQUAL, UNCERTAINTY = "equal", "uncertainty"
+TaskWeights = Annotated[
+    str,
+    Option(
+        "How much each of several targets counts in the loss: equal; uncertainty, learned with the network (Kendall et "
+        "al. 2018); or numbers such as stress=2,anxiety=1, of which a target that is not named has 1."
+    ),
+]
 _AVERAGE = "Decay of a moving average of the weights, which is then judged and kept; 0: none."
 _LOSS = "Loss function; auto: cross-entropy for classes, CCC + MSE for numbers"
 Loss = Annotated[
@@ -58,12 +69,51 @@ class LossOptions:
     ] = 2.0
     mse_weight: float = 1.0
     row_weights: RowWeights = ""
+    task_weights: TaskWeights = EQUAL
 
     def __post_init__(self) -> None:
         check_values(LossOptions, vars(self))
         if not self.mse_weight > 0:
             remedy = "give more than 0, or use --loss ccc"
             raise AffectkitError("usage", f"an MSE weight of {self.mse_weight:g}", remedy=remedy)
+
+
+def parse_task_weights(text: str, targets: Sequence[str]) -> dict[str, float]:
+    """`--task-weights` for targets of these names: their weights, 1 on average; none where all count alike, or where
+    the weights are learned.
+
+    Raises "usage" for anything else. A weight of 0 is refused: the head would keep its first, random weights, and
+    answer by them.
+    """
+    option = f"--task-weights {text}"
+    if text == EQUAL:
+        return {}
+    if len(targets) < 2:
+        raise AffectkitError("usage", f"{option}: there is one target, {targets[0]}", remedy="leave it out")
+    if text == UNCERTAINTY:
+        return {}
+    weights: dict[str, float] = {}
+    for part in comma_separated(text):
+        name, equals, number = (piece.strip() for piece in part.rpartition("="))
+        if not equals:
+            remedy = did_you_mean(part, [EQUAL, UNCERTAINTY], f"write {EQUAL}, {UNCERTAINTY} or {targets[0]}=2")
+            raise AffectkitError("usage", f"{option}: '{part}' is not target=number", remedy=remedy)
+        if name not in targets:
+            raise AffectkitError("usage", f"{option}: no target is '{name}'", remedy=did_you_mean(name, list(targets)))
+        if name in weights:
+            raise AffectkitError("usage", f"{option}: names {name} twice", remedy="name each target once")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            weights[name] = math.nan
+        if not 0 < weights[name] < math.inf:
+            remedy = "give a number above 0; to leave a target out, leave it out of --target"
+            raise AffectkitError("usage", f"{option}: {name} weighs '{number}'", remedy=remedy)
+    if not weights:
+        raise AffectkitError("usage", f"{option}: weighs nothing", remedy=f"write {targets[0]}=2, or leave it out")
+    known = {name: weights.get(name, 1.0) for name in targets}
+    mean = math.fsum(weight / len(known) for weight in known.values())
+    return {name: weight / mean for name, weight in known.items()}
 
 
 @dataclass(frozen=True)

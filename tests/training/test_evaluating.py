@@ -115,7 +115,8 @@ def test_a_target_without_a_known_row_has_no_metric():
     truth = {"label": np.array([-1, -1]), "valence": np.array([np.nan, np.nan]), "arousal": np.array([0.0, 1.0])}
     answers = {"label": probabilities([0, 1]), "valence": np.zeros(2), "arousal": np.array([0.0, 1.0])}
     found = scores([LABEL, VALENCE, AROUSAL], answers, truth)
-    assert set(found) == {"arousal.ccc", "arousal.mae", "ccc", "mae"} and found["mae"] == 0
+    assert set(found) == {"arousal.ccc", "arousal.mae", "ccc", "mae", "score"} and found["mae"] == 0
+    assert found["score"] == found["ccc"]
 
 
 @pytest.mark.parametrize("targets", [(LABEL,), (VALENCE,), (LABEL, VALENCE)])

@@ -112,7 +112,7 @@ def test_what_is_measured(accelerator):
     found = measure.measure(measure.problem.module, accelerator)
     assert list(found) == [
         "val_loss", "val_uar", "val_macro_f1", "val_accuracy", "val_kappa", "val_kappa_linear", "val_kappa_quadratic",
-        "val_valence.ccc", "val_valence.mae", "val_ccc", "val_mae",
+        "val_valence.ccc", "val_valence.mae", "val_ccc", "val_mae", "val_score",
     ]  # fmt: skip
     problem = measure.problem
     whole = problem.module.eval()(**problem.val.collate(problem.val.values))
