@@ -78,7 +78,7 @@ def read_judged(folder: Path) -> pd.DataFrame | None:
     was no such target."""
     if not (folder / JUDGED).exists():
         return None
-    table, texts = read_table(folder / JUDGED), {"id", *_subject(read_report(folder))}
+    table, texts = read_table(folder / JUDGED), {"id", *_subject(read_report(folder / METRICS))}
     return table.assign(**{name: to_numbers(table[name], column=name) for name in table if name not in texts})
 
 

@@ -14,7 +14,7 @@ Subjects are what intervals resample; everything but Spearman's is a formula of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError
 from affectkit.evaluation import rows
 from affectkit.evaluation.intervals import (
-    ABOVE_ZERO,
     ANY,
     CORRELATION,
     Estimate,

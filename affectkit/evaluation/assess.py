@@ -93,7 +93,7 @@ def beside(predictions: Predictions, **how: Any) -> dict[str, dict[str, Any]]:
     """What stands beside a report of held-out test rows where the table has cross-fitted rows too: `{"oof": ...}` with
     the same figures of those. They are of other models, fold by fold, and never pooled with any.
 
-    how: as `assess` takes it. Nothing where other rows than test rows are judged by default, or no such row has a truth.
+    how: as `assess` takes it. Nothing where no test rows are judged by default, or no cross-fitted row has a truth.
     """
     frame = predictions.frame
     if "split" not in frame or not (frame["split"] == "test").any():

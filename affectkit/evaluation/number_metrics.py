@@ -8,6 +8,7 @@ have ddof 0 throughout.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def left_out_spearman(
     ends = np.searchsorted(units[order], np.arange(count + 1))
     nobody = order[:0]
     value = _rank_correlation(sides, tallies, nobody)
-    left_out = [_rank_correlation(sides, tallies, order[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    left_out = [_rank_correlation(sides, tallies, order[a:b]) for a, b in pairwise(ends)]
     return value, np.array(left_out, dtype=float)
 
 

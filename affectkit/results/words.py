@@ -37,9 +37,14 @@ TITLES = {
     "error": "error rate",
     "fpr": "false positive rate",
     "fnr": "false negative rate",
+    "mae_levels": "MAE in levels",
+    "npv": "negative predictive value",
+    "lr_positive": "LR+",
+    "lr_negative": "LR\N{MINUS SIGN}",
 }
 
 HEADLINE = ("uar", "macro_f1", "accuracy", "ece", "ccc", "mae")
+OF_LEVELS = ("kappa_quadratic", "mae_levels")  # key figures of ordered classes, before the others
 
 SEEN = {"heldout": "held out", "oof": "cross-fitted"}
 
@@ -81,10 +86,16 @@ LIMITS = (
 )
 
 
-def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
-    """The names of the key figures, at most `most` of them, means over targets before single targets."""
+def headline(metrics: Mapping[str, Any], most: int = 8, targets: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """The names of the key figures, at most `most` of them, means over targets before single targets.
+
+    targets: as reports have them; of those that are ordered classes, distances of levels come first.
+    """
+    ordered = [target["name"] for target in targets if target["kind"] == "ordinal"]
+    first = {f"{target}.{metric}".removeprefix("label."): metric for metric in OF_LEVELS for target in ordered}
     known = [name for name in metrics if name.rpartition(".")[2] in HEADLINE]
-    return sorted(known, key=lambda name: (HEADLINE.index(name.rpartition(".")[2]), "." in name))[:most]
+    known = sorted(known, key=lambda name: (HEADLINE.index(name.rpartition(".")[2]), "." in name))
+    return [*(name for name in first if name in metrics), *known][:most]
 
 
 def title(name: str) -> str:

@@ -188,7 +188,7 @@ def scatter(truth: Any, predicted: Any, *, name: str, scale: Sequence[float] | N
         if len(truth):
             ends = limits(np.concatenate([truth, predicted]), scale, 0.04)
             axes.plot(ends, ends, color=SOFT, linewidth=1, linestyle="--", label="identity")
-            _cloud(axes, truth, predicted)
+            cloud(axes, truth, predicted)
             axes.set(xlim=ends, ylim=ends, aspect="equal")
             axes.legend(loc="upper left")
         unit = f" (scale {scale[0]:g} to {scale[1]:g})" if scale else ""
@@ -208,7 +208,7 @@ def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
     spread = 1.96 * float(error.std(ddof=1)) if len(error) > 1 else np.nan
     with panel(3.6) as (figure, axes):
         if len(error):
-            _cloud(axes, middle, error)
+            cloud(axes, middle, error)
         lines = ((bias, "mean", "-"), (bias - spread, "mean - 1.96 sd", "--"), (bias + spread, "mean + 1.96 sd", "--"))
         for value, label, dashes in lines:
             if np.isfinite(value):
@@ -221,7 +221,8 @@ def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
         return to_plot(figure, alt)
 
 
-def _cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Points; of many, how many lie in each cell."""
     if len(x) <= MANY:
         axes.plot(x, y, "o", color=BLUE, alpha=0.55, markersize=4, markeredgewidth=0)
     else:
