@@ -147,7 +147,10 @@ def _is_defect(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
 
 
-_CORPUS = dict.fromkeys(("root?", "title?", "licence?", "citation?", "language?"), (None, str)) | {"synthetic?": bool}
+_CORPUS = dict.fromkeys(("root?", "title?", "licence?", "citation?", "language?"), (None, str)) | {
+    "synthetic?": bool,
+    "scores?": {str: str},
+}
 _COUNTS = {"corpus": int, "cache": int, "heard": int, "empty": int}
 _TRANSCRIPTS = {"model": str, "digest": str, "engine": str, "options": dict, "counts": _COUNTS, "before?": {str: int}}
 _SUMMARY = {

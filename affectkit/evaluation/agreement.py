@@ -87,14 +87,14 @@ def agreement(
     """
     subjects = predictions.groups(column)
     assert subjects is not None
-    judged, sentences = {}, []
+    judged, sentences, everyone = {}, [], len(set(subjects) - {""})
     if nobody := int((subjects == "").sum()):
         sentences.append(f"agreement: {nobody} rows have no {column} and are left out")
     for target in agreeing(targets):
         pairs = _pairs(predictions, target, subjects, resampling)
         mean = _mean_of(train, target)
         judged[target.name] = _of_target(target, pairs, mean)
-        sentences += [f"agreement of {target.name}: {text}" for text in _caveats(pairs, column)]
+        sentences += [f"agreement of {target.name}: {text}" for text in _caveats(pairs, column, everyone)]
     return {"column": column, "targets": judged}, sentences
 
 
@@ -308,12 +308,12 @@ def _slope(sums: np.ndarray) -> np.ndarray:
     return ratio(2 * (prediction - truth), prediction + truth + 2 * both)
 
 
-def _caveats(pairs: _Pairs, column: str) -> Iterator[str]:
-    """What has no value, and what rests on few subjects."""
+def _caveats(pairs: _Pairs, column: str, everyone: int) -> Iterator[str]:
+    """What has no value, and what rests on few subjects though there are more. everyone: how many the table has."""
     repeated, alone = int(pairs.repeated.sum()), int((~pairs.repeated).sum())
     if pairs.subjects < LEAST:
         yield f"{pairs.subjects} of {column}: between subjects nothing can be said below {LEAST}"
-    elif pairs.subjects < FEW:
+    elif pairs.subjects < FEW and pairs.subjects < everyone:
         yield f"between subjects it rests on {pairs.subjects} of {column} only"
     if not repeated:
         yield f"no {column} has two rows: nothing can be said within subjects"
@@ -321,7 +321,7 @@ def _caveats(pairs: _Pairs, column: str) -> Iterator[str]:
     if not pairs.varies:
         yield f"each {column} has one score in all of its rows: nothing can be said within subjects"
         return
-    if repeated < FEW:
+    if repeated < FEW and repeated < everyone:
         yield f"within subjects it rests on {repeated} of {column} only"
     if alone:
         yield f"{alone} of {pairs.subjects} ({column}) have one row, which says nothing within subjects"

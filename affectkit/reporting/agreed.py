@@ -63,16 +63,20 @@ def agreement_section(name: str, agreement: Mapping[str, Any], judged: pd.DataFr
 
 def _counts(row: Mapping[str, Any], column: str) -> Sentence:
     again = row["repeated"]
-    head: Sentence = (row["n"], f" rows of {row['subjects']} subjects ({column}) with a self-report and a prediction; ")
+    head: Sentence = (row["n"], f" rows of {row['subjects']} {_people(column)} with a self-report and a prediction; ")
     share = again["subjects"] / row["subjects"] if row["subjects"] else 0.0
     tail = f" subjects ({share:.0%}) have two rows or more, {again['rows']} in all. Subjects with one row say nothing "
     return (*head, again["subjects"], f"{tail}within.")
 
 
+def _people(column: str) -> str:
+    return "subjects" if column == "subject" else f"subjects ({column})"
+
+
 def _levels(row: Mapping[str, Any], column: str) -> Table:
     columns = ["all rows", f"between subjects ({row['subjects']})", f"within subjects ({row['repeated']['subjects']})"]
     rows = {title: [row[level][key] for level in ("all", "between", "within")] for key, title in FIGURES.items()}
-    caption = f"Agreement over all rows, between and within subjects ({column}); brackets as above."
+    caption = f"Agreement over all rows, between and within {_people(column)}; brackets as above."
     return Table(caption, "figure", columns, rows, file="agreement.csv")
 
 
@@ -137,7 +141,7 @@ def summary_section(agreement: Mapping[str, Any]) -> Iterator[Section]:
     for name, row in agreement["targets"].items():
         columns = ["all rows", "between", "within"]
         rows = {title: [row[level][key] for level in ("all", "between", "within")] for key, title in FIGURES.items()}
-        subjects = f"{row['subjects']} subjects ({agreement['column']})"
+        subjects = f"{row['subjects']} {_people(agreement['column'])}"
         text: list[Sentence] = [f"{subjects}, {row['repeated']['subjects']} with two rows or more"]
         if limits := row["bland_altman"]:
             text.append(("bias ", limits["bias"], ", limits of agreement ", limits["lower"], " to ", limits["upper"]))

@@ -32,7 +32,8 @@ def beside_section(report: Mapping[str, Any]) -> list[Section]:
     if not parts:
         return []
     columns = [column for part in parts for column in (part, "floor")]
-    groups = (report.get("groups") or {}).get("column", "groups")
+    column = (report.get("groups") or {}).get("column")
+    groups = f"groups ({column})" if column else "groups"
     rows: dict[str, list[Any]] = {"rows": [cell for part in parts.values() for cell in (part["n"], None)]}
     rows[groups] = [cell for part in parts.values() for cell in ((part.get("groups") or {}).get("count"), None)]
     for name in words.headline(_shown(report), 12, report["targets"]):

@@ -29,12 +29,8 @@ PLAIN = ("n", "groups", "recall", "precision", "mean", "sd", "positives", "raise
 FOLDED = 40  # groups; a longer table of them is shown on request
 ALERT_RATES = ("sensitivity", "fpr", "precision")  # what fits a terminal; the others are in alerts.csv
 DECISION_RATES = ("sensitivity", "specificity", "fpr", "fnr", "error")
-SCREENING = {
-    "prevalence": "prevalence",
-    "precision": "positive predictive value (precision)",
-    "npv": words.title("npv"),
-}
-SCREENING |= {"lr_positive": words.title("lr_positive"), "lr_negative": words.title("lr_negative")}
+SCREENING = {"prevalence": "prevalence", "precision": "positive predictive value (precision)"}
+SCREENING |= {key: words.title(key) for key in ("npv", "lr_positive", "lr_negative")}
 SCREENING_CAPTION = (
     "What an alert says of a person: predictive values at the prevalence of these rows, and where stated at another "
     "one, by Bayes' rule from sensitivity and specificity; a predictive value of these rows does not carry over to "
@@ -101,11 +97,10 @@ def _sections(
             yield Section(title, text=[_null_sentence(null)], figures=drawn)
     for target in report["targets"]:
         agreement = report.get("agreement") or {"targets": {}}
-        if target["kind"] == "number":
-            figures = _number_figures(report, judged, target["name"], target["scale"])
-            yield Section(target["name"], figures=figures[: 1 if agreement["targets"] else None])
         if target["name"] in agreement["targets"]:
             yield agreement_section(target["name"], agreement, judged, target.get("scale"))
+        elif target["kind"] == "number":
+            yield Section(target["name"], figures=_number_figures(report, judged, target["name"], target["scale"]))
     if report.get("slices"):
         yield Section("Slices", tables=[_slice_table(report["slices"])])
     if report.get("alerts"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.transcripts import heard_by
 from affectkit.evaluation.metrics import METRICS
+from affectkit.instruments import no_diagnosis, scores_of
 from affectkit.plain import shown as shown
 
 # What a metric is called where people read it; the others go by their name. What it means is in `evaluation.metrics`.
@@ -78,6 +79,19 @@ AI_ACT = (
 INTENDED_USE = (
     "Meant for research on how people express affect and how well machines read it. A prediction says how raters "
     "labelled similar material, not what a person feels; it is no diagnosis and no ground for a decision about anybody."
+)
+
+HEALTH_USE = (
+    "Scores of mental health are meant for research, and at most to support the decisions of people who are qualified "
+    "to make them: who see the person, know what the instrument can and cannot tell, and answer for what they decide. "
+    "They tell how people in similar recordings scored, with the errors stated in these figures; they do not replace "
+    "an interview, and must not be used without the knowledge and consent of those who are recorded. Software with a "
+    "medical purpose is a medical device in the European Union (Regulation (EU) 2017/745); this is none."
+)
+AI_ACT_HEALTH = (
+    "The exception for medical reasons is read narrowly: by the European Commission's guidelines on prohibited "
+    "practices (February 2025) it does not cover watching over stress, well-being, burnout or depression of employees, "
+    "applicants, pupils or students."
 )
 
 LIMITS = (
@@ -166,7 +180,8 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     synthetic = [c.get("title") or c["name"] for c in report.get("corpora") or [] if c.get("synthetic")]
     meaningless = f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."
     scaled = [NORMALIZATION["transductive"]] if report.get("normalization") == "transductive" else []
-    return [meaningless] * bool(synthetic) + scaled + list(report.get("warnings") or [])
+    scores = no_diagnosis(scores_of(report.get("targets"), report.get("corpora") or []))
+    return [meaningless] * bool(synthetic) + scores + scaled + list(report.get("warnings") or [])
 
 
 def by_part(warnings: Mapping[str, Sequence[str]]) -> list[str]:

@@ -64,16 +64,12 @@ def bland_altman(
     with panel(3.9) as (drawing, axes):
         _points(axes, middle, error, codes, len(names))
         axes.axhline(0, color=SOFT, linewidth=0.8)
-        for key, label, dashes in (
-            ("bias", "bias", "-"),
-            ("lower", "lower limit", "--"),
-            ("upper", "upper limit", "--"),
-        ):
-            line = figures[key]
+        for key, dashes in (("bias", "-"), ("lower", "--"), ("upper", "--")):
+            line, label = figures[key], LABELS[key]
             if not is_number(line["value"]):
                 continue
             if is_number(line["low"]) and is_number(line["high"]):
-                axes.axhspan(line["low"], line["high"], color=ORANGE, alpha=0.25, linewidth=0)
+                axes.axhspan(line["low"], line["high"], color=ORANGE, alpha=0.25, linewidth=0, zorder=0)
             axes.axhline(line["value"], color=VERMILLION, linewidth=1.2, linestyle=dashes)
             beside_row(axes, 1.01, line["value"], f"{label}\n{line['value']:+.3f}")
         slope = figures["slope"]["value"]

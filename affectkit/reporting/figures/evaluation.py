@@ -176,6 +176,7 @@ def recalls(classes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, chance
 
 MANY = 400  # above this many points they are drawn as pixels: 2,000 vector points alone would take 200 kB
 CELLS = 50  # along each axis of such a cloud
+COUNTS = tuple(step * 10**power for power in range(8) for step in (1, 2, 5))  # on its colour bar
 
 
 def scatter(truth: Any, predicted: Any, *, name: str, scale: Sequence[float] | None = None, note: str = "") -> Plot:
@@ -228,8 +229,13 @@ def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     else:
         from matplotlib.colors import LogNorm
 
-        cells = axes.hist2d(x, y, bins=CELLS, cmin=1, cmap="Blues", norm=LogNorm(vmin=0.3), rasterized=True)[3]
-        bar = axes.figure.colorbar(cells, ax=axes, shrink=0.5, aspect=15, label="rows in a cell", format="{x:.0f}")
+        counts, _, _, cells = axes.hist2d(
+            x, y, bins=CELLS, cmin=1, cmap="Blues", norm=LogNorm(vmin=0.3), rasterized=True
+        )
+        steps = [step for step in COUNTS if step <= np.nanmax(counts)]
+        look: dict[str, Any] = {"ticks": steps, "format": "{x:.0f}", "shrink": 0.5, "aspect": 15}
+        bar = axes.figure.colorbar(cells, ax=axes, label="rows in a cell", **look)
+        bar.minorticks_off()  # their labels are mathematics, which stays text here
         bar.outline.set_visible(False)
         bar.ax.set_ylim(bottom=1)
 
