@@ -25,13 +25,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
     scores = scores_of(spec["targets"], corpora.values())
     parts += [_predicts(spec), "## Intended use", words.INTENDED_USE, *_scores(scores), "## Limits", words.LIMITS]
     parts += ["Declared by the corpus or its protocol:\n\n" + _bullets(map(_plain, declared))] if declared else []
-    parts += [
-        words.AI_ACT + (f" {words.AI_ACT_HEALTH}" if scores else ""),
-        "## Data",
-        _data(facts, summary),
-        "## Training",
-        _training(facts),
-    ]
+    parts += [" ".join([words.AI_ACT, *([words.AI_ACT_HEALTH] if scores else [])])]
+    parts += ["## Data", _data(facts, summary), "## Training", _training(facts)]
     if facts.get("reports"):
         parts += ["## Figures", _figures(facts["reports"])]
     rows = "--manifest MANIFEST" if "pictures" in spec.get("needs", ()) else "FILES..."
