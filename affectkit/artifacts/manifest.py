@@ -148,7 +148,7 @@ def _is_defect(value: Any) -> bool:
 
 
 _CORPUS: dict[str, Any] = dict.fromkeys(("root?", "title?", "licence?", "citation?", "language?"), (None, str))
-_CORPUS |= {"synthetic?": bool, "notes?": [str], "warnings?": [str]}
+_CORPUS |= {"synthetic?": bool, "notes?": [str], "warnings?": [str], "scores?": {str: str}}
 _COUNTS = {"corpus": int, "cache": int, "heard": int, "empty": int}
 _TRANSCRIPTS = {"model": str, "digest": str, "engine": str, "options": dict, "counts": _COUNTS, "before?": {str: int}}
 _SUMMARY = {

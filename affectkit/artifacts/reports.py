@@ -41,10 +41,18 @@ _CLASS = {
     ],
     "calibration?": (dict, None),
 }
+_LEVEL = {str: _FIGURE}
+_AGREED = {
+    "n": int, "subjects": int, "repeated": {"subjects": int, "rows": int}, "all": _LEVEL, "between": _LEVEL,
+    "within": _LEVEL, "bland_altman?": (dict, None), "floors?": (dict, None),
+}  # fmt: skip
+_AGREEMENT = {"column": str, "targets": {str: _AGREED}}
 _REPORT = {
     **_CLASS, "metrics": {str: _FIGURE}, "n": int, "split?": (str, None), "groups?": (dict, None),
     "targets?": are_targets, "other_targets?": {str: _CLASS}, "warnings?": [str],
     "required?": [{**_FIGURE, "require": str, "of": str, "state": str}],
+    "agreement?": _AGREEMENT, "alerts?": {str: dict},
+    "beside?": {str: {"metrics": {str: _FIGURE}, "n": int, "groups?": (dict, None), "agreement?": _AGREEMENT}},
 }  # fmt: skip
 
 
@@ -56,15 +64,22 @@ def write_report(folder: Path, report: Mapping[str, Any], judged: Predictions) -
     numbers = [target.name for target in judged.targets.values() if target.kind == "number"]
     columns = [column for name in numbers if name in judged.frame for column in (name, f"{name}_pred")]
     if columns:
-        write_table(folder / JUDGED, judged.frame[["id", *columns]])
+        subject = [column for column in _subject(report) if column not in columns]
+        write_table(folder / JUDGED, judged.frame[["id", *subject, *columns]])
+
+
+def _subject(report: Mapping[str, Any]) -> list[str]:
+    """The column of subjects of an agreement, if one was judged."""
+    return [report["agreement"]["column"]] if report.get("agreement") else []
 
 
 def read_judged(folder: Path) -> pd.DataFrame | None:
-    """`id`, truth and prediction of each numeric target [N] float64; None where there was no such target."""
+    """`id`, truth and prediction of each numeric target [N] float64, and of an agreement the subject; None where there
+    was no such target."""
     if not (folder / JUDGED).exists():
         return None
-    table = read_table(folder / JUDGED)
-    return table.assign(**{name: to_numbers(table[name], column=name) for name in table if name != "id"})
+    table, texts = read_table(folder / JUDGED), {"id", *_subject(read_report(folder / METRICS))}
+    return table.assign(**{name: to_numbers(table[name], column=name) for name in table if name not in texts})
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -121,6 +136,12 @@ def report_tables(report: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         "slices": [
             {"slice": part, "n": row["n"], "groups": row.get("groups"), "metric": name, **_figure(figure)}
             for part, row in (report.get("slices") or {}).items()
+            for name, figure in row["metrics"].items()
+        ],
+        "agreement": list(_agreement_rows(report.get("agreement") or {})),
+        "beside": [
+            {"rows": part, "n": row["n"], **_metric_row(row, name, figure)}
+            for part, row in (report.get("beside") or {}).items()
             for name, figure in row["metrics"].items()
         ],
         "alerts": [row for name, alert in alerts.items() for row in _alert_rows(name, alert)],
@@ -207,8 +228,25 @@ def _alert_rows(name: str, alert: Mapping[str, Any]) -> Iterator[dict[str, Any]]
     for part, row in {"": alert, **alert["slices"]}.items():
         counts = {key: row[key] for key in ("n", "groups", "positives", "raised")}
         differences = {f"{key}_difference": figure for key, figure in row.get("differences", {}).items()}
-        for key, figure in {**row["metrics"], **differences}.items():
+        stated = {
+            f"{key}_at_{share}": figure
+            for share, figures in row.get("at_prevalence", {}).items()
+            for key, figure in figures.items()
+        }
+        for key, figure in {**row["metrics"], **stated, **differences}.items():
             yield {"alert": name, "slice": part, **counts, "metric": key, **_figure(figure)}
+
+
+def _agreement_rows(agreement: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row for each figure of each target, by what it is of: a level, `bland_altman`, or what is held against what."""
+    for target, row in agreement.get("targets", {}).items():
+        floors = {name: part for name, part in (row["floors"] or {}).items() if isinstance(part, Mapping)}
+        parts = {level: row[level] for level in ("all", "between", "within")}
+        parts["bland_altman"] = row["bland_altman"] or {}
+        for of, figures in {**parts, **floors}.items():
+            for name, figure in figures.items():
+                figure = figure if isinstance(figure, Mapping) else {"value": figure}
+                yield {"target": target, "of": of, "figure": name, **_figure(figure), "p": figure.get("p")}
 
 
 def _figure(figure: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from affectkit.artifacts.manifest import Manifest
     from affectkit.artifacts.predictions import Predictions
+    from affectkit.evaluation.alerts import Alert
     from affectkit.evaluation.requirements import Requirement
     from affectkit.labels import Target
 
@@ -36,6 +37,7 @@ OutputPredictionsOpt = Annotated[
     Path | None,
     typer.Option("--output-predictions-csv", help="Additional file for the predictions that were evaluated."),
 ]
+FACTS = ("split", "n", "metrics", "agreement", "beside", "required")  # of a report, which --json prints
 FILES = ("output_json", "output_confusion_csv", "output_predictions_csv")
 ModelDirOpt = Annotated[
     Path | None, typer.Option("--model-dir", help="Model to predict the manifest with, instead of reading predictions.")
@@ -54,6 +56,23 @@ AlertOpt = Annotated[
         help="Decision at a threshold to evaluate, quoted for the shell: on a class's probability "
         "('angry>=.5') or a number ('stress>=3.5'). 'phq8>=8:10' alerts from a predicted 8 on, "
         "where the truth is positive from 10 on; <= works the other way round. Repeatable.",
+    ),
+]
+PrevalenceOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prevalence",
+        metavar="SHARE",
+        help="Share of positives, such as .1, at which to state the predictive values of each --alert too; repeatable "
+        "or comma-separated. Those of the rows themselves hold only where positives are as frequent as there.",
+    ),
+]
+AgreementOpt = Annotated[
+    bool,
+    typer.Option(
+        "--agreement",
+        help="Judge how far numbers and ordered classes agree with what subjects said of themselves: over all rows, "
+        "between subjects and within them; Bland-Altman limits; against the subject's own mean.",
     ),
 ]
 IntervalOpt = Annotated[
@@ -80,6 +99,8 @@ def evaluate(
     group: opt.Group = None,
     slices: SlicesOpt = None,
     alert: AlertOpt = None,
+    prevalence: PrevalenceOpt = None,
+    agreement: AgreementOpt = False,
     require: opt.Require = None,
     interval: IntervalOpt = "auto",
     level: LevelOpt = 0.95,
@@ -96,8 +117,9 @@ def evaluate(
 ) -> Outcome:
     """Judge predictions: metrics with intervals over speakers, floors, figures and a report in HTML.
 
-    Only rows that the model never saw are judged, of one split. Groups and slices come from the predictions, or from
-    --manifest by id. With --model-dir the manifest's rows are predicted first, as `predict` does it.
+    Only rows that the model never saw are judged, of one split; beside test rows stand the figures of cross-fitted
+    ones, where there are any. Groups and slices come from the predictions, or from --manifest by id. With --model-dir
+    the manifest's rows are predicted first, as `predict` does it.
 
     Example: affectkit evaluate runs/linear/predictions.csv --manifest runs/manifest --slices sex -o runs/report
     """
@@ -110,7 +132,7 @@ def evaluate(
     from affectkit.artifacts.runs import open_runs
     from affectkit.artifacts.sources import model_beside, rows_answered
     from affectkit.evaluation.alerts import parse_alert
-    from affectkit.evaluation.assess import assess
+    from affectkit.evaluation.assess import assess, beside
     from affectkit.evaluation.requirements import parse, verdict
     from affectkit.evaluation.rows import judged
     from affectkit.reporting import evaluated, terminal
@@ -120,6 +142,7 @@ def evaluate(
 
     alerts, parts = [parse_alert(text) for text in alert or []], comma_separated(slices)
     stated = [parse(text) for text in dict.fromkeys(require or [])]
+    prevalences = _prevalences(prevalence, alerts)
     inputs = [source, *([manifest] if manifest else [])]
     with open_runs("evaluate", options, FILES, inputs=inputs) as (run, files):
         if run and run.finished and not files:
@@ -128,12 +151,15 @@ def evaluate(
             rows = read_manifest(manifest, media_root=media_root) if manifest else None
             work: dict[str, Any] = {"device": device, "num_workers": num_workers, "on_error": on_error}
             extra = [*([group] if group else []), *parts]
-            check = partial(_check_targets, files, stated)
+            check = partial(_check_targets, files, stated, agreement)
             table, notes = _table(source, rows, extra, split, treat_as, work if model_dir else None, check)
             how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
             rows = rows_answered(rows, best_model(source) if model_dir else model_beside(source)) if rows else None
-            how |= {"slices": parts, "alerts": alerts, "floor_rows": _train_rows(table, rows)}
-            report = assess(table, split=split, group=group, **how)
+            how |= {"slices": parts, "alerts": alerts, "prevalences": prevalences, "agreement": agreement}
+            how |= {"group": group, "floor_rows": _train_rows(table, rows)}
+            report = assess(table, split=split, **how)
+            if others := {} if split else beside(table, **how):
+                report["beside"] = others
             report |= {"foreign": table.foreign, **lineage(inputs), "inputs": digests(inputs)}
             report["warnings"] += notes
             report |= {"required": _required(stated, report, source)} if stated else {}
@@ -145,7 +171,7 @@ def evaluate(
                     write_json(run.path / EXAMPLES, {"pictures": kept})
                 write_page(run.path, evaluated.draw(run.path))
     place = run.path if run else next(Path(options[name]) for name in FILES if options[name])
-    facts: dict[str, Any] = {key: report[key] for key in ("split", "n", "metrics", "required") if key in report}
+    facts: dict[str, Any] = {key: report[key] for key in FACTS if key in report}
     return terminal.outcome(place, facts, evaluated.page(report), verdict(report.get("required", [])))
 
 
@@ -216,10 +242,26 @@ def _predicted(
     return table, [f"{lost} of {asked} rows could not be predicted and are not judged"] if lost else []
 
 
-def _check_targets(files: dict[str, Path], stated: "list[Requirement]", targets: "list[Target]") -> None:
-    """Refuse what cannot be written, or required, of these targets."""
+def _prevalences(texts: list[str] | None, alerts: "list[Alert]") -> tuple[float, ...]:
+    from affectkit.evaluation.alerts import parse_prevalences
+
+    prevalences = parse_prevalences(texts or [])
+    if prevalences and not alerts:
+        remedy = "add one, such as --alert 'phq8>=10'"
+        raise AffectkitError("usage", "--prevalence is of the predictive values of an --alert", remedy=remedy)
+    return prevalences
+
+
+def _check_targets(
+    files: dict[str, Path], stated: "list[Requirement]", agreement: bool, targets: "list[Target]"
+) -> None:
+    """Refuse what cannot be written, required or judged of these targets."""
+    from affectkit.evaluation.agreement import agreeing
+
+    if agreement:
+        agreeing(targets)
     for requirement in stated:
-        requirement.of({target.name: target for target in targets})
+        requirement.of({target.name: target for target in targets}, agreement=agreement)
     if "output_confusion_csv" in files and all(target.kind == "number" for target in targets):
         names = ", ".join(target.name for target in targets)
         message = f"--output-confusion-csv is of classes, and {names} is predicted as a number"
@@ -228,17 +270,19 @@ def _check_targets(files: dict[str, Path], stated: "list[Requirement]", targets:
 
 def _required(stated: "list[Requirement]", report: dict[str, Any], source: Path) -> list[dict[str, Any]]:
     """What was required against what was reached: of the judged rows, or for a gap of the run."""
-    from affectkit.evaluation.requirements import gap_of
+    from affectkit.evaluation.agreement import flat
+    from affectkit.evaluation.requirements import GAP, gap_of
     from affectkit.labels import Target
 
     targets = {target["name"]: Target.from_json(target) for target in report["targets"]}
-    judged = []
-    for requirement in (each.of(targets) for each in stated):
-        if requirement.metric is None:
+    agreement, judged = report.get("agreement"), []
+    metrics = report["metrics"] | (flat(agreement) if agreement else {})
+    for requirement in (each.of(targets, agreement=bool(agreement)) for each in stated):
+        if requirement.name == GAP:
             gap = gap_of(source)
             judged.append(requirement.judged(gap, of=f"{gap['metric']}, fit rows to {gap['part']} rows"))
         else:
-            figure = requirement.figure_in(report["metrics"])
+            figure = requirement.figure_in(metrics)
             judged.append(requirement.judged(figure, of=f"{report['split']} rows"))
     return judged
 

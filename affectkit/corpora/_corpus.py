@@ -24,6 +24,8 @@ class Corpus:
     `common_presets` where none are given.
     subsets: what `--only` offers, name -> "column=value[,value]". official: what the official split is, "" without one.
     default_group: the column that must not straddle splits, "" where the corpus names none.
+    scores: target -> what it is a score of, by which instrument and from whom, where it is one of mental health and
+    `instruments.py` does not know its name, or not so well.
     speakers: how many the corpus has, so its twin at most; None where any number will do.
     overruns: its tables are known to place segments outside of their recordings, so that they are no reason to stop.
     """
@@ -42,6 +44,7 @@ class Corpus:
     official: str = ""
     default_group: str = "speaker"
     defects: tuple[Defect, ...] = ()
+    scores: Mapping[str, str] = field(default_factory=dict)
     speakers: int | None = None
     overruns: bool = False
 

@@ -66,6 +66,7 @@ def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mappin
     facts = {
         "root": str(base.resolve()),
         **{fact: getattr(corpus, fact) for fact in ("title", "licence", "citation", "language")},
+        **({"scores": dict(corpus.scores)} if corpus.scores else {}),
         "synthetic": is_synthetic(base),
     }
     kinds = {"notes": True, "warnings": False}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -12,10 +12,22 @@ import numpy as np
 
 from affectkit.artifacts.predictions import Predictions
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.intervals import SHARE, Estimate, Interval, Resampling, Units, as_units, difference, interval
+from affectkit.evaluation.intervals import (
+    ABOVE_ZERO,
+    SHARE,
+    Estimate,
+    Interval,
+    IntervalScale,
+    Resampling,
+    Units,
+    as_units,
+    difference,
+    interval,
+)
 from affectkit.evaluation.parts import FEW_GROUPS, named_parts
 from affectkit.evaluation.rows import confusions, missing, pair, ratio
 from affectkit.labels import Target
+from affectkit.plain import comma_separated
 
 Sign = Literal[">=", "<="]
 
@@ -120,6 +132,7 @@ Cells = tuple[tuple[int, int], tuple[int, int]]  # of 2 x 2 counts: the truth in
 NEGATIVES: Cells = ((1, 1), (0, 0))
 POSITIVES: Cells = ((0, 0), (1, 1))
 ALERTS: Cells = ((0, 1), (0, 1))
+QUIET: Cells = ((1, 0), (1, 0))
 ROWS: Cells = ((1, 1), (1, 1))
 
 
@@ -149,11 +162,83 @@ RATES = {
     "fpr": Rate(((0, 1), (0, 0)), NEGATIVES),
     "fnr": Rate(((0, 0), (1, 0)), POSITIVES),
     "precision": Rate(((0, 0), (0, 1)), ALERTS),
+    "npv": Rate(((1, 0), (0, 0)), QUIET),
     "error": Rate(((0, 1), (1, 0)), ROWS),
+    "prevalence": Rate(((0, 0), (1, 1)), ROWS),
 }
-COMPARED = ("fpr", "fnr")  # of a slice with the rest: equalised odds asks that both differ by 0 (Hardt et al. 2016)
+# Of a slice with the rest: equalised odds asks that both differ by 0 (Hardt et al. 2016).
+COMPARED = ("sensitivity", "specificity", "fpr", "fnr")
 OF_A_GROUP = ("error", "fpr", "fnr")
-KINDS = {"positives": POSITIVES, "negatives": NEGATIVES, "alerts": ALERTS}  # what rates are shares of
+# What rates are shares of.
+KINDS = {"positives": POSITIVES, "negatives": NEGATIVES, "alerts": ALERTS, "rows without an alert": QUIET}
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A figure of sensitivity and specificity together. of: both, [...] -> [...], NaN where it is undefined."""
+
+    of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    interval_scale: IntervalScale = SHARE
+
+    def interval(self, counts: np.ndarray, resampling: Resampling) -> Interval:
+        """Over the units of counts [U, 2, 2], each left out or drawn with its positive and its negative rows at once.
+
+        With the degrees of freedom of the rate that rests on fewer units, as each rate alone is judged.
+        """
+        from scipy.special import stdtrit
+
+        having = [RATES[name].base(counts) > 0 for name in ("sensitivity", "specificity")]
+        either, fewest = having[0] | having[1], min(int(each.sum()) for each in having)
+        figure = interval(Estimate(self._of_counts, self.interval_scale), counts[either], resampling)
+        if fewest < 2 or not np.isfinite([figure.low, figure.high]).all():
+            return replace(figure, low=np.nan, high=np.nan)
+        freedom = np.array([fewest, int(either.sum())]) - 1
+        wider = stdtrit(freedom, 0.5 + resampling.level / 2)
+        scale = self.interval_scale
+        centre, ends = scale.forward(figure.value), scale.forward(np.array([figure.low, figure.high]))
+        low, high = scale.inverse(centre + (ends - centre) * wider[0] / wider[1])
+        return replace(figure, low=float(low), high=float(high))
+
+    def _of_counts(self, counts: np.ndarray) -> np.ndarray:
+        return self.of(RATES["sensitivity"].of(counts), RATES["specificity"].of(counts))
+
+
+# How much an alert, or its absence, multiplies the odds of being positive (Deeks and Altman 2004); undefined where no
+# negative row raises an alert, or all do.
+LIKELIHOOD_RATIOS = {
+    "lr_positive": Joint(lambda found, spared: ratio(found, 1 - spared), ABOVE_ZERO),
+    "lr_negative": Joint(lambda found, spared: ratio(1 - found, spared), ABOVE_ZERO),
+}
+
+
+def predictive_values(prevalence: float) -> dict[str, Joint]:
+    """PPV and NPV where a share `prevalence` of people is positive, by Bayes' rule from sensitivity and specificity:
+    those of the judged rows hold only where positives are as frequent as among these."""
+
+    def ppv(found: np.ndarray, spared: np.ndarray) -> np.ndarray:
+        right, wrong = prevalence * found, (1 - prevalence) * (1 - spared)
+        return ratio(right, right + wrong)
+
+    def npv(found: np.ndarray, spared: np.ndarray) -> np.ndarray:
+        right, wrong = (1 - prevalence) * spared, prevalence * (1 - found)
+        return ratio(right, right + wrong)
+
+    return {"ppv": Joint(ppv), "npv": Joint(npv)}
+
+
+def parse_prevalences(texts: Sequence[str]) -> tuple[float, ...]:
+    """`--prevalence .1 --prevalence .05,.2`, each once, as they stand. Raises "usage"."""
+    prevalences: dict[float, None] = {}
+    for text in (part for each in texts for part in comma_separated(each)):
+        try:
+            share = float(text)
+        except ValueError:
+            share = np.nan
+        if not 0 < share < 1:
+            remedy = "write a share such as .1 for one in ten"
+            raise AffectkitError("usage", f"--prevalence '{text}' does not lie between 0 and 1", remedy=remedy)
+        prevalences[share] = None
+    return tuple(prevalences)
 
 
 def judge_alerts(
@@ -163,17 +248,19 @@ def judge_alerts(
     column: str | None,
     groups: np.ndarray | None,
     resampling: Resampling,
+    prevalences: Sequence[float] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Alert -> what `metrics.json` says of it; and what its reader must know, in sentences.
 
-    Each has, of the rows with a truth and a prediction, `n`, `groups`, `positives`, `raised` and `metrics` (`RATES`);
-    the same in `slices`, with `differences` to the rows of that column's other values; and `per_group`.
+    Each has, of the rows with a truth and a prediction, `n`, `groups`, `positives`, `raised` and `metrics` (`RATES` and
+    `LIKELIHOOD_RATIOS`); `at_prevalence`, the predictive values at each of `prevalences`; the same in `slices`, with
+    `differences` to the rows of that column's other values; and `per_group`.
     slices: columns. column: of the groups [N], which are None for rows that are taken as independent.
     """
     judgements: dict[str, Any] = {}
     warnings: list[str] = []
     for alert in dict.fromkeys(alerts):
-        rows = _Rows(*decided(predictions, alert), groups, resampling)
+        rows = _Rows(*decided(predictions, alert), groups, resampling, prevalences)
         overall = rows.judged(rows.known)
         by_slice = {name: rows.compared(inside, rest) for name, inside, rest in named_parts(predictions, slices)}
         details = {"slices": by_slice, "per_group": rows.per_group()}
@@ -191,6 +278,7 @@ class _Rows:
     raised: np.ndarray
     groups: np.ndarray | None
     resampling: Resampling
+    prevalences: Sequence[float] = ()
 
     @property
     def known(self) -> np.ndarray:
@@ -211,8 +299,12 @@ class _Rows:
             "n": int(chosen.sum()),
             "groups": None if self.groups is None else self.resampling.units(self.groups, chosen).groups,
             **_totals(counts.sum(axis=0)),
-            "metrics": {name: rate.interval(counts, self.resampling).plain() for name, rate in RATES.items()},
+            "metrics": self._intervals(counts, RATES) | self._intervals(counts, LIKELIHOOD_RATIOS),
+            "at_prevalence": {f"{p:.9g}": self._intervals(counts, predictive_values(p)) for p in self.prevalences},
         }
+
+    def _intervals(self, counts: np.ndarray, figures: Mapping[str, Rate | Joint]) -> dict[str, dict[str, float]]:
+        return {name: figure.interval(counts, self.resampling).plain() for name, figure in figures.items()}
 
     def compared(self, inside: np.ndarray, rest: np.ndarray) -> dict[str, Any]:
         """As `judged`, of the rows inside, with `differences`: each rate less that of the rest."""

@@ -138,6 +138,17 @@ def kappa_quadratic(sums: np.ndarray) -> np.ndarray:
     return _kappa(sums[..., SQUARED_DISTANCE, :], expected, true)
 
 
+@metric_of(tally)
+def mae_levels(sums: np.ndarray) -> np.ndarray:
+    """Mean absolute error in levels, mean |i - j|: how many levels a prediction lies beside the truth, of classes in a
+    meaningful order.
+
+    >>> mae_levels([0, 1, 2, 2], [0, 1, 1, 0])
+    0.75
+    """
+    return ratio(sums[..., DISTANCE, :].sum(-1), sums[..., TRUE, :].sum(-1))
+
+
 def recalls(sums: np.ndarray) -> np.ndarray:
     """[..., K]: the share of each true class that was found; NaN for a class absent from the truth.
 

@@ -18,6 +18,7 @@ from affectkit.evaluation.class_metrics import (
     kappa_linear,
     kappa_quadratic,
     macro_f1,
+    mae_levels,
     uar,
     weighted_f1,
 )
@@ -67,6 +68,7 @@ _TABLE = (
     Metric(kappa, "classes", True, CORRELATION, "Cohen's kappa: agreement beyond chance"),
     Metric(kappa_linear, "classes", True, CORRELATION, "kappa by class distance", ordered=True),
     Metric(kappa_quadratic, "classes", True, CORRELATION, "kappa by squared class distance", ordered=True),
+    Metric(mae_levels, "classes", False, ABOVE_ZERO, "mean distance from the truth, in levels", ordered=True),
     Metric(nll, "probabilities", False, ABOVE_ZERO, "negative log-likelihood, nats"),
     Metric(brier, "probabilities", False, between(0.0, 2.0), "Brier score, summed over classes"),
     Metric(ece, "probabilities", False, SHARE, "expected calibration error: top-label, 15 equal-width bins"),

@@ -7,6 +7,8 @@ have ddof 0 throughout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,55 @@ def one_minus_mae(statistics: np.ndarray) -> np.ndarray:
     0.8333333333333334
     """
     return 1 - _mean(statistics, SCALED)
+
+
+def spearman(truth: Any, prediction: Any) -> float:
+    """Spearman's rank correlation, Pearson's of the ranks, ties sharing their mean; in [-1, 1], NaN where either side
+    is constant.
+
+    No formula of sums: it is none of the metrics of every report, but of `evaluate --agreement`.
+
+    >>> spearman([1, 2, 3, 4], [1, 3, 2, 40])
+    0.8
+    """
+    truth, prediction = np.asarray(truth, float), np.asarray(prediction, float)
+    known = ~(np.isnan(truth) | np.isnan(prediction))
+    units = np.zeros(int(known.sum()), dtype=np.int64)
+    return left_out_spearman(truth[known], prediction[known], units, 1)[0]
+
+
+def left_out_spearman(
+    truth: np.ndarray, prediction: np.ndarray, units: np.ndarray, count: int
+) -> tuple[float, np.ndarray]:
+    """Spearman's correlation of numbers [N] without gaps, and [count] the same with each unit left out, ranked anew.
+
+    Ranks that stay as they were would give another variance: what a unit does to the ranks of all others counts too.
+    Nothing is sorted again: a rank is how many rows lie below, from counts of the distinct values.
+    """
+    rising = np.argsort(truth)  # so that ranks are looked up in the order in which they lie
+    sides = [np.unique(values[rising], return_inverse=True)[1] for values in (truth, prediction)]
+    tallies, units = [np.bincount(codes) for codes in sides], units[rising]
+    order = np.argsort(units, kind="stable")
+    ends = np.searchsorted(units[order], np.arange(count + 1))
+    nobody = order[:0]
+    value = _rank_correlation(sides, tallies, nobody)
+    left_out = [_rank_correlation(sides, tallies, order[a:b]) for a, b in pairwise(ends)]
+    return value, np.array(left_out, dtype=float)
+
+
+def _rank_correlation(sides: Sequence[np.ndarray], tallies: Sequence[np.ndarray], without: np.ndarray) -> float:
+    """Of all rows but those at `without`. sides: [N] codes in the order of the values; tallies: rows of each code."""
+    count = len(sides[0]) - len(without)
+    ranks, spreads = [], []
+    for codes, tally in zip(sides, tallies, strict=True):
+        kept = tally - np.bincount(codes[without], minlength=len(tally))
+        rank = np.cumsum(kept) - (kept - 1) / 2 - (count + 1) / 2  # of each value, from the mean rank
+        spreads.append(float((kept * rank**2).sum()))
+        ranks.append((rank[codes], rank[codes[without]]))
+    together = float(ranks[0][0] @ ranks[1][0] - ranks[0][1] @ ranks[1][1])
+    if not spreads[0] or not spreads[1]:
+        return np.nan
+    return float(np.clip(together / np.sqrt(spreads[0] * spreads[1]), -1.0, 1.0))
 
 
 def _variances(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

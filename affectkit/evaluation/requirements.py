@@ -18,6 +18,7 @@ from affectkit.artifacts.models import TRAIN_REPORT, run_of
 from affectkit.artifacts.records import trusted
 from affectkit.artifacts.sources import PREDICTIONS
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.agreement import FIGURES, LEVELS
 from affectkit.evaluation.comparison import TargetMetric, target_metric
 from affectkit.labels import Target
 from affectkit.plain import shown
@@ -33,8 +34,9 @@ _GAP = {"metric": str, "train": (float, None), "judged": (float, None), "part": 
 class Requirement:
     """`test_uar.low>=.25`, as `text`.
 
-    subset: of an ablation. split: of the rows. name: `uar`, `stress.ccc` or `gap`. end: "low", "high", or "" for the
-    figure itself. metric: what `name` is of the targets, which are known later than the text; None of a gap.
+    subset: of an ablation. split: of the rows. name: `uar`, `stress.ccc`, `gap` or, of an agreement,
+    `stress.within.pearson`. end: "low", "high", or "" for the figure itself. metric: what `name` is of the targets,
+    which are known later than the text; None of a gap and of an agreement.
     """
 
     text: str
@@ -48,11 +50,23 @@ class Requirement:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric is not None and self.metric.definition.higher_is_better
+        return self.of_agreement or (self.metric is not None and self.metric.definition.higher_is_better)
 
-    def of(self, targets: Mapping[str, Target]) -> Requirement:
-        """Raises "usage" for a figure that is not of these targets, and for one that would have to be bad."""
-        resolved = self if self.name == GAP else replace(self, metric=target_metric(self.name, targets))
+    @property
+    def of_agreement(self) -> bool:
+        """Whether it is a figure at one level of an agreement, all of which are better where they are higher."""
+        target, _, figure = self.name.rpartition(".")
+        return figure in FIGURES and target.rpartition(".")[2] in LEVELS and "." in target
+
+    def of(self, targets: Mapping[str, Target], *, agreement: bool | None = None) -> Requirement:
+        """agreement: whether it is judged; None where it never is.
+
+        Raises "usage" for a figure that is not of these targets, and for one that would have to be bad."""
+        resolved = self
+        if agreement is not None and self.of_agreement:
+            self._check_agreement(targets, agreement)
+        elif self.name != GAP:
+            resolved = replace(self, metric=target_metric(self.name, targets))
         better, worse, sign = ("higher", "low", ">=") if resolved.higher_is_better else ("lower", "high", "<=")
         if self.sign[0] != sign[0] or self.end not in ("", worse):
             said = f"--require '{self.text}': {self.name} is better where it is {better}"
@@ -60,13 +74,23 @@ class Requirement:
             raise AffectkitError("usage", said, remedy=f"write '{asked}'")
         return resolved
 
+    def _check_agreement(self, targets: Mapping[str, Target], agreement: bool) -> None:
+        name = self.name.rsplit(".", 2)[0]
+        known = [target.name for target in targets.values() if target.kind != "class"]
+        if not agreement:
+            what = f"--require '{self.text}' is of an agreement, which is not judged"
+            raise AffectkitError("usage", what, remedy="add --agreement")
+        if name not in known:
+            what = f"--require '{self.text}': there is no number and no ordered class '{name}'"
+            raise AffectkitError("usage", what, remedy=did_you_mean(name, known))
+
     def figure_in(self, metrics: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
         """Raises "input" where the rows do not have what the metric takes, such as probabilities or a scale."""
-        assert self.metric is not None
-        if self.metric.key not in metrics:
-            what = f"--require '{self.text}': {self.metric.key} is not known of these predictions"
+        key = self.name if self.metric is None else self.metric.key
+        if key not in metrics:
+            what = f"--require '{self.text}': {key} is not known of these predictions"
             raise AffectkitError("input", what, remedy=f"require one of {', '.join(metrics)}")
-        return metrics[self.metric.key]
+        return metrics[key]
 
     def reached(self, figure: Mapping[str, Any]) -> float:
         """What is held against the threshold: the value, or an end of the interval; NaN where it is undefined."""

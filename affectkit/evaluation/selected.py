@@ -65,6 +65,7 @@ def selection_report(
     return {
         "by": selection.by.text,
         "metric": measured.name,
+        "targets": [target.name for target in measured.targets],
         "higher_is_better": measured.definition.higher_is_better,
         "then": [criterion.text for criterion in selection.then],
         "ties": ties,

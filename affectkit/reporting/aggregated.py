@@ -34,6 +34,7 @@ def draw(folder: Path) -> Page:
         sections=[Section("Notes", text=list(map(words.sentence, notes)))],
         warnings=list(_warnings(summary)),
         texts=past.get("texts", []),
+        targets=list(summary["mixed_truth"]),
         source=AGGREGATION,
         summary=[Section("", text=[became, *(f"note: {note}" for note in notes)])],
     )

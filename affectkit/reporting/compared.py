@@ -34,11 +34,16 @@ def draw(folder: Path) -> Page:
         title=f"Comparison of {', '.join(runs)}",
         lead=[f"{len(runs)} runs side by side.", *([f"{_paired_rows(paired)}."] if paired else [])],
         sections=list(_sections(comparison)),
-        **past(comparison),
+        **past({**comparison, "targets": _targets(runs)}),
         metrics=_columns(runs),
         source=COMPARISON,
         summary=_summary(comparison),
     )
+
+
+def _targets(runs: Mapping[str, Any]) -> list[str]:
+    """The targets of all runs, by name."""
+    return list(dict.fromkeys(target["name"] for run in runs.values() for target in run.get("targets") or []))
 
 
 def _sections(comparison: Mapping[str, Any]) -> Iterator[Section]:

@@ -13,6 +13,8 @@ from affectkit.artifacts.reports import METRICS, class_targets, read_examples, r
 from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
+from affectkit.reporting.agreed import agreement_section, summary_section
+from affectkit.reporting.beside import beside_columns, beside_lines, beside_section
 from affectkit.reporting.figures import evaluation
 from affectkit.reporting.mistakes import mistakes
 from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, past
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
 PLAIN = ("n", "groups", "recall", "precision", "mean", "sd", "positives", "raised")  # columns that are no metrics
 FOLDED = 40  # groups; a longer table of them is shown on request
 ALERT_RATES = ("sensitivity", "fpr", "precision")  # what fits a terminal; the others are in alerts.csv
+DECISION_RATES = ("sensitivity", "specificity", "fpr", "fnr", "error")
+SCREENING = {"prevalence": "prevalence", "precision": "positive predictive value (precision)"}
+SCREENING |= {key: words.title(key) for key in ("npv", "lr_positive", "lr_negative")}
+SCREENING_CAPTION = (
+    "What an alert says of a person: predictive values at the prevalence of these rows, and where stated at another "
+    "one, by Bayes' rule from sensitivity and specificity; a predictive value of these rows does not carry over to "
+    "people among whom positives are rarer. LR: how much an alert (+), or its absence (\N{MINUS SIGN}), multiplies "
+    "the odds of being positive."
+)
 GROUP_METRICS = ("uar", "ccc")  # what is drawn of each group: of classes, of each number
 MOST_GROUP_FIGURES = 4
 
@@ -67,6 +78,7 @@ def _sections(
 ) -> Iterator[Section]:
     """Those that have anything to show."""
     yield _key_figures(report)
+    yield from beside_section(report)
     yield from required_section(report.get("required"))
     yield Section("All metrics", tables=[_metric_table(report)])
     for position, (name, prefix, details) in enumerate(class_targets(report)):
@@ -84,7 +96,10 @@ def _sections(
             title = "Calibration" if plain else f"Calibration of {name}"
             yield Section(title, text=[_null_sentence(null)], figures=drawn)
     for target in report["targets"]:
-        if target["kind"] == "number":
+        agreement = report.get("agreement") or {"targets": {}}
+        if target["name"] in agreement["targets"]:
+            yield agreement_section(target["name"], agreement, judged, target.get("scale"))
+        elif target["kind"] == "number":
             yield Section(target["name"], figures=_number_figures(report, judged, target["name"], target["scale"]))
     if report.get("slices"):
         yield Section("Slices", tables=[_slice_table(report["slices"])])
@@ -100,7 +115,8 @@ def _sections(
 
 def _key_figures(report: Mapping[str, Any]) -> Section:
     metrics = report["metrics"]
-    cards = [Card(words.title(name), metrics[name], _notes(name, report)) for name in headline(metrics)]
+    names = headline(metrics, targets=report["targets"])
+    cards = [Card(words.title(name), metrics[name], _notes(name, report)) for name in names]
     return Section("Key figures", cards=cards, note=f"In brackets: {words.interval(report)}.")
 
 
@@ -162,7 +178,7 @@ def _alerts(report: Mapping[str, Any]) -> Section:
     caption = "Decisions at a threshold: rows that are positive, rows that raise it, and rates; brackets as above."
     if len(rows) > len(alerts):
         caption += " Differences are to the rest of the rows."
-    tables = [_table(rows, caption, "alert", "alerts.csv")]
+    tables = [_table(rows, caption, "alert", "alerts.csv"), *_screening(alerts)]
     column = (report.get("groups") or {}).get("column", "group")
     for name, alert in alerts.items():
         if per_group := alert["per_group"]:
@@ -173,8 +189,21 @@ def _alerts(report: Mapping[str, Any]) -> Section:
 
 def _alert_row(row: Mapping[str, Any]) -> dict[str, Any]:
     counts = {key: row[key] for key in ("n", "groups", "positives", "raised")}
+    rates = {key: row["metrics"][key] for key in DECISION_RATES if key in row["metrics"]}
     differences = (row.get("differences") or {}).items()
-    return {**counts, **row["metrics"], **{f"difference in {words.title(key)}": value for key, value in differences}}
+    return {**counts, **rates, **{f"difference in {words.title(key)}": value for key, value in differences}}
+
+
+def _screening(alerts: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+    """Predictive values and likelihood ratios, over all rows and in the slices."""
+    rows, shares = {}, dict.fromkeys(share for alert in alerts.values() for share in alert.get("at_prevalence", {}))
+    for name, alert in alerts.items():
+        for title, row in {name: alert, **{f"{name}, {part}": row for part, row in alert["slices"].items()}}.items():
+            at = [row.get("at_prevalence", {}).get(share, {}).get(key) for share in shares for key in ("ppv", "npv")]
+            rows[title] = [*(row["metrics"].get(key) for key in SCREENING), *at]
+    if any("npv" in alert["metrics"] for alert in alerts.values()):
+        columns = [f"{key} at {float(share):.4g}" for share in shares for key in ("PPV", "NPV")]
+        yield Table(SCREENING_CAPTION, "alert", [*SCREENING.values(), *columns], rows, file="alerts.csv")
 
 
 def _fold_table(folds: Mapping[str, Any]) -> Table:
@@ -257,14 +286,17 @@ def _summary(report: Mapping[str, Any]) -> list[Section]:
     """What was judged; the key figures with interval and floors; what they are to be held against."""
     judged = [report["n"], f" {words.judged(report)}, {words.seen(report)}"]
     floors, metrics = report.get("floors") or {}, report["metrics"]
-    rows = {n: [metrics[n], *(floor.get(n) for floor in floors.values())] for n in headline(metrics, 12)}
-    columns = ["value", *(name.replace("_", " ") for name in floors)]
+    names = headline(metrics, 12, report["targets"])
+    beside = beside_columns(report, names)
+    rows = {n: [metrics[n], *(floor.get(n) for floor in floors.values())] for n in names}
+    rows = {n: [*cells, *(column[k] for column in beside.values())] for k, (n, cells) in enumerate(rows.items())}
+    columns = ["held out" if beside else "value", *(name.replace("_", " ") for name in floors), *beside]
     tables = [Table("", "metric", columns, rows, brackets="interval")]
     if alerts := report.get("alerts"):
         columns = ["positive", "raised", *map(words.title, ALERT_RATES)]
         rows = {n: [a["positives"], a["raised"], *map(a["metrics"].get, ALERT_RATES)] for n, a in alerts.items()}
-        tables.append(Table("", "alert", columns, rows))
-    text: list[Sentence] = [f"intervals: {words.interval(report)}"]
+        tables += [Table("", "alert", columns, rows), *_predictive_values(alerts)]
+    text: list[Sentence] = [f"intervals: {words.interval(report)}", *beside_lines(report)]
     for _, prefix, details in class_targets(report):
         # What ECE comes to at this size when nothing is wrong: it has no interval, and 0 is not its floor.
         if null := (details.get("calibration") or {}).get("null"):
@@ -272,7 +304,22 @@ def _summary(report: Mapping[str, Any]) -> list[Section]:
             text.append((head, null["ece_mean"], " on average, 95 % below ", null["ece_p95"]))
     text += _face_lines(report)
     required = required_section(report.get("required"), "")
-    return [Section("", text=[judged]), Section("", tables=tables, text=text), *required]
+    agreed = list(summary_section(report["agreement"])) if report.get("agreement") else []
+    return [Section("", text=[judged]), Section("", tables=tables, text=text), *agreed, *required]
+
+
+def _predictive_values(alerts: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+    """At the prevalence of the rows, and at the stated ones."""
+    rows = {}
+    for name, alert in alerts.items():
+        if not alert.get("at_prevalence"):
+            continue
+        here = alert["metrics"]
+        rows[f"{name}, prevalence {shown(here['prevalence']['value'])} (these rows)"] = [here["precision"], here["npv"]]
+        for share, figures in alert["at_prevalence"].items():
+            rows[f"{name}, prevalence {share}"] = [figures["ppv"], figures["npv"]]
+    if rows:
+        yield Table("", "predictive values", ["positive (precision)", "negative"], rows)
 
 
 def _face_lines(report: Mapping[str, Any]) -> Iterator[str]:

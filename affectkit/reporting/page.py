@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from affectkit.artifacts.reports import file_name
+from affectkit.instruments import scores_of
 from affectkit.results import words
 
 # A paragraph: text, or a row of texts and cells, so that its numbers keep all their digits:
@@ -94,6 +95,7 @@ class Page:
 
     lead: sentences below the title. corpora: `name`, `title`, `licence`, `citation`, `synthetic`. inputs: `name`,
     `size` and `sha256` of each file read. texts: where those of each transcribed manifest are from.
+    targets: what is predicted, by name or as reports have it: scores of mental health are said to be no more than that.
     metrics: names to be explained in words. source: the file with the same numbers. summary: what a terminal shows, of
     each section its title, tables and text; without any, the lead.
     """
@@ -106,6 +108,7 @@ class Page:
     corpora: Sequence[Mapping[str, Any]] = ()
     inputs: Sequence[Mapping[str, Any]] = ()
     texts: Sequence[str] = ()
+    targets: Sequence[Any] = ()
     normalization: str = "unknown"
     metrics: Sequence[str] = ()
     source: str = "metrics.json"
@@ -113,8 +116,14 @@ class Page:
 
     @property
     def caveats(self) -> list[str]:
-        """Everything that must be read before the figures; that of synthetic and transductive ones comes by itself."""
+        """Everything that must be read before the figures; that of synthetic and transductive ones, and of scores of
+        mental health, comes by itself."""
         return words.warnings(vars(self))
+
+    @property
+    def scores(self) -> dict[str, str]:
+        """Target -> what it is a score of, where it is one of mental health."""
+        return scores_of(self.targets, self.corpora)
 
     @property
     def figures(self) -> list[Figure]:
@@ -124,4 +133,5 @@ class Page:
 def past(report: Mapping[str, Any], *without: str) -> dict[str, Any]:
     """What a page takes from a report as it stands. without: what it works out by itself."""
     keys = ("warnings", "declared", "corpora", "inputs", "normalization")
-    return {key: report[key] for key in keys if key not in without} | {"texts": report.get("texts", [])}
+    known = {"texts": report.get("texts", []), "targets": list(report.get("targets") or [])}
+    return {key: report[key] for key in keys if key not in without} | known

@@ -57,6 +57,7 @@ def draw(folder: Path) -> Page:
     worth = [worth_section(report)] if "worth" in report else []
     further = [*worth, *_of_rows(report), *_importance(folder), *_mistakes(folder)]
     told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
+    told |= {"targets": report.get("targets", [])}
     told |= {"declared": report.get("declared", []), "warnings": _suspects(report)}
     return training_page(read_history(folder), sweeps, monitor=report.get("monitor"), title=title, lead=lead, **told)
 
@@ -120,6 +121,7 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
         sections=[metrics, *_of_rows(report), *_importance(folder)],
         declared=report["declared"],
         corpora=past["corpora"],
+        targets=report.get("targets", []),
         texts=past.get("texts", []),
         normalization="transductive" if report.get("transductive") else "inductive",
         metrics=list(parts),
@@ -184,7 +186,7 @@ def training_page(
     """history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them.
 
     lead: paragraphs after the first, which counts epochs. further: sections after the key figures.
-    known: `warnings`, `declared`, `corpora`, `inputs`, `texts`.
+    known: `warnings`, `declared`, `corpora`, `inputs`, `targets`, `texts`.
     """
     monitor = monitor or learning.monitored(history)
     figures = learning.learning_curves(history, monitor=monitor)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from affectkit.instruments import no_diagnosis, scores_of
 from affectkit.plain import printable, shown
 from affectkit.results import words
 from affectkit.results.words import headline
@@ -21,11 +22,13 @@ def model_card(facts: Mapping[str, Any]) -> str:
     spec, summary = facts["spec"], facts.get("summary") or {}
     corpora, declared = summary.get("corpora") or {}, summary.get("declared") or []
     parts = [_front_matter(corpora), f"# {_plain(facts.get('name') or 'An affectkit model')}", _marks(spec, corpora)]
-    parts += [_predicts(spec), "## Intended use", words.INTENDED_USE, "## Limits", words.LIMITS]
+    scores = scores_of(spec["targets"], corpora.values())
+    parts += [_predicts(spec), "## Intended use", words.INTENDED_USE, *_scores(scores), "## Limits", words.LIMITS]
     parts += ["Declared by the corpus or its protocol:\n\n" + _bullets(map(_plain, declared))] if declared else []
     named = [{"name": name, **corpus} for name, corpus in corpora.items()]
     parts += [f"To be known of its data:\n\n{_bullets(map(_plain, notes))}" for notes in [words.notes(named)] if notes]
-    parts += [words.AI_ACT, "## Data", _data(facts, summary), "## Training", _training(facts)]
+    parts += [" ".join([words.AI_ACT, *([words.AI_ACT_HEALTH] if scores else [])])]
+    parts += ["## Data", _data(facts, summary), "## Training", _training(facts)]
     if facts.get("reports"):
         parts += ["## Figures", _figures(facts["reports"])]
     rows = "--manifest MANIFEST" if "pictures" in spec.get("needs", ()) or "sequence" in spec else "FILES..."
@@ -69,6 +72,15 @@ def _predicts(spec: Mapping[str, Any]) -> str:
             what = f"one of {', '.join(map(_plain, target['classes']))}"
         lines.append(f"{_plain(target['name'])}: {what}")
     return "Predicts\n\n" + _bullets(lines)
+
+
+def _scores(scores: Mapping[str, str]) -> list[str]:
+    """What scores of mental health are, and what they are for; nothing where none is predicted."""
+    if not scores:
+        return []
+    what = _bullets(f"{_plain(name)}: {_plain(text)}" for name, text in scores.items())
+    [sentence] = no_diagnosis(map(_plain, scores))
+    return [f"**{sentence}.**", words.HEALTH_USE, f"What the scores are:\n\n{what}"]
 
 
 def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
@@ -166,7 +178,7 @@ def _figures(reports: Mapping[str, Mapping[str, Any]]) -> str:
     notes = []
     for part, report in reports.items():
         floors = (report.get("floors") or {}).values()
-        for name in headline(report["metrics"]):
+        for name in headline(report["metrics"], targets=report.get("targets", ())):
             figure = report["metrics"][name]
             low, high = figure.get("low"), figure.get("high")
             brackets = "" if low is None or high is None else f"[{shown(low)}, {shown(high)}]"

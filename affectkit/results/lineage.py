@@ -49,6 +49,7 @@ def lineage(inputs: Iterable[Path]) -> dict[str, Any]:
             older |= {path if path.is_dir() else path.parent for path in map(Path.resolve, _parents(folder))}
         for name, corpus in summary.get("corpora", {}).items():
             facts = {key: corpus.get(key) or "" for key in ("title", "licence", "citation")}
+            facts |= {"scores": corpus["scores"]} if corpus.get("scores") else {}
             entry = corpora.setdefault(name, {"name": name, **facts, "synthetic": bool(corpus.get("synthetic"))})
             # A study may join manifests of one corpus, of which one alone has something to be noted.
             if notes := dict.fromkeys([*entry.get("notes", []), *corpus.get("notes", [])]):

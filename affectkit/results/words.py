@@ -9,6 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.transcripts import heard_by
 from affectkit.evaluation.metrics import METRICS
+from affectkit.instruments import no_diagnosis, scores_of
 from affectkit.plain import shown as shown
 
 # What a metric is called where people read it; the others go by their name. What it means is in `evaluation.metrics`.
@@ -37,9 +38,14 @@ TITLES = {
     "error": "error rate",
     "fpr": "false positive rate",
     "fnr": "false negative rate",
+    "mae_levels": "MAE in levels",
+    "npv": "negative predictive value",
+    "lr_positive": "LR+",
+    "lr_negative": "LR\N{MINUS SIGN}",
 }
 
 HEADLINE = ("uar", "macro_f1", "accuracy", "ece", "ccc", "mae")
+OF_LEVELS = ("kappa_quadratic", "mae_levels")  # key figures of ordered classes, before the others
 
 SEEN = {"heldout": "held out", "oof": "cross-fitted"}
 
@@ -75,16 +81,35 @@ INTENDED_USE = (
     "labelled similar material, not what a person feels; it is no diagnosis and no ground for a decision about anybody."
 )
 
+HEALTH_USE = (
+    "Scores of mental health are meant for research, and at most to support the decisions of people who are qualified "
+    "to make them: who see the person, know what the instrument can and cannot tell, and answer for what they decide. "
+    "They tell how people in similar recordings scored, with the errors stated in these figures; they do not replace "
+    "an interview, and must not be used without the knowledge and consent of those who are recorded. Software with a "
+    "medical purpose is a medical device in the European Union (Regulation (EU) 2017/745); this is none."
+)
+AI_ACT_HEALTH = (
+    "The exception for medical reasons is read narrowly: by the European Commission's guidelines on prohibited "
+    "practices (February 2025) it does not cover watching over stress, well-being, burnout or depression of employees, "
+    "applicants, pupils or students."
+)
+
 LIMITS = (
     "The figures hold for people, language, recording and labelling like those of this corpus. Acted speech overstates "
     "what spontaneous speech would give. An interval covers the choice of groups, not a change of corpus."
 )
 
 
-def headline(metrics: Mapping[str, Any], most: int = 8) -> list[str]:
-    """The names of the key figures, at most `most` of them, means over targets before single targets."""
+def headline(metrics: Mapping[str, Any], most: int = 8, targets: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """The names of the key figures, at most `most` of them, means over targets before single targets.
+
+    targets: as reports have them; of those that are ordered classes, distances of levels come first.
+    """
+    ordered = [target["name"] for target in targets if target["kind"] == "ordinal"]
+    first = {f"{target}.{metric}".removeprefix("label."): metric for metric in OF_LEVELS for target in ordered}
     known = [name for name in metrics if name.rpartition(".")[2] in HEADLINE]
-    return sorted(known, key=lambda name: (HEADLINE.index(name.rpartition(".")[2]), "." in name))[:most]
+    known = sorted(known, key=lambda name: (HEADLINE.index(name.rpartition(".")[2]), "." in name))
+    return [*(name for name in first if name in metrics), *known][:most]
 
 
 def title(name: str) -> str:
@@ -155,7 +180,8 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     synthetic = [c.get("title") or c["name"] for c in report.get("corpora") or [] if c.get("synthetic")]
     meaningless = f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."
     scaled = [NORMALIZATION["transductive"]] if report.get("normalization") == "transductive" else []
-    told = [*scaled, *notes(report.get("corpora") or []), *(report.get("warnings") or [])]
+    scores = no_diagnosis(scores_of(report.get("targets"), report.get("corpora") or []))
+    told = [*scores, *scaled, *notes(report.get("corpora") or []), *(report.get("warnings") or [])]
     return [meaningless] * bool(synthetic) + told
 
 

@@ -78,12 +78,17 @@ def test_rates_equal_scikit_learn(table):
                 "fpr": 1 - specificity,
                 "fnr": 1 - recall,
                 "precision": sk.precision_score(truth, raised),
+                "npv": sk.precision_score(~truth, ~raised),
                 "error": 1 - sk.accuracy_score(truth, raised),
+                "prevalence": truth.mean(),
+                "lr_positive": sk.class_likelihood_ratios(truth, raised)[0],
+                "lr_negative": sk.class_likelihood_ratios(truth, raised)[1],
             },
             abs=1e-12,
         )
-        for figure in found["metrics"].values():
-            assert 0 < figure["low"] < figure["value"] < figure["high"] < 1
+        for name, figure in found["metrics"].items():
+            assert 0 < figure["low"] < figure["value"] < figure["high"]
+            assert figure["high"] < 1 or name.startswith("lr_")
 
 
 def test_rates_by_hand():
@@ -95,8 +100,9 @@ def test_rates_by_hand():
     found = judge(table, "phq8>=10", resampling=Resampling("none"))[0]["phq8>=10"]
     values = {name: figure["value"] for name, figure in found["metrics"].items()}
     assert values == pytest.approx(
-        {"sensitivity": 2 / 3, "specificity": 3 / 5, "fpr": 2 / 5, "fnr": 1 / 3, "precision": 2 / 4, "error": 3 / 8}
-    )
+        {"sensitivity": 2 / 3, "specificity": 3 / 5, "fpr": 2 / 5, "fnr": 1 / 3, "precision": 2 / 4, "npv": 3 / 4,
+         "error": 3 / 8, "prevalence": 3 / 8, "lr_positive": (2 / 3) / (2 / 5), "lr_negative": (1 / 3) / (3 / 5)}
+    )  # fmt: skip
     assert found["per_group"]["x"] == {"n": 4, "positives": 2, "raised": 2, "error": 0.5, "fpr": 0.5, "fnr": 0.5}
     assert found["per_group"]["y"] == pytest.approx(
         {"n": 4, "positives": 1, "raised": 2, "error": 1 / 4, "fpr": 1 / 3, "fnr": 0.0}
@@ -225,7 +231,10 @@ def test_positives_of_few_speakers_are_said(table):
     ]
     assert np.isfinite(found["angry>=0.4"]["metrics"]["fnr"]["low"])
     found, said = positives_of("s01")
-    assert said == ["alert angry>=0.4: all positives are of one speaker: no interval for sensitivity and fnr"]
+    assert said == [
+        "alert angry>=0.4: all positives are of one speaker: no interval for sensitivity and fnr",
+        "alert angry>=0.4: no interval for npv: the same in every speaker",
+    ]
     assert np.isnan(found["angry>=0.4"]["metrics"]["fnr"]["low"])
 
 

@@ -176,6 +176,7 @@ def recalls(classes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, chance
 
 MANY = 400  # above this many points they are drawn as pixels: 2,000 vector points alone would take 200 kB
 CELLS = 50  # along each axis of such a cloud
+COUNTS = tuple(step * 10**power for power in range(8) for step in (1, 2, 5))  # on its colour bar
 
 
 def scatter(truth: Any, predicted: Any, *, name: str, scale: Sequence[float] | None = None, note: str = "") -> Plot:
@@ -188,7 +189,7 @@ def scatter(truth: Any, predicted: Any, *, name: str, scale: Sequence[float] | N
         if len(truth):
             ends = limits(np.concatenate([truth, predicted]), scale, 0.04)
             axes.plot(ends, ends, color=SOFT, linewidth=1, linestyle="--", label="identity")
-            _cloud(axes, truth, predicted)
+            cloud(axes, truth, predicted)
             axes.set(xlim=ends, ylim=ends, aspect="equal")
             axes.legend(loc="upper left")
         unit = f" (scale {scale[0]:g} to {scale[1]:g})" if scale else ""
@@ -208,7 +209,7 @@ def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
     spread = 1.96 * float(error.std(ddof=1)) if len(error) > 1 else np.nan
     with panel(3.6) as (figure, axes):
         if len(error):
-            _cloud(axes, middle, error)
+            cloud(axes, middle, error)
         lines = ((bias, "mean", "-"), (bias - spread, "mean - 1.96 sd", "--"), (bias + spread, "mean + 1.96 sd", "--"))
         for value, label, dashes in lines:
             if np.isfinite(value):
@@ -221,14 +222,20 @@ def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
         return to_plot(figure, alt)
 
 
-def _cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Points; of many, how many lie in each cell."""
     if len(x) <= MANY:
         axes.plot(x, y, "o", color=BLUE, alpha=0.55, markersize=4, markeredgewidth=0)
     else:
         from matplotlib.colors import LogNorm
 
-        cells = axes.hist2d(x, y, bins=CELLS, cmin=1, cmap="Blues", norm=LogNorm(vmin=0.3), rasterized=True)[3]
-        bar = axes.figure.colorbar(cells, ax=axes, shrink=0.5, aspect=15, label="rows in a cell", format="{x:.0f}")
+        counts, _, _, cells = axes.hist2d(
+            x, y, bins=CELLS, cmin=1, cmap="Blues", norm=LogNorm(vmin=0.3), rasterized=True
+        )
+        steps = [step for step in COUNTS if step <= np.nanmax(counts)]
+        look: dict[str, Any] = {"ticks": steps, "format": "{x:.0f}", "shrink": 0.5, "aspect": 15}
+        bar = axes.figure.colorbar(cells, ax=axes, label="rows in a cell", **look)
+        bar.minorticks_off()  # their labels are mathematics, which stays text here
         bar.outline.set_visible(False)
         bar.ax.set_ylim(bottom=1)
 

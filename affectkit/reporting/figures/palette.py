@@ -6,6 +6,7 @@ from typing import Any
 
 # Okabe and Ito 2008: eight colours that stay apart for every common colour vision deficiency, and in grey print.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
 INK, SOFT, BAND, SHADE = "#1f2933", "#7b8794", "#d9dee4", "#f3f4f6"
 WIDTH = 5.2  # inches; one column of the report
 

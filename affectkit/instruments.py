@@ -1,0 +1,62 @@
+"""Scores of mental health: by which names targets are known as such, of which instrument, and what they are not.
+
+A corpus may say better than this list what its scores are (`Corpus.scores`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+NO_DIAGNOSIS = "a score of this kind is no diagnosis"
+
+# A word of a target's name -> what the score is, and who gave it.
+SCORES = {
+    "stress": "stress, as people reported it of themselves",
+    "depression": "symptoms of depression, as people reported them of themselves",
+    "depressed": "a self-report of depression at or above its cut-off, such as a PHQ-8 of 10 or more",
+    "anxiety": "symptoms of anxiety, as people reported them of themselves",
+    "severity": "levels of a self-report of symptoms, by the cut-offs of its authors",
+    "phq8": "PHQ-8, a self-report of depressive symptoms in the last two weeks, 0 to 24 (Kroenke et al. 2009)",
+    "phq9": "PHQ-9, a self-report of depressive symptoms in the last two weeks, 0 to 27 (Kroenke et al. 2001)",
+    "bdi2": "BDI-II, a self-report of depressive symptoms in the last two weeks, 0 to 63 (Beck et al. 1996)",
+    "gad7": "GAD-7, a self-report of anxiety in the last two weeks, 0 to 21 (Spitzer et al. 2006)",
+    "pss": "Perceived Stress Scale, a self-report (Cohen et al. 1983)",
+    "pcl": "PTSD Checklist, a self-report (Weathers et al. 1993)",
+    "ptsd": "symptoms of post-traumatic stress, as people reported them of themselves",
+    "burnout": "burnout, as people reported it of themselves",
+    "wellbeing": "well-being, as people reported it of themselves",
+    "pain": "pain, as people reported it of themselves, or as raters saw it",
+    "protective": "protective behaviour in chronic pain, as raters saw it",
+}
+
+
+def scores_of(targets: Any, corpora: Iterable[Mapping[str, Any]] = ()) -> dict[str, str]:
+    """Target -> what the score is, of those that are scores of mental health.
+
+    targets: names, or objects with a `name`, as reports have them. corpora: what manifests say of them, where `scores`
+    declares some.
+
+    >>> list(scores_of(["label", "stress_level", "PHQ8"]))
+    ['stress_level', 'PHQ8']
+    """
+    declared: dict[str, str] = {}
+    for corpus in corpora:
+        declared |= corpus.get("scores") or {}
+    scores: dict[str, str] = {}
+    for target in targets or ():
+        name = target["name"] if isinstance(target, Mapping) else str(target)
+        words = re.split(r"[\W_]+", name.casefold())
+        known = next((SCORES[word] for word in words if word in SCORES), None)
+        if what := declared.get(name, known):
+            scores[name] = what
+    return scores
+
+
+def no_diagnosis(scores: Iterable[str]) -> list[str]:
+    """The one sentence that every report of such targets carries; none without any.
+
+    >>> no_diagnosis(["phq8", "stress"])
+    ['phq8, stress: a score of this kind is no diagnosis']
+    """
+    names = ", ".join(scores)
+    return [f"{names}: {NO_DIAGNOSIS}"] if names else []
