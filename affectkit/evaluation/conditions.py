@@ -34,8 +34,9 @@ REACHED: Mapping[str, Callable[[np.ndarray, float], np.ndarray]] = {
     ">=": np.greater_equal, "<=": np.less_equal, ">": np.greater, "<": np.less, "=": np.equal, "!=": np.not_equal,
 }  # fmt: skip
 CONFIDENCE = "confidence"
+SWITCH = {"true": "1", "false": "0"}
 HALF = 0.5  # of a class that is true, 1, or not, 0
-_CLAUSE = re.compile(r"(.*?\S)\s*(>=|<=|!=|=|>|<)\s*(.*\S)", re.DOTALL)
+_CLAUSE = re.compile(r"([^<>=]*[^<>=!\s])\s*(>=|<=|!=|=|>|<)\s*([^<>=\s][^<>=]*)", re.DOTALL)
 _JOINED = re.compile(r"\s+and\s+", re.IGNORECASE)
 
 
@@ -72,7 +73,7 @@ def parse_condition(text: str, option: str) -> Condition:
     """Comparisons joined by `and`. Raises "usage"."""
     clauses = []
     for part in _JOINED.split(text.strip()):
-        match = _CLAUSE.fullmatch(part.strip())
+        match = _CLAUSE.fullmatch(part.strip())  # names and values without <, > and =
         if match is None:
             remedy = f"write NAME>=THRESHOLD, joined by 'and', in quotes: {option} 'stress>=.7 and confidence>=.8'"
             raise AffectkitError("usage", f"{option} '{text}' is no condition", remedy=remedy)
@@ -227,9 +228,9 @@ def _column(predictions: Predictions, clause: Clause, alert: Alert | None) -> Me
         cells = cells_of(frame, name)
         same = np.where(cells == "", np.nan, (cells == clause.value).astype(float))
         return Measure(clause, same, 1.0)
-    cells = frame[name]
-    if cells.dtype == object:
-        cells = cells.replace({"true": "1", "false": "0"})
+    if frame[name].dtype.kind in "fiu":
+        return Measure(clause, frame[name].to_numpy(float), alert.threshold)
+    cells = [SWITCH.get(cell, cell) for cell in frame[name].tolist()]
     return Measure(clause, to_numbers(cells, file=predictions.path, column=name), alert.threshold)
 
 

@@ -138,9 +138,13 @@ def _against_the_truth(folder: Path, report: Mapping[str, Any]) -> Section:
     tables = [Table("Alerts against the truth.", "figure", ("value", "random times"), rows, better, file=ALERTS)]
     if (folder / ALERTS_BY_GROUP).exists():
         tables.append(_by_group(folder, report))
-    missed = f"{judged['missed']} of {judged['true_events']} true events were missed"
-    text = f"{missed}; {judged['already_on']} were found by an alert that was on already at their onset."
-    return Section("Against the truth", [text], cards, tables, note=f"In brackets: {words.interval(report)}.")
+    text = [judged["missed"], " of ", judged["true_events"], " true events were missed"]
+    if judged["missed_in_cooldown"]:
+        text += [", ", judged["missed_in_cooldown"], " of which began in a cool-down"]
+    if judged["already_on"]:
+        text += ["; ", judged["already_on"], " were found by an alert that was on already at their onset"]
+    note = f"In brackets: {words.interval(report)}; of the median delay, bootstrap with Student's t."
+    return Section("Against the truth", [(*text, ".")], cards, tables, note=note)
 
 
 def _by_group(folder: Path, report: Mapping[str, Any]) -> Table:

@@ -44,6 +44,7 @@ from affectkit.temporal.alert import Alerted, Rule, alerted
 if TYPE_CHECKING:
     import pandas as pd
 
+DIGITS = 9  # of a difference of times, whose last ones are rounding
 SHOWN = 4  # sequences with a figure on the page
 RIGHT, FALSE, FOUND, MISSED = "right", "false", "found", "missed"
 
@@ -83,7 +84,7 @@ def write_alerts(
     facts: dict[str, Any] = {"split": None, "seen": [], "groups": None, "judged": None}
     cautious: list[str] = []
     if truth is not None:
-        judgement, facts, cautious = _judge(table, raised, truth, groups, column, judging)
+        judgement, facts, cautious = _judge(table, raised, truth, groups, column, judging, rule.cooldown)
     events = _events(table, raised, groups, column, time, _outcomes(raised.events, judgement))
     write_table(folder / EVENTS, events, EXACT)
     write_table(folder / STATES, _states(table, raised, truth, time), EXACT)
@@ -145,7 +146,13 @@ def _truth(table: Predictions, line: Timeline, rule: Rule) -> tuple[Alerted | No
 
 
 def _judge(
-    table: Predictions, raised: Alerted, truth: Alerted, groups: np.ndarray, column: str | None, judging: Judging
+    table: Predictions,
+    raised: Alerted,
+    truth: Alerted,
+    groups: np.ndarray,
+    column: str | None,
+    judging: Judging,
+    cooldown: float,
 ) -> tuple[Judgement, dict[str, Any], list[str]]:
     """The judgement of the rows that may be judged, what the report says of it, and what its reader must know."""
     part, rows = judged(table, judging.split)
@@ -171,9 +178,20 @@ def _judge(
         "seen": sorted(set(rows.frame["seen"])),
         "groups": {"column": named, "count": len(set(groups[inside]))},
         "interval": judgement.report["interval"],
-        "judged": {key: value for key, value in judgement.report.items() if key != "interval"},
+        "judged": {key: value for key, value in judgement.report.items() if key != "interval"}
+        | {"missed_in_cooldown": _in_cooldown(line, raised.events, judgement, cooldown)},
     }
     return judgement, facts, [*said, *cautions(judgement, of_part, named)]
+
+
+def _in_cooldown(line: Timeline, alerts: Events, judgement: Judgement, cooldown: float) -> int:
+    """How many true events were missed that began in a cool-down, when no alert could be raised."""
+    if not len(alerts):
+        return 0
+    onset = judgement.truth.start[~judgement.matches.found]
+    last = alerts.raised[np.maximum(np.searchsorted(alerts.raised, onset, side="right") - 1, 0)]
+    since = line.times[onset] - line.times[last]
+    return int(((line.codes[last] == line.codes[onset]) & (since >= 0) & (since < cooldown)).sum())
 
 
 def _refuse_divided(table: Predictions, line: Timeline, chosen: np.ndarray) -> None:
@@ -208,7 +226,7 @@ def _events(
     names = np.array(["; ".join(map(str, _names(found))) for found in raised.found], object)
     columns: dict[str, Any] = _whose(line, events, groups, column)
     columns |= {f"{key}_sec": line.times[getattr(events, key)] for key in ("start", "raised", "end")}
-    columns["duration_sec"] = line.times[events.end] - line.times[events.start]
+    columns["duration_sec"] = np.round(line.times[events.end] - line.times[events.start], DIGITS)
     known = np.append(0, np.cumsum(raised.holds >= 0))
     columns["rows"] = known[events.last + 1] - known[events.start]
     columns["condition"] = names[events.rule]
@@ -254,10 +272,10 @@ def _true_events(
     line, events, matches = truth.line, judgement.truth, judgement.matches
     columns = _whose(line, events, groups, column)
     columns |= {"start_sec": line.times[events.start], "end_sec": line.times[events.end]}
-    columns["duration_sec"] = columns["end_sec"] - columns["start_sec"]
+    columns["duration_sec"] = np.round(columns["end_sec"] - columns["start_sec"], DIGITS)
     columns["outcome"] = np.where(matches.found, FOUND, MISSED)
     columns["already_on"] = np.where(matches.already, "true", "false")
-    return pd.DataFrame(columns | {"delay_sec": matches.delay})
+    return pd.DataFrame(columns | {"delay_sec": np.round(matches.delay, DIGITS)})
 
 
 def _states(table: Predictions, raised: Alerted, truth: Alerted | None, time: str) -> pd.DataFrame:

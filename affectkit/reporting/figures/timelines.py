@@ -22,8 +22,8 @@ PANELS = 3  # scores that a figure has room for
 MOST_SPANS = 300  # of a kind; more are drawn as if those next to each other were one
 COLOURS = {"right": BLUE, "found": GREEN, "false": VERMILLION, "missed": ORANGE, "": BLUE}
 LOOKS: dict[str, dict[str, Any]] = {
-    "score": {"color": INK, "linewidth": 1.0},
-    "truth": {"color": GREEN, "linewidth": 1.1, "linestyle": (0, (4, 2))},
+    "score": {"color": INK, "linewidth": 0.8},
+    "truth": {"color": GREEN, "linewidth": 1.4},
 }
 
 
@@ -78,9 +78,9 @@ def timeline(
 def _panel(axes: Axes, time: np.ndarray, score: Score, alerts: Sequence[Span], gap: float) -> None:
     for span in _merged(alerts, time):
         axes.axvspan(span.begin, span.end, color=COLOURS[span.kind], alpha=0.15, linewidth=0)
+    draw_over_time(axes, time, finite(score.values), LOOKS["score"], "score", gap)
     if score.truth is not None:
         draw_over_time(axes, time, finite(score.truth), LOOKS["truth"], "truth", gap)
-    draw_over_time(axes, time, finite(score.values), LOOKS["score"], "score", gap)
     axes.axhline(score.threshold, color=VERMILLION, linewidth=0.8, linestyle="--")
     if score.cleared is not None:
         axes.axhline(score.cleared, color=SOFT, linewidth=0.8, linestyle=":")
