@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 from affectkit import __version__, console, registry
 from affectkit.commands.ablate import ablate
 from affectkit.commands.aggregate import aggregate
+from affectkit.commands.alert import alert
 from affectkit.commands.calibrate import calibrate
 from affectkit.commands.evaluate import evaluate
 from affectkit.commands.extract_features import extract_features
@@ -57,6 +58,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (calibrate, (("methods", "build"),)),
     (stabilize, ()),
     (aggregate, ()),
+    (alert, ()),
     (tabulate, ()),
     (bound(ablate, app=run), (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),

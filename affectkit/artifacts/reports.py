@@ -26,6 +26,8 @@ MISTAKES, EXAMPLES = "mistakes", "examples.json"  # tables of what is mistaken f
 ABLATION, ABLATION_TABLE = "ablation_summary.json", "ablation_summary.csv"
 SELECTION, SELECTION_TABLE = "model_selection.json", "model_selection.csv"
 STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.csv"
+ALERTS, EVENTS, TRUE_EVENTS, STATES = "alert.json", "events.csv", "true_events.csv", "states.csv"
+ALERTS_BY_SEQUENCE, ALERTS_BY_GROUP = "alerts_by_sequence.csv", "alerts_by_group.csv"
 AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
 TRANSCRIPTION, ERROR_TABLE = "transcription.json", "error_rates.csv"
 

@@ -27,6 +27,7 @@ PAGES = {
     "stabilize": "stabilized",
     "transcribe": "transcribed",
     "aggregate": "aggregated",
+    "alert": "alerted",
     "ablate": "ablated",
     "evaluate": "evaluated",
     "select": "selected",

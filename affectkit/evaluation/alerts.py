@@ -56,40 +56,51 @@ class Alert:
         return np.where(np.isnan(values), -1, reached.astype(np.int64))
 
 
-def parse_alert(text: str) -> Alert:
-    """`angry>=.5`, `valence<=2`, or `phq8>=8:10`: raised from 8 on, positive from 10 on. Raises "usage"."""
+def parse_alert(text: str, option: str = "--alert") -> Alert:
+    """`angry>=.5`, `valence<=2`, or `phq8>=8:10`: raised from 8 on, positive from 10 on.
+
+    option: what it was given to. Raises "usage".
+    """
     match = re.fullmatch(r"(.*\S)\s*(>=|<=)([^:<>=]+)(?::([^:<>=]+))?", text.strip(), re.DOTALL)
     try:
         numbers = [float(part) for part in match.groups()[2:] if part is not None] if match else []
     except ValueError:
         numbers = []
     if match is None or not numbers or not np.isfinite(numbers).all():
-        remedy = "write NAME>=THRESHOLD or NAME<=THRESHOLD, in quotes: --alert 'angry>=.5'"
-        raise AffectkitError("usage", f"--alert '{text}' names no threshold", remedy=remedy)
+        remedy = f"write NAME>=THRESHOLD or NAME<=THRESHOLD, in quotes: {option} 'angry>=.5'"
+        raise AffectkitError("usage", f"{option} '{text}' names no threshold", remedy=remedy)
     alert = Alert(match[1].strip(), cast(Sign, match[2]), *numbers)
     return replace(alert, cutoff=None) if alert.cutoff == alert.threshold else alert
 
 
-def named(predictions: Predictions, alert: Alert) -> tuple[Target, int | None]:
-    """The target that an alert is about, and its class's place among the classes; None for a number.
-
-    Raises "usage" for an unknown name, and for thresholds that a class's probability cannot have.
-    """
+def answers(predictions: Predictions) -> dict[str, tuple[Target, int | None]]:
+    """What an alert may look at, by name: a number, a class (`angry`, `label.angry`, `stress.high`) with its place."""
     known: dict[str, tuple[Target, int | None]] = {}
     for target in predictions.targets.values():
         known |= {f"{target.name}.{name}": (target, place) for place, name in enumerate(target.classes)}
         if target.kind == "number":
             known[target.name] = target, None
-    known = {key.removeprefix("label."): value for key, value in known.items()} | known  # a number before a class
+    return {key.removeprefix("label."): value for key, value in known.items()} | known  # a number before a class
+
+
+def named(
+    predictions: Predictions, alert: Alert, option: str = "--alert", others: Sequence[str] = ()
+) -> tuple[Target, int | None]:
+    """The target that an alert is about, and its class's place among the classes; None for a number.
+
+    option: what it was given to. others: further names that may be meant there.
+    Raises "usage" for an unknown name, and for thresholds that a class's probability cannot have.
+    """
+    known = answers(predictions)
     if alert.name not in known:
-        remedy = did_you_mean(alert.name, [name for name in known if not name.startswith("label.")])
-        raise AffectkitError("usage", f"--alert '{alert}': there is no number or class '{alert.name}'", remedy=remedy)
+        remedy = did_you_mean(alert.name, [*(name for name in known if not name.startswith("label.")), *others])
+        raise AffectkitError("usage", f"{option} '{alert}': there is no number or class '{alert.name}'", remedy=remedy)
     target, position = known[alert.name]
     if position is not None and alert.cutoff is not None:
-        message = f"--alert '{alert}': a class is true or not and takes no second threshold"
+        message = f"{option} '{alert}': a class is true or not and takes no second threshold"
         raise AffectkitError("usage", message, remedy=f"write '{replace(alert, cutoff=None)}'")
     if position is not None and not 0 <= alert.threshold <= 1:
-        message = f"--alert '{alert}': the threshold of a probability lies between 0 and 1"
+        message = f"{option} '{alert}': the threshold of a probability lies between 0 and 1"
         raise AffectkitError("usage", message, remedy=f"write '{alert.name}{alert.sign}.5' for one half")
     return target, position
 

@@ -51,9 +51,8 @@ def trace(
     held = np.zeros(len(time), bool) if gated is None else np.asarray(gated, bool)[order]
     with canvas(3.3, 1.75 * WIDTH) as figure:
         axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=(9, 1))
-        draw = _line if len(time) <= FRAMES else _band
         for label, values in curves.items():
-            draw(axes, time, values, label)
+            draw_over_time(axes, time, values, LOOKS[label], label, PAUSE * _step(time))
         axes.set_ylabel(shorten(name))
         axes.set_title(": ".join(filter(None, (shorten(sequence), note))), loc="left")
         _strip(strip, time, held)
@@ -65,24 +64,35 @@ def trace(
         return to_plot(figure, _spoken(name, sequence, note, unit, time, curves, held), wide=True)
 
 
-def _line(axes: Axes, time: np.ndarray, values: np.ndarray, label: str) -> None:
+def draw_over_time(
+    axes: Axes, time: np.ndarray, values: np.ndarray, look: Mapping[str, Any], label: str, pause: float
+) -> None:
+    """Every frame, or of more than `FRAMES` a band. time: [T], ascending. pause: time without a frame that breaks the
+    line."""
+    if len(time) > FRAMES:
+        _band(axes, time, values, look["color"], label)
+    else:
+        _line(axes, time, values, look, label, pause)
+
+
+def _line(axes: Axes, time: np.ndarray, values: np.ndarray, look: Mapping[str, Any], label: str, pause: float) -> None:
     """Every frame; a dot where a frame stands alone and no line would show it."""
-    breaks = np.flatnonzero(np.diff(time, prepend=time[:1]) > PAUSE * _step(time))
+    breaks = np.flatnonzero(np.diff(time, prepend=time[:1]) > pause)
     x, y = np.insert(time, breaks, time[breaks]), np.insert(values, breaks, np.nan)
-    axes.plot(x, y, label=label, **LOOKS[label])
+    axes.plot(x, y, label=label, **look)
     known = np.concatenate([[False], np.isfinite(y), [False]])
     alone = known[1:-1] & ~known[:-2] & ~known[2:]
-    axes.plot(x[alone], y[alone], "o", color=LOOKS[label]["color"], markersize=3)
+    axes.plot(x[alone], y[alone], "o", color=look["color"], markersize=3)
 
 
-def _band(axes: Axes, time: np.ndarray, values: np.ndarray, label: str) -> None:
+def _band(axes: Axes, time: np.ndarray, values: np.ndarray, colour: str, label: str) -> None:
     """From the lowest to the highest value in each column; nothing where a column has none."""
     edges, column_of = _columns(time)
     middle = (edges[:-1] + edges[1:]) / 2
     low, high = np.full(COLUMNS, np.nan), np.full(COLUMNS, np.nan)
     np.fmin.at(low, column_of, values)
     np.fmax.at(high, column_of, values)
-    axes.fill_between(middle, low, high, color=LOOKS[label]["color"], alpha=0.75, linewidth=0.7, label=label)
+    axes.fill_between(middle, low, high, color=colour, alpha=0.75, linewidth=0.7, label=label)
 
 
 def _columns(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
