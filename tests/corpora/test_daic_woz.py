@@ -206,7 +206,7 @@ def test_what_is_missing_is_dropped_and_stops_where_it_should_be_there(interview
         "305_P": ("stands in no table of the split", False),
         "342_P": ("a session that the corpus excludes for technical reasons", False),
         f"{TRAIN} row 6": ("there is no folder of the session", True),
-        f"{TRAIN} row 7": ("400_P.zip is not unpacked", True),
+        f"{TRAIN} row 7": ("the archive of the session is not unpacked", True),
     }
     args = ("prepare-manifest", "daic-woz", root, "--per", "session", "--split-by", "subject", "-o", root / "m")
     error = affectkit(*args, code=1).stderr
@@ -312,13 +312,13 @@ def test_a_twin_has_at_most_as_many_interviews_as_the_corpus_and_as_turns(tmp_pa
 
 @pytest.fixture(scope="session")
 def interviewed(made_once):
-    """A study of both sides of 30 interviews: the manifest `both`, and `participant` and `interviewer`, what n-grams
+    """A study of both sides of 40 interviews: the manifest `both`, and `participant` and `interviewer`, what n-grams
     see of each side."""
 
     def make(study):
         study.mkdir()
-        daic_woz.synthesize(study / "twin", size=150, speakers=30, seed=0, series=False)
-        ngrams, sides = ["text-ngrams", "--columns", 1024, "--on-error", "skip"], ("participant", "interviewer")
+        daic_woz.synthesize(study / "twin", size=240, speakers=40, seed=0, series=False)
+        ngrams, sides = ["text-ngrams", "--columns", 512, "--on-error", "skip"], ("participant", "interviewer")
         encode = ["extract-features", "--manifest", study / "both", "--encoder", *ngrams]
         for line in (
             ["prepare-manifest", "daic-woz", study / "twin", "--per", "session", "--interviewer", "--folds", 5,
@@ -403,11 +403,11 @@ def test_slices_by_role_judge_turns_of_each_side(interviewed, affectkit, tmp_pat
     assert NOTED in affectkit("evaluate", tmp_path / "model" / "predictions.csv", *args).stderr
     slices = json.loads((tmp_path / "report" / "metrics.json").read_text())["slices"]
     counts = {name: part["n"] for name, part in slices.items()}
-    # one session of the 30 has no prompts in its transcript, and one turn lies outside of its recording
-    assert counts == {"role=participant": 149, "role=interviewer": 145}
+    # one session of the 40 has no prompts in its transcript, and one turn lies outside of its recording
+    assert counts == {"role=participant": 239, "role=interviewer": 234}
 
 
 def test_another_text_column_is_read_and_a_missing_one_named(interviewed, affectkit, tmp_path):
     args = ("--manifest", interviewed / "both", "--encoder", "text-ngrams", "-o", tmp_path / "f")
     error = affectkit("extract-features", *args, "--text-column", "text_ellie", code=1).stderr
-    assert "has no column 'text_ellie'" in error and "its texts are text_participant, text_interviewer" in error
+    assert "has no column 'text_ellie'" in error and "its texts are text, text_participant, text_interviewer" in error
