@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -109,7 +109,7 @@ def read(
     labels, notes = _labels(home, folders)
     options = _Options(per, interviewer, max_pause, keep_markers, mend_times)
     reader = _Reader(root, {session: _files(session, folder) for session, folder in folders.items()}, options)
-    yield from checked(_rows(home, folders, labels, reader), root, CORPUS)
+    yield from checked(_rows(folders, found.keys() - folders, labels, reader), root, CORPUS)
     yield from notes
     yield from reader.notes()
 
@@ -266,8 +266,9 @@ class _Options:
 
 
 def _rows(
-    home: Path, folders: Mapping[str, Path], labels: Mapping[str, _Labels], reader: "_Reader"
+    folders: Mapping[str, Path], packed: Collection[str], labels: Mapping[str, _Labels], reader: "_Reader"
 ) -> Iterator[Row | Dropped]:
+    """packed: sessions of which only an archive is there."""
     for session in sorted({*folders, *labels}):
         folder = folders.get(session)
         place = relative(folder, reader.root) if folder else labels[session].place
@@ -275,13 +276,10 @@ def _rows(
             yield Dropped(place, "a session that the corpus excludes for technical reasons")
         elif session not in labels:
             yield Dropped(place, "stands in no table of the split")
+        elif session in packed:
+            yield Dropped(place, "the archive of the session is not unpacked", f"unpack {session}_P.zip")
         elif folder is None:
-            archives = [home / f"{session}{ending}" for ending in ("_P.zip", ".zip")]
-            packed = next((archive.name for archive in archives if archive.exists()), "")
-            reason, remedy = "there is no folder of the session", f"get {session}_P from the corpus"
-            yield Dropped(
-                place, f"{packed} is not unpacked" if packed else reason, f"unpack {packed}" if packed else remedy
-            )
+            yield Dropped(place, "there is no folder of the session", f"get {session}_P from the corpus")
         else:
             yield from reader.session(session, place, labels[session].cells)
 

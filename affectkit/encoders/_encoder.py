@@ -283,9 +283,8 @@ def texts(manifest: Manifest, column: str = "text") -> list[Item]:
     rows = manifest.rows
     column = "text" if manifest.bare and "text" in rows else column
     if column not in rows:
-        others = [name for name in rows if str(name).startswith("text_") and name not in ("text_id", "text_source")]
-        remedy = "transcribe its recordings, or choose a network that reads audio"
-        remedy = f"its texts are {', '.join(others)}" if column != "text" and others else remedy
+        others = [name for name in rows if str(name).startswith("text") and name not in ("text_id", "text_source")]
+        remedy = f"its texts are {', '.join(others)}" if others else "transcribe its recordings, or read their audio"
         raise AffectkitError("input", f"has no column '{column}'", file=manifest.path, remedy=remedy)
     files = manifest.media() if manifest.bare and "path" in rows else [None] * len(rows)
     return [Item(*row) for row in zip(rows["id"], files, rows[column].fillna(""), strict=True)]

@@ -23,7 +23,8 @@ GAP = 0.25  # seconds of silence between turns
 FIRST = ("300", "409", "321", "451", "319")  # so that small twins have the defects that are a session's own
 LAST = ("318", "341", "362", "373", "444")  # long silences and interruptions, which short interviews do without
 CONTRADICTED, SHIFTED, UNASKED, INCOMPLETE = FIRST[1:]
-NOISE = 0.7  # what a session adds to severity, in its standard deviations, for words, voice and face each
+# what a session adds to severity, in its standard deviations, as words, voice, COVAREP and the face show it
+WORDS_NOISE, VOICE_NOISE, COVAREP_NOISE, FACE_NOISE = 0.5, 1.0, 1.2, 1.2
 ASKED = (0.04, 0.95)  # how likely the interviewer is to ask about a diagnosis, of those without and with depression
 OPENING = ("how_doingV", "so how are you doing today")
 PROMPTS = (
@@ -187,7 +188,7 @@ def _interview(
     person: Participant, turns: int, rng: np.random.Generator, seed: int, prompts: dict[str, np.ndarray], lead: float
 ) -> tuple[list[Said], np.ndarray, tuple[float, float] | None]:
     """Who says what and when, the sound of it [T] float32, and the seconds that were scrubbed, if any."""
-    severity = person.severity + rng.normal(0, NOISE, 2)  # as words and voice show it
+    severity = person.severity + rng.normal(0, (WORDS_NOISE, VOICE_NOISE))
     label, intensity = ("sadness" if severity[1] > 0 else "happiness"), float(min(1.5, 0.5 * abs(severity[1])))
     pieces, said, clock = [np.zeros(round(lead * RATE), np.float32)], list[Said](), lead
     scrubbed = None
@@ -206,7 +207,7 @@ def _interview(
             )
         add("Ellie", prompts[code], f"{code} ({words})" if int(person.session) % 2 else words)
         affect = (
-            float(np.clip(0.2 - 0.55 * severity[0] + rng.normal(0, 0.25), -1, 1)),
+            float(np.clip(0.2 - 0.6 * severity[0] + rng.normal(0, 0.25), -1, 1)),
             float(np.clip(rng.normal(-0.05, 0.3), -1, 1)),
             float(np.clip(rng.normal(0, 0.3), -1, 1)),
         )
@@ -330,7 +331,7 @@ def _acoustics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """COVAREP [T, 74] and formants [T, 5]. Unvoiced frames have no F0 and no glottal values; silence may be -inf."""
     participant, interviewer = _who(said, seconds, 100)
-    length, severity = len(participant), person.severity + rng.normal(0, NOISE)
+    length, severity = len(participant), person.severity + rng.normal(0, COVAREP_NOISE)
     speech = participant | interviewer
     voiced = speech & np.repeat(rng.random(length // 5 + 1) < 0.75, 5)[:length]
     pitch = np.where(interviewer, 210.0, person.voice.pitch * 2 ** (-0.5 * severity / 12))
@@ -360,7 +361,7 @@ def _face(
 ) -> dict[str, tuple[list[str], np.ndarray]]:
     """What CLNF finds of the participant's face: name -> header and values [T, D]. Frames without a face are zeros."""
     speaking, _ = _who(said, seconds, 30)
-    length, severity = len(speaking), person.severity + rng.normal(0, NOISE)
+    length, severity = len(speaking), person.severity + rng.normal(0, FACE_NOISE)
     units = _action_units(severity, speaking, rng)
     # millimetres and radians: who is more severe looks down and holds still
     still = np.exp(-0.25 * severity)

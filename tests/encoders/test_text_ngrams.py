@@ -1,11 +1,16 @@
 """text-ngrams against n-grams cut and hashed by hand."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.utils import murmurhash3_32
 
+from affectkit.artifacts.manifest import Manifest
 from affectkit.encoders import text_ngrams
-from affectkit.encoders._encoder import Item
+from affectkit.encoders._encoder import Item, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
 
@@ -78,3 +83,14 @@ def test_unknown_options_are_usage_errors(options, message):
     with pytest.raises(AffectkitError, match=message) as caught:
         text_ngrams.build(**options)
     assert caught.value.code == "usage"
+
+
+def test_it_reads_the_column_that_is_named_and_of_files_their_text():
+    rows = pd.DataFrame({"id": ["a"], "text": ["both of us"], "text_participant": ["only me"]})
+    encoder = text_ngrams.build(text_column="text_participant")
+    manifest = Manifest(Path("m"), rows, [(Path("m"), 1)], {})
+    assert [item.text for item in items(manifest, encoder)] == ["only me"]
+    files = replace(manifest, rows=rows[["id", "text"]], bare=True)
+    assert [item.text for item in items(files, encoder)] == ["both of us"]
+    with pytest.raises(AffectkitError, match="has no column 'text_participant'; its texts are text"):
+        items(replace(files, bare=False), encoder)

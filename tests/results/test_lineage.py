@@ -7,6 +7,7 @@ import pytest
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.records import file_digest
 from affectkit.results.lineage import digests, lineage
+from affectkit.results.words import warnings
 
 DEFECT = "MELD's cast is in all splits: speaker-dependent by protocol"
 
@@ -43,6 +44,17 @@ def test_follows_a_run_to_its_manifest(chain, normalize, expected):
     assert found["declared"] == [DEFECT]
     facts = {"title": "MELD", "licence": "GPL-3.0", "citation": "Poria et al. 2019", "synthetic": False}
     assert found["corpora"] == [{"name": "meld", **facts}]
+
+
+def test_notes_of_a_corpus_are_kept_and_those_of_its_manifests_joined(chain, tmp_path):
+    predictions = chain("train")
+    corpus = {"title": "DAIC-WOZ", "notes": ["asked for her turns"], "warnings": ["409 contradicts itself"]}
+    write_json(tmp_path / "manifest" / "summary.json", {"corpora": {"daic-woz": corpus}})
+    write_json(tmp_path / "other" / "summary.json", {"corpora": {"daic-woz": {"title": "DAIC-WOZ", "notes": ["more"]}}})
+    write_json(tmp_path / "bare" / "summary.json", {"corpora": {"daic-woz": {"title": "DAIC-WOZ"}}})
+    past = lineage([tmp_path / "bare", predictions, tmp_path / "other"])
+    assert past["corpora"][0]["notes"] == ["more", "asked for her turns"]  # the nearest come first
+    assert warnings({"corpora": past["corpora"]}) == ["DAIC-WOZ: more", "DAIC-WOZ: asked for her turns"]
 
 
 def test_follows_a_file_with_a_record_of_its_own(chain, tmp_path):
