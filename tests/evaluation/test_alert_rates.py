@@ -316,11 +316,11 @@ def test_predictive_values_at_a_stated_prevalence(table):
 
 
 def test_a_joint_interval_by_a_loop(table):
-    """Delete-one jackknife of the PPV on the logit; positives are of 9 of 12 speakers, so t has 8 degrees of freedom."""
+    """Delete-one jackknife of the PPV on the logit; positives are of 9 of 12 speakers: 8 degrees of freedom."""
     no_positive = table.frame["speaker"].isin(["s00", "s05", "s07"])
     changed = change(table, label=table.frame["label"].where(~no_positive, "calm"))
-    counts_of = judge_alerts(changed, [parse_alert("angry>=.4")], [], "speaker", changed.groups("speaker"), Resampling(),
-                             [0.2])[0]["angry>=0.4"]["at_prevalence"]["0.2"]["ppv"]  # fmt: skip
+    asked = [parse_alert("angry>=.4")], [], "speaker", changed.groups("speaker"), Resampling(), [0.2]
+    found = judge_alerts(changed, *asked)[0]["angry>=0.4"]["at_prevalence"]["0.2"]["ppv"]
     frame = changed.frame.assign(raised=changed.frame["prob_angry"] >= 0.4, angry=changed.frame["label"] == "angry")
 
     def logit(rows):
@@ -330,7 +330,7 @@ def test_a_joint_interval_by_a_loop(table):
     again = np.array([logit(frame[frame["speaker"] != s]) for s in frame["speaker"].unique()])
     reach = student.ppf(0.975, 8) * np.sqrt(11 / 12 * ((again - again.mean()) ** 2).sum())
     ends = 1 / (1 + np.exp(-(logit(frame) + np.array([-1, 1]) * reach)))
-    assert [counts_of["low"], counts_of["high"]] == pytest.approx(ends, abs=1e-9)
+    assert [found["low"], found["high"]] == pytest.approx(ends, abs=1e-9)
 
 
 def test_what_has_no_likelihood_ratio(table):
