@@ -14,7 +14,7 @@ from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
 from affectkit.reporting.agreed import agreement_section, summary_section
-from affectkit.reporting.beside import beside_columns, beside_lines, beside_section
+from affectkit.reporting.beside import beside_columns, beside_lines, beside_section, beside_warnings
 from affectkit.reporting.figures import evaluation
 from affectkit.reporting.mistakes import mistakes
 from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, past
@@ -66,7 +66,7 @@ def page(
         title=title,
         lead=[lead, *([[f"{faces}."]] if faces else [])],
         sections=list(_sections(report, judged, pictures)),
-        warnings=report.get("warnings") or [],
+        warnings=[*(report.get("warnings") or []), *beside_warnings(report)],
         **past(report, "warnings"),
         metrics=meaningful(report["metrics"], report["targets"]),
         summary=_summary(report),
