@@ -49,12 +49,15 @@ _AGREED = {
     "within": _LEVEL, "bland_altman?": (dict, None), "floors?": (dict, None),
 }  # fmt: skip
 _AGREEMENT = {"column": str, "targets": {str: _AGREED}}
+_BESIDE = {
+    "metrics": {str: _FIGURE}, "n": int, "groups?": (dict, None), "warnings": [str], "agreement?": _AGREEMENT,
+}  # fmt: skip
 _REPORT = {
     **_CLASS, "metrics": {str: _FIGURE}, "n": int, "split?": (str, None), "groups?": (dict, None),
     "targets?": are_targets, "other_targets?": {str: _CLASS}, "warnings?": [str],
     "required?": [{**_FIGURE, "require": str, "of": str, "state": str}],
     "agreement?": _AGREEMENT, "alerts?": {str: dict},
-    "beside?": {str: {"metrics": {str: _FIGURE}, "n": int, "groups?": (dict, None), "agreement?": _AGREEMENT}},
+    "beside?": {str: _BESIDE},
 }  # fmt: skip
 
 

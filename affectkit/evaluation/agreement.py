@@ -9,7 +9,11 @@ target is judged three times, by Pearson's and Spearman's correlation and by CCC
   (Bland and Altman 1995; Bakdash and Marusich 2017), their CCC 2 s_tp / (s_tt + s_pp): what a person's offset costs is
   left to the other two. Spearman's is the mean over subjects of their own rank correlation.
 
-Subjects are what intervals resample; everything but Spearman's is a formula of sums over subjects.
+Subjects are what intervals resample; everything but Spearman's is a formula of sums over subjects. Nominal 95 % held
+the truth in simulations (tests/evaluation/test_agreement.py) with 4, 10 and 40 subjects, who differ in level, offset,
+noise and slope: .95, .94 and .95 of the CCC within subjects and of the repeated-measures correlation, .97, .95 and .95
+of the limits of agreement, .95, .93 and .94 of their standard deviation, .95, .94 and .94 of the difference to the
+subject's own mean.
 """
 
 from __future__ import annotations

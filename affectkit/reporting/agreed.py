@@ -14,7 +14,7 @@ from affectkit.results.words import is_number
 if TYPE_CHECKING:
     import pandas as pd
 
-FIGURES = {"pearson": "Pearson r", "spearman": "Spearman r", "ccc": "CCC"}
+FIGURES = {"pearson": "Pearson r", "spearman": "Spearman rho", "ccc": "CCC"}
 ERRORS = {"mae": "MAE", "rmse": "RMSE", "ccc": "CCC"}
 LIMITS = {
     "bias": "bias, predicted minus true",
@@ -55,7 +55,8 @@ def agreement_section(name: str, agreement: Mapping[str, Any], judged: pd.DataFr
         tables.append(_limits(row["bland_altman"]))
     if row["floors"]:
         tables.append(_floors(row["floors"]))
-    text: list[Sentence] = [_counts(row, column), HOW, *_verdict(row)]
+    first = next(iter(agreement["targets"])) == name
+    text: list[Sentence] = [_counts(row, column), *([HOW] if first else []), *_verdict(row)]
     if row["levels"]:
         text.append(f"Levels are taken as numbers 0 to {len(row['levels']) - 1}, in their order.")
     return Section(f"Agreement: {name}", text=text, tables=tables, figures=_figures(name, row, column, judged, scale))

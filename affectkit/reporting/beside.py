@@ -61,6 +61,13 @@ def beside_lines(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def beside_warnings(report: Mapping[str, Any]) -> list[str]:
+    """What must be read of the other parts and does not hold of the report's own rows."""
+    own = report.get("warnings") or []
+    others = list(parts_of(report).items())[1:]
+    return [f"{title} rows: {text}" for title, part in others for text in part["warnings"] if text not in own]
+
+
 def _shown(report: Mapping[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(meaningful(report["metrics"], report["targets"]))
 

@@ -14,10 +14,11 @@ from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
 from affectkit.reporting.agreed import agreement_section, summary_section
-from affectkit.reporting.beside import beside_columns, beside_lines, beside_section
+from affectkit.reporting.screened import alert_tables, alerts_section
+from affectkit.reporting.beside import beside_columns, beside_lines, beside_section, beside_warnings
 from affectkit.reporting.figures import evaluation
 from affectkit.reporting.mistakes import mistakes
-from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, past
+from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, keyed, past
 from affectkit.reporting.required import required_section
 from affectkit.results import words
 from affectkit.results.words import headline, is_number, shown
@@ -25,18 +26,7 @@ from affectkit.results.words import headline, is_number, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-PLAIN = ("n", "groups", "recall", "precision", "mean", "sd", "positives", "raised")  # columns that are no metrics
 FOLDED = 40  # groups; a longer table of them is shown on request
-ALERT_RATES = ("sensitivity", "fpr", "precision")  # what fits a terminal; the others are in alerts.csv
-DECISION_RATES = ("sensitivity", "specificity", "fpr", "fnr", "error")
-SCREENING = {"prevalence": "prevalence", "precision": "positive predictive value (precision)"}
-SCREENING |= {key: words.title(key) for key in ("npv", "lr_positive", "lr_negative")}
-SCREENING_CAPTION = (
-    "What an alert says of a person: predictive values at the prevalence of these rows, and where stated at another "
-    "one, by Bayes' rule from sensitivity and specificity; a predictive value of these rows does not carry over to "
-    "people among whom positives are rarer. LR: how much an alert (+), or its absence (\N{MINUS SIGN}), multiplies "
-    "the odds of being positive."
-)
 GROUP_METRICS = ("uar", "ccc")  # what is drawn of each group: of classes, of each number
 MOST_GROUP_FIGURES = 4
 
@@ -66,7 +56,7 @@ def page(
         title=title,
         lead=[lead, *([[f"{faces}."]] if faces else [])],
         sections=list(_sections(report, judged, pictures)),
-        warnings=report.get("warnings") or [],
+        warnings=[*(report.get("warnings") or []), *beside_warnings(report)],
         **past(report, "warnings"),
         metrics=meaningful(report["metrics"], report["targets"]),
         summary=_summary(report),
@@ -104,10 +94,10 @@ def _sections(
     if report.get("slices"):
         yield Section("Slices", tables=[_slice_table(report["slices"])])
     if report.get("alerts"):
-        yield _alerts(report)
+        yield alerts_section(report)
     if report.get("per_group") and report.get("groups"):
         rows, column = report["per_group"], report["groups"]["column"]
-        table = _table(rows, f"Per {column}.", column, "per_group.csv", folded=len(rows) > FOLDED)
+        table = keyed(rows, f"Per {column}.", column, "per_group.csv", folded=len(rows) > FOLDED)
         yield Section("Groups", tables=[table], figures=_group_figures(report))
     if (report.get("folds") or {}).get("metrics"):
         yield Section("Folds", tables=[_fold_table(report["folds"])])
@@ -157,7 +147,7 @@ def _class_table(details: Mapping[str, Any]) -> Table:
         recall = {"value": row.get("recall"), "low": row.get("recall_low"), "high": row.get("recall_high")}
         rows[name] = {"n": row["n"], "recall": recall, "precision": row.get("precision"), "f1": row.get("f1")}
     caption = "Per class; n counts its true rows. Brackets: interval of the recall."
-    return _table(rows, caption, "class", "per_class.csv")
+    return keyed(rows, caption, "class", "per_class.csv")
 
 
 def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -166,61 +156,14 @@ def _slice_table(slices: Mapping[str, Mapping[str, Any]]) -> Table:
     for part, row in slices.items():
         rows[part] = {"n": row["n"], "groups": row.get("groups"), **{name: row["metrics"].get(name) for name in names}}
     caption = "The same metrics within parts of the rows; brackets as above. Slices with few groups say little."
-    return _table(rows, caption, "slice", "slices.csv")
-
-
-def _alerts(report: Mapping[str, Any]) -> Section:
-    """Each alert over all rows, in the slices, and by group."""
-    alerts, rows = report["alerts"], {}
-    for name, alert in alerts.items():
-        rows[name] = _alert_row(alert)
-        rows |= {f"{name}, {part}": _alert_row(row) for part, row in alert["slices"].items()}
-    caption = "Decisions at a threshold: rows that are positive, rows that raise it, and rates; brackets as above."
-    if len(rows) > len(alerts):
-        caption += " Differences are to the rest of the rows."
-    tables = [_table(rows, caption, "alert", "alerts.csv"), *_screening(alerts)]
-    column = (report.get("groups") or {}).get("column", "group")
-    for name, alert in alerts.items():
-        if per_group := alert["per_group"]:
-            caption, folded = f"{name} per {column}.", len(per_group) > FOLDED
-            tables.append(_table(per_group, caption, column, "alerts_per_group.csv", folded=folded))
-    return Section("Alerts", tables=tables)
-
-
-def _alert_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {key: row[key] for key in ("n", "groups", "positives", "raised")}
-    rates = {key: row["metrics"][key] for key in DECISION_RATES if key in row["metrics"]}
-    differences = (row.get("differences") or {}).items()
-    return {**counts, **rates, **{f"difference in {words.title(key)}": value for key, value in differences}}
-
-
-def _screening(alerts: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
-    """Predictive values and likelihood ratios, over all rows and in the slices."""
-    rows, shares = {}, dict.fromkeys(share for alert in alerts.values() for share in alert.get("at_prevalence", {}))
-    for name, alert in alerts.items():
-        for title, row in {name: alert, **{f"{name}, {part}": row for part, row in alert["slices"].items()}}.items():
-            at = [row.get("at_prevalence", {}).get(share, {}).get(key) for share in shares for key in ("ppv", "npv")]
-            rows[title] = [*(row["metrics"].get(key) for key in SCREENING), *at]
-    if any("npv" in alert["metrics"] for alert in alerts.values()):
-        columns = [f"{key} at {float(share):.4g}" for share in shares for key in ("PPV", "NPV")]
-        yield Table(SCREENING_CAPTION, "alert", [*SCREENING.values(), *columns], rows, file="alerts.csv")
+    return keyed(rows, caption, "slice", "slices.csv")
 
 
 def _fold_table(folds: Mapping[str, Any]) -> Table:
     metrics = folds["metrics"]
     rows = {words.title(name): {key: metrics[name][key] for key in ("mean", "sd")} for name in headline(metrics)}
     caption = f"Mean and standard deviation over {folds.get('count')} folds; the key figures above are pooled over all"
-    return _table(rows, f"{caption} rows.", "metric", "per_fold.csv")
-
-
-def _table(
-    rows: Mapping[str, Mapping[str, Any]], caption: str, first: str, file: str, *, folded: bool = False
-) -> Table:
-    """Of rows that name their cells: every name in one of them is a column, in words."""
-    keys = list(dict.fromkeys(key for row in rows.values() for key in row))
-    columns = [key if key in PLAIN else words.title(key) for key in keys]
-    cells = {name: [row.get(key) for key in keys] for name, row in rows.items()}
-    return Table(caption, first, columns, cells, file=file, folded=folded)
+    return keyed(rows, f"{caption} rows.", "metric", "per_fold.csv")
 
 
 # --- Figures
@@ -293,9 +236,7 @@ def _summary(report: Mapping[str, Any]) -> list[Section]:
     columns = ["held out" if beside else "value", *(name.replace("_", " ") for name in floors), *beside]
     tables = [Table("", "metric", columns, rows, brackets="interval")]
     if alerts := report.get("alerts"):
-        columns = ["positive", "raised", *map(words.title, ALERT_RATES)]
-        rows = {n: [a["positives"], a["raised"], *map(a["metrics"].get, ALERT_RATES)] for n, a in alerts.items()}
-        tables += [Table("", "alert", columns, rows), *_predictive_values(alerts)]
+        tables += alert_tables(alerts)
     text: list[Sentence] = [f"intervals: {words.interval(report)}", *beside_lines(report)]
     for _, prefix, details in class_targets(report):
         # What ECE comes to at this size when nothing is wrong: it has no interval, and 0 is not its floor.
@@ -306,20 +247,6 @@ def _summary(report: Mapping[str, Any]) -> list[Section]:
     required = required_section(report.get("required"), "")
     agreed = list(summary_section(report["agreement"])) if report.get("agreement") else []
     return [Section("", text=[judged]), Section("", tables=tables, text=text), *agreed, *required]
-
-
-def _predictive_values(alerts: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
-    """At the prevalence of the rows, and at the stated ones."""
-    rows = {}
-    for name, alert in alerts.items():
-        if not alert.get("at_prevalence"):
-            continue
-        here = alert["metrics"]
-        rows[f"{name}, prevalence {shown(here['prevalence']['value'])} (these rows)"] = [here["precision"], here["npv"]]
-        for share, figures in alert["at_prevalence"].items():
-            rows[f"{name}, prevalence {share}"] = [figures["ppv"], figures["npv"]]
-    if rows:
-        yield Table("", "predictive values", ["positive (precision)", "negative"], rows)
 
 
 def _face_lines(report: Mapping[str, Any]) -> Iterator[str]:

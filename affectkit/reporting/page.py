@@ -74,6 +74,17 @@ class Table:
     brackets: str = ""
 
 
+PLAIN = ("n", "groups", "recall", "precision", "mean", "sd", "positives", "raised")  # columns that are no metrics
+
+
+def keyed(rows: Mapping[str, Mapping[str, Any]], caption: str, first: str, file: str, *, folded: bool = False) -> Table:
+    """Of rows that name their cells: every name in one of them is a column, in words."""
+    keys = list(dict.fromkeys(key for row in rows.values() for key in row))
+    columns = [key if key in PLAIN else words.title(key) for key in keys]
+    cells = {name: [row.get(key) for key in keys] for name, row in rows.items()}
+    return Table(caption, first, columns, cells, file=file, folded=folded)
+
+
 @dataclass(frozen=True)
 class Section:
     """A heading and what stands below it, in this order; long tables last. Each sentence of `text` is a paragraph.

@@ -350,13 +350,14 @@ def figures_of(found):
 def shares_covered(subjects, replications, resampling):
     rng = np.random.default_rng(8)
     everyone = figures_of(judge(*people(np.random.default_rng(9), 4000), resampling=Resampling("none"))[0])
-    # What the subjects' means say depends on how many rows they have, which is the same in every replication.
     hits, stated = dict.fromkeys(everyone, 0), dict.fromkeys(everyone, 0)
     for _ in range(replications):
         for name, figure in figures_of(judge(*people(rng, subjects), resampling=resampling)[0]).items():
             stated[name] += bool(np.isfinite(figure["low"]))
             hits[name] += figure["low"] <= everyone[name]["value"] <= figure["high"]
-    assert min(stated.values()) > 0.95 * replications
+    if subjects < 10:  # the ranks of four means are often the same, whoever is left out: no interval is stated then
+        everyone.pop("between.spearman")
+    assert min(stated[name] for name in everyone) > 0.95 * replications
     return {name: hits[name] / stated[name] for name in everyone}
 
 

@@ -9,7 +9,16 @@ from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from affectkit.artifacts.predictions import Predictions
-from affectkit.evaluation.alerts import RATES, judge_alerts, parse_alert, rate_difference
+from affectkit.errors import AffectkitError
+from affectkit.evaluation.alerts import (
+    LIKELIHOOD_RATIOS,
+    RATES,
+    judge_alerts,
+    parse_alert,
+    parse_prevalences,
+    predictive_values,
+    rate_difference,
+)
 from affectkit.evaluation.assess import assess
 from affectkit.evaluation.intervals import Resampling
 from affectkit.labels import Target
@@ -266,12 +275,77 @@ def test_intervals_cover(count, prevalence):
     rng = np.random.default_rng(1)
     population = speakers(rng, 100_000, prevalence).sum(axis=0)
     for name in ("sensitivity", "fpr", "precision"):
-        rate, hits, stated = RATES[name], 0, 0
-        for _ in range(400):
-            found = rate.interval(speakers(rng, count, prevalence), Resampling())
-            stated += np.isfinite(found.low)
-            hits += found.low <= rate.of(population) <= found.high
+        rate = RATES[name]
+        hits, stated = covering(rate, rate.of(population), rng, count, prevalence)
         assert stated > 380 and 0.92 <= hits / stated <= 0.985, (name, hits, stated)
+
+
+def covering(figure, truth, rng, count, prevalence):
+    """How many of 400 intervals hold the truth, and how many could be stated."""
+    found = [figure.interval(speakers(rng, count, prevalence), Resampling()) for _ in range(400)]
+    return sum(f.low <= truth <= f.high for f in found), sum(np.isfinite(f.low) for f in found)
+
+
+@pytest.mark.parametrize(("count", "prevalence"), [(4, 0.3), (10, 0.3), (24, 0.03)])
+def test_intervals_at_a_stated_prevalence_cover(count, prevalence):
+    rng = np.random.default_rng(4)
+    population = speakers(rng, 100_000, prevalence).sum(axis=0)
+    rates = [RATES[name].of(population) for name in ("sensitivity", "specificity")]
+    for name, figure in {**predictive_values(0.1), **LIKELIHOOD_RATIOS}.items():
+        hits, stated = covering(figure, figure.of(*rates), rng, count, prevalence)
+        assert stated > 370 and 0.92 <= hits / stated <= 0.99, (name, hits, stated)
+
+
+def test_predictive_values_at_a_stated_prevalence(table):
+    """Bayes' rule; at the rows' own prevalence, what was counted; a rarer condition has a lower PPV, a higher NPV."""
+    rows = judge(table, "angry>=.4", slices=["sex"])[0]["angry>=0.4"]
+    own = rows["metrics"]["prevalence"]["value"]
+    alerts = [parse_alert("angry>=.4")]
+    groups = table.groups("speaker")
+    found = judge_alerts(table, alerts, ["sex"], "speaker", groups, Resampling(), [own, 0.1, 0.01])[0]["angry>=0.4"]
+    here, tenth, hundredth = found["at_prevalence"].values()
+    assert here["ppv"]["value"] == pytest.approx(rows["metrics"]["precision"]["value"])
+    assert here["npv"]["value"] == pytest.approx(rows["metrics"]["npv"]["value"])
+    sensitivity, specificity = (rows["metrics"][name]["value"] for name in ("sensitivity", "specificity"))
+    assert tenth["ppv"]["value"] == pytest.approx(
+        0.1 * sensitivity / (0.1 * sensitivity + 0.9 * (1 - specificity)), abs=1e-12
+    )
+    assert hundredth["ppv"]["value"] < tenth["ppv"]["value"] < 0.5 < tenth["npv"]["value"] < hundredth["npv"]["value"]
+    assert set(found["slices"]["sex=female"]["at_prevalence"]) == set(found["at_prevalence"])
+    assert rows["at_prevalence"] == {}
+
+
+def test_a_joint_interval_by_a_loop(table):
+    """Delete-one jackknife of the PPV on the logit; positives are of 9 of 12 speakers: 8 degrees of freedom."""
+    no_positive = table.frame["speaker"].isin(["s00", "s05", "s07"])
+    changed = change(table, label=table.frame["label"].where(~no_positive, "calm"))
+    asked = [parse_alert("angry>=.4")], [], "speaker", changed.groups("speaker"), Resampling(), [0.2]
+    found = judge_alerts(changed, *asked)[0]["angry>=0.4"]["at_prevalence"]["0.2"]["ppv"]
+    frame = changed.frame.assign(raised=changed.frame["prob_angry"] >= 0.4, angry=changed.frame["label"] == "angry")
+
+    def logit(rows):
+        sensitivity, fpr = rows[rows["angry"]]["raised"].mean(), rows[~rows["angry"]]["raised"].mean()
+        return np.log(0.2 * sensitivity / (0.8 * fpr))
+
+    again = np.array([logit(frame[frame["speaker"] != s]) for s in frame["speaker"].unique()])
+    reach = student.ppf(0.975, 8) * np.sqrt(11 / 12 * ((again - again.mean()) ** 2).sum())
+    ends = 1 / (1 + np.exp(-(logit(frame) + np.array([-1, 1]) * reach)))
+    assert [found["low"], found["high"]] == pytest.approx(ends, abs=1e-9)
+
+
+def test_what_has_no_likelihood_ratio(table):
+    """Without a false alarm LR+ is beyond all bounds; without a negative row nothing of both is known."""
+    never = judge(table, "angry>=1")[0]["angry>=1"]["metrics"]
+    assert np.isnan(never["lr_positive"]["value"]) and never["lr_negative"]["value"] == 1
+    always = judge(table, "stress>=0")[0]["stress>=0"]["metrics"]
+    assert np.isnan([always[name]["value"] for name in LIKELIHOOD_RATIOS]).all()
+
+
+@pytest.mark.parametrize("texts", [["0"], ["1"], ["-.1"], ["ten"], [".1,2"], ["inf"]])
+def test_prevalences_lie_between_0_and_1(texts):
+    with pytest.raises(AffectkitError, match="does not lie between 0 and 1"):
+        parse_prevalences(texts)
+    assert parse_prevalences([".1,.05", "0.10"]) == (0.1, 0.05)
 
 
 @pytest.mark.parametrize("shares", [(2, 8), (5, 5), (12, 12), (0, 10)])

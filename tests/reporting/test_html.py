@@ -163,7 +163,7 @@ def test_alerts_stand_with_their_slices_and_groups(class_report, read_page):
     html = render(class_report() | {"alerts": alerts})
     rows = {row[0]: "".join(row[1:]) for row in read_page(html).rows}
     assert rows["anger>=0.5"].startswith("4051290.750[0.500,0.900]0.125[0.000,0.300]")
-    assert rows["anger>=0.5, sex=female"].endswith("0.188[0.000,0.300]0.062[-0.100,0.200]")
+    assert ["anger>=0.5, sex=female", "0.062", "[", "-0.100", ",", "0.200", "]"] in read_page(html).rows
     assert rows["s59"] == "4210.2500.000\N{EN DASH}"
     assert "difference in false positive rate" in html
     assert html.count("<details") == 1

@@ -143,3 +143,31 @@ def test_names_that_act_on_a_terminal_do_not_reach_the_card():
     card = model_card({**FACTS, "spec": {**SPEC, "targets": [target]}, "name": "run\x07"})
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", card)
     assert "u001b" in card and "two lines" in card
+
+
+def test_scores_of_mental_health_state_their_use_and_the_prohibition():
+    targets = [{"name": "phq8", "kind": "number", "scale": [0, 24]}, {"name": "focus", "kind": "number", "scale": None}]
+    corpora = {"sessions": {"title": "Sessions", "scores": {"focus": "attention, asked every minute"}}}
+    facts = FACTS | {"spec": SPEC | {"targets": targets}, "summary": {"corpora": corpora}}
+    card = model_card(facts)
+    for expected in (
+        "**phq8, focus: a score of this kind is no diagnosis.**", words.HEALTH_USE, words.AI_ACT, words.AI_ACT_HEALTH,
+        "- phq8: PHQ-8, a self-report of depressive symptoms", "- focus: attention, asked every minute",
+    ):  # fmt: skip
+        assert expected in card
+    assert card.index("a score of this kind") < card.index("## Limits")
+    plain = model_card(FACTS)
+    assert words.AI_ACT in plain and words.AI_ACT_HEALTH not in plain and words.HEALTH_USE not in plain
+    assert "a score of this kind" not in plain
+
+
+def test_ordered_classes_show_their_distances_first():
+    targets = [{"name": "severity", "kind": "ordinal", "classes": ["none", "mild", "severe"]}]
+    names = ("severity.uar", "severity.kappa_quadratic", "severity.mae_levels")
+    report = REPORT | {"targets": targets, "metrics": {name: {"value": 0.25} for name in names}, "floors": {}}
+    card = model_card(FACTS | {"spec": SPEC | {"targets": targets}, "reports": {"test": report}})
+    rows = [line.split(" | ")[1] for line in card.splitlines() if line.startswith("| test")]
+    assert rows == ["severity quadratic kappa", "severity MAE in levels", "severity UAR"]
+    unordered = REPORT | {"targets": [{**targets[0], "kind": "class"}], "metrics": report["metrics"], "floors": {}}
+    card = model_card(FACTS | {"reports": {"test": unordered}})
+    assert [line.split(" | ")[1] for line in card.splitlines() if line.startswith("| test")] == ["severity UAR"]
