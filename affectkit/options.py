@@ -251,7 +251,8 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
         typed = {name: value for name, value in arguments.items() if name not in brought or value is not None}
         for name, value in typed.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise AffectkitError("usage", f"--{name.replace('_', '-')} {value}", remedy="give a finite number")
+                flag = f"--{name.rstrip('_').replace('_', '-')}"  # `for_` stands for a word of Python's own
+                raise AffectkitError("usage", f"{flag} {value}", remedy="give a finite number")
         for name in _STANDING.keys() - signature.parameters.keys():
             typed.pop(name, None)
         for name, (record, fields) in records.items():

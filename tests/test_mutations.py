@@ -197,6 +197,7 @@ def study(tmp_path_factory):
     make("predict", "--model-dir", root / "lexicon", "-m", root / "manifest", "-o", root / "said.csv")
     table = ["tabulate", f"one={root}/said.csv", "-m", root / "manifest", "--columns", "text"]
     make(*table, "-o", root / "table")
+    make("alert", root / "linear", "--when", "anger>=.4", "--sequence", "speaker", "-o", root / "alerts")
     recordings = ["id,path,text"]
     for number in range(4):
         soundfile.write(root / f"{number}.wav", rng.normal(size=4000 + 500 * number) * 0.1, 16000)
@@ -236,7 +237,7 @@ def reading(root, file, rng):
         ], output
     if name == "texts" and inside[0] in ("folds.csv", "summary.json", "label_map.json"):
         return ["transcribe", "-m", root / name, *HEARING, "-o", output], output / "transcription.json"
-    if name == "texts":
+    if name in ("texts", "alerts"):
         return ["report", root / name, "-o", output], output / "report.html"
     if name in ("report", "rival"):
         return ["report", root / "report", root / "rival", "-o", output], output / "comparison.json"

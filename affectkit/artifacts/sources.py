@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from affectkit.artifacts.features import Features, is_tabulated, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import BEST, SPEC, no_fit_rows, read_fit_rows, read_spec
@@ -42,6 +44,7 @@ class Source:
     """A named source. path: the table. model: the `best_model/` whose run wrote it, None for a table of any other tool.
 
     One of predictions and features is there. fitted: what the model was fitted on (`fit_rows.csv`), empty if unknown.
+    of: [N] text, the manifest's row that each answer is of, where answers are of windows; None where they are of rows.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Source:
     fitted: pd.DataFrame
     predictions: Predictions | None = None
     features: Features | None = None
+    of: np.ndarray | None = None
 
     def table(self) -> Predictions:
         """Its predictions. Raises "input" for a source of features."""
@@ -157,15 +161,53 @@ def read_joined_sources(
     return joined
 
 
-def rows_of_manifest(paths: Mapping[str, Path], rows: Manifest) -> list[Source]:
-    """Sources of predictions, by name, with those of their rows that a manifest has, and its splits."""
+WINDOW_OF = ("clip", "sequence")  # columns in which windows and frames name what they are of
+BEFORE = "@"  # in an id of ours, what stands before it does too: <clip>@<start>
+
+
+def rows_of_manifest(paths: Mapping[str, Path], rows: Manifest, over: str | None = None) -> list[Source]:
+    """Sources of predictions, by name, with those of their rows that a manifest has, and its splits.
+
+    Where a source's ids are not the manifest's, its rows may be windows of the manifest's. over: the column that names
+    these (default: `clip`, `sequence`, or what stands before @ in the id). Raises "input" for a column that is not
+    there.
+    """
     sources = []
     for name, path in paths.items():
         source = read_source(name, path)  # which may have classes of its own, such as a text's sentiment
-        table = source.table().take(source.table().frame["id"].isin(set(rows.rows["id"])).to_numpy())
-        joined = join_columns(table, rows.rows, ["split"])
-        sources.append(replace(source, predictions=vouched(joined, None)))
+        of = _windows_of(source.table(), rows, over)
+        known = source.table().frame["id"] if of is None else of
+        there = np.isin(known.astype(str), rows.rows["id"].to_numpy(str))
+        table = source.table().take(there)
+        if of is None:
+            joined = join_columns(table, rows.rows, ["split"])
+        else:
+            joined = _with_splits(table, of[there], rows)
+        sources.append(replace(source, predictions=vouched(joined, None), of=None if of is None else of[there]))
     return sources
+
+
+def _windows_of(table: Predictions, rows: Manifest, over: str | None) -> np.ndarray | None:
+    """[N] text, the manifest's row that each answer is of; None where the ids are the manifest's own."""
+    ids = set(rows.rows["id"])
+    if over is not None and over in table.frame:
+        return table.frame[over].to_numpy(str).astype(object)
+    if table.frame["id"].isin(ids).any():
+        return None
+    if over is not None:
+        remedy = did_you_mean(over, list(table.frame.columns))
+        raise AffectkitError("input", f"--over: there is no column '{over}'", file=table.path, remedy=remedy)
+    named = [table.frame[column] for column in WINDOW_OF if column in table.frame]
+    named.append(table.frame["id"].str.rpartition(BEFORE)[0])
+    return next((cells.to_numpy(object) for cells in named if cells.isin(ids).any()), None)
+
+
+def _with_splits(table: Predictions, of: np.ndarray, rows: Manifest) -> Predictions:
+    """Windows are of the split that their row is of."""
+    if "split" not in rows.rows or "split" in table.frame:
+        return table
+    splits = rows.rows.set_index("id")["split"].reindex(of).to_numpy()
+    return replace(table, frame=table.frame.assign(split=splits))
 
 
 def _warn_of_no_part(predictions: Predictions) -> None:

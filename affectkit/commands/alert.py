@@ -90,7 +90,7 @@ def alert(
     when: WhenOpt,
     output_dir: opt.OutputDir,
     unless: UnlessOpt = None,
-    least: ForOpt = 0.0,
+    for_: ForOpt = 0.0,
     clear: ClearOpt = None,
     cooldown: CooldownOpt = 0.0,
     max_gap: MaxGapOpt = None,
@@ -131,7 +131,7 @@ def alert(
     from affectkit.temporal.raised import Judging, write_alerts
 
     inputs = [predictions, *([manifest] if manifest else [])]
-    times: dict[str, Any] = {"least": least, "clear": clear, "cooldown": cooldown, "max_gap": max_gap}
+    times: dict[str, Any] = {"least": for_, "clear": clear, "cooldown": cooldown, "max_gap": max_gap}
     rule = rule_of(when, unless=unless or (), truth=truth or (), **times)
     judging = Judging(split, group, tolerance, match, Resampling(seed=seed))
     with open_run("alert", options, inputs=inputs) as run:

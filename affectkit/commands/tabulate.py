@@ -1,6 +1,6 @@
 """`affectkit tabulate`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,15 @@ LayoutOpt = Annotated[
     ),
 ]
 
+OverOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--over",
+        help="Column of predictions of windows, frames or turns that names the manifest's row they are of; features "
+        "are means over them (default, where their ids are not the manifest's: clip, sequence, or the id up to @).",
+    ),
+]
+
 
 def tabulate(
     sources: opt.Sources,
@@ -32,6 +41,7 @@ def tabulate(
     output_dir: opt.OutputDir,
     columns: ColumnsOpt = None,
     layout: LayoutOpt = "named",
+    over: OverOpt = None,
     resume: opt.Resume = False,
     overwrite: opt.Overwrite = False,
 ) -> Outcome:
@@ -39,6 +49,9 @@ def tabulate(
 
     Writes train_features.csv, val_features.csv and test_features.csv (folds_features.csv of a manifest of folds); train
     --features takes the folder. Rows that a source was fitted on need its cross-fitted answers: train it with --cv.
+
+    Of predictions of windows, each feature is the mean over a row's windows: <name>_confidence is the mean of their
+    confidences, not the confidence of their mean; <name>_windows counts them.
 
     Example: affectkit tabulate audio=runs/audio text=runs/text --manifest runs/manifest --columns text -o runs/table
     """
@@ -57,15 +70,17 @@ def tabulate(
         if run.finished:
             return Outcome(run.path, finished=True)
         rows = read_manifest(manifest)
-        named = rows_of_manifest(paths, rows)
+        named = rows_of_manifest(paths, rows, over)
         table = make_table(named, rows, comma_separated(columns), layout)
         parts = table.parts()
         for part, frame in parts.items():
             write_table(run.path / f"{part}{PART}", frame, EXACT)
         counts = {part: len(frame) for part, frame in parts.items()}
         inputs = digests([source.path for source in named])
-        facts = {"features": table.features, "rows": counts, "seen": table.seen}
+        facts: dict[str, Any] = {"features": table.features, "rows": counts, "seen": table.seen}
+        facts |= {"windows": dict(table.windows)} if table.windows else {}
         write_json(run.path / SUMMARY, {**facts, "tabulation": table.tabulation.to_json(), "inputs": inputs})
     lines = [f"{name}: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}" for name, kinds in table.seen.items()]
+    lines += [f"{name}: features are means over {count} windows" for name, count in table.windows.items()]
     total = ", ".join(f"{count} {part}" for part, count in counts.items())
     return Outcome(run.path, facts, [f"{len(table.features)} features; rows: {total}", *lines])

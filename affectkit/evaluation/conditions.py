@@ -230,8 +230,8 @@ def _column(predictions: Predictions, clause: Clause, alert: Alert | None) -> Me
         return Measure(clause, same, 1.0)
     if frame[name].dtype.kind in "fiu":
         return Measure(clause, frame[name].to_numpy(float), alert.threshold)
-    cells = [SWITCH.get(cell, cell) for cell in frame[name].tolist()]
-    return Measure(clause, to_numbers(cells, file=predictions.path, column=name), alert.threshold)
+    texts = [SWITCH.get(cell, cell) for cell in frame[name].tolist()]
+    return Measure(clause, to_numbers(texts, file=predictions.path, column=name), alert.threshold)
 
 
 def _truth(predictions: Predictions, target: Target, holds: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -285,7 +285,8 @@ def _median(
     resampling: Resampling,
 ) -> Interval:  # fmt: skip
     """The median delay, of how often each delay occurs in each unit. Its interval is the bootstrap's, however few the
-    groups: the jackknife of a median is not consistent (Efron 1979)."""
+    groups: the jackknife of a median is not consistent (Efron 1979). Of 5 to 50 simulated people it covers .95 to .98;
+    where nearly all delays are the same whole seconds, there is none."""
     late = ~np.isnan(matches.delay)
     unit = np.full(len(line.starts), -1)
     unit[judgeable] = codes

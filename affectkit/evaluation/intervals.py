@@ -140,7 +140,8 @@ class Resamples:
         error = self._standard_error()
         with np.errstate(divide="ignore", invalid="ignore"):
             place = self.interval_scale.forward(np.float64(self.value))
-        if not np.isfinite(error + place):  # a value at its bound, which resamples miss by rounding alone, among them
+            known = np.isfinite(error + place)
+        if not known:  # a value at its bound, which resamples miss by rounding alone, among them
             return Interval(self.value, method=self.method, groups=self.groups)
         reach = stdtrit(self.units - 1, 0.5 + self.level / 2) * error
         with np.errstate(over="ignore"):

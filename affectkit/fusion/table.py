@@ -12,9 +12,10 @@ import numpy as np
 
 from affectkit.artifacts.manifest import FOLDS, Manifest, by_part
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.sources import Source
+from affectkit.artifacts.sources import BEFORE, Source
 from affectkit.artifacts.tables import to_numbers
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.evaluation.rows import ratio
 from affectkit.evaluation.temperature import total
 from affectkit.labels import Target, spelt_alike
 from affectkit.media.texts import LANGUAGE, language_code
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Answers = Mapping[str, Mapping[str, TargetPrediction]]  # source -> target -> what it says of N rows
 Cells = Mapping[str, Sequence[Any]]  # column -> [N] cells of a manifest
 Columns = dict[str, np.ndarray]  # name -> [N] float64, NaN where unknown
+Places = Mapping[str, np.ndarray]  # source of windows -> [M] the row that each window is of
 
 TEXT = "text"
 LENGTH, NUMBER = "length", "number"  # what is made of a column, where it is not one column for each value
@@ -38,27 +40,32 @@ class Tabulation:
     """What a table's columns are made of; JSON holds it (`summary.json`).
 
     layout: of `LAYOUTS`. sources: the targets of each, by name. columns: of the manifest, and what is made of each:
-    `length`, `number`, or the values that get a column of 0 and 1.
+    `length`, `number`, or the values that get a column of 0 and 1. windows: the sources whose answers are of windows of
+    a row, of which features are means.
     """
 
     layout: str
     sources: Mapping[str, Sequence[Target]]
     columns: Mapping[str, str | Sequence[str]]
+    windows: Sequence[str] = ()
 
-    def features(self, answers: Answers, cells: Cells) -> Columns:
+    def features(self, answers: Answers, cells: Cells, places: Places | None = None, rows: int = 1) -> Columns:
         """The columns, in order, of N rows: of a table, or of one request.
 
-        answers: of every source and target, NaN where declined. cells: of every column; empty, NaN or None is unknown.
+        answers: of every source and target, NaN where declined; of a source of windows, of its M windows. cells: of
+        every column; empty, NaN or None is unknown. places: of each source of windows, [M] the row that each is of;
+        rows: how many rows there are, where any source has windows. Without places, all are of one row.
         """
         aligned = {
             name: {target.name: answers[name][target.name].aligned(target) for target in targets}
             for name, targets in self.sources.items()
         }
-        return LAYOUTS[self.layout](self, aligned, cells)
+        return LAYOUTS[self.layout](self, aligned, cells, Rows(dict(places or {}), rows))
 
     def to_json(self) -> dict[str, Any]:
         sources = {name: [target.to_json() for target in targets] for name, targets in self.sources.items()}
-        return {"layout": self.layout, "sources": sources, "columns": dict(self.columns)}
+        known = {"layout": self.layout, "sources": sources, "columns": dict(self.columns)}
+        return known | ({"windows": list(self.windows)} if self.windows else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tabulation:
@@ -66,29 +73,72 @@ class Tabulation:
         sources = {name: tuple(map(Target.from_json, targets)) for name, targets in data["sources"].items()}
         if data["layout"] not in LAYOUTS:
             raise ValueError(f"there is no layout {data['layout']!r}")
-        return cls(data["layout"], sources, dict(data["columns"]))
+        windows = data.get("windows", [])
+        if not isinstance(windows, list) or not all(name in sources for name in windows):
+            raise ValueError(f"{windows!r} are no sources of windows")
+        return cls(data["layout"], sources, dict(data["columns"]), tuple(windows))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which of `count` rows the windows of each source are of, [M]."""
+
+    places: Mapping[str, np.ndarray]
+    count: int
+
+    def means(self, source: str, columns: Columns) -> Columns:
+        """[M] of windows to [N] of rows: the mean over the windows that are not NaN; NaN where there is none."""
+        if not columns:
+            return columns
+        places = self.places.get(source, np.zeros(len(next(iter(columns.values()))), int))
+        means = {}
+        for name, values in columns.items():
+            known = ~np.isnan(values)
+            total = np.bincount(places[known], values[known], self.count)
+            means[name] = ratio(total, np.bincount(places[known], minlength=self.count))
+        return means
+
+    def counts(self, source: str, known: np.ndarray) -> np.ndarray:
+        """[N] how many of a source's windows, [M] bool, each row has."""
+        places = self.places.get(source, np.zeros(len(known), int))
+        return np.bincount(places[known], minlength=self.count).astype(float)
 
 
 # --- The columns called after sources and manifest columns
 
 
-def named(tabulation: Tabulation, answers: Answers, cells: Cells) -> Columns:
+def named(tabulation: Tabulation, answers: Answers, cells: Cells, rows: Rows) -> Columns:
     """`<source>_prob_<class>`, `<source>_confidence`, `<source>_entropy` (nats) of the label, or of the only class
-    target; `<source>_<target>_...` of others; `<source>_<target>` and `<source>_<target>_var` of numbers."""
+    target; `<source>_<target>_...` of others; `<source>_<target>` and `<source>_<target>_var` of numbers.
+
+    Of a source of windows each is the mean of what its windows have: `<source>_confidence` is the mean of the windows'
+    largest probabilities, not the largest of the mean probabilities; and `<source>_windows` counts those that were
+    answered."""
     columns: Columns = {}
     for source, targets in tabulation.sources.items():
-        first = main_target(targets)
-        for target in targets:
-            answer = answers[source][target.name]
-            if target.kind == "number":
-                var = np.full(len(answer), np.nan) if answer.var is None else answer.var
-                columns |= {f"{source}_{target.name}": answer.values, f"{source}_{target.name}_var": var}
-                continue
-            prefix = source if target is first else f"{source}_{target.name}"
-            columns |= dict(zip([f"{prefix}_prob_{name}" for name in target.classes], answer.values.T, strict=True))
-            columns |= {f"{prefix}_confidence": answer.values.max(axis=1), f"{prefix}_entropy": entropy(answer.values)}
+        of_source = _of_source(source, targets, answers[source])
+        if source in tabulation.windows:
+            of_source = rows.means(source, of_source)
+            known = np.any([answer.known for answer in answers[source].values()], axis=0)
+            of_source[f"{source}_windows"] = rows.counts(source, known)
+        columns |= of_source
     for column, made in tabulation.columns.items():
         columns |= _of_cells(column, made, list(cells[column]))
+    return columns
+
+
+def _of_source(source: str, targets: Sequence[Target], answers: Mapping[str, TargetPrediction]) -> Columns:
+    columns: Columns = {}
+    first = main_target(targets)
+    for target in targets:
+        answer = answers[target.name]
+        if target.kind == "number":
+            var = np.full(len(answer), np.nan) if answer.var is None else answer.var
+            columns |= {f"{source}_{target.name}": answer.values, f"{source}_{target.name}_var": var}
+            continue
+        prefix = source if target is first else f"{source}_{target.name}"
+        columns |= dict(zip([f"{prefix}_prob_{name}" for name in target.classes], answer.values.T, strict=True))
+        columns |= {f"{prefix}_confidence": answer.values.max(axis=1), f"{prefix}_entropy": entropy(answer.values)}
     return columns
 
 
@@ -139,12 +189,15 @@ POSITIVE = {"positive", "pos", "very positive", "excited"} | FOUR["hap"]
 READY = 0.95  # share of the text model's mass that its own four classes need
 
 
-def ser_service(tabulation: Tabulation, answers: Answers, cells: Cells) -> Columns:
+def ser_service(tabulation: Tabulation, answers: Answers, cells: Cells, rows: Rows) -> Columns:
     """Audio: the acoustic model's four classes, their largest and their entropy. Text: its classes summed up by their
     names to negative and positive, the rest being neutral; the length of the text; the text model's own four classes,
     brought to a sum of 1, where they have .95 of its mass (`text4_ready` is 1 then), else four that stand for its
     sentiment; whether the language is Chinese. Raises "input" for other classes of the acoustic model,
-    and for a text model of numbers."""
+    for a text model of numbers, and for sources of windows."""
+    if tabulation.windows:
+        what = f"--layout {SER_SERVICE} takes answers of whole rows, and {tabulation.windows[0]} has windows"
+        raise AffectkitError("input", what, remedy="put them together first, with affectkit aggregate")
     audio, text = (answers[name][main_target(tabulation.sources[name]).name] for name in SER_SOURCES)
     _require_four(audio.target)
     if text.target.kind == "number":
@@ -196,7 +249,7 @@ def _mass(answer: TargetPrediction, names: set[str]) -> np.ndarray:
     return sum(columns, np.where(answer.known, 0.0, np.nan))
 
 
-LAYOUTS: dict[str, Callable[[Tabulation, Answers, Cells], Columns]] = {"named": named, SER_SERVICE: ser_service}
+LAYOUTS: dict[str, Callable[[Tabulation, Answers, Cells, Rows], Columns]] = {"named": named, SER_SERVICE: ser_service}
 
 
 # --- The table of a manifest's rows
@@ -205,12 +258,13 @@ LAYOUTS: dict[str, Callable[[Tabulation, Answers, Cells], Columns]] = {"named": 
 @dataclass(frozen=True)
 class Tabulated:
     """frame: the manifest's columns, then the features. features: names of these. seen: source -> how its answers were
-    made -> rows; `none` counts rows without an answer."""
+    made -> rows; `none` counts rows without an answer. windows: of sources of windows, how many there are."""
 
     tabulation: Tabulation
     frame: pd.DataFrame
     features: list[str]
     seen: Mapping[str, Mapping[str, int]]
+    windows: Mapping[str, int]
 
     def parts(self) -> dict[str, pd.DataFrame]:
         """Part -> its rows, as `by_part` has them; `all` of a manifest without any."""
@@ -220,7 +274,7 @@ class Tabulated:
 
 
 def tabulate(sources: Sequence[Source], manifest: Manifest, columns: Sequence[str], layout: str) -> Tabulated:
-    """What `sources` say of a manifest's rows, and its `columns`, as columns of numbers.
+    """What `sources` say of a manifest's rows, or of windows of them, and its `columns`, as columns of numbers.
 
     Raises "leak" for a row that a source was fitted on and has no cross-fitted answer for.
     """
@@ -230,21 +284,32 @@ def tabulate(sources: Sequence[Source], manifest: Manifest, columns: Sequence[st
         columns = list(dict.fromkeys([TEXT, LANGUAGE, *columns]))  # what else is named is carried beside
     made = {column: _made_of(column, manifest) for column in columns}
     targets = {source.name: tuple(_in_label_map_order(source, manifest)) for source in sources}
-    answers, seen = {}, {}
+    answers, seen, windows = {}, {}, {}
     for source in sources:
-        places = _places(source, manifest)
-        answers[source.name] = {t.name: source.table().output(t.name).at(places) for t in targets[source.name]}
-        _require_answers(source, answers[source.name], manifest)
-        kinds = np.where(places < 0, "none", source.table().frame["seen"].to_numpy()[places])
+        outputs = {target.name: source.table().output(target.name) for target in targets[source.name]}
+        if source.of is None:
+            places = _places(source, manifest)
+            answers[source.name] = {name: output.at(places) for name, output in outputs.items()}
+            kinds = np.where(places < 0, "none", source.table().frame["seen"].to_numpy()[places])
+            known = np.any([answer.known for answer in answers[source.name].values()], axis=0)
+        else:
+            answers[source.name] = outputs
+            windows[source.name] = places = _window_places(source, manifest)
+            kinds = _kinds_of_rows(source, places, len(rows))
+            answered = places[np.any([output.known for output in outputs.values()], axis=0)]
+            known = np.bincount(answered, minlength=len(rows)) > 0
+        _require_answers(source, known, manifest)
         seen[source.name] = dict(sorted(Counter(kinds.tolist()).items()))
-    tabulation = Tabulation(layout, targets, made)
-    features = tabulation.features(answers, {column: rows[column].tolist() for column in made})
+    tabulation = Tabulation(layout, targets, made, tuple(windows))
+    cells = {column: rows[column].tolist() for column in made}
+    features = tabulation.features(answers, cells, windows, len(rows))
     _refuse_doubled(tabulation, features, manifest)
     beside = rows
     if layout == SER_SERVICE:  # what it carries beside its inputs
         beside = rows.rename(columns={TEXT: "transcript"}).assign(text_length=rows[TEXT].str.len())
     kept = beside.drop(columns=[name for name in features if name in beside])
-    return Tabulated(tabulation, kept.assign(**features), list(features), seen)
+    counts = {name: len(places) for name, places in windows.items()}
+    return Tabulated(tabulation, kept.assign(**features), list(features), seen, counts)
 
 
 def _in_label_map_order(source: Source, manifest: Manifest) -> Iterator[Target]:
@@ -271,18 +336,48 @@ def _places(source: Source, manifest: Manifest) -> np.ndarray:
         remedy = f"write ids alike: {' and '.join(map(repr, spellings[:2]))} are two" if spellings else None
         raise AffectkitError("input", "says nothing of the manifest's rows", file=source.path, remedy=remedy)
     fitted = ids.isin(set(source.fitted["id"])).to_numpy()
-    leaks = np.where(places < 0, fitted, frame["seen"].to_numpy()[places] == "fit")
+    _refuse_leaks(source, ids, np.where(places < 0, fitted, frame["seen"].to_numpy()[places] == "fit"))
+    return places
+
+
+def _window_places(source: Source, manifest: Manifest) -> np.ndarray:
+    """[M] the row that each window is of. Raises "leak" for a row of which a window is in-sample, or that is known to
+    have been fitted on and has none."""
+    import pandas as pd
+
+    ids = manifest.rows["id"]
+    if source.of is None or not len(source.of):
+        raise AffectkitError("input", "says nothing of the manifest's rows", file=source.path)
+    places = pd.Index(ids).get_indexer(source.of)
+    in_sample = places[(source.table().frame["seen"] == "fit").to_numpy()]
+    fitted = set(source.fitted["id"])
+    whole = fitted | {key.rpartition(BEFORE)[0] for key in fitted}
+    without = np.bincount(places, minlength=len(ids)) == 0
+    leaks = (without & ids.isin(whole).to_numpy()) | (np.bincount(in_sample, minlength=len(ids)) > 0)
+    _refuse_leaks(source, ids, leaks)
+    return places
+
+
+def _kinds_of_rows(source: Source, places: np.ndarray, rows: int) -> np.ndarray:
+    """[N] how the windows of each row were seen; `none` where it has none."""
+    seen = source.table().frame["seen"].to_numpy()
+    kinds = [np.where(np.bincount(places[seen == kind], minlength=rows) > 0, kind, "") for kind in ("heldout", "oof")]
+    joined = np.char.add(np.char.add(kinds[0], np.where((kinds[0] != "") & (kinds[1] != ""), "+", "")), kinds[1])
+    return np.where(joined == "", "none", joined)
+
+
+def _refuse_leaks(source: Source, ids: pd.Series, leaks: np.ndarray) -> None:
     if leaks.any():
         what = f"'{source.name}' was fitted on {leaks.sum()} of the rows, and has no cross-fitted answers for them, as"
         own = source.table().foreign
         remedy = "give it a column `seen`: oof where answers are cross-fitted" if own else "train it with --cv"
         raise AffectkitError("leak", f"{what} '{ids[int(leaks.argmax())]}'", file=source.path, remedy=remedy)
-    return places
 
 
-def _require_answers(source: Source, answers: Mapping[str, TargetPrediction], manifest: Manifest) -> None:
-    """Raises "input" for a split of which a source answers nothing: a fusion would learn that it never does."""
-    known = np.any([answer.known for answer in answers.values()], axis=0)
+def _require_answers(source: Source, known: np.ndarray, manifest: Manifest) -> None:
+    """Raises "input" for a split of which a source answers nothing: a fusion would learn that it never does.
+
+    known: [N] bool, the rows that it answers."""
     splits = manifest.rows["split"].to_numpy() if "split" in manifest.rows else np.full(len(known), "")
     for split in dict.fromkeys(splits.tolist()):
         rows = splits == split

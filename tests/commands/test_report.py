@@ -45,6 +45,7 @@ def study(tmp_path_factory):
         "calibrate {0}/linear --method temperature -o {0}/calibrate",
         "stabilize {0}/linear --sequence speaker --alpha .5 -o {0}/stabilize",
         "aggregate {0}/linear --to speaker --truth majority -o {0}/aggregate",
+        "alert {0}/linear --when joy>=.4 --sequence speaker -o {0}/alert",
         "ablate linear={0}/linear svm={0}/svm --rule mean --seeds 1 -o {0}/ablate",
         "evaluate {0}/valence --manifest {0}/manifest -o {0}/evaluate",
         "evaluate {0}/linear --split test -o {0}/classes",
@@ -92,7 +93,7 @@ def test_a_page_of_what_is_not_whole_is_one_line(study, tmp_path, command, name,
 
 def test_a_page_does_not_need_what_the_run_was_made_of(study, tmp_path):
     """The folder may be all that is left."""
-    for command in ("evaluate", "ablate", "select", "stabilize", "fuse"):
+    for command in ("evaluate", "ablate", "select", "stabilize", "alert", "fuse"):
         moved = tmp_path / "elsewhere" / command
         shutil.copytree(study / command, moved)
         assert invoke(f"report {moved} -o {tmp_path}/{command}").exit_code == 0

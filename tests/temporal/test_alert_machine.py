@@ -148,7 +148,7 @@ def test_it_decides_as_a_stream_does(drawn):
     found = find_events(timeline_of(times), [first, second], least, on, max_gap=max_gap, cooldown=cooldown)
     keys = ("start", "raised", "last", "end", "rule", "cause")
     expected = streamed(times, [first, second], least, on, max_gap, cooldown)
-    assert [list(event[key] for key in keys) for event in expected] == [
+    assert [[event[key] for key in keys] for event in expected] == [
         list(event) for event in zip(*(getattr(found, key).tolist() for key in keys), strict=True)
     ]
 
