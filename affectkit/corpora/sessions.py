@@ -23,7 +23,7 @@ from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT, Bounds, Windows
 from affectkit.registry import Option
-from affectkit.synthesis import postures, texts, twins
+from affectkit.synthesis import films, postures, texts, twins
 from affectkit.synthesis.voices import Voice, speak
 
 if TYPE_CHECKING:
@@ -464,7 +464,8 @@ UNRATED = 0.05  # share of the seconds
 MISSING = 1 / 3  # share of the sessions without a score
 SCORES = {"depression": 27, "anxiety": 21}  # highest: of the PHQ-9 and the GAD-7
 SOUND_HZ = 8000
-PICTURED = 5  # of the folders, the last of so many has frames instead of a sound
+PICTURED = 5  # of so many folders the last has frames instead of a sound, and the one before a video too
+PIXELS = 96
 
 
 @dataclass(frozen=True)
@@ -510,12 +511,16 @@ def synthesize(
         landmarks = place / ("landmarks.csv" if folders else f"{act.stem}_landmarks.csv")
         text = "\n".join([",".join(postures.header()), *postures.as_lines(times, body)]) + "\n"
         landmarks.write_text(text, encoding="utf-8")
-        if folders and number % PICTURED == PICTURED - 1:
+        kind = number % PICTURED if folders else 0
+        if kind == PICTURED - 1:
             for second in range(len(act.stress)):
                 frame = body[np.searchsorted(times, second + 0.5).clip(max=len(times) - 1)]
-                twins.save_image(place / f"frames/frame_{second + 1:04d}.jpg", postures.draw_frame(frame))
+                twins.save_image(place / f"{_sessions.FRAMES}/frame_{second + 1:04d}.jpg", postures.draw_frame(frame))
         else:
             _talk(place / ("audio.wav" if folders else f"{act.stem}.wav"), voice, act, rng)
+        if kind == PICTURED - 2:
+            images = [postures.draw_frame(frame, PIXELS) for frame in body]
+            films.write_film(place / "video.mp4", images, times.tolist(), float(len(act.stress)))
         if folders:
             _write_labels(place / _sessions.LABELS, act)
         else:

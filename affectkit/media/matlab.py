@@ -15,9 +15,9 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 def read_matrix(path: Path, variable: str) -> np.ndarray:
     """[T, D] float64 of a file's `variable`.
 
-    Raises as `check_file` does; "input" for what is no MATLAB file, or one of version 7.3 (HDF5), a variable that is not
-    there, and one that holds anything but a table of numbers: cells, structures, objects and functions are not looked
-    into.
+    Raises as `check_file` does; "input" for what is no MATLAB file, or one of version 7.3 (HDF5), a variable that is
+    not there, and one that holds anything but a table of numbers: cells, structures, objects and functions are not
+    looked into.
     """
     from scipy.io import loadmat, whosmat
     from scipy.io.matlab import MatReadError
