@@ -240,12 +240,12 @@ def _rows(
     sessions = [item for item in items if isinstance(item, Session)]
     yield from (item for item in items if isinstance(item, Dropped))
     names = _session_names(sessions)
-    _warn_of_subjects(sessions)
     known = {target.name: target for target in goals}
     seen = {name for session in sessions for stretch in session.stretches for name in stretch.values}
     known |= {name: Target(name, "number") for name in sorted(seen - known.keys())}
-    for target in (target for target in goals if sessions and target.name not in seen):
-        remedy = did_you_mean(target.name, sorted(seen))
+    offered = {name for session in sessions for name in session.offers}
+    for target in (target for target in goals if sessions and target.name not in seen | offered):
+        remedy = did_you_mean(target.name, sorted(offered))
         raise AffectkitError("input", f"no session has a label of '{target.name}'", file=root, remedy=remedy)
     series = sorted({name for session in sessions for name in session.recording.series})
     gaps: dict[str, tuple[float, float]] = {}
@@ -259,6 +259,7 @@ def _rows(
         columns = {f"path_{kind}": _path(session.recording.series.get(kind), root) for kind in series}
         common = {**_groups(session, names[session.recording.name]), **columns}
         yield from _of_session(timeline, tuple(known.values()), common, root, cut, per)
+    _warn_of_subjects(sessions)
     _warn_of_gaps(gaps, len(sessions))
 
 
