@@ -406,7 +406,7 @@ def read_table(
 
 
 def _reason(error: AffectkitError, number: int) -> tuple[str, str, str]:
-    kind, _, detail = error.reason.partition(": ")
+    kind, _, detail = error.message.partition(": ")
     return kind, f"row {number}: {detail}", error.remedy or CORRECT
 
 

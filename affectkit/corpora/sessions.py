@@ -312,7 +312,7 @@ def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropp
         length = _sessions.length_of(recording)
     except AffectkitError as error:
         file = recording.anything or session.labels
-        return None, [mistake(file, root, "a recording that cannot be read", error.reason, error.remedy or "drop it")]
+        return None, [mistake(file, root, "a recording that cannot be read", error.message, error.remedy or "drop it")]
     contested: dict[int, Stretch] = {}
     for first, second, name in _sessions.contradictions(session.stretches):
         values = f"{name} {_word(first.values[name])} ({first.place}) and {_word(second.values[name])} ({second.place})"

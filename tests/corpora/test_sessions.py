@@ -375,7 +375,7 @@ def test_a_video_at_0_fps_is_one_line(tmp_path, affectkit, changes):
     broken_mp4(tmp_path / "c" / "a.mp4", **changes)
     table(tmp_path / "c", "video,stress,subject\na.mp4,3,p\n")
     error = affectkit("prepare-manifest", "sessions", tmp_path / "c", "-o", tmp_path / "m", code=1).stderr
-    assert "a.mp4: has pictures at 0 per second" in error and error.count("\n") == 1
+    assert "a.mp4: a recording that cannot be read: has pictures at 0 per second" in error and error.count("\n") == 1
 
 
 def test_landmarks_alone(read, tmp_path):
