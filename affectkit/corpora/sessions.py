@@ -460,7 +460,7 @@ def _constant(cells: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 RATES = (25.0, 30000 / 1001, 30.0, None)  # frames a second, None of a rate that varies
-SESSION_SEC = (20, 60)  # lengths, where the twin is large enough
+SESSION_SEC = (20, 60)  # about the shortest and the longest, where the twin is large enough
 UNRATED = 0.05  # share of the seconds
 MISSING = 1 / 3  # share of the sessions without a score
 SCORES = {"depression": 27, "anxiety": 21}  # highest: of the PHQ-9 and the GAD-7
@@ -494,7 +494,7 @@ def synthesize(
         Literal["table", "folders"], Option("A table beside recordings, or a folder per session with labels.json.")
     ] = "table",
 ) -> None:
-    """Write the twin: `size` seconds with a stress rating each, in sessions of 20 to 60 s of `speakers` subjects.
+    """Write the twin: `size` seconds with a stress rating each, in sessions of some 40 s of `speakers` subjects.
 
     Restless hands, raised shoulders and a tense voice go with stress, sinking down with depression; each person has a
     posture and a level of stress of their own. A third of the sessions lack a depression score, others an anxiety
@@ -559,10 +559,10 @@ def _acts(size: int, speakers: int, seed: int) -> Iterator[tuple[Act, postures.S
 
 def _lengths(seconds: int, rng: np.random.Generator) -> list[int]:
     """Whole seconds of a person's sessions, which add up to `seconds`."""
-    count = max(1, round(seconds / float(rng.uniform(*SESSION_SEC))))
-    count = max(count, math.ceil(seconds / SESSION_SEC[1]))
-    cuts = np.rint(np.linspace(0, seconds, count + 1)).astype(int)
-    return [int(length) for length in np.diff(cuts)]
+    count = max(1, round(2 * seconds / sum(SESSION_SEC)))
+    shares = rng.uniform(0.7, 1.3, count).cumsum()
+    cuts = np.rint(np.array([0.0, *shares]) / shares[-1] * seconds).astype(int)
+    return [int(length) for length in np.diff(cuts) if length]
 
 
 def _slow(length: int, rng: np.random.Generator) -> np.ndarray:
