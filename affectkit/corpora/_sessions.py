@@ -402,7 +402,8 @@ def read_table(
             yield mistake(file, root, f"a recording of two {twice}s", detail)
             continue
         subject, session = ((said[what] or [""])[0] for what in ("subject", "session"))
-        yield Session(known[name], file, subject, session, [stretch for stretch, _ in members])
+        stretches = [stretch for stretch, _ in members]
+        yield Session(known[name], file, subject, session, stretches, offers=frozenset(t.name for t in targets))
 
 
 def _reason(error: AffectkitError, number: int) -> tuple[str, str, str]:

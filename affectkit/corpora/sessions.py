@@ -87,7 +87,7 @@ def read(
         Option("Pictures a second in folders frames/.", "1/s", least=0.001, default="as labels.json says, else 1"),
     ] = None,
 ) -> Iterator[Row | Dropped]:
-    """The rows of all sessions below `root`, of either layout.
+    """The rows of all sessions below `root`, of either layout; of a table that is named the rows in its folder.
 
     start_sec, end_sec and time_sec (the start) count from the start of the recording. `path` is the video or sound; of
     frames the picture that is nearest to the middle of the row. `path_landmarks` and so on are series that lie beside.
@@ -98,6 +98,8 @@ def read(
     cut = _windows.asked(window, stride)
     if cut and per == "session":
         raise AffectkitError("usage", "--window and --per session exclude each other", remedy="leave one of them out")
+    if root.is_file() and root.suffix.lower() in (".csv", ".tsv"):
+        root, table = root.parent, root.name
     require_folder(root, CORPUS)
     goals = _tables.parse_targets(target_columns) if target_columns else ()
     options = {"label_seconds": label_seconds, "frame_rate": frame_rate}
