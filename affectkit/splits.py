@@ -271,10 +271,16 @@ def folds_and_test(
         split[:] = by_group(parts, values, **fractions, name=name) if parts is not None else drawn
     rest = np.flatnonzero(split == "train")
     left = None if values is None else values[rest]
-    if parts is not None:
-        cells[rest] = folds_by_group(parts[rest], left, n, seed, name=name)
-    else:
-        cells[rest] = random_folds(left, len(rest), n or 0, seed)
+    try:
+        if parts is not None:
+            cells[rest] = folds_by_group(parts[rest], left, n, seed, name=name)
+        else:
+            cells[rest] = random_folds(left, len(rest), n or 0, seed)
+    except AffectkitError as error:
+        if not test_fraction:
+            raise
+        message = f"beside the test part, {error.message}"
+        raise AffectkitError(error.code, message, remedy=f"{error.remedy}, or lower --test-fraction") from None
     return split, cells
 
 

@@ -403,7 +403,7 @@ def _refuse_mistakes(dropped: list[Dropped]) -> None:
     mistakes = [item for item in dropped if item.remedy]
     if mistakes:
         first, *others = mistakes
-        message = first.reason + (f" (and {len(others)} more such)" if others else "")
+        message = first.sentence + (f" (and {len(others)} more such)" if others else "")
         remedy = f"{first.remedy}, or leave such rows out with --on-error skip"
         raise AffectkitError("input", message, file=first.path, remedy=remedy)
 

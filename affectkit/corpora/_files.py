@@ -172,9 +172,10 @@ def checked(
         return
     if not dropped:
         raise not_here(root, corpus)
-    example = f"{len(dropped)} dropped, the first is {dropped[0].path}: {dropped[0].reason}"
+    telling = next((item for item in dropped if item.remedy), dropped[0])
+    example = f"{len(dropped)} dropped, such as {telling.path}: {telling.sentence}"
     pointers = any("Git-LFS" in item.reason for item in dropped)
-    remedy = "run git lfs pull in it" if pointers else f"expected {corpus.layout}"
+    remedy = "run git lfs pull in it" if pointers else telling.remedy or f"expected {corpus.layout}"
     raise AffectkitError("input", f"no usable sample of {corpus.title}: {example}", file=root, remedy=remedy)
 
 

@@ -90,7 +90,8 @@ class Recording:
 
 @dataclass(frozen=True)
 class Session:
-    """A recording with its labels. labels: the file that has them. carried: what holds of all of it."""
+    """A recording with its labels. labels: the file that has them. carried: what holds of all of it. offers: what it
+    might have been asked for."""
 
     recording: Recording
     labels: Path
@@ -98,6 +99,7 @@ class Session:
     session: str
     stretches: list[Stretch]
     carried: Mapping[str, str] = field(default_factory=dict)
+    offers: frozenset[str] = frozenset()
 
 
 def mistake(file: Path, root: Path, reason: str, detail: str, remedy: str = CORRECT) -> Dropped:
@@ -263,7 +265,8 @@ def read_folder(
     text = {name: str(cell) for name, cell in data.items() if isinstance(cell, (str, int, float)) and name not in goals}
     subject, session = (next((text[name] for name in names if name in text), "") for names in (SUBJECT, SESSION))
     carried = {name: cell for name, cell in text.items() if name not in (*SUBJECT, *SESSION, *_NO_TARGETS[5:])}
-    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried)
+    offers = frozenset(match[1] if (match := _LISTS.fullmatch(name)) else name for name in data)
+    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried, offers)
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -399,11 +402,12 @@ def read_table(
             yield mistake(file, root, f"a recording of two {twice}s", detail)
             continue
         subject, session = ((said[what] or [""])[0] for what in ("subject", "session"))
-        yield Session(known[name], file, subject, session, [stretch for stretch, _ in members])
+        stretches = [stretch for stretch, _ in members]
+        yield Session(known[name], file, subject, session, stretches, offers=frozenset(t.name for t in targets))
 
 
 def _reason(error: AffectkitError, number: int) -> tuple[str, str, str]:
-    kind, _, detail = error.reason.partition(": ")
+    kind, _, detail = error.message.partition(": ")
     return kind, f"row {number}: {detail}", error.remedy or CORRECT
 
 

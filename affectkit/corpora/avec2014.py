@@ -103,7 +103,7 @@ def _rows(root: Path, media: dict[Key, dict[str, Path]], recording: str) -> Iter
         values = [score for score in scores.values() if not isinstance(score, AffectkitError)]
         wrong = next((score for score in scores.values() if isinstance(score, AffectkitError)), None)
         if wrong is not None:
-            yield Dropped(relative(Path(wrong.file or root), root), wrong.reason, wrong.remedy or "correct it")
+            yield Dropped(relative(Path(wrong.file or root), root), wrong.message, wrong.remedy or "correct it")
         elif not values:
             yield Dropped(place, "has no label file", detail=f"{session}_Depression.csv")
         elif len(set(values)) > 1:

@@ -46,8 +46,8 @@ def read(root: Path, *, window: _windows.Window = WINDOW, stride: _windows.Strid
     the frames are.
 
     `path_landmarks` is the file, of which start_sec to end_sec are the row's; `trial` says whether it was the normal or
-    the difficult one, `exercise` the code of what most frames are of. Raises "input" for a file that is not MATLAB's, or not of
-    this shape.
+    the difficult one, `exercise` the code of what most frames are of. Raises "input" for a file that is not MATLAB's,
+    or not of this shape.
     """
     require_folder(root, CORPUS)
     cut = _windows.asked(window, (window or WINDOW) * (1 - OVERLAP) if stride is None else stride)

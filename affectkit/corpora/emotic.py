@@ -2,6 +2,7 @@
 
 import io
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def _load(table: Path) -> dict[str, Any]:
     refuse_pointer(table)
     try:
         parts = loadmat(table, squeeze_me=True, struct_as_record=False)
-    except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError, OSError, IndexError, KeyError) as error:
+    except (MatReadError, zlib.error, ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AffectkitError("input", f"is no MATLAB file: {why}", file=table, remedy="download it again") from None
     for split in ("train", "val", "test"):

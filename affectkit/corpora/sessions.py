@@ -23,7 +23,7 @@ from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT, Bounds, Windows
 from affectkit.registry import Option
-from affectkit.synthesis import postures, texts, twins
+from affectkit.synthesis import films, postures, texts, twins
 from affectkit.synthesis.voices import Voice, speak
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def read(
         Option("Pictures a second in folders frames/.", "1/s", least=0.001, default="as labels.json says, else 1"),
     ] = None,
 ) -> Iterator[Row | Dropped]:
-    """The rows of all sessions below `root`, of either layout.
+    """The rows of all sessions below `root`, of either layout; of a table that is named the rows in its folder.
 
     start_sec, end_sec and time_sec (the start) count from the start of the recording. `path` is the video or sound; of
     frames the picture that is nearest to the middle of the row. `path_landmarks` and so on are series that lie beside.
@@ -98,6 +98,8 @@ def read(
     cut = _windows.asked(window, stride)
     if cut and per == "session":
         raise AffectkitError("usage", "--window and --per session exclude each other", remedy="leave one of them out")
+    if root.is_file() and root.suffix.lower() in (".csv", ".tsv"):
+        root, table = root.parent, root.name
     require_folder(root, CORPUS)
     goals = _tables.parse_targets(target_columns) if target_columns else ()
     options = {"label_seconds": label_seconds, "frame_rate": frame_rate}
@@ -240,12 +242,12 @@ def _rows(
     sessions = [item for item in items if isinstance(item, Session)]
     yield from (item for item in items if isinstance(item, Dropped))
     names = _session_names(sessions)
-    _warn_of_subjects(sessions)
     known = {target.name: target for target in goals}
     seen = {name for session in sessions for stretch in session.stretches for name in stretch.values}
     known |= {name: Target(name, "number") for name in sorted(seen - known.keys())}
-    for target in (target for target in goals if sessions and target.name not in seen):
-        remedy = did_you_mean(target.name, sorted(seen))
+    offered = {name for session in sessions for name in session.offers}
+    for target in (target for target in goals if sessions and target.name not in seen | offered):
+        remedy = did_you_mean(target.name, sorted(offered))
         raise AffectkitError("input", f"no session has a label of '{target.name}'", file=root, remedy=remedy)
     series = sorted({name for session in sessions for name in session.recording.series})
     gaps: dict[str, tuple[float, float]] = {}
@@ -259,6 +261,7 @@ def _rows(
         columns = {f"path_{kind}": _path(session.recording.series.get(kind), root) for kind in series}
         common = {**_groups(session, names[session.recording.name]), **columns}
         yield from _of_session(timeline, tuple(known.values()), common, root, cut, per)
+    _warn_of_subjects(sessions)
     _warn_of_gaps(gaps, len(sessions))
 
 
@@ -311,7 +314,7 @@ def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropp
         length = _sessions.length_of(recording)
     except AffectkitError as error:
         file = recording.anything or session.labels
-        return None, [mistake(file, root, "a recording that cannot be read", error.reason, error.remedy or "drop it")]
+        return None, [mistake(file, root, "a recording that cannot be read", error.message, error.remedy or "drop it")]
     contested: dict[int, Stretch] = {}
     for first, second, name in _sessions.contradictions(session.stretches):
         values = f"{name} {_word(first.values[name])} ({first.place}) and {_word(second.values[name])} ({second.place})"
@@ -459,12 +462,13 @@ def _constant(cells: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 RATES = (25.0, 30000 / 1001, 30.0, None)  # frames a second, None of a rate that varies
-SESSION_SEC = (20, 60)  # lengths, where the twin is large enough
+SESSION_SEC = (20, 60)  # about the shortest and the longest, where the twin is large enough
 UNRATED = 0.05  # share of the seconds
 MISSING = 1 / 3  # share of the sessions without a score
 SCORES = {"depression": 27, "anxiety": 21}  # highest: of the PHQ-9 and the GAD-7
 SOUND_HZ = 8000
-PICTURED = 5  # of the folders, the last of so many has frames instead of a sound
+PICTURED = 5  # of so many folders the last has frames instead of a sound, and the one before a video too
+PIXELS = 96
 
 
 @dataclass(frozen=True)
@@ -492,7 +496,7 @@ def synthesize(
         Literal["table", "folders"], Option("A table beside recordings, or a folder per session with labels.json.")
     ] = "table",
 ) -> None:
-    """Write the twin: `size` seconds with a stress rating each, in sessions of 20 to 60 s of `speakers` subjects.
+    """Write the twin: `size` seconds with a stress rating each, in sessions of some 40 s of `speakers` subjects.
 
     Restless hands, raised shoulders and a tense voice go with stress, sinking down with depression; each person has a
     posture and a level of stress of their own. A third of the sessions lack a depression score, others an anxiety
@@ -510,12 +514,16 @@ def synthesize(
         landmarks = place / ("landmarks.csv" if folders else f"{act.stem}_landmarks.csv")
         text = "\n".join([",".join(postures.header()), *postures.as_lines(times, body)]) + "\n"
         landmarks.write_text(text, encoding="utf-8")
-        if folders and number % PICTURED == PICTURED - 1:
+        kind = number % PICTURED if folders else 0
+        if kind == PICTURED - 1:
             for second in range(len(act.stress)):
                 frame = body[np.searchsorted(times, second + 0.5).clip(max=len(times) - 1)]
-                twins.save_image(place / f"frames/frame_{second + 1:04d}.jpg", postures.draw_frame(frame))
+                twins.save_image(place / f"{_sessions.FRAMES}/frame_{second + 1:04d}.jpg", postures.draw_frame(frame))
         else:
             _talk(place / ("audio.wav" if folders else f"{act.stem}.wav"), voice, act, rng)
+        if kind == PICTURED - 2:
+            images = [postures.draw_frame(frame, PIXELS) for frame in body]
+            films.write_film(place / "video.mp4", images, times.tolist(), float(len(act.stress)))
         if folders:
             _write_labels(place / _sessions.LABELS, act)
         else:
@@ -553,10 +561,10 @@ def _acts(size: int, speakers: int, seed: int) -> Iterator[tuple[Act, postures.S
 
 def _lengths(seconds: int, rng: np.random.Generator) -> list[int]:
     """Whole seconds of a person's sessions, which add up to `seconds`."""
-    count = max(1, round(seconds / float(rng.uniform(*SESSION_SEC))))
-    count = max(count, math.ceil(seconds / SESSION_SEC[1]))
-    cuts = np.rint(np.linspace(0, seconds, count + 1)).astype(int)
-    return [int(length) for length in np.diff(cuts)]
+    count = max(1, round(2 * seconds / sum(SESSION_SEC)))
+    shares = rng.uniform(0.7, 1.3, count).cumsum()
+    cuts = np.rint(np.array([0.0, *shares]) / shares[-1] * seconds).astype(int)
+    return [int(length) for length in np.diff(cuts) if length]
 
 
 def _slow(length: int, rng: np.random.Generator) -> np.ndarray:

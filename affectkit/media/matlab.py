@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 def read_matrix(path: Path, variable: str) -> np.ndarray:
     """[T, D] float64 of a file's `variable`.
 
-    Raises as `check_file` does; "input" for what is no MATLAB file, or one of version 7.3 (HDF5), a variable that is not
-    there, and one that holds anything but a table of numbers: cells, structures, objects and functions are not looked
-    into.
+    Raises as `check_file` does; "input" for what is no MATLAB file, or one of version 7.3 (HDF5), a variable that is
+    not there, and one that holds anything but a table of numbers: cells, structures, objects and functions are not
+    looked into.
     """
     from scipy.io import loadmat, whosmat
     from scipy.io.matlab import MatReadError
@@ -34,7 +35,17 @@ def read_matrix(path: Path, variable: str) -> np.ndarray:
         known = {name: kind for name, _, kind in whosmat(path)}
         usable = variable in known and known[variable] not in ("cell", "struct", "object", "function", "opaque")
         data = loadmat(path, variable_names=[variable]).get(variable) if usable else None
-    except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError, OSError, IndexError, KeyError) as error:
+    except (
+        MatReadError,
+        zlib.error,
+        ValueError,
+        TypeError,
+        LookupError,
+        OSError,
+        EOFError,
+        MemoryError,
+        RuntimeError,
+    ) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AffectkitError("input", f"is no MATLAB file: {why}", file=path, remedy="copy it again") from None
     if variable not in known:

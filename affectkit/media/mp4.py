@@ -114,6 +114,9 @@ def frame_rate(path: str | Path) -> float | None:
         movie = _find(file, (b"moov",), 0, file.size) if is_mp4(file.head) else None
         if movie is None or _find(file, (b"mvex",), *movie):  # fragmented: its pictures are counted elsewhere
             return None
+        header = _find(file, (b"mvhd",), *movie)
+        if header and _length_and_scale(file, header)[1] == 0:
+            return 0.0
         for name, *span in _atoms(file, *movie):
             start, end = span
             handler = _find(file, (b"mdia", b"hdlr"), start, end) if name == b"trak" else None

@@ -74,7 +74,11 @@ def test_without_folds_the_fractions_are_as_before(affectkit, study, tmp_path):
     ("options", "told", "code"),
     [
         (["--folds", 5, "--val-fraction", 0.2], "--folds and --val-fraction exclude each other; leave it out", 2),
-        (["--folds", 50, "--test-fraction", 0.2], "40 subjects cannot make 50 folds; 2 to 40 folds are possible", 1),
+        (
+            ["--folds", 50, "--test-fraction", 0.2],
+            "beside the test part, 40 subjects cannot make 50 folds; 2 to 40 folds are possible, or lower",
+            1,
+        ),
         (["--folds", 3, "--test-fraction", 0.2, "--group", "sbject"], "the corpus names no sbject", 2),
     ],
 )
@@ -150,3 +154,21 @@ def test_levels_keep_their_order_from_the_table_to_the_report(affectkit, study, 
     ]
     expected = cohen_kappa_score(*codes, weights="quadratic")
     assert metrics["level.kappa_quadratic"]["value"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_merging_keeps_levels_and_refuses_others_of_the_same_name(affectkit, study, tmp_path):
+    made(affectkit, study, tmp_path / "a")
+    for name, levels in (("b", "none<mild<severe"), ("c", "severe<mild<none")):
+        manifest = read_manifest(tmp_path / "a")
+        (tmp_path / name).mkdir()
+        for part, rows in manifest.rows.assign(corpus="other").groupby("split"):
+            rows.to_csv(tmp_path / name / f"{part}.csv", index=False)
+        summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+        summary["targets"][1]["classes"] = levels.split("<")
+        summary["corpora"] = {"other": summary["corpora"]["csv"]}
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    merge = ["prepare-manifest", "merge", tmp_path / "a"]
+    affectkit(*merge, tmp_path / "b", "-o", tmp_path / "ab", "--folds", 3)
+    assert read_manifest(tmp_path / "ab").targets["level"].kind == "ordinal"
+    told = affectkit(*merge, tmp_path / "c", "-o", tmp_path / "ac", code=1).stderr
+    assert "level is on severe < mild < none here and on none < mild < severe elsewhere" in told
