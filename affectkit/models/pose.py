@@ -5,8 +5,8 @@ a turned square around the person, and from these follows where the square of th
 again as soon as the second network sees nobody where it was told to look, on the same frame. The square is steadied
 over time; landmarks are not smoothed, as MediaPipe's own pipeline can: what moves between frames is what was seen.
 
-One person is followed: the one whom the detector is surest of on the first frame, and whoever is where that one was when
-the network lost sight.
+One person is followed: the one whom the detector is surest of on the first frame and, once that one is lost, whoever is
+found in the same place, else again the surest.
 """
 
 from __future__ import annotations
@@ -19,17 +19,7 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.models import pose_geometry as geometry
-from affectkit.models.pose_geometry import (
-    BOXES,
-    DETECTOR_SIDE,
-    HIPS,
-    LANDMARKS,
-    NETWORK_SIDE,
-    POINTS,
-    TOP,
-    Region,
-    Track,
-)
+from affectkit.models.pose_geometry import BOXES, DETECTOR_SIDE, LANDMARKS, NETWORK_SIDE, POINTS, Region, Track
 
 NAMES = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
