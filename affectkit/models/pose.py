@@ -6,7 +6,7 @@ again as soon as the second network sees nobody where it was told to look, on th
 over time; landmarks are not smoothed, as MediaPipe's own pipeline can: what moves between frames is what was seen.
 
 One person is followed: the one whom the detector is surest of on the first frame and, once that one is lost, whoever is
-found in the same place, else again the surest.
+found in the same place; the surest of others only after half a second.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ class Landmarker:
         """record: what `describe` gives."""
         self._detector, self._network, self._record = detector, network, dict(record or {})
         self._centres = geometry.anchors()
-        self._track: Track | None = None
+        self.reset()
 
     def describe(self) -> dict[str, Any]:
         """For records: the names and digests of both files, and LiteRT's version."""
         return dict(self._record)
 
     def reset(self) -> None:
-        self._track = None
+        self._track: Track | None = None
+        self._time_sec = 0.0
 
     def landmarks(self, frame: np.ndarray, time_sec: float | None = None) -> np.ndarray:
         """[33, 4] float32: x, y, z in pixels of the frame and visibility 0 to 1, as `NAMES`; NaN where nobody is.
@@ -63,28 +64,28 @@ class Landmarker:
         frame: [H, W, 3] uint8 RGB. time_sec: None for 1/30 s after the frame before. z is 0 between the hips and grows
         away from the camera. Landmarks may lie outside of the frame.
         """
-        if time_sec is None:
-            time_sec = 0.0 if self._track is None else self._track.time_sec + 1 / 30
-        values, self._track = self.follow(frame, self._track, time_sec)
+        self._time_sec = self._time_sec + 1 / 30 if time_sec is None else time_sec
+        values, self._track = self.follow(frame, self._track, self._time_sec)
         return values
 
     def follow(self, frame: np.ndarray, track: Track | None, time_sec: float) -> tuple[np.ndarray, Track | None]:
-        """As `landmarks`, of the person on a track, None for whoever is found; also the track with this frame."""
+        """As `landmarks`, of the person on a track, None for whoever is found; also the track to go on with."""
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
             raise ValueError(f"a frame is [H, W, 3] uint8, not {list(frame.shape)} {frame.dtype}")
         points = self._points(frame, track.region(time_sec)) if track else None
         if points is None:
-            points, track = self._points(frame, self._detected(frame, track)), None
-        if points is None:
-            return np.full((LANDMARKS, 4), np.nan, np.float32), None
+            points = self._points(frame, self._detected(frame, track, time_sec))
+            if points is None:
+                return np.full((LANDMARKS, 4), np.nan, np.float32), track
+            track = None
         return points[:LANDMARKS].astype(np.float32), geometry.tracked(track, points[geometry.AXIS, :2], time_sec)
 
-    def _detected(self, frame: np.ndarray, lost: Track | None) -> Region | None:
+    def _detected(self, frame: np.ndarray, lost: Track | None, time_sec: float) -> Region | None:
         square = geometry.whole(*frame.shape[:2])
         pixels = geometry.crop(frame, square, DETECTOR_SIDE, "black")
         boxes, scores = self._detector(pixels.astype(np.float32) / 127.5 - 1)[:2]
         persons = geometry.persons(boxes[0], scores[0, :, 0], self._centres)
-        person = geometry.chosen(geometry.on_frame(persons, square, DETECTOR_SIDE), lost)
+        person = geometry.chosen(geometry.on_frame(persons, square, DETECTOR_SIDE), lost, time_sec)
         return None if person is None else geometry.around(*person)
 
     def _points(self, frame: np.ndarray, region: Region | None) -> np.ndarray | None:

@@ -155,16 +155,16 @@ def persons(boxes: np.ndarray, scores: np.ndarray, centres: np.ndarray) -> np.nd
     return np.array(found).reshape(-1, 2, 2)
 
 
-def chosen(persons: np.ndarray, track: Track | None) -> np.ndarray | None:
-    """Whom to follow, of persons [N, 2, 2] on the frame: who is where the lost one was, else the surest."""
-    if not len(persons):
-        return None
-    if track is not None:
-        away = np.linalg.norm(persons[:, 0] - track.steady[0], axis=1)
+def chosen(persons: np.ndarray, lost: Track | None, time_sec: float) -> np.ndarray | None:
+    """Whom to follow, of persons [N, 2, 2] on the frame: who is where the lost one was; otherwise the surest, but only
+    once the lost one has been lost for a while, so that one bad frame does not hand a person's track to another."""
+    if lost is not None and len(persons):
+        away = np.linalg.norm(persons[:, 0] - lost.steady[0], axis=1)
         nearest = int(np.argmin(away))
-        if away[nearest] < math.dist(*track.steady) / 2:
+        if away[nearest] < math.dist(*lost.steady) / 2:
             return persons[nearest]
-    return persons[0]
+    recent = lost is not None and lost.region(time_sec) is not None
+    return None if recent or not len(persons) else persons[0]
 
 
 def _overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
