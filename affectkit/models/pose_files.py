@@ -54,6 +54,8 @@ def find(model: Path) -> tuple[ModelFile, ModelFile]:
     if model.is_dir():
         detector, network = _below(model, DETECTORS), _below(model, NETWORKS)
         return _read(detector), _read(network)
+    if not model.exists():
+        raise AffectkitError("missing", "no such file or folder", file=model, remedy=HOW_TO_GET)
     with opened(model) as file:
         is_archive = file.head.startswith(_ARCHIVE)
     if is_archive:
@@ -93,7 +95,8 @@ def _read(file: Path) -> ModelFile:
     return ModelFile(file.name, str(file), file.read_bytes())
 
 
-def _check_size(size: int, file: Path, most: int = _MOST_BYTES) -> None:
+def _check_size(size: int, file: Path, most: int | None = None) -> None:
+    most = _MOST_BYTES if most is None else most
     if size > most:
         message = f"has {size >> 20} MB; no published model has more than {most >> 20}"
         raise AffectkitError("input", message, file=file, remedy=HOW_TO_GET)

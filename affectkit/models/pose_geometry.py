@@ -141,7 +141,7 @@ def persons(boxes: np.ndarray, scores: np.ndarray, centres: np.ndarray) -> np.nd
     that overlap are one person's, whose points are their mean, weighted by their scores.
     """
     likely = _sigmoid(scores)
-    left = np.flatnonzero(likely >= _MIN_SCORE)
+    left = np.flatnonzero((likely >= _MIN_SCORE) & np.isfinite(boxes).all(axis=1))
     left = left[np.argsort(-likely[left], kind="stable")]
     shift = DETECTOR_SIDE * centres
     boxes = np.concatenate([boxes[:, :2] + shift, boxes[:, 2:]], axis=1)

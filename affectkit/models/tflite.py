@@ -50,10 +50,10 @@ class Network:
 
         Raises "environment" without LiteRT; "input" for what is no network, or one of other inputs and outputs.
         """
-        interpreter = _interpreter_class()
-        self.digest = sha256(data).hexdigest()
         if data[4:8] != MARK:
             raise AffectkitError("input", "is not a TensorFlow Lite file", file=file, remedy=remedy)
+        interpreter = _interpreter_class()
+        self.digest = sha256(data).hexdigest()
         expected = {"inputs": list(inputs), "outputs": list(outputs)}
         if self.digest not in known:
             _compare(_tried(data, file, remedy), expected, file, remedy)
