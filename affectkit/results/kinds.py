@@ -78,6 +78,8 @@ def of_finetuning(finetuned: Finetuned, manifest: Manifest, examples: int = 0) -
         "normalize": None,
         "transductive": False,
     }
+    if final.task_weights:
+        facts["task_weights"] = final.task_weights
     if finetuned.start is not None:
         facts["init"] = finetuned.start.facts() | {"fits": [loaded.plain() for loaded in finetuned.loaded]}
     mixture, beside = finetuned.model.mixture, finetuned.beside
