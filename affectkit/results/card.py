@@ -10,7 +10,6 @@ from affectkit.plain import printable, shown
 from affectkit.results import words
 from affectkit.results.words import headline
 
-
 # How the outputs of a network are to be read by whoever loads it without affectkit.
 LINK = (
     ": of its outputs s, a, d1, d2, ... the chance of the first k levels is sigmoid(t(k) - s), where t(1) = r a, "
