@@ -88,6 +88,7 @@ _SPEC = {
     "kind": str, "targets": are_targets, "options?": {str: object}, "features?": [_FEATURES], "needs?": [str],
     "dimensions?": [(int, [int])], "group?": (str, None), "groups_straddle?": bool, "normalize?": (str, None),
     "parents?": [_PARENT], "columns?": [str], "fit_rows?": {"rows": int, "sha256": str}, "on_trust?": [str],
+    "together?": [str],
 }  # fmt: skip
 _PARAMETERS = {"options": {str: object}, "parameters": {str: object}}
 _STAGES = {

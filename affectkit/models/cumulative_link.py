@@ -64,8 +64,8 @@ def log_shares(score: Tensor, thresholds: Tensor, gaps: Tensor) -> Tensor:
 def _started(levels: int, shares: Sequence[float] | None) -> tuple[Tensor, Tensor]:
     """`first` and `steps` by which a score of 0 has these shares, worked out in float64. Raises ValueError for shares
     that are not [K] positive numbers."""
-    known = torch.full((levels,), 1.0 / levels) if shares is None else torch.as_tensor(list(shares))
-    known = known.double()
+    # On the CPU, where a network that is only to be compared with a file has no values ("meta").
+    known = torch.tensor([1.0] * levels if shares is None else list(shares), dtype=torch.float64, device="cpu")
     if known.shape != (levels,) or not bool((known > 0).all()) or not bool(known.isfinite().all()):
         raise ValueError(f"the shares of {levels} levels are as many positive numbers")
     thresholds = torch.logit((known / known.sum()).cumsum(0)[:-1])
