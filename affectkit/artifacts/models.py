@@ -89,6 +89,7 @@ _SPEC = {
     "dimensions?": [(int, [int])], "group?": (str, None), "groups_straddle?": bool, "normalize?": (str, None),
     "parents?": [_PARENT], "columns?": [str], "fit_rows?": {"rows": int, "sha256": str}, "on_trust?": [str],
     "sequence?": [str], "time?": str, "truth?": str, "windows?": {str: float},
+    "together?": [str],
 }  # fmt: skip
 _PARAMETERS = {"options": {str: object}, "parameters": {str: object}}
 _STAGES = {

@@ -33,9 +33,10 @@ class Training:
     targets: Sequence[Target]
     settings: FitSettings
 
-    def run(self, *, cv: bool, importance: bool | None, progress: Progress, workspace: Workspace | None) -> Trained:
-        how: dict[str, Any] = {"cv": cv, "importance": importance, "progress": progress, "workspace": workspace}
-        return train_model(self.data, self.estimator, self.targets, self.settings, **how)
+    def run(self, *, cv: bool, progress: Progress, workspace: Workspace | None, **more: Any) -> Trained:
+        """more: as `train_model` takes it."""
+        how: dict[str, Any] = {"cv": cv, "progress": progress, "workspace": workspace}
+        return train_model(self.data, self.estimator, self.targets, self.settings, **how, **more)
 
 
 def assemble(rows: Manifest, estimator: Estimator, options: Mapping[str, Any]) -> Training:

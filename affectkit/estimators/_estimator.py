@@ -1,4 +1,4 @@
-"""What an estimator is, for one target at a time."""
+"""What an estimator is: fitted on one target at a time, or, where it can share what it learns, on several together."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ Block = Any  # one set of features of N rows: [N, D] or [N, L, D], an array; [N,
 # All sets, preprocessed: [N, D], an array or CSR; `Inputs` where a set is more than a vector per row; `Raw` for what
 # takes gaps.
 Matrix = Any
+Learned = Any  # `Labels`; `JointLabels` of an estimator that `learns_together`, once there are several targets
 
 CGrid = Annotated[str, Option("Values of C to search, comma-separated; ridge regression takes alpha = 1/(2C).")]
 Depth = Annotated[int, Option("Maximum depth of a tree; 0: none.", "splits", least=0)]
@@ -52,9 +53,43 @@ class Labels:
         weights, though they are all 1."""
         return None if (self.weights == 1).all() else self.weights
 
+    @property
+    def each(self) -> tuple[Labels, ...]:
+        return (self,)
+
+    @property
+    def known(self) -> np.ndarray:
+        """[N] bool: all rows, unless several targets are learned together."""
+        import numpy as np
+
+        return ~np.isnan(self.y) if self.y.dtype.kind == "f" else self.y >= 0
+
+    @property
+    def learnable(self) -> bool:
+        """Whether known rows differ: two classes, or two numbers."""
+        import numpy as np
+
+        return len(np.unique(self.y[self.known])) > 1
+
     def take(self, rows: np.ndarray) -> Labels:
         ids = None if self.ids is None else self.ids[rows]
         return Labels(self.y[rows], self.classes, self.weights[rows], self.target, ids)
+
+
+@dataclass(frozen=True)
+class JointLabels:
+    """What several targets are fitted on together. each: of the same N rows; where a row's is unknown, the class is -1
+    or the number NaN, and the weight 0."""
+
+    each: tuple[Labels, ...]
+
+    @property
+    def learnable(self) -> bool:
+        """Whether some target is."""
+        return any(labels.learnable for labels in self.each)
+
+    def take(self, rows: np.ndarray) -> JointLabels:
+        return JointLabels(tuple(labels.take(rows) for labels in self.each))
 
 
 @dataclass(frozen=True)
@@ -108,20 +143,21 @@ class Fold:
     """
 
     x: Matrix
-    labels: Labels
+    labels: Learned
     held: Matrix
-    held_labels: Labels
+    held_labels: Learned
     outside: np.ndarray
 
 
 @dataclass(frozen=True)
 class Choice:
     """The candidate for the fit on all rows. search: one row per candidate, its score on rows not fitted on. oof: its
-    predictions of these, NaN where there are none. history: of a training, its curves over epochs."""
+    predictions of these, NaN where there are none; of `JointLabels` a list, of each. history: of a training, its curves
+    over epochs."""
 
     candidate: dict[str, Any]
     search: list[dict[str, Any]]
-    oof: np.ndarray
+    oof: Any
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -147,6 +183,8 @@ class Estimator(ABC):
     [N] numbers.
     calibrated: the chosen fit, its probabilities set by predictions that are out-of-fold within the fit rows; where
     `calibrates`, these are made even if there is one candidate only.
+    learns_together: whether several targets are fitted at once, on `JointLabels`; what is fitted then has `answers` in
+    place of `predict`, a list of what that gives of each, NaN throughout for the `unlearned`, whose rows told nothing.
     """
 
     name: str
@@ -155,12 +193,22 @@ class Estimator(ABC):
 
     selects_on = "nll"
     calibrates = False
+    learns_together = False
 
     @abstractmethod
-    def fit_path(self, x: Matrix, labels: Labels, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]: ...
+    def fit_path(self, x: Matrix, labels: Learned, candidates: Sequence[dict[str, Any]], seed: int) -> list[Any]: ...
 
-    def calibrated(self, fitted: Any, oof: np.ndarray, labels: Labels) -> Any:
+    def calibrated(self, fitted: Any, oof: Any, labels: Learned) -> Any:
         return fitted
+
+    def check_targets(self, targets: Sequence[Target]) -> None:
+        """Raise "usage" for options that do not go with these targets."""
+        return
+
+    @property
+    def alone(self) -> Estimator:
+        """The same for one target alone."""
+        return self
 
     @abstractmethod
     def save(self, fitted: Any, stem: Path) -> None: ...
@@ -179,7 +227,7 @@ class TrainedInEpochs(Protocol):
 
     takes: Takes
 
-    def choose(self, folds: Iterable[Fold], labels: Labels, seed: int) -> Choice: ...
+    def choose(self, folds: Iterable[Fold], labels: Learned, seed: int) -> Choice: ...
 
     def at(self, workspace: Workspace) -> Estimator: ...
 

@@ -1,4 +1,4 @@
-"""Fitting one target: hyper-parameters by inner grouped cross-validation, then one fit on all rows given."""
+"""Fitting a target, or several: hyper-parameters by inner grouped cross-validation, then one fit on all rows given."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, Matrix, TrainedInEpochs, takes_of
+from affectkit.estimators._estimator import (
+    Block,
+    Choice,
+    Estimator,
+    Fold,
+    JointLabels,
+    Labels,
+    Learned,
+    Matrix,
+    TrainedInEpochs,
+    takes_of,
+)
 from affectkit.estimators._network_options import INNER_FOLDS
 from affectkit.estimators._preprocessing import Impute, Preprocessing, Width
 from affectkit.evaluation.metrics import ccc, uar
@@ -34,7 +45,7 @@ class FitSettings:
     impute: Impute = "median"
     select_features: int = 0
 
-    def preprocessing(self, estimator: Estimator, blocks: Sequence[Block], labels: Labels) -> Preprocessing:
+    def preprocessing(self, estimator: Estimator, blocks: Sequence[Block], labels: Learned) -> Preprocessing:
         """Fitted on these rows."""
         how: dict[str, Any] = {"scale": self.normalize == "train", "impute": self.impute}
         fitted = Preprocessing.fit(blocks, **how, raw=takes_of(estimator).gaps)
@@ -43,11 +54,12 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
-class TargetModel:
-    """A fitted target. chosen: the hyper-parameters. search: one row per candidate, its inner out-of-fold score.
-    history, sweeps: of a training, its curves over epochs, and how its learning rate was found."""
+class FittedTargets:
+    """A fit, and the targets that it answers: one, or several that were learned together. chosen: the hyper-parameters.
+    search: one row per candidate, its inner out-of-fold score. history, sweeps: of a training, its curves over epochs,
+    and how its learning rate was found."""
 
-    target: Target
+    targets: tuple[Target, ...]
     estimator: Estimator
     preprocessing: Preprocessing
     fitted: Any
@@ -56,35 +68,61 @@ class TargetModel:
     history: list[dict[str, Any]] = field(default_factory=list)
     sweeps: list[dict[str, Any]] = field(default_factory=list)
 
-    def predict(self, blocks: Sequence[Block]) -> np.ndarray:
-        """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale; what is not finite is
-        NaN, and for `refuse_no_answer`."""
+    @property
+    def name(self) -> str:
+        """The target's, or those of all."""
+        return ", ".join(target.name for target in self.targets)
+
+    @property
+    def unlearned(self) -> frozenset[str]:
+        """Targets of which no row told anything: their answers are declined."""
+        return getattr(self.fitted, "unlearned", frozenset())
+
+    def predict(self, blocks: Sequence[Block]) -> list[np.ndarray]:
+        """[N, K] probabilities in the target's class order, or [N] numbers clipped to its scale, of each target; what
+        is not finite is NaN, and for `refuse_no_answer`, unless the target is one of those unlearned."""
         return self.answer(self.matrix(blocks))
 
     def matrix(self, blocks: Sequence[Block]) -> Matrix:
         """Blocks as the estimator takes them."""
         return self.preprocessing.apply(blocks)
 
-    def answer(self, x: Matrix) -> np.ndarray:
+    def answer(self, x: Matrix) -> list[np.ndarray]:
         """As `predict`, of what `matrix` gave."""
-        predicted = self.fitted.predict(x)
-        predicted = np.where(np.isfinite(predicted), predicted, np.nan)
-        if self.target.kind == "number" and self.target.scale:
-            return np.clip(predicted, *self.target.scale)
-        return predicted
+        together = len(self.targets) > 1
+        answers = self.fitted.answers(x) if together else [self.fitted.predict(x)]
+        return [_within(target, values) for target, values in zip(self.targets, answers, strict=True)]
 
     def save(self, folder: Path) -> None:
-        self.preprocessing.save(folder / f"{self.target.name}.preprocessing.safetensors")
-        self.estimator.save(self.fitted, folder / self.target.name)
+        stem = _stem(self.targets)
+        self.preprocessing.save(folder / f"{stem}.preprocessing.safetensors")
+        self.estimator.save(self.fitted, folder / stem)
 
 
-def load_target(
-    folder: Path, target: Target, estimator: Estimator, widths: Sequence[Width] | None = None
-) -> TargetModel:
-    """Read what `TargetModel.save` wrote. widths: see `Preprocessing.load`."""
-    file, raw = folder / f"{target.name}.preprocessing.safetensors", takes_of(estimator).gaps
-    preprocessing = Preprocessing.load(file, widths, raw=raw)
-    return TargetModel(target, estimator, preprocessing, estimator.load(folder / target.name), {}, [])
+def _within(target: Target, predicted: np.ndarray) -> np.ndarray:
+    predicted = np.where(np.isfinite(predicted), predicted, np.nan)
+    if target.kind == "number" and target.scale:
+        return np.clip(predicted, *target.scale)
+    return predicted
+
+
+def _stem(targets: Sequence[Target]) -> str:
+    """What files of a fit begin with."""
+    return targets[0].name if len(targets) == 1 else "together"
+
+
+def load_fitted(
+    folder: Path, targets: Sequence[Target], estimator: Estimator, widths: Sequence[Width] | None = None
+) -> FittedTargets:
+    """Read what `FittedTargets.save` wrote. widths: see `Preprocessing.load`. Raises ValueError for a fit of others."""
+    if len(targets) > 1 and not estimator.learns_together:
+        raise ValueError(f"{estimator.name} learns one target at a time")
+    stem, raw = _stem(targets), takes_of(estimator).gaps
+    preprocessing = Preprocessing.load(folder / f"{stem}.preprocessing.safetensors", widths, raw=raw)
+    fitted = estimator.load(folder / stem)
+    if len(targets) > 1 and [reading.answer for reading in fitted.readings] != [target.name for target in targets]:
+        raise ValueError(f"it does not answer {', '.join(target.name for target in targets)}")
+    return FittedTargets(tuple(targets), estimator, preprocessing, fitted, {}, [])
 
 
 def build_estimator(name: str, options: dict[str, Any]) -> Estimator:
@@ -100,33 +138,37 @@ def encode_target(target: Target, cells: Sequence[Any]) -> np.ndarray:
     return np.where(codes < 0, np.nan, codes)
 
 
-def fit_target(
+def together(estimator: Estimator, targets: Sequence[Target]) -> list[list[Target]]:
+    """Which targets are fitted at once: all, or each alone."""
+    return [list(targets)] if estimator.learns_together and len(targets) > 1 else [[target] for target in targets]
+
+
+def fit_targets(
     estimator: Estimator,
-    target: Target,
+    targets: Sequence[Target],
     blocks: Sequence[Block],
-    y: np.ndarray,
+    truths: Sequence[np.ndarray],
     groups: np.ndarray,
     settings: FitSettings,
     ids: np.ndarray | None = None,
     weights: np.ndarray | None = None,
-) -> TargetModel:
-    """Fit one target on the rows that are labelled.
+) -> FittedTargets:
+    """Fit targets, one or several together, on the rows that are labelled with any of them.
 
-    blocks: sets of features of N rows. y: [N], NaN where unlabelled (`encode_target`). groups: [N]; inner folds do
-    not share one. ids: [N] text, for messages. weights: [N], how much each counts, not at all for 0. Raises "input"
-    when no row, or one class only, is labelled.
+    blocks: sets of features of N rows. truths: [N] of each target, NaN where unlabelled (`encode_target`). groups: [N];
+    inner folds do not share one. ids: [N] text, for messages. weights: [N], how much each counts, not at all for 0.
+    Raises "input" when no row, or one class only, is labelled; of several targets, when that is so of each.
     """
-    labelled = np.flatnonzero(~np.isnan(y) if weights is None else ~np.isnan(y) & (weights > 0))
-    classes = len(target.classes) if target.kind != "number" else 0
-    if len(labelled) < 2 or (classes and len(np.unique(y[labelled])) < 2):
-        lacking = "no two labelled rows" if len(labelled) < 2 else f"only one class of {target.name}"
-        remedy = "give rows of two classes or more" if classes else f"give rows with a {target.name}"
-        raise AffectkitError("input", f"the fit rows hold {lacking}", remedy=remedy)
+    known = ~np.isnan(np.stack(truths)).all(axis=0)
+    labelled = np.flatnonzero(known if weights is None else known & (weights > 0))
+    truths = [y[labelled] for y in truths]
+    _refuse_nothing(targets, truths)
     blocks, groups = [block[labelled] for block in blocks], groups[labelled]
-    labels = _labels(y[labelled], target, settings, None if ids is None else ids[labelled])
+    ids = None if ids is None else ids[labelled]
+    each = [_labels(y, target, settings, ids) for target, y in zip(targets, truths, strict=True)]
     if weights is not None:
-        counted = labels.weights * weights[labelled]
-        labels = replace(labels, weights=counted / counted.mean())
+        each = [_counted(labels, weights[labelled]) for labels in each]
+    labels: Learned = each[0] if len(each) == 1 else JointLabels(tuple(each))
     folds = _inner(estimator, blocks, labels, groups, settings)
     if isinstance(estimator, TrainedInEpochs):
         choice = estimator.choose(folds, labels, settings.seed)
@@ -138,32 +180,70 @@ def fit_target(
     fitted = estimator.calibrated(fitted, choice.oof, labels)
     sweeps = list(getattr(fitted, "sweeps", ()))
     outcome = choice.candidate, choice.search, choice.history, sweeps
-    return TargetModel(target, estimator, preprocessing, fitted, *outcome)
+    return FittedTargets(tuple(targets), estimator, preprocessing, fitted, *outcome)
+
+
+def _refuse_nothing(targets: Sequence[Target], truths: Sequence[np.ndarray]) -> None:
+    """Raise "input" unless some target has two labelled rows and, where it has classes, two of these."""
+    lacking = {}
+    for target, y in zip(targets, truths, strict=True):
+        labelled = y[~np.isnan(y)]
+        if len(labelled) < 2:
+            lacking[target.name] = "no two labelled rows"
+        elif target.kind != "number" and len(np.unique(labelled)) < 2:
+            lacking[target.name] = f"only one class of {target.name}"
+    if len(lacking) < len(targets):
+        return
+    if len(targets) > 1:
+        what = f"the fit rows tell nothing of any target: {'; '.join(f'{n}: {why}' for n, why in lacking.items())}"
+        raise AffectkitError("input", what, remedy="give rows of two classes or more, or numbers")
+    [target] = targets
+    remedy = "give rows of two classes or more" if target.kind != "number" else f"give rows with a {target.name}"
+    raise AffectkitError("input", f"the fit rows hold {lacking[target.name]}", remedy=remedy)
 
 
 def _labels(y: np.ndarray, target: Target, settings: FitSettings, ids: np.ndarray | None) -> Labels:
-    weights, classes = np.ones(len(y)), len(target.classes) if target.kind != "number" else 0
+    """y: [N], NaN where the row is labelled with other targets only."""
+    known = ~np.isnan(y)
+    weights, classes = known.astype(float), len(target.classes) if target.kind != "number" else 0
     if classes:
-        y = y.astype(np.int64)
+        y = np.where(known, y, -1).astype(np.int64)
         if settings.class_weight == "balanced":
-            weights = class_weights(np.bincount(y, minlength=classes))[y]
+            weights[known] = class_weights(np.bincount(y[known], minlength=classes))[y[known]]
     return Labels(y, classes, weights, target, ids)
 
 
+def _counted(labels: Labels, weights: np.ndarray) -> Labels:
+    counted = labels.weights * weights
+    return replace(labels, weights=counted / counted.mean())
+
+
 def _inner(
-    estimator: Estimator, blocks: Sequence[Block], labels: Labels, groups: np.ndarray, settings: FitSettings
+    estimator: Estimator, blocks: Sequence[Block], labels: Learned, groups: np.ndarray, settings: FitSettings
 ) -> Iterator[Fold]:
     """Inner folds, made as they are asked for."""
+    cells, balance = _cells(labels)
     if len(np.unique(groups)) > 1:
-        folds = grouped_folds(groups, labels.y if labels.classes else None, INNER_FOLDS, settings.seed)
+        folds = grouped_folds(groups, cells if balance else None, INNER_FOLDS, settings.seed)
     else:
         logger.warning("the fit rows are all of one group: hyper-parameters are chosen on folds that share it")
-        folds = random_folds(labels.y, len(labels.y), min(INNER_FOLDS, len(labels.y)), settings.seed)
+        folds = random_folds(cells, len(groups), min(INNER_FOLDS, len(groups)), settings.seed)
     for number in np.unique(folds):
         inside, outside = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         preprocessing = settings.preprocessing(estimator, [b[inside] for b in blocks], labels.take(inside))
         x, held = (preprocessing.apply([b[rows] for b in blocks]) for rows in (inside, outside))
         yield Fold(x, labels.take(inside), held, labels.take(outside), outside)
+
+
+def _cells(labels: Learned) -> tuple[np.ndarray, bool]:
+    """What folds are drawn by, and whether they can be balanced by it: [N] classes or numbers; of several targets,
+    which of them are known, and the class of the first that has some."""
+    first = labels.each[0]
+    if len(labels.each) == 1:
+        return first.y, bool(first.classes)
+    codes = next((own.y for own in labels.each if own.classes), np.zeros(len(first.y), np.int64))
+    known = np.stack([own.known for own in labels.each], axis=1).dot(2 ** np.arange(len(labels.each), dtype=np.int64))
+    return np.array([f"{pattern} {code}" for pattern, code in zip(known, codes, strict=True)]), True
 
 
 def _search(estimator: Estimator, labels: Labels, folds: Iterable[Fold], settings: FitSettings) -> Choice:

@@ -27,7 +27,7 @@ from affectkit.leakage.held_out import HeldOut
 
 if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
-    from affectkit.estimators._fit import TargetModel
+    from affectkit.estimators._fit import FittedTargets
 
 logger = logging.getLogger(__name__)
 
@@ -190,17 +190,18 @@ def _first_of_group(groups: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The answers of a target's models for the rows that judge, once each column's cells have changed places.
+    """The answers of models, of all of their targets, for the rows that judge, once each column's cells have changed
+    places.
 
-    answers: by column [R, M], class indices or numbers.
+    answers: by column [T, R, M], class indices or numbers.
     """
 
     shuffles: Shuffles
-    target: Target
+    targets: Sequence[Target]
     answers: list[np.ndarray] = field(default_factory=list)
 
     def answer(
-        self, model: TargetModel, blocks: Sequence[Block], outside: np.ndarray, say: Callable[[str], None]
+        self, model: FittedTargets, blocks: Sequence[Block], outside: np.ndarray, say: Callable[[str], None]
     ) -> None:
         """Those for the rows at `outside`, positions, by the model that never saw them."""
         shuffles = self.shuffles
@@ -209,21 +210,23 @@ class Shuffled:
             return
         x, derived = model.matrix([block[shuffles.rows] for block in blocks]), model.preprocessing.derived()
         if not self.answers:
-            self.answers.extend(np.zeros((REPEATS, len(shuffles.rows))) for _ in shuffles.sources)
+            self.answers.extend(np.zeros((len(self.targets), REPEATS, len(shuffles.rows))) for _ in shuffles.sources)
         for source, answers in zip(shuffles.sources, self.answers, strict=True):
             say(f"importance of {source.name}")
             donors = (shuffles.groupwise if source.swapped else shuffles.rowwise)[:, mine]
-            answers[:, mine] = _answers(model, x, mine, donors, derived[source.position])
+            answers[..., mine] = _answers(model, x, mine, donors, derived[source.position])
 
-    def table(self, y: np.ndarray, output: np.ndarray) -> list[dict[str, Any]]:
-        """A row for each column, the one that is worth most first: `drop` of the metric with its interval over groups,
-        and the standard deviation `sd` of the drop over repeats.
+    def table(self, place: int, y: np.ndarray, output: np.ndarray) -> list[dict[str, Any]]:
+        """A row for each column, the one that is worth most to the target at `place` first: `drop` of the metric with
+        its interval over groups, and the standard deviation `sd` of the drop over repeats.
 
-        y: [N], NaN where unlabelled. output: [N, K] probabilities or [N] numbers, as they were answered.
+        y: [N], NaN where unlabelled. output: [N, K] probabilities or [N] numbers, as they were answered, NaN where they
+        were declined.
         """
-        shuffles, target, numeric = self.shuffles, self.target, self.target.kind == "number"
-        rows = shuffles.rows
-        known = np.flatnonzero(~np.isnan(y[rows]))
+        shuffles, target = self.shuffles, self.targets[place]
+        numeric, rows = target.kind == "number", shuffles.rows
+        declined = np.isnan(output[rows] if numeric else output[rows].sum(axis=1))
+        known = np.flatnonzero(~np.isnan(y[rows]) & ~declined)
         if not len(known):
             return []
         truth = y[rows][known] if numeric else y[rows][known].astype(np.int64)
@@ -239,7 +242,7 @@ class Shuffled:
         before = resample({"": metric}, plain, jackknife, groups=units.groups)[""]
         table = []
         for source, answers in zip(shuffles.sources, self.answers, strict=True):
-            shuffled = np.stack([sums(repeat) for repeat in answers], axis=1)
+            shuffled = np.stack([sums(repeat) for repeat in answers[place]], axis=1)
             after = resample({"": averaged(metric)}, shuffled, jackknife, groups=units.groups)[""]
             drop, each = before.minus(after), before.value - metric.of(shuffled.sum(axis=0))
             row = {"column": source.name, "kind": source.kind, "metric": "ccc" if numeric else "uar"}
@@ -248,8 +251,9 @@ class Shuffled:
         return sorted(table, key=lambda row: -row["drop"])
 
 
-def _answers(model: TargetModel, x: Matrix, mine: np.ndarray, donors: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """[R, m] of the rows at `mine` with the cells of their donors [R, m] in some columns of the matrix."""
+def _answers(model: FittedTargets, x: Matrix, mine: np.ndarray, donors: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """[T, R, m] of each target and the rows at `mine`, with the cells of their donors [R, m] in some of the matrix's
+    columns."""
     values = x.values if isinstance(x, Raw) else x
     if not len(columns):
         donors = donors[:1]  # nothing of the column reaches the model
@@ -260,5 +264,6 @@ def _answers(model: TargetModel, x: Matrix, mine: np.ndarray, donors: np.ndarray
         moved = np.tile(values[mine], (len(some), 1))
         moved[:, columns] = values[some.ravel()][:, columns]
         answered = model.answer(Raw(moved, x.categorical, x.names) if isinstance(x, Raw) else moved)
-        parts.append((answered if answered.ndim == 1 else answered.argmax(axis=1)).reshape(len(some), -1))
-    return np.concatenate(parts)
+        chosen = [answer if answer.ndim == 1 else answer.argmax(axis=1) for answer in answered]
+        parts.append(np.stack([answer.reshape(len(some), -1) for answer in chosen]))
+    return np.concatenate(parts, axis=1)

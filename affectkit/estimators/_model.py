@@ -15,8 +15,8 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.sequences import Gathering
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Block, takes_of
-from affectkit.estimators._fit import TargetModel, build_estimator, load_target
+from affectkit.estimators._estimator import Block, Takes, takes_of
+from affectkit.estimators._fit import FittedTargets, build_estimator, load_fitted
 from affectkit.estimators._network_inputs import Frames, normalize_by_speaker
 from affectkit.estimators._preprocessing import Encoding
 from affectkit.labels import Target
@@ -24,10 +24,20 @@ from affectkit.labels import Target
 
 @dataclass(frozen=True)
 class EstimatorModel:
-    """spec: what `affectkit.json` says. One fitted `TargetModel` per target."""
+    """spec: what `affectkit.json` says. fits: each answers a target, or several that were learned together."""
 
     spec: dict[str, Any]
-    targets: list[TargetModel]
+    fits: list[FittedTargets]
+
+    @property
+    def takes(self) -> Takes:
+        """The features that the estimator reads."""
+        return takes_of(self.fits[0].estimator)
+
+    @property
+    def unlearned(self) -> frozenset[str]:
+        """Targets that no row fitted on told anything of: their answers are declined."""
+        return frozenset().union(*(part.unlearned for part in self.fits))
 
     def predict(self, blocks: Sequence[Block], speakers: np.ndarray | None) -> list[TargetPrediction]:
         """The answers of each target. speakers: [N], needed under `--normalize speaker`.
@@ -38,17 +48,19 @@ class EstimatorModel:
             if width_of(block) != width:
                 what = f"features {number} have {width_of(block)} columns, the model was trained on {width}"
                 raise AffectkitError("input", what, remedy="name them in the order of training")
-        for block, encoding in zip(blocks, self.targets[0].preprocessing.blocks, strict=True):
+        for block, encoding in zip(blocks, self.fits[0].preprocessing.blocks, strict=True):
             if isinstance(encoding, Encoding):
                 encoding.warn_of_unmet(block)
         if self.spec["normalize"] == "speaker":
             blocks = speaker_normalized(blocks, speakers)
         with one_thread():
-            return [TargetPrediction.of(part.target, part.predict(blocks)) for part in self.targets]
+            answers = [(part.targets, part.predict(blocks)) for part in self.fits]
+        pairs = [pair for targets, values in answers for pair in zip(targets, values, strict=True)]
+        return [TargetPrediction.of(target, values) for target, values in pairs]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for part in self.targets:
+        for part in self.fits:
             part.save(folder)
 
 
@@ -65,11 +77,21 @@ def load_estimator_model(folder: Path) -> EstimatorModel:
         estimator = build_estimator(spec["estimator"], spec["options"])
         known = zip(spec["features"], spec["dimensions"], strict=True)
         widths = [columns_of(encoder) or (None if encoder.get("sparse") else width) for encoder, width in known]
-        targets = [load_target(folder, Target.from_json(target), estimator, widths) for target in spec["targets"]]
-        model = EstimatorModel(spec, targets)
+        fits = [load_fitted(folder, targets, estimator, widths) for targets in _fitted_at_once(spec)]
+        model = EstimatorModel(spec, fits)
         Gathering.of(spec)
         _try_out(model)
     return model
+
+
+def _fitted_at_once(spec: dict[str, Any]) -> list[list[Target]]:
+    """Raises ValueError for names that are not those of the targets."""
+    targets = [Target.from_json(target) for target in spec["targets"]]
+    if "together" not in spec:
+        return [[target] for target in targets]
+    if spec["together"] != [target.name for target in targets] or len(targets) < 2:
+        raise ValueError("it learned other targets together than it answers")
+    return [targets]
 
 
 def columns_of(known: dict[str, Any]) -> tuple[Column, ...]:
@@ -80,19 +102,21 @@ def columns_of(known: dict[str, Any]) -> tuple[Column, ...]:
 def _try_out(model: EstimatorModel) -> None:
     """Predict a row of zeros: weights of another model or of other features show here, not in the midst of work."""
     known = zip(model.spec["features"], model.spec["dimensions"], strict=True)
-    framed = "sequence" in model.spec
-    row = [_blank(encoder, width, model.targets, framed) for encoder, width in known]
-    if not model.targets or model.spec["normalize"] not in ("train", "speaker", "none"):
-        raise ValueError("no target, or an unknown normalization")
-    for part in model.targets:
+    if not model.fits:
+        raise ValueError("no target")
+    row = [_blank(encoder, width, model.takes, "sequence" in model.spec) for encoder, width in known]
+    if model.spec["normalize"] not in ("train", "speaker", "none"):
+        raise ValueError("an unknown normalization")
+    for part in model.fits:
         with one_thread():
-            values = part.predict(row)
-        expected = (1,) if part.target.kind == "number" else (1, len(part.target.classes))
-        if values.shape != expected or not np.isfinite(values).all():
-            raise ValueError(f"{part.target.name} is predicted as {values.shape}, not {expected}")
+            answers = part.predict(row)
+        for target, values in zip(part.targets, answers, strict=True):
+            expected = (1,) if target.kind == "number" else (1, len(target.classes))
+            if values.shape != expected or not (np.isfinite(values).all() or target.name in part.unlearned):
+                raise ValueError(f"{target.name} is predicted as {values.shape}, not {expected}")
 
 
-def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[TargetModel], framed: bool) -> Block:
+def _blank(encoder: dict[str, Any], width: int | list[int], takes: Takes, framed: bool) -> Block:
     """A row of zeros of an encoder's features, as the estimator takes them. framed: whether vectors are its frames."""
     from scipy.sparse import csr_matrix
 
@@ -101,8 +125,7 @@ def _blank(encoder: dict[str, Any], width: int | list[int], targets: Sequence[Ta
     shape = width if isinstance(width, list) else [width]
     if encoder.get("sparse"):
         return csr_matrix((1, *shape))
-    every_frame = any(takes_of(part.estimator).frames == "all" for part in targets)
-    if every_frame and (framed or not encoder.get("pooled", True)):
+    if takes.frames == "all" and (framed or not encoder.get("pooled", True)):
         return Frames.of_values(["zeros"], [np.zeros((2, *shape), dtype=np.float32)])
     return np.zeros((1, *shape))
 

@@ -1,4 +1,4 @@
-"""Networks on features: a learned weighting of layers, a projection, hidden layers, pooling over frames, an answer.
+"""Networks on features: a learned weighting of layers, a projection, hidden layers, pooling over frames, answers.
 
 With a mean over frames and no hidden layer this is the head of SUPERB's emotion task (Yang et al. 2021): weighted sum
 of layers, linear projection, mean, linear layer. Nothing in it but the pooling knows of time, so it then answers the
@@ -19,6 +19,7 @@ from torch import nn
 from affectkit.distributed import one_thread
 from affectkit.estimators._estimator import Labels
 from affectkit.estimators._network_inputs import Frames, Inputs
+from affectkit.models.cumulative_link import CumulativeLink
 from affectkit.models.speech_heads import AttentiveStatistics
 from affectkit.training.problem import Draw
 
@@ -65,16 +66,45 @@ class MeanPooling(nn.Module):
         return states.masked_fill(~valid[..., None], 0.0).sum(dim=1) / counts
 
 
-class Head(nn.Module):
-    """Sets of vectors stand side by side before the projection; each set of frames has a branch and a pooling of its
-    own, and they stand side by side after it.
+@dataclass(frozen=True)
+class Answer:
+    """What is said of a target. name: the target's. outputs: K logits, or 1 number. classes: names, by which first
+    weights are drawn; none: in their order. levels: whether the classes are ordered. shares: [K] of them among the rows
+    fitted on, as they are weighted, from which levels start."""
 
-    answer: the target's name. outputs: K logits, or 1 number.
+    name: str
+    outputs: int
+    classes: tuple[str, ...] = ()
+    levels: bool = False
+    shares: tuple[float, ...] | None = None
+
+    def head(self, dim: int) -> nn.Module:
+        """[B, dim] -> [B, K], or [B, 1] of a number."""
+        return CumulativeLink(dim, self.outputs, self.shares) if self.levels else nn.Linear(dim, self.outputs)
+
+    def named_head(self, dim: int) -> nn.Module:
+        """The same with the weights of a class where its name would stand among those of all: so the order of the
+        classes changes no answer. That of levels is what they mean."""
+        head = self.head(dim)
+        if isinstance(head, nn.Linear) and self.classes:
+            places = np.argsort(np.argsort(self.classes))
+            with torch.no_grad():
+                head.weight.copy_(head.weight[places].clone())
+                head.bias.copy_(head.bias[places].clone())
+        return head
+
+
+class Head(nn.Module):
+    """A trunk, and a head of each target on it. Sets of vectors stand side by side before the projection; each set of
+    frames has a branch and a pooling of its own, and they stand side by side after it.
+
+    Of several targets, heads are drawn in the order of their names: neither the order of targets nor that of classes
+    changes an answer, but for rounding.
     """
 
-    def __init__(self, answer: str, sets: Sequence[Set], outputs: int, form: Form) -> None:
+    def __init__(self, answers: Sequence[Answer], sets: Sequence[Set], form: Form) -> None:
         super().__init__()
-        self.answer, self.sets, self.outputs = answer, tuple(sets), outputs
+        self.answers, self.sets = tuple(answers), tuple(sets)
         self.sums = nn.ModuleList(LayerSum(features.layers) if features.layers else nn.Identity() for features in sets)
         vectors = sum(features.dim for features in sets if not features.frames)
         inputs = [vectors] * bool(vectors) + [features.dim for features in sets if features.frames]
@@ -83,10 +113,12 @@ class Head(nn.Module):
         self.pools = nn.ModuleList(
             AttentiveStatistics(form.hidden_size) if attentive else MeanPooling() for _ in range(pools)
         )
-        self.head = nn.Linear(form.hidden_size * (bool(vectors) + pools * (1 + attentive)), outputs)
+        dim = form.hidden_size * (bool(vectors) + pools * (1 + attentive))
+        drawn = {a.name: a.named_head(dim) for a in sorted(answers, key=lambda a: a.name) if len(answers) > 1}
+        self.head = nn.ModuleList(drawn[a.name] for a in answers) if drawn else answers[0].head(dim)
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """[B, K] logits, or [B] of a number.
+        """[B, K] logits, or [B] of a number, of each target.
 
         inputs: `values0`, `values1`, ... of each set: [B, D], [B, L, D], or padded frames [B, T, D], [B, T, L, D] with
         `lengths0`, ...: [B] frames of each.
@@ -98,11 +130,13 @@ class Head(nn.Module):
         pooled = [next(branches)(torch.cat(vectors, dim=1))] if vectors else []
         for place, branch, pool in zip(frames, branches, self.pools, strict=True):
             pooled.append(pool(branch(mixed[place]), inputs[f"lengths{place}"].tolist()))
-        scores = self.head(torch.cat(pooled, dim=1))
-        return {self.answer: scores if self.outputs > 1 else scores[:, 0]}
+        states = torch.cat(pooled, dim=1)
+        heads = self.head if isinstance(self.head, nn.ModuleList) else [self.head]
+        scores = {answer.name: head(states) for answer, head in zip(self.answers, heads, strict=True)}
+        return {name: values if values.shape[1] > 1 else values[:, 0] for name, values in scores.items()}
 
     def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
-        """Up to three: the weights of layers, what follows them, the head."""
+        """Up to three: the weights of layers, what follows them, the heads."""
         hidden = [*self.branches.parameters(), *self.pools.parameters()]
         parts = [("layers", list(self.sums.parameters())), ("hidden", hidden), ("head", list(self.head.parameters()))]
         return [part for part in parts if part[1]]
@@ -117,11 +151,11 @@ def _branch(dim: int, form: Form) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def build_head(answer: str, sets: Sequence[Set], outputs: int, form: Form, seed: int) -> Head:
+def build_head(answers: Sequence[Answer], sets: Sequence[Set], form: Form, seed: int) -> Head:
     """A network whose first weights are a function of the seed; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Head(answer, sets, outputs, form)
+        return Head(answers, sets, form)
 
 
 # --- Rows of features as the training loop takes them
@@ -159,10 +193,16 @@ class Rows:
         return batch
 
 
-def labelled_rows(inputs: Inputs, labels: Labels, name: str) -> Rows:
-    """Rows with the truth of the target called `name`."""
-    ids = [f"row {number}" for number in range(1, len(inputs) + 1)] if labels.ids is None else list(labels.ids)
-    return Rows(inputs, ids, {name: labels.y if labels.classes else labels.y.astype(np.float32)})
+def labelled_rows(inputs: Inputs, labels: Sequence[Labels], names: Sequence[str]) -> Rows:
+    """Rows with the truth of the targets of these names."""
+    ids = labels[0].ids
+    known = [f"row {number}" for number in range(1, len(inputs) + 1)] if ids is None else list(ids)
+    return Rows(inputs, known, {name: truth_of(own) for name, own in zip(names, labels, strict=True)})
+
+
+def truth_of(labels: Labels) -> np.ndarray:
+    """As the loop's `Examples` have it."""
+    return labels.y if labels.classes else labels.y.astype(np.float32)
 
 
 def sets_of(inputs: Inputs) -> list[Set]:
@@ -171,16 +211,15 @@ def sets_of(inputs: Inputs) -> list[Set]:
     return [Set(shape[-1], shape[0] if len(shape) > 1 else 0, frames) for shape, frames in shapes]
 
 
-def answered(network: Any, inputs: Inputs) -> torch.Tensor:
-    """What a network on the CPU says of every row, [N, K] or [N], whatever stands beside it in a batch."""
+def answered(network: Any, inputs: Inputs) -> dict[str, torch.Tensor]:
+    """What a network on the CPU says of every row, [N, K] or [N] per target, whatever stands beside it in a batch."""
     from affectkit.training.judging import outputs_of
 
     rows = Rows(inputs, [str(number) for number in range(len(inputs))])
     per_frame = sum(features.dim * max(features.layers, 1) for features in network.sets if features.frames)
     most = CHUNK_VALUES / per_frame if per_frame else None
     with few_threads(network):
-        [outputs] = outputs_of(network, rows, _Here(), size=CHUNK, most_cost=most, finite=False).values()
-    return outputs
+        return outputs_of(network, rows, _Here(), size=CHUNK, most_cost=most, finite=False)
 
 
 def few_threads(network: Any) -> AbstractContextManager[None]:

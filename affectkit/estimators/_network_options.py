@@ -29,6 +29,7 @@ class NetworkOptions:
     ] = 1
     dropout: settings.HiddenDropout = 0.5
     loss: settings.LossOfLabels = "auto"
+    task_weights: settings.TaskWeights = settings.EQUAL
     learning_rate: settings.LearningRate = "1e-3"
     weight_decay: settings.WeightDecay = 0.01
     epochs: settings.Epochs = 50
@@ -55,6 +56,8 @@ def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Poolin
     from affectkit.training.stages import Stage
 
     known: dict[str, Any] = ({"pooling": pooling} if pooling else {}) | asdict(options)
+    if options.task_weights == settings.EQUAL:
+        del known["task_weights"]  # models of one target have no such thing, and models of before know none
     stage = Stage(
         name,
         epochs=options.epochs,
@@ -65,4 +68,5 @@ def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Poolin
     form = Form(options.hidden_size, options.hidden_layers, options.dropout, pooling or "mean")
     how = settings.Settings(batch_size=options.batch_size, weight_decay=options.weight_decay)
     candidates = [{"epochs": epochs} for epochs in range(1, options.epochs + 1)]
-    return NetworkEstimator(name, known, candidates, form, takes, stage, how, options.loss, options.stopping_folds)
+    chosen = options.loss, options.stopping_folds, options.task_weights
+    return NetworkEstimator(name, known, candidates, form, takes, stage, how, *chosen)

@@ -17,7 +17,7 @@ from affectkit.artifacts.arrays import LARGEST, checked
 from affectkit.artifacts.columns import Column, Table
 from affectkit.artifacts.files import read_json, write_bytes, write_json
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Block, Labels, Matrix, Raw
+from affectkit.estimators._estimator import Block, Learned, Matrix, Raw
 from affectkit.estimators._network_inputs import SMALLEST_DEVIATION, Frames, Inputs, Scaling, moments
 from affectkit.labels import spelt_alike
 from affectkit.media.texts import UNSPACED
@@ -173,19 +173,24 @@ class Preprocessing:
     ) -> Preprocessing:
         return cls(tuple(_fit_any(block, scale, impute) for block in blocks), raw)
 
-    def choosing(self, count: int, blocks: Sequence[Block], labels: Labels, seed: int) -> Preprocessing:
+    def choosing(self, count: int, blocks: Sequence[Block], labels: Learned, seed: int) -> Preprocessing:
         """With the `count` columns that tell most about the labels alone (mutual information, Kraskov et al. 2004 and
-        Ross 2014, as scikit-learn has it); ties go to the later, as in its SelectKBest."""
+        Ross 2014, as scikit-learn has it); ties go to the later, as in its SelectKBest. Of several targets, the best
+        columns of each in turn."""
         from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
         x = self.apply(blocks)
         if not isinstance(x, (np.ndarray, Raw)):
             message = "--select-features is for one vector per row, dense"
             raise AffectkitError("usage", message, remedy="leave it out, or pool the features")
-        score = mutual_info_classif if labels.classes else mutual_info_regression
         values, discrete = (self._filled(x), x.categorical) if isinstance(x, Raw) else (x, self._discrete())
-        scores = score(values, labels.y, discrete_features=discrete, random_state=seed)
-        return replace(self, kept=np.sort(np.argsort(scores, kind="mergesort")[-count:]))
+        places = []
+        for own in labels.each:
+            if own.learnable or len(labels.each) == 1:
+                score = mutual_info_classif if own.classes else mutual_info_regression
+                told = score(values[own.known], own.y[own.known], discrete_features=discrete, random_state=seed)
+                places.append(np.argsort(np.argsort(told, kind="mergesort")))
+        return replace(self, kept=np.sort(np.argsort(np.max(places, axis=0), kind="mergesort")[-count:]))
 
     def _filled(self, x: Raw) -> np.ndarray:
         """[N, D] with medians for gaps, and a category of its own."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from affectkit.estimators._estimator import (
     refuse_no_answer,
     takes_of,
 )
-from affectkit.estimators._fit import FitSettings, TargetModel, encode_target, fit_target, load_target
+from affectkit.estimators._fit import FitSettings, FittedTargets, encode_target, fit_targets, load_fitted, together
 from affectkit.estimators._importance import Shuffled, Shuffles, plan_shuffles
 from affectkit.estimators._model import EstimatorModel, columns_of, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import Frames, read_block, read_windows
@@ -51,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 
 FITS, FITTED = "fits", "fitted.json"
-OUTCOME = ("chosen", "search", "history", "sweeps")  # of a fitted target, besides what predicts
+OUTCOME = ("chosen", "search", "history", "sweeps")  # of fitted targets, besides what predicts
 MOST_COLUMNS = 2000  # of a table, that are looked at one by one
 MOST_READERS = 4  # threads; each holds two batches of frames, and more read no faster
 
@@ -75,7 +76,7 @@ def clean_up(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class ResumableFits:
-    """The fits of a target: `first`, `first` + 1, ... of `total`, with what is said of them, and where they work."""
+    """The fits of targets: `first`, `first` + 1, ... of `total`, with what is said of them, and where they work."""
 
     first: int
     total: int
@@ -83,8 +84,8 @@ class ResumableFits:
     workspace: Workspace | None = None
 
     def run(
-        self, number: int, estimator: Estimator, target: Target, fit: Callable[[Estimator], TargetModel]
-    ) -> TargetModel:
+        self, number: int, estimator: Estimator, targets: Sequence[Target], fit: Callable[[Estimator], FittedTargets]
+    ) -> FittedTargets:
         """`fit` of the estimator, which works in a workspace of its own; read back, where it was done before."""
         if self.workspace is None or not isinstance(estimator, TrainedInEpochs):
             return fit(estimator)
@@ -103,7 +104,7 @@ class ResumableFits:
         for folder in [path for path in workspace.folder.iterdir() if path.is_dir()]:
             shutil.rmtree(folder)
         known = read_json(record, what="fit")
-        return replace(load_target(workspace.folder, target, estimator), **{name: known[name] for name in OUTCOME})
+        return replace(load_fitted(workspace.folder, targets, estimator), **{name: known[name] for name in OUTCOME})
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ class Dataset:
 @dataclass(frozen=True)
 class Trained:
     """suspects: columns that may be the truth in disguise. importance: a row for each target and column that was asked
-    about. in_sample: what the model says of the very rows that it was fitted on."""
+    about. in_sample: what the model says of the very rows that it was fitted on. separate: of targets that were learned
+    together, what each says that is trained alone, on the same rows with the same folds and seed, where that was asked.
+    warnings: of targets that some fits could not learn."""
 
     model: EstimatorModel
     predictions: Predictions
@@ -138,6 +141,8 @@ class Trained:
     in_sample: Predictions
     suspects: list[Suspect] = field(default_factory=list)
     importance: list[dict[str, Any]] = field(default_factory=list)
+    separate: Predictions | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def load_dataset(
@@ -217,90 +222,151 @@ def train_model(
     progress: Progress,
     workspace: Workspace | None = None,
     importance: bool | None = False,
+    separate: bool = False,
 ) -> Trained:
-    """Fit each target, and predict every row that may be judged; which those are, `hold_out_rows` says.
+    """Fit the targets, and predict every row that may be judged; which those are, `hold_out_rows` says.
 
-    importance: of columns, as `plan_shuffles` takes it.
+    importance: of columns, as `plan_shuffles` takes it. separate: also train each of several targets alone.
     workspace: where a network is trained, to go on there if it is interrupted (`clean_up` removes what it leaves).
     """
+    parts = together(estimator, targets)
+    _check_options(data, estimator, targets, settings, separate=separate)
     rows = data.manifest.rows
     if settings.normalize == "speaker":
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
         data = replace(data, blocks=speaker_normalized(data.blocks, speakers))
     held_out = hold_out_rows(data.manifest, targets, group=data.group, cv=cv, seed=settings.seed)
-    if data.row_weights and isinstance(estimator, TrainedInEpochs):
-        able = "linear, svm, forest or boosted"
-        raise AffectkitError("usage", f"--row-weights: {estimator.name} weighs classes alone", remedy=f"use {able}")
     weights = row_weights(data.manifest, data.row_weights, held_out.fit) if data.row_weights else None
     _warn_of_copies(data, held_out)
-    if takes_of(estimator).gaps and settings.impute != "median":
-        message = f"--impute {settings.impute}: {estimator.name} reads gaps as they are"
-        raise AffectkitError("usage", message, remedy="leave it out")
     suspects = _suspects(data, targets, held_out)
     names = [encoder.get("feature_names") for encoder in data.encoders]
     shuffles = plan_shuffles(data.manifest, data.blocks, names, held_out, wanted=importance, seed=settings.seed)
-    count = len(held_out.fits())
-    models, outputs, of_model, worth = [], [], [], []
-    for number, target in enumerate(targets):
-        fits = ResumableFits(number * count, len(targets) * count, progress, workspace)
+    alone = [[target] for target in targets] if separate else []
+    each: list[_Answered] = []
+    for number, some in enumerate([*parts, *alone]):
+        count = len(held_out.fits())
+        fits = ResumableFits(number * count, (len(parts) + len(alone)) * count, progress, workspace)
+        kept = number < len(parts)
         with one_thread():
-            model, output, final, table = _fit_and_predict(
-                data, held_out, estimator, target, settings, fits, weights, shuffles
-            )
-        models.append(model)
-        worth += [{"target": target.name, **row} for row in table]
-        outputs.append(TargetPrediction.of(target, output))
-        of_model.append(TargetPrediction.of(target, final))
+            how = settings, fits, weights, shuffles if kept else None
+            each.append(_fit_and_predict(data, held_out, estimator if kept else estimator.alone, some, *how))
+    made, apart = each[: len(parts)], each[len(parts) :]
     carried = [held_out.group] if held_out.group else []
     carried += [*data.sequences.how.columns, WINDOWS] if data.sequences else []
-    predictions = build_predictions(rows, outputs, held_out.seen, carried)
-    spec = _spec(data, held_out, estimator, models, settings)
-    in_sample = build_predictions(rows, of_model, held_out.fitted).take(held_out.fitted == "fit")
-    judged, fit_rows = predictions.take(held_out.judged), held_out.fit_rows()
-    fit_rows = data.sequences.fit_rows(fit_rows) if data.sequences else fit_rows
-    return Trained(EstimatorModel(spec, models), judged, fit_rows, in_sample, suspects, worth)
+    predictions = build_predictions(rows, _all(answered.outputs for answered in made), held_out.seen, carried)
+    in_sample = build_predictions(rows, _all(answered.final for answered in made), held_out.fitted)
+    spec = _spec(data, held_out, estimator, [answered.model for answered in made], settings)
+    fit_rows = held_out.fit_rows()
+    others = None
+    if apart:
+        outputs = _all(answered.outputs for answered in apart)
+        others = build_predictions(rows, outputs, held_out.seen, carried).take(held_out.judged)
+    return Trained(
+        EstimatorModel(spec, [answered.model for answered in made]),
+        predictions.take(held_out.judged),
+        data.sequences.fit_rows(fit_rows) if data.sequences else fit_rows,
+        in_sample.take(held_out.fitted == "fit"),
+        suspects,
+        _all(answered.worth for answered in made),
+        others,
+        _all(answered.warnings for answered in made),
+    )
+
+
+def _all(parts: Iterable[Sequence[Any]]) -> list[Any]:
+    return [each for part in parts for each in part]
+
+
+def _check_options(
+    data: Dataset, estimator: Estimator, targets: Sequence[Target], settings: FitSettings, *, separate: bool
+) -> None:
+    """Raise "usage" for options that the estimator, or these targets, have no use for."""
+    estimator.check_targets(targets)
+    if separate and len(together(estimator, targets)) == len(targets):
+        why = "there is one target" if len(targets) == 1 else f"{estimator.name} fits each target alone as it is"
+        raise AffectkitError("usage", f"--separate: {why}", remedy="leave it out")
+    if data.row_weights and isinstance(estimator, TrainedInEpochs):
+        able = "linear, svm, forest or boosted"
+        raise AffectkitError("usage", f"--row-weights: {estimator.name} weighs classes alone", remedy=f"use {able}")
+    if takes_of(estimator).gaps and settings.impute != "median":
+        message = f"--impute {settings.impute}: {estimator.name} reads gaps as they are"
+        raise AffectkitError("usage", message, remedy="leave it out")
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """The final model, and of each of its targets a prediction for every row, out of fold on the fit rows where there
+    are folds, and what the final model says of every row. worth: of the columns that are asked about."""
+
+    model: FittedTargets
+    outputs: list[TargetPrediction]
+    final: list[TargetPrediction]
+    worth: list[dict[str, Any]]
+    warnings: list[str]
 
 
 def _fit_and_predict(
     data: Dataset,
     held_out: HeldOut,
     estimator: Estimator,
-    target: Target,
+    targets: Sequence[Target],
     settings: FitSettings,
     fits: ResumableFits,
     weights: np.ndarray | None,
     shuffles: Shuffles | None,
-) -> tuple[TargetModel, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """The final model, a prediction for every row, out of fold on the fit rows where there are folds, what the final
-    model says of every row, and what the columns are worth that are asked about."""
-    y = encode_target(target, list(data.manifest.rows[target.name]))
+) -> _Answered:
+    """Of targets that are learned together."""
+    truths = [encode_target(target, list(data.manifest.rows[target.name])) for target in targets]
     ids = data.manifest.rows["id"].astype(str).to_numpy()
-    _warn_of_unseen(target, y[held_out.fits()[0][0]])
-    models: list[TargetModel] = []
-    output: Any = None
-    final: Any = None
-    shuffled = Shuffled(shuffles, target) if shuffles else None
+    for target, y in zip(targets, truths, strict=True):
+        _warn_of_unseen(target, y[held_out.fits()[0][0]])
+    models: list[FittedTargets] = []
+    outputs: list[np.ndarray] = []
+    final: list[np.ndarray] = []
+    unlearned = Counter[str]()
+    shuffled = Shuffled(shuffles, targets) if shuffles else None
     judging = held_out.judging()
     for number, (inside, outside) in enumerate(held_out.fits()):
 
-        def fit(placed: Estimator, rows: np.ndarray = inside) -> TargetModel:
+        def fit(placed: Estimator, rows: np.ndarray = inside) -> FittedTargets:
             blocks, groups = [b[rows] for b in data.blocks], held_out.groups[rows]
             counted = None if weights is None else weights[rows]
-            return fit_target(placed, target, blocks, y[rows], groups, settings, ids[rows], counted)
+            truth = [y[rows] for y in truths]
+            return fit_targets(placed, targets, blocks, truth, groups, settings, ids[rows], counted)
 
-        model = fits.run(number, estimator, target, fit)
-        values = model.predict([b[outside] for b in data.blocks])
-        refuse_no_answer(values, data.manifest, outside)
-        if output is None:
-            output, final = np.array(values), values
-        output[outside] = values
+        model = fits.run(number, estimator, targets, fit)
+        answers = model.predict([b[outside] for b in data.blocks])
+        for target, values in zip(targets, answers, strict=True):
+            if target.name not in model.unlearned:
+                refuse_no_answer(values, data.manifest, outside)
+        unlearned.update(model.unlearned)
+        if not models:
+            outputs, final = [np.array(values) for values in answers], answers
+        for output, values in zip(outputs, answers, strict=True):
+            output[outside] = values
         models = models or [model]
         if shuffled:
-            shuffled.answer(
-                model, data.blocks, judging[number][1], partial(fits.progress, fits.first + number, fits.total)
-            )
+            say = partial(fits.progress, fits.first + number, fits.total)
+            shuffled.answer(model, data.blocks, judging[number][1], say)
         fits.progress(fits.first + number + 1, fits.total)
-    return models[0], output, final, shuffled.table(y, output) if shuffled else []
+    worth = [
+        {"target": target.name, **row}
+        for place, target in enumerate(targets)
+        for row in (shuffled.table(place, truths[place], outputs[place]) if shuffled else ())
+    ]
+    told, kept = ([TargetPrediction.of(t, v) for t, v in zip(targets, vs, strict=True)] for vs in (outputs, final))
+    return _Answered(models[0], told, kept, worth, _unlearned_in_words(unlearned, models[0], len(judging)))
+
+
+def _unlearned_in_words(unlearned: Counter[str], final: FittedTargets, fits: int) -> list[str]:
+    """Said once for each target, and warned of. unlearned: of how many fits."""
+    warnings = []
+    for name, count in sorted(unlearned.items()):
+        where = f"{count} of {fits} fits" if fits > 1 else "the fit"
+        what = f"{name}: the rows of {where} tell nothing of it: answers are declined there"
+        warnings.append(what + (", and the model has none for new rows" if name in final.unlearned else ""))
+        logger.warning("%s", warnings[-1])
+    return warnings
 
 
 def _warn_of_copies(data: Dataset, held_out: HeldOut) -> None:
@@ -339,19 +405,21 @@ def _warn_of_unseen(target: Target, fitted: np.ndarray) -> None:
 
 
 def _spec(
-    data: Dataset, held_out: HeldOut, estimator: Estimator, models: Sequence[TargetModel], settings: FitSettings
+    data: Dataset, held_out: HeldOut, estimator: Estimator, fits: Sequence[FittedTargets], settings: FitSettings
 ) -> dict[str, Any]:
+    targets = [(target, fit) for fit in fits for target in fit.targets]
     return {
         "kind": "estimator",
         "estimator": estimator.name,
         "options": estimator.options,
-        "targets": [model.target.to_json() for model in models],
-        "chosen": {model.target.name: model.chosen for model in models},
+        "targets": [target.to_json() for target, _ in targets],
+        **({"together": [target.name for target, _ in targets]} if len(fits) < len(targets) else {}),
+        "chosen": {target.name: fit.chosen for target, fit in targets},
         "normalize": settings.normalize,
         "class_weight": settings.class_weight,
         **({"row_weights": data.row_weights} if data.row_weights else {}),
         **({"impute": settings.impute} if settings.impute != "median" else {}),
-        **({"selected": _selected(models, data.encoders)} if settings.select_features else {}),
+        **({"selected": _selected(fits, data.encoders)} if settings.select_features else {}),
         **({**data.sequences.how.plain(), "windows": data.sequences.counts()} if data.sequences else {}),
         "group": held_out.group,
         "groups_straddle": held_out.straddle,
@@ -362,8 +430,7 @@ def _spec(
     }
 
 
-def _selected(models: Sequence[TargetModel], encoders: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+def _selected(fits: Sequence[FittedTargets], encoders: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """The columns that were chosen, of each target."""
-    return {
-        model.target.name: model.preprocessing.names([e.get("feature_names") for e in encoders]) for model in models
-    }
+    names = [encoder.get("feature_names") for encoder in encoders]
+    return {target.name: fit.preprocessing.names(names) for fit in fits for target in fit.targets}

@@ -14,7 +14,7 @@ from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError
 from affectkit.finetuning.mixture import NETWORK, MixOptions
 from affectkit.labels import Target
-from affectkit.models.speech_heads import columns_of
+from affectkit.models.outputs import columns_of
 
 Refit = Callable[[Sequence[str], Sequence[str], Path], Predictions]
 AGAIN = "train it with --cv on the same manifest"

@@ -19,10 +19,11 @@ from affectkit.finetuning.passes import ONCE
 from affectkit.finetuning.rows import Data, Setup, labelled, stopping_rows, take, thawing, warn
 from affectkit.finetuning.start import FOLDS, Loaded, Rows, in_standard_units, keep_network, keep_rows
 from affectkit.leakage.held_out import groups_of
+from affectkit.models.outputs import start_levels
 from affectkit.training.fit import Fit, Problem, fit
 from affectkit.training.judging import outputs_of
 from affectkit.training.keeping import read_tensors, write_tensors
-from affectkit.training.objective import Objective, build_objective
+from affectkit.training.objective import Objective, build_objective, counts_of
 from affectkit.training.problem import Examples
 from affectkit.training.stages import Stage
 
@@ -112,9 +113,22 @@ class Fitting:
     def _started(self) -> tuple[Any, Loaded | None]:
         """The network in standard units, and what it started from."""
         network, loaded = started(self.data, self.part, self.setup)
+        known = loaded.heads if loaded else ()
+        start_levels(network, {name: shares for name, shares in self._shares.items() if name not in known})
         if loaded:
             in_standard_units(network, loaded.heads, self.objective.scaling)
         return network, loaded
+
+    @property
+    def _shares(self) -> dict[str, list[float]]:
+        """Of each class target the shares of its classes among the train rows, as these are weighted, and one row more
+        each: some may have none."""
+        shares = {}
+        for target in (target for target in self.data.targets if target.kind != "number"):
+            counts = counts_of(target, self.data.truth[target.name][self._rows[0]]) + 1
+            weighed = counts * self.objective.weights.get(target.name, 1.0)
+            shares[target.name] = (weighed / weighed.sum()).tolist()
+        return shares
 
     @property
     def network(self) -> Any:

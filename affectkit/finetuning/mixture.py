@@ -15,7 +15,7 @@ from affectkit.errors import AffectkitError
 from affectkit.finetuning.medium import Medium
 from affectkit.finetuning.passes import ONCE, Passes
 from affectkit.labels import Target
-from affectkit.models.speech_heads import columns_of
+from affectkit.models.outputs import columns_of
 from affectkit.training.problem import HEAD, Draw, Examples, Part
 
 Mix = Literal["fixed", "learn", "layer"]

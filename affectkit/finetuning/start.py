@@ -22,6 +22,7 @@ from affectkit.errors import AffectkitError
 from affectkit.finetuning.medium import Medium, choose_medium, medium_of
 from affectkit.labels import Target
 from affectkit.leakage.held_out import seen_of
+from affectkit.models.outputs import is_linked
 from affectkit.models.weights import check_finite, read_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -300,7 +301,7 @@ def _transferred(
 ) -> Loaded:
     """One network's weights into another of its kind; of the last layer the outputs of targets that both have, classes
     by their names."""
-    known = {target.name: target for target in theirs}
+    known = {target.name: target for target in before.targets}
     heads = [target.name for target in targets if target.name in known and _alike(target, known[target.name])]
     ours = {target.name: _names(network, target) for target in targets}
     lacking = set().union(*(names for name, names in ours.items() if name not in heads))
@@ -323,5 +324,7 @@ def _names(network: Any, target: Target) -> set[str]:
 
 
 def _alike(first: Target, second: Target) -> bool:
+    if is_linked(first) or is_linked(second):
+        return is_linked(first) == is_linked(second) and first.classes == second.classes
     numbers = "number" in (first.kind, second.kind)
     return first.kind == second.kind if numbers else sorted(first.classes) == sorted(second.classes)

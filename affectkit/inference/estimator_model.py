@@ -22,7 +22,7 @@ from affectkit.artifacts.table_features import OWN, is_table, open_known
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Block, Takes, refuse_infinite, refuse_no_answer, takes_of
+from affectkit.estimators._estimator import Block, Takes, refuse_infinite, refuse_no_answer
 from affectkit.estimators._model import EstimatorModel
 from affectkit.estimators._network_inputs import encoded_block, encoded_windows, read_block, read_windows
 from affectkit.inference.model import Model, Work, seen_rows, sequences_of
@@ -49,7 +49,7 @@ class EstimatorPipeline(Model):
 
     @property
     def _takes(self) -> Takes:
-        return takes_of(self.estimator.targets[0].estimator)
+        return self.estimator.takes
 
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if sequences := sequences_of(self, manifest):
@@ -79,7 +79,8 @@ class EstimatorPipeline(Model):
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
         outputs = self.estimator.predict(blocks, speakers)
         for output in outputs:
-            refuse_no_answer(output.values, manifest)
+            if output.target.name not in self.estimator.unlearned:
+                refuse_no_answer(output.values, manifest)
         return outputs
 
     def _read(self, manifest: Manifest, features: Sequence[Path]) -> list[Block]:
@@ -137,7 +138,7 @@ class EstimatorPipeline(Model):
     def _joined(self, answers: Sequence[Sequence[TargetPrediction]]) -> list[TargetPrediction]:
         """Of parts of the rows, in order."""
         joined = [np.concatenate([output.values for output in parts]) for parts in zip(*answers, strict=True)]
-        targets = [part.target for part in self.estimator.targets]
+        targets = [target for part in self.estimator.fits for target in part.targets]
         return list(map(TargetPrediction.of, targets, joined))
 
     def _encode_sequences(

@@ -23,7 +23,9 @@ class CumulativeLink(nn.Module):
     and label smoothing too.
 
     first: theta_1, free. steps: softplus of them are the gaps to the further thresholds, so that these rise whatever is
-    learned. The score has no constant, which the thresholds hold.
+    learned. The score has no constant, which the thresholds hold. Both are stored in units of `pace`, the root of D:
+    Adam moves every number by its rate, so a score of D weights outruns thresholds, and levels that these hold too close
+    together are never the likeliest (on 400 simulated rows of four levels, UAR .56 for .68).
     """
 
     def __init__(self, dim: int, levels: int, shares: Sequence[float] | None = None) -> None:
@@ -31,19 +33,20 @@ class CumulativeLink(nn.Module):
         super().__init__()
         if levels < 2:
             raise ValueError(f"an ordinal target of {levels} level has no threshold")
-        self.score = nn.Linear(dim, 1, bias=False)
+        self.score, self.pace = nn.Linear(dim, 1, bias=False), dim**0.5
         first, steps = _started(levels, shares)
-        self.first, self.steps = nn.Parameter(first), nn.Parameter(steps)
+        self.first, self.steps = nn.Parameter(first / self.pace), nn.Parameter(steps / self.pace)
 
     @property
     def thresholds(self) -> Tensor:
         """[K - 1], rising."""
-        return torch.cat([self.first, self.first + self.gaps.cumsum(0)])
+        first = self.pace * self.first
+        return torch.cat([first, first + self.gaps.cumsum(0)])
 
     @property
     def gaps(self) -> Tensor:
         """[K - 2] between thresholds that follow each other, positive."""
-        return F.softplus(self.steps) + LEAST_GAP
+        return F.softplus(self.pace * self.steps) + LEAST_GAP
 
     def forward(self, states: Tensor) -> Tensor:
         score = self.score(states)
@@ -62,10 +65,10 @@ def log_shares(score: Tensor, thresholds: Tensor, gaps: Tensor) -> Tensor:
 
 
 def _started(levels: int, shares: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    """`first` and `steps` by which a score of 0 has these shares, worked out in float64. Raises ValueError for shares
+    """`first` and `steps`, in units of 1, by which a score of 0 has these shares, worked out in float64. Raises ValueError for shares
     that are not [K] positive numbers."""
-    known = torch.full((levels,), 1.0 / levels) if shares is None else torch.as_tensor(list(shares))
-    known = known.double()
+    # On the CPU, where a network that is only to be compared with a file has no values ("meta").
+    known = torch.tensor([1.0] * levels if shares is None else list(shares), dtype=torch.float64, device="cpu")
     if known.shape != (levels,) or not bool((known > 0).all()) or not bool(known.isfinite().all()):
         raise ValueError(f"the shares of {levels} levels are as many positive numbers")
     thresholds = torch.logit((known / known.sum()).cumsum(0)[:-1])

@@ -23,6 +23,7 @@ from affectkit.models.forward import without_tf32
 from affectkit.models.image_backbone import ImageBackbone
 from affectkit.models.image_branches import ImageBranches
 from affectkit.models.image_libraries import at_size
+from affectkit.models.outputs import is_linked, link_all, said, unlinked
 from affectkit.models.weights import fill, read_tensors, write_tensors
 
 _RECORD, _HEADS = "network.json", "heads.safetensors"
@@ -47,6 +48,7 @@ class ImageNetwork(nn.Module):
         heads = zip(self._keys.values(), outputs, strict=True)
         self.heads = nn.ModuleDict({key: nn.Linear(self.dim, count) for key, count in heads})
         self.fixed_statistics = False
+        link_all(self)
 
     def train(self, mode: bool = True) -> Self:
         """With `fixed_statistics` batch norm goes by what it has known of all images, in training too."""
@@ -73,19 +75,21 @@ class ImageNetwork(nn.Module):
     def forward(
         self, pixels: torch.Tensor | None = None, features: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Of each target: classes [B, K] logits, a number [B], in float32.
+        """Of each target: classes [B, K] logits, ordered levels [B, K] log-probabilities, a number [B], in float32.
 
         pixels: [B, 3, height, width]. features: [B, dim], what `encode` gave for them, in their place.
         """
         if (pixels is None) == (features is None):
             raise ValueError("give pixels or features")
         kept = self.dropout(self.encode(pixels) if pixels is not None else features)
-        outputs = {target: self.heads[self._keys[target.name]](kept).float() for target in self.targets}
-        return {target.name: values[:, 0] if target.kind == "number" else values for target, values in outputs.items()}
+        return {
+            target.name: said(self.heads[self._keys[target.name]](kept), target, self.dim) for target in self.targets
+        }
 
     def output_of(self, target: Target) -> tuple[Any, slice]:
         """The linear layer that answers for a target, and which of its outputs do."""
-        return self.heads[self._keys[target.name]], slice(None)
+        head: Any = self.heads[self._keys[target.name]]
+        return head, slice(0, head.out_features)
 
     @contextmanager
     def mc(self, enabled: bool = True) -> Iterator[None]:
@@ -129,7 +133,8 @@ class ImageNetwork(nn.Module):
         self.source.save(folder)
         write_tensors(folder / _HEADS, self.heads.state_dict())
         targets = [target.to_json() for target in self.targets]
-        write_json(folder / _RECORD, {"targets": targets, "dropout": self.dropout.p})
+        links = [target.name for target in self.targets if is_linked(target)]
+        write_json(folder / _RECORD, {"targets": targets, "dropout": self.dropout.p, "links": links})
 
 
 def build(
@@ -172,12 +177,13 @@ def load(folder: Path, targets: Sequence[Target], pictures: Sequence[str] = ()) 
     folder = Path(folder)
     with torch.random.fork_rng(devices=[]):
         source: Any = image_branches.load(folder, pictures) if pictures else images.load(folder)
-        saved, dropout = _recorded(folder)
+        saved, dropout, links = _recorded(folder)
+        each = zip(targets, unlinked(targets), strict=True)
         if _outputs(saved) != _outputs(targets):
             names = [", ".join(target.name for target in each) for each in (saved, targets)]
             what = f"{names[0]}, not {names[1]}" if names[0] != names[1] else f"other classes of {names[0]}"
             raise AffectkitError("input", f"predicts {what}", file=folder / _RECORD)
-        network = ImageNetwork(source, targets, dropout)
+        network = ImageNetwork(source, [known if known.name in links else free for known, free in each], dropout)
     fill(network.heads, read_tensors(folder / _HEADS), "the heads", folder / _HEADS)
     return network.eval()
 
@@ -187,11 +193,12 @@ def targets_of(folder: Path) -> list[Target]:
     return _recorded(Path(folder))[0]
 
 
-def _recorded(folder: Path) -> tuple[list[Target], float]:
-    """Targets, and the rate of the dropout."""
+def _recorded(folder: Path) -> tuple[list[Target], float, set[str]]:
+    """Targets, the rate of the dropout, and which of the targets are answered by links."""
     record = read_json(folder / _RECORD, what="record of heads")
     try:
-        return [Target.from_json(data) for data in record["targets"]], float(record["dropout"])
+        targets = [Target.from_json(data) for data in record["targets"]]
+        return targets, float(record["dropout"]), {str(name) for name in record.get("links", ())}
     except (KeyError, TypeError, ValueError, AttributeError):
         message, remedy = "does not say targets and dropout", "copy the folder again"
         raise AffectkitError("input", message, file=folder / _RECORD, remedy=remedy) from None

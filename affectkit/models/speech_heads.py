@@ -7,14 +7,13 @@ sums all layers first, with learned weights (Yang et al. 2021, SUPERB). `attenti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.labels import Target
 
 Head = Literal["mean", "attentive", "weighted"]
 HEADS: tuple[Head, ...] = ("mean", "attentive", "weighted")
@@ -69,53 +68,3 @@ def put_on(model: Any, head: Head, seed: int) -> None:
             model.layer_weights = nn.Parameter(torch.ones(count) / count)
         for module in (*model.projector.modules(), model.classifier):
             model._init_weights(module)
-
-
-def columns_of(targets: Sequence[Target]) -> list[tuple[Target, slice]]:
-    """Which outputs of the linear layer are whose: K for classes, one for a number."""
-    columns, start = [], 0
-    for target in targets:
-        stop = start + (1 if target.kind == "number" else len(target.classes))
-        columns.append((target, slice(start, stop)))
-        start = stop
-    return columns
-
-
-def by_target(outputs: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-    """[B, outputs] as the classes [B, K] or the number [B] of each target, in float32."""
-    columns = {target.name: (own.start if target.kind == "number" else own) for target, own in columns_of(targets)}
-    return {name: outputs[:, place].float() for name, place in columns.items()}
-
-
-@torch.no_grad()
-def fold_numbers(output: Any, targets: Sequence[Target], scaling: Mapping[str, tuple[float, float]]) -> None:
-    """Let a linear layer give numbers in their units: mean + deviation * output, of each one's (mean, deviation)."""
-    for target, columns in columns_of(targets):
-        if target.kind == "number":
-            mean, deviation = scaling[target.name]
-            output.weight[columns] *= deviation
-            output.bias[columns] = output.bias[columns] * deviation + mean
-
-
-def labels_of(targets: Sequence[Target]) -> list[str]:
-    """A name for each output: the classes of a single target; else `valence` for a number and `label=angry`."""
-    if len(targets) == 1 and targets[0].kind != "number":
-        return list(targets[0].classes)
-    return [
-        label
-        for target in targets
-        for label in ([target.name] if target.kind == "number" else [f"{target.name}={c}" for c in target.classes])
-    ]
-
-
-def describe_outputs(config: Any, targets: Sequence[Target]) -> None:
-    """Write the outputs' names into a config, and how transformers' pipeline is to read them.
-
-    Several targets are called a regression there, whatever they are: that gives their outputs as they are, where a
-    softmax over all of them would mean nothing.
-    """
-    labels = labels_of(targets)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: place for place, label in enumerate(labels)}
-    single = len(targets) == 1 and targets[0].kind != "number"
-    config.problem_type = "single_label_classification" if single else "regression"

@@ -22,17 +22,16 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.models import backbones
 from affectkit.models.backbones import Backbone
-from affectkit.models.speech_heads import (
-    ATTENTIVE,
-    Head,
+from affectkit.models.outputs import (
+    as_saved,
     by_target,
-    check_head,
-    columns_of,
+    columns_of_one,
     describe_outputs,
     fold_numbers,
     labels_of,
-    put_on,
+    link_all,
 )
+from affectkit.models.speech_heads import ATTENTIVE, Head, check_head, put_on
 from affectkit.models.speech_inputs import Mel, Samples, groups_of, inputs_of, over_valid_frames
 from affectkit.models.weights import WEIGHTS, bounded_by, fill, never_trained, read_tensors
 
@@ -68,6 +67,7 @@ class SpeechNetwork(nn.Module):
         self.model, self.inputs, self.targets, self.head = model, inputs, tuple(targets), head
         self.specaugment, self.alone, self.facts = specaugment, False, dict(facts)
         self.rate, self.min_samples, self.max_sec = inputs.rate, inputs.min_samples, inputs.max_sec
+        link_all(self)
         mel = isinstance(inputs, Mel)
         self.base_name = "encoder" if mel else model.base_model_prefix
         self.norms = [] if mel else over_valid_frames(self.base.feature_extractor)
@@ -101,7 +101,7 @@ class SpeechNetwork(nn.Module):
         return {"inputs": batch, "lengths": torch.tensor(lengths)}
 
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of each target: classes [B, K] logits, a number [B], in float32.
+        """Of each target: classes [B, K] logits, ordered levels [B, K] log-probabilities, a number [B], in float32.
 
         inputs: [B, T] samples or [B, mel bands, 3000], as `collate` gives them. lengths: [B] samples of each.
         """
@@ -116,7 +116,7 @@ class SpeechNetwork(nn.Module):
                 places = torch.tensor([place for group in groups for place in group], device=inputs.device)
                 pieces = [self._logits(inputs[group], [counts[place] for place in group]) for group in groups]
                 logits = torch.cat(pieces)[places.argsort()]
-        return by_target(logits, self.targets)
+        return by_target(logits, self.targets, self.model.classifier.in_features)
 
     def _logits(self, inputs: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """[B, outputs] of a batch without padding, or with padding that can be masked."""
@@ -157,7 +157,7 @@ class SpeechNetwork(nn.Module):
 
     def output_of(self, target: Target) -> tuple[Any, slice]:
         """The linear layer that answers for a target, and which of its outputs do."""
-        return self.model.classifier, {known.name: place for known, place in columns_of(self.targets)}[target.name]
+        return self.model.classifier, columns_of_one(target, self.targets)
 
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
         """Let numbers come out in their own units, as `fold_numbers` has it."""
@@ -225,7 +225,7 @@ def load(folder: Path, targets: Sequence[Target]) -> SpeechNetwork:
     with torch.random.fork_rng(devices=[]):
         backbone = backbones.load(str(folder), "audio")
         saved, asked = list((backbone.model.config.id2label or {}).values()), labels_of(targets)
-        if saved != asked:
+        if not (targets := as_saved(saved, targets)):
             message = f"predicts {', '.join(saved)}, not {', '.join(asked)}"
             raise AffectkitError("input", message, file=folder / "config.json")
         with bounded_by(backbone.model.state_dict(), folder / "config.json"):  # its head may be said to be any size

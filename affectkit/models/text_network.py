@@ -22,14 +22,17 @@ from affectkit.labels import Target
 from affectkit.models import backbones
 from affectkit.models.backbones import Backbone
 from affectkit.models.forward import without_tf32
-from affectkit.models.speech_heads import (
-    AttentiveStatistics,
+from affectkit.models.outputs import (
+    as_saved,
     by_target,
-    columns_of,
+    columns_of_one,
     describe_outputs,
     fold_numbers,
+    is_linked,
     labels_of,
+    link_all,
 )
+from affectkit.models.speech_heads import AttentiveStatistics
 from affectkit.models.text_inputs import LongTexts, TextInputs
 from affectkit.models.weights import WEIGHTS, bounded_by, fill, read_tensors
 
@@ -74,6 +77,13 @@ class TextNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.inputs, self.targets, self.head, self.facts = model, inputs, tuple(targets), head, dict(facts)
+        self._width = int(self.output.in_features) if any(map(is_linked, self.targets)) else 0
+        link_all(self)
+
+    @property
+    def output(self) -> Any:
+        """The last linear layer, over all targets."""
+        return _output_of(self.model, self.head)
 
     @property
     def base(self) -> Any:
@@ -86,7 +96,7 @@ class TextNetwork(nn.Module):
         mask: torch.Tensor | None = None,
         features: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Of each target: classes [B, K] logits, a number [B], in float32.
+        """Of each target: classes [B, K] logits, ordered levels [B, K] log-probabilities, a number [B], in float32.
 
         inputs, mask: [B, T], as `TextInputs.batch` gives them. features: [B, D], what `encode` gave, in their place.
         """
@@ -95,7 +105,7 @@ class TextNetwork(nn.Module):
         else:
             assert inputs is not None and mask is not None
             logits = self._in_parts(self._logits, inputs, mask)
-        return by_target(logits, self.targets)
+        return by_target(logits, self.targets, self._width)
 
     def encode(self, inputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """[B, D] float32, what a head that pools is given."""
@@ -147,17 +157,15 @@ class TextNetwork(nn.Module):
     @property
     def dim(self) -> int:
         """Of what `encode` gives; 0 with a head `cls`, which has no such place."""
-        return 0 if self.head == "cls" else int(_output_of(self.model, self.head).in_features)
+        return 0 if self.head == "cls" else int(self.output.in_features)
 
     def output_of(self, target: Target) -> tuple[Any, slice]:
         """The linear layer that answers for a target, and which of its outputs do."""
-        return _output_of(self.model, self.head), {known.name: place for known, place in columns_of(self.targets)}[
-            target.name
-        ]
+        return self.output, columns_of_one(target, self.targets)
 
     def fold(self, scaling: Mapping[str, tuple[float, float]]) -> None:
         """Let numbers come out in their own units, as `fold_numbers` has it."""
-        fold_numbers(_output_of(self.model, self.head), self.targets, scaling)
+        fold_numbers(self.output, self.targets, scaling)
 
     def describe(self) -> dict[str, Any]:
         """What a record says of it; the weights are those that it started from."""
@@ -210,12 +218,13 @@ def load(
         if (saved in _OURS.values() or asked) and saved != asked:
             raise AffectkitError("input", f"has another head than '{head}'", file=folder / "config.json")
         labels = list((config.id2label if head == "cls" else getattr(config, "outputs", {})).values())
-        if labels != labels_of(targets):
+        known = as_saved(labels, targets)
+        if not known:
             message = f"predicts {', '.join(map(str, labels))}, not {', '.join(labels_of(targets))}"
             raise AffectkitError("input", message, file=folder / "config.json")
         inputs = TextInputs.of(backbone, max_tokens, long_texts)
         with bounded_by(backbone.model.state_dict(), folder / "config.json"):  # its head may be said to be any size
-            network = _assemble(backbone, inputs, targets, head, 0)
+            network = _assemble(backbone, inputs, known, head, 0)
     fill(network.model, read_tensors(folder / WEIGHTS), "the network", folder / WEIGHTS, "copy the folder again")
     return network.eval()
 
@@ -277,8 +286,8 @@ def _with_classifier(base: Any, targets: Sequence[Target], head: Head) -> Any:
             child.to_empty(device="cpu")
             child.apply(model._init_weights)
     output = _output_of(model, head)
-    if any(target.kind == "number" for target in targets) and output.bias is None:
-        message = f"the head of {type(model).__name__} has no constant, which numbers need"
+    if any(target.kind == "number" or is_linked(target) for target in targets) and output.bias is None:
+        message = f"the head of {type(model).__name__} has no constant, which numbers and ordered levels need"
         raise AffectkitError("usage", message, remedy="pass --head mean")
     return model
 

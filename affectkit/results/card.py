@@ -11,6 +11,12 @@ from affectkit.plain import printable, shown
 from affectkit.results import words
 from affectkit.results.words import headline
 
+# How the outputs of a network are to be read by whoever loads it without affectkit.
+LINK = (
+    ": of its outputs s, a, d1, d2, ... the chance of the first k levels is sigmoid(t(k) - s), where t(1) = r a, "
+    "t(k + 1) = t(k) + softplus(r d(k)) + 0.0001, and r is the root of the number of features before the last layer"
+)
+
 
 def model_card(facts: Mapping[str, Any]) -> str:
     """A model card in Markdown, from what is known; a fact that is missing is left out.
@@ -70,6 +76,9 @@ def _predicts(spec: Mapping[str, Any]) -> str:
             what = f"a number from {scale[0]:g} to {scale[1]:g}" if scale else "a number"
         else:
             what = f"one of {', '.join(map(_plain, target['classes']))}"
+            if target["kind"] == "ordinal":
+                what += ", in this order"
+                what += LINK if spec.get("kind") == "finetuned" and len(target["classes"]) > 2 else ""
         lines.append(f"{_plain(target['name'])}: {what}")
     return "Predicts\n\n" + _bullets(lines)
 

@@ -35,14 +35,14 @@ IMPORTED = "nothing: it was imported as it is"
 
 def of_training(trained: Trained, manifest: Manifest) -> Result:
     """With `search.csv`, what was tried; of networks `history.csv`, means over the inner folds that chose the number of
-    epochs, a stage for each target, and `lr_find.json` where a rate was looked for; `importance.csv` where it was asked
+    epochs, and `lr_find.json` where a rate was looked for; `importance.csv` where it was asked
     for."""
     import pandas as pd
 
-    spec, models = trained.model.spec, trained.model.targets
-    search = [{"target": model.target.name, **row} for model in models for row in model.search]
-    history = [{"stage": model.target.name, **row} for model in models for row in model.history]
-    sweeps = [{**sweep, "stage": model.target.name} for model in models for sweep in model.sweeps]
+    spec, fits = trained.model.spec, trained.model.fits
+    search = [{"target": fit.name, **row} for fit in fits for row in fit.search]
+    history = [{"stage": fit.name, **row} for fit in fits for row in fit.history]
+    sweeps = [{**sweep, "stage": fit.name} for fit in fits for sweep in fit.sweeps]
     files: dict[str, Any] = {"search.csv": pd.DataFrame(search)}
     files |= {"history.csv": pd.DataFrame(history)} if history else {}
     files |= {"lr_find.json": {"sweeps": sweeps}} if sweeps else {}
@@ -78,6 +78,8 @@ def of_finetuning(finetuned: Finetuned, manifest: Manifest, examples: int = 0) -
         "normalize": None,
         "transductive": False,
     }
+    if final.task_weights:
+        facts["task_weights"] = final.task_weights
     if finetuned.start is not None:
         facts["init"] = finetuned.start.facts() | {"fits": [loaded.plain() for loaded in finetuned.loaded]}
     mixture, beside = finetuned.model.mixture, finetuned.beside

@@ -136,7 +136,7 @@ def build_objective(targets: Sequence[Target], truth: Mapping[str, np.ndarray], 
     if asked.label_smoothing and not set(SMOOTHED) & set(chosen.values()):
         message = f"--label-smoothing does nothing to {', '.join(sorted(set(chosen.values())))}"
         raise AffectkitError("usage", message, remedy=f"use it with --loss {' or '.join(SMOOTHED)}")
-    counts = {target.name: _counts(target, truth[target.name]) for target in targets if target.kind != "number"}
+    counts = {target.name: counts_of(target, truth[target.name]) for target in targets if target.kind != "number"}
     scaling = {target.name: _scaling(target.name, truth[target.name]) for target in targets if target.kind == "number"}
     balanced = asked.class_weight == "balanced"
     weights = {name: tuple(class_weights(count).tolist()) for name, count in counts.items()} if balanced else {}
@@ -156,7 +156,7 @@ def _choose(loss: str, forms: Mapping[str, Form]) -> dict[str, str]:
     return {name: loss if loss != AUTO and LOSSES[loss] == form else default[form] for name, form in forms.items()}
 
 
-def _counts(target: Target, truth: np.ndarray) -> np.ndarray:
+def counts_of(target: Target, truth: np.ndarray) -> np.ndarray:
     """[K] rows of each class, of votes the expected ones. Raises "input" unless two classes have some."""
     rows = truth[known_rows(truth)]
     if truth.ndim == 2:

@@ -204,3 +204,48 @@ def test_texts_on_both_sides_are_counted_where_no_manifest_declares_them(affectk
     words = ("finetune", "-m", tmp_path / "rows.csv", "--base-model", TINY, "--epochs", 1, "--device", "cpu")
     result = affectkit(*words, "-o", tmp_path / "run")
     assert "warning: 1 rows have the same text as rows fitted on for them, as 't06'" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("head", "weights"), [("cls", "equal"), ("mean", "uncertainty"), ("attentive", "label=2,severity=1,valence=.5")]
+)
+def test_classes_levels_and_numbers_side_by_side_where_rows_lack_some(
+    head, weights, finetuned, affectkit, tmp_path, manifest
+):
+    """Levels are answered by a cumulative link, and weights of tasks are learned beside the network, not in it."""
+    rows = pd.read_csv(manifest)
+    rows["severity"] = rows["valence"].map({1.5: "severe", 2: "moderate", 4.5: "none"})
+    rng = np.random.default_rng(1)
+    lacking = (rows["split"] == "train").to_numpy()[:, None] & (rng.random((len(rows), 3)) < 0.5)
+    targets = ["label", "severity", "valence"]
+    rows[targets] = rows[targets].mask(lacking)
+    folder = tmp_path / "manifest"
+    folder.mkdir()
+    rows.to_csv(folder / "folds.csv", index=False)
+    levels = ["none", "mild", "moderate", "severe"]
+    described = [
+        {"name": "label", "kind": "class", "classes": list(WORDS)},
+        {"name": "severity", "kind": "ordinal", "classes": levels},
+        {"name": "valence", "kind": "number", "scale": [1, 5]},
+    ]
+    (folder / "summary.json").write_text(json.dumps({"schema": 1, "targets": described}))
+    more = ("--target", "valence,severity,label", "--task-weights", weights, "--head", head, "--epochs", 20)
+    run = finetuned(*more, data=folder)
+    table = pd.read_csv(run / "predictions.csv").set_index("id")
+    shares = table[[f"severity_prob_{level}" for level in levels]]
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    report = json.loads((run / "train_report.json").read_text())
+    assert report["metrics"]["test_severity.kappa_quadratic"]["value"] > 0.5
+    assert ("task_weights" in report) == (weights == "uncertainty")
+    if weights == "uncertainty":
+        assert np.mean(list(report["task_weights"].values())) == pytest.approx(1)
+    affectkit("predict", "--model-dir", run, "--manifest", folder, "--split", "test", "-o", tmp_path / "again.csv")
+    again = pd.read_csv(tmp_path / "again.csv").set_index("id")
+    names = [name for name in again if "_prob_" in name or name.startswith("prob_") or name == "valence_pred"]
+    np.testing.assert_allclose(again[names], table.loc[again.index, names], atol=1e-6)
+    from safetensors.numpy import load_file
+
+    assert not any("task" in name for name in load_file(run / "best_model" / "model.safetensors"))
+    card = (run / "best_model" / "README.md").read_text()
+    assert "severity: one of none, mild, moderate, severe, in this order: of its outputs s, a, d1" in card

@@ -296,7 +296,7 @@ from pathlib import Path
 import numpy as np
 from affectkit.artifacts.feature_writer import FeatureWriter
 from affectkit.artifacts.features import read_features
-from affectkit.estimators._fit import FitSettings, build_estimator, fit_target
+from affectkit.estimators._fit import FitSettings, build_estimator, fit_targets
 from affectkit.estimators._network_inputs import read_block
 from affectkit.estimators._train import workspace_of
 from affectkit.labels import Target
@@ -314,7 +314,8 @@ def peak(folder, count):
     block = read_block(read_features(folder), ids, estimator.takes, "attention")
     estimator = estimator.at(workspace_of(estimator, folder, "cpu", 1))
     y, groups = np.arange(count) % 2, np.array([str(n % 5) for n in range(count)])
-    fit_target(estimator, Target("label", "class", ("a", "b")), [block], y.astype(float), groups, FitSettings())
+    target = Target("label", "class", ("a", "b"))
+    fit_targets(estimator, [target], [block], [y.astype(float)], groups, FitSettings())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 print(peak(Path(sys.argv[1], "few"), 20), peak(Path(sys.argv[1], "many"), 600))

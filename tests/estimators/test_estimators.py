@@ -448,6 +448,6 @@ def test_one_candidate_is_fitted_once_unless_it_is_to_be_calibrated(name, monkey
     monkeypatch.setattr(type(estimator), "fit_path", lambda self, *rest: fits.append(1) or path(self, *rest))
     target = _fit.Target("label", "class", ("a", "b", "c"))
     groups = np.array([f"s{row % 12}" for row in range(60)])
-    model = _fit.fit_target(estimator, target, [x], labels.y.astype(float), groups, _fit.FitSettings())
+    model = _fit.fit_targets(estimator, [target], [x], [labels.y.astype(float)], groups, _fit.FitSettings())
     assert (len(fits) > 1) == (name == "svm")
     assert model.search[0]["chosen"]

@@ -85,11 +85,11 @@ def test_the_drop_is_that_of_a_plain_prediction_of_the_moved_cells(target):
     shuffles = plan_shuffles(data.manifest, data.blocks, [NAMES], held_out, wanted=True, seed=0)
     assert shuffles.part == "val"
     assert set(shuffles.groups) == {"s8", "s9"}
-    [model], truth = result.model.targets, data.manifest.rows[target.name].to_numpy()[shuffles.rows]
+    [model], truth = result.model.fits, data.manifest.rows[target.name].to_numpy()[shuffles.rows]
     codes = truth if target is STRESS else np.array([LABEL.classes.index(name) for name in truth])
 
     def figure(block):
-        answers = model.predict([block])
+        [answers] = model.predict([block])
         return ccc(codes, answers) if target is STRESS else recall_score(codes, answers.argmax(1), average="macro")
 
     block = data.blocks[0][shuffles.rows]
@@ -148,11 +148,11 @@ def test_a_column_that_reaches_no_model_is_worth_nothing():
     result = trained(data)
     held_out = hold_out_rows(data.manifest, [LABEL], cv=True)
     shuffles = plan_shuffles(data.manifest, data.blocks, [NAMES], held_out, wanted=True, seed=0)
-    [model] = result.model.targets
+    [model] = result.model.fits
     x = model.matrix(data.blocks)
     moved = _importance._answers(model, x, np.arange(9), shuffles.rowwise[:, :9], np.empty(0, dtype=np.int64))
-    np.testing.assert_array_equal(moved[0], model.predict(data.blocks)[:9].argmax(axis=1))
-    assert Shuffled(shuffles, LABEL).answers == []
+    np.testing.assert_array_equal(moved[0][0], model.predict(data.blocks)[0][:9].argmax(axis=1))
+    assert Shuffled(shuffles, [LABEL]).answers == []
 
 
 def mixed(rows=40):

@@ -14,8 +14,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Fold, Labels, Workspace
-from affectkit.estimators._fit import FitSettings, encode_target, fit_target
-from affectkit.estimators._network import Form, Rows, Set, answered, build_head
+from affectkit.estimators._fit import FitSettings, encode_target, fit_targets
+from affectkit.estimators._network import Answer, Form, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
 from affectkit.estimators._network_inputs import Frames, Inputs, moments, normalize_by_speaker
 from affectkit.estimators._preprocessing import Preprocessing
@@ -48,7 +48,7 @@ def labels_of(y, classes):
 
 
 def test_layers_are_weighed_by_a_softmax_and_the_rest_is_plain_torch():
-    head = build_head("label", [Set(5, layers=3), Set(2)], 4, Form(6, 2, 0.5), seed=1).eval()
+    head = build_head([Answer("label", 4)], [Set(5, layers=3), Set(2)], Form(6, 2, 0.5), seed=1).eval()
     x, table = torch.randn(7, 3, 5), torch.randn(7, 2)
     with torch.no_grad():
         head.sums[0].weights.copy_(torch.tensor([0.3, -1.0, 2.0]))
@@ -64,9 +64,9 @@ def test_layers_are_weighed_by_a_softmax_and_the_rest_is_plain_torch():
 def test_padding_changes_no_answer(pooling, layers):
     values = clips(layers=layers)
     inputs = Inputs((frames_of(values),), (None,))
-    head = build_head("label", [Set(4, layers, frames=True)], 3, Form(8, 1, 0.5, pooling), seed=0).eval()
-    alone = torch.cat([answered(head, Inputs((frames_of([value]),), (None,))) for value in values])
-    together = answered(head, inputs)
+    head = build_head([Answer("label", 3)], [Set(4, layers, frames=True)], Form(8, 1, 0.5, pooling), seed=0).eval()
+    alone = torch.cat([answered(head, Inputs((frames_of([value]),), (None,)))["label"] for value in values])
+    together = answered(head, inputs)["label"]
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
     batch = Rows(inputs, list(map(str, range(20)))).collate([inputs.row(place) for place in range(20)])
     for place, value in enumerate(values):
@@ -77,12 +77,12 @@ def test_padding_changes_no_answer(pooling, layers):
 
 def test_linear_up_to_the_mean_frames_and_their_mean_answer_the_same():
     values, form = clips(layers=3), Form(8, 0, 0.0)
-    of_frames = build_head("label", [Set(4, 3, frames=True)], 3, form, seed=0).eval()
-    of_means = build_head("label", [Set(4, 3)], 3, form, seed=5).eval()
+    of_frames = build_head([Answer("label", 3)], [Set(4, 3, frames=True)], form, seed=0).eval()
+    of_means = build_head([Answer("label", 3)], [Set(4, 3)], form, seed=5).eval()
     of_means.load_state_dict(of_frames.state_dict())
     means = np.stack([value.mean(axis=0) for value in values])
-    expected = answered(of_means, Inputs((means,), (None,)))
-    found = answered(of_frames, Inputs((frames_of(values),), (None,)))
+    expected = answered(of_means, Inputs((means,), (None,)))["label"]
+    found = answered(of_frames, Inputs((frames_of(values),), (None,)))["label"]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_without_hidden_layers_it_is_superbs_head_as_transformers_has_it():
         peer.layer_weights.copy_(torch.tensor([1.0, 0.0, -1.0]))
         said = peer(wave, output_hidden_states=True)
         states = torch.stack(said.hidden_states, dim=2)  # [1, T, L, D]
-        head = build_head("label", [Set(16, 3, frames=True)], 3, Form(8, 0, 0.0), seed=0)
+        head = build_head([Answer("label", 3)], [Set(16, 3, frames=True)], Form(8, 0, 0.0), seed=0)
         ours = {"sums.0.weights": peer.layer_weights}
         ours |= {f"branches.0.0.{name}": tensor for name, tensor in peer.projector.state_dict().items()}
         ours |= {f"head.{name}": tensor for name, tensor in peer.classifier.state_dict().items()}
@@ -112,11 +112,11 @@ def test_without_hidden_layers_it_is_superbs_head_as_transformers_has_it():
 
 def test_every_weight_is_of_one_part_and_the_first_weights_are_the_seeds():
     sets = [Set(4, 3), Set(2), Set(5, 2, frames=True), Set(3, frames=True)]
-    head = build_head("label", sets, 3, Form(8, 2, 0.5, "attentive"), seed=0)
+    head = build_head([Answer("label", 3)], sets, Form(8, 2, 0.5, "attentive"), seed=0)
     assert [name for name, _ in head.parts()] == ["layers", "hidden", "head"]
     assert sum(len(parameters) for _, parameters in head.parts()) == len(list(head.parameters()))
     state = torch.get_rng_state()
-    again, other = (build_head("label", sets, 3, Form(8, 2, 0.5, "attentive"), seed=seed) for seed in (0, 1))
+    again, other = (build_head([Answer("label", 3)], sets, Form(8, 2, 0.5, "attentive"), seed=seed) for seed in (0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(head.head.weight, again.head.weight)
     assert not torch.equal(head.head.weight, other.head.weight)
@@ -223,17 +223,17 @@ def test_numbers_are_answered_in_their_units_within_their_scale(loss):
     y = np.clip(0.5 * x[:, 0] + 0.1, -1, 1)
     groups = np.repeat(list("abcdef"), 50)
     estimator = build("mlp", epochs=12, learning_rate="1e-2", dropout=0.0, loss=loss, stopping_folds=1)
-    model = fit_target(estimator, VALENCE, [x], y, groups, FitSettings())
-    predicted = model.predict([x * 1.5])
+    model = fit_targets(estimator, [VALENCE], [x], [y], groups, FitSettings())
+    [predicted] = model.predict([x * 1.5])
     assert np.corrcoef(predicted, y)[0, 1] > 0.95
     assert predicted.min() >= -1 and predicted.max() == 1
-    assert np.abs(model.predict([x]) - y).mean() < 0.1
+    assert np.abs(model.predict([x])[0] - y).mean() < 0.1
 
 
 def test_classes_weigh_in_the_loss_as_scikit_learn_balances_them():
     y = np.array([0] * 6 + [2] * 3 + [1])
     weights = compute_class_weight("balanced", classes=np.arange(3), y=y)
-    objective = objective_of(Labels(y, 3, weights[y]), "auto")
+    objective = objective_of([Labels(y, 3, weights[y])], "auto")
     logits = torch.randn(10, 3)
     peer = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights, dtype=torch.float32))(logits, torch.tensor(y))
     torch.testing.assert_close(objective({"label": logits}, {"label": torch.tensor(y)}), peer)
@@ -245,7 +245,7 @@ def test_classes_weigh_in_the_loss_as_scikit_learn_balances_them():
 def test_a_mean_curve_weighs_folds_by_their_rows_and_one_that_ended_stays_as_it_ended():
     def curve(rows, *values):
         history = [{"epoch": n, "train_loss": 1.0, "val_loss": 2.0, "val_uar": x} for n, x in enumerate(values, 1)]
-        return Curve(history, np.zeros((rows, 3)))
+        return Curve(history, [np.zeros((rows, 3))])
 
     found = mean_curve([curve(10, 0.2, 0.4), curve(30, 0.4, 0.4, 0.3, 0.8), curve(10, np.nan, 0.4)], "val_uar")
     assert [row["val_uar"] for row in found] == pytest.approx([(0.2 * 10 + 0.4 * 30) / 40, 0.4, 0.34, 0.64])
@@ -272,7 +272,7 @@ def test_probabilities_are_at_the_temperature_that_is_likeliest_for_rows_of_othe
     [fit] = build("mlp").fit_path(x, labels, [{"epochs": 2}], 0)
     warm = build("mlp").calibrated(fit, oof, labels)
     np.testing.assert_array_equal(warm.predict(x).argmax(axis=1), fit.predict(x).argmax(axis=1))
-    expected = torch.tensor(np.log(fit.predict(x)) / warm.temperature).softmax(1).numpy()
+    expected = torch.tensor(np.log(fit.predict(x)) / warm.readings[0].temperature).softmax(1).numpy()
     np.testing.assert_allclose(warm.predict(x), expected, atol=1e-9)
 
 
@@ -309,7 +309,7 @@ def test_epochs_are_chosen_on_whole_groups_inside_the_rows_given_and_the_fit_is_
     groups = np.array([f"s{place // 12}" for place in range(120)])
     ids = np.array([f"{group}-{place}" for place, group in enumerate(groups)])
     watched = Watched(build("mlp", epochs=6, learning_rate="1e-2"))
-    model = fit_target(watched, LABEL, [x], y, groups, FitSettings(), ids)
+    model = fit_targets(watched, [LABEL], [x], [y], groups, FitSettings(), ids)
     held = [set(outside) for _, outside, _ in watched.folds]
     assert set.union(*held) == set(ids[20:]) and sum(map(len, held)) == 100
     for inside, outside, scaled in watched.folds:
@@ -344,7 +344,7 @@ def test_fewer_stopping_folds_train_fewer_networks_and_none_trains_all_epochs():
 def test_inner_folds_of_one_class_are_left_out(caplog):
     y = np.repeat([0.0, 1.0], 20)
     x = np.random.default_rng(0).normal(size=(40, 3)) + y[:, None]
-    model = fit_target(build("mlp"), replace(LABEL, classes=("a", "b")), [x], y, y.astype(str), FitSettings())
+    model = fit_targets(build("mlp"), [replace(LABEL, classes=("a", "b"))], [x], [y], y.astype(str), FitSettings())
     assert model.chosen == {"epochs": 4}
     assert "no inner fold has anything to learn" in caplog.text
 
@@ -381,7 +381,7 @@ def test_killed_at_any_point_and_resumed_it_is_the_same_to_the_bit(name, tmp_pat
 
     def model(folder, say):
         estimator = build(name, stopping_folds=2, batch_size=8).at(Workspace(folder, accelerator, 1, say))
-        made = fit_target(estimator, LABEL, [block], y, groups, FitSettings())
+        made = fit_targets(estimator, [LABEL], [block], [y], groups, FitSettings())
         made.save(folder / "model")
         return made.history, {path.name: path.read_bytes() for path in sorted((folder / "model").iterdir())}
 

@@ -93,7 +93,7 @@ def test_thresholds_rise_however_far_training_squeezes_a_level_that_no_row_has()
 def test_two_levels_are_a_logistic_regression():
     head, states = link(levels=2), torch.randn(6, 3)
     np.testing.assert_allclose(
-        head(states)[:, 1].exp().detach(), expit((head.score(states)[:, 0] - head.first).detach()), rtol=1e-5
+        head(states)[:, 1].exp().detach(), expit((head.score(states)[:, 0] - head.thresholds[0]).detach()), rtol=1e-5
     )
 
 

@@ -13,7 +13,8 @@ from transformers import AutoModelForAudioClassification, Wav2Vec2ForSequenceCla
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.models import backbones, speech_network, tiny
-from affectkit.models.speech_heads import HEADS, AttentiveStatistics, labels_of
+from affectkit.models.outputs import labels_of
+from affectkit.models.speech_heads import HEADS, AttentiveStatistics
 from affectkit.models.speech_inputs import ValidGroupNorm
 
 RNG = np.random.default_rng(0)
