@@ -115,8 +115,8 @@ class SeriesEncoder(Encoder):
         """How many values are kept of a frame, and those of all frames."""
         raise NotImplementedError
 
-    def finished(self, times: np.ndarray, measures: np.ndarray, begin: float, gap: float) -> np.ndarray:
-        """[n, D] features of [n, M] measures. begin: the first moment that may be looked at."""
+    def finished(self, times: np.ndarray, measures: np.ndarray, fresh: bool, gap: float) -> np.ndarray:
+        """[n, D] features of [n, M] measures. fresh: the first frame is the row's, or its stretch's, first."""
         return measures
 
     def takes(self, path: Path | None) -> bool:
@@ -281,9 +281,8 @@ class SeriesEncoder(Encoder):
         block = BLOCK * frames.step if frames.step else float("inf")
         for span, low, high in pieces(spans, start, end, block):
             times, measures = frames.read(max(low - self.memory_sec, span.start), high, key)
-            second = min(1, len(times) - 1)  # what lies between frames takes a look at one more
-            begin = times[second] if low - self.memory_sec <= span.start and len(times) else span.start
-            values = self.finished(times, measures, float(begin), frames.gap)
+            fresh = low - self.memory_sec <= span.start
+            values = self.finished(times, measures, fresh, frames.gap)
             inside = times >= low
             now = times[inside]
             yield now - span.offset, values[inside], durations(now, low, high, frames.gap), high - low

@@ -1,4 +1,4 @@
-"""Posture, face and hand geometry from landmarks: OpenPose, OpenFace, MediaPipe, CLNF
+"""Posture, face and hands from landmarks: OpenPose, OpenFace, MediaPipe, CLNF
 
 A series of landmarks says where a body, a face or a hand is in every frame. Features are computed frame by frame, their
 formulas and units in `_posture.py` and `_face_geometry.py`; of windows, or of a whole row, their mean, standard
@@ -208,12 +208,16 @@ class Landmarks(SeriesEncoder):
 
         return _postures(batches(), BODIES[33])
 
-    def finished(self, times: np.ndarray, measures: np.ndarray, begin: float, gap: float) -> np.ndarray:
+    def finished(self, times: np.ndarray, measures: np.ndarray, fresh: bool, gap: float) -> np.ndarray:
         if self.options["features"] != "posture":
             return measures
-        measures = measures.copy()
-        measures[times < begin + posture.STEP_SEC - 1e-6, 6:] = np.nan  # movement since a moment that is not the row's
-        measures[times < begin + 2 * posture.STEP_SEC - 1e-6, 9] = np.nan
+        if fresh and len(times):
+            # What lies between two frames takes a look at the one before: of a row's own frames the second is the
+            # first that has one. The same for all rates from 20 a second on, so that what is missing is the same.
+            begin = max(times[min(1, len(times) - 1)], times[0] + posture.STEP_SEC / 2)
+            measures = measures.copy()
+            measures[times < begin + posture.STEP_SEC - 1e-6, 6:] = np.nan
+            measures[times < begin + 2 * posture.STEP_SEC - 1e-6, 9] = np.nan
         return posture.completed(times, measures, gap)
 
     def _nothing(self) -> str:
