@@ -14,7 +14,18 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.encoders._encoder import Encoder, Item, Reads, check_choice
-from affectkit.encoders._frames import BLOCK, STATISTICS, Frames, Moments, Span, durations, pieces, spans_of, windows_of
+from affectkit.encoders._frames import (
+    BLOCK,
+    STATISTICS,
+    Frames,
+    Moments,
+    Span,
+    covered_sec,
+    pieces,
+    spans_of,
+    weights_of,
+    windows_of,
+)
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.media.files import or_error
 from affectkit.media.series import ENDINGS, FORMATS, UNITS, Chunk, Reading, Series, open_series
@@ -267,17 +278,16 @@ class SeriesEncoder(Encoder):
 
     def _window(self, frames: Frames, spans: list[Span], start: float, end: float, key: str) -> np.ndarray:
         moments: Moments | None = None
-        for times, values, seconds, whole in self._parts(frames, spans, start, end, key):
+        for times, values, seconds, covered in self._parts(frames, spans, start, end, key):
             moments = moments or Moments(values.shape[1])
-            moments.add(times - start, values, seconds, whole)
+            moments.add(times - start, values, seconds, covered)
         assert moments is not None
-        moments.seconds += max(end - start - moments.seconds, 0.0)  # what the recording lacks of the window is missing
-        return moments.statistics(self.statistics)
+        return moments.statistics(end - start, self.statistics)
 
     def _parts(
         self, frames: Frames, spans: list[Span], start: float, end: float, key: str
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-        """Own times, features [n, D], seconds that each frame stands for, and seconds in all, of a window in parts."""
+        """Of a window in parts: own times [n], features [n, D], seconds that a frame stands for [n], those covered."""
         block = BLOCK * frames.step if frames.step else float("inf")
         for span, low, high in pieces(spans, start, end, block):
             times, measures = frames.read(max(low - self.memory_sec, span.start), high, key)
@@ -285,7 +295,8 @@ class SeriesEncoder(Encoder):
             values = self.finished(times, measures, fresh, frames.gap)
             inside = times >= low
             now = times[inside]
-            yield now - span.offset, values[inside], durations(now, low, high, frames.gap), high - low
+            covered = covered_sec(now, low, high, frames.gap)
+            yield now - span.offset, values[inside], weights_of(now, frames.gap), covered
 
 
 def _add(frames: Frames, chunk: Chunk) -> None:

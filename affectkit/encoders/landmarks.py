@@ -130,12 +130,12 @@ class Landmarks(SeriesEncoder):
             layouts = self._layouts(first)
             kinds = {layout.kind for layout in layouts}
             named = next((name for name, kind in KINDS.items() if kind in kinds), None)
-            if named is None and chosen == "auto":
+            if chosen == "auto" and named is None:
                 raise _no_landmarks(first)
-            found = named if chosen == "auto" else chosen
-            names = [name for layout in layouts for name in layout.names] or list(first.names)
-            columns = listed(list(dict.fromkeys(names))) if chosen == "raw" else patterns
-            self.options |= {"features": found, "columns": columns}
+            if chosen == "raw":
+                places = [name for layout in layouts for name in layout.names]
+                patterns = listed(list(dict.fromkeys(places)) if places and not patterns else matching(first, patterns))
+            self.options |= {"features": named if chosen == "auto" else chosen, "columns": patterns}
         elif chosen == "auto":
             self.options["features"] = "posture"
 
