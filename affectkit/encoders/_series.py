@@ -54,8 +54,8 @@ MinConfidenceOpt = Annotated[
         least=0, most=1, default="0.5, OpenPose 0.1",
     ),
 ]  # fmt: skip
-ColumnsOpt = Annotated[
-    str, Option("Columns to look at, comma-separated; MCEP_* stands for all that begin so.", default="all")
+ChannelsOpt = Annotated[
+    str, Option("Columns of the series to take, comma-separated; MCEP_* stands for all that begin so.", default="all")
 ]
 WindowOpt = Annotated[float | None, Option("Length of windows, on the series' own clock.", "s", default="no windows")]
 StrideOpt = Annotated[float | None, Option("From window to window.", "s", default="the window")]
@@ -324,7 +324,7 @@ _TOLD = {
 
 
 def matching(series: Series, patterns: str) -> list[str]:
-    """The columns that `--columns` names, in the series' order. Raises "input" for a pattern that none fits."""
+    """The columns that `--channels` names, in the series' order. Raises "input" for a pattern that none fits."""
     wanted = comma_separated(patterns)
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in series.names):

@@ -22,7 +22,7 @@ from affectkit.encoders import _posture as posture
 from affectkit.encoders._encoder import Item, PoolOpt, check_choice
 from affectkit.encoders._layouts import BODIES, Layout, find_layouts
 from affectkit.encoders._series import (
-    ColumnsOpt,
+    ChannelsOpt,
     FormatOpt,
     MinConfidenceOpt,
     RateOpt,
@@ -79,7 +79,7 @@ def build(
     window: WindowOpt = None,
     stride: StrideOpt = None,
     pool: PoolOpt = "",
-    columns: ColumnsOpt = "",
+    channels: ChannelsOpt = "",
     landmark_model: Annotated[
         str, Option("Model file of MediaPipe's pose landmarker, which makes the landmarks of videos.")
     ] = "",
@@ -93,7 +93,7 @@ def build(
     if fps is not None and not 0 < fps < math.inf:
         raise AffectkitError("usage", f"--fps {fps:g}", remedy="give frames per second, such as 10")
     own = {"features": features, "image_size": image_size, "landmark_model": landmark_model, "fps": fps}
-    return Landmarks({**shared, **own, "columns": columns})
+    return Landmarks({**shared, **own, "channels": channels})
 
 
 class Landmarks(SeriesEncoder):
@@ -117,12 +117,12 @@ class Landmarks(SeriesEncoder):
 
     def frame_names(self) -> list[str] | None:
         if self.options["features"] == "raw":
-            return comma_separated(self.options["columns"]) or None
+            return comma_separated(self.options["channels"]) or None
         return list(FEATURES.get(self.options["features"], ())) or None
 
     def settle(self, items: Sequence[Item]) -> None:
         """Which features, or of `raw` which columns, by the first item that can be read."""
-        chosen, patterns = self.options["features"], self.options["columns"]
+        chosen, patterns = self.options["features"], self.options["channels"]
         if chosen not in ("auto", "raw") or (chosen == "raw" and patterns and not re.search(r"[*?\[]", patterns)):
             return
         first = self.first_readable(items)
@@ -135,12 +135,12 @@ class Landmarks(SeriesEncoder):
             if chosen == "raw":
                 places = [name for layout in layouts for name in layout.names]
                 patterns = listed(list(dict.fromkeys(places)) if places and not patterns else matching(first, patterns))
-            self.options |= {"features": named if chosen == "auto" else chosen, "columns": patterns}
+            self.options |= {"features": named if chosen == "auto" else chosen, "channels": patterns}
         elif chosen == "auto":
             self.options["features"] = "posture"
 
     def _layouts(self, series: Series) -> list[Layout]:
-        return find_layouts(matching(series, self.options["columns"]))
+        return find_layouts(matching(series, self.options["channels"]))
 
     # --- What is read
 
@@ -169,7 +169,7 @@ class Landmarks(SeriesEncoder):
         if len(layouts) > 1:
             groups = [layout.group for layout in layouts]
             message = f"has {len(layouts)} of a {kind}: {', '.join(groups)}"
-            raise AffectkitError("usage", f"{series.path}: {message}", remedy=f"choose: --columns '{groups[0]}_*'")
+            raise AffectkitError("usage", f"{series.path}: {message}", remedy=f"choose: --channels '{groups[0]}_*'")
         return layouts[0]
 
     def _scaled(
@@ -227,7 +227,7 @@ class Landmarks(SeriesEncoder):
 def _no_landmarks(series: Series, kind: str = "body, face or hand") -> AffectkitError:
     names = ", ".join(series.names[:6]) + (", ..." if len(series.names) > 6 else "")
     message = f"has no landmarks of a {kind} among its {len(series.names)} columns ({names})"
-    remedy = "name other columns with --columns or another --series; its columns as they are: --encoder low-level"
+    remedy = "name other columns with --channels or another --series; its columns as they are: --encoder low-level"
     return AffectkitError("input", message, file=series.path, remedy=remedy)
 
 

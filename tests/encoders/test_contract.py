@@ -28,7 +28,7 @@ def small_options(name):
     own = {
         "arrays": {"array": "sequence"},
         "landmarks": {"features": "posture"},
-        "low-level": {"series": "landmarks", "columns": "x_0,y_0"},
+        "low-level": {"series": "landmarks", "channels": "x_0,y_0"},
     }
     if name in own:
         return own[name]

@@ -216,12 +216,12 @@ def test_raw_coordinates_and_two_hands(tmp_path):
     names = [f"{side}_hand_{axis}_{n}" for side in ("left", "right") for n in range(21) for axis in "xy"]
     np.savetxt(tmp_path / "a.csv", np.column_stack([times, hands.reshape(10, -1)]), delimiter=",",
                header=",".join(["time", *names]), comments="")  # fmt: skip
-    with pytest.raises(AffectkitError, match=r"2 of a hand: left_hand, right_hand; choose: --columns 'left_hand_\*'"):
+    with pytest.raises(AffectkitError, match=r"2 of a hand: left_hand, right_hand; choose: --channels 'left_hand_\*'"):
         encode(tmp_path / "a.csv", features="hand")
-    left = encode(tmp_path / "a.csv", features="hand", columns="left_hand_*", image_size="100x100")[0]
-    right = encode(tmp_path / "a.csv", features="hand", columns="right_hand_*")[0]
+    left = encode(tmp_path / "a.csv", features="hand", channels="left_hand_*", image_size="100x100")[0]
+    right = encode(tmp_path / "a.csv", features="hand", channels="right_hand_*")[0]
     assert left.shape == right.shape == (20,) and not np.allclose(left, right)
-    raw, named, _ = encode(tmp_path / "a.csv", features="raw", columns="*_x_0", pool="none")
+    raw, named, _ = encode(tmp_path / "a.csv", features="raw", channels="*_x_0", pool="none")
     assert named == ["left_hand_x_0", "right_hand_x_0"]
     np.testing.assert_allclose(raw, hands[:, [0, 21], 0], atol=1e-6)
 

@@ -54,7 +54,7 @@ def test_scrubbed_entries_are_missing(tmp_path):
     values = covarep(tmp_path / "a.csv")
     values[100:200] = 0
     np.savetxt(tmp_path / "a.csv", values, delimiter=",", fmt="%.6f")
-    found, _, counts = encode(Item("a", tmp_path / "a.csv"), columns="MCEP_1,F0")
+    found, _, counts = encode(Item("a", tmp_path / "a.csv"), channels="MCEP_1,F0")
     assert found["MCEP_1_missing"] == found["F0_missing"] == pytest.approx(0.25, abs=0.01)
     assert counts["with_scrubbed_frames"] == 1
     assert found["MCEP_1_mean"] == pytest.approx(np.delete(values[:, 12], range(100, 200)).mean(), abs=5e-3)
@@ -64,7 +64,7 @@ def test_infinities_are_missing_and_counted(tmp_path):
     values = covarep(tmp_path / "a.csv")
     values[::2, 5] = -np.inf
     np.savetxt(tmp_path / "a.csv", values, delimiter=",", fmt="%.6f")
-    found, _, counts = encode(Item("a", tmp_path / "a.csv"), columns="H1H2,PSP", pool="mean")
+    found, _, counts = encode(Item("a", tmp_path / "a.csv"), channels="H1H2,PSP", pool="mean")
     assert found == pytest.approx({"H1H2": values[:, 4].mean(), "PSP": values[1::2, 5].mean()}, abs=1e-4)
     assert counts == {"with_values_that_are_not_finite": 1, **counts}
 
@@ -75,7 +75,7 @@ def test_infinities_are_missing_and_counted(tmp_path):
 )
 def test_pools(pool, names, tmp_path):
     covarep(tmp_path / "a.csv", F0=np.arange(400) * 2.0)
-    found, named, _ = encode(Item("a", tmp_path / "a.csv"), columns="F0", pool=pool)
+    found, named, _ = encode(Item("a", tmp_path / "a.csv"), channels="F0", pool=pool)
     assert named == names
     expected = {
         "F0_mean": 399.0,
@@ -90,9 +90,9 @@ def test_pools(pool, names, tmp_path):
 def test_rows_and_windows_are_joined_by_time(tmp_path):
     covarep(tmp_path / "a.csv", F0=np.arange(400) * 2.0)
     part = Item("a", tmp_path / "a.csv", start_sec=1.0, end_sec=2.0)
-    frames, _, _ = encode(part, columns="F0", pool="none")
+    frames, _, _ = encode(part, channels="F0", pool="none")
     assert frames[:, 0].tolist() == [200 + 2.0 * n for n in range(100)]
-    windows, _, _ = encode(Item("a", tmp_path / "a.csv"), columns="F0", window=1.0, stride=0.5)
+    windows, _, _ = encode(Item("a", tmp_path / "a.csv"), channels="F0", window=1.0, stride=0.5)
     assert windows.shape == (8, 4) and windows[:7, 0].tolist() == pytest.approx(
         [99 + 100 * n for n in range(7)], abs=1e-3
     )
@@ -100,10 +100,10 @@ def test_rows_and_windows_are_joined_by_time(tmp_path):
 
 def test_columns_are_chosen_by_patterns(tmp_path):
     covarep(tmp_path / "a.csv")
-    _, names, _ = encode(Item("a", tmp_path / "a.csv"), columns="F0,MCEP_2*", pool="mean")
+    _, names, _ = encode(Item("a", tmp_path / "a.csv"), channels="F0,MCEP_2*", pool="mean")
     assert names == ["F0", "MCEP_2", *(f"MCEP_{n}" for n in range(20, 25))]
     with pytest.raises(AffectkitError, match=r"has no column 'MFCC_\*'"):
-        encode(Item("a", tmp_path / "a.csv"), columns="MFCC_*")
+        encode(Item("a", tmp_path / "a.csv"), channels="MFCC_*")
     with pytest.raises(AffectkitError, match=r"needs --series"):
         low_level.build()
 
@@ -128,17 +128,21 @@ def study(root, count=18):
 def test_a_model_encodes_new_sessions_as_it_was_trained(affectkit, tmp_path):
     path = study(tmp_path / "old")
     line = ("extract-features", "--manifest", path, "--encoder", "low-level", "--series", "covarep")
-    told = affectkit(*line, "--columns", "F0,MCEP_2?", "-o", tmp_path / "f")
+    told = affectkit(*line, "--channels", "F0,MCEP_2?", "-o", tmp_path / "f")
     assert "18 rows in 1 shard" in told.output
     record = json.loads((tmp_path / "f/encoder.json").read_text())
-    assert record["options"]["columns"].startswith("F0,MCEP_20,") and record["options"]["mask"] is True
+    assert record["options"]["channels"].startswith("F0,MCEP_20,") and record["options"]["mask"] is True
     assert record["feature_names"][:4] == ["F0_mean", "F0_sd", "F0_slope", "F0_missing"] and record["dim"] == 6 * 4
     affectkit("train", "--manifest", path, "--features", tmp_path / "f", "-o", tmp_path / "m")
     new = study(tmp_path / "new", 6)
-    answers = affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", new, "--include-fit").stdout
-    assert [row["pred"] for row in csv.DictReader(answers.splitlines())] == ["a", "b"] * 3
-    bare = affectkit("predict", "--model-dir", tmp_path / "m", tmp_path / "new/1_COVAREP.csv").stdout
-    assert next(csv.DictReader(bare.splitlines()))["pred"] == "b"
+    predict = ("predict", "--model-dir", tmp_path / "m")
+    answers = affectkit(*predict, "--manifest", new, "--include-fit").stdout
+    affectkit("extract-features", "--manifest", new, "--encoder", "low-level", "--series", "covarep", "--channels",
+              "F0,MCEP_2?", "-o", tmp_path / "n")  # fmt: skip
+    assert answers == affectkit(*predict, "--manifest", new, "--include-fit", "--features", tmp_path / "n").stdout
+    bare = affectkit(*predict, tmp_path / "new/3_COVAREP.csv").stdout  # without stretches, as s3 is
+    (of_file,), of_rows = csv.DictReader(bare.splitlines()), list(csv.DictReader(answers.splitlines()))
+    assert of_file["prob_b"] == of_rows[3]["prob_b"] and len(of_rows) == 6
     (tmp_path / "new/2_COVAREP.csv").write_text("time,x\n0,1\n")
     refused = affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", new, "--include-fit", code=1)
     assert "2_COVAREP.csv: has no column 'F0'" in refused.stderr
