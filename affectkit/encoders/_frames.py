@@ -163,13 +163,21 @@ def pieces(spans: Sequence[Span], start: float, end: float, block: float) -> Ite
             yield span, first, last
 
 
-def durations(times: np.ndarray, start: float, end: float, gap: float) -> np.ndarray:
-    """[n] seconds that each frame stands for: up to the middle between it and its neighbours, the first and last up to
-    the window's ends, none further than half a gap. Frames at uneven times so count by time, not by number."""
+def weights_of(times: np.ndarray, gap: float) -> np.ndarray:
+    """[n] seconds that each frame stands for: half the way to both neighbours, of which the first and the last have
+    one, none further than `gap`. Equal where frames come evenly; where they do not, time counts."""
+    if len(times) < 2:
+        return np.ones(len(times))
+    steps = np.minimum(np.diff(times), gap)
+    return np.concatenate([steps[:1], steps]) / 2 + np.concatenate([steps, steps[-1:]]) / 2
+
+
+def covered_sec(times: np.ndarray, start: float, end: float, gap: float) -> float:
+    """Seconds from `start` to `end` of which frames tell something: those within half a gap of one."""
     if not len(times):
-        return np.empty(0)
-    edges = np.concatenate([[start], (times[1:] + times[:-1]) / 2, [end]])
-    return np.minimum(edges[1:] - times, gap / 2) + np.minimum(times - edges[:-1], gap / 2)
+        return 0.0
+    ends = min(times[0] - start, gap / 2) + min(end - times[-1], gap / 2)
+    return float(ends + np.minimum(np.diff(times), gap).sum())
 
 
 # --- Statistics of a window, added up part by part
@@ -185,11 +193,13 @@ class Moments:
         self.frames = np.zeros(width, int)
         self.weight, self.mean, self.time = (np.zeros(width) for _ in range(3))
         self.xx, self.tt, self.tx = (np.zeros(width) for _ in range(3))
-        self.seconds = 0.0
+        self.total = self.covered = 0.0
 
-    def add(self, times: np.ndarray, values: np.ndarray, seconds: np.ndarray, whole: float) -> None:
-        """times: [n] in own seconds. values: [n, D], NaN is missing. whole: seconds of this part of the window."""
-        self.seconds += whole
+    def add(self, times: np.ndarray, values: np.ndarray, seconds: np.ndarray, covered: float) -> None:
+        """times: [n] in own seconds. values: [n, D], NaN is missing. seconds: [n] that a frame stands for. covered: of
+        this part of the window, seconds of which frames tell something."""
+        self.covered += covered
+        self.total += float(seconds.sum())
         if not len(times):
             return
         known = ~np.isnan(values)
@@ -211,15 +221,18 @@ class Moments:
         self.mean, self.time, self.weight = self.mean + part * dx, self.time + part * dt, both
         self.frames += known.sum(axis=0)
 
-    def statistics(self, which: Sequence[str] = STATISTICS) -> np.ndarray:
+    def statistics(self, window: float, which: Sequence[str] = STATISTICS) -> np.ndarray:
         """[D * S]: of each feature the mean, the standard deviation and the slope per second (of least squares), NaN
-        where fewer than one, two and two frames are known, and the share of seconds in which it is missing."""
+        where fewer than one, two and two frames are known; and the share of the `window` seconds in which it is
+        missing, in frames or because there are none."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            some = self.weight > 0
+            known = self.weight / self.total if self.total else np.zeros_like(self.weight)
             table = {
-                "mean": np.where(some, self.mean, np.nan),
+                "mean": np.where(self.weight > 0, self.mean, np.nan),
                 "sd": np.where(self.frames > 1, np.sqrt(self.xx / self.weight), np.nan),
                 "slope": np.where((self.frames > 1) & (self.tt > 0), self.tx / self.tt, np.nan),
-                "missing": np.clip(1 - self.weight / self.seconds if self.seconds else np.ones_like(self.weight), 0, 1),
+                "missing": np.clip(1 - known * min(self.covered / window, 1), 0, 1),
             }
+        missing = table["missing"]
+        missing[missing < 1e-9] = 0.0  # rounding
         return np.stack([table[name] for name in which], axis=1).ravel()

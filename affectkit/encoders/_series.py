@@ -14,7 +14,18 @@ from typing import Annotated, Any
 import numpy as np
 
 from affectkit.encoders._encoder import Encoder, Item, Reads, check_choice
-from affectkit.encoders._frames import BLOCK, STATISTICS, Frames, Moments, Span, durations, pieces, spans_of, windows_of
+from affectkit.encoders._frames import (
+    BLOCK,
+    STATISTICS,
+    Frames,
+    Moments,
+    Span,
+    covered_sec,
+    pieces,
+    spans_of,
+    weights_of,
+    windows_of,
+)
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.media.files import or_error
 from affectkit.media.series import ENDINGS, FORMATS, UNITS, Chunk, Reading, Series, open_series
@@ -43,8 +54,8 @@ MinConfidenceOpt = Annotated[
         least=0, most=1, default="0.5, OpenPose 0.1",
     ),
 ]  # fmt: skip
-ColumnsOpt = Annotated[
-    str, Option("Columns to look at, comma-separated; MCEP_* stands for all that begin so.", default="all")
+ChannelsOpt = Annotated[
+    str, Option("Columns of the series to take, comma-separated; MCEP_* stands for all that begin so.", default="all")
 ]
 WindowOpt = Annotated[float | None, Option("Length of windows, on the series' own clock.", "s", default="no windows")]
 StrideOpt = Annotated[float | None, Option("From window to window.", "s", default="the window")]
@@ -115,8 +126,8 @@ class SeriesEncoder(Encoder):
         """How many values are kept of a frame, and those of all frames."""
         raise NotImplementedError
 
-    def finished(self, times: np.ndarray, measures: np.ndarray, begin: float, gap: float) -> np.ndarray:
-        """[n, D] features of [n, M] measures. begin: the first moment that may be looked at."""
+    def finished(self, times: np.ndarray, measures: np.ndarray, fresh: bool, gap: float) -> np.ndarray:
+        """[n, D] features of [n, M] measures. fresh: the first frame is the row's, or its stretch's, first."""
         return measures
 
     def takes(self, path: Path | None) -> bool:
@@ -267,26 +278,25 @@ class SeriesEncoder(Encoder):
 
     def _window(self, frames: Frames, spans: list[Span], start: float, end: float, key: str) -> np.ndarray:
         moments: Moments | None = None
-        for times, values, seconds, whole in self._parts(frames, spans, start, end, key):
+        for times, values, seconds, covered in self._parts(frames, spans, start, end, key):
             moments = moments or Moments(values.shape[1])
-            moments.add(times - start, values, seconds, whole)
+            moments.add(times - start, values, seconds, covered)
         assert moments is not None
-        moments.seconds += max(end - start - moments.seconds, 0.0)  # what the recording lacks of the window is missing
-        return moments.statistics(self.statistics)
+        return moments.statistics(end - start, self.statistics)
 
     def _parts(
         self, frames: Frames, spans: list[Span], start: float, end: float, key: str
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-        """Own times, features [n, D], seconds that each frame stands for, and seconds in all, of a window in parts."""
+        """Of a window in parts: own times [n], features [n, D], seconds that a frame stands for [n], those covered."""
         block = BLOCK * frames.step if frames.step else float("inf")
         for span, low, high in pieces(spans, start, end, block):
             times, measures = frames.read(max(low - self.memory_sec, span.start), high, key)
-            second = min(1, len(times) - 1)  # what lies between frames takes a look at one more
-            begin = times[second] if low - self.memory_sec <= span.start and len(times) else span.start
-            values = self.finished(times, measures, float(begin), frames.gap)
+            fresh = low - self.memory_sec <= span.start
+            values = self.finished(times, measures, fresh, frames.gap)
             inside = times >= low
             now = times[inside]
-            yield now - span.offset, values[inside], durations(now, low, high, frames.gap), high - low
+            covered = covered_sec(now, low, high, frames.gap)
+            yield now - span.offset, values[inside], weights_of(now, frames.gap), covered
 
 
 def _add(frames: Frames, chunk: Chunk) -> None:
@@ -314,7 +324,7 @@ _TOLD = {
 
 
 def matching(series: Series, patterns: str) -> list[str]:
-    """The columns that `--columns` names, in the series' order. Raises "input" for a pattern that none fits."""
+    """The columns that `--channels` names, in the series' order. Raises "input" for a pattern that none fits."""
     wanted = comma_separated(patterns)
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in series.names):

@@ -1,4 +1,4 @@
-"""Posture, face and hand geometry from landmarks: OpenPose, OpenFace, MediaPipe, CLNF
+"""Posture, face and hands from landmarks: OpenPose, OpenFace, MediaPipe, CLNF
 
 A series of landmarks says where a body, a face or a hand is in every frame. Features are computed frame by frame, their
 formulas and units in `_posture.py` and `_face_geometry.py`; of windows, or of a whole row, their mean, standard
@@ -22,7 +22,7 @@ from affectkit.encoders import _posture as posture
 from affectkit.encoders._encoder import Item, PoolOpt, check_choice
 from affectkit.encoders._layouts import BODIES, Layout, find_layouts
 from affectkit.encoders._series import (
-    ColumnsOpt,
+    ChannelsOpt,
     FormatOpt,
     MinConfidenceOpt,
     RateOpt,
@@ -79,7 +79,7 @@ def build(
     window: WindowOpt = None,
     stride: StrideOpt = None,
     pool: PoolOpt = "",
-    columns: ColumnsOpt = "",
+    channels: ChannelsOpt = "",
     landmark_model: Annotated[
         str, Option("Model file of MediaPipe's pose landmarker, which makes the landmarks of videos.")
     ] = "",
@@ -93,7 +93,7 @@ def build(
     if fps is not None and not 0 < fps < math.inf:
         raise AffectkitError("usage", f"--fps {fps:g}", remedy="give frames per second, such as 10")
     own = {"features": features, "image_size": image_size, "landmark_model": landmark_model, "fps": fps}
-    return Landmarks({**shared, **own, "columns": columns})
+    return Landmarks({**shared, **own, "channels": channels})
 
 
 class Landmarks(SeriesEncoder):
@@ -117,12 +117,12 @@ class Landmarks(SeriesEncoder):
 
     def frame_names(self) -> list[str] | None:
         if self.options["features"] == "raw":
-            return comma_separated(self.options["columns"]) or None
+            return comma_separated(self.options["channels"]) or None
         return list(FEATURES.get(self.options["features"], ())) or None
 
     def settle(self, items: Sequence[Item]) -> None:
         """Which features, or of `raw` which columns, by the first item that can be read."""
-        chosen, patterns = self.options["features"], self.options["columns"]
+        chosen, patterns = self.options["features"], self.options["channels"]
         if chosen not in ("auto", "raw") or (chosen == "raw" and patterns and not re.search(r"[*?\[]", patterns)):
             return
         first = self.first_readable(items)
@@ -130,17 +130,17 @@ class Landmarks(SeriesEncoder):
             layouts = self._layouts(first)
             kinds = {layout.kind for layout in layouts}
             named = next((name for name, kind in KINDS.items() if kind in kinds), None)
-            if named is None and chosen == "auto":
+            if chosen == "auto" and named is None:
                 raise _no_landmarks(first)
-            found = named if chosen == "auto" else chosen
-            names = [name for layout in layouts for name in layout.names] or list(first.names)
-            columns = listed(list(dict.fromkeys(names))) if chosen == "raw" else patterns
-            self.options |= {"features": found, "columns": columns}
+            if chosen == "raw":
+                places = [name for layout in layouts for name in layout.names]
+                patterns = listed(list(dict.fromkeys(places)) if places and not patterns else matching(first, patterns))
+            self.options |= {"features": named if chosen == "auto" else chosen, "channels": patterns}
         elif chosen == "auto":
             self.options["features"] = "posture"
 
     def _layouts(self, series: Series) -> list[Layout]:
-        return find_layouts(matching(series, self.options["columns"]))
+        return find_layouts(matching(series, self.options["channels"]))
 
     # --- What is read
 
@@ -169,7 +169,7 @@ class Landmarks(SeriesEncoder):
         if len(layouts) > 1:
             groups = [layout.group for layout in layouts]
             message = f"has {len(layouts)} of a {kind}: {', '.join(groups)}"
-            raise AffectkitError("usage", f"{series.path}: {message}", remedy=f"choose: --columns '{groups[0]}_*'")
+            raise AffectkitError("usage", f"{series.path}: {message}", remedy=f"choose: --channels '{groups[0]}_*'")
         return layouts[0]
 
     def _scaled(
@@ -208,12 +208,16 @@ class Landmarks(SeriesEncoder):
 
         return _postures(batches(), BODIES[33])
 
-    def finished(self, times: np.ndarray, measures: np.ndarray, begin: float, gap: float) -> np.ndarray:
+    def finished(self, times: np.ndarray, measures: np.ndarray, fresh: bool, gap: float) -> np.ndarray:
         if self.options["features"] != "posture":
             return measures
-        measures = measures.copy()
-        measures[times < begin + posture.STEP_SEC - 1e-6, 6:] = np.nan  # movement since a moment that is not the row's
-        measures[times < begin + 2 * posture.STEP_SEC - 1e-6, 9] = np.nan
+        if fresh and len(times):
+            # What lies between two frames takes a look at the one before: of a row's own frames the second is the
+            # first that has one. The same for all rates from 20 a second on, so that what is missing is the same.
+            begin = max(times[min(1, len(times) - 1)], times[0] + posture.STEP_SEC / 2)
+            measures = measures.copy()
+            measures[times < begin + posture.STEP_SEC - 1e-6, 6:] = np.nan
+            measures[times < begin + 2 * posture.STEP_SEC - 1e-6, 9] = np.nan
         return posture.completed(times, measures, gap)
 
     def _nothing(self) -> str:
@@ -223,7 +227,7 @@ class Landmarks(SeriesEncoder):
 def _no_landmarks(series: Series, kind: str = "body, face or hand") -> AffectkitError:
     names = ", ".join(series.names[:6]) + (", ..." if len(series.names) > 6 else "")
     message = f"has no landmarks of a {kind} among its {len(series.names)} columns ({names})"
-    remedy = "name other columns with --columns or another --series; its columns as they are: --encoder low-level"
+    remedy = "name other columns with --channels or another --series; its columns as they are: --encoder low-level"
     return AffectkitError("input", message, file=series.path, remedy=remedy)
 
 

@@ -1,4 +1,4 @@
-"""Time series as they are, at their own rates: COVAREP, formants, action units, gaze
+"""Time series at their own rates: COVAREP, formants, action units, gaze
 
 Columns of a series are joined to rows by time, as frames, or as statistics of windows or of whole rows. The series is a
 file for each recording (`--series covarep` reads the manifest's column path_covarep), or one table for all of them
@@ -16,7 +16,7 @@ import numpy as np
 
 from affectkit.encoders._encoder import Item, PoolOpt
 from affectkit.encoders._series import (
-    ColumnsOpt,
+    ChannelsOpt,
     FormatOpt,
     MinConfidenceOpt,
     RateOpt,
@@ -44,7 +44,7 @@ def build(
     series: Annotated[
         str, Option("Which series to read: NAME of the manifest's column path_NAME, or a table of all rows.")
     ] = "",
-    columns: ColumnsOpt = "",
+    channels: ChannelsOpt = "",
     mask: Annotated[
         bool,
         Option("Features of the voice's source are missing where COVAREP heard no voice (VUV 0), or was scrubbed."),
@@ -59,7 +59,7 @@ def build(
 ) -> LowLevel:
     """The encoder. Raises "usage" for what makes no sense."""
     shared = SeriesOptions(series, format, rate, time_unit, min_confidence, window, stride, pool).resolved()
-    return LowLevel({**shared, "columns": columns, "mask": mask})
+    return LowLevel({**shared, "channels": channels, "mask": mask})
 
 
 class LowLevel(SeriesEncoder):
@@ -68,7 +68,7 @@ class LowLevel(SeriesEncoder):
     name = "low-level"
 
     def frame_names(self) -> list[str] | None:
-        columns = self.options["columns"]
+        columns = self.options["channels"]
         return comma_separated(columns) if columns and not re.search(r"[*?\[]", columns) else None
 
     def settle(self, items: Sequence[Item]) -> None:
@@ -79,10 +79,10 @@ class LowLevel(SeriesEncoder):
         if not isinstance(first, Series):
             message = f"{first.path}: is a video, and a series is read"
             raise AffectkitError("usage", message, remedy="name it with --series; landmarks are read by landmarks")
-        names = matching(first, self.options["columns"])
+        names = matching(first, self.options["channels"])
         if not names:
             raise AffectkitError("input", "has no columns of numbers beside its times", file=first.path)
-        self.options["columns"] = listed(names)
+        self.options["channels"] = listed(names)
 
     def measures(self, item: Item, counts: Counter[str]) -> tuple[int, Iterator[Chunk]]:
         series, names = self.open(item.path), self.frame_names() or []

@@ -17,7 +17,7 @@ import numpy as np
 from affectkit.errors import AffectkitError
 from affectkit.media.files import check_file
 
-BLOCK = 4 << 20  # bytes that are parsed at once: 4,000 rows of 33 landmarks, 50,000 of 5 columns
+BLOCK = 1 << 20  # bytes that are parsed at once: 4,000 rows of 33 landmarks, 50,000 of 5 columns
 LONGEST_LINE = 1 << 20
 SNIFFED = 20  # rows that tell which columns hold numbers
 _SIGNS = ("", "-", "+")

@@ -1,19 +1,25 @@
 import csv
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 
-HEADER = ["id", "path", "duration_sec", "text", "path_sequence", "array_index"]
+sys.path.insert(0, str(Path(__file__).parent))  # for landmark_people
+
+HEADER = ["id", "path", "duration_sec", "text", "path_sequence", "array_index", "path_landmarks"]
 
 
 @pytest.fixture
 def speech_like():
     """Write `count` noisy vowels of different lengths and a manifest of them: `speech_like(folder, 40)`.
 
-    Each row also has a text and a place in an array `sequence.npy` [count, 5, 4].
+    Each row also has a text, a place in an array `sequence.npy` [count, 5, 4], and a second of moving landmarks.
     """
+
+    from landmark_people import skeletons, write_landmarks
 
     def write(folder, count, shortest=0.2, longest=0.6, rate=16000):
         folder.mkdir(parents=True, exist_ok=True)
@@ -25,7 +31,19 @@ def speech_like():
             wave = sum(np.sin(2 * np.pi * pitch * k * seconds) / k for k in range(1, 6))
             soundfile.write(folder / f"{clip:03d}.wav", 0.1 * wave + 0.01 * rng.standard_normal(len(wave)), rate)
             text = f"Sentence {clip} of many."
-            rows.append([f"c{clip:03d}", f"{clip:03d}.wav", f"{len(wave) / rate:.6f}", text, "sequence.npy", clip])
+            rows.append(
+                [
+                    f"c{clip:03d}",
+                    f"{clip:03d}.wav",
+                    f"{len(wave) / rate:.6f}",
+                    text,
+                    "sequence.npy",
+                    clip,
+                    f"{clip:03d}.csv",
+                ]
+            )
+            times = np.arange(30) / 25
+            write_landmarks(folder / f"{clip:03d}.csv", times, skeletons(times, pace=0.5 + 0.1 * clip))
         np.save(folder / "sequence.npy", rng.standard_normal((count, 5, 4)))
         with open(folder / "train.csv", "w", newline="") as file:
             csv.writer(file).writerows([HEADER, *rows])

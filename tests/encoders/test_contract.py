@@ -25,8 +25,13 @@ NAMES = registry.names("encoders")
 def small_options(name):
     """The fewest options with which an encoder can be built here."""
     build = registry.load("encoders", name).build
-    if name == "arrays":
-        return {"array": "sequence"}
+    own = {
+        "arrays": {"array": "sequence"},
+        "landmarks": {"features": "posture"},
+        "low-level": {"series": "landmarks", "channels": "x_0,y_0"},
+    }
+    if name in own:
+        return own[name]
     if "checkpoint" not in registry.options(build):
         return {}
     return {"checkpoint": TINY[name]}
