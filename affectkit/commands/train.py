@@ -39,6 +39,15 @@ ImportanceOpt = Annotated[
     ),
 ]
 
+SeparateOpt = Annotated[
+    bool,
+    typer.Option(
+        "--separate",
+        help="Whether to also train each of several targets of mlp or attention alone, with the same folds and seed, "
+        "and compare: the model and predictions.csv stay those of all targets together.",
+    ),
+]
+
 
 def train(
     manifest: opt.Manifest,
@@ -56,6 +65,7 @@ def train(
     group: opt.Group = None,
     missing: opt.Missing = "stop",
     importance: ImportanceOpt = None,
+    separate: SeparateOpt = False,
     num_workers: opt.NumWorkers = None,
     device: opt.Device = "auto",
     seed: opt.Seed = 0,
@@ -67,7 +77,9 @@ def train(
 
     Hyper-parameters, and how many epochs a network is trained, are chosen by grouped cross-validation inside the fit
     rows. Test rows are never fitted. mlp takes pooled features, also of all layers of an encoder, which it learns to
-    weigh; attention takes frames. Both run on --device, and a killed run goes on with --resume. Of a table, what kind
+    weigh; attention takes frames. Both learn several targets together, by one network with a head of each (of ordered
+    classes a cumulative link); a row may lack some of them. Both run on --device, and a killed run goes on with
+    --resume. Of a table, what kind
     each column is of is told by all of its cells, and printed; gaps are filled and categories encoded by the rows
     fitted on (boosted reads both as they are), and a column that may be the label in disguise is warned of by name.
 
@@ -87,9 +99,11 @@ def train(
     from affectkit.estimators._fit import build_estimator
     from affectkit.estimators._train import clean_up, workspace_of
     from affectkit.reporting import evaluated, terminal
+    from affectkit.reporting.separate import separate_lines
     from affectkit.reporting.trained import HISTORY, IMPORTANCE, write_training_page
     from affectkit.results.kinds import of_training
     from affectkit.results.save import save_result
+    from affectkit.results.separate import SEPARATE
 
     estimator = build_estimator(model, plugin_options)
     with open_run("train", options, inputs=[manifest, *files_of(features)]) as run:
@@ -99,14 +113,16 @@ def train(
         training = assemble(rows, estimator, options)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         with console.progress("train") as progress:
-            trained = training.run(cv=cv, importance=importance, progress=progress, workspace=workspace)
+            how: dict[str, Any] = {"cv": cv, "importance": importance, "separate": separate}
+            trained = training.run(**how, progress=progress, workspace=workspace)
         result = of_training(trained, rows)
         save_result(run.path, result)
-        if {HISTORY, IMPORTANCE} & result.files.keys():
+        if {HISTORY, IMPORTANCE, SEPARATE} & result.files.keys():
             write_training_page(run.path)
         clean_up(run.path)
         if workspace:
             run.note(device=str(workspace.accelerator.device))
     pages = {part: evaluated.page(report) for part, report in result.reports.items()}
     outcome = terminal.outcome(run.path, {"metrics": result.metrics}, pages)
-    return replace(outcome, lines=[*in_words(training.data.columns), *outcome.lines])
+    lines = [*in_words(training.data.columns), *outcome.lines, *separate_lines(result.facts)]
+    return replace(outcome, lines=lines)
