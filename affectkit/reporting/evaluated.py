@@ -14,12 +14,12 @@ from affectkit.artifacts.sources import PREDICTIONS, called
 from affectkit.evaluation.metrics import meaningful
 from affectkit.plain import without_nan
 from affectkit.reporting.agreed import agreement_section, summary_section
-from affectkit.reporting.screened import alert_tables, alerts_section
 from affectkit.reporting.beside import beside_columns, beside_lines, beside_section, beside_warnings
 from affectkit.reporting.figures import evaluation
 from affectkit.reporting.mistakes import mistakes
 from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table, figure, keyed, past
 from affectkit.reporting.required import required_section
+from affectkit.reporting.screened import alert_tables, alerts_section
 from affectkit.results import words
 from affectkit.results.words import headline, is_number, shown
 

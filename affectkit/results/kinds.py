@@ -16,6 +16,7 @@ from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan
 from affectkit.results.examples import pictures
 from affectkit.results.result import Reports, Result, flat, of_manifest, of_sources, on_trust
+from affectkit.results.separate import SEPARATE, separate_of
 from affectkit.results.worth import tables_of, worth_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ def of_training(trained: Trained, manifest: Manifest) -> Result:
         facts |= {"columns": columns}
     if trained.suspects:
         facts |= {"suspects": [vars(suspect) | {"warning": suspect.in_words()} for suspect in trained.suspects]}
+    if trained.warnings:
+        facts |= {"unlearned": trained.warnings}
+    for fit in fits:
+        facts |= {"task_weights": weights} if (weights := getattr(fit.fitted, "task_weights", None)) else {}
+    if trained.separate is not None:
+        facts |= {"separate": separate_of(trained.predictions, trained.separate, spec["group"])}
+        files[SEPARATE] = trained.separate
     described = spec, trained.predictions, trained.fit_rows, manifest, selected_on, facts, files
     return of_manifest(trained.model, *described, trained.in_sample)
 
