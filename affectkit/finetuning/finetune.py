@@ -151,9 +151,9 @@ def check_separate(targets: Sequence[Target], setup: Setup) -> None:
 def _alone(loss: LossOptions, target: Target) -> LossOptions:
     """The loss that a target has among others, without the others."""
     number = target.kind == "number"
-    name = loss.loss if loss.loss != AUTO and (LOSSES[loss.loss] == "numbers") == number else AUTO
-    smoothing = 0.0 if number else loss.label_smoothing
-    return replace(loss, loss=name, label_smoothing=smoothing, task_weights=EQUAL)
+    if loss.loss != AUTO and (LOSSES[loss.loss] == "numbers") != number:
+        loss = replace(loss, loss=AUTO)
+    return replace(loss, label_smoothing=0.0 if number else loss.label_smoothing, task_weights=EQUAL)
 
 
 def _fit_all(data: Data, setup: Setup, job: Job, answers: Answers) -> tuple[list[Fit], list[Loaded], Fitting]:
