@@ -37,7 +37,7 @@ BRANCHES = "branches"  # folder of the runs
 # What a command line of a branch says anew, or leaves to its command.
 ANEW = {
     "manifest", "output_dir", "resume", "overwrite", "cv", "keep_folds", "init", "beside", "mix", "media", "seed",
-    "track", "importance",
+    "track", "importance", "separate",
 }  # fmt: skip
 Step = tuple[Path, list[str]]  # a run's folder, and the words of its command line
 

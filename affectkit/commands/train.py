@@ -39,6 +39,15 @@ ImportanceOpt = Annotated[
     ),
 ]
 
+SeparateOpt = Annotated[
+    bool,
+    typer.Option(
+        "--separate",
+        help="Whether to also train each of several targets of mlp or attention alone, with the same folds and seed, "
+        "and compare: the model and predictions.csv stay those of all targets together.",
+    ),
+]
+
 
 def train(
     manifest: opt.Manifest,
@@ -59,6 +68,7 @@ def train(
     group: opt.Group = None,
     missing: opt.Missing = "stop",
     importance: ImportanceOpt = None,
+    separate: SeparateOpt = False,
     num_workers: opt.NumWorkers = None,
     device: opt.Device = "auto",
     seed: opt.Seed = 0,
@@ -71,10 +81,11 @@ def train(
     Hyper-parameters, and how many epochs a network is trained, are chosen by grouped cross-validation inside the fit
     rows. Test rows are never fitted. mlp takes pooled features, also of all layers of an encoder, which it learns to
     weigh; attention takes frames, or with --sequence the windows of a session, for which it gives one answer (affectkit
-    aggregate puts answers of windows together instead). Both run on --device, and a killed run goes on with --resume.
-    Of a table, what kind each column is of is told by all of its cells, and printed; gaps are filled and categories
-    encoded by the rows fitted on (boosted reads both as they are), and a column that may be the label in disguise is
-    warned of by name.
+    aggregate puts answers of windows together instead). Both learn several targets together, by one network with a head
+    of each (of ordered classes a cumulative link); a row may lack some of them. Both run on --device, and a killed run
+    goes on with --resume. Of a table, what kind each column is of is told by all of its cells, and printed; gaps are
+    filled and categories encoded by the rows fitted on (boosted reads both as they are), and a column that may be the
+    label in disguise is warned of by name.
 
     Example: affectkit train --manifest runs/manifest --features runs/egemaps --model linear --cv -o runs/linear
     """
@@ -92,9 +103,11 @@ def train(
     from affectkit.estimators._fit import build_estimator
     from affectkit.estimators._train import clean_up, workspace_of
     from affectkit.reporting import evaluated, terminal
+    from affectkit.reporting.separate import separate_lines
     from affectkit.reporting.trained import HISTORY, IMPORTANCE, write_training_page
     from affectkit.results.kinds import of_training
     from affectkit.results.save import save_result
+    from affectkit.results.separate import SEPARATE
 
     estimator = build_estimator(model, plugin_options)
     with open_run("train", options, inputs=[manifest, *files_of(features)]) as run:
@@ -104,10 +117,11 @@ def train(
         training = assemble(rows, estimator, options)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         with console.progress("train") as progress:
-            trained = training.run(cv=cv, importance=importance, progress=progress, workspace=workspace)
+            how: dict[str, Any] = {"cv": cv, "importance": importance, "separate": separate}
+            trained = training.run(**how, progress=progress, workspace=workspace)
         result = of_training(trained, training.data.manifest)
         save_result(run.path, result)
-        if {HISTORY, IMPORTANCE} & result.files.keys():
+        if {HISTORY, IMPORTANCE, SEPARATE} & result.files.keys():
             write_training_page(run.path)
         clean_up(run.path)
         if workspace:
@@ -115,4 +129,5 @@ def train(
     pages = {part: evaluated.page(report) for part, report in result.reports.items()}
     outcome = terminal.outcome(run.path, {"metrics": result.metrics}, pages)
     sequences = [training.data.sequences.in_words()] if training.data.sequences else []
-    return replace(outcome, lines=[*in_words(training.data.columns), *sequences, *outcome.lines])
+    lines = [*in_words(training.data.columns), *sequences, *outcome.lines, *separate_lines(result.facts)]
+    return replace(outcome, lines=lines)

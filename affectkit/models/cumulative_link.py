@@ -24,8 +24,8 @@ class CumulativeLink(nn.Module):
 
     first: theta_1, free. steps: softplus of them are the gaps to the further thresholds, so that these rise whatever is
     learned. The score has no constant, which the thresholds hold. Both are stored in units of `pace`, the root of D:
-    Adam moves every number by its rate, so a score of D weights outruns thresholds, and levels that these hold too close
-    together are never the likeliest (on 400 simulated rows of four levels, UAR .56 for .68).
+    Adam moves every number by its rate, so that a score of D weights outruns thresholds, and levels that these hold too
+    close together are never the likeliest (of five levels in 300 simulated rows, UAR .48 for .58).
     """
 
     def __init__(self, dim: int, levels: int, shares: Sequence[float] | None = None) -> None:
@@ -65,8 +65,8 @@ def log_shares(score: Tensor, thresholds: Tensor, gaps: Tensor) -> Tensor:
 
 
 def _started(levels: int, shares: Sequence[float] | None) -> tuple[Tensor, Tensor]:
-    """`first` and `steps`, in units of 1, by which a score of 0 has these shares, worked out in float64. Raises ValueError for shares
-    that are not [K] positive numbers."""
+    """`first` and `steps`, in units of 1, by which a score of 0 has these shares, worked out in float64. Raises
+    ValueError for shares that are not [K] positive numbers."""
     # On the CPU, where a network that is only to be compared with a file has no values ("meta").
     known = torch.tensor([1.0] * levels if shares is None else list(shares), dtype=torch.float64, device="cpu")
     if known.shape != (levels,) or not bool((known > 0).all()) or not bool(known.isfinite().all()):

@@ -12,9 +12,9 @@ from affectkit.results.separate import SEPARATE
 
 TITLE = "Together or each alone"
 NOTE = (
-    "The joint model's figure less that of a network that learned the target alone, on the same rows with the same folds "
-    "and seed: paired over groups, p by Holm over the targets of a part. An interval that includes 0 cannot tell the two "
-    f"apart. The model and predictions.csv are the joint ones; the others' answers are in {SEPARATE}."
+    "The joint model's figure less that of a network that learned the target alone, on the same rows with the same "
+    "folds and seed: paired over groups, p by Holm over the targets of a part. An interval that includes 0 cannot tell "
+    f"the two apart. The model and predictions.csv are the joint ones; the others' answers are in {SEPARATE}."
 )
 
 

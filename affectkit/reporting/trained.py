@@ -16,6 +16,7 @@ from affectkit.reporting.figures import learning
 from affectkit.reporting.figures.learning import History, best_place, column_title, stages
 from affectkit.reporting.mistakes import mistakes
 from affectkit.reporting.page import Card, Page, Section, Sentence, Table
+from affectkit.reporting.separate import separate_section
 from affectkit.reporting.worth import worth_section
 from affectkit.results import words
 from affectkit.results.lineage import lineage
@@ -55,15 +56,17 @@ def draw(folder: Path) -> Page:
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
     worth = [worth_section(report)] if "worth" in report else []
-    further = [*worth, *_of_rows(report), *_importance(folder), *_mistakes(folder)]
+    apart = [separate_section(report)] if report.get("separate") else []
+    further = [*worth, *apart, *_of_rows(report), *_importance(folder), *_mistakes(folder)]
     told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
-    told |= {"declared": report.get("declared", []), "warnings": _suspects(report)}
+    told |= {"declared": report.get("declared", []), "warnings": _warnings(report)}
     return training_page(read_history(folder), sweeps, monitor=report.get("monitor"), title=title, lead=lead, **told)
 
 
-def _suspects(report: Mapping[str, Any]) -> list[str]:
-    """Columns that may be the truth in disguise."""
-    return [words.sentence(suspect["warning"]) for suspect in report.get("suspects", ())]
+def _warnings(report: Mapping[str, Any]) -> list[str]:
+    """Columns that may be the truth in disguise, and targets that some fits could not learn."""
+    told = [suspect["warning"] for suspect in report.get("suspects", ())]
+    return [words.sentence(warning) for warning in (*told, *report.get("unlearned", ()))]
 
 
 def _of_rows(report: Mapping[str, Any]) -> list[Section]:
@@ -116,8 +119,13 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
     return Page(
         title=f"{verb} of {folder.resolve().name}",
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
-        warnings=_suspects(report),
-        sections=[metrics, *_of_rows(report), *_importance(folder)],
+        warnings=_warnings(report),
+        sections=[
+            metrics,
+            *([separate_section(report)] if report.get("separate") else []),
+            *_of_rows(report),
+            *_importance(folder),
+        ],
         declared=report["declared"],
         corpora=past["corpora"],
         texts=past.get("texts", []),

@@ -57,6 +57,13 @@ def of_training(trained: Trained, manifest: Manifest) -> Result:
         facts |= {"columns": columns}
     if trained.suspects:
         facts |= {"suspects": [vars(suspect) | {"warning": suspect.in_words()} for suspect in trained.suspects]}
+    if trained.warnings:
+        facts |= {"unlearned": trained.warnings}
+    for fit in fits:
+        facts |= {"task_weights": weights} if (weights := getattr(fit.fitted, "task_weights", None)) else {}
+    if trained.separate is not None:
+        facts |= {"separate": separate_of(trained.predictions, trained.separate, spec["group"])}
+        files[SEPARATE] = trained.separate
     described = spec, trained.predictions, trained.fit_rows, manifest, selected_on, facts, files
     return of_manifest(trained.model, *described, trained.in_sample)
 
