@@ -59,6 +59,14 @@ KeepFoldsOpt = Annotated[
     bool,
     typer.Option("--keep-folds", help="Whether to keep the network of each fold, for a later --init with --cv."),
 ]
+SeparateOpt = Annotated[
+    bool,
+    typer.Option(
+        "--separate",
+        help="Whether to also fine-tune a network for each of several targets alone, with the same folds and seed, and "
+        "compare: the model and predictions.csv stay those of all targets together.",
+    ),
+]
 BesideOpt = Annotated[
     list[str] | None,
     typer.Option(
@@ -98,6 +106,7 @@ def finetune(
     target: TargetOpt = None,
     cv: CvOpt = False,
     keep_folds: KeepFoldsOpt = False,
+    separate: SeparateOpt = False,
     group: opt.Group = None,
     revision: RevisionOpt = "",
     early_stopping_fraction: FractionOpt = None,
@@ -132,13 +141,14 @@ def finetune(
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.sources import named_paths
     from affectkit.distributed import ranks
-    from affectkit.finetuning.finetune import clean_up
+    from affectkit.finetuning.finetune import check_separate, clean_up, separately
     from affectkit.finetuning.finetune import finetune as run_finetuning
     from affectkit.finetuning.medium import readable
     from affectkit.finetuning.rows import Setup
     from affectkit.finetuning.start import medium_to_train, read_start
     from affectkit.inference.beside import read_beside
     from affectkit.reporting import evaluated, terminal
+    from affectkit.reporting.separate import separate_lines
     from affectkit.reporting.trained import write_training_page
     from affectkit.reporting.worth import worth_lines
     from affectkit.results.kinds import of_finetuning
@@ -168,10 +178,14 @@ def finetune(
         if named:
             how: dict[str, Any] = {"group": group, "cv": cv, "device": device, "num_workers": workers}
             setup = replace(setup, beside=read_beside(named, mix, rows, targets, **how))
+        if separate:
+            check_separate(targets, setup)
         with console.progress("finetune") as progress, open_trackers(track, run.path, options) as trackers:
-            finetuned = run_finetuning(
-                rows, targets, setup, run.path, accelerator, group=group, cv=cv, progress=progress, log=trackers.log
-            )
+            what = rows, targets, setup, run.path, accelerator
+            finetuned = run_finetuning(*what, group=group, cv=cv, progress=progress, log=trackers.log)
+            if separate:
+                alone = separately(*what, group=group, cv=cv, progress=progress)
+                finetuned = replace(finetuned, separate=alone)
         if here.is_main:
             result = of_finetuning(finetuned, rows, examples)
             save_result(run.path, result, bundle=bundle)
@@ -182,7 +196,7 @@ def finetune(
         return Outcome()
     pages = {part: evaluated.page(report) for part, report in result.reports.items()}
     outcome = terminal.outcome(run.path, {"metrics": result.metrics}, pages)
-    return replace(outcome, lines=[*outcome.lines, *worth_lines(result.facts)])
+    return replace(outcome, lines=[*outcome.lines, *worth_lines(result.facts), *separate_lines(result.facts)])
 
 
 def _check(

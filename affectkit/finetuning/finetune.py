@@ -40,8 +40,12 @@ from affectkit.labels import Target
 from affectkit.leakage.audit import normal_text
 from affectkit.leakage.held_out import hold_out_rows
 from affectkit.training.fit import CHECKPOINTS, Fit
+from affectkit.training.objective import AUTO, LOSSES
+from affectkit.training.settings import EQUAL, LossOptions
 
 logger = logging.getLogger(__name__)
+
+ALONE = "alone"  # where targets are learned each alone; gone when all is done
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Finetuned:
     the model says of the very rows that it was fitted on, those that chose the epoch left out.
 
     stages, branches: predictions of the same rows after each stage but the last, and of each branch alone, by name.
-    loaded: what each fit took from `start`. beside: what the network is mixed with.
+    loaded: what each fit took from `start`. beside: what the network is mixed with. separate: what networks say that
+    learned each target alone.
     """
 
     model: FinetunedModel
@@ -64,6 +69,7 @@ class Finetuned:
     loaded: Sequence[Loaded] = ()
     start: Start | None = None
     beside: Beside | None = None
+    separate: Predictions | None = None
 
 
 def finetune(
@@ -108,6 +114,48 @@ def finetune(
     return Finetuned(model, tables[""][""], fit_rows, fits, chosen, in_sample, *kept)
 
 
+def separately(
+    manifest: Manifest,
+    targets: Sequence[Target],
+    setup: Setup,
+    folder: Path,
+    accelerator: Any,
+    *,
+    group: str | None = None,
+    cv: bool = False,
+    progress: Progress | None = None,
+) -> Predictions:
+    """What networks say of the same rows that learned each target alone, with the same folds, stages and seed; they are
+    not kept. folder: of the open run."""
+    tables = []
+    for place, target in enumerate(targets):
+        how = replace(setup, loss=_alone(setup.loss, target), keep_folds=False)
+        where = folder / ALONE / f"{place:02d}"
+        done = finetune(manifest, [target], how, where, accelerator, group=group, cv=cv, progress=progress)
+        tables.append(done.predictions)
+    columns = {name: table.frame[name] for table in reversed(tables) for name in table.frame}
+    ordered = list(dict.fromkeys(name for table in tables for name in table.frame))
+    frame = pd.DataFrame(columns)[ordered]
+    return replace(tables[0], frame=frame, targets={target.name: target for target in targets})
+
+
+def check_separate(targets: Sequence[Target], setup: Setup) -> None:
+    """Raises "usage" where there is nothing to compare, or no network that stands alone."""
+    if len(targets) < 2:
+        raise AffectkitError("usage", f"--separate: there is one target, {targets[0].name}", remedy="leave it out")
+    if setup.beside is not None:
+        message = "--separate compares networks, and --beside mixes this one with other models"
+        raise AffectkitError("usage", message, remedy="leave one of them out")
+
+
+def _alone(loss: LossOptions, target: Target) -> LossOptions:
+    """The loss that a target has among others, without the others."""
+    number = target.kind == "number"
+    if loss.loss != AUTO and (LOSSES[loss.loss] == "numbers") != number:
+        loss = replace(loss, loss=AUTO)
+    return replace(loss, label_smoothing=0.0 if number else loss.label_smoothing, task_weights=EQUAL)
+
+
 def _fit_all(data: Data, setup: Setup, job: Job, answers: Answers) -> tuple[list[Fit], list[Loaded], Fitting]:
     """The final fit, and those of folds, with what each started from; the final one's network."""
     held_out = data.held_out
@@ -150,6 +198,7 @@ def _check_features(setup: Setup) -> None:
 
 def clean_up(folder: Path) -> None:
     """Remove what only an unfinished run needs: checkpoints, answers that are in the predictions by now."""
+    shutil.rmtree(folder / ALONE, ignore_errors=True)
     for place in [folder, *sorted((folder / FOLDS).glob("*"))]:
         shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
         shutil.rmtree(place / "beside", ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class MixOptions:
     def parse(cls, text: str, sources: Sequence[str]) -> MixOptions:
         """`text`: as `--mix` is typed. Raises "usage"."""
         if text in ("learn", "layer"):
-            return cls(tuple(sources), text)  # type: ignore[arg-type]
+            return cls(tuple(sources), cast(Mix, text))
         try:
             weights = tuple(float(word) for word in text.split(","))
         except ValueError:

@@ -94,6 +94,8 @@ def of_finetuning(finetuned: Finetuned, manifest: Manifest, examples: int = 0) -
     if mixture is not None and beside is not None:
         nested = {branch.name: branch.nested for branch in beside.branches}
         facts["beside"] = {**mixture.options.plain(), "shares": mixture.plain(), "nested": nested}
+    if finetuned.separate is not None:
+        facts["separate"] = separate_of(finetuned.predictions, finetuned.separate, spec["group"])
     if finetuned.stages or finetuned.branches:
         facts["worth"] = worth_of(finetuned)
     predictions, selected_on = finetuned.predictions, finetuned.selected_on
@@ -102,6 +104,7 @@ def of_finetuning(finetuned: Finetuned, manifest: Manifest, examples: int = 0) -
     files: dict[str, Any] = {LABEL_MAP: classes} if (classes := label_map(spec)) else {}
     for part, report in result.reports.items():
         files |= confusion_files(part, report)
+    files |= {SEPARATE: finetuned.separate} if finetuned.separate is not None else {}
     if rows := list(mistake_rows(result.reports)):
         files[f"{MISTAKES}.csv"] = pd.DataFrame(rows)
         part = rows[0]["part"]

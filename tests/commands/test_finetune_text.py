@@ -249,3 +249,28 @@ def test_classes_levels_and_numbers_side_by_side_where_rows_lack_some(
     assert not any("task" in name for name in load_file(run / "best_model" / "model.safetensors"))
     card = (run / "best_model" / "README.md").read_text()
     assert "severity: one of none, mild, moderate, severe, in this order: of its outputs s, a, d1" in card
+
+
+@pytest.mark.slow
+def test_targets_learned_together_are_compared_with_each_alone(finetuned, affectkit, stopped, manifest, tmp_path):
+    more = ("--target", "label,valence", "--task-weights", "label=2", "--loss", "mse", "--separate")
+    run = finetuned(*more)
+    report = json.loads((run / "train_report.json").read_text())
+    compared = {(row["part"], row["target"]): row for row in report["separate"]}
+    assert set(compared) == {(part, name) for part in ("val", "test") for name in ("label", "valence")}
+    together, alone = (pd.read_csv(run / name) for name in ("predictions.csv", "separate/predictions.csv"))
+    assert list(together["id"]) == list(alone["id"]) and list(together) == list(alone)
+    lone = finetuned("--target", "valence", "--loss", "mse", name="lone")
+    np.testing.assert_array_equal(alone["valence_pred"], pd.read_csv(lone / "predictions.csv")["valence_pred"])
+    lone = finetuned("--target", "label", name="other")  # --loss mse is of numbers
+    np.testing.assert_array_equal(alone["prob_sad"], pd.read_csv(lone / "predictions.csv")["prob_sad"])
+    row = compared["test", "valence"]
+    assert row["difference"]["value"] == pytest.approx(row["first"] - row["second"])
+    assert row["first"] == report["metrics"]["test_valence.ccc"]["value"] and not (run / "alone").exists()
+    line = ("finetune", "--manifest", manifest, "--base-model", TINY, "-o", tmp_path / "killed", *QUICK, *more)
+    assert stopped(*line, write=20)
+    affectkit(*line, "--resume")
+    for name in ("predictions.csv", "separate/predictions.csv", "train_report.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (run / name).read_bytes()
+    refused = finetuned("--target", "label", "--separate", name="one", code=2)
+    assert "--separate: there is one target, label" in refused

@@ -132,6 +132,23 @@ def test_cross_fitting_keeps_people_apart(affectkit, study, more):
     assert len(table) == (18 if "--cv" in more else 6)
 
 
+def test_heads_of_several_targets_pool_the_same_windows(affectkit, study):
+    """Where no window of some sessions says one of them."""
+    rows = pd.read_csv(study / "m.csv")
+    rows["stress"] = rows["stress"].mask(rows["session"].isin(["s01", "s02"]) | (rows["time_sec"] == 0))
+    rows.to_csv(study / "m.csv", index=False)
+    train(affectkit, study, "--cv", "--target", "label,stress")
+    table = pd.read_csv(study / "run" / "predictions.csv").set_index("id")
+    assert len(table) == 18 and table[["stress_pred", *PROBABILITIES]].notna().all(axis=None)
+    expected = rows.groupby("session")["stress"].mean()  # of those that have one
+    np.testing.assert_allclose(table["stress"], expected[table.index])
+    assert table["stress"].isna().sum() >= 2
+    again = line(study, "--model-dir", study / "run", "--include-fit", command="predict")
+    affectkit(*again, "-o", study / "again.csv")
+    said, held = pd.read_csv(study / "again.csv").set_index("id"), table.index[table["seen"] == "heldout"]
+    np.testing.assert_allclose(said.loc[held, "stress_pred"], table.loc[held, "stress_pred"], atol=1e-6)
+
+
 def test_several_sets_of_features_and_windows_without_any(affectkit, study):
     cells, rows = pd.read_csv(study / "f.csv"), pd.read_csv(study / "m.csv")
     gone = rows[(rows["session"] == "s00") | (rows["time_sec"] == 1.5)]["id"]

@@ -33,7 +33,7 @@ class Pictures(Images):
     crop: Annotated[
         Literal["none", "box"],
         Option("Cut out a box: of each picture its own, given by columns such as thermal_map_x, thermal_map_width."),
-    ] = "none"  # type: ignore[assignment]
+    ] = "none"  # type: ignore[assignment]  # fewer ways than of single images
     augment: Annotated[
         str,
         Option(
@@ -75,7 +75,7 @@ class Pictures(Images):
         """As a record has it. Raises KeyError for one that is not whole."""
         return super().from_spec(spec, branches=spec["branches"], media=",".join(spec["media"]), **more)
 
-    def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[PictureRow]:  # type: ignore[override]
+    def items(self, manifest: Manifest, *, num_workers: int = 0) -> list[PictureRow]:  # type: ignore[override]  # rows of several
         from affectkit.encoders._encoder import images
         from affectkit.finetuning.media._images import PictureRow
 
@@ -107,7 +107,7 @@ class Pictures(Images):
             errors = {**of_name, **absent, **errors}
         return errors
 
-    def decode(self, item: PictureRow) -> list[np.ndarray]:  # type: ignore[override]
+    def decode(self, item: PictureRow) -> list[np.ndarray]:  # type: ignore[override]  # a row of several
         """[H, W, 3] uint8 RGB of each picture, of what is to be seen."""
         from affectkit.encoders._images import square
         from affectkit.media.images import read_image
