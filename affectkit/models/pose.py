@@ -158,8 +158,10 @@ def video_landmarks(
 def _followed(landmarker: Landmarker, frames: Iterator[Any]) -> Iterator[tuple[float, np.ndarray]]:
     track = None
     for frame in frames:
-        values, track = landmarker.follow(frame.image, track, frame.time_sec)
-        yield frame.time_sec, values
+        time_sec = frame.time_sec
+        values, track = landmarker.follow(frame.image, track, time_sec)
+        del frame  # or it would be held while the next is read
+        yield time_sec, values
 
 
 def _require_opencv() -> None:

@@ -131,8 +131,12 @@ def _unusable(why: object, file: str | Path, remedy: str | None) -> AffectkitErr
 @contextmanager
 def _without_notices() -> Iterator[None]:
     """Leave out the line that LiteRT writes to stderr, for which it has no switch; others are written afterwards."""
-    with tempfile.TemporaryFile() as kept:
+    try:
         before = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
             yield

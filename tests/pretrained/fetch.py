@@ -12,8 +12,8 @@ mini-xception.safetensors        Arriaga et al. 2017, FER2013, MIT; of the packa
                                  h5py in a folder of its own
 face-api-expression.safetensors  face-api, MIT; from TensorFlow.js' shards of 8 bits
 photographs/            face-api's six photographs of people, MIT
-pose/                   BlazePose, Bazarevsky et al. 2020: MediaPipe's detector of people, and its lite and full networks
-                        of landmarks, Apache-2.0; of the wheel of mediapipe, and of npm's @mediapipe/pose
+pose/                   BlazePose, Bazarevsky et al. 2020, Apache-2.0: MediaPipe's detector of people, and its lite and
+                        full networks of landmarks; of the wheel of mediapipe, and of npm's @mediapipe/pose
 """
 
 from __future__ import annotations
