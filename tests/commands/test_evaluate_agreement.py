@@ -126,7 +126,7 @@ def test_predictive_values_by_bayes(affectkit, study, frame, tmp_path):
     rows = pd.read_csv(tmp_path / "out" / "alerts.csv")
     assert {"ppv_at_0.1", "npv_at_0.05", "lr_negative", "specificity_difference"} <= set(rows["metric"])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "positive predictive value (precision)" in page and "phq8>=10: at 0.1" in page
+    assert "positive predictive value (precision)" in page and "phq8&gt;=10: at 0.1" in page
     assert f"phq8>=10, prevalence {metrics['prevalence']:.3f} (these rows)" in result.stderr
 
 
