@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,7 +68,9 @@ class Frames:
 
     def at(self, time: float) -> Path:
         """The picture that is nearest to a time."""
-        return self.paths[min(range(len(self.times)), key=lambda place: abs(self.times[place] - time))]
+        after = bisect_left(self.times, time)
+        near = range(max(0, after - 1), min(after + 1, len(self.times)))
+        return self.paths[min(near, key=lambda place: abs(self.times[place] - time))]
 
 
 @dataclass(frozen=True)

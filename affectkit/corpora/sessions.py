@@ -378,7 +378,8 @@ def _of_session(
     end = 1.0 if math.isnan(timeline.end) else timeline.end
     tracks = [_track(timeline, target, end) for target in goals]
     carried = _constant([{**session.carried, **stretch.carried} for stretch in timeline.stretches] or [session.carried])
-    labelled = sorted((s.start, s.end) for s in timeline.timed if s.values)
+    timed = timeline.timed
+    labelled = _windows.Track(_SAID, [_windows.Labelled(s.start, s.end, 1.0) for s in timed if s.values])
     for bounds in cut.cut(0.0, end) if cut else [(0.0, end)]:
         values = {track.target.name: track.pooled(bounds) for track in tracks}
         key = f"{safe_id(session.recording.name)}@{bounds[0]:010.3f}" if cut else safe_id(session.recording.name)
@@ -386,10 +387,13 @@ def _of_session(
             where = f" from {bounds[0]:g} to {bounds[1]:g} s" if cut else ""
             yield Dropped(key, "no label lies in it", detail=f"{session.recording.name}{where}")
             continue
-        share = _windows.covered(labelled, bounds) / (bounds[1] - bounds[0]) if labelled else 1.0
-        yield _row(key, session, bounds if cut else None, values, common, carried, root) | (
-            {"labelled_share": round(share, 6)} if timeline.timed else {"labelled_share": 1.0}
-        )
+        spans = [(first, last) for first, last, _ in labelled.about(bounds)]
+        share = _windows.covered(spans, bounds) / (bounds[1] - bounds[0]) if timed else 1.0
+        row = _row(key, session, bounds if cut else None, values, common, carried, root)
+        yield {**row, "labelled_share": round(share, 6)}
+
+
+_SAID = Target("said", "number")  # whether anything is
 
 
 def _track(timeline: Timeline, target: Target, end: float) -> _windows.Track:
@@ -462,7 +466,7 @@ def _constant(cells: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 RATES = (25.0, 30000 / 1001, 30.0, None)  # frames a second, None of a rate that varies
-SESSION_SEC = (20, 60)  # about the shortest and the longest, where the twin is large enough
+SESSION_SEC = (20, 40)  # about the shortest and the longest, where the twin is large enough
 UNRATED = 0.05  # share of the seconds
 MISSING = 1 / 3  # share of the sessions without a score
 SCORES = {"depression": 27, "anxiety": 21}  # highest: of the PHQ-9 and the GAD-7
@@ -496,7 +500,7 @@ def synthesize(
         Literal["table", "folders"], Option("A table beside recordings, or a folder per session with labels.json.")
     ] = "table",
 ) -> None:
-    """Write the twin: `size` seconds with a stress rating each, in sessions of some 40 s of `speakers` subjects.
+    """Write the twin: `size` seconds with a stress rating each, in sessions of some 30 s of `speakers` subjects.
 
     Restless hands, raised shoulders and a tense voice go with stress, sinking down with depression; each person has a
     posture and a level of stress of their own. A third of the sessions lack a depression score, others an anxiety
