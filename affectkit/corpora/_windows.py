@@ -19,7 +19,8 @@ from affectkit.registry import Option
 Window = Annotated[
     float | None,
     Option(
-        "Length of windows of the recordings, which become the rows; the last of each is half to one and a half.", "s"
+        "Length of windows of the recordings, which become the rows; the last one may be half to one and a half times as long.",
+        "s",
     ),
 ]
 Stride = Annotated[
