@@ -19,8 +19,10 @@ from affectkit.registry import Option
 Window = Annotated[
     float | None,
     Option(
-        "Length of windows of the recordings, which become the rows; the last one may be half to one and a half times as long.",
+        "Length of windows of the recordings, which become the rows; the last one may be half to one and a half times "
+        "as long.",
         "s",
+        default="none, or the corpus's own",
     ),
 ]
 Stride = Annotated[
