@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
-from affectkit.corpora import _sessions, _windows, sessions
+from affectkit.corpora import _recordings, _windows, sessions
 from affectkit.corpora._corpus import Dropped
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -454,7 +454,7 @@ def test_a_video_beside_its_sound(tmp_path):
     folder(tmp_path, "s", 2, stress_labels=[1, 2])
     row = next(iter(sessions.read(tmp_path)))
     assert (row["path"], row["path_audio"]) == ("s/video.mp4", "s/audio.wav")
-    assert _sessions.length_of(_sessions.recording_of_folder(tmp_path / "s", tmp_path, 1.0)) == 2.0
+    assert _recordings.length_of(_recordings.recording_of_folder(tmp_path / "s", tmp_path, 1.0)) == 2.0
 
 
 def test_a_day_is_cut_in_seconds_of_work(tmp_path):
