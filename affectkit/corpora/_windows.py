@@ -19,7 +19,10 @@ from affectkit.registry import Option
 Window = Annotated[
     float | None,
     Option(
-        "Length of windows of the recordings, which become the rows; the last of each is half to one and a half.", "s"
+        "Length of windows of the recordings, which become the rows; the last one may be half to one and a half times "
+        "as long.",
+        "s",
+        default="none, or the corpus's own",
     ),
 ]
 Stride = Annotated[
@@ -53,13 +56,16 @@ class Track:
         self._starts = [stretch.start for stretch in self.stretches]
         self._longest = max((stretch.end - stretch.start for stretch in self.stretches), default=0.0)
 
+    def about(self, bounds: Bounds) -> list[Labelled]:
+        """The stretches that may reach into `bounds`, in their order; none but those need be looked at."""
+        first = bisect_right(self._starts, bounds[0] - self._longest - EXACT)
+        return self.stretches[first : bisect_left(self._starts, bounds[1])]
+
     def within(self, bounds: Bounds) -> list[tuple[float, Any]]:
         """(seconds, label) of what lies within, in its order."""
-        first = bisect_right(self._starts, bounds[0] - self._longest - EXACT)
-        last = bisect_left(self._starts, bounds[1])
         parts = [
             (min(stretch.end, bounds[1]) - max(stretch.start, bounds[0]), stretch.value)
-            for stretch in self.stretches[first:last]
+            for stretch in self.about(bounds)
         ]
         return [(seconds, value) for seconds, value in parts if seconds > EXACT]
 

@@ -1,7 +1,5 @@
 """Self-recorded sessions: videos, sounds, frames or landmarks with scores per second, per minute or per session."""
 
-import io
-import json
 import logging
 import math
 from collections import Counter, defaultdict
@@ -11,20 +9,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-
-from affectkit.corpora import _sessions, _tables, _windows
+from affectkit.corpora import _recordings, _sessions, _tables, _windows
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import checked, find_files, hidden, not_here, relative, require_folder
-from affectkit.corpora._sessions import OVERHANG, Recording, Session, Stretch, mistake
+from affectkit.corpora._recordings import Recording
+from affectkit.corpora._sessions import OVERHANG, Session, Stretch, mistake
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT, Bounds, Windows
 from affectkit.registry import Option
-from affectkit.synthesis import films, postures, texts, twins
-from affectkit.synthesis.voices import Voice, speak
+from affectkit.synthesis.sessions import write_sessions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +138,7 @@ def _gathered(
     folders = [file.parent for file in find_files(root, [_sessions.LABELS]) if file.name == _sessions.LABELS]
     if table is None and not folders:
         raise not_here(root, CORPUS)
-    recordings = _sessions.recordings_in(root, root)
+    recordings = _recordings.recordings_in(root, root)
     if table is not None:
         recordings.pop(relative(table.with_suffix(""), root), None)
     loose = {
@@ -311,7 +307,7 @@ def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropp
     recording = session.recording
     problems: list[Dropped] = []
     try:
-        length = _sessions.length_of(recording)
+        length = _recordings.length_of(recording)
     except AffectkitError as error:
         file = recording.anything or session.labels
         return None, [mistake(file, root, "a recording that cannot be read", error.message, error.remedy or "drop it")]
@@ -378,7 +374,8 @@ def _of_session(
     end = 1.0 if math.isnan(timeline.end) else timeline.end
     tracks = [_track(timeline, target, end) for target in goals]
     carried = _constant([{**session.carried, **stretch.carried} for stretch in timeline.stretches] or [session.carried])
-    labelled = sorted((s.start, s.end) for s in timeline.timed if s.values)
+    timed = timeline.timed
+    labelled = _windows.Track(_SAID, [_windows.Labelled(s.start, s.end, 1.0) for s in timed if s.values])
     for bounds in cut.cut(0.0, end) if cut else [(0.0, end)]:
         values = {track.target.name: track.pooled(bounds) for track in tracks}
         key = f"{safe_id(session.recording.name)}@{bounds[0]:010.3f}" if cut else safe_id(session.recording.name)
@@ -386,10 +383,13 @@ def _of_session(
             where = f" from {bounds[0]:g} to {bounds[1]:g} s" if cut else ""
             yield Dropped(key, "no label lies in it", detail=f"{session.recording.name}{where}")
             continue
-        share = _windows.covered(labelled, bounds) / (bounds[1] - bounds[0]) if labelled else 1.0
-        yield _row(key, session, bounds if cut else None, values, common, carried, root) | (
-            {"labelled_share": round(share, 6)} if timeline.timed else {"labelled_share": 1.0}
-        )
+        spans = [(first, last) for first, last, _ in labelled.about(bounds)]
+        share = _windows.covered(spans, bounds) / (bounds[1] - bounds[0]) if timed else 1.0
+        row = _row(key, session, bounds if cut else None, values, common, carried, root)
+        yield {**row, "labelled_share": round(share, 6)}
+
+
+_SAID = Target("said", "number")  # whether anything is
 
 
 def _track(timeline: Timeline, target: Target, end: float) -> _windows.Track:
@@ -461,31 +461,6 @@ def _constant(cells: Sequence[Mapping[str, str]]) -> dict[str, str]:
 # --- The synthetic twin
 
 
-RATES = (25.0, 30000 / 1001, 30.0, None)  # frames a second, None of a rate that varies
-SESSION_SEC = (20, 60)  # about the shortest and the longest, where the twin is large enough
-UNRATED = 0.05  # share of the seconds
-MISSING = 1 / 3  # share of the sessions without a score
-SCORES = {"depression": 27, "anxiety": 21}  # highest: of the PHQ-9 and the GAD-7
-SOUND_HZ = 8000
-PICTURED = 5  # of so many folders the last has frames instead of a sound, and the one before a video too
-PIXELS = 96
-
-
-@dataclass(frozen=True)
-class Act:
-    """One session of the twin. stress: [S] 1 to 5, NaN where nobody said it. scores: NaN without."""
-
-    subject: str
-    session: str
-    stress: np.ndarray
-    tension: np.ndarray
-    scores: Mapping[str, float]
-
-    @property
-    def stem(self) -> str:
-        return f"{self.subject}_{self.session}"
-
-
 def synthesize(
     root: Path,
     *,
@@ -496,123 +471,10 @@ def synthesize(
         Literal["table", "folders"], Option("A table beside recordings, or a folder per session with labels.json.")
     ] = "table",
 ) -> None:
-    """Write the twin: `size` seconds with a stress rating each, in sessions of some 40 s of `speakers` subjects.
+    """Write the twin: `size` seconds with a stress rating each, in sessions of some 30 s of `speakers` subjects.
 
     Restless hands, raised shoulders and a tense voice go with stress, sinking down with depression; each person has a
     posture and a level of stress of their own. A third of the sessions lack a depression score, others an anxiety
     score. Landmarks come at 25, 29.97 and 30 frames a second, and at a rate that varies.
     """
-    twins.write_readme(root, "sessions", size=size, speakers=speakers, seed=seed, session_layout=session_layout)
-    lines: list[tuple[object, ...]] = []
-    for number, (act, sitter, voice) in enumerate(_acts(size, speakers, seed)):
-        rng = twins.generator(seed, "session", act.stem)
-        times = postures.frame_times(float(len(act.stress)), RATES[number % len(RATES)], rng)
-        body = postures.sit(sitter, times, np.interp(times, np.arange(len(act.stress)) + 0.5, act.tension), rng)
-        folders = session_layout == "folders"
-        place = root / act.subject / act.session if folders else root / "recordings"
-        place.mkdir(parents=True, exist_ok=True)
-        landmarks = place / ("landmarks.csv" if folders else f"{act.stem}_landmarks.csv")
-        text = "\n".join([",".join(postures.header()), *postures.as_lines(times, body)]) + "\n"
-        landmarks.write_text(text, encoding="utf-8")
-        kind = number % PICTURED if folders else 0
-        if kind == PICTURED - 1:
-            for second in range(len(act.stress)):
-                frame = body[np.searchsorted(times, second + 0.5).clip(max=len(times) - 1)]
-                twins.save_image(place / f"{_sessions.FRAMES}/frame_{second + 1:04d}.jpg", postures.draw_frame(frame))
-        else:
-            _talk(place / ("audio.wav" if folders else f"{act.stem}.wav"), voice, act, rng)
-        if kind == PICTURED - 2:
-            images = [postures.draw_frame(frame, PIXELS) for frame in body]
-            films.write_film(place / "video.mp4", images, times.tolist(), float(len(act.stress)))
-        if folders:
-            _write_labels(place / _sessions.LABELS, act)
-        else:
-            lines += _lines(act)
-    if session_layout == "table":
-        header = ("video", "start_sec", "end_sec", "subject", "session", "stress", *SCORES, "notes")
-        twins.write_rows(root / "sessions.csv", header, lines)
-
-
-def _acts(size: int, speakers: int, seed: int) -> Iterator[tuple[Act, postures.Sitter, Voice]]:
-    if size < speakers:
-        raise twins.usage(f"--size {size}: each of {speakers} subjects has a second at least", "ask for a larger one")
-    voices = twins.cast({f"p{n:02d}": "female" if n % 2 else "male" for n in range(1, speakers + 1)}, speakers, seed)
-    number = 0
-    for place, (subject, voice) in enumerate(voices.items()):
-        rng = twins.generator(seed, "person", subject)
-        burden, worry = rng.beta(1.2, 2.5), rng.beta(1.5, 2.5)
-        sitter = postures.draw_sitter(rng, burden=burden)
-        level = 2.2 + 2.0 * worry + rng.normal(0, 0.3)
-        seconds = size // speakers + (place < size % speakers)
-        for part, length in enumerate(_lengths(seconds, rng), start=1):
-            stress = level + rng.normal(0, 0.6) + 0.9 * _slow(length, rng)
-            said = np.rint(stress + rng.normal(0, 0.35, length)).clip(1, 5)
-            said[rng.random(length) < UNRATED] = np.nan
-            low = {"depression": burden, "anxiety": worry}
-            rated = {
-                name: round(float(np.clip(most * low[name] + rng.normal(0, 1.5), 0, most)))
-                for name, most in SCORES.items()
-            }
-            gaps = {"depression": 0, "anxiety": 1}
-            scored = {n: math.nan if number % 3 == gaps[n] else float(value) for n, value in rated.items()}
-            yield Act(subject, f"s{part}", said, ((stress - 1) / 4).clip(0, 1), scored), sitter, voice
-            number += 1
-
-
-def _lengths(seconds: int, rng: np.random.Generator) -> list[int]:
-    """Whole seconds of a person's sessions, which add up to `seconds`."""
-    count = max(1, round(2 * seconds / sum(SESSION_SEC)))
-    shares = rng.uniform(0.7, 1.3, count).cumsum()
-    cuts = np.rint(np.array([0.0, *shares]) / shares[-1] * seconds).astype(int)
-    return [int(length) for length in np.diff(cuts) if length]
-
-
-def _slow(length: int, rng: np.random.Generator) -> np.ndarray:
-    """[length] a walk of about unit deviation that forgets in some ten seconds."""
-    walk = np.empty(length)
-    value = float(rng.standard_normal())
-    for second in range(length):
-        value = 0.9 * value + math.sqrt(1 - 0.9**2) * float(rng.standard_normal())
-        walk[second] = value
-    return walk
-
-
-def _talk(path: Path, voice: Voice, act: Act, rng: np.random.Generator) -> None:
-    """The session's sound: sentences, the more fearful the more stress, one after another."""
-    import soundfile
-
-    samples = np.zeros(len(act.stress) * SOUND_HZ, dtype=np.float32)
-    place = 0
-    while place < len(samples):
-        tension = float(act.tension[place // SOUND_HZ])
-        clip = speak(voice, "fear", texts.plain_sentence(rng), rate=SOUND_HZ, rng=rng, intensity=1.5 * tension)
-        clip = clip[: len(samples) - place]
-        samples[place : place + len(clip)] = clip
-        place += len(clip) + int(rng.uniform(0.1, 0.5) * SOUND_HZ)
-    written = io.BytesIO()
-    with soundfile.SoundFile(written, "w", samplerate=SOUND_HZ, channels=1, subtype="PCM_16", format="WAV") as sound:
-        sound.comment = twins.COMMENT
-        sound.write(samples)
-    path.write_bytes(written.getvalue())
-
-
-def _lines(act: Act) -> list[tuple[object, ...]]:
-    """The rows of the table, one for each second."""
-    scores = [_cell(value) for value in act.scores.values()]
-    note = "seated, at a desk" if act.session == "s1" else ""
-    names = (f"recordings/{act.stem}.wav",), (act.subject, act.session)
-    return [
-        (*names[0], second, second + 1, *names[1], _cell(stress), *scores, note)
-        for second, stress in enumerate(act.stress)
-    ]
-
-
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:g}"
-
-
-def _write_labels(path: Path, act: Act) -> None:
-    labels = [None if math.isnan(value) else int(value) for value in act.stress]
-    scores = {name: int(value) for name, value in act.scores.items() if not math.isnan(value)}
-    data = {"stress_labels": labels, "subject_id": act.subject, "session_id": act.session, **scores, "notes": ""}
-    path.write_text(json.dumps(data) + "\n", encoding="utf-8")
+    write_sessions(root, size=size, speakers=speakers, seed=seed, layout=session_layout)

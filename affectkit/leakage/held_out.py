@@ -141,7 +141,7 @@ def _fit_positions(manifest: Manifest, cv: bool) -> np.ndarray:
     rows, file = manifest.rows, manifest.path
     splits = rows["split"].to_numpy() if "split" in rows else np.full(len(rows), "train", dtype=object)
     if "fold" in rows and not cv:
-        raise AffectkitError("usage", "a manifest of folds holds nothing out", file=file, remedy="pass --cv")
+        raise AffectkitError("usage", "a manifest of folds is predicted fold by fold", file=file, remedy="pass --cv")
     fit = np.flatnonzero(np.isin(splits, ["train", "val"] if cv else ["train"]))
     if not len(fit):
         raise AffectkitError("input", "has no train rows", file=file, remedy="give its folder, or its train.csv too")

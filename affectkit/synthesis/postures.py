@@ -70,7 +70,7 @@ def sit(sitter: Sitter, times: np.ndarray, tension: np.ndarray, rng: np.random.G
     body[:, HEAD, 0] += (0.006 * _wander(times, 1.5, rng))[:, None]
     shoulders = [LEFT_SHOULDER, RIGHT_SHOULDER]
     body[:, shoulders, 1] -= (0.02 * tension)[:, None]
-    fidget = sitter.restless * (0.004 + 0.03 * tension)
+    fidget = sitter.restless * (0.004 + 0.03 * tension) * np.exp(0.5 * _wander(times, 8.0, rng))  # for other reasons
     for side in (0, 1):
         for axis in (0, 1):
             move = (fidget * _wander(times, 0.15, rng))[:, None]
