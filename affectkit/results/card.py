@@ -67,7 +67,8 @@ def _predicts(spec: Mapping[str, Any]) -> str:
             scale = target.get("scale")
             what = f"a number from {scale[0]:g} to {scale[1]:g}" if scale else "a number"
         else:
-            what = f"one of {', '.join(map(_plain, target['classes']))}"
+            order = ", in this order" if target["kind"] == "ordinal" else ""
+            what = f"one of {', '.join(map(_plain, target['classes']))}{order}"
         lines.append(f"{_plain(target['name'])}: {what}")
     return "Predicts\n\n" + _bullets(lines)
 
