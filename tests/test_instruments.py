@@ -2,12 +2,13 @@
 diagnosis."""
 
 import ast
+import doctest
 import re
 from pathlib import Path
 
 import pytest
 
-import affectkit
+import affectkit.instruments
 from affectkit.instruments import NO_DIAGNOSIS, SCORES, no_diagnosis, scores_of
 from affectkit.results import words
 
@@ -60,3 +61,7 @@ def test_every_score_says_what_it_is():
     for word, what in SCORES.items():
         assert word == word.casefold() and word.isalnum()
         assert re.search("report|raters", what), word
+
+
+def test_the_examples_run():
+    assert doctest.testmod(affectkit.instruments).failed == 0

@@ -103,13 +103,13 @@ LIMITS = (
 def headline(metrics: Mapping[str, Any], most: int = 8, targets: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """The names of the key figures, at most `most` of them, means over targets before single targets.
 
-    targets: as reports have them; of those that are ordered classes, distances of levels come first.
+    targets: as reports have them; of those that are ordered classes, distances of levels come first and beside these.
     """
     ordered = [target["name"] for target in targets if target["kind"] == "ordinal"]
     first = {f"{target}.{metric}".removeprefix("label."): metric for metric in OF_LEVELS for target in ordered}
     known = [name for name in metrics if name.rpartition(".")[2] in HEADLINE]
     known = sorted(known, key=lambda name: (HEADLINE.index(name.rpartition(".")[2]), "." in name))
-    return [*(name for name in first if name in metrics), *known][:most]
+    return [*(name for name in first if name in metrics), *known[:most]]
 
 
 def title(name: str) -> str:

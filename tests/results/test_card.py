@@ -166,6 +166,7 @@ def test_ordered_classes_show_their_distances_first():
     names = ("severity.uar", "severity.kappa_quadratic", "severity.mae_levels")
     report = REPORT | {"targets": targets, "metrics": {name: {"value": 0.25} for name in names}, "floors": {}}
     card = model_card(FACTS | {"spec": SPEC | {"targets": targets}, "reports": {"test": report}})
+    assert "severity: one of none, mild, severe, in this order" in card
     rows = [line.split(" | ")[1] for line in card.splitlines() if line.startswith("| test")]
     assert rows == ["severity quadratic kappa", "severity MAE in levels", "severity UAR"]
     unordered = REPORT | {"targets": [{**targets[0], "kind": "class"}], "metrics": report["metrics"], "floors": {}}
