@@ -154,10 +154,10 @@ def test_levels_in_reverse_are_a_mirror():
         (back, ANXIETY), (x, [2 - truths[0], truths[2]], groups), epochs=25, dropout=0.0, stopping_folds=0
     )
     mine, theirs = forth.predict([x])[0], mirrored.predict([x])[0][:, ::-1]
-    assert (mine.argmax(1) == theirs.argmax(1)).mean() > 0.95
-    ends = [m.fitted.network.head[0].thresholds.detach().numpy() for m in (forth, mirrored)]
-    assert (np.diff(ends[0]) > 0).all() and (np.diff(ends[1]) > 0).all()
-    assert ends[0][0] < 0 < ends[0][-1]
+    assert (mine.argmax(1) == theirs.argmax(1)).mean() > 0.95 and np.abs(mine - theirs).mean() < 0.05
+    # A trunk may add a constant to the score, so what mirrors is how far thresholds are apart, and the score's sign.
+    gaps = [float(m.fitted.network.head[0].gaps[0].detach()) for m in (forth, mirrored)]
+    assert gaps[0] == pytest.approx(gaps[1], rel=0.1)
 
 
 def test_heads_are_drawn_by_name():
