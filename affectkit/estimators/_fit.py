@@ -237,13 +237,15 @@ def _inner(
 
 def _cells(labels: Learned) -> tuple[np.ndarray, bool]:
     """What folds are drawn by, and whether they can be balanced by it: [N] classes or numbers; of several targets,
-    which of them are known, and the class of the first that has some."""
-    first = labels.each[0]
+    which of them are known, and the class of the first with classes. By names, so that no order decides."""
     if len(labels.each) == 1:
-        return first.y, bool(first.classes)
-    codes = next((own.y for own in labels.each if own.classes), np.zeros(len(first.y), np.int64))
-    known = np.stack([own.known for own in labels.each], axis=1).dot(2 ** np.arange(len(labels.each), dtype=np.int64))
-    return np.array([f"{pattern} {code}" for pattern, code in zip(known, codes, strict=True)]), True
+        return labels.each[0].y, bool(labels.each[0].classes)
+    each = sorted(labels.each, key=lambda own: own.target.name)
+    classes = next((np.array([*own.target.classes, ""])[own.y] for own in each if own.classes), None)
+    known = [np.where(own.known, "1", "0") for own in each]
+    return np.array(
+        ["".join(cells) for cells in zip(*known, *([] if classes is None else [classes]), strict=True)]
+    ), True
 
 
 def _search(estimator: Estimator, labels: Labels, folds: Iterable[Fold], settings: FitSettings) -> Choice:

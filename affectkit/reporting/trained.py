@@ -56,8 +56,7 @@ def draw(folder: Path) -> Page:
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
     worth = [worth_section(report)] if "worth" in report else []
-    apart = [separate_section(report)] if report.get("separate") else []
-    further = [*worth, *apart, *_of_rows(report), *_importance(folder), *_mistakes(folder)]
+    further = [*worth, *_separate(report), *_of_rows(report), *_importance(folder), *_mistakes(folder)]
     told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
     told |= {"targets": report.get("targets", []), "declared": report.get("declared", [])}
     told |= {"warnings": _warnings(report)}
@@ -68,6 +67,11 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
     """Columns that may be the truth in disguise, and targets that some fits could not learn."""
     told = [suspect["warning"] for suspect in report.get("suspects", ())]
     return [words.sentence(warning) for warning in (*told, *report.get("unlearned", ()))]
+
+
+def _separate(report: Mapping[str, Any]) -> list[Section]:
+    """Of a training with --separate."""
+    return [separate_section(report)] if report.get("separate") else []
 
 
 def _of_rows(report: Mapping[str, Any]) -> list[Section]:
@@ -121,12 +125,7 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
         title=f"{verb} of {folder.resolve().name}",
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
         warnings=_warnings(report),
-        sections=[
-            metrics,
-            *([separate_section(report)] if report.get("separate") else []),
-            *_of_rows(report),
-            *_importance(folder),
-        ],
+        sections=[metrics, *_separate(report), *_of_rows(report), *_importance(folder)],
         declared=report["declared"],
         corpora=past["corpora"],
         targets=report.get("targets", []),

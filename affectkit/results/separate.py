@@ -14,8 +14,8 @@ SEPARATE = "separate/predictions.csv"  # in the run folder
 
 
 def separate_of(joint: Predictions, separate: Predictions, group: str | None) -> list[dict[str, Any]]:
-    """What `train_report.json` says: of each part of the rows and each target, the joint model's figure less that of the
-    network that learned the target alone, paired over groups. p_holm: of all targets of the part (Holm 1979).
+    """What `train_report.json` says: of each part of the rows and each target, the joint model's figure less that of
+    the network that learned the target alone, paired over groups. p_holm: of all targets of the part (Holm 1979).
 
     Both tables: of the same rows in the same order. A target without a row that both answer is not there.
     """

@@ -291,7 +291,7 @@ class _Loop:
         if not isinstance(self.network, WithTaskWeights):
             return {}
         objective = self.problem.objective
-        factors = objective.factors(self.network.task_scales.detach())
+        factors = objective.factors(self.network.log_variances.detach())
         shares = (factors / factors.mean()).tolist()
         return {target.name: share for target, share in zip(objective.targets, shares, strict=True)}
 

@@ -63,7 +63,11 @@ class WithTaskWeights(nn.Module):
     """Any network, and the log-variance of each of its targets' tasks, which train with it (Kendall et al. 2018).
 
     They are told in training only: answers, and the losses that epochs are compared by, are the network's own.
+    task_scales: [T] in units of ten, as Adam moves every number by its rate, and small networks have some hundred steps
+    in all.
     """
+
+    PACE = 10.0
 
     def __init__(self, network: nn.Module, tasks: int) -> None:
         super().__init__()
@@ -76,7 +80,12 @@ class WithTaskWeights(nn.Module):
         if not self.training:
             return outputs
         rows = len(next(iter(outputs.values())))  # of each row, so that processes gather them as they do answers
-        return outputs | {TASK_SCALES: self.task_scales.expand(rows, -1)}
+        return outputs | {TASK_SCALES: self.log_variances.expand(rows, -1)}
+
+    @property
+    def log_variances(self) -> torch.Tensor:
+        """[T]."""
+        return self.PACE * self.task_scales
 
     def parts(self) -> list[Part]:
         *before, (name, parameters) = cast(Network, self.network).parts()
