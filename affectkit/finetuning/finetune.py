@@ -152,7 +152,7 @@ def _alone(loss: LossOptions, target: Target) -> LossOptions:
     """The loss that a target has among others, without the others."""
     number = target.kind == "number"
     if loss.loss != AUTO and (LOSSES[loss.loss] == "numbers") != number:
-        loss = replace(loss, loss=AUTO)
+        loss = replace(loss, loss="auto")
     return replace(loss, label_smoothing=0.0 if number else loss.label_smoothing, task_weights=EQUAL)
 
 
