@@ -11,6 +11,7 @@ import pytest
 from landmark_people import face, skeletons, write_landmarks
 
 from affectkit.artifacts.features import read_features
+from affectkit.encoders import _face_geometry as geometry
 from affectkit.encoders import _posture as posture
 from affectkit.encoders import landmarks
 from affectkit.encoders._encoder import Item
@@ -169,6 +170,26 @@ def test_faces_of_openface_have_its_own_angles(tmp_path):
     assert column(values, names, "head_pitch")[0] == pytest.approx(np.degrees(0.2), abs=1e-5)
     assert column(values, names, "head_yaw")[0] == pytest.approx(np.degrees(-0.3), abs=1e-5)
     assert np.isnan(values[3]).all() and counts == {"with_untracked_frames": 1}
+
+
+def test_joints_of_emopain(tmp_path):
+    import scipy.io
+
+    data = np.random.default_rng(0).normal(size=(120, 78))
+    scipy.io.savemat(tmp_path / "P1D.mat", {"data": data})
+    values, names, _ = encode(tmp_path / "P1D.mat", pool="none")
+    points = np.stack([data[:, :22], data[:, 22:44], data[:, 44:66], np.ones((120, 22))], axis=2)
+    np.testing.assert_allclose(values, geometry.joint_features(points), rtol=1e-5)
+    assert names[4] == "angle_4"
+
+
+def test_what_has_no_landmarks_says_so(tmp_path):
+    (tmp_path / "a.csv").write_text("time,pulse\n0,1\n1,2\n")
+    with pytest.raises(AffectkitError, match=r"no landmarks of a body, face or hand among its 1 columns \(pulse\)"):
+        encode(tmp_path / "a.csv")
+    write_landmarks(tmp_path / "b.csv", np.arange(9) / 9, skeletons(np.arange(9) / 9))
+    with pytest.raises(AffectkitError, match=r"no landmarks of a face among its 132 columns"):
+        encode(tmp_path / "b.csv", features="face")
 
 
 def test_rows_are_stretches_of_a_file_that_is_read_once(tmp_path, monkeypatch):
