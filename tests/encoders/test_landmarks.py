@@ -297,12 +297,15 @@ def landmarker(monkeypatch):
     asked = []
 
     def video_landmarks(path, model, *, start_sec=None, end_sec=None, fps=None):
-        asked.append((str(path), model, fps))
+        asked.append((str(path), model.model, fps))
         times = np.arange(120) / (fps or 30)
         yield from zip(times, skeletons(times).astype(np.float32), strict=True)
 
     module = types.ModuleType("affectkit.models.pose")
     module.video_landmarks = video_landmarks
+    module.open_landmarker = lambda model: types.SimpleNamespace(
+        model=model, describe=lambda: {"landmarks_digest": "1234", "litert": "2"}
+    )
     monkeypatch.setitem(sys.modules, "affectkit.models.pose", module)
     return asked
 
@@ -312,10 +315,14 @@ def test_landmarks_of_a_video_are_made_by_a_network(affectkit, landmarker, tmp_p
     (tmp_path / "train.csv").write_text("id,path,label\nv,v.mp4,x\n")
     line = ("extract-features", "--manifest", tmp_path / "train.csv", "--encoder", "landmarks", "-o", tmp_path / "f")
     refused = affectkit(*line, code=1)
-    assert "has no column 'path_landmarks'" in refused.stderr and "--landmark-model FILE for videos" in refused.stderr
+    assert (
+        "has no column 'path_landmarks'" in refused.stderr
+        and "--landmark-model FILE_OR_FOLDER for videos" in refused.stderr
+    )
     affectkit(*line, "--landmark-model", "pose.task", "--fps", 10)
     assert landmarker == [(str(tmp_path / "v.mp4"), "pose.task", 10.0)]
     features = read_features(tmp_path / "f")
+    assert features.encoder["weights"] == "1234"
     times = np.arange(120) / 10
     write_landmarks(tmp_path / "v.csv", times, skeletons(times))
     expected = encode(tmp_path / "v.csv")[0]
