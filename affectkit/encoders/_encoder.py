@@ -349,13 +349,13 @@ def series(manifest: Manifest, encoder: Any) -> list[Item]:
         if encoder.column not in rows and not any(media):
             raise _no_column(manifest, encoder)
     keys = rows[encoder.table_key] if encoder.table is not None else [""] * len(rows)
-    times = [_column(rows, name) for name in ("start_sec", "end_sec")]
+    times = [_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec")]
     cells = rows["stretches"] if "stretches" in rows else [""] * len(rows)
     stretches = [_stretches(manifest, place, cell) for place, cell in enumerate(cells)]
     columns = (rows["id"], media, *times, stretches, keys, _sizes(rows))
     return [
-        Item(key, path, "", start, end, stretches=parts, key=name, size=size)
-        for key, path, start, end, parts, name, size in zip(*columns, strict=True)
+        Item(key, path, "", start, end, duration or 0.0, stretches=parts, key=name, size=size)
+        for key, path, start, end, duration, parts, name, size in zip(*columns, strict=True)
     ]
 
 

@@ -59,7 +59,7 @@ def encode_shards(
     ahead of the encoder (decoding, resampling and openSMILE hold no interpreter lock); 0 prepares in this one.
     Raises, unless `on_error` is "skip", the first item's AffectkitError, with its `where`.
     """
-    most = BATCH_IMAGES if encoder.reads == "images" else None
+    most = {"images": BATCH_IMAGES, "series": 1}.get(encoder.reads)  # of a series all the work is in `prepare`
     lengths = [item.duration_sec for item in items]
     # Similar lengths together, longest last, so that little is padded
     orders = [(shard, sorted(shard, key=lengths.__getitem__)) for shard in shards]
@@ -124,10 +124,16 @@ def _encode_batch(encoder: Encoder, batch: list[int], outcomes: Iterator[Any]) -
     values = rows_of(encoder.encode([results[position] for position in ready])) if ready else []
     for position, value in zip(ready, values, strict=True):
         results[position] = value
-        wrong = np.isinf if encoder.gaps else _not_finite
+        wrong = np.isinf if getattr(encoder, "gaps", False) else _not_finite
         if wrong(value if isinstance(value, np.ndarray) else value.data).any():
             results[position] = AffectkitError("input", f"{encoder.name} gave values that are not finite")
     return results
+
+
+def _settle(encoder: Encoder, items: Sequence[Item]) -> None:
+    """A user's own encoder need not have what most do nothing with."""
+    if hasattr(encoder, "settle"):
+        encoder.settle(items)
 
 
 def _not_finite(values: np.ndarray) -> np.ndarray:
@@ -204,7 +210,7 @@ def extract(
     how: batch_seconds, num_workers, on_error and where, as `encode_shards` has them. Raises as it does.
     """
     ranks = ranks or Ranks()
-    encoder.settle(items)
+    _settle(encoder, items)
     shards = plan(items, pooled=encoder.pooled)
     writer = FeatureWriter(folder, record(encoder), [[items[p].id for p in shard] for shard in shards])
     mine = range(ranks.rank, len(shards), ranks.world)
@@ -225,7 +231,7 @@ def encode_items(encoder: Encoder, items: Sequence[Item], **how: Any) -> Encoded
 
     how: batch_seconds, num_workers, on_error, where and progress, as `encode_shards` has them. Raises as it does.
     """
-    encoder.settle(items)
+    _settle(encoder, items)
     parts = list(encode_shards(encoder, items, plan(items, pooled=encoder.pooled), **how))
     counts: Counter[str] = Counter()
     for part in parts:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -49,7 +49,7 @@ FEATURES = {
 }  # fmt: skip
 HOW_TO = (
     "write them with OpenFace, OpenPose or MediaPipe and name the files in a column path_landmarks, or pass "
-    '--landmark-model FILE for videos (pip install "affectkit[pose]")'
+    '--landmark-model FILE_OR_FOLDER for videos (pip install "affectkit[pose]")'
 )
 _OWN_POSE = ("pose_Rx", "pose_Ry", "pose_Rz")  # radians: pitch, yaw, roll of OpenFace
 _SHARES = 2.0  # of a picture: landmarks a little outside of it count, pixels do not begin that small
@@ -81,7 +81,7 @@ def build(
     pool: PoolOpt = "",
     channels: ChannelsOpt = "",
     landmark_model: Annotated[
-        str, Option("Model file of MediaPipe's pose landmarker, which makes the landmarks of videos.")
+        str, Option("File or folder of MediaPipe's pose networks, which make the landmarks of videos.")
     ] = "",
     fps: Annotated[float | None, Option("Frames per second taken of a video.", "Hz", default="all")] = None,
 ) -> Landmarks:
@@ -101,6 +101,7 @@ class Landmarks(SeriesEncoder):
 
     name = "landmarks"
     how_to = HOW_TO
+    _landmarker: Any = None  # of videos, once it is loaded: each of them is followed by itself
 
     def takes(self, path: Path | None) -> bool:
         ending = path.suffix.lower() if path else ""
@@ -114,6 +115,20 @@ class Landmarks(SeriesEncoder):
     def model(self) -> str:
         """What makes landmarks of videos; "" where nothing does."""
         return self.options["landmark_model"]
+
+    def load(self, device: str) -> None:
+        """Open the network once, so that a wrong file is said before any work, and what it is stands in the record."""
+        if self.model:
+            from affectkit.models.pose import open_landmarker  # type: ignore[import-not-found, unused-ignore]
+
+            self._landmarker = open_landmarker(self.model)
+
+    def describe(self) -> dict[str, Any]:
+        if self._landmarker is None:
+            return super().describe()
+        network = self._landmarker.describe()
+        weights = ",".join(str(value) for name, value in sorted(network.items()) if name.endswith("digest"))
+        return {**super().describe(), "landmarker": network, "weights": weights}
 
     def frame_names(self) -> list[str] | None:
         if self.options["features"] == "raw":
@@ -199,7 +214,7 @@ class Landmarks(SeriesEncoder):
         least = CONFIDENCE if self.options["min_confidence"] is None else self.options["min_confidence"]
 
         def batches() -> Iterator[tuple[Chunk, np.ndarray]]:
-            frames = video_landmarks(path, self.model, fps=self.options["fps"])
+            frames = video_landmarks(path, self._landmarker or self.model, fps=self.options["fps"])
             while batch := list(islice(frames, _BATCH)):
                 points = np.stack([landmarks for _, landmarks in batch]).astype(float)
                 with np.errstate(invalid="ignore"):

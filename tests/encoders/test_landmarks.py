@@ -11,6 +11,7 @@ import pytest
 from landmark_people import face, skeletons, write_landmarks
 
 from affectkit.artifacts.features import read_features
+from affectkit.encoders import _face_geometry as geometry
 from affectkit.encoders import _posture as posture
 from affectkit.encoders import landmarks
 from affectkit.encoders._encoder import Item
@@ -171,6 +172,26 @@ def test_faces_of_openface_have_its_own_angles(tmp_path):
     assert np.isnan(values[3]).all() and counts == {"with_untracked_frames": 1}
 
 
+def test_joints_of_emopain(tmp_path):
+    import scipy.io
+
+    data = np.random.default_rng(0).normal(size=(120, 78))
+    scipy.io.savemat(tmp_path / "P1D.mat", {"data": data})
+    values, names, _ = encode(tmp_path / "P1D.mat", pool="none")
+    points = np.stack([data[:, :22], data[:, 22:44], data[:, 44:66], np.ones((120, 22))], axis=2)
+    np.testing.assert_allclose(values, geometry.joint_features(points), rtol=1e-5)
+    assert names[4] == "angle_4"
+
+
+def test_what_has_no_landmarks_says_so(tmp_path):
+    (tmp_path / "a.csv").write_text("time,pulse\n0,1\n1,2\n")
+    with pytest.raises(AffectkitError, match=r"no landmarks of a body, face or hand among its 1 columns \(pulse\)"):
+        encode(tmp_path / "a.csv")
+    write_landmarks(tmp_path / "b.csv", np.arange(9) / 9, skeletons(np.arange(9) / 9))
+    with pytest.raises(AffectkitError, match=r"no landmarks of a face among its 132 columns"):
+        encode(tmp_path / "b.csv", features="face")
+
+
 def test_rows_are_stretches_of_a_file_that_is_read_once(tmp_path, monkeypatch):
     times = np.arange(900) / 30
     points = skeletons(times)
@@ -276,12 +297,15 @@ def landmarker(monkeypatch):
     asked = []
 
     def video_landmarks(path, model, *, start_sec=None, end_sec=None, fps=None):
-        asked.append((str(path), model, fps))
+        asked.append((str(path), model.model, fps))
         times = np.arange(120) / (fps or 30)
         yield from zip(times, skeletons(times).astype(np.float32), strict=True)
 
     module = types.ModuleType("affectkit.models.pose")
     module.video_landmarks = video_landmarks
+    module.open_landmarker = lambda model: types.SimpleNamespace(
+        model=model, describe=lambda: {"landmarks_digest": "1234", "litert": "2"}
+    )
     monkeypatch.setitem(sys.modules, "affectkit.models.pose", module)
     return asked
 
@@ -291,10 +315,14 @@ def test_landmarks_of_a_video_are_made_by_a_network(affectkit, landmarker, tmp_p
     (tmp_path / "train.csv").write_text("id,path,label\nv,v.mp4,x\n")
     line = ("extract-features", "--manifest", tmp_path / "train.csv", "--encoder", "landmarks", "-o", tmp_path / "f")
     refused = affectkit(*line, code=1)
-    assert "has no column 'path_landmarks'" in refused.stderr and "--landmark-model FILE for videos" in refused.stderr
+    assert (
+        "has no column 'path_landmarks'" in refused.stderr
+        and "--landmark-model FILE_OR_FOLDER for videos" in refused.stderr
+    )
     affectkit(*line, "--landmark-model", "pose.task", "--fps", 10)
     assert landmarker == [(str(tmp_path / "v.mp4"), "pose.task", 10.0)]
     features = read_features(tmp_path / "f")
+    assert features.encoder["weights"] == "1234"
     times = np.arange(120) / 10
     write_landmarks(tmp_path / "v.csv", times, skeletons(times))
     expected = encode(tmp_path / "v.csv")[0]
