@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 
 from affectkit.errors import AffectkitError
-from affectkit.media.series import COVAREP, Reading, open_series, parse_stretches
+from affectkit.media.series import COVAREP, Reading, open_series
 
 POINTS = range(68)
 
@@ -208,7 +208,7 @@ def test_emopain_has_no_label_among_its_columns(tmp_path):
     assert series.names[:1] + series.names[22:23] + series.names[65:67] == ("x_0", "y_0", "z_21", "emg_0")
     assert values.shape == (5, 70) and times[1] == 1 / 60 and values[0, 65] == 65
     scipy.io.savemat(tmp_path / "b.mat", {"a": data, "b": data})
-    with pytest.raises(AffectkitError, match="has no matrix 'data', but a, b"):
+    with pytest.raises(AffectkitError, match="has no variable 'data', but a, b"):
         open_series(tmp_path / "b.mat")
     (tmp_path / "c.mat").write_bytes(b"MATLAB 5.0 MAT-file" + b"\0" * 200)
     with pytest.raises(AffectkitError, match="is no MATLAB file"):
@@ -229,13 +229,6 @@ def test_openposes_own_files(tmp_path):
     (folder / "v_000000000001_keypoints.json").write_text("[]")
     with pytest.raises(AffectkitError, match="is no frame of OpenPose"):
         whole(folder, rate=30)
-
-
-def test_stretches():
-    assert parse_stretches("0-1; 2.5 - 3") == ((0, 1), (2.5, 3))
-    for wrong in ("1-1", "2-1", "0-2;1-3", "a-b", "1", "-1-2"):
-        with pytest.raises(ValueError, match=r".*"):
-            parse_stretches(wrong)
 
 
 def test_quoted_names_with_commas(tmp_path):

@@ -27,6 +27,7 @@ from affectkit.artifacts.sequences import Gathering, gather
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
+from affectkit.media.cuts import AT
 from affectkit.plain import comma_separated, is_file_name
 from affectkit.splits import GROUP_COLUMNS, SPLITS
 
@@ -162,7 +163,6 @@ def read_joined_sources(
 
 
 WINDOW_OF = ("clip", "sequence")  # columns in which windows and frames name what they are of
-BEFORE = "@"  # in an id of ours, what stands before it does too: <clip>@<start>
 
 
 def rows_of_manifest(paths: Mapping[str, Path], rows: Manifest, over: str | None = None) -> list[Source]:
@@ -198,7 +198,7 @@ def _windows_of(table: Predictions, rows: Manifest, over: str | None) -> np.ndar
         remedy = did_you_mean(over, list(table.frame.columns))
         raise AffectkitError("input", f"--over: there is no column '{over}'", file=table.path, remedy=remedy)
     named = [table.frame[column] for column in WINDOW_OF if column in table.frame]
-    named.append(table.frame["id"].str.rpartition(BEFORE)[0])
+    named.append(table.frame["id"].str.rpartition(AT)[0])
     return next((cells.to_numpy(object) for cells in named if cells.isin(ids).any()), None)
 
 

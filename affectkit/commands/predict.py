@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
+
+if TYPE_CHECKING:
+    from affectkit.media.cuts import Windows
 
 WindowOpt = Annotated[
     float | None,
@@ -110,7 +113,7 @@ def predict(
     if bool(files) == (manifest is not None):
         raise typer.BadParameter("give either FILES or --manifest.", param_hint="FILES")
     cells = _cells(column, files)
-    _check_windows(window, stride, features)
+    windows = _windows(window, stride, features)
     _check_videos(fps, faces, track_gap, detector_options, window, features)
     from contextlib import nullcontext
 
@@ -122,7 +125,6 @@ def predict(
     from affectkit.inference import (
         TABLES,
         Sampling,
-        Windows,
         Work,
         check_reads,
         holds_videos,
@@ -135,7 +137,6 @@ def predict(
         without_fit_rows,
     )
 
-    windows = Windows.of(window, stride) if window is not None else None
     sampling = Sampling(fps, faces or "", detector_options, **({} if track_gap is None else {"track_gap": track_gap}))
     inputs = [model_dir, manifest, *files_of(features or [])]
     for path in files or ():
@@ -182,12 +183,14 @@ def _cells(column: list[str] | None, files: list[Path] | None) -> dict[str, str]
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _check_windows(window: float | None, stride: float | None, features: list[Path] | None) -> None:
-    if stride is not None and window is None:
-        raise AffectkitError("usage", "--stride needs --window", remedy="give the length of a window in seconds")
-    if window is not None and features:
+def _windows(window: float | None, stride: float | None, features: list[Path] | None) -> "Windows | None":
+    from affectkit.media.cuts import Windows
+
+    windows = Windows.asked(window, stride)
+    if windows and features:
         message = "--features are of whole recordings, and --window cuts them"
         raise AffectkitError("usage", message, remedy="leave one of them out")
+    return windows
 
 
 def _check_videos(

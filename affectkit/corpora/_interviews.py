@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -180,22 +180,3 @@ def _reason(line: Line, text: str, before: bool, interrupted: Sequence[tuple[flo
 
 def _goes_on(turn: Turn, line: Line, max_pause: float) -> bool:
     return max_pause > 0 and turn.role == line.role and line.start - turn.stop <= max_pause
-
-
-def stretches(turns: Iterable[Turn]) -> str:
-    """Turns as a manifest's `stretches`: `12.31-15.22;16-18.5`, seconds of the recording, those that overlap as one."""
-    return ";".join(f"{start}-{stop}" for start, stop in _joined(turns))
-
-
-def _joined(turns: Iterable[Turn]) -> Iterator[tuple[float, float]]:
-    spans = sorted((round(turn.start, 3), round(turn.stop, 3)) for turn in turns)
-    kept: tuple[float, float] | None = None
-    for start, stop in spans:
-        if kept and start <= kept[1]:
-            kept = kept[0], max(kept[1], stop)
-        else:
-            if kept:
-                yield kept
-            kept = start, stop
-    if kept:
-        yield kept

@@ -11,9 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
-from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.media.cuts import EXACT, Bounds, Windows
+from affectkit.media.cuts import EXACT, Bounds
 from affectkit.registry import Option
 
 Window = Annotated[
@@ -29,14 +28,6 @@ Stride = Annotated[
     float | None,
     Option("From the start of a window to the start of the next.", "s", default="the window, or the corpus's own"),
 ]
-
-
-def asked(window: float | None, stride: float | None) -> Windows | None:
-    """From the two options; None where there are to be no windows. Raises "usage" for a stride alone, and as
-    `Windows.of`."""
-    if window is None and stride is not None:
-        raise AffectkitError("usage", "--stride without --window", remedy="give the length of a window too")
-    return None if window is None else Windows.of(window, stride)
 
 
 class Labelled(NamedTuple):

@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Note, Row
 from affectkit.corpora._files import checked, find_home, folders_in, hidden, is_pointer, not_here, pointer, relative
-from affectkit.corpora._interviews import Interview, Role, Turn, read_interview, read_lines, stretches
+from affectkit.corpora._interviews import Interview, Role, Turn, read_interview, read_lines
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
+from affectkit.media.cuts import write_stretches
 from affectkit.registry import Option
 
 PHQ8 = Target("phq8", "number", scale=(0, 24))
@@ -368,7 +369,7 @@ class _Reader:
         texts = {"text": _text(interview.turns)}
         if self.options.interviewer:
             texts |= {f"text_{role}": _text(interview.of(role)) for role in self.options.roles}
-        spans = {"stretches": stretches(interview.turns)}
+        spans = {"stretches": write_stretches((turn.start, turn.stop) for turn in interview.turns)}
         return {"id": shared["session"], "path": "", **texts, **spans, **shared}
 
     def notes(self) -> Iterator[Note]:

@@ -16,7 +16,7 @@ from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import checked, find_files, not_here, relative, require_folder
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.media.cuts import Bounds, Windows
+from affectkit.media.cuts import Bounds, Windows, id_at
 from affectkit.media.matlab import read_matrix
 from affectkit.synthesis import twins
 
@@ -50,7 +50,7 @@ def read(root: Path, *, window: _windows.Window = WINDOW, stride: _windows.Strid
     or not of this shape.
     """
     require_folder(root, CORPUS)
-    cut = _windows.asked(window, (window or WINDOW) * (1 - OVERLAP) if stride is None else stride)
+    cut = Windows.asked(window, (window or WINDOW) * (1 - OVERLAP) if stride is None else stride)
     files = find_files(root, [".mat"])
     if not files or cut is None:
         raise not_here(root, CORPUS)
@@ -76,7 +76,7 @@ def _of_file(file: Path, root: Path, cut: Windows) -> Iterator[Row | Dropped]:
     for bounds in cut.cut(0.0, len(data) / RATE):
         frames = data[_frames(bounds)]
         yield {
-            "id": f"{file.stem.upper()}@{bounds[0]:010.3f}",
+            "id": id_at(file.stem.upper(), bounds[0]),
             **common,
             "protective": "yes" if np.mean(frames[:, PROTECTIVE] > 0) > 0.5 else "no",
             "exercise": _exercise(frames[:, EXERCISE]),

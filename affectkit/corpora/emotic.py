@@ -2,7 +2,6 @@
 
 import io
 import math
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from affectkit.corpora._corpus import Corpus, Dropped, Row, vad
 from affectkit.corpora._files import checked, child, find_home, refuse_pointer, relative
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError
+from affectkit.media.matlab import as_matlab
 from affectkit.synthesis import scores, twins
 from affectkit.synthesis.faces import Person, draw_person
 from affectkit.synthesis.scenes import body_of, draw_scene
@@ -61,14 +61,10 @@ def _rows(table: Path, pictures: Path, root: Path) -> Iterator[Row | Dropped]:
 def _load(table: Path) -> dict[str, Any]:
     """The three parts of the MATLAB file."""
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     refuse_pointer(table)
-    try:
+    with as_matlab(table, remedy="download it again"):
         parts = loadmat(table, squeeze_me=True, struct_as_record=False)
-    except (MatReadError, zlib.error, ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AffectkitError("input", f"is no MATLAB file: {why}", file=table, remedy="download it again") from None
     for split in ("train", "val", "test"):
         if split not in parts:
             known = ", ".join(name for name in parts if not name.startswith("__")) or "nothing"

@@ -1,24 +1,20 @@
 """Self-recorded sessions: videos, sounds, frames or landmarks with scores per second, per minute or per session."""
 
 import logging
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from affectkit.corpora import _recordings, _sessions, _tables, _windows
 from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import checked, find_files, hidden, not_here, relative, require_folder
 from affectkit.corpora._recordings import Recording
-from affectkit.corpora._sessions import OVERHANG, Session, Stretch, mistake
-from affectkit.corpora._tables import safe_id
+from affectkit.corpora._session_rows import MEASURES, Per, rows_of
+from affectkit.corpora._sessions import Session, mistake
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
-from affectkit.media import segment_error
-from affectkit.media.cuts import EXACT, Bounds, Windows
+from affectkit.media.cuts import Windows
 from affectkit.registry import Option
 from affectkit.synthesis.sessions import write_sessions
 
@@ -36,10 +32,6 @@ CORPUS = Corpus(
     reads="video",
     default_group="subject",
 )
-# Numbers of a row that nobody is to predict.
-MEASURES = ("start_sec", "end_sec", "time_sec", "labelled_share")
-# Columns of a table that would stand for something else in a manifest.
-TAKEN = (*_tables.RESERVED, *MEASURES, "id", "path", "split", "sequence", "track", "dialogue")
 
 
 def targets(*, target_columns: str = "", rows: "pd.DataFrame | None" = None, **others: object) -> tuple[Target, ...]:
@@ -61,7 +53,7 @@ def read(
     session_column: _tables.SessionColumn = "session",
     target_columns: _tables.TargetColumns = "",
     per: Annotated[
-        Literal["label", "session"],
+        Per,
         Option(
             "What a row is, where there are no windows: each stretch that has a label of its own, or the whole session "
             "with the mean of its labels (of classes the one that lasts longest)."
@@ -91,7 +83,7 @@ def read(
     "usage" for options that do not go together, "input" for files that are none of theirs.
     """
     wanted = _tables.named_columns(locals())
-    cut = _windows.asked(window, stride)
+    cut = Windows.asked(window, stride)
     if cut and per == "session":
         raise AffectkitError("usage", "--window and --per session exclude each other", remedy="leave one of them out")
     if root.is_file() and root.suffix.lower() in (".csv", ".tsv"):
@@ -100,7 +92,7 @@ def read(
     goals = _tables.parse_targets(target_columns) if target_columns else ()
     options = {"label_seconds": label_seconds, "frame_rate": frame_rate}
     gathered = _gathered(root, _find_table(root, table), wanted, goals, **options)
-    return checked(_rows(gathered, goals, root, cut, per), root, CORPUS, listed=True)
+    return checked(rows_of(gathered, goals, root, cut, per), root, CORPUS, listed=True)
 
 
 # --- Which sessions there are
@@ -201,261 +193,6 @@ def _places(session: Session, root: Path) -> str:
     if medium is not None and (medium.parent / _sessions.LABELS).is_file():
         return relative(medium.parent, root)
     return session.recording.name
-
-
-# --- Their rows
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """A session with its length in seconds (NaN where no file says it), and its labels, within that length."""
-
-    session: Session
-    length: float
-    stretches: list[Stretch]
-
-    @property
-    def end(self) -> float:
-        """Of the recording, else of the last label."""
-        last = max((stretch.end for stretch in self.stretches if not stretch.whole), default=math.nan)
-        return last if math.isnan(self.length) else self.length
-
-    @property
-    def timed(self) -> list[Stretch]:
-        return [stretch for stretch in self.stretches if not stretch.whole]
-
-    def unlabelled(self) -> float:
-        """Seconds that no label is for; 0 where a label is for all of it, or the length is unknown."""
-        if math.isnan(self.length) or any(stretch.values for stretch in self.stretches if stretch.whole):
-            return 0.0
-        labelled = sorted((stretch.start, stretch.end) for stretch in self.timed if stretch.values)
-        return self.length - _windows.covered(labelled, (0.0, self.length))
-
-
-def _rows(
-    items: Sequence[Session | Dropped], goals: Sequence[Target], root: Path, cut: Windows | None, per: str
-) -> Iterator[Row | Dropped]:
-    sessions = [item for item in items if isinstance(item, Session)]
-    yield from (item for item in items if isinstance(item, Dropped))
-    names = _session_names(sessions)
-    known = {target.name: target for target in goals}
-    seen = {name for session in sessions for stretch in session.stretches for name in stretch.values}
-    known |= {name: Target(name, "number") for name in sorted(seen - known.keys())}
-    offered = {name for session in sessions for name in session.offers}
-    for target in (target for target in goals if sessions and target.name not in seen | offered):
-        remedy = did_you_mean(target.name, sorted(offered))
-        raise AffectkitError("input", f"no session has a label of '{target.name}'", file=root, remedy=remedy)
-    series = sorted({name for session in sessions for name in session.recording.series})
-    gaps: dict[str, tuple[float, float]] = {}
-    for session in sessions:
-        timeline, problems = _timeline(session, root)
-        yield from problems
-        if timeline is None:
-            continue
-        if (gap := timeline.unlabelled()) > OVERHANG:
-            gaps[session.recording.name] = gap, timeline.length
-        columns = {f"path_{kind}": _path(session.recording.series.get(kind), root) for kind in series}
-        common = {**_groups(session, names[session.recording.name]), **columns}
-        yield from _of_session(timeline, tuple(known.values()), common, root, cut, per)
-    _warn_of_subjects(sessions)
-    _warn_of_gaps(gaps, len(sessions))
-
-
-def _session_names(sessions: Sequence[Session]) -> dict[str, str]:
-    """Recording -> its session: as the labels call it, with the subject before it where two subjects have a session of
-    one name; without a name the recording's."""
-    owners = defaultdict(set)
-    for session in sessions:
-        owners[session.session].add(session.subject)
-    shared = any(len(subjects) > 1 for name, subjects in owners.items() if name)
-    return {
-        s.recording.name: (f"{s.subject}_{s.session}" if shared and s.subject else s.session)
-        or safe_id(s.recording.name)
-        for s in sessions
-    }
-
-
-def _groups(session: Session, name: str) -> Row:
-    subject = {"subject": session.subject} if session.subject else {}
-    return {**subject, "session": name, "sequence": safe_id(session.recording.name)}
-
-
-def _warn_of_subjects(sessions: Sequence[Session]) -> None:
-    without = [session for session in sessions if not session.subject]
-    if without and len(without) == len(sessions):
-        log.warning(
-            "no session says whose it is: splits keep sessions together, and one person may be on both sides; give a "
-            "column subject, or subject_id in labels.json"
-        )
-    elif without:
-        what = "%d of %d sessions say no subject, as %s: theirs may be on any side"
-        log.warning(what, len(without), len(sessions), without[0].recording.name)
-
-
-def _warn_of_gaps(gaps: Mapping[str, tuple[float, float]], sessions: int) -> None:
-    if gaps:
-        worst = max(gaps, key=lambda name: gaps[name][0])
-        total = sum(gap for gap, _ in gaps.values())
-        what = (
-            "%d of %d sessions are longer than their labels, or have gaps in them: %.1f s are unlabelled, most in %s "
-        )
-        log.warning(what + "(%.1f of %.1f s)", len(gaps), sessions, total, worst, *gaps[worst])
-
-
-def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropped]]:
-    """The labels that can be relied on, and what is wrong with the others."""
-    recording = session.recording
-    problems: list[Dropped] = []
-    try:
-        length = _recordings.length_of(recording)
-    except AffectkitError as error:
-        file = recording.anything or session.labels
-        return None, [mistake(file, root, "a recording that cannot be read", error.message, error.remedy or "drop it")]
-    contested: dict[int, Stretch] = {}
-    for first, second, name in _sessions.contradictions(session.stretches):
-        values = f"{name} {_word(first.values[name])} ({first.place}) and {_word(second.values[name])} ({second.place})"
-        detail = f"{recording.name} has {values} at one time"
-        problems.append(mistake(session.labels, root, "labels that contradict each other", detail))
-        contested |= {id(first): first, id(second): second}
-    kept: list[Stretch] = []
-    for stretch in (stretch for stretch in session.stretches if id(stretch) not in contested):
-        problem = None if stretch.whole or math.isnan(length) else _outside(stretch, length, session, root)
-        if problem is not None:
-            problems.append(problem)
-        elif stretch.whole or math.isnan(length):
-            kept.append(stretch)
-        else:
-            kept.append(replace(stretch, end=min(stretch.end, length)))
-    starts = [stretch.start for stretch in kept if not stretch.whole]
-    if any(later < sooner for sooner, later in pairwise(starts)):
-        log.warning("%s: the labels of %s are not in the order of time", session.labels, recording.name)
-    return Timeline(session, length, kept), problems
-
-
-def _word(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _outside(stretch: Stretch, length: float, session: Session, root: Path) -> Dropped | None:
-    """Why a stretch does not lie in its recording: of a list a label too many, which is counted; of a table a mistake.
-
-    A label of which more than half lies within is taken for that; so is any whose end is rounded.
-    """
-    listed = session.labels.name == _sessions.LABELS
-    inside = min(stretch.end, length) - stretch.start
-    if listed:
-        late = inside < (stretch.end - stretch.start) / 2 - EXACT
-        detail = f"{session.recording.name} lasts {length:.1f} s, {stretch.place} begins at {stretch.start:g} s"
-        place = relative(session.labels, root)
-        return Dropped(place, "a label beyond the end of its recording", detail=detail) if late else None
-    error = segment_error(
-        session.recording.anything, stretch.start, min(stretch.end, length + OVERHANG), length + OVERHANG
-    )
-    if stretch.end <= length + OVERHANG and inside > EXACT and error is None:
-        return None
-    error = segment_error(session.recording.anything, stretch.start, stretch.end, length) or error
-    detail = f"{stretch.place}: {session.recording.name} {error.message if error else 'is shorter'}"
-    remedy = (error and error.remedy) or "correct its times"
-    return mistake(session.labels, root, "labels outside of their recording", detail, remedy)
-
-
-def _of_session(
-    timeline: Timeline, goals: Sequence[Target], common: Row, root: Path, cut: Windows | None, per: str
-) -> Iterator[Row | Dropped]:
-    session = timeline.session
-    if cut is None and per == "label":
-        yield from _per_label(timeline, goals, common, root)
-        return
-    if cut is not None and math.isnan(timeline.end):
-        what = f"{session.recording.name} says no length"
-        remedy = "convert it to MP4 or WAV, or give times with its labels"
-        yield mistake(session.recording.anything or session.labels, root, "a recording of unknown length", what, remedy)
-        return
-    end = 1.0 if math.isnan(timeline.end) else timeline.end
-    tracks = [_track(timeline, target, end) for target in goals]
-    carried = _constant([{**session.carried, **stretch.carried} for stretch in timeline.stretches] or [session.carried])
-    timed = timeline.timed
-    labelled = _windows.Track(_SAID, [_windows.Labelled(s.start, s.end, 1.0) for s in timed if s.values])
-    for bounds in cut.cut(0.0, end) if cut else [(0.0, end)]:
-        values = {track.target.name: track.pooled(bounds) for track in tracks}
-        key = f"{safe_id(session.recording.name)}@{bounds[0]:010.3f}" if cut else safe_id(session.recording.name)
-        if not any(value != "" and value == value for value in values.values()):
-            where = f" from {bounds[0]:g} to {bounds[1]:g} s" if cut else ""
-            yield Dropped(key, "no label lies in it", detail=f"{session.recording.name}{where}")
-            continue
-        spans = [(first, last) for first, last, _ in labelled.about(bounds)]
-        share = _windows.covered(spans, bounds) / (bounds[1] - bounds[0]) if timed else 1.0
-        row = _row(key, session, bounds if cut else None, values, common, carried, root)
-        yield {**row, "labelled_share": round(share, 6)}
-
-
-_SAID = Target("said", "number")  # whether anything is
-
-
-def _track(timeline: Timeline, target: Target, end: float) -> _windows.Track:
-    """A target's labels in time; one of the whole recording where there are no others."""
-    labelled = [stretch for stretch in timeline.stretches if target.name in stretch.values]
-    timed = [stretch for stretch in labelled if not stretch.whole]
-    spans = [
-        _windows.Labelled(*((0.0, end) if s.whole else (s.start, s.end)), s.values[target.name])
-        for s in timed or labelled
-    ]
-    return _windows.Track(target, spans)
-
-
-def _per_label(timeline: Timeline, goals: Sequence[Target], common: Row, root: Path) -> Iterator[Row | Dropped]:
-    """A row for each stretch, with what holds of the whole session; a single one where there is nothing else."""
-    session = timeline.session
-    whole = {name: value for stretch in timeline.stretches if stretch.whole for name, value in stretch.values.items()}
-    timed = timeline.timed
-    carried = _constant([{**session.carried, **s.carried} for s in timeline.stretches if s.whole] or [session.carried])
-    taken: set[str] = set()
-    for stretch in timed or ([Stretch(math.nan, math.nan, {}, "")] if timeline.stretches else []):
-        values = {target.name: (whole | dict(stretch.values)).get(target.name) for target in goals}
-        filled = {
-            t.name: (math.nan if t.kind == "number" else "") if values[t.name] is None else values[t.name]
-            for t in goals
-        }
-        key = safe_id(session.recording.name) + ("" if stretch.whole else f"@{stretch.start:010.3f}")
-        key = key if key not in taken else f"{key}-{len(taken)}"
-        taken.add(key)
-        if all(value is None for value in values.values()):
-            yield Dropped(key, "no label lies in it", detail=f"{session.labels.name} {stretch.place}".strip())
-            continue
-        bounds = None if stretch.whole else (stretch.start, stretch.end)
-        yield _row(key, session, bounds, filled, common, carried | dict(stretch.carried), root)
-
-
-def _row(
-    key: str, session: Session, bounds: Bounds | None, values: Row, common: Row, carried: Mapping[str, str], root: Path
-) -> Row:
-    recording = session.recording
-    middle = sum(bounds) / 2 if bounds else (recording.frames.length / 2 if recording.frames else 0.0)
-    picture = recording.frames.at(middle) if recording.frames else None
-    start, end = bounds or (math.nan, math.nan)
-    further = {f"source_{name}" if name in (*TAKEN, *values) else name: cell for name, cell in carried.items()}
-    return {
-        "id": key,
-        "path": _path(recording.medium or picture, root),
-        **({"path_audio": _path(recording.sound, root)} if recording.sound else {}),
-        **values,
-        "start_sec": start,
-        "end_sec": end,
-        "time_sec": 0.0 if math.isnan(start) else start,
-        **further,
-        **common,
-        "split": "",
-    }
-
-
-def _path(path: Path | None, root: Path) -> str:
-    return relative(path, root) if path else ""
-
-
-def _constant(cells: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What all have alike."""
-    first, *others = cells
-    return {name: cell for name, cell in first.items() if all(other.get(name) == cell for other in others)}
 
 
 # --- The synthetic twin

@@ -14,6 +14,7 @@ import numpy as np
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.media import Header, read_headers
+from affectkit.media.cuts import parse_stretches
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
@@ -368,8 +369,6 @@ def _sizes(rows: Any) -> list[tuple[float, float] | None]:
 
 
 def _stretches(manifest: Manifest, place: int, cell: str) -> tuple[tuple[float, float], ...]:
-    from affectkit.media.series import parse_stretches
-
     try:
         return parse_stretches(cell) if cell.strip() else ()
     except ValueError as error:

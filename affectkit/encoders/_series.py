@@ -27,8 +27,9 @@ from affectkit.encoders._frames import (
     windows_of,
 )
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.media.cuts import Windows
 from affectkit.media.files import or_error
-from affectkit.media.series import ENDINGS, FORMATS, UNITS, Chunk, Reading, Series, open_series
+from affectkit.media.series import ENDINGS, FORMATS, UNITS, Chunk, Reading, Series, check_rate, open_series
 from affectkit.media.video import VIDEO
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
@@ -80,19 +81,15 @@ class SeriesOptions:
         check_choice("time-unit", self.time_unit, tuple(UNITS))
         pool = self.pool or ("none" if self.window is not None else "stats")
         check_choice("pool", pool, (*POOLS, "none"))
-        for name, value in (("rate", self.rate), ("window", self.window), ("stride", self.stride)):
-            if value is not None and not 0 < value < float("inf"):
-                remedy = "give rows per second, such as 29.97" if name == "rate" else "give seconds above 0"
-                raise AffectkitError("usage", f"--{name} {value:g}", remedy=remedy)
-        if self.stride is not None and self.window is None:
-            raise AffectkitError("usage", "--stride needs --window", remedy="give the length of a window in seconds")
-        if self.window is not None and pool != "none":
+        check_rate(self.rate)
+        windows = Windows.asked(self.window, self.stride)
+        if windows and pool != "none":
             message = f"--pool {pool} makes one vector of a row, and --window a vector of every window"
             raise AffectkitError("usage", message, remedy="leave out one of them")
         if not self.series:
             remedy = "give NAME of the manifest's column path_NAME, or a table of all rows"
             raise AffectkitError("usage", "needs --series", remedy=remedy)
-        stride = self.window if self.stride is None else self.stride
+        stride = windows.stride if windows else None
         return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "pool": pool, "stride": stride}
 
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from affectkit.artifacts.manifest import FOLDS, Manifest, by_part
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.sources import BEFORE, Source
+from affectkit.artifacts.sources import Source
 from affectkit.artifacts.tables import to_numbers
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.rows import ratio
 from affectkit.evaluation.temperature import total
 from affectkit.labels import Target, spelt_alike
+from affectkit.media.cuts import AT
 from affectkit.media.texts import LANGUAGE, language_code
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ def _window_places(source: Source, manifest: Manifest) -> np.ndarray:
     places = pd.Index(ids).get_indexer(source.of)
     in_sample = places[(source.table().frame["seen"] == "fit").to_numpy()]
     fitted = set(source.fitted["id"])
-    whole = fitted | {key.rpartition(BEFORE)[0] for key in fitted}
+    whole = fitted | {key.rpartition(AT)[0] for key in fitted}
     without = np.bincount(places, minlength=len(ids)) == 0
     leaks = (without & ids.isin(whole).to_numpy()) | (np.bincount(in_sample, minlength=len(ids)) > 0)
     _refuse_leaks(source, ids, leaks)

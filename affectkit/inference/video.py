@@ -26,6 +26,7 @@ from affectkit.inference import faces
 from affectkit.inference.model import Model, Work, seen_rows
 from affectkit.inference.sampling import Sampling, Shot, Shots, check_reads
 from affectkit.inference.windows import OF_A_CLIP
+from affectkit.media.cuts import id_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,7 +221,7 @@ class _Watching:
         if self.sampling.fps is None:
             yield row
             return
-        moment = f"{row['id']}@{shot.time_sec:010.3f}"
+        moment = id_at(row["id"], shot.time_sec)
         known = {**row, "id": moment, "sequence": row["id"], "time_sec": round(shot.time_sec, 6)}
         tracked = self._faces(shot)
         if tracked is None:

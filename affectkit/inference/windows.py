@@ -23,7 +23,7 @@ from affectkit.encoders._loop import OnError
 from affectkit.errors import AffectkitError
 from affectkit.inference.model import Model, Work, needs, refuse_sequences, seen_rows
 from affectkit.media import Header, read_headers, read_length, segment_error
-from affectkit.media.cuts import EXACT, Bounds, Windows
+from affectkit.media.cuts import EXACT, Bounds, Windows, id_at
 from affectkit.media.headers import BY_FFMPEG
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def windowed(manifest: Manifest, windows: Windows, *, on_error: OnError = "stop"
     clips = rows["id"].astype(str)
     sequence = rows["sequence"].where(rows["sequence"] != "", clips) if "sequence" in rows else clips
     rows = rows.assign(
-        id=[f"{clip}@{start:010.3f}" for clip, start in zip(clips, starts, strict=True)],
+        id=list(map(id_at, clips, starts)),
         clip=clips,
         sequence=sequence,
         start_sec=starts,

@@ -18,6 +18,7 @@ import numpy as np
 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.media.files import check_file, open_array
+from affectkit.media.matlab import read_matrix
 from affectkit.media.series_tables import TextTable, open_text_table, read_text_table
 from affectkit.plain import parse_json
 
@@ -151,9 +152,7 @@ def open_series(path: Path, how: Reading = Reading()) -> Series:
     if how.format not in ("auto", *FORMATS):
         remedy = did_you_mean(how.format, list(FORMATS))
         raise AffectkitError("usage", f"there is no --format {how.format}", remedy=remedy)
-    if how.rate is not None and not 0 < how.rate < math.inf:
-        remedy = "give rows per second, such as 29.97"
-        raise AffectkitError("usage", f"--rate {how.rate:g}: rows have no time at that rate", remedy=remedy)
+    check_rate(how.rate)
     path = Path(path)
     if path.is_dir():
         return _openpose_folder(path, how)
@@ -165,6 +164,13 @@ def open_series(path: Path, how: Reading = Reading()) -> Series:
     if head.startswith(b"MATLAB") or how.format == "emopain" or path.suffix.lower() == ".mat":
         return _matlab(path, how)
     return _table(path, how)
+
+
+def check_rate(rate: float | None) -> None:
+    """Raises "usage" for rows per second that are none."""
+    if rate is not None and not 0 < rate < math.inf:
+        remedy = "give rows per second, such as 29.97"
+        raise AffectkitError("usage", f"--rate {rate:g}: rows have no time at that rate", remedy=remedy)
 
 
 # --- Tables
@@ -334,24 +340,12 @@ def _counted(names: Sequence[str], read: Callable[[int], np.ndarray], rate: floa
 def _matlab(path: Path, how: Reading) -> Series:
     """EmoPain's `data`: coordinates and muscles, or angles, energies and muscles; the labels behind them are not read.
     Any other matrix [T, D], alone in its file, is columns without names."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        parts = loadmat(path)
-    except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError, OSError, IndexError, KeyError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AffectkitError("input", f"is no MATLAB file: {why}", file=path, remedy="copy it again") from None
-    arrays = {name: value for name, value in parts.items() if not name.startswith("__")}
-    data = arrays.get("data", next(iter(arrays.values())) if len(arrays) == 1 else None)
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.dtype.kind not in "iufb":
-        message = f"has no matrix 'data', but {', '.join(arrays) or 'nothing'}"
-        raise AffectkitError("input", message, file=path, remedy="save one matrix [T, D] called data")
+    data = read_matrix(path, "data", or_only=True)
     names = EMOPAIN.get(data.shape[1]) or tuple(f"column_{place}" for place in range(data.shape[1]))
     rate = how.rate or (RATES["emopain"] if data.shape[1] in EMOPAIN else None)
     if rate is None:
         raise _no_times(path)
-    values = data[:, : len(names)].astype(float)
+    values = data[:, : len(names)]
     least = CONFIDENCE if how.min_confidence is None else how.min_confidence
     return Series(path, "emopain", names, least, _counted(names, lambda start: values[start : start + ROWS], rate))
 
@@ -410,22 +404,3 @@ def _flat(person: dict[str, list[float]], shapes: dict[str, int]) -> np.ndarray:
         for key, count in shapes.items()
     ]
     return np.array([number for part in cells for number in part])
-
-
-# --- Stretches of a recording, as a manifest has them
-
-
-def parse_stretches(text: str) -> tuple[tuple[float, float], ...]:
-    """`12.31-15.22;16-18.5` in seconds, one after the other. Raises ValueError for anything else.
-
-    >>> parse_stretches("12.31-15.22;16-18.5")
-    ((12.31, 15.22), (16.0, 18.5))
-    """
-    stretches: list[tuple[float, float]] = []
-    for part in text.split(";"):
-        match = re.fullmatch(r"\s*([\d.]+(?:e-?\d+)?)\s*-\s*([\d.]+(?:e-?\d+)?)\s*", part)
-        start, end = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
-        if not start < end or (stretches and start < stretches[-1][1]):
-            raise ValueError(part.strip())
-        stretches.append((start, end))
-    return tuple(stretches)

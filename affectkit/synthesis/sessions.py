@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -119,8 +118,6 @@ def _slow(length: int, rng: np.random.Generator) -> np.ndarray:
 
 def _talk(path: Path, voice: Voice, act: Act, rng: np.random.Generator) -> None:
     """The session's sound: sentences, the more fearful the more stress, one after another."""
-    import soundfile
-
     samples = np.zeros(len(act.stress) * SOUND_HZ, dtype=np.float32)
     place = 0
     while place < len(samples):
@@ -129,11 +126,7 @@ def _talk(path: Path, voice: Voice, act: Act, rng: np.random.Generator) -> None:
         clip = clip[: len(samples) - place]
         samples[place : place + len(clip)] = clip
         place += len(clip) + int(rng.uniform(0.1, 0.5) * SOUND_HZ)
-    written = io.BytesIO()
-    with soundfile.SoundFile(written, "w", samplerate=SOUND_HZ, channels=1, subtype="PCM_16", format="WAV") as sound:
-        sound.comment = twins.COMMENT
-        sound.write(samples)
-    path.write_bytes(written.getvalue())
+    twins.save_sound(path, samples, SOUND_HZ)
 
 
 def _lines(act: Act) -> list[tuple[object, ...]]:

@@ -74,16 +74,21 @@ def record(
     path: Path, voice: Voice, label: str, text: str, rng: np.random.Generator, rate: int = 16000, intensity: float = 1.0
 ) -> float:
     """Speak `text` and write it: 16-bit mono WAV at `rate` Hz, with a comment that says what it is. Seconds of it."""
+    samples = speak(voice, named(label), text, rate=rate, rng=rng, intensity=intensity)
+    save_sound(path, samples, rate)
+    return len(samples) / rate
+
+
+def save_sound(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Write [T] float32 as `record` does."""
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples = speak(voice, named(label), text, rate=rate, rng=rng, intensity=intensity)
     written = io.BytesIO()  # libsndfile would call a full disk a "System error"
     with soundfile.SoundFile(written, "w", samplerate=rate, channels=1, subtype="PCM_16", format="WAV") as clip:
         clip.comment = COMMENT
         clip.write(samples)
     path.write_bytes(written.getvalue())
-    return len(samples) / rate
 
 
 def act(

@@ -182,7 +182,7 @@ def test_a_row_per_session(read, tmp_path):
     assert (rows["s1"]["stress"], rows["s1"]["depression"]) == (8 / 3, 7) and math.isnan(rows["s1"]["end_sec"])
     with pytest.raises(AffectkitError, match="--window and --per session exclude each other"):
         list(sessions.read(tmp_path, per="session", window=3))
-    with pytest.raises(AffectkitError, match="--stride without --window"):
+    with pytest.raises(AffectkitError, match="--stride needs --window"):
         list(sessions.read(tmp_path, stride=3))
 
 
