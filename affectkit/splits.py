@@ -424,9 +424,9 @@ def from_table(
 ) -> tuple[list[str] | None, np.ndarray | None]:
     """The split and the fold of each id, as a table with `id` and `split`, `fold` or both says; None where it does not.
 
-    folds: a number, or "" of a test row that is of none. Raises "input" naming the row of a doubled id, an unknown
-    split or a fold that is no whole number, and the first id that the table lacks. Ids that are only in the table are
-    logged: a protocol covers rows that a filter dropped.
+    folds: a number, or "" of a test row, which is of none. Raises "input" naming the row of a doubled id, an unknown
+    split, a fold that is no whole number or of a test row (which would be fitted on), and the first id that the table
+    lacks. Ids that are only in the table are logged: a protocol covers rows that a filter dropped.
     """
     if "split" not in table and "fold" not in table:
         raise AffectkitError("input", "has neither a column 'split' nor a column 'fold'", file=file)
@@ -440,7 +440,11 @@ def from_table(
             raise AffectkitError("input", f"split '{split}' is not in {', '.join(SPLITS)}", file=file, row=row)
     for row, fold in enumerate(table.get("fold", ()), start=1):
         tested = "split" in table and parts[table["split"].iloc[row - 1]] == "test"
-        if not str(fold).isdecimal() and not (tested and str(fold) == ""):
+        if tested and str(fold) != "":
+            what = f"id '{table['id'].iloc[row - 1]}' is a test row, and of fold '{fold}', whose rows are fitted on"
+            remedy = "leave the fold of test rows empty, or the column split out: then every fold is judged in turn"
+            raise AffectkitError("input", what, file=file, row=row, remedy=remedy)
+        if not str(fold).isdecimal() and not tested:
             raise AffectkitError("input", f"fold '{fold}' is not a whole number", file=file, row=row)
     rows = {key: row for row, key in enumerate(table["id"])}
     missing = [key for key in ids if key not in rows]

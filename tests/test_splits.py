@@ -228,11 +228,11 @@ def test_names_of_parts_that_say_that_they_are_parts(word):
 
 
 def test_from_table():
-    published = table(id=["b", "a"], split=["test", "train"], fold=["1", "0"])
+    published = table(id=["b", "a"], split=["test", "train"], fold=["", "0"])
     split, folds = splits.from_table(published, ["a", "b"], file="p.csv")
-    assert split == ["train", "test"] and folds.tolist() == [0, 1]
+    assert split == ["train", "test"] and folds.tolist() == [0, ""]
     assert splits.from_table(published[["id", "split"]], ["a"], file="p.csv") == (["train"], None)
-    split, folds = splits.from_table(published[["id", "fold"]], ["a"], file="p.csv")
+    split, folds = splits.from_table(published[["id", "fold"]].iloc[1:].reset_index(drop=True), ["a"], file="p.csv")
     assert split is None and folds.tolist() == [0]
 
 
@@ -248,6 +248,7 @@ def test_from_table_logs_ids_that_the_corpus_lacks(caplog):
         ({"id": ["a", "b", "a"], "split": ["val"] * 3}, "id 'a' stands twice", 3),
         ({"id": ["a", "b"], "split": ["dev", "spare"]}, "split 'spare' is not in train, val, test", 2),
         ({"id": ["a", "b"], "fold": ["0", "1.5"]}, "fold '1.5' is not a whole number", 2),
+        ({"id": ["a", "b"], "split": ["train", "test"], "fold": ["0", "1"]}, "is a test row, and of fold '1'", 2),
         ({"id": ["b"], "split": ["val"]}, "where 'a' belongs (1 of 2 ids are missing)", None),
     ],
 )

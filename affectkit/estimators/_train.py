@@ -39,7 +39,7 @@ from affectkit.estimators._network_inputs import Frames, read_block, read_window
 from affectkit.estimators._preprocessing import hashed
 from affectkit.labels import Target
 from affectkit.leakage.disguise import Suspect, suspects_of
-from affectkit.leakage.held_out import HeldOut, hold_out_rows
+from affectkit.leakage.held_out import HeldOut, groups_of, hold_out_rows
 from affectkit.splits import GROUP_COLUMNS, default_group
 
 if TYPE_CHECKING:
@@ -191,16 +191,29 @@ def load_dataset(
 
 
 def _gathered(manifest: Manifest, gathering: Gathering, targets: Sequence[Target], group: str | None) -> Sequences:
-    """What differs within a sequence is named, where it would keep the sequences of one person apart."""
     sequences = gather(manifest, gathering, targets, group=group)
-    for name in sequences.dropped:
-        if name in GROUP_COLUMNS:
-            what = "%s differs within a %s, and cannot say which of them go together: name a --group that does"
-            logger.warning(what, name, gathering.name)
+    if group is None:
+        _refuse_divided_people(manifest, sequences)
     for target, names in sequences.mixed.items():
         what = "%s of %d sequences is left empty: no class is the most frequent, as in '%s'"
         logger.warning(what, target, len(names), names[0])
     return sequences
+
+
+def _refuse_divided_people(manifest: Manifest, sequences: Sequences) -> None:
+    """Raise "leak" for a person of several sequences that nothing keeps together, as these are of several people: some
+    would be fitted on where the others are judged, and no report would say so."""
+    groups = dict(zip(sequences.ids, groups_of(sequences.manifest)[1], strict=True))
+    for name in [name for name in GROUP_COLUMNS if name in sequences.dropped]:
+        met: dict[str, tuple[str, str]] = {}
+        for value, window in zip(manifest.rows[name].astype(str), manifest.rows["id"], strict=True):
+            key = sequences.by_window[window]
+            first, group = met.setdefault(value, (key, groups[key]))
+            if value and group != groups[key]:
+                how = sequences.how.name
+                what = f"{name} '{value}' has rows in {how} '{first}' and '{key}', which no column keeps together"
+                remedy = f"tell them apart by --sequence {','.join(sequences.how.columns)},{name}, or name a --group"
+                raise AffectkitError("leak", what, file=manifest.path, remedy=remedy)
 
 
 def _with_features(sequences: Sequences, ids: set[str]) -> Sequences:

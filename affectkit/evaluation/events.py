@@ -189,6 +189,7 @@ FIGURES: Mapping[str, tuple[int, int, IntervalScale]] = {
 }
 BETTER = {"sensitivity": "higher", "precision": "higher", "false_alarms_per_hour": "lower", "delay_mean": "lower"}
 BETTER |= {"delay_median": "lower"}
+ROUNDING = 1e-9  # of a share that is a mean over draws
 
 
 @dataclass(frozen=True)
@@ -362,6 +363,11 @@ def cautions(judgement: Judgement, alerts: Events, column: str) -> Sequence[str]
         most = -np.log(1 - DEFAULT.level) / hours
         text = f"no false alarm in {hours:.3g} h: up to {most:.2g} per hour would give none in one of twenty such times"
         sentences.append(f"{text}, were they independent")
+    chance = report["floors"]["random_times"]["sensitivity"]
+    if report["found"] and report["metrics"]["sensitivity"]["value"] <= chance + ROUNDING:
+        on = report["metrics"]["time_in_alert"]["value"]
+        text = f"at random times these alerts find as many events ({chance:.3f} of them), as one is on for {on:.3f} of"
+        sentences.append(f"{text} the time: what they find says nothing of the model")
     few = {name: figure["groups"] for name, figure in report["metrics"].items() if 1 < figure["groups"] < 5}
     if few:
         text = f"of few {column}s, so that intervals rest on few degrees of freedom"

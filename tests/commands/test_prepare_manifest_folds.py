@@ -131,6 +131,15 @@ def test_a_published_list_of_folds_and_test_rows(affectkit, study, tmp_path):
     assert "row 1: fold '' is not a whole number" in affectkit(*line, code=1).stderr
 
 
+def test_a_test_row_of_a_published_list_is_never_made_a_row_of_a_fold(affectkit, study, tmp_path):
+    manifest = made(affectkit, study, tmp_path / "m", *FOLDS)
+    table = manifest.rows[["id", "split", "fold"]]
+    table.assign(fold=table["fold"].where(table["fold"] != "", "0")).to_csv(tmp_path / "protocol.csv", index=False)
+    line = ["prepare-manifest", "csv", study, *TARGETS, "--split-by", tmp_path / "protocol.csv", "-o", tmp_path / "x"]
+    told = affectkit(*line, code=1).stderr
+    assert "is a test row, and of fold '0'" in told and "leave the fold of test rows empty" in told
+
+
 # --- Ordered classes, from the command line to the report
 
 

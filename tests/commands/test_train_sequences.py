@@ -132,6 +132,45 @@ def test_cross_fitting_keeps_people_apart(affectkit, study, more):
     assert len(table) == (18 if "--cv" in more else 6)
 
 
+def test_windows_that_are_judged_reach_no_fit(affectkit, study):
+    """Neither the labels of a fold's sessions nor the features of other sessions that are held out change an answer."""
+    rows, cells = pd.read_csv(study / "m.csv"), pd.read_csv(study / "f.csv")
+    rows = rows.assign(fold=rows["subject"].str[1:].astype(int) % 2).astype({"fold": object})
+    rows.loc[rows["split"] == "test", "fold"] = ""
+    ours, beside = (rows["session"] == "s03") | (rows["session"] == "s04"), rows["session"] == "s05"
+    assert set(rows.loc[ours | beside, "fold"]) == {1}
+    far = cells.copy()
+    far.loc[cells["id"].isin(rows["id"][(rows["split"] == "test") | beside]), [*"abcd"]] = 1e6
+    planted = rows.assign(label=rows["label"].mask(ours | beside, "tense"), stress=rows["stress"].mask(ours, 99.0))
+    rows.to_csv(study / "m.csv", index=False)
+    planted.to_csv(study / "planted.csv", index=False)
+    far.to_csv(study / "far.csv", index=False)
+    more = ["--cv", "--target", "label,stress", "--stopping-folds", 1]
+    train(affectkit, study, *more)
+    train(affectkit, study, *more, out="after", manifest="planted.csv", features="far.csv")
+    both = [read_predictions(study / run / "predictions.csv").frame.set_index("id") for run in ("run", "after")]
+    told = [*PROBABILITIES, "stress_pred"]
+    before, after = (table[told].astype(str) for table in both)
+    assert before.loc[["s03", "s04"]].equals(after.loc[["s03", "s04"]])
+    others = ["s00", "s01", "s02", "s05"]
+    assert (before.loc[others] != after.loc[others]).any(axis=1).all()
+
+
+def test_sessions_of_several_people_who_come_again_are_refused(affectkit, study):
+    """No column would keep their sessions apart, and a report would say that nobody stands on both sides."""
+    rows = pd.read_csv(study / "m.csv")
+    guest = rows.index % 2 == 1
+    rows.assign(subject=rows["subject"].mask(guest, "guest")).to_csv(study / "pairs.csv", index=False)
+    told = train(affectkit, study, manifest="pairs.csv", code=1).stderr
+    assert "subject 'guest' has rows in session '" in told
+    assert "tell them apart by --sequence session,subject, or name a --group" in told
+    train(affectkit, study, "--group", "session", manifest="pairs.csv", out="asked")
+    own = rows["subject"].mask(guest, "guest of " + rows["session"])  # who comes once is never on both sides
+    rows.assign(subject=own).drop(columns="split").to_csv(study / "once.csv", index=False)
+    told = train(affectkit, study, "--cv", manifest="once.csv", out="once", code=1).stderr
+    assert "subject 'p" in told and "which no column keeps together" in told
+
+
 def test_heads_of_several_targets_pool_the_same_windows(affectkit, study):
     """Where no window of some sessions says one of them."""
     rows = pd.read_csv(study / "m.csv")

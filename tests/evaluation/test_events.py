@@ -186,6 +186,20 @@ def test_no_false_alarm_is_said_with_what_it_allows():
     assert sentence.startswith("no false alarm in 1 h: up to 3 per hour")  # -log .05 = 3.0, the rule of three
 
 
+def test_alerts_that_are_always_on_are_said_to_find_by_chance():
+    """One alert that never ends finds every event, is right, and raises no false alarm."""
+    line = timeline_of(np.arange(100))
+    truth, always = events((10, 29), (60, 69)), events((0, 98))
+    judgement = judged(line, always, truth)
+    assert judgement.report["found"] == 2 and not judgement.report["false_alarms"]
+    said = " ".join(cautions(judgement, always, "subject"))
+    assert (
+        "at random times these alerts find as many events (1.000 of them), as one is on for 1.000 of the time" in said
+    )
+    sharp = events((11, 20), (61, 66))
+    assert "at random times" not in " ".join(cautions(judged(line, sharp, truth), sharp, "subject"))
+
+
 def test_what_is_undefined_is_said():
     line = timeline_of(np.arange(100))
     judgement = judged(line, events(), events())

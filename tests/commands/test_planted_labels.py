@@ -1,0 +1,75 @@
+"""What is judged reaches no fit of several heads: labels that are planted on held-out rows change no answer there."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.commands.test_train_several_targets import ALL, QUICK, TARGETS, rows_of, train, written
+
+FAR = {"stress": "severe", "label": "yes", "anxiety": "10.0"}
+WAYS = {
+    "uncertainty": ["--task-weights", "uncertainty", "--epochs", 2],
+    "separate": ["--separate", "--epochs", 2],
+    "stopping": ["--stopping-folds", 3, "--epochs", 6],
+}
+OTHER_WAYS = [("uncertainty", "gone"), ("separate", "far"), ("separate", "gone"), ("stopping", "far")]
+EACH_WAY = [("uncertainty", "far"), *[pytest.param(*each, marks=pytest.mark.slow) for each in OTHER_WAYS]]
+
+
+def answers(run, rows, file="predictions.csv"):
+    """Every column of the rows that is an answer, as text."""
+    frame = pd.read_csv(run / file, dtype=str).fillna("")
+    told = [name for name in frame if "pred" in name or "prob_" in name]
+    return frame[frame["id"].isin(rows)].set_index("id")[told]
+
+
+def planted(table, rows, how):
+    inside, labels = table["id"].isin(rows), FAR if how == "far" else dict.fromkeys(TARGETS, "")
+    return table.assign(**{name: table[name].mask(inside, value) for name, value in labels.items()})
+
+
+@pytest.mark.parametrize(("way", "how"), EACH_WAY)
+def test_labels_of_a_fold_change_none_of_its_answers(affectkit, tmp_path, way, how):
+    """Neither those of the joint network nor those of the networks beside it; how many epochs they are trained, their
+    temperatures, scalings and where levels start are fitted on the other folds."""
+    table, features = rows_of(subjects=9, each=6)
+    fold = list(table["id"][table["fold"] == "1"])
+    for name, rows in (("as it was", table), ("planted", planted(table, fold, how))):
+        train(affectkit, written(tmp_path / name, rows, features), tmp_path / name / "run", *WAYS[way])
+    before, after = tmp_path / "as it was" / "run", tmp_path / "planted" / "run"
+    others = list(table["id"][table["fold"] != "1"])  # of fits on what was planted
+    for file in ["predictions.csv", *(["separate/predictions.csv"] if way == "separate" else [])]:
+        pd.testing.assert_frame_equal(answers(before, fold, file), answers(after, fold, file))
+        assert (answers(before, others, file) != answers(after, others, file)).any(axis=1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+def test_labels_of_test_rows_change_no_answer_of_a_chain(affectkit, tmp_path, model):
+    """Of a training, and of what is fitted on its answers."""
+    table, features = rows_of()
+    test = list(table["id"][table["split"] == "test"])
+    quick = QUICK if model == "mlp" else ["--c-grid", ".1,1"]
+    for how in ("as it was", "far", "gone"):
+        folder, rows = tmp_path / how, table if how == "as it was" else planted(table, test, how)
+        line = [*written(folder, rows, features), "--model", model, "--target", ALL, "--cv", *quick]
+        affectkit("train", *line, "-o", folder / "run")
+        affectkit("calibrate", folder / "run", "--method", "vector", "-o", folder / "calibrated")
+        two = [f"one={folder / 'run'}", f"two={folder / 'calibrated'}"]
+        affectkit("fuse", *two, "--rule", "stacked", "-o", folder / "fused")
+    for name in ("run", "calibrated", "fused"):
+        before = answers(tmp_path / "as it was" / name, table["id"])
+        assert len(before) == len(table)
+        for how in ("far", "gone"):
+            pd.testing.assert_frame_equal(before, answers(tmp_path / how / name, table["id"]))
+
+
+def test_a_target_of_test_rows_alone_is_declined_and_not_learned(affectkit, tmp_path):
+    table, features = rows_of()
+    table["anxiety"] = table["anxiety"].where(table["split"] == "test", "")
+    told = train(affectkit, written(tmp_path / "m", table, features), tmp_path / "run").stderr
+    assert "anxiety: the rows of 4 of 4 fits tell nothing of it" in told and "the model has none for new rows" in told
+    assert (answers(tmp_path / "run", table["id"])["anxiety_pred"] == "").all()
+    report = json.loads((tmp_path / "run" / "train_report.json").read_text())
+    assert not [name for name in report["metrics"] if "anxiety" in name or name.endswith("_ccc")]
