@@ -196,6 +196,11 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
     count = int(text) if text.isdigit() else None
     column = group_column(rows, gathered, choices) if count else choices.group or text
     groups = None if count and column is None else _groups(rows, column, "--folds")
+    if groups is not None and (nobody := groups == "").any():
+        first = rows[nobody].iloc[0]
+        what = f"{nobody.sum()} of {len(rows)} rows have no {column}, as {first.get('path') or first['id']}"
+        remedy = f"fill it in, keep the others with --only {column}=..., or name another column with --group"
+        raise AffectkitError("input", f"{what}: no fold can hold them out", file=gathered.source, remedy=remedy)
     labels, fraction = _spread(rows, gathered), choices.fractions["test_fraction"]
     split, folds = splits.folds_and_test(
         groups, labels, len(rows), count, test_fraction=fraction, seed=choices.seed, name=str(column)
@@ -261,9 +266,11 @@ def suspicions(
     yield from _repeated(rows)
     if "label" in rows:
         yield from _missing_classes(rows)
-    yield from _lengths(
-        {p: h.duration for p, h in zip(paths, headers, strict=True) if p and isinstance(h, media.Header)}
-    )
+    durations = {p: h.duration for p, h in zip(paths, headers, strict=True) if p and isinstance(h, media.Header)}
+    starts = rows["start_sec"] if "start_sec" in rows else [math.nan] * len(rows)
+    cut = {path for path, start in zip(paths, starts, strict=True) if path and not math.isnan(start)}
+    yield from _cut_alike(durations)
+    yield from _endless({path: duration for path, duration in durations.items() if path not in cut})
 
 
 def _repeated(rows: pd.DataFrame) -> Iterator[str]:
@@ -292,20 +299,25 @@ def _missing_classes(rows: pd.DataFrame) -> Iterator[str]:
             yield f"class '{name}' stands in fold {next(iter(parts))} only: the model that is judged there never saw it"
 
 
-def _lengths(durations: dict[Path, float]) -> Iterator[str]:
-    """The lengths of whole recordings, where they are not those that people speak in."""
+def _cut_alike(durations: dict[Path, float]) -> Iterator[str]:
+    """Recordings that all end at one length, as people do not."""
     if len(durations) < _FEW:
         return
     values = np.array(list(durations.values()))
-    longest = list(durations)[int(values.argmax())]
     alike = int((values == values.max()).sum())
     if alike >= _CUT * len(values):
         share = "all" if alike == len(values) else f"{alike} of"
         yield (
             f"{share} {len(values)} recordings are {values.max():.2f} s long, and none is longer: they were probably "
-            "cut or padded, so figures are not comparable with those on the original corpus"
+            "cut or padded, or recording stopped there, so figures are not comparable with those on whole recordings"
         )
-    elif values.max() > max(60.0, _LONG * np.median(values)):
+
+
+def _endless(durations: dict[Path, float]) -> Iterator[str]:
+    """Recordings that are rows as they are, and so long that nobody meant them to be."""
+    values = np.array(list(durations.values()))
+    if len(values) >= _FEW and values.max() > max(60.0, _LONG * np.median(values)):
+        longest = list(durations)[int(values.argmax())]
         limit = max(60.0, _LONG * np.median(values))
         yield (
             f"{(values > limit).sum()} of {len(values)} recordings are longer than {limit:.0f} s, the median is "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 from affectkit.artifacts.files import write_bytes
-from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.errors import AffectkitError
 from affectkit.media import video
 from affectkit.media.files import LFS_MARK, Listings, spelled
@@ -148,9 +148,9 @@ def refuse_pointer(path: Path, what: str = "file") -> None:
 
 
 def checked(
-    items: Iterable[Row | Dropped], root: Path, corpus: Corpus, *, listed: bool = False
-) -> Iterator[Row | Dropped]:
-    """Pass on rows whose media are there, drop the others and second copies with a reason.
+    items: Iterable[Row | Dropped | Note], root: Path, corpus: Corpus, *, listed: bool = False
+) -> Iterator[Row | Dropped | Note]:
+    """Pass on notes, and rows whose media are there; drop the others and second copies with a reason.
 
     listed: the rows are a user's own list of files, so a file that is missing is a mistake, not a known gap.
     Raises "missing" where nothing of the corpus is found, "input" where all of it is dropped.
@@ -159,6 +159,9 @@ def checked(
     dropped: list[Dropped] = []
     names: Listings = {}
     for item in items:
+        if isinstance(item, Note):
+            yield item
+            continue
         if not isinstance(item, Dropped) and item["path"]:
             item["path"] = spelled(root, item["path"], names)
         kept = item if isinstance(item, Dropped) else _problem(item, root, first, listed) or item

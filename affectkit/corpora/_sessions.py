@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
@@ -21,8 +20,6 @@ from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT
 from affectkit.plain import is_file_name, parse_json
-
-log = logging.getLogger(__name__)
 
 KNOWN = (*_tables.NUMBERS, "focus")  # targets without being asked for, where the files name them
 LABELS = "labels.json"
@@ -54,7 +51,7 @@ class Stretch:
 @dataclass(frozen=True)
 class Session:
     """A recording with its labels. labels: the file that has them. carried: what holds of all of it. offers: what it
-    might have been asked for."""
+    might have been asked for. uneven: how many labels each of its lists has, where they differ."""
 
     recording: Recording
     labels: Path
@@ -63,6 +60,7 @@ class Session:
     stretches: list[Stretch]
     carried: Mapping[str, str] = field(default_factory=dict)
     offers: frozenset[str] = frozenset()
+    uneven: str = ""
 
 
 def mistake(file: Path, root: Path, reason: str, detail: str, remedy: str = CORRECT) -> Dropped:
@@ -105,9 +103,8 @@ def read_folder(
             yield mistake(file, root, "a label cannot be", f"{where}: {error}")
             continue
         values[place] |= {} if value is None else {name: value}
-    if len(lengths := {name: len(listed) for name, listed in lists.items()}) > 1 and len(set(lengths.values())) > 1:
-        told = ", ".join(f"{count} of {name}" for name, count in lengths.items())
-        log.warning("%s: its lists differ in length: %s", file, told)
+    lengths = {name: len(listed) for name, listed in lists.items()}
+    told = ", ".join(f"{count} of {name}" for name, count in lengths.items())
     stretches = [
         Stretch(n * seconds, (n + 1) * seconds, values[n], f"{LABELS} position {n + 1}")
         for n in range(max(lengths.values(), default=0))
@@ -119,7 +116,8 @@ def read_folder(
     subject, session = (next((text[name] for name in names if name in text), "") for names in (SUBJECT, SESSION))
     carried = {name: cell for name, cell in text.items() if name not in (*SUBJECT, *SESSION, *_NO_TARGETS[5:])}
     offers = frozenset(match[1] if (match := _LISTS.fullmatch(name)) else name for name in data)
-    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried, offers)
+    uneven = told if len(set(lengths.values())) > 1 else ""
+    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried, offers, uneven)
 
 
 def _json(file: Path) -> dict[str, Any]:

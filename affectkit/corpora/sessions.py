@@ -1,6 +1,5 @@
 """Self-recorded sessions: videos, sounds, frames or landmarks with scores per second, per minute or per session."""
 
-import logging
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from affectkit.corpora import _recordings, _sessions, _tables, _windows
-from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.corpora._files import checked, find_files, hidden, not_here, relative, require_folder
 from affectkit.corpora._recordings import Recording
 from affectkit.corpora._sessions import OVERHANG, Session, Stretch, mistake
@@ -25,8 +24,6 @@ from affectkit.synthesis.sessions import write_sessions
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
-
 CORPUS = Corpus(
     title="recorded sessions",
     licence="your own, and the consent of those who were recorded",
@@ -35,6 +32,8 @@ CORPUS = Corpus(
     "labels.json",
     reads="video",
     default_group="subject",
+    # whose word the labels are, the sessions alone can say
+    scores={name: f"{name}, as the labels of the sessions have it" for name in ("stress", "depression", "anxiety")},
 )
 # Numbers of a row that nobody is to predict.
 MEASURES = ("start_sec", "end_sec", "time_sec", "labelled_share")
@@ -63,8 +62,8 @@ def read(
     per: Annotated[
         Literal["label", "session"],
         Option(
-            "What a row is, where there are no windows: each stretch that has a label of its own, or the whole session "
-            "with the mean of its labels (of classes the one that lasts longest)."
+            "What a row is: without --window, a stretch with a label of its own, or a whole session, with the mean of "
+            "its labels, of classes with the one that lasts longest."
         ),
     ] = "label",
     window: _windows.Window = None,
@@ -82,7 +81,7 @@ def read(
         float | None,
         Option("Pictures a second in folders frames/.", "1/s", least=0.001, default="as labels.json says, else 1"),
     ] = None,
-) -> Iterator[Row | Dropped]:
+) -> Iterator[Row | Dropped | Note]:
     """The rows of all sessions below `root`, of either layout; of a table that is named the rows in its folder.
 
     start_sec, end_sec and time_sec (the start) count from the start of the recording. `path` is the video or sound; of
@@ -221,6 +220,11 @@ class Timeline:
         return last if math.isnan(self.length) else self.length
 
     @property
+    def jumbled(self) -> bool:
+        """Whether the labels do not stand in the order of time."""
+        return any(later.start < sooner.start for sooner, later in pairwise(self.timed))
+
+    @property
     def timed(self) -> list[Stretch]:
         return [stretch for stretch in self.stretches if not stretch.whole]
 
@@ -234,7 +238,7 @@ class Timeline:
 
 def _rows(
     items: Sequence[Session | Dropped], goals: Sequence[Target], root: Path, cut: Windows | None, per: str
-) -> Iterator[Row | Dropped]:
+) -> Iterator[Row | Dropped | Note]:
     sessions = [item for item in items if isinstance(item, Session)]
     yield from (item for item in items if isinstance(item, Dropped))
     names = _session_names(sessions)
@@ -246,19 +250,17 @@ def _rows(
         remedy = did_you_mean(target.name, sorted(offered))
         raise AffectkitError("input", f"no session has a label of '{target.name}'", file=root, remedy=remedy)
     series = sorted({name for session in sessions for name in session.recording.series})
-    gaps: dict[str, tuple[float, float]] = {}
+    timelines: list[Timeline] = []
     for session in sessions:
         timeline, problems = _timeline(session, root)
         yield from problems
         if timeline is None:
             continue
-        if (gap := timeline.unlabelled()) > OVERHANG:
-            gaps[session.recording.name] = gap, timeline.length
+        timelines.append(timeline)
         columns = {f"path_{kind}": _path(session.recording.series.get(kind), root) for kind in series}
         common = {**_groups(session, names[session.recording.name]), **columns}
         yield from _of_session(timeline, tuple(known.values()), common, root, cut, per)
-    _warn_of_subjects(sessions)
-    _warn_of_gaps(gaps, len(sessions))
+    yield from _notes(timelines)
 
 
 def _session_names(sessions: Sequence[Session]) -> dict[str, str]:
@@ -280,26 +282,38 @@ def _groups(session: Session, name: str) -> Row:
     return {**subject, "session": name, "sequence": safe_id(session.recording.name)}
 
 
-def _warn_of_subjects(sessions: Sequence[Session]) -> None:
-    without = [session for session in sessions if not session.subject]
-    if without and len(without) == len(sessions):
-        log.warning(
-            "no session says whose it is: splits keep sessions together, and one person may be on both sides; give a "
-            "column subject, or subject_id in labels.json"
+HAVE = ("has", "have")  # of one session, of several
+
+
+def _notes(timelines: Sequence[Timeline]) -> Iterator[Note]:
+    """What is told of the sessions as a whole: whose they are, and what is odd about their labels."""
+    count = len(timelines)
+    if without := [timeline.session for timeline in timelines if not timeline.session.subject]:
+        who = "No session says" if len(without) == count else _so_many(without, count, ("does not say", "do not say"))
+        risk = "one person may be on both sides of a split; give a column subject, or subject_id in labels.json"
+        yield Note(f"{who} whose it is: {risk}", in_reports=True)
+    if gaps := [timeline for timeline in timelines if timeline.unlabelled() > OVERHANG]:
+        gaps.sort(key=Timeline.unlabelled, reverse=True)
+        total, worst = math.fsum(timeline.unlabelled() for timeline in gaps), gaps[0]
+        share = f"{worst.unlabelled():.1f} of its {worst.length:.1f} s"
+        sessions = _so_many([timeline.session for timeline in gaps], count, HAVE)
+        yield Note(
+            f"{sessions} stretches without a label: {total:.1f} s in all, of {worst.session.recording.name} {share}"
         )
-    elif without:
-        what = "%d of %d sessions say no subject, as %s: theirs may be on any side"
-        log.warning(what, len(without), len(sessions), without[0].recording.name)
-
-
-def _warn_of_gaps(gaps: Mapping[str, tuple[float, float]], sessions: int) -> None:
-    if gaps:
-        worst = max(gaps, key=lambda name: gaps[name][0])
-        total = sum(gap for gap, _ in gaps.values())
+    if uneven := [timeline.session for timeline in timelines if timeline.session.uneven]:
         what = (
-            "%d of %d sessions are longer than their labels, or have gaps in them: %.1f s are unlabelled, most in %s "
+            f"lists of different lengths in labels.json ({uneven[0].uneven}): the end of the longer ones stands alone"
         )
-        log.warning(what + "(%.1f of %.1f s)", len(gaps), sessions, total, worst, *gaps[worst])
+        yield Note(f"{_so_many(uneven, count, HAVE)} {what}")
+    if jumbled := [timeline.session for timeline in timelines if timeline.jumbled]:
+        what = "labels that are not in the order of time; each counts for the time that it names"
+        yield Note(f"{_so_many(jumbled, count, HAVE)} {what}")
+
+
+def _so_many(sessions: Sequence[Session], count: int, verbs: tuple[str, str]) -> str:
+    """`1 of 5 sessions (p1_s1) has`, `2 of 5 sessions (p1_s1, ...) have`."""
+    names = sessions[0].recording.name + ", ..." * (len(sessions) > 1)
+    return f"{len(sessions)} of {count} session{'s' * (count != 1)} ({names}) {verbs[len(sessions) > 1]}"
 
 
 def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropped]]:
@@ -326,9 +340,6 @@ def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropp
             kept.append(stretch)
         else:
             kept.append(replace(stretch, end=min(stretch.end, length)))
-    starts = [stretch.start for stretch in kept if not stretch.whole]
-    if any(later < sooner for sooner, later in pairwise(starts)):
-        log.warning("%s: the labels of %s are not in the order of time", session.labels, recording.name)
     return Timeline(session, length, kept), problems
 
 
@@ -471,7 +482,7 @@ def synthesize(
         Literal["table", "folders"], Option("A table beside recordings, or a folder per session with labels.json.")
     ] = "table",
 ) -> None:
-    """Write the twin: `size` seconds with a stress rating each, in sessions of some 30 s of `speakers` subjects.
+    """Write the twin: `size` seconds with a stress rating each, in sessions of some 20 to 60 s of `speakers` subjects.
 
     Restless hands, raised shoulders and a tense voice go with stress, sinking down with depression; each person has a
     posture and a level of stress of their own. A third of the sessions lack a depression score, others an anxiety

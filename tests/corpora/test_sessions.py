@@ -12,12 +12,11 @@ import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.corpora import _recordings, _windows, sessions
-from affectkit.corpora._corpus import Dropped
+from affectkit.corpora._corpus import Dropped, Note
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.synthesis import films, postures
-
-LOG = "affectkit.corpora"
+from affectkit.synthesis.sessions import _acts
 
 
 def sound(path, seconds, rate=1000):
@@ -46,6 +45,10 @@ def read(gathered):
 
 def details(root, **options):
     return [item.sentence for item in sessions.read(root, **options) if isinstance(item, Dropped)]
+
+
+def notes(root, **options):
+    return [item for item in sessions.read(root, **options) if isinstance(item, Note)]
 
 
 # --- Rows
@@ -276,7 +279,7 @@ def test_a_file_that_holds_no_labels(tmp_path, text, told):
     assert caught.value.file == str(tmp_path / "s1" / "labels.json")
 
 
-def test_more_labels_than_the_recording_is_long_are_counted(tmp_path, read, caplog):
+def test_more_labels_than_the_recording_is_long_are_counted(tmp_path, read):
     folder(tmp_path, "s1", 3.6, stress_labels=[1, 2, 3, 4, 5, 5])
     rows, _ = read(tmp_path)
     assert [row["end_sec"] for row in rows.values()] == [1, 2, 3, 3.6]  # more than half of the fourth is there
@@ -286,13 +289,34 @@ def test_more_labels_than_the_recording_is_long_are_counted(tmp_path, read, capl
     ]
 
 
-def test_gaps_are_told_with_how_much_is_unlabelled(tmp_path, read, caplog):
+def test_gaps_are_told_with_how_much_is_unlabelled(tmp_path):
     folder(tmp_path, "s1", 20, stress_labels=[1, 2, None, None, 3])
     folder(tmp_path, "s2", 5, stress_labels=[1, 2, 3, 4, 4])
-    read(tmp_path)
-    assert "1 of 2 sessions are longer than their labels, or have gaps in them" in caplog.text
-    assert "17.0 s are unlabelled, most in s1 (17.0 of 20.0 s)" in caplog.text
-    assert "no session says whose it is: splits keep sessions together" in caplog.text
+    subjects, gaps = notes(tmp_path)
+    assert subjects.in_reports and not gaps.in_reports
+    assert subjects.text.startswith("No session says whose it is: one person may be on both sides of a split; give a")
+    assert gaps.text == "1 of 2 sessions (s1) has stretches without a label: 17.0 s in all, of s1 17.0 of its 20.0 s"
+
+
+def test_what_is_odd_about_labels_is_kept_in_the_manifest(tmp_path, affectkit):
+    folder(tmp_path / "in", "s1", 2, stress_labels=[1, 2], focus_labels=[1, 2, 3], subject_id="p1")
+    folder(tmp_path / "in", "s2", 2, stress_labels=[1, 2], focus_labels=[1])
+    said = affectkit(
+        "prepare-manifest", "sessions", tmp_path / "in", "--folds", "2", "-o", tmp_path / "m", code=1
+    ).stderr
+    assert f"error: {tmp_path / 'in'}: 2 of 4 rows have no subject, as s2/audio.wav: no fold can hold them out" in said
+    affectkit("prepare-manifest", "sessions", tmp_path / "in", "--folds", 2, "--group", "session", "-o", tmp_path / "m")
+    kept = read_manifest(tmp_path / "m").summary["corpora"]["sessions"]
+    assert [text.partition(":")[0] for text in kept["notes"]] == ["1 of 2 sessions (s2) does not say whose it is"]
+    assert kept["warnings"] == [
+        "2 of 2 sessions (s1, ...) have lists of different lengths in labels.json (2 of stress, 3 of focus): the end "
+        "of the longer ones stands alone"
+    ]
+    table(tmp_path, "video,start_sec,end_sec,subject,stress\na.wav,2,3,p1,1\na.wav,0,1,p1,2\n")
+    sound(tmp_path / "a.wav", 3)
+    assert [note.text for note in notes(tmp_path, table="labels.csv")] == [
+        "1 of 1 session (a) has labels that are not in the order of time; each counts for the time that it names"
+    ]
 
 
 def test_labels_that_contradict_each_other(tmp_path, read):
@@ -435,6 +459,14 @@ def test_the_twin_tells_stress_within_and_between_subjects(tmp_path):
     assert within.corr(method="spearman").iloc[0, 1] > 0.2
     lacking = rows.groupby("session")["depression"].first().isna().mean()
     assert 0.15 < lacking < 0.55
+
+
+def test_sessions_of_the_twin_are_as_unlike_in_length_as_people(tmp_path):
+    for size, speakers in ((600, 15), (150, 15), (20, 20)):
+        lengths = np.array([len(act.stress) for act, *_ in _acts(size, speakers, 0)])
+        assert lengths.sum() == size and lengths.min() >= 1
+        assert size < 150 or (lengths == lengths.max()).mean() < 0.3
+        assert size < 600 or (lengths.min() < 30 < lengths.max() < 80)
 
 
 def test_the_twin_in_folders_has_videos_frames_and_sounds(tmp_path, affectkit):
