@@ -365,7 +365,7 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     """
     gathered = replace(gathered, dropped=list(gathered.dropped))
     if choices.on_error == "stop":
-        _refuse_mistakes(gathered.dropped)
+        _refuse_mistakes(gathered.dropped, gathered.source)
     rows = keep_only(gathered.rows, gathered, choices)
     rows, label_map, label = apply_labels(rows, gathered, choices)
     by = split_by(rows, gathered, choices)
@@ -410,14 +410,21 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
 
 
-def _refuse_mistakes(dropped: list[Dropped]) -> None:
+def _refuse_mistakes(dropped: list[Dropped], source: Path | None) -> None:
     """Stop at what the corpus should have had."""
     mistakes = [item for item in dropped if item.remedy]
     if mistakes:
         first, *others = mistakes
         message = first.sentence + (f" (and {len(others)} more such)" if others else "")
-        remedy = f"{first.remedy}, or leave such rows out with --on-error skip"
-        raise AffectkitError("input", message, file=first.path, remedy=remedy)
+        either = " Or" if first.remedy.endswith("?") else ", or"
+        remedy = f"{first.remedy}{either} leave such rows out with --on-error skip"
+        raise AffectkitError("input", message, file=_below(source, first.path), remedy=remedy)
+
+
+def _below(source: Path | None, path: str) -> str:
+    """The path of what was left out as a user would type it, where it is a file of the corpus."""
+    base = source if source is None or source.is_dir() else source.parent
+    return str(base / path) if base is not None and (base / path.partition(" row ")[0]).exists() else path
 
 
 def _defects(by: str, gathered: Gathered) -> list[Defect]:
@@ -461,8 +468,8 @@ def _counts(part: pd.DataFrame, group: str | None) -> dict[str, Any]:
 
 
 def _count_words(counts: dict[str, Any]) -> str:
-    parts = [f"{counts['rows']} rows"]
-    parts += [f"{n} {what}s" for what, n in counts.items() if what not in ("rows", "label", "unlabelled")]
+    several = {"row": counts["rows"]} | {w: n for w, n in counts.items() if w not in ("rows", "label", "unlabelled")}
+    parts = [f"{n} {what}{'s' * (n != 1)}" for what, n in several.items()]
     if counts.get("label"):
         parts.append(" ".join(f"{name} {n}" for name, n in counts["label"].items()))
     return ", ".join(parts)

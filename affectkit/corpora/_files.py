@@ -23,6 +23,7 @@ VIDEO = video.VIDEO
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
 Held = TypeVar("Held")
+Item = TypeVar("Item", Row | Dropped, Row | Dropped | Note)
 MediaDir = Annotated[
     str,
     Option(
@@ -147,9 +148,7 @@ def refuse_pointer(path: Path, what: str = "file") -> None:
         raise AffectkitError("input", pointer(what), file=path, remedy="run git lfs pull")
 
 
-def checked(
-    items: Iterable[Row | Dropped | Note], root: Path, corpus: Corpus, *, listed: bool = False
-) -> Iterator[Row | Dropped | Note]:
+def checked(items: Iterable[Item], root: Path, corpus: Corpus, *, listed: bool = False) -> Iterator[Item]:
     """Pass on notes, and rows whose media are there; drop the others and second copies with a reason.
 
     listed: the rows are a user's own list of files, so a file that is missing is a mistake, not a known gap.

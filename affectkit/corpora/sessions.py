@@ -14,7 +14,7 @@ from affectkit.corpora._files import checked, find_files, hidden, not_here, rela
 from affectkit.corpora._recordings import Recording
 from affectkit.corpora._sessions import OVERHANG, Session, Stretch, mistake
 from affectkit.corpora._tables import safe_id
-from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.errors import AffectkitError, did_you_mean, listed
 from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT, Bounds, Windows
@@ -98,27 +98,31 @@ def read(
     require_folder(root, CORPUS)
     goals = _tables.parse_targets(target_columns) if target_columns else ()
     options = {"label_seconds": label_seconds, "frame_rate": frame_rate}
-    gathered = _gathered(root, _find_table(root, table), wanted, goals, **options)
+    gathered = _gathered(root, _find_table(root, table, path_column), wanted, goals, **options)
     return checked(_rows(gathered, goals, root, cut, per), root, CORPUS, listed=True)
 
 
 # --- Which sessions there are
 
 
-def _find_table(root: Path, name: str) -> Path | None:
+def _find_table(root: Path, name: str, path_column: str) -> Path | None:
     """The table at the root that names recordings, if there is one."""
-    tables = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not hidden(p.name))
+    tables = _tables_in(root)
     if name:
         found = next((path for path in tables if path.name == name), None)
         if found is None:
             remedy = did_you_mean(name, [path.name for path in tables])
             raise AffectkitError("missing", f"has no table '{name}'", file=root, remedy=remedy)
         return found
-    named = [path for path in tables if set(_header(path)) & set(_sessions.RECORDING)]
+    named = [path for path in tables if set(_header(path)) & {path_column, *_sessions.RECORDING}]
     if len(named) > 1:
         remedy = f"choose with --table: {', '.join(path.name for path in named)}"
         raise AffectkitError("usage", f"holds {len(named)} tables that name recordings", file=root, remedy=remedy)
     return named[0] if named else None
+
+
+def _tables_in(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not hidden(p.name))
 
 
 def _header(path: Path) -> list[str]:
@@ -135,9 +139,12 @@ def _gathered(
     frame_rate: float | None,
 ) -> list[Session | Dropped]:
     folders = [file.parent for file in find_files(root, [_sessions.LABELS]) if file.name == _sessions.LABELS]
-    if table is None and not folders:
-        raise not_here(root, CORPUS)
     recordings = _recordings.recordings_in(root, root)
+    if table is None and not folders:
+        tables = [path for path in _tables_in(root) if not _recordings.is_series(path)]
+        if len(tables) != 1 or not any(recording.medium for recording in recordings.values()):
+            raise not_here(root, CORPUS)
+        [table] = tables  # which columns it lacks is said of it
     if table is not None:
         recordings.pop(relative(table.with_suffix(""), root), None)
     loose = {
@@ -177,7 +184,7 @@ def _of_table(
         raise AffectkitError("input", f"has no column '{target.name}'", file=table, remedy=remedy)
     there = goals or [Target(name, "number") for name in _sessions.KNOWN if name in header]
     if not there:
-        message = f"has no labels among {', '.join(header)}"
+        message = f"has no labels among {listed(header)}"
         raise AffectkitError("input", message, file=table, remedy="name them with --target-columns")
     yield from _sessions.read_table(table, root, columns, there, recordings, label_seconds=label_seconds)
 
@@ -293,13 +300,10 @@ def _notes(timelines: Sequence[Timeline]) -> Iterator[Note]:
         risk = "one person may be on both sides of a split; give a column subject, or subject_id in labels.json"
         yield Note(f"{who} whose it is: {risk}", in_reports=True)
     if gaps := [timeline for timeline in timelines if timeline.unlabelled() > OVERHANG]:
-        gaps.sort(key=Timeline.unlabelled, reverse=True)
-        total, worst = math.fsum(timeline.unlabelled() for timeline in gaps), gaps[0]
-        share = f"{worst.unlabelled():.1f} of its {worst.length:.1f} s"
-        sessions = _so_many([timeline.session for timeline in gaps], count, HAVE)
-        yield Note(
-            f"{sessions} stretches without a label: {total:.1f} s in all, of {worst.session.recording.name} {share}"
-        )
+        total, worst = math.fsum(timeline.unlabelled() for timeline in gaps), max(gaps, key=Timeline.unlabelled)
+        where = f"most in {worst.session.recording.name} ({worst.unlabelled():.1f} of {worst.length:.1f} s)"
+        sessions = f"{len(gaps)} of {count} session{'s' * (count != 1)} {HAVE[len(gaps) > 1]}"
+        yield Note(f"{sessions} stretches without a label: {total:.1f} s in all, {where}")
     if uneven := [timeline.session for timeline in timelines if timeline.session.uneven]:
         what = (
             f"lists of different lengths in labels.json ({uneven[0].uneven}): the end of the longer ones stands alone"
@@ -365,9 +369,9 @@ def _outside(stretch: Stretch, length: float, session: Session, root: Path) -> D
     if stretch.end <= length + OVERHANG and inside > EXACT and error is None:
         return None
     error = segment_error(session.recording.anything, stretch.start, stretch.end, length) or error
-    detail = f"{stretch.place}: {session.recording.name} {error.message if error else 'is shorter'}"
+    detail = f"{session.recording.name} {error.message if error else 'is shorter'}"
     remedy = (error and error.remedy) or "correct its times"
-    return mistake(session.labels, root, "labels outside of their recording", detail, remedy)
+    return mistake(session.labels, root, "labels outside of their recording", detail, remedy, at=stretch.place)
 
 
 def _of_session(
