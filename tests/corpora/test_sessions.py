@@ -212,7 +212,7 @@ BAD = {
     "an unknown class": ("a.wav,0,2,2,huge", "row 1: an impossible label: 'huge' is not in low, high"),
     "a label without a video": (
         "b.wav,0,2,2,",
-        "row 1: labels without a recording: there is no 'b.wav'; did you mean ",
+        "row 1: labels without a recording: there is no 'b.wav'; known are a, c, ",
     ),
     "a path out of the folder": ("../../etc/passwd,0,2,2,", "row 1: labels without a recording: there is no"),
     "a clock that runs backwards": (
