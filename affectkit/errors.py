@@ -1,5 +1,6 @@
 """The one exception a user is meant to see, and how it reads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -53,10 +54,15 @@ def _rebuild(code: Code, message: str, file: str | None, row: int | None, remedy
     return AffectkitError(code, message, file=file, row=row, remedy=remedy)
 
 
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """The names, of many the first ones and how many there are."""
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
 def did_you_mean(word: str, known: list[str], otherwise: str = "") -> str:
     """A remedy for a misspelt name: the nearest known ones, else `otherwise`, or all of them."""
     import difflib
 
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    otherwise = otherwise or f"known are {', '.join(known) or 'none'}"
+    otherwise = otherwise or f"known are {listed(known) or 'none'}"
     return f"did you mean {' or '.join(near)}?" if near else otherwise

@@ -196,6 +196,11 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
     count = int(text) if text.isdigit() else None
     column = group_column(rows, gathered, choices) if count else choices.group or text
     groups = None if count and column is None else _groups(rows, column, "--folds")
+    if groups is not None and (nobody := groups == "").any():
+        first = rows[nobody].iloc[0]
+        what = f"{nobody.sum()} of {len(rows)} rows have no {column}, as {first.get('path') or first['id']}"
+        remedy = f"fill it in, keep the others with --only {column}=..., or name another column with --group"
+        raise AffectkitError("input", f"{what}: no fold can hold them out", file=gathered.source, remedy=remedy)
     labels, fraction = _spread(rows, gathered), choices.fractions["test_fraction"]
     split, folds = splits.folds_and_test(
         groups, labels, len(rows), count, test_fraction=fraction, seed=choices.seed, name=str(column)
@@ -261,9 +266,11 @@ def suspicions(
     yield from _repeated(rows)
     if "label" in rows:
         yield from _missing_classes(rows)
-    yield from _lengths(
-        {p: h.duration for p, h in zip(paths, headers, strict=True) if p and isinstance(h, media.Header)}
-    )
+    durations = {p: h.duration for p, h in zip(paths, headers, strict=True) if p and isinstance(h, media.Header)}
+    starts = rows["start_sec"] if "start_sec" in rows else [math.nan] * len(rows)
+    cut = {path for path, start in zip(paths, starts, strict=True) if path and not math.isnan(start)}
+    yield from _cut_alike(durations)
+    yield from _endless({path: duration for path, duration in durations.items() if path not in cut})
 
 
 def _repeated(rows: pd.DataFrame) -> Iterator[str]:
@@ -292,20 +299,25 @@ def _missing_classes(rows: pd.DataFrame) -> Iterator[str]:
             yield f"class '{name}' stands in fold {next(iter(parts))} only: the model that is judged there never saw it"
 
 
-def _lengths(durations: dict[Path, float]) -> Iterator[str]:
-    """The lengths of whole recordings, where they are not those that people speak in."""
+def _cut_alike(durations: dict[Path, float]) -> Iterator[str]:
+    """Recordings that all end at one length, as people do not."""
     if len(durations) < _FEW:
         return
     values = np.array(list(durations.values()))
-    longest = list(durations)[int(values.argmax())]
     alike = int((values == values.max()).sum())
     if alike >= _CUT * len(values):
         share = "all" if alike == len(values) else f"{alike} of"
         yield (
             f"{share} {len(values)} recordings are {values.max():.2f} s long, and none is longer: they were probably "
-            "cut or padded, so figures are not comparable with those on the original corpus"
+            "cut or padded, or recording stopped there, so figures are not comparable with those on whole recordings"
         )
-    elif values.max() > max(60.0, _LONG * np.median(values)):
+
+
+def _endless(durations: dict[Path, float]) -> Iterator[str]:
+    """Recordings that are rows as they are, and so long that nobody meant them to be."""
+    values = np.array(list(durations.values()))
+    if len(values) >= _FEW and values.max() > max(60.0, _LONG * np.median(values)):
+        longest = list(durations)[int(values.argmax())]
         limit = max(60.0, _LONG * np.median(values))
         yield (
             f"{(values > limit).sum()} of {len(values)} recordings are longer than {limit:.0f} s, the median is "
@@ -353,7 +365,7 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     """
     gathered = replace(gathered, dropped=list(gathered.dropped))
     if choices.on_error == "stop":
-        _refuse_mistakes(gathered.dropped)
+        _refuse_mistakes(gathered.dropped, gathered.source)
     rows = keep_only(gathered.rows, gathered, choices)
     rows, label_map, label = apply_labels(rows, gathered, choices)
     by = split_by(rows, gathered, choices)
@@ -398,14 +410,21 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
 
 
-def _refuse_mistakes(dropped: list[Dropped]) -> None:
+def _refuse_mistakes(dropped: list[Dropped], source: Path | None) -> None:
     """Stop at what the corpus should have had."""
     mistakes = [item for item in dropped if item.remedy]
     if mistakes:
         first, *others = mistakes
         message = first.sentence + (f" (and {len(others)} more such)" if others else "")
-        remedy = f"{first.remedy}, or leave such rows out with --on-error skip"
-        raise AffectkitError("input", message, file=first.path, remedy=remedy)
+        either = " Or" if first.remedy.endswith("?") else ", or"
+        remedy = f"{first.remedy}{either} leave such rows out with --on-error skip"
+        raise AffectkitError("input", message, file=_below(source, first.path), remedy=remedy)
+
+
+def _below(source: Path | None, path: str) -> str:
+    """The path of what was left out as a user would type it, where it is a file of the corpus."""
+    base = source if source is None or source.is_dir() else source.parent
+    return str(base / path) if base is not None and (base / path.partition(" row ")[0]).exists() else path
 
 
 def _defects(by: str, gathered: Gathered) -> list[Defect]:
@@ -449,8 +468,8 @@ def _counts(part: pd.DataFrame, group: str | None) -> dict[str, Any]:
 
 
 def _count_words(counts: dict[str, Any]) -> str:
-    parts = [f"{counts['rows']} rows"]
-    parts += [f"{n} {what}s" for what, n in counts.items() if what not in ("rows", "label", "unlabelled")]
+    several = {"row": counts["rows"]} | {w: n for w, n in counts.items() if w not in ("rows", "label", "unlabelled")}
+    parts = [f"{n} {what}{'s' * (n != 1)}" for what, n in several.items()]
     if counts.get("label"):
         parts.append(" ".join(f"{name} {n}" for name, n in counts["label"].items()))
     return ", ".join(parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 from affectkit.artifacts.files import write_bytes
-from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.errors import AffectkitError
 from affectkit.media import video
 from affectkit.media.files import LFS_MARK, Listings, spelled
@@ -23,6 +23,7 @@ VIDEO = video.VIDEO
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
 Held = TypeVar("Held")
+Item = TypeVar("Item", Row | Dropped, Row | Dropped | Note)
 MediaDir = Annotated[
     str,
     Option(
@@ -147,10 +148,8 @@ def refuse_pointer(path: Path, what: str = "file") -> None:
         raise AffectkitError("input", pointer(what), file=path, remedy="run git lfs pull")
 
 
-def checked(
-    items: Iterable[Row | Dropped], root: Path, corpus: Corpus, *, listed: bool = False
-) -> Iterator[Row | Dropped]:
-    """Pass on rows whose media are there, drop the others and second copies with a reason.
+def checked(items: Iterable[Item], root: Path, corpus: Corpus, *, listed: bool = False) -> Iterator[Item]:
+    """Pass on notes, and rows whose media are there; drop the others and second copies with a reason.
 
     listed: the rows are a user's own list of files, so a file that is missing is a mistake, not a known gap.
     Raises "missing" where nothing of the corpus is found, "input" where all of it is dropped.
@@ -159,6 +158,9 @@ def checked(
     dropped: list[Dropped] = []
     names: Listings = {}
     for item in items:
+        if isinstance(item, Note):
+            yield item
+            continue
         if not isinstance(item, Dropped) and item["path"]:
             item["path"] = spelled(root, item["path"], names)
         kept = item if isinstance(item, Dropped) else _problem(item, root, first, listed) or item

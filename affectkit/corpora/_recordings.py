@@ -80,6 +80,11 @@ def _kind(path: Path) -> tuple[str, str]:
     return (name, path.stem[: -len(name) - 1]) if name else ("landmarks", path.stem)
 
 
+def is_series(path: Path) -> bool:
+    """Whether a table's name says that it is a series of a recording."""
+    return _kind(path)[1] != path.stem or path.stem.lower() in SERIES
+
+
 def _recording(name: str, files: Mapping[str, Sequence[Path]]) -> Recording:
     # a table before an array, which has no times
     series = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectkit.corpora import _recordings, _sessions, _tables, _windows
-from affectkit.corpora._corpus import Dropped, Row
+from affectkit.corpora._corpus import Dropped, Note, Row
 from affectkit.corpora._files import relative
 from affectkit.corpora._sessions import OVERHANG, Session, Stretch, mistake
 from affectkit.corpora._tables import safe_id
@@ -20,8 +19,6 @@ from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT, Bounds, Windows, id_at
-
-log = logging.getLogger(__name__)
 
 Per = Literal["label", "session"]
 # Numbers of a row that nobody is to predict.
@@ -45,6 +42,11 @@ class Timeline:
         return last if math.isnan(self.length) else self.length
 
     @property
+    def jumbled(self) -> bool:
+        """Whether the labels do not stand in the order of time."""
+        return any(later.start < sooner.start for sooner, later in pairwise(self.timed))
+
+    @property
     def timed(self) -> list[Stretch]:
         return [stretch for stretch in self.stretches if not stretch.whole]
 
@@ -58,7 +60,7 @@ class Timeline:
 
 def rows_of(
     items: Sequence[Session | Dropped], goals: Sequence[Target], root: Path, cut: Windows | None, per: Per
-) -> Iterator[Row | Dropped]:
+) -> Iterator[Row | Dropped | Note]:
     """The rows of sessions, as `sessions.read` says. goals: targets that were asked for, or none for all.
 
     Raises "input" for a target that no session has a label of.
@@ -74,20 +76,18 @@ def rows_of(
         remedy = did_you_mean(target.name, sorted(offered))
         raise AffectkitError("input", f"no session has a label of '{target.name}'", file=root, remedy=remedy)
     series = sorted({name for session in sessions for name in session.recording.series})
-    gaps: dict[str, tuple[float, float]] = {}
+    timelines: list[Timeline] = []
     for session in sessions:
         timeline, problems = _timeline(session, root)
         yield from problems
         if timeline is None:
             continue
-        if (gap := timeline.unlabelled()) > OVERHANG:
-            gaps[session.recording.name] = gap, timeline.length
+        timelines.append(timeline)
         subject = {"subject": session.subject} if session.subject else {}
         columns = {f"path_{kind}": _path(session.recording.series.get(kind), root) for kind in series}
         common = {**subject, "session": names[session.recording.name], "sequence": _key(session), **columns}
         yield from _of_session(timeline, tuple(known.values()), common, root, cut, per)
-    _warn_of_subjects(sessions)
-    _warn_of_gaps(gaps, len(sessions))
+    yield from _notes(timelines)
 
 
 def _session_names(sessions: Sequence[Session]) -> dict[str, str]:
@@ -108,26 +108,35 @@ def _key(session: Session) -> str:
     return safe_id(session.recording.name)
 
 
-def _warn_of_subjects(sessions: Sequence[Session]) -> None:
-    without = [session for session in sessions if not session.subject]
-    if without and len(without) == len(sessions):
-        log.warning(
-            "no session says whose it is: splits keep sessions together, and one person may be on both sides; give a "
-            "column subject, or subject_id in labels.json"
-        )
-    elif without:
-        what = "%d of %d sessions say no subject, as %s: theirs may be on any side"
-        log.warning(what, len(without), len(sessions), without[0].recording.name)
+HAVE = ("has", "have")  # of one session, of several
 
 
-def _warn_of_gaps(gaps: Mapping[str, tuple[float, float]], sessions: int) -> None:
-    if gaps:
-        worst = max(gaps, key=lambda name: gaps[name][0])
-        total = sum(gap for gap, _ in gaps.values())
+def _notes(timelines: Sequence[Timeline]) -> Iterator[Note]:
+    """What is told of the sessions as a whole: whose they are, and what is odd about their labels."""
+    count = len(timelines)
+    if without := [timeline.session for timeline in timelines if not timeline.session.subject]:
+        who = "No session says" if len(without) == count else _so_many(without, count, ("does not say", "do not say"))
+        risk = "one person may be on both sides of a split; give a column subject, or subject_id in labels.json"
+        yield Note(f"{who} whose it is: {risk}", in_reports=True)
+    if gaps := [timeline for timeline in timelines if timeline.unlabelled() > OVERHANG]:
+        total, worst = math.fsum(timeline.unlabelled() for timeline in gaps), max(gaps, key=Timeline.unlabelled)
+        where = f"most in {worst.session.recording.name} ({worst.unlabelled():.1f} of {worst.length:.1f} s)"
+        sessions = f"{len(gaps)} of {count} session{'s' * (count != 1)} {HAVE[len(gaps) > 1]}"
+        yield Note(f"{sessions} stretches without a label: {total:.1f} s in all, {where}")
+    if uneven := [timeline.session for timeline in timelines if timeline.session.uneven]:
         what = (
-            "%d of %d sessions are longer than their labels, or have gaps in them: %.1f s are unlabelled, most in %s "
+            f"lists of different lengths in labels.json ({uneven[0].uneven}): the end of the longer ones stands alone"
         )
-        log.warning(what + "(%.1f of %.1f s)", len(gaps), sessions, total, worst, *gaps[worst])
+        yield Note(f"{_so_many(uneven, count, HAVE)} {what}")
+    if jumbled := [timeline.session for timeline in timelines if timeline.jumbled]:
+        what = "labels that are not in the order of time; each counts for the time that it names"
+        yield Note(f"{_so_many(jumbled, count, HAVE)} {what}")
+
+
+def _so_many(sessions: Sequence[Session], count: int, verbs: tuple[str, str]) -> str:
+    """`1 of 5 sessions (p1_s1) has`, `2 of 5 sessions (p1_s1, ...) have`."""
+    names = sessions[0].recording.name + ", ..." * (len(sessions) > 1)
+    return f"{len(sessions)} of {count} session{'s' * (count != 1)} ({names}) {verbs[len(sessions) > 1]}"
 
 
 def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropped]]:
@@ -154,9 +163,6 @@ def _timeline(session: Session, root: Path) -> tuple[Timeline | None, list[Dropp
             kept.append(stretch)
         else:
             kept.append(replace(stretch, end=min(stretch.end, length)))
-    starts = [stretch.start for stretch in kept if not stretch.whole]
-    if any(later < sooner for sooner, later in pairwise(starts)):
-        log.warning("%s: the labels of %s are not in the order of time", session.labels, recording.name)
     return Timeline(session, length, kept), problems
 
 
@@ -180,9 +186,9 @@ def _outside(stretch: Stretch, length: float, session: Session, root: Path) -> D
     if stretch.end <= most and inside > EXACT and error is None:
         return None
     error = segment_error(recording.anything, stretch.start, stretch.end, length) or error
-    detail = f"{stretch.place}: {recording.name} {error.message if error else 'is shorter'}"
+    detail = f"{recording.name} {error.message if error else 'is shorter'}"
     remedy = (error and error.remedy) or "correct its times"
-    return mistake(session.labels, root, "labels outside of their recording", detail, remedy)
+    return mistake(session.labels, root, "labels outside of their recording", detail, remedy, at=stretch.place)
 
 
 def _of_session(

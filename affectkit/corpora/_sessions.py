@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
@@ -16,13 +15,11 @@ from affectkit.corpora import _tables
 from affectkit.corpora._corpus import Dropped
 from affectkit.corpora._files import relative
 from affectkit.corpora._recordings import Recording, recording_of_folder
-from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.errors import AffectkitError, did_you_mean, listed
 from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT
 from affectkit.plain import is_file_name, parse_json
-
-log = logging.getLogger(__name__)
 
 KNOWN = (*_tables.NUMBERS, "focus")  # targets without being asked for, where the files name them
 LABELS = "labels.json"
@@ -54,7 +51,7 @@ class Stretch:
 @dataclass(frozen=True)
 class Session:
     """A recording with its labels. labels: the file that has them. carried: what holds of all of it. offers: what it
-    might have been asked for."""
+    might have been asked for. uneven: how many labels each of its lists has, where they differ."""
 
     recording: Recording
     labels: Path
@@ -63,11 +60,13 @@ class Session:
     stretches: list[Stretch]
     carried: Mapping[str, str] = field(default_factory=dict)
     offers: frozenset[str] = frozenset()
+    uneven: str = ""
 
 
-def mistake(file: Path, root: Path, reason: str, detail: str, remedy: str = CORRECT) -> Dropped:
-    """What should have been otherwise: preparing stops at it, unless such are to be left out."""
-    return Dropped(relative(file, root) if file != root else str(root), reason, remedy, detail)
+def mistake(file: Path, root: Path, reason: str, detail: str, remedy: str = CORRECT, *, at: str = "") -> Dropped:
+    """What should have been otherwise: preparing stops at it, unless such are to be left out. at: `row 3`."""
+    place = relative(file, root) if file != root else str(root)
+    return Dropped(f"{place} {at}".rstrip(), reason, remedy, detail)
 
 
 # --- The labels of a folder: labels.json
@@ -102,12 +101,11 @@ def read_folder(
             value = _checked(cell, goals[name])
         except ValueError as error:
             where = f"{name}_labels position {place + 1}" if place != WHOLE else name
-            yield mistake(file, root, "a label cannot be", f"{where}: {error}")
+            yield mistake(file, root, "an impossible label", f"{where}: {error}")
             continue
         values[place] |= {} if value is None else {name: value}
-    if len(lengths := {name: len(listed) for name, listed in lists.items()}) > 1 and len(set(lengths.values())) > 1:
-        told = ", ".join(f"{count} of {name}" for name, count in lengths.items())
-        log.warning("%s: its lists differ in length: %s", file, told)
+    lengths = {name: len(listed) for name, listed in lists.items()}
+    told = ", ".join(f"{count} of {name}" for name, count in lengths.items())
     stretches = [
         Stretch(n * seconds, (n + 1) * seconds, values[n], f"{LABELS} position {n + 1}")
         for n in range(max(lengths.values(), default=0))
@@ -119,7 +117,8 @@ def read_folder(
     subject, session = (next((text[name] for name in names if name in text), "") for names in (SUBJECT, SESSION))
     carried = {name: cell for name, cell in text.items() if name not in (*SUBJECT, *SESSION, *_NO_TARGETS[5:])}
     offers = frozenset(match[1] if (match := _LISTS.fullmatch(name)) else name for name in data)
-    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried, offers)
+    uneven = told if len(set(lengths.values())) > 1 else ""
+    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried, offers, uneven)
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -217,7 +216,7 @@ def columns_of(header: Sequence[str], asked: Mapping[str, str], defaults: Mappin
 
     recording = choose("path", RECORDING)
     if recording is None:
-        message = f"has no column '{asked['path']}' among {', '.join(header)}"
+        message = f"has no column '{asked['path']}' among {listed(header)}"
         raise AffectkitError("input", message, file=file, remedy="name the column of recordings with --path-column")
     return Columns(
         recording, choose("start", ()), choose("end", ()), choose("speaker", SUBJECT), choose("session", SESSION)
@@ -238,10 +237,11 @@ def read_table(
     index = _index(known)
     for number, record in enumerate(_tables.records(file), start=1):
         try:
-            name = _named(record[columns.recording], index)
+            name = _named(record[columns.recording], index, known)
             stretch = _stretch(record, columns, targets, file, number, label_seconds)
         except AffectkitError as error:
-            yield mistake(file, root, *_reason(error, number))
+            reason, _, detail = error.message.partition(": ")
+            yield mistake(file, root, reason, detail, error.remedy or CORRECT, at=f"row {number}")
             continue
         owners = {"subject": columns.subject, "session": columns.session}
         names = {what: record[column].strip() if column else "" for what, column in owners.items()}
@@ -259,11 +259,6 @@ def read_table(
         yield Session(known[name], file, subject, session, stretches, offers=frozenset(t.name for t in targets))
 
 
-def _reason(error: AffectkitError, number: int) -> tuple[str, str, str]:
-    kind, _, detail = error.message.partition(": ")
-    return kind, f"row {number}: {detail}", error.remedy or CORRECT
-
-
 def _index(known: Mapping[str, Recording]) -> dict[str, list[str]]:
     """How a table may call a recording, in small letters -> its names: by path or name, with or without its ending."""
     index: dict[str, list[str]] = defaultdict(list)
@@ -277,17 +272,17 @@ def _index(known: Mapping[str, Recording]) -> dict[str, list[str]]:
     return index
 
 
-def _named(cell: str, index: Mapping[str, Sequence[str]]) -> str:
+def _named(cell: str, index: Mapping[str, Sequence[str]], known: Mapping[str, Recording]) -> str:
     """The recording that a cell means: one that was found in the corpus's folder, whatever path the cell gives."""
     wanted = os.path.normpath(cell.strip().replace("\\", "/")).lower()
     names = index.get(wanted) or index.get(os.path.splitext(wanted)[0], ())
     if not cell.strip():
         raise AffectkitError("input", "labels without a recording: the cell is empty", remedy="name one")
     if not names:
-        known = sorted(index)
-        raise AffectkitError(
-            "input", f"labels without a recording: there is no '{cell}'", remedy=did_you_mean(cell, known)
-        )
+        stems = sorted({name.rpartition("/")[2] for name in known})  # all endings are alike
+        remedy = did_you_mean(os.path.splitext(wanted)[0].rpartition("/")[2], stems)
+        remedy = remedy if stems else "put the recordings beside the table"
+        raise AffectkitError("input", f"labels without a recording: there is no '{cell}'", remedy=remedy)
     if len(names) > 1:
         what = f"labels of several recordings: '{cell}' may be {names[0]} or {names[1]}"
         raise AffectkitError("input", what, remedy="write the path from the table")
@@ -302,14 +297,12 @@ def _stretch(
     if math.isnan(end) and not math.isnan(start):
         if every is None:
             remedy = "give its end, or --label-seconds"
-            raise AffectkitError(
-                "input", f"times that cannot be: it starts at {start:g} s and has no end", remedy=remedy
-            )
+            raise AffectkitError("input", f"impossible times: it starts at {start:g} s and has no end", remedy=remedy)
         end = start + every
     if math.isnan(start) and not math.isnan(end):
         start = 0.0
     if not math.isnan(start) and (error := segment_error(file, start, end, math.inf)):
-        what = f"times that cannot be: it starts at {start:g} s and ends at {end:g} s"
+        what = f"impossible times: it starts at {start:g} s and ends at {end:g} s"
         raise AffectkitError("input", what, remedy=error.remedy)
     values: dict[str, Any] = {}
     for target in (target for target in targets if target.name in record):
@@ -317,7 +310,7 @@ def _stretch(
         try:
             value = _checked(cell if target.kind != "number" else _number(cell, target, file, row), target)
         except ValueError as error:
-            raise AffectkitError("input", f"a label cannot be: {error}", remedy=CORRECT) from None
+            raise AffectkitError("input", f"an impossible label: {error}", remedy=CORRECT) from None
         values |= {} if value is None else {target.name: value}
     named = columns.named | {target.name for target in targets}
     carried = {name: cell for name, cell in record.items() if name and name not in named and is_file_name(name)}
@@ -330,7 +323,7 @@ def _time(record: Mapping[str, str], column: str | None, file: Path, row: int) -
     try:
         return _tables.seconds(record[column], column, file=file, row=row)
     except AffectkitError as error:
-        raise AffectkitError("input", f"times that cannot be: {error.message}", remedy=error.remedy) from None
+        raise AffectkitError("input", f"impossible times: {error.message}", remedy=error.remedy) from None
 
 
 def _number(cell: str, target: Target, file: Path, row: int) -> float | None:
@@ -339,9 +332,9 @@ def _number(cell: str, target: Target, file: Path, row: int) -> float | None:
     try:
         value = _tables.number(cell, target.name, file=file, row=row)
     except AffectkitError as error:
-        raise AffectkitError("input", f"a label cannot be: {error.message}", remedy=error.remedy) from None
+        raise AffectkitError("input", f"an impossible label: {error.message}", remedy=error.remedy) from None
     if math.isnan(value):
-        raise AffectkitError("input", f"a label cannot be: {target.name} '{cell}'", remedy="leave the cell empty")
+        raise AffectkitError("input", f"an impossible label: {target.name} '{cell}'", remedy="leave the cell empty")
     return value
 
 

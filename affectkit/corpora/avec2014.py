@@ -14,6 +14,7 @@ from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import AUDIO, VIDEO, checked, find_files, not_here, relative, require_folder
 from affectkit.corpora._tables import decode, number
 from affectkit.errors import AffectkitError
+from affectkit.instruments import SCORES
 from affectkit.labels import Target
 from affectkit.registry import Option
 from affectkit.splits import WORDS
@@ -37,6 +38,10 @@ CORPUS = Corpus(
     subsets={"freeform": "task=freeform", "northwind": "task=northwind"},
     official="AVEC 2014's Training, Development (val) and Testing (test)",
     default_group="subject",
+    scores={
+        "bdi2": SCORES["bdi2"],
+        "severity": "levels of the BDI-II, a self-report, by its authors' cut-offs: 14, 20 and 29",
+    },
     speakers=84,
 )
 NAME = re.compile(r"(?P<subject>\d+)_(?P<session>\d+)_(?P<task>freeform|northwind)_(?:video|audio)", re.IGNORECASE)

@@ -13,6 +13,7 @@ from affectkit.corpora._files import checked, find_home, folders_in, hidden, is_
 from affectkit.corpora._interviews import Interview, Role, Turn, read_interview, read_lines
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
+from affectkit.instruments import SCORES
 from affectkit.labels import Target
 from affectkit.media.cuts import write_stretches
 from affectkit.registry import Option
@@ -36,6 +37,11 @@ CORPUS = Corpus(
     targets=(PHQ8,),
     official="the split of AVEC 2017: 107 train, 35 dev, 47 test",
     default_group="subject",
+    scores={
+        "phq8": SCORES["phq8"],
+        "depressed": f"PHQ-8 of {CUTOFF} or more, a self-report that calls for a closer look (Kroenke et al. 2009)",
+        "severity": "levels of the PHQ-8, a self-report, by its authors' cut-offs: 5, 10, 15 and 20",
+    },
     defects=(Defect("text", "DAIC-WOZ's short answers ('yes', 'mhm') recur in train, dev and test"),),
     speakers=189,
     overruns=True,

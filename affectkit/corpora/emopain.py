@@ -32,6 +32,7 @@ CORPUS = Corpus(
     targets=(Target("protective", "class", ("no", "yes")),),
     subsets={"patients": "condition=patient", "controls": "condition=control"},
     default_group="subject",
+    scores={"protective": "protective behaviour during exercise, as experts saw it in videos (Aung et al. 2016)"},
     speakers=60,
 )
 NAME = re.compile(r"(?P<kind>[PC])(?P<number>\d+)(?P<trial>[ND])", re.IGNORECASE)

@@ -1,18 +1,17 @@
 """Self-recorded sessions: videos, sounds, frames or landmarks with scores per second, per minute or per session."""
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from affectkit.corpora import _recordings, _sessions, _tables, _windows
-from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.corpora._files import checked, find_files, hidden, not_here, relative, require_folder
 from affectkit.corpora._recordings import Recording
 from affectkit.corpora._session_rows import MEASURES, Per, rows_of
 from affectkit.corpora._sessions import Session, mistake
-from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.errors import AffectkitError, did_you_mean, listed
 from affectkit.labels import Target
 from affectkit.media.cuts import Windows
 from affectkit.registry import Option
@@ -20,8 +19,6 @@ from affectkit.synthesis.sessions import write_sessions
 
 if TYPE_CHECKING:
     import pandas as pd
-
-log = logging.getLogger(__name__)
 
 CORPUS = Corpus(
     title="recorded sessions",
@@ -31,6 +28,8 @@ CORPUS = Corpus(
     "labels.json",
     reads="video",
     default_group="subject",
+    # whose word the labels are, the sessions alone can say
+    scores={name: f"{name}, as the labels of the sessions have it" for name in ("stress", "depression", "anxiety")},
 )
 
 
@@ -55,8 +54,8 @@ def read(
     per: Annotated[
         Per,
         Option(
-            "What a row is, where there are no windows: each stretch that has a label of its own, or the whole session "
-            "with the mean of its labels (of classes the one that lasts longest)."
+            "What a row is: without --window, a stretch with a label of its own, or a whole session, with the mean of "
+            "its labels, of classes with the one that lasts longest."
         ),
     ] = "label",
     window: _windows.Window = None,
@@ -74,7 +73,7 @@ def read(
         float | None,
         Option("Pictures a second in folders frames/.", "1/s", least=0.001, default="as labels.json says, else 1"),
     ] = None,
-) -> Iterator[Row | Dropped]:
+) -> Iterator[Row | Dropped | Note]:
     """The rows of all sessions below `root`, of either layout; of a table that is named the rows in its folder.
 
     start_sec, end_sec and time_sec (the start) count from the start of the recording. `path` is the video or sound; of
@@ -91,27 +90,31 @@ def read(
     require_folder(root, CORPUS)
     goals = _tables.parse_targets(target_columns) if target_columns else ()
     options = {"label_seconds": label_seconds, "frame_rate": frame_rate}
-    gathered = _gathered(root, _find_table(root, table), wanted, goals, **options)
+    gathered = _gathered(root, _find_table(root, table, path_column), wanted, goals, **options)
     return checked(rows_of(gathered, goals, root, cut, per), root, CORPUS, listed=True)
 
 
 # --- Which sessions there are
 
 
-def _find_table(root: Path, name: str) -> Path | None:
+def _find_table(root: Path, name: str, path_column: str) -> Path | None:
     """The table at the root that names recordings, if there is one."""
-    tables = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not hidden(p.name))
+    tables = _tables_in(root)
     if name:
         found = next((path for path in tables if path.name == name), None)
         if found is None:
             remedy = did_you_mean(name, [path.name for path in tables])
             raise AffectkitError("missing", f"has no table '{name}'", file=root, remedy=remedy)
         return found
-    named = [path for path in tables if set(_header(path)) & set(_sessions.RECORDING)]
+    named = [path for path in tables if set(_header(path)) & {path_column, *_sessions.RECORDING}]
     if len(named) > 1:
         remedy = f"choose with --table: {', '.join(path.name for path in named)}"
         raise AffectkitError("usage", f"holds {len(named)} tables that name recordings", file=root, remedy=remedy)
     return named[0] if named else None
+
+
+def _tables_in(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv") and not hidden(p.name))
 
 
 def _header(path: Path) -> list[str]:
@@ -128,9 +131,12 @@ def _gathered(
     frame_rate: float | None,
 ) -> list[Session | Dropped]:
     folders = [file.parent for file in find_files(root, [_sessions.LABELS]) if file.name == _sessions.LABELS]
-    if table is None and not folders:
-        raise not_here(root, CORPUS)
     recordings = _recordings.recordings_in(root, root)
+    if table is None and not folders:
+        tables = [path for path in _tables_in(root) if not _recordings.is_series(path)]
+        if len(tables) != 1 or not any(recording.medium for recording in recordings.values()):
+            raise not_here(root, CORPUS)
+        [table] = tables  # which columns it lacks is said of it
     if table is not None:
         recordings.pop(relative(table.with_suffix(""), root), None)
     loose = {
@@ -170,7 +176,7 @@ def _of_table(
         raise AffectkitError("input", f"has no column '{target.name}'", file=table, remedy=remedy)
     there = goals or [Target(name, "number") for name in _sessions.KNOWN if name in header]
     if not there:
-        message = f"has no labels among {', '.join(header)}"
+        message = f"has no labels among {listed(header)}"
         raise AffectkitError("input", message, file=table, remedy="name them with --target-columns")
     yield from _sessions.read_table(table, root, columns, there, recordings, label_seconds=label_seconds)
 
@@ -208,7 +214,7 @@ def synthesize(
         Literal["table", "folders"], Option("A table beside recordings, or a folder per session with labels.json.")
     ] = "table",
 ) -> None:
-    """Write the twin: `size` seconds with a stress rating each, in sessions of some 30 s of `speakers` subjects.
+    """Write the twin: `size` seconds with a stress rating each, in sessions of some 20 to 60 s of `speakers` subjects.
 
     Restless hands, raised shoulders and a tense voice go with stress, sinking down with depression; each person has a
     posture and a level of stress of their own. A third of the sessions lack a depression score, others an anxiety

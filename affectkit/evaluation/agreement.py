@@ -316,9 +316,9 @@ def _caveats(pairs: _Pairs, column: str, everyone: int) -> Iterator[str]:
     """What has no value, and what rests on few subjects though there are more. everyone: how many the table has."""
     repeated, alone = int(pairs.repeated.sum()), int((~pairs.repeated).sum())
     if pairs.subjects < LEAST:
-        yield f"{pairs.subjects} of {column}: between subjects nothing can be said below {LEAST}"
+        yield f"{people(pairs.subjects, column)}: between subjects nothing can be said of fewer than {LEAST}"
     elif pairs.subjects < FEW and pairs.subjects < everyone:
-        yield f"between subjects it rests on {pairs.subjects} of {column} only"
+        yield f"between subjects it rests on {people(pairs.subjects, column)} only"
     if not repeated:
         yield f"no {column} has two rows: nothing can be said within subjects"
         return
@@ -326,6 +326,16 @@ def _caveats(pairs: _Pairs, column: str, everyone: int) -> Iterator[str]:
         yield f"each {column} has one score in all of its rows: nothing can be said within subjects"
         return
     if repeated < FEW and repeated < everyone:
-        yield f"within subjects it rests on {repeated} of {column} only"
+        yield f"within subjects it rests on {people(repeated, column)} only"
     if alone:
-        yield f"{alone} of {pairs.subjects} ({column}) have one row, which says nothing within subjects"
+        have = "has" if alone == 1 else "have"
+        yield f"{alone} of {people(pairs.subjects, column)} {have} one row, which says nothing within subjects"
+
+
+def people(count: int, column: str) -> str:
+    """So many subjects, with the column that names them where it is called otherwise.
+
+    >>> people(1, "subject"), people(4, "subject"), people(4, "speaker")
+    ('1 subject', '4 subjects', '4 subjects (speaker)')
+    """
+    return f"{count} subject{'s' * (count != 1)}" + (f" ({column})" if column != "subject" else "")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from affectkit.evaluation.agreement import people
 from affectkit.reporting.figures import agreement as figures
 from affectkit.reporting.page import Figure, Section, Sentence, Table, figure
 from affectkit.results.words import is_number
@@ -64,20 +65,17 @@ def agreement_section(name: str, agreement: Mapping[str, Any], judged: pd.DataFr
 
 def _counts(row: Mapping[str, Any], column: str) -> Sentence:
     again = row["repeated"]
-    head: Sentence = (row["n"], f" rows of {row['subjects']} {_people(column)} with a self-report and a prediction; ")
+    head: Sentence = (row["n"], f" rows of {people(row['subjects'], column)} with a self-report and a prediction; ")
     share = again["subjects"] / row["subjects"] if row["subjects"] else 0.0
     tail = f" subjects ({share:.0%}) have two rows or more, {again['rows']} in all. Subjects with one row say nothing "
     return (*head, again["subjects"], f"{tail}within.")
 
 
-def _people(column: str) -> str:
-    return "subjects" if column == "subject" else f"subjects ({column})"
-
-
 def _levels(row: Mapping[str, Any], column: str) -> Table:
     columns = ["all rows", f"between subjects ({row['subjects']})", f"within subjects ({row['repeated']['subjects']})"]
     rows = {title: [row[level][key] for level in ("all", "between", "within")] for key, title in FIGURES.items()}
-    caption = f"Agreement over all rows, between and within {_people(column)}; brackets as above."
+    subjects = "subjects" if column == "subject" else f"subjects ({column})"
+    caption = f"Agreement over all rows, between and within {subjects}; brackets as above."
     return Table(caption, "figure", columns, rows, file="agreement.csv")
 
 
@@ -105,7 +103,14 @@ def _verdict(row: Mapping[str, Any]) -> Iterator[Sentence]:
     """Whether the model is better than knowing the person."""
     if row["floors"]:
         gap = row["floors"]["difference"]["mae"]
-        yield ("MAE less that of the subject's own mean: ", gap, f": {better(gap)}.")
+        yield (f"MAE less that of the subject's own mean, {_over(row)}: ", gap, f": {better(gap)}.")
+
+
+def _over(row: Mapping[str, Any]) -> str:
+    """Which rows the subject's own mean is for, since figures over all rows are others."""
+    if row["floors"]["n"] == row["n"]:
+        return f"over all {row['n']} rows"
+    return f"over the {row['floors']['n']} of {row['n']} rows whose subject has two or more"
 
 
 def better(gap: Mapping[str, Any]) -> str:
@@ -142,13 +147,13 @@ def summary_section(agreement: Mapping[str, Any]) -> Iterator[Section]:
     for name, row in agreement["targets"].items():
         columns = ["all rows", "between", "within"]
         rows = {title: [row[level][key] for level in ("all", "between", "within")] for key, title in FIGURES.items()}
-        subjects = f"{row['subjects']} {_people(agreement['column'])}"
+        subjects = people(row["subjects"], agreement["column"])
         text: list[Sentence] = [f"{subjects}, {row['repeated']['subjects']} with two rows or more"]
         if limits := row["bland_altman"]:
             text.append(("bias ", limits["bias"], ", limits of agreement ", limits["lower"], " to ", limits["upper"]))
         if floors := row["floors"]:
             model, own, gap = floors["model"]["mae"], floors["own_mean"]["mae"], floors["difference"]["mae"]
-            text.append(("MAE ", model, ", of the subject's own mean ", own, f": {better(gap)}"))
+            text.append((f"MAE {_over(row)}: ", model, ", of the subject's own mean ", own, f": {better(gap)}"))
         yield Section("", tables=[Table("", f"{name}, agreement", columns, rows)], text=text)
 
 

@@ -15,7 +15,7 @@ from affectkit.synthesis.voices import Voice, speak
 
 LABELS, FRAMES = "labels.json", "frames"
 RATES = (25.0, 30000 / 1001, 30.0, None)  # frames a second, None of a rate that varies
-SESSION_SEC = (20, 40)  # about the shortest and the longest, where the twin is large enough
+SESSION_SEC = (20, 60)  # about the shortest and the longest, where the twin is large enough
 UNRATED = 0.05  # share of the seconds
 MISSING = 1 / 3  # share of the sessions without a score
 SCORES = {"depression": 27, "anxiety": 21}  # highest: of the PHQ-9 and the GAD-7
@@ -77,13 +77,14 @@ def _acts(size: int, speakers: int, seed: int) -> Iterator[tuple[Act, postures.S
         raise twins.usage(f"--size {size}: each of {speakers} subjects has a second at least", "ask for a larger one")
     voices = twins.cast({f"p{n:02d}": "female" if n % 2 else "male" for n in range(1, speakers + 1)}, speakers, seed)
     number = 0
-    for place, (subject, voice) in enumerate(voices.items()):
+    recorded = _parts(size, speakers, twins.generator(seed, "lengths"))
+    for seconds, (subject, voice) in zip(recorded, voices.items(), strict=True):
         rng = twins.generator(seed, "person", subject)
         burden, worry = rng.beta(1.2, 2.5), rng.beta(1.5, 2.5)
         sitter = postures.draw_sitter(rng, burden=burden)
         level = 2.2 + 2.0 * worry + rng.normal(0, 0.3)
-        seconds = size // speakers + (place < size % speakers)
-        for part, length in enumerate(_lengths(seconds, rng), start=1):
+        sessions = min(seconds, max(1, round(2 * seconds / sum(SESSION_SEC))))
+        for part, length in enumerate(_parts(seconds, sessions, rng), start=1):
             stress = level + rng.normal(0, 0.6) + 0.9 * _slow(length, rng)
             said = np.rint(stress + rng.normal(0, 0.35, length)).clip(1, 5)
             said[rng.random(length) < UNRATED] = np.nan
@@ -98,12 +99,13 @@ def _acts(size: int, speakers: int, seed: int) -> Iterator[tuple[Act, postures.S
             number += 1
 
 
-def _lengths(seconds: int, rng: np.random.Generator) -> list[int]:
-    """Whole seconds of a person's sessions, which add up to `seconds`."""
-    count = max(1, round(2 * seconds / sum(SESSION_SEC)))
-    shares = rng.uniform(0.7, 1.3, count).cumsum()
-    cuts = np.rint(np.array([0.0, *shares]) / shares[-1] * seconds).astype(int)
-    return [int(length) for length in np.diff(cuts) if length]
+def _parts(seconds: int, count: int, rng: np.random.Generator) -> list[int]:
+    """`count` lengths in whole seconds, of which the longest is about three times the shortest, and none is 0. They
+    add up to `seconds`."""
+    low, high = SESSION_SEC
+    shares = rng.uniform(low, high, count).cumsum()
+    cuts = np.rint(np.array([0.0, *shares]) / shares[-1] * (seconds - count)).astype(int)
+    return [int(length) + 1 for length in np.diff(cuts)]
 
 
 def _slow(length: int, rng: np.random.Generator) -> np.ndarray:

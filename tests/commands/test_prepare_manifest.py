@@ -476,6 +476,19 @@ def test_lengths_that_people_do_not_speak_in_are_told_of(affectkit, tone, tmp_pa
     assert told in stderr and ("recordings are" in stderr) == bool(told)
 
 
+def test_a_long_recording_that_is_cut_into_rows_is_as_it_should_be(affectkit, tone, tmp_path):
+    """--max-duration is of rows: it would not leave such a recording out."""
+    lengths = {f"{n}.wav": 0.3 + n / 100 for n in range(11)} | {"day.wav": 70}
+    for n, (name, length) in enumerate(lengths.items()):
+        tone(tmp_path / name, length, pitch=200 + 20 * n, rate=2000)
+    lines = [
+        f"{name},{start},{start + 0.2},{start % 5 + 1}" for name in lengths for start in (0, 35)[: 1 + (name[0] == "d")]
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["path,start_sec,end_sec,stress", *lines]) + "\n")
+    told = affectkit("prepare-manifest", "csv", tmp_path / "t.csv", "-o", tmp_path / "m").stderr
+    assert "recordings are" not in told
+
+
 def test_copies_are_dropped_from_one_side_counted_and_recorded(affectkit, tone, tmp_path):
     for n in range(12):
         tone(tmp_path / "c" / ("train" if n < 8 else "test") / "calm" / f"{n}.wav", 0.3 + n / 100, pitch=200 + 20 * n)

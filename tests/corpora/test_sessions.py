@@ -12,12 +12,11 @@ import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
 from affectkit.corpora import _recordings, _windows, sessions
-from affectkit.corpora._corpus import Dropped
+from affectkit.corpora._corpus import Dropped, Note
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.synthesis import films, postures
-
-LOG = "affectkit.corpora"
+from affectkit.synthesis.sessions import _acts
 
 
 def sound(path, seconds, rate=1000):
@@ -46,6 +45,10 @@ def read(gathered):
 
 def details(root, **options):
     return [item.sentence for item in sessions.read(root, **options) if isinstance(item, Dropped)]
+
+
+def notes(root, **options):
+    return [item for item in sessions.read(root, **options) if isinstance(item, Note)]
 
 
 # --- Rows
@@ -199,20 +202,26 @@ def test_a_day_of_labels_is_pooled_in_a_moment():
 
 
 BAD = {
-    "a label outside its scale": ("a.wav,0,2,6,", "a label cannot be: row 1: stress 6 is outside its scale 1:5"),
-    "text in numbers": ("a.wav,0,2,high,", "a label cannot be: row 1: stress 'high' is not a number"),
+    "a label outside its scale": (
+        "a.wav,0,2,6,",
+        "row 1: an impossible label: stress 6 is outside its scale 1:5",
+    ),
+    "text in numbers": ("a.wav,0,2,high,", "row 1: an impossible label: stress 'high' is not a number"),
     "a decimal comma": ('a.wav,0,2,"2,5",', "write decimals with a point: 2.5"),
-    "NaN": ("a.wav,0,2,nan,", "a label cannot be: row 1: stress 'nan'; leave the cell empty"),
-    "an unknown class": ("a.wav,0,2,2,huge", "a label cannot be: row 1: 'huge' is not in low, high"),
+    "NaN": ("a.wav,0,2,nan,", "row 1: an impossible label: stress 'nan'; leave the cell empty"),
+    "an unknown class": ("a.wav,0,2,2,huge", "row 1: an impossible label: 'huge' is not in low, high"),
     "a label without a video": (
         "b.wav,0,2,2,",
-        "labels without a recording: row 1: there is no 'b.wav'; did you mean ",
+        "row 1: labels without a recording: there is no 'b.wav'; known are a, c, ",
     ),
-    "a path out of the folder": ("../../etc/passwd,0,2,2,", "labels without a recording: row 1: there is no"),
-    "a clock that runs backwards": ("a.wav,3,1,2,", "times that cannot be: row 1: it starts at 3 s and ends at 1 s"),
-    "no time at all": ("a.wav,2,2,2,", "times that cannot be: row 1: it starts at 2 s and ends at 2 s"),
-    "a word for a time": ("a.wav,soon,2,2,", "times that cannot be: row 1: start_sec 'soon' is not a number"),
-    "behind the end": ("a.wav,5,7,2,", "labels outside of their recording: row 1: a has no segment 5 to 7 s"),
+    "a path out of the folder": ("../../etc/passwd,0,2,2,", "row 1: labels without a recording: there is no"),
+    "a clock that runs backwards": (
+        "a.wav,3,1,2,",
+        "row 1: impossible times: it starts at 3 s and ends at 1 s",
+    ),
+    "no time at all": ("a.wav,2,2,2,", "row 1: impossible times: it starts at 2 s and ends at 2 s"),
+    "a word for a time": ("a.wav,soon,2,2,", "row 1: impossible times: start_sec 'soon' is not a number"),
+    "behind the end": ("a.wav,5,7,2,", "row 1: labels outside of their recording: a has no segment 5 to 7 s"),
     "milliseconds": ("a.wav,0,4000,2,", "times are in seconds: are these milliseconds?"),
     "a start without an end": ("a.wav,1,,2,", "it starts at 1 s and has no end; give its end, or --label-seconds"),
 }
@@ -229,8 +238,8 @@ def test_a_bad_row_stops_in_one_line_or_is_left_out(affectkit, tmp_path, line, t
     table(tmp_path / "c", f"video,start_sec,end_sec,stress,level,subject\n{line},x\n{rest}")
     command = ["prepare-manifest", "sessions", tmp_path / "c", "--target-columns", "stress=1:5,level=low<high"]
     error = affectkit(*command, "-o", tmp_path / "m", code=1).stderr.strip().splitlines()[-1]
-    assert told in error and error.startswith("error: labels.csv: ")
-    assert error.endswith("or leave such rows out with --on-error skip") and not (tmp_path / "m").exists()
+    assert told in error and error.startswith(f"error: {tmp_path / 'c' / 'labels.csv'} row 1: ")
+    assert error.lower().endswith("or leave such rows out with --on-error skip") and not (tmp_path / "m").exists()
     affectkit(*command, "-o", tmp_path / "m", "--on-error", "skip")
     assert len(read_manifest(tmp_path / "m").rows) == 5
     summary = json.loads((tmp_path / "m" / "summary.json").read_text())
@@ -240,11 +249,14 @@ def test_a_bad_row_stops_in_one_line_or_is_left_out(affectkit, tmp_path, line, t
 LISTS = {
     "outside": (
         {"stress_labels": [1, 9]},
-        "s1/labels.json: a label cannot be: stress_labels position 2: stress 9 is outside",
+        "s1/labels.json: an impossible label: stress_labels position 2: stress 9 is outside",
     ),
     "text": ({"stress_labels": [1, "two"]}, "stress_labels position 2: 'two' is not a number"),
     "true": ({"stress_labels": [True]}, "stress_labels position 1: 'True' is not a number"),
-    "scalar": ({"stress_labels": [1], "depression": 99}, "a label cannot be: depression: depression 99 is outside"),
+    "scalar": (
+        {"stress_labels": [1], "depression": 99},
+        "an impossible label: depression: depression 99 is outside",
+    ),
 }
 
 
@@ -276,7 +288,7 @@ def test_a_file_that_holds_no_labels(tmp_path, text, told):
     assert caught.value.file == str(tmp_path / "s1" / "labels.json")
 
 
-def test_more_labels_than_the_recording_is_long_are_counted(tmp_path, read, caplog):
+def test_more_labels_than_the_recording_is_long_are_counted(tmp_path, read):
     folder(tmp_path, "s1", 3.6, stress_labels=[1, 2, 3, 4, 5, 5])
     rows, _ = read(tmp_path)
     assert [row["end_sec"] for row in rows.values()] == [1, 2, 3, 3.6]  # more than half of the fourth is there
@@ -286,13 +298,34 @@ def test_more_labels_than_the_recording_is_long_are_counted(tmp_path, read, capl
     ]
 
 
-def test_gaps_are_told_with_how_much_is_unlabelled(tmp_path, read, caplog):
+def test_gaps_are_told_with_how_much_is_unlabelled(tmp_path):
     folder(tmp_path, "s1", 20, stress_labels=[1, 2, None, None, 3])
     folder(tmp_path, "s2", 5, stress_labels=[1, 2, 3, 4, 4])
-    read(tmp_path)
-    assert "1 of 2 sessions are longer than their labels, or have gaps in them" in caplog.text
-    assert "17.0 s are unlabelled, most in s1 (17.0 of 20.0 s)" in caplog.text
-    assert "no session says whose it is: splits keep sessions together" in caplog.text
+    subjects, gaps = notes(tmp_path)
+    assert subjects.in_reports and not gaps.in_reports
+    assert subjects.text.startswith("No session says whose it is: one person may be on both sides of a split; give a")
+    assert gaps.text == "1 of 2 sessions has stretches without a label: 17.0 s in all, most in s1 (17.0 of 20.0 s)"
+
+
+def test_what_is_odd_about_labels_is_kept_in_the_manifest(tmp_path, affectkit):
+    folder(tmp_path / "in", "s1", 2, stress_labels=[1, 2], focus_labels=[1, 2, 3], subject_id="p1")
+    folder(tmp_path / "in", "s2", 2, stress_labels=[1, 2], focus_labels=[1])
+    said = affectkit(
+        "prepare-manifest", "sessions", tmp_path / "in", "--folds", "2", "-o", tmp_path / "m", code=1
+    ).stderr
+    assert f"error: {tmp_path / 'in'}: 2 of 4 rows have no subject, as s2/audio.wav: no fold can hold them out" in said
+    affectkit("prepare-manifest", "sessions", tmp_path / "in", "--folds", 2, "--group", "session", "-o", tmp_path / "m")
+    kept = read_manifest(tmp_path / "m").summary["corpora"]["sessions"]
+    assert [text.partition(":")[0] for text in kept["notes"]] == ["1 of 2 sessions (s2) does not say whose it is"]
+    assert kept["warnings"] == [
+        "2 of 2 sessions (s1, ...) have lists of different lengths in labels.json (2 of stress, 3 of focus): the end "
+        "of the longer ones stands alone"
+    ]
+    sound(tmp_path / "t" / "a.wav", 3)
+    table(tmp_path / "t", "video,start_sec,end_sec,subject,stress\na.wav,2,3,p1,1\na.wav,0,1,p1,2\n")
+    assert [note.text for note in notes(tmp_path / "t")] == [
+        "1 of 1 session (a) has labels that are not in the order of time; each counts for the time that it names"
+    ]
 
 
 def test_labels_that_contradict_each_other(tmp_path, read):
@@ -403,6 +436,23 @@ def test_a_session_of_which_nothing_says_the_length_cannot_be_cut(tmp_path, affe
     assert "a recording of unknown length: s1 says no length" in affectkit(*line, "--window", 2, code=1).stderr
 
 
+def test_a_table_that_calls_its_recordings_otherwise(tmp_path, read):
+    sound(tmp_path / "a.wav", 2)
+    table(tmp_path, "Datei,start_sec,end_sec,stress\na.wav,0,1,3\n")
+    with pytest.raises(AffectkitError, match=r"labels.csv: has no column 'video' among Datei, .* --path-column"):
+        read(tmp_path)
+    assert [row["stress"] for row in read(tmp_path, path_column="Datei")[0].values()] == [3]
+
+
+def test_a_recording_that_is_not_there_is_answered_with_a_few_that_are(tmp_path):
+    for n in range(40):
+        sound(tmp_path / f"{n:02d}.wav", 1)
+    table(tmp_path, "video,stress\nMeier.wav,3\n00.wav,3\n")
+    [told] = [item for item in sessions.read(tmp_path) if isinstance(item, Dropped) and item.remedy]
+    assert told.path == "labels.csv row 1" and told.sentence == "labels without a recording: there is no 'Meier.wav'"
+    assert told.remedy.startswith("known are 00, 01, ") and told.remedy.endswith(", 19, ... (40 in all)")
+
+
 def test_nothing_of_it(tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     with pytest.raises(AffectkitError, match="is not recorded sessions: expected a table of video,start_sec"):
@@ -435,6 +485,14 @@ def test_the_twin_tells_stress_within_and_between_subjects(tmp_path):
     assert within.corr(method="spearman").iloc[0, 1] > 0.2
     lacking = rows.groupby("session")["depression"].first().isna().mean()
     assert 0.15 < lacking < 0.55
+
+
+def test_sessions_of_the_twin_are_as_unlike_in_length_as_people(tmp_path):
+    for size, speakers in ((600, 15), (150, 15), (20, 20)):
+        lengths = np.array([len(act.stress) for act, *_ in _acts(size, speakers, 0)])
+        assert lengths.sum() == size and lengths.min() >= 1
+        assert size < 150 or (lengths == lengths.max()).mean() < 0.3
+        assert size < 600 or (lengths.min() < 30 < lengths.max() < 80)
 
 
 def test_the_twin_in_folders_has_videos_frames_and_sounds(tmp_path, affectkit):

@@ -215,7 +215,7 @@ def test_the_own_mean_never_sees_its_own_row(sessions):
     assert gap["value"] == pytest.approx(floors["model"]["mae"]["value"] - floors["own_mean"]["mae"]["value"])
     assert gap["low"] < gap["value"] < gap["high"] and 0 <= gap["p"] <= 1
     assert "train_mean" not in floors
-    assert "agreement of stress: 2 of 12 (subject) have one row, which says nothing within subjects" in said
+    assert "agreement of stress: 2 of 12 subjects have one row, which says nothing within subjects" in said
 
 
 def test_train_mean_beside_the_own_mean(sessions):
@@ -259,7 +259,7 @@ def test_few_subjects(subjects):
     assert np.isfinite(found["within"]["pearson"]["value"])
     assert np.isfinite(found["within"]["pearson"]["low"]) == (subjects > 1)
     assert np.isfinite(found["between"]["pearson"]["value"]) == (subjects > 2)
-    between = [text for text in said if "between subjects nothing can be said below 3" in text]
+    between = [text for text in said if "between subjects nothing can be said of fewer than 3" in text]
     assert len(between) == (subjects < 3)
     json.dumps(without_nan(found), allow_nan=False)
 
