@@ -5,6 +5,7 @@ A corpus may say better than this list what its scores are (`Corpus.scores`).
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 NO_DIAGNOSIS = "a score of this kind is no diagnosis"
@@ -28,6 +29,34 @@ SCORES = {
     "pain": "pain, as people reported it of themselves, or as raters saw it",
     "protective": "protective behaviour in chronic pain, as raters saw it",
 }
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of severity, a questionnaire's own words. names: from the lowest. begin: the lowest score of each but the
+    first."""
+
+    names: tuple[str, ...]
+    begin: tuple[int, ...]
+
+    def of(self, score: float) -> str:
+        """
+        >>> [BDI2_LEVELS.of(score) for score in (13, 14, 20, 28, 29)]
+        ['minimal', 'mild', 'moderate', 'moderate', 'severe']
+        """
+        return self.names[sum(score >= lowest for lowest in self.begin)]
+
+    def in_words(self, instrument: str) -> str:
+        """What such a level is, for `Corpus.scores`."""
+        *others, last = self.begin
+        cut_offs = f"{', '.join(map(str, others))} and {last}"
+        return f"levels of the {instrument}, a self-report, by its authors' cut-offs: {cut_offs}"
+
+
+# Kroenke et al. 2009: of 10 or more, a depressive disorder is likely.
+PHQ8_LEVELS, PHQ8_LIKELY = Levels(("none", "mild", "moderate", "moderately severe", "severe"), (5, 10, 15, 20)), 10
+# Beck, Steer and Brown 1996
+BDI2_LEVELS = Levels(("minimal", "mild", "moderate", "severe"), (14, 20, 29))
 
 
 def scores_of(targets: Any, corpora: Iterable[Mapping[str, Any]] = ()) -> dict[str, str]:

@@ -52,6 +52,14 @@ OptionalTime = Annotated[
     str | None,
     typer.Option("--time", help="Column with the time of a window in seconds, or its number (default: time_sec)."),
 ]
+Separate = Annotated[
+    bool,
+    typer.Option(
+        "--separate",
+        help="Whether to also train a network for each of several targets alone, with the same folds and seed, and "
+        "compare: the model and predictions.csv stay those of all targets together.",
+    ),
+]
 TRUTH = "Label of a group whose rows have several: unanimous raises an error, majority takes the most frequent"
 Truth = Annotated[Literal["unanimous", "majority"], typer.Option("--truth", help=f"{TRUTH}.")]
 OptionalTruth = Annotated[
@@ -217,7 +225,7 @@ def bound(command: Callable[..., Any], **given: Any) -> Callable[..., Any]:
         return command(**options, **given)
 
     left = [parameter for name, parameter in signature.parameters.items() if name not in given]
-    with_given.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
+    with_given.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]  # which `inspect` looks for
     return with_given
 
 
@@ -259,7 +267,7 @@ def with_options(command: Callable[..., Any], plugins: Sequence[Plugins] = ()) -
             typed[name] = record(**{field: typed.pop(option) for option, field in fields.items()})
         return command(**typed)
 
-    flattened.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]
+    flattened.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]  # which `inspect` looks for
     flattened.__annotations__ = {p.name: p.annotation for p in keyword}
     return flattened
 

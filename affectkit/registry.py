@@ -11,7 +11,7 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
@@ -161,6 +161,11 @@ def described(annotation: Any) -> tuple[Any, Option]:
     return kind, next(extra for extra in extras if isinstance(extra, Option))
 
 
+def otherwise(annotation: Any, default: str) -> Option:
+    """The option of an `Annotated` type, for a parameter that has another default; in words."""
+    return replace(described(annotation)[1], default=default)
+
+
 def flag_of(parameter: inspect.Parameter) -> str:
     """How an option reads on the command line: `--batch-size`."""
     flag = described(parameter.annotation)[1].flag.partition("/")[0]
@@ -181,7 +186,7 @@ def options_from(record: type) -> Callable[[Callable[[Any], T]], Callable[..., T
             return factory(record(**values))
 
         keyword_only = [p.replace(kind=p.KEYWORD_ONLY) for p in options(record).values()]
-        build.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+        build.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]  # which `inspect` looks for
         return build
 
     return decorate

@@ -15,7 +15,7 @@ import numpy as np
 
 from affectkit import registry
 from affectkit.ablation.sources import fit_rows, with_folds
-from affectkit.ablation.study import AblationSetup, AblationStudy, digest, metric_of
+from affectkit.ablation.study import AblationSetup, AblationStudy, digest
 from affectkit.artifacts.manifest import Manifest, read_manifest, write_manifest
 from affectkit.artifacts.models import label_map, whole
 from affectkit.artifacts.predictions import Predictions, read_predictions
@@ -164,17 +164,9 @@ def of_branches(
         table, scheme = with_folds(manifest, options.get("group"), fit, targets[0], cv_folds, seed)
         manifest_of[seed] = _written(manifest, table, folder / BRANCHES / f"manifest-{seed}")
         schemes.append(scheme)
-    chosen, (column, groups) = {target.name: target for target in targets}, groups_of(manifest, options.get("group"))
-    setup = AblationSetup(
-        names=branches.names,
-        predicting=branches.names,
-        targets=chosen,
-        compared=metric_of(metric, chosen),
-        seeds=list(range(seeds)),
-        scheme=schemes[0],
-        group=column,
-        train=manifest.rows[fit],
-    )
+    column, groups = groups_of(manifest, options.get("group"))
+    known: dict[str, Any] = {"schemes": schemes, "group": column, "train": manifest.rows[fit]}
+    setup = AblationSetup.of_trained(branches.names, targets, metric=metric, **known)
 
     def answer(sources: Sequence[str], repeat: int) -> Predictions:
         seed = setup.seeds[repeat]

@@ -67,17 +67,9 @@ def of_features(
     fit = fit_rows(data.manifest)
     drawn = (with_folds(data.manifest, group, fit, targets[0], cv_folds, seed) for seed in range(seeds))
     rows, schemes = zip(*drawn, strict=True)
-    chosen, (column, groups) = {target.name: target for target in targets}, groups_of(data.manifest, group)
-    setup = AblationSetup(
-        names=list(features),
-        predicting=list(features),
-        targets=chosen,
-        compared=metric_of(metric, chosen),
-        seeds=list(range(seeds)),
-        scheme=schemes[0],
-        group=column,
-        train=data.manifest.rows[fit],
-    )
+    column, groups = groups_of(data.manifest, group)
+    known: dict[str, Any] = {"schemes": schemes, "group": column, "train": data.manifest.rows[fit]}
+    setup = AblationSetup.of_trained(list(features), targets, metric=metric, **known)
 
     def answer(sources: Sequence[str], repeat: int) -> Predictions:
         places = [setup.names.index(name) for name in sources]

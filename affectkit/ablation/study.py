@@ -99,6 +99,21 @@ class AblationSetup:
     train: pd.DataFrame | None
     notes: Sequence[str] = ()
 
+    @classmethod
+    def of_trained(
+        cls,
+        names: Sequence[str],
+        targets: Sequence[Target],
+        *,
+        metric: str | None,
+        schemes: Sequence[str],
+        group: str | None,
+        train: pd.DataFrame,
+    ) -> AblationSetup:
+        """Of sources that are trained anew, each of which predicts: a repeat for each of `schemes`, seeds 0, 1, ..."""
+        chosen, seeds = {target.name: target for target in targets}, list(range(len(schemes)))
+        return cls(list(names), list(names), chosen, metric_of(metric, chosen), seeds, schemes[0], group, train)
+
 
 @dataclass(frozen=True)
 class AblationStudy:

@@ -78,6 +78,7 @@ IncludeOpt = Annotated[
         help="Subset to judge, instead of all there are; repeat it for more. The others are compared with the largest.",
     ),
 ]
+MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Maximum number of subsets; more are refused.")]
 PREDICTIONS, FEATURES, BRANCHES = "predictions", "--features", "--retrain"  # what sources are
 # Options that some kinds of sources have, with their defaults.
 OWNED: dict[tuple[str, ...], dict[str, Any]] = {
@@ -88,7 +89,6 @@ OWNED: dict[tuple[str, ...], dict[str, Any]] = {
     },
     (PREDICTIONS, FEATURES): {"manifest": None, "target": None, "group": None},
 }  # fmt: skip
-MostOpt = Annotated[int, typer.Option("--max-subsets", min=3, help="Maximum number of subsets; more are refused.")]
 
 
 def ablate(

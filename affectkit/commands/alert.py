@@ -78,9 +78,6 @@ MatchOpt = Annotated[
         help="What finds a true event: an alert that is on at any moment of it, or one that is raised within it.",
     ),
 ]
-SequenceOpt = Annotated[
-    str, typer.Option("--sequence", help="Columns that identify a sequence, comma-separated, such as subject,session.")
-]
 TimeOpt = Annotated[str, typer.Option("--time", help="Column with the time of a row, in seconds.")]
 FACTS = ("rows", "sequences", "events", "hours", "hours_in_alert", "by_condition", "split", "judged")
 
@@ -97,7 +94,7 @@ def alert(
     truth: TruthOpt = None,
     tolerance: ToleranceOpt = 0.0,
     match: MatchOpt = "overlap",
-    sequence: SequenceOpt = "sequence",
+    sequence: opt.SequenceColumns = "sequence",
     time: TimeOpt = "time_sec",
     manifest: opt.OptionalManifest = None,
     treat_as: opt.TreatAs = None,
@@ -111,7 +108,7 @@ def alert(
 
     Writes events.csv, states.csv (every row) and, where rows have a truth, which alerts were right, what was missed,
     how late, and how many false ones an hour, on rows that the model never saw. Nothing is fitted: choose thresholds on
-    val or cross-fitted rows (evaluate --alert). An alert is a reason to look, not a diagnosis.
+    val or cross-fitted rows (evaluate --alert). An alert is a reason to look, and no more.
 
     Example: affectkit alert runs/sessions/predictions.csv --when 'stress>=.7' --for 5 --clear .5 --cooldown 300 -o
     runs/alerts

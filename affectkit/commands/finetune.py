@@ -59,14 +59,6 @@ KeepFoldsOpt = Annotated[
     bool,
     typer.Option("--keep-folds", help="Whether to keep the network of each fold, for a later --init with --cv."),
 ]
-SeparateOpt = Annotated[
-    bool,
-    typer.Option(
-        "--separate",
-        help="Whether to also fine-tune a network for each of several targets alone, with the same folds and seed, and "
-        "compare: the model and predictions.csv stay those of all targets together.",
-    ),
-]
 BesideOpt = Annotated[
     list[str] | None,
     typer.Option(
@@ -106,7 +98,7 @@ def finetune(
     target: TargetOpt = None,
     cv: CvOpt = False,
     keep_folds: KeepFoldsOpt = False,
-    separate: SeparateOpt = False,
+    separate: opt.Separate = False,
     group: opt.Group = None,
     revision: RevisionOpt = "",
     early_stopping_fraction: FractionOpt = None,

@@ -39,15 +39,6 @@ ImportanceOpt = Annotated[
     ),
 ]
 
-SeparateOpt = Annotated[
-    bool,
-    typer.Option(
-        "--separate",
-        help="Whether to also train each of several targets of mlp or attention alone, with the same folds and seed, "
-        "and compare: the model and predictions.csv stay those of all targets together.",
-    ),
-]
-
 
 def train(
     manifest: opt.Manifest,
@@ -68,7 +59,7 @@ def train(
     group: opt.Group = None,
     missing: opt.Missing = "stop",
     importance: ImportanceOpt = None,
-    separate: SeparateOpt = False,
+    separate: opt.Separate = False,
     num_workers: opt.NumWorkers = None,
     device: opt.Device = "auto",
     seed: opt.Seed = 0,

@@ -15,6 +15,7 @@ from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, hidden, r
 from affectkit.errors import AffectkitError
 from affectkit.media import mp4, read_header
 from affectkit.media.files import LengthUnknown
+from affectkit.media.series import TIMES
 
 FRAMES = "frames"
 # Series that lie beside a recording `<stem>` as `<stem>_<name>.csv` or `.npy`.
@@ -146,7 +147,6 @@ def length_of(recording: Recording) -> float:
     return next((_last_time(path) for path in recording.series.values() if path.suffix.lower() == ".csv"), math.nan)
 
 
-_TIMES = ("timestamp", "time_sec", "time", "timestamp_sec", "seconds")
 _TAIL = 1 << 16  # bytes, which hold the last lines of any table of landmarks
 
 
@@ -154,7 +154,7 @@ def _last_time(path: Path) -> float:
     """When the last line of a table ends, by its column of times: a step, as the first two have it, after it begins."""
     rows = _tables.iter_rows(path)
     header = [name.strip().lower() for name in next(rows)]
-    place = next((header.index(name) for name in _TIMES if name in header), None)
+    place, unit = next(((place, TIMES[name]) for place, name in enumerate(header) if name in TIMES), (None, 1.0))
     lines = [row for row, _ in zip(rows, range(2), strict=False)]
     if place is None or not lines:
         return math.nan
@@ -162,7 +162,7 @@ def _last_time(path: Path) -> float:
         handle.seek(max(0, path.stat().st_size - _TAIL))
         last = handle.read().decode("utf-8", "replace").rstrip().splitlines()[-1].split(",")
     cells = [row[place] for row in lines] + [last[place] if place < len(last) else ""]
-    times = [_tables.number(cell, "time", file=path, row=row) for row, cell in enumerate(cells, start=1)]
+    times = [unit * _tables.number(cell, "time", file=path, row=row) for row, cell in enumerate(cells, start=1)]
     if times[-1] < times[0]:
         message = f"its clock runs backwards: it begins at {times[0]:g} s and ends at {times[-1]:g} s"
         raise AffectkitError("input", message, file=path, remedy="sort it by time")

@@ -14,15 +14,13 @@ from affectkit.corpora._corpus import Corpus, Dropped, Row
 from affectkit.corpora._files import AUDIO, VIDEO, checked, find_files, not_here, relative, require_folder
 from affectkit.corpora._tables import decode, number
 from affectkit.errors import AffectkitError
-from affectkit.instruments import SCORES
+from affectkit.instruments import BDI2_LEVELS, SCORES
 from affectkit.labels import Target
 from affectkit.registry import Option
 from affectkit.splits import WORDS
 from affectkit.synthesis import faces, films, texts, twins
 from affectkit.synthesis.voices import Voice
 
-LEVELS = ("minimal", "mild", "moderate", "severe")
-EDGES = (14, 20, 29)  # of the BDI-II (Beck, Steer and Brown 1996): the lowest score of each level but the first
 SCALE = (0, 63)
 CORPUS = Corpus(
     title="AVEC 2014 (AViD-Corpus)",
@@ -34,28 +32,19 @@ CORPUS = Corpus(
     "Training_DepressionLabels/203_1_Depression.csv",
     reads="video",
     language="de",
-    targets=(Target("bdi2", "number", scale=SCALE), Target("severity", "ordinal", LEVELS)),
+    targets=(Target("bdi2", "number", scale=SCALE), Target("severity", "ordinal", BDI2_LEVELS.names)),
     subsets={"freeform": "task=freeform", "northwind": "task=northwind"},
     official="AVEC 2014's Training, Development (val) and Testing (test)",
     default_group="subject",
     scores={
         "bdi2": SCORES["bdi2"],
-        "severity": "levels of the BDI-II, a self-report, by its authors' cut-offs: 14, 20 and 29",
+        "severity": BDI2_LEVELS.in_words("BDI-II"),
     },
     speakers=84,
 )
 NAME = re.compile(r"(?P<subject>\d+)_(?P<session>\d+)_(?P<task>freeform|northwind)_(?:video|audio)", re.IGNORECASE)
 LABEL = re.compile(r"(\d+_\d+)_Depression", re.IGNORECASE)
 PART = re.compile(r"(training|development|testing)", re.IGNORECASE)
-
-
-def level_of(score: float) -> str:
-    """The level of depression that a BDI-II score stands for; a questionnaire's word, not a diagnosis.
-
-    >>> [level_of(score) for score in (13, 14, 20, 28, 29)]
-    ['minimal', 'mild', 'moderate', 'moderate', 'severe']
-    """
-    return LEVELS[sum(score >= edge for edge in EDGES)]
 
 
 def read(
@@ -137,7 +126,7 @@ def _row(session: str, task: str, split: str, score: float, place: str) -> Row:
         "id": f"{session}_{task.capitalize()}",
         "path": place,
         "bdi2": score,
-        "severity": level_of(score),
+        "severity": BDI2_LEVELS.of(score),
         "subject": session.partition("_")[0],
         "session": session,
         "task": task,

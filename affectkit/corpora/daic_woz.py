@@ -13,16 +13,14 @@ from affectkit.corpora._files import checked, find_home, folders_in, hidden, is_
 from affectkit.corpora._interviews import Interview, Role, Turn, read_interview, read_lines
 from affectkit.corpora._tables import number, records
 from affectkit.errors import AffectkitError
-from affectkit.instruments import SCORES
+from affectkit.instruments import PHQ8_LEVELS, PHQ8_LIKELY, SCORES
 from affectkit.labels import Target
 from affectkit.media.cuts import write_stretches
 from affectkit.registry import Option
 
 PHQ8 = Target("phq8", "number", scale=(0, 24))
 DEPRESSED = Target("depressed", "class", ("no", "yes"))
-SEVERITY = Target("severity", "ordinal", ("none", "mild", "moderate", "moderately severe", "severe"))
-CUTOFF = 10  # PHQ-8 from which on a depressive disorder is likely: Kroenke et al. 2009
-LEVELS = (5, 10, 15, 20)  # where the levels of severity begin, ibid.
+SEVERITY = Target("severity", "ordinal", PHQ8_LEVELS.names)
 ITEMS = ("NoInterest", "Depressed", "Sleep", "Tired", "Appetite", "Failure", "Concentrating", "Moving")
 CORPUS = Corpus(
     title="DAIC-WOZ",
@@ -39,8 +37,9 @@ CORPUS = Corpus(
     default_group="subject",
     scores={
         "phq8": SCORES["phq8"],
-        "depressed": f"PHQ-8 of {CUTOFF} or more, a self-report that calls for a closer look (Kroenke et al. 2009)",
-        "severity": "levels of the PHQ-8, a self-report, by its authors' cut-offs: 5, 10, 15 and 20",
+        "depressed": f"PHQ-8 of {PHQ8_LIKELY} or more, a self-report that calls for a closer look (Kroenke et al. "
+        "2009)",
+        "severity": PHQ8_LEVELS.in_words("PHQ-8"),
     },
     defects=(Defect("text", "DAIC-WOZ's short answers ('yes', 'mhm') recur in train, dev and test"),),
     speakers=189,
@@ -216,8 +215,8 @@ def _cells(
     for problem, detail in _contradictions(score, binary, items):
         problems.setdefault(problem, []).append(f"{session} ({detail})")
     score = score if _is_score(score) else math.nan
-    depressed = "" if math.isnan(score) else DEPRESSED.classes[score >= CUTOFF]
-    severity = SEVERITY.classes[sum(score >= level for level in LEVELS)] if depressed else ""
+    depressed = "" if math.isnan(score) else DEPRESSED.classes[score >= PHQ8_LIKELY]
+    severity = PHQ8_LEVELS.of(score) if depressed else ""
     sex = {"0": "male", "1": "female", "male": "male", "female": "female"}.get(cells.get("gender", "").lower(), "")
     of_items = {f"phq8_{item.lower()}": points for item, points in items.items()}
     return {"split": split, "phq8": score, "depressed": depressed, "severity": severity, "sex": sex, **of_items}
@@ -233,8 +232,10 @@ def _contradictions(score: float, binary: float, items: Mapping[str, float]) -> 
         yield "The PHQ-8 score is no whole number from 0 to 24, so that the session has no label", f"{score:g}"
     elif not math.isnan(score):
         beside, total = f"beside a score of {score:g}", sum(items.values())
-        if not math.isnan(binary) and (binary > 0) != (score >= CUTOFF):
-            what = f"The table's binary label contradicts its score; depressed follows the score ({CUTOFF} or more)"
+        if not math.isnan(binary) and (binary > 0) != (score >= PHQ8_LIKELY):
+            what = (
+                f"The table's binary label contradicts its score; depressed follows the score ({PHQ8_LIKELY} or more)"
+            )
             yield what, f"{binary:g} {beside}"
         if not math.isnan(total) and total != score:
             yield "The items of the PHQ-8 do not sum to its score, which stands", f"{total:g} {beside}"

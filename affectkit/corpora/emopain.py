@@ -18,6 +18,7 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.media.cuts import Bounds, Windows, id_at
 from affectkit.media.matlab import read_matrix
+from affectkit.media.series import JOINTS, RATES
 from affectkit.synthesis import twins
 
 CORPUS = Corpus(
@@ -36,9 +37,9 @@ CORPUS = Corpus(
     speakers=60,
 )
 NAME = re.compile(r"(?P<kind>[PC])(?P<number>\d+)(?P<trial>[ND])", re.IGNORECASE)
-COLUMNS = 78  # 22 joints' x, 22 y and 22 z, four sEMG envelopes, exercise at 70, protective behaviour at 72
+COLUMNS = 78  # those of `media.series.EMOPAIN`, then the exercise at 70 and protective behaviour at 72
 EXERCISE, PROTECTIVE = 70, 72
-RATE = 60.0  # Hz
+RATE = RATES["emopain"]  # Hz
 WINDOW, OVERLAP = 3.0, 0.75  # s and share, of C. Wang et al. 2019 ("Recurrent network based automatic detection ...")
 
 
@@ -112,7 +113,6 @@ def load_frames(file: Path) -> np.ndarray:
 # --- The synthetic twin
 
 
-JOINTS = 22
 GUARD = (0.9, 0.35)  # speed of an exercise without and with protective behaviour
 
 

@@ -41,7 +41,7 @@ EMOPAIN = {
 }
 
 # Names of columns of times, in small letters -> seconds in one of their units.
-_TIMES = {
+TIMES = {
     **dict.fromkeys(("timestamp", "time", "time_sec", "time_s", "timestamp_sec", "timestamp_s", "seconds", "t"), 1.0),
     **dict.fromkeys(("time_ms", "timestamp_ms", "milliseconds"), 1e-3),
     **dict.fromkeys(("time_us", "timestamp_us"), 1e-6),
@@ -185,7 +185,7 @@ def _table(path: Path, how: Reading) -> Series:
         message = f"has no column '{how.key}' that says which recording a row is of"
         raise AffectkitError("input", message, file=path, remedy=did_you_mean(how.key, list(names)))
     least = LEAST_CONFIDENCE.get(kind, CONFIDENCE) if how.min_confidence is None else how.min_confidence
-    no_values = {*_TIMES, *_FRAMES, *_ABOUT}
+    no_values = {*TIMES, *_FRAMES, *_ABOUT}
     values = [name for name in names if name and name.lower() not in no_values and name != how.key]
     numeric = tuple(name for name in values if name not in table.texts)
     return Series(path, kind, numeric, least, _Rows.of(table, names, kind, how, least), table.texts)
@@ -211,11 +211,11 @@ class _Rows:
     def of(cls, table: TextTable, names: tuple[str, ...], kind: str, how: Reading, least: float) -> _Rows:
         """Raises "input" where there are neither times nor a rate."""
         lower = [name.lower() for name in names]
-        clock = next((place for place, name in enumerate(lower) if name in _TIMES), None)
+        clock = next((place for place, name in enumerate(lower) if name in TIMES), None)
         rate = how.rate or (RATES.get(kind) if clock is None else None)
         if clock is None and rate is None:
             raise _no_times(table.path)
-        scale = UNITS[how.unit] if clock is None or _TIMES[lower[clock]] == 1 else _TIMES[lower[clock]]
+        scale = UNITS[how.unit] if clock is None or TIMES[lower[clock]] == 1 else TIMES[lower[clock]]
         if rate:
             clock = next((place for place, name in enumerate(lower) if name in _FRAMES), None)
         about = _ABOUT[:3] if kind in ("openface", "clnf") else ()

@@ -71,7 +71,7 @@ def with_protocols(command: Callable[..., Any], run: App) -> Callable[..., Any]:
              if p.kind is not p.VAR_KEYWORD]  # fmt: skip
     parameters = list(signature.parameters.values())
     merged = [*parameters[:-1], *(p.replace(kind=parameters[0].kind) for p in added), parameters[-1]]
-    bound.__signature__ = signature.replace(parameters=merged)  # type: ignore[attr-defined]
+    bound.__signature__ = signature.replace(parameters=merged)  # type: ignore[attr-defined]  # which `inspect` looks for
     first, _, rest = (inspect.getdoc(command) or "").partition("\n\n")
     body, _, example = rest.rpartition("\n\n")
     bound.__doc__ = "\n\n".join([first, body, _PARAGRAPH, example])

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from affectkit.reporting.page import Plot
 
-NO_DIAGNOSIS = "An alert is a reason to look, not a diagnosis, and no ground for a decision about anybody."
 TITLES = {
     "sensitivity": "true events found",
     "precision": "alerts that were right",
@@ -70,7 +69,7 @@ def draw(folder: Path) -> Page:
     source = called(Path(read_started(folder)["options"]["predictions"]))
     return Page(
         title=f"Alerts of {source}",
-        lead=[(*_rows(report), "."), f"{_raised(report)}.", NO_DIAGNOSIS, *_judged_lead(report)],
+        lead=[(*_rows(report), "."), f"{_raised(report)}.", words.ALERTS_USE, *_judged_lead(report)],
         sections=list(_sections(folder, report)),
         **past(report),
         source=ALERTS,
@@ -248,4 +247,4 @@ def _summary(report: Mapping[str, Any]) -> list[Section]:
             floor = f" (random times {ranged({'value': floors[name]})})" if is_number(floors.get(name)) else ""
             text.append(f"  {TITLES[name]} {ranged(judged['metrics'][name])}{floor}")
         text.append(f"on {judged['n']} {words.judged(report)}; in brackets: {words.interval(report)}")
-    return [Section("", text=[*text, *(f"note: {note}" for note in report["notes"]), NO_DIAGNOSIS])]
+    return [Section("", text=[*text, *(f"note: {note}" for note in report["notes"]), words.ALERTS_USE])]

@@ -81,6 +81,8 @@ INTENDED_USE = (
     "labelled similar material, not what a person feels; it is no diagnosis and no ground for a decision about anybody."
 )
 
+ALERTS_USE = "An alert is a reason to look, not a diagnosis, and no ground for a decision about anybody."
+
 HEALTH_USE = (
     "Scores of mental health are meant for research, and at most to support the decisions of people who are qualified "
     "to make them: who see the person, know what the instrument can and cannot tell, and answer for what they decide. "

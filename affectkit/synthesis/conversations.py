@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from affectkit.instruments import PHQ8_LIKELY
 from affectkit.media.cuts import Bounds
 from affectkit.synthesis import texts, twins
 from affectkit.synthesis.faces import Person
@@ -48,7 +49,7 @@ class Participant:
 
     @property
     def depressed(self) -> bool:
-        return self.score >= 10
+        return self.score >= PHQ8_LIKELY
 
 
 @dataclass(frozen=True)

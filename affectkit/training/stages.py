@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.plain import parse_json
-from affectkit.registry import Option, options, problem
-from affectkit.training.settings import RATE, Epochs, LearningRate, Patience
+from affectkit.registry import Option, options, otherwise, problem
+from affectkit.training.settings import Epochs, LearningRate, Patience
 
 Schedule = Literal["one-cycle", "linear", "cosine", "plateau", "constant"]
 ScheduleOption = Annotated[Schedule, Option("Schedule of the learning rate within a stage.")]
@@ -103,32 +103,14 @@ class StageOptions:
             "of a JSON file."
         ),
     ] = "full"
-    epochs: Annotated[
-        int | None, Option("Maximum number of epochs.", least=1, default="12; of two-stage 30, then 100")
-    ] = None
-    learning_rate: Annotated[
-        str | None, Option(f"Learning rate: {RATE}.", default="1e-5; of two-stage 1e-3, then a hundredth of it")
-    ] = None
+    epochs: Annotated[int | None, otherwise(Epochs, "12; of two-stage 30, then 100")] = None
+    learning_rate: Annotated[str | None, otherwise(LearningRate, "1e-5; of two-stage 1e-3, then a hundredth of it")] = (
+        None
+    )
     schedule: ScheduleOption = "linear"
     warmup: Warmup = 0.1
-    patience: Annotated[
-        int | None,
-        Option(
-            "Stop after this many epochs without improvement; 0: never.",
-            least=0,
-            flag="--early-stopping-patience",
-            default="0; of two-stage 10",
-        ),
-    ] = None
-    min_delta: Annotated[
-        float | None,
-        Option(
-            "Smallest change that counts as an improvement.",
-            least=0,
-            flag="--early-stopping-min-delta",
-            default="0; of two-stage .0005",
-        ),
-    ] = None
+    patience: Annotated[int | None, otherwise(Patience, "0; of two-stage 10")] = None
+    min_delta: Annotated[float | None, otherwise(MinDelta, "0; of two-stage .0005")] = None
     monitor: Monitor = ""
 
     @property

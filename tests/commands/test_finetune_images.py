@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command_lines import ran
 from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -17,26 +18,12 @@ from typer.testing import CliRunner
 from affectkit.cli import app
 from affectkit.models.images import load_image_backbone
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 FAMILIES = ["tiny-random:timm", "tiny-random:vit", "tiny-random:open_clip"]
 TINY = "tiny-random:open_clip"
 QUICK = ("--batch-size", 16, "--device", "cpu", "--num-workers", 1, "--target", "label,valence,arousal")
 ANSWERS = ("valence_pred", "arousal_pred")
 WRITTEN = ("history.csv", "predictions.csv", "best_model/model.safetensors", "best_model/heads.safetensors")
-
-
-def ran(*line, code=0):
-    """A command line in this process; its output."""
-    done = CliRunner().invoke(app, [str(word) for word in line])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_pages():
-    """training.html takes three quarters of the time of so small a run, and has tests of its own."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("affectkit.reporting.trained.write_training_page", lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="module")

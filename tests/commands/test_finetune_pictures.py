@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from command_lines import ran
 from typer.testing import CliRunner
 
 from affectkit.cli import app
@@ -16,23 +17,11 @@ from affectkit.serving.models import load_served
 from affectkit.serving.settings import ModelFolder, ServeSettings
 from affectkit.training.stepping import Stepper
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 TINY = "tiny-random:timm,name=test_resnet,size=32"
 BOTH = ("--media", "thermal_map,depth_rgb")
 QUICK = ("--batch-size", 16, "--device", "cpu", "--num-workers", 1, "--epochs", 1)
 SPLITS = ("train", "val", "test")
-
-
-def ran(*line, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in line])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_pages():
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("affectkit.reporting.trained.write_training_page", lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="module")

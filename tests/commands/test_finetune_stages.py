@@ -6,20 +6,16 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from command_lines import ran
 from PIL import Image
 from typer.testing import CliRunner
 
 from affectkit.cli import app
 from affectkit.models.weights import read_tensors
 
+pytestmark = pytest.mark.usefixtures("without_pages")
 QUICK = ("--batch-size", 16, "--device", "cpu", "--num-workers", 0)
 CLASSES = ["prob_a", "prob_b", "prob_c"]
-
-
-def ran(*line, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in line])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done.output
 
 
 def table(path):
@@ -28,14 +24,6 @@ def table(path):
 
 def report(run):
     return json.loads((run / "train_report.json").read_text())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_pages():
-    """training.html takes longer than so small a run; one test draws it."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("affectkit.reporting.trained.write_training_page", lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="module")

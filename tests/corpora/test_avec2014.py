@@ -6,6 +6,7 @@ from affectkit.artifacts.manifest import read_manifest
 from affectkit.corpora import avec2014
 from affectkit.corpora._corpus import Dropped
 from affectkit.errors import AffectkitError
+from affectkit.instruments import BDI2_LEVELS
 from affectkit.labels import Target
 
 
@@ -51,7 +52,7 @@ def test_both_tasks_have_the_sessions_score(corpus, gathered):
     [(0, "minimal"), (13, "minimal"), (14, "mild"), (19, "mild"), (20, "moderate"), (28, "moderate"), (29, "severe")],
 )
 def test_levels_begin_where_the_manual_says(score, level):
-    assert avec2014.level_of(score) == level
+    assert BDI2_LEVELS.of(score) == level
 
 
 def test_a_label_file_that_is_missing_is_named(corpus, gathered):
