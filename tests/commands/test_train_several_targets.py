@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from command_lines import ran
 
 from affectkit.artifacts.predictions import read_predictions
 
-QUICK = ["--epochs", 4, "--hidden-size", 8, "--stopping-folds", 1, "--learning-rate", "1e-2", "--device", "cpu"]
+QUICK = ["--epochs", 2, "--hidden-size", 8, "--stopping-folds", 1, "--learning-rate", "1e-2", "--device", "cpu"]
 LEVELS = ["none", "mild", "severe"]
 TARGETS = {
     "stress": {"name": "stress", "kind": "ordinal", "classes": LEVELS},
@@ -51,28 +52,40 @@ def study(tmp_path):
     return written(tmp_path / "study", *rows_of())
 
 
-def train(affectkit, study, out, *more, targets=ALL, code=0):
-    line = [*study, "--model", "mlp", "--target", targets, "--cv", *QUICK, *more, "-o", out]
-    return affectkit("train", *line, code=code)
+def line(study, out, *more, targets=ALL):
+    return ["train", *study, "--model", "mlp", "--target", targets, "--cv", *QUICK, *more, "-o", out]
+
+
+def train(affectkit, study, out, *more, code=0, **targets):
+    return affectkit(*line(study, out, *more, **targets), code=code)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A study, `together` of all targets, `compared` with each alone too, and what that printed."""
+    folder = tmp_path_factory.mktemp("runs")
+    arguments = written(folder / "study", *rows_of())
+    ran(*line(arguments, folder / "together"))
+    return folder, arguments, ran(*line(arguments, folder / "compared", "--separate"))
 
 
 def frame_of(run):
     return read_predictions(run / "predictions.csv").frame
 
 
-def test_one_network_answers_all_and_predicts_new_rows_as_its_run_says(affectkit, study, tmp_path):
-    train(affectkit, study, tmp_path / "m")
-    best = tmp_path / "m" / "best_model"
+def test_one_network_answers_all_and_predicts_new_rows_as_its_run_says(affectkit, runs, tmp_path):
+    folder, study, _ = runs
+    best = folder / "together" / "best_model"
     assert sorted(path.name for path in best.glob("*.safetensors")) == [
         "together.preprocessing.safetensors", "together.safetensors",
     ]  # fmt: skip
     spec = json.loads((best / "affectkit.json").read_text())
     assert spec["together"] == ["stress", "label", "anxiety"]
     assert len({json.dumps(chosen) for chosen in spec["chosen"].values()}) == 1
-    history = pd.read_csv(tmp_path / "m" / "history.csv")
+    history = pd.read_csv(folder / "together" / "history.csv")
     assert set(history["stage"]) == {"stress, label, anxiety"} and history["val_score"].notna().all()
-    affectkit("predict", "--model-dir", tmp_path / "m", *study, "-o", tmp_path / "again.csv")
-    again, own = read_predictions(tmp_path / "again.csv").frame, frame_of(tmp_path / "m")
+    affectkit("predict", "--model-dir", folder / "together", *study, "-o", tmp_path / "again.csv")
+    again, own = read_predictions(tmp_path / "again.csv").frame, frame_of(folder / "together")
     test = own[own["split"] == "test"].reset_index(drop=True)
     again = again[again["id"].isin(test["id"])].reset_index(drop=True)
     numbers = [name for name in test if name.startswith("prob_") or "_prob_" in name or name.endswith("_pred")]
@@ -82,46 +95,36 @@ def test_one_network_answers_all_and_predicts_new_rows_as_its_run_says(affectkit
 
 
 @pytest.mark.slow
-def test_joint_models_serve_every_command_that_takes_a_model(affectkit, study, tmp_path):
-    train(affectkit, study, tmp_path / "one", "--separate")
-    train(affectkit, study, tmp_path / "two", "--seed", 1, "--task-weights", "uncertainty")
-    affectkit("evaluate", tmp_path / "one", "-o", tmp_path / "report")
-    affectkit("evaluate", tmp_path / "one" / "separate" / "predictions.csv", "-o", tmp_path / "alone")
-    affectkit("report", tmp_path / "one", "-o", tmp_path / "page")
-    affectkit("calibrate", tmp_path / "one", "--method", "temperature", "-o", tmp_path / "calibrated")
-    affectkit("fuse", f"a={tmp_path / 'one'}", f"b={tmp_path / 'two'}", "--rule", "mean", "-o", tmp_path / "fused")
-    affectkit("select", tmp_path / "one", tmp_path / "two", "--by", "oof_uar", "-o", tmp_path / "best")
+def test_joint_models_serve_every_command_that_takes_a_model(affectkit, runs, tmp_path):
+    folder, study, _ = runs
+    one, two = folder / "compared", tmp_path / "two"
+    train(affectkit, study, two, "--seed", 1, "--task-weights", "uncertainty")
+    affectkit("evaluate", one, "-o", tmp_path / "report")
+    affectkit("evaluate", one / "separate" / "predictions.csv", "-o", tmp_path / "alone")
+    affectkit("report", one, "-o", tmp_path / "page")
+    affectkit("calibrate", one, "--method", "temperature", "-o", tmp_path / "calibrated")
+    affectkit("fuse", f"a={one}", f"b={two}", "--rule", "mean", "-o", tmp_path / "fused")
+    affectkit("select", one, two, "--by", "oof_uar", "-o", tmp_path / "best")
     affectkit("predict", "--model-dir", tmp_path / "fused", *study[:2], "--features", study[3], "--features", study[3],
               "-o", tmp_path / "new.csv")  # fmt: skip
     more = tmp_path / "more.csv"
     pd.read_csv(study[3]).rename(columns=lambda name: name.replace("f", "g")).to_csv(more, index=False)
-    line = [
-        "ablate",
-        *study[:2],
-        "--features",
-        f"a={study[3]}",
-        "--features",
-        f"b={more}",
-        "--model",
-        "mlp",
-        *QUICK[:-2],
-        "--target",
-        ALL,
-    ]
+    both = ["--features", f"a={study[3]}", "--features", f"b={more}", "--include", "a,b", "--include", "a"]
+    line = ["ablate", *study[:2], *both, "--model", "mlp", *QUICK[:-2], "--target", ALL]
     affectkit(*line, "--seeds", 1, "-o", tmp_path / "ablated")
 
 
 @pytest.mark.slow
-def test_separate_compares_each_target_on_each_part_and_keeps_the_joint_answers(affectkit, study, tmp_path):
-    result = train(affectkit, study, tmp_path / "m", "--separate")
-    train(affectkit, study, tmp_path / "plain")
-    assert (tmp_path / "m" / "predictions.csv").read_bytes() == (tmp_path / "plain" / "predictions.csv").read_bytes()
-    apart = read_predictions(tmp_path / "m" / "separate" / "predictions.csv").frame
+def test_separate_compares_each_target_on_each_part_and_keeps_the_joint_answers(affectkit, runs, tmp_path):
+    folder, study, told = runs
+    compared, plain = folder / "compared", folder / "together"
+    assert (compared / "predictions.csv").read_bytes() == (plain / "predictions.csv").read_bytes()
+    apart = read_predictions(compared / "separate" / "predictions.csv").frame
     for target in TARGETS:  # to the byte what a run of its own says
         train(affectkit, study, tmp_path / target, targets=target)
         name = "pred" if target == "label" else f"{target}_pred"
         pd.testing.assert_series_equal(apart[name], frame_of(tmp_path / target)[name])
-    report = json.loads((tmp_path / "m" / "train_report.json").read_text())
+    report = json.loads((compared / "train_report.json").read_text())
     rows = report["separate"]
     assert [(row["part"], row["target"]) for row in rows] == [(p, t) for p in ("oof", "test") for t in TARGETS]
     for row in rows:
@@ -134,8 +137,8 @@ def test_separate_compares_each_target_on_each_part_and_keeps_the_joint_answers(
         p = sorted(row["p"] for row in rows if row["part"] == part)
         least = min(row["p_holm"] for row in rows if row["part"] == part)
         assert least == pytest.approx(min(1, 3 * p[0]))
-    assert "Together or each alone" in result.stdout + result.stderr
-    assert "Together or each alone" in (tmp_path / "m" / "training.html").read_text()
+    assert "Together or each alone" in told
+    assert "Together or each alone" in (compared / "training.html").read_text()
 
 
 def test_a_fold_whose_rows_lack_a_target_declines_it_there_and_says_so(affectkit, tmp_path):
@@ -209,14 +212,13 @@ def test_options_that_make_no_sense_are_refused_before_any_work(affectkit, study
 
 
 @pytest.mark.slow
-def test_stopped_again_and_again_and_resumed_it_is_the_same_bytes(affectkit, stopped, study, tmp_path):
+def test_stopped_again_and_again_and_resumed_it_is_the_same_bytes(affectkit, stopped, tmp_path):
     """With --separate, and scales that train: the joint fits, those of each target, and what is left of both."""
-    line = ["train", *study, "--model", "mlp", "--target", ALL, "--cv", *QUICK, "--separate"]
-    line += ["--task-weights", "uncertainty", "-o"]
-    affectkit(*line, tmp_path / "whole" / "m")
-    out = tmp_path / "stopped" / "m"
-    for write in range(4, 200, 9):
-        if not stopped(*line, out, "--resume", write=write, named=write % 2):
+    study, out = written(tmp_path / "study", *rows_of(subjects=9, each=4)), tmp_path / "stopped" / "m"
+    more = ["--separate", "--task-weights", "uncertainty"]
+    train(affectkit, study, tmp_path / "whole" / "m", *more)
+    for write in range(4, 200, 19):
+        if not stopped(*line(study, out, *more), "--resume", write=write, named=write % 2):
             break
         assert (out / "started.json").exists() and not (out / "run.json").exists()
     assert write >= 22

@@ -346,7 +346,7 @@ def test_one_report_shows_the_figure_with_the_interviewer_and_without(interviewe
         for name, subset in summary["parts"]["oof"]["subsets"].items()
     }
     assert auroc["interviewer_only"] > 0.85 and auroc["participant+interviewer"] > 0.8
-    assert 0.5 < auroc["participant_only"] < auroc["interviewer_only"] - 0.1
+    assert 0.5 < auroc["participant_only"] < auroc["interviewer_only"] - 0.05
     page = (interviewed / "ablation" / "report.html").read_text()
     assert NOTED in page.replace("&#39;", "'") and "in session 451" in page
     assert NOTED in result.stderr

@@ -250,13 +250,13 @@ def test_raw_coordinates_and_two_hands(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0.0}, "--window 0; give seconds above 0"),
+        ({"window": 0.0}, "--window 0 is no length of time; give seconds"),
         ({"stride": 1.0}, "--stride needs --window"),
         ({"window": 1.0, "pool": "stats"}, "leave out one of them"),
         ({"pool": "max"}, "no --pool max"),
         ({"features": "gait"}, "no --features gait"),
         ({"image_size": "1280:720"}, "write it as 1280x720"),
-        ({"rate": 0.0}, "--rate 0; give rows per second"),
+        ({"rate": 0.0}, "--rate 0: rows have no time at that rate; give rows per second"),
         ({"fps": 0.0}, "--fps 0; give frames per second"),
         ({"time_unit": "h"}, "no --time-unit h"),
     ],

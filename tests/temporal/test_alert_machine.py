@@ -182,7 +182,7 @@ def rate_and_error(holds, least, **options):
     return counts.mean(), counts.std(ddof=1) / np.sqrt(sequences)
 
 
-@pytest.mark.parametrize(("p", "k"), [(0.3, 1), (0.3, 3), (0.5, 4), (0.8, 6)])
+@pytest.mark.parametrize(("p", "k"), [(0.3, 3), (0.8, 6)])
 def test_false_alarms_of_independent_rows_are_as_many_as_runs(p, k):
     """A run of k or more begins after a row at which the condition fails: (1 - p) p^k per row (Feller 1968, XIII.7)."""
     holds = np.random.default_rng(k).random((200, 5000)) < p
@@ -220,7 +220,7 @@ def cycle(p, k, cooldown):
     return mean + still_on * (1 / (1 - p) + from_run[0])
 
 
-@pytest.mark.parametrize(("p", "k", "cooldown"), [(0.5, 1, 10), (0.5, 3, 20), (0.8, 5, 30), (0.9, 3, 60), (0.6, 2, 0)])
+@pytest.mark.parametrize(("p", "k", "cooldown"), [(0.5, 1, 10), (0.8, 5, 30), (0.6, 2, 0)])
 def test_the_rate_with_a_cool_down_is_that_of_the_renewal_process(p, k, cooldown):
     holds = np.random.default_rng(cooldown).random((200, 6000)) < p
     rate, error = rate_and_error(holds, k - 1.0, cooldown=float(cooldown))
@@ -234,14 +234,14 @@ def test_the_chain_of_no_cool_down_is_the_closed_form():
     assert 1 / cycle(0.3, 4, 1) == pytest.approx(0.7 * 0.3**4)
 
 
-@pytest.mark.parametrize(("p", "k"), [(0.9, 1), (0.9, 5), (0.7, 3), (0.6, 4)])
+@pytest.mark.parametrize(("p", "k"), [(0.9, 5), (0.6, 4)])
 def test_the_delay_is_the_waiting_time_for_a_run(p, k):
     """From an onset, k rows in a row are waited for during (1 - p^k) / ((1 - p) p^k) rows (Feller 1968, XIII.7)."""
-    holds = np.random.default_rng(k).random((4000, 400)) < p
-    line = timeline_of(np.tile(np.arange(400), 4000), [400] * 4000)
+    holds = np.random.default_rng(k).random((2000, 400)) < p
+    line = timeline_of(np.tile(np.arange(400), 2000), [400] * 2000)
     flat = holds.ravel().astype(int)
     found = find_events(line, [flat], [k - 1.0], flat, max_gap=1.5, cooldown=1000.0)
-    assert len(found) > 3990  # one each: the cool-down is longer than the sequence
+    assert len(found) > 1995  # one each: the cool-down is longer than the sequence
     waited = line.times[found.raised] + 1
     expected, error = (1 - p**k) / ((1 - p) * p**k), waited.std(ddof=1) / np.sqrt(len(waited))
     assert abs(waited.mean() - expected) < 4 * error
@@ -256,13 +256,13 @@ def ornstein_uhlenbeck_rate(rho, high, low, cells=500):
     step = np.diff(cdf, axis=1)
     above, below = middle >= high, middle < low
     off, on = norm.cdf(edges[1:]) - norm.cdf(edges[:-1]), np.zeros(cells)
-    for _ in range(3000):
+    for _ in range(1000):
         to = off @ step, on @ step
         off, on = to[0] * ~above + to[1] * below, to[0] * above + to[1] * ~below
     return float((off @ step)[above].sum())
 
 
-@pytest.mark.parametrize(("rho", "high", "low"), [(0.9, 1.0, 1.0), (0.9, 1.0, 0.0), (0.97, 1.5, 0.5)])
+@pytest.mark.parametrize(("rho", "high", "low"), [(0.9, 1.0, 1.0), (0.97, 1.5, 0.5)])
 def test_the_rate_of_an_ornstein_uhlenbeck_score_is_that_of_its_chain(rho, high, low):
     rng = np.random.default_rng(7)
     noise = rng.normal(0, np.sqrt(1 - rho**2), (300, 6000))
