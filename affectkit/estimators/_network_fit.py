@@ -190,7 +190,8 @@ class NetworkEstimator(Estimator):
     out. Val rows have no part in any of it, unless they are among the rows fitted on.
 
     Several targets are learned together, by one trunk with a head of each; rows that lack a target have no part in its
-    loss, and epochs are compared by the mean of the targets' figures. task_weights: as `LossOptions` has them.
+    loss, and epochs are compared by the mean of the targets' figures. A batch has as many rows as give each target
+    `batch_size` known ones on average. task_weights: as `LossOptions` has them.
     """
 
     form: Form
@@ -315,7 +316,8 @@ class NetworkEstimator(Estimator):
             val = labelled_rows(inputs_of(held[0], self.name), [held[1].each[place] for place in places], names)
         problem = Problem(network, labelled_rows(inputs, learned, names), val, objective)
         frames = any(features.frames for features in network.sets)
-        settings = replace(self.settings, seed=seed, num_workers=work.num_workers if frames else 0)
+        size = _batch_size(self.settings.batch_size, learned)
+        settings = replace(self.settings, seed=seed, batch_size=size, num_workers=work.num_workers if frames else 0)
         if held and len(learned) > 1:
             stage = replace(stage, monitor=SCORE)
 
@@ -385,6 +387,13 @@ def temperature_of(probabilities: np.ndarray, labels: Labels) -> float:
 def _learned(labels: Learned) -> list[int]:
     """Places of the targets that rows tell something of; a single one is tried in any case, and says what it lacks."""
     return [place for place, own in enumerate(labels.each) if own.learnable or len(labels.each) == 1]
+
+
+def _batch_size(size: int, learned: Sequence[Labels]) -> int:
+    """Rows of a batch of which `size` are known of a target on average, as they all are where it is learned alone: the
+    CCC of the 13 that are left of 32 with 60 % of labels missing is far off that of all rows."""
+    known = sum(int(own.known.sum()) for own in learned) / len(learned)
+    return round(size * len(learned[0].y) / known)
 
 
 def _judgeable(fold: Fold) -> bool:

@@ -118,21 +118,36 @@ def test_a_run_says_how_it_learned_and_leaves_nothing_else_behind(affectkit, stu
     assert "epochs" in (tmp_path / "m" / "best_model" / "README.md").read_text()
 
 
-def test_numbers_and_classes_are_learned_by_one_command_and_answers_stay_on_the_scale(affectkit, study, tmp_path):
+def with_valence(study, folder):
+    """The manifest with a number beside the label."""
     rng = np.random.default_rng(0)
     tables = []
     for split in ("train", "val", "test"):
         table = pd.read_csv(study / "split" / f"{split}.csv", dtype=str, keep_default_na=False)
         tables.append(table.assign(valence=np.where(rng.random(len(table)) < 0.5, 1, 5)))
-        tables[-1].to_csv(tmp_path / f"{split}.csv", index=False)
+        tables[-1].to_csv(folder / f"{split}.csv", index=False)
     summary = json.loads((study / "split" / "summary.json").read_text())
     summary["targets"].append({"name": "valence", "kind": "number", "scale": [1, 5]})
-    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def test_numbers_and_classes_are_learned_by_one_command_and_answers_stay_on_the_scale(affectkit, study, tmp_path):
+    with_valence(study, tmp_path)
     line = ["--manifest", tmp_path, "--features", study / "egemaps", "--target", "label,valence"]
     affectkit("train", *line, "--model", "mlp", *QUICK, "--learning-rate", "3e-2", "-o", tmp_path / "m")
     frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
     assert frame["valence_pred"].between(1, 5).all() and frame["valence_pred"].nunique() > 2
-    assert set(pd.read_csv(tmp_path / "m" / "history.csv")["stage"]) == {"label", "valence"}
+    assert set(pd.read_csv(tmp_path / "m" / "history.csv")["stage"]) == {"label, valence"}
+
+
+def test_attention_on_frames_answers_several_targets_of_raw_recordings(affectkit, study, tmp_path):
+    with_valence(study, tmp_path)
+    line = ["--manifest", tmp_path, "--features", study / "frames", "--target", "label,valence", "--model", "attention"]
+    affectkit("train", *line, *QUICK, "-o", tmp_path / "m")
+    affectkit("predict", "--model-dir", tmp_path / "m", "--manifest", tmp_path, "-o", tmp_path / "raw.csv")
+    own, again = (read_predictions(path) for path in (tmp_path / "m" / "predictions.csv", tmp_path / "raw.csv"))
+    np.testing.assert_allclose(again.probabilities(), own.probabilities(), atol=1e-5)
+    np.testing.assert_allclose(again.frame["valence_pred"], own.frame["valence_pred"], atol=1e-4)
 
 
 def test_cross_predictions_serve_every_command_that_takes_a_model(affectkit, study, tmp_path):

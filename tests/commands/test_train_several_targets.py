@@ -93,7 +93,21 @@ def test_joint_models_serve_every_command_that_takes_a_model(affectkit, study, t
     affectkit("select", tmp_path / "one", tmp_path / "two", "--by", "oof_uar", "-o", tmp_path / "best")
     affectkit("predict", "--model-dir", tmp_path / "fused", *study[:2], "--features", study[3], "--features", study[3],
               "-o", tmp_path / "new.csv")  # fmt: skip
-    line = ["ablate", *study[:2], "--features", f"a={study[3]}", "--model", "mlp", *QUICK[:-2], "--target", ALL]
+    more = tmp_path / "more.csv"
+    pd.read_csv(study[3]).rename(columns=lambda name: name.replace("f", "g")).to_csv(more, index=False)
+    line = [
+        "ablate",
+        *study[:2],
+        "--features",
+        f"a={study[3]}",
+        "--features",
+        f"b={more}",
+        "--model",
+        "mlp",
+        *QUICK[:-2],
+        "--target",
+        ALL,
+    ]
     affectkit(*line, "--seeds", 1, "-o", tmp_path / "ablated")
 
 
