@@ -411,7 +411,7 @@ def sessions(tmp_path_factory):
         folder = root / "folders" / f"s{number}"
         folder.mkdir(parents=True)
         np.save(folder / "landmarks.npy", rng.normal(300, 90, (40, 33, 4)).astype(np.float32))
-        labels = {"subject": f"p{number // 2}", "fps": 10, "labels": {"stress": [1, 2, None, 4]}, "notes": "calm"}
+        labels = {"subject_id": f"p{number // 2}", "frame_rate": 10, "stress_labels": [1, 2, None, 4], "notes": "calm"}
         (folder / "labels.json").write_text(json.dumps(labels))
     table = (root / "sessions" / "sessions.csv").read_text().splitlines()
     moods = ["mood", *(("low", "mild", "high")[number // 7 % 3] for number in range(len(table) - 1))]
@@ -424,7 +424,8 @@ def sessions(tmp_path_factory):
     make("extract-features", *manifest, "--encoder", "landmarks", "--image-size", "1280x720", "-o", root / "posture")
     posture = [*manifest, "--features", root / "posture", "--cv", "--device", "cpu"]
     make("train", *posture, "--model", "mlp", *HEADS, "--separate", "-o", root / "joint")
-    make("train", *posture, "--model", "attention", "--sequence", "session", *HEADS, "-o", root / "pooled")
+    gathered = ["--sequence", "session", "--truth", "majority"]
+    make("train", *posture, "--model", "attention", *gathered, *HEADS, "-o", root / "pooled")
     make("alert", root / "joint", *manifest, *RAISED, "--split", "oof", "-o", root / "alerts")
     judge = ["--agreement", "--alert", "stress>=2", "--prevalence", 0.1, "--group", "subject"]
     make("evaluate", root / "joint", *manifest, *judge, "-o", root / "agreed")
@@ -453,7 +454,8 @@ def reading_sessions(root, file, rng):
     lines = [(["evaluate", root / name, "--agreement", "--group", "subject", *own], output / "metrics.json")]
     if name == "joint":
         lines += [(["alert", root / name, *RAISED, "--split", "oof", *own], output / "alert.json")]
-        lines += [(["aggregate", root / name, "--to", "session", *own], output / "predictions.csv")]
+        majority = ["--to", "session", "--truth", "majority"]
+        lines += [(["aggregate", root / name, *majority, *own], output / "predictions.csv")]
     return rng.choice(lines)
 
 

@@ -196,6 +196,11 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
     count = int(text) if text.isdigit() else None
     column = group_column(rows, gathered, choices) if count else choices.group or text
     groups = None if count and column is None else _groups(rows, column, "--folds")
+    if groups is not None and (nobody := groups == "").any():
+        what = f"id '{rows['id'].iloc[int(nobody.argmax())]}' has no {column}, so no fold can hold it out"
+        what += f" (and {nobody.sum() - 1} more rows)" if nobody.sum() > 1 else ""
+        remedy = "give it one, drop such rows, or name another --group"
+        raise AffectkitError("input", what, file=gathered.source, remedy=remedy)
     labels, fraction = _spread(rows, gathered), choices.fractions["test_fraction"]
     split, folds = splits.folds_and_test(
         groups, labels, len(rows), count, test_fraction=fraction, seed=choices.seed, name=str(column)

@@ -140,6 +140,14 @@ def test_a_test_row_of_a_published_list_is_never_made_a_row_of_a_fold(affectkit,
     assert "is a test row, and of fold '0'" in told and "leave the fold of test rows empty" in told
 
 
+def test_a_row_of_nobody_is_named_where_folds_are_of_subjects(affectkit, study, tmp_path):
+    table = read_table(study)
+    table.assign(subject=table["subject"].where(table["id"] != "r004", "")).to_csv(study, index=False)
+    line = ["prepare-manifest", "csv", study, *TARGETS, *FOLDS, "-o", tmp_path / "x"]
+    told = affectkit(*line, code=1).stderr
+    assert "study.csv" in told and "id 'r004' has no subject, so no fold can hold it out" in told
+
+
 # --- Ordered classes, from the command line to the report
 
 
