@@ -459,6 +459,7 @@ def reading_sessions(root, file, rng):
     return rng.choice(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["what is given", "what was made", "what is of unknown origin"])
 def test_damage_to_sessions_is_refused_or_said(sessions, of):
     files = [path for path in sessions.rglob("*") if path.suffix in OF_SESSIONS and path.parent != sessions]
