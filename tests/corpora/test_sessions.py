@@ -444,6 +444,17 @@ def test_a_table_that_calls_its_recordings_otherwise(tmp_path, read):
     assert [row["stress"] for row in read(tmp_path, path_column="Datei")[0].values()] == [3]
 
 
+@pytest.mark.parametrize(
+    "cell", ["J\u00f6rg.wav", "Jo\u0308rg", "C:\\Daten\\J\u00d6RG.WAV", "/Volumes/x/j\u00f6rg.wav"]
+)
+@pytest.mark.parametrize("name", ["J\u00f6rg", "Jo\u0308rg"])
+def test_names_as_other_machines_write_them(tmp_path, read, cell, name):
+    """A Mac keeps an umlaut in two characters, a table of Windows has the drive before it."""
+    sound(tmp_path / f"{name}.wav", 2)
+    table(tmp_path, f"video,start_sec,end_sec,stress\n{cell},0,1,3\n")
+    assert [row["stress"] for row in read(tmp_path)[0].values()] == [3]
+
+
 def test_a_recording_that_is_not_there_is_answered_with_a_few_that_are(tmp_path):
     for n in range(40):
         sound(tmp_path / f"{n:02d}.wav", 1)
