@@ -59,13 +59,7 @@ def read(
     speaker_column: _tables.SpeakerColumn = "subject",
     session_column: _tables.SessionColumn = "session",
     target_columns: _tables.TargetColumns = "",
-    per: Annotated[
-        Literal["label", "session"],
-        Option(
-            "What a row is: without --window, a stretch with a label of its own, or a whole session, with the mean of "
-            "its labels, of classes with the one that lasts longest."
-        ),
-    ] = "label",
+    per: _windows.Per = "label",
     window: _windows.Window = None,
     stride: _windows.Stride = None,
     label_seconds: Annotated[
@@ -90,6 +84,7 @@ def read(
     "usage" for options that do not go together, "input" for files that are none of theirs.
     """
     wanted = _tables.named_columns(locals())
+    _windows.refuse_per(per, "label", "session")
     cut = _windows.asked(window, stride)
     if cut and per == "session":
         raise AffectkitError("usage", "--window and --per session exclude each other", remedy="leave one of them out")

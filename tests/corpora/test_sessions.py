@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
-from affectkit.corpora import _recordings, _windows, sessions
+from affectkit.corpora import _recordings, _windows, daic_woz, sessions
 from affectkit.corpora._corpus import Dropped, Note
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -187,6 +187,12 @@ def test_a_row_per_session(read, tmp_path):
         list(sessions.read(tmp_path, per="session", window=3))
     with pytest.raises(AffectkitError, match="--stride without --window"):
         list(sessions.read(tmp_path, stride=3))
+
+
+def test_a_row_of_another_corpus_is_refused(tmp_path):
+    for module, per, known in ((sessions, "turn", "label or session"), (daic_woz, "label", "turn or session")):
+        with pytest.raises(AffectkitError, match=f"--per {per}; use {known}"):
+            list(module.read(tmp_path, per=per))
 
 
 def test_a_day_of_labels_is_pooled_in_a_moment():
