@@ -47,7 +47,7 @@ def drawn(frame, found, name="stress"):
     )
 
 
-@pytest.mark.parametrize(("subjects", "rows"), [(1, 6), (2, 4), (5, 60), (6, MANY), (7, 60), (1000, 6000)])
+@pytest.mark.parametrize(("subjects", "rows"), [(1, 6), (5, 60), (6, MANY), (1000, 6000)])
 def test_small_and_sound_for_any_number_of_subjects(sessions, sound, subjects, rows):
     frame, found = sessions(subjects, rows)
     for plot in drawn(frame, found):
