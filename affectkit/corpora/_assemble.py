@@ -256,9 +256,10 @@ def suspicions(
     for column in dict.fromkeys(("label", group)):
         for spellings in spelt_alike(set(rows[column].astype(str))) if column and column in rows else ():
             names = " and ".join(f"'{name}'" for name in spellings)
-            remedy = f"--label-map '{spellings[0]}={spellings[1]}'" if column == "label" else "correct the table"
+            labels = f"--label-map '{spellings[0]}={spellings[1]}' makes one of them"
+            remedy = labels if column == "label" else "write them alike in the corpus's table"
             what = "differ by case or spaces only, or by decimals, and count as different"
-            yield f"{column}s {names} {what}: {remedy} makes one of them"
+            yield f"{column}s {names} {what}: {remedy}"
         for name, count in rows[column].value_counts().items() if column and column in rows else ():
             if str(name).strip().casefold() in NO_NAMES:
                 remedy = f"--label-map '{name}=' leaves them out" if column == "label" else "leave the cell empty"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from affectkit.corpora import _recordings, _sessions, _tables, _windows
 from affectkit.corpora._corpus import Dropped, Note, Row
@@ -20,7 +20,6 @@ from affectkit.labels import Target
 from affectkit.media import segment_error
 from affectkit.media.cuts import EXACT, Bounds, Windows, id_at
 
-Per = Literal["label", "session"]
 # Numbers of a row that nobody is to predict.
 MEASURES = ("start_sec", "end_sec", "time_sec", "labelled_share")
 # Columns of a table that would stand for something else in a manifest.
@@ -59,7 +58,7 @@ class Timeline:
 
 
 def rows_of(
-    items: Sequence[Session | Dropped], goals: Sequence[Target], root: Path, cut: Windows | None, per: Per
+    items: Sequence[Session | Dropped], goals: Sequence[Target], root: Path, cut: Windows | None, per: str
 ) -> Iterator[Row | Dropped | Note]:
     """The rows of sessions, as `sessions.read` says. goals: targets that were asked for, or none for all.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -267,14 +268,22 @@ def _index(known: Mapping[str, Recording]) -> dict[str, list[str]]:
         folder, _, stem = name.rpartition("/")
         spellings = {name, stem}
         spellings |= {path.name for path in files} | {f"{folder}/{path.name}".lstrip("/") for path in files}
-        for spelling in {text.lower() for text in spellings}:
+        for spelling in {_folded(text) for text in spellings}:
             index[spelling].append(name)
     return index
 
 
+def _folded(name: str) -> str:
+    """In small letters, and with `ö` as one character: file systems of a Mac have two."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
 def _named(cell: str, index: Mapping[str, Sequence[str]], known: Mapping[str, Recording]) -> str:
-    """The recording that a cell means: one that was found in the corpus's folder, whatever path the cell gives."""
-    wanted = os.path.normpath(cell.strip().replace("\\", "/")).lower()
+    """The recording that a cell means: one that was found in the corpus's folder. Of a path from another machine
+    (`C:\\videos\\p01.mp4`) the name alone."""
+    wanted = os.path.normpath(_folded(cell.strip().replace("\\", "/")))
+    if re.match(r"/|[a-z]:/", wanted):
+        wanted = wanted.rpartition("/")[2]
     names = index.get(wanted) or index.get(os.path.splitext(wanted)[0], ())
     if not cell.strip():
         raise AffectkitError("input", "labels without a recording: the cell is empty", remedy="name one")

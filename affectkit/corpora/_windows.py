@@ -1,4 +1,4 @@
-"""Corpora whose recordings are cut into windows: the two options, and what labels become of a window.
+"""What a row of a recorded session is: the options, and what labels become of a window.
 
 Windows begin and end by time, as `media.cuts` has them, whatever the frame rate.
 """
@@ -9,12 +9,20 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.media.cuts import EXACT, Bounds
 from affectkit.registry import Option
 
+Per = Annotated[
+    Literal["turn", "label", "session"],
+    Option(
+        "What a row is, without windows: a turn of an interview, with its sound; a stretch with a label of its own; or "
+        "a whole session, with its text, or with the mean of its labels, of classes the one that lasts longest."
+    ),
+]
 Window = Annotated[
     float | None,
     Option(
@@ -28,6 +36,12 @@ Stride = Annotated[
     float | None,
     Option("From the start of a window to the start of the next.", "s", default="the window, or the corpus's own"),
 ]
+
+
+def refuse_per(per: str, *known: str) -> None:
+    """Raises "usage" for a `Per` that a corpus has no rows of."""
+    if per not in known:
+        raise AffectkitError("usage", f"--per {per}", remedy=f"use {' or '.join(known)}")
 
 
 class Labelled(NamedTuple):

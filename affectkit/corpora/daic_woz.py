@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from affectkit.corpora._corpus import Corpus, Defect, Dropped, Note, Row
 from affectkit.corpora._files import checked, find_home, folders_in, hidden, is_pointer, not_here, pointer, relative
 from affectkit.corpora._interviews import Interview, Role, Turn, read_interview, read_lines
 from affectkit.corpora._tables import number, records
+from affectkit.corpora._windows import Per, refuse_per
 from affectkit.errors import AffectkitError
 from affectkit.instruments import PHQ8_LEVELS, PHQ8_LIKELY, SCORES
 from affectkit.labels import Target
@@ -70,10 +71,7 @@ def targets(**options: object) -> tuple[Target, ...]:
 def read(
     root: Path,
     *,
-    per: Annotated[
-        Literal["turn", "session"],
-        Option("What a row is: a turn of the participant, with its sound, or a whole interview, with its text."),
-    ] = "turn",
+    per: Per = "turn",
     interviewer: Annotated[
         bool,
         Option(
@@ -108,6 +106,7 @@ def read(
     have no `path`, so that no encoder of audio hears the interviewer. `path_covarep`, ..., `path_landmarks3d` are its
     series, empty where there are none. Targets follow the PHQ-8 score alone; its items are `phq8_<item>`.
     """
+    refuse_per(per, "turn", "session")
     home, found = find_home(root, CORPUS, _held)
     folders = {session: folder for session, folder in found.items() if isinstance(folder, Path)}
     if not folders:

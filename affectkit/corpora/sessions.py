@@ -9,7 +9,7 @@ from affectkit.corpora import _recordings, _sessions, _tables, _windows
 from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.corpora._files import checked, find_files, hidden, not_here, relative, require_folder
 from affectkit.corpora._recordings import Recording
-from affectkit.corpora._session_rows import MEASURES, Per, rows_of
+from affectkit.corpora._session_rows import MEASURES, rows_of
 from affectkit.corpora._sessions import Session, mistake
 from affectkit.errors import AffectkitError, did_you_mean, listed
 from affectkit.labels import Target
@@ -51,13 +51,7 @@ def read(
     speaker_column: _tables.SpeakerColumn = "subject",
     session_column: _tables.SessionColumn = "session",
     target_columns: _tables.TargetColumns = "",
-    per: Annotated[
-        Per,
-        Option(
-            "What a row is: without --window, a stretch with a label of its own, or a whole session, with the mean of "
-            "its labels, of classes with the one that lasts longest."
-        ),
-    ] = "label",
+    per: _windows.Per = "label",
     window: _windows.Window = None,
     stride: _windows.Stride = None,
     label_seconds: Annotated[
@@ -82,6 +76,7 @@ def read(
     "usage" for options that do not go together, "input" for files that are none of theirs.
     """
     wanted = _tables.named_columns(locals())
+    _windows.refuse_per(per, "label", "session")
     cut = Windows.asked(window, stride)
     if cut and per == "session":
         raise AffectkitError("usage", "--window and --per session exclude each other", remedy="leave one of them out")

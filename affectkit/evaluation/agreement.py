@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUBJECTS = ("subject", "speaker")  # columns that name a person
+SESSIONS = ("session", "sequence")  # columns that name a recording session
 LEVELS = ("all", "between", "within")
 FIGURES = ("pearson", "spearman", "ccc")
 LEAST = 3  # subjects of which a figure between them says anything, rows of which a subject's own rank correlation does
@@ -98,7 +99,8 @@ def agreement(
         pairs = _pairs(predictions, target, subjects, resampling)
         mean = _mean_of(train, target)
         judged[target.name] = _of_target(target, pairs, mean)
-        sentences += [f"agreement of {target.name}: {text}" for text in _caveats(pairs, column, everyone)]
+        caveats = [*_caveats(pairs, column, everyone), *(_repeats(predictions, target) if pairs.varies else ())]
+        sentences += [f"agreement of {target.name}: {text}" for text in caveats]
     return {"column": column, "targets": judged}, sentences
 
 
@@ -330,6 +332,25 @@ def _caveats(pairs: _Pairs, column: str, everyone: int) -> Iterator[str]:
     if alone:
         have = "has" if alone == 1 else "have"
         yield f"{alone} of {people(pairs.subjects, column)} {have} one row, which says nothing within subjects"
+
+
+def _repeats(predictions: Predictions, target: Target) -> Iterator[str]:
+    """Where all rows of a session repeat its one answer, as windows do of a score of the session."""
+    truth = pair(predictions, target)[0]
+    known = ~rows.missing(truth)
+    for column in SESSIONS:
+        names = predictions.groups(column)
+        if names is None:
+            continue
+        sessions, codes = distinct(names[known])
+        sizes, first = np.bincount(codes), np.zeros(len(sessions))
+        first[codes] = truth[known]
+        if len(sessions) < sizes.sum() and np.allclose(truth[known], first[codes], rtol=1e-9, atol=0):
+            yield (
+                f"all rows of a {column} repeat one answer, which the subject's own mean therefore nearly knows: judge "
+                f"whole {column}s, as aggregate --to {column} makes them"
+            )
+            return
 
 
 def people(count: int, column: str) -> str:

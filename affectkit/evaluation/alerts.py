@@ -391,4 +391,5 @@ def _uncertain(
         elif having and np.isnan(overall["metrics"][rates[0]]["low"]):
             yield f"no interval for {names}: the same in every {column or 'row'}"
         elif 1 < having < FEW_GROUPS <= len(counts):
-            yield f"{kind} are of {having} {column or 'row'}s only: {names} rest on few degrees of freedom"
+            rest = "rests" if len(rates) == 1 else "rest"
+            yield f"{kind} are of {having} {column or 'row'}s only: {names} {rest} on few degrees of freedom"

@@ -43,8 +43,8 @@ BETWEEN_WITHIN = (
     "that lie apart but run flat say that the model knows who, not when."
 )
 BLAND_ALTMAN = (
-    "Bland-Altman with limits for repeated measurements; shaded: their intervals. Dotted: the slope; a downward one "
-    "says that predictions are drawn towards their mean."
+    "Bland-Altman with limits for repeated measurements; shaded: their intervals, as far as the figure reaches. "
+    "Dotted: the slope; a downward one says that predictions are drawn towards their mean."
 )
 
 
@@ -67,7 +67,8 @@ def _counts(row: Mapping[str, Any], column: str) -> Sentence:
     again = row["repeated"]
     head: Sentence = (row["n"], f" rows of {people(row['subjects'], column)} with a self-report and a prediction; ")
     share = again["subjects"] / row["subjects"] if row["subjects"] else 0.0
-    tail = f" subjects ({share:.0%}) have two rows or more, {again['rows']} in all. Subjects with one row say nothing "
+    whom = "subject ({:.0%}) has" if again["subjects"] == 1 else "subjects ({:.0%}) have"
+    tail = f" {whom.format(share)} two rows or more, {again['rows']} in all. Subjects with one row say nothing "
     return (*head, again["subjects"], f"{tail}within.")
 
 
@@ -94,7 +95,9 @@ def _floors(floors: Mapping[str, Any]) -> Table:
         title: [*(floors[column][key] for column in columns), floors["difference"][key], floors["difference"][key]["p"]]
         for key, title in ERRORS.items()
     }
-    caption = f"{FLOORS_CAPTION} Of {floors['n']} rows of {floors['subjects']} subjects with two rows or more."
+    caption = (
+        f"{FLOORS_CAPTION} Of {floors['n']} rows of {people(floors['subjects'], 'subject')} with two rows or more."
+    )
     titles = [*columns.values(), "model less own mean", "p"]
     return Table(caption, "figure", titles, rows, better={"MAE": "lower", "RMSE": "lower", "CCC": "higher"})
 

@@ -22,7 +22,7 @@ LARGEST = 480_000  # bytes; figures that would go beyond stay in their own files
 WITHOUT_FIGURES = LARGEST // 2  # bytes that the tables and sentences may take; longer tables are cut
 LONGEST_TABLES = (200, 80, 30, 10)  # rows, the first number at which the page fits
 BESIDE_FIGURES = 12  # rows; a longer table stands below the figures of its section
-NARROW = 5  # columns, an interval being one; a table of more takes the whole width
+NARROW = 4  # columns, an interval being one; a table of more takes the whole width
 
 
 def write_page(folder: Path, page: Page, name: str = PAGE) -> None:

@@ -169,6 +169,8 @@ def read_history(folder: Path) -> History:
     table = read_table(folder / HISTORY)
     columns: dict[str, list[Any]] = {}
     for name, cells in table.items():
+        if name == "target" and len(set(cells)) == 1:  # all of one fit, as the page's other figures say
+            continue
         if name in ("stage", "target"):  # of a network that fuses, a row's target
             columns["stage"] = cells.tolist()
         elif name == "best":

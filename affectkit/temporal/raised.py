@@ -83,8 +83,9 @@ def write_alerts(
     judgement: Judgement | None = None
     facts: dict[str, Any] = {"split": None, "seen": [], "groups": None, "judged": None}
     cautious: list[str] = []
+    inside = np.full(len(line.starts), True)
     if truth is not None:
-        judgement, facts, cautious = _judge(table, raised, truth, groups, column, judging, rule.cooldown)
+        judgement, inside, facts, cautious = _judge(table, raised, truth, groups, column, judging, rule.cooldown)
     events = _events(table, raised, groups, column, time, _outcomes(raised.events, judgement))
     write_table(folder / EVENTS, events, EXACT)
     write_table(folder / STATES, _states(table, raised, truth, time), EXACT)
@@ -103,7 +104,7 @@ def write_alerts(
         "measures": [_measure(each, rule) for each in _distinct(raised)],
         **_time(raised),
         **facts,
-        "shown": _shown(line, raised, truth),
+        "shown": _shown(line, raised, truth, inside),
         "foreign": table.foreign,
         "notes": [*notes, *_notes(table, rule, raised)],
         **lineage,
@@ -153,8 +154,9 @@ def _judge(
     column: str | None,
     judging: Judging,
     cooldown: float,
-) -> tuple[Judgement, dict[str, Any], list[str]]:
-    """The judgement of the rows that may be judged, what the report says of it, and what its reader must know."""
+) -> tuple[Judgement, np.ndarray, dict[str, Any], list[str]]:
+    """The judgement of the rows that may be judged, [S] which sequences these are, what the report says of it, and
+    what its reader must know."""
     part, rows = judged(table, judging.split)
     line = raised.line
     chosen = np.zeros(len(line.order), bool)
@@ -181,7 +183,7 @@ def _judge(
         "judged": {key: value for key, value in judgement.report.items() if key != "interval"}
         | {"missed_in_cooldown": _in_cooldown(line, raised.events, judgement, cooldown)},
     }
-    return judgement, facts, [*said, *cautions(judgement, of_part, named)]
+    return judgement, inside, facts, [*said, *cautions(judgement, of_part, named)]
 
 
 def _in_cooldown(line: Timeline, alerts: Events, judgement: Judgement, cooldown: float) -> int:
@@ -351,11 +353,13 @@ def _time(raised: Alerted) -> dict[str, float]:
     return {"hours": float(seconds.sum() / HOUR), "hours_in_alert": float(on / HOUR)}
 
 
-def _shown(line: Timeline, raised: Alerted, truth: Alerted | None) -> list[str]:
-    """The sequences with most events, found and true, of equals the first by name."""
+def _shown(line: Timeline, raised: Alerted, truth: Alerted | None, judged: np.ndarray) -> list[str]:
+    """The sequences with most events, found and true, of equals the first by name; of those that are judged, since
+    nothing is said of what is true in the others."""
     events = [raised.events, *([truth.events] if truth is not None else [])]
     counts = sum(np.bincount(line.codes[e.raised], minlength=len(line.starts)) for e in events)
-    return [line.names[code] for code in np.argsort(-counts, kind="stable")[:SHOWN]]
+    order = np.argsort(-counts, kind="stable")
+    return [line.names[code] for code in order[judged[order]][:SHOWN]]
 
 
 def _notes(table: Predictions, rule: Rule, raised: Alerted) -> list[str]:

@@ -237,6 +237,8 @@ def test_one_split_is_judged_and_all_rows_are_alerted(affectkit, sessions, tmp_p
     report = report_of(tmp_path / "out")
     assert (report["split"], report["judged"]["n"], report["judged"]["alerts"], report["events"]) == ("val", 200, 2, 6)
     assert read(tmp_path / "out" / "events.csv")["outcome"].tolist() == ["right"] * 2 + [""] * 4
+    judged = read(tmp_path / "out" / "true_events.csv")["sequence"]
+    assert set(report["shown"]) == set(judged)  # of the others a figure would say that nothing is true
 
 
 BAD = {

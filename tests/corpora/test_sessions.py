@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from affectkit.artifacts.manifest import read_manifest
-from affectkit.corpora import _recordings, _windows, sessions
+from affectkit.corpora import _recordings, _windows, daic_woz, sessions
 from affectkit.corpora._corpus import Dropped, Note
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
@@ -187,6 +187,12 @@ def test_a_row_per_session(read, tmp_path):
         list(sessions.read(tmp_path, per="session", window=3))
     with pytest.raises(AffectkitError, match="--stride needs --window"):
         list(sessions.read(tmp_path, stride=3))
+
+
+def test_a_row_of_another_corpus_is_refused(tmp_path):
+    for module, per, known in ((sessions, "turn", "label or session"), (daic_woz, "label", "turn or session")):
+        with pytest.raises(AffectkitError, match=f"--per {per}; use {known}"):
+            list(module.read(tmp_path, per=per))
 
 
 def test_a_day_of_labels_is_pooled_in_a_moment():
@@ -442,6 +448,17 @@ def test_a_table_that_calls_its_recordings_otherwise(tmp_path, read):
     with pytest.raises(AffectkitError, match=r"labels.csv: has no column 'video' among Datei, .* --path-column"):
         read(tmp_path)
     assert [row["stress"] for row in read(tmp_path, path_column="Datei")[0].values()] == [3]
+
+
+@pytest.mark.parametrize(
+    "cell", ["J\u00f6rg.wav", "Jo\u0308rg", "C:\\Daten\\J\u00d6RG.WAV", "/Volumes/x/j\u00f6rg.wav"]
+)
+@pytest.mark.parametrize("name", ["J\u00f6rg", "Jo\u0308rg"])
+def test_names_as_other_machines_write_them(tmp_path, read, cell, name):
+    """A Mac keeps an umlaut in two characters, a table of Windows has the drive before it."""
+    sound(tmp_path / f"{name}.wav", 2)
+    table(tmp_path, f"video,start_sec,end_sec,stress\n{cell},0,1,3\n")
+    assert [row["stress"] for row in read(tmp_path)[0].values()] == [3]
 
 
 def test_a_recording_that_is_not_there_is_answered_with_a_few_that_are(tmp_path):

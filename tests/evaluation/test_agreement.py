@@ -3,6 +3,7 @@ scipy, by loops and by hand; and whether their intervals cover."""
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -223,6 +224,20 @@ def test_train_mean_beside_the_own_mean(sessions):
     train = pd.DataFrame({"stress": [2.0, 4.0, np.nan, 3.6]})
     floors = judge(*sessions, train=train)[0]["floors"]
     assert floors["train_mean"]["mae"]["value"] == pytest.approx(np.abs(truth - 3.2)[subject < 10].mean())
+
+
+def test_windows_that_repeat_the_answer_of_their_session_are_told_of():
+    """The own mean of such a row is made of copies of its own answer."""
+    rng = np.random.default_rng(5)
+    subject, session = np.repeat(np.arange(6), 20), np.repeat(np.arange(24), 5)
+    truth = rng.uniform(1, 5, 24)[session]
+    predictions = table_of(truth, truth + rng.normal(0, 1, 120), subject, STRESS)
+    told = "agreement of stress: all rows of a session repeat one answer"
+    for cells, repeated in ((session, True), (np.arange(120), False)):
+        again = replace(predictions, frame=predictions.frame.assign(session=cells.astype(str)))
+        _, said = agreement(again, [STRESS], "subject", Resampling())
+        found = [text for text in said if text.startswith(told)]
+        assert len(found) == repeated and all(text.endswith("aggregate --to session makes them") for text in found)
 
 
 def test_one_score_per_subject_says_nothing_within():

@@ -12,6 +12,7 @@ from affectkit.labels import Target
 from affectkit.plain import without_nan
 from affectkit.reporting.agreed import agreement_section, better, summary_section
 from affectkit.reporting.browser import LARGEST, render
+from affectkit.reporting.figures import agreement as figures
 from affectkit.reporting.figures.agreement import LINES, MANY, between_within, bland_altman
 from affectkit.reporting.page import Page
 from affectkit.reporting.terminal import plain
@@ -60,6 +61,34 @@ def test_the_text_alternative_says_the_figures(sessions):
     both, limits = drawn(frame, found)
     assert f"within subjects: r {row['within']['pearson']['value']:.3f}" in both.alt
     assert f"upper {row['bland_altman']['upper']['value']:.3f} [" in limits.alt
+
+
+def test_labels_of_limits_that_lie_close_stand_apart_and_points_are_not_dwarfed(sessions, monkeypatch):
+    """Intervals of four subjects may be twenty times as wide as all that is known."""
+    frame, found = sessions(4, 8)
+    limits = found["targets"]["stress"]["bland_altman"]
+    for key, value in (("bias", 0.0), ("lower", -0.05), ("upper", 0.06)):
+        limits[key] = {"value": value, "low": value - 50, "high": value + 50}
+    labels, axis = [], []
+    monkeypatch.setattr(
+        figures, "beside_row", lambda axes, x, y, text: labels.append(y) or axis.append(axes.get_ylim())
+    )
+    drawn(frame, found)
+    low, high = axis[0]
+    assert np.diff(sorted(labels)).min() >= 0.09 * (high - low)
+    assert high - low < 4 * np.ptp([*(frame["stress_pred"] - frame["stress"]), 0.06, -0.05])
+
+
+def test_few_are_counted_in_plain_words(sessions, read_page):
+    frame, found = sessions(3, 4)  # one has two rows, and no interval
+    section = agreement_section("stress", found, frame, (1, 5))
+    html = render(Page(title="T", lead=[], sections=[section]))
+    told = read_page(html).text
+    assert "4 rows of 3 subjects with a self-report and a prediction; 1 subject (33%) has two rows" in told
+    assert "Of 2 rows of 1 subject with two rows or more" in told
+    assert "over the 2 of 4 rows whose subject has two or more" in told and "</data>: without an interval" in html
+    [section] = summary_section(found)
+    assert any("over the 2 of 4 rows whose subject has two or more" in plain(text) for text in section.text)
 
 
 def test_one_score_per_subject_has_no_lines_but_a_figure(sessions, sound):

@@ -398,3 +398,5 @@ def test_the_history_of_a_network_that_fuses_is_read_by_its_targets(tmp_path):
     first, second = trained.read_history(tmp_path)
     assert (first["stage"], first["val_loss"], first["best"]) == ("label", 0.6, True)
     assert (second["stage"], second["epoch"], second["best"]) == ("valence", 1, False)
+    (tmp_path / "history.csv").write_text(text.replace("label,", "valence,"))
+    assert "stage" not in trained.read_history(tmp_path)[0]  # one network for all targets has nothing to tell apart

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)  # as many subjects can be told apart
 MARKS = "os^Dvp"  # by more than their colour
 LABELS = {"bias": "bias", "lower": "lower limit", "upper": "upper limit"}
+LABEL = 0.1  # height of a label of two lines, as a share of the axis
 LINES = 60  # subjects whose line is drawn: of more, those at even steps of their mean truth
 
 
@@ -64,6 +65,7 @@ def bland_altman(
     with panel(3.9) as (drawing, axes):
         _points(axes, middle, error, codes, len(names))
         axes.axhline(0, color=SOFT, linewidth=0.8)
+        heights = _heights(axes, error, figures)
         for key, dashes in (("bias", "-"), ("lower", "--"), ("upper", "--")):
             line, label = figures[key], LABELS[key]
             if not is_number(line["value"]):
@@ -71,7 +73,7 @@ def bland_altman(
             if is_number(line["low"]) and is_number(line["high"]):
                 axes.axhspan(line["low"], line["high"], color=ORANGE, alpha=0.25, linewidth=0, zorder=0)
             axes.axhline(line["value"], color=VERMILLION, linewidth=1.2, linestyle=dashes)
-            beside_row(axes, 1.01, line["value"], f"{label}\n{line['value']:+.3f}")
+            beside_row(axes, 1.01, heights[key], f"{label}\n{line['value']:+.3f}")
         slope = figures["slope"]["value"]
         if is_number(slope) and np.ptp(middle) > 0:
             span = np.array([middle.min(), middle.max()])
@@ -79,6 +81,20 @@ def bland_altman(
         axes.set(xlabel=f"{shorten(name)}, mean of truth and prediction", ylabel="predicted minus true")
         told = ", ".join(f"{key} {ranged(figures[key])}" for key in ("bias", "lower", "upper", "slope"))
         return to_plot(drawing, f"Bland-Altman plot of {name}, {len(names)} subjects, {len(error)} rows: {told}.")
+
+
+def _heights(axes: Axes, error: np.ndarray, figures: Mapping[str, Any]) -> dict[str, float]:
+    """Where the labels of bias and limits stand, none upon another; the axis is given a range that shows all points
+    and limits. Intervals of few subjects are many times as wide, and are cut."""
+    known = {key: figures[key]["value"] for key in LABELS if is_number(figures[key]["value"])}
+    low, high = min(error.min(), *known.values(), 0.0), max(error.max(), *known.values(), 0.0)
+    room = (high - low) or 1.0
+    axes.set_ylim(low - 0.4 * room, high + 0.4 * room)
+    least = LABEL * 1.8 * room
+    if {"lower", "upper"} <= known.keys():
+        known["upper"] = max(known["upper"], known["bias"] + least)
+        known["lower"] = min(known["lower"], known["bias"] - least)
+    return known
 
 
 def _title(level: str, figures: Mapping[str, Any]) -> str:

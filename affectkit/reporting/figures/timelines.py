@@ -97,7 +97,8 @@ def _strip(axes: Axes, name: str, spans: Sequence[Span]) -> None:
     for span in spans if len(spans) <= MOST_SPANS else _merged(spans, np.array([low, high])):
         axes.axvspan(span.begin, span.end, color=COLOURS[span.kind], linewidth=0.8)
     axes.set(ylim=(0, 1), yticks=[], facecolor=SHADE)
-    axes.set_ylabel(f"{len(spans)} {name}", rotation=0, ha="right", va="center")
+    count = f"{len(spans)} {name.removesuffix('s') if len(spans) == 1 else name}"
+    axes.set_ylabel(count, rotation=0, ha="right", va="center")
 
 
 def _merged(spans: Sequence[Span], time: np.ndarray) -> list[Span]:
