@@ -386,3 +386,85 @@ def test_damage_to_tables_and_their_models_is_refused_or_said(clinic, of):
     made = [path for name in TREES for path in (clinic / name).rglob("*") if path.suffix in SUFFIXES]
     files = sorted(raw if of == "tables" else made)
     assert_withstood(clinic, files, reading_tables, of == "models of a finished run", OF_TABLES)
+
+
+# --- Sessions: labels and landmarks as they come, folds beside a test part, models of several heads and of sequences
+
+
+OF_SERIES = [*CELLS, "-1.#IND", "1e39", "0,0", "12:60", "9" * 30, "-0", "NaN", " 1", "1 1"]
+OF_SESSIONS = (*SUFFIXES, ".mat", ".npy", ".txt")
+HEADS = ["--target", "stress,depression,mood", "--epochs", 2, "--hidden-size", 4, "--stopping-folds", 1]
+RAISED = ["--when", "stress>=2", "--for", 1, "--clear", 1.5, "--cooldown", 5, "--sequence", "session"]
+RAW = ("sessions", "folders", "emopain", "daic")
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory):
+    """Twins of corpora of sessions, folders with labels.json, a manifest of folds and a test part, landmark features,
+    models of several heads, of sequences and of landmarks; alerts, an agreement, means over windows."""
+    root = tmp_path_factory.mktemp("sessions")
+    make("synthesize", "sessions", root / "sessions", "--size", 96, "--speakers", 8)
+    make("synthesize", "emopain", root / "emopain", "--size", 8, "--speakers", 4)
+    make("synthesize", "daic-woz", root / "daic", "--size", 16, "--speakers", 8)
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        folder = root / "folders" / f"s{number}"
+        folder.mkdir(parents=True)
+        np.save(folder / "landmarks.npy", rng.normal(300, 90, (40, 33, 4)).astype(np.float32))
+        labels = {"subject_id": f"p{number // 2}", "frame_rate": 10, "stress_labels": [1, 2, None, 4], "notes": "calm"}
+        (folder / "labels.json").write_text(json.dumps(labels))
+    table = (root / "sessions" / "sessions.csv").read_text().splitlines()
+    moods = ["mood", *(("low", "mild", "high")[number // 7 % 3] for number in range(len(table) - 1))]
+    lines = [f"{row},{mood}" for row, mood in zip(table, moods, strict=True)]
+    (root / "sessions" / "sessions.csv").write_text("\n".join(lines) + "\n")
+    targets = ["--target-columns", "stress=1:5,depression=0:27,mood=low<mild<high"]
+    prepared = [*targets, "--window", 2, "--folds", 2, "--test-fraction", 0.3, "--group", "subject"]
+    make("prepare-manifest", "sessions", root / "sessions", *prepared, "-o", root / "manifest")
+    manifest = ["-m", root / "manifest"]
+    make("extract-features", *manifest, "--encoder", "landmarks", "--image-size", "1280x720", "-o", root / "posture")
+    posture = [*manifest, "--features", root / "posture", "--cv", "--device", "cpu"]
+    make("train", *posture, "--model", "mlp", *HEADS, "--separate", "-o", root / "joint")
+    gathered = ["--sequence", "session", "--truth", "majority"]
+    make("train", *posture, "--model", "attention", *gathered, *HEADS, "-o", root / "pooled")
+    make("alert", root / "joint", *manifest, *RAISED, "--split", "oof", "-o", root / "alerts")
+    judge = ["--agreement", "--alert", "stress>=2", "--prevalence", 0.1, "--group", "subject"]
+    make("evaluate", root / "joint", *manifest, *judge, "-o", root / "agreed")
+    return root
+
+
+def reading_sessions(root, file, rng):
+    name, *inside = file.relative_to(root).parts
+    output, manifest = root / "answer", ["-m", root / "manifest"]
+    landmarks = ["--encoder", "landmarks", "--image-size", "1280x720"]
+    if name == "sessions" and file.name.endswith("_landmarks.csv"):
+        return ["extract-features", *manifest, *landmarks, "-o", output], output / "index.csv"
+    if name in RAW:
+        corpus = {"folders": "sessions", "daic": "daic-woz"}.get(name, name)
+        return ["prepare-manifest", corpus, root / name, "--folds", 2, "-o", output], output / "summary.json"
+    if inside[0] == "best_model" or inside == ["fit_rows.csv"]:
+        posture = ["--features", root / "posture"] if rng.random() < 0.8 else []
+        line = ["predict", "--model-dir", root / name, *manifest, *posture, "--device", "cpu", "-o", output]
+        return line, output
+    if name in ("alerts", "agreed") or "separate" in inside or inside[-1].startswith(("train_report", "history")):
+        return ["report", root / name, "-o", output], output / "report.html"
+    if name in ("manifest", "posture"):
+        line = ["train", *manifest, "--features", root / "posture", "--cv", "--target", "stress", "--c-grid", 1]
+        return [*line, "-o", output], output / "predictions.csv"
+    own = [*manifest, "-o", output]
+    lines = [(["evaluate", root / name, "--agreement", "--group", "subject", *own], output / "metrics.json")]
+    if name == "joint":
+        lines += [(["alert", root / name, *RAISED, "--split", "oof", *own], output / "alert.json")]
+        majority = ["--to", "session", "--truth", "majority"]
+        lines += [(["aggregate", root / name, *majority, *own], output / "predictions.csv")]
+    return rng.choice(lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["what is given", "what was made", "what is of unknown origin"])
+def test_damage_to_sessions_is_refused_or_said(sessions, of):
+    files = [path for path in sessions.rglob("*") if path.suffix in OF_SESSIONS and path.parent != sessions]
+    raw = of == "what is given"
+    files = sorted(path for path in files if (path.relative_to(sessions).parts[0] in RAW) == raw)
+    if raw:
+        files = [path for path in files if path.name not in ("run.json", "started.json")]
+    assert_withstood(sessions, files, reading_sessions, of == "what was made", OF_SERIES)

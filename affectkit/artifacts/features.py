@@ -169,7 +169,8 @@ def read_index(folder: Path) -> pd.DataFrame:
     places = zip(table["shard"], table["start"], table["frames"], strict=True)
     for row, (shard, first, count) in enumerate(places, start=1):
         if not SHARD.fullmatch(shard):
-            raise AffectkitError("input", f"'{shard}' is not the name of a shard", file=file, row=row)
+            what = f"'{shard}' is not the name of a shard"
+            raise AffectkitError("input", what, file=file, row=row, remedy="extract the features again")
         if shard not in sizes:
             sizes[shard] = row_count(folder / shard)
         if first + count > sizes[shard]:

@@ -308,7 +308,7 @@ def vouched(predictions: Predictions, treat_as: str | None) -> Predictions:
 
 def _check_table(frame: pd.DataFrame, path: Path) -> None:
     if not len(frame):
-        raise AffectkitError("input", "has no rows", file=path)
+        raise AffectkitError("input", "has no rows", file=path, remedy="make it again, or name another table")
     ids = frame["id"].tolist()
     if not all(map(str.strip, ids)):
         position = next(position for position, key in enumerate(ids) if not key.strip())

@@ -22,6 +22,7 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import NO_NAMES, Target, spelt_alike
 from affectkit.leakage.audit import BOXES, PARTS, audit
 from affectkit.leakage.sides import AuditReport
+from affectkit.media.series import ENDINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,12 +43,13 @@ def media_paths(
     return [roots[corpus] / cell if cell else None for corpus, cell in zip(rows["corpus"], rows[column], strict=True)]
 
 
-def pictures_beside(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[list[Path]]:
-    """The further pictures of each row, in columns `path_<name>`."""
+def media_beside(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[list[Path]]:
+    """The further pictures and time series of each row, in columns `path_<name>`."""
     columns = [name for name in rows if str(name).startswith("path_")]
     each = zip(*(media_paths(rows, gathered, media_root, name) for name in columns), strict=True)
-    pictures = [[path for path in row if path and path.suffix.lower() in IMAGES] for row in each]
-    return pictures if columns else [[] for _ in range(len(rows))]
+    known = IMAGES | {*ENDINGS}
+    further = [[path for path in row if path and path.suffix.lower() in known] for row in each]
+    return further if columns else [[] for _ in range(len(rows))]
 
 
 def measure(
@@ -55,7 +57,7 @@ def measure(
 ) -> tuple[pd.DataFrame, dict[Path, media.AnyHeader]]:
     """Bad files out (or an error), then the wanted durations; with the headers of files. Images are looked at too, and
     have no duration."""
-    beside = pictures_beside(rows, gathered, choices.media_root)
+    beside = media_beside(rows, gathered, choices.media_root)
     media_of = [[path, *more] for path, more in zip(paths, beside, strict=True)]
     each = dict.fromkeys(path for row in media_of for path in row if path is not None)
     known = [path for path in each if path.suffix.lower() in SOUNDING | IMAGES]
@@ -198,7 +200,7 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
     groups = None if count and column is None else _groups(rows, column, "--folds")
     if groups is not None and (nobody := groups == "").any():
         first = rows[nobody].iloc[0]
-        what = f"{nobody.sum()} of {len(rows)} rows have no {column}, as {first.get('path') or first['id']}"
+        what = f"{nobody.sum()} of {len(rows)} rows without a {column}, as {first.get('path') or first['id']}"
         remedy = f"fill it in, keep the others with --only {column}=..., or name another column with --group"
         raise AffectkitError("input", f"{what}: no fold can hold them out", file=gathered.source, remedy=remedy)
     labels, fraction = _spread(rows, gathered), choices.fractions["test_fraction"]
@@ -388,9 +390,7 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
 
     def compare(rows: pd.DataFrame, progress: Callable[[int, int], None]) -> AuditReport:
         paths, headers = files(rows)
-        beside = [
-            {path: known.get(path) for path in each} for each in pictures_beside(rows, gathered, choices.media_root)
-        ]
+        beside = [{path: known.get(path) for path in each} for each in media_beside(rows, gathered, choices.media_root)]
         options: dict[str, Any] = {"level": choices.audit, "group_column": group, "num_workers": choices.num_workers}
         what: dict[str, Any] = {"media": paths, "headers": headers, "beside": beside, "defects": _defects(by, gathered)}
         return audit(rows, **what, **options, progress=progress)

@@ -254,7 +254,8 @@ def train_model(
     suspects = _suspects(data, targets, held_out)
     names = [encoder.get("feature_names") for encoder in data.encoders]
     shuffles = plan_shuffles(data.manifest, data.blocks, names, held_out, wanted=importance, seed=settings.seed)
-    alone = [[target] for target in targets] if separate else []
+    alone = [[target] for target in targets if _tells(encode_target(target, list(rows[target.name]))[held_out.fit])]
+    alone = alone if separate else []
     each: list[_Answered] = []
     for number, some in enumerate([*parts, *alone]):
         count = len(held_out.fits())
@@ -262,7 +263,9 @@ def train_model(
         kept = number < len(parts)
         with one_thread():
             how = settings, fits, weights, shuffles if kept else None
-            each.append(_fit_and_predict(data, held_out, estimator if kept else estimator.alone, some, *how))
+            each.append(
+                _fit_and_predict(data, held_out, estimator if kept else estimator.alone, some, *how, declines=not kept)
+            )
     made, apart = each[: len(parts)], each[len(parts) :]
     carried = [held_out.group] if held_out.group else []
     carried += [*data.sequences.how.columns, WINDOWS] if data.sequences else []
@@ -327,8 +330,11 @@ def _fit_and_predict(
     fits: ResumableFits,
     weights: np.ndarray | None,
     shuffles: Shuffles | None,
+    *,
+    declines: bool = False,
 ) -> _Answered:
-    """Of targets that are learned together."""
+    """Of targets that are learned together. declines: whether a fold's answers of a single target are none, in place of
+    an error, where its fit rows tell nothing of it: so do those of several, with which they are compared."""
     truths = [encode_target(target, list(data.manifest.rows[target.name])) for target in targets]
     ids = data.manifest.rows["id"].astype(str).to_numpy()
     for target, y in zip(targets, truths, strict=True):
@@ -340,6 +346,9 @@ def _fit_and_predict(
     shuffled = Shuffled(shuffles, targets) if shuffles else None
     judging = held_out.judging()
     for number, (inside, outside) in enumerate(held_out.fits()):
+        if declines and models and not _tells(truths[0][inside]):
+            outputs[0][outside] = np.nan
+            continue
 
         def fit(placed: Estimator, rows: np.ndarray = inside) -> FittedTargets:
             blocks, groups = [b[rows] for b in data.blocks], held_out.groups[rows]
@@ -369,6 +378,11 @@ def _fit_and_predict(
     ]
     told, kept = ([TargetPrediction.of(t, v) for t, v in zip(targets, vs, strict=True)] for vs in (outputs, final))
     return _Answered(models[0], told, kept, worth, _unlearned_in_words(unlearned, models[0], len(judging)))
+
+
+def _tells(truth: np.ndarray) -> bool:
+    """Whether known rows of a target differ. truth: as `encode_target` has it."""
+    return len(np.unique(truth[~np.isnan(truth)])) > 1
 
 
 def _unlearned_in_words(unlearned: Counter[str], final: FittedTargets, fits: int) -> list[str]:

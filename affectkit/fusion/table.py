@@ -12,6 +12,7 @@ import numpy as np
 
 from affectkit.artifacts.manifest import FOLDS, Manifest, by_part
 from affectkit.artifacts.outputs import TargetPrediction
+from affectkit.artifacts.predictions import require_agreement
 from affectkit.artifacts.sources import Source
 from affectkit.artifacts.tables import to_numbers
 from affectkit.errors import AffectkitError, did_you_mean
@@ -33,6 +34,7 @@ Places = Mapping[str, np.ndarray]  # source of windows -> [M] the row that each 
 TEXT = "text"
 LENGTH, NUMBER = "length", "number"  # what is made of a column, where it is not one column for each value
 MOST_VALUES = 20
+PEOPLE = ("corpus", "speaker", "subject")  # of whom a row is: equal ids of two corpora are told apart by them
 LONGEST = 256  # characters of a text, from which on its length counts as 1
 
 
@@ -327,7 +329,8 @@ def _require_ser_sources(names: Sequence[str]) -> None:
 
 
 def _places(source: Source, manifest: Manifest) -> np.ndarray:
-    """[N] the position of each row in the source, -1 where it has none. Raises "leak"; "input" where all have none."""
+    """[N] the position of each row in the source, -1 where it has none. Raises "leak"; "input" where all have none, or
+    the source says that a row is of somebody else."""
     import pandas as pd
 
     frame, ids = source.table().frame, manifest.rows["id"]
@@ -337,7 +340,10 @@ def _places(source: Source, manifest: Manifest) -> np.ndarray:
         remedy = f"write ids alike: {' and '.join(map(repr, spellings[:2]))} are two" if spellings else None
         raise AffectkitError("input", "says nothing of the manifest's rows", file=source.path, remedy=remedy)
     fitted = ids.isin(set(source.fitted["id"])).to_numpy()
-    _refuse_leaks(source, ids, np.where(places < 0, fitted, frame["seen"].to_numpy()[places] == "fit"))
+    require_agreement(manifest.rows, frame, PEOPLE, source.path, "the manifest")
+    seen = np.where(places < 0, np.where(fitted, "fit", ""), frame["seen"].to_numpy()[places])
+    _refuse_leaks(source, ids, seen == "fit")
+    _refuse_fitted_test_rows(source, manifest, seen == "oof")
     return places
 
 
@@ -356,6 +362,8 @@ def _window_places(source: Source, manifest: Manifest) -> np.ndarray:
     without = np.bincount(places, minlength=len(ids)) == 0
     leaks = (without & ids.isin(whole).to_numpy()) | (np.bincount(in_sample, minlength=len(ids)) > 0)
     _refuse_leaks(source, ids, leaks)
+    fitted_on = np.bincount(places[(source.table().frame["seen"] == "oof").to_numpy()], minlength=len(ids)) > 0
+    _refuse_fitted_test_rows(source, manifest, fitted_on)
     return places
 
 
@@ -373,6 +381,19 @@ def _refuse_leaks(source: Source, ids: pd.Series, leaks: np.ndarray) -> None:
         own = source.table().foreign
         remedy = "give it a column `seen`: oof where answers are cross-fitted" if own else "train it with --cv"
         raise AffectkitError("leak", f"{what} '{ids[int(leaks.argmax())]}'", file=source.path, remedy=remedy)
+
+
+def _refuse_fitted_test_rows(source: Source, manifest: Manifest, cross_fitted: np.ndarray) -> None:
+    """Raise "leak" where a source was fitted on rows that are test here: what it says of the other rows, on which the
+    next model is fitted, knows their labels. cross_fitted: [N] bool."""
+    if "split" not in manifest.rows:
+        return
+    tested = (manifest.rows["split"] == "test").to_numpy()
+    leaks = tested & cross_fitted
+    if leaks.any() and not tested.all():
+        what = f"'{source.name}' was fitted on {leaks.sum()} rows that are test in this manifest, as"
+        what += f" '{manifest.rows['id'].iloc[int(leaks.argmax())]}': its answers for the other rows know their labels"
+        raise AffectkitError("leak", what, file=source.path, remedy="train it on the splits of this manifest")
 
 
 def _require_answers(source: Source, known: np.ndarray, manifest: Manifest) -> None:

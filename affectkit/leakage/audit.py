@@ -137,9 +137,10 @@ def _conflicts(rows: pd.DataFrame, recordings: Sequence[Path | None]) -> Iterato
 
 
 def _uncertified(rows: pd.DataFrame, sides: list[str]) -> list[str]:
-    """Rows without a speaker on a side that is judged: they may be of anybody."""
-    if "speaker" not in rows or not (rows["speaker"] != "").any():
+    """Rows without a speaker, or the subject that stands for one, on a side that is judged: they may be of anybody."""
+    person = next((name for name in ("speaker", "subject") if name in rows and (rows[name] != "").any()), None)
+    if person is None:
         return []
-    unknown = Counter(side for side, cell in zip(sides, rows["speaker"], strict=True) if cell == "" and side)
-    what = "name no speaker: theirs may be on another side"
+    unknown = Counter(side for side, cell in zip(sides, rows[person], strict=True) if cell == "" and side)
+    what = f"name no {person}: theirs may be on another side"
     return [f"{unknown[side]} rows of {side} {what}" for side in sort_sides(unknown)]

@@ -24,7 +24,8 @@ def separate_of(joint: Predictions, separate: Predictions, group: str | None) ->
     for part, table in answered_parts(joint, quiet=True).items():
         if part not in others:
             continue
-        targets = [t for t in table.targets.values() if answers_any(table, t) and answers_any(others[part], t)]
+        known = [target for name, target in table.targets.items() if name in others[part].targets]
+        targets = [target for target in known if answers_any(table, target) and answers_any(others[part], target)]
         of_part = []
         for target in targets:
             metric = target_metric(_metric(target), {target.name: target})

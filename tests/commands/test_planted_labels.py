@@ -65,3 +65,17 @@ def test_a_target_of_test_rows_alone_is_declined_and_not_learned(affectkit, tmp_
     assert (answers(tmp_path / "run", table["id"])["anxiety_pred"] == "").all()
     report = json.loads((tmp_path / "run" / "train_report.json").read_text())
     assert not [name for name in report["metrics"] if "anxiety" in name or name.endswith("_ccc")]
+
+
+def test_a_target_that_a_fold_cannot_learn_is_declined_alone_as_together(affectkit, tmp_path):
+    """Else the networks that are compared would end the run, hours after the first of them was trained."""
+    table, features = rows_of(subjects=9, each=4)
+    table["anxiety"] = table["anxiety"].where((table["fold"] == "0") | (table["anxiety"] == ""), "5")
+    table["stress"] = table["stress"].where(table["split"] == "test", "")
+    train(affectkit, written(tmp_path / "m", table, features), tmp_path / "run", "--separate", "--stopping-folds", 0)
+    for file in ("predictions.csv", "separate/predictions.csv"):
+        declined = answers(tmp_path / "run", table["id"][table["fold"] == "0"], file)["anxiety_pred"]
+        answered = answers(tmp_path / "run", table["id"][table["fold"] != "0"], file)["anxiety_pred"]
+        assert (declined == "").all() and (answered != "").all()
+    rows = json.loads((tmp_path / "run" / "train_report.json").read_text())["separate"]
+    assert {row["target"] for row in rows} == {"label", "anxiety"}

@@ -140,6 +140,29 @@ def test_a_test_row_of_a_published_list_is_never_made_a_row_of_a_fold(affectkit,
     assert "is a test row, and of fold '0'" in told and "leave the fold of test rows empty" in told
 
 
+def test_a_row_of_nobody_is_named_where_folds_are_of_subjects(affectkit, study, tmp_path):
+    table = read_table(study)
+    table.assign(subject=table["subject"].where(table["id"] != "r004", "")).to_csv(study, index=False)
+    line = ["prepare-manifest", "csv", study, *TARGETS, *FOLDS, "-o", tmp_path / "x"]
+    told = affectkit(*line, code=1).stderr
+    assert "study.csv" in told and "1 of 150 rows without a subject, as r004: no fold can hold them out" in told
+
+
+def test_a_copied_time_series_beside_a_test_row_is_a_leak(affectkit, study, tmp_path):
+    """Landmarks and acoustic series stand in columns of their own, and features are read from nothing else."""
+    table = read_table(study)
+    table["path_landmarks"] = [f"{subject}.csv" for subject in table["subject"]]
+    table.to_csv(study, index=False)
+    for number, name in enumerate(sorted(set(table["path_landmarks"]))):
+        (study.parent / name).write_text(f"time_sec,x0\n0,{number:04d}\n1,{number:04d}\n")
+    rows = made(affectkit, study, tmp_path / "m", *FOLDS).rows
+    tested, fitted = (rows.loc[rows["split"] == split, "path_landmarks"].iloc[0] for split in ("test", "train"))
+    (study.parent / fitted).write_bytes((study.parent / tested).read_bytes())
+    line = ["prepare-manifest", "csv", study, *TARGETS, *FOLDS, "-o", tmp_path / "x"]
+    told = affectkit(*line, code=1).stderr
+    assert "media leak: identical media: 1 of 50" in told and fitted in told and tested in told
+
+
 # --- Ordered classes, from the command line to the report
 
 

@@ -174,3 +174,28 @@ def test_the_published_layout_takes_whole_rows(affectkit, study):
 def test_a_record_that_names_other_windows_is_refused():
     with pytest.raises(ValueError, match="no sources of windows"):
         Tabulation.from_json({"layout": "named", "sources": {}, "columns": {}, "windows": ["face"]})
+
+
+# --- Answers that know the labels of what is test here
+
+
+@pytest.mark.parametrize("windows", [True, False], ids=["of windows", "of rows"])
+def test_cross_fitted_answers_to_test_rows_are_refused(affectkit, study, windows):
+    """The answers for train rows are then of a fit on the test rows, and a fusion would be trained on these."""
+    name = "windows" if windows else "rows"
+    if not windows:
+        edit(study / "windows.csv", lambda table: table.drop_duplicates("sequence").assign(id=lambda t: t["sequence"]))
+        (study / "windows.csv").rename(study / "rows.csv")
+    affectkit(*line(study, name=name))
+    swapped = {"train": "test", "test": "train", "val": "val"}
+    edit(study / "manifest.csv", lambda rows: rows.assign(split=rows["split"].map(swapped)))
+    told = affectkit(*line(study, "--overwrite", name=name), code=1).stderr
+    assert "'face' was fitted on 4 rows that are test in this manifest, as 's00'" in told
+    edit(study / "manifest.csv", lambda rows: rows[rows["split"] == "test"])  # which trains nothing
+    affectkit(*line(study, "--overwrite", name=name))
+
+
+def test_answers_of_other_people_with_equal_ids_are_refused(affectkit, study):
+    edit(study / "windows.csv", lambda table: table.drop_duplicates("sequence").assign(id=lambda t: t["sequence"]))
+    edit(study / "windows.csv", lambda table: table.assign(subject="p" + table["sequence"]))
+    assert "says subject 'ps00' of id 's00', the manifest 's00'" in affectkit(*line(study), code=1).stderr

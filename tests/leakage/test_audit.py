@@ -306,3 +306,8 @@ def test_classes_that_are_judged_and_not_fitted_are_named(tmp_path, caplog, cv, 
     manifest = read_manifest(tmp_path / "m.csv")
     hold_out_rows(manifest, list(manifest.targets.values()), cv=cv)
     assert told in caplog.text and ("'lone'" in caplog.text) == cv
+
+
+def test_rows_of_nobody_are_said_where_subjects_stand_for_speakers():
+    rows = pd.DataFrame({"id": ["a", "b", "c"], "subject": ["p1", "", "p2"], "split": ["train", "test", "test"]})
+    assert audit(rows, level="names").notes == ("1 rows of test name no subject: theirs may be on another side",)
