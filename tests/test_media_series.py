@@ -9,7 +9,8 @@ import pytest
 import scipy.io
 
 from affectkit.errors import AffectkitError
-from affectkit.media.series import COVAREP, Reading, open_series
+from affectkit.media.series import Reading, open_series
+from affectkit.media.series_formats import COVAREP
 
 POINTS = range(68)
 

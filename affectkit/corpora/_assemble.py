@@ -22,7 +22,7 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import NO_NAMES, Target, spelt_alike
 from affectkit.leakage.audit import BOXES, PARTS, audit
 from affectkit.leakage.sides import AuditReport
-from affectkit.media.series import ENDINGS
+from affectkit.media.series_formats import ENDINGS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from affectkit.corpora._files import AUDIO, IMAGES, VIDEO, find_files, hidden, r
 from affectkit.errors import AffectkitError
 from affectkit.media import mp4, read_header
 from affectkit.media.files import LengthUnknown
-from affectkit.media.series import TIMES
+from affectkit.media.series_formats import TIMES
 
 FRAMES = "frames"
 # Series that lie beside a recording `<stem>` as `<stem>_<name>.csv` or `.npy`.

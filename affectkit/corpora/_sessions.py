@@ -74,7 +74,8 @@ def mistake(file: Path, root: Path, reason: str, detail: str, remedy: str = CORR
 
 
 _LISTS = re.compile(r"(.+)_labels?")
-_NO_TARGETS = ("subject", "subject_id", "session", "session_id", "notes", "seconds_per_label", "frame_rate", "schema")
+_SETTINGS = ("seconds_per_label", "frame_rate", "schema")
+_NO_TARGETS = (*SUBJECT, *SESSION, "notes", *_SETTINGS)
 
 
 def read_folder(
@@ -84,42 +85,49 @@ def read_folder(
     scalars for all of it. Raises "input" for a file that is not JSON, or not of this shape."""
     file = folder / LABELS
     data = _json(file)
-    rate = _positive(data.get("frame_rate"), "frame_rate", file) if data.get("frame_rate") is not None else 1.0
+    rate = _setting(data, "frame_rate", file)
     recording = recording_of_folder(folder, root, frame_rate or rate)
-    every = data.get("seconds_per_label")
-    seconds = label_seconds or (_positive(every, "seconds_per_label", file) if every is not None else 1.0)
+    seconds = label_seconds or _setting(data, "seconds_per_label", file)
     if recording.anything is None:
-        yield mistake(
-            file, root, "labels without a recording", f"{folder.name} holds no video, sound, frames or landmarks"
-        )
+        detail = f"{folder.name} holds no video, sound, frames or landmarks"
+        yield mistake(file, root, "labels without a recording", detail)
         return
     goals = {target.name: target for target in targets}
-    values: dict[int, dict[str, Any]] = defaultdict(dict)  # by position; WHOLE for what holds of all of it
     lists, scalars = _values(data, goals, file)
-    cells = [(name, place, cell) for name, listed in lists.items() for place, cell in enumerate(listed)]
+    values, problems = _by_position(lists, scalars, goals)
+    yield from (mistake(file, root, "an impossible label", problem) for problem in problems)
+    lengths = {name: len(cells) for name, cells in lists.items()}
+    stretches = [
+        Stretch(n * seconds, (n + 1) * seconds, values.get(n, {}), f"{LABELS} position {n + 1}")
+        for n in range(max(lengths.values(), default=0))
+    ]
+    if values.get(WHOLE) or not stretches:
+        stretches.append(Stretch(math.nan, math.nan, values.get(WHOLE, {}), LABELS))
+    texts = {n: str(cell) for n, cell in data.items() if isinstance(cell, (str, int, float)) and n not in goals}
+    subject, session = (next((texts[name] for name in names if name in texts), "") for names in (SUBJECT, SESSION))
+    carried = {name: cell for name, cell in texts.items() if name not in (*SUBJECT, *SESSION, *_SETTINGS)}
+    offers = frozenset(match[1] if (match := _LISTS.fullmatch(name)) else name for name in data)
+    counts = ", ".join(f"{count} of {name}" for name, count in lengths.items())
+    uneven = counts if len(set(lengths.values())) > 1 else ""
+    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried, offers, uneven)
+
+
+def _by_position(
+    lists: Mapping[str, Sequence[Any]], scalars: Mapping[str, Any], goals: Mapping[str, Target]
+) -> tuple[dict[int, dict[str, Any]], list[str]]:
+    """Position, `WHOLE` of all of the session, -> target -> label; and what is said of those that cannot be."""
+    values: dict[int, dict[str, Any]] = defaultdict(dict)
+    problems = []
+    cells = [(name, place, cell) for name, labels in lists.items() for place, cell in enumerate(labels)]
     for name, place, cell in [*cells, *((name, WHOLE, cell) for name, cell in scalars.items())]:
         try:
             value = _checked(cell, goals[name])
         except ValueError as error:
             where = f"{name}_labels position {place + 1}" if place != WHOLE else name
-            yield mistake(file, root, "an impossible label", f"{where}: {error}")
+            problems.append(f"{where}: {error}")
             continue
         values[place] |= {} if value is None else {name: value}
-    lengths = {name: len(listed) for name, listed in lists.items()}
-    told = ", ".join(f"{count} of {name}" for name, count in lengths.items())
-    stretches = [
-        Stretch(n * seconds, (n + 1) * seconds, values[n], f"{LABELS} position {n + 1}")
-        for n in range(max(lengths.values(), default=0))
-    ]
-    whole = values[WHOLE]
-    if whole or not stretches:
-        stretches.append(Stretch(math.nan, math.nan, whole, LABELS))
-    text = {name: str(cell) for name, cell in data.items() if isinstance(cell, (str, int, float)) and name not in goals}
-    subject, session = (next((text[name] for name in names if name in text), "") for names in (SUBJECT, SESSION))
-    carried = {name: cell for name, cell in text.items() if name not in (*SUBJECT, *SESSION, *_NO_TARGETS[5:])}
-    offers = frozenset(match[1] if (match := _LISTS.fullmatch(name)) else name for name in data)
-    uneven = told if len(set(lengths.values())) > 1 else ""
-    yield Session(recording, file, subject.strip(), session.strip(), stretches, carried, offers, uneven)
+    return values, problems
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -136,7 +144,11 @@ def _json(file: Path) -> dict[str, Any]:
     return data
 
 
-def _positive(value: Any, name: str, file: Path) -> float:
+def _setting(data: Mapping[str, Any], name: str, file: Path) -> float:
+    """What a file says of all of its labels; 1 where it says nothing."""
+    value = data.get(name)
+    if value is None:
+        return 1.0
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
         raise AffectkitError("input", f"{name} {value!r} is no number above 0", file=file, remedy=CORRECT)
     return float(value)
@@ -248,14 +260,12 @@ def read_table(
         names = {what: record[column].strip() if column else "" for what, column in owners.items()}
         rows[name].append((stretch, names))
     for name, members in rows.items():
-        said = {
-            what: list(dict.fromkeys(filter(None, (n[what] for _, n in members)))) for what in ("subject", "session")
-        }
-        if twice := next((what for what, named in said.items() if len(named) > 1), None):
-            detail = f"{name} is of {twice} '{said[twice][0]}' and of {twice} '{said[twice][1]}'"
+        named = {what: list(dict.fromkeys(n[what] for _, n in members if n[what])) for what in ("subject", "session")}
+        if twice := next((what for what, each in named.items() if len(each) > 1), None):
+            detail = f"{name} is of {twice} '{named[twice][0]}' and of {twice} '{named[twice][1]}'"
             yield mistake(file, root, f"a recording of two {twice}s", detail)
             continue
-        subject, session = ((said[what] or [""])[0] for what in ("subject", "session"))
+        subject, session = ((named[what] or [""])[0] for what in ("subject", "session"))
         stretches = [stretch for stretch, _ in members]
         yield Session(known[name], file, subject, session, stretches, offers=frozenset(t.name for t in targets))
 

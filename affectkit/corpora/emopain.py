@@ -18,7 +18,7 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.media.cuts import Bounds, Windows, id_at
 from affectkit.media.matlab import read_matrix
-from affectkit.media.series import JOINTS, RATES
+from affectkit.media.series_formats import JOINTS, RATES
 from affectkit.synthesis import twins
 
 CORPUS = Corpus(

@@ -15,7 +15,6 @@ from affectkit.errors import AffectkitError, did_you_mean, listed
 from affectkit.labels import Target
 from affectkit.media.cuts import Windows
 from affectkit.registry import Option
-from affectkit.synthesis.sessions import write_sessions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,4 +214,6 @@ def synthesize(
     posture and a level of stress of their own. A third of the sessions lack a depression score, others an anxiety
     score. Landmarks come at 25, 29.97 and 30 frames a second, and at a rate that varies.
     """
+    from affectkit.synthesis.sessions import write_sessions
+
     write_sessions(root, size=size, speakers=speakers, seed=seed, layout=session_layout)

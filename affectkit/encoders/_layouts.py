@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from affectkit.media.series import JOINTS, axes_of
+from affectkit.media.series_formats import JOINTS, axes_of
 
 # Where the parts of a body that features look at stand, by how many points there are.
 _SIDES = ("eye", "ear", "shoulder", "elbow", "wrist", "hip")

@@ -29,7 +29,8 @@ from affectkit.encoders._frames import (
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.media.cuts import Windows
 from affectkit.media.files import or_error
-from affectkit.media.series import ENDINGS, FORMATS, UNITS, Chunk, Reading, Series, check_rate, open_series
+from affectkit.media.series import Chunk, Reading, Series, check_rate, open_series
+from affectkit.media.series_formats import ENDINGS, FORMATS, UNITS
 from affectkit.media.video import VIDEO
 from affectkit.plain import comma_separated
 from affectkit.registry import Option

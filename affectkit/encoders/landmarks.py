@@ -36,7 +36,8 @@ from affectkit.encoders._series import (
 )
 from affectkit.errors import AffectkitError
 from affectkit.media.audio import warn_once
-from affectkit.media.series import CONFIDENCE, ENDINGS, Chunk, Series
+from affectkit.media.series import Chunk, Series
+from affectkit.media.series_formats import CONFIDENCE, ENDINGS
 from affectkit.media.video import VIDEO
 from affectkit.plain import comma_separated
 from affectkit.registry import Option

@@ -26,7 +26,7 @@ from affectkit.estimators._estimator import Block, Takes, refuse_infinite, refus
 from affectkit.estimators._model import EstimatorModel
 from affectkit.estimators._network_inputs import encoded_block, encoded_windows, read_block, read_windows
 from affectkit.inference.model import Model, Work, seen_rows, sequences_of
-from affectkit.media.series import ENDINGS
+from affectkit.media.series_formats import ENDINGS
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.leakage.held_out import seen_of
 from affectkit.media import check_file
-from affectkit.media.series import ENDINGS as SERIES
+from affectkit.media.series_formats import ENDINGS as SERIES
 from affectkit.media.texts import with_language_codes
 from affectkit.plain import RENAME, readable
 

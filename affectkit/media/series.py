@@ -19,39 +19,24 @@ import numpy as np
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.media.files import check_file, open_array
 from affectkit.media.matlab import read_matrix
+from affectkit.media.series_formats import (
+    ABOUT,
+    CONFIDENCE,
+    COVAREP,
+    EMOPAIN,
+    FORMANT,
+    FORMATS,
+    FRAMES,
+    LEAST_CONFIDENCE,
+    RATES,
+    TIMES,
+    UNITS,
+    axes_of,
+)
 from affectkit.media.series_tables import TextTable, open_text_table, read_text_table
 from affectkit.plain import parse_json
 
-FORMATS = ("openface", "clnf", "openpose", "mediapipe", "covarep", "formant", "csv", "npy", "emopain")
-ENDINGS = (".csv", ".tsv", ".txt", ".npy", ".mat")
 ROWS = 8192  # of an array that are read at once
-
-COVAREP = (
-    "F0", "VUV", "NAQ", "QOQ", "H1H2", "PSP", "MDQ", "peakSlope", "Rd", "Rd_conf", "creak",
-    *(f"MCEP_{n}" for n in range(25)), *(f"HMPDM_{n}" for n in range(25)), *(f"HMPDD_{n}" for n in range(13)),
-)  # fmt: skip
-FORMANT = tuple(f"formant_{n}" for n in range(1, 6))
-RATES = {"covarep": 100.0, "formant": 100.0, "emopain": 60.0}
-# Coordinates of 22 joints in metres, and four muscles; what follows them are the exercise and the labels of the
-# challenge, which are no features. The second form holds 13 joint angles and their energies.
-JOINTS = 22
-EMOPAIN = {
-    78: (*(f"{axis}_{n}" for axis in "xyz" for n in range(JOINTS)), *(f"emg_{n}" for n in range(4))),
-    36: (*(f"angle_{n}" for n in range(13)), *(f"energy_{n}" for n in range(13)), *(f"emg_{n}" for n in range(4))),
-}
-
-# Names of columns of times, in small letters -> seconds in one of their units.
-TIMES = {
-    **dict.fromkeys(("timestamp", "time", "time_sec", "time_s", "timestamp_sec", "timestamp_s", "seconds", "t"), 1.0),
-    **dict.fromkeys(("time_ms", "timestamp_ms", "milliseconds"), 1e-3),
-    **dict.fromkeys(("time_us", "timestamp_us"), 1e-6),
-}
-UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-_FRAMES = ("frame", "frame_number", "frame_id", "frame_idx", "frame_index")
-_ABOUT = ("success", "confidence", "face_id", "person_id", "hand_id")
-# Below these a face that was tracked, or a landmark, is none; OpenPose's confidences run lower than the others'.
-LEAST_CONFIDENCE = {"openpose": 0.1}
-CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -185,7 +170,7 @@ def _table(path: Path, how: Reading) -> Series:
         message = f"has no column '{how.key}' that says which recording a row is of"
         raise AffectkitError("input", message, file=path, remedy=did_you_mean(how.key, list(names)))
     least = LEAST_CONFIDENCE.get(kind, CONFIDENCE) if how.min_confidence is None else how.min_confidence
-    no_values = {*TIMES, *_FRAMES, *_ABOUT}
+    no_values = {*TIMES, *FRAMES, *ABOUT}
     values = [name for name in names if name and name.lower() not in no_values and name != how.key]
     numeric = tuple(name for name in values if name not in table.texts)
     return Series(path, kind, numeric, least, _Rows.of(table, names, kind, how, least), table.texts)
@@ -217,8 +202,8 @@ class _Rows:
             raise _no_times(table.path)
         scale = UNITS[how.unit] if clock is None or TIMES[lower[clock]] == 1 else TIMES[lower[clock]]
         if rate:
-            clock = next((place for place, name in enumerate(lower) if name in _FRAMES), None)
-        about = _ABOUT[:3] if kind in ("openface", "clnf") else ()
+            clock = next((place for place, name in enumerate(lower) if name in FRAMES), None)
+        about = ABOUT[:3] if kind in ("openface", "clnf") else ()
         tracked = {name: lower.index(name) for name in about if name in lower}
         key = names.index(how.key) if how.key else None
         return cls(table, names, clock, rate, scale, tracked, key, least)
@@ -311,17 +296,6 @@ def _finite(values: np.ndarray, counts: Counter[str]) -> np.ndarray:
     counts["infinite"] += int(infinite.sum())
     values[infinite] = np.nan
     return values
-
-
-def axes_of(points: int, numbers: int) -> tuple[str, ...]:
-    """What the numbers of a point are: of OpenPose's and COCO's bodies the third is a confidence.
-
-    >>> axes_of(25, 3), axes_of(33, 4), axes_of(68, 2)
-    (('x', 'y', 'c'), ('x', 'y', 'z', 'visibility'), ('x', 'y'))
-    """
-    if numbers == 3 and points in (17, 18, 25):
-        return "x", "y", "c"
-    return {2: ("x", "y"), 3: ("x", "y", "z"), 4: ("x", "y", "z", "visibility")}.get(numbers, ())
 
 
 def _counted(names: Sequence[str], read: Callable[[int], np.ndarray], rate: float) -> Blocks:

@@ -40,17 +40,23 @@ class CumulativeLink(nn.Module):
     @property
     def thresholds(self) -> Tensor:
         """[K - 1], rising."""
-        first = self.pace * self.first
-        return torch.cat([first, first + self.gaps.cumsum(0)])
+        return thresholds_of(self.pace * self.first, self.pace * self.steps)[0]
 
     @property
     def gaps(self) -> Tensor:
         """[K - 2] between thresholds that follow each other, positive."""
-        return F.softplus(self.pace * self.steps) + LEAST_GAP
+        return thresholds_of(self.pace * self.first, self.pace * self.steps)[1]
 
     def forward(self, states: Tensor) -> Tensor:
         score = self.score(states)
-        return log_shares(score.to(torch.promote_types(score.dtype, torch.float32)), self.thresholds, self.gaps)
+        score = score.to(torch.promote_types(score.dtype, torch.float32))
+        return log_shares(score, *thresholds_of(self.pace * self.first, self.pace * self.steps))
+
+
+def thresholds_of(first: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """[..., K - 1] thresholds, which rise, and [..., K - 2] gaps between them, softplus(steps) and a little."""
+    gaps = F.softplus(steps) + LEAST_GAP
+    return torch.cat([first, first + gaps.cumsum(dim=-1)], dim=-1), gaps
 
 
 def log_shares(score: Tensor, thresholds: Tensor, gaps: Tensor) -> Tensor:

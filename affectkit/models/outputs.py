@@ -13,10 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from affectkit.labels import Target
-from affectkit.models.cumulative_link import LEAST_GAP, _started, log_shares
+from affectkit.models.cumulative_link import _started, log_shares, thresholds_of
 
 
 def columns_of(targets: Sequence[Target]) -> list[tuple[Target, slice]]:
@@ -76,9 +75,7 @@ def log_levels(outputs: torch.Tensor, dim: int) -> torch.Tensor:
 
     Adam moves every number by its rate, and a score has `dim` of them: without r thresholds lag behind it.
     """
-    score, first, steps = outputs[:, :1], dim**0.5 * outputs[:, 1:2], dim**0.5 * outputs[:, 2:]
-    gaps = F.softplus(steps) + LEAST_GAP
-    return log_shares(score, torch.cat([first, first + gaps.cumsum(dim=1)], dim=1), gaps)
+    return log_shares(outputs[:, :1], *thresholds_of(dim**0.5 * outputs[:, 1:2], dim**0.5 * outputs[:, 2:]))
 
 
 @torch.no_grad()

@@ -86,11 +86,11 @@ def write_alerts(
     inside = np.full(len(line.starts), True)
     if truth is not None:
         judgement, inside, facts, cautious = _judge(table, raised, truth, groups, column, judging, rule.cooldown)
-    events = _events(table, raised, groups, column, time, _outcomes(raised.events, judgement))
+    events = _events(raised, groups, column, _outcomes(raised.events, judgement))
     write_table(folder / EVENTS, events, EXACT)
     write_table(folder / STATES, _states(table, raised, truth, time), EXACT)
     if truth is not None and judgement is not None:
-        write_table(folder / TRUE_EVENTS, _true_events(table, truth, judgement, groups, column, time), EXACT)
+        write_table(folder / TRUE_EVENTS, _true_events(truth, judgement, groups, column), EXACT)
         write_table(folder / ALERTS_BY_SEQUENCE, by_sequence(line, judgement, groups, column or ""))
         write_table(folder / ALERTS_BY_GROUP, by_group(judgement, groups, column or "sequence"))
     report = {
@@ -218,14 +218,12 @@ def _outcomes(events: Events, judgement: Judgement | None) -> np.ndarray:
 # --- Tables
 
 
-def _events(
-    table: Predictions, raised: Alerted, groups: np.ndarray, column: str | None, time: str, outcomes: np.ndarray
-) -> pd.DataFrame:
+def _events(raised: Alerted, groups: np.ndarray, column: str | None, outcomes: np.ndarray) -> pd.DataFrame:
     """A row for each event, in the order of sequences and time."""
     import pandas as pd
 
     line, events = raised.line, raised.events
-    names = np.array(["; ".join(map(str, _names(found))) for found in raised.found], object)
+    names = np.array([_name(found) for found in raised.found], object)
     columns: dict[str, Any] = _whose(line, events, groups, column)
     columns |= {f"{key}_sec": line.times[getattr(events, key)] for key in ("start", "raised", "end")}
     columns["duration_sec"] = np.round(line.times[events.end] - line.times[events.start], DIGITS)
@@ -236,8 +234,8 @@ def _events(
     return pd.DataFrame(columns | {"ended": events.cause, "outcome": outcomes})
 
 
-def _names(found: Sequence[Measure]) -> list[str]:
-    return [" and ".join(str(measure.clause) for measure in found)]
+def _name(found: Sequence[Measure]) -> str:
+    return " and ".join(str(measure.clause) for measure in found)
 
 
 def _whose(line: Timeline, events: Events, groups: np.ndarray, column: str | None) -> dict[str, Any]:
@@ -265,9 +263,7 @@ def _peaks(raised: Alerted) -> tuple[np.ndarray, np.ndarray]:
     return names, peaks
 
 
-def _true_events(
-    table: Predictions, truth: Alerted, judgement: Judgement, groups: np.ndarray, column: str | None, time: str
-) -> pd.DataFrame:
+def _true_events(truth: Alerted, judgement: Judgement, groups: np.ndarray, column: str | None) -> pd.DataFrame:
     """A row for each true event that was judged."""
     import pandas as pd
 
@@ -306,9 +302,10 @@ def _marks(states: np.ndarray) -> np.ndarray:
 
 def _distinct(of: Alerted) -> list[Measure]:
     """What the conditions look at, each name once."""
-    return list({measure.clause.name: measure for found in reversed(of.found) for measure in reversed(found)}.values())[
-        ::-1
-    ]
+    named: dict[str, Measure] = {}
+    for measure in (measure for found in of.found for measure in found):
+        named.setdefault(measure.clause.name, measure)
+    return list(named.values())
 
 
 # --- What `alert.json` says
@@ -322,7 +319,7 @@ def _described(rule: Rule, raised: Alerted, truth: Alerted | None) -> dict[str, 
         "cooldown": rule.cooldown,
         "cooldown_from": "raised",
         "max_gap": raised.max_gap,
-        "truth": [_names(found)[0] for found in truth.found] if truth is not None else None,
+        "truth": [_name(found) for found in truth.found] if truth is not None else None,
         "truth_max_gap": truth.max_gap if truth is not None else None,
     }
 

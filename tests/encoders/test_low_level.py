@@ -12,7 +12,7 @@ from affectkit.encoders import low_level
 from affectkit.encoders._encoder import Item, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError
-from affectkit.media.series import COVAREP
+from affectkit.media.series_formats import COVAREP
 
 RNG = np.random.default_rng(0)
 
