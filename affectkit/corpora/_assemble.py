@@ -200,7 +200,7 @@ def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataF
     groups = None if count and column is None else _groups(rows, column, "--folds")
     if groups is not None and (nobody := groups == "").any():
         first = rows[nobody].iloc[0]
-        what = f"{nobody.sum()} of {len(rows)} rows have no {column}, as {first.get('path') or first['id']}"
+        what = f"{nobody.sum()} of {len(rows)} rows without a {column}, as {first.get('path') or first['id']}"
         remedy = f"fill it in, keep the others with --only {column}=..., or name another column with --group"
         raise AffectkitError("input", f"{what}: no fold can hold them out", file=gathered.source, remedy=remedy)
     labels, fraction = _spread(rows, gathered), choices.fractions["test_fraction"]

@@ -145,7 +145,7 @@ def test_a_row_of_nobody_is_named_where_folds_are_of_subjects(affectkit, study, 
     table.assign(subject=table["subject"].where(table["id"] != "r004", "")).to_csv(study, index=False)
     line = ["prepare-manifest", "csv", study, *TARGETS, *FOLDS, "-o", tmp_path / "x"]
     told = affectkit(*line, code=1).stderr
-    assert "study.csv" in told and "rows have no subject, as r004: no fold can hold them out" in told
+    assert "study.csv" in told and "1 of 150 rows without a subject, as r004: no fold can hold them out" in told
 
 
 def test_a_copied_time_series_beside_a_test_row_is_a_leak(affectkit, study, tmp_path):

@@ -319,7 +319,9 @@ def test_what_is_odd_about_labels_is_kept_in_the_manifest(tmp_path, affectkit):
     said = affectkit(
         "prepare-manifest", "sessions", tmp_path / "in", "--folds", "2", "-o", tmp_path / "m", code=1
     ).stderr
-    assert f"error: {tmp_path / 'in'}: 2 of 4 rows have no subject, as s2/audio.wav: no fold can hold them out" in said
+    assert (
+        f"error: {tmp_path / 'in'}: 2 of 4 rows without a subject, as s2/audio.wav: no fold can hold them out" in said
+    )
     affectkit("prepare-manifest", "sessions", tmp_path / "in", "--folds", 2, "--group", "session", "-o", tmp_path / "m")
     kept = read_manifest(tmp_path / "m").summary["corpora"]["sessions"]
     assert [text.partition(":")[0] for text in kept["notes"]] == ["1 of 2 sessions (s2) does not say whose it is"]
