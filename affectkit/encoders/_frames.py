@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from threading import Lock
+from weakref import finalize
 
 import numpy as np
 
@@ -23,13 +24,15 @@ LEAST = 0.45  # of a window is recorded. Not a half: recordings of so many strid
 class Frames:
     """Rows [n, D] of one or several recordings, in order of time, in a file that vanishes with this object.
 
-    Values are float32, times float64. `add` them, `close` them, then `read` from any thread.
+    Values are float32, times float64. `add` them, then `read` from any thread.
     """
 
     def __init__(self, width: int) -> None:
         self.width, self.rows = width, 0
         self._times = SpooledTemporaryFile(IN_MEMORY // 4)  # noqa: SIM115  lives as long as this object
         self._values = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        for file in (self._times, self._values):
+            finalize(self, file.close)
         self._lock = Lock()
         self._runs: dict[str, list[tuple[float, float, int, int]]] = defaultdict(list)  # first, last, start, stop
         self._steps: list[float] = []

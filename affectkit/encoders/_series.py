@@ -27,6 +27,7 @@ from affectkit.encoders._frames import (
     windows_of,
 )
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.media.audio import warn_once
 from affectkit.media.cuts import Windows
 from affectkit.media.files import or_error
 from affectkit.media.series import Chunk, Reading, Series, check_rate, open_series
@@ -248,7 +249,7 @@ class SeriesEncoder(Encoder):
             what = "%s: its times step by %g s; if they are milliseconds, pass --time-unit ms"
             logger.warning(what, item.path, frames.step)
         if counts["infinite"]:
-            logger.info("%s: %d values are not finite and count as missing", item.path, counts["infinite"])
+            warn_once("%s: values that are not finite, and count as missing: %d", item.path, counts["infinite"])
         return frames, counts
 
     def _identity(self, item: Item) -> Any:

@@ -12,7 +12,7 @@ Each row makes each condition true, false or unknown (`evaluation.conditions`). 
 
 A row says nothing of later ones: what is raised by time t is decided by the rows up to t. The default gap is 2.5 times
 the median step of the table, a setting that a stream must be given. Two times count as equal within a hundredth of the
-median step: nine digits of a clock round more than that never.
+median step, which is more than nine digits of a clock are rounded by.
 """
 
 from __future__ import annotations
