@@ -248,7 +248,7 @@ class SeriesEncoder(Encoder):
         if frames.step >= 10 and self.options["rate"] is None and float(frames.step).is_integer():
             what = "%s: its times step by %g s; if they are milliseconds, pass --time-unit ms"
             logger.warning(what, item.path, frames.step)
-        if counts["infinite"]:
+        if counts["infinite"] and item.path:
             warn_once("%s: values that are not finite, and count as missing: %d", item.path, counts["infinite"])
         return frames, counts
 
