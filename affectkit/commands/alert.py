@@ -58,10 +58,10 @@ MaxGapOpt = Annotated[
         help="Seconds without a row, or without an answer, that end a run or an alert (default: 2.5 median steps).",
     ),
 ]
-TruthOpt = Annotated[
+TrueWhenOpt = Annotated[
     list[str] | None,
     typer.Option(
-        "--truth",
+        "--true-when",
         metavar="CONDITION",
         help="What makes a true event, of true values and of any column: 'stress>=4' (default: as --when, of the true "
         "values, without what speaks of the model alone). Repeatable.",
@@ -91,7 +91,7 @@ def alert(
     clear: ClearOpt = None,
     cooldown: CooldownOpt = 0.0,
     max_gap: MaxGapOpt = None,
-    truth: TruthOpt = None,
+    true_when: TrueWhenOpt = None,
     tolerance: ToleranceOpt = 0.0,
     match: MatchOpt = "overlap",
     sequence: opt.SequenceColumns = "sequence",
@@ -129,7 +129,7 @@ def alert(
 
     inputs = [predictions, *([manifest] if manifest else [])]
     times: dict[str, Any] = {"least": for_, "clear": clear, "cooldown": cooldown, "max_gap": max_gap}
-    rule = rule_of(when, unless=unless or (), truth=truth or (), **times)
+    rule = rule_of(when, unless=unless or (), truth=true_when or (), **times)
     judging = Judging(split, group, tolerance, match, Resampling(seed=seed))
     with open_run("alert", options, inputs=inputs) as run:
         if not run.finished:

@@ -139,7 +139,7 @@ def any_of(states: Sequence[np.ndarray]) -> np.ndarray:
 
 def measures(predictions: Predictions, condition: Condition, side: Side = "predicted") -> list[Measure]:
     """What each comparison looks at: of the answers, or of the truth. Of the truth, what speaks of the model alone
-    (its confidence, a column) is left out, unless it was given to --truth.
+    (its confidence, a column) is left out, unless it was given to --true-when.
 
     Raises "usage" for names that are not there, levels of classes without an order, thresholds that cannot be.
     """
@@ -165,7 +165,7 @@ def measure(predictions: Predictions, clause: Clause, side: Side = "predicted") 
     if name in predictions.targets:
         raise _wrong_kind(predictions, clause)
     if name in predictions.frame:
-        return _column(predictions, clause, alert) if side == "predicted" or clause.option == "--truth" else None
+        return _column(predictions, clause, alert) if side == "predicted" or clause.option == "--true-when" else None
     others = [*map(str, predictions.frame.columns), CONFIDENCE]
     if alert is None:
         raise clause.refusal(f"there is no '{name}'", did_you_mean(name, [*predictions.targets, *others]))
@@ -174,7 +174,7 @@ def measure(predictions: Predictions, clause: Clause, side: Side = "predicted") 
 
 
 def _refuse_without_truth(clause: Clause) -> None:
-    if clause.option == "--truth":
+    if clause.option == "--true-when":
         raise clause.refusal("a confidence has no truth", "name a target, or a column")
 
 

@@ -82,7 +82,7 @@ class Rule:
         looking = [*(when.condition for when in self.when), *self.unless, self.clear or ()]
         for clause in (clause for condition in looking for clause in condition):
             if clause.name in targets:
-                remedy = "name what is predicted, or give it to --truth"
+                remedy = "name what is predicted, or give it to --true-when"
                 raise clause.refusal("it is the truth, which no alert may look at", remedy)
 
 
@@ -102,7 +102,7 @@ def rule_of(
     raising = tuple(_when(text, "--when", least) for text in when)
     return Rule(
         raising,
-        tuple(_when(text, "--truth", least) for text in truth) or raising,
+        tuple(_when(text, "--true-when", least) for text in truth) or raising,
         tuple(parse_condition(text, "--unless") for text in unless),
         _clear(clear, raising),
         cooldown,
@@ -245,7 +245,7 @@ def alerted(table: Predictions, line: Timeline, rule: Rule, side: Side = "predic
     found = [measures(table, when.condition, side) for when in asked]
     if not all(found):
         what = f"'{asked[list(map(bool, found)).index(False)]}' speaks of the model alone: it has no truth"
-        raise AffectkitError("usage", what, file=table.path, remedy="name what is true, with --truth")
+        raise AffectkitError("usage", what, file=table.path, remedy="name what is true, with --true-when")
     ordered = [all_of([measure.states for measure in each])[line.order] for each in found]
     cleared = _cleared(table, rule, side)
     if side == "predicted" and rule.unless:

@@ -135,14 +135,14 @@ def _truth(table: Predictions, line: Timeline, rule: Rule) -> tuple[Alerted | No
     """The true events; None, and why, where nothing says what is true."""
     asked = rule.truth is not rule.when
     if not asked and not all(measures(table, when.condition, "true") for when in rule.when):
-        return None, ["not judged: a condition speaks of the model alone and has no truth; name one with --truth"]
+        return None, ["not judged: a condition speaks of the model alone and has no truth; name one with --true-when"]
     truth = alerted(table, line, rule, "true")
     if (truth.holds >= 0).any():
         return truth, []
     names = ", ".join(dict.fromkeys(m.target.name if m.target else m.clause.name for f in truth.found for m in f))
     if asked:
         remedy = f"give a column {names}, or the --manifest that has it"
-        raise AffectkitError("input", f"--truth: no row has a truth for {names}", file=table.path, remedy=remedy)
+        raise AffectkitError("input", f"--true-when: no row has a truth for {names}", file=table.path, remedy=remedy)
     return None, [f"not judged: no row has a truth for {names}"]
 
 

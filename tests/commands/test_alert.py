@@ -164,7 +164,7 @@ def test_suppressed_rows_say_nothing(affectkit, sessions, tmp_path):
 def test_a_truth_of_its_own_scale(affectkit, sessions, tmp_path):
     rated = np.where((np.tile(np.arange(100), 6) >= 20) & (np.tile(np.arange(100), 6) < 40), 5, 1)
     source = sessions(rated=rated, drop=["stress"])
-    for words in (["--when", "stress>=.7", "--truth", "rated>=4"],):
+    for words in (["--when", "stress>=.7", "--true-when", "rated>=4"],):
         affectkit("alert", source, *words, "--for", 5, "-o", tmp_path / "out")
         judged = report_of(tmp_path / "out")["judged"]
         assert (judged["true_events"], judged["found"], judged["metrics"]["delay_mean"]["value"]) == (6, 6, 8)
@@ -260,9 +260,9 @@ BAD = {
         ["--when", "stress>=.7"], {"subject": [f"p{i % 2}" for i in range(600)]}, 1, "sequence 'v0' has rows of subject"
     ),
     "no group": (["--when", "stress>=.7", "--group", "persn"], {}, 1, "has no column 'persn' to group by"),
-    "no truth": (["--when", "stress>=.7", "--truth", "stress>=.7"], {"stress": ""}, 1, "--truth: no row has a truth"),
+    "no truth": (["--when", "stress>=.7", "--true-when", "stress>=.7"], {"stress": ""}, 1, "--true-when: no row has a truth"),
     "a truth of confidence": (
-        ["--when", "stress>=.7", "--truth", "confidence>=.7"], {"confidence": 1, "prob_a": 1, "label": "a"}, 2,
+        ["--when", "stress>=.7", "--true-when", "confidence>=.7"], {"confidence": 1, "prob_a": 1, "label": "a"}, 2,
         "a confidence has no truth",
     ),
     "split": (["--when", "stress>=.7", "--split", "val"], {}, 1, "has no rows of val"),

@@ -89,9 +89,9 @@ def test_the_truth_by_hand(table, text):
 
 
 def test_a_column_that_is_named_to_be_true_is_looked_at(table):
-    assert of(table, "face=none", "true", "--truth") == [0, 1, -1, 0]
+    assert of(table, "face=none", "true", "--true-when") == [0, 1, -1, 0]
     with pytest.raises(AffectkitError, match="a confidence has no truth"):
-        of(table, "confidence>=.5", "true", "--truth")
+        of(table, "confidence>=.5", "true", "--true-when")
 
 
 REFUSED = {
