@@ -260,7 +260,9 @@ BAD = {
         ["--when", "stress>=.7"], {"subject": [f"p{i % 2}" for i in range(600)]}, 1, "sequence 'v0' has rows of subject"
     ),
     "no group": (["--when", "stress>=.7", "--group", "persn"], {}, 1, "has no column 'persn' to group by"),
-    "no truth": (["--when", "stress>=.7", "--true-when", "stress>=.7"], {"stress": ""}, 1, "--true-when: no row has a truth"),
+    "no truth": (
+        ["--when", "stress>=.7", "--true-when", "stress>=.7"], {"stress": ""}, 1, "--true-when: no row has a truth",
+    ),
     "a truth of confidence": (
         ["--when", "stress>=.7", "--true-when", "confidence>=.7"], {"confidence": 1, "prob_a": 1, "label": "a"}, 2,
         "a confidence has no truth",
