@@ -141,7 +141,7 @@ def _against_the_truth(folder: Path, report: Mapping[str, Any]) -> Section:
     if judged["missed_in_cooldown"]:
         text += [", ", judged["missed_in_cooldown"], " of which began in a cool-down"]
     if judged["already_on"]:
-        text += ["; ", judged["already_on"], " were found by an alert that was on already at their onset"]
+        text += ["; ", judged["already_on"], " found by an alert that was on already at the onset"]
     note = f"In brackets: {words.interval(report)}; of the median delay, bootstrap with Student's t."
     return Section("Against the truth", [(*text, ".")], cards, tables, note=note)
 

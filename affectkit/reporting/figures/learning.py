@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
+VAL_SCORE = "val_score"  # the mean of the targets' UAR or CCC, by which several targets' epochs are chosen
 MARKED = 40  # epochs; of more, a line alone is drawn
 STEEP = 50  # times the lowest loss; a wider range stands on a logarithmic axis
 NAME_WIDTH = 0.0155  # of a character of a stage's name, as a share of the axis
@@ -53,13 +54,17 @@ def learning_curves(history: History, *, monitor: str | None = None) -> list[Fig
 
 
 def monitored(history: History) -> str:
-    """The first metric of the validation rows, else their loss, else ""."""
+    """Of several targets their mean score, else the first metric of the validation rows, else their loss, else ""."""
     columns = [name for name in history[0] if name.startswith("val_")] if history else []
+    if VAL_SCORE in columns:
+        return VAL_SCORE
     return next((name for name in columns if name != VAL_LOSS), next(iter(columns), ""))
 
 
 def column_title(name: str) -> str:
     """`val_valence.ccc` -> `validation valence CCC`."""
+    if name == VAL_SCORE:
+        return "validation score, mean over targets"
     part, _, rest = name.partition("_")
     where = {"val": "validation ", "train": "train "}.get(part)
     return name.replace("_", " ") if where is None else where + words.title(rest)
