@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
+from affectkit.artifacts.grouping import Grouping, Truth, majority
 from affectkit.artifacts.manifest import NUMBERS, Manifest
 from affectkit.artifacts.tables import to_numbers
-from affectkit.artifacts.timeline import Timeline, timeline
-from affectkit.errors import AffectkitError, Code
+from affectkit.artifacts.timeline import timeline
+from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.plain import safe_id
-from affectkit.splits import group_column
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Truth = Literal["unanimous", "majority"]
 WINDOWS = "windows"  # the column that counts them, as `aggregate` calls it
 WINDOW = "window"  # role in `fit_rows.csv`; no id of a sequence has a space
 
@@ -139,29 +138,26 @@ def gather(
 
     rows = manifest.rows
     line = timeline(rows, how.columns, how.time, file=manifest.path, where=manifest.where)
-    table = _Table(manifest, how, line)
-    columns: dict[str, Any] = {"id": table.ids()}
+    codes, firsts = line.to_table(line.codes), line.order[line.starts]
+    table = Grouping(rows, how.name, codes, line.names, firsts, manifest.path)
+    columns: dict[str, Any] = {"id": _ids(table)}
     for name in [name for name in ("split", "fold") if name in rows]:
         if (place := table.differing(name)) is not None:
             raise table.refusal("leak", name, place, f"split by {how.name}: prepare-manifest --group {how.columns[0]}")
-        columns[name] = table.first(name)
+        columns[name] = table.common(name)
     known, mixed = [target for target in targets if target.name in rows], {}
     for target in known:
         if target.kind == "number":
-            columns[target.name] = _mean(to_numbers(rows[target.name]), table.codes, len(line.names))
+            columns[target.name] = _mean(to_numbers(rows[target.name]), codes, len(line.names))
         else:
-            columns[target.name], mixed[target.name] = table.labels(target.name, strict)
-    if group is not None:
-        group_column(rows, group, file=manifest.path)
-        if (place := table.differing(group)) is not None:
-            raise table.refusal("input", group, place, "name a --group of whole sequences")
+            columns[target.name], mixed[target.name] = _labels(table, target.name, how.truth, strict)
+    table.require_whole(group, "sequences")
     others = [str(name) for name in rows if name not in columns and _is_common(str(name), manifest, how)]
-    dropped = [name for name in others if table.differing(name) is not None]
-    columns |= {name: table.first(name) for name in others if name not in dropped}
-    columns |= {how.time: table.first(how.time), WINDOWS: line.lengths}
+    kept, dropped = table.shared(others)
+    columns |= kept | {how.time: table.common(how.time), WINDOWS: line.lengths}
     ids = rows["id"].astype(str).to_numpy(object)[line.order]
     windows = tuple(map(tuple, np.split(ids, line.starts[1:])))
-    of_first = [manifest.origin[place] for place in table.firsts]
+    of_first = [manifest.origin[place] for place in firsts]
     made = {"rows": pd.DataFrame(columns), "origin": of_first, "targets": {target.name: target for target in known}}
     untold = {name: names for name, names in mixed.items() if names}
     return Sequences(how, replace(manifest, **made), windows, dropped, untold)
@@ -173,71 +169,33 @@ def _is_common(name: str, manifest: Manifest, how: Gathering) -> bool:
     return not alone and name not in manifest.targets
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A manifest's rows by sequence."""
+def _ids(table: Grouping) -> list[str]:
+    ids = [safe_id(name) for name in table.names]
+    taken: dict[str, str] = {}
+    for name, key in zip(table.names, ids, strict=True):
+        if taken.setdefault(key, name) != name:
+            message = f"{table.called} '{name}' and '{taken[key]}' have the same id, {key}"
+            raise AffectkitError("input", message, file=table.path, remedy="rename one of them")
+    return ids
 
-    manifest: Manifest
-    how: Gathering
-    line: Timeline
 
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """[N] the sequence of each row of the table."""
-        return self.line.to_table(self.line.codes)
+def _labels(table: Grouping, column: str, truth: Truth, strict: bool) -> tuple[np.ndarray, list[str]]:
+    """[S] the label of each sequence, "" where no row has one, and the names of those that are left without one, as
+    their rows differ."""
+    import pandas as pd
 
-    @property
-    def firsts(self) -> np.ndarray:
-        """[S] the row in which each sequence begins."""
-        return self.line.order[self.line.starts]
-
-    def ids(self) -> list[str]:
-        ids = [safe_id(name) for name in self.line.names]
-        taken: dict[str, str] = {}
-        for name, key in zip(self.line.names, ids, strict=True):
-            if taken.setdefault(key, name) != name:
-                message = f"{self.how.name} '{name}' and '{taken[key]}' have the same id, {key}"
-                raise AffectkitError("input", message, file=self.manifest.path, remedy="rename one of them")
-        return ids
-
-    def first(self, column: str) -> np.ndarray:
-        """[S]"""
-        return self.manifest.rows[column].to_numpy()[self.firsts]
-
-    def differing(self, column: str) -> int | None:
-        """The first sequence in which a column has more than one value; NaN equals NaN."""
-        import pandas as pd
-
-        values = pd.factorize(self.manifest.rows[column])[0]
-        differs = values != values[self.firsts][self.codes]
-        return int(self.codes[differs].min()) if differs.any() else None
-
-    def refusal(self, code: Code, column: str, place: int, remedy: str, *, but: Collection[str] = ()) -> AffectkitError:
-        """That a sequence has several values of a column. but: cells that are none."""
-        cells = self.manifest.rows[column][self.codes == place].astype(str)
-        several = " and ".join(f"'{cell}'" for cell in sorted(set(cells).difference(but))[:3])
-        message = f"{self.how.name} '{self.line.names[place]}' has rows of {column} {several}"
-        return AffectkitError(code, message, file=self.manifest.path, remedy=remedy)
-
-    def labels(self, column: str, strict: bool) -> tuple[np.ndarray, list[str]]:
-        """[S] the label of each sequence, "" where no row has one, and the names of those that are left without one, as
-        their rows differ."""
-        import pandas as pd
-
-        cells = self.manifest.rows[column].astype(str).to_numpy(object)
-        codes, names = pd.factorize(cells, sort=True)
-        counts = np.zeros((len(self.line.names), len(names)), dtype=int)
-        np.add.at(counts, (self.codes, codes), 1)
-        counts[:, names == ""] = 0
-        mixed = (counts > 0).sum(axis=1) > 1
-        most = counts.max(axis=1, keepdims=True)
-        if self.how.truth == "majority":
-            mixed &= (counts == most).sum(axis=1) > 1
-        elif mixed.any() and strict:
-            remedy = "--truth majority takes the most frequent"
-            raise self.refusal("input", column, int(mixed.argmax()), remedy, but=[""])
-        labels = np.array([*names, ""], dtype=object)[np.where(mixed | (most[:, 0] == 0), -1, counts.argmax(axis=1))]
-        return labels, [self.line.names[place] for place in np.flatnonzero(mixed)]
+    codes, names = pd.factorize(table.frame[column].astype(str).to_numpy(object), sort=True)
+    counts = np.zeros((len(table.names), len(names)), dtype=int)
+    np.add.at(counts, (table.codes, codes), 1)
+    counts[:, names == ""] = 0
+    most, mixed, tied = majority(counts)
+    untold = tied if truth == "majority" else mixed
+    if truth == "unanimous" and strict and mixed.any():
+        place = int(mixed.argmax())
+        remedy = "--truth majority takes the most frequent"
+        raise table.refusal("input", column, place, remedy, list(names[counts[place] > 0]))
+    labels = np.array([*names, ""], dtype=object)[np.where(untold, -1, most)]
+    return labels, [table.names[place] for place in np.flatnonzero(untold)]
 
 
 def _mean(values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:

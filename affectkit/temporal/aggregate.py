@@ -17,59 +17,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from affectkit.artifacts.files import write_json
+from affectkit.artifacts.grouping import Grouping, Truth, majority
 from affectkit.artifacts.manifest import NUMBERS as TIMES
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import LEADING, Predictions, output_columns, prediction_column, target_columns
 from affectkit.artifacts.reports import AGGREGATION
 from affectkit.artifacts.tables import LARGEST_NUMBER, first_row, to_numbers
-from affectkit.errors import AffectkitError, Code, did_you_mean
+from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.rows import column as cells_of
 from affectkit.labels import Target
 from affectkit.plain import safe_id
-from affectkit.splits import group_column
 from affectkit.temporal.stabilize import stale_columns
 
 # --- Which rows make up an aggregate, and what they have in common
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """The rows of `source` by the values of its column `to`: [N] codes into `names`, in order of first appearance."""
-
-    source: Predictions
-    to: str
-    codes: np.ndarray
-    names: list[str]
-
-    @property
-    def first(self) -> np.ndarray:
-        """[G] the first row of each aggregate."""
-        rows = np.empty(len(self.names), dtype=int)
-        rows[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
-        return rows
-
-    def differing(self, column: str) -> int | None:
-        """The first aggregate in which a column has more than one value; NaN equals NaN."""
-        import pandas as pd
-
-        values = pd.factorize(self.source.frame[column])[0]
-        differs = values != values[self.first][self.codes]
-        return int(self.codes[differs].min()) if differs.any() else None
-
-    def common(self, column: str) -> np.ndarray:
-        """[G] the value of each aggregate's first row."""
-        return self.source.frame[column].to_numpy()[self.first]
-
-    def count(self, rows: np.ndarray) -> np.ndarray:
-        """[G] how many of `rows`, [N] bool, each aggregate has."""
-        return np.bincount(self.codes[rows], minlength=len(self.names))
-
-    def refusal(self, code: Code, column: str, place: int, remedy: str, values: Sequence[str] = ()) -> AffectkitError:
-        """That an aggregate has several values of a column; by default the first few of its cells."""
-        cells = self.source.frame[column][self.codes == place].astype(str).unique()
-        several = " and ".join(f"'{value}'" for value in (values or sorted(cells))[:3])
-        message = f"{self.to} '{self.names[place]}' has rows of {column} {several}"
-        return AffectkitError(code, message, file=self.source.path, remedy=remedy)
 
 
 def group_rows(predictions: Predictions, to: str) -> Grouping:
@@ -81,7 +41,8 @@ def group_rows(predictions: Predictions, to: str) -> Grouping:
     if "" in names:
         row = int((codes == list(names).index("")).argmax()) + 1
         raise AffectkitError("input", f"has no {to}", file=predictions.path, row=row, remedy="leave such rows out")
-    return Grouping(predictions, to, codes, [str(name) for name in names])
+    firsts = np.unique(codes, return_index=True)[1]
+    return Grouping(predictions.frame, to, codes, [str(name) for name in names], firsts, predictions.path)
 
 
 def _require_column(predictions: Predictions, column: str, use: str) -> None:
@@ -95,9 +56,9 @@ def provenance(grouping: Grouping) -> dict[str, Any]:
 
     Raises "leak" for an aggregate across splits or folds, or of both oof and held-out rows: no one fit made it.
     """
-    columns = [column for column in ("split", "fold") if column in grouping.source.frame]
+    columns = [column for column in ("split", "fold") if column in grouping.frame]
     mixed_at = {column: grouping.differing(column) for column in columns}
-    seen = grouping.source.frame["seen"].to_numpy()
+    seen = grouping.frame["seen"].to_numpy()
     fitted, oof, heldout = (grouping.count(seen == kind) > 0 for kind in ("fit", "oof", "heldout"))
     mixed = oof & heldout & ~fitted
     mixed_at["seen"] = int(mixed.argmax()) if mixed.any() else None
@@ -107,21 +68,6 @@ def provenance(grouping: Grouping) -> dict[str, Any]:
             raise grouping.refusal("leak", column, place, remedy)
     common = {column: grouping.common(column) for column in [*columns, "seen"]}
     return {**common, "seen": np.where(fitted, "fit", common["seen"])}
-
-
-def carried(grouping: Grouping, columns: list[str], group: str | None) -> tuple[dict[str, Any], list[str]]:
-    """Of `columns`, those that no aggregate has two values of, and the names of the others.
-
-    Raises "input" where there is no column `group`, or an aggregate has several.
-    """
-    if group is not None:
-        group_column(grouping.source.frame, group, file=grouping.source.path)
-        place = grouping.differing(group)
-        if place is not None:
-            raise grouping.refusal("input", group, place, "name a --group of whole aggregates")
-    places = {column: grouping.differing(column) for column in columns}
-    kept = {column: grouping.common(column) for column, place in places.items() if place is None}
-    return kept, [column for column, place in places.items() if place is not None]
 
 
 # --- Many answers into one: weighted mean, median and maximum of the rows of each aggregate
@@ -182,7 +128,6 @@ def pool_probabilities(
 
 
 Rule = Literal["mean", "median", "max", "vote"]
-Truth = Literal["unanimous", "majority"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 OF_ONE_ROW = ("gated", "abstain", "windows", "declined", *TIMES)  # no fact of an aggregate, even where all rows agree
 
@@ -233,12 +178,13 @@ def aggregate(
     for target in chosen:
         name = target.name
         if name in predictions.frame and target.kind == "number":
-            columns[name], mixed[name] = _numbers(grouping, target, weights, rule)
+            columns[name], mixed[name] = _numbers(predictions, grouping, target, weights, rule)
         elif name in predictions.frame:
-            columns[name], mixed[name], untold[name] = _labels(grouping, target, weights, truth)
-        output, used[name] = _answer(grouping, target, weights, rule)
+            columns[name], mixed[name], untold[name] = _labels(predictions, grouping, target, weights, truth)
+        output, used[name] = _answer(predictions, grouping, target, weights, rule)
         columns |= output_columns(output)
-    kept, dropped = carried(grouping, _others(predictions), group)
+    grouping.require_whole(group, "aggregates")
+    kept, dropped = grouping.shared(_others(predictions))
     answered = np.any(list(used.values()), axis=0)
     columns |= kept | {"windows": grouping.count(answered), "declined": grouping.count(~answered)}
     if len(used) > 1:
@@ -271,14 +217,15 @@ def _weights(predictions: Predictions, column: str | None) -> np.ndarray:
     return weights
 
 
-def _answer(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[TargetPrediction, np.ndarray]:
+def _answer(
+    predictions: Predictions, grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule
+) -> tuple[TargetPrediction, np.ndarray]:
     """The pooled answers, and [N] bool which rows had one."""
-    source = grouping.source
     if rule == "vote":
-        codes = cells_of(source, target, prediction_column(target.name))
+        codes = cells_of(predictions, target, prediction_column(target.name))
         values, known = np.eye(len(target.classes))[codes], codes >= 0
     else:
-        output = source.output(target.name)
+        output = predictions.output(target.name)
         values, known = output.values.reshape(len(weights), -1), output.known
     reduce = pool if target.kind == "number" else pool_probabilities
     how: Pool = "mean" if rule == "vote" else rule
@@ -286,10 +233,12 @@ def _answer(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule)
     return TargetPrediction.of(target, pooled[:, 0] if target.kind == "number" else pooled), known
 
 
-def _numbers(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:
+def _numbers(
+    predictions: Predictions, grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule
+) -> tuple[np.ndarray, int]:
     """The truth [G] of a number, and how many aggregates had differing ones; rows without an answer count here too."""
     assert rule != "vote"
-    truth = cells_of(grouping.source, target, target.name)
+    truth = cells_of(predictions, target, target.name)
     known = ~np.isnan(truth)
     values, of_rows = truth[known, None], (grouping.codes[known], weights[known], len(grouping.names))
     pooled, highest = (pool(how, values, *of_rows)[:, 0] for how in (rule, "max"))
@@ -297,24 +246,23 @@ def _numbers(grouping: Grouping, target: Target, weights: np.ndarray, rule: Rule
     return np.where(lowest == highest, highest, pooled), int((lowest < highest).sum())
 
 
-def _labels(grouping: Grouping, target: Target, weights: np.ndarray, truth: Truth) -> tuple[np.ndarray, int, int]:
+def _labels(
+    predictions: Predictions, grouping: Grouping, target: Target, weights: np.ndarray, truth: Truth
+) -> tuple[np.ndarray, int, int]:
     """The label [G] of each aggregate, "" where no row has one; how many have several, how many of them no majority.
 
     Raises "input" naming the first aggregate of several labels, unless the majority is asked for.
     """
-    codes = cells_of(grouping.source, target, target.name)
+    codes = cells_of(predictions, target, target.name)
     known, shape = codes >= 0, (len(grouping.names), len(target.classes))
     cells = grouping.codes[known] * shape[1] + codes[known]
     weight = np.bincount(cells, weights[known], shape[0] * shape[1]).reshape(shape)
-    mixed = (weight > 0).sum(axis=1) > 1
+    best, mixed, tied = majority(weight)
     if mixed.any() and truth == "unanimous":
         place = int(mixed.argmax())
         labels = [target.classes[k] for k in np.flatnonzero(weight[place])]
         raise grouping.refusal("input", target.name, place, "--truth majority takes the most frequent", labels)
-    top = weight.max(axis=1, keepdims=True)
-    tied = (weight >= top * (1 - 1e-9)).sum(axis=1) > 1
-    best = np.where(tied | (top[:, 0] == 0), -1, weight.argmax(axis=1))
-    return np.array([*target.classes, ""], dtype=object)[best], int(mixed.sum()), int((tied & mixed).sum())
+    return np.array([*target.classes, ""], dtype=object)[best], int(mixed.sum()), int(tied.sum())
 
 
 def _others(predictions: Predictions) -> list[str]:
