@@ -30,7 +30,7 @@ class Frames:
     def __init__(self, width: int) -> None:
         self.width, self.rows = width, 0
         self._times = SpooledTemporaryFile(IN_MEMORY // 4)  # noqa: SIM115  lives as long as this object
-        self._values = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._values = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  the same
         for file in (self._times, self._values):
             finalize(self, file.close)
         self._lock = Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.encoders._encoder import Encoder, Item, Reads, check_choice
+from affectkit.encoders._encoder import Encoder, Item, PoolOpt, Reads, check_choice
 from affectkit.encoders._frames import (
     BLOCK,
     STATISTICS,
@@ -42,40 +43,40 @@ POOLS = {"stats": STATISTICS, "mean": ("mean",), "mean-std": ("mean", "sd")}
 KEYS = ("id", "sequence", "session")  # of a table of many recordings, the first of these that it has
 HELD = 8  # files whose frames are kept: rows of one file follow each other in a manifest
 
-FormatOpt = Annotated[
-    str, Option(f"Format of the series: {', '.join(FORMATS)}; auto looks at its columns and first bytes.")
+SeriesOpt = Annotated[
+    str, Option("Which series to read: NAME of the manifest's column path_NAME, or a table of all rows.")
 ]
-RateOpt = Annotated[
-    float | None,
-    Option("Rows per second of a series; overrules its times.", "Hz", default="known for COVAREP, EmoPain"),
-]
-TimeUnitOpt = Annotated[str, Option("Unit of the series' times: s, ms or us.")]
-MinConfidenceOpt = Annotated[
-    float | None,
-    Option(
-        "Tracked faces and landmarks of a lower confidence or visibility are missing.",
-        least=0, most=1, default="0.5, OpenPose 0.1",
-    ),
-]  # fmt: skip
-ChannelsOpt = Annotated[
-    str, Option("Columns of the series to take, comma-separated; MCEP_* stands for all that begin so.", default="all")
-]
-WindowOpt = Annotated[float | None, Option("Length of windows, on the series' own clock.", "s", default="no windows")]
-StrideOpt = Annotated[float | None, Option("From window to window.", "s", default="the window")]
 
 
 @dataclass(frozen=True)
 class SeriesOptions:
     """The options of what reads a series."""
 
-    series: str
-    format: str = "auto"
-    rate: float | None = None
-    time_unit: str = "s"
-    min_confidence: float | None = None
-    window: float | None = None
-    stride: float | None = None
-    pool: str = ""
+    series: SeriesOpt = ""
+    format: Annotated[
+        str, Option(f"Format of the series: {', '.join(FORMATS)}; auto looks at its columns and first bytes.")
+    ] = "auto"
+    rate: Annotated[
+        float | None,
+        Option("Rows per second of a series; overrules its times.", "Hz", default="known for COVAREP, EmoPain"),
+    ] = None
+    time_unit: Annotated[str, Option("Unit of the series' times: s, ms or us.")] = "s"
+    min_confidence: Annotated[
+        float | None,
+        Option(
+            "Tracked faces and landmarks of a lower confidence or visibility are missing.",
+            least=0, most=1, default="0.5, OpenPose 0.1",
+        ),
+    ] = None  # fmt: skip
+    window: Annotated[
+        float | None, Option("Length of windows, on the series' own clock.", "s", default="no windows")
+    ] = None
+    stride: Annotated[float | None, Option("From window to window.", "s", default="the window")] = None
+    channels: Annotated[
+        str,
+        Option("Columns of the series to take, comma-separated; MCEP_* stands for all that begin so.", default="all"),
+    ] = ""
+    pool: PoolOpt = ""
 
     def resolved(self) -> dict[str, Any]:
         """As they are recorded. Raises "usage" for what makes no sense."""
@@ -91,8 +92,7 @@ class SeriesOptions:
         if not self.series:
             remedy = "give NAME of the manifest's column path_NAME, or a table of all rows"
             raise AffectkitError("usage", "needs --series", remedy=remedy)
-        stride = windows.stride if windows else None
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "pool": pool, "stride": stride}
+        return {**vars(self), "pool": pool, "stride": windows.stride if windows else None}
 
 
 class SeriesEncoder(Encoder):
@@ -105,7 +105,6 @@ class SeriesEncoder(Encoder):
 
     reads: Reads = "series"
     gaps = True  # values may be missing: NaN
-    memory_sec = 0.0  # how much of the past `finished` looks at
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
@@ -117,13 +116,18 @@ class SeriesEncoder(Encoder):
 
     # --- What subclasses say
 
+    @abstractmethod
     def frame_names(self) -> list[str] | None:
         """Of the D features of a frame, as soon as options say them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def measures(self, item: Item, counts: Counter[str]) -> tuple[int, Iterator[Chunk]]:
         """How many values are kept of a frame, and those of all frames."""
-        raise NotImplementedError
+
+    @property
+    def memory_sec(self) -> float:
+        """How much of the past `finished` looks at, in seconds."""
+        return 0.0
 
     def finished(self, times: np.ndarray, measures: np.ndarray, fresh: bool, gap: float) -> np.ndarray:
         """[n, D] features of [n, M] measures. fresh: the first frame is the row's, or its stretch's, first."""

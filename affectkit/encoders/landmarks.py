@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,28 +20,16 @@ import numpy as np
 
 from affectkit.encoders import _face_geometry as geometry
 from affectkit.encoders import _posture as posture
-from affectkit.encoders._encoder import Item, PoolOpt, check_choice
+from affectkit.encoders._encoder import Item, check_choice
 from affectkit.encoders._layouts import BODIES, Layout, find_layouts
-from affectkit.encoders._series import (
-    ChannelsOpt,
-    FormatOpt,
-    MinConfidenceOpt,
-    RateOpt,
-    SeriesEncoder,
-    SeriesOptions,
-    StrideOpt,
-    TimeUnitOpt,
-    WindowOpt,
-    listed,
-    matching,
-)
+from affectkit.encoders._series import SeriesEncoder, SeriesOpt, SeriesOptions, listed, matching
 from affectkit.errors import AffectkitError
 from affectkit.media.audio import warn_once
 from affectkit.media.series import Chunk, Series
 from affectkit.media.series_formats import CONFIDENCE, ENDINGS
 from affectkit.media.video import VIDEO
 from affectkit.plain import comma_separated
-from affectkit.registry import Option
+from affectkit.registry import Option, options_from
 
 # Kind of landmarks -> features by that name, in the order in which they are looked for.
 KINDS = {"posture": "body", "face": "face", "hand": "hand", "joints": "joints"}
@@ -57,44 +46,39 @@ _SHARES = 2.0  # of a picture: landmarks a little outside of it count, pixels do
 _BATCH = 512  # frames of a video whose features are computed together
 
 
-def build(
-    *,
-    series: Annotated[
-        str, Option("Which series to read: NAME of the manifest's column path_NAME, or a table of all rows.")
-    ] = "landmarks",
+@dataclass(frozen=True)
+class LandmarkOptions(SeriesOptions):
+    series: SeriesOpt = "landmarks"
     features: Annotated[
         str,
         Option("What to compute: posture, face, hand, joints (EmoPain), raw (coordinates), or auto by what there is."),
-    ] = "auto",
-    format: FormatOpt = "auto",
-    rate: RateOpt = None,
-    time_unit: TimeUnitOpt = "s",
-    min_confidence: MinConfidenceOpt = None,
+    ] = "auto"
     image_size: Annotated[
         str,
         Option(
             "WIDTHxHEIGHT in pixels of pictures whose landmarks go from 0 to 1, so that angles are those of the scene.",
             default="the manifest's width and height",
         ),
-    ] = "",
-    window: WindowOpt = None,
-    stride: StrideOpt = None,
-    pool: PoolOpt = "",
-    channels: ChannelsOpt = "",
+    ] = ""
     landmark_model: Annotated[
         str, Option("File or folder of MediaPipe's pose networks, which make the landmarks of videos.")
-    ] = "",
-    fps: Annotated[float | None, Option("Frames per second taken of a video.", "Hz", default="all")] = None,
-) -> Landmarks:
+    ] = ""
+    fps: Annotated[float | None, Option("Frames per second taken of a video.", "Hz", default="all")] = None
+
+    def resolved(self) -> dict[str, Any]:
+        resolved = super().resolved()
+        check_choice("features", self.features, ("auto", *KINDS, "raw"))
+        if self.image_size and not re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}", self.image_size):
+            raise AffectkitError("usage", f"--image-size {self.image_size}", remedy="write it as 1280x720")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise AffectkitError("usage", f"--fps {self.fps:g}", remedy="give frames per second, such as 10")
+        return resolved
+
+
+@options_from(LandmarkOptions)
+def build(options: LandmarkOptions) -> Landmarks:
     """The encoder. Raises "usage" for what makes no sense."""
-    shared = SeriesOptions(series, format, rate, time_unit, min_confidence, window, stride, pool).resolved()
-    check_choice("features", features, ("auto", *KINDS, "raw"))
-    if image_size and not re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}", image_size):
-        raise AffectkitError("usage", f"--image-size {image_size}", remedy="write it as 1280x720")
-    if fps is not None and not 0 < fps < math.inf:
-        raise AffectkitError("usage", f"--fps {fps:g}", remedy="give frames per second, such as 10")
-    own = {"features": features, "image_size": image_size, "landmark_model": landmark_model, "fps": fps}
-    return Landmarks({**shared, **own, "channels": channels})
+    return Landmarks(options.resolved())
 
 
 class Landmarks(SeriesEncoder):
@@ -109,7 +93,7 @@ class Landmarks(SeriesEncoder):
         return (ending in ENDINGS and self.options["series"] == "landmarks") or (ending in VIDEO and bool(self.model))
 
     @property
-    def memory_sec(self) -> float:  # type: ignore[override]
+    def memory_sec(self) -> float:
         return posture.MEMORY_SEC if self.options["features"] == "posture" else 0.0
 
     @property
@@ -120,7 +104,7 @@ class Landmarks(SeriesEncoder):
     def load(self, device: str) -> None:
         """Open the network once, so that a wrong file is said before any work, and what it is stands in the record."""
         if self.model:
-            from affectkit.models.pose import open_landmarker  # type: ignore[import-not-found, unused-ignore]
+            from affectkit.models.pose import open_landmarker
 
             self._landmarker = open_landmarker(self.model)
 
@@ -210,7 +194,7 @@ class Landmarks(SeriesEncoder):
         """Measures of the landmarks that a network finds, some frames at a time."""
         if not self.model:
             raise AffectkitError("usage", f"{path}: is a video, and landmarks are read", remedy=HOW_TO)
-        from affectkit.models.pose import video_landmarks  # type: ignore[import-not-found, unused-ignore]
+        from affectkit.models.pose import video_landmarks
 
         least = CONFIDENCE if self.options["min_confidence"] is None else self.options["min_confidence"]
 

@@ -10,28 +10,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 
-from affectkit.encoders._encoder import Item, PoolOpt
-from affectkit.encoders._series import (
-    ChannelsOpt,
-    FormatOpt,
-    MinConfidenceOpt,
-    RateOpt,
-    SeriesEncoder,
-    SeriesOptions,
-    StrideOpt,
-    TimeUnitOpt,
-    WindowOpt,
-    listed,
-    matching,
-)
+from affectkit.encoders._encoder import Item
+from affectkit.encoders._series import SeriesEncoder, SeriesOptions, listed, matching
 from affectkit.errors import AffectkitError
 from affectkit.media.series import Chunk, Series
 from affectkit.plain import comma_separated
-from affectkit.registry import Option
+from affectkit.registry import Option, options_from
 
 # What COVAREP measures of the voice's source: without a voice (VUV is 0) these are numbers without meaning.
 GLOTTAL = ("F0", "NAQ", "QOQ", "H1H2", "PSP", "MDQ", "peakSlope", "Rd", "Rd_conf", "creak")
@@ -39,27 +28,18 @@ VOICED = "VUV"
 LOUDNESS = "MCEP_0"  # exactly 0 only where a stretch was scrubbed: names and places are zeros in DAIC-WOZ
 
 
-def build(
-    *,
-    series: Annotated[
-        str, Option("Which series to read: NAME of the manifest's column path_NAME, or a table of all rows.")
-    ] = "",
-    channels: ChannelsOpt = "",
+@dataclass(frozen=True)
+class LowLevelOptions(SeriesOptions):
     mask: Annotated[
         bool,
         Option("Features of the voice's source are missing where COVAREP heard no voice (VUV 0), or was scrubbed."),
-    ] = True,
-    format: FormatOpt = "auto",
-    rate: RateOpt = None,
-    time_unit: TimeUnitOpt = "s",
-    min_confidence: MinConfidenceOpt = None,
-    window: WindowOpt = None,
-    stride: StrideOpt = None,
-    pool: PoolOpt = "",
-) -> LowLevel:
+    ] = True
+
+
+@options_from(LowLevelOptions)
+def build(options: LowLevelOptions) -> LowLevel:
     """The encoder. Raises "usage" for what makes no sense."""
-    shared = SeriesOptions(series, format, rate, time_unit, min_confidence, window, stride, pool).resolved()
-    return LowLevel({**shared, "channels": channels, "mask": mask})
+    return LowLevel(options.resolved())
 
 
 class LowLevel(SeriesEncoder):

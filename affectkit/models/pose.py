@@ -166,7 +166,7 @@ def _followed(landmarker: Landmarker, frames: Iterator[Any]) -> Iterator[tuple[f
 
 def _require_opencv() -> None:
     try:
-        import cv2  # noqa: F401
+        import cv2  # noqa: F401  asked for before any network is opened; what uses it imports it
     except ImportError:
         remedy = 'pip install "affectkit[pose]"'
         raise AffectkitError("environment", "landmarks of poses need OpenCV", remedy=remedy) from None
