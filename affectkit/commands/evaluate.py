@@ -127,10 +127,8 @@ def evaluate(
     source = _source(predictions, model_dir, manifest)
     from affectkit.artifacts.files import write_json
     from affectkit.artifacts.manifest import read_manifest
-    from affectkit.artifacts.models import best_model
     from affectkit.artifacts.reports import EXAMPLES, read_report, write_report
     from affectkit.artifacts.runs import open_runs
-    from affectkit.artifacts.sources import model_beside, rows_answered
     from affectkit.evaluation.alerts import parse_alert
     from affectkit.evaluation.assess import assess, beside
     from affectkit.evaluation.requirements import parse, verdict
@@ -152,9 +150,8 @@ def evaluate(
             work: dict[str, Any] = {"device": device, "num_workers": num_workers, "on_error": on_error}
             extra = [*([group] if group else []), *parts]
             check = partial(_check_targets, files, stated, agreement)
-            table, notes = _table(source, rows, extra, split, treat_as, work if model_dir else None, check)
+            table, rows, notes = _table(source, rows, extra, split, treat_as, work if model_dir else None, check)
             how: dict[str, Any] = {"level": level, "method": interval, "resamples": resamples, "seed": seed}
-            rows = rows_answered(rows, best_model(source) if model_dir else model_beside(source)) if rows else None
             how |= {"slices": parts, "alerts": alerts, "prevalences": prevalences, "agreement": agreement}
             how |= {"group": group, "floor_rows": _train_rows(table, rows)}
             report = assess(table, split=split, **how)
@@ -197,25 +194,26 @@ def _table(
     treat_as: str | None,
     work: dict[str, Any] | None,
     check: Callable[["list[Target]"], None],
-) -> tuple["Predictions", list[str]]:
-    """The predictions, with what the manifest says of their rows, and what a report of them must say.
+) -> tuple["Predictions", "Manifest | None", list[str]]:
+    """The predictions, with what the manifest says of their rows; the manifest's rows as the model answers them; and
+    what a report must say.
 
     extra: columns that are needed. work: how to predict, where `source` is a model. check: of the targets, before it.
     """
     from affectkit.artifacts.models import best_model
     from affectkit.artifacts.predictions import join_columns
-    from affectkit.artifacts.sources import read_joined, rows_answered
+    from affectkit.artifacts.sources import model_beside, read_joined, rows_answered
     from affectkit.splits import GROUP_COLUMNS
 
     if work is not None and rows is not None:
         table, notes = _predicted(source, rows, split, work, check)
         carried = [*rows.targets, "split", *GROUP_COLUMNS, *extra]
         answered = rows_answered(rows, best_model(source))
-        return join_columns(table, answered.rows, list(dict.fromkeys(carried))), notes
+        return join_columns(table, answered.rows, list(dict.fromkeys(carried))), answered, notes
     table = read_joined(source, manifest=rows, columns=extra, treat_as=treat_as)
     check(list(table.targets.values()))
     notes = [f"the rows stand for split {treat_as} because --treat-as says so"] if treat_as else []
-    return table, notes
+    return table, rows_answered(rows, model_beside(source)) if rows else None, notes
 
 
 def _predicted(
