@@ -40,17 +40,21 @@ class CumulativeLink(nn.Module):
     @property
     def thresholds(self) -> Tensor:
         """[K - 1], rising."""
-        return thresholds_of(self.pace * self.first, self.pace * self.steps)[0]
+        return self._levels[0]
 
     @property
     def gaps(self) -> Tensor:
         """[K - 2] between thresholds that follow each other, positive."""
-        return thresholds_of(self.pace * self.first, self.pace * self.steps)[1]
+        return self._levels[1]
+
+    @property
+    def _levels(self) -> tuple[Tensor, Tensor]:
+        return thresholds_of(self.pace * self.first, self.pace * self.steps)
 
     def forward(self, states: Tensor) -> Tensor:
         score = self.score(states)
         score = score.to(torch.promote_types(score.dtype, torch.float32))
-        return log_shares(score, *thresholds_of(self.pace * self.first, self.pace * self.steps))
+        return log_shares(score, *self._levels)
 
 
 def thresholds_of(first: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:

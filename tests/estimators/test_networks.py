@@ -366,40 +366,21 @@ def test_a_learning_rate_can_be_looked_for():
 # Interruption
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("name", ["mlp", "attention"])
-def test_killed_at_any_point_and_resumed_it_is_the_same_to_the_bit(name, tmp_path):
+def test_killed_at_any_point_and_resumed_it_is_the_same_to_the_bit(name, killed_and_resumed):
     from affectkit.training.accelerating import open_accelerator
 
     values = clips(60, dim=3) if name == "attention" else np.random.default_rng(0).normal(size=(60, 3))
     block = frames_of(values) if name == "attention" else values
     y, groups = np.arange(60.0) % 3, np.array([f"s{place % 4}" for place in range(60)])
-    accelerator, said = open_accelerator("cpu"), []
+    accelerator = open_accelerator("cpu")
 
-    def model(folder, say):
+    def fit(folder, say):
         estimator = build(name, stopping_folds=2, batch_size=8).at(Workspace(folder, accelerator, 1, say))
-        made = fit_targets(estimator, [LABEL], [block], [y], groups, FitSettings())
-        made.save(folder / "model")
-        return made.history, {path.name: path.read_bytes() for path in sorted((folder / "model").iterdir())}
+        return fit_targets(estimator, [LABEL], [block], [y], groups, FitSettings())
 
-    def dying(after):
-        left = iter(range(after))
-
-        def say(note):
-            if next(left, None) is None:
-                raise Killed
-
-        return say
-
-    whole = model(tmp_path / "whole", said.append)
-    folder = tmp_path / "killed"
-    for after in (3, len(said) // 3, len(said) // 4):  # inside an epoch, in another fold, in the final fit
-        with pytest.raises(Killed):
-            model(folder, dying(after))
-    assert model(folder, lambda note: None) == whole
+    whole, resumed, said = killed_and_resumed(fit)
+    assert resumed == whole
     assert {note.split(",")[0] for note in said} == {"inner-1", "inner-2", "final"}
 
 

@@ -271,32 +271,14 @@ def test_several_targets_of_an_estimator_that_learns_one_are_refused(tmp_path):
         load_fitted(tmp_path, ALL, build_estimator("linear", {}))
 
 
-class Killed(Exception):
-    pass
+def test_killed_anywhere_and_resumed_it_is_the_same_bits(killed_and_resumed):
+    accelerator, data = open_accelerator("cpu"), study(60)
 
+    def fit(folder, say):
+        return fitted(data=data, place=Workspace(folder, accelerator, 0, say), task_weights="uncertainty")
 
-def test_killed_anywhere_and_resumed_it_is_the_same_bits(tmp_path):
-    accelerator, data, said = open_accelerator("cpu"), study(60), []
-
-    def model(folder, say):
-        made = fitted(data=data, place=Workspace(folder, accelerator, 0, say), task_weights="uncertainty")
-        made.save(folder / "model")
-        return made.history, {path.name: path.read_bytes() for path in sorted((folder / "model").iterdir())}
-
-    def dying(after):
-        left = iter(range(after))
-
-        def say(note):
-            if next(left, None) is None:
-                raise Killed
-
-        return say
-
-    whole = model(tmp_path / "whole", said.append)
-    for after in (3, len(said) // 3, len(said) // 4):  # inside an epoch, in another fold, in the final fit
-        with pytest.raises(Killed):
-            model(tmp_path / "killed", dying(after))
-    assert model(tmp_path / "killed", lambda note: None) == whole
+    whole, resumed, _ = killed_and_resumed(fit)
+    assert resumed == whole
 
 
 # What it is worth
