@@ -267,8 +267,10 @@ def folds_and_test(
     parts = None if groups is None else np.asarray(groups, dtype=object)
     if test_fraction:
         fractions: Any = {"val_fraction": 0.0, "test_fraction": test_fraction, "seed": seed}
-        drawn = random_rows(values, rows, **fractions) if parts is None else None
-        split[:] = by_group(parts, values, **fractions, name=name) if parts is not None else drawn
+        if parts is None:
+            split[:] = random_rows(values, rows, **fractions)
+        else:
+            split[:] = by_group(parts, values, **fractions, name=name)
     rest = np.flatnonzero(split == "train")
     left = None if values is None else values[rest]
     try:
@@ -384,13 +386,16 @@ def _stratified(classes: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarra
     return side
 
 
+def folds_of(rows: pd.DataFrame) -> np.ndarray:
+    """[N] text: the fold of each row, "" of none."""
+    return rows["fold"].astype(str).to_numpy(object) if "fold" in rows else np.full(len(rows), "", dtype=object)
+
+
 def parts_in_order(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The folds in their order, then the splits of the rows that are of no fold, each with its rows."""
-    in_folds = rows["fold"].astype(str) != "" if "fold" in rows else rows["id"].isna()
-    folds = sorted(set(rows["fold"][in_folds].astype(str)), key=lambda fold: (len(fold), fold)) if any(in_folds) else []
-    rest = rows[~in_folds]
-    named = [(fold, rows[in_folds & (rows["fold"].astype(str) == fold)]) for fold in folds]
-    return named + [(str(name), part) for name, part in rest.groupby("split", sort=True)]
+    folds = folds_of(rows)
+    named = [(name, rows[folds == name]) for name in sorted(set(folds) - {""}, key=lambda fold: (len(fold), fold))]
+    return named + [(str(name), part) for name, part in rows[folds == ""].groupby("split", sort=True)]
 
 
 # --- What must not straddle: the column that says it, rows that it says nothing of, and folds of it in words

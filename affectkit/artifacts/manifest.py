@@ -18,7 +18,7 @@ from affectkit.labels import NO_NAMES, Target, are_targets, spelt_alike
 from affectkit.media.files import Listings, spelled
 from affectkit.media.texts import LANGUAGE, language_code, with_language_codes
 from affectkit.plain import comma_separated
-from affectkit.splits import SPLITS, read_parts, tidy_splits
+from affectkit.splits import SPLITS, folds_of, read_parts, tidy_splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -311,8 +311,7 @@ def by_part(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     parts = rows["split"] if "split" in rows else pd.Series("", index=rows.index)
-    in_folds = rows["fold"].astype(str) != "" if "fold" in rows else pd.Series(False, index=rows.index)
-    names = parts.where(~in_folds, "").replace("", FOLDS)
+    names = parts.where(folds_of(rows) == "", "").replace("", FOLDS)
     tables = {name: rows[names == name] for name in (FOLDS, *SPLITS)}
     return {
         name: table if name == FOLDS else table.drop(columns="fold", errors="ignore")
