@@ -41,6 +41,15 @@ ImportanceOpt = Annotated[
     ),
 ]
 
+ExportAttentionOpt = Annotated[
+    bool,
+    typer.Option(
+        "--export-attention",
+        help="Whether to write what each head pays attention to, step by step, on the rows that judge the model: "
+        "attention.csv, and all weights in attention/ (cross-attention).",
+    ),
+]
+
 
 def train(
     manifest: opt.Manifest,
@@ -62,6 +71,7 @@ def train(
     missing: opt.Missing = "stop",
     importance: ImportanceOpt = None,
     separate: opt.Separate = False,
+    export_attention: ExportAttentionOpt = False,
     num_workers: opt.NumWorkers = None,
     device: opt.Device = "auto",
     seed: opt.Seed = 0,
@@ -111,6 +121,7 @@ def train(
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         with console.progress("train") as progress:
             how: dict[str, Any] = {"cv": cv, "importance": importance, "separate": separate}
+            how |= {"attention_to": run.path} if export_attention else {}
             trained = training.run(**how, progress=progress, workspace=workspace)
         result = of_training(trained, training.data.manifest)
         save_result(run.path, result)
