@@ -106,6 +106,7 @@ def train(
     from affectkit.estimators._fit import build_estimator
     from affectkit.estimators._train import clean_up, workspace_of
     from affectkit.reporting import evaluated, terminal
+    from affectkit.reporting.attended import ATTENTION
     from affectkit.reporting.separate import separate_lines
     from affectkit.reporting.trained import HISTORY, IMPORTANCE, write_training_page
     from affectkit.results.kinds import of_training
@@ -125,7 +126,7 @@ def train(
             trained = training.run(**how, progress=progress, workspace=workspace)
         result = of_training(trained, training.data.manifest)
         save_result(run.path, result)
-        if {HISTORY, IMPORTANCE, SEPARATE} & result.files.keys():
+        if {HISTORY, IMPORTANCE, SEPARATE, ATTENTION} & result.files.keys():
             write_training_page(run.path)
         clean_up(run.path)
         if workspace:

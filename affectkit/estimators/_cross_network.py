@@ -30,8 +30,10 @@ Positions = Literal["sinusoidal", "none"]
 class Crossing:
     """The form of cross-attention.
 
-    query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the queries and keys of a head, and of what it reads. hidden_size: of the layer after the join.
-    batch_norm: whether what the sets say together is normalised over a batch, too."""
+    query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the queries
+    and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what the
+    sets say together is normalised over a batch, too.
+    """
 
     join: Join
     query: tuple[str, ...]
