@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
 # Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
 # computed with, and what is computed at once.
-_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens")
+_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens", "detector_weights")
 CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
 WINDOW_CHUNK = 4096  # windows, a vector each, but never less than one sequence
 
