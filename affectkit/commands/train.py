@@ -15,8 +15,10 @@ FeaturesOpt = Annotated[
     list[Path] | None,
     typer.Option(
         "--features",
+        metavar="[NAME=]PATH",
         help="Features: a folder, a CSV of named columns of any kind, or manifest:age,sex for the manifest's own "
-        "(manifest:* for all of them). Repeatable: several are joined.",
+        "(manifest:* for all of them). Repeatable: several are joined, and known by their names, such as "
+        "static=FOLDER.",
     ),
 ]
 TargetOpt = Annotated[

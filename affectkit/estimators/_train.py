@@ -19,7 +19,7 @@ from affectkit.artifacts.manifest import Manifest, row_weights
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.artifacts.sequences import WINDOWS, Gathering, Sequences, gather
-from affectkit.artifacts.table_features import open_features, refuse_unknown
+from affectkit.artifacts.table_features import called, feature_sets, open_features, refuse_unknown
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
@@ -118,7 +118,8 @@ class Dataset:
     """Rows of a manifest with their features: a block per features folder, and what each says of itself.
 
     group: the column of what must not straddle; None picks the speaker or what stands in for it. row_weights: how much
-    train rows count, as `--row-weights` says it. sequences: what the rows are, where each stands for several.
+    train rows count, as `--row-weights` says it. sequences: what the rows are, where each stands for several. names: of
+    the sets of features, for messages and for estimators that speak of them.
     """
 
     manifest: Manifest
@@ -127,6 +128,7 @@ class Dataset:
     group: str | None = None
     row_weights: str = ""
     sequences: Sequences | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[Column]:
@@ -164,16 +166,17 @@ def load_dataset(
 ) -> Dataset:
     """Join a manifest's rows with their features by id.
 
-    missing: "drop" leaves out rows that a features folder lacks, "stop" raises naming the first. estimator: what is to
+    features: of each set its path, with a name before it where it has one (`feature_sets`). missing: "drop" leaves out rows that a features folder lacks, "stop" raises naming the first. estimator: what is to
     be fitted on them; None takes one vector of each row. targets: what is to be predicted, which no column may carry.
     exclude: columns of tables to leave out. gathering: of rows into sequences, each of which is then one row, whose
     frames are the vectors of its windows.
     """
     takes, name = takes_of(estimator), getattr(estimator, "name", "")
     sequences = _gathered(manifest, gathering, targets, group) if gathering else None
-    refuse_unknown(exclude, features, manifest)
+    sets = feature_sets(features)
+    refuse_unknown(exclude, [each.path for each in sets], manifest)
     apart = [*(target.name for target in targets), group or default_group(manifest.rows)]
-    loaded = [open_features(path, manifest, apart=apart, exclude=exclude) for path in features]
+    loaded = [open_features(each.path, manifest, apart=apart, exclude=exclude) for each in sets]
     if missing == "drop":
         there = set.intersection(*({*f.ids} for f in loaded))
         keep = manifest.rows["id"].isin(there).to_numpy()
@@ -193,7 +196,8 @@ def load_dataset(
     for block, source in zip(blocks, loaded, strict=True):
         refuse_infinite(block, ids, source.path)
     blocks = [hashed(block) if isinstance(block, Table) else block for block in blocks]
-    return Dataset(manifest, blocks, [f.described() for f in loaded], group, sequences=sequences)
+    described = [({"name": s.name} if s.name else {}) | f.described() for s, f in zip(sets, loaded, strict=True)]
+    return Dataset(manifest, blocks, described, group, sequences=sequences, names=tuple(called(sets)))
 
 
 def _gathered(manifest: Manifest, gathering: Gathering, targets: Sequence[Target], group: str | None) -> Sequences:
@@ -248,8 +252,10 @@ def train_model(
     importance: of columns, as `plan_shuffles` takes it. separate: also train each of several targets alone.
     workspace: where a network is trained, to go on there if it is interrupted (`clean_up` removes what it leaves).
     """
+    estimator = estimator.reading(data.names, data.blocks)
     parts = together(estimator, targets)
-    _check_options(data, estimator, targets, settings, separate=separate)
+    _check_options(data, estimator, targets, settings, separate=separate, importance=importance)
+    importance = False if takes_of(estimator).apart else importance
     rows = data.manifest.rows
     if settings.normalize == "speaker":
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
@@ -301,7 +307,13 @@ def _all(parts: Iterable[Sequence[Any]]) -> list[Any]:
 
 
 def _check_options(
-    data: Dataset, estimator: Estimator, targets: Sequence[Target], settings: FitSettings, *, separate: bool
+    data: Dataset,
+    estimator: Estimator,
+    targets: Sequence[Target],
+    settings: FitSettings,
+    *,
+    separate: bool,
+    importance: bool | None,
 ) -> None:
     """Raise "usage" for options that the estimator, or these targets, have no use for."""
     estimator.check_targets(targets)
@@ -311,6 +323,9 @@ def _check_options(
     if data.row_weights and isinstance(estimator, TrainedInEpochs):
         able = "linear, svm, forest or boosted"
         raise AffectkitError("usage", f"--row-weights: {estimator.name} weighs classes alone", remedy=f"use {able}")
+    if importance and takes_of(estimator).apart:
+        message = f"--importance: {estimator.name} reads sets of features, not columns"
+        raise AffectkitError("usage", message, remedy="leave it out")
     if takes_of(estimator).gaps and settings.impute != "median":
         message = f"--impute {settings.impute}: {estimator.name} reads gaps as they are"
         raise AffectkitError("usage", message, remedy="leave it out")
