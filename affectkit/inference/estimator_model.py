@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.features import Features, read_features
+from affectkit.artifacts.features import Features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.artifacts.sequences import WINDOWS, Sequences
-from affectkit.artifacts.table_features import OWN, FeatureSet, feature_sets, is_table, open_known
+from affectkit.artifacts.table_features import OWN, FeatureSet, feature_sets, is_table, open_known, read_encoded
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError, did_you_mean
@@ -198,7 +198,7 @@ def _read_as(path: Path, manifest: Manifest, trained_on: dict[str, Any]) -> Feat
     """Features of the kind that the model was trained on. Raises "input" for others."""
     if not trained_on.get("encoder") and is_table(path):
         return open_known(path, manifest, trained_on)
-    features = read_features(path)
+    features = read_encoded(path, manifest)
     _check_same_encoder(trained_on, features.described(), path)
     return features
 
