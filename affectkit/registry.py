@@ -177,13 +177,18 @@ def negative_flag_of(parameter: inspect.Parameter) -> str:
     return described(parameter.annotation)[1].flag.partition("/")[2] or "--no-" + flag_of(parameter).removeprefix("--")
 
 
-def options_from(record: type) -> Callable[[Callable[[Any], T]], Callable[..., T]]:
-    """Make a factory that takes one `record`, a dataclass of options, one that takes its fields by name."""
+def options_from(
+    record: type, presets: Mapping[str, Mapping[str, Any]] | None = None
+) -> Callable[[Callable[[Any], T]], Callable[..., T]]:
+    """Make a factory that takes one `record`, a dataclass of options, one that takes its fields by name.
+
+    presets: by the value of its option `preset`, what stands for the options that are not given.
+    """
 
     def decorate(factory: Callable[[Any], T]) -> Callable[..., T]:
         @wraps(factory)
         def build(**values: Any) -> T:
-            return factory(record(**values))
+            return factory(record(**{**(presets or {}).get(values.get("preset", ""), {}), **values}))
 
         keyword_only = [p.replace(kind=p.KEYWORD_ONLY) for p in options(record).values()]
         build.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]  # which `inspect` looks for

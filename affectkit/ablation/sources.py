@@ -74,7 +74,8 @@ def of_features(
     def answer(sources: Sequence[str], repeat: int) -> Predictions:
         places = [setup.names.index(name) for name in sources]
         blocks, encoders = ([each[place] for place in places] for each in (data.blocks, data.encoders))
-        part = replace(data, manifest=replace(data.manifest, rows=rows[repeat]), blocks=blocks, encoders=encoders)
+        chosen: dict[str, Any] = {"blocks": blocks, "encoders": encoders, "names": tuple(sources)}
+        part = replace(data, manifest=replace(data.manifest, rows=rows[repeat]), **chosen)
         seeded = replace(settings, seed=setup.seeds[repeat])
         return train_model(part, estimator, list(targets), seeded, cv=True, progress=unwatched).predictions
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from affectkit.artifacts.tables import iter_rows, read_table, to_numbers
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import spelt_alike
 from affectkit.media.texts import with_language_codes
-from affectkit.plain import as_typed, comma_separated
+from affectkit.plain import as_typed, comma_separated, is_file_name
 from affectkit.splits import GROUP_COLUMNS
 
 if TYPE_CHECKING:
@@ -36,9 +38,48 @@ def is_manifest(path: Path) -> bool:
     return str(path).startswith(MANIFEST)
 
 
-def files_of(features: Sequence[Path]) -> list[Path]:
+@dataclass(frozen=True)
+class FeatureSet:
+    """What one `--features` says. name: "" where none is given."""
+
+    path: Path
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """What messages call it: its name, else that of its folder or file."""
+        return self.name or (MANIFEST.rstrip(":") if is_manifest(self.path) else self.path.resolve().stem)
+
+
+def feature_sets(features: Iterable[Path | str]) -> list[FeatureSet]:
+    """`FOLDER`, or `static=FOLDER` with a name; what is there as a path is one. Raises "usage" for a name that stands
+    twice."""
+    sets = list(map(_feature_set, map(str, features)))
+    for name, count in Counter(each.name for each in sets if each.name).items():
+        if count > 1:
+            raise AffectkitError("usage", f"--features: the name '{name}' stands twice", remedy="give each its own")
+    return sets
+
+
+def _feature_set(text: str) -> FeatureSet:
+    name, equals, path = text.partition("=")
+    if not equals or not path or not is_file_name(name) or name.startswith(MANIFEST) or Path(text).exists():
+        return FeatureSet(Path(text))
+    return FeatureSet(Path(path), name)
+
+
+def called(sets: Sequence[FeatureSet]) -> list[str]:
+    """What messages call them, each by a name of its own: dynamic, dynamic-2."""
+    counts, names = Counter[str](), []
+    for each in sets:
+        counts[each.called] += 1
+        names.append(each.called + (f"-{counts[each.called]}" if counts[each.called] > 1 else ""))
+    return names
+
+
+def files_of(features: Iterable[Path | str]) -> list[Path]:
     """Those that are files or folders of their own."""
-    return [path for path in features if not is_manifest(path)]
+    return [each.path for each in feature_sets(features) if not is_manifest(each.path)]
 
 
 def is_table(path: Path) -> bool:

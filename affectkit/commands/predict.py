@@ -71,7 +71,11 @@ def predict(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write (default: print it).")] = None,
     features: Annotated[
         list[Path] | None,
-        typer.Option("--features", help="Features already extracted, in the order used in training."),
+        typer.Option(
+            "--features",
+            metavar="[NAME=]PATH",
+            help="Features already extracted: by the names of training, such as static=FOLDER, or in its order.",
+        ),
     ] = None,
     column: ColumnOpt = None,
     window: WindowOpt = None,

@@ -43,9 +43,8 @@ def assemble(rows: Manifest, estimator: Estimator, options: Mapping[str, Any]) -
     """options: of `train`, as they were typed or as its record has them."""
     targets = rows.chosen_targets(options["target"])
     known = {"group": options["group"], "missing": options["missing"], "exclude": comma_separated(options["exclude"])}
-    features = [Path(path) for path in options["features"]]
     known["gathering"] = _gathering(estimator, options)
-    data = load_dataset(rows, features, estimator=estimator, targets=targets, **known)
+    data = load_dataset(rows, options["features"], estimator=estimator, targets=targets, **known)
     names = ("normalize", "class_weight", "seed", "impute")
     told = {name: options[name] for name in names} | {"select_features": options["select_features"] or 0}
     settings = FitSettings(**told)

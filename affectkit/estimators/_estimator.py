@@ -97,7 +97,8 @@ class Takes:
     """Which features an estimator can be fitted on.
 
     vectors: [D] of each row, dense or, where `sparse`, CSR. layers: [L, D]. frames: [T, D] and [T, L, D]: "all" of
-    them, or no more than their "mean" over time. gaps: `Raw` in place of numbers that were imputed and scaled.
+    them, or no more than their "mean" over time. gaps: `Raw` in place of numbers that were imputed and scaled. apart:
+    `Inputs`, each set by itself, though all are vectors.
     """
 
     vectors: bool = True
@@ -105,6 +106,7 @@ class Takes:
     layers: bool = False
     frames: Literal["", "mean", "all"] = ""
     gaps: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,10 @@ class Estimator(ABC):
     def check_targets(self, targets: Sequence[Target]) -> None:
         """Raise "usage" for options that do not go with these targets."""
         return
+
+    def reading(self, names: Sequence[str], blocks: Sequence[Block]) -> Estimator:
+        """The same for sets of features of these names. Raises "usage" for sets that it cannot be fitted on."""
+        return self
 
     @property
     def alone(self) -> Estimator:

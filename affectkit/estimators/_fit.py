@@ -48,7 +48,8 @@ class FitSettings:
     def preprocessing(self, estimator: Estimator, blocks: Sequence[Block], labels: Learned) -> Preprocessing:
         """Fitted on these rows."""
         how: dict[str, Any] = {"scale": self.normalize == "train", "impute": self.impute}
-        fitted = Preprocessing.fit(blocks, **how, raw=takes_of(estimator).gaps)
+        takes = takes_of(estimator)
+        fitted = Preprocessing.fit(blocks, **how, raw=takes.gaps, apart=takes.apart)
         count = self.select_features
         return fitted.choosing(count, blocks, labels, self.seed) if count else fitted
 
@@ -117,8 +118,9 @@ def load_fitted(
     """Read what `FittedTargets.save` wrote. widths: see `Preprocessing.load`. Raises ValueError for a fit of others."""
     if len(targets) > 1 and not estimator.learns_together:
         raise ValueError(f"{estimator.name} learns one target at a time")
-    stem, raw = _stem(targets), takes_of(estimator).gaps
-    preprocessing = Preprocessing.load(folder / f"{stem}.preprocessing.safetensors", widths, raw=raw)
+    stem, takes = _stem(targets), takes_of(estimator)
+    how = {"raw": takes.gaps, "apart": takes.apart}
+    preprocessing = Preprocessing.load(folder / f"{stem}.preprocessing.safetensors", widths, **how)
     fitted = estimator.load(folder / stem)
     if len(targets) > 1 and [reading.answer for reading in fitted.readings] != [target.name for target in targets]:
         raise ValueError(f"it does not answer {', '.join(target.name for target in targets)}")

@@ -1,4 +1,5 @@
-"""Networks on features: a learned weighting of layers, a projection, hidden layers, pooling over frames, answers.
+"""Networks on features: what turns them into answers; and the trunk of mlp and attention, a learned weighting of layers,
+a projection, hidden layers, pooling over frames.
 
 With a mean over frames and no hidden layer this is the head of SUPERB's emotion task (Yang et al. 2021): weighted sum
 of layers, linear projection, mean, linear layer. Nothing in it but the pooling knows of time, so it then answers the
@@ -7,10 +8,10 @@ same for a clip's frames as for their mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -28,22 +29,49 @@ Pooling = Literal["mean", "attentive"]
 
 @dataclass(frozen=True)
 class Set:
-    """Features as a network sees them. dim: D. layers: L, 0 where there are none. frames: whether they have time."""
+    """Features as a network sees them. dim: D. layers: L, 0 where there are none. frames: whether they have time.
+    name: where the network speaks of sets by name."""
 
     dim: int
     layers: int = 0
     frames: bool = False
+    name: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """For a record; a name stands there only where there is one."""
+        return {key: value for key, value in asdict(self).items() if key != "name" or value}
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Set:
+        """Raises ValueError or KeyError for what `facts` did not give."""
+        return cls(int(facts["dim"]), int(facts["layers"]), bool(facts["frames"]), str(facts.get("name", "")))
+
+
+class Form(Protocol):
+    """What the options of an estimator say of its network, but for what it reads and answers."""
+
+    def network(self, answers: Sequence[Answer], sets: Sequence[Set]) -> Answering: ...
+
+    def check(self, sets: Sequence[Set], single: Sequence[bool]) -> None:
+        """Raise "usage" for sets that no such network reads, and warn of what it cannot do with them. single: of each
+        whether all rows have no more than one step."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """hidden_size: of the projection, and of each hidden layer. hidden_layers: how many non-linear ones; with none, the
+class Layers:
+    """The form of mlp and attention. hidden_size: of the projection, and of each hidden layer. hidden_layers: how many non-linear ones; with none, the
     projection is linear. dropout: after each hidden layer. pooling: of frames."""
 
     hidden_size: int
     hidden_layers: int
     dropout: float
     pooling: Pooling = "mean"
+
+    def network(self, answers: Sequence[Answer], sets: Sequence[Set]) -> Answering:
+        return Head(answers, sets, self)
+
+    def check(self, sets: Sequence[Set], single: Sequence[bool]) -> None:
+        """Any sets can stand side by side."""
 
 
 class LayerSum(nn.Module):
@@ -94,28 +122,29 @@ class Answer:
         return head
 
 
-class Head(nn.Module):
-    """A trunk, and a head of each target on it. Sets of vectors stand side by side before the projection; each set of
-    frames has a branch and a pooling of its own, and they stand side by side after it.
+class Answering(nn.Module):
+    """A trunk, which a subclass brings, and a head of each target on it.
 
     Of several targets, heads are drawn in the order of their names: neither the order of targets nor that of classes
     changes an answer, but for rounding.
     """
 
-    def __init__(self, answers: Sequence[Answer], sets: Sequence[Set], form: Form) -> None:
+    head: nn.Module
+
+    def __init__(self, answers: Sequence[Answer], sets: Sequence[Set]) -> None:
         super().__init__()
         self.answers, self.sets = tuple(answers), tuple(sets)
         self.sums = nn.ModuleList(LayerSum(features.layers) if features.layers else nn.Identity() for features in sets)
-        vectors = sum(features.dim for features in sets if not features.frames)
-        inputs = [vectors] * bool(vectors) + [features.dim for features in sets if features.frames]
-        self.branches = nn.ModuleList(_branch(dim, form) for dim in inputs)
-        attentive, pools = form.pooling == "attentive", len(inputs) - bool(vectors)
-        self.pools = nn.ModuleList(
-            AttentiveStatistics(form.hidden_size) if attentive else MeanPooling() for _ in range(pools)
-        )
-        dim = form.hidden_size * (bool(vectors) + pools * (1 + attentive))
-        drawn = {a.name: a.named_head(dim) for a in sorted(answers, key=lambda a: a.name) if len(answers) > 1}
-        self.head = nn.ModuleList(drawn[a.name] for a in answers) if drawn else answers[0].head(dim)
+
+    def put_heads(self, dim: int) -> None:
+        """On a trunk of this width: the last weights that are drawn."""
+        several = len(self.answers) > 1
+        drawn = {a.name: a.named_head(dim) for a in sorted(self.answers, key=lambda a: a.name) if several}
+        self.head = nn.ModuleList(drawn[a.name] for a in self.answers) if drawn else self.answers[0].head(dim)
+
+    def states(self, mixed: Sequence[torch.Tensor], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """[B, dim], what the heads read. mixed: of each set [B, D] or padded frames [B, T, D], their layers summed."""
+        raise NotImplementedError
 
     def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """[B, K] logits, or [B] of a number, of each target.
@@ -123,26 +152,48 @@ class Head(nn.Module):
         inputs: `values0`, `values1`, ... of each set: [B, D], [B, L, D], or padded frames [B, T, D], [B, T, L, D] with
         `lengths0`, ...: [B] frames of each.
         """
-        mixed = [mix(inputs[f"values{place}"]) for place, mix in enumerate(self.sums)]
+        states = self.states(self.mixed(inputs), inputs)
+        heads = self.head if isinstance(self.head, nn.ModuleList) else [self.head]
+        scores = {answer.name: head(states) for answer, head in zip(self.answers, heads, strict=True)}
+        return {name: values if values.shape[1] > 1 else values[:, 0] for name, values in scores.items()}
+
+    def mixed(self, inputs: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Of each set the weighted sum of its layers."""
+        return [mix(inputs[f"values{place}"]) for place, mix in enumerate(self.sums)]
+
+    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """Up to three: the weights of layers, what follows them, the heads."""
+        layers, head = list(self.sums.parameters()), list(self.head.parameters())
+        hidden = [p for name, p in self.named_parameters() if name.partition(".")[0] not in ("sums", "head")]
+        return [part for part in [("layers", layers), ("hidden", hidden), ("head", head)] if part[1]]
+
+
+class Head(Answering):
+    """Of mlp and attention: sets of vectors stand side by side before the projection; each set of frames has a branch
+    and a pooling of its own, and they stand side by side after it."""
+
+    def __init__(self, answers: Sequence[Answer], sets: Sequence[Set], form: Layers) -> None:
+        super().__init__(answers, sets)
+        vectors = sum(features.dim for features in sets if not features.frames)
+        inputs = [vectors] * bool(vectors) + [features.dim for features in sets if features.frames]
+        self.branches = nn.ModuleList(_branch(dim, form) for dim in inputs)
+        attentive, pools = form.pooling == "attentive", len(inputs) - bool(vectors)
+        self.pools = nn.ModuleList(
+            AttentiveStatistics(form.hidden_size) if attentive else MeanPooling() for _ in range(pools)
+        )
+        self.put_heads(form.hidden_size * (bool(vectors) + pools * (1 + attentive)))
+
+    def states(self, mixed: Sequence[torch.Tensor], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         vectors = [values for values, features in zip(mixed, self.sets, strict=True) if not features.frames]
         frames = [place for place, features in enumerate(self.sets) if features.frames]
         branches = iter(self.branches)
         pooled = [next(branches)(torch.cat(vectors, dim=1))] if vectors else []
         for place, branch, pool in zip(frames, branches, self.pools, strict=True):
             pooled.append(pool(branch(mixed[place]), inputs[f"lengths{place}"].tolist()))
-        states = torch.cat(pooled, dim=1)
-        heads = self.head if isinstance(self.head, nn.ModuleList) else [self.head]
-        scores = {answer.name: head(states) for answer, head in zip(self.answers, heads, strict=True)}
-        return {name: values if values.shape[1] > 1 else values[:, 0] for name, values in scores.items()}
-
-    def parts(self) -> list[tuple[str, list[nn.Parameter]]]:
-        """Up to three: the weights of layers, what follows them, the heads."""
-        hidden = [*self.branches.parameters(), *self.pools.parameters()]
-        parts = [("layers", list(self.sums.parameters())), ("hidden", hidden), ("head", list(self.head.parameters()))]
-        return [part for part in parts if part[1]]
+        return torch.cat(pooled, dim=1)
 
 
-def _branch(dim: int, form: Form) -> nn.Sequential:
+def _branch(dim: int, form: Layers) -> nn.Sequential:
     """The projection and the hidden layers, the first of which is the projection's."""
     modules: list[nn.Module] = [nn.Linear(dim, form.hidden_size)]
     for number in range(form.hidden_layers):
@@ -151,11 +202,11 @@ def _branch(dim: int, form: Form) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def build_head(answers: Sequence[Answer], sets: Sequence[Set], form: Form, seed: int) -> Head:
-    """A network whose first weights are a function of the seed; torch's own generator is left as it was."""
+def build_head(answers: Sequence[Answer], sets: Sequence[Set], form: Form, seed: int) -> Answering:
+    """A network of this form, whose first weights are a function of the seed; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Head(answers, sets, form)
+        return form.network(answers, sets)
 
 
 # --- Rows of features as the training loop takes them
@@ -205,10 +256,11 @@ def truth_of(labels: Labels) -> np.ndarray:
     return labels.y if labels.classes else labels.y.astype(np.float32)
 
 
-def sets_of(inputs: Inputs) -> list[Set]:
-    """What a network for these inputs must read."""
+def sets_of(inputs: Inputs, names: Sequence[str] = ()) -> list[Set]:
+    """What a network for these inputs must read. names: of the sets, where it speaks of them."""
     shapes = [(block.shape[1:], isinstance(block, Frames)) for block in inputs.blocks]
-    return [Set(shape[-1], shape[0] if len(shape) > 1 else 0, frames) for shape, frames in shapes]
+    named = zip(shapes, names or [""] * len(shapes), strict=True)
+    return [Set(shape[-1], shape[0] if len(shape) > 1 else 0, frames, name) for (shape, frames), name in named]
 
 
 def answered(network: Any, inputs: Inputs) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from affectkit.artifacts.files import read_json, write_bytes, write_json
-from affectkit.estimators._estimator import Choice, Estimator, Fold, Labels, Learned, Matrix, Takes, Workspace
+from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, Learned, Matrix, Takes, Workspace
 from affectkit.estimators._network import (
     Answer,
+    Answering,
     Form,
-    Head,
     Set,
     answered,
     build_head,
@@ -30,10 +30,11 @@ from affectkit.estimators._network import (
     sets_of,
     truth_of,
 )
-from affectkit.estimators._network_inputs import inputs_of
+from affectkit.estimators._network_inputs import Frames, inputs_of
 from affectkit.labels import Target
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Fit, Problem, Settings, fit
+from affectkit.training.journal import within
 from affectkit.training.judging import SCORE, default_monitor, higher_is_better
 from affectkit.training.objective import AUTO, LOSSES, Objective, build_objective
 from affectkit.training.settings import EQUAL, UNCERTAINTY, parse_task_weights
@@ -153,7 +154,7 @@ class NetworkFit:
     finder. task_weights: how much each target counted in the end, where that was learned."""
 
     name: str
-    network: Head
+    network: Answering
     readings: tuple[Reading, ...]
     sweeps: tuple[dict[str, Any], ...] = ()
     task_weights: dict[str, float] = field(default_factory=dict)
@@ -182,7 +183,7 @@ class NetworkFit:
 
 @dataclass(frozen=True)
 class NetworkEstimator(Estimator):
-    """The estimator of mlp and attention.
+    """An estimator that is a network: what it is like, its form says.
 
     stage: of a training, but for the number of epochs, which inner folds choose: `stopping_folds` of them are held out
     in turn, and the network is then trained on all rows for as many epochs as gave the best UAR, or CCC of a number, on
@@ -191,7 +192,8 @@ class NetworkEstimator(Estimator):
 
     Several targets are learned together, by one trunk with a head of each; rows that lack a target have no part in its
     loss, and epochs are compared by the mean of the targets' figures. A batch has as many rows as give each target
-    `batch_size` known ones on average. task_weights: as `LossOptions` has them.
+    `batch_size` known ones on average. task_weights: as `LossOptions` has them. names: of the sets of features, where the
+    network speaks of them.
     """
 
     form: Form
@@ -201,6 +203,7 @@ class NetworkEstimator(Estimator):
     loss: str = "auto"
     stopping_folds: int = 5
     task_weights: str = EQUAL
+    names: tuple[str, ...] = ()
     workspace: Workspace | None = None
 
     selects_on = "uar"
@@ -211,6 +214,14 @@ class NetworkEstimator(Estimator):
 
     def check_targets(self, targets: Sequence[Target]) -> None:
         parse_task_weights(self.task_weights, [target.name for target in targets])
+
+    def reading(self, names: Sequence[str], blocks: Sequence[Block]) -> NetworkEstimator:
+        if not self.takes.apart:
+            return self
+        frames = [isinstance(block, Frames) for block in blocks]
+        sets = [Set(0, frames=framed, name=name) for framed, name in zip(frames, names, strict=True)]
+        self.form.check(sets, [not isinstance(block, Frames) or bool((block.lengths <= 1).all()) for block in blocks])
+        return replace(self, names=tuple(names))
 
     @property
     def alone(self) -> NetworkEstimator:
@@ -237,7 +248,7 @@ class NetworkEstimator(Estimator):
         for candidate in candidates:
             stage = replace(self.stage, epochs=candidate["epochs"], patience=0)
             name = "final" if len(candidates) == 1 else f"final-{candidate['epochs']}"
-            with self._working(name) as workspace:
+            with self._working(name) as workspace, within(name, self._trainings, self._trainings):
                 fits.append(self._trained(x, labels, None, stage, workspace, seed)[0])
         return fits
 
@@ -258,7 +269,10 @@ class NetworkEstimator(Estimator):
 
         tensors = {name: tensor.contiguous() for name, tensor in fitted.network.state_dict().items()}
         write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
-        readings, sets = [reading.facts() for reading in fitted.readings], list(map(asdict, fitted.network.sets))
+        readings, sets = (
+            [reading.facts() for reading in fitted.readings],
+            [known.facts() for known in fitted.network.sets],
+        )
         if len(readings) == 1:
             told = {"answer": readings[0]["answer"], "sets": sets, **readings[0]}
         else:
@@ -272,14 +286,14 @@ class NetworkEstimator(Estimator):
 
         facts = read_json(stem.with_name(stem.name + ".json"), what="network")
         stored = load_file(stem.with_name(stem.name + ".safetensors"))
-        sets = [Set(int(known["dim"]), int(known["layers"]), bool(known["frames"])) for known in facts["sets"]]
+        sets = [Set.of_facts(known) for known in facts["sets"]]
         readings = tuple(Reading.of_facts(known) for known in facts.get("answers", [facts]))
         learned = [reading for reading in readings if reading.learned]
         if not learned or len({reading.answer for reading in readings}) < len(readings):
             raise ValueError("it answers nothing, or a target twice")
         answers = [Answer(reading.answer, reading.classes or 1, levels=reading.levels) for reading in learned]
         with torch.device("meta"):
-            network = Head(answers, sets, self.form)
+            network = self.form.network(answers, sets)
         _check(network.state_dict(), stored)
         network.load_state_dict(stored, assign=True)
         weights = {str(name): float(weight) for name, weight in facts.get("task_weights", {}).items()}
@@ -291,7 +305,7 @@ class NetworkEstimator(Estimator):
         stem = self.workspace.folder / name if self.workspace else None
         if stem and stem.with_suffix(".json").exists():
             return Curve.load(stem)
-        with self._working(name) as workspace:
+        with self._working(name) as workspace, within(name, number, self._trainings):
             held = fold.held, fold.held_labels
             fitted, done = self._trained(fold.x, fold.labels, held, self.stage, workspace, seed)
             curve = Curve(_scored(done, _monitor(fold.labels)), fitted.answers(fold.held))
@@ -310,7 +324,7 @@ class NetworkEstimator(Estimator):
         objective = self._objective(labels, learned)
         names = [target.name for target in objective.targets]
         answers = [_answer(own, target) for own, target in zip(learned, objective.targets, strict=True)]
-        network = build_head(answers, sets_of(inputs), self.form, seed)
+        network = build_head(answers, sets_of(inputs, self.names), self.form, seed)
         val = None
         if held:
             val = labelled_rows(inputs_of(held[0], self.name), [held[1].each[place] for place in places], names)
@@ -338,6 +352,11 @@ class NetworkEstimator(Estimator):
         learns = self.task_weights == UNCERTAINTY and len(learned) > 1
         objective = objective_of(learned, self.loss, alone=len(named) == 1)
         return replace(objective, task_weights=shares, learns_weights=learns)
+
+    @property
+    def _trainings(self) -> int:
+        """Of a fit, where no inner fold lacks."""
+        return self.stopping_folds + 1
 
     @contextmanager
     def _working(self, name: str) -> Iterator[Workspace]:

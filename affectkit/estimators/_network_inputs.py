@@ -250,6 +250,8 @@ class Scaling:
 
     def apply_narrow(self, block: np.ndarray) -> np.ndarray:
         """The same in float32, as networks take it: 3 ms for 200 frames of 13 layers of 768, in float64 61 ms."""
+        if self.neighbours is not None:
+            return self.apply(block[None])[0].astype(np.float32)
         if np.isnan(block).any():
             block = np.where(np.isnan(block), self.fill, block)
         narrow = np.subtract(block, self.mean, dtype=np.float32, casting="same_kind")

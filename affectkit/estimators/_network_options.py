@@ -8,16 +8,14 @@ from affectkit.training import settings
 
 if TYPE_CHECKING:
     from affectkit.estimators._estimator import Takes
-    from affectkit.estimators._network import Pooling
+    from affectkit.estimators._network import Form, Pooling
     from affectkit.estimators._network_fit import NetworkEstimator
 
 INNER_FOLDS = 5
 
 
 @dataclass(frozen=True)
-class NetworkOptions:
-    """Of mlp and attention."""
-
+class HiddenOptions:
     hidden_size: settings.HiddenSize = 256
     hidden_layers: Annotated[
         int,
@@ -28,6 +26,12 @@ class NetworkOptions:
         ),
     ] = 1
     dropout: settings.HiddenDropout = 0.5
+
+
+@dataclass(frozen=True)
+class TrainedOptions:
+    """How any network estimator is trained."""
+
     loss: settings.LossOfLabels = "auto"
     task_weights: settings.TaskWeights = settings.EQUAL
     learning_rate: settings.LearningRate = "1e-3"
@@ -49,13 +53,22 @@ class NetworkOptions:
         check_values(type(self), vars(self))
 
 
-def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Pooling | None" = None) -> "NetworkEstimator":
+@dataclass(frozen=True)
+class NetworkOptions(TrainedOptions, HiddenOptions):
+    """Of mlp and attention."""
+
+    def form(self, pooling: "Pooling" = "mean") -> "Form":
+        from affectkit.estimators._network import Layers
+
+        return Layers(self.hidden_size, self.hidden_layers, self.dropout, pooling)
+
+
+def network(name: str, options: TrainedOptions, takes: "Takes", form: "Form") -> "NetworkEstimator":
     """The estimator that the options ask for. Raises "usage" for a stage that makes no sense."""
-    from affectkit.estimators._network import Form
     from affectkit.estimators._network_fit import NetworkEstimator
     from affectkit.training.stages import Stage
 
-    known: dict[str, Any] = ({"pooling": pooling} if pooling else {}) | asdict(options)
+    known: dict[str, Any] = asdict(options)
     if options.task_weights == settings.EQUAL:
         del known["task_weights"]  # models of one target have no such thing, and models of before know none
     stage = Stage(
@@ -65,7 +78,6 @@ def network(name: str, options: NetworkOptions, takes: "Takes", pooling: "Poolin
         schedule="constant",  # a number of epochs chosen on one path must mean the same on another
         patience=options.early_stopping_patience,
     )
-    form = Form(options.hidden_size, options.hidden_layers, options.dropout, pooling or "mean")
     how = settings.Settings(batch_size=options.batch_size, weight_decay=options.weight_decay)
     candidates = [{"epochs": epochs} for epochs in range(1, options.epochs + 1)]
     chosen = options.loss, options.stopping_folds, options.task_weights

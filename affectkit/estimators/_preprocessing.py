@@ -160,18 +160,25 @@ class Preprocessing:
     already, and stay sparse.
 
     raw: gaps and categories are left to the estimator. kept: [K] of the columns of all sets, in order, those that were
-    chosen; None: all.
+    chosen; None: all. apart: the estimator reads each set by itself.
     """
 
     blocks: tuple[Scaling | Encoding | None, ...]
     raw: bool = False
     kept: np.ndarray | None = None
+    apart: bool = False
 
     @classmethod
     def fit(
-        cls, blocks: Sequence[Block], *, scale: bool, impute: Impute = "median", raw: bool = False
+        cls,
+        blocks: Sequence[Block],
+        *,
+        scale: bool,
+        impute: Impute = "median",
+        raw: bool = False,
+        apart: bool = False,
     ) -> Preprocessing:
-        return cls(tuple(_fit_any(block, scale, impute) for block in blocks), raw)
+        return cls(tuple(_fit_any(block, scale, impute) for block in blocks), raw, apart=apart)
 
     def choosing(self, count: int, blocks: Sequence[Block], labels: Learned, seed: int) -> Preprocessing:
         """With the `count` columns that tell most about the labels alone (mutual information, Kraskov et al. 2004 and
@@ -239,7 +246,7 @@ class Preprocessing:
 
     def apply(self, blocks: Sequence[Block]) -> Matrix:
         """[N, D] of all blocks side by side: an array, or CSR as soon as one block is sparse. `Inputs` as soon as one
-        has layers or frames. `Raw` where gaps are left to the estimator."""
+        has layers or frames, or where sets stay apart. `Raw` where gaps are left to the estimator."""
         import scipy.sparse as sp
 
         if self.raw:
@@ -247,7 +254,7 @@ class Preprocessing:
         pairs = zip(self.blocks, blocks, strict=True)
         blocks = [fitted.apply(block) if isinstance(fitted, Encoding) else block for fitted, block in pairs]
         scalings = [None if isinstance(fitted, Encoding) else fitted for fitted in self.blocks]
-        if any(len(block.shape) > 2 or isinstance(block, Frames) for block in blocks):
+        if self.apart or any(len(block.shape) > 2 or isinstance(block, Frames) for block in blocks):
             return Inputs(tuple(blocks), tuple(scalings))
         blocks = [s.apply(np.asarray(b, float)) if s else b for s, b in zip(scalings, blocks, strict=True)]
         if any(sp.issparse(block) for block in blocks):
@@ -278,7 +285,9 @@ class Preprocessing:
             write_json(path.with_suffix(".json"), {"tables": tables})
 
     @classmethod
-    def load(cls, path: Path, widths: Sequence[Width] | None = None, *, raw: bool = False) -> Preprocessing:
+    def load(
+        cls, path: Path, widths: Sequence[Width] | None = None, *, raw: bool = False, apart: bool = False
+    ) -> Preprocessing:
         """widths: what the blocks must be; None for a file of this very run. Raises ValueError for what was fitted on
         others, or makes no sense."""
         from safetensors import safe_open
@@ -293,7 +302,7 @@ class Preprocessing:
         if count != len(widths):
             raise ValueError(f"it scales {count} sets of features, and the model is of {len(widths)}")
         blocks = [_stored(stored, tables.get(str(number)), number, width) for number, width in enumerate(widths)]
-        fitted = cls(tuple(blocks), raw)
+        fitted = cls(tuple(blocks), raw, apart=apart)
         if (kept := stored.get("kept")) is not None:
             high = len(fitted.names()) - 1
             fitted = replace(fitted, kept=checked("kept", kept, [None], dtype="int64", low=0, high=high, rising=True))

@@ -19,7 +19,7 @@ from affectkit.artifacts.manifest import Manifest, row_weights
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.artifacts.sequences import WINDOWS, Gathering, Sequences, gather
-from affectkit.artifacts.table_features import open_features, refuse_unknown
+from affectkit.artifacts.table_features import called, feature_sets, open_features, refuse_unknown
 from affectkit.console import Progress
 from affectkit.distributed import one_thread
 from affectkit.errors import AffectkitError
@@ -76,12 +76,14 @@ def clean_up(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class ResumableFits:
-    """The fits of targets: `first`, `first` + 1, ... of `total`, with what is said of them, and where they work."""
+    """The fits of targets: `first`, `first` + 1, ... of `total`, with what is said of them, and where they work. name:
+    what stands before the names of their trainings."""
 
     first: int
     total: int
     progress: Progress
     workspace: Workspace | None = None
+    name: str = ""
 
     def run(
         self, number: int, estimator: Estimator, targets: Sequence[Target], fit: Callable[[Estimator], FittedTargets]
@@ -89,6 +91,9 @@ class ResumableFits:
         """`fit` of the estimator, which works in a workspace of its own; read back, where it was done before."""
         if self.workspace is None or not isinstance(estimator, TrainedInEpochs):
             return fit(estimator)
+        from affectkit.training.journal import name_of_fit, within
+
+        names = [self.name, name_of_fit(number) if number else ""]
         number += self.first
         what = f"fit {number + 1} of {self.total}: " if self.total > 1 else ""
 
@@ -98,7 +103,8 @@ class ResumableFits:
         workspace = replace(self.workspace, folder=self.workspace.folder / FITS / f"{number:03d}", say=say)
         record = workspace.folder / FITTED
         if not record.exists():
-            model = fit(estimator.at(workspace))
+            with within("/".join(filter(None, names)), number + 1, self.total):
+                model = fit(estimator.at(workspace))
             model.save(workspace.folder)
             write_json(record, {name: getattr(model, name) for name in OUTCOME})
         for folder in [path for path in workspace.folder.iterdir() if path.is_dir()]:
@@ -112,7 +118,8 @@ class Dataset:
     """Rows of a manifest with their features: a block per features folder, and what each says of itself.
 
     group: the column of what must not straddle; None picks the speaker or what stands in for it. row_weights: how much
-    train rows count, as `--row-weights` says it. sequences: what the rows are, where each stands for several.
+    train rows count, as `--row-weights` says it. sequences: what the rows are, where each stands for several. names: of
+    the sets of features, for messages and for estimators that speak of them.
     """
 
     manifest: Manifest
@@ -121,6 +128,7 @@ class Dataset:
     group: str | None = None
     row_weights: str = ""
     sequences: Sequences | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[Column]:
@@ -158,16 +166,17 @@ def load_dataset(
 ) -> Dataset:
     """Join a manifest's rows with their features by id.
 
-    missing: "drop" leaves out rows that a features folder lacks, "stop" raises naming the first. estimator: what is to
+    features: of each set its path, with a name before it where it has one (`feature_sets`). missing: "drop" leaves out rows that a features folder lacks, "stop" raises naming the first. estimator: what is to
     be fitted on them; None takes one vector of each row. targets: what is to be predicted, which no column may carry.
     exclude: columns of tables to leave out. gathering: of rows into sequences, each of which is then one row, whose
     frames are the vectors of its windows.
     """
     takes, name = takes_of(estimator), getattr(estimator, "name", "")
     sequences = _gathered(manifest, gathering, targets, group) if gathering else None
-    refuse_unknown(exclude, features, manifest)
+    sets = feature_sets(features)
+    refuse_unknown(exclude, [each.path for each in sets], manifest)
     apart = [*(target.name for target in targets), group or default_group(manifest.rows)]
-    loaded = [open_features(path, manifest, apart=apart, exclude=exclude) for path in features]
+    loaded = [open_features(each.path, manifest, apart=apart, exclude=exclude) for each in sets]
     if missing == "drop":
         there = set.intersection(*({*f.ids} for f in loaded))
         keep = manifest.rows["id"].isin(there).to_numpy()
@@ -187,7 +196,8 @@ def load_dataset(
     for block, source in zip(blocks, loaded, strict=True):
         refuse_infinite(block, ids, source.path)
     blocks = [hashed(block) if isinstance(block, Table) else block for block in blocks]
-    return Dataset(manifest, blocks, [f.described() for f in loaded], group, sequences=sequences)
+    described = [({"name": s.name} if s.name else {}) | f.described() for s, f in zip(sets, loaded, strict=True)]
+    return Dataset(manifest, blocks, described, group, sequences=sequences, names=tuple(called(sets)))
 
 
 def _gathered(manifest: Manifest, gathering: Gathering, targets: Sequence[Target], group: str | None) -> Sequences:
@@ -242,8 +252,10 @@ def train_model(
     importance: of columns, as `plan_shuffles` takes it. separate: also train each of several targets alone.
     workspace: where a network is trained, to go on there if it is interrupted (`clean_up` removes what it leaves).
     """
+    estimator = estimator.reading(data.names, data.blocks)
     parts = together(estimator, targets)
-    _check_options(data, estimator, targets, settings, separate=separate)
+    _check_options(data, estimator, targets, settings, separate=separate, importance=importance)
+    importance = False if takes_of(estimator).apart else importance
     rows = data.manifest.rows
     if settings.normalize == "speaker":
         speakers = rows["speaker"].to_numpy() if "speaker" in rows else None
@@ -259,8 +271,9 @@ def train_model(
     each: list[_Answered] = []
     for number, some in enumerate([*parts, *alone]):
         count = len(held_out.fits())
-        fits = ResumableFits(number * count, (len(parts) + len(alone)) * count, progress, workspace)
         kept = number < len(parts)
+        name = "" if kept else f"alone-{some[0].name}"
+        fits = ResumableFits(number * count, (len(parts) + len(alone)) * count, progress, workspace, name)
         with one_thread():
             how = settings, fits, weights, shuffles if kept else None
             each.append(
@@ -294,7 +307,13 @@ def _all(parts: Iterable[Sequence[Any]]) -> list[Any]:
 
 
 def _check_options(
-    data: Dataset, estimator: Estimator, targets: Sequence[Target], settings: FitSettings, *, separate: bool
+    data: Dataset,
+    estimator: Estimator,
+    targets: Sequence[Target],
+    settings: FitSettings,
+    *,
+    separate: bool,
+    importance: bool | None,
 ) -> None:
     """Raise "usage" for options that the estimator, or these targets, have no use for."""
     estimator.check_targets(targets)
@@ -304,6 +323,9 @@ def _check_options(
     if data.row_weights and isinstance(estimator, TrainedInEpochs):
         able = "linear, svm, forest or boosted"
         raise AffectkitError("usage", f"--row-weights: {estimator.name} weighs classes alone", remedy=f"use {able}")
+    if importance and takes_of(estimator).apart:
+        message = f"--importance: {estimator.name} reads sets of features, not columns"
+        raise AffectkitError("usage", message, remedy="leave it out")
     if takes_of(estimator).gaps and settings.impute != "median":
         message = f"--impute {settings.impute}: {estimator.name} reads gaps as they are"
         raise AffectkitError("usage", message, remedy="leave it out")

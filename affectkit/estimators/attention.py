@@ -29,4 +29,4 @@ def build(options: AttentionOptions) -> "NetworkEstimator":
 
     linear = options.pooling == "mean" and not options.hidden_layers
     takes = Takes(vectors=False, sparse=False, frames="mean" if linear else "all")
-    return network("attention", options, takes, options.pooling)
+    return network("attention", options, takes, options.form(options.pooling))

@@ -14,4 +14,4 @@ def build(options: NetworkOptions) -> "NetworkEstimator":
     """The estimator of `--model mlp`."""
     from affectkit.estimators._estimator import Takes
 
-    return network("mlp", options, Takes(sparse=False, layers=True))
+    return network("mlp", options, Takes(sparse=False, layers=True), options.form())

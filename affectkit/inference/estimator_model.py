@@ -18,10 +18,10 @@ from affectkit.artifacts.models import whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.artifacts.sequences import WINDOWS, Sequences
-from affectkit.artifacts.table_features import OWN, is_table, open_known
+from affectkit.artifacts.table_features import OWN, FeatureSet, feature_sets, is_table, open_known
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
-from affectkit.errors import AffectkitError
+from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.estimators._estimator import Block, Takes, refuse_infinite, refuse_no_answer
 from affectkit.estimators._model import EstimatorModel
 from affectkit.estimators._network_inputs import encoded_block, encoded_windows, read_block, read_windows
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
 # Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
 # computed with, and what is computed at once.
-_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens")
+_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens", "detector_weights")
 CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
 WINDOW_CHUNK = 4096  # windows, a vector each, but never less than one sequence
 
@@ -89,9 +89,8 @@ class EstimatorPipeline(Model):
 
     def _open(self, manifest: Manifest, features: Sequence[Path]) -> list[Features]:
         encoders = self.spec["features"]
-        if len(features) != len(encoders):
-            raise AffectkitError("usage", f"the model was trained on {len(encoders)} feature sets, not {len(features)}")
-        return [_read_as(path, manifest, encoder) for path, encoder in zip(features, encoders, strict=True)]
+        paths = _in_order(feature_sets(features), [encoder.get("name", "") for encoder in encoders])
+        return [_read_as(path, manifest, encoder) for path, encoder in zip(paths, encoders, strict=True)]
 
     def _block(self, manifest: Manifest, features: Features, sequences: Sequences | None = None) -> Block:
         """sequences: what the manifest's rows are, where the features are of their windows."""
@@ -172,6 +171,27 @@ class EstimatorPipeline(Model):
         if isinstance(encoded, Features):
             return self._block(sequences.manifest, encoded, sequences)
         return encoded_windows(sequences, *encoded, self._takes)
+
+
+def _in_order(sets: Sequence[FeatureSet], names: Sequence[str]) -> list[Path]:
+    """The paths of a model's sets of features: by their names, where they have some, else as they come. names: of the
+    model's, "" where it knows none. Raises "usage" naming what is unknown, or missing."""
+    if not any(each.name for each in sets):
+        if len(sets) != len(names):
+            raise AffectkitError("usage", f"the model was trained on {len(names)} feature sets, not {len(sets)}")
+        return [each.path for each in sets]
+    known, paths = [name for name in names if name], {each.name: each.path for each in sets}
+    if len(known) < len(names) or "" in paths:
+        what = "the model's sets have no names" if len(known) < len(names) else "some have a name, and some have none"
+        raise AffectkitError("usage", f"--features: {what}", remedy="give all without names, in the order of training")
+    for name in paths:
+        if name not in known:
+            remedy = did_you_mean(name, known)
+            raise AffectkitError("usage", f"--features: the model was trained on no set '{name}'", remedy=remedy)
+    if missing := [name for name in known if name not in paths]:
+        remedy = f"add --features {missing[0]}=FOLDER"
+        raise AffectkitError("usage", f"--features: {', '.join(missing)} missing", remedy=remedy)
+    return [paths[name] for name in known]
 
 
 def _read_as(path: Path, manifest: Manifest, trained_on: dict[str, Any]) -> Features:

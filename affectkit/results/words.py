@@ -9,7 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.transcripts import heard_by
 from affectkit.evaluation.metrics import METRICS
-from affectkit.instruments import no_diagnosis, scores_of
+from affectkit.instruments import apparent, no_diagnosis, scores_of, traits_of
 from affectkit.plain import shown as shown
 
 # What a metric is called where people read it; the others go by their name. What it means is in `evaluation.metrics`.
@@ -94,6 +94,14 @@ AI_ACT_HEALTH = (
     "The exception for medical reasons is read narrowly: by the European Commission's guidelines on prohibited "
     "practices (February 2025) it does not cover watching over stress, well-being, burnout or depression of employees, "
     "applicants, pupils or students."
+)
+
+TRAITS_USE = (
+    "Traits of personality are meant for research on first impressions: what raters saw in people for some seconds, or "
+    "what people said of themselves. They are no test of anybody, and choose nobody for a job, a loan or a school."
+)
+AI_ACT_TRAITS = (
+    "Systems that evaluate candidates or workers, by their traits among others, are high-risk under annex III, point 4."
 )
 
 LIMITS = (
@@ -183,6 +191,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     meaningless = f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."
     scaled = [NORMALIZATION["transductive"]] if report.get("normalization") == "transductive" else []
     scores = no_diagnosis(scores_of(report.get("targets"), report.get("corpora") or []))
+    scores += apparent(traits_of(report.get("targets")))
     told = [*scores, *scaled, *notes(report.get("corpora") or []), *(report.get("warnings") or [])]
     return [meaningless] * bool(synthetic) + told
 

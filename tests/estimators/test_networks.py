@@ -15,7 +15,7 @@ from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Fold, Labels, Workspace
 from affectkit.estimators._fit import FitSettings, encode_target, fit_targets
-from affectkit.estimators._network import Answer, Form, Rows, Set, answered, build_head
+from affectkit.estimators._network import Answer, Layers, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
 from affectkit.estimators._network_inputs import Frames, Inputs, moments, normalize_by_speaker
 from affectkit.estimators._preprocessing import Preprocessing
@@ -48,7 +48,7 @@ def labels_of(y, classes):
 
 
 def test_layers_are_weighed_by_a_softmax_and_the_rest_is_plain_torch():
-    head = build_head([Answer("label", 4)], [Set(5, layers=3), Set(2)], Form(6, 2, 0.5), seed=1).eval()
+    head = build_head([Answer("label", 4)], [Set(5, layers=3), Set(2)], Layers(6, 2, 0.5), seed=1).eval()
     x, table = torch.randn(7, 3, 5), torch.randn(7, 2)
     with torch.no_grad():
         head.sums[0].weights.copy_(torch.tensor([0.3, -1.0, 2.0]))
@@ -64,7 +64,7 @@ def test_layers_are_weighed_by_a_softmax_and_the_rest_is_plain_torch():
 def test_padding_changes_no_answer(pooling, layers):
     values = clips(layers=layers)
     inputs = Inputs((frames_of(values),), (None,))
-    head = build_head([Answer("label", 3)], [Set(4, layers, frames=True)], Form(8, 1, 0.5, pooling), seed=0).eval()
+    head = build_head([Answer("label", 3)], [Set(4, layers, frames=True)], Layers(8, 1, 0.5, pooling), seed=0).eval()
     alone = torch.cat([answered(head, Inputs((frames_of([value]),), (None,)))["label"] for value in values])
     together = answered(head, inputs)["label"]
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
@@ -76,7 +76,7 @@ def test_padding_changes_no_answer(pooling, layers):
 
 
 def test_linear_up_to_the_mean_frames_and_their_mean_answer_the_same():
-    values, form = clips(layers=3), Form(8, 0, 0.0)
+    values, form = clips(layers=3), Layers(8, 0, 0.0)
     of_frames = build_head([Answer("label", 3)], [Set(4, 3, frames=True)], form, seed=0).eval()
     of_means = build_head([Answer("label", 3)], [Set(4, 3)], form, seed=5).eval()
     of_means.load_state_dict(of_frames.state_dict())
@@ -101,7 +101,7 @@ def test_without_hidden_layers_it_is_superbs_head_as_transformers_has_it():
         peer.layer_weights.copy_(torch.tensor([1.0, 0.0, -1.0]))
         said = peer(wave, output_hidden_states=True)
         states = torch.stack(said.hidden_states, dim=2)  # [1, T, L, D]
-        head = build_head([Answer("label", 3)], [Set(16, 3, frames=True)], Form(8, 0, 0.0), seed=0)
+        head = build_head([Answer("label", 3)], [Set(16, 3, frames=True)], Layers(8, 0, 0.0), seed=0)
         ours = {"sums.0.weights": peer.layer_weights}
         ours |= {f"branches.0.0.{name}": tensor for name, tensor in peer.projector.state_dict().items()}
         ours |= {f"head.{name}": tensor for name, tensor in peer.classifier.state_dict().items()}
@@ -112,11 +112,13 @@ def test_without_hidden_layers_it_is_superbs_head_as_transformers_has_it():
 
 def test_every_weight_is_of_one_part_and_the_first_weights_are_the_seeds():
     sets = [Set(4, 3), Set(2), Set(5, 2, frames=True), Set(3, frames=True)]
-    head = build_head([Answer("label", 3)], sets, Form(8, 2, 0.5, "attentive"), seed=0)
+    head = build_head([Answer("label", 3)], sets, Layers(8, 2, 0.5, "attentive"), seed=0)
     assert [name for name, _ in head.parts()] == ["layers", "hidden", "head"]
     assert sum(len(parameters) for _, parameters in head.parts()) == len(list(head.parameters()))
     state = torch.get_rng_state()
-    again, other = (build_head([Answer("label", 3)], sets, Form(8, 2, 0.5, "attentive"), seed=seed) for seed in (0, 1))
+    again, other = (
+        build_head([Answer("label", 3)], sets, Layers(8, 2, 0.5, "attentive"), seed=seed) for seed in (0, 1)
+    )
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(head.head.weight, again.head.weight)
     assert not torch.equal(head.head.weight, other.head.weight)

@@ -12,7 +12,7 @@ from affectkit.errors import AffectkitError
 from affectkit.estimators import _network_fit
 from affectkit.estimators._estimator import Workspace
 from affectkit.estimators._fit import FitSettings, build_estimator, fit_targets, load_fitted, together
-from affectkit.estimators._network import Answer, Form, Set, build_head
+from affectkit.estimators._network import Answer, Layers, Set, build_head
 from affectkit.labels import Target
 from affectkit.models.cumulative_link import CumulativeLink
 from affectkit.training.accelerating import open_accelerator
@@ -160,7 +160,7 @@ def test_levels_in_reverse_are_a_mirror():
 
 
 def test_heads_are_drawn_by_name():
-    form, sets = Form(8, 1, 0.0), [Set(4)]
+    form, sets = Layers(8, 1, 0.0), [Set(4)]
     answers = [Answer("b", 3, ("x", "y", "z")), Answer("a", 1)]
     first, again = build_head(answers, sets, form, 0), build_head(answers[::-1], sets, form, 0)
     torch.testing.assert_close(first.head[0].weight, again.head[1].weight, rtol=0, atol=0)
@@ -289,7 +289,7 @@ def test_an_ordered_target_has_a_cumulative_link_alone_too():
     network = fitted((STRESS,), (x, truths[:1], groups)).fitted.network
     assert isinstance(network.head, CumulativeLink)
     shares = np.bincount(truths[0][~np.isnan(truths[0])].astype(int)) ** 0 + 0.0
-    started = build_head([Answer("stress", 3, levels=True, shares=tuple(shares))], [Set(6)], Form(16, 1, 0.5), 0)
+    started = build_head([Answer("stress", 3, levels=True, shares=tuple(shares))], [Set(6)], Layers(16, 1, 0.5), 0)
     np.testing.assert_allclose(started.head(torch.zeros(1, 16)).exp().detach(), [[1 / 3] * 3], atol=1e-4)
 
 

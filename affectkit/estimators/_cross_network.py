@@ -1,0 +1,251 @@
+"""The trunk of cross-attention: sets of features that ask each other, or that are gated, or stand side by side.
+
+A set that asks does so once for each row: by its vector, or by the mean of its steps. Scaled dot products with the
+steps of another set say how much each of these counts, in several heads (Vaswani et al. 2017, section 3.2); what is
+read is added to what asked, and normalised.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.estimators._network import Answer, Answering, Set
+
+logger = logging.getLogger(__name__)
+
+ALL, FIRST = "all", "first"
+Join = Literal["cross-attention", "gated", "concat"]
+Positions = Literal["sinusoidal", "none"]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The form of cross-attention. query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection.
+    head_size: of the queries and keys of a head, and of what it reads. hidden_size: of the layer after the join.
+    batch_norm: whether what the sets say together is normalised over a batch, too."""
+
+    join: Join
+    query: tuple[str, ...]
+    heads: int
+    width: int
+    head_size: int
+    hidden_size: int
+    dropout: float
+    positions: Positions
+    batch_norm: bool = False
+
+    def network(self, answers: Sequence[Answer], sets: Sequence[Set]) -> CrossNetwork:
+        return CrossNetwork(answers, sets, self)
+
+    def asking(self, sets: Sequence[Set]) -> list[int]:
+        """Places of the sets that ask."""
+        if self.query in ((ALL,), (FIRST,)):
+            return list(range(len(sets) if self.query == (ALL,) else 1))
+        return [place for place, features in enumerate(sets) if features.name in self.query]
+
+    def check(self, sets: Sequence[Set], single: Sequence[bool]) -> None:
+        names = [features.name for features in sets]
+        if len(sets) < 2:
+            remedy = "name more with --features, such as --features static=FOLDER --features dynamic=FOLDER"
+            raise AffectkitError(
+                "usage", "cross-attention joins two sets of features or more: there is one", remedy=remedy
+            )
+        if self.join != "cross-attention":
+            return
+        for name in self.query:
+            if name not in (*names, ALL, FIRST):
+                remedy = did_you_mean(name, names)
+                raise AffectkitError("usage", f"--query: no set of features is called '{name}'", remedy=remedy)
+        asking = self.asking(sets)
+        asked = [place for place in range(len(sets)) if asking != [place]]
+        if all(single[place] for place in asked):
+            what = "%s: one step per row: attention has nothing to choose from, and --join concat says the same with "
+            logger.warning(what + "fewer weights", ", ".join(names[place] for place in asked))
+            return
+        for place in asked:
+            if single[place]:
+                what = "%s has one step per row: attention over it has nothing to choose from; its weights are 1"
+                logger.warning(what, names[place])
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a set says of B rows. values: [B, T, W] of each step, 0 where a row has none. shares: [B, T], each step's
+    share of a mean over the row's. single: whether a row is one vector."""
+
+    values: torch.Tensor
+    shares: torch.Tensor
+    single: bool = False
+
+    @classmethod
+    def of(cls, values: torch.Tensor, lengths: torch.Tensor | None) -> Steps:
+        """values: [B, D], or padded [B, T, D] with `lengths` [B]."""
+        if lengths is None:
+            return cls(values[:, None], values.new_ones(len(values), 1), single=True)
+        valid = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
+        return cls(values.masked_fill(~valid[..., None], 0.0), valid / lengths[:, None])
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """[B, W]."""
+        return torch.einsum("bt,btw->bw", self.shares, self.values)
+
+
+class CrossNetwork(Answering):
+    """Each set is projected to one width; sets are joined; a hidden layer and the heads follow."""
+
+    def __init__(self, answers: Sequence[Answer], sets: Sequence[Set], form: Crossing) -> None:
+        super().__init__(answers, sets)
+        self.projections = nn.ModuleList(nn.Linear(features.dim, form.width) for features in sets)
+        self.join = JOINS[form.join](sets, form)
+        self.after = nn.Sequential(
+            *[nn.BatchNorm1d(self.join.width)] * form.batch_norm,
+            nn.Dropout(form.dropout),
+            nn.Linear(self.join.width, form.hidden_size),
+            nn.ReLU(),
+        )
+        self.put_heads(form.hidden_size)
+
+    def states(self, mixed: Sequence[torch.Tensor], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self.after(self.join(self._steps(mixed, inputs)))
+
+    def attention(self, inputs: Mapping[str, torch.Tensor]) -> dict[tuple[str, str], torch.Tensor]:
+        """[B, T, H] weights by (set that asks, set that is asked), 0 where a row has no step; {} of other joins."""
+        if not isinstance(self.join, CrossAttention):
+            return {}
+        steps, names = self._steps(self.mixed(inputs), inputs), [features.name for features in self.sets]
+        weights = self.join.attention(steps)
+        return {(names[asks], names[asked]): weights[asks, asked] for asks, asked in weights}
+
+    def _steps(self, mixed: Sequence[torch.Tensor], inputs: Mapping[str, torch.Tensor]) -> list[Steps]:
+        projected = [projection(values) for projection, values in zip(self.projections, mixed, strict=True)]
+        return [Steps.of(values, inputs.get(f"lengths{place}")) for place, values in enumerate(projected)]
+
+
+# --- Joins: each set's steps in, [B, width] out
+
+
+class CrossAttention(nn.Module):
+    """Every set that asks, asks every other one; of each that asks stands what it said itself, and beside it what it
+    read, summed over those that were asked and normalised."""
+
+    def __init__(self, sets: Sequence[Set], form: Crossing) -> None:
+        super().__init__()
+        self.asking, self.positions = form.asking(sets), form.positions == "sinusoidal"
+        asked = {a: [b for b in range(len(sets)) if b != a] for a in self.asking}
+        self.readers = nn.ModuleDict(
+            {f"{a}-{b}": Reader(form, choosing=sets[b].frames) for a, others in asked.items() for b in others}
+        )
+        self.norms = nn.ModuleDict({str(a): nn.LayerNorm(form.width) for a in self.asking})
+        self.width = form.width * len(self.asking)
+
+    def forward(self, sets: Sequence[Steps]) -> torch.Tensor:
+        means, marks = [steps.mean for steps in sets], self._marks(sets)
+        read = {a: means[a] for a in self.asking}
+        for name, reader in self.readers.items():
+            a, b = map(int, name.split("-"))
+            read[a] = read[a] + reader(means[a], sets[b], marks[b])
+        return torch.cat([self.norms[str(a)](states) for a, states in read.items()], dim=1)
+
+    def attention(self, sets: Sequence[Steps]) -> dict[tuple[int, int], torch.Tensor]:
+        """[B, T, H] by places of the set that asks, and of the one asked."""
+        means, marks, weights = [steps.mean for steps in sets], self._marks(sets), {}
+        for name, reader in self.readers.items():
+            a, b = map(int, name.split("-"))
+            weights[a, b] = reader.weights(means[a], sets[b], marks[b])
+        return weights
+
+    def _marks(self, sets: Sequence[Steps]) -> list[torch.Tensor | None]:
+        return [sinusoids(steps) if self.positions and not steps.single else None for steps in sets]
+
+
+class Reader(nn.Module):
+    """How one set reads another: multi-head attention with one query of each row.
+
+    A key has no constant, which the softmax cancels. With one query, W_k x . q = x . (W_k' q), so that keys and values
+    of single steps are never computed. choosing: whether there are steps to choose from; where a row is one vector, its
+    weight is 1, and there are no queries and keys.
+    """
+
+    def __init__(self, form: Crossing, *, choosing: bool) -> None:
+        super().__init__()
+        self.heads, inner = form.heads, form.heads * form.head_size
+        self.query = nn.Linear(form.width, inner) if choosing else None
+        self.key = nn.Linear(form.width, inner, bias=False) if choosing else None
+        self.value = nn.Linear(form.width, inner)
+        self.out = nn.Linear(inner, form.width)
+
+    def forward(self, asks: torch.Tensor, steps: Steps, marks: torch.Tensor | None) -> torch.Tensor:
+        """[B, W] of what asks, [B, W]."""
+        weights = self.weights(asks, steps, marks)
+        read = torch.einsum("bth,btw->bhw", weights, steps.values)
+        value = self.value.weight.unflatten(0, (self.heads, -1))
+        values = torch.einsum("bhw,hdw->bhd", read, value).flatten(1) + self.value.bias
+        return self.out(values)
+
+    def weights(self, asks: torch.Tensor, steps: Steps, marks: torch.Tensor | None) -> torch.Tensor:
+        """[B, T, H], over the steps of each row 1 in sum. marks: [B, T, W], added to the steps that are asked."""
+        if self.query is None or self.key is None:
+            return steps.shares[..., None].expand(-1, -1, self.heads)
+        queries = self.query(asks).unflatten(1, (self.heads, -1))
+        key = self.key.weight.unflatten(0, (self.heads, -1))
+        wanted = torch.einsum("bhd,hdw->bhw", queries, key) / math.sqrt(key.shape[1])
+        marked = steps.values if marks is None else steps.values + marks
+        scores = torch.einsum("bhw,btw->bth", wanted, marked)
+        return scores.masked_fill((steps.shares == 0)[..., None], -torch.inf).softmax(dim=1)
+
+
+class Gated(nn.Module):
+    """A gated unit (Arevalo et al. 2017): of each set's mean its tanh, in shares of 0 to 1 that all sets decide, unit
+    by unit."""
+
+    def __init__(self, sets: Sequence[Set], form: Crossing) -> None:
+        super().__init__()
+        self.width = form.width
+        self.gates = nn.Linear(form.width * len(sets), form.width * len(sets))
+
+    def forward(self, sets: Sequence[Steps]) -> torch.Tensor:
+        means = torch.stack([steps.mean for steps in sets], dim=1)
+        shares = self.gates(means.flatten(1)).unflatten(1, means.shape[1:]).softmax(dim=1)
+        return (shares * means.tanh()).sum(dim=1)
+
+
+class Concat(nn.Module):
+    """Each set's mean, side by side."""
+
+    def __init__(self, sets: Sequence[Set], form: Crossing) -> None:
+        super().__init__()
+        self.width = form.width * len(sets)
+
+    def forward(self, sets: Sequence[Steps]) -> torch.Tensor:
+        return torch.cat([steps.mean for steps in sets], dim=1).relu()
+
+
+JOINS: dict[str, type[CrossAttention] | type[Gated] | type[Concat]] = {
+    "cross-attention": CrossAttention,
+    "gated": Gated,
+    "concat": Concat,
+}
+
+
+def sinusoids(steps: Steps) -> torch.Tensor:
+    """[B, T, W], sines and cosines of where steps are: half of them of a step's number (Vaswani et al. 2017, section
+    3.5), half of its share of the row, from 0 to 1, so that a query may ask for the beginning or the end of rows of any
+    length."""
+    width = steps.values.shape[2]
+    numbers = torch.arange(steps.values.shape[1], device=steps.values.device, dtype=steps.values.dtype)
+    quarter = torch.arange((width + 3) // 4, device=numbers.device)
+    absolute = numbers[:, None] * 10000.0 ** (-quarter / len(quarter))
+    lengths = (steps.shares > 0).sum(dim=1)
+    relative = (numbers[None] + 0.5) / lengths[:, None]
+    turns = relative[..., None] * math.pi * (quarter + 1)
+    absolute = absolute.expand(len(lengths), -1, -1)
+    return torch.cat([absolute.sin(), absolute.cos(), turns.sin(), turns.cos()], dim=2)[..., :width]

@@ -1,0 +1,104 @@
+"""Neural network on several sets of features, which read each other by attention, or are gated, or stand side by side."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from affectkit.errors import AffectkitError
+from affectkit.estimators._network_options import TrainedOptions, network
+from affectkit.plain import comma_separated
+from affectkit.registry import Option, options_from
+from affectkit.training import settings
+
+if TYPE_CHECKING:
+    from affectkit.estimators._network_fit import NetworkEstimator
+
+NONE, PUBLISHED = "none", "published"
+# A published network for personality from static and dynamic features, as far as the options carry it.
+PRESETS: dict[str, dict[str, Any]] = {
+    PUBLISHED: {
+        "query": "first", "width": 128, "heads": 4, "head_size": 128, "positions": "none", "batch_norm": True,
+        "hidden_size": 64, "dropout": 0.3, "loss": "mse", "learning_rate": "1e-3", "weight_decay": 0.0,
+        "early_stopping_patience": 10,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JoinOptions:
+    preset: Annotated[
+        Literal["none", "published"],
+        Option(
+            "Options that stand for those not given. published: a network for personality from a static set, named "
+            "first, which asks a dynamic one (width 128; 4 heads of 128; residual, layer norm; batch norm, dropout .3; "
+            "64 units; MSE, Adam at 1e-3, patience 10). Unlike it, numbers are standardised and unbounded, the rate is "
+            "constant (not halved on a plateau), the number of epochs is chosen on inner folds, and a static set of one "
+            "vector asks a sequence, where there attention had one step."
+        ),
+    ] = "none"
+    join: Annotated[
+        Literal["cross-attention", "gated", "concat"],
+        Option(
+            "How sets are joined: cross-attention, sets read each other's steps; gated, shares of each set's mean, unit "
+            "by unit; concat, each set's mean side by side. The mean is over a row's steps."
+        ),
+    ] = "cross-attention"
+    query: Annotated[
+        str,
+        Option(
+            "Sets that ask, comma-separated, by their names or those of their folders; all: each asks every other; "
+            "first: the one named first. A sequence asks by the mean of its steps."
+        ),
+    ] = "all"
+    heads: Annotated[int, Option("Number of attention heads.", least=1)] = 4
+    width: Annotated[int, Option("Number of units that each set is projected to.", least=1)] = 128
+    head_size: Annotated[
+        int, Option("Number of units of a head's query, key and value; 0: the width over the number of heads.", least=0)
+    ] = 0
+    positions: Annotated[
+        Literal["sinusoidal", "none"],
+        Option(
+            "What tells attention where a step is: sinusoidal, sines of its number and of its place between the first "
+            "step and the last; none, so that the order of steps changes no answer."
+        ),
+    ] = "sinusoidal"
+    batch_norm: Annotated[bool, Option("Whether joined sets are normalised over a batch.")] = False
+    hidden_size: settings.HiddenSize = 64
+    dropout: settings.HiddenDropout = 0.3
+
+
+@dataclass(frozen=True)
+class CrossAttentionOptions(TrainedOptions, JoinOptions):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = comma_separated(self.query)
+        if not names or len(set(names)) < len(names):
+            raise AffectkitError("usage", f"--query '{self.query}' names no set, or one twice", remedy="name each once")
+        if self.join != "cross-attention" and self.query not in ("all", PRESETS[PUBLISHED]["query"]):
+            remedy = "leave it out, or use --join cross-attention"
+            raise AffectkitError(
+                "usage", f"--query: sets do not ask each other under --join {self.join}", remedy=remedy
+            )
+        if self.batch_norm and self.batch_size < 2:
+            remedy = "use a --batch-size of 2 or more"
+            raise AffectkitError("usage", "--batch-norm: one row has no spread to normalise by", remedy=remedy)
+
+
+@options_from(CrossAttentionOptions, PRESETS)
+def build(options: CrossAttentionOptions) -> "NetworkEstimator":
+    """The estimator of `--model cross-attention`. An option that is given wins over the preset."""
+    from affectkit.estimators._cross_network import Crossing
+    from affectkit.estimators._estimator import Takes
+
+    form = Crossing(
+        options.join,
+        tuple(comma_separated(options.query)),
+        options.heads,
+        options.width,
+        options.head_size or max(1, options.width // options.heads),
+        options.hidden_size,
+        options.dropout,
+        options.positions,
+        options.batch_norm,
+    )
+    takes = Takes(sparse=False, layers=True, frames="all", apart=True)
+    return network("cross-attention", options, takes, form)
