@@ -18,11 +18,15 @@ Sentence = str | Sequence[Any]
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure as SVG text, and what it shows in words. wide: takes both columns of the page."""
+    """A figure as SVG text, and what it shows in words. wide: takes both columns of the page.
+
+    png: the same picture, where `svg.rendering` asks for it; svg is empty where it does not.
+    """
 
     svg: str
     alt: str
     wide: bool = False
+    png: bytes = b""
 
 
 @dataclass(frozen=True)
