@@ -33,6 +33,7 @@ from affectkit.commands.synthesize import synthesize
 from affectkit.commands.tabulate import tabulate
 from affectkit.commands.train import train
 from affectkit.commands.transcribe import transcribe
+from affectkit.commands.watch import watch
 from affectkit.errors import AffectkitError
 from affectkit.options import Plugins, bound, with_options
 from affectkit.plain import RENAME, readable
@@ -64,6 +65,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (evaluate, ()),
     (select, ()),
     (report, ()),
+    (watch, ()),
     (serve, ()),
 )
 
