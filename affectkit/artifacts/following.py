@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -75,7 +76,8 @@ def _cells(line: str) -> list[str]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO | None]:
-    """A file to read; None for one that is not there, has just gone (another machine's: ESTALE), or is no file.
+    """A file to read; None for one that is not there, or is no file. On a disk of another machine a file may go while
+    it is open (ESTALE): the block then ends there.
 
     Raises PermissionError.
     """
@@ -86,8 +88,16 @@ def opened(path: Path) -> Iterator[BinaryIO | None]:
     except OSError:
         yield None
         return
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        yield None
+        return
     with open(descriptor, "rb") as file:
-        yield file if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        try:
+            yield file
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:

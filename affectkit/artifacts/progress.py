@@ -48,15 +48,14 @@ class FitLog:
     monitor: str = ""
     stage: str = ""
     history: list[Row] = field(default_factory=list)
+    _places: dict[Any, int] = field(default_factory=dict)  # of stage and epoch
 
     def add(self, row: Row) -> None:
         """An epoch; one that is told again, as the run was resumed and came to other figures, takes the place of the
         former and of those after it."""
-        same = ("stage", "epoch")
-        for place in reversed(range(len(self.history))):
-            if all(self.history[place].get(key) == row.get(key) for key in same):
-                del self.history[place:]
-                break
+        known = self._places.get(key := (row.get("stage"), row.get("epoch")), len(self.history))
+        del self.history[known:]
+        self._places[key] = known
         self.history.append(row)
         if len(self.history) > FULL_ROWS and not (early := self.history[-FULL_ROWS - 1]).get("best"):
             self.history[-FULL_ROWS - 1] = {name: early[name] for name in (*DRAWN, self.monitor) if name in early}
@@ -274,9 +273,10 @@ class Follower:
 
     def _read(self, name: str) -> dict[str, Any]:
         """A JSON file; what it said before, while it cannot be read."""
+        content = b""
         with opened(self.folder / name) as file:
-            content = _object(file.read(LARGEST).decode(errors="replace")) if file else {}
-        return content or self._json.get(name, {})
+            content = file.read(LARGEST) if file else b""
+        return _object(content.decode(errors="replace")) or self._json.get(name, {})
 
     def _forget_log(self) -> None:
         self.log, self._pace = Log(), Pace()

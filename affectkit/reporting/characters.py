@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 from rich.text import Text
 
 from affectkit.results.words import shown
@@ -67,8 +69,9 @@ def drawn(chart: Chart, width: int, height: int, pen: Pen) -> list[Text]:
     for row in range(rows):
         label = {0: labels[0], rows - 1: labels[2]}.get(row, labels[1] if rows % 2 and row == rows // 2 else "")
         line = Text(f"{label:>{margin}} {pen.side}")
-        for column in range(columns):
-            line.append(*cells.get((column, row), (" ", "")))
+        row_cells = (cells.get((column, row), (" ", "")) for column in range(columns))
+        for colour, run in groupby(row_cells, key=lambda cell: cell[1]):
+            line.append("".join(mark for mark, _ in run), colour)
         lines.append(line)
     return [*lines, *_floor(chart, columns, margin, pen)]
 
@@ -100,46 +103,33 @@ def _cells(
 ) -> dict[tuple[int, int], tuple[str, str]]:
     """(column, row) -> character and colour; a later curve stands before an earlier one."""
     across, down = columns * pen.across, rows * pen.down
-    first, last = chart.places[0], chart.places[-1]
+    x = (np.asarray(chart.places, float) - chart.places[0]) * (across - 1) / _extent(chart)
     bits: dict[tuple[int, int], int] = {}
     cells: dict[tuple[int, int], tuple[str, str]] = {}
     for curve in chart.curves:
-        points = []
-        for place, value in zip(chart.places, curve.values, strict=True):
-            x = (place - first) / ((last - first) or 1) * (across - 1)
-            value = math.log(value) if log and value > 0 else value
-            points.append((x, (ends[1] - value) / (ends[1] - ends[0]) * (down - 1)))
-        for x, top, bottom in _strokes(points):
-            for y in range(top, bottom + 1):
-                cell = x // pen.across, y // pen.down
-                bits[cell] = bits.get(cell, 0) | DOTS[x % pen.across][y % pen.down]
-                mark = curve.name[0] if pen is LETTERS else chr(0x2800 + bits[cell])
-                cells[cell] = mark, curve.colour
+        values = np.asarray(curve.values, float)
+        y = (ends[1] - (np.log(values) if log else values)) / (ends[1] - ends[0]) * (down - 1)
+        for place, (top, bottom) in enumerate(zip(*_strokes(x, y, across), strict=True)):
+            for dot in range(round(top), round(bottom) + 1) if top <= bottom else ():
+                cell = place // pen.across, dot // pen.down
+                bits[cell] = bits.get(cell, 0) | DOTS[place % pen.across][dot % pen.down]
+                cells[cell] = curve.name[0] if pen is LETTERS else chr(0x2800 + bits[cell]), curve.colour
     return cells
 
 
-def _strokes(points: Sequence[tuple[float, float]]) -> Iterator[tuple[int, int, int]]:
-    """(x, highest dot, lowest dot) of each column of dots that a line through points touches; broken at NaN."""
-    spans: dict[int, tuple[float, float]] = {}
+def _extent(chart: Chart) -> float:
+    return float(chart.places[-1] - chart.places[0]) or 1.0
 
-    def touch(x: int, y: float) -> None:
-        low, high = spans.get(x, (y, y))
-        spans[x] = min(low, y), max(high, y)
 
-    before: tuple[float, float] | None = None
-    for x, y in points:
-        if not math.isfinite(y):
-            before = None
-            continue
-        if before and round(x) > round(before[0]):
-            slope = (y - before[1]) / (x - before[0])
-            for column in range(round(before[0]), round(x) + 1):
-                for edge in (column - 0.5, column + 0.5):
-                    touch(column, before[1] + slope * (min(max(edge, before[0]), x) - before[0]))
-        touch(round(x), y)
-        before = x, y
-    for column, (top, bottom) in spans.items():
-        yield column, round(top), round(bottom)
+def _strokes(x: np.ndarray, y: np.ndarray, across: int) -> tuple[np.ndarray, np.ndarray]:
+    """[across] highest and lowest dots of each column of dots that a line through points, [n] each, touches: at the
+    edges of the column, and at points within it. NaN where there is none: the line is broken at NaN."""
+    edges = np.interp(np.arange(across + 1) - 0.5, x, y, left=np.nan, right=np.nan)
+    top, bottom = np.fmin(edges[:-1], edges[1:]), np.fmax(edges[:-1], edges[1:])
+    columns = np.rint(x).astype(int)
+    np.fmin.at(top, columns, y)
+    np.fmax.at(bottom, columns, y)
+    return top, bottom
 
 
 def _floor(chart: Chart, columns: int, margin: int, pen: Pen) -> list[Text]:
@@ -147,7 +137,7 @@ def _floor(chart: Chart, columns: int, margin: int, pen: Pen) -> list[Text]:
     first, last = chart.places[0], chart.places[-1]
     axis = [pen.floor] * columns
     if chart.mark is not None and first <= chart.mark <= last:
-        axis[round((chart.mark - first) / ((last - first) or 1) * (columns - 1))] = pen.mark
+        axis[round((chart.mark - first) / _extent(chart) * (columns - 1))] = pen.mark
     left, right = f"{first:g}", f"{last:g}" if last > first else ""
     room = columns - len(left) - len(right)
     unit = chart.unit if len(chart.unit) + 2 <= room else ""

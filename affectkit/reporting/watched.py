@@ -19,7 +19,7 @@ from affectkit.reporting.figures.learning import TRAIN_LOSS, VAL_LOSS, best_plac
 from affectkit.results import words
 
 HEIGHT, ROWS = 11, 10  # of a chart, and of epochs, where the height of the page is free
-TALLEST = 14
+LOWEST, TALLEST, FEWEST = 6, 14, 5  # of a chart, and epochs that it leaves room for, where the height is given
 LONGEST_BAR = 40
 BESIDE = 76  # columns from which charts stand side by side
 COLOURS = {"running": "green", "finished": "bold green", "silent": "yellow"}
@@ -31,17 +31,22 @@ def draw(status: Status, width: int, height: int | None = None, *, colour: bool 
     """The run on `width` columns, and on about `height` lines, where these are given. colour: whether the terminal
     shows colours, and braille; else letters draw the curves."""
     head = [*_head(status), *_place(status)]
-    used = sum(-(-max(line.cell_len, 1) // width) for line in head) + 3
-    charts = _charts(status)
+    charts, rows = _charts(status), status.epochs
     tiers = len(charts) if width < BESIDE else min(len(charts), 1)
-    free = None if height is None else height - used
-    tall = HEIGHT if free is None else min(max(free // (tiers + 1), 6), TALLEST)
+    used = sum(-(-max(line.cell_len, 1) // width) for line in head) + 3  # the bar and the line of fits follow
+    tall, most = _sizes(None if height is None else height - used, tiers, len(rows))
     pen = BRAILLE if colour else LETTERS
     body = _beside(charts, width, tall, pen) if tiers < len(charts) else _below(charts, width, tall, pen)
-    rows = ROWS if free is None else max(free - tall * tiers - 3, 2)
-    return Group(
-        *head, *_bar(status, width, pen), *body, *_table(status.epochs, status.monitor, width, rows), *_fits(status)
-    )
+    return Group(*head, *_bar(status, width, pen), *body, *_table(rows, status.monitor, width, most), *_fits(status))
+
+
+def _sizes(free: int | None, tiers: int, epochs: int) -> tuple[int, int]:
+    """Lines of a chart, and rows of the table. free: lines for both; None: as many as they take. tiers: charts below
+    each other. epochs: that there are."""
+    if free is None:
+        return HEIGHT, ROWS
+    tall = min(max((free - min(epochs, FEWEST) - 3) // max(tiers, 1), LOWEST), TALLEST)
+    return tall, max(free - tall * tiers - 3, 2)
 
 
 def facts(status: Status) -> dict[str, Any]:
