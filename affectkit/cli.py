@@ -34,6 +34,7 @@ from affectkit.commands.synthesize import synthesize
 from affectkit.commands.tabulate import tabulate
 from affectkit.commands.train import train
 from affectkit.commands.transcribe import transcribe
+from affectkit.commands.watch import watch
 from affectkit.errors import AffectkitError
 from affectkit.options import Plugins, bound, with_options
 from affectkit.plain import RENAME, readable
@@ -66,6 +67,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (select, ()),
     (report, ()),
     (plot, ()),
+    (watch, ()),
     (serve, ()),
 )
 

@@ -34,6 +34,17 @@ def read_started(folder: Path) -> dict[str, Any]:
     return read_json(folder / STARTED, what="record of a run's start", shape=_STARTED)
 
 
+def require_run(folder: Path) -> None:
+    """Raises "missing" or "input" for what is no folder that a command began."""
+    remedy = "name the folder that a command wrote"
+    if not folder.exists():
+        raise AffectkitError("missing", "no such run folder", file=folder, remedy=remedy)
+    if not folder.is_dir():
+        raise AffectkitError("input", "is a file, not a run folder", file=folder, remedy=remedy)
+    if not (folder / STARTED).exists():
+        raise AffectkitError("input", f"is no run folder: it has no {STARTED}", file=folder, remedy=remedy)
+
+
 def require_unchanged(started: Mapping[str, Any]) -> None:
     """Raises "input" for an input of a run that is not what its record says of it, "missing" for one that has gone."""
     for known in started.get("inputs", []):
