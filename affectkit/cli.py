@@ -23,6 +23,7 @@ from affectkit.commands.extract_features import extract_features
 from affectkit.commands.finetune import finetune
 from affectkit.commands.fuse import fuse
 from affectkit.commands.import_model import import_model
+from affectkit.commands.plot import plot
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
 from affectkit.commands.report import report
@@ -33,6 +34,7 @@ from affectkit.commands.synthesize import synthesize
 from affectkit.commands.tabulate import tabulate
 from affectkit.commands.train import train
 from affectkit.commands.transcribe import transcribe
+from affectkit.commands.watch import watch
 from affectkit.errors import AffectkitError
 from affectkit.options import Plugins, bound, with_options
 from affectkit.plain import RENAME, readable
@@ -64,6 +66,8 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (evaluate, ()),
     (select, ()),
     (report, ()),
+    (plot, ()),
+    (watch, ()),
     (serve, ()),
 )
 

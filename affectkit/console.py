@@ -154,13 +154,13 @@ def _log_lines(what: str) -> Progress:
         if now - last >= _LOG_SECONDS and done:
             last = now
             left = (now - began) / (done - before) * (total - done) if done > before else None
-            rest = "" if left is None else f", about {_duration(left)} to go"
+            rest = "" if left is None else f", about {duration(left)} to go"
             say(f"{what}: {done} of {total}{rest}" + (f"; {note}" if note else ""))
 
     return update
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3 h 5 min`."""
     minutes = round(seconds / 60)
     if seconds < 120:

@@ -1,4 +1,4 @@
-"""Scores of mental health: by which names targets are known as such, of which instrument, and what they are not.
+"""Scores of mental health, and traits of personality: by which names targets are known as such, and what they are not.
 
 A corpus may say better than this list what its scores are (`Corpus.scores`).
 """
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 NO_DIAGNOSIS = "a score of this kind is no diagnosis"
+OCEAN = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+APPARENT = "apparent traits, as raters saw them in short recordings or people described themselves, not what they are"
 
 # A word of a target's name -> what the score is, and who gave it.
 SCORES = {
@@ -89,3 +91,23 @@ def no_diagnosis(scores: Iterable[str]) -> list[str]:
     """
     names = ", ".join(scores)
     return [f"{names}: {NO_DIAGNOSIS}"] if names else []
+
+
+def traits_of(targets: Any) -> list[str]:
+    """The names of targets that are traits of personality. targets: as `scores_of` takes them.
+
+    >>> traits_of(["label", "Openness", "openness_self"])
+    ['Openness', 'openness_self']
+    """
+    names = [target["name"] if isinstance(target, Mapping) else str(target) for target in targets or ()]
+    return [name for name in names if {*OCEAN} & {*re.split(r"[\W_]+", name.casefold())}]
+
+
+def apparent(traits: Iterable[str]) -> list[str]:
+    """The one sentence that every report of traits carries; none without any.
+
+    >>> apparent(["openness"])[0][:25]
+    'openness: apparent traits'
+    """
+    names = ", ".join(traits)
+    return [f"{names}: {APPARENT}"] if names else []

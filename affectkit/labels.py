@@ -4,7 +4,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,12 +21,14 @@ class Target:
 
     name: the manifest's column. kind: "class" (unordered), "ordinal" (ordered classes) or "number".
     classes: in the label map's order, for class and ordinal targets. scale: (lowest, highest), for numbers.
+    further: a number that is learnt only where it is asked for by name, as a corpus has it besides what it is about.
     """
 
     name: str
     kind: Literal["class", "ordinal", "number"]
     classes: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
+    further: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if not is_file_name(self.name):
@@ -55,7 +57,8 @@ class Target:
 
     def to_json(self) -> dict[str, Any]:
         if self.kind == "number":
-            return {"name": self.name, "kind": self.kind, "scale": list(self.scale) if self.scale else None}
+            further = {"further": True} if self.further else {}
+            return {"name": self.name, "kind": self.kind, "scale": list(self.scale) if self.scale else None, **further}
         return {"name": self.name, "kind": self.kind, "classes": list(self.classes)}
 
     @classmethod
@@ -68,7 +71,7 @@ class Target:
         if kind == "number" and not classes:
             if scale is not None and not _is_scale(scale):
                 raise ValueError(f"the scale of {name} is not its lowest and highest number")
-            return cls(name, kind, scale=(scale[0], scale[1]) if scale else None)
+            return cls(name, kind, scale=(scale[0], scale[1]) if scale else None, further=bool(data.get("further")))
         if kind not in ("class", "ordinal"):
             raise ValueError(f"{name} is of kind {kind!r}, not class, ordinal or number")
         if not isinstance(classes, list) or not all(isinstance(item, str) and item for item in classes):

@@ -105,6 +105,14 @@ TreatAs = Annotated[
     Literal["val", "test"] | None,
     typer.Option("--treat-as", help="Split that a CSV without a column `seen` stands for."),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        help="Trackers of what networks learn epoch by epoch, comma-separated: tensorboard, wandb (offline unless "
+        "WANDB_MODE says otherwise), mlflow, ...",
+    ),
+]
 Sources = Annotated[
     list[str],
     typer.Argument(

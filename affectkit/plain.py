@@ -36,10 +36,11 @@ def xml_text(text: str) -> str:
 DEPTH = 100  # objects and lists within each other: ours have ten, and what walks them recurses
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, not_finite: bool = False) -> Any:
     """What JSON says: finite numbers of 64 bits (or 1e30, for no limit), text that UTF-8 can hold, each key once,
-    `DEPTH` levels at most; else ValueError."""
+    `DEPTH` levels at most; else ValueError. not_finite: NaN and Infinity are read too, as Python's json writes them."""
     numbers: dict[str, Any] = {"parse_int": _whole, "parse_float": _finite, "parse_constant": _finite}
+    numbers |= {"parse_constant": float, "parse_float": float} if not_finite else {}
     try:
         data = json.loads(text, object_pairs_hook=_object, **numbers)
         level = [data]

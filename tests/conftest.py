@@ -25,6 +25,10 @@ def pytest_collection_modifyitems(items):
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt" viewBox="0 0 1 1"></svg>\n'
 
 
+def _save_nothing(figure, file, format="svg", **_):
+    file.write(EMPTY if format == "svg" else b"")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick():
     """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test. And
@@ -32,7 +36,7 @@ def _quick():
     from matplotlib.figure import Figure
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Figure, "savefig", lambda figure, file, **_: file.write(EMPTY))
+        patched.setattr(Figure, "savefig", _save_nothing)
         patched.setattr(os, "fsync", lambda _: None)
         yield
 

@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-RECORDS = {"run.json", "started.json", "speed.csv"}  # when, where and how long: these may differ
+RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl"}  # when, where and how long: these may differ
 # Lines that depend on how fast the machine is.
 TIMED = re.compile(r"^[\w -]+: \d+ of \d+|seconds|\d+ s\b|/s\b|Warning|warn\(|^make")
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from affectkit.cli import app
 
-RECORDS = {"run.json", "started.json", "speed.csv", ".lock"}  # what says when and how fast, and who writes
+RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl", ".lock"}  # what says when and how fast, and who writes
 COMMANDS = [command.name for command in app.registered_commands if command.name != "serve"]  # it does not end
 
 

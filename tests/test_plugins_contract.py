@@ -17,7 +17,7 @@ EXPECTED = {
     "corpora": "affectnet arrays casia ck-plus crema-d csv daic-woz dfu emobank emodb emotic esd fer2013 ferplus "
     "findingemo folder huggingface iemocap meld merge msp-podcast oasis raf-db ravdess savee tess",
     "detectors": "columns haar whole yunet",
-    "encoders": "arrays hf-audio hf-image hf-text landmarks low-level open-clip opensmile text-ngrams timm",
+    "encoders": "arrays hf-audio hf-image hf-text landmarks low-level motion open-clip opensmile text-ngrams timm",
     "estimators": "attention forest linear mlp svm",
     "experts": "emonet finetuned hf-text lexicon timm",
     "media": "images pictures speech text",

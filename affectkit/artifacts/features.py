@@ -25,6 +25,7 @@ from affectkit.artifacts.records import trusted
 from affectkit.artifacts.tables import check_ids, first_row, read_table, to_numbers
 from affectkit.errors import AffectkitError
 from affectkit.labels import spelt_alike
+from affectkit.media.files import NPY
 from affectkit.plain import parse_json
 
 if TYPE_CHECKING:
@@ -373,6 +374,9 @@ def read_features(path: Path) -> Features:
     path = Path(path)
     if not path.exists():
         raise AffectkitError("missing", "no such features", file=path, remedy="run extract-features")
+    if path.suffix.lower() == NPY:
+        what, remedy = "is an array, whose rows have no ids here", "extract it with --encoder arrays"
+        raise AffectkitError("input", what, file=path, remedy=remedy)
     if is_tabulated(trusted(path, complete=True)):
         return _read_tabulated(path)
     return _read_folder(path) if path.is_dir() else _read_csv(path)

@@ -17,10 +17,11 @@ TEMPORARY = ".*.tmp"  # what is not finished: a file of `atomic`, or a folder of
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, passing: bool = False) -> Iterator[Path]:
     """A temporary path beside `path`, moved onto it when the block ends well; on any error `path` is left as it was.
 
     The bytes reach the disk before the name does (fsync of file, then of folder), so a file that can be seen is whole.
+    passing: what is written is soon written again, and need not outlive the machine's power: 20 us in place of 5 ms.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,10 +31,12 @@ def atomic(path: Path) -> Iterator[Path]:
             mode = os.fstat(handle.fileno()).st_mode & 0o777
         yield temporary
         os.chmod(temporary, mode)  # safetensors makes files that only their owner may read
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
+        if not passing:
+            with open(temporary, "rb+") as handle:
+                os.fsync(handle.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if not passing:
+            _sync_folder(path.parent)
     except OSError as error:  # a write that fails names no file, and nobody knows the temporary one
         if error.filename in (None, str(temporary)) or error.filename2 == str(temporary):
             error.filename = str(path)

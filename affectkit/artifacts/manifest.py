@@ -89,14 +89,15 @@ class Manifest:
         return self.targets[name]
 
     def chosen_targets(self, names: str | None) -> list[Target]:
-        """The targets named "label,valence"; by default `label`, else every target there is.
+        """The targets named "label,valence"; by default `label`, else every target that is not a further one.
 
         Raises "input" for an unknown one, or when there is none at all.
         """
         if names:
             wanted = dict.fromkeys(comma_separated(names) or [names])
             return [self.target(name) for name in wanted]
-        chosen = [self.targets["label"]] if "label" in self.targets else list(self.targets.values())
+        usual = [target for target in self.targets.values() if not target.further]
+        chosen = [self.targets["label"]] if "label" in self.targets else usual
         if not chosen:
             raise AffectkitError("input", "has no targets", file=self.path, remedy="name a column with --target")
         return chosen

@@ -18,6 +18,9 @@ from affectkit.artifacts.files import inside_folder, read_json, sha256
 from affectkit.errors import AffectkitError
 
 STARTED, RECORD, LOCK = "started.json", "run.json", ".lock"
+# Of a run in which networks train: what happens, how steps go, and, while it lasts, where it stands.
+LOG, STEPS, PROGRESS = "log.jsonl", "steps.csv", "progress.json"
+TIMES = frozenset({LOG, STEPS})  # they say when and how fast, which no rerun repeats: no input is told by them
 VERSIONS = ("affectkit", "numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "accelerate", "opensmile")
 
 _FILE = {"path": inside_folder, "sha256": str, "size": int}
@@ -29,6 +32,17 @@ del _RECORD["command"]
 
 def read_started(folder: Path) -> dict[str, Any]:
     return read_json(folder / STARTED, what="record of a run's start", shape=_STARTED)
+
+
+def require_run(folder: Path) -> None:
+    """Raises "missing" or "input" for what is no folder that a command began."""
+    remedy = "name the folder that a command wrote"
+    if not folder.exists():
+        raise AffectkitError("missing", "no such run folder", file=folder, remedy=remedy)
+    if not folder.is_dir():
+        raise AffectkitError("input", "is a file, not a run folder", file=folder, remedy=remedy)
+    if not (folder / STARTED).exists():
+        raise AffectkitError("input", f"is no run folder: it has no {STARTED}", file=folder, remedy=remedy)
 
 
 def require_unchanged(started: Mapping[str, Any]) -> None:
@@ -131,7 +145,7 @@ def digest(path: Path) -> dict[str, Any]:
         raise AffectkitError("missing", "no such file or folder", file=path)
     if path.is_dir():
         known = recorded(path / RECORD) if (path / STARTED).exists() else {}
-        names = sorted(known) or _names(path)
+        names = sorted(known.keys() - TIMES) or _names(path)
         files = [file_digest(path / name, known.get(name)) for name in names if (path / name).is_file()]
         return {"path": str(path), "files": [{**f, "path": str(Path(f["path"]).relative_to(path))} for f in files]}
     beside = recorded(file_record(path))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from affectkit.artifacts.array_features import is_array
 from affectkit.artifacts.features import Features, is_tabulated, read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.models import BEST, SPEC, no_fit_rows, read_fit_rows, read_spec
@@ -109,6 +110,9 @@ def read_source(
     """
     if tables and ((path / "encoder.json").exists() or is_tabulated(path)):
         return Source(name, path, None, no_fit_rows(), features=read_features(path))
+    if is_array(path):
+        message = "is an array of features, not a table by id"
+        raise AffectkitError("input", message, file=path, remedy="name it with --features of train, predict or ablate")
     file = predictions_path(path)
     model = model_beside(file)
     # a model's targets: its table does not say their scales

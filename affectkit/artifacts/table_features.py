@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectkit.artifacts.array_features import is_array, open_array_features
 from affectkit.artifacts.columns import GAPS, Column, Where, counts_rows, infer, read_as
 from affectkit.artifacts.features import Features, is_tabulated, of_numbers, of_rows, read_features
 from affectkit.artifacts.manifest import COLUMNS, Manifest
@@ -83,8 +84,8 @@ def files_of(features: Iterable[Path | str]) -> list[Path]:
 
 
 def is_table(path: Path) -> bool:
-    """Whether features are named columns of any kind, not what an encoder or `tabulate` wrote."""
-    return is_manifest(path) or (path.is_file() and not is_tabulated(path))
+    """Whether features are named columns of any kind, not an array nor what an encoder or `tabulate` wrote."""
+    return is_manifest(path) or (path.is_file() and not is_array(path) and not is_tabulated(path))
 
 
 def open_features(
@@ -100,7 +101,7 @@ def open_features(
     `infer` do, and "input" for columns that the manifest lacks.
     """
     if not is_table(path):
-        return read_features(path)
+        return read_encoded(path, manifest)
     names = columns_of(path, manifest)
     telling = [name for name in names if name in (*apart, *DIVIDING[1:])]
     if telling:
@@ -117,6 +118,11 @@ def open_features(
         return features
     table = infer(frame[names], _places(path, manifest))
     return of_rows(ids, path, table.names, table)
+
+
+def read_encoded(path: Path, manifest: Manifest) -> Features:
+    """What an encoder or `tabulate` wrote, or an array of the manifest's. Raises as both do."""
+    return open_array_features(path, manifest) if is_array(path) else read_features(path)
 
 
 def open_known(path: Path, manifest: Manifest, known: Mapping[str, Any]) -> Features:

@@ -80,9 +80,6 @@ MixOpt = Annotated[
         rich_help_panel="Mixture",
     ),
 ]
-TrackOpt = Annotated[
-    str | None, typer.Option("--track", help="Trackers, comma-separated: tensorboard, wandb, mlflow, ...")
-]
 
 
 def finetune(
@@ -106,7 +103,7 @@ def finetune(
     media_root: opt.MediaRoot = None,
     on_error: opt.OnError = "stop",
     mixed_precision: PrecisionOpt = "no",
-    track: TrackOpt = None,
+    track: opt.Track = None,
     num_workers: opt.NumWorkers = None,
     device: opt.Device = "auto",
     bundle: opt.Bundle = False,
@@ -146,7 +143,8 @@ def finetune(
     from affectkit.results.kinds import of_finetuning
     from affectkit.results.save import save_result
     from affectkit.training.accelerating import open_accelerator
-    from affectkit.training.trackers import open_trackers
+    from affectkit.training.journal import FINAL, open_journal
+    from affectkit.training.judging import monitor_of
 
     here = ranks(cpu=device == "cpu")
     workers = here.workers(num_workers)
@@ -172,9 +170,14 @@ def finetune(
             setup = replace(setup, beside=read_beside(named, mix, rows, targets, **how))
         if separate:
             check_separate(targets, setup)
-        with console.progress("finetune") as progress, open_trackers(track, run.path, options) as trackers:
+        told: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "curves": FINAL}
+        told |= {"targets": [each.name for each in targets], "monitor": monitor_of(setup.stages, targets)}
+        with (
+            console.progress("finetune") as progress,
+            open_journal(run.path, "finetune", **told, is_main=here.is_main),
+        ):
             what = rows, targets, setup, run.path, accelerator
-            finetuned = run_finetuning(*what, group=group, cv=cv, progress=progress, log=trackers.log)
+            finetuned = run_finetuning(*what, group=group, cv=cv, progress=progress)
             if separate:
                 alone = separately(*what, group=group, cv=cv, progress=progress)
                 finetuned = replace(finetuned, separate=alone)

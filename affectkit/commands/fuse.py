@@ -7,6 +7,7 @@ import typer
 import affectkit.options as opt
 from affectkit import console, registry
 from affectkit.console import Outcome
+from affectkit.errors import AffectkitError
 from affectkit.plain import comma_separated
 
 RuleOpt = Annotated[str, typer.Option("--rule", help=f"Fusion rule: {', '.join(registry.names('rules'))}.")]
@@ -30,6 +31,7 @@ def fuse(
     manifest: opt.OptionalManifest = None,
     treat_as: opt.TreatAsVal = None,
     group: opt.Group = None,
+    track: opt.Track = None,
     bundle: opt.Bundle = False,
     seed: opt.Seed = 0,
     resume: opt.Resume = False,
@@ -56,9 +58,13 @@ def fuse(
     from affectkit.reporting.fused import draw
     from affectkit.results.kinds import of_fusion
     from affectkit.results.save import save_result
+    from affectkit.training.journal import open_journal
 
     paths = named_paths(sources, least=2)
     built = build_rule(rule, rule_options)
+    if track and not built.trains:
+        message = f"--track: rule {rule} is not trained epoch by epoch"
+        raise AffectkitError("usage", message, remedy="leave it out, or use --rule mlp")
     with open_run("fuse", options, inputs=[*paths.values(), manifest]) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
@@ -72,11 +78,20 @@ def fuse(
         if built.learns:
             learnt = fittable(aligned.rows, aligned.rows.targets.values(), plan.fit)
             aligned = only(aligned, named, [each.name for each in learnt])
-        with console.progress("fuse") as progress:
-            keep = fallback == "best"
-            fused = fit_fusion(
-                aligned, rule, rule_options, plan, metric=metric, fallback=keep, seed=seed, progress=progress
-            )
+        names = list(aligned.rows.targets)
+        told: dict[str, Any] = {
+            "resumed": run.resumed,
+            "options": options,
+            "track": track,
+            "targets": names,
+            "monitor": "val_loss",
+        }
+        with console.progress("fuse") as progress, open_journal(run.path, "fuse", **told) as journal:
+            how: dict[str, Any] = {"metric": metric, "fallback": fallback == "best", "seed": seed}
+            fused = fit_fusion(aligned, rule, rule_options, plan, **how, progress=progress)
+            for name in names:
+                history = fused.model.targets[name]["parameters"].get("history", ())
+                journal.tell_history(history, of=name if len(names) > 1 else "")
         result = of_fusion(fused, rule, named, plan if built.learns else plan.without_rows())
         save_result(run.path, result, bundle=bundle)
         page = draw(run.path)

@@ -100,15 +100,9 @@ def _named(runs: list[str]) -> dict[str, Path]:
 
 def _command(folder: Path) -> str:
     """What wrote the folder. Raises "missing", "input" or "unfinished" for what is no finished run."""
-    from affectkit.artifacts.records import RECORD, STARTED, read_record, trusted
+    from affectkit.artifacts.records import RECORD, read_record, require_run, trusted
 
-    remedy = "name the folder that a command wrote"
-    if not folder.exists():
-        raise AffectkitError("missing", "no such run folder", file=folder, remedy=remedy)
-    if not folder.is_dir():
-        raise AffectkitError("input", "is a file, not a run folder", file=folder, remedy=remedy)
-    if not (folder / STARTED).exists():
-        raise AffectkitError("input", f"is no run folder: it has no {STARTED}", file=folder, remedy=remedy)
+    require_run(folder)
     return read_record(trusted(folder) / RECORD).get("command", "")
 
 

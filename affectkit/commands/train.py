@@ -73,6 +73,7 @@ def train(
     separate: opt.Separate = False,
     export_attention: ExportAttentionOpt = False,
     num_workers: opt.NumWorkers = None,
+    track: opt.Track = None,
     device: opt.Device = "auto",
     seed: opt.Seed = 0,
     resume: opt.Resume = False,
@@ -103,6 +104,7 @@ def train(
     from affectkit.artifacts.table_features import files_of
     from affectkit.distributed import Ranks
     from affectkit.estimators._again import assemble
+    from affectkit.estimators._estimator import TrainedInEpochs
     from affectkit.estimators._fit import build_estimator
     from affectkit.estimators._train import clean_up, workspace_of
     from affectkit.reporting import evaluated, terminal
@@ -112,18 +114,26 @@ def train(
     from affectkit.results.kinds import of_training
     from affectkit.results.save import save_result
     from affectkit.results.separate import SEPARATE
+    from affectkit.training.journal import open_journal
 
     estimator = build_estimator(model, plugin_options)
+    if track and not isinstance(estimator, TrainedInEpochs):
+        message = f"--track: {model} is not trained epoch by epoch"
+        raise AffectkitError("usage", message, remedy="leave it out, or use a network, such as --model mlp")
     with open_run("train", options, inputs=[manifest, *files_of(features)]) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
         rows = read_manifest(manifest)
         training = assemble(rows, estimator, options)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
-        with console.progress("train") as progress:
+        names = [each.name for each in training.targets]
+        told: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
+        with console.progress("train") as progress, open_journal(run.path, "train", **told) as journal:
             how: dict[str, Any] = {"cv": cv, "importance": importance, "separate": separate}
             how |= {"attention_to": run.path} if export_attention else {}
             trained = training.run(**how, progress=progress, workspace=workspace)
+            for fit in trained.model.fits:
+                journal.tell_history(fit.history)
         result = of_training(trained, training.data.manifest)
         save_result(run.path, result)
         if {HISTORY, IMPORTANCE, SEPARATE, ATTENTION} & result.files.keys():

@@ -11,6 +11,7 @@ from affectkit.artifacts.tables import iter_rows, refuse_too_large, to_numbers
 from affectkit.corpora._corpus import Row
 from affectkit.corpora._files import refuse_pointer
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.instruments import OCEAN
 from affectkit.labels import Target
 from affectkit.plain import comma_separated
 from affectkit.plain import safe_id as safe_id  # for its readers
@@ -105,7 +106,6 @@ TargetColumns = Annotated[
     ),
 ]
 
-OCEAN = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 NUMBERS = ("valence", "arousal", "dominance", *OCEAN, "stress", "depression", "anxiety")
 TIMES = ("start_sec", "end_sec")
 # What a manifest calls the columns of the options `<role>_column`, where it is not the role's name.

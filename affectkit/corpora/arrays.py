@@ -14,7 +14,7 @@ from affectkit.labels import Target
 from affectkit.media import open_array
 from affectkit.plain import RENAME, readable
 from affectkit.registry import Option
-from affectkit.synthesis import twins
+from affectkit.synthesis import traits, twins
 
 CORPUS = Corpus(
     title="feature arrays",
@@ -119,16 +119,18 @@ def _rows(features: list[Path], columns: dict[str, list[Any]], length: int) -> I
 
 
 def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
-    """Write the twin: OCEAN labels that static [N, 12] and dynamic [N, 8, 6] features follow; `speakers` subjects."""
+    """Write the twin: OCEAN labels, static [N, 24] and dynamic [N, 12, 16] features; `speakers` subjects.
+
+    Extraversion and neuroticism are in neither set alone, but in which of the steps the static features point to.
+    """
     twins.write_readme(root, "arrays", size=size, speakers=speakers, seed=seed)
     rng = twins.generator(seed, "arrays")
     subjects = np.array([speaker for speaker, _ in twins.deal(size, [f"p{n:02d}" for n in range(speakers)], {"": 1.0})])
-    person = rng.normal(0, 0.8, (speakers, 5))[np.unique(subjects, return_inverse=True)[1]]
-    traits = person + rng.normal(0, 0.6, (size, 5))
-    static = traits @ rng.normal(0, 1, (5, 12)) + rng.normal(0, 1.5, (size, 12))
-    dynamic = (traits @ rng.normal(0, 1, (5, 6)))[:, None, :] + rng.normal(0, 2.5, (size, 8, 6))
-    labels = (1 / (1 + np.exp(-traits + rng.normal(0, 0.3, traits.shape)))).round(4)
+    people = np.unique(subjects, return_inverse=True)[1]
+    clips = traits.draw_clips(people, rng)
+    static, dynamic = traits.features(clips, people, rng)
+    labels = traits.rated(clips.traits, rng).round(4).astype(np.float32)
     for name, array in (("static_features", static), ("dynamic_features", dynamic), ("labels", labels)):
-        np.save(root / f"{name}.npy", array.astype(np.float32))
+        np.save(root / f"{name}.npy", array)
     parts = [twins.part_of(int(subject[1:])) for subject in subjects]
     twins.write_rows(root / "groups.csv", ["group", "split"], zip(subjects, parts, strict=True))

@@ -15,6 +15,7 @@ from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.media import Header, read_headers
 from affectkit.media.cuts import parse_stretches
+from affectkit.media.video import VIDEO
 from affectkit.registry import Option
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ RevisionOpt = Annotated[str, Option("Branch, tag or commit of a hub id.")]
 PoolOpt = Annotated[
     str,
     Option(
-        "Pooling over time: mean, mean-std (audio, series), stats (series: mean, sd, slope, share of missing), "
+        "Pooling over time: mean, mean-std (audio, series, videos), stats (series: mean, sd, slope, share of missing), "
         "cls (text: the first token) or none (a vector per frame, or per window)."
     ),
 ]
@@ -274,7 +275,7 @@ def items(manifest: Manifest, encoder: Encoder, *, num_workers: int = 0) -> list
         places = [None if index is None else int(index) for index in _column(rows, "array_index")]
         return [Item(key, path, index=index) for key, path, index in zip(rows["id"], media, places, strict=True)]
     if encoder.reads == "images":
-        return images(manifest, encoder.column, crop=encoder.options.get("crop", "none"))
+        return pictures(manifest, encoder)
     return recordings(manifest, encoder.column, num_workers=num_workers)
 
 
@@ -289,6 +290,31 @@ def texts(manifest: Manifest, column: str = "text") -> list[Item]:
         raise AffectkitError("input", f"has no column '{column}'", file=manifest.path, remedy=remedy)
     files = manifest.media() if manifest.bare and "path" in rows else [None] * len(rows)
     return [Item(*row) for row in zip(rows["id"], files, rows[column].fillna(""), strict=True)]
+
+
+def pictures(manifest: Manifest, encoder: Encoder) -> list[Item]:
+    """The images and videos of a manifest's rows, in order; of videos with the seconds that are the row's, of images
+    with the box that is to be cut out, unless a detector finds it. Raises "input" for a manifest without boxes."""
+    media = manifest.media(encoder.column)
+    films = [path is not None and path.suffix.lower() in VIDEO for path in media]
+    boxed = not encoder.options.get("detector") and not all(films)
+    pictured = images(manifest, encoder.column, crop=encoder.options.get("crop", "none") if boxed else "none")
+    if not any(films):
+        return pictured
+    timed = _timed(manifest, media)
+    return [film if is_film else picture for is_film, film, picture in zip(films, timed, pictured, strict=True)]
+
+
+def _timed(manifest: Manifest, media: Sequence[Path | None]) -> list[Item]:
+    """Rows with the seconds of their recordings that are theirs."""
+    rows = manifest.rows
+    times = [_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec")]
+    cells = rows["stretches"] if "stretches" in rows else [""] * len(rows)
+    stretches = [_stretches(manifest, place, cell) for place, cell in enumerate(cells)]
+    return [
+        Item(key, path, "", start, end, duration or 0.0, stretches=parts)
+        for key, path, start, end, duration, parts in zip(rows["id"], media, *times, stretches, strict=True)
+    ]
 
 
 def images(manifest: Manifest, column: str = "path", *, crop: str = "none") -> list[Item]:
@@ -350,14 +376,8 @@ def series(manifest: Manifest, encoder: Any) -> list[Item]:
         if encoder.column not in rows and not any(media):
             raise _no_column(manifest, encoder)
     keys = rows[encoder.table_key] if encoder.table is not None else [""] * len(rows)
-    times = [_column(rows, name) for name in ("start_sec", "end_sec", "duration_sec")]
-    cells = rows["stretches"] if "stretches" in rows else [""] * len(rows)
-    stretches = [_stretches(manifest, place, cell) for place, cell in enumerate(cells)]
-    columns = (rows["id"], media, *times, stretches, keys, _sizes(rows))
-    return [
-        Item(key, path, "", start, end, duration or 0.0, stretches=parts, key=name, size=size)
-        for key, path, start, end, duration, parts, name, size in zip(*columns, strict=True)
-    ]
+    timed = _timed(manifest, media)
+    return [replace(item, key=key, size=size) for item, key, size in zip(timed, keys, _sizes(rows), strict=True)]
 
 
 def _sizes(rows: Any) -> list[tuple[float, float] | None]:

@@ -59,7 +59,7 @@ def encode_shards(
     ahead of the encoder (decoding, resampling and openSMILE hold no interpreter lock); 0 prepares in this one.
     Raises, unless `on_error` is "skip", the first item's AffectkitError, with its `where`.
     """
-    most = {"images": BATCH_IMAGES, "series": 1}.get(encoder.reads)  # of a series all the work is in `prepare`
+    most = _most_at_once(encoder)
     lengths = [item.duration_sec for item in items]
     # Similar lengths together, longest last, so that little is padded
     orders = [(shard, sorted(shard, key=lengths.__getitem__)) for shard in shards]
@@ -83,6 +83,14 @@ def encode_shards(
             kept = [p for p in shard if p not in errors]
             values = stacked([results[p] for p in kept])
             yield Encoded([items[p].id for p in kept], values, skipped, dict(encoder.counts))
+
+
+def _most_at_once(encoder: Encoder) -> int | None:
+    """Items of a batch, where their number limits it: of a series all the work is in `prepare`, and the frames of a
+    video are batches of their own."""
+    if encoder.reads == "images":
+        return 1 if encoder.options.get("fps") else BATCH_IMAGES
+    return 1 if encoder.reads == "series" else None
 
 
 @contextmanager

@@ -46,6 +46,11 @@ HELD = 8  # files whose frames are kept: rows of one file follow each other in a
 SeriesOpt = Annotated[
     str, Option("Which series to read: NAME of the manifest's column path_NAME, or a table of all rows.")
 ]
+WindowOpt = Annotated[
+    float | None,
+    Option("Length of windows, on the clock of the series or video.", "s", default="no windows; 1 for motion"),
+]
+StrideOpt = Annotated[float | None, Option("From window to window.", "s", default="the window")]
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,8 @@ class SeriesOptions:
             least=0, most=1, default="0.5, OpenPose 0.1",
         ),
     ] = None  # fmt: skip
-    window: Annotated[
-        float | None, Option("Length of windows, on the series' own clock.", "s", default="no windows")
-    ] = None
-    stride: Annotated[float | None, Option("From window to window.", "s", default="the window")] = None
+    window: WindowOpt = None
+    stride: StrideOpt = None
     channels: Annotated[
         str,
         Option("Columns of the series to take, comma-separated; MCEP_* stands for all that begin so.", default="all"),

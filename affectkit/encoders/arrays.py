@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
 from affectkit.encoders._encoder import Encoder, Item, PoolOpt, Reads, check_choice
 from affectkit.errors import AffectkitError
-from affectkit.media import open_array
+from affectkit.media.files import open_numbers
 from affectkit.registry import Option
 
 
@@ -58,11 +57,4 @@ class Arrays(Encoder):
         return prepared
 
 
-@lru_cache(maxsize=16)
-def _opened(path: Path) -> np.ndarray:
-    """The array, mapped: a row is read when it is asked for."""
-    array = open_array(path)
-    if array.dtype.kind not in "iufb" or not 2 <= array.ndim <= 4 or 0 in array.shape[1:]:
-        message = f"is of shape {list(array.shape)} and type {array.dtype}; expected numbers [N, D] or [N, T, D]"
-        raise AffectkitError("input", message, file=path)
-    return array
+_opened = lru_cache(maxsize=16)(open_numbers)  # mapped: a row is read when it is asked for

@@ -7,7 +7,6 @@ deviation, slope per second and the share of seconds in which they are missing.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from affectkit.encoders import _posture as posture
 from affectkit.encoders._encoder import Item, check_choice
 from affectkit.encoders._layouts import BODIES, Layout, find_layouts
 from affectkit.encoders._series import SeriesEncoder, SeriesOpt, SeriesOptions, listed, matching
+from affectkit.encoders._videos import FpsOpt, check_fps
 from affectkit.errors import AffectkitError
 from affectkit.media.audio import warn_once
 from affectkit.media.series import Chunk, Series
@@ -63,15 +63,14 @@ class LandmarkOptions(SeriesOptions):
     landmark_model: Annotated[
         str, Option("File or folder of MediaPipe's pose networks, which make the landmarks of videos.")
     ] = ""
-    fps: Annotated[float | None, Option("Frames per second taken of a video.", "Hz", default="all")] = None
+    fps: FpsOpt = None
 
     def resolved(self) -> dict[str, Any]:
         resolved = super().resolved()
         check_choice("features", self.features, ("auto", *KINDS, "raw"))
         if self.image_size and not re.fullmatch(r"[1-9]\d{0,5}x[1-9]\d{0,5}", self.image_size):
             raise AffectkitError("usage", f"--image-size {self.image_size}", remedy="write it as 1280x720")
-        if self.fps is not None and not 0 < self.fps < math.inf:
-            raise AffectkitError("usage", f"--fps {self.fps:g}", remedy="give frames per second, such as 10")
+        check_fps(self.fps)
         return resolved
 
 

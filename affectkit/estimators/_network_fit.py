@@ -44,6 +44,7 @@ from affectkit.estimators._network_inputs import Frames, inputs_of
 from affectkit.labels import Target
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Fit, Problem, Settings, fit
+from affectkit.training.journal import within
 from affectkit.training.judging import SCORE, default_monitor, higher_is_better
 from affectkit.training.objective import AUTO, LOSSES, Objective, build_objective
 from affectkit.training.settings import EQUAL, UNCERTAINTY, parse_task_weights
@@ -259,7 +260,7 @@ class NetworkEstimator(Estimator):
         for candidate in candidates:
             stage = replace(self.stage, epochs=candidate["epochs"], patience=0)
             name = "final" if len(candidates) == 1 else f"final-{candidate['epochs']}"
-            with self._working(name) as workspace:
+            with self._working(name) as workspace, within(name, self._trainings, self._trainings):
                 fits.append(self._trained(x, labels, None, stage, workspace, seed)[0])
         return fits
 
@@ -316,7 +317,7 @@ class NetworkEstimator(Estimator):
         stem = self.workspace.folder / name if self.workspace else None
         if stem and stem.with_suffix(".json").exists():
             return Curve.load(stem)
-        with self._working(name) as workspace:
+        with self._working(name) as workspace, within(name, number, self._trainings):
             held = fold.held, fold.held_labels
             fitted, done = self._trained(fold.x, fold.labels, held, self.stage, workspace, seed)
             curve = Curve(_scored(done, _monitor(fold.labels)), fitted.answers(fold.held))
@@ -363,6 +364,11 @@ class NetworkEstimator(Estimator):
         learns = self.task_weights == UNCERTAINTY and len(learned) > 1
         objective = objective_of(learned, self.loss, alone=len(named) == 1)
         return replace(objective, task_weights=shares, learns_weights=learns)
+
+    @property
+    def _trainings(self) -> int:
+        """Of a fit, where no inner fold lacks."""
+        return self.stopping_folds + 1
 
     @contextmanager
     def _working(self, name: str) -> Iterator[Workspace]:

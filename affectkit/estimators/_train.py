@@ -78,12 +78,14 @@ def clean_up(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class ResumableFits:
-    """The fits of targets: `first`, `first` + 1, ... of `total`, with what is said of them, and where they work."""
+    """The fits of targets: `first`, `first` + 1, ... of `total`, with what is said of them, and where they work. name:
+    what stands before the names of their trainings."""
 
     first: int
     total: int
     progress: Progress
     workspace: Workspace | None = None
+    name: str = ""
 
     def run(
         self, number: int, estimator: Estimator, targets: Sequence[Target], fit: Callable[[Estimator], FittedTargets]
@@ -91,6 +93,9 @@ class ResumableFits:
         """`fit` of the estimator, which works in a workspace of its own; read back, where it was done before."""
         if self.workspace is None or not isinstance(estimator, TrainedInEpochs):
             return fit(estimator)
+        from affectkit.training.journal import name_of_fit, within
+
+        names = [self.name, name_of_fit(number) if number else ""]
         number += self.first
         what = f"fit {number + 1} of {self.total}: " if self.total > 1 else ""
 
@@ -100,7 +105,8 @@ class ResumableFits:
         workspace = replace(self.workspace, folder=self.workspace.folder / FITS / f"{number:03d}", say=say)
         record = workspace.folder / FITTED
         if not record.exists():
-            model = fit(estimator.at(workspace))
+            with within("/".join(filter(None, names)), number + 1, self.total):
+                model = fit(estimator.at(workspace))
             model.save(workspace.folder)
             write_json(record, {name: getattr(model, name) for name in OUTCOME})
         for folder in [path for path in workspace.folder.iterdir() if path.is_dir()]:
@@ -279,8 +285,9 @@ def train_model(
     each: list[_Answered] = []
     for number, some in enumerate([*parts, *alone]):
         count = len(held_out.fits())
-        fits = ResumableFits(number * count, (len(parts) + len(alone)) * count, progress, workspace)
         kept = number < len(parts)
+        name = "" if kept else f"alone-{some[0].name}"
+        fits = ResumableFits(number * count, (len(parts) + len(alone)) * count, progress, workspace, name)
         with one_thread():
             how = settings, fits, weights, shuffles if kept else None, export if kept else None
             each.append(

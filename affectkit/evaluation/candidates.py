@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.predictions import Predictions, probability_columns
-from affectkit.artifacts.sources import PREDICTIONS, Source
+from affectkit.artifacts.sources import PREDICTIONS, Source, named_paths
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.evaluation.comparison import MetricInputs, TargetMetric, metric_inputs
 from affectkit.evaluation.rows import column, missing
@@ -124,6 +124,29 @@ def run_names(paths: Sequence[Path]) -> dict[str, Path]:
     while len({place.parts[-parts:] for place in places}) < len(places):
         parts += 1
     return {"/".join(place.parts[-parts:]): path for place, path in zip(places, paths, strict=True)}
+
+
+def named_runs(words: Sequence[str]) -> dict[str, Path]:
+    """`["runs/a", "tuned=runs/b"]` by name: that before `=`, else what tells the path from the others.
+
+    Raises "usage" for a name that stands twice.
+    """
+    names: dict[Path, str] = {}
+    paths = []
+    for text in words:
+        path = Path(text)
+        if "=" in text and not path.exists():
+            [(name, path)] = named_paths([text]).items()
+            names[path] = name
+        paths.append(path)
+    runs: dict[str, Path] = {}
+    for plain, path in run_names(paths).items():
+        name = names.get(path, plain)
+        if name in runs:
+            remedy = "write NAME=RUN, each with a name of its own"
+            raise AffectkitError("usage", f"the name '{name}' stands twice", remedy=remedy)
+        runs[name] = path
+    return runs
 
 
 @dataclass(frozen=True)

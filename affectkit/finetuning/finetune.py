@@ -26,7 +26,6 @@ from affectkit.finetuning.fitting import (
     Answers,
     Fitting,
     Job,
-    Log,
     Part,
     beside_of,
     encoded_of,
@@ -40,6 +39,7 @@ from affectkit.labels import Target
 from affectkit.leakage.audit import normal_text
 from affectkit.leakage.held_out import hold_out_rows
 from affectkit.training.fit import CHECKPOINTS, Fit
+from affectkit.training.journal import name_of_fit, within
 from affectkit.training.objective import AUTO, LOSSES
 from affectkit.training.settings import EQUAL, LossOptions
 
@@ -82,7 +82,6 @@ def finetune(
     group: str | None = None,
     cv: bool = False,
     progress: Progress | None = None,
-    log: Log | None = None,
 ) -> Finetuned:
     """Fine-tune a network on the train rows (with `cv` on train and val rows, cross-predicted), and predict every row
     that may be judged. Test rows are never fitted on, and no epoch is chosen by them.
@@ -99,7 +98,7 @@ def finetune(
     say_cost(data, setup)
     _check_features(setup)
     answers = Answers(len(manifest.rows))
-    fits, loaded, final = _fit_all(data, setup, Job(folder, accelerator, progress, log), answers)
+    fits, loaded, final = _fit_all(data, setup, Job(folder, accelerator, progress), answers)
     carried = [held_out.group] if held_out.group else []
     of_model = over_passes(targets, answers.of_kind.pop(FINAL))
     fitted = np.isin(np.arange(len(manifest.rows)), stopping_rows(data, held_out.fit, setup)[0])
@@ -131,7 +130,8 @@ def separately(
     for place, target in enumerate(targets):
         how = replace(setup, loss=_alone(setup.loss, target), keep_folds=False)
         where = folder / ALONE / f"{place:02d}"
-        done = finetune(manifest, [target], how, where, accelerator, group=group, cv=cv, progress=progress)
+        with within(f"{ALONE}-{target.name}", place + 1, len(targets)):
+            done = finetune(manifest, [target], how, where, accelerator, group=group, cv=cv, progress=progress)
         tables.append(done.predictions)
     columns = {name: table.frame[name] for table in reversed(tables) for name in table.frame}
     ordered = list(dict.fromkeys(name for table in tables for name in table.frame))
@@ -174,11 +174,12 @@ def _fit_all(data: Data, setup: Setup, job: Job, answers: Answers) -> tuple[list
     fits, loaded, final = [], [], None
     for part in parts:
         here = job.of_fit(part.number)
-        within = beside_of(beside, part, setup.beside, data, here) if setup.beside and beside is not None else None
-        if setup.encodes_once and by_fold:
-            data = replace(data, encoded=encoded_of(data, [part], setup, here))
-        fitting = Fitting(data, part, setup, here, within)
-        fits.append(fitting.run(answers))
+        with within(name_of_fit(part.number), part.number + 1, len(parts)):
+            inside = beside_of(beside, part, setup.beside, data, here) if setup.beside and beside is not None else None
+            if setup.encodes_once and by_fold:
+                data = replace(data, encoded=encoded_of(data, [part], setup, here))
+            fitting = Fitting(data, part, setup, here, inside)
+            fits.append(fitting.run(answers))
         if setup.keep_folds and job.is_main:
             fitting.keep(job.fold(part.number))
         loaded += [fitting.loaded] if fitting.loaded else []

@@ -21,6 +21,7 @@ from affectkit.finetuning.start import FOLDS, Loaded, Rows, in_standard_units, k
 from affectkit.leakage.held_out import groups_of
 from affectkit.models.outputs import start_levels
 from affectkit.training.fit import Fit, Problem, fit
+from affectkit.training.journal import within
 from affectkit.training.judging import outputs_of
 from affectkit.training.keeping import read_tensors, write_tensors
 from affectkit.training.objective import Objective, build_objective, counts_of
@@ -28,7 +29,6 @@ from affectkit.training.problem import Examples
 from affectkit.training.stages import Stage
 
 WORKING = ("answers*.safetensors", "encoded.safetensors", "beside.safetensors")  # what only an unfinished run needs
-Log = Callable[[Mapping[str, float], int], None]
 Kind = tuple[str, str]
 # Of answers: of fits that did not see the row, where it is judged; of the final one; after a stage; of a branch alone.
 WHOLE, FINAL, STAGE, BRANCH = ("", ""), ("final", ""), "stage", "branch"
@@ -41,14 +41,13 @@ class Job:
     folder: Path
     accelerator: Any
     progress: Progress | None
-    log: Log | None
 
     @property
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
     def of_fit(self, number: int) -> Job:
-        return self if number == 0 else replace(self, folder=self.fold(number), log=None)
+        return self if number == 0 else replace(self, folder=self.fold(number))
 
     def fold(self, number: int) -> Path:
         """What is kept of a fit, and where that of a fold works. job: of the run."""
@@ -161,7 +160,7 @@ class Fitting:
             if stage.name in early and len(self.part.judged):
                 self._answer(network, f"answers-{early.index(stage.name)}", self.part.judged)
 
-        how: dict[str, Any] = {"progress": job.progress, "log": job.log, "after_stage": after_stage}
+        how: dict[str, Any] = {"progress": job.progress, "after_stage": after_stage}
         done = fit(problem, stages, setup.settings, job.folder, job.accelerator, **how)
         for place, name in enumerate(early if len(self.part.judged) else ()):
             outputs = self._answer(network, f"answers-{place}", self.part.judged)
@@ -257,7 +256,8 @@ def beside_of(answers: np.ndarray, part: Part, beside: Beside, data: Data, job: 
     ids, folder = data.held_out.ids, job.folder / "beside"
 
     def make() -> dict[str, torch.Tensor]:
-        made = beside.within(answers, ids, part.inside, part.outside, folder) if job.is_main else answers
+        with within("beside"):
+            made = beside.within(answers, ids, part.inside, part.outside, folder) if job.is_main else answers
         return {"beside": torch.from_numpy(made)}
 
     return job.kept("beside", make)["beside"].numpy()

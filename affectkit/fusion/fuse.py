@@ -22,6 +22,7 @@ from affectkit.fusion.ensemble import DEFAULT_METRIC
 from affectkit.fusion.rule import FusionModel, Sources, SourceTable, build_rule
 from affectkit.labels import Target
 from affectkit.leakage.crossfit import FitPlan, cross_fit
+from affectkit.training.journal import name_of_fit, within
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +133,12 @@ def fuse(
         if progress:
             progress(next(fitted), fits_in_all)
 
-    for name, target in aligned.rows.targets.items():
+    targets = aligned.rows.targets
+    for number, (name, target) in enumerate(targets.items(), start=1):
         chosen_by = metric or DEFAULT_METRIC[target.kind]
-        fits[name] = fit_rule(aligned, target, rule, with_metric(rule, options, chosen_by), plan, seed=seed, step=step)
+        with within(name if len(targets) > 1 else "", number, len(targets)):
+            how = with_metric(rule, options, chosen_by)
+            fits[name] = fit_rule(aligned, target, rule, how, plan, seed=seed, step=step)
         if not learns and not _comparable(aligned, target, plan):
             continue
         single = fit_rule(aligned, target, BEST, with_metric(BEST, {}, chosen_by), plan)
@@ -224,9 +228,12 @@ def fit_rule(
         return RuleFit({"rule": rule, "options": built.options, "parameters": parameters}, output, None)
     answered = np.any([source.known for source in sources.values()], axis=0)
     before: TargetPrediction | None = None
+    numbers, total = count(), len(np.unique(plan.folds)) + 1
 
     def fit(positions: np.ndarray) -> dict[str, Any]:
-        parameters = built.fit(_taken(sources, positions), rows.take(positions))
+        number = next(numbers)
+        with within(name_of_fit(number), number + 1, total):
+            parameters = built.fit(_taken(sources, positions), rows.take(positions))
         step()
         return parameters
 

@@ -58,6 +58,7 @@ class Rule(ABC):
     single_group: bool = False
     columns: tuple[str, ...] = ()
     learns: bool = True
+    trains: bool = False  # epoch by epoch, which a journal tells of
 
     def __init__(self, **options: Any) -> None:
         self.options = options

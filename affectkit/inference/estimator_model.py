@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.features import Features, read_features
+from affectkit.artifacts.features import Features
 from affectkit.artifacts.manifest import Manifest
 from affectkit.artifacts.models import whole
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.artifacts.predictions import Predictions, build_predictions
 from affectkit.artifacts.sequences import WINDOWS, Sequences
-from affectkit.artifacts.table_features import OWN, FeatureSet, feature_sets, is_table, open_known
+from affectkit.artifacts.table_features import OWN, FeatureSet, feature_sets, is_table, open_known, read_encoded
 from affectkit.encoders._encoder import Encoder, from_record, items
 from affectkit.encoders._loop import encode_items
 from affectkit.errors import AffectkitError, did_you_mean
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _FACTS = ("encoder", "weights", "dim"), ("preprocessing", "feature_names")
 # Options of encoders that change no feature: where the weights lie, which are compared themselves, how exactly they are
 # computed with, and what is computed at once.
-_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens")
+_SAME_VALUES = ("checkpoint", "revision", "dtype", "batch_tokens", "detector_weights")
 CHUNK = 256  # rows whose frames are in memory together: of 4 s and 13 layers of 768, 2 GB
 WINDOW_CHUNK = 4096  # windows, a vector each, but never less than one sequence
 
@@ -198,7 +198,7 @@ def _read_as(path: Path, manifest: Manifest, trained_on: dict[str, Any]) -> Feat
     """Features of the kind that the model was trained on. Raises "input" for others."""
     if not trained_on.get("encoder") and is_table(path):
         return open_known(path, manifest, trained_on)
-    features = read_features(path)
+    features = read_encoded(path, manifest)
     _check_same_encoder(trained_on, features.described(), path)
     return features
 

@@ -92,8 +92,8 @@ def check_reads(model: Model) -> None:
 
 
 def holds_videos(model: Model, manifest: Manifest) -> bool:
-    """Whether a model that reads images is given a video, by the endings of the files."""
-    if needs(model).media != {"images"} or "path" not in manifest.rows:
+    """Whether a model that reads images, not videos as such, is given a video, by the endings of the files."""
+    if needs(model).media != {"images"} or "path" not in manifest.rows or any(map(_reads_videos, _parts(model))):
         return False
     return any(str(path).lower().endswith(tuple(VIDEO)) for path in manifest.rows["path"])
 
@@ -104,6 +104,11 @@ def _parts(model: Model) -> Iterator[Model]:
         yield model
     for parent in model.parents.values():
         yield from _parts(parent)
+
+
+def _reads_videos(model: Model) -> bool:
+    """Whether a model was trained on features of videos, whose frames its encoders take themselves."""
+    return any(known.get("options", {}).get("fps") for known in model.spec.get("features", ()))
 
 
 def _seen_by(model: Model) -> set[str]:

@@ -136,6 +136,9 @@ def _like(name: str, entries: list[str]) -> str | None:
 # --- NumPy arrays on disk
 
 
+NPY = ".npy"
+
+
 def open_array(path: Path) -> np.ndarray:
     """A .npy file, mapped into memory and read-only: only its header is read now.
 
@@ -149,6 +152,15 @@ def open_array(path: Path) -> np.ndarray:
         raise AffectkitError("input", message, file=path, remedy="save it with numpy.save") from None
     if not isinstance(array, np.ndarray) or not array.ndim:
         raise AffectkitError("input", "is not an array with a row per sample", file=path)
+    return array
+
+
+def open_numbers(path: Path) -> np.ndarray:
+    """`open_array` of features: numbers [N, D], [N, T, D] or [N, T, L, D]. Raises "input" for anything else."""
+    array = open_array(path)
+    if array.dtype.kind not in "iufb" or not 2 <= array.ndim <= 4 or 0 in array.shape[1:]:
+        message = f"is of shape {list(array.shape)} and type {array.dtype}; expected numbers [N, D] or [N, T, D]"
+        raise AffectkitError("input", message, file=path)
     return array
 
 

@@ -92,12 +92,18 @@ def _grabbed(path: str | Path, capture: Any, start: float) -> Iterator[tuple[flo
         yield time_sec, capture
 
 
-def _open(path: str | Path) -> Any:
+def opencv(path: str | Path | None = None) -> Any:
+    """The module cv2. path: what is to be read with it. Raises "environment" where it is not installed."""
     try:
         import cv2
     except ImportError:
         remedy = 'pip install "affectkit[face]"'
         raise AffectkitError("environment", "reading video needs OpenCV", file=path, remedy=remedy) from None
+    return cv2
+
+
+def _open(path: str | Path) -> Any:
+    cv2 = opencv(path)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # else both write to stderr what an error here says in a line
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     # An absolute path: FFmpeg takes what stands before a colon for a protocol. Not OpenCV's choice of a reader: for

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from affectkit.artifacts.reports import file_name
-from affectkit.instruments import scores_of
+from affectkit.instruments import scores_of, traits_of
 from affectkit.results import words
 
 # A paragraph: text, or a row of texts and cells, so that its numbers keep all their digits:
@@ -18,11 +18,15 @@ Sentence = str | Sequence[Any]
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure as SVG text, and what it shows in words. wide: takes both columns of the page."""
+    """A figure as SVG text, and what it shows in words. wide: takes both columns of the page.
+
+    png: the same picture, where `svg.rendering` asks for it; svg is empty where it does not.
+    """
 
     svg: str
     alt: str
     wide: bool = False
+    png: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Page:
 
     lead: sentences below the title. corpora: `name`, `title`, `licence`, `citation`, `synthetic`. inputs: `name`,
     `size` and `sha256` of each file read. texts: where those of each transcribed manifest are from.
-    targets: what is predicted, by name or as reports have it: scores of mental health are said to be no more than that.
+    targets: what is predicted, by name or as reports have it: scores of mental health, and traits of
+    personality, are said to be no more than that.
     metrics: names to be explained in words. source: the file with the same numbers. summary: what a terminal shows, of
     each section its title, tables and text; without any, the lead.
     """
@@ -135,6 +140,11 @@ class Page:
     def scores(self) -> dict[str, str]:
         """Target -> what it is a score of, where it is one of mental health."""
         return scores_of(self.targets, self.corpora)
+
+    @property
+    def traits(self) -> list[str]:
+        """Targets that are traits of personality."""
+        return traits_of(self.targets)
 
     @property
     def figures(self) -> list[Figure]:

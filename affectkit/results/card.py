@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from affectkit.instruments import no_diagnosis, scores_of
+from affectkit.instruments import apparent, no_diagnosis, scores_of, traits_of
 from affectkit.plain import printable, shown
 from affectkit.results import words
 from affectkit.results.words import headline
@@ -28,12 +28,15 @@ def model_card(facts: Mapping[str, Any]) -> str:
     spec, summary = facts["spec"], facts.get("summary") or {}
     corpora, declared = summary.get("corpora") or {}, summary.get("declared") or []
     parts = [_front_matter(corpora), f"# {_plain(facts.get('name') or 'An affectkit model')}", _marks(spec, corpora)]
-    scores = scores_of(spec["targets"], corpora.values())
-    parts += [_predicts(spec), "## Intended use", words.INTENDED_USE, *_scores(scores), "## Limits", words.LIMITS]
+    scores, traits = scores_of(spec["targets"], corpora.values()), traits_of(spec["targets"])
+    parts += [_predicts(spec), "## Intended use", words.INTENDED_USE, *_scores(scores), *_traits(traits)]
+    parts += ["## Limits", words.LIMITS]
     parts += ["Declared by the corpus or its protocol:\n\n" + _bullets(map(_plain, declared))] if declared else []
     named = [{"name": name, **corpus} for name, corpus in corpora.items()]
     parts += [f"To be known of its data:\n\n{_bullets(map(_plain, notes))}" for notes in [words.notes(named)] if notes]
-    parts += [" ".join([words.AI_ACT, *([words.AI_ACT_HEALTH] if scores else [])])]
+    parts += [
+        " ".join([words.AI_ACT, *([words.AI_ACT_HEALTH] if scores else []), *([words.AI_ACT_TRAITS] if traits else [])])
+    ]
     parts += ["## Data", _data(facts, summary), "## Training", _training(facts)]
     if facts.get("reports"):
         parts += ["## Figures", _figures(facts["reports"])]
@@ -90,6 +93,11 @@ def _scores(scores: Mapping[str, str]) -> list[str]:
     what = _bullets(f"{_plain(name)}: {_plain(text)}" for name, text in scores.items())
     [sentence] = no_diagnosis(map(_plain, scores))
     return [f"**{sentence}.**", words.HEALTH_USE, f"What the scores are:\n\n{what}"]
+
+
+def _traits(traits: list[str]) -> list[str]:
+    """What traits of personality are, and what they are for; nothing where none is predicted."""
+    return [f"**{sentence}.**\n\n{words.TRAITS_USE}" for sentence in apparent(map(_plain, traits))]
 
 
 def _data(facts: Mapping[str, Any], summary: Mapping[str, Any]) -> str:

@@ -69,7 +69,8 @@ class Result:
     def train_report(self) -> dict[str, Any]:
         """What `train_report.json` says."""
         groups = {part: report["groups"] for part, report in self.reports.items()}
-        return {**self.facts, **self.basis, "groups": groups, "metrics": flat(self.reports)}
+        floors = {part: floors for part, report in self.reports.items() if (floors := report.get("floors"))}
+        return {**self.facts, **self.basis, "groups": groups, "metrics": flat(self.reports), "floors": floors}
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from affectkit.artifacts.transcripts import heard_by
 from affectkit.evaluation.metrics import METRICS
-from affectkit.instruments import no_diagnosis, scores_of
+from affectkit.instruments import apparent, no_diagnosis, scores_of, traits_of
 from affectkit.plain import shown as shown
 
 # What a metric is called where people read it; the others go by their name. What it means is in `evaluation.metrics`.
@@ -94,6 +94,14 @@ AI_ACT_HEALTH = (
     "The exception for medical reasons is read narrowly: by the European Commission's guidelines on prohibited "
     "practices (February 2025) it does not cover watching over stress, well-being, burnout or depression of employees, "
     "applicants, pupils or students."
+)
+
+TRAITS_USE = (
+    "Traits of personality are meant for research on first impressions: what raters saw in people for some seconds, or "
+    "what people said of themselves. They are no test of anybody, and choose nobody for a job, a loan or a school."
+)
+AI_ACT_TRAITS = (
+    "Systems that evaluate candidates or workers, by their traits among others, are high-risk under annex III, point 4."
 )
 
 LIMITS = (
@@ -183,6 +191,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     meaningless = f"Synthetic data ({', '.join(synthetic)}): these figures say nothing about real people."
     scaled = [NORMALIZATION["transductive"]] if report.get("normalization") == "transductive" else []
     scores = no_diagnosis(scores_of(report.get("targets"), report.get("corpora") or []))
+    scores += apparent(traits_of(report.get("targets")))
     told = [*scores, *scaled, *notes(report.get("corpora") or []), *(report.get("warnings") or [])]
     return [meaningless] * bool(synthetic) + told
 
@@ -305,6 +314,58 @@ SWEEP = (
 def learning_caption(text: str, *, staged: bool) -> str:
     """Of a curve over epochs. staged: there is more than one stage."""
     return f"{text} Dashed line: the epoch whose weights are kept.{STAGES * staged}"
+
+
+METRIC_CORRELATION = (
+    "Pearson's correlations of losses and metrics over epochs: what moves together. Rows are named, columns are "
+    "numbered as the rows are; what is constant is grey."
+)
+RATES = "The learning rate, the highest over all parts that train, on a logarithmic axis."
+GRADIENTS = (
+    "The norm of the gradient before it is clipped: the mean and the highest of the steps that a point stands for."
+)
+BATCHES = "Rows trained on per second, the time that a step waits for its data, and the memory of the process."
+SCATTER_WITH_INTERVALS = (
+    "Prediction against truth; a perfect model lies on the dashed line. In the title: figures over all rows, in "
+    "brackets their intervals. Where the model says how sure it is, bars or shades are its intervals."
+)
+RESIDUALS_OVER_PREDICTIONS = (
+    "The error against the prediction; diamonds: the mean error of each tenth of the predictions. Without bias they "
+    "lie on the dashed line."
+)
+ERROR_BY_TENTH = (
+    "Errors by tenths of the rows, in the order of their predictions; bars: 1.96 standard errors, rows taken as "
+    "independent. Tenths are of the prediction, which is known when it counts: by tenths of the truth the extremes of "
+    "any imperfect model look biased, by regression to the mean."
+)
+ERROR_DISTRIBUTION = "How errors are distributed, in shares of the rows; the coloured line is the mean error."
+CONFUSION = "Confusion: rows are the truth, columns the prediction; shares add up to 100 % along a row."
+
+
+def metric_over_epochs(metric: str) -> str:
+    """Of a metric over epochs, on train and validation rows."""
+    text = f"{title(metric)[0].upper()}{title(metric)[1:]} over epochs, of the validation rows (solid) and of the "
+    text += "train rows (dashed), as far as the history knows them; of several targets the mean."
+    if metric == "r2":
+        text += " Below 0 the rows' own mean would do better."
+    return text + (" Vertical line: the epoch whose weights are kept." if metric != "loss" else HEART)
+
+
+def per_target_over_epochs(metric: str) -> str:
+    below = " Below 0 the rows' own mean would do better." if metric == "r2" else ""
+    return f"{title(metric)} of each target over epochs, on one scale.{below}"
+
+
+def at_kept_epoch(metric: str) -> str:
+    """Of what each target reached."""
+    text = f"{title(metric)} of each target at the epoch whose weights are kept, else at the last one: filled on the "
+    return (
+        text + "validation rows, hollow on the train rows. A wide gap says that the network learnt its rows by heart."
+    )
+
+
+def target_correlations(what: str) -> str:
+    return f"Pearson's correlations between targets, {what}. Columns are numbered as the rows are."
 
 
 def forest_caption(reference: str = "", mark: str = "", *, chosen: bool = False) -> str:

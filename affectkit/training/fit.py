@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from affectkit.errors import AffectkitError
 from affectkit.plain import without_nan
 from affectkit.training import accelerating, finder, optimizing
 from affectkit.training.failures import check_weights
+from affectkit.training.journal import record
 from affectkit.training.judging import Judge
 from affectkit.training.keeping import CHECKPOINTS, Keeper
 from affectkit.training.loading import Feed, Loaded
@@ -34,7 +35,6 @@ __all__ = ["CHECKPOINTS", "Fit", "Problem", "Settings", "fit"]
 
 logger = logging.getLogger(__name__)
 
-Log = Callable[[Mapping[str, float], int], None]
 AfterStage = Callable[[Stage], None]
 
 _SWEEP = 1_000_000  # stands for the epoch in the order of a sweep's batches
@@ -48,16 +48,15 @@ def fit(
     accelerator: Any,
     *,
     progress: Progress | None = None,
-    log: Log | None = None,
     after_stage: AfterStage | None = None,
 ) -> Fit:
     """Train the network of `problem` through `stages`; it ends with the best weights over all of them.
 
     Each stage starts from the best weights so far, so a stage that does not help is undone. One in which nothing trains
-    is judged once, as epoch 0. `folder` gets history.csv,
-    speed.csv, lr_find.json and checkpoints/; where it holds checkpoints, training goes on from the newest whole one,
-    and ends with the same bits as if it had never stopped. accelerator: Accelerate's, which says on what it runs.
-    log: called with an epoch's figures and the steps so far. Both callbacks are the main process's alone.
+    is judged once, as epoch 0. `folder` gets history.csv, lr_find.json and checkpoints/; where it holds checkpoints,
+    training goes on from the newest whole one, and ends with the same bits as if it had never stopped. The journal in
+    force is told of it. accelerator: Accelerate's, which says on what it runs.
+    progress: the main process's alone.
     after_stage: called, in every process, with a stage that has ended, while the network has the best weights so far;
     again after an interruption, if that came before the next stage.
     Raises "input" for a loss, weights or answers that are not finite (naming ids or the tensor; checkpoints are kept),
@@ -65,12 +64,11 @@ def fit(
     "usage" for stages that contradict each other, and for checkpoints of another training.
     """
     check_problem(problem, stages)
-    main = accelerator.is_main_process
     with accelerating.untouched(accelerator.device):
         if accelerator.device.type == "cpu" and np.ptp(problem.train.costs) == 0:
             accelerating.keep_memory()
         loop = _Loop(problem, stages, settings, Path(folder), accelerator)
-        loop.progress, loop.log = (progress, log) if main else (None, None)
+        loop.progress = progress if accelerator.is_main_process else None
         loop.after_stage = after_stage
         return loop.run()
 
@@ -79,7 +77,6 @@ class _Loop:
     """A training under way."""
 
     progress: Progress | None
-    log: Log | None
     after_stage: AfterStage | None
 
     def __init__(
@@ -96,10 +93,13 @@ class _Loop:
         self.judge = Judge.of(problem, stages, settings)
         same = identity(problem, stages, settings, accelerator.mixed_precision)
         self.keeper = Keeper(folder, self.weights, settings, same, accelerator)
+        rows = len(problem.train.ids), len(problem.judged.ids) if problem.judged is not None else 0
+        self.record = record(*rows, self.judge.monitor, accelerator.device)
 
     def run(self) -> Fit:
         self.state, stored = self.keeper.resume()
         state = self.state
+        self.record.begin(state, [stage.name for stage in self.stages])
         while state.stage < len(self.stages):
             stage = self.stages[state.stage]
             if not self.trained[state.stage]:
@@ -112,7 +112,7 @@ class _Loop:
             self._train_stage(stage, stepper)
         self.keeper.load_best(state)
         self.keeper.write_tables(state)
-        told = self._as_run(), state.speeds, self.judge.monitor, self._task_weights()
+        told = self._as_run(), self.judge.monitor, self._task_weights()
         return Fit(state.history, state.best_epoch, state.sweeps, *told)
 
     # A stage
@@ -123,7 +123,10 @@ class _Loop:
         self.feed = Feed(self.problem.train, self.settings, self.accelerator)
         if stage.finds and self.state.sweep_of(stage.name) is None:
             self._find_rate(stage, trained)
-        return self._stepper(trained, stage.rates(self.state.found), self.settings.average)
+        rates, batches = stage.rates(self.state.found), len(self.feed.batches(self.state.stage, self.state.epoch))
+        told = {"stage": stage.name, "epochs": stage.epochs * self.problem.passes, "batches": batches}
+        self.record.tell("stage", **told, rates=list(rates))
+        return self._stepper(trained, rates, self.settings.average)
 
     def _enter_stage(self, stage: Stage) -> list[Part]:
         """Its rows, and the parts that train in it."""
@@ -148,8 +151,10 @@ class _Loop:
             self._train_epoch(stage, stepper)
             self._close_epoch(stage, stepper)
             if not self._ended(stage) and self.keeper.worthwhile():
-                self.keeper.save(self.state, stepper)
+                self._save(stepper)
             self.keeper.write_tables(self.state)
+        why = "epochs" if self.state.epoch >= stage.epochs else "patience"
+        self.record.tell("stop", stage=stage.name, why=why)
         stepper.release()
         self._end_stage(stage)
 
@@ -158,7 +163,12 @@ class _Loop:
         if self.after_stage:
             self.after_stage(stage)
         self.state.end_stage()
-        self.keeper.save(self.state)
+        self._save()
+
+    def _save(self, stepper: Stepper | None = None) -> None:
+        """A checkpoint. stepper: of the stage under way; None between stages."""
+        with self.record.saving(self.state.step):
+            self.keeper.save(self.state, stepper)
 
     def _ended(self, stage: Stage) -> bool:
         return self.state.epoch >= stage.epochs or bool(stage.patience and self.state.waited >= stage.patience)
@@ -173,7 +183,7 @@ class _Loop:
         pace = Pace.of(stage, steps, self._plateau(stage).factor)
         with closing(self.feed.load(state.stage, state.epoch, start=state.batch)) as loading:
             for number in range(state.batch // together, steps):
-                of_step = min(together, count - state.batch)
+                of_step, before = min(together, count - state.batch), state.sums
                 rows = [
                     self._take_batch(stepper, loading, count, share_of_step=1 / of_step, last=place == of_step)
                     for place in range(1, of_step + 1)
@@ -181,8 +191,10 @@ class _Loop:
                 with self._clocked():
                     rate = stepper.step(pace, state.epoch * steps + number, np.concatenate(rows))
                 state.end_step(rate)
+                figures = state.since(before) | {"rate": rate, "norm": stepper.norm}
+                self.record.step(stage.name, (state.epoch + 1) * self.problem.passes, state.step, **figures)
                 if self.keeper.due(state.step):
-                    self.keeper.save(state, stepper)
+                    self._save(stepper)
 
     def _take_batch(
         self, stepper: Stepper, loading: Iterator[Loaded], count: int, *, share_of_step: float, last: bool
@@ -200,7 +212,7 @@ class _Loop:
     def _close_epoch(self, stage: Stage, stepper: Stepper) -> None:
         """Judge the epoch, and keep its weights if they are the best."""
         state = self.state
-        place = {"stage": stage.name, "epoch": state.epoch + 1}
+        place = {"stage": stage.name, "epoch": (state.epoch + 1) * self.problem.passes}
         with stepper.averaged():
             check_weights(self.weights.tensors(), f"epoch {state.epoch + 1} of stage '{stage.name}'")
             row: dict[str, Any] = {
@@ -213,7 +225,6 @@ class _Loop:
         self._compare(row, stepper)
         if self.judge.monitor:
             self._watch(stage, row[self.judge.monitor])
-        state.speeds.append(place | state.speed())
         state.end_epoch()
 
     def _compare(self, row: dict[str, Any], stepper: Stepper | None = None) -> None:
@@ -223,9 +234,7 @@ class _Loop:
         state.history.append(row)
         if row["best"]:
             self.keeper.keep_best(state, stepper)
-        if self.log:
-            known = {name: value for name, value in row.items() if isinstance(value, float) and not math.isnan(value)}
-            self.log(known, state.step)
+        self.record.epoch(row, state.speed() if stepper else {})
 
     def _watch(self, stage: Stage, value: float) -> None:
         """What a monitored value means for the stage's end, and for its rate."""
@@ -236,8 +245,12 @@ class _Loop:
             state.waited += 1
         if stage.schedule == "plateau":
             plateau = self._plateau(stage)
+            before, highest = plateau.factor, stage.rates(state.found)[1]
             plateau.step(value, self.judge.higher)
             state.plateau = asdict(plateau)
+            if plateau.factor != before:
+                rates = {"from": before * highest, "to": plateau.factor * highest}
+                self.record.tell("rate", **rates, why="plateau", stage=stage.name, epoch=state.epoch + 1)
 
     def _plateau(self, stage: Stage) -> Plateau:
         return Plateau(**{"min_delta": stage.min_delta, **self.state.plateau})
@@ -261,6 +274,8 @@ class _Loop:
             self.accelerator.scaler.load_state_dict(scaler)
         self.state.sweeps.append(without_nan({"stage": stage.name, **asdict(sweep)}))
         self.state.found = sweep.rate
+        told = {"rate": sweep.rate} if sweep.rate is not None else {"reason": sweep.reason}
+        self.record.tell("lr_find", stage=stage.name, **told)
         self.keeper.write_tables(self.state)
         if sweep.rate is None:
             message = f"stage '{stage.name}': no learning rate found: {sweep.reason}"
@@ -314,13 +329,17 @@ class _Loop:
 
     def _tell(self, count: int) -> None:
         """Say where training stands, in batches, of which each epoch has about `count`."""
+        state, stage, passes = self.state, self.stages[self.state.stage], self.problem.passes
+        before = sum(each.epochs for each in self.stages[: state.stage]) + state.epoch
+        done, total = before * count + state.batch, sum(each.epochs for each in self.stages) * count
+        speed = state.speed()["rows_per_second"]
+        at = {"stage": stage.name, "epoch": (state.epoch + 1) * passes, "epochs": stage.epochs * passes}
+        at |= {"batch": state.batch, "batches": count, "done": done, "total": total}
+        self.record.show(**at, train_loss=state.train_loss, rows_per_second=speed)
         if self.progress is None:
             return
-        state, stage = self.state, self.stages[self.state.stage]
-        before = sum(each.epochs for each in self.stages[: state.stage]) + state.epoch
-        total = sum(each.epochs for each in self.stages)
         note = f"{stage.name} epoch {state.epoch + 1}/{stage.epochs}, loss {state.train_loss:.3g}"
         if self.judge.monitor and state.history:
             note += f", {self.judge.monitor} {state.history[-1][self.judge.monitor]:.3f}"
-        note += f", {state.speed()['rows_per_second']:.1f} rows/s"
-        self.progress(before * count + state.batch, total * count, note)
+        note += f", {speed:.1f} rows/s"
+        self.progress(done, total, note)

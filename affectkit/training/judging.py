@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.metrics import METRICS, ccc, mae
-from affectkit.evaluation.rows import prefix, tallies
+from affectkit.evaluation.class_metrics import f1s, recalls
+from affectkit.evaluation.metrics import METRICS
+from affectkit.evaluation.number_metrics import UNDEFINED
+from affectkit.evaluation.rows import prefix, statistics
 from affectkit.labels import Target
 from affectkit.training.failures import check_answered, enough_memory
 from affectkit.training.loading import Loaded, load_batches, sorted_batches
@@ -22,13 +25,17 @@ from affectkit.training.problem import Examples, Problem
 from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
 
+logger = logging.getLogger(__name__)
+
+
 # --- Answers for rows that are not trained on, and what they are worth while training goes on
 
 
 TRAIN_LOSS, VAL_LOSS = "train_loss", "val_loss"
 SCORE = "score"
 CLASS_METRICS = ("uar", "macro_f1", "accuracy", "kappa", "kappa_linear", "kappa_quadratic")
-NUMBER_METRICS: dict[str, Callable[..., float]] = {"ccc": ccc, "mae": mae}
+NUMBER_METRICS = ("ccc", "mae", "pearson", "mse", "rmse", "r2", "one_minus_mae")
+OF_EACH_CLASS = {"recall": recalls, "f1": f1s}
 
 
 def outputs_of(
@@ -49,7 +56,10 @@ def outputs_of(
     """
     batches = sorted_batches(np.asarray(examples.costs), size, most_cost=most_cost)
     outputs: dict[str, torch.Tensor] = {}
-    with _judging(network), closing(load_batches(examples, batches, accelerator, num_workers=num_workers)) as loading:
+    with (
+        _in_eval_mode(network),
+        closing(load_batches(examples, batches, accelerator, num_workers=num_workers)) as loading,
+    ):
         for loaded in loading:
             with enough_memory(examples, loaded.rows), accelerator.autocast():
                 share = network(**loaded.inputs)
@@ -63,7 +73,7 @@ def outputs_of(
 
 
 @contextmanager
-def _judging(network: Any) -> Iterator[None]:
+def _in_eval_mode(network: Any) -> Iterator[None]:
     """In eval mode and without gradients; each module's own mode again afterwards."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
@@ -97,13 +107,13 @@ def gathered(share: Mapping[str, torch.Tensor], loaded: Loaded, accelerator: Any
 def scores(
     targets: Sequence[Target], answers: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """Metrics by the names that reports use: `uar`, `t.uar` of a class target other than `label`, `t.ccc` of a number,
-    and `ccc`, the mean over the numbers; `score` of several targets, the mean of their UAR and CCC. A target without a
-    known row has none.
+    """Metrics by the names that reports use: `uar`, `recall.<class>` and `f1.<class>`, `t.uar` of a class target other
+    than `label`; `t.ccc` of a number, and `ccc`, the mean over the numbers; `score` of several targets, the mean of
+    their UAR and CCC. A target without a known row has none.
 
     answers: what `Objective.answers` gives. truth: as `Examples` have it; of votes the most frequent class counts.
     """
-    values: dict[str, float] = {}
+    sums: dict[str, np.ndarray] = {}
     for target in targets:
         answer, true = answers[target.name], np.asarray(truth[target.name])
         known = known_rows(true)
@@ -111,7 +121,8 @@ def scores(
             true = np.nan_to_num(true).argmax(axis=1) if true.ndim == 2 else true
             answer = answer.argmax(axis=1)
         if known.any():
-            values |= dict(zip(_names(target), _figures(target, true[known], answer[known]), strict=True))
+            sums[target.name] = statistics(target, true[known], answer[known])[0]
+    values = _figures([target for target in targets if target.name in sums], sums)
     means = _means(targets, values)
     return values | {mean: float(np.mean([values[name] for name in names])) for mean, names in means.items()}
 
@@ -124,16 +135,30 @@ def score_names(targets: Sequence[Target], truth: Mapping[str, np.ndarray]) -> l
 
 
 def _names(target: Target) -> list[str]:
-    metrics = NUMBER_METRICS if target.kind == "number" else CLASS_METRICS
-    return [prefix(target) + name for name in metrics]
-
-
-def _figures(target: Target, true: np.ndarray, answer: np.ndarray) -> list[float]:
-    """The metrics of `_names`; those of classes from one count of the rows."""
     if target.kind == "number":
-        return [float(metric(true, answer)) for metric in NUMBER_METRICS.values()]
-    counts = tallies(true, answer, len(target.classes))[0]
-    return [float(METRICS[name].estimate.of(counts)) for name in CLASS_METRICS]
+        return [prefix(target) + name for name in NUMBER_METRICS]
+    each = [f"{metric}.{name}" for metric in OF_EACH_CLASS for name in target.classes]
+    return [prefix(target) + name for name in (*CLASS_METRICS, *each)]
+
+
+def _figures(targets: Sequence[Target], sums: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The metrics of `_names`, target by target, from the sums over its rows; of all numbers at once, as a formula
+    takes as long for one as for thirty."""
+    numbers = [target.name for target in targets if target.kind == "number"]
+    stacked = np.stack([sums[name] for name in numbers]) if numbers else np.empty((0, 10))
+    of_numbers = np.stack([METRICS[name].estimate.of(stacked) for name in NUMBER_METRICS], axis=1)
+    if np.isnan(of_numbers[:, 0]).any():
+        logger.warning(UNDEFINED)
+    values: dict[str, float] = {}
+    for target in targets:
+        counts = sums[target.name]
+        if target.kind == "number":
+            figures = of_numbers[numbers.index(target.name)]
+        else:
+            pooled = [METRICS[name].estimate.of(counts) for name in CLASS_METRICS]
+            figures = np.concatenate([pooled, *(formula(counts) for formula in OF_EACH_CLASS.values())])
+        values |= dict(zip(_names(target), figures.tolist(), strict=True))
+    return values
 
 
 def _means(targets: Sequence[Target], names: Collection[str]) -> dict[str, list[str]]:
@@ -156,12 +181,29 @@ def default_monitor(targets: Sequence[Target]) -> str:
     return "val_uar" if targets[0].name == "label" else f"val_{targets[0].name}.uar"
 
 
+def monitor_of(stages: Sequence[Stage], targets: Sequence[Target]) -> str:
+    """The column that decides in these stages, as it is called in the history, where there are validation rows."""
+    asked = next((stage.monitor for stage in stages if stage.monitor), None) or default_monitor(targets)
+    return asked if asked in (TRAIN_LOSS, VAL_LOSS) or asked.startswith("val_") else f"val_{asked}"
+
+
 def higher_is_better(monitor: str) -> bool:
     """Whether a column of the history is better when it rises."""
     if monitor == f"val_{SCORE}":
         return True
-    metric = METRICS.get(monitor.removeprefix("val_").rpartition(".")[2])
+    name = monitor.removeprefix("val_")
+    if any(name.startswith(f"{each}.") or f".{each}." in name for each in OF_EACH_CLASS):
+        return True
+    metric = METRICS.get(name.rpartition(".")[2])
     return metric.higher_is_better if metric else False
+
+
+def _judging(problem: Problem, rows: Examples) -> tuple[Sequence[Target], Mapping[str, np.ndarray], Any]:
+    """The targets that get figures, their truth, and what makes answers of outputs."""
+    judging, objective = problem.judging, problem.objective
+    if judging is None:
+        return objective.targets, rows.truth, objective.answers
+    return judging.targets, judging.truth, judging.answers
 
 
 @dataclass(frozen=True)
@@ -179,7 +221,7 @@ class Judge:
         default = default_monitor(problem.objective.targets) if problem.judged is not None else ""
         columns = [TRAIN_LOSS]
         if problem.judged is not None:
-            names = score_names(problem.objective.targets, problem.judged.truth)
+            names = score_names(*(_judging(problem, problem.judged)[:2]))
             columns += [VAL_LOSS, *(f"val_{name}" for name in names)]
         asked = [stage.monitor or default for stage in stages]
         named = {f"val_{name}" if f"val_{name}" in columns else name for name in asked}
@@ -204,7 +246,8 @@ class Judge:
             return {}
         outputs = outputs_of(network, rows, accelerator, **self.settings.answering)
         truth = {name: torch.from_numpy(np.asarray(values)) for name, values in rows.truth.items()}
-        values = scores(objective.targets, objective.answers(outputs), rows.truth)
+        targets, known, answers = _judging(self.problem, rows)
+        values = scores(targets, answers(outputs), known)
         figures = {VAL_LOSS: float(objective(outputs, truth))} | {f"val_{name}": v for name, v in values.items()}
         return {name: value if math.isfinite(value) else math.nan for name, value in figures.items()}
 

@@ -211,13 +211,11 @@ class Keeper:
         self.weights.put_back(read_tensors(self.checkpoints / state.best))
 
     def write_tables(self, state: State) -> None:
-        """history.csv and speed.csv, a row per epoch, and lr_find.json, where a rate was looked for."""
+        """history.csv, a row per epoch, and lr_find.json, where a rate was looked for."""
         if not self.accelerator.is_main_process:
             return
         if state.history:
             write_table(self.folder / "history.csv", pd.DataFrame(state.history))
-        if state.speeds:
-            write_table(self.folder / "speed.csv", pd.DataFrame(state.speeds))
         if state.sweeps:
             write_json(self.folder / "lr_find.json", {"sweeps": state.sweeps})
 

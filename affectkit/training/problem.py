@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from affectkit.errors import AffectkitError
+from affectkit.labels import Target
 from affectkit.training.objective import TASK_SCALES, Objective
 from affectkit.training.settings import Settings
 from affectkit.training.stages import Stage
@@ -97,11 +98,22 @@ FREE = ("num_workers", "checkpoint_steps", "checkpoint_seconds")
 
 
 @dataclass(frozen=True)
+class Judging:
+    """How outputs are judged that are not an answer for each target. targets: whose figures they get. truth: as
+    `Examples` have it. answers: outputs of all rows -> what `Objective.answers` would give."""
+
+    targets: Sequence[Target]
+    truth: Mapping[str, np.ndarray]
+    answers: Callable[[Mapping[str, torch.Tensor]], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
 class Problem:
     """network: an nn.Module as well; `fit` trains it in place. val: rows on which epochs are judged, None for none.
     frozen: names of parts that no stage trains. at_head: the same rows of train and val as they enter the head, for the
     stages that train nothing before it: what a frozen network makes of a row need not be computed in every epoch.
-    thawed: names of stages that train what is frozen in the others.
+    thawed: names of stages that train what is frozen in the others. judging: of val; None where targets are answered.
+    passes: how often each row stands in train, so that an epoch of the loop is as many.
     """
 
     network: Network
@@ -111,6 +123,8 @@ class Problem:
     frozen: frozenset[str] = frozenset()
     at_head: tuple[Examples, Examples | None] | None = None
     thawed: frozenset[str] = frozenset()
+    judging: Judging | None = None
+    passes: int = 1
 
     @property
     def module(self) -> nn.Module:
@@ -149,7 +163,6 @@ class Fit:
     best: dict[str, Any]
     sweeps: list[dict[str, Any]]
     stages: list[dict[str, Any]]
-    speeds: list[dict[str, Any]]
     monitor: str | None
     task_weights: dict[str, float] = field(default_factory=dict)
 

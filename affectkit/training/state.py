@@ -13,8 +13,8 @@ class State:
     """stage, epoch: the stage under way and the epochs finished in it. batch: batches done of the epoch under way.
     step: optimiser steps so far. saves: checkpoints so far.
 
-    history: a row per epoch. speeds: how fast each was, which no rerun repeats. sweeps: of the rate finder, a
-    dictionary per stage that asked for it. found: the rate found last.
+    history: a row per epoch. sweeps: of the rate finder, a dictionary per stage that asked for it. found: the rate
+    found last.
 
     best, best_digest: the file of the best weights, and its SHA-256 (known to the process that writes). best_row: its
     place in the history. stage_best: the best monitored value of the stage. waited: epochs since it improved. plateau:
@@ -30,7 +30,6 @@ class State:
     step: int = 0
     saves: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
-    speeds: list[dict[str, Any]] = field(default_factory=list)
     sweeps: list[dict[str, Any]] = field(default_factory=list)
     found: float | None = None
     best: str | None = None
@@ -49,6 +48,17 @@ class State:
     def train_loss(self) -> float:
         """Of the epoch under way."""
         return self.loss_sum / max(self.rows, 1)
+
+    @property
+    def sums(self) -> tuple[float, int, float, float]:
+        """Of the epoch under way, for `since`."""
+        return self.loss_sum, self.rows, self.seconds, self.waiting
+
+    def since(self, before: tuple[float, int, float, float]) -> dict[str, Any]:
+        """What came to the sums since they were `before`: the mean loss, rows, seconds, and those of waiting."""
+        rows = self.rows - before[1]
+        loss = (self.loss_sum - before[0]) / max(rows, 1)
+        return {"loss": loss, "rows": rows, "seconds": self.seconds - before[2], "waited": self.waiting - before[3]}
 
     @property
     def best_epoch(self) -> dict[str, Any]:

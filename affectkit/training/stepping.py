@@ -100,8 +100,10 @@ class Stepper:
 
     Every process computes the loss of the whole batch, its own rows with their graph, so the sum of the processes'
     gradients is the gradient of that loss. clip: of the gradient's norm, 0 for none. average: decay of the weights'
-    moving average, 0 for none.
+    moving average, 0 for none. norm: of the last update's gradient, before it was clipped.
     """
+
+    norm = math.nan
 
     def __init__(self, problem: Problem, optimizer: Any, accelerator: Any, *, clip: float, average: float) -> None:
         self.bare = problem.module
@@ -139,8 +141,8 @@ class Stepper:
         skipped instead).
         """
         rate = pace.set(self.optimizer, number)
-        norm = self._clip()
-        if self.accelerator.scaler is None and not math.isfinite(norm):
+        self.norm = self._clip()
+        if self.accelerator.scaler is None and not math.isfinite(self.norm):
             raise not_finite("the gradient", self.examples, rows)
         self._update()
         if self.average:

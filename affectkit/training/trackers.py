@@ -81,43 +81,86 @@ def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
-def _drop_from(tracker: Any, step: int) -> None:
-    """TensorBoard shows no point from `step` on that was logged before, by a run killed after its last checkpoint."""
+Points = dict[tuple[str, int], float]  # values by curve and step
+
+
+def _points(place: Path) -> Points:
+    """What TensorBoard shows of a run that was interrupted."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    if not (place / "tensorboard").is_dir():
+        return {}
+    events = EventAccumulator(str(place / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    return {(tag, point.step): point.value for tag in events.Tags()["scalars"] for point in events.Scalars(tag)}
+
+
+def _drop_from(tracker: Any, step: int, shown: Points, of: str) -> None:
+    """TensorBoard shows no point of the curves of a fit from `step` on that was logged before, by a run killed after
+    its last checkpoint. It then forgets those of all others too, which are written again. shown: changed alike."""
+    later = {point for point in shown if point[1] >= step}
+    stale = {point for point in later if point[0].rpartition("/")[0] == of}
+    if not stale:
+        return
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
     writer = tracker.tracker.file_writer
     writer.add_event(Event(step=step, file_version="brain.Event:2"), step)
     writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)), step)
+    for tag, at in sorted(later - stale):
+        tracker.tracker.add_scalar(tag, shown[tag, at], at)
+    for point in stale:
+        del shown[point]
 
 
 @dataclass
 class Trackers(AbstractContextManager["Trackers"]):
-    """Open trackers; none on other ranks than the first. resumed: they have curves already, which go on."""
+    """Open trackers; none on other ranks than the first. resumed: they have curves already, which go on. last: the step
+    that W&B had last. shown: what TensorBoard shows. met: the fits that told something."""
 
     opened: list[Any] = field(default_factory=list)
     resumed: bool = False
+    last: int = -1
+    shown: Points = field(default_factory=dict)
+    met: set[str] = field(default_factory=set)
 
-    def log(self, values: Mapping[str, Any], step: int) -> None:
+    def log(self, values: Mapping[str, Any], step: int, *, of: str = "", new: bool = True) -> None:
         """Finite numbers of `values`, after `step` optimiser steps; other values have no curve and are left out.
 
+        of: the training whose curves these are, whose name stands before theirs (`inner-1/val_uar`). new: whether no
+        tracker has them yet; TensorBoard alone takes what it has.
         A tracker that fails is closed with a warning: hours of training do not end for a server that went away.
         """
+        before = f"{of}/" if of else ""
         numbers = {
-            name: float(value)
+            before + name: float(value)
             for name, value in values.items()
             if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
         }
         if not numbers:
             return
-        first, self.resumed = self.resumed, False
+        first, at = of not in self.met, self.last + 1 if step <= self.last else step
+        self.met.add(of)
         for tracker in [*self.opened]:
             try:
-                if first and tracker.name == "tensorboard":
-                    _drop_from(tracker, step)
-                tracker.log(numbers, step=step)
+                if tracker.name == "tensorboard":
+                    if first and self.resumed:
+                        _drop_from(tracker, step, self.shown, of)
+                    tracker.log(numbers, step=step)
+                    self.shown |= {(name, step): value for name, value in numbers.items()} if self.resumed else {}
+                elif new:
+                    if first and tracker.name == "wandb" and of:
+                        tracker.tracker.define_metric(f"{before}*", step_metric=f"{before}step")
+                    tracker.log(numbers, step=at if tracker.name == "wandb" else step)
             except Exception as error:  # whatever a tracker's own client raises
                 logger.warning("tracker %s fails and is closed: %s", tracker.name, _first_line(error))
                 self._close(tracker)
+        if new:
+            self.go_on_after(step)
+
+    def go_on_after(self, step: int) -> None:
+        """Take up the steps of W&B, which drops what goes back: those of a training that follows another go on one by
+        one, and stand beside the values."""
+        self.last = max(self.last + 1, step)
 
     def close(self) -> None:
         """Write what is not written; more often than once is once."""
@@ -159,6 +202,7 @@ def open_trackers(
     settings = {} if trackers.resumed else _plain(config)
     for name in chosen:
         try:
+            trackers.shown |= _points(place) if name == "tensorboard" and trackers.resumed else {}
             trackers.opened.append(_open_tracker(name, place, project, settings))
         except Exception as error:  # whatever a tracker's own client raises, such as a missing login
             trackers.close()

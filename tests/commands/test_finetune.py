@@ -76,7 +76,8 @@ def test_it_leaves_a_model_its_predictions_and_their_confusions(finished, manife
     written = {path.name for path in finished.iterdir()}
     assert {
         "best_model", "predictions.csv", "train_report.json", "label_map.json", "fit_rows.csv", "history.csv",
-        "speed.csv", "val_confusion_matrix_label.csv", "test_confusion_matrix.csv", "training.html", "run.json",
+        "steps.csv", "log.jsonl", "val_confusion_matrix_label.csv", "test_confusion_matrix.csv", "training.html",
+        "run.json",
     } <= written  # fmt: skip
     assert "checkpoints" not in written
     said = rows(finished / "predictions.csv")

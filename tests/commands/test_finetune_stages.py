@@ -277,6 +277,6 @@ def test_a_killed_run_goes_on_to_the_same_bits(study, metadata, image, folds, tm
     written = {path.relative_to(tmp_path / "through") for path in (tmp_path / "through").rglob("*.*") if path.is_file()}
     assert written == {path.relative_to(tmp_path / "run") for path in (tmp_path / "run").rglob("*.*") if path.is_file()}
     for name in written:
-        if name.suffix in (".csv", ".safetensors") and name.name != "speed.csv":
+        if name.suffix in (".csv", ".safetensors") and name.name != "steps.csv":
             assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "through" / name).read_bytes(), name
     assert not [name for name in written if name.name.startswith(("answers", "encoded", "beside"))]

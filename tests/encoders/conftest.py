@@ -75,3 +75,22 @@ def image_like():
         return folder / "train.csv"
 
     return write
+
+
+@pytest.fixture
+def video_like():
+    """Write `count` videos of 1.2 s of a texture that moves to the right, each faster, and a manifest of them."""
+    pytest.importorskip("cv2", reason="OpenCV is not installed (affectkit[face])")
+    from moving_pictures import shift, write_video
+
+    def write(folder, count):
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = [["id", "path"]]
+        for clip in range(count):
+            write_video(folder / f"{clip:03d}.avi", shift(5.0 * clip, 2.0), seconds=1.2, size=(64, 48), seed=clip)
+            rows.append([f"c{clip:03d}", f"{clip:03d}.avi"])
+        with open(folder / "train.csv", "w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        return folder / "train.csv"
+
+    return write

@@ -69,7 +69,7 @@ def test_the_chain_runs_on_arrays(affectkit, tmp_path):
     affectkit("prepare-manifest", "arrays", tmp_path / "c", "-o", tmp_path / "m")
     for name in ("static", "dynamic"):
         affectkit("extract-features", *manifest, "--encoder", "arrays", "--array", name, "-o", tmp_path / name)
-    assert read_features(tmp_path / "dynamic").matrix(["row000003"]).shape == (1, 6)
+    assert read_features(tmp_path / "dynamic").matrix(["row000003"]).shape == (1, 16)
     both = ("--features", tmp_path / "static", "--features", tmp_path / "dynamic")
     affectkit("train", *manifest, *both, "-o", tmp_path / "model")
     predict = ("predict", "--model-dir", tmp_path / "model", *manifest, "--split", "test")
@@ -78,5 +78,5 @@ def test_the_chain_runs_on_arrays(affectkit, tmp_path):
     wrong = affectkit(*predict, *both[2:], *both[:2], code=1)
     assert "differs in 'array' from the features of the model (arrays)" in wrong.stderr
     swapped = [read_features(tmp_path / name).matrix(["row000003"]) for name in ("dynamic", "static")]
-    with pytest.raises(AffectkitError, match="features 1 have 6 columns, the model was trained on 12"):
+    with pytest.raises(AffectkitError, match="features 1 have 16 columns, the model was trained on 24"):
         load_estimator_model(tmp_path / "model/best_model").predict(swapped, None)

@@ -38,11 +38,12 @@ def small_options(name):
 
 
 @pytest.fixture
-def rows(speech_like, image_like):
+def rows(speech_like, image_like, video_like):
     """A manifest of what an encoder reads: `rows(encoder, folder, 7)`."""
 
     def read(encoder, folder, count):
-        return read_manifest((image_like if encoder.reads == "images" else speech_like)(folder, count))
+        like = video_like if encoder.name == "motion" else image_like if encoder.reads == "images" else speech_like
+        return read_manifest(like(folder, count))
 
     return read
 

@@ -19,7 +19,7 @@ cv2 = pytest.importorskip("cv2", reason='finding faces needs OpenCV: pip install
 
 pytestmark = pytest.mark.slow
 
-RECORDS = {"run.json", "started.json", "speed.csv"}  # what says when, how fast and by which command
+RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl"}  # what says when, how fast and by which command
 SMALL = ["--backbone", "tiny-random:timm", "--frozen-epochs", 2, "--unfrozen-epochs", 1, "--scene-draws", 5]
 
 

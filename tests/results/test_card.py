@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from affectkit.instruments import APPARENT
 from affectkit.results import words
 from affectkit.results.card import model_card
 
@@ -159,6 +160,14 @@ def test_scores_of_mental_health_state_their_use_and_the_prohibition():
     plain = model_card(FACTS)
     assert words.AI_ACT in plain and words.AI_ACT_HEALTH not in plain and words.HEALTH_USE not in plain
     assert "a score of this kind" not in plain
+
+
+def test_traits_of_personality_are_said_to_be_apparent():
+    targets = [{"name": name, "kind": "number", "scale": [0, 1]} for name in ("openness", "interview")]
+    card = model_card(FACTS | {"spec": SPEC | {"targets": targets}})
+    assert f"**openness: {APPARENT}.**" in card and words.TRAITS_USE in card and words.AI_ACT_TRAITS in card
+    assert words.warnings({"targets": targets})[0] == f"openness: {APPARENT}"
+    assert APPARENT not in model_card(FACTS) and words.AI_ACT_TRAITS not in model_card(FACTS)
 
 
 def test_ordered_classes_show_their_distances_first():

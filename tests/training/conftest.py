@@ -25,11 +25,11 @@ def accelerator():
 def train(accelerator, tmp_path):
     """`train(problem, stages, folder=..., batch_size=..., ...)`: a fit with the options that a test cares about."""
 
-    def run(problem, stages=None, folder=None, *, progress=None, log=None, after_stage=None, **settings):
+    def run(problem, stages=None, folder=None, *, progress=None, after_stage=None, **settings):
         settings = Settings(**{"batch_size": 8, "seed": 3, **settings})
         stages = stages or [Stage("whole", "all", 2, "1e-2")]
         folder = folder or tmp_path / "run"
-        return fit(problem, stages, settings, folder, accelerator, progress=progress, log=log, after_stage=after_stage)
+        return fit(problem, stages, settings, folder, accelerator, progress=progress, after_stage=after_stage)
 
     return run
 

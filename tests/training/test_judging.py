@@ -7,7 +7,7 @@ import pytest
 from training_toy import LABEL, VALENCE, make_problem
 
 from affectkit.errors import AffectkitError
-from affectkit.training.judging import Judge
+from affectkit.training.judging import NUMBER_METRICS, Judge
 from affectkit.training.problem import Settings
 from affectkit.training.stages import Stage
 
@@ -112,7 +112,8 @@ def test_what_is_measured(accelerator):
     found = measure.measure(measure.problem.module, accelerator)
     assert list(found) == [
         "val_loss", "val_uar", "val_macro_f1", "val_accuracy", "val_kappa", "val_kappa_linear", "val_kappa_quadratic",
-        "val_valence.ccc", "val_valence.mae", "val_ccc", "val_mae", "val_score",
+        *(f"val_{each}.{name}" for each in ("recall", "f1") for name in LABEL.classes),
+        *(f"val_{of}{name}" for of in ("valence.", "") for name in NUMBER_METRICS), "val_score",
     ]  # fmt: skip
     problem = measure.problem
     whole = problem.module.eval()(**problem.val.collate(problem.val.values))

@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ from affectkit.fusion.rules._stacked import NumberStack, Parameters, StackInputs
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Problem, Settings, fit
 from affectkit.training.objective import build_objective
-from affectkit.training.problem import HEAD, Draw, Part
+from affectkit.training.problem import HEAD, Draw, Judging, Part
 from affectkit.training.stages import Stage
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,10 @@ class InnerFolds:
         if self.inputs.number:
             return np.where(known, self.rows.truth, np.nan).astype(np.float32)
         return np.where(known, self.rows.truth, -1).astype(np.int64)
+
+    def truth_of_all(self) -> dict[str, np.ndarray]:
+        """Of the target, by its name."""
+        return {self.inputs.ensemble.target.name: self.truth(np.full(len(self.folds), True))}
 
     def prior_answers(self, prior: Parameters) -> np.ndarray:
         return answers_of(prior_scores(prior, self.inputs), self.inputs.number)
@@ -447,7 +452,8 @@ def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str,
         torch.manual_seed(seed)
         sizes = options["hidden_size"], start.shape[2], options["dropout"]
         network = FoldNetworks(members, columns, *sizes, inner.gating)
-        history = _fit(Problem(network, *rows, objective), options, passes, seed)
+        judging = Judging([inner.inputs.ensemble.target], inner.truth_of_all(), partial(_pooled, inner, units))
+        history = _fit(Problem(network, *rows, objective, judging=judging, passes=passes), options, seed)
         network.eval().double()  # as the answers will be computed
         with torch.no_grad():
             outputs = objective.answers(network(torch.from_numpy(inner.columns.T), torch.from_numpy(start)))
@@ -458,8 +464,25 @@ def train(inner: InnerFolds, priors: Sequence[Parameters], options: Mapping[str,
     return TrainedNetwork({**plain, "unit": units[-1][1]}, answers, history)
 
 
-def _fit(problem: Problem, options: Mapping[str, Any], passes: int, seed: int) -> list[dict[str, Any]]:
+def _pooled(
+    inner: InnerFolds, units: Sequence[tuple[float, float]], outputs: Mapping[str, torch.Tensor]
+) -> dict[str, np.ndarray]:
+    """Each row's answer by the member that never saw it, as `Objective.answers` would give those of a target.
+
+    units: mean and deviation of each member. outputs: [N, C] or [N] of each.
+    """
+    target, member = inner.inputs.ensemble.target, np.unique(inner.folds, return_inverse=True)[1]
+    stacked = torch.stack([values for name, values in outputs.items() if name != ALL])
+    chosen = stacked[torch.from_numpy(member), torch.arange(len(member))].double()
+    if not inner.inputs.number:
+        return {target.name: chosen.softmax(dim=1).numpy()}
+    mean, deviation = np.array(units)[member].T
+    return {target.name: np.clip(mean + deviation * chosen.numpy(), *(target.scale or (-np.inf, np.inf)))}
+
+
+def _fit(problem: Problem, options: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
     """The history. Without clipping: the gradient's norm is that of all members together."""
+    passes = problem.passes
     stage = Stage(
         "mlp", epochs=options["epochs"] // passes, learning_rate=str(options["learning_rate"]), schedule="constant",
         patience=-(-PATIENCE // passes), monitor="val_loss",
@@ -474,7 +497,7 @@ def _fit(problem: Problem, options: Mapping[str, Any], passes: int, seed: int) -
             raise
         # A loss that is not finite is told by the ids of its rows, and these have none.
         raise AffectkitError("input", "mlp: its training diverges", remedy="lower --learning-rate") from error
-    return [{name: row[name] for name in HISTORY} | {"epoch": row["epoch"] * passes} for row in trained.history]
+    return [{name: row[name] for name in row if name in HISTORY or name.startswith("val_")} for row in trained.history]
 
 
 def passes_of(epochs: int, steps: int) -> int:

@@ -69,6 +69,7 @@ class Mlp(Rule):
 
     name = "mlp"
     takes_tables = True
+    trains = True
 
     def __init__(self, options: dict[str, Any], seed: int = 0) -> None:
         super().__init__(**options)

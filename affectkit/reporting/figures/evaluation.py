@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectkit.reporting.figures.palette import BAND, BLUE, INK, ORANGE, SHADE, SOFT, VERMILLION, WIDTH
+from affectkit.reporting.figures.palette import BAND, BLUE, INK, ORANGE, SHADE, SKY, SOFT, VERMILLION, WIDTH
 from affectkit.reporting.figures.svg import (
     beside_row,
     canvas,
@@ -62,7 +62,7 @@ def _class_axes(axes: Axes, classes: Sequence[str], totals: np.ndarray) -> None:
         for label in axes.get_xticklabels():
             label.set(rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(np.arange(size) + 0.5, [f"{c} ({n:.0f})" for c, n in zip(names, totals, strict=True)])
-    axes.tick_params(length=0, labelsize=9 if size <= WORDY_CELLS else 7)
+    axes.tick_params(length=0, labelsize=9 if size <= WORDY_CELLS else 8)
     axes.spines[:].set_visible(False)
 
 
@@ -73,7 +73,7 @@ def _cell_texts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
         if not wordy and row != column and part < 0.1:  # 900 small numbers would hide the few that matter
             continue
         text = f"{counts[row, column]:.0f}\n{part:.0%}" if wordy else f"{100 * part:.0f}"
-        look: dict[str, Any] = {"color": "white" if part > 0.65 else INK, "fontsize": 8 if wordy else 6}
+        look: dict[str, Any] = {"color": "white" if part > 0.65 else INK, "fontsize": 8}
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", **look)
 
 
@@ -179,23 +179,79 @@ CELLS = 50  # along each axis of such a cloud
 COUNTS = tuple(step * 10**power for power in range(8) for step in (1, 2, 5))  # on its colour bar
 
 
-def scatter(truth: Any, predicted: Any, *, name: str, scale: Sequence[float] | None = None, note: str = "") -> Plot:
+def scatter(
+    truth: Any,
+    predicted: Any,
+    *,
+    name: str,
+    scale: Sequence[float] | None = None,
+    note: str = "",
+    ends: tuple[Any, Any] | None = None,
+) -> Plot:
     """Prediction against truth, with the identity; a cloud of many points is shaded by density.
 
     truth, predicted: [N]; rows where either is NaN are left out. note: the figures that belong to it, for the title.
+    ends: of each prediction's interval, low [N] and high [N].
     """
-    truth, predicted = _paired(truth, predicted)
     with panel(4.6) as (figure, axes):
-        if len(truth):
-            ends = limits(np.concatenate([truth, predicted]), scale, 0.04)
-            axes.plot(ends, ends, color=SOFT, linewidth=1, linestyle="--", label="identity")
-            cloud(axes, truth, predicted)
-            axes.set(xlim=ends, ylim=ends, aspect="equal")
+        count = scatter_panel(axes, truth, predicted, scale=scale, ends=ends)
+        if count:
             axes.legend(loc="upper left")
         unit = f" (scale {scale[0]:g} to {scale[1]:g})" if scale else ""
         axes.set(xlabel=f"{shorten(name)}, truth{unit}", ylabel=f"{shorten(name)}, predicted{unit}", title=note)
-        alt = f"Predicted against true {name}, {len(truth)} rows, with the identity line. {note}".strip()
+        flat = " ".join(note.split())
+        alt = f"Predicted against true {name}, {count} rows, with the identity line. {flat}".strip()
         return to_plot(figure, alt)
+
+
+def scatter_panel(
+    axes: Axes,
+    truth: Any,
+    predicted: Any,
+    *,
+    scale: Sequence[float] | None = None,
+    ends: tuple[Any, Any] | None = None,
+    bar: bool = True,
+) -> int:
+    """The cloud, the identity and what is known of intervals, in a square; how many rows are drawn.
+
+    bar: whether a density gets its colour bar.
+    """
+    low, high = _intervals(truth, predicted, ends)
+    truth, predicted = _paired(truth, predicted)
+    if len(truth):
+        line = limits(np.concatenate([truth, predicted]), scale, 0.04)
+        axes.plot(line, line, color=SOFT, linewidth=1, linestyle="--", label="identity")
+        _interval_marks(axes, truth, low, high)
+        cloud(axes, truth, predicted, bar=bar)
+        axes.set(xlim=line, ylim=line, aspect="equal")
+    return len(truth)
+
+
+def _intervals(truth: Any, predicted: Any, ends: tuple[Any, Any] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the rows that are drawn, [M] each, NaN where unknown; empty where none are known."""
+    if ends is None:
+        return np.empty(0), np.empty(0)
+    known = np.isfinite(np.asarray(truth, float)) & np.isfinite(np.asarray(predicted, float))
+    return np.asarray(ends[0], float)[known], np.asarray(ends[1], float)[known]
+
+
+def _interval_marks(axes: Axes, truth: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    """A bar for each prediction; of many, the mean interval of each tenth of the rows, by their truth."""
+    if not len(low) or not np.isfinite(low + high).any():
+        return
+    if len(low) <= MANY:
+        axes.vlines(truth, low, high, color=SKY, linewidth=0.8, alpha=0.7, zorder=1, label="prediction interval")
+        return
+    edges = np.unique(np.quantile(truth, np.linspace(0, 1, 11)))
+    bins = np.clip(np.searchsorted(edges, truth, "right") - 1, 0, max(len(edges) - 2, 0))
+    for place in range(max(len(edges) - 1, 1)):
+        inside = (bins == place) & np.isfinite(low + high)
+        if inside.any():
+            across = edges[place : place + 2] if len(edges) > 1 else edges[0] + np.array([-0.5, 0.5])
+            ends = low[inside].mean(), high[inside].mean()
+            label = None if place else "mean prediction interval"
+            axes.fill_between(across, *ends, color=BAND, alpha=0.8, linewidth=0, zorder=0.5, label=label)
 
 
 def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
@@ -222,8 +278,8 @@ def bland_altman(truth: Any, predicted: Any, *, name: str) -> Plot:
         return to_plot(figure, alt)
 
 
-def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Points; of many, how many lie in each cell."""
+def cloud(axes: Axes, x: np.ndarray, y: np.ndarray, *, bar: bool = True) -> None:
+    """Points; of many, how many lie in each cell. bar: whether a colour bar says how many."""
     if len(x) <= MANY:
         axes.plot(x, y, "o", color=BLUE, alpha=0.55, markersize=4, markeredgewidth=0)
     else:
@@ -232,12 +288,14 @@ def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
         counts, _, _, cells = axes.hist2d(
             x, y, bins=CELLS, cmin=1, cmap="Blues", norm=LogNorm(vmin=0.3), rasterized=True
         )
+        if not bar:
+            return
         steps = [step for step in COUNTS if step <= np.nanmax(counts)]
         look: dict[str, Any] = {"ticks": steps, "format": "{x:.0f}", "shrink": 0.5, "aspect": 15}
-        bar = axes.figure.colorbar(cells, ax=axes, label="rows in a cell", **look)
-        bar.minorticks_off()  # their labels are mathematics, which stays text here
-        bar.outline.set_visible(False)
-        bar.ax.set_ylim(bottom=1)
+        colours = axes.figure.colorbar(cells, ax=axes, label="rows in a cell", **look)
+        colours.minorticks_off()  # their labels are mathematics, which stays text here
+        colours.outline.set_visible(False)
+        colours.ax.set_ylim(bottom=1)
 
 
 def _paired(truth: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ def learning_curves(history: History, *, monitor: str | None = None) -> list[Fig
 
 def monitored(history: History) -> str:
     """Of several targets their mean score, else the first metric of the validation rows, else their loss, else ""."""
-    columns = [name for name in history[0] if name.startswith("val_")] if history else []
+    columns = [name for name in dict.fromkeys(name for row in history for name in row) if name.startswith("val_")]
     if VAL_SCORE in columns:
         return VAL_SCORE
     return next((name for name in columns if name != VAL_LOSS), next(iter(columns), ""))
@@ -94,7 +94,7 @@ def _curves(history: History, columns: Sequence[str], label: str) -> Plot:
     epochs = np.arange(1, len(history) + 1)
     drawn, log = {name: values_of(history, name) for name in columns}, "learning_rate" in columns
     with panel(3.3) as (canvas, axes):
-        _stage_marks(axes, history)
+        stage_marks(axes, history)
         for name, values in drawn.items():
             values = np.where(values > 0, values, np.nan) if log else values
             look = dict(LOOKS.get(name, LOOKS["other"]))
@@ -104,17 +104,17 @@ def _curves(history: History, columns: Sequence[str], label: str) -> Plot:
                 axes.plot(epochs[start:end], values[start:end], label=None if start else column_title(name), **look)
         place = best_place(history)
         if place is not None:
-            _mark(axes, place + 1, drawn[columns[-1]][place], f"kept: epoch {place + 1}")
+            mark(axes, place + 1, drawn[columns[-1]][place], f"kept: epoch {place + 1}")
         axes.set(xlabel="epoch", ylabel=label, xlim=(0.5, len(epochs) + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        _scale(axes, np.concatenate(list(drawn.values())), log)
+        scale(axes, np.concatenate(list(drawn.values())), log)
         legend_above(canvas, axes)
         texts = "; ".join(_spoken(name, values) for name, values in drawn.items())
         kept = "" if place is None else f"The weights of epoch {place + 1} are kept."
         return to_plot(canvas, f"{label} over {_counted(history)}: {texts}. {kept}".strip())
 
 
-def _stage_marks(axes: Axes, history: History) -> None:
+def stage_marks(axes: Axes, history: History) -> None:
     """A shade behind every second stage, and the names above, as far as there is room."""
     spans = stages(history)
     for number, (name, start, end) in enumerate(spans if len(spans) > 1 else []):
@@ -128,14 +128,14 @@ def _stage_marks(axes: Axes, history: History) -> None:
         axes.text((start + end + 1) / 2, 1.02, text, transform=above, ha="center", fontsize=8, color=INK)
 
 
-def _mark(axes: Axes, x: float, y: float, label: str) -> None:
+def mark(axes: Axes, x: float, y: float, label: str) -> None:
     """What was chosen along x."""
     axes.axvline(x, color=VERMILLION, linewidth=1.2, linestyle="--", label=label)
     if np.isfinite(y):
         axes.plot([x], [y], "D", color=VERMILLION, markersize=6, zorder=3)
 
 
-def _scale(axes: Axes, values: np.ndarray, log: bool) -> None:
+def scale(axes: Axes, values: np.ndarray, log: bool) -> None:
     """A logarithmic axis for rates, and for losses of which one is many times another; no axis for nothing."""
     known = values[np.isfinite(values)]
     positive = known[known > 0]
@@ -203,7 +203,7 @@ def _sweep(sweep: Mapping[str, Any], title: str) -> Plot:
         axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed")
         if chosen is not None:
             near = int(np.abs(np.log(rates / chosen)).argmin())
-            _mark(axes, chosen, smoothed[near], f"chosen: {rate_text(chosen)}")
+            mark(axes, chosen, smoothed[near], f"chosen: {rate_text(chosen)}")
         else:
             title = "\n".join(filter(None, (title, fill(f"no valley: {reason}", 74))))
         axes.set(xlabel="learning rate", ylabel="loss", title=title)

@@ -1,12 +1,14 @@
-"""From a matplotlib figure to SVG text: the same bytes on every run, small, readable by a screen reader."""
+"""From a matplotlib figure to SVG text, and to PNG: the same bytes on every run, small, readable by a screen reader."""
 
 from __future__ import annotations
 
 import io
 import re
+import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 FONTS = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 LONGEST_NAME = 22  # characters of a class or speaker that a figure has room for
+LEGEND_LETTER, LEGEND_HANDLE = 4.9, 42  # points of a legend's letter, and of what stands beside a label
+LEGEND_LINE = 0.165  # inches
 
 
 # --- What every figure is drawn with
@@ -58,6 +62,17 @@ def legend_above(figure: Figure, axes: Axes, columns: int = 3, **options: Any) -
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, **options)
 
 
+def legend_fitting(figure: Figure, axes: Axes, **options: Any) -> None:
+    """The same with as many columns as there is room for; the figure grows by its lines."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    entry = LEGEND_LETTER * max(map(breadth, labels)) + LEGEND_HANDLE
+    columns = max(1, min(len(labels), int(72 * figure.get_figwidth() / entry)))
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(labels) // columns))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, **options)
+
+
 def row_names(axes: Axes, height: np.ndarray, names: Sequence[str], **ticks: Any) -> None:
     """Names to the left of lines drawn across."""
     axes.hlines(height, 0, 1, transform=axes.get_yaxis_transform(), color=BAND, linewidth=0.5, zorder=0)
@@ -70,21 +85,85 @@ def beside_row(axes: Axes, x: float, height: float, text: str, **font: Any) -> N
     axes.text(x, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8, **font)
 
 
+def breadth(text: str) -> int:
+    """How wide a text is, in characters; those of East Asia are twice as wide."""
+    return sum(2 if _is_wide(letter) else 1 for letter in text)
+
+
 def shorten(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    if breadth(name) <= LONGEST_NAME:
+        return name
+    while breadth(name) >= LONGEST_NAME:
+        name = name[:-1]
+    return name + "…"
 
 
-# --- From a figure to text
+# --- From a figure to text, and to pixels
+
+
+FORMATS = ("svg", "png")
+PNG_DPI = 200  # of a column 1,040 pixels
+_wanted: ContextVar[Collection[str]] = ContextVar("formats", default=("svg",))
+
+
+@contextmanager
+def rendering(formats: Collection[str]) -> Iterator[None]:
+    """Inside, plots hold these of `FORMATS`, of one drawing; outside, SVG alone."""
+    token = _wanted.set(formats)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
 
 
 def to_plot(figure: Figure, alt: str, *, wide: bool = False) -> Plot:
-    """Serialise. The salt of the ids is the text alternative, so that no two figures of a page share a clip path."""
+    """Serialise, in the formats that `rendering` asks for."""
+    alt, formats = xml_text(alt), _wanted.get()
+    svg = _svg(figure, alt) if "svg" in formats else ""
+    return Plot(svg, alt, wide, _png(figure) if "png" in formats else b"")
+
+
+def _svg(figure: Figure, alt: str) -> str:
+    """The salt of the ids is the text alternative, so that no two figures of a page share a clip path."""
     import matplotlib
 
-    buffer, alt = io.StringIO(), xml_text(alt)
+    buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": alt}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Plot(_slim(xml_text(buffer.getvalue()), alt), alt, wide)
+    return _slim(xml_text(buffer.getvalue()), alt)
+
+
+def _png(figure: Figure) -> bytes:
+    """Without the program and its version, which are not of the picture."""
+    buffer = io.BytesIO()
+    _find_glyphs(figure)
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _find_glyphs(figure: Figure) -> None:
+    """Give texts that our font cannot write further fonts of this machine; without any, they become boxes."""
+    from matplotlib.text import Text
+
+    lacking = [text for text in figure.findobj(Text) if any(map(_is_wide, text.get_text()))]
+    if lacking:
+        from matplotlib.font_manager import fontManager
+
+        there = {font.name for font in fontManager.ttflist}
+        fonts = ["DejaVu Sans", *(name for name in GLYPHS if name in there)]
+        for text in lacking:
+            text.set_fontfamily(fonts)
+
+
+# Fonts of systems that have what ours lacks: Chinese, Japanese, Korean, and much else.
+GLYPHS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
+          "WenQuanYi Micro Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans",
+          "Hiragino Sans GB", "Malgun Gothic", "Arial Unicode MS", "Unifont")  # fmt: skip
+
+
+def _is_wide(letter: str) -> bool:
+    """Whether a character is as wide as it is high, as those of East Asia are; our font lacks these."""
+    return unicodedata.east_asian_width(letter) in "WF"
 
 
 def _slim(svg: str, alt: str) -> str:

@@ -1,0 +1,232 @@
+"""Curves of trainings, of one run or of several together: anything over epochs or steps, in one panel or in many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit.reporting.figures.learning import History, mark, scale, stage_marks
+from affectkit.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SOFT, VERMILLION, WIDTH
+from affectkit.reporting.figures.svg import canvas, finite, legend_fitting, shorten, to_plot
+from affectkit.reporting.page import Plot
+from affectkit.results.words import shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Apart in colour, in dashes and in marks: any one of them would do.
+HUES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK, SKY)
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1)), (0, (8, 3)))
+MARKERS = "osD^vPX"
+MARKED = 40  # points; of more, some alone are marked
+MARKS = 8  # of a longer curve
+COLUMNS = 3  # of small panels
+SPOKEN = 8  # curves that the text alternative reads out
+LOW = -2.0  # below that the axis of an R2 is logarithmic: one bad epoch would flatten all others
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve. x, y: [N], NaN where it breaks. look: the number of its colour, dashes and mark. second: one of two of
+    this look, as of train rows beside validation rows: dashed and hollow, where the first is solid; None: alone."""
+
+    label: str
+    x: np.ndarray
+    y: np.ndarray
+    look: int = 0
+    second: bool | None = None
+
+    @property
+    def style(self) -> dict[str, Any]:
+        colour, dashes = HUES[self.look % len(HUES)], DASHES[self.look % len(DASHES)]
+        dashes = dashes if self.second is None else (0, (4, 2)) if self.second else "-"
+        count = len(self.x)
+        every = 1 if count <= MARKED else (self.look * 3 % max(count // MARKS, 1), max(count // MARKS, 1))
+        return {
+            "color": colour, "linestyle": dashes, "linewidth": 1.2 if self.second else 1.7, "markersize": 4,
+            "marker": MARKERS[self.look % len(MARKERS)], "markevery": every,
+            "markerfacecolor": "white" if self.second else colour, "markeredgecolor": colour,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves that share their axes. zero: what a line at 0 stands for. log: a logarithmic axis; it is one too where one
+    value is many times another. floor: whether 0 belongs to the axis."""
+
+    lines: Sequence[Line]
+    ylabel: str = ""
+    title: str = ""
+    zero: str = ""
+    log: bool = False
+    floor: bool = False
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What is known of the one run of a figure: its stages, and which epoch is kept."""
+
+    history: History = field(default_factory=list)
+    kept: float | None = None
+
+
+def curves(panels: Sequence[Panel], *, xlabel: str, alt: str, marked: Marked | None = None) -> Plot:
+    """One panel, or several below each other.
+
+    marked: of one run, whose stages and kept epoch are shown.
+    """
+    marked = marked or Marked()
+    with canvas(3.3 if len(panels) == 1 else 0.6 + 1.9 * len(panels), WIDTH) as figure:
+        below = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, panel in zip(below, panels, strict=True):
+            if marked.history:
+                stage_marks(axes, marked.history)
+            if marked.kept is not None:
+                mark(axes, marked.kept, np.nan, f"kept: epoch {marked.kept:g}")
+            _draw(axes, panel)
+            axes.set(ylabel=panel.ylabel)
+        below[-1].set(xlabel=xlabel)
+        _x_axis(below[-1], panels, whole=xlabel == "epoch")
+        legend_fitting(figure, max(below, key=lambda axes: len(axes.get_legend_handles_labels()[0])))
+        return to_plot(figure, f"{alt} {_spoken(panels)}".strip())
+
+
+def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str) -> Plot:
+    """Many panels with one scale, each named by its title."""
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    with canvas(0.5 + 1.35 * rows) as figure:
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+            _draw(axes, panel)
+            axes.set_title(shorten(panel.title), fontsize=8)
+            axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels))
+        _x_axis(grid[0], panels, whole=xlabel == "epoch", most=3)
+        figure.supxlabel(xlabel, fontsize=9)
+        figure.supylabel(ylabel, fontsize=9)
+        legend_fitting(figure, grid[0])
+        return to_plot(figure, f"{alt} {_spoken(panels)}".strip(), wide=rows > 4)
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    if panel.zero:
+        axes.axhline(0, color=SOFT, linewidth=1, linestyle=(0, (1, 1)), label=panel.zero)
+    for line in panel.lines:
+        y = np.where(line.y > 0, line.y, np.nan) if panel.log else line.y
+        axes.plot(line.x, y, label=line.label, **line.style)
+        lone = _lone(y)
+        if lone.any() and len(line.x) > MARKED:
+            axes.plot(line.x[lone], y[lone], **{**line.style, "linestyle": "None", "markevery": 1})
+    values = np.concatenate([np.empty(0), *(line.y for line in panel.lines)])
+    if panel.signed:
+        _signed_axis(axes, values)
+    else:
+        scale(axes, values, panel.log)
+    if panel.floor and axes.get_yscale() == "linear" and np.isfinite(values).any():
+        axes.set_ylim(bottom=0)
+
+
+def _lone(values: np.ndarray) -> np.ndarray:
+    """[N] bool: known values between unknown ones, which no line shows."""
+    known = np.concatenate([[False], np.isfinite(values), [False]])
+    return known[1:-1] & ~known[:-2] & ~known[2:]
+
+
+def _signed_axis(axes: Axes, values: np.ndarray) -> None:
+    """Of what is at most 1 and may lie far below 0: linear from -1 on, logarithmic below."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        axes.set(ylim=(-1, 1))
+    elif known.min() < LOW:
+        lowest = int(np.ceil(np.log10(-known.min())))
+        every = max(1, lowest // 3)
+        ticks = [1.0, 0.0, -1.0, *(-(10.0**k) for k in range(every, lowest + 1, every))]
+        axes.set_yscale("symlog", linthresh=1.0)
+        axes.set_yticks(ticks, [shown(tick) if abs(tick) > 1 else f"{tick:g}" for tick in ticks])
+        axes.set_ylim(known.min() * 1.5, 1.4)
+        axes.minorticks_off()
+
+
+def _x_axis(axes: Axes, panels: Sequence[Panel], *, whole: bool, most: int = 9) -> None:
+    """Over all that is drawn; epochs are whole numbers."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    x = finite(np.concatenate([np.empty(0), *(line.x for panel in panels for line in panel.lines)]))
+    known = x[np.isfinite(x)]
+    low, high = (known.min(), known.max()) if len(known) else (1, 1)
+    margin = 0.5 if whole else max((high - low) * 0.02, 0.5)
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=most, integer=True, min_n_ticks=1))
+    if high >= 1e5:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k"))
+
+
+def _spoken(panels: Sequence[Panel]) -> str:
+    """The curves for those who cannot see them."""
+    told = [(panel, line) for panel in panels for line in panel.lines]
+    texts = []
+    for panel, line in told[:SPOKEN]:
+        known = line.y[np.isfinite(line.y)]
+        name = " ".join(filter(None, (panel.title, line.label)))
+        if not len(known):
+            texts.append(f"{name}: unknown")
+            continue
+        ends = f"from {shown(float(known[0]))} to {shown(float(known[-1]))}"
+        texts.append(f"{name}: {ends}, lowest {shown(float(known.min()))}, highest {shown(float(known.max()))}")
+    more = f"; and {len(told) - SPOKEN} more curves" if len(told) > SPOKEN else ""
+    return f"{'; '.join(texts)}{more}." if texts else ""
+
+
+# --- Runs side by side, one figure each: train beside validation
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A figure of one row. look: as of a line. hollow: of train rows."""
+
+    label: str
+    value: float
+    look: int = 0
+    hollow: bool = False
+
+
+def dots(rows: Mapping[str, Sequence[Dot]], *, xlabel: str, alt: str, zero: str = "") -> Plot:
+    """Rows by name, and on each the figures of runs and parts."""
+    values = np.array([dot.value for row in rows.values() for dot in row if np.isfinite(dot.value)])
+    most = max(len(row) for row in rows.values())
+    step = max(0.24, 0.085 * most)
+    with canvas(0.8 + step * len(rows)) as figure:
+        axes = figure.subplots()
+        if zero:
+            axes.axvline(0, color=SOFT, linewidth=1, linestyle=(0, (1, 1)), label=zero)
+        named: set[str] = set()
+        for place, row in enumerate(rows.values()):
+            for number, dot in enumerate(row):
+                colour, height = HUES[dot.look % len(HUES)], place + 0.7 * ((number + 0.5) / len(row) - 0.5)
+                axes.plot(
+                    [dot.value], [height], linestyle="None", marker=MARKERS[dot.look % len(MARKERS)], markersize=5,
+                    color=colour, markerfacecolor="white" if dot.hollow else colour,
+                    label=None if dot.label in named else dot.label,
+                )  # fmt: skip
+                named.add(dot.label)
+        axes.set_yticks(range(len(rows)), [shorten(name) for name in rows])
+        axes.tick_params(axis="y", length=0, labelsize=8)
+        axes.set(xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
+        axes.grid(axis="y", color="#e8ebee", linewidth=0.5)
+        axes.set_axisbelow(True)
+        if len(values) and values.min() < LOW:
+            axes.set_xscale("symlog", linthresh=1.0)
+            lowest = int(np.ceil(np.log10(-values.min())))
+            ticks = [1.0, 0.0, -1.0, *(-(10.0**k) for k in range(max(1, lowest // 2), lowest + 1, max(1, lowest // 2)))]
+            axes.set_xticks(ticks, [shown(tick) if abs(tick) > 1 else f"{tick:g}" for tick in ticks])
+            axes.set_xlim(values.min() * 2, 1.5)
+            axes.minorticks_off()
+        legend_fitting(figure, axes)
+        texts = [f"{name}: " + ", ".join(f"{d.label} {shown(d.value)}" for d in row) for name, row in rows.items()]
+        return to_plot(figure, f"{alt} {'; '.join(texts[:SPOKEN])}.")
