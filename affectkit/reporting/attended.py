@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 ATTENTION, CURVES = "attention.csv", "attention_curves.csv"
 READ = (
-    "How much of each step every head read, on rows that no fit saw: of each the fit that answered it. Beside it "
-    "stands what would be read of steps that all weigh alike, 1/T of each of T. Entropy says how far the weights of a row are "
-    "from that: a share of 1 of ln T, all steps alike; of 0, one step alone."
+    "How much of each step every head read, on rows that no fit saw: of each the fit that answered it. Beside it is "
+    "what is read of steps that all weigh alike, 1/T of each of T. Entropy says how far the weights of a row are from "
+    "that: a share of 1 of ln T, all steps alike; of 0, one step alone."
 )
 MEANS = (
     "Attention is no explanation. Weights say what was read, not what an answer rests on: other weights may give the "
