@@ -154,7 +154,9 @@ class CrossAttention(nn.Module):
         self.readers = nn.ModuleDict(
             {f"{a}-{b}": Reader(form, choosing=sets[b].frames) for a, others in asked.items() for b in others}
         )
-        self.norms = nn.ModuleDict({str(a): nn.LayerNorm(form.width) for a in self.asking})
+        affine = not form.batch_norm  # which undoes what scales or shifts a unit before it
+        norms = {str(a): nn.LayerNorm(form.width, elementwise_affine=affine) for a in self.asking}
+        self.norms = nn.ModuleDict(norms)
         self.width = form.width * len(self.asking)
 
     def forward(self, sets: Sequence[Steps]) -> torch.Tensor:
