@@ -207,7 +207,7 @@ def learned(join, rows=240):
     (asks, steps), truths = relations()
     ids = [str(number) for number in range(len(asks))]
     inputs = Inputs((asks, Frames.of_values(ids, list(steps))), (None, None))
-    estimator = build(join=join, width=16, hidden_size=16, dropout=0.0, learning_rate="1e-2")
+    estimator = build(join=join, heads=4, width=16, hidden_size=16, dropout=0.0, learning_rate="1e-2")
     estimator = estimator.reading(["asks", "steps"], inputs.blocks)
     targets = [Target(name, "number") for name in ("kind", "place")]
     each = [Labels(y, 0, np.ones(300), t, np.array(ids)) for y, t in zip(truths, targets, strict=True)]
@@ -233,7 +233,7 @@ def test_the_loss_of_a_constant_target_falls_to_its_floor(tmp_path):
     spread = Labels(np.arange(16.0), 0, np.ones(16), VALENCE)  # of which the units are: of a constant there are none
     rows, objective = labelled_rows(inputs, [labels], ["valence"]), objective_of([spread], "mse")
     network = build_head([Answer("valence", 1)], [STATIC, DYNAMIC, LAYERED], form(), seed=0)
-    stage = Stage("all", epochs=60, learning_rate="1e-2")
+    stage = Stage("all", epochs=20, learning_rate="3e-2")
     problem = Problem(network, rows, rows, objective)
     history = fit(problem, [stage], Settings(batch_size=8), tmp_path, open_accelerator("cpu")).history
     assert history[0]["train_loss"] > 100 * history[-1]["train_loss"] and history[-1]["val_loss"] < 1e-4
