@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from affectkit.artifacts.feature_writer import FeatureWriter
 from affectkit.artifacts.features import read_features
+from affectkit.artifacts.table_features import FeatureSet, called, feature_sets
 from affectkit.errors import AffectkitError
 
 RNG = np.random.default_rng(0)
@@ -239,3 +241,24 @@ def test_a_record_that_is_none_and_columns_that_there_are_not_are_refused(tmp_pa
     (tmp_path / "f" / "encoder.json").write_text("{}")
     with pytest.raises(AffectkitError, match="is no encoder record: it has no 'encoder'"):
         read_features(tmp_path / "f")
+
+
+def test_sets_have_the_names_that_they_are_given_unless_the_text_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b").mkdir()
+    texts = [
+        "static=runs/static",
+        "a=b",
+        "runs/dynamic",
+        "x/dynamic",
+        "age=manifest:age",
+        "manifest:age,sex",
+        "r/x=y/z",
+    ]
+    sets = feature_sets(texts)
+    assert sets[0] == FeatureSet(Path("runs/static"), "static") and sets[4] == FeatureSet(Path("manifest:age"), "age")
+    assert [each.name for each in sets] == ["static", "", "", "", "age", "", ""]
+    assert sets[6].path == Path("r/x=y/z")
+    assert called(sets) == ["static", "a=b", "dynamic", "dynamic-2", "age", "manifest", "z"]
+    with pytest.raises(AffectkitError, match="the name 'a' stands twice"):
+        feature_sets(["a=b/c", "a=d"])

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from affectkit.artifacts.features import read_features
 from affectkit.artifacts.predictions import read_predictions
 
 QUICK = ["--epochs", 2, "--hidden-size", 8, "--stopping-folds", 1]
@@ -49,6 +50,7 @@ FORMS = {
     "mlp on vectors": ("mlp", ["egemaps"], []),
     "mlp on layers beside vectors": ("mlp", ["layers", "egemaps"], []),
     "attention on frames of layers": ("attention", ["frames"], []),
+    "cross-attention of vectors and frames of layers": ("cross-attention", ["egemaps", "frames"], []),
     "SUPERB's head on frames": ("attention", ["frames"], ["--pooling", "mean", "--hidden-layers", 0]),
 }
 
@@ -72,6 +74,39 @@ def test_predicting_raw_recordings_equals_predicting_their_features(affectkit, s
     header, said = result.stdout.splitlines()
     row = dict(zip(header.split(","), said.split(","), strict=True))
     assert float(row["prob_anger"]) == pytest.approx(own.frame["prob_anger"][3], abs=1e-5)
+
+
+def test_sets_are_known_by_their_names_and_what_they_ask_for_is_exported(affectkit, study, tmp_path):
+    """A name stands in the model's record; sets are taken by it in any order, and those that lack are named."""
+    named = {"speech": study / "frames", "voice": study / "egemaps"}
+    given = [word for name, path in named.items() for word in ("--features", f"{name}={path}")]
+    line = ["--manifest", study / "split", *given, "--model", "cross-attention", *QUICK, "--query", "voice"]
+    affectkit("train", *line, "--cv", "--export-attention", "-o", tmp_path / "m")
+    spec = json.loads((tmp_path / "m" / "best_model" / "affectkit.json").read_text())
+    assert [encoder["name"] for encoder in spec["features"]] == ["speech", "voice"]
+    own = read_predictions(tmp_path / "m" / "predictions.csv").frame
+    table = pd.read_csv(tmp_path / "m" / "attention.csv", dtype={"id": str})
+    assert sorted(table["id"]) == sorted([*own["id"]] * 4)  # heads
+    assert set(table["query"]) == {"voice"} and set(table["set"]) == {"speech"}
+    assert (table["share"] <= 1 + 1e-6).all() and (table["steps"] > 1).all()
+    weights = read_features(tmp_path / "m" / "attention" / "voice-speech")
+    [of_row] = weights.frames([own["id"][0]])
+    np.testing.assert_allclose(of_row.sum(axis=0), 1, rtol=1e-5)
+    page = (tmp_path / "m" / "training.html").read_text()
+    assert "Attention is no explanation" in page and "voice asks speech, head 4" in page
+    predict = ["predict", "--model-dir", tmp_path / "m", "--manifest", study / "split", "--split", "test", "-q"]
+    turned = affectkit(*predict, *given[2:], *given[:2]).stdout
+    assert turned == affectkit(*predict, "--features", named["speech"], "--features", named["voice"]).stdout
+    result = affectkit(*predict, *given[2:], code=2)
+    assert "--features: speech missing" in result.stderr
+    result = affectkit(*predict, *given[2:], "--features", f"speach={study / 'frames'}", code=2)
+    assert "trained on no set 'speach'; did you mean speech" in result.stderr
+
+
+def test_what_pays_no_attention_exports_none(affectkit, study, tmp_path):
+    line = ["--manifest", study / "split", "--features", study / "egemaps", "--export-attention", *QUICK]
+    result = affectkit("train", *line, "--model", "mlp", "-o", tmp_path / "m", code=2)
+    assert "--export-attention: mlp pays no attention to steps here; use --model cross-attention" in result.stderr
 
 
 def test_frames_of_many_recordings_are_answered_some_at_a_time(affectkit, study, tmp_path, monkeypatch):
