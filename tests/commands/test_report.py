@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from affectkit.cli import app
-from affectkit.commands.report import PAGES
+from affectkit.reporting.pages import PAGES
 
 PAGE = {"train": "training.html", "finetune": "training.html"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ MARKERS = "osD^vPX"
 MARKED = 40  # points; of more, some alone are marked
 MARKS = 8  # of a longer curve
 COLUMNS = 3  # of small panels
+MOST = 200  # points in a small panel
 SPOKEN = 8  # curves that the text alternative reads out
 LOW = -2.0  # below that the axis of an R2 is logarithmic: one bad epoch would flatten all others
 
@@ -104,7 +105,7 @@ def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str)
         for axes in grid[len(panels) :]:
             axes.remove()
         for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
-            _draw(axes, panel)
+            _draw(axes, replace(panel, lines=[_thinned(line) for line in panel.lines]))
             axes.set_title(shorten(panel.title), fontsize=8)
             axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels))
         _x_axis(grid[0], panels, whole=xlabel == "epoch", most=3)
@@ -130,6 +131,12 @@ def _draw(axes: Axes, panel: Panel) -> None:
         scale(axes, values, panel.log)
     if panel.floor and axes.get_yscale() == "linear" and np.isfinite(values).any():
         axes.set_ylim(bottom=0)
+
+
+def _thinned(line: Line) -> Line:
+    """With points enough for a small panel."""
+    places = np.unique(np.linspace(0, len(line.x) - 1, min(len(line.x), MOST)).astype(int))
+    return replace(line, x=line.x[places], y=line.y[places])
 
 
 def _lone(values: np.ndarray) -> np.ndarray:
