@@ -313,8 +313,8 @@ def _of_targets(run: Sequence[Material]) -> list[Figure]:
 FLOORED = ("r2", "one_minus_mae")
 FLOOR_NOTE = (
     "Floor: what always answering with the mean of the train rows reaches on the same rows. R² is 0 for the mean of "
-    "the judged rows themselves, and negative below that; 1 - MAE of a model that knows nothing is high where targets vary "
-    "little."
+    "the judged rows themselves, and negative below that; 1 - MAE of a model that knows nothing is high where targets "
+    "vary little."
 )
 
 

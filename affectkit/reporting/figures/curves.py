@@ -101,16 +101,18 @@ def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str)
     """Many panels with one scale, each named by its title."""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    with canvas(0.8 + ROW * rows) as figure:
-        figure.set_layout_engine("none")  # which takes seconds of thirty panels; these share their axes and need none
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    with canvas(0.8 + ROW * rows, fitted=False) as figure:
+        # not shared: of thirty axes that share, each change asks all thirty
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        values = np.concatenate([np.empty(0), *(line.y for panel in panels for line in panel.lines)])
         for axes in grid[len(panels) :]:
             axes.remove()
         for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
-            _draw(axes, replace(panel, lines=[_thinned(line) for line in panel.lines]))
+            _draw(axes, replace(panel, lines=[_thinned(line) for line in panel.lines]), values)
             axes.set_title(shorten(panel.title), fontsize=8)
-            axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels))
-        _x_axis(grid[0], panels, whole=xlabel == "epoch", most=3)
+            axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels), labelleft=place % columns == 0)
+            axes.set_ylim(grid[0].get_ylim())
+            _x_axis(axes, panels, whole=xlabel == "epoch", most=3)
         figure.supxlabel(xlabel, fontsize=9)
         figure.supylabel(ylabel, fontsize=9)
         lines = legend_fitting(figure, grid[0], loc="upper center")
@@ -120,7 +122,8 @@ def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str)
         return to_plot(figure, f"{alt} {_spoken(panels)}".strip(), wide=rows > 4)
 
 
-def _draw(axes: Axes, panel: Panel) -> None:
+def _draw(axes: Axes, panel: Panel, values: np.ndarray | None = None) -> None:
+    """values: those that the axis is to suit, where they are more than the panel's own."""
     if panel.zero:
         axes.axhline(0, color=SOFT, linewidth=1, linestyle=(0, (1, 1)), label=panel.zero)
     for line in panel.lines:
@@ -129,7 +132,8 @@ def _draw(axes: Axes, panel: Panel) -> None:
         lone = _lone(y)
         if lone.any() and len(line.x) > MARKED:
             axes.plot(line.x[lone], y[lone], **{**line.style, "linestyle": "None", "markevery": 1})
-    values = np.concatenate([np.empty(0), *(line.y for line in panel.lines)])
+    if values is None:
+        values = np.concatenate([np.empty(0), *(line.y for line in panel.lines)])
     if panel.signed:
         _signed_axis(axes, values)
     elif panel.floor and np.isfinite(values).any():
@@ -155,7 +159,10 @@ def _signed_axis(axes: Axes, values: np.ndarray) -> None:
     known = values[np.isfinite(values)]
     if not len(known):
         axes.set(ylim=(-1, 1))
-    elif known.min() < LOW:
+    elif known.min() >= LOW:
+        margin = 0.05 * (known.max() - min(known.min(), 0)) or 0.1
+        axes.set_ylim(min(known.min(), 0) - margin, known.max() + margin)
+    else:
         lowest = int(np.ceil(np.log10(-known.min())))
         every = max(1, lowest // 3)
         ticks = [1.0, 0.0, -1.0, *(-(10.0**k) for k in range(every, lowest + 1, every))]

@@ -32,9 +32,9 @@ LEGEND_LINE = 0.165  # inches
 
 
 @contextmanager
-def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
+def canvas(height: float, width: float = WIDTH, *, fitted: bool = True) -> Iterator[Figure]:
     """An empty figure, in inches, apart from pyplot's global state; inside, the suite's look, whatever the user's
-    matplotlibrc says."""
+    matplotlibrc says. fitted: matplotlib makes room for all texts, which takes seconds of thirty panels."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
         matplotlib.rcParams.update(STYLE)
         # The reader's browser has the glyphs; matplotlib only measures them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
         FigureCanvasSVG(figure)
         yield figure
 
