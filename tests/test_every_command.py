@@ -92,6 +92,7 @@ OUTPUT = {
     "evaluate": "report",
     "select": "best",
     "report": "comparison",
+    "plot": "plots",
     # The same commands on other roads, each named by its command and a word
     "finetune text": "finetuned_text",
     "import-model hf-text": "classifier",
@@ -123,6 +124,7 @@ def arguments(name, root):
         "evaluate": f"evaluate {root}/predictions.csv --split test",
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
         "report": f"report {root}/model {root}/calibrated",
+        "plot": f"plot {root}/model {root}/calibrated --only confusion,reliability",
         "finetune text": f"finetune --manifest {root}/manifest --base-model tiny-random:bert --epochs 1 --device cpu",
         "import-model hf-text": f"import-model hf-text --model tiny-random:bert -m {root}/manifest --device cpu",
         "import-model lexicon": f"import-model lexicon --manifest {root}/manifest --device cpu",

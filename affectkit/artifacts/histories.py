@@ -68,6 +68,12 @@ def read_log(path: Path) -> TrainingLog:
     return _of_json(path) if looks_like_json(path) else _of_table(path)
 
 
+def is_log_folder(folder: Path) -> bool:
+    """Whether a folder has a history of any kind."""
+    named = any((folder / name).exists() for name in (HISTORY, STEPS, TRAINER_STATE))
+    return named or next(folder.glob(EVENTS), None) is not None
+
+
 def looks_like_json(path: Path) -> bool:
     with open(path, "rb") as handle:
         return handle.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")

@@ -32,9 +32,9 @@ LEGEND_LINE = 0.165  # inches
 
 
 @contextmanager
-def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
+def canvas(height: float, width: float = WIDTH, *, fitted: bool = True) -> Iterator[Figure]:
     """An empty figure, in inches, apart from pyplot's global state; inside, the suite's look, whatever the user's
-    matplotlibrc says."""
+    matplotlibrc says. fitted: matplotlib makes room for all texts, which takes seconds of thirty panels."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
         matplotlib.rcParams.update(STYLE)
         # The reader's browser has the glyphs; matplotlib only measures them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
         FigureCanvasSVG(figure)
         yield figure
 
@@ -62,15 +62,17 @@ def legend_above(figure: Figure, axes: Axes, columns: int = 3, **options: Any) -
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, **options)
 
 
-def legend_fitting(figure: Figure, axes: Axes, **options: Any) -> None:
-    """The same with as many columns as there is room for; the figure grows by its lines."""
+def legend_fitting(figure: Figure, axes: Axes, *, loc: str = "outside upper center") -> int:
+    """The same with as many columns as there is room for; the figure grows by its lines, whose number it returns."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
-        return
+        return 0
     entry = LEGEND_LETTER * max(map(breadth, labels)) + LEGEND_HANDLE
     columns = max(1, min(len(labels), int(72 * figure.get_figwidth() / entry)))
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(labels) // columns))
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, **options)
+    lines = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * lines)
+    figure.legend(handles, labels, loc=loc, ncols=columns)
+    return lines
 
 
 def row_names(axes: Axes, height: np.ndarray, names: Sequence[str], **ticks: Any) -> None:
