@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import offline_wandb
 import pytest
 import torch
 from training_toy import LABEL, VALENCE, make_problem, weights_of
@@ -285,3 +286,22 @@ def test_tensorboard_holds_the_numbers_of_the_history(told, tmp_path, at):
     }
     assert points.keys() == expected.keys() and count == len(expected)
     assert all(points[key] == pytest.approx(value, rel=1e-6) for key, value in expected.items())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is not installed")
+@pytest.mark.slow
+def test_wandb_holds_the_numbers_of_the_history(told, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    folder, made = told(track="wandb")
+    rows = [(prefix, row) for prefix, fit in (("", "final"), ("fold-01/", "fold-01")) for row in made[fit][0]]
+    expected = [
+        {prefix + n: v for n, v in row.items() if type(v) in (int, float) and math.isfinite(v)} for prefix, row in rows
+    ]
+    end = time.monotonic() + 30
+    [file] = (folder / "tracking" / "wandb").glob("offline-run-*/run-*.wandb")
+    while len(logged := list(offline_wandb.history(file))) < len(expected) and time.monotonic() < end:
+        time.sleep(0.2)  # wandb's own process writes on for a moment after a run is closed
+    assert [{n: v for n, v in items.items() if not n.startswith("_")} for _, items in logged] == expected
+    at = [step for step, _ in logged]
+    assert at == sorted(set(at)) and at[:3] == [row["step"] for _, row in rows[:3]]
