@@ -148,7 +148,7 @@ def open_array(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        message = f"is no plain array: {error}"
+        message = f"is no plain array: {str(error).rstrip('.')}"
         raise AffectkitError("input", message, file=path, remedy="save it with numpy.save") from None
     if not isinstance(array, np.ndarray) or not array.ndim:
         raise AffectkitError("input", "is not an array with a row per sample", file=path)

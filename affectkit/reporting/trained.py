@@ -29,6 +29,8 @@ SHUFFLED = (
     "How far the metric falls on rows that no fit saw, once the cells of a column have changed places between groups, "
     "with its interval over groups. Columns that say the same thing share what they are worth."
 )
+FURTHER = ("pearson", "mse", "rmse", "r2", "one_minus_mae")  # of numbers: what a table of epochs leaves out
+MOST_JUDGED = 14  # columns of validation figures in it
 FOLDED = 40  # epochs; a longer table is shown on request
 CHOSEN = (
     "Validation figures chose the epoch that is kept, so they flatter it. What the model is worth, rows say that chose "
@@ -209,13 +211,28 @@ def training_page(
             *further,
             Section("Learning curves", text=_text(history), figures=figures[:-1]),
             Section("Learning rates", text=list(map(_sweep_sentence, sweeps)), figures=rates),
-            Section("Epochs", tables=_epochs(history)),
+            Section("Epochs", tables=_epochs(history, monitor)),
         ],
         metrics=metrics,
         normalization=normalization,
         source=HISTORY,
         **known,
     )
+
+
+def _shown(history: History, monitor: str) -> list[str]:
+    """Columns of the history without those of each class, and of each of several numbers without all but CCC and MAE;
+    of many targets the means alone. The file has them all."""
+    there = list(dict.fromkeys(name for row in history for name in row))
+    kept = [name for name in there if not _of_class(name) and name.rpartition(".")[2] not in FURTHER]
+    judged = [name for name in kept if name.startswith("val_")]
+    if len(judged) > MOST_JUDGED:
+        judged = [name for name in judged if "." not in name]
+    return [name for name in there if name == monitor or name in judged or not name.startswith("val_")]
+
+
+def _of_class(name: str) -> bool:
+    return any(part in f".{name.removeprefix('val_')}" for part in (".recall.", ".f1."))
 
 
 def _lead(history: History) -> list[Sentence]:
@@ -267,11 +284,11 @@ def _sweep_sentence(sweep: Mapping[str, Any]) -> Sentence:
     return (f"{where}learning rate ", sweep["rate"], " was found by a sweep of ", steps, " steps.")
 
 
-def _epochs(history: History) -> list[Table]:
-    """Every column of the history; numbers keep their digits."""
+def _epochs(history: History, monitor: str) -> list[Table]:
+    """The columns that fit on a page; numbers keep their digits."""
     if not history:
         return []
-    columns = [name for name in dict.fromkeys(name for row in history for name in row) if name != "epoch"]
+    columns = [name for name in _shown(history, monitor) if name != "epoch"]
     rows = {str(number): [row.get(name) for name in columns] for number, row in enumerate(history, start=1)}
     caption = "Each epoch, numbered through all stages; best: as good as none before it."
     titles = [column_title(name) for name in columns]
