@@ -11,6 +11,7 @@ from affectkit.artifacts.models import TRAIN_REPORT
 from affectkit.artifacts.records import read_started
 from affectkit.artifacts.reports import MISTAKES, read_examples
 from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.reporting.attended import attention_section
 from affectkit.reporting.browser import write_page
 from affectkit.reporting.figures import learning
 from affectkit.reporting.figures.learning import History, best_place, column_title, stages
@@ -58,7 +59,8 @@ def draw(folder: Path) -> Page:
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
     worth = [worth_section(report)] if "worth" in report else []
-    further = [*worth, *_separate(report), *_of_rows(report), *_importance(folder), *_mistakes(folder)]
+    further = [*worth, *_separate(report), *_of_rows(report), *_importance(folder), *attention_section(folder)]
+    further += _mistakes(folder)
     told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
     told |= {"targets": report.get("targets", []), "declared": report.get("declared", [])}
     told |= {"warnings": _warnings(report)}
@@ -127,7 +129,7 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
         title=f"{verb} of {folder.resolve().name}",
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
         warnings=_warnings(report),
-        sections=[metrics, *_separate(report), *_of_rows(report), *_importance(folder)],
+        sections=[metrics, *_separate(report), *_of_rows(report), *_importance(folder), *attention_section(folder)],
         declared=report["declared"],
         corpora=past["corpora"],
         targets=report.get("targets", []),
