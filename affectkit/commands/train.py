@@ -41,6 +41,15 @@ ImportanceOpt = Annotated[
     ),
 ]
 
+ExportAttentionOpt = Annotated[
+    bool,
+    typer.Option(
+        "--export-attention",
+        help="Whether to write what each head pays attention to, step by step, on the rows that judge the model: "
+        "attention.csv, and all weights in attention/ (cross-attention).",
+    ),
+]
+
 
 def train(
     manifest: opt.Manifest,
@@ -62,6 +71,7 @@ def train(
     missing: opt.Missing = "stop",
     importance: ImportanceOpt = None,
     separate: opt.Separate = False,
+    export_attention: ExportAttentionOpt = False,
     num_workers: opt.NumWorkers = None,
     track: opt.Track = None,
     device: opt.Device = "auto",
@@ -99,6 +109,7 @@ def train(
     from affectkit.estimators._fit import build_estimator
     from affectkit.estimators._train import clean_up, workspace_of
     from affectkit.reporting import evaluated, terminal
+    from affectkit.reporting.attended import ATTENTION
     from affectkit.reporting.separate import separate_lines
     from affectkit.reporting.trained import IMPORTANCE, write_training_page
     from affectkit.results.kinds import of_training
@@ -120,12 +131,13 @@ def train(
         told: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
         with console.progress("train") as progress, open_journal(run.path, "train", **told) as journal:
             how: dict[str, Any] = {"cv": cv, "importance": importance, "separate": separate}
+            how |= {"attention_to": run.path} if export_attention else {}
             trained = training.run(**how, progress=progress, workspace=workspace)
             for fit in trained.model.fits:
                 journal.tell_history(fit.history)
         result = of_training(trained, training.data.manifest)
         save_result(run.path, result)
-        if {HISTORY, IMPORTANCE, SEPARATE} & result.files.keys():
+        if {HISTORY, IMPORTANCE, SEPARATE, ATTENTION} & result.files.keys():
             write_training_page(run.path)
         clean_up(run.path)
         if workspace:

@@ -28,9 +28,12 @@ Positions = Literal["sinusoidal", "none"]
 
 @dataclass(frozen=True)
 class Crossing:
-    """The form of cross-attention. query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection.
-    head_size: of the queries and keys of a head, and of what it reads. hidden_size: of the layer after the join.
-    batch_norm: whether what the sets say together is normalised over a batch, too."""
+    """The form of cross-attention.
+
+    query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the queries
+    and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what the
+    sets say together is normalised over a batch, too.
+    """
 
     join: Join
     query: tuple[str, ...]
@@ -50,6 +53,12 @@ class Crossing:
         if self.query in ((ALL,), (FIRST,)):
             return list(range(len(sets) if self.query == (ALL,) else 1))
         return [place for place, features in enumerate(sets) if features.name in self.query]
+
+    def pairs(self, sets: Sequence[Set]) -> list[tuple[str, str]]:
+        if self.join != "cross-attention":
+            return []
+        asked = [features for features in sets if features.frames]
+        return [(sets[place].name, b.name) for place in self.asking(sets) for b in asked if b is not sets[place]]
 
     def check(self, sets: Sequence[Set], single: Sequence[bool]) -> None:
         names = [features.name for features in sets]
@@ -118,7 +127,8 @@ class CrossNetwork(Answering):
         return self.after(self.join(self._steps(mixed, inputs)))
 
     def attention(self, inputs: Mapping[str, torch.Tensor]) -> dict[tuple[str, str], torch.Tensor]:
-        """[B, T, H] weights by (set that asks, set that is asked), 0 where a row has no step; {} of other joins."""
+        """[B, T, H] weights by (set that asks, set that is asked), 0 where a row has no step; of sets with steps to
+        choose from, {} of other joins."""
         if not isinstance(self.join, CrossAttention):
             return {}
         steps, names = self._steps(self.mixed(inputs), inputs), [features.name for features in self.sets]
@@ -144,7 +154,9 @@ class CrossAttention(nn.Module):
         self.readers = nn.ModuleDict(
             {f"{a}-{b}": Reader(form, choosing=sets[b].frames) for a, others in asked.items() for b in others}
         )
-        self.norms = nn.ModuleDict({str(a): nn.LayerNorm(form.width) for a in self.asking})
+        affine = not form.batch_norm  # which undoes what scales or shifts a unit before it
+        norms = {str(a): nn.LayerNorm(form.width, elementwise_affine=affine) for a in self.asking}
+        self.norms = nn.ModuleDict(norms)
         self.width = form.width * len(self.asking)
 
     def forward(self, sets: Sequence[Steps]) -> torch.Tensor:
@@ -156,11 +168,12 @@ class CrossAttention(nn.Module):
         return torch.cat([self.norms[str(a)](states) for a, states in read.items()], dim=1)
 
     def attention(self, sets: Sequence[Steps]) -> dict[tuple[int, int], torch.Tensor]:
-        """[B, T, H] by places of the set that asks, and of the one asked."""
+        """[B, T, H] by places of the set that asks, and of the one asked, where that has steps."""
         means, marks, weights = [steps.mean for steps in sets], self._marks(sets), {}
         for name, reader in self.readers.items():
             a, b = map(int, name.split("-"))
-            weights[a, b] = reader.weights(means[a], sets[b], marks[b])
+            if not sets[b].single:
+                weights[a, b] = reader.weights(means[a], sets[b], marks[b])
         return weights
 
     def _marks(self, sets: Sequence[Steps]) -> list[torch.Tensor | None]:

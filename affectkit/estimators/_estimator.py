@@ -211,6 +211,10 @@ class Estimator(ABC):
         """The same for sets of features of these names. Raises "usage" for sets that it cannot be fitted on."""
         return self
 
+    def pairs(self, names: Sequence[str], blocks: Sequence[Block]) -> list[tuple[str, str]]:
+        """Which set pays attention to which other one's steps, by name; none, unless the estimator says so."""
+        return []
+
     @property
     def alone(self) -> Estimator:
         """The same for one target alone."""

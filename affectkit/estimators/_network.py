@@ -1,5 +1,5 @@
-"""Networks on features: what turns them into answers; and the trunk of mlp and attention, a learned weighting of layers,
-a projection, hidden layers, pooling over frames.
+"""Networks on features: what turns them into answers; and the trunk of mlp and attention, which is a learned weighting
+of layers, a projection, hidden layers, pooling over frames.
 
 With a mean over frames and no hidden layer this is the head of SUPERB's emotion task (Yang et al. 2021): weighted sum
 of layers, linear projection, mean, linear layer. Nothing in it but the pooling knows of time, so it then answers the
@@ -56,11 +56,17 @@ class Form(Protocol):
         """Raise "usage" for sets that no such network reads, and warn of what it cannot do with them. single: of each
         whether all rows have no more than one step."""
 
+    def pairs(self, sets: Sequence[Set]) -> list[tuple[str, str]]:
+        """Names of the set that asks and of the one asked, wherever there are steps to pay attention to."""
+
 
 @dataclass(frozen=True)
 class Layers:
-    """The form of mlp and attention. hidden_size: of the projection, and of each hidden layer. hidden_layers: how many non-linear ones; with none, the
-    projection is linear. dropout: after each hidden layer. pooling: of frames."""
+    """The form of mlp and attention.
+
+    hidden_size: of the projection, and of each hidden layer. hidden_layers: how many non-linear ones; with none, the
+    projection is linear. dropout: after each hidden layer. pooling: of frames.
+    """
 
     hidden_size: int
     hidden_layers: int
@@ -72,6 +78,9 @@ class Layers:
 
     def check(self, sets: Sequence[Set], single: Sequence[bool]) -> None:
         """Any sets can stand side by side."""
+
+    def pairs(self, sets: Sequence[Set]) -> list[tuple[str, str]]:
+        return []
 
 
 class LayerSum(nn.Module):
@@ -203,7 +212,7 @@ def _branch(dim: int, form: Layers) -> nn.Sequential:
 
 
 def build_head(answers: Sequence[Answer], sets: Sequence[Set], form: Form, seed: int) -> Answering:
-    """A network of this form, whose first weights are a function of the seed; torch's own generator is left as it was."""
+    """A network whose first weights are a function of the seed; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return form.network(answers, sets)

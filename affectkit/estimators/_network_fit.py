@@ -17,7 +17,17 @@ import numpy as np
 import torch
 
 from affectkit.artifacts.files import read_json, write_bytes, write_json
-from affectkit.estimators._estimator import Block, Choice, Estimator, Fold, Labels, Learned, Matrix, Takes, Workspace
+from affectkit.estimators._estimator import (
+    Block,
+    Choice,
+    Estimator,
+    Fold,
+    Labels,
+    Learned,
+    Matrix,
+    Takes,
+    Workspace,
+)
 from affectkit.estimators._network import (
     Answer,
     Answering,
@@ -192,8 +202,8 @@ class NetworkEstimator(Estimator):
 
     Several targets are learned together, by one trunk with a head of each; rows that lack a target have no part in its
     loss, and epochs are compared by the mean of the targets' figures. A batch has as many rows as give each target
-    `batch_size` known ones on average. task_weights: as `LossOptions` has them. names: of the sets of features, where the
-    network speaks of them.
+    `batch_size` known ones on average. task_weights: as `LossOptions` has them.
+    names: of the sets of features, where the network speaks of them.
     """
 
     form: Form
@@ -218,10 +228,12 @@ class NetworkEstimator(Estimator):
     def reading(self, names: Sequence[str], blocks: Sequence[Block]) -> NetworkEstimator:
         if not self.takes.apart:
             return self
-        frames = [isinstance(block, Frames) for block in blocks]
-        sets = [Set(0, frames=framed, name=name) for framed, name in zip(frames, names, strict=True)]
-        self.form.check(sets, [not isinstance(block, Frames) or bool((block.lengths <= 1).all()) for block in blocks])
+        single = [not isinstance(block, Frames) or bool((block.lengths <= 1).all()) for block in blocks]
+        self.form.check(_named(names, blocks), single)
         return replace(self, names=tuple(names))
+
+    def pairs(self, names: Sequence[str], blocks: Sequence[Block]) -> list[tuple[str, str]]:
+        return self.form.pairs(_named(names, blocks))
 
     @property
     def alone(self) -> NetworkEstimator:
@@ -401,6 +413,11 @@ def temperature_of(probabilities: np.ndarray, labels: Labels) -> float:
         what = "say nothing, and every class gets the same" if sharpness < 1 else "are never wrong"
         logger.warning("the network's probabilities of inner folds %s: T = %.3g", what, 1 / sharpness)
     return 1 / sharpness
+
+
+def _named(names: Sequence[str], blocks: Sequence[Block]) -> list[Set]:
+    """Sets of features before they are preprocessed, whose width is not told."""
+    return [Set(0, frames=isinstance(block, Frames), name=name) for name, block in zip(names, blocks, strict=True)]
 
 
 def _learned(labels: Learned) -> list[int]:

@@ -123,6 +123,9 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.blocks[0])
 
+    def take(self, rows: np.ndarray) -> Inputs:
+        return replace(self, blocks=tuple(block[rows] for block in self.blocks))
+
     @property
     def costs(self) -> np.ndarray:
         """[N]: frames of a row, over all sets; 1 where there are none."""

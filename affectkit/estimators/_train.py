@@ -45,6 +45,8 @@ from affectkit.splits import GROUP_COLUMNS, default_group
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affectkit.estimators._attended import AttentionExport
+
 logger = logging.getLogger(__name__)
 
 
@@ -141,7 +143,7 @@ class Trained:
     """suspects: columns that may be the truth in disguise. importance: a row for each target and column that was asked
     about. in_sample: what the model says of the very rows that it was fitted on. separate: of targets that were learned
     together, what each says that is trained alone, on the same rows with the same folds and seed, where that was asked.
-    warnings: of targets that some fits could not learn."""
+    warnings: of targets that some fits could not learn. attention: tables of what was paid attention to."""
 
     model: EstimatorModel
     predictions: Predictions
@@ -151,6 +153,7 @@ class Trained:
     importance: list[dict[str, Any]] = field(default_factory=list)
     separate: Predictions | None = None
     warnings: list[str] = field(default_factory=list)
+    attention: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def load_dataset(
@@ -166,8 +169,9 @@ def load_dataset(
 ) -> Dataset:
     """Join a manifest's rows with their features by id.
 
-    features: of each set its path, with a name before it where it has one (`feature_sets`). missing: "drop" leaves out rows that a features folder lacks, "stop" raises naming the first. estimator: what is to
-    be fitted on them; None takes one vector of each row. targets: what is to be predicted, which no column may carry.
+    features: of each set its path, with a name before it where it has one (`feature_sets`). missing: "drop" leaves out
+    rows that a features folder lacks, "stop" raises naming the first. estimator: what is to be fitted on them; None
+    takes one vector of each row. targets: what is to be predicted, which no column may carry.
     exclude: columns of tables to leave out. gathering: of rows into sequences, each of which is then one row, whose
     frames are the vectors of its windows.
     """
@@ -196,7 +200,8 @@ def load_dataset(
     for block, source in zip(blocks, loaded, strict=True):
         refuse_infinite(block, ids, source.path)
     blocks = [hashed(block) if isinstance(block, Table) else block for block in blocks]
-    described = [({"name": s.name} if s.name else {}) | f.described() for s, f in zip(sets, loaded, strict=True)]
+    named = [{"name": each.name} if each.name else {} for each in sets]
+    described = [name | source.described() for name, source in zip(named, loaded, strict=True)]
     return Dataset(manifest, blocks, described, group, sequences=sequences, names=tuple(called(sets)))
 
 
@@ -246,11 +251,13 @@ def train_model(
     workspace: Workspace | None = None,
     importance: bool | None = False,
     separate: bool = False,
+    attention_to: Path | None = None,
 ) -> Trained:
     """Fit the targets, and predict every row that may be judged; which those are, `hold_out_rows` says.
 
     importance: of columns, as `plan_shuffles` takes it. separate: also train each of several targets alone.
     workspace: where a network is trained, to go on there if it is interrupted (`clean_up` removes what it leaves).
+    attention_to: a folder to write into what a network paid attention to, of the rows that may be judged.
     """
     estimator = estimator.reading(data.names, data.blocks)
     parts = together(estimator, targets)
@@ -266,6 +273,13 @@ def train_model(
     suspects = _suspects(data, targets, held_out)
     names = [encoder.get("feature_names") for encoder in data.encoders]
     shuffles = plan_shuffles(data.manifest, data.blocks, names, held_out, wanted=importance, seed=settings.seed)
+    export = None
+    if attention_to:
+        from affectkit.estimators._attended import plan_export
+
+        judged = [list(held_out.ids[rows]) for _, rows in held_out.judging()]
+        pairs, heads = estimator.pairs(data.names, data.blocks), estimator.options.get("heads", 0)
+        export = plan_export(attention_to, pairs, estimator.name, heads, judged)
     alone = [[target] for target in targets if _tells(encode_target(target, list(rows[target.name]))[held_out.fit])]
     alone = alone if separate else []
     each: list[_Answered] = []
@@ -275,7 +289,7 @@ def train_model(
         name = "" if kept else f"alone-{some[0].name}"
         fits = ResumableFits(number * count, (len(parts) + len(alone)) * count, progress, workspace, name)
         with one_thread():
-            how = settings, fits, weights, shuffles if kept else None
+            how = settings, fits, weights, shuffles if kept else None, export if kept else None
             each.append(
                 _fit_and_predict(data, held_out, estimator if kept else estimator.alone, some, *how, declines=not kept)
             )
@@ -299,6 +313,7 @@ def train_model(
         _all(answered.worth for answered in made),
         others,
         _all(answered.warnings for answered in made),
+        export.tables() if export else {},
     )
 
 
@@ -352,6 +367,7 @@ def _fit_and_predict(
     fits: ResumableFits,
     weights: np.ndarray | None,
     shuffles: Shuffles | None,
+    export: AttentionExport | None,
     *,
     declines: bool = False,
 ) -> _Answered:
@@ -392,6 +408,9 @@ def _fit_and_predict(
         if shuffled:
             say = partial(fits.progress, fits.first + number, fits.total)
             shuffled.answer(model, data.blocks, judging[number][1], say)
+        if export:
+            rows = judging[number][1]
+            export.answer(number, model.fitted.network, model.matrix([b[rows] for b in data.blocks]))
         fits.progress(fits.first + number + 1, fits.total)
     worth = [
         {"target": target.name, **row}

@@ -1,4 +1,4 @@
-"""Neural network on several sets of features, which read each other by attention, or are gated, or stand side by side."""
+"""Neural network on several sets of features, which read each other by attention, are gated, or stand side by side."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -30,16 +30,16 @@ class JoinOptions:
         Option(
             "Options that stand for those not given. published: a network for personality from a static set, named "
             "first, which asks a dynamic one (width 128; 4 heads of 128; residual, layer norm; batch norm, dropout .3; "
-            "64 units; MSE, Adam at 1e-3, patience 10). Unlike it, numbers are standardised and unbounded, the rate is "
-            "constant (not halved on a plateau), the number of epochs is chosen on inner folds, and a static set of one "
-            "vector asks a sequence, where there attention had one step."
+            "64 units; MSE, Adam at 1e-3, patience 10). Unlike it, numbers are standardised, the rate is constant (not "
+            "halved on a plateau), the number of epochs is chosen on inner folds, and there may be more than one step "
+            "to choose from."
         ),
     ] = "none"
     join: Annotated[
         Literal["cross-attention", "gated", "concat"],
         Option(
-            "How sets are joined: cross-attention, sets read each other's steps; gated, shares of each set's mean, unit "
-            "by unit; concat, each set's mean side by side. The mean is over a row's steps."
+            "How sets are joined: cross-attention, sets read each other's steps; gated, shares of each set's mean over "
+            "a row's steps, unit by unit; concat, these means side by side."
         ),
     ] = "cross-attention"
     query: Annotated[

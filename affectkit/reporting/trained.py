@@ -15,6 +15,7 @@ from affectkit.artifacts.records import read_started
 from affectkit.artifacts.reports import MISTAKES, read_examples
 from affectkit.artifacts.tables import read_table, to_numbers
 from affectkit.errors import listed
+from affectkit.reporting.attended import attention_section
 from affectkit.reporting.browser import write_page
 from affectkit.reporting.figures import learning
 from affectkit.reporting.figures.learning import History, best_place, column_title, stages
@@ -64,14 +65,8 @@ def draw(folder: Path) -> Page:
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
     worth = [worth_section(report)] if "worth" in report else []
-    further = [
-        *_floors(report),
-        *worth,
-        *_separate(report),
-        *_of_rows(report),
-        *_importance(folder),
-        *_mistakes(folder),
-    ]
+    further = [*_floors(report), *worth, *_separate(report), *_of_rows(report), *_importance(folder)]
+    further += [*attention_section(folder), *_mistakes(folder)]
     told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
     told |= {"targets": report.get("targets", []), "declared": report.get("declared", [])}
     told |= {"warnings": _warnings(report), "steps": read_steps(folder)}
@@ -140,7 +135,14 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
         title=f"{verb} of {folder.resolve().name}",
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
         warnings=_warnings(report),
-        sections=[metrics, *_floors(report), *_separate(report), *_of_rows(report), *_importance(folder)],
+        sections=[
+            metrics,
+            *_floors(report),
+            *_separate(report),
+            *_of_rows(report),
+            *_importance(folder),
+            *attention_section(folder),
+        ],
         declared=report["declared"],
         corpora=past["corpora"],
         targets=report.get("targets", []),

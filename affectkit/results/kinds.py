@@ -49,6 +49,7 @@ def of_training(trained: Trained, manifest: Manifest) -> Result:
     files |= {"lr_find.json": {"sweeps": sweeps}} if sweeps else {}
     known = {name for row in search for name in row}
     files |= {"importance.csv": pd.DataFrame(trained.importance)} if trained.importance else {}
+    files |= trained.attention
     selected_on = SEARCHED if "score" in known else NOT_SEARCHED if "epochs" in known else ONE_CANDIDATE
     facts = {key: spec[key] for key in ("chosen", "normalize")}
     facts = {"model": spec["estimator"], **facts, "transductive": spec["normalize"] == "speaker"}
