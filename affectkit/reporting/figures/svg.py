@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -66,7 +66,9 @@ def legend_above(figure: Figure, axes: Axes, columns: int = 3, **options: Any) -
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, **options)
 
 
-def legend_fitting(figure: Figure, axes: Axes, *, loc: str = "outside upper center") -> int:
+def legend_fitting(
+    figure: Figure, axes: Axes, *, loc: Literal["outside upper center", "upper center"] = "outside upper center"
+) -> int:
     """The same with as many columns as there is room for; the figure grows by its lines, whose number it returns."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
