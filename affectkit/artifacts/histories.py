@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import misfit
-from affectkit.artifacts.records import RECORD, STARTED, trusted
+from affectkit.artifacts.records import RECORD, STARTED, STEPS, trusted
 from affectkit.artifacts.tables import iter_rows, read_table, to_numbers
 from affectkit.errors import AffectkitError
 from affectkit.plain import parse_json
 
-HISTORY, STEPS, SWEEPS = "history.csv", "steps.csv", "lr_find.json"
+HISTORY, SWEEPS = "history.csv", "lr_find.json"
 TRAINER_STATE = "trainer_state.json"
 OURS, KERAS, TRAINER = "affectkit", "Keras", "transformers' Trainer"
 LIGHTNING, TABLE, BOARD = "PyTorch Lightning", "a table of epochs", "TensorBoard"

@@ -10,7 +10,7 @@ import numpy as np
 
 from affectkit.reporting.figures.learning import History, mark, scale, stage_marks
 from affectkit.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SOFT, VERMILLION, WIDTH
-from affectkit.reporting.figures.svg import LEGEND_LINE, canvas, finite, legend_fitting, shorten, to_plot
+from affectkit.reporting.figures.svg import LEGEND_LINE, SMALL_NAME, canvas, finite, legend_fitting, shorten, to_plot
 from affectkit.reporting.page import Plot
 from affectkit.results.words import shown
 
@@ -109,7 +109,7 @@ def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str)
             axes.remove()
         for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
             _draw(axes, replace(panel, lines=[_thinned(line) for line in panel.lines]), values)
-            axes.set_title(shorten(panel.title), fontsize=8)
+            axes.set_title(shorten(panel.title, SMALL_NAME), fontsize=8)
             axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels), labelleft=place % columns == 0)
             axes.set_ylim(grid[0].get_ylim())
             _x_axis(axes, panels, whole=xlabel == "epoch", most=3)

@@ -140,7 +140,8 @@ def _metric_columns(history: History) -> list[str]:
 
 def _short(column: str) -> str:
     part, _, rest = column.partition("_")
-    return f"{part} {words.title(rest)}"
+    target, dot, metric = rest.rpartition(".")
+    return f"{part} {shorten(target, 11) + ' ' if dot else ''}{words.title(metric)}"
 
 
 # --- Over steps
