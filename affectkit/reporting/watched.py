@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 from rich.console import Group
@@ -21,9 +22,11 @@ from affectkit.results import words
 HEIGHT, ROWS = 11, 10  # of a chart, and of epochs, where the height of the page is free
 LOWEST, TALLEST, FEWEST = 6, 14, 5  # of a chart, and epochs that it leaves room for, where the height is given
 LONGEST_BAR = 40
+POINTS = 60  # of a curve over steps
 BESIDE = 76  # columns from which charts stand side by side
 COLOURS = {"running": "green", "finished": "bold green", "silent": "yellow"}
 OVER = ("killed", "failed", "ended")  # without a result; the last where nothing tells which of them
+NUMBERS = {"stage", "epoch", "step", "best"}  # columns that number the rows of a history
 MODEL_OPTIONS = ("model", "base_model", "rule", "encoder", "method")  # what names the model, by command
 
 
@@ -139,12 +142,14 @@ def _state(status: Status) -> list[str]:
 
 
 def _place(status: Status) -> list[Text]:
-    """The fit under way, and its speed; nothing of a run that is over."""
-    if status.state in ("finished", "not begun", "emptying"):
+    """The fit under way, and its speed; of a finished run at most that there was none."""
+    if status.state in ("not begun", "emptying"):
         return []
     progress, fit = status.progress, status.log.fits.get(status.fit)
-    if not fit and not progress:
-        return [] if status.log.starts else [Text("it has no log of a training: nothing to draw")]
+    if not fit and not progress and not status.history:
+        return [Text("no network was trained in it" if status.record else "no network has been trained in it so far")]
+    if status.record or not (fit or progress):
+        return []
     parts = [printable(status.fit)] * bool(status.fit)
     number = count_of(progress.get("fit_number")) or (fit.number if fit else 0)
     fits = count_of(progress.get("fits")) or (fit.of if fit else 0)
@@ -204,15 +209,14 @@ def _charts(status: Status) -> list[Chart]:
     rows = status.epochs
     if len(rows) < 2 and (charts := _chart_of_steps(status)):
         return charts
+    if not rows:
+        return []
     monitor, place = status.monitor or monitored(rows), best_place(rows)
-    mark = None if place is None else place + 1
-    charts = []
     losses = [name for name in (TRAIN_LOSS, VAL_LOSS) if any(math.isfinite(row.get(name, math.nan)) for row in rows)]
-    for title, names in (("loss", losses), (_heading(monitor), [monitor])):
-        if names and names[0] and not (names == [monitor] and monitor in (TRAIN_LOSS, VAL_LOSS)):
-            curves = [_curve(rows, name) for name in names]
-            charts.append(Chart(printable(title), curves, range(1, len(rows) + 1), mark=mark))
-    return charts
+    wanted = {"loss": losses, _heading(monitor): [] if monitor in ("", *losses) else [monitor]}
+    epochs, mark = range(1, len(rows) + 1), None if place is None else place + 1
+    curves = {title: [_curve(rows, name) for name in names] for title, names in wanted.items() if names}
+    return [Chart(printable(title), of_title, epochs, mark=mark) for title, of_title in curves.items()]
 
 
 def _curve(rows: Sequence[Row], name: str) -> Curve:
@@ -222,12 +226,17 @@ def _curve(rows: Sequence[Row], name: str) -> Curve:
 
 
 def _chart_of_steps(status: Status) -> list[Chart]:
-    rows = [row for row in status.steps if row.get("fit", "") in ("", status.fit)]
+    """The loss of batches jumps: means over as many neighbours as leave `POINTS`."""
+    rows = [row for row in status.steps if row.get("fit") == status.fit]
     points = [(number_of(row.get("step")), number_of(row.get("train_loss"))) for row in rows]
-    points = sorted(point for point in points if math.isfinite(point[0]))
-    if not points:
+    points = sorted(point for point in points if all(map(math.isfinite, point)))
+    size = -(-len(points) // POINTS)
+    means = [
+        tuple(map(fmean, zip(*points[start : start + size], strict=True))) for start in range(0, len(points), size or 1)
+    ]
+    if not means:
         return []
-    places, values = zip(*points, strict=True)
+    places, values = zip(*means, strict=True)
     return [Chart("loss of steps", [Curve("train", values, "yellow")], places, unit="step")]
 
 
@@ -292,12 +301,13 @@ def _epoch_column(rows: Sequence[Row], numbers: Sequence[int], best: int | None)
 
 
 def _columns(rows: Sequence[Row], monitor: str) -> list[str]:
-    """In the order of what matters: losses, what is monitored, the same of each target, the others."""
-    known = list(dict.fromkeys(name for row in rows[-2:] for name in row))
-    metric = monitor.rpartition(".")[2].removeprefix("val_")
-    first = [TRAIN_LOSS, VAL_LOSS, monitor, *(name for name in known if name.endswith(f".{metric}"))]
-    others = [name for name in known if name not in ("stage", "epoch", "step", "best")]
-    return [name for name in dict.fromkeys([*first, *others]) if name in known]
+    """In the order of what matters: losses, what is monitored, the same of each target, other figures, the rate."""
+    known = dict.fromkeys(name for row in rows[-2:] for name in row)
+    metric = monitor.removeprefix("val_").rpartition(".")[2]
+    alike = tuple(f".{name}" for name in (("uar", "ccc") if metric == "score" else (metric,)))  # the means of a score
+    first = [TRAIN_LOSS, VAL_LOSS, monitor, *(name for name in known if name.endswith(alike))]
+    others = [*(name for name in known if name.startswith("val_")), *known]
+    return [name for name in dict.fromkeys([*first, *others]) if name in known.keys() - NUMBERS]
 
 
 def _cell(name: str, value: Any) -> str:
