@@ -138,7 +138,7 @@ def _floor(chart: Chart, columns: int, margin: int, pen: Pen) -> list[Text]:
     axis = [pen.floor] * columns
     if chart.mark is not None and first <= chart.mark <= last:
         axis[round((chart.mark - first) / _extent(chart) * (columns - 1))] = pen.mark
-    left, right = f"{first:g}", f"{last:g}" if last > first else ""
+    left, right = f"{first:.0f}", f"{last:.0f}" if last > first else ""
     room = columns - len(left) - len(right)
     unit = chart.unit if len(chart.unit) + 2 <= room else ""
     return [

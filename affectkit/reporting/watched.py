@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from affectkit.artifacts.progress import Row, Status, count_of, number_of, seconds_of
+from affectkit.artifacts.progress import FitLog, Row, Status, count_of, number_of, seconds_of
 from affectkit.console import duration
 from affectkit.errors import listed
 from affectkit.plain import printable
@@ -318,14 +318,18 @@ def _cell(name: str, value: Any) -> str:
 
 def _fits(status: Status) -> list[Text]:
     """Of a run that has several fits the best epoch of each, and what the curves of a finished one are."""
-    told = []
-    for fit in status.log.fits.values():
-        place, monitor = best_place(fit.history), fit.monitor or monitored(fit.history)
-        if place is not None and len(status.log.fits) > 1:
-            value = _cell(monitor, fit.history[place].get(monitor, math.nan))
-            told.append(f"{printable(fit.name)} {value} ({place + 1} of {len(fit.history)})")
-    heading = _heading(status.monitor) if status.monitor else "best epoch"
-    lines = [Text(f"{printable(heading)} of each fit: {listed(told, 12)}")] if told else []
+    fits = list(status.log.fits.values()) if len(status.log.fits) > 1 else []
+    monitor = next((fit.monitor for fit in fits if fit.monitor), "")
+    told = [f"{printable(fit.name)} {_best(fit)}" for fit in fits if fit.history]
+    lines = [Text(f"best {printable(_heading(monitor)) or 'epoch'} of each fit: {listed(told, 12)}")] if told else []
     if status.record and status.history and status.started.get("command") == "train":
         lines.append(Text("curves and epochs: means over the inner folds that chose the number of epochs", "dim"))
     return [Text(), *lines] if lines else []
+
+
+def _best(fit: FitLog) -> str:
+    """`0.702 in epoch 9 of 12`; of a fit that nothing judges how many epochs it has."""
+    place, monitor = best_place(fit.history), fit.monitor or monitored(fit.history)
+    if place is None or not math.isfinite(value := fit.history[place].get(monitor, math.nan)):
+        return f"{len(fit.history)} epochs"
+    return f"{_cell(monitor, value)} in epoch {place + 1} of {len(fit.history)}"

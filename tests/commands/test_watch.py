@@ -188,7 +188,7 @@ def test_of_several_fits_the_one_under_way_is_drawn_and_all_are_listed(run, foll
     page = text(follower.look(), 120)
     assert "inner-3, 3 of 6; stage mlp; epoch 1/50" in page
     assert "loss of steps" in page
-    assert "val CCC of each fit: inner-1 0.500 (1 of 2), inner-2 0.500 (1 of 2)" in page
+    assert "best val CCC of each fit: inner-1 0.500 in epoch 1 of 2, inner-2 0.500 in epoch 1 of 2" in page
     assert "142.3 rows/s, 0.5% wait for data, 1,203 MB, learning rate 0.001, gradient norm 0.5" in page
     run.write("run.json", {"schema": 1, "seconds": 9})
     (run.folder / "history.csv").write_text("epoch,train_loss,val_loss,best\n1,0.5,0.6,True\n2,0.4,,False\n")
