@@ -215,7 +215,7 @@ def test_the_same_bytes_on_a_rerun_and_nothing_to_do_on_resume(study, tmp_path):
 @pytest.mark.parametrize(
     ("line", "code", "parts"),
     [
-        ("{0}/nowhere", 1, ["no such run folder or file"]),
+        ("{0}/nowhere", 1, ["no such run folder"]),
         ("{0}/table.csv", 1, ["is neither predictions nor a history"]),
         ("{1}/bare", 1, ["is no run folder", "started.json"]),
         ("{1}/begun", 1, ["unfinished", "--resume"]),
