@@ -27,9 +27,7 @@ def no_settings(accelerator, monkeypatch):
     """As it is once there is an Accelerator, with no settings of the user's own."""
     for name in [name for name in os.environ if name.startswith(("WANDB_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
-    if importlib.util.find_spec(
-        "tensorboard"
-    ):  # it reads files of one second by name: .10 before .9
+    if importlib.util.find_spec("tensorboard"):  # it reads files of one second by name: .10 before .9
         from tensorboard.summary.writer import event_file_writer as writer
 
         monkeypatch.setattr(writer, "_global_uid", writer.AtomicCounter(0))
