@@ -115,7 +115,7 @@ def judge(found, alone=("concat", "static", "dynamic", "pooled")):
 
 @pytest.mark.figures
 def test_cross_attention_finds_on_arrays_what_neither_set_nor_both_side_by_side_hold(affectkit, tmp_path):
-    """3,000 clips of 150 people, 30 of them judged. Eight minutes on a quiet core."""
+    """3,000 clips of 150 people, 30 of them judged. Four minutes of a core."""
     root, manifest = tmp_path, ("--manifest", tmp_path / "m")
     affectkit("synthesize", "arrays", root / "c", "--size", 3000, "--speakers", 150)
     dynamic = np.load(root / "c/dynamic_features.npy")
