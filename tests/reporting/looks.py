@@ -1,5 +1,6 @@
 """What any figure owes: every text is large enough, inside the figure, and over no other."""
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
@@ -39,10 +40,9 @@ def faults(figure):
             found.append(f"{said} has {text.get_fontsize()} points")
         if box.x0 < -TOUCH or box.y0 < -TOUCH or box.x1 > width + TOUCH or box.y1 > height + TOUCH:
             found.append(f"{said} is cut off")
-    for place, (one, a) in enumerate(placed):
-        for other, b in placed[place + 1 :]:
-            across = min(a.x1, b.x1) - max(a.x0, b.x0)
-            along = min(a.y1, b.y1) - max(a.y0, b.y0)
-            if across > TOUCH and along > TOUCH:
-                found.append(f"{one.get_text()!r} lies over {other.get_text()!r}")
+    boxes = np.array([box.extents for _, box in placed]).reshape(-1, 4)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    shared = np.minimum(high, high.transpose(1, 0, 2)) - np.maximum(low, low.transpose(1, 0, 2))
+    for one, other in np.argwhere(np.triu((shared > TOUCH).all(axis=2), 1)):
+        found.append(f"{placed[one][0].get_text()!r} lies over {placed[other][0].get_text()!r}")
     return found

@@ -51,17 +51,18 @@ def run(name="run", epochs=6, targets=TRAITS, rows=60, gaps=False, constant=Fals
 
 @pytest.fixture
 def draw(monkeypatch):
-    """`draw(materials, *kinds)`: (name, matplotlib's figure, its PNG) of each figure."""
+    """`draw(materials, *kinds)`: (name, matplotlib's figure, its PNG) of each figure; without `save` it is not written,
+    which takes as long as looking at it."""
     kept = []
-    save = Figure.savefig
+    written = Figure.savefig
 
-    def saving(figure, *args, **options):
-        kept.append(figure)
-        save(figure, *args, **options)
+    def drawn(materials, *kinds, save=False):
+        def saving(figure, *args, **options):
+            kept.append(figure)
+            if save:
+                written(figure, *args, **options)
 
-    monkeypatch.setattr(Figure, "savefig", saving)
-
-    def drawn(materials, *kinds):
+        monkeypatch.setattr(Figure, "savefig", saving)
         for _, figure in figures_of(materials, kinds):
             with rendering(["png"]):
                 png = figure.draw().png
@@ -132,11 +133,11 @@ def test_a_scatter_shows_every_row_its_interval_and_the_figures(draw):
 
 
 def test_a_png_is_as_wide_as_a_column_says_nothing_of_its_time_and_has_the_same_bytes_twice(draw):
-    [(_, figure, png)] = draw([run()], "loss")
+    [(_, figure, png)] = draw([run()], "loss", save=True)
     picture = Image.open(io.BytesIO(png))
     assert picture.width == int(figure.get_figwidth() * PNG_DPI) == 1040
     assert set(picture.info) <= {"dpi"}
-    [(_, _, again)] = draw([run()], "loss")
+    [(_, _, again)] = draw([run()], "loss", save=True)
     assert png == again
 
 
