@@ -214,9 +214,16 @@ def _charts(status: Status) -> list[Chart]:
     monitor, place = status.monitor or monitored(rows), best_place(rows)
     losses = [name for name in (TRAIN_LOSS, VAL_LOSS) if any(math.isfinite(row.get(name, math.nan)) for row in rows)]
     wanted = {"loss": losses, _heading(monitor): [] if monitor in ("", *losses) else [monitor]}
-    epochs, mark = range(1, len(rows) + 1), None if place is None else place + 1
+    epochs = _numbers(rows)
+    mark = None if place is None else epochs[place]
     curves = {title: [_curve(rows, name) for name in names] for title, names in wanted.items() if names}
     return [Chart(printable(title), of_title, epochs, mark=mark) for title, of_title in curves.items()]
+
+
+def _numbers(rows: Sequence[Row]) -> list[int]:
+    """Of the epochs, as their rows have it; through all stages, where there are several."""
+    own = [int(row.get("epoch") or 0) for row in rows]
+    return own if len(stages(rows)) == 1 else list(range(1, len(rows) + 1))
 
 
 def _curve(rows: Sequence[Row], name: str) -> Curve:
@@ -331,5 +338,6 @@ def _best(fit: FitLog) -> str:
     """`0.702 in epoch 9 of 12`; of a fit that nothing judges how many epochs it has."""
     place, monitor = best_place(fit.history), fit.monitor or monitored(fit.history)
     if place is None or not math.isfinite(value := fit.history[place].get(monitor, math.nan)):
-        return f"{len(fit.history)} epochs"
-    return f"{_cell(monitor, value)} in epoch {place + 1} of {len(fit.history)}"
+        return f"{_numbers(fit.history)[-1]} epochs"
+    numbers = _numbers(fit.history)
+    return f"{_cell(monitor, value)} in epoch {numbers[place]} of {numbers[-1]}"

@@ -1,7 +1,7 @@
 """`watch` at its default rate beside a training: what it costs the run, and how much of a core it takes itself.
 
-The same training runs with a watcher on a terminal of its own and without, in turn; each pair begins with the other.
-The watcher's share of a core is the harder figure: on a machine with a free core the run hardly notices it.
+The same training runs with a watcher on a terminal of its own and without, in turn; pairs change their order. The
+watcher's share of a core is the harder figure: on a machine with a free core the run hardly notices it.
 python tests/benchmarks/bench.py watch
 """
 
@@ -78,7 +78,7 @@ def train(folder, output, watched) -> tuple[float, float]:
     share = follow(running, output) if watched else 0.0
     assert running.wait() == 0
     log = pd.read_json(output / "log.jsonl", lines=True)
-    epochs = log[log["event"] == "epoch"]["time"]
+    epochs = pd.to_datetime(log[log["event"] == "epoch"]["time"])
     return (epochs.iloc[-1] - epochs.iloc[0]).total_seconds(), share
 
 
@@ -106,7 +106,7 @@ def drain(screen):
 
 
 def seconds_of(pid) -> float:
-    """CPU seconds of a process so far; of one that has ended none are known, and it took no more."""
+    """CPU seconds of a process so far; also of one that has ended, until it is waited for."""
     cells = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(cells[11]) + int(cells[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,5 +1,6 @@
 """`affectkit watch`: a run as it is seen from its files, while it trains, dies, goes on and ends."""
 
+import itertools
 import json
 import os
 import re
@@ -197,6 +198,19 @@ def test_of_several_fits_the_one_under_way_is_drawn_and_all_are_listed(run, foll
     assert re.search(r"\n +2 +0.400 +-\n", page)
 
 
+def test_epochs_have_the_numbers_of_their_rows_and_of_several_stages_one_after_another(run, follower):
+    run.start()
+    run.fit()
+    run.epoch(2)  # as a fusion counts several passes in a row
+    run.epoch(4)
+    ends = re.compile(r"\n +(\d+) +epoch +(\d+) ")
+    assert ends.search(text(follower.look())).groups() == ("2", "4")
+    run.epoch(1, stage="whole")
+    page = text(follower.look())
+    assert ends.search(page).groups() == ("1", "3")
+    assert re.search(r"\n +mlp 4 .*\n\*whole 1 ", page)
+
+
 def test_a_run_without_a_log_shows_its_history(run, follower):
     (run.folder / "history.csv").write_text("stage,epoch,train_loss,val_loss,val_uar,best\nall,1,0.5,0.6,0.4,True\n")
     run.write("run.json", {"schema": 1, "seconds": 75.0})
@@ -256,10 +270,9 @@ def test_files_of_anything_are_survived(run, follower, damage):
 # --- On terminals of any size
 
 
-@pytest.mark.parametrize("width", [20, 40, 80, 200])
 @pytest.mark.parametrize("epochs", [0, 1, 2, 500])
 @pytest.mark.parametrize("targets", [1, 30])
-def test_nothing_is_wider_than_the_terminal_or_much_taller(tmp_path, width, epochs, targets):
+def test_nothing_is_wider_than_the_terminal_or_much_taller(tmp_path, epochs, targets):
     run = RunUnderWay(tmp_path / "run", targets=[f"target{n}" for n in range(targets)])
     run.start()
     run.fit(epochs=500)
@@ -268,7 +281,7 @@ def test_nothing_is_wider_than_the_terminal_or_much_taller(tmp_path, width, epoc
     run.progress(10 * epochs + 1, 5000)
     run.steps(2000)
     status = Follower(run.folder).look()
-    for colour in (False, True):
+    for width, colour in itertools.product((20, 40, 80, 200), (False, True)):
         page = text(status, width, colour=colour)
         assert max(map(len, page.splitlines())) <= width
         assert len(text(status, width, 40, colour=colour).splitlines()) <= 40 + 8 * (width < 40)
