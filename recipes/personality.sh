@@ -19,7 +19,7 @@ corpus=${1:-}
 checkpoint=${CHECKPOINT:-resnet50/a1_in1k} crop=${CROP:-none} epochs=${EPOCHS:-50} folds=${STOPPING_FOLDS:-5}
 motion=(--regions 3x3 --window 1)
 if [ -z "$corpus" ]; then
-  corpus=$runs/corpus epochs=${EPOCHS:-6} folds=${STOPPING_FOLDS:-0}
+  corpus=$runs/corpus epochs=${EPOCHS:-6} folds=${STOPPING_FOLDS:-1}
   checkpoint=${CHECKPOINT:-tiny-random:timm,name=test_resnet,size=64} motion=(--regions 2x2 --window .3 --flow-size 64)
   affectkit synthesize first-impressions "$corpus" --size "${SIZE:-100}" --speakers "${SPEAKERS:-20}" --resume
 fi
