@@ -13,7 +13,7 @@ CORPUS ?=
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "affectkit needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,pose,text,asr,serve,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,pose,text,asr,serve,track,dev]'
 	@touch $@
 
 demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB where AFFECTKIT_DATA is set

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from affectkit.cli import app
 
 RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl", ".lock"}  # what says when and how fast, and who writes
-COMMANDS = [command.name for command in app.registered_commands if command.name != "serve"]  # it does not end
+LOOKS_ON = ("serve", "watch")  # do not end by themselves, and write nothing
+COMMANDS = [command.name for command in app.registered_commands if command.name not in LOOKS_ON]
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +93,7 @@ OUTPUT = {
     "evaluate": "report",
     "select": "best",
     "report": "comparison",
+    "plot": "plots",
     # The same commands on other roads, each named by its command and a word
     "finetune text": "finetuned_text",
     "import-model hf-text": "classifier",
@@ -123,6 +125,7 @@ def arguments(name, root):
         "evaluate": f"evaluate {root}/predictions.csv --split test",
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
         "report": f"report {root}/model {root}/calibrated",
+        "plot": f"plot {root}/model {root}/calibrated --only confusion,reliability",
         "finetune text": f"finetune --manifest {root}/manifest --base-model tiny-random:bert --epochs 1 --device cpu",
         "import-model hf-text": f"import-model hf-text --model tiny-random:bert -m {root}/manifest --device cpu",
         "import-model lexicon": f"import-model lexicon --manifest {root}/manifest --device cpu",
@@ -174,7 +177,7 @@ def test_every_command_is_in_this_study(tmp_path):
         assert arguments(name, tmp_path)[0] == name.split()[0]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *LOOKS_ON])
 def test_help_says_what_it_does_and_ends_with_a_line_that_runs(name):
     text = invoke(name, "--help").stdout
     flat = " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())

@@ -112,8 +112,12 @@ def _first(manifest: Manifest, column: str) -> Path | None:
 
 
 def _check_length(path: Path, array: np.ndarray, manifest: Manifest, places: np.ndarray) -> None:
-    """Refuse an array that is shorter than the manifest's indices, or than its other arrays, or longer than these."""
+    """Refuse what is no place in an array, an array without a row for each, and one of another length than the row's
+    other arrays."""
     index = manifest.rows[INDEX].to_numpy(float)[places]
+    if len(wrong := np.flatnonzero((index < 0) | (index % 1 != 0))):
+        message = f"{INDEX} {index[wrong[0]]:g} is no place in an array"
+        raise AffectkitError("input", message, **manifest.where(int(places[wrong[0]])), remedy="count from 0")
     last = int(index.argmax())
     if index[last] >= len(array):
         message = f"its {INDEX} is {index[last]:g}, and {path} has {len(array)} rows"

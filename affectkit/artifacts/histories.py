@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from affectkit.artifacts.files import misfit
-from affectkit.artifacts.records import RECORD, STARTED, trusted
+from affectkit.artifacts.records import RECORD, STARTED, STEPS, trusted
 from affectkit.artifacts.tables import iter_rows, read_table, to_numbers
 from affectkit.errors import AffectkitError
 from affectkit.plain import parse_json
 
-HISTORY, STEPS, SWEEPS = "history.csv", "steps.csv", "lr_find.json"
+HISTORY, SWEEPS = "history.csv", "lr_find.json"
 TRAINER_STATE = "trainer_state.json"
 OURS, KERAS, TRAINER = "affectkit", "Keras", "transformers' Trainer"
 LIGHTNING, TABLE, BOARD = "PyTorch Lightning", "a table of epochs", "TensorBoard"
@@ -66,6 +66,12 @@ def read_log(path: Path) -> TrainingLog:
         raise AffectkitError("input", what, file=path, remedy="name a history")
     trusted(path)
     return _of_json(path) if looks_like_json(path) else _of_table(path)
+
+
+def is_log_folder(folder: Path) -> bool:
+    """Whether a folder has a history of any kind."""
+    named = any((folder / name).exists() for name in (HISTORY, STEPS, TRAINER_STATE))
+    return named or next(folder.glob(EVENTS), None) is not None
 
 
 def looks_like_json(path: Path) -> bool:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectkit.artifacts.following import TableTail, Tail, opened, stamp
-from affectkit.artifacts.records import RECORD, STARTED
+from affectkit.artifacts.records import LOG, PROGRESS, RECORD, STARTED, STEPS
 from affectkit.artifacts.runs import EMPTYING
 
-LOG, HISTORY, STEPS, PROGRESS = "log.jsonl", "history.csv", "steps.csv", "progress.json"
+HISTORY = "history.csv"
 FILES = (STARTED, RECORD, LOG, HISTORY, STEPS, PROGRESS)
 
 State = Literal["not begun", "emptying", "running", "silent", "killed", "failed", "ended", "finished"]

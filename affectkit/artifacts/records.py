@@ -34,9 +34,9 @@ def read_started(folder: Path) -> dict[str, Any]:
     return read_json(folder / STARTED, what="record of a run's start", shape=_STARTED)
 
 
-def require_run(folder: Path) -> None:
-    """Raises "missing" or "input" for what is no folder that a command began."""
-    remedy = "name the folder that a command wrote"
+def require_run(folder: Path, *, else_: str = "") -> None:
+    """Raises "missing" or "input" for what is no folder that a command began. else_: what would do too, in words."""
+    remedy = "name the folder that a command wrote" + f", {else_}" * bool(else_)
     if not folder.exists():
         raise AffectkitError("missing", "no such run folder", file=folder, remedy=remedy)
     if not folder.is_dir():

@@ -99,6 +99,7 @@ def train(
     from dataclasses import replace
 
     from affectkit.artifacts.columns import in_words
+    from affectkit.artifacts.histories import HISTORY
     from affectkit.artifacts.manifest import read_manifest
     from affectkit.artifacts.runs import open_run
     from affectkit.artifacts.table_features import files_of
@@ -110,7 +111,7 @@ def train(
     from affectkit.reporting import evaluated, terminal
     from affectkit.reporting.attended import ATTENTION
     from affectkit.reporting.separate import separate_lines
-    from affectkit.reporting.trained import HISTORY, IMPORTANCE, write_training_page
+    from affectkit.reporting.trained import IMPORTANCE, write_training_page
     from affectkit.results.kinds import of_training
     from affectkit.results.save import save_result
     from affectkit.results.separate import SEPARATE

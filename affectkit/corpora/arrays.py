@@ -1,12 +1,13 @@
 """Feature arrays: *.npy with one row per sample, labels.npy beside them, groups.npy or groups.csv for the subjects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
-from affectkit.corpora._corpus import Corpus, Dropped, Row
+from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.corpora._files import checked, hidden, require_folder
 from affectkit.corpora._tables import OCEAN, parse_targets, records
 from affectkit.errors import AffectkitError
@@ -47,12 +48,13 @@ def read(
             "columns are taken as the OCEAN traits on 0:1."
         ),
     ] = "",
-) -> Iterator[Row | Dropped]:
+) -> Iterator[Row | Dropped | Note]:
     """One row per index of the arrays: `path_<name>` is the file of each array, `array_index` the place in it.
 
     Labels of integers or text are classes, of floats numbers. A groups file without a header of its own is the
     `subject`; the columns of a CSV are carried, one called `group` as `subject`, one called `split` as the split.
-    Only the arrays' headers are read. Raises "input" where lengths differ or an array holds Python objects.
+    Labels that are NaN are missing. Only the arrays' headers are read. Raises "input" where lengths differ, a label is
+    off its scale, or an array holds Python objects.
     """
     require_folder(root, CORPUS)
     labels = _load(root / array_labels)
@@ -69,8 +71,15 @@ def read(
     for path, length in [(p, len(_load(p))) for p in features] + [(groups_file, len(v)) for v in groups.values()]:
         if length != len(labels):
             raise AffectkitError("input", f"has {length} rows, {array_labels} has {len(labels)}", file=path)
-    columns = {**_labels(labels, array_targets, root / array_labels), **groups}
-    return checked(_rows(features, columns, len(labels)), root, CORPUS)
+    columns = _labels(labels, array_targets, root / array_labels)
+    lacking = {name: sum(cell != cell for cell in cells) for name, cells in columns.items()}
+    notes = [_unlabelled(lacking, len(labels), array_labels)] if any(lacking.values()) else []
+    return checked(chain(notes, _rows(features, {**columns, **groups}, len(labels))), root, CORPUS)
+
+
+def _unlabelled(lacking: Mapping[str, int], length: int, file: str) -> Note:
+    counts = ", ".join(f"{count} of {name}" for name, count in lacking.items() if count)
+    return Note(f"{file}: labels that are NaN count as missing, of {length} rows: {counts}")
 
 
 def _load(path: Path) -> np.ndarray:
@@ -82,7 +91,11 @@ def _load(path: Path) -> np.ndarray:
 def _groups(path: Path) -> dict[str, list[str]]:
     """Columns of text by name."""
     if path.suffix.lower() == ".npy":
-        return {"subject": [str(item) for item in _load(path).tolist()]}
+        array = _load(path)
+        if array.size != len(array):
+            message = f"is of shape {list(array.shape)}; expected one group for each row"
+            raise AffectkitError("input", message, file=path)
+        return {"subject": ["" if item != item else str(item) for item in array.reshape(-1).tolist()]}
     lines = list(records(path))
     if not lines:
         raise AffectkitError("input", "has no rows", file=path, remedy="write one for each row of the labels")
@@ -103,7 +116,7 @@ def _labels(labels: np.ndarray, names: str, file: Path) -> dict[str, list[Any]]:
         raise AffectkitError("input", message, file=file, remedy="name them with --array-targets")
     for column, target in enumerate(chosen):
         low, high = target.scale or (-np.inf, np.inf)
-        outside = np.flatnonzero((values[:, column] < low) | (values[:, column] > high))
+        outside = np.flatnonzero((values[:, column] < low) | (values[:, column] > high) | np.isinf(values[:, column]))
         if len(outside):
             row, remedy = int(outside[0]), "give the scale with --array-targets"
             message = f"{target.name} {values[row, column]:g} is outside {low:g}:{high:g}"

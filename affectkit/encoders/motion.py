@@ -55,6 +55,7 @@ from affectkit.media.video import opencv
 from affectkit.registry import Option, options_from
 
 FPS, WINDOW_SEC = 10.0, 1.0
+LEAST_SIDE = 12  # pixels; DIS refuses 11 x 11
 POOLS = {"mean": ("mean",), "mean-std": ("mean", "sd"), "stats": ("mean", "sd", "slope")}
 
 
@@ -157,8 +158,9 @@ class Motion(Encoder):
     def _grid(self, image: np.ndarray, item: Item) -> Grid:
         height, width = image.shape[:2]
         small = working_size(width, height, self.options["flow_size"])
-        if small[0] < max(8, 2 * self.columns) or small[1] < max(8, 2 * self.rows):
-            message = f"is {small[0]} x {small[1]} pixels small for flow, in {self.rows} x {self.columns} regions"
+        if small[0] < max(LEAST_SIDE, 2 * self.columns) or small[1] < max(LEAST_SIDE, 2 * self.rows):
+            size, grid = f"{small[0]} x {small[1]} pixels", f"{self.rows} x {self.columns} regions"
+            message = f"is too small for flow: {size} for {grid}"
             raise AffectkitError("input", message, file=item.path, remedy="raise --flow-size, or take fewer --regions")
         return Grid(*small, width / height, self.rows, self.columns)
 

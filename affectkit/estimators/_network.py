@@ -241,15 +241,21 @@ class Rows:
         return self.inputs.row(position)
 
     def collate(self, items: list[list[np.ndarray]]) -> dict[str, torch.Tensor]:
+        return self._tensors([list(values) for values in zip(*items, strict=True)])
+
+    def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        return self._tensors(self.inputs.batch(rows))
+
+    def _tensors(self, sets: Sequence[np.ndarray | list[np.ndarray]]) -> dict[str, torch.Tensor]:
         """`values0`, ... of each set and, of frames, which are padded, `lengths0`, ..."""
         batch: dict[str, torch.Tensor] = {}
-        for place, block in enumerate(self.inputs.blocks):
-            values = [torch.from_numpy(item[place]) for item in items]
+        for place, (block, values) in enumerate(zip(self.inputs.blocks, sets, strict=True)):
             if isinstance(block, Frames):
                 batch[f"lengths{place}"] = torch.tensor([len(value) for value in values])
-                batch[f"values{place}"] = torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+                frames = [torch.from_numpy(value) for value in values]
+                batch[f"values{place}"] = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
             else:
-                batch[f"values{place}"] = torch.stack(values)
+                batch[f"values{place}"] = torch.from_numpy(np.asarray(values))
         return batch
 
 

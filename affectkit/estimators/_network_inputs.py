@@ -132,11 +132,23 @@ class Inputs:
         lengths = [block.lengths for block in self.blocks if isinstance(block, Frames)]
         return np.sum(lengths, axis=0).astype(float) if lengths else np.ones(len(self))
 
+    def batch(self, rows: np.ndarray) -> list[np.ndarray | list[np.ndarray]]:
+        """Of each set what `row` gives for rows at positions [B]: of vectors one array, of frames a list."""
+        return [
+            [_narrow(block.row(int(row)), scaling) for row in rows]
+            if isinstance(block, Frames)
+            else _narrow(block[rows], scaling)
+            for block, scaling in zip(self.blocks, self.scalings, strict=True)
+        ]
+
     def row(self, position: int) -> list[np.ndarray]:
         """Of each set what a network reads of a row, float32."""
         rows = [block.row(position) if isinstance(block, Frames) else block[position] for block in self.blocks]
-        scaled = zip(rows, self.scalings, strict=True)
-        return [scaling.apply_narrow(row) if scaling else np.asarray(row, np.float32) for row, scaling in scaled]
+        return [_narrow(row, scaling) for row, scaling in zip(rows, self.scalings, strict=True)]
+
+
+def _narrow(values: np.ndarray, scaling: Scaling | None) -> np.ndarray:
+    return scaling.apply_narrow(values) if scaling else np.asarray(values, np.float32)
 
 
 def inputs_of(x: Matrix, name: str) -> Inputs:
@@ -254,7 +266,8 @@ class Scaling:
     def apply_narrow(self, block: np.ndarray) -> np.ndarray:
         """The same in float32, as networks take it: 3 ms for 200 frames of 13 layers of 768, in float64 61 ms."""
         if self.neighbours is not None:
-            return self.apply(block[None])[0].astype(np.float32)
+            rows = block.reshape(-1, block.shape[-1])
+            return np.concatenate([self.apply(row[None]) for row in rows]).astype(np.float32).reshape(block.shape)
         if np.isnan(block).any():
             block = np.where(np.isnan(block), self.fill, block)
         narrow = np.subtract(block, self.mean, dtype=np.float32, casting="same_kind")

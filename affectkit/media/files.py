@@ -148,7 +148,9 @@ def open_array(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        message = f"is no plain array: {error}"
+        why = str(error).rstrip(".")
+        objects = "pickle" in why or "Python objects" in why  # NumPy's own words tell how to run what is in it
+        message = f"is no plain array: {'it holds Python objects, which are never loaded' if objects else why}"
         raise AffectkitError("input", message, file=path, remedy="save it with numpy.save") from None
     if not isinstance(array, np.ndarray) or not array.ndim:
         raise AffectkitError("input", "is not an array with a row per sample", file=path)

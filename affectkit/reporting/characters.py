@@ -59,9 +59,9 @@ def drawn(chart: Chart, width: int, height: int, pen: Pen) -> list[Text]:
     """The chart as `height` lines of `width` cells each: title, curves with the ends of both axes, ticks."""
     ends = _ends(chart)
     if ends is None:
-        return [_title(chart, width), Text("no figures yet"[:width]), *[Text()] * (height - 2)]
+        return [_title(chart, width, pen), Text("no figures yet"[:width]), *[Text()] * (height - 2)]
     low, high, log = ends
-    lines = [_title(chart, width, " (log)" * log)]
+    lines = [_title(chart, width, pen, " (log)" * log)]
     labels = [shown(math.exp(value) if log else value) for value in (high, (low + high) / 2, low)]
     margin = max(map(len, labels))
     columns, rows = max(width - margin - 2, LEAST_WIDTH), max(height - 3, LEAST_HEIGHT)
@@ -76,13 +76,13 @@ def drawn(chart: Chart, width: int, height: int, pen: Pen) -> list[Text]:
     return [*lines, *_floor(chart, columns, margin, pen)]
 
 
-def _title(chart: Chart, width: int, scale: str = "") -> Text:
+def _title(chart: Chart, width: int, pen: Pen, scale: str = "") -> Text:
     """What it shows, and the last value of each curve."""
     title = Text(chart.title + scale, "bold")
     for curve in chart.curves:
         known = [value for value in curve.values if math.isfinite(value)]
         title.append(f"  {curve.name} {shown(known[-1]) if known else '-'}", curve.colour)
-    title.truncate(width, overflow="ellipsis")
+    title.truncate(width, overflow="ellipsis" if pen is BRAILLE else "crop")
     return title
 
 
@@ -138,7 +138,7 @@ def _floor(chart: Chart, columns: int, margin: int, pen: Pen) -> list[Text]:
     axis = [pen.floor] * columns
     if chart.mark is not None and first <= chart.mark <= last:
         axis[round((chart.mark - first) / _extent(chart) * (columns - 1))] = pen.mark
-    left, right = f"{first:g}", f"{last:g}" if last > first else ""
+    left, right = f"{first:.0f}", f"{last:.0f}" if last > first else ""
     room = columns - len(left) - len(right)
     unit = chart.unit if len(chart.unit) + 2 <= room else ""
     return [

@@ -30,9 +30,10 @@ def draw(folder: Path) -> Page:
     """The page of the folder that `report` wrote of several runs."""
     comparison = read_json(folder / COMPARISON, what="comparison")
     runs, paired = comparison["runs"], comparison["paired"]
+    names = dict.fromkeys([*runs, *comparison["histories"]])
     return Page(
-        title=f"Comparison of {', '.join(runs)}",
-        lead=[f"{len(runs)} runs side by side.", *([f"{_paired_rows(paired)}."] if paired else [])],
+        title=f"Comparison of {', '.join(names)}",
+        lead=[f"{len(names)} runs side by side.", *([f"{_paired_rows(paired)}."] if paired else [])],
         sections=list(_sections(comparison)),
         **past({**comparison, "targets": _targets(runs)}),
         metrics=_columns(runs),
@@ -50,7 +51,8 @@ def _sections(comparison: Mapping[str, Any]) -> Iterator[Section]:
     runs, paired = comparison["runs"], comparison["paired"]
     intervals_of = {words.interval(run): None for run in runs.values()}
     note = f"In brackets: {'; or '.join(intervals_of)}."
-    yield Section("Metrics", text=[METRICS], tables=[_metric_table(runs)], figures=_forests(runs), note=note)
+    if runs:  # of histories alone there are none
+        yield Section("Metrics", text=[METRICS], tables=[_metric_table(runs)], figures=_forests(runs), note=note)
     if paired:
         text = [f"{_paired_rows(paired)}.", PAIRED.format(reference=paired["reference"])]
         yield Section("Differences", text=text, tables=_difference_tables(paired), figures=_difference_figures(paired))
@@ -136,7 +138,9 @@ def _summary(comparison: Mapping[str, Any]) -> list[Section]:
         name: [words.part(run), run["n"], *(run["metrics"].get(metric, "") for metric in names)]
         for name, run in runs.items()
     }
-    sections = [Section("", tables=[Table("", "run", ["rows", "n", *names], rows)])]
+    histories = ", ".join(name for name in comparison["histories"] if name not in runs)
+    told = [f"curves alone: {histories}"] if histories else []
+    sections = [Section("", text=told, tables=[Table("", "run", ["rows", "n", *names], rows)] if rows else [])]
     if paired and paired["metrics"]:
         text = [_paired_rows(paired)]
         metric, judged = next(iter(paired["metrics"].items()))

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from affectkit.artifacts.files import read_json
+from affectkit.artifacts.histories import HISTORY, SWEEPS, TrainingLog, read_history, read_steps
 from affectkit.artifacts.models import TRAIN_REPORT
 from affectkit.artifacts.records import read_started
 from affectkit.artifacts.reports import MISTAKES, read_examples
 from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.errors import listed
 from affectkit.reporting.attended import attention_section
 from affectkit.reporting.browser import write_page
 from affectkit.reporting.figures import learning
 from affectkit.reporting.figures.learning import History, best_place, column_title, stages
 from affectkit.reporting.mistakes import mistakes
-from affectkit.reporting.page import Card, Page, Section, Sentence, Table
+from affectkit.reporting.page import Card, Figure, Page, Section, Sentence, Table
+from affectkit.reporting.plots import trainings
+from affectkit.reporting.plots.material import Material
 from affectkit.reporting.separate import separate_section
 from affectkit.reporting.worth import worth_section
 from affectkit.results import words
 from affectkit.results.lineage import lineage
 
 PAGE = "training.html"
-HISTORY, SWEEPS, IMPORTANCE = "history.csv", "lr_find.json", "importance.csv"
+IMPORTANCE = "importance.csv"
 FIGURE = {"value": "drop", "low": "low", "high": "high"}
 MOST_IMPORTANT = 20  # columns on the page
 SHUFFLED = (
     "How far the metric falls on rows that no fit saw, once the cells of a column have changed places between groups, "
     "with its interval over groups. Columns that say the same thing share what they are worth."
 )
+FURTHER = ("pearson", "mse", "rmse", "r2", "one_minus_mae")  # of numbers: what a table of epochs leaves out
+MOST_JUDGED = 14  # columns of validation figures in it
 FOLDED = 40  # epochs; a longer table is shown on request
 CHOSEN = (
     "Validation figures chose the epoch that is kept, so they flatter it. What the model is worth, rows say that chose "
@@ -57,11 +65,11 @@ def draw(folder: Path) -> Page:
     lead = [FOLDS] if command == "train" else []
     title = f"Training of {folder.resolve().name}"
     worth = [worth_section(report)] if "worth" in report else []
-    further = [*worth, *_separate(report), *_of_rows(report), *_importance(folder), *attention_section(folder)]
-    further += _mistakes(folder)
+    further = [*_floors(report), *worth, *_separate(report), *_of_rows(report), *_importance(folder)]
+    further += [*attention_section(folder), *_mistakes(folder)]
     told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
     told |= {"targets": report.get("targets", []), "declared": report.get("declared", [])}
-    told |= {"warnings": _warnings(report)}
+    told |= {"warnings": _warnings(report), "steps": read_steps(folder)}
     return training_page(read_history(folder), sweeps, monitor=report.get("monitor"), title=title, lead=lead, **told)
 
 
@@ -127,7 +135,14 @@ def _metrics_page(folder: Path, command: str, past: Mapping[str, Any]) -> Page:
         title=f"{verb} of {folder.resolve().name}",
         lead=[(f"{report['model']}, fitted on ", report["fit_rows"], f" rows; selected on {report['selected_on']}.")],
         warnings=_warnings(report),
-        sections=[metrics, *_separate(report), *_of_rows(report), *_importance(folder), *attention_section(folder)],
+        sections=[
+            metrics,
+            *_floors(report),
+            *_separate(report),
+            *_of_rows(report),
+            *_importance(folder),
+            *attention_section(folder),
+        ],
         declared=report["declared"],
         corpora=past["corpora"],
         targets=report.get("targets", []),
@@ -164,25 +179,6 @@ def write_training_page(folder: Path) -> None:
     write_page(folder, draw(folder), PAGE)
 
 
-def read_history(folder: Path) -> History:
-    """A row per epoch, as `learning_curves` takes them; none where no epoch was finished."""
-    if not (folder / HISTORY).exists():
-        return []
-    table = read_table(folder / HISTORY)
-    columns: dict[str, list[Any]] = {}
-    for name, cells in table.items():
-        if name == "target" and len(set(cells)) == 1:  # all of one fit, as the page's other figures say
-            continue
-        if name in ("stage", "target"):  # of a network that fuses, a row's target
-            columns["stage"] = cells.tolist()
-        elif name == "best":
-            columns[name] = [cell == "True" for cell in cells]
-        else:
-            numbers = to_numbers(cells.tolist(), file=folder / HISTORY, column=name).tolist()
-            columns[name] = [int(n) for n in numbers] if name in ("epoch", "step") else numbers
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
 def training_page(
     history: History,
     sweeps: Sequence[Mapping[str, Any]] = (),
@@ -192,16 +188,19 @@ def training_page(
     lead: Sequence[Sentence] = (),
     normalization: str = "inductive",
     further: Sequence[Section] = (),
+    steps: Sequence[Mapping[str, Any]] = (),
     **known: Any,
 ) -> Page:
-    """history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them.
+    """history, monitor: as `learning_curves` takes them. sweeps: as `sweep_figure` takes them. steps: of `steps.csv`.
 
     lead: paragraphs after the first, which counts epochs. further: sections after the key figures.
     known: `warnings`, `declared`, `corpora`, `inputs`, `targets`, `texts`.
     """
     monitor = monitor or learning.monitored(history)
     figures = learning.learning_curves(history, monitor=monitor)
-    rates = [*figures[-1:], *map(learning.sweep_figure, sweeps)]
+    run = [Material(title, TrainingLog("", [dict(row) for row in history], [dict(row) for row in steps]))]
+    norms = trainings.gradient_norms(run, name="gradient_norm")
+    rates = [*figures[-1:], *map(learning.sweep_figure, sweeps), *norms]
     metrics = [name.partition("_")[2] for row in history[:1] for name in row if name.startswith("val_")]
     return Page(
         title=title,
@@ -209,15 +208,30 @@ def training_page(
         sections=[
             _key_figures(history, monitor),
             *further,
-            Section("Learning curves", text=_text(history), figures=figures[:-1]),
+            Section("Learning curves", text=_text(history), figures=[*figures[:-1], *_of_targets(run)]),
             Section("Learning rates", text=list(map(_sweep_sentence, sweeps)), figures=rates),
-            Section("Epochs", tables=_epochs(history)),
+            Section("Epochs", tables=_epochs(history, monitor)),
         ],
         metrics=metrics,
         normalization=normalization,
         source=HISTORY,
         **known,
     )
+
+
+def _shown(history: History, monitor: str) -> list[str]:
+    """Columns of the history without those of each class, and of each of several numbers without all but CCC and MAE;
+    of many targets the means alone. The file has them all."""
+    there = list(dict.fromkeys(name for row in history for name in row))
+    kept = [name for name in there if not _of_class(name) and name.rpartition(".")[2] not in FURTHER]
+    judged = [name for name in kept if name.startswith("val_")]
+    if len(judged) > MOST_JUDGED:
+        judged = [name for name in judged if "." not in name]
+    return [name for name in there if name == monitor or name in judged or not name.startswith("val_")]
+
+
+def _of_class(name: str) -> bool:
+    return any(part in f".{name.removeprefix('val_')}" for part in (".recall.", ".f1."))
 
 
 def _lead(history: History) -> list[Sentence]:
@@ -269,12 +283,80 @@ def _sweep_sentence(sweep: Mapping[str, Any]) -> Sentence:
     return (f"{where}learning rate ", sweep["rate"], " was found by a sweep of ", steps, " steps.")
 
 
-def _epochs(history: History) -> list[Table]:
-    """Every column of the history; numbers keep their digits."""
+CELLS = 2_000  # of the table of targets, about 110 kB of the page
+OF_TARGETS = ("r2", "one_minus_mae", "ccc", "recall")  # what a page with many targets has room for
+
+
+def _epochs(history: History, monitor: str) -> list[Table]:
+    """The columns that fit on a page; numbers keep their digits. Those of single targets stand apart, of a long
+    training at some epochs."""
     if not history:
         return []
-    columns = [name for name in dict.fromkeys(name for row in history for name in row) if name != "epoch"]
-    rows = {str(number): [row.get(name) for name in columns] for number, row in enumerate(history, start=1)}
+    shown = [name for name in _shown(history, monitor) if name != "epoch"]
     caption = "Each epoch, numbered through all stages; best: as good as none before it."
-    titles = [column_title(name) for name in columns]
-    return [Table(caption, "epoch", titles, rows, file=HISTORY, folded=len(history) > FOLDED)]
+    tables = [_epoch_table(history, range(len(history)), shown, caption, folded=len(history) > FOLDED)]
+    each = [name for name in history[0] if "." in name and name not in shown]
+    if kept := [name for name in each if {*OF_TARGETS} & {*name.removeprefix("val_").split(".")}]:
+        most = max(CELLS // len(kept), 2)
+        places = sorted({*np.linspace(0, len(history) - 1, min(most, len(history))).astype(int).tolist()})
+        which = "each epoch" if len(places) == len(history) else f"{len(places)} of {len(history)} epochs"
+        caption = f"Each target, {which}; {HISTORY} has all columns."
+        tables.append(_epoch_table(history, places, kept, caption, folded=True))
+    return tables
+
+
+def _epoch_table(
+    history: History, places: Iterable[int], columns: Sequence[str], caption: str, *, folded: bool
+) -> Table:
+    rows = {str(place + 1): [history[place].get(name) for name in columns] for place in places}
+    return Table(caption, "epoch", list(map(column_title, columns)), rows, file=HISTORY, folded=folded)
+
+
+def _of_targets(run: Sequence[Material]) -> list[Figure]:
+    """R2 of each target over epochs, where there are several."""
+    if len(trainings.targets_of(trainings.history_of(run[0]), "r2")) < 2:
+        return []
+    return list(trainings.per_target(run, name="per_trait_r_squared", metric="r2"))
+
+
+# --- What numbers are worth beside the mean of the train rows
+
+
+FLOORED = ("r2", "one_minus_mae")
+FLOOR_NOTE = (
+    "Floor: what always answering with the mean of the train rows reaches on the same rows. R² is 0 for the mean of "
+    "the judged rows themselves, and negative below that; 1 - MAE of a model that knows nothing is high where targets "
+    "vary little."
+)
+
+
+def _floors(report: Mapping[str, Any]) -> list[Section]:
+    """R2 and 1-MAE of each number with their floors, on rows that chose nothing, where there are any. report:
+    `train_report.json`; none of one that says no floors."""
+    floors, metrics = report.get("floors") or {}, report.get("metrics") or {}
+    part = next((name for name in ("test", "oof", "val") if "train_mean" in floors.get(name, {})), None)
+    if part is None:
+        return []
+    known = floors[part]["train_mean"]
+    targets = [name for name in report.get("targets", []) if f"{part}_{name}.r2" in metrics]
+    rows = {}
+    for target in [*targets, *([""] if len(targets) > 1 else [])]:
+        named = [f"{target}.{metric}" if target else metric for metric in FLOORED]
+        rows[target or "mean"] = [value for name in named for value in (metrics.get(f"{part}_{name}"), known.get(name))]
+    if not rows:
+        return []
+    caption = f"On {words.SEEN.get(part, part)} rows. ↑ higher is better."
+    columns = ["R²", "floor of R²", "1 - MAE", "floor of 1 - MAE"]
+    return [Section("Numbers beside their floor", tables=[Table(caption, "target", columns, rows)], note=FLOOR_NOTE)]
+
+
+# --- The page of another tool's log
+
+
+def foreign_page(log: TrainingLog, name: str, inputs: Sequence[Mapping[str, Any]]) -> Page:
+    """Of a history in any of the forms that `artifacts.histories` reads."""
+    lead: list[Sentence] = [f"Logged by {log.tool}."]
+    if log.carried:
+        lead.append(f"Columns without a counterpart here, shown as they are: {listed(list(log.carried))}.")
+    return training_page(log.epochs, title=f"Training of {name}", lead=lead, inputs=inputs, steps=log.steps,
+                         normalization="unknown")  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
-from affectkit.artifacts.progress import Row, Status, count_of, number_of, seconds_of
+from affectkit.artifacts.progress import FitLog, Row, Status, count_of, number_of, seconds_of
 from affectkit.console import duration
 from affectkit.errors import listed
 from affectkit.plain import printable
@@ -21,9 +22,11 @@ from affectkit.results import words
 HEIGHT, ROWS = 11, 10  # of a chart, and of epochs, where the height of the page is free
 LOWEST, TALLEST, FEWEST = 6, 14, 5  # of a chart, and epochs that it leaves room for, where the height is given
 LONGEST_BAR = 40
+POINTS = 60  # of a curve over steps
 BESIDE = 76  # columns from which charts stand side by side
 COLOURS = {"running": "green", "finished": "bold green", "silent": "yellow"}
 OVER = ("killed", "failed", "ended")  # without a result; the last where nothing tells which of them
+NUMBERS = {"stage", "epoch", "step", "best"}  # columns that number the rows of a history
 MODEL_OPTIONS = ("model", "base_model", "rule", "encoder", "method")  # what names the model, by command
 
 
@@ -139,12 +142,14 @@ def _state(status: Status) -> list[str]:
 
 
 def _place(status: Status) -> list[Text]:
-    """The fit under way, and its speed; nothing of a run that is over."""
-    if status.state in ("finished", "not begun", "emptying"):
+    """The fit under way, and its speed; of a finished run at most that there was none."""
+    if status.state in ("not begun", "emptying"):
         return []
     progress, fit = status.progress, status.log.fits.get(status.fit)
-    if not fit and not progress:
-        return [] if status.log.starts else [Text("it has no log of a training: nothing to draw")]
+    if not fit and not progress and not status.history:
+        return [Text("no network was trained in it" if status.record else "no network has been trained in it so far")]
+    if status.record or not (fit or progress):
+        return []
     parts = [printable(status.fit)] * bool(status.fit)
     number = count_of(progress.get("fit_number")) or (fit.number if fit else 0)
     fits = count_of(progress.get("fits")) or (fit.of if fit else 0)
@@ -204,15 +209,21 @@ def _charts(status: Status) -> list[Chart]:
     rows = status.epochs
     if len(rows) < 2 and (charts := _chart_of_steps(status)):
         return charts
+    if not rows:
+        return []
     monitor, place = status.monitor or monitored(rows), best_place(rows)
-    mark = None if place is None else place + 1
-    charts = []
     losses = [name for name in (TRAIN_LOSS, VAL_LOSS) if any(math.isfinite(row.get(name, math.nan)) for row in rows)]
-    for title, names in (("loss", losses), (_heading(monitor), [monitor])):
-        if names and names[0] and not (names == [monitor] and monitor in (TRAIN_LOSS, VAL_LOSS)):
-            curves = [_curve(rows, name) for name in names]
-            charts.append(Chart(printable(title), curves, range(1, len(rows) + 1), mark=mark))
-    return charts
+    wanted = {"loss": losses, _heading(monitor): [] if monitor in ("", *losses) else [monitor]}
+    epochs = _numbers(rows)
+    mark = None if place is None else epochs[place]
+    curves = {title: [_curve(rows, name) for name in names] for title, names in wanted.items() if names}
+    return [Chart(printable(title), of_title, epochs, mark=mark) for title, of_title in curves.items()]
+
+
+def _numbers(rows: Sequence[Row]) -> list[int]:
+    """Of the epochs, as their rows have it; through all stages, where there are several."""
+    own = [int(row.get("epoch") or 0) for row in rows]
+    return own if len(stages(rows)) == 1 else list(range(1, len(rows) + 1))
 
 
 def _curve(rows: Sequence[Row], name: str) -> Curve:
@@ -222,12 +233,17 @@ def _curve(rows: Sequence[Row], name: str) -> Curve:
 
 
 def _chart_of_steps(status: Status) -> list[Chart]:
-    rows = [row for row in status.steps if row.get("fit", "") in ("", status.fit)]
+    """The loss of batches jumps: means over as many neighbours as leave `POINTS`."""
+    rows = [row for row in status.steps if row.get("fit") == status.fit]
     points = [(number_of(row.get("step")), number_of(row.get("train_loss"))) for row in rows]
-    points = sorted(point for point in points if math.isfinite(point[0]))
-    if not points:
+    points = sorted(point for point in points if all(map(math.isfinite, point)))
+    size = -(-len(points) // POINTS)
+    means = [
+        tuple(map(fmean, zip(*points[start : start + size], strict=True))) for start in range(0, len(points), size or 1)
+    ]
+    if not means:
         return []
-    places, values = zip(*points, strict=True)
+    places, values = zip(*means, strict=True)
     return [Chart("loss of steps", [Curve("train", values, "yellow")], places, unit="step")]
 
 
@@ -292,12 +308,13 @@ def _epoch_column(rows: Sequence[Row], numbers: Sequence[int], best: int | None)
 
 
 def _columns(rows: Sequence[Row], monitor: str) -> list[str]:
-    """In the order of what matters: losses, what is monitored, the same of each target, the others."""
-    known = list(dict.fromkeys(name for row in rows[-2:] for name in row))
-    metric = monitor.rpartition(".")[2].removeprefix("val_")
-    first = [TRAIN_LOSS, VAL_LOSS, monitor, *(name for name in known if name.endswith(f".{metric}"))]
-    others = [name for name in known if name not in ("stage", "epoch", "step", "best")]
-    return [name for name in dict.fromkeys([*first, *others]) if name in known]
+    """In the order of what matters: losses, what is monitored, the same of each target, other figures, the rate."""
+    known = dict.fromkeys(name for row in rows[-2:] for name in row)
+    metric = monitor.removeprefix("val_").rpartition(".")[2]
+    alike = tuple(f".{name}" for name in (("uar", "ccc") if metric == "score" else (metric,)))  # the means of a score
+    first = [TRAIN_LOSS, VAL_LOSS, monitor, *(name for name in known if name.endswith(alike))]
+    others = [*(name for name in known if name.startswith("val_")), *known]
+    return [name for name in dict.fromkeys([*first, *others]) if name in known.keys() - NUMBERS]
 
 
 def _cell(name: str, value: Any) -> str:
@@ -308,14 +325,19 @@ def _cell(name: str, value: Any) -> str:
 
 def _fits(status: Status) -> list[Text]:
     """Of a run that has several fits the best epoch of each, and what the curves of a finished one are."""
-    told = []
-    for fit in status.log.fits.values():
-        place, monitor = best_place(fit.history), fit.monitor or monitored(fit.history)
-        if place is not None and len(status.log.fits) > 1:
-            value = _cell(monitor, fit.history[place].get(monitor, math.nan))
-            told.append(f"{printable(fit.name)} {value} ({place + 1} of {len(fit.history)})")
-    heading = _heading(status.monitor) if status.monitor else "best epoch"
-    lines = [Text(f"{printable(heading)} of each fit: {listed(told, 12)}")] if told else []
+    fits = list(status.log.fits.values()) if len(status.log.fits) > 1 else []
+    monitor = next((fit.monitor for fit in fits if fit.monitor), "")
+    told = [f"{printable(fit.name)} {_best(fit)}" for fit in fits if fit.history]
+    lines = [Text(f"best {printable(_heading(monitor)) or 'epoch'} of each fit: {listed(told, 12)}")] if told else []
     if status.record and status.history and status.started.get("command") == "train":
         lines.append(Text("curves and epochs: means over the inner folds that chose the number of epochs", "dim"))
     return [Text(), *lines] if lines else []
+
+
+def _best(fit: FitLog) -> str:
+    """`0.702 in epoch 9 of 12`; of a fit that nothing judges how many epochs it has."""
+    place, monitor = best_place(fit.history), fit.monitor or monitored(fit.history)
+    if place is None or not math.isfinite(value := fit.history[place].get(monitor, math.nan)):
+        return f"{_numbers(fit.history)[-1]} epochs"
+    numbers = _numbers(fit.history)
+    return f"{_cell(monitor, value)} in epoch {numbers[place]} of {numbers[-1]}"

@@ -324,7 +324,7 @@ RATES = "The learning rate, the highest over all parts that train, on a logarith
 GRADIENTS = (
     "The norm of the gradient before it is clipped: the mean and the highest of the steps that a point stands for."
 )
-BATCHES = "Rows trained on per second, the time that a step waits for its data, and the memory of the process."
+BATCHES = "Rows trained on per second, the share of the time spent on waiting for data, and the memory of the process."
 SCATTER_WITH_INTERVALS = (
     "Prediction against truth; a perfect model lies on the dashed line. In the title: figures over all rows, in "
     "brackets their intervals. Where the model says how sure it is, bars or shades are its intervals."

@@ -43,8 +43,8 @@ def film(clips: Clips, place: int, person: np.random.Generator, rng: np.random.G
     light = person.normal(0, 6, 3) + rng.normal(0, 3, 3)
     tints = [
         _KINDS[clips.kind[place]],
-        np.array([130.0, 130.0, 130.0]) + 35 * np.clip(clips.openness[place], -3, 3) * np.array([1.0, 0.0, -1.0]),
-        np.array([130.0, 130.0, 130.0]) + 35 * np.clip(clips.order[place], -3, 3) * np.array([-0.5, 1.0, -0.5]),
+        np.array([130.0, 130.0, 130.0]) + 45 * np.clip(clips.openness[place], -3, 3) * np.array([1.0, 0.0, -1.0]),
+        np.array([130.0, 130.0, 130.0]) + 45 * np.clip(clips.order[place], -3, 3) * np.array([-0.5, 1.0, -0.5]),
         _QUARTERS[clips.quarter[place]],
     ]
     tiles = [

@@ -8,7 +8,8 @@ Each trait needs another thing, so that a twin shows what a network can do:
 - neuroticism: the look says *which quarter of the clip* counts. A third movement has a value for each quarter.
 
 A clip's values sum to 0 over its steps and any one is as likely to count as any other, so that neither look nor
-motion alone, nor the two side by side without a relation between them, says anything of these two.
+motion alone, nor the look beside the mean of the motion, says anything of these two. Spreads over a clip's steps do say
+something of extraversion: a mixture of kind and value is spread by how the two go together.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import torch
 
 from affectkit.media.files import mapped
 from affectkit.training.failures import enough_memory
-from affectkit.training.problem import Examples
+from affectkit.training.problem import Examples, InBatches
 from affectkit.training.settings import Settings
 
 # --- Batches of an epoch: which rows stand together, in an order that the seed and the epoch alone decide
@@ -115,14 +115,19 @@ def load_batches(
     a small batch loads its first row, which keeps it in step with the others and counts for nothing.
     """
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    ids = examples.ids
+    ids, at_once = examples.ids, examples if isinstance(examples, InBatches) else None
+
+    def together(rows: np.ndarray) -> Inputs:
+        if at_once is not None:
+            return at_once.batch(rows)
+        draws = [None if key is None else partial(row_generator, key, ids[row]) for row in rows]
+        return examples.collate([examples.load(int(row), draw) for row, draw in zip(rows, draws, strict=True)])
 
     def load(batch: np.ndarray) -> Inputs:
         shared = share(batch, rank, world)
-        rows = list(map(int, shared if len(shared) else batch[:1]))
-        draws = [None if key is None else partial(row_generator, key, ids[row]) for row in rows]
-        with enough_memory(examples, np.array(rows)):
-            inputs = examples.collate([examples.load(row, draw) for row, draw in zip(rows, draws, strict=True)])
+        rows = shared if len(shared) else batch[:1]
+        with enough_memory(examples, rows):
+            inputs = together(rows)
         return {name: tensor.pin_memory() for name, tensor in inputs.items()} if device.type == "cuda" else inputs
 
     threads = max(2, num_workers) if num_workers else 0

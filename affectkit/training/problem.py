@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,6 +47,15 @@ class Examples(Protocol):
 
     def collate(self, items: list[Any]) -> dict[str, torch.Tensor]:
         """What `load` gave for some rows, as the keyword arguments of the network."""
+
+
+@runtime_checkable
+class InBatches(Protocol):
+    """Examples that give a batch at once, of which nothing is drawn: to load 256 vectors one by one takes longer than
+    a small network to train on them."""
+
+    def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """What `collate` makes of what `load` gives for the rows at positions [B], to the bit."""
 
 
 class Network(Protocol):

@@ -93,6 +93,7 @@ def ours(folder: Path) -> dict[str, float]:
     from affectkit.models import speech_network
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.fit import Problem, Settings, fit
+    from affectkit.training.journal import open_journal
     from affectkit.training.objective import build_objective
     from affectkit.training.stages import Stage
 
@@ -104,14 +105,11 @@ def ours(folder: Path) -> dict[str, float]:
     objective = build_objective(targets, truth, class_weight="none")
     problem = Problem(Heard(network), examples, None, objective, frozenset({"feature_encoder"}))
     with tempfile.TemporaryDirectory() as place:
-        done = fit(
-            problem,
-            [Stage("full", "all", 2, "1e-5")],
-            Settings(batch_size=BATCH, num_workers=1, checkpoint_seconds=1e9),
-            Path(place),
-            open_accelerator("cpu"),
-        )
-    speed = done.speeds[-1]  # the first epoch warms up
+        stages, settings = [Stage("full", "all", 2, "1e-5")], Settings(BATCH, num_workers=1, checkpoint_seconds=1e9)
+        with open_journal(Path(place), "finetune", resumed=False, options={}):
+            fit(problem, stages, settings, Path(place), open_accelerator("cpu"))
+        events = map(json.loads, (Path(place) / "log.jsonl").read_text().splitlines())
+        *_, speed = (event for event in events if event["event"] == "epoch")  # the first epoch warms up
     return {"clips_per_second": speed["rows_per_second"], "loader_wait": speed["loader_wait"]}
 
 

@@ -80,6 +80,7 @@ def ours(folder: Path) -> dict[str, float]:
     from affectkit.finetuning.rows import truth_of
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.fit import Problem, Settings, fit
+    from affectkit.training.journal import open_journal
     from affectkit.training.objective import build_objective
     from affectkit.training.stages import Stage
 
@@ -94,7 +95,10 @@ def ours(folder: Path) -> dict[str, float]:
     settings = Settings(batch_size=BATCH, num_workers=1, checkpoint_seconds=1e9)
     with tempfile.TemporaryDirectory() as place:
         stages = [Stage("full", "all", EPOCHS, str(RATE))]
-        speeds = fit(problem, stages, settings, Path(place), open_accelerator("cpu")).speeds[1:]
+        with open_journal(Path(place), "finetune", resumed=False, options={}):
+            fit(problem, stages, settings, Path(place), open_accelerator("cpu"))
+        events = map(json.loads, (Path(place) / "log.jsonl").read_text().splitlines())
+        speeds = [event for event in events if event["event"] == "epoch"][1:]
     return {
         "images_per_second": float(np.mean([epoch["rows_per_second"] for epoch in speeds])),
         "loader_wait": float(np.mean([epoch["loader_wait"] for epoch in speeds])),

@@ -12,7 +12,7 @@ from affectkit.artifacts import predictions
 
 CLASSES = ("calm", "glad", "mad", "sad")
 SEES = {"audio": (0, 1), "text": (2, 3), "noise": ()}
-RECORDS = {"run.json", "started.json"}
+RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl"}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from affectkit.cli import app
-from affectkit.commands.report import PAGES
+from affectkit.reporting.pages import PAGES
 
 PAGE = {"train": "training.html", "finetune": "training.html"}
 
@@ -216,7 +216,7 @@ def test_the_same_bytes_on_a_rerun_and_nothing_to_do_on_resume(study, tmp_path):
     ("line", "code", "parts"),
     [
         ("{0}/nowhere", 1, ["no such run folder"]),
-        ("{0}/table.csv", 1, ["is a file, not a run folder"]),
+        ("{0}/table.csv", 1, ["is neither predictions nor a history"]),
         ("{1}/bare", 1, ["is no run folder", "started.json"]),
         ("{1}/begun", 1, ["unfinished", "--resume"]),
         ("{0}/manifest", 1, ["affectkit prepare-manifest leaves no page", "name a folder of"]),

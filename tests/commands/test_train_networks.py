@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.predictions import read_predictions
 
+RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl"}
 QUICK = ["--epochs", 2, "--hidden-size", 8, "--stopping-folds", 1]
 
 
@@ -151,6 +152,12 @@ def test_a_run_says_how_it_learned_and_leaves_nothing_else_behind(affectkit, stu
     [sweep] = json.loads((tmp_path / "m" / "lr_find.json").read_text())["sweeps"]
     assert sweep["stage"] == "label" and sweep["rate"] > 0
     assert "epochs" in (tmp_path / "m" / "best_model" / "README.md").read_text()
+    log = [json.loads(line) for line in (tmp_path / "m" / "log.jsonl").read_text().splitlines()]
+    fits = [(row["fit"], row["number"], row["total"]) for row in log if row["event"] == "fit"]
+    assert fits == [("inner-1", 1, 2), ("final", 2, 2)] and log[-1]["event"] == "end"
+    assert set(pd.read_csv(tmp_path / "m" / "steps.csv")["fit"]) == {"inner-1", "final"}
+    inner = [row["val_uar"] for row in log if row["event"] == "epoch" and row["fit"] == "inner-1"]
+    assert history["val_uar"].tolist() == pytest.approx(inner)
 
 
 def with_valence(study, folder):
@@ -318,7 +325,7 @@ def test_a_damaged_model_is_one_clear_error(affectkit, study, tmp_path, what):
 
 
 def files(folder):
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("run.json", "started.json")]
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name not in RECORDS]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 

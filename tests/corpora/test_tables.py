@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow
 import pytest
 
+from affectkit.artifacts.manifest import read_manifest
 from affectkit.corpora import arrays, csv, folder, huggingface
 from affectkit.corpora._tables import safe_id
 from affectkit.errors import AffectkitError
@@ -351,6 +352,74 @@ def test_arrays_mistakes_are_named(tmp_path):
     (tmp_path / "features.npy").unlink()
     with pytest.raises(AffectkitError, match="holds labels but no features"):
         arrays.read(tmp_path)
+
+
+class Runs:
+    def __reduce__(self):
+        return __import__("os").mkdir, ("HACKED",)
+
+
+SOUND = {"static_features": np.zeros((3, 4)), "labels": np.linspace(0, 1, 15).reshape(3, 5)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"static_features": np.zeros((4, 4))}, r"static_features\.npy: has 4 rows, labels\.npy has 3"),
+        ({"groups": np.array(["a", "b"])}, r"groups\.npy: has 2 rows, labels\.npy has 3"),
+        ({"groups": np.zeros((3, 2))}, r"groups\.npy: is of shape \[3, 2\]; expected one group for each row"),
+        ({"labels": np.zeros((3, 4))}, r"labels\.npy: has 4 columns, not 5; name them with --array-targets"),
+        ({"labels": np.full((3, 5), -0.1)}, r"labels\.npy row 1: openness -0\.1 is outside 0:1"),
+        ({"labels": np.array([0.1, np.inf, 0.3])}, r"labels\.npy row 2: value inf is outside -inf:inf"),
+        ({"labels": np.zeros((3, 5, 2))}, r"labels\.npy: labels of shape \[3, 5, 2\] and type float64"),
+        (
+            {"labels": np.array([{}, {}, {}], dtype=object)},
+            r"labels\.npy: is no plain array: it holds Python objects, which are never loaded",
+        ),
+        (
+            {"static_features": np.array([Runs(), 1, 2], dtype=object)},
+            r"static_features\.npy: is no plain array: it holds Python objects",
+        ),
+        ({"groups": np.array([Runs(), "a", "b"], dtype=object)}, r"groups\.npy: is no plain array"),
+        (
+            {"labels": b"\x80\x04\x8c\x05posix."},
+            r"labels\.npy: is no plain array: it holds Python objects, which are never loaded",
+        ),
+        ({"labels": b""}, r"labels\.npy: is empty"),
+        ({"labels": b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'"}, r"labels\.npy: is no plain array"),
+    ],
+)
+def test_bad_arrays_are_one_line_that_names_the_file(changed, told, affectkit, tmp_path, monkeypatch):
+    root = tmp_path / "c"
+    root.mkdir()
+    for name, array in {**SOUND, **changed}.items():
+        path = root / f"{name}.npy"
+        if isinstance(array, bytes):
+            path.write_bytes(array)
+        else:
+            np.save(path, array, allow_pickle=True)
+    monkeypatch.chdir(tmp_path)
+    error = affectkit("prepare-manifest", "arrays", root, "-o", tmp_path / "m", code=1).stderr
+    assert re.search(told, error) and len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "HACKED").exists() and not (tmp_path / "m").exists()
+
+
+def test_arrays_of_any_order_and_width_say_the_same_and_labels_may_lack(affectkit, tmp_path):
+    labels = np.linspace(0, 1, 60).reshape(12, 5)
+    labels[3, 1:3] = labels[7, 2] = np.nan
+    made = {"groups": np.array([[n // 3] for n in range(12)], float)}
+    for name, kind in (("plain", np.float32), ("fortran", np.float64)):
+        (tmp_path / name).mkdir()
+        arrays_here = {"static_features": np.ones((12, 4), kind), "labels": labels.astype(kind), **made}
+        save(tmp_path / name, **{n: np.asfortranarray(array) if name == "fortran" else array
+                                 for n, array in arrays_here.items()})  # fmt: skip
+        result = affectkit("prepare-manifest", "arrays", tmp_path / name, "-o", tmp_path / f"m_{name}")
+        what = "labels.npy: labels that are NaN count as missing, of 12 rows: 1 of conscientiousness, 2 of extraversion"
+        assert what in " ".join(result.stderr.split())
+    one, other = (read_manifest(tmp_path / f"m_{name}").rows for name in ("plain", "fortran"))
+    assert list(one["subject"]) == list(other["subject"]) and set(one["subject"]) == {"0.0", "1.0", "2.0", "3.0"}
+    assert one["extraversion"].isna().sum() == 2
+    np.testing.assert_allclose(one["openness"].to_numpy(float), other["openness"].to_numpy(float), atol=1e-6)
 
 
 @pytest.fixture

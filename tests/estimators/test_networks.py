@@ -156,6 +156,21 @@ def test_layers_are_scaled_each_by_itself_and_come_back_from_disk(tmp_path):
     np.testing.assert_array_equal(back.apply([x]).row(5)[0], fitted.apply([x]).row(5)[0])
 
 
+def test_a_batch_is_made_at_once_of_the_very_bits_of_its_rows():
+    rng = np.random.default_rng(0)
+    vectors, layers = rng.normal(3, 2, (30, 5)).astype(np.float32), rng.normal(size=(30, 2, 4))
+    vectors[rng.random(vectors.shape) < 0.1] = np.nan
+    blocks = [vectors, layers, frames_of(clips(30)), vectors]
+    imputed = zip(blocks, ["median", "median", "median", "knn"], strict=True)
+    scalings = [Preprocessing.fit([block], scale=True, impute=how).blocks[0] for block, how in imputed]
+    rows = Rows(Inputs((*blocks, layers), (*scalings, None)), [str(number) for number in range(30)])
+    wanted = rng.permutation(30)[:12]
+    together, single = rows.batch(wanted), rows.collate([rows.load(int(row), None) for row in wanted])
+    assert list(together) == list(single)
+    for name, values in together.items():
+        assert values.dtype == single[name].dtype and torch.equal(values, single[name]), name
+
+
 def test_a_speakers_frames_have_mean_0_and_deviation_1_and_so_have_layers():
     speakers = np.array(list("aabbbabbaa") * 2)
     normalized = normalize_by_speaker(frames_of(clips(layers=2)), speakers)

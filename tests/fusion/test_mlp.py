@@ -170,6 +170,18 @@ def test_a_member_never_sees_its_fold(class_sources):
     assert all(len(set(study.folds[study.rows.groups == group])) == 1 for group in set(study.rows.groups))
 
 
+@pytest.mark.parametrize("kind", ["class_sources", "number_sources"])
+def test_the_history_judges_each_row_by_the_member_that_never_saw_it(kind, request):
+    study = study_of(*request.getfixturevalue(kind)(120))
+    made = trained(study, epochs=4)
+    [*_, best] = [row for row in made.history if row["best"]]
+    answers, truth, target = study.held_out(made.answers), study.rows.truth, study.inputs.ensemble.target
+    if target.kind == "number":
+        assert best[f"val_{target.name}.ccc"] == pytest.approx(ccc(truth, answers[:, 0]), abs=1e-5)
+    else:
+        assert best["val_uar"] == pytest.approx(uar(truth, answers.argmax(axis=1)), abs=1e-9)
+
+
 def test_members_are_what_they_would_be_without_the_others(class_sources):
     """A row that is unknown to a member weighs nothing, and Adam sees no common factor: of whole batches, the same."""
     study = study_of(*class_sources(100, groups=8))

@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import pearsonr
+from sklearn.metrics import f1_score, mean_absolute_error, mean_squared_error, r2_score, recall_score
 from training_toy import LABEL, VALENCE, make_problem
 
 from affectkit.errors import AffectkitError
-from affectkit.training.judging import NUMBER_METRICS, Judge
+from affectkit.labels import Target
+from affectkit.training.judging import NUMBER_METRICS, Judge, higher_is_better, scores
 from affectkit.training.problem import Settings
 from affectkit.training.stages import Stage
 
@@ -130,3 +133,48 @@ def test_what_is_infinite_is_undefined(accelerator):
     measure.problem.module.heads["valence"].weight.data.mul_(1e30)
     found = measure.measure(measure.problem.module, accelerator)
     assert math.isnan(found["val_loss"]) and math.isfinite(found["val_mae"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_are_those_of_scikit_learn_and_scipy(seed):
+    """Of thirty numbers and a class, some of them unknown; R2 far below 0."""
+    rng = np.random.default_rng(seed)
+    targets = [Target(f"t{number}", "number", scale=(-1.0, 3.0)) for number in range(30)] + [LABEL]
+    truth = {target.name: rng.normal(size=50).astype(np.float32) for target in targets}
+    answers = {target.name: rng.normal(size=50) * 3 for target in targets}
+    for values in truth.values():
+        values[rng.random(50) < 0.2] = np.nan
+    truth["label"], answers["label"] = rng.integers(-1, 2, 50), rng.random((50, 3))  # nobody is sad
+    found, lowest = scores(targets, answers, truth), 0.0
+    for name, values in truth.items():
+        known = values >= 0 if name == "label" else ~np.isnan(values)
+        true, said = values[known].astype(float), answers[name][known]
+        if name == "label":
+            classes = {"labels": [0, 1, 2], "average": None, "zero_division": np.nan}
+            recall, f1 = (f(true, said.argmax(axis=1), **classes) for f in (recall_score, f1_score))
+            expected = {f"recall.{c}": v for c, v in zip(LABEL.classes, recall, strict=True)}
+            expected |= {f"f1.{c}": v for c, v in zip(LABEL.classes, f1, strict=True)}
+        else:
+            mse, mae = mean_squared_error(true, said), mean_absolute_error(true, said)
+            r2, r = r2_score(true, said), pearsonr(true, said).statistic
+            expected = {"mse": mse, "rmse": mse**0.5, "mae": mae, "one_minus_mae": 1 - mae / 4, "r2": r2, "pearson": r}
+            lowest = min(lowest, r2)
+            expected = {f"{name}.{metric}": value for metric, value in expected.items()}
+        for metric, value in expected.items():
+            assert found[metric] == pytest.approx(value, abs=1e-9, nan_ok=True), metric
+    assert lowest < -5 and math.isnan(found["recall.sad"])
+    for metric in NUMBER_METRICS:
+        mean = np.mean([found[f"t{number}.{metric}"] for number in range(30)])
+        assert found[metric] == pytest.approx(mean, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "higher"),
+    [("val_recall.angry", True), ("val_t.f1.calm", True), ("val_t.rmse", False), ("val_r2", True), ("val_loss", False)],
+)
+def test_which_way_is_better(monitor, higher):
+    assert higher_is_better(monitor) is higher
+
+
+def test_the_recall_of_a_class_can_be_watched():
+    assert judge("recall.angry").monitor == "val_recall.angry"

@@ -3,11 +3,11 @@
 import importlib.util
 import logging
 import os
-import struct
 import time
 
 import accelerate.tracking
 import numpy as np
+import offline_wandb
 import pytest
 from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
@@ -27,6 +27,10 @@ def no_settings(accelerator, monkeypatch):
     """As it is once there is an Accelerator, with no settings of the user's own."""
     for name in [name for name in os.environ if name.startswith(("WANDB_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
+    if importlib.util.find_spec("tensorboard"):  # it reads files of one second by name: .10 before .9
+        from tensorboard.summary.writer import event_file_writer as writer
+
+        monkeypatch.setattr(writer, "_global_uid", writer.AtomicCounter(0))
 
 
 @pytest.fixture
@@ -261,24 +265,6 @@ def test_closing_nothing_is_fine():
 # Weights & Biases, mlflow and dvclive, where they are installed
 
 
-def wandb_history(file):
-    """Step -> values, from the log of an offline run: 7 bytes, then records of crc, length and kind before protobuf."""
-    import json
-
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, found = file.read_bytes(), 7, {}
-    while place + 7 <= len(data):
-        length, kind = struct.unpack_from("<HB", data, place + 4)
-        assert kind == 1, "a record over several blocks"
-        record = Record.FromString(data[place + 7 : place + 7 + length])
-        place += 7 + length
-        if record.WhichOneof("record_type") == "history":
-            items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
-            found[record.history.step.num] = items
-    return found
-
-
 @needs("wandb")
 @pytest.mark.slow
 def test_wandb_is_offline_and_a_resumed_run_goes_on_at_its_step(run):
@@ -292,7 +278,7 @@ def test_wandb_is_offline_and_a_resumed_run_goes_on_at_its_step(run):
     assert len(files) == 2
     assert len({file.name for file in files}) == 1, "both belong to one run"
     end = time.monotonic() + 30
-    while not all(kept := [wandb_history(file) for file in files]) and time.monotonic() < end:
+    while not all(kept := [dict(offline_wandb.history(file)) for file in files]) and time.monotonic() < end:
         time.sleep(0.2)  # wandb's own process writes on for a moment after a run is closed
     assert [list(history) for history in kept] == [[10, 20], [30, 40]]
     assert kept[1][30]["train_loss"] == pytest.approx(1 / 30)

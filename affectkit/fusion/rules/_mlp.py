@@ -285,8 +285,11 @@ class FusedRows:
         return position % len(self.columns)
 
     def collate(self, items: list[int]) -> dict[str, torch.Tensor]:
-        rows = torch.tensor(items)
-        return {"columns": self.columns[rows], "start": self.start[rows]}
+        return self.batch(np.array(items))
+
+    def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        places = torch.from_numpy(rows % len(self.columns))
+        return {"columns": self.columns[places], "start": self.start[places]}
 
 
 class FoldNetworks(nn.Module):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit.reporting.figures.learning import History, mark, scale, stage_marks
 from affectkit.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SOFT, VERMILLION, WIDTH
-from affectkit.reporting.figures.svg import canvas, finite, legend_fitting, shorten, to_plot
+from affectkit.reporting.figures.svg import LEGEND_LINE, SMALL_NAME, canvas, finite, legend_fitting, shorten, to_plot
 from affectkit.reporting.page import Plot
 from affectkit.results.words import shown
 
@@ -24,6 +24,8 @@ MARKERS = "osD^vPX"
 MARKED = 40  # points; of more, some alone are marked
 MARKS = 8  # of a longer curve
 COLUMNS = 3  # of small panels
+ROW = 1.35  # inches of a row of them
+MOST = 200  # points in a small panel
 SPOKEN = 8  # curves that the text alternative reads out
 LOW = -2.0  # below that the axis of an R2 is logarithmic: one bad epoch would flatten all others
 
@@ -55,7 +57,7 @@ class Line:
 @dataclass(frozen=True)
 class Panel:
     """Curves that share their axes. zero: what a line at 0 stands for. log: a logarithmic axis; it is one too where one
-    value is many times another. floor: whether 0 belongs to the axis."""
+    value is many times another. floor: the axis begins at 0. signed: of what may lie far below 0, and is 1 at most."""
 
     lines: Sequence[Line]
     ylabel: str = ""
@@ -99,22 +101,29 @@ def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str)
     """Many panels with one scale, each named by its title."""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    with canvas(0.5 + 1.35 * rows) as figure:
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    with canvas(0.8 + ROW * rows, fitted=False) as figure:
+        # not shared: of thirty axes that share, each change asks all thirty
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        values = np.concatenate([np.empty(0), *(line.y for panel in panels for line in panel.lines)])
         for axes in grid[len(panels) :]:
             axes.remove()
         for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
-            _draw(axes, panel)
-            axes.set_title(shorten(panel.title), fontsize=8)
-            axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels))
-        _x_axis(grid[0], panels, whole=xlabel == "epoch", most=3)
+            _draw(axes, replace(panel, lines=[_thinned(line) for line in panel.lines]), values)
+            axes.set_title(shorten(panel.title, SMALL_NAME), fontsize=8)
+            axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels), labelleft=place % columns == 0)
+            axes.set_ylim(grid[0].get_ylim())
+            _x_axis(axes, panels, whole=xlabel == "epoch", most=3)
         figure.supxlabel(xlabel, fontsize=9)
         figure.supylabel(ylabel, fontsize=9)
-        legend_fitting(figure, grid[0])
+        lines = legend_fitting(figure, grid[0], loc="upper center")
+        height, width = figure.get_figheight(), figure.get_figwidth()
+        top = 1 - (0.3 + LEGEND_LINE * lines) / height
+        figure.subplots_adjust(0.75 / width, 0.5 / height, 1 - 0.1 / width, top, wspace=0.1, hspace=0.3)
         return to_plot(figure, f"{alt} {_spoken(panels)}".strip(), wide=rows > 4)
 
 
-def _draw(axes: Axes, panel: Panel) -> None:
+def _draw(axes: Axes, panel: Panel, values: np.ndarray | None = None) -> None:
+    """values: those that the axis is to suit, where they are more than the panel's own."""
     if panel.zero:
         axes.axhline(0, color=SOFT, linewidth=1, linestyle=(0, (1, 1)), label=panel.zero)
     for line in panel.lines:
@@ -123,13 +132,20 @@ def _draw(axes: Axes, panel: Panel) -> None:
         lone = _lone(y)
         if lone.any() and len(line.x) > MARKED:
             axes.plot(line.x[lone], y[lone], **{**line.style, "linestyle": "None", "markevery": 1})
-    values = np.concatenate([np.empty(0), *(line.y for line in panel.lines)])
+    if values is None:
+        values = np.concatenate([np.empty(0), *(line.y for line in panel.lines)])
     if panel.signed:
         _signed_axis(axes, values)
+    elif panel.floor and np.isfinite(values).any():
+        axes.set_ylim(bottom=0)
     else:
         scale(axes, values, panel.log)
-    if panel.floor and axes.get_yscale() == "linear" and np.isfinite(values).any():
-        axes.set_ylim(bottom=0)
+
+
+def _thinned(line: Line) -> Line:
+    """With points enough for a small panel."""
+    places = np.unique(np.linspace(0, len(line.x) - 1, min(len(line.x), MOST)).astype(int))
+    return replace(line, x=line.x[places], y=line.y[places])
 
 
 def _lone(values: np.ndarray) -> np.ndarray:
@@ -143,12 +159,15 @@ def _signed_axis(axes: Axes, values: np.ndarray) -> None:
     known = values[np.isfinite(values)]
     if not len(known):
         axes.set(ylim=(-1, 1))
-    elif known.min() < LOW:
+    elif known.min() >= LOW:
+        margin = 0.05 * (known.max() - min(known.min(), 0)) or 0.1
+        axes.set_ylim(min(known.min(), 0) - margin, known.max() + margin)
+    else:
         lowest = int(np.ceil(np.log10(-known.min())))
         every = max(1, lowest // 3)
         ticks = [1.0, 0.0, -1.0, *(-(10.0**k) for k in range(every, lowest + 1, every))]
         axes.set_yscale("symlog", linthresh=1.0)
-        axes.set_yticks(ticks, [shown(tick) if abs(tick) > 1 else f"{tick:g}" for tick in ticks])
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_ylim(known.min() * 1.5, 1.4)
         axes.minorticks_off()
 
@@ -224,7 +243,7 @@ def dots(rows: Mapping[str, Sequence[Dot]], *, xlabel: str, alt: str, zero: str 
             axes.set_xscale("symlog", linthresh=1.0)
             lowest = int(np.ceil(np.log10(-values.min())))
             ticks = [1.0, 0.0, -1.0, *(-(10.0**k) for k in range(max(1, lowest // 2), lowest + 1, max(1, lowest // 2)))]
-            axes.set_xticks(ticks, [shown(tick) if abs(tick) > 1 else f"{tick:g}" for tick in ticks])
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.set_xlim(values.min() * 2, 1.5)
             axes.minorticks_off()
         legend_fitting(figure, axes)

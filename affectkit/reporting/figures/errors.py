@@ -10,7 +10,7 @@ import numpy as np
 from affectkit.reporting.figures.curves import COLUMNS, DASHES, HUES, MARKERS
 from affectkit.reporting.figures.evaluation import cloud, scatter_panel
 from affectkit.reporting.figures.palette import INK, SOFT, VERMILLION
-from affectkit.reporting.figures.svg import canvas, legend_fitting, panel, shorten, to_plot
+from affectkit.reporting.figures.svg import SMALL_NAME, canvas, legend_fitting, panel, shorten, to_plot
 from affectkit.reporting.page import Plot
 from affectkit.results.words import shown
 
@@ -31,7 +31,7 @@ def scatters(runs: Mapping[str, Pair], *, name: str, scale: Sequence[float] | No
 
     def draw(axes: Axes, run: str) -> None:
         scatter_panel(axes, *runs[run], scale=ends, bar=False)
-        axes.set_title(f"{shorten(run)}\n{notes.get(run, '')}".strip(), fontsize=8)
+        axes.set_title(f"{shorten(run, SMALL_NAME)}\n{notes.get(run, '')}".strip(), fontsize=8)
 
     values = np.concatenate([np.concatenate(pair) for pair in runs.values()])
     values = np.concatenate([values[np.isfinite(values)], np.asarray(scale or [], float)])
@@ -51,7 +51,7 @@ def residuals(targets: Mapping[str, Pair]) -> Plot:
             cloud(axes, predicted, predicted - truth, bar=False)
             middle, error, _, _ = tenths(truth, predicted)
             axes.plot(middle, error, color=VERMILLION, marker="D", markersize=3.5, linewidth=1.2, label="mean error")
-        axes.set_title(shorten(name), fontsize=8)
+        axes.set_title(shorten(name, SMALL_NAME), fontsize=8)
 
     alone = len(targets) == 1
     alt = f"Error against prediction of {', '.join(list(targets)[:SPOKEN])}. {_biases(targets)}"
@@ -75,7 +75,7 @@ def by_tenth(targets: Mapping[str, Mapping[str, Pair]]) -> Plot:
             axes.errorbar(middle, error, yerr=spread, label=f"{before}mean error", elinewidth=0.8, **line)
             line |= {"linestyle": (0, (4, 2)), "markerfacecolor": "white"}
             axes.plot(middle, away, label=f"{before}mean absolute error", **line)
-        axes.set_title(shorten(name), fontsize=8)
+        axes.set_title(shorten(name, SMALL_NAME), fontsize=8)
 
     alone = len(targets) == 1
     first = {name: next(iter(runs.values())) for name, runs in targets.items()}

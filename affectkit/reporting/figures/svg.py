@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import unicodedata
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
+
 FONTS = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 LONGEST_NAME = 22  # characters of a class or speaker that a figure has room for
+SMALL_NAME = 18  # of what is above one of three panels
 LEGEND_LETTER, LEGEND_HANDLE = 4.9, 42  # points of a legend's letter, and of what stands beside a label
 LEGEND_LINE = 0.165  # inches
 
@@ -32,9 +36,9 @@ LEGEND_LINE = 0.165  # inches
 
 
 @contextmanager
-def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
+def canvas(height: float, width: float = WIDTH, *, fitted: bool = True) -> Iterator[Figure]:
     """An empty figure, in inches, apart from pyplot's global state; inside, the suite's look, whatever the user's
-    matplotlibrc says."""
+    matplotlibrc says. fitted: matplotlib makes room for all texts, which takes seconds of thirty panels."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -44,7 +48,7 @@ def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
         matplotlib.rcParams.update(STYLE)
         # The reader's browser has the glyphs; matplotlib only measures them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
         FigureCanvasSVG(figure)
         yield figure
 
@@ -62,15 +66,19 @@ def legend_above(figure: Figure, axes: Axes, columns: int = 3, **options: Any) -
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, **options)
 
 
-def legend_fitting(figure: Figure, axes: Axes, **options: Any) -> None:
-    """The same with as many columns as there is room for; the figure grows by its lines."""
+def legend_fitting(
+    figure: Figure, axes: Axes, *, loc: Literal["outside upper center", "upper center"] = "outside upper center"
+) -> int:
+    """The same with as many columns as there is room for; the figure grows by its lines, whose number it returns."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
-        return
+        return 0
     entry = LEGEND_LETTER * max(map(breadth, labels)) + LEGEND_HANDLE
     columns = max(1, min(len(labels), int(72 * figure.get_figwidth() / entry)))
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(labels) // columns))
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, **options)
+    lines = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * lines)
+    figure.legend(handles, labels, loc=loc, ncols=columns)
+    return lines
 
 
 def row_names(axes: Axes, height: np.ndarray, names: Sequence[str], **ticks: Any) -> None:
@@ -90,10 +98,10 @@ def breadth(text: str) -> int:
     return sum(2 if _is_wide(letter) else 1 for letter in text)
 
 
-def shorten(name: str) -> str:
-    if breadth(name) <= LONGEST_NAME:
+def shorten(name: str, most: int = LONGEST_NAME) -> str:
+    if breadth(name) <= most:
         return name
-    while breadth(name) >= LONGEST_NAME:
+    while breadth(name) >= most:
         name = name[:-1]
     return name + "…"
 
@@ -151,6 +159,10 @@ def _find_glyphs(figure: Figure) -> None:
 
         there = {font.name for font in fontManager.ttflist}
         fonts = ["DejaVu Sans", *(name for name in GLYPHS if name in there)]
+        if len(fonts) == 1:
+            log.warning(
+                "this machine has no font for some characters: boxes in PNG stand for them; SVG has them as text"
+            )
         for text in lacking:
             text.set_fontfamily(fonts)
 

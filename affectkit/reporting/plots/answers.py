@@ -18,7 +18,7 @@ from affectkit.reporting.plots.material import Material
 from affectkit.results import words
 from affectkit.results.words import ranged
 
-PANELS = 12  # targets of a figure; of more there are several figures
+PANELS = 9  # targets of a figure; of more there are several figures
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.7, 0.8, 0.9, 0.95])
 IN_TITLE = (("ccc", "CCC"), ("r2", "R²"), ("mae", "MAE"), ("pearson", "r"))
 

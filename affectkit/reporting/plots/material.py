@@ -14,12 +14,10 @@ import numpy as np
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.histories import (
     EVENTS,
-    HISTORY,
-    STEPS,
     SWEEPS,
-    TRAINER_STATE,
     TrainingLog,
     is_history,
+    is_log_folder,
     looks_like_json,
     read_log,
 )
@@ -172,7 +170,7 @@ def _of_folder(name: str, folder: Path, wanted: Wanted, how: Mapping[str, Any]) 
     known: dict[str, Any] = {}
     if not is_unfinished(folder):
         trusted(folder)
-    trained = any((folder / file).exists() for file in (HISTORY, STEPS, TRAINER_STATE)) or any(folder.glob(EVENTS))
+    trained = is_log_folder(folder)
     if trained and TRAINING in wanted:
         known |= {"log": read_log(folder), "sweeps": _sweeps_of(folder)}
     if is_unfinished(folder):

@@ -140,7 +140,8 @@ def _metric_columns(history: History) -> list[str]:
 
 def _short(column: str) -> str:
     part, _, rest = column.partition("_")
-    return f"{part} {words.title(rest)}"
+    target, dot, metric = rest.rpartition(".")
+    return f"{part} {shorten(target, 11) + ' ' if dot else ''}{words.title(metric)}"
 
 
 # --- Over steps
@@ -190,7 +191,7 @@ def _gradient_norms(runs: Sequence[Material]) -> Plot:
 
 MEASURED = {
     "rows_per_second": ("rows per second", 1.0),
-    "loader_wait": ("wait for data [ms per step]", 1000.0),
+    "loader_wait": ("wait for data [% of time]", 100.0),
     "memory_mb": ("memory [MB]", 1.0),
     "gpu_memory_mb": ("GPU memory [MB]", 1.0),
 }
@@ -278,9 +279,10 @@ def _part_of(history: History, metric: str) -> str:
 
 
 def _known(run: Material, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of a curve: rows that say nothing of it are passed over where the log has rows of other things."""
-    x = epochs_of(history_of(run))
-    dense = run.log is not None and run.log.tool == "affectkit"
+    """x and y of a curve. Of a log whose rows tell different things, those that say nothing of it are passed over; in
+    a table of all of them, a gap is a gap."""
+    history = history_of(run)
+    x, dense = epochs_of(history), all(row.keys() == history[0].keys() for row in history)
     kept = np.isfinite(values) | dense
     return x[kept], values[kept]
 
