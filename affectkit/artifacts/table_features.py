@@ -71,10 +71,10 @@ def _feature_set(text: str) -> FeatureSet:
 
 def called(sets: Sequence[FeatureSet]) -> list[str]:
     """What messages call them, each by a name of its own: dynamic, dynamic-2."""
-    counts, names = Counter[str](), []
+    names: list[str] = []
     for each in sets:
-        counts[each.called] += 1
-        names.append(each.called + (f"-{counts[each.called]}" if counts[each.called] > 1 else ""))
+        free = (each.called, *(f"{each.called}-{number}" for number in range(2, len(sets) + 2)))
+        names.append(next(name for name in free if name not in names))
     return names
 
 

@@ -1,11 +1,13 @@
 """What a network paid attention to: weights per head and step of the rows that judge it, in shards; then in figures.
 
-A row is asked about by the fit that answered it: a held-out row by the final one, a cross-fitted row by its fold's.
+The weights of a row are those of the fit that predicted it: of a held-out row the final one, of a cross-fitted row its
+fold's.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +52,7 @@ def attended(network: CrossNetwork, inputs: Inputs) -> Iterator[tuple[int, dict[
 @dataclass(frozen=True)
 class AttentionExport:
     """Shards below `folder`, one folder for each pair of sets, and what they come to. judged: of each fit the ids that
-    it is to be asked about. A run that is gone on with keeps the shards that are there."""
+    it predicted. A resumed run keeps the shards that are there."""
 
     folder: Path
     pairs: Sequence[Pair]
@@ -95,26 +97,30 @@ class AttentionExport:
         falls into each part of them, and what falls there if all steps weigh alike."""
         import pandas as pd
 
-        each, curves = list[dict[str, Any]](), list[dict[str, Any]]()
+        rows, curves = list[dict[str, Any]](), list[dict[str, Any]]()
         for pair, writer in self._writers().items():
             writer.finish()
-            lengths = read_index(self.place(pair))["frames"].to_numpy()
-            same = lengths.min() == lengths.max() <= MOST_BINS
-            edges = np.linspace(0, 1, 1 + (int(lengths[0]) if same else BINS))
-            total = np.zeros((len(edges) - 1, self.heads))
-            told = dict(zip(("query", "set"), pair, strict=True))
-            for key, weights in _stored(self.place(pair)):
-                total += binned(weights, edges)
-                each += [
-                    {"id": key, **told, "head": head + 1, **figures(weights[:, head])} for head in range(self.heads)
-                ]
-            for head in range(self.heads):
-                where = zip(edges[:-1], edges[1:], total[:, head] / len(lengths), strict=True)
-                curves += [
-                    {**told, "head": head + 1, "from": low, "to": high, "weight": weight, "null": high - low}
-                    for low, high, weight in where
-                ]
-        return {TABLE: pd.DataFrame(each), CURVES: pd.DataFrame(curves)}
+            of_pair = self._rows_and_curves(pair)
+            rows += of_pair[0]
+            curves += of_pair[1]
+        return {TABLE: pd.DataFrame(rows), CURVES: pd.DataFrame(curves)}
+
+    def _rows_and_curves(self, pair: Pair) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        lengths = read_index(self.place(pair))["frames"].to_numpy()
+        same = lengths.min() == lengths.max() <= MOST_BINS
+        edges = np.linspace(0, 1, 1 + (int(lengths[0]) if same else BINS))
+        total = np.zeros((len(edges) - 1, self.heads))
+        names = dict(zip(("query", "set"), pair, strict=True))
+        rows = []
+        for key, weights in _stored(self.place(pair)):
+            total += binned(weights, edges)
+            rows += [{"id": key, **names, "head": head + 1, **figures(weights[:, head])} for head in range(self.heads)]
+        curves = [
+            {**names, "head": head + 1, "from": low, "to": high, "weight": weight, "null": high - low}
+            for head in range(self.heads)
+            for low, high, weight in zip(edges[:-1], edges[1:], total[:, head] / len(lengths), strict=True)
+        ]
+        return rows, curves
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -137,8 +143,8 @@ def figures(weights: np.ndarray) -> dict[str, Any]:
     entropy = -float(np.sum(weights * np.log(np.where(weights > 0, weights, 1))))
     share = entropy / uniform if steps > 1 else math.nan
     peak = int(weights.argmax())
-    told = {"steps": steps, "entropy": entropy, "uniform": uniform, "share": share}
-    return told | {"peak_step": peak + 1, "peak_weight": float(weights[peak])}
+    spread = {"steps": steps, "entropy": entropy, "uniform": uniform, "share": share}
+    return spread | {"peak_step": peak + 1, "peak_weight": float(weights[peak])}
 
 
 def binned(weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -155,9 +161,14 @@ def binned(weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def plan_export(
     folder: Path, pairs: Sequence[Pair], name: str, heads: int, judged: Sequence[Sequence[str]]
 ) -> AttentionExport:
-    """Raises "usage" for an estimator, called `name`, that pays attention to nothing."""
+    """judged: as `AttentionExport` has it. Raises "usage" for an estimator, called `name`, that pays attention to
+    nothing, and for sets whose names make one folder of two pairs (`a-b` and `c`, `a` and `b-c`)."""
     if not pairs:
         what = f"--export-attention: {name} pays no attention to steps here"
         remedy = "use --model cross-attention, and a set that is asked with several steps per row (--pool none)"
         raise AffectkitError("usage", what, remedy=remedy)
+    for place, count in Counter(map("-".join, pairs)).items():
+        if count > 1:
+            what = f"--export-attention: two pairs of sets would be written to {FOLDER}/{place}"
+            raise AffectkitError("usage", what, remedy="name the sets without hyphens")
     return AttentionExport(folder, pairs, heads, judged)

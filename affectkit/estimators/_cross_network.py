@@ -22,6 +22,7 @@ from affectkit.estimators._network import Answer, Answering, Set
 logger = logging.getLogger(__name__)
 
 ALL, FIRST = "all", "first"
+MOST_READERS = 256  # in a network: of 16 sets that all ask each other; to build them takes seconds
 Join = Literal["cross-attention", "gated", "concat"]
 Positions = Literal["sinusoidal", "none"]
 
@@ -46,7 +47,15 @@ class Crossing:
     batch_norm: bool = False
 
     def network(self, answers: Sequence[Answer], sets: Sequence[Set]) -> CrossNetwork:
+        """Raises "usage" for more sets than can read each other."""
+        self._check_readers(sets)
         return CrossNetwork(answers, sets, self)
+
+    def _check_readers(self, sets: Sequence[Set]) -> None:
+        count = len(self.asking(sets)) * (len(sets) - 1)
+        if self.join == "cross-attention" and count > MOST_READERS:
+            what = f"{len(sets)} sets would read each other in {count} ways; at most {MOST_READERS} can be trained"
+            raise AffectkitError("usage", what, remedy="name fewer sets with --query")
 
     def asking(self, sets: Sequence[Set]) -> list[int]:
         """Places of the sets that ask."""
@@ -73,15 +82,16 @@ class Crossing:
             if name not in (*names, ALL, FIRST):
                 remedy = did_you_mean(name, names)
                 raise AffectkitError("usage", f"--query: no set of features is called '{name}'", remedy=remedy)
+        self._check_readers(sets)
         asking = self.asking(sets)
         asked = [place for place in range(len(sets)) if asking != [place]]
         if all(single[place] for place in asked):
-            what = "%s: one step per row: attention has nothing to choose from, and --join concat says the same with "
-            logger.warning(what + "fewer weights", ", ".join(names[place] for place in asked))
+            what = "%s: one step per row, so attention has nothing to choose from; --join concat can express the same "
+            logger.warning(what + "with fewer weights", ", ".join(names[place] for place in asked))
             return
         for place in asked:
             if single[place]:
-                what = "%s has one step per row: attention over it has nothing to choose from; its weights are 1"
+                what = "%s has one step per row: attention to it has nothing to choose from, and its weights are 1"
                 logger.warning(what, names[place])
 
 

@@ -106,8 +106,7 @@ def _model(started: Mapping[str, Any]) -> str:
 def _targets(status: Status) -> list[str]:
     """Names, from the log."""
     targets = status.starts[-1].get("targets") if status.starts else None
-    names = [target.get("name") if isinstance(target, dict) else target for target in targets or []]
-    return [str(name) for name in names if name]
+    return [str(name) for name in targets if name] if isinstance(targets, list) else []
 
 
 def _state(status: Status) -> list[str]:
