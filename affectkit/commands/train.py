@@ -87,9 +87,10 @@ def train(
     weigh; attention takes frames, or with --sequence the windows of a session, for which it gives one answer (affectkit
     aggregate puts answers of windows together instead); cross-attention takes two or more sets of either, which read
     each other. All three learn several targets together, by one network with a head of each (of ordered classes a
-    cumulative link); a row may lack some of them. They run on --device, and a killed run goes on with --resume. Of a table, what kind each column is of is told by all of its cells, and printed; gaps are
-    filled and categories encoded by the rows fitted on (boosted reads both as they are), and a column that may be the
-    label in disguise is warned of by name.
+    cumulative link); a row may lack some of them. They run on --device, and a killed run goes on with --resume. Of a
+    table, what kind each column is of is told by all of its cells, and printed; gaps are filled and categories encoded
+    by the rows fitted on (boosted reads both as they are), and a column that may be the label in disguise is warned of
+    by name.
 
     Example: affectkit train --manifest runs/manifest --features runs/egemaps --model linear --cv -o runs/linear
     """
