@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from affectkit.artifacts.event_files import EVENTS
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.histories import (
-    EVENTS,
     SWEEPS,
     TrainingLog,
     is_history,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.event_files import FINAL
 from affectkit.artifacts.reports import file_name
 from affectkit.evaluation.rows import mean_of_defined
 from affectkit.reporting.figures.correlations import NUMBERED, correlation_of, correlations
@@ -22,7 +23,6 @@ TOGETHER = 6  # targets whose curves share a panel
 FEWEST = 3  # epochs that a correlation over them needs
 PARTS = {"val": "validation", "train": "train"}
 ZERO = "0: the mean of these rows"
-FINAL = "final"  # the fit in `steps.csv` that is the model's own
 
 
 # --- Over epochs
