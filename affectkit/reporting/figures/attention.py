@@ -27,7 +27,6 @@ def weight_curves(
     from matplotlib.ticker import MaxNLocator
 
     middles = np.arange(1, len(null) + 1) if steps else 50 * (edges[:-1] + edges[1:])
-    from matplotlib.ticker import MaxNLocator
 
     with panel(3.3) as (canvas, axes):
         axes.plot(middles, null, color=SOFT, linewidth=1.6, linestyle=(0, (6, 2)), label="uniform")
