@@ -49,6 +49,11 @@ POLE = (
     "turned round"
 )
 
+NAMELESS = (
+    "First Impressions names no people: groups are source videos, so that somebody with several of them may be in "
+    "several parts, and counts as several in intervals"
+)
+
 Tables = dict[str, dict[str, tuple[Path, dict[str, dict[str, float]] | dict[str, str]]]]  # kind, then split
 
 
@@ -107,6 +112,7 @@ def _rows(root: Path, tables: Tables) -> Iterator[Row | Dropped | Note]:
     if several := [sum(counts.values()) for counts in parts.values() if len(counts) > 1]:
         what = f"{len(several)} of {len(parts)} source videos have clips in several parts of the official split"
         yield Note(f"{what}, {sum(several)} clips in all: --split-by sequence keeps them together")
+    yield Note(NAMELESS, in_reports=True)
 
 
 def _by_clip(table: Mapping[str, Any], file: Path) -> dict[str, dict[str, float]]:

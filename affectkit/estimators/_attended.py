@@ -32,7 +32,7 @@ SHARD_ROWS = 256  # of 3,000 steps and 4 heads, 12 MB
 MOST_BINS = 40  # rows of one length have a bin for each step, up to this many
 BINS = 20  # of rows whose lengths differ: shares of the row
 
-Pair = tuple[str, str]  # the set that asks, and the one that is asked
+Pair = tuple[str, str]  # the set that attends, and the one that it attends to
 
 
 def attended(network: CrossNetwork, inputs: Inputs) -> Iterator[tuple[int, dict[Pair, np.ndarray]]]:
@@ -165,7 +165,9 @@ def plan_export(
     nothing, and for sets whose names make one folder of two pairs (`a-b` and `c`, `a` and `b-c`)."""
     if not pairs:
         what = f"--export-attention: {name} pays no attention to steps here"
-        remedy = "use --model cross-attention, and a set that is asked with several steps per row (--pool none)"
+        remedy = (
+            "use --model cross-attention, and for the set attended to features with several steps per row (--pool none)"
+        )
         raise AffectkitError("usage", what, remedy=remedy)
     for place, count in Counter(map("-".join, pairs)).items():
         if count > 1:

@@ -31,9 +31,9 @@ Positions = Literal["sinusoidal", "none"]
 class Crossing:
     """The form of cross-attention.
 
-    query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the queries
-    and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what the
-    sets say together is normalised over a batch, too. note: what is logged before training.
+    query: names of the sets that attend, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the
+    queries and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what
+    the sets say together is normalised over a batch, too. note: what is logged before training.
     """
 
     join: Join
@@ -55,11 +55,11 @@ class Crossing:
     def _check_readers(self, sets: Sequence[Set]) -> None:
         count = len(self.asking(sets)) * (len(sets) - 1)
         if self.join == "cross-attention" and count > MOST_READERS:
-            what = f"{len(sets)} sets would read each other in {count} ways; at most {MOST_READERS} can be trained"
+            what = f"{len(sets)} sets would attend to each other in {count} pairs, and {MOST_READERS} is the most"
             raise AffectkitError("usage", what, remedy="name fewer sets with --query")
 
     def asking(self, sets: Sequence[Set]) -> list[int]:
-        """Places of the sets that ask."""
+        """Places of the sets that attend to others."""
         if self.query in ((ALL,), (FIRST,)):
             return list(range(len(sets) if self.query == (ALL,) else 1))
         return [place for place, features in enumerate(sets) if features.name in self.query]
@@ -169,8 +169,8 @@ def _draw(layer: nn.Linear) -> None:
 
 
 class CrossAttention(nn.Module):
-    """Every set that asks, asks every other one; of each that asks stands what it said itself, and beside it what it
-    read, summed over those that were asked and normalised."""
+    """Every set of `asking` attends to every other one. What comes out of it is its own mean, plus what it read of all
+    others, normalised; these stand side by side."""
 
     def __init__(self, sets: Sequence[Set], form: Crossing) -> None:
         super().__init__()

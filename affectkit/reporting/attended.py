@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.errors import AffectkitError
 from affectkit.reporting.figures.attention import entropy_shares, weight_curves
 from affectkit.reporting.page import Figure, Section, Sentence, Table, figure
 
@@ -27,6 +28,7 @@ MEANS = (
     "A flat curve may hide heads that choose by what steps hold, at another place in each row: then entropy is low all "
     "the same. Whether the order of steps matters, a run with --positions none tells."
 )
+AGAIN = "train it again with --export-attention"
 NUMBERS = ("head", "steps", "entropy", "uniform", "share", "peak_weight")
 
 
@@ -38,8 +40,11 @@ def attention_section(folder: Path) -> list[Section]:
     figures: list[Figure] = []
     cells: dict[str, list[Any]] = {}
     for (query, asked), of_pair in rows.groupby(["query", "set"], sort=False):
-        pair = f"{query} asks {asked}"
-        figures += _figures(pair, of_pair, curves[(curves["query"] == query) & (curves["set"] == asked)])
+        pair = f"{query} attends to {asked}"
+        of_curves = curves[(curves["query"] == query) & (curves["set"] == asked)]
+        if of_curves.empty:
+            raise AffectkitError("input", f"has no curves of {query} and {asked}", file=folder / CURVES, remedy=AGAIN)
+        figures += _figures(pair, f"{query}-{asked}", of_pair, of_curves)
         for head, of_head in of_pair.groupby("head"):
             known = of_head["share"].dropna()
             median = known.median() if len(known) else None
@@ -56,14 +61,14 @@ def _single(rows: pd.DataFrame) -> list[Sentence]:
     return [(count, " rows have a single step: their weights are 1, and their entropy has no share.")] if count else []
 
 
-def _figures(pair: str, rows: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
+def _figures(pair: str, name: str, rows: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
+    """pair: in words. name: in those of files."""
     by_head = {int(head): part for head, part in curves.groupby("head")}
     first = next(iter(by_head.values()))
     edges = np.append(first["from"].to_numpy(), first["to"].to_numpy()[-1])
     same = int(rows["steps"].iloc[0]) if rows["steps"].nunique() == 1 else None
     steps = same if same == len(first) else None
     weights = {head: part["weight"].to_numpy() for head, part in by_head.items()}
-    name = pair.replace(" asks ", "-")
     caption = (
         f"{pair}: the mean weight of each {'step' if steps else 'part of the row'}, over {rows['id'].nunique()} rows."
     )

@@ -179,7 +179,7 @@ def test_sets_that_it_cannot_join_are_a_usage_error(options, names, message):
     ("options", "message"),
     [
         ({"query": "static,static"}, "names no set, or one twice"),
-        ({"query": "static", "join": "concat"}, "do not ask each other under --join concat"),
+        ({"query": "static", "join": "concat"}, "no set attends to another under --join concat"),
         ({"batch_norm": True, "batch_size": 1}, "one row has no spread"),
         ({"heads": 0}, "--heads 0; give 1 or more"),
     ],

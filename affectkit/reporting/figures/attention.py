@@ -22,7 +22,7 @@ def weight_curves(
     """The mean weight of each part of a row, a line for each head, beside that of weights that are all alike.
 
     weights: [bins] by number of the head. edges: [bins + 1], shares of a row. null: [bins]. steps: of every row, where
-    all have as many, and each bin is one; None where they differ. pair: who asks whom, in words.
+    all have as many, and each bin is one; None where they differ. pair: which set attends to which, in words.
     """
     from matplotlib.ticker import MaxNLocator
 
