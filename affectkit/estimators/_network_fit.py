@@ -299,6 +299,8 @@ class NetworkEstimator(Estimator):
         sets = [Set.of_facts(known) for known in facts["sets"]]
         readings = tuple(Reading.of_facts(known) for known in facts.get("answers", [facts]))
         learned = [reading for reading in readings if reading.learned]
+        if not sets:
+            raise ValueError("it reads nothing")
         if not learned or len({reading.answer for reading in readings}) < len(readings):
             raise ValueError("it answers nothing, or a target twice")
         answers = [Answer(reading.answer, reading.classes or 1, levels=reading.levels) for reading in learned]
