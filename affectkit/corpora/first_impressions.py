@@ -188,6 +188,6 @@ def _write_tables(root: Path, part: str, names: list[str], scores: np.ndarray, s
     columns = zip(CORPUS.targets, scores.T.tolist(), strict=True)
     annotation = {target.name: dict(zip(names, column, strict=True)) for target, column in columns}
     generators = {name: twins.generator(seed, "text", name) for name in names}
-    said = {name: " ".join(texts.plain_sentence(rng) for _ in range(3)) for name, rng in generators.items()}
-    for kind, table in (("annotation", annotation), ("transcription", said)):
+    transcripts = {name: " ".join(texts.plain_sentence(rng) for _ in range(3)) for name, rng in generators.items()}
+    for kind, table in (("annotation", annotation), ("transcription", transcripts)):
         (root / f"{kind}_{part}.pkl").write_bytes(pickle.dumps(table, protocol=0))

@@ -27,6 +27,9 @@ from affectkit.training.loading import sorted_batches
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affectkit.estimators._estimator import Block, Estimator
+    from affectkit.leakage.held_out import HeldOut
+
 FOLDER, TABLE, CURVES = "attention", "attention.csv", "attention_curves.csv"
 SHARD_ROWS = 256  # of 3,000 steps and 4 heads, 12 MB
 MOST_BINS = 40  # rows of one length have a bin for each step, up to this many
@@ -58,6 +61,13 @@ class AttentionExport:
     pairs: Sequence[Pair]
     heads: int
     judged: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        """Raises "usage" for sets whose names make one folder of two pairs (`a-b` and `c`, `a` and `b-c`)."""
+        for place, count in Counter(map("-".join, self.pairs)).items():
+            if count > 1:
+                what = f"--export-attention: two pairs of sets would be written to {FOLDER}/{place}"
+                raise AffectkitError("usage", what, remedy="name the sets without hyphens")
 
     @property
     def shards(self) -> list[tuple[int, list[str]]]:
@@ -159,18 +169,16 @@ def binned(weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def plan_export(
-    folder: Path, pairs: Sequence[Pair], name: str, heads: int, judged: Sequence[Sequence[str]]
+    folder: Path, estimator: Estimator, names: Sequence[str], blocks: Sequence[Block], held_out: HeldOut
 ) -> AttentionExport:
-    """judged: as `AttentionExport` has it. Raises "usage" for an estimator, called `name`, that pays attention to
-    nothing, and for sets whose names make one folder of two pairs (`a-b` and `c`, `a` and `b-c`)."""
+    """The export of all rows that judge the model, into `folder`. names, blocks: of the sets of features. Raises
+    "usage" for an estimator without attention to any of them."""
+    pairs = estimator.pairs(names, blocks)
     if not pairs:
-        what = f"--export-attention: {name} pays no attention to steps here"
+        what = f"--export-attention: {estimator.name} pays no attention to steps here"
         remedy = (
             "use --model cross-attention, and for the set attended to features with several steps per row (--pool none)"
         )
         raise AffectkitError("usage", what, remedy=remedy)
-    for place, count in Counter(map("-".join, pairs)).items():
-        if count > 1:
-            what = f"--export-attention: two pairs of sets would be written to {FOLDER}/{place}"
-            raise AffectkitError("usage", what, remedy="name the sets without hyphens")
-    return AttentionExport(folder, pairs, heads, judged)
+    judged = [list(held_out.ids[rows]) for _, rows in held_out.judging()]
+    return AttentionExport(folder, pairs, estimator.options["heads"], judged)

@@ -12,7 +12,7 @@ from scipy.stats import entropy
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators import _attended
-from affectkit.estimators._attended import AttentionExport, attended, binned, figures, plan_export
+from affectkit.estimators._attended import AttentionExport, attended, binned, figures
 from affectkit.estimators._cross_network import JOINS, Crossing
 from affectkit.estimators._estimator import JointLabels, Labels, Workspace
 from affectkit.estimators._fit import FitSettings, fit_targets
@@ -299,7 +299,7 @@ def test_a_network_that_promises_too_much_is_refused_before_it_is_built(tmp_path
 
 def test_pairs_of_sets_that_would_share_a_folder_are_refused(tmp_path):
     with pytest.raises(AffectkitError, match="attention/a-b-c"):
-        plan_export(tmp_path, [("a-b", "c"), ("a", "b-c")], "cross-attention", 1, [["row-1"]])
+        AttentionExport(tmp_path, [("a-b", "c"), ("a", "b-c")], 1, [["row-1"]])
 
 
 # What it paid attention to
