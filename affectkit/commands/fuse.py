@@ -79,9 +79,9 @@ def fuse(
             learnt = fittable(aligned.rows, aligned.rows.targets.values(), plan.fit)
             aligned = only(aligned, named, [each.name for each in learnt])
         names = list(aligned.rows.targets)
-        start: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
-        start |= {"monitor": "val_loss"}
-        with console.progress("fuse") as progress, open_journal(run.path, "fuse", **start) as journal:
+        journaled: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
+        journaled |= {"monitor": "val_loss"}
+        with console.progress("fuse") as progress, open_journal(run.path, "fuse", **journaled) as journal:
             how: dict[str, Any] = {"metric": metric, "fallback": fallback == "best", "seed": seed}
             fused = fit_fusion(aligned, rule, rule_options, plan, **how, progress=progress)
             for name in names:

@@ -129,8 +129,8 @@ def train(
         training = assemble(rows, estimator, options)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         names = [each.name for each in training.targets]
-        start: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
-        with console.progress("train") as progress, open_journal(run.path, "train", **start) as journal:
+        journaled: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
+        with console.progress("train") as progress, open_journal(run.path, "train", **journaled) as journal:
             how: dict[str, Any] = {"cv": cv, "importance": importance, "separate": separate}
             how |= {"attention_to": run.path} if export_attention else {}
             trained = training.run(**how, progress=progress, workspace=workspace)
