@@ -33,7 +33,7 @@ def weight_curves(
         where = "step" if steps else f"place in the row, % ({len(null)} parts)"
         axes.set(xlabel=where, ylabel="mean weight")
         if steps:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.locator_params(axis="x", integer=True)
         legend_above(canvas, axes, columns=5)
         peaks = "; ".join(f"head {head} is highest at {middles[int(v.argmax())]:g}" for head, v in weights.items())
         return to_plot(canvas, f"{pair}: mean weight by {where}, beside the uniform. {peaks}.")
