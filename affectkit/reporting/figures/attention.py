@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def weight_curves(
     with panel(3.3) as (canvas, axes):
         axes.plot(middles, null, color=SOFT, linewidth=1.6, linestyle=(0, (6, 2)), label="uniform")
         for place, (head, values) in enumerate(weights.items()):
-            look = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
+            look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
             axes.plot(middles, values, marker="o", markersize=3, linewidth=1.3, label=f"head {head}", **look)
         axes.set_ylim(0, None)
         where = "step" if steps else f"place in the row, % ({len(null)} parts)"
