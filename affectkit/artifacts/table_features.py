@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,8 @@ def feature_sets(features: Iterable[Path | str]) -> list[FeatureSet]:
     """`FOLDER`, or `static=FOLDER` with a name; what is there as a path is one. Raises "usage" for a name that stands
     twice."""
     sets = list(map(_feature_set, map(str, features)))
-    for name, count in Counter(each.name for each in sets if each.name).items():
-        if count > 1:
+    for name, times in Counter(each.name for each in sets if each.name).items():
+        if times > 1:
             raise AffectkitError("usage", f"--features: the name '{name}' stands twice", remedy="give each its own")
     return sets
 
@@ -71,10 +72,12 @@ def _feature_set(text: str) -> FeatureSet:
 
 def called(sets: Sequence[FeatureSet]) -> list[str]:
     """What messages call them, each by a name of its own: dynamic, dynamic-2."""
-    counts, names = Counter[str](), []
+    names: list[str] = []
+    chosen = {each.name for each in sets if each.name}
     for each in sets:
-        counts[each.called] += 1
-        names.append(each.called + (f"-{counts[each.called]}" if counts[each.called] > 1 else ""))
+        taken = {*names} if each.name else {*names, *chosen}
+        numbered = (each.called + (f"-{number}" if number > 1 else "") for number in count(1))
+        names.append(next(name for name in numbered if name not in taken))
     return names
 
 
