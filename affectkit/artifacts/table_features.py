@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class FeatureSet:
 
 def feature_sets(features: Iterable[Path | str]) -> list[FeatureSet]:
     """`FOLDER`, or `static=FOLDER` with a name; what is there as a path is one. Raises "usage" for a name that stands
-    twice."""
+    twice, or that no file can have."""
     sets = list(map(_feature_set, map(str, features)))
     for name, times in Counter(each.name for each in sets if each.name).items():
         if times > 1:
@@ -65,9 +66,14 @@ def feature_sets(features: Iterable[Path | str]) -> list[FeatureSet]:
 
 def _feature_set(text: str) -> FeatureSet:
     name, equals, path = text.partition("=")
-    if not equals or not path or not is_file_name(name) or name.startswith(MANIFEST) or Path(text).exists():
+    if not equals or not path or name.startswith(MANIFEST) or os.path.exists(text):
         return FeatureSet(Path(text))
-    return FeatureSet(Path(path), name)
+    if is_file_name(name):
+        return FeatureSet(Path(path), name.strip())
+    if os.path.exists(path):
+        what = f"--features: '{name}' cannot be a set's name, which becomes a file's"
+        raise AffectkitError("usage", what, remedy="write a word, as in static=FOLDER")
+    return FeatureSet(Path(text))
 
 
 def called(sets: Sequence[FeatureSet]) -> list[str]:
