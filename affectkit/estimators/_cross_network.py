@@ -32,7 +32,7 @@ class Crossing:
 
     query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the queries
     and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what the
-    sets say together is normalised over a batch, too.
+    sets say together is normalised over a batch, too. note: what is logged before training.
     """
 
     join: Join
@@ -44,6 +44,7 @@ class Crossing:
     dropout: float
     positions: Positions
     batch_norm: bool = False
+    note: str = ""
 
     def network(self, answers: Sequence[Answer], sets: Sequence[Set]) -> CrossNetwork:
         return CrossNetwork(answers, sets, self)
@@ -67,6 +68,8 @@ class Crossing:
             raise AffectkitError(
                 "usage", "cross-attention joins two sets of features or more: there is one", remedy=remedy
             )
+        if self.note:
+            logger.info("%s", self.note)
         if self.join != "cross-attention":
             return
         for name in self.query:

@@ -12,7 +12,7 @@ from affectkit.training import settings
 if TYPE_CHECKING:
     from affectkit.estimators._network_fit import NetworkEstimator
 
-NONE, PUBLISHED = "none", "published"
+PUBLISHED = "published"
 # A published network for personality from static and dynamic features, as far as the options carry it.
 PRESETS: dict[str, dict[str, Any]] = {
     PUBLISHED: {
@@ -23,17 +23,21 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+COMMON = (
+    "a network for personality from a static set, named first, which asks a dynamic one (width 128; 4 heads of 128; "
+    "residual, layer norm; batch norm, dropout .3; 64 units; MSE, Adam at 1e-3, patience 10)"
+)
+DIFFERENT = (
+    "numbers are standardised, the rate is constant (not halved on a plateau), the number of epochs is chosen on inner "
+    "folds, gradients are clipped, a key has no constant, and there may be more than one step to choose from"
+)
+
+
 @dataclass(frozen=True)
 class JoinOptions:
     preset: Annotated[
         Literal["none", "published"],
-        Option(
-            "Options that stand for those not given. published: a network for personality from a static set, named "
-            "first, which asks a dynamic one (width 128; 4 heads of 128; residual, layer norm; batch norm, dropout .3; "
-            "64 units; MSE, Adam at 1e-3, patience 10). Unlike it, numbers are standardised, the rate is constant (not "
-            "halved on a plateau), the number of epochs is chosen on inner folds, and there may be more than one step "
-            "to choose from."
-        ),
+        Option(f"Options that stand for those not given. published: {COMMON}. What differs: {DIFFERENT}."),
     ] = "none"
     join: Annotated[
         Literal["cross-attention", "gated", "concat"],
@@ -99,6 +103,7 @@ def build(options: CrossAttentionOptions) -> "NetworkEstimator":
         options.dropout,
         options.positions,
         options.batch_norm,
+        note=f"--preset published is {COMMON}; what differs: {DIFFERENT}" if options.preset == PUBLISHED else "",
     )
     takes = Takes(sparse=False, layers=True, frames="all", apart=True)
     return network("cross-attention", options, takes, form)

@@ -127,7 +127,7 @@ def _training(facts: Mapping[str, Any]) -> str:
     if spec.get("expert"):
         lines += _expert(spec)
     if spec.get("estimator"):
-        lines.append(f"estimator: {_plain(spec['estimator'])}")
+        lines += [f"estimator: {_plain(spec['estimator'])}", *_preset(spec)]
     lines += [f"chosen for {_plain(t)}: {_options(o)}" for t, o in (spec.get("chosen") or {}).items() if o]
     for key in ("method", "rule"):
         if spec.get(key):
@@ -150,6 +150,15 @@ def _training(facts: Mapping[str, Any]) -> str:
         if known.get(key) is not None:
             lines.append(f"{key.replace('_', ' ')}: {_plain(known[key])}")
     return _bullets(lines) if lines else "Not recorded."
+
+
+def _preset(spec: Mapping[str, Any]) -> list[str]:
+    """What a network whose options a preset gave has in common with the published one, and what not."""
+    from affectkit.estimators.cross_attention import COMMON, DIFFERENT, PUBLISHED
+
+    if spec["estimator"] != "cross-attention" or spec.get("options", {}).get("preset") != PUBLISHED:
+        return []
+    return [f"preset {PUBLISHED}, but for options that were given: {COMMON}", f"what differs: {DIFFERENT}"]
 
 
 def _expert(spec: Mapping[str, Any]) -> list[str]:

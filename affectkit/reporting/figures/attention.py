@@ -24,15 +24,16 @@ def weight_curves(
     weights: [bins] by number of the head. edges: [bins + 1], shares of a row. null: [bins]. steps: of every row, where
     all have as many, and each bin is one; None where they differ. pair: who asks whom, in words.
     """
-    middles = np.arange(1, len(null) + 1) if steps else 50 * (edges[:-1] + edges[1:])
     from matplotlib.ticker import MaxNLocator
+
+    middles = np.arange(1, len(null) + 1) if steps else 50 * (edges[:-1] + edges[1:])
 
     with panel(3.3) as (canvas, axes):
         axes.plot(middles, null, color=SOFT, linewidth=1.6, linestyle=(0, (6, 2)), label="uniform")
         for place, (head, values) in enumerate(weights.items()):
             look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
             axes.plot(middles, values, marker="o", markersize=3, linewidth=1.3, label=f"head {head}", **look)
-        axes.set_ylim(0, None)
+        axes.set_ylim(0, 1.1 * max(float(np.max(values)) for values in (null, *weights.values())))
         where = "step" if steps else f"place in the row, % ({len(null)} parts)"
         axes.set(xlabel=where, ylabel="mean weight")
         if steps:
