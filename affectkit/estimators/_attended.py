@@ -6,6 +6,7 @@ A row is asked about by the fit that answered it: a held-out row by the final on
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER, TABLE, CURVES = "attention", "attention.csv", "attention_curves.csv"
+LONGEST = 200  # bytes of the names of two sets; a file's may have 255, and figures put more before and after
 SHARD_ROWS = 256  # of 3,000 steps and 4 heads, 12 MB
 MOST_BINS = 40  # rows of one length have a bin for each step, up to this many
 BINS = 20  # of rows whose lengths differ: shares of the row
@@ -155,9 +157,17 @@ def binned(weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def plan_export(
     folder: Path, pairs: Sequence[Pair], name: str, heads: int, judged: Sequence[Sequence[str]]
 ) -> AttentionExport:
-    """Raises "usage" for an estimator, called `name`, that pays attention to nothing."""
+    """Raises "usage" for an estimator, called `name`, that attends to nothing, and for names of sets that are no
+    files' names."""
     if not pairs:
         what = f"--export-attention: {name} pays no attention to steps here"
         remedy = "use --model cross-attention, and a set that is asked with several steps per row (--pool none)"
         raise AffectkitError("usage", what, remedy=remedy)
+    places = ["-".join(pair) for pair in pairs]
+    if twice := [each for each, count in Counter(place.casefold() for place in places).items() if count > 1]:
+        what = f"--export-attention: two pairs of sets would both be written to {FOLDER}/{twice[0]}"
+        raise AffectkitError("usage", what, remedy="name the sets otherwise, without -")
+    if any(len(place.encode()) > LONGEST for place in places):
+        what = f"--export-attention: names of sets are too long together for the name of a file, {LONGEST} bytes"
+        raise AffectkitError("usage", what, remedy="give the sets shorter names")
     return AttentionExport(folder, pairs, heads, judged)
