@@ -32,7 +32,7 @@ affectkit prepare-manifest first-impressions "$corpus" --split-by sequence -o "$
 affectkit extract-features --manifest "$manifest" --encoder timm --checkpoint "$checkpoint" --crop "$crop" --fps 1 -o "$runs/static" --overwrite
 affectkit extract-features --manifest "$manifest" --encoder motion "${motion[@]}" -o "$runs/dynamic" --overwrite
 
-# The look asks the motion. Its attention is exported; TensorBoard reads runs/personality/cross.
+# The look attends to the motion. Its attention is exported; TensorBoard reads runs/personality/cross.
 static=(--features static="$runs/static") dynamic=(--features dynamic="$runs/dynamic")
 train=(--manifest "$manifest" --epochs "$epochs" --stopping-folds "$folds" --batch-size 64)
 affectkit train "${train[@]}" "${static[@]}" "${dynamic[@]}" --model cross-attention --query static --export-attention \

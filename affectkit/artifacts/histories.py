@@ -61,11 +61,15 @@ def read_log(path: Path) -> TrainingLog:
         raise AffectkitError("input", "is not a file", file=path, remedy="name a history, or a run folder")
     if path.match(EVENTS):
         return _of_events(path)
+    _refuse_large(path)
+    trusted(path)
+    return _of_json(path) if looks_like_json(path) else _of_table(path)
+
+
+def _refuse_large(path: Path) -> None:
     if path.stat().st_size > LARGEST:
         what = f"is larger than {LARGEST >> 20} MB, which no history is"
         raise AffectkitError("input", what, file=path, remedy="name a history")
-    trusted(path)
-    return _of_json(path) if looks_like_json(path) else _of_table(path)
 
 
 def is_log_folder(folder: Path) -> bool:
@@ -105,6 +109,7 @@ def read_history(folder: Path) -> list[Row]:
     file = folder / HISTORY if folder.is_dir() else folder
     if not file.exists():
         return []
+    _refuse_large(file)
     table = read_table(file)
     columns: dict[str, list[Any]] = {}
     for name, cells in table.items():
@@ -125,11 +130,12 @@ def read_steps(folder: Path) -> list[Row]:
     file = folder / STEPS
     if not file.exists():
         return []
-    whole = iter_rows(file)
+    _refuse_large(file)
+    lines = iter_rows(file)
     rows: list[Row] = []
-    header = next(whole)
+    header = next(lines)
     try:
-        for cells in whole:
+        for cells in lines:
             row = dict(zip(header, cells, strict=True))
             rows.append({**{name: row[name] for name in ("fit", "stage") if name in row}, **_entry(row.items())})
     except AffectkitError:  # a line that is being written
@@ -213,9 +219,9 @@ def _steps(entries: Sequence[Row]) -> list[Row]:
     rows: list[Row] = []
     for entry in entries:
         row = _ours(entry)
-        told: Row = {name: row[name] for name in ("train_loss", "learning_rate", "gradient_norm") if name in row}
-        if told and "step" in row:
-            rows.append({"step": _whole(row["step"]), **told})
+        figures: Row = {name: row[name] for name in ("train_loss", "learning_rate", "gradient_norm") if name in row}
+        if figures and "step" in row:
+            rows.append({"step": _whole(row["step"]), **figures})
     return rows
 
 
@@ -312,8 +318,8 @@ def _columns(data: Mapping[str, Any]) -> dict[str, list[Any]]:
     elif isinstance(data.get("history"), dict):
         data = data["history"]
     lists = {name: values for name, values in data.items() if isinstance(values, list) and values}
-    told = any(_translated(name) != name or _is_ours(name) for name in lists if name != "epoch")
-    return lists if told and all(isinstance(data[name], list) for name in data if name != "schema") else {}
+    known = any(_translated(name) != name or _is_ours(name) for name in lists if name != "epoch")
+    return lists if known and all(isinstance(data[name], list) for name in data if name != "schema") else {}
 
 
 # --- TensorBoard's event files

@@ -78,6 +78,14 @@ def attending(folder):
     return Material(folder.name, attended=folder)
 
 
+def test_runs_with_other_rows_are_told_apart(affectkit, theirs, tmp_path):
+    lines = (theirs / "numbers.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "fewer.csv").write_text("".join(lines[:31]))
+    only = ["--only", "error_by_decile", "--format", "svg"]
+    result = affectkit("plot", theirs / "numbers.csv", tmp_path / "fewer.csv", *only, "-o", tmp_path / "plots")
+    assert "drawn on different rows: numbers.csv on 40 all rows, fewer.csv on 30 all rows" in result.stderr
+
+
 def test_attention_of_several_runs_has_their_names(tmp_path):
     runs = [attending(tmp_path / "a"), Material("none"), attending(tmp_path / "b")]
     figures = figures_of(runs, ["attention"])

@@ -73,6 +73,7 @@ def test_the_interview_is_learnt_where_it_is_asked_for(affectkit, corpus, tmp_pa
     ]  # fmt: skip
     assert manifest.chosen_targets("interview")[0].scale == (0, 1)
     assert any("clips of one video stand in several parts" in sentence for sentence in manifest.declared())
+    assert any("names no people" in sentence for sentence in manifest.declared())
 
 
 @pytest.mark.parametrize("score", [1.01, -0.1, "0.5", math.inf])

@@ -199,9 +199,9 @@ def _x_axis(axes: Axes, panels: Sequence[Panel], *, whole: bool, most: int = 9) 
 
 def _spoken(panels: Sequence[Panel]) -> str:
     """The curves for those who cannot see them."""
-    told = [(panel, line) for panel in panels for line in panel.lines]
+    lines = [(panel, line) for panel in panels for line in panel.lines]
     texts = []
-    for panel, line in told[:SPOKEN]:
+    for panel, line in lines[:SPOKEN]:
         known = line.y[np.isfinite(line.y)]
         name = " ".join(filter(None, (panel.title, line.label)))
         if not len(known):
@@ -209,7 +209,7 @@ def _spoken(panels: Sequence[Panel]) -> str:
             continue
         ends = f"from {shown(float(known[0]))} to {shown(float(known[-1]))}"
         texts.append(f"{name}: {ends}, lowest {shown(float(known.min()))}, highest {shown(float(known.max()))}")
-    more = f"; and {len(told) - SPOKEN} more curves" if len(told) > SPOKEN else ""
+    more = f"; and {len(lines) - SPOKEN} more curves" if len(lines) > SPOKEN else ""
     return f"{'; '.join(texts)}{more}." if texts else ""
 
 

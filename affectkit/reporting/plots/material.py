@@ -121,6 +121,16 @@ class Material:
         return found
 
 
+def differing_rows(materials: Sequence[Material]) -> list[str]:
+    """What must be known of runs that are drawn together, where their predictions are of other parts or rows."""
+    runs = [run for run in materials if run.rows is not None]
+    rows = {(run.part, frozenset(run.rows.frame["id"])) for run in runs if run.rows is not None}
+    if len(rows) < 2:
+        return []
+    counts = ", ".join(f"{run.name} on {len(run.rows.frame)} {run.part} rows" for run in runs if run.rows is not None)
+    return [f"predictions are drawn on different rows: {counts}; affectkit report compares runs on the same rows"]
+
+
 # --- Reading it
 
 

@@ -61,7 +61,8 @@ def per_target(materials: Sequence[Material], *, name: str, metric: str) -> Iter
 def _per_target(runs: Sequence[Material], metric: str) -> Plot:
     targets = list(dict.fromkeys(name for run in runs for name in targets_of(history_of(run), metric)))
     title = words.title(metric)
-    part = PARTS[_part_of(history_of(runs[0]), metric)]
+    known = {_part_of(history_of(run), metric) for run in runs}
+    part = ", else ".join(title for name, title in PARTS.items() if name in known)
     zero = ZERO if metric == "r2" else ""
     if len(runs) == 1 and len(targets) <= TOGETHER:
         lines = [
