@@ -60,6 +60,8 @@ def plot(
     from affectkit.reporting.plots.write import write_analysis, write_figures
 
     names = comma_separated(only)
+    if only is not None and not names:
+        raise AffectkitError("usage", "--only names no figure", remedy="leave it out for all that the runs have")
     wanted = {kind.of for kind in chosen(names)}
     paths = named_runs(runs)
     running = [name for name, path in paths.items() if is_unfinished(path)]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from affectkit.leakage.held_out import HeldOut
 
 FOLDER, TABLE, CURVES = "attention", "attention.csv", "attention_curves.csv"
+LONGEST = 200  # bytes of the names of two sets; a file's may have 255, and figures put more before and after
 SHARD_ROWS = 256  # of 3,000 steps and 4 heads, 12 MB
 MOST_BINS = 40  # rows of one length have a bin for each step, up to this many
 BINS = 20  # of rows whose lengths differ: shares of the row
@@ -172,7 +173,7 @@ def plan_export(
     folder: Path, estimator: Estimator, names: Sequence[str], blocks: Sequence[Block], held_out: HeldOut
 ) -> AttentionExport:
     """The export of all rows that judge the model, into `folder`. names, blocks: of the sets of features. Raises
-    "usage" for an estimator without attention to any of them."""
+    "usage" for an estimator without attention to any of them, and for names of sets that are no files' names."""
     pairs = estimator.pairs(names, blocks)
     if not pairs:
         what = f"--export-attention: {estimator.name} pays no attention to steps here"
@@ -180,5 +181,12 @@ def plan_export(
             "use --model cross-attention, and for the set attended to features with several steps per row (--pool none)"
         )
         raise AffectkitError("usage", what, remedy=remedy)
+    places = ["-".join(pair) for pair in pairs]
+    if twice := [each for each, count in Counter(place.casefold() for place in places).items() if count > 1]:
+        what = f"--export-attention: two pairs of sets would both be written to {FOLDER}/{twice[0]}"
+        raise AffectkitError("usage", what, remedy="name the sets otherwise, without -")
+    if any(len(place.encode()) > LONGEST for place in places):
+        what = f"--export-attention: names of sets are too long together for the name of a file, {LONGEST} bytes"
+        raise AffectkitError("usage", what, remedy="give the sets shorter names")
     judged = [list(held_out.ids[rows]) for _, rows in held_out.judging()]
     return AttentionExport(folder, pairs, estimator.options["heads"], judged)

@@ -85,6 +85,9 @@ class Crossing:
             if name not in (*names, ALL, FIRST):
                 remedy = did_you_mean(name, names)
                 raise AffectkitError("usage", f"--query: no set of features is called '{name}'", remedy=remedy)
+        if self.query in ((ALL,), (FIRST,)) and self.query[0] in names:
+            what = f"--query {self.query[0]} is a word of its own, and a set of features is called so too"
+            raise AffectkitError("usage", what, remedy="give the set another name")
         self._check_readers(sets)
         asking = self.asking(sets)
         asked = [place for place in range(len(sets)) if asking != [place]]

@@ -167,6 +167,11 @@ def test_sets_that_leave_nothing_to_choose_are_told_before_training(caplog):
     [
         ({}, ["static"], "there is one; name more with --features"),
         ({"query": "statik"}, ["static", "dynamic"], "--query: no set of features is called 'statik'; did you mean"),
+        (
+            {"query": "first"},
+            ["static", "first"],
+            "--query first is a word of its own, and a set of features is called",
+        ),
     ],
 )
 def test_sets_that_it_cannot_join_are_a_usage_error(options, names, message):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Apart in colour, in dashes and in marks: any one of them would do.
 HUES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK, SKY)
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1)), (0, (8, 3)))
-MARKERS = "osD^vPX"
+MARKERS = "osD^vPX<"  # one more than colours: the eighth run is not drawn like the first
 MARKED = 40  # points; of more, some alone are marked
 MARKS = 8  # of a longer curve
 COLUMNS = 3  # of small panels
@@ -91,6 +91,8 @@ def curves(panels: Sequence[Panel], *, xlabel: str, alt: str, marked: Marked | N
                 mark(axes, marked.kept, np.nan, f"kept: epoch {marked.kept:g}")
             _draw(axes, panel)
             axes.set(ylabel=panel.ylabel)
+            if not any(np.isfinite(line.y).any() for line in panel.lines):
+                axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=SOFT)
         below[-1].set(xlabel=xlabel)
         _x_axis(below[-1], panels, whole=xlabel == "epoch")
         legend_fitting(figure, max(below, key=lambda axes: len(axes.get_legend_handles_labels()[0])))
@@ -125,7 +127,7 @@ def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str)
         height, width = figure.get_figheight(), figure.get_figwidth()
         top = 1 - (0.3 + LEGEND_LINE * lines) / height
         figure.subplots_adjust(0.75 / width, 0.5 / height, 1 - 0.1 / width, top, wspace=0.1, hspace=0.3)
-        return to_plot(figure, f"{alt} {_spoken(panels)}".strip(), wide=rows > 4)
+        return to_plot(figure, f"{alt} {_spoken(panels)}".strip())
 
 
 def _draw(axes: Axes, panel: Panel, values: np.ndarray | None = None) -> None:

@@ -74,7 +74,7 @@ def _per_target(runs: Sequence[Material], metric: str) -> Plot:
     panels = []
     for target in targets:
         lines = [
-            Line(shorten(run.name), *_known(run, column_of(run, target, metric)), look=look)
+            Line(shorten(run.name) if len(runs) > 1 else part, *_known(run, column_of(run, target, metric)), look=look)
             for look, run in enumerate(runs)
         ]
         panels.append(Panel(lines, title=target, zero=zero, signed=True))
