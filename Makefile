@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Recipes and tests start hundreds of processes: each would compile the package again, half a second.
+unexport PYTHONDONTWRITEBYTECODE
 RECIPE ?= quickstart
 CORPUS ?=
 
@@ -33,8 +35,9 @@ test: $(STAMP)  ## the tests
 test-fast: $(STAMP)  ## without the slow ones
 	$(PYTEST) -m 'not slow and not figures and not processes and not pretrained'
 
+# Only the files with such tests: to read all the others takes longer than most of these.
 test-processes: $(STAMP)  ## that several processes share the work of a command: two of torch each, so one test at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m processes $$(grep -rl --include='*.py' 'mark\.processes' tests)
 
 test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
 	$(PYTEST) -m figures
@@ -55,13 +58,13 @@ docs: $(STAMP)  ## regenerate the command reference
 docs-check: $(STAMP)
 	$(BIN)/cog --check affectkit/commands/README.md
 
-# Two at a time, each with one thread of linear algebra; what a recipe prints is kept beside its study.
+# Two at a time, each with one thread of linear algebra, the longest first; what a recipe prints is kept beside its study.
 RUNS ?= runs/dry-run
-DRY_RUNS := $(patsubst recipes/%.sh,dry-run/%,$(wildcard recipes/*.sh) recipes/scene_face/all.sh)
+DRY_RUNS := $(patsubst recipes/%.sh,dry-run/%,recipes/scene_face/all.sh $(wildcard recipes/*.sh))
 .PHONY: $(DRY_RUNS)
 
 dry-run: $(STAMP)  ## every recipe, small, on the synthetic twins
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(DRY_RUNS)
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2 --output-sync=target) $(DRY_RUNS)
 
 $(DRY_RUNS): dry-run/%: recipes/%.sh
 	@mkdir -p $(RUNS)

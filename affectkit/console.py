@@ -15,6 +15,7 @@ from affectkit.plain import printable, without_nan
 _quiet = False
 _json = False
 _LOG_SECONDS = 30.0  # how often work that is not watched on a terminal says where it stands
+_LONGEST_ERROR = 4000  # characters; paths may have 4,096 bytes, and lists of names are cut before
 _LONGEST_BAR = 40  # characters; on a narrow terminal a quarter of its width, which leaves room for the note
 
 
@@ -61,7 +62,9 @@ def _write_line(text: str) -> None:
 
 
 def error(message: str) -> None:
-    _write_line(f"error: {message}")
+    """What went wrong; of a very long message, which quotes what a file holds, the beginning and the remedy."""
+    cut = len(message) > _LONGEST_ERROR
+    _write_line(f"error: {message[:1000]} ... {message[-500:]}" if cut else f"error: {message}")
 
 
 def say(message: str) -> None:

@@ -1,6 +1,7 @@
 """Fixtures that read like use: `affectkit("evaluate", predictions, "-o", folder)`."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,14 @@ def _save_nothing(figure, file, format="svg", **_):
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick():
-    """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test. And
-    no file waits for the disk: a power cut is not tested here."""
+    """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test. The
+    commands and options of an app are read once, not for each command line, .06 s. And no file waits for the disk: a
+    power cut is not tested here."""
+    import typer.testing
     from matplotlib.figure import Figure
 
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typer.testing, "_get_command", cache(typer.testing._get_command))
         patched.setattr(Figure, "savefig", _save_nothing)
         patched.setattr(os, "fsync", lambda _: None)
         yield

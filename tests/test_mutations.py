@@ -285,13 +285,13 @@ def test_damage_is_refused_or_changes_nothing(study, recorded):
     assert_withstood(study, files, reading, recorded)
 
 
-def assert_withstood(study, files, reading, recorded, cells=CELLS):
-    """Damage COUNT / 2 times one of the files, and read it as `reading` says."""
+def assert_withstood(study, files, reading, recorded, cells=CELLS, count=COUNT // 2):
+    """Damage `count` times one of the files, and read it as `reading` says."""
     files = [path for path in files if re.search(ONLY, str(path.relative_to(study)))]
     records = {path: path.read_bytes() for path in files if path.name in ("run.json", "started.json")}
     files = [path for path in files if recorded or path not in records]
     expected, problems = {}, []
-    for seed in range(FIRST, FIRST + COUNT // 2):
+    for seed in range(FIRST, FIRST + count):
         rng = random.Random(seed)
         file = rng.choice(files)
         words, written = reading(study, file, rng)
@@ -319,7 +319,7 @@ def assert_withstood(study, files, reading, recorded, cells=CELLS):
         for path, content in {file: data, **records}.items():
             path.write_bytes(content)
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert not problems, f"{len(problems)} of {COUNT // 2}\n" + "\n".join(problems)
+    assert not problems, f"{len(problems)} of {count}\n" + "\n".join(problems)
 
 
 def remove(output):
@@ -386,6 +386,45 @@ def test_damage_to_tables_and_their_models_is_refused_or_said(clinic, of):
     made = [path for name in TREES for path in (clinic / name).rglob("*") if path.suffix in SUFFIXES]
     files = sorted(raw if of == "tables" else made)
     assert_withstood(clinic, files, reading_tables, of == "models of a finished run", OF_TABLES)
+
+
+# --- Cross-attention of arrays: the model, its attention, the logs of its training
+
+
+CROSSED = ["--model", "cross-attention", "--width", 4, "--heads", 2, "--epochs", 2, "--stopping-folds", 1]
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    """A network on two arrays, with its attention exported."""
+    root = tmp_path_factory.mktemp("crossed")
+    make("synthesize", "arrays", root / "arrays", "--size", 40, "--speakers", 8)
+    make("prepare-manifest", "arrays", root / "arrays", "-o", root / "manifest")
+    words = ["train", "-m", root / "manifest", *sets_of(root), *CROSSED, "--target", "openness,neuroticism"]
+    make(*words, "--export-attention", "--device", "cpu", "-o", root / "cross")
+    return root
+
+
+def sets_of(root):
+    arrays = {name: root / "arrays" / f"{name}_features.npy" for name in ("static", "dynamic")}
+    return [word for name, path in arrays.items() for word in ("--features", f"{name}={path}")]
+
+
+def reading_crossed(root, file, rng):
+    run, output = root / "cross", root / "answer"
+    name = file.relative_to(run).parts[0]
+    if name in ("best_model", "fit_rows.csv"):
+        return ["predict", "--model-dir", run, "-m", root / "manifest", *sets_of(root), "-o", output], output
+    if rng.random() < 0.5:
+        return ["plot", run, "--only", "loss,learning_rate", "--format", "svg", "-o", output], output / "loss.svg"
+    return ["report", run, "-o", output], output / "report.html"
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["of a finished run", "of unknown origin"])
+def test_damage_to_cross_attention_is_refused_or_changes_nothing(crossed, recorded):
+    files = (path for path in (crossed / "cross").rglob("*") if path.suffix in SUFFIXES and path.name != "log.jsonl")
+    files = sorted(path for path in files if "attention" not in path.parts)  # features, damaged above
+    assert_withstood(crossed, files, reading_crossed, recorded, count=COUNT // 20)
 
 
 # --- Sessions: labels and landmarks as they come, folds beside a test part, models of several heads and of sequences

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affectkit.artifacts.event_files import EVENTS, event_files, read_scalars
 from affectkit.artifacts.files import misfit
 from affectkit.artifacts.records import RECORD, STARTED, STEPS, trusted
 from affectkit.artifacts.tables import iter_rows, read_table, to_numbers
@@ -24,7 +25,6 @@ HISTORY, SWEEPS = "history.csv", "lr_find.json"
 TRAINER_STATE = "trainer_state.json"
 OURS, KERAS, TRAINER = "affectkit", "Keras", "transformers' Trainer"
 LIGHTNING, TABLE, BOARD = "PyTorch Lightning", "a table of epochs", "TensorBoard"
-EVENTS = "*tfevents*"
 LARGEST = 1 << 26  # bytes; a history is numbers, and the longest seen has two million of them
 
 Row = dict[str, Any]
@@ -61,17 +61,21 @@ def read_log(path: Path) -> TrainingLog:
         raise AffectkitError("input", "is not a file", file=path, remedy="name a history, or a run folder")
     if path.match(EVENTS):
         return _of_events(path)
+    _refuse_large(path)
+    trusted(path)
+    return _of_json(path) if looks_like_json(path) else _of_table(path)
+
+
+def _refuse_large(path: Path) -> None:
     if path.stat().st_size > LARGEST:
         what = f"is larger than {LARGEST >> 20} MB, which no history is"
         raise AffectkitError("input", what, file=path, remedy="name a history")
-    trusted(path)
-    return _of_json(path) if looks_like_json(path) else _of_table(path)
 
 
 def is_log_folder(folder: Path) -> bool:
     """Whether a folder has a history of any kind."""
     named = any((folder / name).exists() for name in (HISTORY, STEPS, TRAINER_STATE))
-    return named or next(folder.glob(EVENTS), None) is not None
+    return named or bool(event_files(folder))
 
 
 def looks_like_json(path: Path) -> bool:
@@ -92,7 +96,7 @@ def _of_folder(folder: Path) -> TrainingLog:
         return TrainingLog(OURS, read_history(folder), read_steps(folder), unfinished=unfinished)
     if (folder / TRAINER_STATE).exists():
         return read_log(folder / TRAINER_STATE)
-    if next(folder.glob(EVENTS), None):
+    if event_files(folder):
         return _of_events(folder)
     raise AffectkitError("input", f"holds no {HISTORY}", file=folder, remedy="name a run that trained epoch by epoch")
 
@@ -105,6 +109,7 @@ def read_history(folder: Path) -> list[Row]:
     file = folder / HISTORY if folder.is_dir() else folder
     if not file.exists():
         return []
+    _refuse_large(file)
     table = read_table(file)
     columns: dict[str, list[Any]] = {}
     for name, cells in table.items():
@@ -125,11 +130,12 @@ def read_steps(folder: Path) -> list[Row]:
     file = folder / STEPS
     if not file.exists():
         return []
-    whole = iter_rows(file)
+    _refuse_large(file)
+    lines = iter_rows(file)
     rows: list[Row] = []
-    header = next(whole)
+    header = next(lines)
     try:
-        for cells in whole:
+        for cells in lines:
             row = dict(zip(header, cells, strict=True))
             rows.append({**{name: row[name] for name in ("fit", "stage") if name in row}, **_entry(row.items())})
     except AffectkitError:  # a line that is being written
@@ -213,9 +219,9 @@ def _steps(entries: Sequence[Row]) -> list[Row]:
     rows: list[Row] = []
     for entry in entries:
         row = _ours(entry)
-        told: Row = {name: row[name] for name in ("train_loss", "learning_rate", "gradient_norm") if name in row}
-        if told and "step" in row:
-            rows.append({"step": _whole(row["step"]), **told})
+        figures: Row = {name: row[name] for name in ("train_loss", "learning_rate", "gradient_norm") if name in row}
+        if figures and "step" in row:
+            rows.append({"step": _whole(row["step"]), **figures})
     return rows
 
 
@@ -243,7 +249,7 @@ def _of_entries(tool: str, entries: Sequence[Row], path: Path) -> TrainingLog:
         if _evaluates(entry) and rows and not pending and rows[-1].get("step") == row.get("step"):
             rows[-1] |= row  # evaluated again, as after the last step
         elif _evaluates(entry):
-            rows.append({**_mean(pending), **row})
+            rows.append(_mean([*pending, row]))
             pending = []
         elif not evaluated and pending and _epoch_of(row) != _epoch_of(pending[-1]):
             rows.append({**_mean(pending), "epoch": _epoch_of(pending[-1])})
@@ -312,29 +318,19 @@ def _columns(data: Mapping[str, Any]) -> dict[str, list[Any]]:
     elif isinstance(data.get("history"), dict):
         data = data["history"]
     lists = {name: values for name, values in data.items() if isinstance(values, list) and values}
-    told = any(_translated(name) != name or _is_ours(name) for name in lists if name != "epoch")
-    return lists if told and all(isinstance(data[name], list) for name in data if name != "schema") else {}
+    known = any(_translated(name) != name or _is_ours(name) for name in lists if name != "epoch")
+    return lists if known and all(isinstance(data[name], list) for name in data if name != "schema") else {}
 
 
-# --- TensorBoard's event files, with its own package
+# --- TensorBoard's event files
 
 
 def _of_events(path: Path) -> TrainingLog:
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError:
-        what, remedy = "is TensorBoard's, which needs the package tensorboard", "pip install affectkit[track]"
-        raise AffectkitError("environment", what, file=path, remedy=remedy) from None
-    events = EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 1})
-    events.Reload()
-    by_step: dict[int, Row] = {}
-    for tag in events.Tags()["scalars"]:
-        for event in events.Scalars(tag):
-            by_step.setdefault(event.step, {"step": event.step})[tag] = event.value
-    entries = [by_step[step] for step in sorted(by_step)]
-    if not entries:
-        raise AffectkitError("input", "holds no scalars", file=path, remedy="name a folder of event files with losses")
-    if any(map(_evaluates, entries)):
+    entries = read_scalars(path)
+    epochs = [row["epoch"] for row in map(_ours, entries) if "epoch" in row]
+    if 0 in epochs:  # Lightning names the epoch at each step, the Trainer how much of it is done
+        return _logged(BOARD, _from_one([_ours(row) for row in _per_epoch(entries)]), _steps(entries), entries, path)
+    if any(map(_evaluates, map(_ours, entries))):
         return _of_entries(BOARD, entries, path)
     return _logged(BOARD, _from_one([_ours(row) for row in entries]), _steps(entries), entries, path)
 
@@ -344,6 +340,7 @@ def _of_events(path: Path) -> TrainingLog:
 
 _VALIDATION = ("val_", "eval_", "valid_", "validation_", "val/", "eval/", "valid/", "validation/")
 _TRAINING = ("train_", "training_", "train/", "training/")
+_PART_LAST = re.compile(r"(?P<rest>[^/]+)/(?P<part>train|training|val|valid|validation|eval)", re.IGNORECASE)
 _METRICS = {
     "loss": "loss", "acc": "accuracy", "accuracy": "accuracy", "categorical_accuracy": "accuracy",
     "sparse_categorical_accuracy": "accuracy", "binary_accuracy": "accuracy", "balanced_accuracy": "uar", "uar": "uar",
@@ -378,6 +375,8 @@ def _translated(name: str) -> str:
 
     >>> [_translated(name) for name in ("loss", "val_mean_absolute_error", "eval_openness_mae", "r_squared_O", "lr")]
     ['train_loss', 'val_mae', 'val_openness.mae', 'train_openness.r2', 'learning_rate']
+    >>> [_translated(name) for name in ("Loss/train", "val_openness.r2")]
+    ['train_loss', 'val_openness.r2']
     """
     if _RATES.fullmatch(name):
         return "learning_rate"
@@ -385,9 +384,12 @@ def _translated(name: str) -> str:
         return "gradient_norm"
     if name in ("train/epoch", "train/global_step"):
         return "epoch" if name.endswith("epoch") else "step"
+    if found := _PART_LAST.fullmatch(name):  # as in PyTorch's examples: Loss/train
+        swapped = f"{found['part']}/{found['rest']}".lower()
+        return _translated(swapped) if _translated(swapped) != swapped else name
     start = next((start for start in (*_VALIDATION, *_TRAINING) if name.startswith(start)), "")
     part, rest = "val" if start in _VALIDATION else "train", name.removeprefix(start)
-    rest = re.sub(r"_(epoch|step)$", "", rest) if start else rest
+    rest = re.sub(r"^epoch_|_(epoch|step)$", "", rest) if start else rest
     if rest in _METRICS:
         return f"{part}_{_METRICS[rest]}"
     if found := _OF_TARGET.fullmatch(rest):

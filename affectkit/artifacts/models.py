@@ -65,7 +65,7 @@ def whole(folder: Path, what: str = "model") -> Iterator[None]:
     except AffectkitError as error:
         if error.file:
             raise
-        remedy = "upgrade affectkit, or train it again"
+        remedy = error.remedy or "upgrade affectkit, or train it again"
         raise AffectkitError("input", error.message, file=folder, row=error.row, remedy=remedy) from None
     except FileNotFoundError as error:
         name = Path(error.filename).name if error.filename else str(error)

@@ -4,7 +4,6 @@ meanwhile."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
@@ -18,10 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectkit.artifacts.following import TableTail, Tail, opened, stamp
+from affectkit.artifacts.histories import HISTORY
 from affectkit.artifacts.records import LOG, PROGRESS, RECORD, STARTED, STEPS
 from affectkit.artifacts.runs import EMPTYING
+from affectkit.plain import parse_json
 
-HISTORY = "history.csv"
 FILES = (STARTED, RECORD, LOG, HISTORY, STEPS, PROGRESS)
 
 State = Literal["not begun", "emptying", "running", "silent", "killed", "failed", "ended", "finished"]
@@ -120,7 +120,7 @@ def number_of(cell: Any) -> float:
     """NaN for what is no number."""
     try:
         return float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 
@@ -140,8 +140,8 @@ def seconds_of(event: Mapping[str, Any]) -> float:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -194,8 +194,8 @@ class Status:
     def monitor(self) -> str:
         """The column by which epochs are compared; "" where nothing says."""
         fit = self.log.fits.get(self.fit) or self.log.fit
-        told = self.starts[-1].get("monitor") if self.starts else ""
-        return (fit.monitor if fit else "") or str(told or "")
+        of_run = self.starts[-1].get("monitor") if self.starts else ""
+        return (fit.monitor if fit else "") or str(of_run or "")
 
     @property
     def epochs(self) -> list[Row]:

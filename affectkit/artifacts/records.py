@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -183,18 +184,12 @@ def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, An
 
     path: the run's folder, or the file that the command wrote. notes: what the command noted; `device` among them.
     """
-    from importlib import metadata  # waits: it is a tenth of a subcommand's help
-
     base = path if path.is_dir() else path.parent
     skip = {STARTED, RECORD, LOCK}
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in skip) if path.is_dir() else [path]
-    versions = {}
-    for name in VERSIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
     return {
         "argv": sys.argv[1:],
-        "versions": versions | {"python": platform.python_version()},
+        "versions": _versions(),
         "git": _git_revision(),
         "device": notes.get("device", "cpu"),
         "threads": os.cpu_count(),
@@ -204,6 +199,18 @@ def record(path: Path, notes: Mapping[str, Any], seconds: float) -> dict[str, An
         "notes": {key: value for key, value in notes.items() if key != "device"},
         "seconds": seconds,
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of Python and of what results depend on. Once for all commands of a process: each is looked for on the disk."""
+    from importlib import metadata  # waits: it is a tenth of a subcommand's help
+
+    versions = {}
+    for name in VERSIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions | {"python": platform.python_version()}
 
 
 def _git_revision() -> str | None:

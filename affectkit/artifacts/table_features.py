@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,27 +56,34 @@ class FeatureSet:
 
 def feature_sets(features: Iterable[Path | str]) -> list[FeatureSet]:
     """`FOLDER`, or `static=FOLDER` with a name; what is there as a path is one. Raises "usage" for a name that stands
-    twice."""
+    twice, or that no file can have."""
     sets = list(map(_feature_set, map(str, features)))
-    for name, count in Counter(each.name for each in sets if each.name).items():
-        if count > 1:
+    for name, times in Counter(each.name for each in sets if each.name).items():
+        if times > 1:
             raise AffectkitError("usage", f"--features: the name '{name}' stands twice", remedy="give each its own")
     return sets
 
 
 def _feature_set(text: str) -> FeatureSet:
     name, equals, path = text.partition("=")
-    if not equals or not path or not is_file_name(name) or name.startswith(MANIFEST) or Path(text).exists():
+    if not equals or not path or name.startswith(MANIFEST) or os.path.exists(text):
         return FeatureSet(Path(text))
-    return FeatureSet(Path(path), name)
+    if is_file_name(name):
+        return FeatureSet(Path(path), name.strip())
+    if os.path.exists(path):
+        what = f"--features: '{name}' cannot be a set's name, which becomes a file's"
+        raise AffectkitError("usage", what, remedy="write a word, as in static=FOLDER")
+    return FeatureSet(Path(text))
 
 
 def called(sets: Sequence[FeatureSet]) -> list[str]:
     """What messages call them, each by a name of its own: dynamic, dynamic-2."""
-    counts, names = Counter[str](), []
+    names: list[str] = []
+    chosen = {each.name for each in sets if each.name}
     for each in sets:
-        counts[each.called] += 1
-        names.append(each.called + (f"-{counts[each.called]}" if counts[each.called] > 1 else ""))
+        taken = {*names} if each.name else {*names, *chosen}
+        numbered = (each.called + (f"-{number}" if number > 1 else "") for number in count(1))
+        names.append(next(name for name in numbered if name not in taken))
     return names
 
 

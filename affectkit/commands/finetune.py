@@ -170,11 +170,11 @@ def finetune(
             setup = replace(setup, beside=read_beside(named, mix, rows, targets, **how))
         if separate:
             check_separate(targets, setup)
-        told: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "curves": FINAL}
-        told |= {"targets": [each.name for each in targets], "monitor": monitor_of(setup.stages, targets)}
+        start: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "curves": FINAL}
+        start |= {"targets": [each.name for each in targets], "monitor": monitor_of(setup.stages, targets)}
         with (
             console.progress("finetune") as progress,
-            open_journal(run.path, "finetune", **told, is_main=here.is_main),
+            open_journal(run.path, "finetune", **start, is_main=here.is_main),
         ):
             what = rows, targets, setup, run.path, accelerator
             finetuned = run_finetuning(*what, group=group, cv=cv, progress=progress)

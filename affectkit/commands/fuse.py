@@ -79,14 +79,9 @@ def fuse(
             learnt = fittable(aligned.rows, aligned.rows.targets.values(), plan.fit)
             aligned = only(aligned, named, [each.name for each in learnt])
         names = list(aligned.rows.targets)
-        told: dict[str, Any] = {
-            "resumed": run.resumed,
-            "options": options,
-            "track": track,
-            "targets": names,
-            "monitor": "val_loss",
-        }
-        with console.progress("fuse") as progress, open_journal(run.path, "fuse", **told) as journal:
+        start: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
+        start |= {"monitor": "val_loss"}
+        with console.progress("fuse") as progress, open_journal(run.path, "fuse", **start) as journal:
             how: dict[str, Any] = {"metric": metric, "fallback": fallback == "best", "seed": seed}
             fused = fit_fusion(aligned, rule, rule_options, plan, **how, progress=progress)
             for name in names:

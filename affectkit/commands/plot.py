@@ -56,10 +56,12 @@ def plot(
     from affectkit.artifacts.runs import open_run
     from affectkit.evaluation.candidates import named_runs
     from affectkit.reporting.plots.catalogue import chosen, figures_of
-    from affectkit.reporting.plots.material import is_unfinished, read_material
+    from affectkit.reporting.plots.material import differing_rows, is_unfinished, read_material
     from affectkit.reporting.plots.write import write_analysis, write_figures
 
     names = comma_separated(only)
+    if only is not None and not names:
+        raise AffectkitError("usage", "--only names no figure", remedy="leave it out for all that the runs have")
     wanted = {kind.of for kind in chosen(names)}
     paths = named_runs(runs)
     running = [name for name, path in paths.items() if is_unfinished(path)]
@@ -78,6 +80,7 @@ def plot(
         analysis = write_analysis(run.path, materials)
     facts = {"files": [row["file"] for row in written], "analysis": analysis}
     lines = [f"{name} has not ended: its history so far" for name in running]
+    lines += differing_rows(materials)
     lines += [f"{run.name}: {run.log.tool}; carried as it is: {', '.join(run.log.carried)}"
               for run in materials if run.log and run.log.carried]  # fmt: skip
     lines += [f"{len(written)} files, listed in index.csv"]

@@ -74,7 +74,8 @@ def predict(
         typer.Option(
             "--features",
             metavar="[NAME=]PATH",
-            help="Features already extracted: by the names of training, such as static=FOLDER, or in its order.",
+            help="Features already extracted: by the names that they had in training, such as static=FOLDER, or "
+            "without names in the order used in training.",
         ),
     ] = None,
     column: ColumnOpt = None,

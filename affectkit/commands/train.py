@@ -17,7 +17,7 @@ FeaturesOpt = Annotated[
         "--features",
         metavar="[NAME=]PATH",
         help="Features: a folder, a CSV of named columns of any kind, or manifest:age,sex for the manifest's own "
-        "(manifest:* for all of them). Repeatable: several are joined, and known by their names, such as "
+        "(manifest:* for all of them). Repeatable: several are joined, and may be named, such as "
         "static=FOLDER.",
     ),
 ]
@@ -45,7 +45,7 @@ ExportAttentionOpt = Annotated[
     bool,
     typer.Option(
         "--export-attention",
-        help="Whether to write what each head pays attention to, step by step, on the rows that judge the model: "
+        help="Whether to write the attention of each head to each step, on the rows that judge the model: "
         "attention.csv, and all weights in attention/ (cross-attention).",
     ),
 ]
@@ -85,8 +85,8 @@ def train(
     Hyper-parameters, and how many epochs a network is trained, are chosen by grouped cross-validation inside the fit
     rows. Test rows are never fitted. mlp takes pooled features, also of all layers of an encoder, which it learns to
     weigh; attention takes frames, or with --sequence the windows of a session, for which it gives one answer (affectkit
-    aggregate puts answers of windows together instead); cross-attention takes two or more sets of either, which read
-    each other. All three learn several targets together, by one network with a head of each (of ordered classes a
+    aggregate puts answers of windows together instead); cross-attention takes two or more sets of either, which attend
+    to each other. All three learn several targets together, by one network with a head of each (of ordered classes a
     cumulative link); a row may lack some of them. They run on --device, and a killed run goes on with --resume. Of a
     table, what kind each column is of is told by all of its cells, and printed; gaps are filled and categories encoded
     by the rows fitted on (boosted reads both as they are), and a column that may be the label in disguise is warned of
@@ -129,8 +129,8 @@ def train(
         training = assemble(rows, estimator, options)
         workspace = workspace_of(estimator, run.path, device, Ranks().workers(num_workers))
         names = [each.name for each in training.targets]
-        told: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
-        with console.progress("train") as progress, open_journal(run.path, "train", **told) as journal:
+        start: dict[str, Any] = {"resumed": run.resumed, "options": options, "track": track, "targets": names}
+        with console.progress("train") as progress, open_journal(run.path, "train", **start) as journal:
             how: dict[str, Any] = {"cv": cv, "importance": importance, "separate": separate}
             how |= {"attention_to": run.path} if export_attention else {}
             trained = training.run(**how, progress=progress, workspace=workspace)

@@ -143,7 +143,9 @@ def pointer(what: str = "file") -> str:
 
 
 def refuse_pointer(path: Path, what: str = "file") -> None:
-    """Raises "input" for a file that was not fetched with Git LFS; `what` it should be."""
+    """Raises "input" for what Git LFS did not fetch, "missing" for what is no file; `what` it should be."""
+    if not path.is_file():  # a pipe would be waited for
+        raise AffectkitError("missing", f"is no {what}, or a link to one that is not there", file=path)
     if is_pointer(path):
         raise AffectkitError("input", pointer(what), file=path, remedy="run git lfs pull")
 

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from affectkit.corpora._files import refuse_pointer
 from affectkit.errors import AffectkitError
 
-LARGEST = 64 * 2**20  # bytes; transcripts of 6,000 clips of 15 s have 2 million
-MOST = 2_000_000  # steps; six scores of 6,000 clips take 200,000
+LARGEST = 16 * 2**20  # bytes; transcripts of 6,000 clips of 15 s have 2 million
+MOST = 1_000_000  # steps; six scores of 6,000 clips take 200,000
+LONGEST = 100_000  # characters of a literal, which a pattern is held against; a clip of 15 s has 300
 _REMEDY = "download it again"
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -46,7 +47,7 @@ _KINDS = {"f8": "d", "f4": "f", "i8": "q", "i4": "i"}
 def read_pickled(path: Path) -> dict[str, dict[str, Any]] | dict[str, Any]:
     """A pickled dictionary whose keys are text, and its values text, numbers or dictionaries of these.
 
-    Bytes of Python 2 are read as Latin-1. Raises "input" for a file that is cut off, larger than 64 MB or no pickle,
+    Bytes of Python 2 are read as Latin-1. Raises "input" for a file that is cut off, larger than 16 MB or no pickle,
     and naming what it holds for one with anything else in it.
     """
     refuse_pointer(path, "table")
@@ -128,7 +129,7 @@ class _Machine:
         if name in ("DICT", "SETITEMS", "TUPLE"):
             items = self.marked()
             if name == "TUPLE":
-                stack.append(tuple(items))
+                stack.append(_flat(items))
                 return
             if name == "DICT":
                 stack.append({})
@@ -138,7 +139,7 @@ class _Machine:
             _dictionary(stack[-1])[key] = value
         elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             count = int(name[-1])
-            stack[-count:] = [tuple(stack[-count:])]
+            stack[-count:] = [_flat(stack[-count:])]
         elif name == "REDUCE":
             arguments, named = stack.pop(), stack.pop()
             stack.append(_numpy(named, arguments))
@@ -179,9 +180,17 @@ _OTHERS = {
 def _quoted(line: bytes) -> str:
     """The text of a string literal of Python 2."""
     literal = line.decode("ascii").strip()
-    if not _QUOTED.fullmatch(literal):
-        raise ValueError(literal)
+    if len(literal) > LONGEST or not _QUOTED.fullmatch(literal):
+        raise ValueError("no literal")
     return ast.literal_eval(f"b{literal}").decode("latin-1")
+
+
+def _flat(items: list[Any]) -> tuple[Any, ...]:
+    """A tuple, as a NumPy scalar is made of. None is within another: to look one up whose tuples are a million deep, or
+    stand twice in each other 60 times, overflows the interpreter's stack, or never ends."""
+    if any(isinstance(item, tuple) and not isinstance(item, _Named) for item in items):
+        raise _Refused("tuples within each other")
+    return tuple(items)
 
 
 def _dictionary(value: Any) -> dict[Any, Any]:

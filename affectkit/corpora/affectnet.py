@@ -16,6 +16,7 @@ from affectkit.corpora._files import IMAGES, checked, child, find_files, find_ho
 from affectkit.corpora._tables import number, records, safe_id
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.labels import Target
+from affectkit.media.files import DAMAGED
 from affectkit.plain import comma_separated
 from affectkit.registry import Option
 from affectkit.synthesis import scores, twins
@@ -71,8 +72,8 @@ def array(path: Path) -> list[str] | Dropped:
     if not path.is_file():
         return Dropped(path.name, f"has no {path.name}")
     try:
-        return [str(value) for value in np.load(path, allow_pickle=False).reshape(-1).astype(str)]
-    except (ValueError, EOFError, OSError):
+        return [str(value) for value in np.load(path, mmap_mode="r", allow_pickle=False).reshape(-1).astype(str)]
+    except DAMAGED:
         return Dropped(path.name, f"{path.name} is not a readable array")
 
 

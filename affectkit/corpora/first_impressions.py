@@ -49,6 +49,11 @@ POLE = (
     "turned round"
 )
 
+NAMELESS = (
+    "First Impressions names no people: groups are source videos, so that somebody with several of them may be in "
+    "several parts, and counts as several in intervals"
+)
+
 Tables = dict[str, dict[str, tuple[Path, dict[str, dict[str, float]] | dict[str, str]]]]  # kind, then split
 
 
@@ -107,6 +112,7 @@ def _rows(root: Path, tables: Tables) -> Iterator[Row | Dropped | Note]:
     if several := [sum(counts.values()) for counts in parts.values() if len(counts) > 1]:
         what = f"{len(several)} of {len(parts)} source videos have clips in several parts of the official split"
         yield Note(f"{what}, {sum(several)} clips in all: --split-by sequence keeps them together")
+    yield Note(NAMELESS, in_reports=True)
 
 
 def _by_clip(table: Mapping[str, Any], file: Path) -> dict[str, dict[str, float]]:
@@ -182,6 +188,6 @@ def _write_tables(root: Path, part: str, names: list[str], scores: np.ndarray, s
     columns = zip(CORPUS.targets, scores.T.tolist(), strict=True)
     annotation = {target.name: dict(zip(names, column, strict=True)) for target, column in columns}
     generators = {name: twins.generator(seed, "text", name) for name in names}
-    said = {name: " ".join(texts.plain_sentence(rng) for _ in range(3)) for name, rng in generators.items()}
-    for kind, table in (("annotation", annotation), ("transcription", said)):
+    transcripts = {name: " ".join(texts.plain_sentence(rng) for _ in range(3)) for name, rng in generators.items()}
+    for kind, table in (("annotation", annotation), ("transcription", transcripts)):
         (root / f"{kind}_{part}.pkl").write_bytes(pickle.dumps(table, protocol=0))

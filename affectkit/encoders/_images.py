@@ -88,7 +88,7 @@ def encoder_of(name: str, prefix: str, examples: str) -> Callable[..., Encoder]:
         if detector or detector_weights:
             options |= _finding(crop, detector, detector_weights)
         if fps is not None or pool:
-            options |= _over_time(fps, pool)
+            options |= _frame_options(fps, pool)
         return ImageEncoder(name, prefix, options)
 
     return build
@@ -110,7 +110,7 @@ def _build_detector(options: Mapping[str, Any]) -> Detector:
     return detector
 
 
-def _over_time(fps: float | None, pool: str) -> dict[str, Any]:
+def _frame_options(fps: float | None, pool: str) -> dict[str, Any]:
     """The options of what has frames. Raises "usage" for what makes no sense."""
     check_fps(fps)
     check_choice("pool", pool or "mean", ("mean", "mean-std", "none"))
@@ -157,7 +157,7 @@ class ImageEncoder(Encoder):
     def settle(self, items: Sequence[Item]) -> None:
         """With a video among the rows, there are frames."""
         if "fps" not in self.options and any(is_video(item.path) for item in items):
-            self.options |= _over_time(None, "")
+            self.options |= _frame_options(None, "")
 
     def describe(self) -> dict[str, Any]:
         backbone = self.backbone

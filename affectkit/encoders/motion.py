@@ -19,8 +19,8 @@ one stretch of a row into the next. A cut of the film is no motion, but is measu
 
 With `--pool none` each window is a step. Else the windows of a row are pooled: their mean, standard deviation, and the
 slope per second (0 for one window); nothing is missing, so `stats` is these three. A row shorter than a window is one
-window. TV-L1, which earlier work on personality used, is not offered: it is in opencv-contrib alone, which cannot be
-installed beside the package that the faces need, and it takes some thirty times as long as Farneback's.
+window. TV-L1, which earlier work on personality used, is not offered: it is in opencv-contrib alone, whose
+files are those of the package that detectors of faces need.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """What a network paid attention to: weights per head and step of the rows that judge it, in shards; then in figures.
 
-A row is asked about by the fit that answered it: a held-out row by the final one, a cross-fitted row by its fold's.
+The weights of a row are those of the fit that predicted it: of a held-out row the final one, of a cross-fitted row its
+fold's.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +27,16 @@ from affectkit.training.loading import sorted_batches
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affectkit.estimators._estimator import Block, Estimator
+    from affectkit.leakage.held_out import HeldOut
+
 FOLDER, TABLE, CURVES = "attention", "attention.csv", "attention_curves.csv"
+LONGEST = 200  # bytes of the names of two sets; a file's may have 255, and figures put more before and after
 SHARD_ROWS = 256  # of 3,000 steps and 4 heads, 12 MB
 MOST_BINS = 40  # rows of one length have a bin for each step, up to this many
 BINS = 20  # of rows whose lengths differ: shares of the row
 
-Pair = tuple[str, str]  # the set that asks, and the one that is asked
+Pair = tuple[str, str]  # the set that attends, and the one that it attends to
 
 
 def attended(network: CrossNetwork, inputs: Inputs) -> Iterator[tuple[int, dict[Pair, np.ndarray]]]:
@@ -50,12 +56,19 @@ def attended(network: CrossNetwork, inputs: Inputs) -> Iterator[tuple[int, dict[
 @dataclass(frozen=True)
 class AttentionExport:
     """Shards below `folder`, one folder for each pair of sets, and what they come to. judged: of each fit the ids that
-    it is to be asked about. A run that is gone on with keeps the shards that are there."""
+    it predicted. A resumed run keeps the shards that are there."""
 
     folder: Path
     pairs: Sequence[Pair]
     heads: int
     judged: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        """Raises "usage" for sets whose names make one folder of two pairs (`a-b` and `c`, `a` and `b-c`)."""
+        for place, count in Counter(map("-".join, self.pairs)).items():
+            if count > 1:
+                what = f"--export-attention: two pairs of sets would be written to {FOLDER}/{place}"
+                raise AffectkitError("usage", what, remedy="name the sets without hyphens")
 
     @property
     def shards(self) -> list[tuple[int, list[str]]]:
@@ -95,26 +108,30 @@ class AttentionExport:
         falls into each part of them, and what falls there if all steps weigh alike."""
         import pandas as pd
 
-        each, curves = list[dict[str, Any]](), list[dict[str, Any]]()
+        rows, curves = list[dict[str, Any]](), list[dict[str, Any]]()
         for pair, writer in self._writers().items():
             writer.finish()
-            lengths = read_index(self.place(pair))["frames"].to_numpy()
-            same = lengths.min() == lengths.max() <= MOST_BINS
-            edges = np.linspace(0, 1, 1 + (int(lengths[0]) if same else BINS))
-            total = np.zeros((len(edges) - 1, self.heads))
-            told = dict(zip(("query", "set"), pair, strict=True))
-            for key, weights in _stored(self.place(pair)):
-                total += binned(weights, edges)
-                each += [
-                    {"id": key, **told, "head": head + 1, **figures(weights[:, head])} for head in range(self.heads)
-                ]
-            for head in range(self.heads):
-                where = zip(edges[:-1], edges[1:], total[:, head] / len(lengths), strict=True)
-                curves += [
-                    {**told, "head": head + 1, "from": low, "to": high, "weight": weight, "null": high - low}
-                    for low, high, weight in where
-                ]
-        return {TABLE: pd.DataFrame(each), CURVES: pd.DataFrame(curves)}
+            of_pair = self._rows_and_curves(pair)
+            rows += of_pair[0]
+            curves += of_pair[1]
+        return {TABLE: pd.DataFrame(rows), CURVES: pd.DataFrame(curves)}
+
+    def _rows_and_curves(self, pair: Pair) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        lengths = read_index(self.place(pair))["frames"].to_numpy()
+        same = lengths.min() == lengths.max() <= MOST_BINS
+        edges = np.linspace(0, 1, 1 + (int(lengths[0]) if same else BINS))
+        total = np.zeros((len(edges) - 1, self.heads))
+        names = dict(zip(("query", "set"), pair, strict=True))
+        rows = []
+        for key, weights in _stored(self.place(pair)):
+            total += binned(weights, edges)
+            rows += [{"id": key, **names, "head": head + 1, **figures(weights[:, head])} for head in range(self.heads)]
+        curves = [
+            {**names, "head": head + 1, "from": low, "to": high, "weight": weight, "null": high - low}
+            for head in range(self.heads)
+            for low, high, weight in zip(edges[:-1], edges[1:], total[:, head] / len(lengths), strict=True)
+        ]
+        return rows, curves
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -137,8 +154,8 @@ def figures(weights: np.ndarray) -> dict[str, Any]:
     entropy = -float(np.sum(weights * np.log(np.where(weights > 0, weights, 1))))
     share = entropy / uniform if steps > 1 else math.nan
     peak = int(weights.argmax())
-    told = {"steps": steps, "entropy": entropy, "uniform": uniform, "share": share}
-    return told | {"peak_step": peak + 1, "peak_weight": float(weights[peak])}
+    spread = {"steps": steps, "entropy": entropy, "uniform": uniform, "share": share}
+    return spread | {"peak_step": peak + 1, "peak_weight": float(weights[peak])}
 
 
 def binned(weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -153,11 +170,23 @@ def binned(weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def plan_export(
-    folder: Path, pairs: Sequence[Pair], name: str, heads: int, judged: Sequence[Sequence[str]]
+    folder: Path, estimator: Estimator, names: Sequence[str], blocks: Sequence[Block], held_out: HeldOut
 ) -> AttentionExport:
-    """Raises "usage" for an estimator, called `name`, that pays attention to nothing."""
+    """The export of all rows that judge the model, into `folder`. names, blocks: of the sets of features. Raises
+    "usage" for an estimator without attention to any of them, and for names of sets that are no files' names."""
+    pairs = estimator.pairs(names, blocks)
     if not pairs:
-        what = f"--export-attention: {name} pays no attention to steps here"
-        remedy = "use --model cross-attention, and a set that is asked with several steps per row (--pool none)"
+        what = f"--export-attention: {estimator.name} pays no attention to steps here"
+        remedy = (
+            "use --model cross-attention, and for the set attended to features with several steps per row (--pool none)"
+        )
         raise AffectkitError("usage", what, remedy=remedy)
-    return AttentionExport(folder, pairs, heads, judged)
+    places = ["-".join(pair) for pair in pairs]
+    if twice := [each for each, count in Counter(place.casefold() for place in places).items() if count > 1]:
+        what = f"--export-attention: two pairs of sets would both be written to {FOLDER}/{twice[0]}"
+        raise AffectkitError("usage", what, remedy="name the sets otherwise, without -")
+    if any(len(place.encode()) > LONGEST for place in places):
+        what = f"--export-attention: names of sets are too long together for the name of a file, {LONGEST} bytes"
+        raise AffectkitError("usage", what, remedy="give the sets shorter names")
+    judged = [list(held_out.ids[rows]) for _, rows in held_out.judging()]
+    return AttentionExport(folder, pairs, estimator.options["heads"], judged)

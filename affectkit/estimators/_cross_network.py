@@ -22,6 +22,7 @@ from affectkit.estimators._network import Answer, Answering, Set
 logger = logging.getLogger(__name__)
 
 ALL, FIRST = "all", "first"
+MOST_READERS = 256  # in a network: of 16 sets that all ask each other; to build them takes seconds
 Join = Literal["cross-attention", "gated", "concat"]
 Positions = Literal["sinusoidal", "none"]
 
@@ -30,9 +31,9 @@ Positions = Literal["sinusoidal", "none"]
 class Crossing:
     """The form of cross-attention.
 
-    query: names of the sets that ask, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the queries
-    and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what the
-    sets say together is normalised over a batch, too. note: what is logged before training.
+    query: names of the sets that attend, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the
+    queries and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what
+    the sets say together is normalised over a batch, too. note: what is logged before training.
     """
 
     join: Join
@@ -47,10 +48,18 @@ class Crossing:
     note: str = ""
 
     def network(self, answers: Sequence[Answer], sets: Sequence[Set]) -> CrossNetwork:
+        """Raises "usage" for more sets than can read each other."""
+        self._check_readers(sets)
         return CrossNetwork(answers, sets, self)
 
+    def _check_readers(self, sets: Sequence[Set]) -> None:
+        count = len(self.asking(sets)) * (len(sets) - 1)
+        if self.join == "cross-attention" and count > MOST_READERS:
+            what = f"{len(sets)} sets would attend to each other in {count} pairs, and {MOST_READERS} is the most"
+            raise AffectkitError("usage", what, remedy="name fewer sets with --query")
+
     def asking(self, sets: Sequence[Set]) -> list[int]:
-        """Places of the sets that ask."""
+        """Places of the sets that attend to others."""
         if self.query in ((ALL,), (FIRST,)):
             return list(range(len(sets) if self.query == (ALL,) else 1))
         return [place for place, features in enumerate(sets) if features.name in self.query]
@@ -76,15 +85,19 @@ class Crossing:
             if name not in (*names, ALL, FIRST):
                 remedy = did_you_mean(name, names)
                 raise AffectkitError("usage", f"--query: no set of features is called '{name}'", remedy=remedy)
+        if self.query in ((ALL,), (FIRST,)) and self.query[0] in names:
+            what = f"--query {self.query[0]} is a word of its own, and a set of features is called so too"
+            raise AffectkitError("usage", what, remedy="give the set another name")
+        self._check_readers(sets)
         asking = self.asking(sets)
         asked = [place for place in range(len(sets)) if asking != [place]]
         if all(single[place] for place in asked):
-            what = "%s: one step per row: attention has nothing to choose from, and --join concat says the same with "
-            logger.warning(what + "fewer weights", ", ".join(names[place] for place in asked))
+            what = "%s: one step per row, so attention has nothing to choose from; --join concat can express the same "
+            logger.warning(what + "with fewer weights", ", ".join(names[place] for place in asked))
             return
         for place in asked:
             if single[place]:
-                what = "%s has one step per row: attention over it has nothing to choose from; its weights are 1"
+                what = "%s has one step per row: attention to it has nothing to choose from, and its weights are 1"
                 logger.warning(what, names[place])
 
 
@@ -159,8 +172,8 @@ def _draw(layer: nn.Linear) -> None:
 
 
 class CrossAttention(nn.Module):
-    """Every set that asks, asks every other one; of each that asks stands what it said itself, and beside it what it
-    read, summed over those that were asked and normalised."""
+    """Every set of `asking` attends to every other one. What comes out of it is its own mean, plus what it read of all
+    others, normalised; these stand side by side."""
 
     def __init__(self, sets: Sequence[Set], form: Crossing) -> None:
         super().__init__()

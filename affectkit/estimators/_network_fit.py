@@ -281,15 +281,13 @@ class NetworkEstimator(Estimator):
 
         tensors = {name: tensor.contiguous() for name, tensor in fitted.network.state_dict().items()}
         write_bytes(stem.with_name(stem.name + ".safetensors"), save(tensors))
-        readings, sets = (
-            [reading.facts() for reading in fitted.readings],
-            [known.facts() for known in fitted.network.sets],
-        )
+        readings = [reading.facts() for reading in fitted.readings]
+        sets = [features.facts() for features in fitted.network.sets]
         if len(readings) == 1:
-            told = {"answer": readings[0]["answer"], "sets": sets, **readings[0]}
+            record = {"answer": readings[0]["answer"], "sets": sets, **readings[0]}
         else:
-            told = {"answers": readings, "sets": sets, "task_weights": fitted.task_weights}
-        write_json(stem.with_name(stem.name + ".json"), told)
+            record = {"answers": readings, "sets": sets, "task_weights": fitted.task_weights}
+        write_json(stem.with_name(stem.name + ".json"), record)
 
     def load(self, stem: Path) -> NetworkFit:
         """What `save` wrote, of a network of this form. Raises ValueError or KeyError for anything else, and then has
@@ -301,11 +299,16 @@ class NetworkEstimator(Estimator):
         sets = [Set.of_facts(known) for known in facts["sets"]]
         readings = tuple(Reading.of_facts(known) for known in facts.get("answers", [facts]))
         learned = [reading for reading in readings if reading.learned]
+        if not sets:
+            raise ValueError("it reads nothing")
         if not learned or len({reading.answer for reading in readings}) < len(readings):
             raise ValueError("it answers nothing, or a target twice")
         answers = [Answer(reading.answer, reading.classes or 1, levels=reading.levels) for reading in learned]
-        with torch.device("meta"):
-            network = self.form.network(answers, sets)
+        try:
+            with torch.device("meta"):
+                network = self.form.network(answers, sets)
+        except RuntimeError as error:  # a width below 0, or beyond 64 bits
+            raise ValueError(error) from None
         _check(network.state_dict(), stored)
         network.load_state_dict(stored, assign=True)
         weights = {str(name): float(weight) for name, weight in facts.get("task_weights", {}).items()}

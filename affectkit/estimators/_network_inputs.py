@@ -260,8 +260,10 @@ class Scaling:
 
             imputer = KNNImputer(n_neighbors=5, keep_empty_features=True).fit(self.neighbours)
             return imputer.transform((block - self.mean) / self.deviation)
-        filled = np.where(np.isnan(block), self.fill, block)
-        return (filled - self.mean) / self.deviation
+        scaled = np.where(np.isnan(block), self.fill, block)
+        scaled -= self.mean  # in place: copies of a large matrix are what takes most memory
+        scaled /= self.deviation
+        return scaled
 
     def apply_narrow(self, block: np.ndarray) -> np.ndarray:
         """The same in float32, as networks take it: 3 ms for 200 frames of 13 layers of 768, in float64 61 ms."""

@@ -374,24 +374,40 @@ def _fit_any(block: Block, scale: bool, impute: Impute) -> Scaling | Encoding | 
     return Scaling(*(np.stack([layer[name] for layer in layers]) for name in ("fill", "mean", "deviation")))
 
 
+COLUMNS = 64  # looked at at once: float64 copies of all columns take three times what the features do
+
+
 def _fit_block(block: np.ndarray, scale: bool, impute: Impute = "median") -> Scaling:
-    block = np.asarray(block, float)
-    known = ~np.isnan(block)
-    fill = np.zeros(block.shape[1])
-    for column in np.flatnonzero(~known.all(axis=0)):  # most features have no gap, and a full median is slow
-        values = block[known[:, column], column]
-        fill[column] = np.median(values) if len(values) else 0.0
     if impute == "knn":
-        return _fit_neighbours(block, scale, fill)
-    filled = np.where(known, block, fill)
+        return _fit_neighbours(np.asarray(block, float), scale)
+    # Never one column of several: numpy adds up a single one in another order, to other last digits.
+    parts = np.array_split(np.arange(block.shape[1]), -(-block.shape[1] // COLUMNS) or 1)
+    each = [_fit_columns(np.asarray(block[:, part[0] : part[-1] + 1] if len(part) else block, float)) for part in parts]
+    fill, mean, deviation = (np.concatenate(arrays) for arrays in zip(*each, strict=True))
     if not scale:
         return Scaling(fill, np.zeros(block.shape[1]), np.ones(block.shape[1]))
-    deviation = filled.std(axis=0)
     deviation[deviation < SMALLEST_DEVIATION] = 1.0  # a constant feature says nothing; dividing by it would
-    return Scaling(fill, filled.mean(axis=0), deviation)
+    return Scaling(fill, mean, deviation)
 
 
-def _fit_neighbours(block: np.ndarray, scale: bool, fill: np.ndarray) -> Scaling:
+def _fit_columns(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What fills gaps, and then mean and deviation, each [D]."""
+    known = ~np.isnan(block)
+    fill = _medians(block, known)
+    filled = np.where(known, block, fill)
+    return fill, filled.mean(axis=0), filled.std(axis=0)
+
+
+def _medians(block: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[D], of columns with gaps; most features have none, and a full median is slow."""
+    fill = np.zeros(block.shape[1])
+    for column in np.flatnonzero(~known.all(axis=0)):
+        values = block[known[:, column], column]
+        fill[column] = np.median(values) if len(values) else 0.0
+    return fill
+
+
+def _fit_neighbours(block: np.ndarray, scale: bool) -> Scaling:
     """Scaled by what is known, as scikit-learn scales it; then the rows among which neighbours are looked for."""
     from sklearn.preprocessing import StandardScaler
 
@@ -400,4 +416,4 @@ def _fit_neighbours(block: np.ndarray, scale: bool, fill: np.ndarray) -> Scaling
     if scale and known.any():
         scaler = StandardScaler().fit(block[:, known])
         mean[known], deviation[known] = scaler.mean_, scaler.scale_
-    return Scaling(fill, mean, deviation, (block - mean) / deviation)
+    return Scaling(_medians(block, ~np.isnan(block)), mean, deviation, (block - mean) / deviation)

@@ -277,9 +277,7 @@ def train_model(
     if attention_to:
         from affectkit.estimators._attended import plan_export
 
-        judged = [list(held_out.ids[rows]) for _, rows in held_out.judging()]
-        pairs, heads = estimator.pairs(data.names, data.blocks), estimator.options.get("heads", 0)
-        export = plan_export(attention_to, pairs, estimator.name, heads, judged)
+        export = plan_export(attention_to, estimator, data.names, data.blocks, held_out)
     alone = [[target] for target in targets if _tells(encode_target(target, list(rows[target.name]))[held_out.fit])]
     alone = alone if separate else []
     each: list[_Answered] = []

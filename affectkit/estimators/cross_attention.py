@@ -24,8 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 COMMON = (
-    "a network for personality from a static set, named first, which asks a dynamic one (width 128; 4 heads of 128; "
-    "residual, layer norm; batch norm, dropout .3; 64 units; MSE, Adam at 1e-3, patience 10)"
+    "a network for personality from a static set, named first, which attends to a dynamic one (width 128; 4 heads of "
+    "128; residual, layer norm; batch norm, dropout .3; 64 units; MSE, Adam at 1e-3, patience 10)"
 )
 DIFFERENT = (
     "numbers are standardised, the rate is constant (not halved on a plateau), the number of epochs is chosen on inner "
@@ -42,15 +42,15 @@ class JoinOptions:
     join: Annotated[
         Literal["cross-attention", "gated", "concat"],
         Option(
-            "How sets are joined: cross-attention, sets read each other's steps; gated, shares of each set's mean over "
-            "a row's steps, unit by unit; concat, these means side by side."
+            "How sets are joined: cross-attention, sets attend to each other's steps; gated, a weighted sum of each "
+            "set's mean over a row's steps, unit by unit; concat, these means side by side."
         ),
     ] = "cross-attention"
     query: Annotated[
         str,
         Option(
-            "Sets that ask, comma-separated, by their names or those of their folders; all: each asks every other; "
-            "first: the one named first. A sequence asks by the mean of its steps."
+            "Sets that attend to the others, comma-separated, by their names or those of their folders; all: each "
+            "attends to every other; first: only the one named first. The query of a sequence is the mean of its steps."
         ),
     ] = "all"
     heads: Annotated[int, Option("Number of attention heads.", least=1)] = 4
@@ -79,9 +79,7 @@ class CrossAttentionOptions(TrainedOptions, JoinOptions):
             raise AffectkitError("usage", f"--query '{self.query}' names no set, or one twice", remedy="name each once")
         if self.join != "cross-attention" and self.query not in ("all", PRESETS[PUBLISHED]["query"]):
             remedy = "leave it out, or use --join cross-attention"
-            raise AffectkitError(
-                "usage", f"--query: sets do not ask each other under --join {self.join}", remedy=remedy
-            )
+            raise AffectkitError("usage", f"--query: no set attends to another under --join {self.join}", remedy=remedy)
         if self.batch_norm and self.batch_size < 2:
             remedy = "use a --batch-size of 2 or more"
             raise AffectkitError("usage", "--batch-norm: one row has no spread to normalise by", remedy=remedy)

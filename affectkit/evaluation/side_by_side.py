@@ -11,6 +11,8 @@ from affectkit.errors import AffectkitError
 from affectkit.evaluation.candidates import common_targets, same_rows
 from affectkit.evaluation.comparison import holm, resampled, target_metric
 from affectkit.evaluation.intervals import DEFAULT
+from affectkit.evaluation.rows import prefix
+from affectkit.labels import Target
 from affectkit.plain import without_nan
 
 KEPT = ("split", "seen", "n", "groups", "interval", "targets", "metrics", "warnings")  # of each run's report
@@ -51,7 +53,8 @@ def side_by_side(
 
 
 def _paired(sources: Mapping[str, Source], split: str, group: str | None) -> dict[str, Any]:
-    """Each metric of every run on the same rows, and its difference to the first one's, paired over groups.
+    """Each metric of every run on the same rows, and its difference to the first one's, paired over groups; of several
+    targets the CCC or UAR of each as well.
 
     Intervals and p-values are those of `select`; p-values are Holm's over the runs.
     """
@@ -60,7 +63,7 @@ def _paired(sources: Mapping[str, Source], split: str, group: str | None) -> dic
     metrics: dict[str, Any] = {}
     warnings: list[str] = []
     count = groups = 0
-    for metric in COMPARED:
+    for metric in (*COMPARED, *_of_each(targets)):
         try:
             judged = rows.judged(target_metric(metric, targets))
         except AffectkitError:  # not every table has what it takes: probabilities may lack
@@ -87,3 +90,12 @@ def _paired(sources: Mapping[str, Source], split: str, group: str | None) -> dic
         "metrics": metrics,
         "warnings": list(dict.fromkeys(warnings)),
     }
+
+
+def _of_each(targets: Mapping[str, Target]) -> list[str]:
+    """The key figure of each of several targets, but for what has no name of its own."""
+    if len(targets) < 2:
+        return []
+    return [
+        f"{target.name}.{'ccc' if target.kind == 'number' else 'uar'}" for target in targets.values() if prefix(target)
+    ]

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tokenize import TokenError
 from typing import TypeVar
 
 import numpy as np
@@ -137,6 +138,8 @@ def _like(name: str, entries: list[str]) -> str | None:
 
 
 NPY = ".npy"
+# What NumPy raises for a header that is no Python, or says what no array can be.
+DAMAGED = (ValueError, OSError, EOFError, OverflowError, TypeError, SyntaxError, RecursionError, TokenError)
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -147,7 +150,7 @@ def open_array(path: Path) -> np.ndarray:
     check_file(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except DAMAGED as error:
         why = str(error).rstrip(".")
         objects = "pickle" in why or "Python objects" in why  # NumPy's own words tell how to run what is in it
         message = f"is no plain array: {'it holds Python objects, which are never loaded' if objects else why}"

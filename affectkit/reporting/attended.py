@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectkit.artifacts.tables import read_table, to_numbers
+from affectkit.errors import AffectkitError
 from affectkit.reporting.figures.attention import entropy_shares, weight_curves
 from affectkit.reporting.page import Figure, Section, Sentence, Table, figure
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
 ATTENTION, CURVES = "attention.csv", "attention_curves.csv"
 READ = (
-    "How much of each step every head read, on rows that no fit saw: of each the fit that answered it. Beside it is "
-    "what is read of steps that all weigh alike, 1/T of each of T. Entropy says how far the weights of a row are from "
-    "that: a share of 1 of ln T, all steps alike; of 0, one step alone."
+    "How much weight every head gave to each step, on all rows that judge the model, of every part: the weights of a "
+    "row are those of the fit that predicted it, which never saw the row. Beside them is the uniform weight, 1/T of "
+    "each of T steps. Entropy says how close to it the weights of a row are: as a share of ln T, 1 where "
+    "all steps weigh alike, 0 where one has all the weight."
 )
 MEANS = (
     "Attention is no explanation. Weights say what was read, not what an answer rests on: other weights may give the "
@@ -26,6 +28,7 @@ MEANS = (
     "A flat curve may hide heads that choose by what steps hold, at another place in each row: then entropy is low all "
     "the same. Whether the order of steps matters, a run with --positions none tells."
 )
+AGAIN = "train it again with --export-attention"
 NUMBERS = ("head", "steps", "entropy", "uniform", "share", "peak_weight")
 
 
@@ -37,12 +40,16 @@ def attention_section(folder: Path) -> list[Section]:
     figures: list[Figure] = []
     cells: dict[str, list[Any]] = {}
     for (query, asked), of_pair in rows.groupby(["query", "set"], sort=False):
-        pair = f"{query} asks {asked}"
-        figures += _figures(pair, of_pair, curves[(curves["query"] == query) & (curves["set"] == asked)])
+        pair = f"{query} attends to {asked}"
+        of_curves = curves[(curves["query"] == query) & (curves["set"] == asked)]
+        if of_curves.empty:
+            raise AffectkitError("input", f"has no curves of {query} and {asked}", file=folder / CURVES, remedy=AGAIN)
+        figures += _figures(pair, f"{query}-{asked}", of_pair, of_curves)
         for head, of_head in of_pair.groupby("head"):
             known = of_head["share"].dropna()
-            told = [known.median() if len(known) else None, of_head["peak_weight"].mean()]
-            cells[f"{pair}, head {head:g}"] = [*told, (1 / of_head["steps"]).mean()]
+            median = known.median() if len(known) else None
+            peak, uniform = of_head["peak_weight"].mean(), (1 / of_head["steps"]).mean()
+            cells[f"{pair}, head {head:g}"] = [median, peak, uniform]
     columns = ["entropy / ln T, median", "largest weight, mean", "uniform 1/T, mean"]
     table = Table(f"Each head, over {rows['id'].nunique()} rows.", "head", columns, cells, file=ATTENTION)
     return [Section("Attention", text=[READ, *_single(rows)], tables=[table], figures=figures, note=MEANS)]
@@ -54,19 +61,19 @@ def _single(rows: pd.DataFrame) -> list[Sentence]:
     return [(count, " rows have a single step: their weights are 1, and their entropy has no share.")] if count else []
 
 
-def _figures(pair: str, rows: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
+def _figures(pair: str, name: str, rows: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
+    """pair: in words. name: in those of files."""
     by_head = {int(head): part for head, part in curves.groupby("head")}
     first = next(iter(by_head.values()))
     edges = np.append(first["from"].to_numpy(), first["to"].to_numpy()[-1])
     same = int(rows["steps"].iloc[0]) if rows["steps"].nunique() == 1 else None
     steps = same if same == len(first) else None
     weights = {head: part["weight"].to_numpy() for head, part in by_head.items()}
-    name = pair.replace(" asks ", "-")
     caption = (
         f"{pair}: the mean weight of each {'step' if steps else 'part of the row'}, over {rows['id'].nunique()} rows."
     )
-    told: dict[str, Any] = {"steps": steps, "pair": pair}
-    made = [figure(f"attention_{name}", caption, weight_curves, weights, edges, first["null"].to_numpy(), **told)]
+    look: dict[str, Any] = {"steps": steps, "pair": pair}
+    made = [figure(f"attention_{name}", caption, weight_curves, weights, edges, first["null"].to_numpy(), **look)]
     shares = {int(head): part["share"].dropna().to_numpy() for head, part in rows.groupby("head")}
     if any(map(len, shares.values())):
         caption = f"{pair}: entropy of the weights of a row. Bars hold the middle half of the rows, lines nine tenths."

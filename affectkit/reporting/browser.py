@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def _beyond(figures: Iterable[Figure], room: int) -> set[str]:
     return left_out
 
 
+@cache
 def _environment() -> Environment:
+    """Of all pages of a process, since to compile the template takes longer than to fill it."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

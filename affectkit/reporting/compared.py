@@ -91,7 +91,7 @@ def _forests(runs: Mapping[str, Any]) -> list[Figure]:
 
 def _difference_tables(paired: Mapping[str, Any]) -> list[Table]:
     tables = []
-    for metric, judged in paired["metrics"].items():
+    for metric, judged in _pooled(paired).items():
         rows = {}
         for name, value in judged["values"].items():
             difference = judged["differences"].get(name) or {}
@@ -99,12 +99,38 @@ def _difference_tables(paired: Mapping[str, Any]) -> list[Table]:
         columns = [words.title(metric), f"less {paired['reference']}", "p", "p (Holm)"]
         better = f"; {words.better(metric)} is better" if words.better(metric) else ""
         tables.append(Table(f"{words.title(metric)}{better}.", "run", columns, rows, file=COMPARISON))
+    return [*tables, *_tables_of_targets(paired)]
+
+
+def _pooled(paired: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics that are of all targets, or of the only one."""
+    return {metric: judged for metric, judged in paired["metrics"].items() if "." not in metric}
+
+
+def _tables_of_targets(paired: Mapping[str, Any]) -> list[Table]:
+    """One for each metric that is known of several targets: a row for each of these, what the first run reaches, and
+    how much more or less each other one does."""
+    of_targets: dict[str, dict[str, Any]] = {}
+    for name, judged in paired["metrics"].items():
+        target, _, metric = name.rpartition(".")
+        if target:
+            of_targets.setdefault(metric, {})[target] = judged
+    tables, reference = [], paired["reference"]
+    for metric, by_target in of_targets.items():
+        others = list(next(iter(by_target.values()))["differences"])
+        rows = {
+            target: [judged["values"][reference], *(judged["differences"][name] for name in others)]
+            for target, judged in by_target.items()
+        }
+        columns = [reference, *(f"{name} less {reference}" for name in others)]
+        caption = f"{words.title(metric)} of each target, and the differences to it of the other runs."
+        tables.append(Table(caption, "target", columns, rows, file=COMPARISON))
     return tables
 
 
 def _difference_figures(paired: Mapping[str, Any]) -> list[Figure]:
     figures = []
-    for metric, judged in paired["metrics"].items():
+    for metric, judged in _pooled(paired).items():
         if judged["interval"]["method"] != "none":
             sides = {"against": paired["reference"], "higher_is_better": words.better(metric) == "higher"}
             name, caption, differences = f"differences_{metric}", words.differences_caption(), judged["differences"]

@@ -67,10 +67,10 @@ def draw(folder: Path) -> Page:
     worth = [worth_section(report)] if "worth" in report else []
     further = [*_floors(report), *worth, *_separate(report), *_of_rows(report), *_importance(folder)]
     further += [*attention_section(folder), *_mistakes(folder)]
-    told = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
-    told |= {"targets": report.get("targets", []), "declared": report.get("declared", [])}
-    told |= {"warnings": _warnings(report), "steps": read_steps(folder)}
-    return training_page(read_history(folder), sweeps, monitor=report.get("monitor"), title=title, lead=lead, **told)
+    known = {"texts": past.get("texts", []), "further": further, "corpora": past["corpora"]}
+    known |= {"targets": report.get("targets", []), "declared": report.get("declared", [])}
+    known |= {"warnings": _warnings(report), "steps": read_steps(folder)}
+    return training_page(read_history(folder), sweeps, monitor=report.get("monitor"), title=title, lead=lead, **known)
 
 
 def _warnings(report: Mapping[str, Any]) -> list[str]:

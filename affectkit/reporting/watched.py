@@ -106,8 +106,7 @@ def _model(started: Mapping[str, Any]) -> str:
 def _targets(status: Status) -> list[str]:
     """Names, from the log."""
     targets = status.starts[-1].get("targets") if status.starts else None
-    names = [target.get("name") if isinstance(target, dict) else target for target in targets or []]
-    return [str(name) for name in names if name]
+    return [str(name) for name in targets if name] if isinstance(targets, list) else []
 
 
 def _state(status: Status) -> list[str]:
@@ -115,7 +114,7 @@ def _state(status: Status) -> list[str]:
     starts, silence = status.starts, f"no sign for {duration(status.silent)}"
     if status.state == "not begun":
         return ["waiting for a run to begin here"]
-    told = {
+    phrases = {
         "emptying": ["being emptied by --overwrite"],
         "finished": ["finished"],
         "running": ["running"],
@@ -125,20 +124,20 @@ def _state(status: Status) -> list[str]:
         "ended": ["ended without a result"],
     }[status.state] + ["its command goes on with --resume"] * (status.state in OVER)
     if status.state == "running" and status.log.ended:
-        told.append("training has ended, what it gave is being judged and written")
+        phrases.append("training has ended, what it gave is being judged and written")
     if starts and math.isfinite(began := seconds_of(starts[0])):
-        told.append(f"since {datetime.fromtimestamp(began):%Y-%m-%d %H:%M}")
+        phrases.append(f"since {datetime.fromtimestamp(began):%Y-%m-%d %H:%M}")
     if math.isfinite(status.elapsed):
-        told.append(f"{duration(max(status.elapsed, 0))} so far" if not status.record else duration(status.elapsed))
+        phrases.append(f"{duration(max(status.elapsed, 0))} so far" if not status.record else duration(status.elapsed))
     if starts and starts[-1].get("host"):
-        told.append(f"on {printable(str(starts[-1]['host']))}")
+        phrases.append(f"on {printable(str(starts[-1]['host']))}")
     if len(starts) > 1:
         again = (
             f"{datetime.fromtimestamp(seconds_of(starts[-1])):%H:%M}" if math.isfinite(seconds_of(starts[-1])) else ""
         )
         times = f"{len(starts) - 1} times, last" if len(starts) > 2 else ""
-        told.append(" ".join(filter(None, ("resumed", times, again and f"at {again}"))))
-    return told
+        phrases.append(" ".join(filter(None, ("resumed", times, again and f"at {again}"))))
+    return phrases
 
 
 def _place(status: Status) -> list[Text]:
@@ -327,8 +326,8 @@ def _fits(status: Status) -> list[Text]:
     """Of a run that has several fits the best epoch of each, and what the curves of a finished one are."""
     fits = list(status.log.fits.values()) if len(status.log.fits) > 1 else []
     monitor = next((fit.monitor for fit in fits if fit.monitor), "")
-    told = [f"{printable(fit.name)} {_best(fit)}" for fit in fits if fit.history]
-    lines = [Text(f"best {printable(_heading(monitor)) or 'epoch'} of each fit: {listed(told, 12)}")] if told else []
+    best = [f"{printable(fit.name)} {_best(fit)}" for fit in fits if fit.history]
+    lines = [Text(f"best {printable(_heading(monitor)) or 'epoch'} of each fit: {listed(best, 12)}")] if best else []
     if status.record and status.history and status.started.get("command") == "train":
         lines.append(Text("curves and epochs: means over the inner folds that chose the number of epochs", "dim"))
     return [Text(), *lines] if lines else []

@@ -124,8 +124,8 @@ class _Loop:
         if stage.finds and self.state.sweep_of(stage.name) is None:
             self._find_rate(stage, trained)
         rates, batches = stage.rates(self.state.found), len(self.feed.batches(self.state.stage, self.state.epoch))
-        told = {"stage": stage.name, "epochs": stage.epochs * self.problem.passes, "batches": batches}
-        self.record.tell("stage", **told, rates=list(rates))
+        plan = {"stage": stage.name, "epochs": stage.epochs * self.problem.passes, "batches": batches}
+        self.record.tell("stage", **plan, rates=list(rates))
         return self._stepper(trained, rates, self.settings.average)
 
     def _enter_stage(self, stage: Stage) -> list[Part]:
@@ -274,8 +274,8 @@ class _Loop:
             self.accelerator.scaler.load_state_dict(scaler)
         self.state.sweeps.append(without_nan({"stage": stage.name, **asdict(sweep)}))
         self.state.found = sweep.rate
-        told = {"rate": sweep.rate} if sweep.rate is not None else {"reason": sweep.reason}
-        self.record.tell("lr_find", stage=stage.name, **told)
+        outcome = {"rate": sweep.rate} if sweep.rate is not None else {"reason": sweep.reason}
+        self.record.tell("lr_find", stage=stage.name, **outcome)
         self.keeper.write_tables(self.state)
         if sweep.rate is None:
             message = f"stage '{stage.name}': no learning rate found: {sweep.reason}"

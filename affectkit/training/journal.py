@@ -84,7 +84,7 @@ class Journal:
         self.folder, self.start, self.trackers, self.curves = folder, dict(start), trackers, curves
         self.resumed, self.began, self.shown = resumed, time.monotonic(), -SECONDS
         self.file: io.FileIO | None = None
-        self.told: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self.logged: dict[tuple[str, str, int], dict[str, Any]] = {}
         self.table: StepTable
 
     def tell(self, event: str, **facts: Any) -> None:
@@ -143,7 +143,7 @@ class Journal:
             try:
                 event = parse_json(line.decode())
                 if event["event"] == "epoch":
-                    self.told[event["fit"], str(event.get("stage")), event["epoch"]] = event
+                    self.logged[event["fit"], str(event.get("stage")), event["epoch"]] = event
                     self.trackers.go_on_after(event["step"])
             except (ValueError, KeyError, TypeError):
                 continue  # a line that something damaged says nothing
@@ -223,7 +223,7 @@ class Record:
         """Of the history. One that was told before the run was interrupted, with the same figures, is not told again.
         speed: how long it took, of which nothing is known where nothing trained."""
         name, key = self.place.name, (self.place.name, str(row["stage"]), row["epoch"])
-        before, plain = self.journal.told.get(key), without_nan(dict(row))
+        before, plain = self.journal.logged.get(key), without_nan(dict(row))
         new = before is None or any(before.get(column) != value for column, value in plain.items())
         if new:
             self.tell("epoch", **row, **speed)

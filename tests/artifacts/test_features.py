@@ -260,5 +260,14 @@ def test_sets_have_the_names_that_they_are_given_unless_the_text_is_a_path(tmp_p
     assert [each.name for each in sets] == ["static", "", "", "", "age", "", ""]
     assert sets[6].path == Path("r/x=y/z")
     assert called(sets) == ["static", "a=b", "dynamic", "dynamic-2", "age", "manifest", "z"]
+    assert called(feature_sets(["x/s", "y/s", "s-2=z", "s-3=w"])) == ["s", "s-4", "s-2", "s-3"]
+    assert called(feature_sets(["r/x-2", "r/x", "s/x"])) == ["x-2", "x", "x-3"]
     with pytest.raises(AffectkitError, match="the name 'a' stands twice"):
         feature_sets(["a=b/c", "a=d"])
+    assert feature_sets([" a =b"])[0].name == "a"
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "..", "", "a\nb", "x" * 300])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+    with pytest.raises(AffectkitError, match="cannot be a set's name"):
+        feature_sets([f"{name}={tmp_path}"])

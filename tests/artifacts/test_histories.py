@@ -6,7 +6,7 @@ import math
 import pytest
 
 from affectkit.artifacts import histories
-from affectkit.artifacts.histories import KERAS, LIGHTNING, OURS, TRAINER, read_log
+from affectkit.artifacts.histories import BOARD, KERAS, LIGHTNING, OURS, TRAINER, read_log
 from affectkit.errors import AffectkitError
 
 
@@ -144,3 +144,53 @@ def test_a_file_that_no_history_can_be_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(histories, "LARGEST", 10)
     with pytest.raises(AffectkitError, match="is larger than"):
         read_log(write(tmp_path / "big.csv", KERAS_CSV))
+
+
+# TensorBoard
+
+
+@pytest.fixture
+def board():
+    """`board(folder, rows)`: event files of curves by step."""
+    writer = pytest.importorskip("tensorboard.summary.writer.event_file_writer", reason="tensorboard is not installed")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    def write(folder, rows):
+        events = writer.EventFileWriter(str(folder))
+        for step, row in rows.items():
+            values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
+            events.add_event(Event(wall_time=0.0, step=step, summary=Summary(value=values)))
+        events.close()
+        return folder
+
+    return write
+
+
+def test_tensorboards_curves_are_a_row_per_evaluation(board, tmp_path):
+    rows = {n: {"Loss/train": 4.0 - n, "lr": 0.5} | ({"val/r2": n - 2.0} if n % 2 else {}) for n in range(4)}
+    log = read_log(board(tmp_path / "runs", rows))
+    assert (log.tool, log.carried) == (BOARD, [])
+    assert [(row["epoch"], row["train_loss"], row["val_r2"]) for row in log.epochs] == [(1, 3.5, -1.0), (2, 1.5, 1.0)]
+    assert [row["step"] for row in log.steps] == [0, 1, 2, 3]
+    assert read_log(tmp_path).epochs == log.epochs, "the folder that it is alone in"
+    board(tmp_path / "others", rows)
+    with pytest.raises(AffectkitError, match="holds several trainings: others"):
+        read_log(tmp_path)
+
+
+@pytest.mark.parametrize("own", ["final/", ""])
+def test_of_our_own_runs_the_final_fit_is_read(board, tmp_path, own):
+    curve = {"epoch": 1.0, "step": 2.0, "train_loss": 0.5, "val_openness.r2": -0.25}
+    fold = {f"fold-01/{name}": 9.0 for name in curve}
+    log = read_log(board(tmp_path, {2: fold | {own + name: value for name, value in curve.items()}}))
+    assert log.epochs == [curve]
+
+
+def test_keras_writes_a_folder_for_each_part(board, tmp_path):
+    for part, loss in (("train", 1.0), ("validation", 2.0)):
+        board(tmp_path / part, {n: {"epoch_loss": loss - n / 2} for n in range(2)})
+    assert [(row["epoch"], row["train_loss"], row["val_loss"]) for row in read_log(tmp_path).epochs] == [
+        (1, 1.0, 2.0),
+        (2, 0.5, 1.5),
+    ]

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from affectkit.artifacts.tables import read_table
+from affectkit.reporting.page import Figure, Page, Plot, Section
+from affectkit.reporting.plots.catalogue import figures_of
+from affectkit.reporting.plots.material import Material
 
 NAMES = ("openness", "neuroticism")
 LOG = "epoch,loss,val_loss,val_mae,val_r_squared\n0,1.5,1.6,0.2,-0.5\n1,1.2,1.3,0.1,0.2\n2,1.0,1.2,0.1,0.3\n"
@@ -62,6 +65,42 @@ def test_a_history_of_another_tool_beside_predictions(affectkit, theirs, tmp_pat
     assert drawn(tmp_path / "plots") == sorted(f"{name}.png" for name in expected)
     said = json.loads((tmp_path / "plots/prediction_analysis/metrics.json").read_text())
     assert list(said["runs"]) == ["numbers.csv"]
+
+
+def attending(folder):
+    """A run's tables of attention: two heads over two steps."""
+    folder.mkdir()
+    rows = [f"r{n},static,dynamic,{h},2,0.6,0.69,0.87,1,0.7" for n in range(3) for h in (1, 2)]
+    header = "id,query,set,head,steps,entropy,uniform,share,peak_step,peak_weight"
+    (folder / "attention.csv").write_text("\n".join([header, *rows]) + "\n")
+    bins = [f"static,dynamic,{h},{n / 2},{n / 2 + 0.5},0.5,0.5" for h in (1, 2) for n in range(2)]
+    (folder / "attention_curves.csv").write_text("\n".join(["query,set,head,from,to,weight,null", *bins]) + "\n")
+    return Material(folder.name, attended=folder)
+
+
+def test_runs_with_other_rows_are_told_apart(affectkit, theirs, tmp_path):
+    lines = (theirs / "numbers.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "fewer.csv").write_text("".join(lines[:31]))
+    only = ["--only", "error_by_decile", "--format", "svg"]
+    result = affectkit("plot", theirs / "numbers.csv", tmp_path / "fewer.csv", *only, "-o", tmp_path / "plots")
+    assert "drawn on different rows: numbers.csv on 40 all rows, fewer.csv on 30 all rows" in result.stderr
+
+
+def test_attention_of_several_runs_has_their_names(tmp_path):
+    runs = [attending(tmp_path / "a"), Material("none"), attending(tmp_path / "b")]
+    figures = figures_of(runs, ["attention"])
+    names = ["attention_static-dynamic", "attention_entropy_static-dynamic"]
+    assert [figure.name for _, figure in figures] == [f"{run}_{name}" for run in "ab" for name in names]
+    assert "head 2 is highest at 1" in figures[0][1].draw().alt
+    assert [figure.name for _, figure in figures_of(runs[:1], ["attention"])] == names
+
+
+def test_weights_and_traces_come_from_the_page_of_their_command():
+    drawn = Figure("weights", "What each modality weighs.", lambda: Plot("", ""))
+    page = Page("Fusion", [], [Section("Weights", figures=[drawn])])
+    runs = [Material(name, page=lambda: page) for name in ("fused", "f2")]
+    assert figures_of(runs[:1], []) == [("page", drawn)]
+    assert [figure.name for _, figure in figures_of(runs, ["page"])] == ["fused_weights", "f2_weights"]
 
 
 def test_a_run_that_goes_on_is_drawn_so_far_and_not_reported(affectkit, theirs, tmp_path):

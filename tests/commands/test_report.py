@@ -5,10 +5,13 @@ import re
 import shlex
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from affectkit.cli import app
+from affectkit.evaluation.metrics import ccc
 from affectkit.reporting.pages import PAGES
 
 PAGE = {"train": "training.html", "finetune": "training.html"}
@@ -167,6 +170,28 @@ def test_runs_side_by_side(study, tmp_path):
     for heading in ("Metrics", "Differences", "Learning curves", "Reliability"):
         assert f"<h2>{heading}</h2>" in page
     assert "other less linear: uar" in result.stderr
+
+
+def test_of_several_targets_each_is_compared(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = {name: rng.uniform(size=60).round(3) for name in ("openness", "extraversion")}
+    for run, noise in (("near", 0.1), ("far", 0.4)):
+        columns = {f"{name}_pred": (values + rng.normal(0, noise, 60)).round(4) for name, values in truth.items()}
+        rows = pd.DataFrame({"id": [f"r{n}" for n in range(60)], "split": "test", **truth, **columns})
+        rows.assign(speaker=[f"s{n % 6}" for n in range(60)]).to_csv(tmp_path / f"{run}.csv", index=False)
+    result = invoke(
+        f"report near={tmp_path}/near.csv far={tmp_path}/far.csv --treat-as test --group speaker -o {tmp_path}/out"
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    metrics = json.loads((tmp_path / "out" / "comparison.json").read_text())["paired"]["metrics"]
+    tables = {run: pd.read_csv(tmp_path / f"{run}.csv") for run in ("near", "far")}
+    for name in truth:
+        reached = {run: ccc(table[name], table[f"{name}_pred"]) for run, table in tables.items()}
+        assert metrics[f"{name}.ccc"]["values"]["near"]["value"] == pytest.approx(reached["near"], abs=1e-9)
+        [difference] = metrics[f"{name}.ccc"]["differences"].values()
+        assert difference["value"] == pytest.approx(reached["far"] - reached["near"], abs=1e-9)
+        assert difference["high"] < 0
+    assert "CCC of each target" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_differences_are_those_of_select(study, tmp_path):

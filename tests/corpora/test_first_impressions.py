@@ -73,6 +73,7 @@ def test_the_interview_is_learnt_where_it_is_asked_for(affectkit, corpus, tmp_pa
     ]  # fmt: skip
     assert manifest.chosen_targets("interview")[0].scale == (0, 1)
     assert any("clips of one video stand in several parts" in sentence for sentence in manifest.declared())
+    assert any("names no people" in sentence for sentence in manifest.declared())
 
 
 @pytest.mark.parametrize("score", [1.01, -0.1, "0.5", math.inf])
@@ -163,6 +164,9 @@ DEEP = b"}" + b"U\x01a}" * 50_000 + b"s" * 50_000 + b"."
         (b"\x80\x02}r\xff\xff\xff\x7f.", ""),  # a place in a list that would take 32 GB
         (b"X\xff\xff\xff\x7fab.", "is no pickle, or cut off"),
         (b"\x80\x02}q\x00U\x01ah\x00s.", "is no table of text and numbers"),  # holds itself
+        (b"})" + b"\x85" * 500_000 + b"}s.", "holds tuples within each other"),  # as a key, it overflows the stack
+        (b"})" + b"q\x00h\x00\x86" * 60 + b"}s.", "holds tuples within each other"),  # 2 ** 60 of them
+        (b"S'" + b"a" * 200_000 + b"'\n.", "is no pickle, or cut off"),
         (DEEP, "is no table of text and numbers"),
         (b"L" + b"9" * 100_000 + b"L\n.", "is no pickle, or cut off"),
         (b"(" * 9_000 + b"d" * 9_001, "holds more than 9,000 steps"),
@@ -193,6 +197,10 @@ def test_files_that_are_too_large_or_were_not_fetched_are_refused(tmp_path, monk
         list(first_impressions.read(tmp_path))
     pointer(path)
     with pytest.raises(AffectkitError, match="is a Git-LFS pointer, not the table itself"):
+        list(first_impressions.read(tmp_path))
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere.pkl")
+    with pytest.raises(AffectkitError, match="is no table, or a link to one that is not there"):
         list(first_impressions.read(tmp_path))
 
 

@@ -1,5 +1,6 @@
 """cross-attention: against torch's own attention and hand calculation."""
 
+import json
 import logging
 import math
 
@@ -151,14 +152,14 @@ def test_sets_that_leave_nothing_to_choose_are_told_before_training(caplog):
     with caplog.at_level(logging.WARNING):
         build().reading(["static", "dynamic", "layered"], inputs.blocks)
         assert [record.message for record in caplog.records] == [
-            "static has one step per row: attention over it has nothing to choose from; its weights are 1"
+            "static has one step per row: attention to it has nothing to choose from, and its weights are 1"
         ]
         caplog.clear()
         build(query="static").reading(["static", "dynamic"], inputs.blocks[:2])
         build(join="concat").reading(["static", "dynamic"], ones.blocks[:2])
         assert not caplog.records
         build(query="static").reading(["static", "dynamic"], ones.blocks[:2])
-    assert "dynamic: one step per row" in caplog.text and "--join concat says the same" in caplog.text
+    assert "dynamic: one step per row" in caplog.text and "--join concat can express the same" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,11 @@ def test_sets_that_leave_nothing_to_choose_are_told_before_training(caplog):
     [
         ({}, ["static"], "there is one; name more with --features"),
         ({"query": "statik"}, ["static", "dynamic"], "--query: no set of features is called 'statik'; did you mean"),
+        (
+            {"query": "first"},
+            ["static", "first"],
+            "--query first is a word of its own, and a set of features is called",
+        ),
     ],
 )
 def test_sets_that_it_cannot_join_are_a_usage_error(options, names, message):
@@ -178,7 +184,7 @@ def test_sets_that_it_cannot_join_are_a_usage_error(options, names, message):
     ("options", "message"),
     [
         ({"query": "static,static"}, "names no set, or one twice"),
-        ({"query": "static", "join": "concat"}, "do not ask each other under --join concat"),
+        ({"query": "static", "join": "concat"}, "no set attends to another under --join concat"),
         ({"batch_norm": True, "batch_size": 1}, "one row has no spread"),
         ({"heads": 0}, "--heads 0; give 1 or more"),
     ],
@@ -275,6 +281,32 @@ def test_what_is_loaded_knows_its_sets_and_says_the_same(tmp_path):
     assert [known.name for known in back.network.sets] == ["static", "dynamic", "layered"]
 
 
+@pytest.mark.parametrize(
+    "sets",
+    [
+        [{"dim": -1, "layers": 0, "frames": True}] * 2,
+        [{"dim": 10**18, "layers": 0, "frames": True}] * 2,
+        [{"dim": 2, "layers": 0, "frames": True, "name": f"s{number}"} for number in range(5000)],
+    ],
+    ids=["a width below 0", "a width beyond memory", "thousands of sets"],
+)
+def test_a_network_that_promises_too_much_is_refused_before_it_is_built(tmp_path, sets):
+    inputs = inputs_of([1, 5, 2], layered=False)
+    labels = Labels(np.arange(3.0), 0, np.ones(3), VALENCE, np.array(list("abc")))
+    estimator = build().reading(["static", "dynamic"], inputs.blocks)
+    [fitted] = estimator.fit_path(inputs, labels, [{"epochs": 1}], 0)
+    estimator.save(fitted, tmp_path / "valence")
+    record = tmp_path / "valence.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"sets": sets}))
+    with pytest.raises((ValueError, AffectkitError)):
+        build().load(tmp_path / "valence")
+
+
+def test_pairs_of_sets_that_would_share_a_folder_are_refused(tmp_path):
+    with pytest.raises(AffectkitError, match="attention/a-b-c"):
+        AttentionExport(tmp_path, [("a-b", "c"), ("a", "b-c")], 1, [["row-1"]])
+
+
 # What it paid attention to
 
 
@@ -305,8 +337,8 @@ def test_exported_weights_are_the_networks_and_their_figures_are_right(tmp_path,
 
 
 def test_weights_that_are_all_alike_are_the_null():
-    told = figures(np.full(8, 1 / 8))
-    assert told["share"] == pytest.approx(1) and told["uniform"] == pytest.approx(math.log(8))
+    alike = figures(np.full(8, 1 / 8))
+    assert alike["share"] == pytest.approx(1) and alike["uniform"] == pytest.approx(math.log(8))
     edges = np.linspace(0, 1, 21)
     np.testing.assert_allclose(binned(np.full((7, 1), 1 / 7), edges)[:, 0], np.diff(edges))
     np.testing.assert_allclose(binned(np.eye(4)[:, :1], np.linspace(0, 1, 5))[:, 0], [1, 0, 0, 0])

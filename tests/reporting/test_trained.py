@@ -392,6 +392,17 @@ def test_what_else_is_said_on_the_page(read_page):
         assert said in text
 
 
+def test_numbers_stand_beside_their_floors_on_rows_that_chose_nothing():
+    metrics = {"val_a.r2": 9.0, "test_a.r2": 0.25, "test_a.one_minus_mae": 0.9, "test_b.r2": -0.5, "test_r2": -0.125}
+    floors = {part: {"train_mean": {"a.r2": -0.01, "a.one_minus_mae": 0.87, "r2": -0.02}} for part in ("val", "test")}
+    [section] = trained._floors({"targets": ["a", "b"], "metrics": metrics, "floors": floors})
+    assert (section.title, section.tables[0].rows) == (
+        "Numbers beside their floor",
+        {"a": [0.25, -0.01, 0.9, 0.87], "b": [-0.5, None, None, None], "mean": [-0.125, -0.02, None, None]},
+    )
+    assert trained._floors({"targets": ["a"], "metrics": metrics}) == []
+
+
 def test_the_history_of_a_network_that_fuses_is_read_by_its_targets(tmp_path):
     text = "target,epoch,step,train_loss,val_loss,best\nlabel,1,2,0.5,0.6,True\nvalence,1,2,0.4,,False\n"
     (tmp_path / "history.csv").write_text(text)

@@ -103,14 +103,14 @@ NEEDS_BOTH = ("extraversion", "neuroticism")
 NO_HARM = 0.05  # of CCC: how far below 0 the interval of the difference may reach where one set would do
 
 
-def judge(found, alone=("concat", "static", "dynamic", "pooled")):
+def judge(found, no_harm, alone=("concat", "static", "dynamic", "pooled")):
     """Better than each where both are needed; elsewhere no worse than the best of them."""
     for trait in NEEDS_BOTH:
         for name in set(alone) & set(found[trait]):
             assert found[trait][name].low > 0, (trait, name)
     for trait in set(TRAITS) - set(NEEDS_BOTH):
         best = min((found[trait][name] for name in set(alone) & set(found[trait])), key=lambda more: more.value)
-        assert best.low > -NO_HARM, trait
+        assert best.low > -no_harm, trait
 
 
 @pytest.mark.figures
@@ -144,7 +144,7 @@ def test_cross_attention_finds_on_arrays_what_neither_set_nor_both_side_by_side_
     for name, line in lines.items():
         affectkit("train", *manifest, *line, *how, "-o", root / name)
     found = differences([root / name for name in lines], "subject")
-    judge(found)
+    judge(found, NO_HARM)
     assert found["neuroticism"]["shuffled"].low > 0.5
     assert all(found[trait]["shuffled"].low < NO_HARM for trait in TRAITS if trait != "neuroticism")
 
@@ -170,4 +170,4 @@ def test_cross_attention_finds_it_in_videos_too(affectkit, tmp_path):
     how = ("--epochs", 30, "--stopping-folds", 0, "--batch-size", 64)
     for name, line in lines.items():
         affectkit("train", *manifest, *line, *how, "-o", root / name)
-    judge(differences([root / name for name in lines], "sequence"))
+    judge(differences([root / name for name in lines], "sequence"), 0.08)  # 20 videos are judged, not 30 people

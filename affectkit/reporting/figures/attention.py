@@ -22,11 +22,12 @@ def weight_curves(
     """The mean weight of each part of a row, a line for each head, beside that of weights that are all alike.
 
     weights: [bins] by number of the head. edges: [bins + 1], shares of a row. null: [bins]. steps: of every row, where
-    all have as many, and each bin is one; None where they differ. pair: who asks whom, in words.
+    all have as many, and each bin is one; None where they differ. pair: which set attends to which, in words.
     """
     from matplotlib.ticker import MaxNLocator
 
     middles = np.arange(1, len(null) + 1) if steps else 50 * (edges[:-1] + edges[1:])
+
     with panel(3.3) as (canvas, axes):
         axes.plot(middles, null, color=SOFT, linewidth=1.6, linestyle=(0, (6, 2)), label="uniform")
         for place, (head, values) in enumerate(weights.items()):
@@ -59,5 +60,7 @@ def entropy_shares(shares: Mapping[int, np.ndarray], *, pair: str) -> Plot:
         axes.axvspan(1, 1.02, color=BAND, linewidth=0, zorder=0)
         axes.set(xlim=(0, 1.02), ylim=(-0.6, len(quantiles) - 0.4), xlabel="entropy, as a share of ln T")
         legend_above(canvas, axes)
-        told = "; ".join(f"head {head}: median {q[2]:.2f} ({q[0]:.2f} to {q[4]:.2f})" for head, q in quantiles.items())
-        return to_plot(canvas, f"{pair}: entropy of the weights as a share of that of uniform ones. {told}.")
+        medians = "; ".join(
+            f"head {head}: median {q[2]:.2f} ({q[0]:.2f} to {q[4]:.2f})" for head, q in quantiles.items()
+        )
+        return to_plot(canvas, f"{pair}: entropy of the weights as a share of that of uniform ones. {medians}.")

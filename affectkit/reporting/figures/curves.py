@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Apart in colour, in dashes and in marks: any one of them would do.
 HUES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK, SKY)
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1)), (0, (8, 3)))
-MARKERS = "osD^vPX"
+MARKERS = "osD^vPX<"  # one more than colours: the eighth run is not drawn like the first
 MARKED = 40  # points; of more, some alone are marked
 MARKS = 8  # of a longer curve
 COLUMNS = 3  # of small panels
@@ -91,6 +91,8 @@ def curves(panels: Sequence[Panel], *, xlabel: str, alt: str, marked: Marked | N
                 mark(axes, marked.kept, np.nan, f"kept: epoch {marked.kept:g}")
             _draw(axes, panel)
             axes.set(ylabel=panel.ylabel)
+            if not any(np.isfinite(line.y).any() for line in panel.lines):
+                axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=SOFT)
         below[-1].set(xlabel=xlabel)
         _x_axis(below[-1], panels, whole=xlabel == "epoch")
         legend_fitting(figure, max(below, key=lambda axes: len(axes.get_legend_handles_labels()[0])))
@@ -99,6 +101,8 @@ def curves(panels: Sequence[Panel], *, xlabel: str, alt: str, marked: Marked | N
 
 def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str) -> Plot:
     """Many panels with one scale, each named by its title."""
+    from matplotlib.ticker import NullLocator
+
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     with canvas(0.8 + ROW * rows, fitted=False) as figure:
@@ -110,16 +114,20 @@ def small_panels(panels: Sequence[Panel], *, xlabel: str, ylabel: str, alt: str)
         for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
             _draw(axes, replace(panel, lines=[_thinned(line) for line in panel.lines]), values)
             axes.set_title(shorten(panel.title, SMALL_NAME), fontsize=8)
-            axes.tick_params(labelsize=8, labelbottom=place + columns >= len(panels), labelleft=place % columns == 0)
+            axes.tick_params(labelsize=8)
             axes.set_ylim(grid[0].get_ylim())
             _x_axis(axes, panels, whole=xlabel == "epoch", most=3)
+            if place + columns < len(panels):  # ticks where their labels are: each costs a millisecond
+                axes.xaxis.set_major_locator(NullLocator())
+            if place % columns:
+                axes.yaxis.set_major_locator(NullLocator())
         figure.supxlabel(xlabel, fontsize=9)
         figure.supylabel(ylabel, fontsize=9)
         lines = legend_fitting(figure, grid[0], loc="upper center")
         height, width = figure.get_figheight(), figure.get_figwidth()
         top = 1 - (0.3 + LEGEND_LINE * lines) / height
         figure.subplots_adjust(0.75 / width, 0.5 / height, 1 - 0.1 / width, top, wspace=0.1, hspace=0.3)
-        return to_plot(figure, f"{alt} {_spoken(panels)}".strip(), wide=rows > 4)
+        return to_plot(figure, f"{alt} {_spoken(panels)}".strip())
 
 
 def _draw(axes: Axes, panel: Panel, values: np.ndarray | None = None) -> None:
@@ -137,7 +145,7 @@ def _draw(axes: Axes, panel: Panel, values: np.ndarray | None = None) -> None:
     if panel.signed:
         _signed_axis(axes, values)
     elif panel.floor and np.isfinite(values).any():
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * float(np.nanmax(finite(values))) or 1)
     else:
         scale(axes, values, panel.log)
 
@@ -156,6 +164,8 @@ def _lone(values: np.ndarray) -> np.ndarray:
 
 def _signed_axis(axes: Axes, values: np.ndarray) -> None:
     """Of what is at most 1 and may lie far below 0: linear from -1 on, logarithmic below."""
+    from matplotlib.ticker import FixedLocator
+
     known = values[np.isfinite(values)]
     if not len(known):
         axes.set(ylim=(-1, 1))
@@ -167,7 +177,8 @@ def _signed_axis(axes: Axes, values: np.ndarray) -> None:
         every = max(1, lowest // 3)
         ticks = [1.0, 0.0, -1.0, *(-(10.0**k) for k in range(every, lowest + 1, every))]
         axes.set_yscale("symlog", linthresh=1.0)
-        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.yaxis.set_major_locator(FixedLocator(ticks))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_ylim(known.min() * 1.5, 1.4)
         axes.minorticks_off()
 
@@ -188,9 +199,9 @@ def _x_axis(axes: Axes, panels: Sequence[Panel], *, whole: bool, most: int = 9) 
 
 def _spoken(panels: Sequence[Panel]) -> str:
     """The curves for those who cannot see them."""
-    told = [(panel, line) for panel in panels for line in panel.lines]
+    lines = [(panel, line) for panel in panels for line in panel.lines]
     texts = []
-    for panel, line in told[:SPOKEN]:
+    for panel, line in lines[:SPOKEN]:
         known = line.y[np.isfinite(line.y)]
         name = " ".join(filter(None, (panel.title, line.label)))
         if not len(known):
@@ -198,7 +209,7 @@ def _spoken(panels: Sequence[Panel]) -> str:
             continue
         ends = f"from {shown(float(known[0]))} to {shown(float(known[-1]))}"
         texts.append(f"{name}: {ends}, lowest {shown(float(known.min()))}, highest {shown(float(known.max()))}")
-    more = f"; and {len(told) - SPOKEN} more curves" if len(told) > SPOKEN else ""
+    more = f"; and {len(lines) - SPOKEN} more curves" if len(lines) > SPOKEN else ""
     return f"{'; '.join(texts)}{more}." if texts else ""
 
 

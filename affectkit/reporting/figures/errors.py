@@ -96,9 +96,9 @@ def distribution(runs: Mapping[str, Pair], *, name: str) -> Plot:
             counts = np.histogram(error, edges)[0]
             share = counts / max(counts.sum(), 1)
             mean, sd = (float(error.mean()), float(error.std())) if len(error) else (np.nan, np.nan)
-            told = f"mean {shown(mean)}, sd {shown(sd)}" if len(error) else "no rows"
-            texts.append(f"{run}: {told}")
-            label = f"{shorten(run)}: {told}" if len(runs) > 1 else told
+            summary = f"mean {shown(mean)}, sd {shown(sd)}" if len(error) else "no rows"
+            texts.append(f"{run}: {summary}")
+            label = f"{shorten(run)}: {summary}" if len(runs) > 1 else summary
             axes.stairs(share, edges, color=colour, linestyle=dashes, linewidth=1.5, label=label, fill=False)
             if len(runs) == 1:
                 axes.stairs(share, edges, color=colour, alpha=0.25, fill=True)

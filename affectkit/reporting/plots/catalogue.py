@@ -11,9 +11,10 @@ from functools import partial
 
 from affectkit.artifacts.reports import file_name
 from affectkit.errors import AffectkitError, did_you_mean
+from affectkit.reporting.attended import attention_section
 from affectkit.reporting.page import Figure
 from affectkit.reporting.plots import answers, trainings
-from affectkit.reporting.plots.material import ANSWERS, PAGE_FIGURES, TRAINING, Material
+from affectkit.reporting.plots.material import ANSWERS, ATTENDED, PAGE_FIGURES, TRAINING, Material
 
 Draw = Callable[..., Iterator[Figure]]
 
@@ -44,10 +45,22 @@ def _answers(name: str, needs: str, draw: Draw, file: str = "") -> Kind:
 
 
 def _of_pages(materials: Sequence[Material]) -> Iterator[Figure]:
-    """What the pages of commands show that is neither a history nor judged rows: weights, traces, timelines."""
+    """What the pages of commands show that is neither a history nor judged rows: mixing weights, traces, timelines."""
     for run in materials:
         for figure in run.page().figures if run.page else ():
-            yield figure if len(materials) == 1 else replace(figure, name=file_name(f"{run.name}_{figure.name}"))
+            yield _named(figure, run, materials)
+
+
+def _attention(materials: Sequence[Material]) -> Iterator[Figure]:
+    """Weights and entropies of heads, as the page of the training has them."""
+    for run in materials:
+        for section in attention_section(run.attended) if run.attended else ():
+            for figure in section.figures:
+                yield _named(figure, run, materials)
+
+
+def _named(figure: Figure, run: Material, materials: Sequence[Material]) -> Figure:
+    return figure if len(materials) == 1 else replace(figure, name=file_name(f"{run.name}_{figure.name}"))
 
 
 _R2, _STEPS, _NUMBERS = "a history with R2 of each target", "a training with steps.csv", "predictions of numbers"
@@ -75,6 +88,7 @@ KINDS = (
     _answers("interval_calibration", "predictions of numbers with variances", answers.interval_calibration),
     _answers("confusion", "predictions of classes", answers.confusions),
     _answers("reliability", "predictions of classes with probabilities", answers.reliabilities),
+    Kind("attention", ATTENDED, "a training with --export-attention", _attention),
     Kind("page", PAGE_FIGURES, "a run of calibrate, fuse, stabilize, alert, ablate, select or report", _of_pages),
 )
 ALIASES = {"per_target_r_squared": "per_trait_r_squared", "r2": "r_squared", "error_dist": "error_distribution",

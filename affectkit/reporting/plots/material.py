@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from affectkit.artifacts.event_files import EVENTS
 from affectkit.artifacts.files import read_json
 from affectkit.artifacts.histories import (
-    EVENTS,
     SWEEPS,
     TrainingLog,
     is_history,
@@ -34,6 +34,7 @@ from affectkit.evaluation.intervals import DEFAULT, Interval
 from affectkit.evaluation.measure import number_intervals
 from affectkit.evaluation.rows import answers_any, judged, judged_targets, missing, pair
 from affectkit.labels import Target
+from affectkit.reporting.attended import ATTENTION
 from affectkit.reporting.pages import FROM_FILES, PAGES, page_of
 from affectkit.splits import group_column
 
@@ -59,6 +60,7 @@ class Material:
     floors: Mapping[str, Any] = field(default_factory=dict)
     foreign: bool = False
     report: Mapping[str, Any] = field(default_factory=dict)
+    attended: Path | None = None
     page: Callable[[], Page] | None = None
 
     @property
@@ -119,11 +121,21 @@ class Material:
         return found
 
 
+def differing_rows(materials: Sequence[Material]) -> list[str]:
+    """What must be known of runs that are drawn together, where their predictions are of other parts or rows."""
+    runs = [run for run in materials if run.rows is not None]
+    rows = {(run.part, frozenset(run.rows.frame["id"])) for run in runs if run.rows is not None}
+    if len(rows) < 2:
+        return []
+    counts = ", ".join(f"{run.name} on {len(run.rows.frame)} {run.part} rows" for run in runs if run.rows is not None)
+    return [f"predictions are drawn on different rows: {counts}; affectkit report compares runs on the same rows"]
+
+
 # --- Reading it
 
 
-Wanted = Collection[str]  # of TRAINING, ANSWERS and PAGE
-TRAINING, ANSWERS, PAGE_FIGURES = "training", "answers", "page"
+Wanted = Collection[str]  # of these
+TRAINING, ANSWERS, ATTENDED, PAGE_FIGURES = "training", "answers", "attention", "page"
 
 
 def read_material(
@@ -184,6 +196,8 @@ def _of_folder(name: str, folder: Path, wanted: Wanted, how: Mapping[str, Any]) 
             if not trained:
                 raise
             log.warning("%s: its predictions are not drawn: %s", name, problem)
+    if (folder / ATTENTION).exists() and ATTENDED in wanted:
+        known["attended"] = folder
     command = read_record(folder / RECORD).get("command", "") if (folder / RECORD).exists() else ""
     paged = command in PAGES and command not in FROM_FILES
     if not trained and not paged and not any((folder / file).exists() for file in (METRICS, PREDICTIONS)):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from affectkit.artifacts.event_files import FINAL
 from affectkit.artifacts.reports import file_name
 from affectkit.evaluation.rows import mean_of_defined
 from affectkit.reporting.figures.correlations import NUMBERED, correlation_of, correlations
@@ -22,7 +23,6 @@ TOGETHER = 6  # targets whose curves share a panel
 FEWEST = 3  # epochs that a correlation over them needs
 PARTS = {"val": "validation", "train": "train"}
 ZERO = "0: the mean of these rows"
-FINAL = "final"  # the fit in `steps.csv` that is the model's own
 
 
 # --- Over epochs
@@ -61,7 +61,8 @@ def per_target(materials: Sequence[Material], *, name: str, metric: str) -> Iter
 def _per_target(runs: Sequence[Material], metric: str) -> Plot:
     targets = list(dict.fromkeys(name for run in runs for name in targets_of(history_of(run), metric)))
     title = words.title(metric)
-    part = PARTS[_part_of(history_of(runs[0]), metric)]
+    known = {_part_of(history_of(run), metric) for run in runs}
+    part = ", else ".join(title for name, title in PARTS.items() if name in known)
     zero = ZERO if metric == "r2" else ""
     if len(runs) == 1 and len(targets) <= TOGETHER:
         lines = [
@@ -73,7 +74,7 @@ def _per_target(runs: Sequence[Material], metric: str) -> Plot:
     panels = []
     for target in targets:
         lines = [
-            Line(shorten(run.name), *_known(run, column_of(run, target, metric)), look=look)
+            Line(shorten(run.name) if len(runs) > 1 else part, *_known(run, column_of(run, target, metric)), look=look)
             for look, run in enumerate(runs)
         ]
         panels.append(Panel(lines, title=target, zero=zero, signed=True))
@@ -171,7 +172,7 @@ def _learning_rates(runs: Sequence[Material]) -> Plot:
 
 
 def gradient_norms(materials: Sequence[Material], *, name: str) -> Iterator[Figure]:
-    """Mean and highest norm of the gradient over steps."""
+    """Norm of the gradient over steps; where rows stand for several, their mean and their highest."""
     runs = [run for run in trained(materials) if any("gradient_norm" in row for row in steps_of(run))]
     if runs:
         yield figure(name, words.GRADIENTS, _gradient_norms, runs)
@@ -181,10 +182,12 @@ def _gradient_norms(runs: Sequence[Material]) -> Plot:
     lines = []
     for look, run in enumerate(runs):
         rows, before = steps_of(run), "" if len(runs) == 1 else f"{shorten(run.name)}: "
-        x = values_of(rows, "step")
-        if any("gradient_norm_max" in row for row in rows):
-            lines.append(Line(f"{before}highest", x, values_of(rows, "gradient_norm_max"), look=look, second=True))
-        lines.append(Line(f"{before}mean", x, values_of(rows, "gradient_norm"), look=look, second=False))
+        x, mean, highest = (values_of(rows, name) for name in ("step", "gradient_norm", "gradient_norm_max"))
+        if np.isfinite(highest).any() and not np.array_equal(mean, highest, equal_nan=True):
+            lines.append(Line(f"{before}highest", x, highest, look=look, second=True))
+            lines.append(Line(f"{before}mean", x, mean, look=look, second=False))
+        else:
+            lines.append(Line(shorten(run.name), x, mean, look=look))
     panel = Panel(lines, "norm of the gradient")
     return curves([panel], xlabel="optimiser step", alt="Norm of the gradient over steps.")
 

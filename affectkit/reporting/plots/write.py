@@ -65,14 +65,14 @@ def write_analysis(folder: Path, materials: Sequence[Material]) -> dict[str, Any
     if not runs:
         return None
     alone = len(materials) == 1
-    said: Mapping[str, Any] = next(iter(runs.values())) if alone else {"runs": runs}
-    write_json(folder / ANALYSIS, said)
-    return dict(said)
+    analysis: Mapping[str, Any] = next(iter(runs.values())) if alone else {"runs": runs}
+    write_json(folder / ANALYSIS, analysis)
+    return dict(analysis)
 
 
 def _analysis(run: Material) -> dict[str, Any]:
     assert run.rows is not None
     report, frame = run.report, run.rows.frame
     seen = report.get("seen") or sorted(frame["seen"].unique())
-    told = {"run": run.name, "split": run.part, "seen": seen, "foreign": run.foreign}
-    return told | analyse(run.rows, run.numbers, run.figures, run.floors)
+    rows = {"run": run.name, "split": run.part, "seen": seen, "foreign": run.foreign}
+    return rows | analyse(run.rows, run.numbers, run.figures, run.floors)
