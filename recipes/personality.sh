@@ -38,7 +38,7 @@ train=(--manifest "$manifest" --epochs "$epochs" --stopping-folds "$folds" --bat
 affectkit train "${train[@]}" "${static[@]}" "${dynamic[@]}" --model cross-attention --query static --export-attention \
   --track tensorboard -o "$runs/cross" --overwrite
 
-# Is it the asking? Both sets side by side, and each alone.
+# Is it the attention? Both sets side by side, and each alone.
 affectkit train "${train[@]}" "${static[@]}" "${dynamic[@]}" --model cross-attention --join concat -o "$runs/concat" --overwrite
 affectkit train "${train[@]}" "${static[@]}" --model mlp -o "$runs/static_alone" --overwrite
 affectkit train "${train[@]}" "${dynamic[@]}" --model attention -o "$runs/dynamic_alone" --overwrite

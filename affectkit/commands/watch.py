@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, of a command under way or of a finished one.")]
 OnceOpt = Annotated[
     bool,
-    typer.Option("--once", help="Print once how the run is getting on, as it also does where stdout is no terminal."),
+    typer.Option("--once", help="Print the present state once, as it does anyway where stdout is no terminal."),
 ]
 EveryOpt = Annotated[float, typer.Option("--every", min=0.1, max=3600, help="Seconds between two looks.")]
 WaitOpt = Annotated[bool, typer.Option("--wait", help="Wait for a run that has not begun, instead of refusing it.")]
@@ -37,8 +37,8 @@ def watch(
     Ctrl-C, which harms nothing (exit code 0). With --quiet it draws nothing and waits for the end, for scripts; --json
     prints the present state and ends.
 
-    On the machine that runs it, a dead process is known at once. Of another machine's only silence can be told: from
-    changes that are seen to come, and before the first of them from the times of files.
+    On the machine that runs it, a dead process is noticed within seconds. Of one on another machine only its silence is
+    known: since the last change that was seen, or before the first one by the times of its files.
 
     Example: affectkit watch runs/mlp
     """
