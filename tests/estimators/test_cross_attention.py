@@ -185,7 +185,8 @@ def test_sets_that_it_cannot_join_are_a_usage_error(options, names, message):
         ({"query": "static,static"}, "names no set, or one twice"),
         ({"query": "static", "join": "concat"}, "do not ask each other under --join concat"),
         ({"batch_norm": True, "batch_size": 1}, "one row has no spread"),
-        ({"heads": 0}, "--heads 0; give 1 or more"),
+        ({"heads": 0}, "--heads 0; give 1 to 128"),
+        ({"heads": 100_000}, "--heads 100000; give 1 to 128"),
     ],
 )
 def test_options_that_contradict_each_other_are_a_usage_error(options, message):
@@ -303,7 +304,7 @@ def test_exported_weights_are_the_networks_and_their_figures_are_right(tmp_path,
         known = weights["static", "dynamic"].astype(float)
         np.testing.assert_allclose(known.sum(axis=0), 1, rtol=1e-6)
         np.testing.assert_allclose(of_row["entropy"], entropy(known), atol=1e-6)
-        np.testing.assert_allclose(of_row["peak_weight"], known.max(axis=0))
+        np.testing.assert_allclose(of_row["peak_weight"], known.max(axis=0), rtol=1e-6)  # batches differ
         assert list(of_row["peak_step"]) == list(known.argmax(axis=0) + 1)
     assert table.loc[table["steps"] == 1, "share"].isna().all() and (table["share"].dropna() <= 1 + 1e-9).all()
     np.testing.assert_allclose(curves.groupby("head")[["weight", "null"]].sum(), 1)
