@@ -31,6 +31,7 @@ DIFFERENT = (
     "numbers are standardised, the rate is constant (not halved on a plateau), the number of epochs is chosen on inner "
     "folds, gradients are clipped, a key has no constant, and there may be more than one step to choose from"
 )
+MOST_HEADS, WIDEST = 128, 4096  # a mistyped --heads 100000 took 5 GB before the first step
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,15 @@ class JoinOptions:
             "attends to every other; first: only the one named first. The query of a sequence is the mean of its steps."
         ),
     ] = "all"
-    heads: Annotated[int, Option("Number of attention heads.", least=1)] = 4
-    width: Annotated[int, Option("Number of units that each set is projected to.", least=1)] = 128
+    heads: Annotated[int, Option("Number of attention heads.", least=1, most=MOST_HEADS)] = 4
+    width: Annotated[int, Option("Number of units that each set is projected to.", least=1, most=WIDEST)] = 128
     head_size: Annotated[
-        int, Option("Number of units of a head's query, key and value; 0: the width over the number of heads.", least=0)
+        int,
+        Option(
+            "Number of units of a head's query, key and value; 0: the width over the number of heads.",
+            least=0,
+            most=WIDEST,
+        ),
     ] = 0
     positions: Annotated[
         Literal["sinusoidal", "none"],

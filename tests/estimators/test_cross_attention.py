@@ -186,7 +186,8 @@ def test_sets_that_it_cannot_join_are_a_usage_error(options, names, message):
         ({"query": "static,static"}, "names no set, or one twice"),
         ({"query": "static", "join": "concat"}, "no set attends to another under --join concat"),
         ({"batch_norm": True, "batch_size": 1}, "one row has no spread"),
-        ({"heads": 0}, "--heads 0; give 1 or more"),
+        ({"heads": 0}, "--heads 0; give 1 to 128"),
+        ({"heads": 100_000}, "--heads 100000; give 1 to 128"),
     ],
 )
 def test_options_that_contradict_each_other_are_a_usage_error(options, message):
