@@ -161,7 +161,8 @@ def plan_export(
     files' names."""
     if not pairs:
         what = f"--export-attention: {name} pays no attention to steps here"
-        remedy = "use --model cross-attention --join cross-attention, and a set that is asked with several steps per row (--pool none)"
+        asked = "a set that is asked with several steps per row (--pool none)"
+        remedy = f"use --model cross-attention --join cross-attention, and {asked}"
         raise AffectkitError("usage", what, remedy=remedy)
     places = ["-".join(pair) for pair in pairs]
     if twice := [each for each, count in Counter(place.casefold() for place in places).items() if count > 1]:
