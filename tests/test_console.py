@@ -213,3 +213,9 @@ def test_a_warning_is_said_once_in_a_command_and_other_messages_as_often_as_they
             logging.getLogger("affectkit.fits").warning("all %d rows have one label", 4)
             logging.getLogger("affectkit.fits").info("fitted")
     assert capsys.readouterr().err.splitlines() == ["warning: all 4 rows have one label", *["fitted"] * 3] * 2
+
+
+def test_a_very_long_error_keeps_its_file_and_its_remedy(capsys):
+    console.error("a.pkl: holds " + "x" * 100_000 + "; download it again")
+    said = capsys.readouterr().err
+    assert said.startswith("error: a.pkl: holds xxx") and said.endswith("; download it again\n") and len(said) < 2_000

@@ -177,9 +177,8 @@ def plan_export(
     pairs = estimator.pairs(names, blocks)
     if not pairs:
         what = f"--export-attention: {estimator.name} pays no attention to steps here"
-        remedy = (
-            "use --model cross-attention, and for the set attended to features with several steps per row (--pool none)"
-        )
+        several = "for the set attended to features with several steps per row (--pool none)"
+        remedy = f"use --model cross-attention --join cross-attention, and {several}"
         raise AffectkitError("usage", what, remedy=remedy)
     places = ["-".join(pair) for pair in pairs]
     if twice := [each for each, count in Counter(place.casefold() for place in places).items() if count > 1]:

@@ -301,7 +301,7 @@ def _epoch_column(rows: Sequence[Row], numbers: Sequence[int], best: int | None)
     spans, cells = stages(rows), []
     for number in numbers:
         name = next(name for name, start, end in spans if start <= number < end)
-        epoch = f"{rows[number].get('epoch', number + 1):g}"
+        epoch = f"{rows[number].get('epoch', number + 1):.10g}"
         cells.append("*" * (number == best) + (f"{printable(name)} {epoch}" if len(spans) > 1 else epoch))
     return ["epoch", *cells]
 
