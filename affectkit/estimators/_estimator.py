@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from affectkit.artifacts.manifest import Manifest
     from affectkit.labels import Target
 
+logger = logging.getLogger(__name__)
 
 Block = Any  # one set of features of N rows: [N, D] or [N, L, D], an array; [N, D], CSR; `Frames`; or a `Table`
 # All sets, preprocessed: [N, D], an array or CSR; `Inputs` where a set is more than a vector per row; `Raw` for what
@@ -256,14 +258,17 @@ def check_takes(features: Features, takes: Takes, name: str) -> None:
 
 def refuse_infinite(block: Block, ids: Sequence[str], path: Path) -> None:
     """Raise "input" naming the first row of features [N, ...] that holds an infinity. NaN is a gap, but not in CSR,
-    whose products nobody scales: there numbers end where their squares do.
+    whose products nobody scales: there numbers end where their squares do. How many rows have a gap is warned of.
 
     Frames are looked at when they are read.
     """
     import numpy as np
 
     if isinstance(block, np.ndarray):
-        rows = np.flatnonzero(np.isinf(block).reshape(len(block), -1).any(axis=1))
+        flat = block.reshape(len(block), -1)
+        rows = np.flatnonzero(np.isinf(flat).any(axis=1))
+        if not len(rows) and (gaps := int(np.isnan(flat).any(axis=1).sum())):
+            logger.warning("%s: %d of %d rows have missing values (NaN)", path, gaps, len(block))
     elif not hasattr(block, "tocoo"):
         return
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from affectkit.artifacts.features import Features
 from affectkit.artifacts.sequences import Sequences
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Block, Matrix, Takes, check_takes
+
+logger = logging.getLogger(__name__)
 
 SMALLEST_DEVIATION = 1e-12  # a feature that varies less says nothing, and is divided by 1
 
@@ -208,12 +211,16 @@ def moments(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     Row after row (Chan, Golub and LeVeque 1983), so that hours of frames need the memory of one row.
     """
     count, mean, squares = (np.zeros(frames.of_frame) for _ in range(3))
+    gaps = False
     for position in range(len(frames)):
         more, centre, spread = _of_row(frames.row(position))
+        gaps = gaps or bool((more < frames.lengths[position]).any())
         total = np.maximum(count + more, 1)
         squares += spread + (centre - mean) ** 2 * count * more / total
         mean += (centre - mean) * more / total
         count += more
+    if gaps:
+        logger.warning("%s: some steps have missing values (NaN): they count as their column's mean", frames.source)
     deviation = np.sqrt(squares / np.maximum(count, 1))
     return mean, np.where(deviation < SMALLEST_DEVIATION, 1.0, deviation)
 

@@ -1,7 +1,9 @@
 """mlp and attention: against hand calculation, plain torch, transformers and scikit-learn."""
 
 import json
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Fold, Labels, Workspace
+from affectkit.estimators._estimator import Fold, Labels, Workspace, refuse_infinite
 from affectkit.estimators._fit import FitSettings, encode_target, fit_targets
 from affectkit.estimators._network import Answer, Layers, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
@@ -195,6 +197,19 @@ def test_frames_that_cannot_be_are_named(value, message):
         values[4][0, 1] = value
     with pytest.raises(AffectkitError, match=f"the features of id 'clip-4' {message}"):
         Preprocessing.fit([frames_of(values)], scale=True)
+
+
+def test_missing_values_are_told(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("affectkit"), "propagate", True)
+    whole, holed = np.ones((3, 2)), np.array([[1.0, np.nan], [2.0, 3.0], [4.0, 5.0]])
+    moments(Frames.of_values(["a"], [whole]))
+    refuse_infinite(whole, ["a", "b", "c"], Path("static.npy"))
+    assert not caplog.records
+    mean, _ = moments(Frames.of_values(["a"], [holed]))
+    np.testing.assert_allclose(mean, [7 / 3, 4])
+    refuse_infinite(holed, ["a", "b", "c"], Path("static.npy"))
+    steps, rows = (record.getMessage() for record in caplog.records)
+    assert "some steps have missing values" in steps and rows == "static.npy: 1 of 3 rows have missing values (NaN)"
 
 
 def test_sparse_features_are_refused_with_what_takes_them():
