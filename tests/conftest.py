@@ -32,16 +32,30 @@ def _save_nothing(figure, file, format="svg", **_):
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick():
-    """A figure takes .05 to .3 s to draw, nearly all of it in `savefig`: tests/reporting draws them, no other test. The
-    commands and options of an app are read once, not for each command line, .06 s. And no file waits for the disk: a
-    power cut is not tested here."""
+    """A figure takes .05 to .1 s to put together, and .05 to .3 s more in `savefig`: tests/reporting draws figures, a
+    test with `drawn` puts them together, all others have empty ones. The commands and options of an app are read once,
+    not for each command line, .06 s. And no file waits for the disk: a power cut is not tested here."""
     import typer.testing
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
+
+    from affectkit.reporting.page import Figure, Plot
 
     with pytest.MonkeyPatch.context() as patched:
+        plot = vars(Figure)["plot"]
+        patched.setattr(Figure, "plot", Plot(EMPTY, "not drawn", png=b"a picture"))
+        patched.setattr(Canvas, "savefig", _save_nothing)
         patched.setattr(typer.testing, "_get_command", cache(typer.testing._get_command))
-        patched.setattr(Figure, "savefig", _save_nothing)
         patched.setattr(os, "fsync", lambda _: None)
+        yield plot
+
+
+@pytest.fixture(scope="module")
+def drawn(_quick):
+    """Figures of pages are put together, as for a user."""
+    from affectkit.reporting.page import Figure
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "plot", _quick)
         yield
 
 
@@ -142,13 +156,13 @@ def speech(made_once, emodb_twin):
 
     def make(root):
         manifest, extract = ["prepare-manifest", "emodb", emodb_twin], ["extract-features", "--encoder", "opensmile"]
-        train = ["train", "--cv", "--manifest", root / "folds", "--features"]
+        train = ["train", "--c-grid", ".1,1", "--cv", "--manifest", root / "folds", "--features"]
         for line in (
             [*manifest, "--split-by", "speaker", "-o", root / "split"],
             [*manifest, "--folds", "speaker", "-o", root / "folds"],
             [*extract, "--manifest", root / "split", "-o", root / "egemaps"],
             [*extract, "--manifest", root / "split", "--feature-set", "GeMAPSv01b", "-o", root / "gemaps"],
-            ["train", "--manifest", root / "split", "--features", root / "egemaps", "-o", root / "model"],
+            [*train[:3], "--manifest", root / "split", "--features", root / "egemaps", "-o", root / "model"],
             [*train, root / "egemaps", "-o", root / "linear"],
             [*train, root / "gemaps", "-o", root / "small"],
         ):

@@ -19,12 +19,12 @@ backbone=${3:-open_clip:ViT-B-32/laion2b_s34b_b79k} face=${4:-}
 if [ -z "$root" ]; then
   root=$study/corpus backbone=tiny-random:timm,name=test_resnet,size=64 face=$study/face
   export UNFROZEN_EPOCHS=2
-  affectkit synthesize "$corpus" "$root" --size 1500 --speakers 24 --resume  # people, or themes
+  affectkit synthesize "$corpus" "$root" --size "${SIZE:-1500}" --speakers 24 --resume  # people, or themes
 fi
 affectkit prepare-manifest "$corpus" "$root" -o "$study/manifest" --overwrite
 
 if [ "$face" = "$study/face" ]; then
-  affectkit synthesize affectnet "$study/portraits" --size 800 --seed 1 --resume
+  affectkit synthesize affectnet "$study/portraits" --size "${PORTRAITS:-800}" --seed 1 --resume
   affectkit prepare-manifest affectnet "$study/portraits" -o "$study/portraits_manifest" --overwrite
   affectkit finetune --manifest "$study/portraits_manifest" --base-model "$backbone" --target valence,arousal \
     --crop face --on-error skip --epochs 8 --batch-size 16 --learning-rate 3e-3 --schedule one-cycle -o "$study/face_network" --resume

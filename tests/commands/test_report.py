@@ -22,8 +22,8 @@ def invoke(line):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """Text of eight writers, and each kind of run that has a page."""
+def study(tmp_path_factory, drawn):
+    """Text of eight writers, and each kind of run that has a page, with its figures."""
     root = tmp_path_factory.mktemp("report")
     words = {"joy": "glad sunny laugh smile", "grief": "loss tears alone dark", "rage": "shout fury slam hate"}
     lines = ["id,label,valence,text,speaker,split,time_sec"]
@@ -40,7 +40,7 @@ def study(tmp_path_factory):
     for line in (
         "prepare-manifest csv {0}/table.csv --path-column= --split-by official -o {0}/manifest",
         "extract-features --manifest {0}/manifest --encoder text-ngrams -o {0}/features",
-        "train --manifest {0}/manifest --features {0}/features --model linear --cv -o {0}/linear",
+        "train --manifest {0}/manifest --features {0}/features --model linear --c-grid .1,1 --cv -o {0}/linear",
         "train --manifest {0}/manifest --features {0}/features --model svm --cv -o {0}/svm",
         "train --manifest {0}/manifest --features {0}/features --model linear --cv --target valence -o {0}/valence",
         "train --manifest {0}/manifest --features {0}/dense.csv --model mlp --epochs 3 --device cpu -o {0}/train",

@@ -132,7 +132,7 @@ def test_select_says_which_runs_cannot_be_told_from_a_requirement(affectkit, stu
 # --- What is mistaken for what, with pictures
 
 
-def test_pictures_of_mistakes_are_kept_and_the_page_needs_no_media_again(affectkit, study, tmp_path):
+def test_pictures_of_mistakes_are_kept_and_the_page_needs_no_media_again(affectkit, study, drawn, tmp_path):
     out = tmp_path / "out"
     affectkit("evaluate", study / "run", "--manifest", study / "manifest.csv", "--examples", 2, "-o", out)
     kept = json.loads((out / "examples.json").read_text())["pictures"]

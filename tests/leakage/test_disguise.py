@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectkit.labels import Target
-from affectkit.leakage.disguise import suspects_of
+from affectkit.leakage.disguise import _ranks, suspects_of
 
 LABEL, SCORE = Target("label", "class", ("a", "b", "c")), Target("score", "number")
 N = 240
@@ -76,3 +76,12 @@ def test_numbers_are_told_by_ranks(noise, count):
     found = suspected(cells, True, SCORE, score)
     assert len(found) == count
     assert not count or found[0].value < -0.99
+
+
+@pytest.mark.parametrize(
+    "values", [Y, RNG.normal(size=N), np.zeros(5), np.array([]), np.array([np.inf, -1, np.inf, -np.inf])]
+)
+def test_ranks_are_those_of_scipy(values):
+    from scipy.stats import rankdata
+
+    np.testing.assert_array_equal(_ranks(values), rankdata(values))

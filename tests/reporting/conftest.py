@@ -17,7 +17,7 @@ SAVEFIG = Figure.savefig  # before tests/conftest.py replaces it for the session
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _figures():
+def _figures(drawn):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Figure, "savefig", SAVEFIG)
         yield
