@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,7 @@ def test_sets_are_known_by_their_names_and_what_they_ask_for_is_exported(affectk
     [of_row] = weights.frames([own["id"][0]])
     np.testing.assert_allclose(of_row.sum(axis=0), 1, rtol=1e-5)
     page = (tmp_path / "m" / "training.html").read_text()
-    assert "Attention is no explanation" in page and "voice asks speech, head 4" in page
+    assert "Attention is no explanation" in page and "voice attends to speech, head 4" in page
     predict = ["predict", "--model-dir", tmp_path / "m", "--manifest", study / "split", "--split", "test", "-q"]
     turned = affectkit(*predict, *given[2:], *given[:2]).stdout
     assert turned == affectkit(*predict, "--features", named["speech"], "--features", named["voice"]).stdout
@@ -121,8 +122,9 @@ def test_what_pays_no_attention_exports_none(affectkit, study, tmp_path):
 def test_sets_whose_names_make_no_folder_are_refused(tmp_path, pairs, message):
     from affectkit.estimators._attended import plan_export
 
+    estimator = SimpleNamespace(name="cross-attention", pairs=lambda names, blocks: pairs)
     with pytest.raises(AffectkitError, match=message):
-        plan_export(tmp_path, pairs, "cross-attention", 1, [])
+        plan_export(tmp_path, estimator, [], [], None)
 
 
 def test_frames_of_many_recordings_are_answered_some_at_a_time(affectkit, study, tmp_path, monkeypatch):
@@ -365,6 +367,7 @@ def test_memory_does_not_grow_with_hours_of_frames(tmp_path):
     script = """
 import resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 from affectkit.artifacts.feature_writer import FeatureWriter
 from affectkit.artifacts.features import read_features

@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -19,8 +20,9 @@ from affectkit.reporting.watched import draw
 
 
 @pytest.fixture
-def run(tmp_path):
-    return RunUnderWay(tmp_path / "run")
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # whose path may be longer than a line
+    return RunUnderWay(Path("run"))
 
 
 @pytest.fixture

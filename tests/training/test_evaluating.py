@@ -10,7 +10,14 @@ from training_toy import LABEL, VALENCE, make_problem, make_rows
 
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
-from affectkit.training.judging import default_monitor, higher_is_better, outputs_of, score_names, scores
+from affectkit.training.judging import (
+    NUMBER_METRICS,
+    default_monitor,
+    higher_is_better,
+    outputs_of,
+    score_names,
+    scores,
+)
 
 STRESS = Target("stress", "ordinal", ("low", "medium", "high"))
 AROUSAL = Target("arousal", "number")
@@ -115,7 +122,8 @@ def test_a_target_without_a_known_row_has_no_metric():
     truth = {"label": np.array([-1, -1]), "valence": np.array([np.nan, np.nan]), "arousal": np.array([0.0, 1.0])}
     answers = {"label": probabilities([0, 1]), "valence": np.zeros(2), "arousal": np.array([0.0, 1.0])}
     found = scores([LABEL, VALENCE, AROUSAL], answers, truth)
-    assert set(found) == {"arousal.ccc", "arousal.mae", "ccc", "mae", "score"} and found["mae"] == 0
+    assert set(found) == {*NUMBER_METRICS, *(f"arousal.{name}" for name in NUMBER_METRICS), "score"}
+    assert found["mae"] == 0
     assert found["score"] == found["ccc"]
 
 

@@ -23,6 +23,7 @@ from affectkit.evaluation.rows import SMALLEST_PROBABILITY
 from affectkit.evaluation.temperature import BOUND, fit_sharpness, logits, sharpened, softmax, total
 from affectkit.fusion.rules import _stacked
 from affectkit.fusion.rules._stacked import NumberStack, Parameters, StackInputs, linear, row_weights
+from affectkit.plain import without_nan
 from affectkit.training.accelerating import open_accelerator
 from affectkit.training.fit import Problem, Settings, fit
 from affectkit.training.objective import build_objective
@@ -500,7 +501,10 @@ def _fit(problem: Problem, options: Mapping[str, Any], seed: int) -> list[dict[s
             raise
         # A loss that is not finite is told by the ids of its rows, and these have none.
         raise AffectkitError("input", "mlp: its training diverges", remedy="lower --learning-rate") from error
-    return [{name: row[name] for name in row if name in HISTORY or name.startswith("val_")} for row in trained.history]
+    return [
+        without_nan({name: row[name] for name in row if name in HISTORY or name.startswith("val_")})
+        for row in trained.history
+    ]
 
 
 def passes_of(epochs: int, steps: int) -> int:
