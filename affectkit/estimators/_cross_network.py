@@ -2,7 +2,7 @@
 
 A set that asks does so once for each row: by its vector, or by the mean of its steps. Scaled dot products with the
 steps of another set say how much each of these counts, in several heads (Vaswani et al. 2017, section 3.2); what is
-read is added to what asked, and normalised.
+read is added to what asked.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ ALL, FIRST = "all", "first"
 MOST_READERS = 256  # in a network: of 16 sets that all ask each other; to build them takes seconds
 Join = Literal["cross-attention", "gated", "concat"]
 Positions = Literal["sinusoidal", "none"]
+Norm = Literal["none", "layer", "batch"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Crossing:
     """The form of cross-attention.
 
     query: names of the sets that attend, or `ALL`, or `FIRST`. width: of each set's projection. head_size: of the
-    queries and keys of a head, and of what it reads. hidden_size: of the layer after the join. batch_norm: whether what
-    the sets say together is normalised over a batch, too. note: what is logged before training.
+    queries and keys of a head, and of what it reads. hidden_size: of the layer after the join. norm: of each
+    set that attends and what it read, over its units ("layer"), and then of each unit over a batch ("batch"). note:
+    what is logged before training.
     """
 
     join: Join
@@ -44,7 +46,7 @@ class Crossing:
     hidden_size: int
     dropout: float
     positions: Positions
-    batch_norm: bool = False
+    norm: Norm = "none"
     note: str = ""
 
     def network(self, answers: Sequence[Answer], sets: Sequence[Set]) -> CrossNetwork:
@@ -132,7 +134,7 @@ class CrossNetwork(Answering):
         self.projections = nn.ModuleList(nn.Linear(features.dim, form.width) for features in sets)
         self.join = JOINS[form.join](sets, form)
         self.after = nn.Sequential(
-            *[nn.BatchNorm1d(self.join.width)] * form.batch_norm,
+            *[nn.BatchNorm1d(self.join.width)] * (form.norm == "batch"),
             nn.Dropout(form.dropout),
             nn.Linear(self.join.width, form.hidden_size),
             nn.ReLU(),
@@ -173,7 +175,7 @@ def _draw(layer: nn.Linear) -> None:
 
 class CrossAttention(nn.Module):
     """Every set of `asking` attends to every other one. What comes out of it is its own mean, plus what it read of all
-    others, normalised; these stand side by side."""
+    others, normalised where that is asked for; these stand side by side."""
 
     def __init__(self, sets: Sequence[Set], form: Crossing) -> None:
         super().__init__()
@@ -182,9 +184,7 @@ class CrossAttention(nn.Module):
         self.readers = nn.ModuleDict(
             {f"{a}-{b}": Reader(form, choosing=sets[b].frames) for a, others in asked.items() for b in others}
         )
-        affine = not form.batch_norm  # which undoes what scales or shifts a unit before it
-        norms = {str(a): nn.LayerNorm(form.width, elementwise_affine=affine) for a in self.asking}
-        self.norms = nn.ModuleDict(norms)
+        self.norms = nn.ModuleDict({str(a): _norm(form) for a in self.asking})
         self.width = form.width * len(self.asking)
 
     def forward(self, sets: Sequence[Steps]) -> torch.Tensor:
@@ -208,6 +208,16 @@ class CrossAttention(nn.Module):
 
     def _marks(self, sets: Sequence[Steps]) -> list[torch.Tensor | None]:
         return [sinusoids(steps) if self.positions and not steps.single else None for steps in sets]
+
+
+def _norm(form: Crossing) -> nn.Module:
+    """Of a set and what it read. None by default: what a head read that is of no use to a target scales all else that
+    the set says. With a layer norm, traits of the twin of First Impressions that need no attention lost .01 to .03 of
+    CCC to sets side by side (1,800 rows); without, .00."""
+    if form.norm == "none":
+        return nn.Identity()
+    affine = form.norm != "batch"  # batch norm undoes what scales or shifts a unit before it
+    return nn.LayerNorm(form.width, elementwise_affine=affine)
 
 
 class Reader(nn.Module):

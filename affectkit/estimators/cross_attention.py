@@ -16,7 +16,7 @@ PUBLISHED = "published"
 # A published network for personality from static and dynamic features, as far as the options carry it.
 PRESETS: dict[str, dict[str, Any]] = {
     PUBLISHED: {
-        "query": "first", "width": 128, "heads": 4, "head_size": 128, "positions": "none", "batch_norm": True,
+        "query": "first", "width": 128, "heads": 4, "head_size": 128, "positions": "none", "norm": "batch",
         "hidden_size": 64, "dropout": 0.3, "loss": "mse", "learning_rate": "1e-3", "weight_decay": 0.0,
         "early_stopping_patience": 10,
     },
@@ -71,7 +71,13 @@ class JoinOptions:
             "step and the last; none, so that the order of steps changes no answer."
         ),
     ] = "sinusoidal"
-    batch_norm: Annotated[bool, Option("Whether joined sets are normalised over a batch.")] = False
+    norm: Annotated[
+        Literal["none", "layer", "batch"],
+        Option(
+            "How joined sets are normalised: none; layer, each set and what it read, over its units (cross-attention); "
+            "batch, so and then each unit over a batch."
+        ),
+    ] = "none"
     hidden_size: settings.HiddenSize = 64
     dropout: settings.HiddenDropout = 0.3
 
@@ -86,9 +92,9 @@ class CrossAttentionOptions(TrainedOptions, JoinOptions):
         if self.join != "cross-attention" and self.query not in ("all", PRESETS[PUBLISHED]["query"]):
             remedy = "leave it out, or use --join cross-attention"
             raise AffectkitError("usage", f"--query: no set attends to another under --join {self.join}", remedy=remedy)
-        if self.batch_norm and self.batch_size < 2:
+        if self.norm == "batch" and self.batch_size < 2:
             remedy = "use a --batch-size of 2 or more"
-            raise AffectkitError("usage", "--batch-norm: one row has no spread to normalise by", remedy=remedy)
+            raise AffectkitError("usage", "--norm batch: one row has no spread to normalise by", remedy=remedy)
 
 
 @options_from(CrossAttentionOptions, PRESETS)
@@ -106,7 +112,7 @@ def build(options: CrossAttentionOptions) -> "NetworkEstimator":
         options.hidden_size,
         options.dropout,
         options.positions,
-        options.batch_norm,
+        options.norm,
         note=f"--preset published is {COMMON}; what differs: {DIFFERENT}" if options.preset == PUBLISHED else "",
     )
     takes = Takes(sparse=False, layers=True, frames="all", apart=True)
