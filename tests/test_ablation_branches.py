@@ -25,6 +25,7 @@ def clinic(made_once):
     from affectkit.cli import app
 
     def make(root):
+        manifest = ["prepare-manifest", "dfu", root / "corpus"]
         train = [
             "train",
             "--manifest",
@@ -50,7 +51,7 @@ def clinic(made_once):
         stages = ["--stages", "two-stage", "--epochs", "1", "--learning-rate", ".1"]
         for line in (
             ["synthesize", "dfu", root / "corpus", "--size", "48", "--speakers", "16"],
-            ["prepare-manifest", "dfu", root / "corpus", "--repeats", "drop", "-o", root / "manifest"],
+            [*manifest, "--repeats", "drop", "--folds", "3", "--test-fraction", ".2", "-o", root / "manifest"],
             [*train, "--min-leaf", "2", "--exclude", "Phase Confidence (%)", "--cv", "-o", root / "forest"],
             [*pictures, *NETWORK, "--keep-folds", "-o", root / "image"],
             [*pictures, *beside, *stages, "-o", root / "fused"],

@@ -117,10 +117,8 @@ def _of(table: Table, kind: str) -> list[np.ndarray]:
 
 def _codes(cells: np.ndarray, values: Sequence[str]) -> np.ndarray:
     """[N] float64, each cell's place among sorted values; NaN where it is none of them."""
-    import pandas as pd
-
-    places = pd.Index(values, dtype=object).get_indexer(cells)
-    return np.where(places < 0, np.nan, places)
+    places = {value: place for place, value in enumerate(values)}
+    return np.array([places.get(cell, np.nan) for cell in cells], dtype=float)
 
 
 def hashed(table: Table) -> Table:
