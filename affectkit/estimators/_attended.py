@@ -64,11 +64,15 @@ class AttentionExport:
     judged: Sequence[Sequence[str]]
 
     def __post_init__(self) -> None:
-        """Raises "usage" for sets whose names make one folder of two pairs (`a-b` and `c`, `a` and `b-c`)."""
-        for place, count in Counter(map("-".join, self.pairs)).items():
-            if count > 1:
-                what = f"--export-attention: two pairs of sets would be written to {FOLDER}/{place}"
-                raise AffectkitError("usage", what, remedy="name the sets without hyphens")
+        """Raises "usage" for names of sets that make one folder of two pairs (`a-b` and `c`, `a` and `b-c`), where a
+        disk does not tell cases apart either, or none that a disk takes."""
+        places = ["-".join(pair) for pair in self.pairs]
+        if twice := [each for each, count in Counter(place.casefold() for place in places).items() if count > 1]:
+            what = f"--export-attention: two pairs of sets would both be written to {FOLDER}/{twice[0]}"
+            raise AffectkitError("usage", what, remedy="name the sets otherwise, without -")
+        if any(len(place.encode()) > LONGEST for place in places):
+            what = f"--export-attention: names of sets are too long together for the name of a file, {LONGEST} bytes"
+            raise AffectkitError("usage", what, remedy="give the sets shorter names")
 
     @property
     def shards(self) -> list[tuple[int, list[str]]]:
@@ -173,19 +177,12 @@ def plan_export(
     folder: Path, estimator: Estimator, names: Sequence[str], blocks: Sequence[Block], held_out: HeldOut
 ) -> AttentionExport:
     """The export of all rows that judge the model, into `folder`. names, blocks: of the sets of features. Raises
-    "usage" for an estimator without attention to any of them, and for names of sets that are no files' names."""
+    "usage" for an estimator without attention to any of them, and as the export does."""
     pairs = estimator.pairs(names, blocks)
     if not pairs:
         what = f"--export-attention: {estimator.name} pays no attention to steps here"
         several = "for the set attended to features with several steps per row (--pool none)"
         remedy = f"use --model cross-attention --join cross-attention, and {several}"
         raise AffectkitError("usage", what, remedy=remedy)
-    places = ["-".join(pair) for pair in pairs]
-    if twice := [each for each, count in Counter(place.casefold() for place in places).items() if count > 1]:
-        what = f"--export-attention: two pairs of sets would both be written to {FOLDER}/{twice[0]}"
-        raise AffectkitError("usage", what, remedy="name the sets otherwise, without -")
-    if any(len(place.encode()) > LONGEST for place in places):
-        what = f"--export-attention: names of sets are too long together for the name of a file, {LONGEST} bytes"
-        raise AffectkitError("usage", what, remedy="give the sets shorter names")
     judged = [list(held_out.ids[rows]) for _, rows in held_out.judging()]
     return AttentionExport(folder, pairs, estimator.options["heads"], judged)

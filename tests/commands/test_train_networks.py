@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from safetensors.numpy import load_file, save_file
 
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.predictions import read_predictions
-from affectkit.errors import AffectkitError
 
 RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl"}
 QUICK = ["--epochs", 2, "--hidden-size", 8, "--stopping-folds", 1]
@@ -110,21 +108,6 @@ def test_what_pays_no_attention_exports_none(affectkit, study, tmp_path):
     line = ["--manifest", study / "split", "--features", study / "egemaps", "--export-attention", *QUICK]
     result = affectkit("train", *line, "--model", "mlp", "-o", tmp_path / "m", code=2)
     assert "--export-attention: mlp pays no attention to steps here; use --model cross-attention" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("pairs", "message"),
-    [
-        ([("a", "b-C"), ("a-b", "c")], "two pairs of sets would both be written to attention/a-b-c"),
-        ([("a" * 100, "b" * 100)], "too long together"),
-    ],
-)
-def test_sets_whose_names_make_no_folder_are_refused(tmp_path, pairs, message):
-    from affectkit.estimators._attended import plan_export
-
-    estimator = SimpleNamespace(name="cross-attention", pairs=lambda names, blocks: pairs)
-    with pytest.raises(AffectkitError, match=message):
-        plan_export(tmp_path, estimator, [], [], None)
 
 
 def test_frames_of_many_recordings_are_answered_some_at_a_time(affectkit, study, tmp_path, monkeypatch):

@@ -310,9 +310,17 @@ def test_a_network_that_promises_too_much_is_refused_before_it_is_built(tmp_path
         build().load(tmp_path / "valence")
 
 
-def test_pairs_of_sets_that_would_share_a_folder_are_refused(tmp_path):
-    with pytest.raises(AffectkitError, match="attention/a-b-c"):
-        AttentionExport(tmp_path, [("a-b", "c"), ("a", "b-c")], 1, [["row-1"]])
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([("a-b", "c"), ("a", "b-c")], "two pairs of sets would both be written to attention/a-b-c"),
+        ([("a", "b-C"), ("a-b", "c")], "two pairs of sets would both be written to attention/a-b-c"),
+        ([("a" * 100, "b" * 100)], "too long together"),
+    ],
+)
+def test_names_of_sets_that_make_no_folder_are_refused(tmp_path, pairs, message):
+    with pytest.raises(AffectkitError, match=message):
+        AttentionExport(tmp_path, pairs, 1, [["row-1"]])
 
 
 # What it paid attention to
