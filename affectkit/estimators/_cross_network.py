@@ -212,8 +212,8 @@ class CrossAttention(nn.Module):
 
 def _norm(form: Crossing) -> nn.Module:
     """Of a set and what it read. None by default: what a head read that is of no use to a target scales all else that
-    the set says. With a layer norm, traits of the twin of First Impressions that need no attention lost .01 to .03 of
-    CCC to sets side by side (1,800 rows); without, .00."""
+    the set says. With a layer norm, traits of a twin of First Impressions' arrays that need no attention lost .005 to
+    .021 of CCC to sets side by side (1,800 rows, width 128, 30 epochs); without, .010 at most."""
     if form.norm == "none":
         return nn.Identity()
     affine = form.norm != "batch"  # batch norm undoes what scales or shifts a unit before it

@@ -55,7 +55,9 @@ class JoinOptions:
         ),
     ] = "all"
     heads: Annotated[int, Option("Number of attention heads.", least=1, most=MOST_HEADS)] = 4
-    width: Annotated[int, Option("Number of units that each set is projected to.", least=1, most=WIDEST)] = 128
+    # On three twins of First Impressions' arrays (1,800 rows each), where nothing is to be looked up: 64 lost .002 of
+    # CCC to sets side by side on the average (.007 at most), 128 .006 (.016).
+    width: Annotated[int, Option("Number of units that each set is projected to.", least=1, most=WIDEST)] = 64
     head_size: Annotated[
         int,
         Option(
@@ -79,7 +81,7 @@ class JoinOptions:
         ),
     ] = "none"
     hidden_size: settings.HiddenSize = 64
-    dropout: settings.HiddenDropout = 0.3
+    dropout: settings.HiddenDropout = 0.5
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,9 @@ def differences(folders, group):
 
 
 NEEDS_BOTH = ("extraversion", "neuroticism")
-NO_HARM = 0.05  # of CCC: how far below 0 the interval of the difference may reach where one set would do
+NO_HARM = 0.02  # of CCC: how far below 0 the interval of the difference may reach where one set would do
+SEEDS = (21, 22, 23)  # of twins that no option was chosen on
+HOW = ("--epochs", 50, "--stopping-folds", 1, "--batch-size", 64)
 
 
 def judge(found, no_harm, alone=("concat", "static", "dynamic", "pooled")):
@@ -114,10 +116,11 @@ def judge(found, no_harm, alone=("concat", "static", "dynamic", "pooled")):
 
 
 @pytest.mark.figures
-def test_cross_attention_finds_on_arrays_what_neither_set_nor_both_side_by_side_hold(affectkit, tmp_path):
+@pytest.mark.parametrize("seed", SEEDS)
+def test_cross_attention_finds_on_arrays_what_neither_set_nor_both_side_by_side_hold(affectkit, tmp_path, seed):
     """3,000 clips of 150 people, 30 of them judged. Four minutes of a core."""
     root, manifest = tmp_path, ("--manifest", tmp_path / "m")
-    affectkit("synthesize", "arrays", root / "c", "--size", 3000, "--speakers", 150)
+    affectkit("synthesize", "arrays", root / "c", "--size", 3000, "--speakers", 150, "--seed", seed)
     dynamic = np.load(root / "c/dynamic_features.npy")
     order = np.random.default_rng(0).random(dynamic.shape[:2]).argsort(axis=1)
     np.save(root / "c/shuffled_features.npy", np.take_along_axis(dynamic, order[..., None], axis=1))
@@ -140,9 +143,8 @@ def test_cross_attention_finds_on_arrays_what_neither_set_nor_both_side_by_side_
         "pooled": (*of("static", "pooled"), "--model", "mlp"),
         "shuffled": (*of("static", "shuffled"), "--model", "cross-attention"),
     }
-    how = ("--epochs", 30, "--stopping-folds", 0, "--batch-size", 64)
     for name, line in lines.items():
-        affectkit("train", *manifest, *line, *how, "-o", root / name)
+        affectkit("train", *manifest, *line, *HOW, "-o", root / name)
     found = differences([root / name for name in lines], "subject")
     judge(found, NO_HARM)
     assert found["neuroticism"]["shuffled"].low > 0.5
@@ -167,7 +169,6 @@ def test_cross_attention_finds_it_in_videos_too(affectkit, tmp_path):
         "static": (*both[:2], "--model", "mlp"),
         "dynamic": (*both[2:], "--model", "attention"),
     }
-    how = ("--epochs", 30, "--stopping-folds", 0, "--batch-size", 64)
     for name, line in lines.items():
-        affectkit("train", *manifest, *line, *how, "-o", root / name)
+        affectkit("train", *manifest, *line, *HOW, "-o", root / name)
     judge(differences([root / name for name in lines], "sequence"), 0.08)  # 20 videos are judged, not 30 people
