@@ -43,7 +43,8 @@ class TrainedOptions:
         int,
         Option(
             f"Of {INNER_FOLDS} inner folds of whole groups, how many are held out in turn to choose the number of "
-            "epochs. 1 takes a third of the time; 0 trains all epochs, of which steps.csv alone tells, not history.csv.",
+            "epochs. 1 takes a third of the time; 0 trains all epochs, of which steps.csv alone tells, not "
+            "history.csv.",
             least=0,
             most=INNER_FOLDS,
         ),
