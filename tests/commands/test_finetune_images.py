@@ -514,6 +514,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(
     assert not (tmp_path / "run" / "encoded.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_stopped_again_and_again_it_goes_on_to_the_same_bytes(undisturbed, stopped, manifest, two_stages, tmp_path):
     """First at the second file that it writes, then at the third after that, ...: what is computed once, checkpoints,
     best weights, what is left."""
