@@ -315,6 +315,7 @@ def test_two_processes_end_with_the_model_of_one(affectkit, manifest, tmp_path):
         np.testing.assert_allclose(answers[0][name].astype(float), answers[1][name].astype(float), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_one_rank_that_cannot_read_ends_them_all(manifest, tmp_path):
     """A recording with a sound header, and samples that are no numbers, met by one process in the midst of training."""
