@@ -12,10 +12,11 @@ CORPUS ?=
 .PHONY: demo serve test test-slow test-processes test-figures test-pretrained lint docs docs-check dry-run golden report bench clean
 .DEFAULT_GOAL := demo
 
+# pip would compile all modules of 6 GB of packages, a minute or more; those that are imported are compiled then.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "affectkit needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,pose,text,asr,serve,track,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[speech,face,pose,text,asr,serve,track,dev]'
 	@touch $@
 
 demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB where AFFECTKIT_DATA is set
