@@ -9,13 +9,14 @@ unexport PYTHONDONTWRITEBYTECODE
 RECIPE ?= quickstart
 CORPUS ?=
 
-.PHONY: demo serve test test-fast test-processes test-figures test-pretrained lint docs docs-check dry-run golden report bench clean
+.PHONY: demo serve test test-slow test-processes test-figures test-pretrained lint docs docs-check dry-run golden report bench clean
 .DEFAULT_GOAL := demo
 
+# pip would compile all modules of 6 GB of packages, a minute or more; those that are imported are compiled then.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "affectkit needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[speech,face,pose,text,asr,serve,track,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[speech,face,pose,text,asr,serve,track,dev]'
 	@touch $@
 
 demo: $(STAMP)  ## the main job on a built-in default: synthetic, or real EmoDB where AFFECTKIT_DATA is set
@@ -29,15 +30,19 @@ serve: $(STAMP)  ## the model of `make demo`, over HTTP on port 8001
 # In the order in which tests/conftest.py puts the files.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(STAMP)  ## the tests
-	$(PYTEST) -m 'not figures and not processes and not pretrained'
-
-test-fast: $(STAMP)  ## without the slow ones
+test: $(STAMP)  ## the tests, without those of the targets below
 	$(PYTEST) -m 'not slow and not figures and not processes and not pretrained'
 
-# Only the files with such tests: to read all the others takes longer than most of these.
-test-processes: $(STAMP)  ## that several processes share the work of a command: two of torch each, so one test at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m processes $$(grep -rl --include='*.py' 'mark\.processes' tests)
+test-slow: $(STAMP)  ## the dearer ones: more kills, more damage, whole chains, how often intervals cover
+	$(PYTEST) -m 'slow and not figures and not processes and not pretrained'
+	$(PYTEST_PROCESSES) -m 'slow and processes' $(WITH_PROCESSES)
+
+# One test at a time: each has two processes of torch itself. Only the files with such tests: to read all takes longer.
+PYTEST_PROCESSES := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+WITH_PROCESSES = $$(grep -rl --include='*.py' 'mark\.processes' tests)
+
+test-processes: $(STAMP)  ## that several processes share the work of a command
+	$(PYTEST_PROCESSES) -m 'processes and not slow' $(WITH_PROCESSES)
 
 test-figures: $(STAMP)  ## that published figures still hold: real corpora, simulations, twins; minutes each
 	$(PYTEST) -m figures

@@ -6,7 +6,7 @@
 #         and without them; screening at PHQ-8 10
 # on      DAIC-WOZ, unpacked (dcapswoz.ict.usc.edu, on request): the folders XXX_P and the tables of the splits. Without a
 #         folder, a synthetic twin, in which the interviewer's questions were made to depend on the label, as in the corpus
-# takes   the twin of 40 interviews: about 2 minutes on one core
+# takes   the twin of 40 interviews: about a minute on one core
 # expect  on the twin a UAR that is clearly higher with the interviewer: her prompts were written for it. Published figures
 #         on DAIC-WOZ that read them (F1 .90) are of her, not of the participant
 #
@@ -14,9 +14,9 @@
 set -euo pipefail
 runs=${RUNS:-runs}/daic_woz
 corpus=${1:-}
-epochs=${EPOCHS:-50} folds=${STOPPING_FOLDS:-5}
+epochs=${EPOCHS:-50} folds=${STOPPING_FOLDS:-5} seeds=${SEEDS:-5}
 if [ -z "$corpus" ]; then
-  corpus=$runs/corpus epochs=${EPOCHS:-15} folds=${STOPPING_FOLDS:-1}
+  corpus=$runs/corpus epochs=${EPOCHS:-10} folds=${STOPPING_FOLDS:-1} seeds=${SEEDS:-1}
   affectkit synthesize daic-woz "$corpus" --size "${SIZE:-160}" --speakers "${SPEAKERS:-40}" --resume
 fi
 
@@ -42,5 +42,5 @@ for side in participant interviewer; do
     -o "$runs/words_$side" --overwrite
 done
 affectkit ablate --manifest "$runs/both" --features participant="$runs/words_participant" \
-  --features interviewer="$runs/words_interviewer" --target depressed --missing drop -o "$runs/with_and_without" --overwrite
+  --features interviewer="$runs/words_interviewer" --target depressed --missing drop --seeds "$seeds" -o "$runs/with_and_without" --overwrite
 echo "reports: $runs/report/report.html, $runs/with_and_without/report.html" >&2

@@ -11,7 +11,7 @@ runs=${RUNS:-runs}/emodb
 corpus=${1:-}
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus
-  affectkit synthesize emodb "$corpus" --size 105 --speakers 5 --resume
+  affectkit synthesize emodb "$corpus" --size 70 --speakers 5 --resume
 fi
 
 affectkit prepare-manifest emodb "$corpus" --folds speaker -o "$runs/manifest" --overwrite

@@ -20,9 +20,9 @@ base=${BASE:-timm:mobilenetv3_large_100} head_epochs=4 epochs=20 batch=64 rates=
 votes=$corpus
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus votes=$runs/corpus_votes base=tiny-random:timm,name=test_resnet,size=48
-  head_epochs=1 epochs=5 batch=32 rates=5e-3 augment=light
-  affectkit synthesize fer2013 "$corpus" --size 450 --resume
-  affectkit synthesize ferplus "$votes" --size 450 --seed 1 --resume
+  head_epochs=1 epochs=3 batch=32 rates=5e-3 augment=light
+  affectkit synthesize fer2013 "$corpus" --size 300 --resume
+  affectkit synthesize ferplus "$votes" --size 300 --seed 1 --resume
 fi
 stages='[{"name": "frozen", "train": "head", "epochs": '$head_epochs', "learning_rate": "1e-3"},
   {"name": "unfrozen", "train": "all", "epochs": '$epochs', "learning_rate": "'$rates'", "patience": 6}]'

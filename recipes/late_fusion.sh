@@ -14,7 +14,7 @@ runs=${RUNS:-runs}/late_fusion
 corpus=${1:-${AFFECTKIT_DATA:+$AFFECTKIT_DATA/emodb}}
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus
-  affectkit synthesize emodb "$corpus" --size 105 --speakers 5 --resume
+  affectkit synthesize emodb "$corpus" --size 70 --speakers 5 --resume
 fi
 manifest=$runs/manifest
 

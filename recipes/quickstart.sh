@@ -12,7 +12,7 @@ runs=${RUNS:-runs}/quickstart
 corpus=${1:-${AFFECTKIT_DATA:+$AFFECTKIT_DATA/emodb}}
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus
-  affectkit synthesize emodb "$corpus" --size 210 --speakers 6 --resume
+  affectkit synthesize emodb "$corpus" --size 126 --speakers 6 --resume
 fi
 
 affectkit prepare-manifest emodb "$corpus" --folds speaker -o "$runs/manifest" --overwrite

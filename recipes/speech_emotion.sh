@@ -21,7 +21,7 @@ base=${2:-facebook/wav2vec2-base}
 epochs=12 batch=8 rate=1e-5
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus base=tiny-random:wav2vec2 epochs=2 rate=1e-3
-  affectkit synthesize iemocap "$corpus" --size 80 --resume
+  affectkit synthesize iemocap "$corpus" --size 60 --resume
 fi
 
 affectkit prepare-manifest iemocap "$corpus" --preset 4class --split-by official -o "$runs/manifest" --overwrite

@@ -9,9 +9,9 @@
 # usage: bash recipes/speech_features.sh [EMODB_ROOT CHECKPOINT [PADDING]]     PADDING: 30s or none, of Whisper
 set -euo pipefail
 runs=${RUNS:-runs}/speech_features
-corpus=${1:-} checkpoint=${2:-tiny-random:whisper} padding=${3:-none}
+corpus=${1:-} checkpoint=${2:-tiny-random:whisper} padding=${3:-none} epochs=${EPOCHS:-50}
 if [ -z "$corpus" ]; then
-  corpus=$runs/corpus
+  corpus=$runs/corpus epochs=${EPOCHS:-10}
   affectkit synthesize emodb "$corpus" --size 60 --speakers 4 --resume
 fi
 
@@ -22,6 +22,6 @@ for set in eGeMAPSv02 ComParE_2016; do
 done
 affectkit extract-features --manifest "$runs/manifest" --encoder hf-audio --checkpoint "$checkpoint" --layer all \
   --padding "$padding" -o "$runs/layers" --overwrite
-affectkit train --manifest "$runs/manifest" --features "$runs/layers" --model mlp --cv -o "$runs/layers-mlp" --overwrite
+affectkit train --manifest "$runs/manifest" --features "$runs/layers" --model mlp --cv --epochs "$epochs" -o "$runs/layers-mlp" --overwrite
 affectkit report "layers=$runs/layers-mlp" "egemaps=$runs/eGeMAPSv02-linear" "compare=$runs/ComParE_2016-linear" \
   -o "$runs/report" --overwrite

@@ -19,7 +19,7 @@ encoder=${2:-facebook/wav2vec2-base}
 epochs=50
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus encoder=tiny-random:wav2vec2 epochs=3
-  affectkit synthesize iemocap "$corpus" --size 80 --resume
+  affectkit synthesize iemocap "$corpus" --size 60 --resume
 fi
 
 affectkit prepare-manifest iemocap "$corpus" --preset 4class --folds session -o "$runs/manifest" --overwrite

@@ -11,7 +11,7 @@ runs=${RUNS:-runs}/text_valence
 corpus=${1:-}
 if [ -z "$corpus" ]; then
   corpus=$runs/corpus
-  affectkit synthesize emobank "$corpus" --size 2000 --resume
+  affectkit synthesize emobank "$corpus" --size 1000 --resume
 fi
 
 affectkit prepare-manifest emobank "$corpus" -o "$runs/manifest" --overwrite

@@ -1,5 +1,6 @@
 """Fixtures that read like use: `affectkit("evaluate", predictions, "-o", folder)`."""
 
+import gc
 import os
 from functools import cache
 from pathlib import Path
@@ -34,12 +35,14 @@ def _save_nothing(figure, file, format="svg", **_):
 def _quick():
     """A figure takes .05 to .1 s to put together, and .05 to .3 s more in `savefig`: tests/reporting draws figures, a
     test with `drawn` puts them together, all others have empty ones. The commands and options of an app are read once,
-    not for each command line, .06 s. And no file waits for the disk: a power cut is not tested here."""
+    not for each command line, .06 s. What was imported is not looked through for garbage again and again. And no file
+    waits for the disk: a power cut is not tested here."""
     import typer.testing
     from matplotlib.figure import Figure as Canvas
 
     from affectkit.reporting.page import Figure, Plot
 
+    gc.freeze()
     with pytest.MonkeyPatch.context() as patched:
         plot = vars(Figure)["plot"]
         patched.setattr(Figure, "plot", Plot(EMPTY, "not drawn", png=b"a picture"))

@@ -258,6 +258,7 @@ def test_sources_that_are_all_noise_are_rarely_told_apart():
     assert (wrong / studies <= 0.1).all(), wrong  # 6 of 60: more have a chance of 3 % where 5 % is true
 
 
+@pytest.mark.slow
 def test_two_equal_sources_are_not_called_better_than_the_better_of_both():
     for seed in range(20):
         rows = frame(seed, speakers=10)
@@ -289,7 +290,7 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("fail_at", [1, 4, 7])
+@pytest.mark.parametrize("fail_at", [4, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 7))])
 def test_gone_on_with_it_answers_only_what_is_missing_and_says_the_same(tmp_path, fail_at):
     study = of_predictions(three(seed=6, each=10), "weighted", {})
     whole = ablate(study, subsets(SEES), tmp_path / "whole")

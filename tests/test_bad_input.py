@@ -364,7 +364,9 @@ def test_overwrite_spares_inputs_and_other_commands_work(study, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("line", ["--help", "--version", "prepare-manifest --list", "predict"])
+@pytest.mark.parametrize(
+    "line", ["--help", "--version", "prepare-manifest --list", pytest.param("predict", marks=pytest.mark.slow)]
+)
 def test_a_full_disk_behind_stdout_is_one_line(line, study):
     words = [*line.split(), "--model-dir", study / "model", "--manifest", study / "manifest"]
     with open("/dev/full", "w") as full:

@@ -144,6 +144,10 @@ def in_csv(text, rng, cells=CELLS):
 FIRST = int(os.environ.get("AFFECTKIT_MUTATIONS_FROM", 0))  # the seed to begin with, for many of them in pieces
 HEARING = ["--model", "tiny-random:wav2vec2-ctc", "--device", "cpu"]
 COUNT = int(os.environ.get("AFFECTKIT_MUTATIONS", 300))
+# The first fifth of the seeds for every change, the others with the slow tests.
+SHARES = pytest.mark.parametrize(
+    "share", [(0, 0.2), pytest.param((0.2, 1), marks=pytest.mark.slow)], ids=["first", "rest"]
+)
 ONLY = os.environ.get("AFFECTKIT_MUTATIONS_OF", "")  # a pattern of the files to damage
 MOST = 2 << 30  # bytes that reading may take
 MODELS = {"linear": ["--c-grid", 1], "svm": ["--c-grid", 1], "forest": ["--trees", 5], "mlp": ["--epochs", 2]}
@@ -277,21 +281,22 @@ def answer(words, written):
     return written.read_bytes()
 
 
+@SHARES
 @pytest.mark.parametrize("recorded", [True, False], ids=["of a finished run", "of unknown origin"])
-def test_damage_is_refused_or_changes_nothing(study, recorded):
+def test_damage_is_refused_or_changes_nothing(study, recorded, share):
     """Of unknown origin: without a record that knows the digests, as a downloaded folder is; then it may answer, since
     nothing says that it answered otherwise before."""
     files = sorted(path for path in study.rglob("*") if path.suffix in SUFFIXES and path.parent != study)
-    assert_withstood(study, files, reading, recorded)
+    assert_withstood(study, files, reading, recorded, share)
 
 
-def assert_withstood(study, files, reading, recorded, cells=CELLS, count=COUNT // 2):
-    """Damage `count` times one of the files, and read it as `reading` says."""
+def assert_withstood(study, files, reading, recorded, share, cells=CELLS, count=COUNT // 2):
+    """Damage one of the files for each seed of this share of `count`, and read it as `reading` says."""
     files = [path for path in files if re.search(ONLY, str(path.relative_to(study)))]
     records = {path: path.read_bytes() for path in files if path.name in ("run.json", "started.json")}
     files = [path for path in files if recorded or path not in records]
     expected, problems = {}, []
-    for seed in range(FIRST, FIRST + count):
+    for seed in range(FIRST + round(share[0] * count), FIRST + round(share[1] * count)):
         rng = random.Random(seed)
         file = rng.choice(files)
         words, written = reading(study, file, rng)
@@ -379,13 +384,14 @@ def reading_tables(root, file, rng):
     return ["report", root / name, "-o", output], output / "report.html"
 
 
+@SHARES
 @pytest.mark.parametrize("of", ["tables", "models of a finished run", "models of unknown origin"])
-def test_damage_to_tables_and_their_models_is_refused_or_said(clinic, of):
+def test_damage_to_tables_and_their_models_is_refused_or_said(clinic, of, share):
     """Of a table nothing says how it was; so a changed one may be answered."""
     raw = [path for name in ("given", "dfu", "fer2013", "ferplus") for path in (clinic / name).rglob("*.csv")]
     made = [path for name in TREES for path in (clinic / name).rglob("*") if path.suffix in SUFFIXES]
     files = sorted(raw if of == "tables" else made)
-    assert_withstood(clinic, files, reading_tables, of == "models of a finished run", OF_TABLES)
+    assert_withstood(clinic, files, reading_tables, of == "models of a finished run", share, OF_TABLES)
 
 
 # --- Cross-attention of arrays: the model, its attention, the logs of its training
@@ -420,11 +426,12 @@ def reading_crossed(root, file, rng):
     return ["report", run, "-o", output], output / "report.html"
 
 
+@SHARES
 @pytest.mark.parametrize("recorded", [True, False], ids=["of a finished run", "of unknown origin"])
-def test_damage_to_cross_attention_is_refused_or_changes_nothing(crossed, recorded):
+def test_damage_to_cross_attention_is_refused_or_changes_nothing(crossed, recorded, share):
     files = (path for path in (crossed / "cross").rglob("*") if path.suffix in SUFFIXES and path.name != "log.jsonl")
     files = sorted(path for path in files if "attention" not in path.parts)  # features, damaged above
-    assert_withstood(crossed, files, reading_crossed, recorded, count=COUNT // 20)
+    assert_withstood(crossed, files, reading_crossed, recorded, share, count=COUNT // 20)
 
 
 # --- Sessions: labels and landmarks as they come, folds beside a test part, models of several heads and of sequences
@@ -506,4 +513,4 @@ def test_damage_to_sessions_is_refused_or_said(sessions, of):
     files = sorted(path for path in files if (path.relative_to(sessions).parts[0] in RAW) == raw)
     if raw:
         files = [path for path in files if path.name not in ("run.json", "started.json")]
-    assert_withstood(sessions, files, reading_sessions, of == "what was made", OF_SERIES)
+    assert_withstood(sessions, files, reading_sessions, of == "what was made", (0, 1), OF_SERIES)

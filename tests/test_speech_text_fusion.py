@@ -21,6 +21,9 @@ from serving_kit import process, status_of, wait_until
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("opensmile")
 pytest.importorskip("fastapi")
+pytestmark = (
+    pytest.mark.slow
+)  # one study of half a minute; tests of routes, served kinds and transcripts have smaller ones
 LANGUAGES = ("en", "zh")
 PARTS = ("train", "val", "test", "train")  # of a language's speakers, in turn
 CLASSES = "angry,happy,neutral,sad"

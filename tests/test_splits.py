@@ -41,7 +41,7 @@ def test_default_group():
     assert splits.default_group(pd.DataFrame({"id": ["a"]})) is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(table=tables, seed=st.integers(0, 9))
 def test_by_group_never_straddles_and_fills_every_split(table, seed):
     groups, labels = zip(*table, strict=True)

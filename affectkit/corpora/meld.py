@@ -128,6 +128,7 @@ WEIGHTS = {
 }  # fmt: skip
 SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 TURNS = 6  # utterances in a dialogue
+AT_ONCE = 20  # clips for one ffmpeg, which takes longer to start than to encode one
 HEADER = (
     "Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",
     "StartTime", "EndTime",
@@ -149,6 +150,7 @@ def synthesize(root: Path, *, size: int, speakers: int, seed: int) -> None:
         twins.generator(seed, part).shuffle(dealt)
         rows = [_utterance(root, part, index, *dealt[index], voices, seed) for index in range(count)]
         twins.write_rows(root / f"{part}_sent_emo.csv", HEADER, rows)
+        _to_mp4(sorted((root / PARTS[part][1]).glob("*.wav")))
 
 
 def _utterance(
@@ -158,7 +160,6 @@ def _utterance(
     dialogue, turn = divmod(index, TURNS)
     path = root / PARTS[part][1] / f"dia{dialogue}_utt{turn}.wav"
     affect, text, seconds = twins.act(path, voices[speaker], emotion, rng)
-    _to_mp4(path)
     mood = {"joy": "positive", "neutral": "neutral"}.get(emotion, "negative")
     sentiment = ("positive" if affect[0] > 0 else "negative") if emotion == "surprise" else mood
     start = 60.0 + turn * 5
@@ -172,12 +173,19 @@ def _clock(seconds: float) -> str:
     return f"00:{minutes:02d}:{rest // 1000:02d},{rest % 1000:03d}"
 
 
-def _to_mp4(path: Path) -> None:
-    """Wrap a clip as the corpus has it, AAC in MP4, and remove the WAV; without ffmpeg the WAV stays."""
+def _to_mp4(paths: list[Path]) -> None:
+    """Wrap clips as the corpus has them, AAC in MP4, and remove the WAVs; without ffmpeg these stay."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         return
-    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", str(path), "-c:a", "aac", "-b:a", "64k"]
-    command += ["-fflags", "+bitexact", "-flags:a", "+bitexact", str(path.with_suffix(".mp4"))]
-    subprocess.run(command, check=True)
-    path.unlink()
+    aac = ["-c:a", "aac", "-b:a", "64k", "-fflags", "+bitexact", "-flags:a", "+bitexact"]
+    for first in range(0, len(paths), AT_ONCE):
+        some = paths[first : first + AT_ONCE]
+        command = [ffmpeg, "-nostdin", "-v", "error", "-y"]
+        for path in some:
+            command += ["-i", str(path)]
+        for place, path in enumerate(some):
+            command += ["-map", str(place), *aac, str(path.with_suffix(".mp4"))]
+        subprocess.run(command, check=True)
+        for path in some:
+            path.unlink()

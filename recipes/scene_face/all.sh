@@ -5,9 +5,10 @@
 #         small networks from scratch, and a face expert that is fine-tuned on the drawn faces of AffectNet's twin
 # needs   EmoNet's weights in models/emonet/pretrained (from its authors, CC BY-NC-ND 4.0, research only), or FACE: a run
 #         folder of import-model
-# takes   a twin about three minutes on 2 CPU cores
-# expect  a comparison of the fusion with the better of the two, with an interval; on the twin, whose scene network starts
-#         from random weights, -.00 to .04 CCC for 281 test images; figures of a twin mean nothing for real images
+# takes   a twin of 400 images about 90 CPU seconds
+# expect  a comparison of the fusion with the better of the two, with an interval; on the twin with SIZE=1500
+#         PORTRAITS=800, whose scene network starts from random weights, -.00 to .04 CCC for 281 test images; figures of a
+#         twin mean nothing for real images
 #
 # usage: bash recipes/scene_face/all.sh [CORPUS [ROOT [BACKBONE [FACE]]]]
 set -euo pipefail
@@ -19,12 +20,12 @@ backbone=${3:-open_clip:ViT-B-32/laion2b_s34b_b79k} face=${4:-}
 if [ -z "$root" ]; then
   root=$study/corpus backbone=tiny-random:timm,name=test_resnet,size=64 face=$study/face
   export UNFROZEN_EPOCHS=2
-  affectkit synthesize "$corpus" "$root" --size "${SIZE:-1500}" --speakers 24 --resume  # people, or themes
+  affectkit synthesize "$corpus" "$root" --size "${SIZE:-400}" --speakers 24 --resume  # people, or themes
 fi
 affectkit prepare-manifest "$corpus" "$root" -o "$study/manifest" --overwrite
 
 if [ "$face" = "$study/face" ]; then
-  affectkit synthesize affectnet "$study/portraits" --size "${PORTRAITS:-800}" --seed 1 --resume
+  affectkit synthesize affectnet "$study/portraits" --size "${PORTRAITS:-300}" --seed 1 --resume
   affectkit prepare-manifest affectnet "$study/portraits" -o "$study/portraits_manifest" --overwrite
   affectkit finetune --manifest "$study/portraits_manifest" --base-model "$backbone" --target valence,arousal \
     --crop face --on-error skip --epochs 8 --batch-size 16 --learning-rate 3e-3 --schedule one-cycle -o "$study/face_network" --resume

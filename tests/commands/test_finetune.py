@@ -13,6 +13,7 @@ from command_lines import ran
 
 TINY = "tiny-random:wav2vec2"
 QUICK = ("--epochs", 2, "--batch-size", 8, "--learning-rate", "1e-3", "--device", "cpu", "--num-workers", 1)
+ONCE = (*QUICK, "--epochs", 1)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,7 @@ def test_the_best_epoch_is_what_is_kept(finished):
     assert report["metrics"]["val_uar"]["value"] == pytest.approx(history["val_uar"].max(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_rerun_gives_the_same_bytes(affectkit, finished, manifest, tmp_path):
     affectkit("finetune", "--manifest", manifest, "--base-model", TINY, "-o", tmp_path / "run", *QUICK,
               "--train-feature-encoder")  # fmt: skip
@@ -249,7 +251,7 @@ class TestRefusals:
                 part.loc[part["label"] == "anger", "label"] = "sadness"
 
         data = changed(manifest, tmp_path / "m", without)
-        done = affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "run", *QUICK)
+        done = affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "run", *ONCE)
         assert "warning: the rows that choose the epoch have no anger" in done.output
 
     def test_a_missing_file_before_any_training(self, affectkit, manifest, tmp_path):
@@ -260,7 +262,7 @@ class TestRefusals:
         data = changed(manifest, tmp_path / "m", lose)
         line = self.refused(affectkit, tmp_path / "run", *data)
         assert "test.csv row 2" in line and "gone.wav" in line and "--on-error skip" in line
-        affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "other", *QUICK, "--on-error", "skip")
+        affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "other", *ONCE, "--on-error", "skip")
         assert "gone.wav" in (tmp_path / "other" / "skipped.csv").read_text()
 
     @pytest.mark.parametrize(
@@ -294,7 +296,7 @@ class TestRefusals:
                 part.loc[[0, 1], "path"] = [str(low), str(high)]
 
         data = changed(manifest, tmp_path / "m", other)
-        affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "run", *QUICK)
+        affectkit("finetune", *data, "--base-model", TINY, "-o", tmp_path / "run", *ONCE)
 
 
 @pytest.mark.slow
@@ -313,6 +315,7 @@ def test_two_processes_end_with_the_model_of_one(affectkit, manifest, tmp_path):
         np.testing.assert_allclose(answers[0][name].astype(float), answers[1][name].astype(float), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_one_rank_that_cannot_read_ends_them_all(manifest, tmp_path):
     """A recording with a sound header, and samples that are no numbers, met by one process in the midst of training."""
@@ -328,6 +331,7 @@ def test_one_rank_that_cannot_read_ends_them_all(manifest, tmp_path):
     assert "nan.wav" in done.stderr
 
 
+@pytest.mark.slow
 def test_rows_count_as_much_as_they_are_told_to(affectkit, manifest, tmp_path):
     """A corpus of weight 0 has no say: the network is the one that other labels of its rows would give."""
 
@@ -353,6 +357,7 @@ def test_rows_count_as_much_as_they_are_told_to(affectkit, manifest, tmp_path):
     assert "corpus 'b' has no weight" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_feature_encoder_trains_after_its_epochs(affectkit, manifest, tmp_path):
     line = ("finetune", "--manifest", manifest, "--base-model", TINY, *QUICK, "--freeze-feature-encoder-epochs")
     affectkit(*line, 1, "-o", tmp_path / "f")

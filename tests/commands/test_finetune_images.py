@@ -476,10 +476,10 @@ def undisturbed(manifest, two_stages, tmp_path_factory):
     [
         ("affectkit.finetuning.media.images.Images.decode", 20),
         ("affectkit.training.stepping.Stepper.step", 2),
-        ("affectkit.training.stepping.Stepper.step", 5),
-        ("affectkit.training.keeping.Keeper.keep_best", 2),
+        pytest.param("affectkit.training.stepping.Stepper.step", 5, marks=pytest.mark.slow),
+        pytest.param("affectkit.training.keeping.Keeper.keep_best", 2, marks=pytest.mark.slow),
         ("affectkit.training.keeping.Keeper.load_best", 1),
-        ("affectkit.training.optimizing.freeze", 2),
+        pytest.param("affectkit.training.optimizing.freeze", 2, marks=pytest.mark.slow),
         ("affectkit.training.stepping.Stepper.step", 8),
         ("affectkit.training.objective.Objective.answers", 4),
         ("affectkit.results.save.save_result", 1),
@@ -514,6 +514,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(
     assert not (tmp_path / "run" / "encoded.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_stopped_again_and_again_it_goes_on_to_the_same_bytes(undisturbed, stopped, manifest, two_stages, tmp_path):
     """First at the second file that it writes, then at the third after that, ...: what is computed once, checkpoints,
     best weights, what is left."""
@@ -530,7 +531,11 @@ def test_stopped_again_and_again_it_goes_on_to_the_same_bytes(undisturbed, stopp
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("more", [(), ("--augment", "light", "--tta", "2")], ids=["encoded once", "augmented"])
+@pytest.mark.parametrize(
+    "more",
+    [(), pytest.param(("--augment", "light", "--tta", "2"), marks=pytest.mark.slow)],
+    ids=["encoded once", "augmented"],
+)
 def test_two_processes_end_with_the_model_of_one(manifest, two_stages, tmp_path, more):
     """The CCC of an epoch is that of all its predictions together, not a mean over processes; 7 rows a batch leave an
     odd one over."""

@@ -135,7 +135,7 @@ def test_a_frozen_network_sees_every_picture_once(manifest, tmp_path, monkeypatc
     assert sorted(seen) == sorted(key for split in SPLITS for key in rows(manifest / f"{split}.csv")["id"])
 
 
-@pytest.mark.parametrize("step", [2, 6])
+@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.slow), 6])
 def test_stopped_it_goes_on_to_the_same_bytes(finished, manifest, tmp_path, monkeypatch, step):
     stages, calls, whole = finished.parent / "stages.json", [], Stepper.step
 

@@ -15,6 +15,7 @@ from affectkit.models.weights import read_tensors
 
 pytestmark = pytest.mark.usefixtures("without_pages")
 QUICK = ("--batch-size", 16, "--device", "cpu", "--num-workers", 0)
+SLOW = pytest.mark.slow
 CLASSES = ["prob_a", "prob_b", "prob_c"]
 
 
@@ -262,7 +263,10 @@ def test_what_is_refused_before_any_training(study, metadata, image, tmp_path, o
 # Interruptions
 
 
-@pytest.mark.parametrize(("mix", "cv", "step"), [(".7,.3", False, 4), ("learn", False, 4), ("learn", True, 40)])
+@pytest.mark.parametrize(
+    ("mix", "cv", "step"),
+    [pytest.param(".7,.3", False, 4, marks=SLOW), ("learn", False, 4), pytest.param("learn", True, 40, marks=SLOW)],
+)
 def test_a_killed_run_goes_on_to_the_same_bits(study, metadata, image, folds, tmp_path, stopped, mix, cv, step):
     """In folds, each frozen network has its own encodings and each source its own answers, kept until the end."""
     table, start = (study / "metadata-folds", folds) if cv else (metadata, image)

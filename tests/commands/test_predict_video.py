@@ -183,6 +183,7 @@ def test_the_same_command_gives_the_same_bytes(predict, root, tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_how_many_frames_lie_in_files_at_once_changes_nothing(predict, root, monkeypatch):
     from affectkit.inference import video
 

@@ -87,7 +87,7 @@ def answers(model, target, table, y, inside, outside, balanced):
     [
         *((model, "label", "none") for model in OPTIONS),
         *((model, "stress", "none") for model in OPTIONS),  # below 1: of larger ones nine digits are written
-        ("forest", "label", "balanced"),
+        pytest.param("forest", "label", "balanced", marks=pytest.mark.slow),
     ],
 )
 def test_folds_and_new_rows_are_answered_as_by_a_scikit_learn_pipeline(

@@ -15,19 +15,10 @@ from affectkit.estimators._network_inputs import normalize_by_speaker
 from affectkit.splits import grouped_folds
 
 
-@pytest.mark.parametrize("model", ["linear", "svm", "forest"])
+@pytest.mark.parametrize("model", ["linear --c-grid .1,1", "svm --c-grid .1,1", "forest --trees 20"])
 def test_without_cv_the_val_and_test_rows_are_predicted_and_train_rows_are_not(affectkit, speech, tmp_path, model):
-    affectkit(
-        "train",
-        "--manifest",
-        speech / "split",
-        "--features",
-        speech / "egemaps",
-        "--model",
-        model,
-        "-o",
-        tmp_path / "m",
-    )
+    table = ["--manifest", speech / "split", "--features", speech / "egemaps"]
+    affectkit("train", *table, "--model", *model.split(), "-o", tmp_path / "m")
     frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
     assert set(frame["split"]) == {"val", "test"}
     assert set(frame["seen"]) == {"heldout"}
@@ -37,13 +28,14 @@ def test_without_cv_the_val_and_test_rows_are_predicted_and_train_rows_are_not(a
 
 
 def test_with_cv_every_row_is_predicted_by_a_fit_that_never_saw_its_speaker(affectkit, speech, tmp_path):
-    affectkit("train", "--manifest", speech / "folds", "--features", speech / "egemaps", "--cv", "-o", tmp_path / "m")
+    train = ("train", "--features", speech / "egemaps", "--c-grid", ".1,1", "--cv")
+    affectkit(*train, "--manifest", speech / "folds", "-o", tmp_path / "m")
     frame = read_predictions(tmp_path / "m" / "predictions.csv").frame
     assert len(frame) == 70
     assert set(frame["seen"]) == {"oof"}
     report = json.loads((tmp_path / "m" / "train_report.json").read_text())
     assert report["metrics"]["oof_uar"]["value"] > 0.3  # 7 classes: chance is .143
-    affectkit("train", "--manifest", speech / "split", "--features", speech / "egemaps", "--cv", "-o", tmp_path / "s")
+    affectkit(*train, "--manifest", speech / "split", "-o", tmp_path / "s")
     frame = read_predictions(tmp_path / "s" / "predictions.csv").frame
     assert frame.groupby("split")["seen"].unique().map(list).to_dict() == {
         "train": ["oof"], "val": ["oof"], "test": ["heldout"]
@@ -110,7 +102,7 @@ def test_features_of_another_encoder_are_refused(affectkit, speech):
 
 def test_speaker_normalisation_is_marked_transductive_and_refused_for_few_rows(affectkit, speech, emodb_twin, tmp_path):
     line = ["--manifest", speech / "folds", "--features", speech / "egemaps"]
-    affectkit("train", *line, "--normalize", "speaker", "--cv", "-o", tmp_path / "m")
+    affectkit("train", *line, "--normalize", "speaker", "--cv", "--c-grid", 1, "-o", tmp_path / "m")
     assert json.loads((tmp_path / "m" / "train_report.json").read_text())["transductive"] is True
     assert "transductive" in (tmp_path / "m" / "best_model" / "README.md").read_text().lower()
     affectkit("evaluate", tmp_path / "m", "-o", tmp_path / "r")

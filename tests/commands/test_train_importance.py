@@ -28,7 +28,9 @@ def line(folder, *rest):
 
 
 @pytest.mark.parametrize(
-    "model", [["forest", "--trees", 9, "--min-leaf", 2], ["mlp", "--epochs", 1]], ids=["forest", "mlp"]
+    "model",
+    [["forest", "--trees", 9, "--min-leaf", 2], pytest.param(["mlp", "--epochs", 1], marks=pytest.mark.slow)],
+    ids=["forest", "mlp"],
 )
 def test_the_page_shows_twenty_columns_and_the_table_all(affectkit, columns, tmp_path, model):
     affectkit(*line(columns, "--importance", "--model", *model, "-o", tmp_path / "m"))

@@ -329,7 +329,9 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize(("model", "features"), [("mlp", "egemaps"), ("attention", "frames")])
+@pytest.mark.parametrize(
+    ("model", "features"), [("mlp", "egemaps"), pytest.param("attention", "frames", marks=pytest.mark.slow)]
+)
 def test_stopped_again_and_again_and_resumed_it_is_the_same_bytes(affectkit, stopped, study, tmp_path, model, features):
     """First at the fourth file that it writes, then at the fifth after that, ...: checkpoints, fits, what is left."""
     line = ["train", "--manifest", study / "folds", "--features", study / features, "--model", model, "--cv"]

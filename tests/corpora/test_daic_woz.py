@@ -334,6 +334,7 @@ def interviewed(made_once):
 NOTED = "the interviewer's turns are among its rows (--interviewer)"
 
 
+@pytest.mark.slow
 def test_one_report_shows_the_figure_with_the_interviewer_and_without(interviewed, affectkit):
     features = [
         word for side in ("participant", "interviewer") for word in ("--features", f"{side}={interviewed / side}")

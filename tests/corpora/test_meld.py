@@ -79,12 +79,19 @@ def test_a_lacking_table_is_named(root):
 
 
 def test_the_twin_wraps_clips_where_ffmpeg_is(tmp_path, monkeypatch, gathered):
-    """A stand-in for ffmpeg that copies its input: the command line is `-i IN ... OUT`."""
+    """A stand-in for ffmpeg that copies: the command line is `-i IN -i IN ... OUT ... OUT`, in the same order."""
     fake = tmp_path / "bin" / "ffmpeg"
     fake.parent.mkdir()
-    fake.write_text(
-        '#!/bin/sh\nwhile [ "$1" != "-i" ]; do shift; done\nin="$2"\nfor out in "$@"; do :; done\ncp "$in" "$out"\n'
-    )
+    script = """#!/bin/sh
+ins=
+for word in "$@"; do
+  case "$word" in
+    *.wav) ins="$ins $word" ;;
+    *.mp4) set -- $ins; cp "$1" "$word"; shift; ins="$*" ;;
+  esac
+done
+"""
+    fake.write_text(script)
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=":")
     meld.synthesize(tmp_path / "twin", size=12, speakers=3, seed=0)

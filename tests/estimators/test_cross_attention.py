@@ -237,6 +237,7 @@ def test_it_learns_which_steps_a_set_asks_for_by_what_they_hold_and_by_where_the
     assert max(learned("concat", 8)) < 0.3
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_constant_target_falls_to_its_floor(tmp_path):
     from affectkit.training.accelerating import open_accelerator
     from affectkit.training.fit import Problem, Settings, fit

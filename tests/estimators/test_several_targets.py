@@ -145,6 +145,7 @@ def test_answers_by_name_are_those_of_classes_in_another_order_and_of_targets_in
     np.testing.assert_allclose(anxiety, plain["anxiety"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_levels_in_reverse_are_a_mirror():
     """What levels mean is their order: thresholds mirror, and so do answers once both have learned the same."""
     x, truths, groups = study(400, missing=0)

@@ -85,7 +85,7 @@ def covered(rows, judge, speakers, replications, seed=1, **settings):
     return {name: hits[name] / stated[name] for name in true}
 
 
-@pytest.mark.parametrize("speakers", [2, 10])
+@pytest.mark.parametrize("speakers", [pytest.param(2, marks=pytest.mark.slow), 10])
 def test_few_speakers_are_covered(speakers):
     found = covered(class_rows, count_figures, speakers, 1000)
     found |= covered(number_rows, number_figures, speakers, 1000)

@@ -245,6 +245,7 @@ def simulated(rng, people=10, visits=2, rows=3600):
     return events(*sorted(alerts)), events(*sorted(truth))
 
 
+@pytest.mark.slow
 def test_intervals_cover():
     rng, people = np.random.default_rng(0), np.repeat([f"p{i}" for i in range(10)], 2)
     line = timeline_of(*[np.arange(3600)] * 20)

@@ -95,7 +95,10 @@ def test_figures_are_scikit_learns_and_p_values_of_a_paired_t_test_are_holms():
     assert [ranked[name].adjusted for name in others] == pytest.approx(holm(p), abs=1e-9)
 
 
-@pytest.mark.parametrize(("runs", "groups", "most"), [(2, 10, 0.05), (5, 4, 0.1), (20, 10, 0.25), (20, 40, 0.25)])
+@pytest.mark.parametrize(
+    ("runs", "groups", "most"),
+    [(2, 10, 0.05), (5, 4, 0.1), *(pytest.param(20, n, 0.25, marks=pytest.mark.slow) for n in (10, 40))],
+)
 def test_how_often_one_of_equal_runs_is_set_apart(runs, groups, most):
     """5 % of two; some of 20 in about 20 % of cases, because the best is picked on the same rows."""
     rng, repeats = np.random.default_rng(runs + groups), 200

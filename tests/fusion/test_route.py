@@ -351,7 +351,7 @@ def test_a_routed_calibrated_chain_predicts_from_one_folder(affectkit, tmp_path)
     for name in words:
         rows_of = ("--manifest", tmp_path / f"{name}.csv")
         affectkit("extract-features", *rows_of, "--encoder", "text-ngrams", "-o", tmp_path / f"f_{name}")
-        affectkit("train", *rows_of, "--features", tmp_path / f"f_{name}", "--cv", "-o", tmp_path / name)
+        affectkit("train", *rows_of, "--features", tmp_path / f"f_{name}", "--cv", "--c-grid", 1, "-o", tmp_path / name)
     sources = [f"{name}={tmp_path / name}" for name in words]
     affectkit("fuse", *sources, "--rule", "route", "--by", "language", "-o", tmp_path / "routed")
     line = ("--method", "temperature", "--per", "language", "--min-rows", 30)

@@ -96,7 +96,9 @@ def worst(gains):
     return min(gains.values())
 
 
-@pytest.mark.parametrize("rule", CLASS_RULES)
+@pytest.mark.parametrize(
+    "rule", [pytest.param(rule, marks=[pytest.mark.slow] * (rule == "stacked")) for rule in CLASS_RULES]
+)
 def test_with_noise_and_few_rows_learned_rules_stay_near_the_best_source(rule):
     assert worst(gain(rule, "class", "noise", 300)) >= -0.02
     assert worst(gain("mean", "class", "noise", 300, seeds=3)) < -0.1  # which is what there is to learn

@@ -148,7 +148,7 @@ def sets_among(images: list[np.ndarray], sides: np.ndarray) -> list[list[int]]:
     return sets_of_copies(np.stack([thumbnail_of(image) for image in images]), smallest, sides)
 
 
-@pytest.mark.parametrize("background", [None, 0], ids=["own walls", "one wall"])
+@pytest.mark.parametrize("background", [None, pytest.param(0, marks=pytest.mark.slow)], ids=["own walls", "one wall"])
 def test_of_500_people_no_two_are_taken_for_one_and_every_copy_is_found(background):
     """124,750 pairs of different portraits; then 100 of them re-saved, halved, and both."""
     images = [portrait(seed, background) for seed in range(500)]

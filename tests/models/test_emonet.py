@@ -84,6 +84,7 @@ def test_its_order_of_expressions():
     assert expressions_of(5)[:4] == expressions_of(8)[:4]
 
 
+@pytest.mark.slow
 def test_importing_and_building_it_changes_no_global_of_torch():
     script = """
 import torch, torch.nn, torch.nn.functional

@@ -26,7 +26,9 @@ def models(made_once, speech):
     def make(root):
         folds = speech / "folds"
         run("extract-features", "--manifest", folds, "--encoder", "text-ngrams", "-o", root / "ngrams")
-        run("train", "--cv", "--manifest", folds, "--features", root / "ngrams", "-o", root / "text")
+        run(
+            "train", "--cv", "--c-grid", ".1,1", "--manifest", folds, "--features", root / "ngrams", "-o", root / "text"
+        )
         run("fuse", f"audio={speech / 'linear'}", f"text={root / 'text'}", "--rule", "mean", "-o", root / "mean")
         run("calibrate", root / "mean", "--method", "temperature", "--bundle", "-o", root / "fused")
         write_table(root)

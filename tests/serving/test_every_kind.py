@@ -44,7 +44,7 @@ def kinds(made_once, models, speech, affectkit_once):
         for name, base, manifest in (("speech", "wav2vec2", "few"), ("image", "open_clip", "faces")):
             words = ["--manifest", root / f"{manifest}.csv", "--base-model", f"tiny-random:{base}"]
             run("finetune", *words, *how, root / name)
-        train = ["train", "--cv", "--manifest", root / "sound.csv", "--features"]
+        train = ["train", "--cv", "--c-grid", ".1,1", "--manifest", root / "sound.csv", "--features"]
         run(*train, speech / "egemaps", "-o", root / "zh")
         run(*train, models["text"].parent / "ngrams", "-o", root / "words")
         run("fuse", f"audio={root / 'zh'}", f"text={root / 'words'}", "--rule", "mean", "-o", root / "mean")

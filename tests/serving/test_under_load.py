@@ -84,6 +84,7 @@ def test_under_load_answers_are_those_of_predict_alone(served, models, clips, af
         np.testing.assert_allclose(said, expected[clip.stem, ms], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_overloaded_it_answers_or_refuses_and_nothing_grows(models, clips):
     """40 clients where four may be inside."""
     content, statuses, latencies = clips[0].read_bytes(), Counter(), []
@@ -241,6 +242,7 @@ def test_uvicorn_takes_the_application_from_the_environment(models):
         wait_until(lambda: decoders and gone(decoders), 10)
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_no_error_of_the_server(served, tmp_path):
     pytest.importorskip("schemathesis")
     command = ["schemathesis", "run", f"{served[1]}/openapi.json", "--checks", "not_a_server_error", "--seed", "0"]

@@ -546,6 +546,7 @@ def test_bfloat16(accelerator, tmp_path):
     assert found.best["val_uar"] > 0.9
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_epochs(train, monkeypatch):
     """Bytes of all tensors that are alive after the third epoch and after the twelfth; any copy would be 17 kB."""
     sizes = []

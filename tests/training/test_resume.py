@@ -34,6 +34,7 @@ CASES = {
     ),
     "one-cycle": ([Stage("a", "all", 3, "1e-2", "one-cycle")], {"clip": 0.0, "average": 0.5}),
 }
+LONG = ("average, patience", "plateau, seconds")
 # That what a case stands for takes place in it at all.
 HAPPENED = {
     "several stages": lambda history: list(history.stage) == ["head", "whole", "whole"],
@@ -79,7 +80,7 @@ def assert_equal(first, second):
     assert first[1] == second[1]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in CASES])
 def test_after_any_batch(run, name):
     """At every batch of every epoch; then once more, two batches later."""
     counted = Watched()
@@ -109,7 +110,7 @@ def test_after_every_step(run, name):
     assert_equal(resumed, whole)
 
 
-@pytest.mark.parametrize("steps", [0, 2, 5])
+@pytest.mark.parametrize("steps", [2, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 5))])
 def test_with_checkpoints_now_and_then(run, steps):
     """What was done since the last one is done again; 0: only at the ends of epochs."""
     whole = run(CASES["several stages"], "whole", checkpoint_steps=steps)
