@@ -271,13 +271,17 @@ def limited():
 
 
 def answer(words, written):
-    """The bytes that a command line leaves, or its refusal."""
+    """What a command line leaves, or its refusal. Of JSON without `inputs`: these are what a record lists, and a record
+    that lists fewer files says no more."""
     try:
         with warnings.catch_warnings(), limited():
             warnings.simplefilter("error")
             make(*words)
     except AffectkitError as refusal:
         return refusal
+    if written.suffix == ".json":
+        told = json.loads(written.read_bytes())
+        return json.dumps({name: value for name, value in told.items() if name != "inputs"}).encode()
     return written.read_bytes()
 
 
