@@ -90,6 +90,7 @@ def test_a_figure_of_other_targets_is_refused_before_the_work(affectkit, study, 
     assert "there is no metric 'ccc' of label" in result.stderr and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_ablate_is_held_to_all_sources_or_to_a_subset(affectkit, study, tmp_path):
     features = [f"{name}={study / 'features.csv'}" for name in ("one", "two")]
     line = [

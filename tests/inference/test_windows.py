@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affectkit.artifacts.manifest import read_manifest
@@ -37,6 +37,7 @@ def test_where_windows_lie(seconds, stride, start, end, expected):
     assert Windows(seconds, stride).cut(start, end) == [pytest.approx(bounds, abs=1e-9) for bounds in expected]
 
 
+@settings(max_examples=30)
 @given(st.floats(0.02, 60), st.floats(0.05, 1), st.floats(0, 1000), st.floats(0.001, 300))
 def test_everything_is_heard_by_windows_of_half_to_one_and_a_half_the_length(seconds, share, start, length):
     windows = Windows(seconds, max(seconds * share, 0.01))
