@@ -81,7 +81,7 @@ def _rows(file: Path, base: Path, wanted: dict[str, str], targets: tuple[Target,
                 remedy = did_you_mean(lacking[0], list(record))
                 raise AffectkitError("input", f"has no column '{lacking[0]}'", file=file, remedy=remedy)
         row = _tables.to_row(record, columns, targets if named else (), file=file, row=position)
-        row["path"] = _below(row.get("path", ""), file, base)
+        row["path"] = _below(row["path"], file, base) if "path" in columns else ""  # of another column: of no media
         row["id"] = _id(row, columns, ids, file, position)
         ids[row["id"]] = position
         yield row

@@ -102,12 +102,13 @@ def test_csv_columns_of_words_that_nobody_asked_for_are_carried(tmp_path, gather
 
 
 def test_csv_of_people_without_media(affectkit, tmp_path):
-    """Answers to questionnaires, with gaps, are trained on by their own columns."""
-    lines = [f"p{n},{n % 7},{'' if n % 3 else n % 5},{n % 7 + n % 2}" for n in range(60)]
-    (tmp_path / "people.csv").write_text("id,calm,tense,stress\n" + "\n".join(lines) + "\n")
+    """Answers to questionnaires, with gaps, are trained on by their own columns; a column `path` is of no media then."""
+    lines = [f"p{n},p{n}.wav,{n % 7},{'' if n % 3 else n % 5},{n % 7 + n % 2}" for n in range(60)]
+    (tmp_path / "people.csv").write_text("id,path,calm,tense,stress\n" + "\n".join(lines) + "\n")
     asked = ("--path-column", "", "--target-columns", "stress=0:8", "--folds", 3)
     affectkit("prepare-manifest", "csv", tmp_path / "people.csv", *asked, "-o", tmp_path / "m")
     how = ("--features", "manifest:*", "--model", "linear", "--cv", "--no-importance")
+    assert set(read_manifest(tmp_path / "m").rows["path"]) == {""}
     affectkit("train", "--manifest", tmp_path / "m", *how, "-o", tmp_path / "run")
     answers = pd.read_csv(tmp_path / "run" / "predictions.csv")
     assert len(answers) == 60 and np.corrcoef(answers["stress_pred"], answers["id"].str[1:].astype(int) % 7)[0, 1] > 0.9
