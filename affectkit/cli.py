@@ -26,6 +26,7 @@ from affectkit.commands.import_model import import_model
 from affectkit.commands.plot import plot
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
+from affectkit.commands.query import query
 from affectkit.commands.report import report
 from affectkit.commands.select import select
 from affectkit.commands.serve import serve
@@ -65,6 +66,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (bound(ablate, app=run), (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
+    (query, ()),
     (report, ()),
     (plot, ()),
     (watch, ()),

@@ -21,10 +21,15 @@ from affectkit.errors import AffectkitError, did_you_mean
 
 PACKAGE = Path(__file__).parent
 # Where the plug-ins of a kind live; a kind that is not here has a folder of its own name.
-FOLDERS = {"rules": "fusion/rules", "methods": "calibration/methods", "media": "finetuning/media"}
+FOLDERS = {
+    "rules": "fusion/rules",
+    "methods": "calibration/methods",
+    "media": "finetuning/media",
+    "strategies": "labeling/strategies",
+}
 KINDS = (
     "corpora", "encoders", "detectors", "experts", "estimators", "rules", "methods", "media", "protocols",
-    "transcribers",
+    "transcribers", "strategies",
 )  # fmt: skip
 # What makes a module a plug-in of its kind, and has its options; `build` for the others.
 FACTORIES = {"corpora": ("read", "gather", "synthesize"), "experts": ("build", "medium")}
@@ -117,7 +122,7 @@ def load(kind: str, name: str, *, foreign: bool = False) -> ModuleType:
 
 
 def singular(kind: str) -> str:
-    return {"corpora": "corpus", "media": "medium"}.get(kind, kind.rstrip("s"))
+    return {"corpora": "corpus", "media": "medium", "strategies": "strategy"}.get(kind, kind.rstrip("s"))
 
 
 def _foreign(name: str, what: str, factories: tuple[str, ...]) -> ModuleType:

@@ -1,0 +1,108 @@
+"""`affectkit query`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import affectkit.options as opt
+from affectkit.console import Outcome
+
+SourcesArg = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PREDICTIONS | NAME=PREDICTIONS...",
+        help="Predictions: the run folder of a model, or a CSV from any tool; several by name. Without any, the rows "
+        "of --manifest.",
+    ),
+]
+CountOpt = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of rows to ask about.")]
+StrategyOpt = Annotated[
+    str,
+    typer.Option(
+        "--strategy",
+        help="What makes a row worth a label: least-confidence, margin, entropy (classes); variance (numbers); bald, "
+        "disagreement (several sources); core-set, k-means, typicality (--features); badge (both); label-errors; "
+        "random. Several with their shares: margin=.7,random=.3.",
+    ),
+]
+OutputOpt = Annotated[Path, typer.Option("--output", "-o", help="CSV to write: a row for each to be labelled.")]
+FeaturesOpt = Annotated[
+    list[Path] | None,
+    typer.Option("--features", help="Features folder, for distances between rows. Repeatable."),
+]
+PerGroupOpt = Annotated[int | None, typer.Option("--per-group", min=1, help="At most so many rows of a group.")]
+PerClassOpt = Annotated[
+    int | None, typer.Option("--per-class", min=1, help="At most so many rows of a predicted class.")
+]
+QuotaOpt = Annotated[
+    list[str] | None,
+    typer.Option("--quota", metavar="COLUMN=VALUE:N", help="At most N rows of a value: sex=female:50. Repeatable."),
+]
+ExcludeOpt = Annotated[
+    list[Path] | None,
+    typer.Option("--exclude", help="Table with `id`, or manifest, whose rows are not asked about again. Repeatable."),
+]
+RelabelOpt = Annotated[
+    bool, typer.Option("--relabel", help="Whether to ask about rows that have a label, instead of those without.")
+]
+AskedSplit = Annotated[str | None, typer.Option("--split", help="Ask about rows of this split alone: train or val.")]
+
+
+def query(
+    output: OutputOpt,
+    sources: SourcesArg = None,
+    count: CountOpt = 100,
+    strategy: StrategyOpt = "margin",
+    manifest: opt.OptionalManifest = None,
+    features: FeaturesOpt = None,
+    target: opt.PredictedTargets = None,
+    per_group: PerGroupOpt = None,
+    per_class: PerClassOpt = None,
+    quota: QuotaOpt = None,
+    exclude: ExcludeOpt = None,
+    relabel: RelabelOpt = False,
+    split: AskedSplit = None,
+    group: opt.Group = None,
+    seed: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
+) -> Outcome:
+    """Choose the rows that are most worth a person's time, with a score and a reason for each.
+
+    Rows without a label are asked about. Test rows never are, nor rows of their groups: what is judged must not steer
+    what is learned. Rows that the model was fitted on are left out too, since it is too sure of them. label-errors asks
+    about labels that look wrong, by cross-fitted answers (train --cv).
+
+    Example: affectkit query runs/linear --manifest runs/manifest -n 200 --strategy margin=.7,random=.3 -o queue.csv
+    """
+    options = dict(locals())
+    from affectkit.artifacts.runs import open_run
+    from affectkit.artifacts.sources import named_paths
+    from affectkit.artifacts.tables import write_table
+    from affectkit.labeling.candidates import read_candidates
+    from affectkit.labeling.query import choose, parse_strategies, queue_table
+
+    strategies = parse_strategies(strategy)
+    words = sources or []
+    one = len(words) == 1 and "=" not in words[0]
+    paths = {"model": Path(words[0])} if one else named_paths(words) if words else {}
+    inputs = [*paths.values(), manifest, *(features or ()), *(exclude or ())]
+    with open_run("query", options, inputs=inputs) as run:
+        known: dict[str, Any] = {"target": target, "group": group, "split": split}
+        known |= {"features": features or (), "exclude": exclude or ()}
+        columns = [word.partition("=")[0] for word in quota or ()]
+        candidates = read_candidates(paths, manifest, columns=columns, **known)
+        limits: dict[str, Any] = {"per_group": per_group, "per_class": per_class, "quotas": quota or ()}
+        chosen = choose(candidates, strategies, count, relabel=relabel, seed=seed, **limits)
+        write_table(run.path, queue_table(candidates, chosen))
+        run.note(picked=len(chosen), left_out=dict(candidates.left_out))
+    facts: dict[str, Any] = {
+        "rows": len(chosen),
+        "of": int(candidates.unlabelled.sum()),
+        "left_out": dict(candidates.left_out),
+    }
+    facts["strategies"] = {s.name: sum(each.strategy == s.name for each in chosen) for s, _ in strategies}
+    each = ", ".join(f"{number} by {name}" for name, number in facts["strategies"].items())
+    lines = [f"{len(chosen)} rows of {len(candidates.frame)}: {each}"]
+    lines += [f"{number} not asked about: {why}" for why, number in candidates.left_out.items()]
+    return Outcome(run.path, facts, lines)

@@ -1,0 +1,245 @@
+"""Which rows are worth a person's time: strategies pick in turn, within quotas, from rows that may be asked about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affectkit import registry
+from affectkit.artifacts.predictions import output_columns
+from affectkit.errors import AffectkitError
+from affectkit.labeling.candidates import Candidates
+from affectkit.labeling.pool import Pool
+from affectkit.labeling.strategies._strategy import Pick, Strategy
+from affectkit.plain import comma_separated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """At most `most` rows of each value of `cells` [N], text; where `only` is not None, of that value alone. Rows of no
+    value are not counted. name: for messages."""
+
+    name: str
+    cells: np.ndarray
+    most: int
+    only: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.most < 0:
+            raise AffectkitError("usage", f"{self.name}: {self.most} rows are none", remedy="use 0 or more")
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A row of the table. strategy: which picked it."""
+
+    row: int
+    strategy: str
+    score: float
+    reason: str
+
+
+@dataclass
+class _Lane:
+    """One strategy, its share of what is picked, and the rows it picks from."""
+
+    strategy: Strategy
+    share: float
+    rows: np.ndarray  # [M] positions in the table
+    free: np.ndarray  # [M] bool
+    picks: Iterator[Pick]
+    count: int = 0
+    ended: bool = False
+
+
+@dataclass
+class Picker:
+    """Takes rows from strategies in turn, so that each has its share wherever a person stops.
+
+    strategies: with their shares, 1 in sum. base: of each strategy, [N] bool, the rows that it may pick from.
+    """
+
+    pool: Pool
+    strategies: Sequence[tuple[Strategy, float]]
+    base: Sequence[np.ndarray]
+    quotas: Sequence[Quota] = ()
+    seed: int = 0
+    left: list[dict[str, int]] = field(default_factory=list)
+
+    def pick(self, count: int) -> list[Picked]:
+        """As many rows as there are, `count` at most."""
+        lanes = [
+            self._lane(place, strategy, share, base)
+            for place, ((strategy, share), base) in enumerate(zip(self.strategies, self.base, strict=True))
+        ]
+        self.left = [{} for _ in self.quotas]
+        self._close_full(lanes)
+        picked: list[Picked] = []
+        while len(picked) < count and (open_ := [lane for lane in lanes if not lane.ended]):
+            lane = max(open_, key=lambda lane: lane.share * (len(picked) + 1) - lane.count)
+            found = next(lane.picks, None)
+            if found is None:
+                lane.ended = True
+                continue
+            row = int(lane.rows[found.row])
+            lane.count += 1
+            picked.append(Picked(row, lane.strategy.name, found.score, found.reason))
+            self._taken(row, lanes)
+        for lane in lanes:
+            if lane.ended and len(lanes) > 1 and lane.count < round(lane.share * count):
+                log.warning("%s has %d rows to pick, fewer than its share of %d", lane.strategy.name, lane.count,
+                            round(lane.share * count))  # fmt: skip
+        return picked
+
+    def _lane(self, place: int, strategy: Strategy, share: float, base: np.ndarray) -> _Lane:
+        rows = np.flatnonzero(base)
+        free = np.ones(len(rows), bool)
+        rng = np.random.default_rng([self.seed, place])
+        return _Lane(strategy, share, rows, free, strategy.picks(self.pool.take(rows), free, rng))
+
+    def _taken(self, row: int, lanes: Sequence[_Lane]) -> None:
+        self._close(np.array([row]), lanes)
+        for quota, left in zip(self.quotas, self.left, strict=True):
+            value = str(quota.cells[row])
+            if not value or (quota.only is not None and value != quota.only):
+                continue
+            left[value] = left.get(value, quota.most) - 1
+            if left[value] <= 0:
+                self._close(np.flatnonzero(quota.cells == value), lanes)
+
+    def _close_full(self, lanes: Sequence[_Lane]) -> None:
+        """What a quota of 0 leaves out."""
+        for quota in self.quotas:
+            if quota.most == 0:
+                full = quota.cells != "" if quota.only is None else quota.cells == quota.only
+                self._close(np.flatnonzero(full), lanes)
+
+    @staticmethod
+    def _close(rows: np.ndarray, lanes: Sequence[_Lane]) -> None:
+        for lane in lanes:
+            places = np.searchsorted(lane.rows, rows)
+            inside = places < len(lane.rows)
+            inside[inside] = lane.rows[places[inside]] == rows[inside]
+            lane.free[places[inside]] = False
+
+
+def parse_strategies(text: str) -> list[tuple[Strategy, float]]:
+    """`margin` alone, or `margin=.7,random=.3`, shares that add up to 1. Raises "usage"."""
+    shares: list[tuple[Strategy, float]] = []
+    words = comma_separated(text)
+    if not words:
+        raise AffectkitError("usage", "--strategy names none", remedy="use margin, or margin=.7,random=.3")
+    for word in words:
+        name, equals, share = word.partition("=")
+        shares.append(
+            (registry.build("strategies", name.strip(), {}, foreign=True), _share(share, word) if equals else np.nan)
+        )
+    names = [strategy.name for strategy, _ in shares]
+    if len(set(names)) < len(names):
+        raise AffectkitError("usage", f"--strategy {text} names one twice", remedy="name each once")
+    unsaid = [place for place, (_, share) in enumerate(shares) if np.isnan(share)]
+    if len(unsaid) == len(shares):
+        return [(strategy, 1 / len(shares)) for strategy, _ in shares]
+    total = sum(share for _, share in shares)
+    if unsaid or abs(total - 1) > 1e-6:
+        what = (
+            f"--strategy {text}: shares add up to {total:g}" if not unsaid else f"--strategy {text}: some lack a share"
+        )
+        raise AffectkitError("usage", what, remedy="write margin=.7,random=.3, 1 in all, or no shares for equal ones")
+    return shares
+
+
+def _share(text: str, word: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = np.nan
+    if not 0 < share <= 1:
+        raise AffectkitError("usage", f"--strategy {word}: a share is above 0 and at most 1", remedy="write margin=.7")
+    return share
+
+
+def parse_quotas(words: Sequence[str], cells: Mapping[str, np.ndarray]) -> list[Quota]:
+    """`sex=female:50`: at most 50 rows of that value. cells: column -> [N] text. Raises "usage"."""
+    quotas = []
+    for word in words:
+        column, equals, told = word.partition("=")
+        value, colon, most = told.rpartition(":")
+        if not (equals and colon and value and most.isdigit()):
+            raise AffectkitError("usage", f"--quota '{word}' is not COLUMN=VALUE:N", remedy="write sex=female:50")
+        if value not in set(cells[column]):
+            raise AffectkitError("usage", f"--quota {word}: no row has {column} '{value}'", remedy="mend the value")
+        quotas.append(Quota(f"--quota {word}", cells[column], int(most), value))
+    return quotas
+
+
+def choose(
+    candidates: Candidates,
+    strategies: Sequence[tuple[Strategy, float]],
+    count: int,
+    *,
+    relabel: bool = False,
+    per_group: int | None = None,
+    per_class: int | None = None,
+    quotas: Sequence[str] = (),
+    seed: int = 0,
+) -> list[Picked]:
+    """The rows to ask about, in the order in which to ask. Raises "usage" where there is none."""
+    limits = parse_quotas(quotas, {word.partition("=")[0]: candidates.cells(word.partition("=")[0]) for word in quotas})
+    if per_group:
+        if candidates.group is None:
+            remedy = "name a --group, and the --manifest that has it"
+            raise AffectkitError("usage", "--per-group: no column groups the rows", remedy=remedy)
+        limits.append(Quota("--per-group", candidates.cells(candidates.group), per_group))
+    if per_class:
+        limits.append(Quota("--per-class", candidates.predicted(), per_class))
+    labelled = [relabel or getattr(strategy, "relabels", False) for strategy, _ in strategies]
+    base = [candidates.labelled if again else candidates.unlabelled for again in labelled]
+    if not any(rows.any() for rows in base):
+        raise AffectkitError("input", _nothing(candidates, all(labelled)), remedy=_instead(candidates, all(labelled)))
+    picked = Picker(candidates.pool(count), strategies, base, limits, seed).pick(count)
+    if len(picked) < count:
+        log.warning("%d rows can be picked, %d were asked for", len(picked), count)
+    return picked
+
+
+def _nothing(candidates: Candidates, labelled: bool) -> str:
+    lost = "; ".join(f"{number} {why}" for why, number in candidates.left_out.items())
+    what = "no row has a label to be given again" if labelled else "no row lacks a label"
+    return what + (f", apart from {lost}" if lost else "")
+
+
+def _instead(candidates: Candidates, labelled: bool) -> str:
+    if labelled:
+        return "name cross-fitted predictions (train --cv), with their labels or a --manifest"
+    return "ask about labelled rows with --relabel, or name predictions of rows without a label"
+
+
+# What a person who labels may want to see of a row, before the answers.
+SHOWN = ("path", "text", "start_sec", "end_sec", "split")
+
+
+def queue_table(candidates: Candidates, picked: Sequence[Picked]) -> pd.DataFrame:
+    """A row for each that was picked: `id`, `strategy`, `score`, `reason`, what the manifest says, then the answers."""
+    import pandas as pd
+
+    rows = [each.row for each in picked]
+    frame = candidates.frame.iloc[rows].reset_index(drop=True)
+    told: dict[str, Any] = {"id": frame["id"], "strategy": [each.strategy for each in picked]}
+    told |= {"score": [each.score for each in picked], "reason": [each.reason for each in picked]}
+    names = [name for name in (*SHOWN, candidates.group) if name and name in frame]
+    told |= {name: frame[name] for name in names}
+    for target, output in zip(candidates.targets, candidates.pool(0).outputs, strict=False):
+        told |= output_columns(output.take(np.array(rows, int)))
+        if target.name in frame:
+            told[target.name] = frame[target.name]
+    return pd.DataFrame(told)

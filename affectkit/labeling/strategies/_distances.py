@@ -1,0 +1,106 @@
+"""Distances between rows, a block of rows at a time: of 100,000 all pairs would take 40 GB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+BLOCK = 4_000_000  # float32 numbers of a block of distances, 16 MB
+
+
+class Points(Protocol):
+    """N points."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[N] squared distances to the origin."""
+        ...
+
+    def to(self, row: int) -> np.ndarray:
+        """[N] squared distances to a row."""
+        ...
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """values: [N, D] float32."""
+
+    values: np.ndarray
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        return np.einsum("nd,nd->n", self.values, self.values)
+
+    def to(self, row: int) -> np.ndarray:
+        return squares(self.lengths, self.values @ self.values[row], self.lengths[row])
+
+    def nearest(self, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[N] squared distances to the nearest of [M, D], and [N] which it is; infinite where M is 0."""
+        distances, places = np.full(len(self.values), np.inf, np.float32), np.zeros(len(self.values), int)
+        if not len(others):
+            return distances, places
+        lengths = np.einsum("md,md->m", others, others)
+        for rows in blocks(len(self.values), len(others)):
+            each = squares(self.lengths[rows, None], self.values[rows] @ others.T, lengths)
+            places[rows] = each.argmin(axis=1)
+            distances[rows] = each.min(axis=1)
+        return distances, places
+
+
+@dataclass(frozen=True)
+class Products:
+    """N points a * b of [N, K] and [N, D] float32, which would take K times the memory as vectors of K D numbers. Their
+    products are products of those of a and b."""
+
+    a: Vectors
+    b: Vectors
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        return self.a.lengths * self.b.lengths
+
+    def to(self, row: int) -> np.ndarray:
+        products = (self.a.values @ self.a.values[row]) * (self.b.values @ self.b.values[row])
+        return squares(self.lengths, products, self.lengths[row])
+
+
+def squares(a: np.ndarray, products: np.ndarray, b: np.ndarray | float) -> np.ndarray:
+    """Squared distances from squared lengths and products; not below 0, where rounding would put them."""
+    return np.maximum(a - 2 * products + b, 0)
+
+
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    size = max(1, BLOCK // max(columns, 1))
+    return (slice(start, start + size) for start in range(0, rows, size))
+
+
+def spread(
+    points: Points, free: np.ndarray, nearest: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[int, float]]:
+    """Rows by k-means++ (Arthur and Vassilvitskii 2007): one at random, each further one with a probability that is its
+    squared distance to the nearest picked. nearest: [N] such distances to what is there already, infinite where there
+    is nothing. Yields a row and its distance; ends where all that is left lies on what was picked."""
+    nearest = nearest.copy()
+    while free.any():
+        weights = np.where(free, nearest, 0).astype(float)
+        first = not np.isfinite(weights).all()
+        if first:
+            weights = free.astype(float)
+        if not weights.sum() > 0:
+            return
+        # the row at which a random share of the sum is reached
+        sums = weights.cumsum()
+        row = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
+        yield row, float("nan") if first else float(np.sqrt(nearest[row]))
+        nearest = np.minimum(nearest, points.to(row))
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """[N, D] float32 with mean 0 and deviation 1 of each column; a constant one, and a gap, is 0."""
+    mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    told = np.where(deviation > 0, deviation, 1)
+    return np.nan_to_num((values - mean) / told).astype(np.float32)

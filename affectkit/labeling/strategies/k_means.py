@@ -1,0 +1,28 @@
+"""Rows spread over the features as k-means++ starts: far from all before them, with a share of chance
+
+Arthur and Vassilvitskii 2007, on standardised features. What has its label is covered from the start.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from affectkit.labeling.pool import Pool
+from affectkit.labeling.strategies._distances import Vectors, spread
+from affectkit.labeling.strategies._strategy import Pick
+from affectkit.plain import shown
+
+
+def build() -> "KMeans":
+    """The strategy; it has no options."""
+    return KMeans()
+
+
+class KMeans:
+    name = "k-means"
+
+    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+        points = Vectors(pool.points())
+        for row, distance in spread(points, free, points.nearest(pool.covered)[0], rng):
+            where = "the first" if np.isnan(distance) else f"{shown(distance)} from the nearest labelled or picked row"
+            yield Pick(row, distance, where)
