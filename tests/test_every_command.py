@@ -92,6 +92,7 @@ OUTPUT = {
     "ablate": "ablation",
     "evaluate": "report",
     "select": "best",
+    "query": "queue.csv",
     "report": "comparison",
     "plot": "plots",
     # The same commands on other roads, each named by its command and a word
@@ -124,6 +125,7 @@ def arguments(name, root):
         "ablate": f"ablate one={root}/model two={root}/predictions.csv --rule mean",
         "evaluate": f"evaluate {root}/predictions.csv --split test",
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
+        "query": f"query {root}/model --manifest {root}/manifest --relabel --strategy margin,random -n 6",
         "report": f"report {root}/model {root}/calibrated",
         "plot": f"plot {root}/model {root}/calibrated --only confusion,reliability",
         "finetune text": f"finetune --manifest {root}/manifest --base-model tiny-random:bert --epochs 1 --device cpu",

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 BLOCK = 4_000_000  # float32 numbers of a block of distances, 16 MB
+ROUNDING = 1e-6
 
 
 class Points(Protocol):
@@ -69,8 +70,10 @@ class Products:
 
 
 def squares(a: np.ndarray, products: np.ndarray, b: np.ndarray | float) -> np.ndarray:
-    """Squared distances from squared lengths and products; not below 0, where rounding would put them."""
-    return np.maximum(a - 2 * products + b, 0)
+    """Squared distances from squared lengths and products, in float32; 0 where they are no more than its rounding."""
+    total = a + b
+    distances = total - 2 * products
+    return np.where(distances > ROUNDING * total, distances, 0)
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:

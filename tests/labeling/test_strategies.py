@@ -1,0 +1,214 @@
+"""What makes a row worth a label: each strategy against a plain calculation."""
+
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+
+from affectkit import registry
+from affectkit.artifacts.outputs import TargetPrediction
+from affectkit.errors import AffectkitError
+from affectkit.labeling.pool import Pool, mean_of
+from affectkit.labeling.strategies._distances import Products, Vectors, scaled
+from affectkit.labels import Target
+
+LABEL = Target("label", "class", ("a", "b", "c"))
+VALENCE = Target("valence", "number", scale=(-1.0, 1.0))
+
+
+def classes(rows):
+    return TargetPrediction(LABEL, probabilities=np.array(rows, float))
+
+
+def numbers(mean, var=None):
+    return TargetPrediction(VALENCE, mean=np.array(mean, float), var=None if var is None else np.array(var, float))
+
+
+def pool_of(*sources, features=None, labelled=None, truths=(), wanted=0):
+    count = len(sources[0][0]) if sources else len(features)
+    named = {f"s{place}": outputs for place, outputs in enumerate(sources)}
+    return Pool(np.array([f"r{n}" for n in range(count)]), named, features, labelled, truths, wanted)
+
+
+def order(name, pool, count=100, free=None, seed=0):
+    strategy = registry.build("strategies", name, {})
+    free = np.ones(len(pool), bool) if free is None else free
+    found = []
+    for pick in islice(strategy.picks(pool, free, np.random.default_rng(seed)), count):
+        free[pick.row] = False
+        found.append(pick)
+    return found
+
+
+ROWS = [[0.4, 0.35, 0.25], [0.5, 0.49, 0.01], [0.9, 0.05, 0.05], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]
+
+
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [
+        ("least-confidence", lambda p: (1 - max(p)) * 3 / 2),
+        ("margin", lambda p: 1 - (sorted(p)[-1] - sorted(p)[-2])),
+        ("entropy", lambda p: -sum(x * np.log(x) for x in p if x > 0) / np.log(3)),
+    ],
+)
+def test_unsure_rows_come_first(name, score):
+    found = order(name, pool_of([classes(ROWS)]))
+    expected = np.array([score(p) for p in ROWS])
+    np.testing.assert_allclose([pick.score for pick in found], np.sort(expected)[::-1], atol=1e-12)
+    np.testing.assert_allclose([expected[pick.row] for pick in found], [pick.score for pick in found], atol=1e-12)
+    assert 0 <= expected.min() and expected.max() <= 1 + 1e-12
+    assert "a 0.400, b 0.350" in next(pick.reason for pick in found if pick.row == 0)
+
+
+@pytest.mark.parametrize("name", ["least-confidence", "margin", "entropy", "bald", "disagreement"])
+def test_what_nobody_answers_is_not_picked(name):
+    rows = [*ROWS, [np.nan] * 3]
+    found = order(name, pool_of([classes(rows)], [classes(rows[::-1][1:] + rows[-1:])]))
+    assert 5 not in {pick.row for pick in found}
+
+
+def test_several_targets_count_alike():
+    other = Target("mood", "class", ("x", "y"))
+    mood = TargetPrediction(other, probabilities=np.array([[0.5, 0.5], [0.99, 0.01]]))
+    found = order("margin", pool_of([classes([[0.9, 0.1, 0], [0.9, 0.1, 0]]), mood]))
+    assert [pick.row for pick in found] == [0, 1]
+    np.testing.assert_allclose(found[0].score, (0.2 + 1) / 2)
+    assert "label: a 0.900" in found[0].reason and "mood: x 0.500" in found[0].reason
+
+
+def test_bald_is_the_mutual_information_of_source_and_class():
+    one, two = classes([[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0]]), classes([[0, 1, 0], [1, 0, 0], [0.5, 0.5, 0]])
+    found = {pick.row: pick.score for pick in order("bald", pool_of([one], [two]))}
+    np.testing.assert_allclose([found[0], found[1], found[2]], [np.log(2) / np.log(3), 0, 0], atol=1e-12)
+    with pytest.raises(AffectkitError, match="one source disagrees with nobody"):
+        order("bald", pool_of([one]))
+
+
+def test_disagreement_is_the_share_of_pairs_that_differ():
+    one, two, three = ([classes([row] * 2)] for row in ([0.9, 0.1, 0], [0.6, 0.4, 0], [0.1, 0.9, 0]))
+    pool = pool_of(one, two, three)
+    assert {round(pick.score, 12) for pick in order("disagreement", pool)} == {round(2 / 3, 12)}
+    spread = pool_of([numbers([0, 0.5])], [numbers([1, 0.5])])
+    assert [pick.row for pick in order("disagreement", spread)] == [0, 1]
+    assert "s0 says 0.000, s1 says 1.000" in order("disagreement", spread)[0].reason
+
+
+def test_variance_is_that_of_sources_and_between_them():
+    merged = mean_of([numbers([0.0, 0.2], [0.1, 0.2]), numbers([1.0, 0.2], [0.3, 0.2])])
+    np.testing.assert_allclose(merged.mean, [0.5, 0.2])
+    np.testing.assert_allclose(merged.var, [0.2 + 0.25, 0.2])
+    assert [pick.row for pick in order("variance", pool_of([numbers([0, 0, 0], [0.1, np.nan, 0.4])]))] == [2, 0]
+    with pytest.raises(AffectkitError, match="no number has a variance"):
+        order("variance", pool_of([numbers([0.0])]))
+    with pytest.raises(AffectkitError, match="all targets are numbers"):
+        order("margin", pool_of([numbers([0.0])]))
+
+
+def test_equal_rows_are_taken_at_random_and_again_by_the_same_seed():
+    pool = pool_of([classes([[0.5, 0.5, 0]] * 50)])
+    first, again, other = (tuple(p.row for p in order("margin", pool, 10, seed=seed)) for seed in (1, 1, 2))
+    assert first == again != other and first != tuple(range(10))
+
+
+def test_a_few_of_many_rows_are_those_of_the_highest_scores():
+    """More rows than are put in order at first, and many equals."""
+    rng = np.random.default_rng(0)
+    p = np.round(rng.dirichlet([1, 1, 1], 20_000), 2)
+    scores = [pick.score for pick in order("margin", pool_of([classes(p)]), 9_000)]
+    top = np.sort(p, axis=1)
+    np.testing.assert_allclose(scores, np.sort(1 - (top[:, 2] - top[:, 1]))[::-1][:9000], atol=1e-12)
+
+
+# Distances
+
+
+@pytest.fixture
+def points():
+    rng = np.random.default_rng(0)
+    return scaled(np.concatenate([rng.normal(place, 0.3, (40, 5)) for place in (0, 4, 8)]).astype(np.float32))
+
+
+def test_core_set_takes_the_farthest_each_time(points):
+    labelled = points[:3]
+    rows = [pick.row for pick in order("core-set", pool_of(features=points[3:], labelled=labelled), 12)]
+    covered = list(labelled)
+    for row in rows:
+        distances = np.stack([((points[3:] - point) ** 2).sum(axis=1) for point in covered]).min(axis=0)
+        assert distances[row] == pytest.approx(distances.max(), rel=1e-4)
+        covered.append(points[3 + row])
+
+
+@pytest.mark.parametrize("name", ["core-set", "k-means", "typicality"])
+def test_each_of_three_clusters_is_visited_early(points, name):
+    for seed in range(5):
+        rows = [pick.row for pick in order(name, pool_of(features=points, wanted=3), 3, seed=seed)]
+        assert {row // 40 for row in rows} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", ["core-set", "k-means", "typicality", "badge"])
+def test_what_is_not_free_is_never_picked_and_nothing_twice(points, name):
+    free = np.arange(120) % 2 == 0
+    pool = pool_of([classes(np.random.default_rng(1).dirichlet([1, 1, 1], 120))], features=points, wanted=100)
+    rows = [pick.row for pick in order(name, pool, 100, free=free.copy())]
+    assert len(rows) == len(set(rows)) == 60 and free[rows].all()
+
+
+@pytest.mark.parametrize("name", ["core-set", "k-means", "typicality", "badge"])
+def test_distances_need_features(name):
+    with pytest.raises(AffectkitError, match="--features"):
+        order(name, pool_of([classes(ROWS)]))
+
+
+def test_typical_rows_are_of_the_largest_cluster_without_a_label(points):
+    """Of 40 rows around each of three places, one place has a label: the other two are asked about first."""
+    pool = pool_of(features=points, labelled=points[:2], wanted=1)
+    rows = [pick.row for pick in order("typicality", pool, 2)]
+    assert {row // 40 for row in rows} == {1, 2}
+    for row in rows:
+        own = points[row // 40 * 40 :][:40]
+        near = np.sort(((own[:, None] - own) ** 2).sum(axis=2) ** 0.5, axis=1)[:, 1:21].mean(axis=1)
+        assert near[row % 40] == pytest.approx(near.min(), rel=1e-4)
+
+
+def test_products_have_the_distances_of_the_gradients_that_they_stand_for():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 30, 4)).astype(np.float32)
+    whole = np.einsum("nk,nd->nkd", a, b).reshape(30, -1)
+    points = Products(Vectors(a), Vectors(b))
+    np.testing.assert_allclose(points.lengths, (whole**2).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(points.to(3), ((whole - whole[3]) ** 2).sum(axis=1), rtol=1e-4, atol=1e-4)
+
+
+def test_badge_never_asks_about_what_is_sure_nor_twice_about_the_same(points):
+    p = np.tile([1.0, 0, 0], (120, 1))
+    p[[5, 50, 100]] = [[0.5, 0.5, 0]] * 3
+    points[50] = points[5]
+    found = order("badge", pool_of([classes(p)], features=points), 10)
+    assert sorted(pick.row for pick in found) in ([5, 100], [50, 100])
+
+
+# Labels that look wrong
+
+
+def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
+    p = np.array([[0.8, 0.2, 0], [0.9, 0.1, 0], [0.1, 0.9, 0], [0.3, 0.7, 0], [0.1, 0.9, 0], [0.45, 0.55, 0]])
+    truth = np.array([0, 0, 1, 1, 0, 0.0])  # the fifth is labelled a and looks like b
+    found = order("label-errors", pool_of([classes(p)], truths=[truth]))
+    # thresholds: a (.8 + .9 + .1 + .45) / 4 = .5625, b (.9 + .7) / 2 = .8; the sixth reaches neither
+    assert [(pick.row, round(pick.score, 6)) for pick in found] == [(4, 0.8)]
+    assert found[0].reason == "labelled a (0.100), b is 0.900"
+    with pytest.raises(AffectkitError, match="no row has a label"):
+        order("label-errors", pool_of([classes(p)], truths=[np.full(6, np.nan)]))
+
+
+def test_planted_label_errors_are_found():
+    """Of 2,000 labels 100 are wrong; of the first 100 that are asked about, 9 of 10 are."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 2000)
+    p = rng.dirichlet([1, 1, 1], 2000) * 0.4
+    p[np.arange(2000), truth] += 0.6
+    given, wrong = truth.copy(), rng.choice(2000, 100, replace=False)
+    given[wrong] = (given[wrong] + rng.integers(1, 3, 100)) % 3
+    found = order("label-errors", pool_of([classes(p)], truths=[given.astype(float)]), 100)
+    assert len(set(wrong) & {pick.row for pick in found}) >= 90
+    assert all(before.score >= after.score for before, after in pairwise(found))
