@@ -202,13 +202,13 @@ def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
 
 
 def test_planted_label_errors_are_found():
-    """Of 2,000 labels 100 are wrong; of the first 100 that are asked about, 9 of 10 are."""
+    """Of 2,000 labels 100 are wrong: those are found whose true class is as probable as it usually is, and no others."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 2000)
     p = rng.dirichlet([1, 1, 1], 2000) * 0.4
     p[np.arange(2000), truth] += 0.6
     given, wrong = truth.copy(), rng.choice(2000, 100, replace=False)
     given[wrong] = (given[wrong] + rng.integers(1, 3, 100)) % 3
-    found = order("label-errors", pool_of([classes(p)], truths=[given.astype(float)]), 100)
-    assert len(set(wrong) & {pick.row for pick in found}) >= 90
+    found = order("label-errors", pool_of([classes(p)], truths=[given.astype(float)]))
+    assert {pick.row for pick in found} <= set(wrong) and 40 <= len(found) <= 60
     assert all(before.score >= after.score for before, after in pairwise(found))
