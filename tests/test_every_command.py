@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from affectkit.cli import app
 
 RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl", ".lock"}  # what says when and how fast, and who writes
+ONE_FILE = ("predict", "query")  # write a file alone, at once: there is nothing to resume
 LOOKS_ON = ("serve", "watch")  # do not end by themselves, and write nothing
 COMMANDS = [command.name for command in app.registered_commands if command.name not in LOOKS_ON]
 
@@ -274,7 +275,7 @@ def readers(name, study, output):
             yield words
     if name == "synthesize":
         yield ["prepare-manifest", "emobank", output]
-    elif name != "predict":
+    elif name not in ONE_FILE:
         yield ["report", output]
     if name == "prepare-manifest":
         yield ["extract-features", "--manifest", output / "train.csv", "--encoder", "text-ngrams"]
@@ -323,7 +324,7 @@ def test_ended_anywhere_it_leaves_what_can_be_resumed_or_overwritten(name, study
             require_not_taken(name, study, output)
         elif output.exists():
             assert files(output) == whole, where
-        again = "--resume" if rng.random() < 0.5 and name != "predict" else "--overwrite"
+        again = "--resume" if rng.random() < 0.5 and name not in ONE_FILE else "--overwrite"
         result = invoke(*complete(name, study, output), again)
         assert result.exit_code == 0, f"{where}, {again}: {result.output}"
         assert files(output) == whole, f"{where}, {again}"
@@ -341,7 +342,7 @@ def test_overwrite_never_touches_an_input(name, study, tmp_path):
         assert files(copy) == before
 
 
-@pytest.mark.parametrize("name", [n for n in OUTPUT if n != "predict"])
+@pytest.mark.parametrize("name", [n for n in OUTPUT if n not in ONE_FILE])
 def test_resuming_a_finished_folder_does_nothing(name, study):
     output = study / OUTPUT[name]
     before = {p: p.stat().st_mtime_ns for p in output.rglob("*")}
@@ -485,5 +486,5 @@ def test_a_full_disk_is_one_line_and_loses_nothing(name, study, tmp_path):
     one_line_error(result, f"error: {output}" if name != "synthesize" else "writing", "the file would be larger")
     assert not (output / "run.json").exists() and not output.is_file()
     assert not list(tmp_path.rglob("*.tmp")) and not list(tmp_path.rglob(".*.lock"))
-    assert invoke(*complete(name, study, output), *(["--resume"] if name != "predict" else [])).exit_code == 0
+    assert invoke(*complete(name, study, output), *(["--resume"] if name not in ONE_FILE else [])).exit_code == 0
     assert files(output) == whole
