@@ -362,9 +362,10 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if predicted not in frame:
         if not there:
             raise AffectkitError("input", f"has no column '{predicted}'", file=path)
-        known = frame[columns].notna().all(axis=1)
-        best = frame[columns].fillna(0).to_numpy().argmax(axis=1)
-        frame[predicted] = [target.classes[i] if k else "" for i, k in zip(best, known, strict=True)]
+        values = frame[columns].to_numpy(float)
+        known = ~np.isnan(values).any(axis=1)
+        best = np.where(known, np.nan_to_num(values).argmax(axis=1), 0)
+        frame[predicted] = np.where(known, np.array(target.classes, dtype=object)[best], "")
     _refuse_unknown(frame[predicted], target, path, scored=bool(there))
 
 

@@ -84,8 +84,18 @@ def only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[str
 
 
 def _seen(source: Source, ids: Sequence[str]) -> np.ndarray:
-    marks = dict(zip(source.table().frame["id"], source.table().frame["seen"], strict=True))
-    return np.array([marks.get(key, "") for key in ids], dtype=object)
+    rows = _rows(source, ids)
+    return np.where(rows < 0, "", source.table().frame["seen"].to_numpy(object)[rows])
+
+
+def _rows(source: Source, ids: Sequence[str]) -> np.ndarray:
+    """[N] the row of each id in a source of predictions, -1 where it has none."""
+    import pandas as pd
+
+    own = source.table().frame["id"]
+    if len(own) == len(ids) and own.tolist() == ids:
+        return np.arange(len(own))
+    return pd.Index(own, dtype=object).get_indexer(pd.Index(ids, dtype=object))
 
 
 def _union(sources: Sequence[Source], *, in_common: bool) -> Predictions:
@@ -181,8 +191,7 @@ def _answer(source: Source, target: Target, ids: Sequence[str]) -> TargetPredict
     features = source.features
     if features is None:
         output = source.table().output(target.name).aligned(target)
-        place = {key: row for row, key in enumerate(source.table().frame["id"])}
-        return output.at(np.array([place.get(key, -1) for key in ids]))
+        return output.at(_rows(source, ids))
     lacking = set(features.missing(ids))
     there = [key for key in ids if key not in lacking]
     matrix = np.asarray(features.matrix(there), float) if there else np.empty((0, 0))

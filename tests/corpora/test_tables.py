@@ -102,7 +102,7 @@ def test_csv_columns_of_words_that_nobody_asked_for_are_carried(tmp_path, gather
 
 
 def test_csv_of_people_without_media(affectkit, tmp_path):
-    """Answers to questionnaires, with gaps, are trained on by their own columns; a column `path` is of no media then."""
+    """Answers to questionnaires, with gaps, are trained on by their own columns; a column `path` names no media."""
     lines = [f"p{n},p{n}.wav,{n % 7},{'' if n % 3 else n % 5},{n % 7 + n % 2}" for n in range(60)]
     (tmp_path / "people.csv").write_text("id,path,calm,tense,stress\n" + "\n".join(lines) + "\n")
     asked = ("--path-column", "", "--target-columns", "stress=0:8", "--folds", 3)

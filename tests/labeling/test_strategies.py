@@ -56,7 +56,7 @@ def test_unsure_rows_come_first(name, score):
     expected = np.array([score(p) for p in ROWS])
     np.testing.assert_allclose([pick.score for pick in found], np.sort(expected)[::-1], atol=1e-12)
     np.testing.assert_allclose([expected[pick.row] for pick in found], [pick.score for pick in found], atol=1e-12)
-    assert 0 <= expected.min() and expected.max() <= 1 + 1e-12
+    assert expected.min() >= 0 and expected.max() <= 1 + 1e-12
     assert "a 0.400, b 0.350" in next(pick.reason for pick in found if pick.row == 0)
 
 
@@ -202,7 +202,7 @@ def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
 
 
 def test_planted_label_errors_are_found():
-    """Of 2,000 labels 100 are wrong: those are found whose true class is as probable as it usually is, and no others."""
+    """Of 2,000 labels 100 are wrong: those are found whose true class is as probable as usual, and no others."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 2000)
     p = rng.dirichlet([1, 1, 1], 2000) * 0.4
