@@ -21,9 +21,8 @@ from serving_kit import process, status_of, wait_until
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("opensmile")
 pytest.importorskip("fastapi")
-pytestmark = (
-    pytest.mark.slow
-)  # one study of half a minute; tests of routes, served kinds and transcripts have smaller ones
+# One study of half a minute; tests of routes, served kinds and transcripts have smaller ones.
+pytestmark = pytest.mark.slow
 LANGUAGES = ("en", "zh")
 PARTS = ("train", "val", "test", "train")  # of a language's speakers, in turn
 CLASSES = "angry,happy,neutral,sad"

@@ -163,10 +163,13 @@ def empty_cells(cells: np.ndarray) -> np.ndarray:
 
 
 def places_of(some: Predictions, all_rows: Predictions) -> np.ndarray:
-    """[M] positions of the rows `some` among all, by their ids."""
+    """[M] positions of the rows `some` among all, by their ids; -1 where they lack."""
     import pandas as pd
 
-    return pd.Index(all_rows.frame["id"]).get_indexer(some.frame["id"])
+    ids, own = some.frame["id"], all_rows.frame["id"]
+    if len(ids) == len(own) and ids.tolist() == own.tolist():
+        return np.arange(len(ids))
+    return pd.Index(own, dtype=object).get_indexer(pd.Index(ids, dtype=object))
 
 
 # What a prediction carries of its row, so that it can be grouped and sliced without the manifest.
@@ -203,12 +206,10 @@ def output_columns(output: TargetPrediction) -> dict[str, Any]:
     if target.kind == "number":
         parts = {"pred": output.mean, "var": output.var, "low": output.low, "high": output.high}
         return {f"{name}_{part}": values for part, values in parts.items() if values is not None}
-    known = output.known
-    best = np.where(known, np.nan_to_num(output.values).argmax(axis=1), 0)
-    classes = np.array(target.classes, dtype=object)
-    columns: dict[str, Any] = {prediction_column(name): np.where(known, classes[best], "")}
+    columns: dict[str, Any] = {prediction_column(name): output.classes}
     columns |= dict(zip(probability_columns(target), output.values.T, strict=True))
     if output.sets is not None:
+        classes = np.array(target.classes, dtype=object)
         columns[set_column(name)] = [SET_MARK.join(classes[row]) for row in output.sets]
     return columns
 
@@ -362,10 +363,7 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
     if predicted not in frame:
         if not there:
             raise AffectkitError("input", f"has no column '{predicted}'", file=path)
-        values = frame[columns].to_numpy(float)
-        known = ~np.isnan(values).any(axis=1)
-        best = np.where(known, np.nan_to_num(values).argmax(axis=1), 0)
-        frame[predicted] = np.where(known, np.array(target.classes, dtype=object)[best], "")
+        frame[predicted] = TargetPrediction.of(target, frame[columns].to_numpy(float)).classes
     _refuse_unknown(frame[predicted], target, path, scored=bool(there))
 
 

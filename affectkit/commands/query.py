@@ -70,8 +70,8 @@ def query(
     """Choose the rows that are most worth a person's time, with a score and a reason for each.
 
     Rows without a label are asked about. Test rows never are, nor rows of their groups: what is judged must not steer
-    what is learned. Rows that the model was fitted on are left out too, since it is too sure of them. label-errors asks
-    about labels that look wrong, by cross-fitted answers (train --cv).
+    what is learned. label-errors asks about labels that look wrong, and so does --relabel with any strategy, by answers
+    of fits that never saw the row (train --cv): others are too sure of it.
 
     Example: affectkit query runs/linear --manifest runs/manifest -n 200 --strategy margin=.7,random=.3 -o queue.csv
     """
@@ -80,7 +80,7 @@ def query(
     from affectkit.artifacts.sources import named_paths
     from affectkit.artifacts.tables import write_table
     from affectkit.labeling.candidates import read_candidates
-    from affectkit.labeling.query import choose, parse_strategies, queue_table
+    from affectkit.labeling.query import choose, parse_strategies, queue_table, quota_columns
 
     strategies = parse_strategies(strategy)
     words = sources or []
@@ -90,8 +90,7 @@ def query(
     with open_run("query", options, inputs=inputs) as run:
         known: dict[str, Any] = {"target": target, "group": group, "split": split}
         known |= {"features": features or (), "exclude": exclude or ()}
-        columns = [word.partition("=")[0] for word in quota or ()]
-        candidates = read_candidates(paths, manifest, columns=columns, **known)
+        candidates = read_candidates(paths, manifest, columns=quota_columns(quota or ()), **known)
         limits: dict[str, Any] = {"per_group": per_group, "per_class": per_class, "quotas": quota or ()}
         chosen = choose(candidates, strategies, count, relabel=relabel, seed=seed, **limits)
         write_table(run.path, queue_table(candidates, chosen))

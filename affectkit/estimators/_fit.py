@@ -27,7 +27,6 @@ from affectkit.estimators._estimator import (
 from affectkit.estimators._network_options import INNER_FOLDS
 from affectkit.estimators._preprocessing import Impute, Preprocessing, Width
 from affectkit.evaluation.metrics import ccc, uar
-from affectkit.evaluation.rows import encode
 from affectkit.labels import Target, class_weights
 from affectkit.splits import grouped_folds, random_folds
 
@@ -130,14 +129,6 @@ def load_fitted(
 def build_estimator(name: str, options: dict[str, Any]) -> Estimator:
     """The estimator called `name`. Raises "usage" for an unknown one, or for an option that it lacks."""
     return registry.build("estimators", name, options)
-
-
-def encode_target(target: Target, cells: Sequence[Any]) -> np.ndarray:
-    """A manifest's cells as [N] float64: class indices or numbers, NaN where the row is unlabelled."""
-    if target.kind == "number":
-        return np.asarray(cells, float)
-    codes = encode(cells, target.classes)
-    return np.where(codes < 0, np.nan, codes)
 
 
 def together(estimator: Estimator, targets: Sequence[Target]) -> list[list[Target]]:

@@ -32,11 +32,12 @@ from affectkit.estimators._estimator import (
     refuse_no_answer,
     takes_of,
 )
-from affectkit.estimators._fit import FitSettings, FittedTargets, encode_target, fit_targets, load_fitted, together
+from affectkit.estimators._fit import FitSettings, FittedTargets, fit_targets, load_fitted, together
 from affectkit.estimators._importance import Shuffled, Shuffles, plan_shuffles
 from affectkit.estimators._model import EstimatorModel, columns_of, speaker_normalized, width_of
 from affectkit.estimators._network_inputs import Frames, read_block, read_windows
 from affectkit.estimators._preprocessing import hashed
+from affectkit.evaluation.rows import encode_target
 from affectkit.labels import Target
 from affectkit.leakage.disguise import Suspect, suspects_of
 from affectkit.leakage.held_out import HeldOut, groups_of, hold_out_rows

@@ -50,6 +50,14 @@ def encode(labels: Any, classes: Sequence[Any]) -> np.ndarray:
     return codes
 
 
+def encode_target(target: Target, cells: Sequence[Any]) -> np.ndarray:
+    """A manifest's cells as [N] float64: class indices or numbers, NaN where the row is unlabelled."""
+    if target.kind == "number":
+        return np.asarray(cells, float)
+    codes = encode(cells, target.classes)
+    return np.where(codes < 0, np.nan, codes)
+
+
 def _distinct(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[N] the place of each cell among the distinct ones, -1 of None and NaN, and these; by hashing, in C."""
     from pandas import factorize

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.predictions import LEADING, Predictions, empty_cells, require_agreement, target_columns
+from affectkit.artifacts.predictions import (
+    LEADING,
+    Predictions,
+    empty_cells,
+    places_of,
+    require_agreement,
+    target_columns,
+)
 from affectkit.artifacts.sources import Source
 from affectkit.errors import AffectkitError, did_you_mean
 from affectkit.fusion.rule import SourceTable
@@ -54,15 +61,14 @@ def align(sources: Sequence[Source], *, fit_on: FitOn | None = None, learns: boo
     rows = _without_fitted(rows, predicting, fit_on) if learns else rows
     targets = _common_targets(predicting)
     rows = replace(rows, targets=targets)
-    ids = list(rows.frame["id"])
-    answers = {name: {s.name: _answer(s, target, ids) for s in sources} for name, target in targets.items()}
+    answers = {name: {s.name: _answer(s, target, rows) for s in sources} for name, target in targets.items()}
     for source in sources:
         known = answers[next(iter(targets))][source.name].known
         if not known.any():
             raise AffectkitError("input", "says nothing about the rows of the other sources", file=source.path)
         if not known.all() and learns:  # else a row may need another source
             logger.warning("%s has no answer for %d of %d rows", source.name, (~known).sum(), len(known))
-    return AlignedSources(rows, answers, {source.name: _seen(source, ids) for source in predicting})
+    return AlignedSources(rows, answers, {source.name: _seen(source, rows) for source in predicting})
 
 
 def only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[str]) -> AlignedSources:
@@ -83,19 +89,9 @@ def only(aligned: AlignedSources, sources: Sequence[Source], names: Sequence[str
     return replace(aligned, rows=rows, answers=answers)
 
 
-def _seen(source: Source, ids: Sequence[str]) -> np.ndarray:
-    rows = _rows(source, ids)
-    return np.where(rows < 0, "", source.table().frame["seen"].to_numpy(object)[rows])
-
-
-def _rows(source: Source, ids: Sequence[str]) -> np.ndarray:
-    """[N] the row of each id in a source of predictions, -1 where it has none."""
-    import pandas as pd
-
-    own = source.table().frame["id"]
-    if len(own) == len(ids) and own.tolist() == ids:
-        return np.arange(len(own))
-    return pd.Index(own, dtype=object).get_indexer(pd.Index(ids, dtype=object))
+def _seen(source: Source, rows: Predictions) -> np.ndarray:
+    places = places_of(rows, source.table())
+    return np.where(places < 0, "", source.table().frame["seen"].to_numpy(object)[places])
 
 
 def _union(sources: Sequence[Source], *, in_common: bool) -> Predictions:
@@ -187,11 +183,12 @@ def _common_targets(sources: Sequence[Source]) -> dict[str, Target]:
     return common
 
 
-def _answer(source: Source, target: Target, ids: Sequence[str]) -> TargetPrediction | SourceTable:
+def _answer(source: Source, target: Target, rows: Predictions) -> TargetPrediction | SourceTable:
     features = source.features
     if features is None:
         output = source.table().output(target.name).aligned(target)
-        return output.at(_rows(source, ids))
+        return output.at(places_of(rows, source.table()))
+    ids = list(rows.frame["id"])
     lacking = set(features.missing(ids))
     there = [key for key in ids if key not in lacking]
     matrix = np.asarray(features.matrix(there), float) if there else np.empty((0, 0))

@@ -13,11 +13,11 @@ import numpy as np
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.outputs import TargetPrediction
-from affectkit.artifacts.predictions import Predictions, cells_of, empty_cells
+from affectkit.artifacts.predictions import cells_of, empty_cells
 from affectkit.artifacts.sources import read_joined_sources
 from affectkit.artifacts.tables import read_table
 from affectkit.errors import AffectkitError, did_you_mean
-from affectkit.evaluation.rows import column
+from affectkit.evaluation.rows import encode_target
 from affectkit.fusion.align import align, only
 from affectkit.labeling.pool import Pool
 from affectkit.labeling.strategies._distances import scaled
@@ -65,8 +65,7 @@ class Candidates:
         told = next((output for output in pool.outputs if output.target.kind != "number"), None)
         if told is None:
             raise AffectkitError("usage", "--per-class: no class is predicted", remedy="leave it out")
-        classes = np.array(told.target.classes, object)
-        return np.where(told.known, classes[np.nan_to_num(told.values).argmax(axis=1)], "")
+        return told.classes
 
     def pool(self, wanted: int) -> Pool:
         return Pool(self.frame["id"].to_numpy(), self.answers, self.features, self.covered, self.truths, wanted)
@@ -93,8 +92,7 @@ def read_candidates(
     else:
         raise AffectkitError("usage", "query needs predictions, or a --manifest", remedy="name either")
     group = _group(frame, rows, group)
-    table = Predictions(frame, {each.name: each for each in targets})
-    truths = [_truth(table, each) for each in targets]
+    truths = [_truth(frame, each) for each in targets]
     known = ~np.isnan(np.stack(truths)).any(axis=0)
     closed, left_out = _closed(frame, rows, group, split, exclude)
     # A row without a label may be of a person who was fitted on; a label is doubted by fits without it alone.
@@ -127,10 +125,9 @@ def _answered(
     return aligned.rows.frame, targets, answers
 
 
-def _truth(table: Predictions, target: Target) -> np.ndarray:
+def _truth(frame: pd.DataFrame, target: Target) -> np.ndarray:
     """[N] float64, NaN where unlabelled."""
-    truth = column(table, target, target.name)
-    return truth if target.kind == "number" else np.where(truth < 0, np.nan, truth.astype(float))
+    return encode_target(target, frame[target.name]) if target.name in frame else np.full(len(frame), np.nan)
 
 
 def _tests(frame: pd.DataFrame) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Pool:
         truths = [truth[rows] for truth in self.truths]
         return replace(self, ids=self.ids[rows], sources=sources, features=features, truths=truths)
 
-    @property
+    @cached_property
     def outputs(self) -> list[TargetPrediction]:
         """Of each target the mean over sources, of those that answer."""
         return [mean_of(answers) for answers in zip(*self.sources.values(), strict=True)]

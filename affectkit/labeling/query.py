@@ -26,16 +26,11 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Quota:
     """At most `most` rows of each value of `cells` [N], text; where `only` is not None, of that value alone. Rows of no
-    value are not counted. name: for messages."""
+    value are not counted."""
 
-    name: str
     cells: np.ndarray
     most: int
     only: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.most < 0:
-            raise AffectkitError("usage", f"{self.name}: {self.most} rows are none", remedy="use 0 or more")
 
 
 @dataclass(frozen=True)
@@ -168,6 +163,11 @@ def _share(text: str, word: str) -> float:
     return share
 
 
+def quota_columns(words: Sequence[str]) -> list[str]:
+    """The columns that `sex=female:50` and others are of."""
+    return [word.partition("=")[0] for word in words]
+
+
 def parse_quotas(words: Sequence[str], cells: Mapping[str, np.ndarray]) -> list[Quota]:
     """`sex=female:50`: at most 50 rows of that value. cells: column -> [N] text. Raises "usage"."""
     quotas = []
@@ -178,7 +178,7 @@ def parse_quotas(words: Sequence[str], cells: Mapping[str, np.ndarray]) -> list[
             raise AffectkitError("usage", f"--quota '{word}' is not COLUMN=VALUE:N", remedy="write sex=female:50")
         if value not in set(cells[column]):
             raise AffectkitError("usage", f"--quota {word}: no row has {column} '{value}'", remedy="mend the value")
-        quotas.append(Quota(f"--quota {word}", cells[column], int(most), value))
+        quotas.append(Quota(cells[column], int(most), value))
     return quotas
 
 
@@ -194,14 +194,14 @@ def choose(
     seed: int = 0,
 ) -> list[Picked]:
     """The rows to ask about, in the order in which to ask. Raises "usage" where there is none."""
-    limits = parse_quotas(quotas, {word.partition("=")[0]: candidates.cells(word.partition("=")[0]) for word in quotas})
+    limits = parse_quotas(quotas, {name: candidates.cells(name) for name in quota_columns(quotas)})
     if per_group:
         if candidates.group is None:
             remedy = "name a --group, and the --manifest that has it"
             raise AffectkitError("usage", "--per-group: no column groups the rows", remedy=remedy)
-        limits.append(Quota("--per-group", candidates.cells(candidates.group), per_group))
+        limits.append(Quota(candidates.cells(candidates.group), per_group))
     if per_class:
-        limits.append(Quota("--per-class", candidates.predicted(), per_class))
+        limits.append(Quota(candidates.predicted(), per_class))
     labelled = [relabel or getattr(strategy, "relabels", False) for strategy, _ in strategies]
     base = [candidates.labelled if again else candidates.unlabelled for again in labelled]
     if not any(rows.any() for rows in base):
@@ -238,8 +238,9 @@ def queue_table(candidates: Candidates, picked: Sequence[Picked]) -> pd.DataFram
     told |= {"score": [each.score for each in picked], "reason": [each.reason for each in picked]}
     names = [name for name in (*SHOWN, candidates.group) if name and name in frame]
     told |= {name: frame[name] for name in names}
-    for target, output in zip(candidates.targets, candidates.pool(0).outputs, strict=False):
-        told |= output_columns(output.take(np.array(rows, int)))
+    answered = candidates.pool(0).take(np.array(rows, int))
+    for target, output in zip(candidates.targets, answered.outputs, strict=False):
+        told |= output_columns(output)
         if target.name in frame:
             told[target.name] = frame[target.name]
     return pd.DataFrame(told)

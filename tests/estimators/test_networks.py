@@ -16,11 +16,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from affectkit import registry
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import Fold, Labels, Workspace, refuse_infinite
-from affectkit.estimators._fit import FitSettings, encode_target, fit_targets
+from affectkit.estimators._fit import FitSettings, fit_targets
 from affectkit.estimators._network import Answer, Layers, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
 from affectkit.estimators._network_inputs import Frames, Inputs, moments, normalize_by_speaker
 from affectkit.estimators._preprocessing import Preprocessing
+from affectkit.evaluation.rows import encode_target
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("angry", "calm", "sad"))

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from affectkit.plain import shown
+
 BLOCK = 4_000_000  # float32 numbers of a block of distances, 16 MB
 ROUNDING = 1e-6
 
@@ -74,6 +76,10 @@ def squares(a: np.ndarray, products: np.ndarray, b: np.ndarray | float) -> np.nd
     total = a + b
     distances = total - 2 * products
     return np.where(distances > ROUNDING * total, distances, 0)
+
+
+def in_words(distance: float) -> str:
+    return f"{shown(distance)} from the nearest labelled or picked row"
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:

@@ -37,4 +37,5 @@ class Bald(Scored):
         return mean_of_known(each)
 
     def reason(self, pool: Pool, row: int) -> str:
-        return f"sources are sure of different answers; together: {in_words(pool, row)}".removesuffix("; together: ")
+        told = in_words(pool, row)
+        return "sources are sure of different answers" + (f"; together: {told}" if told else "")

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._distances import Vectors
+from affectkit.labeling.strategies._distances import Vectors, in_words
 from affectkit.labeling.strategies._strategy import Pick
-from affectkit.plain import shown
 
 
 def build() -> "CoreSet":
@@ -32,5 +31,5 @@ class CoreSet:
         while free.any():
             row = int(np.where(free, nearest, -1).argmax())
             distance = float(np.sqrt(nearest[row]))
-            yield Pick(row, distance, f"{shown(distance)} from the nearest labelled or picked row")
+            yield Pick(row, distance, in_words(distance))
             nearest = np.minimum(nearest, points.to(row))

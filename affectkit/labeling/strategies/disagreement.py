@@ -38,7 +38,7 @@ class Disagreement(Scored):
 
 def said(output: TargetPrediction, row: int) -> str:
     values = output.values[row]
-    if not output.known[row]:
+    if np.isnan(values).any():
         return "nothing"
     return shown(values) if output.target.kind == "number" else output.target.classes[int(values.argmax())]
 

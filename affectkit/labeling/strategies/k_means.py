@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._distances import Vectors, spread
+from affectkit.labeling.strategies._distances import Vectors, in_words, spread
 from affectkit.labeling.strategies._strategy import Pick
-from affectkit.plain import shown
 
 
 def build() -> "KMeans":
@@ -24,5 +23,4 @@ class KMeans:
     def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
         points = Vectors(pool.points())
         for row, distance in spread(points, free, points.nearest(pool.covered)[0], rng):
-            where = "the first" if np.isnan(distance) else f"{shown(distance)} from the nearest labelled or picked row"
-            yield Pick(row, distance, where)
+            yield Pick(row, distance, "the first" if np.isnan(distance) else in_words(distance))

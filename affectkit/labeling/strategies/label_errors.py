@@ -5,47 +5,47 @@ reaches its threshold and is the most probable of those that do (Northcutt et al
 much more probable that class is than the label. Of in-sample answers nothing is said.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._strategy import Scored, mean_of_known
+from affectkit.labeling.strategies._strategy import Pick, in_order, mean_of_known
 from affectkit.plain import shown
 
 
-def build() -> Scored:
+def build() -> "LabelErrors":
     """The strategy; it has no options."""
     return LabelErrors()
 
 
-class LabelErrors(Scored):
+class LabelErrors:
     name = "label-errors"
     relabels = True
 
-    def scores(self, pool: Pool) -> np.ndarray:
-        each = [suspicion(output, truth)[0] for output, truth in zip(pool.outputs, pool.truths, strict=True)
+    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+        told = [(output, truth) for output, truth in zip(pool.outputs, pool.truths, strict=True)
                 if output.target.kind != "number" and not np.isnan(truth).all()]  # fmt: skip
-        if not each:
+        if not told:
+            what = "--strategy label-errors: no row has a label and probabilities"
             remedy = "use a table with labels and probabilities, of cross-fitted rows (train --cv)"
-            raise AffectkitError(
-                "usage", "--strategy label-errors: no row has a label and probabilities", remedy=remedy
-            )
-        return mean_of_known(each)
+            raise AffectkitError("usage", what, remedy=remedy)
+        found = [(*each, *suspicion(*each)) for each in told]
+        scores = mean_of_known([suspected for _, _, suspected, _ in found])
+        for row in in_order(scores, free, rng):
+            reasons = [
+                in_words(output, row, int(truth[row]), int(other[row]))
+                for output, truth, suspected, other in found
+                if not np.isnan(suspected[row])
+            ]
+            yield Pick(row, float(scores[row]), "; ".join(reasons))
 
-    def reason(self, pool: Pool, row: int) -> str:
-        words = []
-        for output, truth in zip(pool.outputs, pool.truths, strict=True):
-            if output.target.kind == "number" or np.isnan(truth[row]):
-                continue
-            scores, other = suspicion(output, truth)
-            if not np.isnan(scores[row]):
-                classes, values = output.target.classes, output.values[row]
-                label, better = int(truth[row]), int(other[row])
-                words.append(
-                    f"labelled {classes[label]} ({shown(values[label])}), {classes[better]} is {shown(values[better])}"
-                )
-        return "; ".join(words)
+
+def in_words(output: TargetPrediction, row: int, label: int, other: int) -> str:
+    classes, values = output.target.classes, output.values[row]
+    return f"labelled {classes[label]} ({shown(values[label])}), {classes[other]} is {shown(values[other])}"
 
 
 def suspicion(output: TargetPrediction, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
