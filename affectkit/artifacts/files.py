@@ -36,7 +36,7 @@ def atomic(path: Path, *, passing: bool = False) -> Iterator[Path]:
                 os.fsync(handle.fileno())
         os.replace(temporary, path)
         if not passing:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:  # a write that fails names no file, and nobody knows the temporary one
         if error.filename in (None, str(temporary)) or error.filename2 == str(temporary):
             error.filename = str(path)
@@ -54,7 +54,8 @@ def remove_temporaries(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """So that a name in it outlives the machine's power."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
