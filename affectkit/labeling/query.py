@@ -14,7 +14,7 @@ from affectkit.artifacts.predictions import output_columns
 from affectkit.errors import AffectkitError
 from affectkit.labeling.candidates import Candidates
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._strategy import Pick, Strategy
+from affectkit.labeling.strategies._strategy import Board, Pick, Strategy
 from affectkit.plain import comma_separated
 
 if TYPE_CHECKING:
@@ -50,10 +50,17 @@ class _Lane:
     strategy: Strategy
     share: float
     rows: np.ndarray  # [M] positions in the table
-    free: np.ndarray  # [M] bool
+    board: Board
     picks: Iterator[Pick]
     count: int = 0
     ended: bool = False
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Where rows of the table, in rising order, stand among those it picks from; of others nothing."""
+        places = np.searchsorted(self.rows, rows)
+        inside = places < len(self.rows)
+        inside[inside] = self.rows[places[inside]] == rows[inside]
+        return places[inside]
 
 
 @dataclass
@@ -97,11 +104,13 @@ class Picker:
 
     def _lane(self, place: int, strategy: Strategy, share: float, base: np.ndarray) -> _Lane:
         rows = np.flatnonzero(base)
-        free = np.ones(len(rows), bool)
+        board = Board(np.ones(len(rows), bool))
         rng = np.random.default_rng([self.seed, place])
-        return _Lane(strategy, share, rows, free, strategy.picks(self.pool.take(rows), free, rng))
+        return _Lane(strategy, share, rows, board, strategy.picks(self.pool.take(rows), board, rng))
 
     def _taken(self, row: int, lanes: Sequence[_Lane]) -> None:
+        for lane in lanes:
+            lane.board.taken.extend(lane.places(np.array([row])).tolist())
         self._close(np.array([row]), lanes)
         for quota, left in zip(self.quotas, self.left, strict=True):
             value = str(quota.cells[row])
@@ -121,10 +130,7 @@ class Picker:
     @staticmethod
     def _close(rows: np.ndarray, lanes: Sequence[_Lane]) -> None:
         for lane in lanes:
-            places = np.searchsorted(lane.rows, rows)
-            inside = places < len(lane.rows)
-            inside[inside] = lane.rows[places[inside]] == rows[inside]
-            lane.free[places[inside]] = False
+            lane.board.free[lane.places(rows)] = False
 
 
 def parse_strategies(text: str) -> list[tuple[Strategy, float]]:

@@ -90,6 +90,20 @@ def test_features_bring_rows_that_differ(study, affectkit):
     assert set(found["strategy"]) == {"core-set", "badge"} and found["id"].is_unique
 
 
+def test_of_a_mix_no_strategy_asks_for_what_another_has_asked_about(study, affectkit):
+    """Margin takes a row of a pair that lie on each other in the features: core-set, once told, leaves the other."""
+    table = pd.read_csv(study / "p.csv")
+    features = pd.DataFrame({"id": table["id"], "a": np.zeros(60)})
+    probabilities = np.tile([0.98, 0.01, 0.01], (60, 1))
+    probabilities[10] = [0.5, 0.5, 0]  # the first that margin picks lies where only r11 lies
+    features.loc[[10, 11], "a"], features.loc[[40, 41], "a"] = 100.0, -30.0
+    table[[f"prob_{name}" for name in CLASSES]] = probabilities
+    table.to_csv(study / "p.csv", index=False)
+    features.to_csv(study / "features.csv", index=False)
+    found = queue(study, affectkit, "-n", 2, "--strategy", "margin,core-set", "--features", study / "features.csv")
+    assert found["id"][0] == "r10" and found["id"][1] in ("r40", "r41")
+
+
 def test_a_cold_start_needs_no_predictions(study, affectkit):
     line = ("query", "-m", study / "m", "--features", study / "features.csv", "-n", 4, "--strategy", "typicality")
     affectkit(*line, "-o", study / "q.csv")

@@ -10,6 +10,7 @@ from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.labeling.pool import Pool, mean_of
 from affectkit.labeling.strategies._distances import Products, Vectors, scaled
+from affectkit.labeling.strategies._strategy import Board
 from affectkit.labels import Target
 
 LABEL = Target("label", "class", ("a", "b", "c"))
@@ -30,12 +31,15 @@ def pool_of(*sources, features=None, labelled=None, truths=(), wanted=0):
     return Pool(np.array([f"r{n}" for n in range(count)]), named, features, labelled, truths, wanted)
 
 
-def order(name, pool, count=100, free=None, seed=0):
+def order(name, pool, count=100, free=None, seed=0, taken=()):
+    """taken: rows that other strategies had picked before."""
     strategy = registry.build("strategies", name, {})
-    free = np.ones(len(pool), bool) if free is None else free
+    board = Board(np.ones(len(pool), bool) if free is None else free, list(taken))
+    board.free[board.taken] = False
     found = []
-    for pick in islice(strategy.picks(pool, free, np.random.default_rng(seed)), count):
-        free[pick.row] = False
+    for pick in islice(strategy.picks(pool, board, np.random.default_rng(seed)), count):
+        board.free[pick.row] = False
+        board.taken.append(pick.row)
         found.append(pick)
     return found
 
@@ -177,6 +181,30 @@ def test_products_have_the_distances_of_the_gradients_that_they_stand_for():
     points = Products(Vectors(a), Vectors(b))
     np.testing.assert_allclose(points.lengths, (whole**2).sum(axis=1), rtol=1e-5)
     np.testing.assert_allclose(points.to(3), ((whole - whole[3]) ** 2).sum(axis=1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["core-set", "k-means", "typicality", "badge"])
+def test_what_another_strategy_took_is_covered(points, name):
+    """Of three places one was taken from by others: the next two picks are of the other two, however it goes."""
+    p = np.tile([0.4, 0.35, 0.25], (120, 1))
+    for seed in range(5):
+        pool = pool_of([classes(p)], features=points, wanted=3)
+        rows = [pick.row for pick in order(name, pool, 2, seed=seed, taken=[40])]
+        assert {row // 40 for row in rows} == {0, 2}
+
+
+@pytest.mark.parametrize("name", ["core-set", "k-means", "typicality", "badge"])
+def test_what_others_take_meanwhile_is_covered_too(points, name):
+    """Of three places: one by the strategy, one by another, and the third is what is left for it."""
+    pool = pool_of([classes(np.tile([0.4, 0.35, 0.25], (120, 1)))], features=points, wanted=3)
+    for seed in range(5):
+        board = Board(np.ones(120, bool))
+        picks = registry.build("strategies", name, {}).picks(pool, board, np.random.default_rng(seed))
+        first = next(picks).row
+        for row in (first, (first + 40) % 120):
+            board.free[row] = False
+            board.taken.append(row)
+        assert next(picks).row // 40 == (first // 40 + 2) % 3
 
 
 def test_badge_never_asks_about_what_is_sure_nor_twice_about_the_same(points):

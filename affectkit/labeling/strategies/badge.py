@@ -11,8 +11,8 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._distances import Products, Vectors, spread
-from affectkit.labeling.strategies._strategy import Pick, in_words
+from affectkit.labeling.strategies._distances import Nearest, Products, Vectors, spread
+from affectkit.labeling.strategies._strategy import Board, Pick, in_words
 
 
 def build() -> "Badge":
@@ -23,7 +23,7 @@ def build() -> "Badge":
 class Badge:
     name = "badge"
 
-    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+    def picks(self, pool: Pool, board: Board, rng: np.random.Generator) -> Iterator[Pick]:
         told = [output for output in pool.outputs if output.target.kind != "number"]
         if not told:
             remedy = "use k-means, or variance"
@@ -34,7 +34,7 @@ class Badge:
         h = np.column_stack([pool.points(), np.ones(len(p), np.float32)])  # and a constant, so that no row is at 0
         points = Products(Vectors(p), Vectors(h))
         # The first is the surest to change the model, as k-means++ from the origin would have it.
-        for row, _ in spread(points, free, points.lengths, rng):
+        for row, _ in spread(Nearest(points, points.lengths, board), rng):
             yield Pick(
                 row, float(np.sqrt(points.lengths[row])), f"unsure, and unlike the others: {in_words(pool, row)}"
             )

@@ -12,7 +12,7 @@ import numpy as np
 from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._strategy import Pick, in_order, mean_of_known
+from affectkit.labeling.strategies._strategy import Board, Pick, in_order, mean_of_known
 from affectkit.plain import shown
 
 
@@ -25,7 +25,7 @@ class LabelErrors:
     name = "label-errors"
     relabels = True
 
-    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+    def picks(self, pool: Pool, board: Board, rng: np.random.Generator) -> Iterator[Pick]:
         told = [(output, truth) for output, truth in zip(pool.outputs, pool.truths, strict=True)
                 if output.target.kind != "number" and not np.isnan(truth).all()]  # fmt: skip
         if not told:
@@ -34,7 +34,7 @@ class LabelErrors:
             raise AffectkitError("usage", what, remedy=remedy)
         found = [(*each, *suspicion(*each)) for each in told]
         scores = mean_of_known([suspected for _, _, suspected, _ in found])
-        for row in in_order(scores, free, rng):
+        for row in in_order(scores, board.free, rng):
             reasons = [
                 in_words(output, row, int(truth[row]), int(other[row]))
                 for output, truth, suspected, other in found
