@@ -7,6 +7,7 @@ import typer
 
 import affectkit.options as opt
 from affectkit.console import Outcome
+from affectkit.errors import AffectkitError
 
 SourcesArg = Annotated[
     list[str] | None,
@@ -63,6 +64,7 @@ def query(
     exclude: ExcludeOpt = None,
     relabel: RelabelOpt = False,
     split: AskedSplit = None,
+    media_root: opt.MediaRoot = None,
     group: opt.Group = None,
     seed: opt.Seed = 0,
     overwrite: opt.Overwrite = False,
@@ -80,28 +82,23 @@ def query(
     from affectkit.artifacts.sources import named_paths
     from affectkit.artifacts.tables import write_table
     from affectkit.labeling.candidates import read_candidates
-    from affectkit.labeling.query import choose, parse_strategies, queue_table, quota_columns
+    from affectkit.labeling.query import choose, parse_strategies, quota_columns
+    from affectkit.labeling.queue import queue_facts, queue_lines, queue_table
 
     strategies = parse_strategies(strategy)
     words = sources or []
     one = len(words) == 1 and "=" not in words[0]
     paths = {"model": Path(words[0])} if one else named_paths(words) if words else {}
+    if media_root and not manifest:
+        raise AffectkitError("usage", "--media-root is of a --manifest, and none is named", remedy="name it")
     inputs = [*paths.values(), manifest, *(features or ()), *(exclude or ())]
     with open_run("query", options, inputs=inputs) as run:
-        known: dict[str, Any] = {"target": target, "group": group, "split": split}
+        known: dict[str, Any] = {"target": target, "group": group, "split": split, "media_root": media_root}
         known |= {"features": features or (), "exclude": exclude or ()}
         candidates = read_candidates(paths, manifest, columns=quota_columns(quota or ()), **known)
         limits: dict[str, Any] = {"per_group": per_group, "per_class": per_class, "quotas": quota or ()}
         chosen = choose(candidates, strategies, count, relabel=relabel, seed=seed, **limits)
         write_table(run.path, queue_table(candidates, chosen))
         run.note(picked=len(chosen), left_out=dict(candidates.left_out))
-    facts: dict[str, Any] = {
-        "rows": len(chosen),
-        "of": int(candidates.unlabelled.sum()),
-        "left_out": dict(candidates.left_out),
-    }
-    facts["strategies"] = {s.name: sum(each.strategy == s.name for each in chosen) for s, _ in strategies}
-    each = ", ".join(f"{number} by {name}" for name, number in facts["strategies"].items())
-    lines = [f"{len(chosen)} rows of {len(candidates.frame)}: {each}"]
-    lines += [f"{number} not asked about: {why}" for why, number in candidates.left_out.items()]
-    return Outcome(run.path, facts, lines)
+    facts = queue_facts(candidates, chosen, [each.name for each, _ in strategies])
+    return Outcome(run.path, facts, queue_lines(facts))

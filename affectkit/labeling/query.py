@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.predictions import output_columns
 from affectkit.errors import AffectkitError
 from affectkit.labeling.candidates import Candidates
 from affectkit.labeling.pool import Pool
 from affectkit.labeling.strategies._strategy import Board, Pick, Strategy
 from affectkit.plain import comma_separated
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -228,25 +223,3 @@ def _instead(candidates: Candidates, labelled: bool) -> str:
     if labelled:
         return "name cross-fitted predictions (train --cv), with their labels or a --manifest"
     return "ask about labelled rows with --relabel, or name predictions of rows without a label"
-
-
-# What a person who labels may want to see of a row, before the answers.
-SHOWN = ("path", "text", "start_sec", "end_sec", "split")
-
-
-def queue_table(candidates: Candidates, picked: Sequence[Picked]) -> pd.DataFrame:
-    """A row for each that was picked: `id`, `strategy`, `score`, `reason`, what the manifest says, then the answers."""
-    import pandas as pd
-
-    rows = [each.row for each in picked]
-    frame = candidates.frame.iloc[rows].reset_index(drop=True)
-    told: dict[str, Any] = {"id": frame["id"], "strategy": [each.strategy for each in picked]}
-    told |= {"score": [each.score for each in picked], "reason": [each.reason for each in picked]}
-    names = [name for name in (*SHOWN, candidates.group) if name and name in frame]
-    told |= {name: frame[name] for name in names}
-    answered = candidates.pool(0).take(np.array(rows, int))
-    for target, output in zip(candidates.targets, answered.outputs, strict=False):
-        told |= output_columns(output)
-        if target.name in frame:
-            told[target.name] = frame[target.name]
-    return pd.DataFrame(told)

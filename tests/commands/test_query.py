@@ -55,7 +55,7 @@ def test_neither_test_rows_nor_their_people_are_asked_about(study, affectkit):
     table = pd.read_csv(study / "p.csv").set_index("id").loc[found["id"]]
     top = np.sort(table[[f"prob_{name}" for name in CLASSES]].to_numpy(), axis=1)
     np.testing.assert_allclose(found["score"], 1 - (top[:, 2] - top[:, 1]), atol=1e-8)
-    assert list(found["path"]) == [f"wav/{key}.wav" for key in found["id"]]
+    assert list(found["path"]) == [str(study / "m" / "wav" / f"{key}.wav") for key in found["id"]]
     assert found["reason"].str.startswith("between two: ").all()
     record = json.loads((study / "q.csv.run.json").read_text())
     assert record["notes"]["left_out"] == {"test rows": 7, "rows of a speaker of test rows": 3}
@@ -65,6 +65,40 @@ def test_a_queue_that_is_answered_is_not_asked_again(study, affectkit):
     first = queue(study, affectkit, "-n", 10)
     second = queue(study, affectkit, "-n", 60, "--exclude", study / "q.csv", name="q2.csv")
     assert not set(first["id"]) & set(second["id"]) and len(second) == 33 - 10
+
+
+def test_media_are_found_without_the_manifest(study, affectkit, tmp_path):
+    """Paths of the corpus's root, of --media-root, and of further media; where nobody knows the root, cells as they
+    are."""
+    for path in (study / "m").glob("*.csv"):
+        table = pd.read_csv(path, keep_default_na=False)
+        table["path_face"] = [f"{key}.png" if int(key[1:]) % 2 else "" for key in table["id"]]
+        table.to_csv(path, index=False)
+    found = queue(study, affectkit, "--media-root", tmp_path / "elsewhere")
+    assert list(found["path"]) == [str(tmp_path / "elsewhere" / "wav" / f"{key}.wav") for key in found["id"]]
+    faces = [str(tmp_path / "elsewhere" / f"{key}.png") if int(key[1:]) % 2 else "" for key in found["id"]]
+    assert list(found["path_face"]) == faces
+    table = pd.read_csv(study / "p.csv").assign(path=[f"x/{number}.wav" for number in range(60)])
+    table.to_csv(study / "p.csv", index=False)
+    affectkit("query", study / "p.csv", "-n", 3, "-o", study / "bare.csv")
+    found = pd.read_csv(study / "bare.csv")
+    assert list(found["path"]) == [f"x/{int(key[1:])}.wav" for key in found["id"]]
+    refused = affectkit("query", study / "p.csv", "--media-root", study, "-o", study / "no.csv", code=2)
+    assert "--media-root" in refused.stderr and "--manifest" in refused.stderr
+
+
+def test_it_says_in_a_few_lines_what_was_picked(study, affectkit):
+    line = ("query", study / "p.csv", "-m", study / "m", "-n", 9, "--strategy", "margin,random", "-o")
+    told = affectkit(*line, study / "q.csv").stderr
+    found = pd.read_csv(study / "q.csv")
+    counts, people = found["pred"].value_counts(), found["speaker"].value_counts()
+    assert "9 rows of 60: 5 by margin, 4 by random" in told
+    assert f"label as predicted: {counts.iloc[0]} {sorted(counts[counts == counts.iloc[0]].index)[0]}" in told
+    assert f"of {len(people)} by speaker, at most {people.iloc[0]} of one" in told
+    assert "7 not asked about: test rows" in told
+    facts = json.loads(affectkit(*line, study / "q.csv", "--overwrite", "--json").stdout)
+    assert facts["predicted"] == {"label": counts.to_dict()} and facts["groups"] == people.to_dict()
+    assert facts["strategies"] == {"margin": 5, "random": 4} and (facts["rows"], facts["of"]) == (9, 60)
 
 
 def test_quotas_hold(study, affectkit):
