@@ -240,3 +240,52 @@ def test_planted_label_errors_are_found():
     found = order("label-errors", pool_of([classes(p)], truths=[given.astype(float)]))
     assert {pick.row for pick in found} <= set(wrong) and 40 <= len(found) <= 60
     assert all(before.score >= after.score for before, after in pairwise(found))
+
+
+def test_numbers_far_from_their_answers_are_suspected():
+    """Residuals of spread .1, and three labels that are off by 1: these alone, the farthest first."""
+    rng = np.random.default_rng(0)
+    answer = rng.uniform(-0.5, 0.5, 500)
+    truth = answer + np.clip(rng.normal(0.05, 0.1, 500), -0.2, 0.3)  # .05 too low: no label error
+    truth[[3, 50, 400]] = answer[[3, 50, 400]] + [1.0, -1.2, 1.4]
+    truth[7] = np.nan
+    found = order("label-errors", pool_of([numbers(answer)], truths=[truth]))
+    assert [pick.row for pick in found] == [400, 50, 3]
+    residuals = np.delete(truth - answer, 7)
+    spread = 1.4826 * np.median(np.abs(residuals - np.median(residuals)))
+    away = abs(truth[400] - answer[400] - np.median(residuals)) / spread
+    assert found[0].score == pytest.approx(1 - 3 / away)
+    told = f"valence labelled {truth[400]:.3f}, answered {answer[400]:.3f}: {away:.1f} spreads off"
+    assert found[0].reason == told
+
+
+def test_a_residual_counts_in_units_of_what_the_model_expects():
+    """Of two residuals of 1 the one is 10 standard deviations that were predicted, the other a half."""
+    rng = np.random.default_rng(1)
+    var = np.full(300, 0.01)
+    var[20] = 4.0
+    truth = rng.normal(0, 0.1, 300)
+    truth[[10, 20]] = 1.0
+    unsure = order("label-errors", pool_of([numbers(np.zeros(300), var)], truths=[truth]))
+    assert 10 in {pick.row for pick in unsure} and 20 not in {pick.row for pick in unsure}
+    even = order("label-errors", pool_of([numbers(np.zeros(300))], truths=[truth]))
+    assert {10, 20} <= {pick.row for pick in even}
+
+
+def test_numbers_that_tell_no_spread_suspect_nothing():
+    assert order("label-errors", pool_of([numbers([0, 0, 0, 0])], truths=[np.array([0, 0, 0, 1.0])])) == []
+    nothing = pool_of([numbers([np.nan, np.nan])], truths=[np.array([1.0, 2.0])])
+    assert order("label-errors", nothing) == []
+
+
+def test_a_class_and_a_number_are_suspected_alike():
+    """A row of which both are wrong has both reasons, and the mean of what they weigh."""
+    rng = np.random.default_rng(2)
+    p = np.tile([0.8, 0.1, 0.1], (100, 1))
+    p[50:] = [0.1, 0.8, 0.1]
+    truth, number = np.repeat([0.0, 1.0], 50), rng.normal(0, 0.1, 100)
+    truth[0], number[0], number[1] = 1.0, 1.5, 1.5
+    pool = pool_of([classes(p), numbers(np.zeros(100))], truths=[truth, number])
+    found = {pick.row: pick for pick in order("label-errors", pool)}
+    assert found[0].reason.count(";") == 1 and found[1].reason.startswith("valence labelled")
+    assert found[0].score == pytest.approx((0.7 + found[1].score) / 2, abs=0.01)
