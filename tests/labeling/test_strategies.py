@@ -207,6 +207,19 @@ def test_what_others_take_meanwhile_is_covered_too(points, name):
         assert next(picks).row // 40 == (first // 40 + 2) % 3
 
 
+def test_badge_begins_with_the_longest_gradient(points):
+    p = np.random.default_rng(1).dirichlet([1, 1, 1], 120)
+    gradient = p - np.eye(3)[p.argmax(axis=1)]
+    lengths = np.linalg.norm(gradient, axis=1) * np.sqrt((points**2).sum(axis=1) + 1)
+    free = np.ones(120, bool)
+    free[lengths.argmax()] = False
+    for seed in range(3):
+        [pick] = order("badge", pool_of([classes(p)], features=points), 1, seed=seed)
+        assert pick.row == lengths.argmax() and pick.score == pytest.approx(lengths.max(), rel=1e-5)
+    [pick] = order("badge", pool_of([classes(p)], features=points), 1, free=free.copy())
+    assert pick.row == np.where(free, lengths, 0).argmax()
+
+
 def test_badge_never_asks_about_what_is_sure_nor_twice_about_the_same(points):
     p = np.tile([1.0, 0, 0], (120, 1))
     p[[5, 50, 100]] = [[0.5, 0.5, 0]] * 3
@@ -227,6 +240,21 @@ def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
     assert found[0].reason == "labelled a (0.100), b is 0.900"
     with pytest.raises(AffectkitError, match="no row has a label"):
         order("label-errors", pool_of([classes(p)], truths=[np.full(6, np.nan)]))
+
+
+def test_the_same_labels_are_suspected_as_by_cleanlab_in_the_same_order():
+    """compute_confident_joint(..., return_indices_of_off_diagonals=True) of cleanlab 2.9.0 names 2, 9 and 13, ranked by
+    normalized margin 9, 13, 2. (It takes a threshold as reached from 1e-6 below; here none is so near.)"""
+    p = np.array([
+        [0.88, 0.12, 0.0], [0.5, 0.06, 0.44], [0.58, 0.26, 0.16], [0.81, 0.04, 0.15], [0.53, 0.45, 0.02],
+        [0.59, 0.03, 0.38], [0.5, 0.04, 0.46], [0.57, 0.14, 0.29], [0.43, 0.55, 0.02], [0.15, 0.8, 0.05],
+        [0.01, 0.54, 0.45], [0.27, 0.68, 0.05], [0.33, 0.66, 0.01], [0.07, 0.78, 0.15], [0.46, 0.51, 0.03],
+        [0.1, 0.9, 0.0], [0.04, 0.4, 0.56], [0.25, 0.18, 0.57], [0.4, 0.01, 0.59], [0.0, 0.36, 0.64],
+        [0.08, 0.35, 0.57], [0.14, 0.07, 0.79], [0.28, 0.0, 0.72], [0.0, 0.14, 0.86],
+    ])  # fmt: skip
+    truth = np.array([0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 1, 1, 1, 0, 1, 1, 2, 2, 2, 2, 0, 2, 2, 2.0])
+    found = order("label-errors", pool_of([classes(p)], truths=[truth]))
+    assert [pick.row for pick in found] == [9, 13, 2]
 
 
 def test_planted_label_errors_are_found():
