@@ -221,7 +221,7 @@ ClassWeight = Annotated[Literal["balanced", "none"], typer_option(settings.Class
 RowWeights = Annotated[str, typer_option(settings.RowWeights)]
 Tta = Annotated[int, typer_option(passes.Tta)]
 AsTrainedTta = Annotated[int | None, typer_option(passes.Tta, default=AS_TRAINED)]
-AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, default=AS_TRAINED)]
+AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, help=passes.DRAWS, default=AS_TRAINED)]
 
 
 def bound(command: Callable[..., Any], **given: Any) -> Callable[..., Any]:

@@ -88,6 +88,23 @@ def test_bald_is_the_mutual_information_of_source_and_class():
         order("bald", pool_of([one]))
 
 
+def test_bald_of_one_source_is_what_its_passes_tell():
+    """Passes of two models: what model and pass tell of the class is the sum of both, as of all passes in one table."""
+    rng = np.random.default_rng(0)
+    passes = rng.dirichlet([1, 1, 1], (2, 30, 5))
+    one, two, every = (TargetPrediction.over_passes(LABEL, p) for p in (*passes, np.concatenate([*passes], axis=1)))
+    for sources, expected in (([[one]], one), ([[one], [two]], every)):
+        found = {pick.row: pick.score for pick in order("bald", pool_of(*sources))}
+        np.testing.assert_allclose([found[n] for n in range(30)], expected.mutual_information / np.log(3), atol=1e-12)
+    declined = TargetPrediction.joined(
+        [one, TargetPrediction(LABEL, np.full((1, 3), np.nan), mutual_information=np.full(1, np.nan))]
+    )
+    assert 30 not in {pick.row for pick in order("bald", pool_of([declined]))}
+    assert [pick.row for pick in order("bald", pool_of([numbers([0, 0, 0], [0.1, np.nan, 0.4])]))] == [2, 0]
+    with pytest.raises(AffectkitError, match="one source disagrees with nobody"):
+        order("bald", pool_of([numbers([0.0, 1.0])]))
+
+
 def test_disagreement_is_the_share_of_pairs_that_differ():
     one, two, three = ([classes([row] * 2)] for row in ([0.9, 0.1, 0], [0.6, 0.4, 0], [0.1, 0.9, 0]))
     pool = pool_of(one, two, three)

@@ -112,16 +112,6 @@ def mean_of_known(scores: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(count > 0, np.nansum(stacked, axis=0) / np.maximum(count, 1), np.nan)
 
 
-def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """[..., K] -> [...] nats; 0 log 0 is 0.
-
-    >>> entropy(np.array([[0.5, 0.5], [1.0, 0.0]])).round(3).tolist()
-    [0.693, 0.0]
-    """
-    p = np.clip(probabilities, 0, 1)
-    return -(p * np.log(np.where(p > 0, p, 1))).sum(axis=-1)
-
-
 def top_two(output: TargetPrediction, row: int) -> str:
     """`anger .51, sadness .44`."""
     values = output.values[row]
