@@ -83,7 +83,7 @@ def query(
     from affectkit.artifacts.tables import write_table
     from affectkit.labeling.candidates import read_candidates
     from affectkit.labeling.query import choose, parse_strategies, quota_columns
-    from affectkit.labeling.queue import queue_facts, queue_lines, queue_table
+    from affectkit.labeling.picked import queue_facts, queue_lines, queue_table
 
     strategies = parse_strategies(strategy)
     words = sources or []
