@@ -101,6 +101,7 @@ def test_train_rows_without_a_label_are_not_called_fitted_and_are_predicted(affe
     rows.loc[rows.groupby("label").cumcount() >= 3, ["label", "source_label"]] = ""
     rows.to_csv(tmp_path / "m" / "train.csv", index=False)
     (tmp_path / "m" / "run.json").unlink()
+    (tmp_path / "m" / "started.json").unlink()
     line = ["--manifest", tmp_path / "m", "--features", speech / "egemaps"]
     affectkit("train", *line, "--model", "linear", "-o", tmp_path / "r")
     fitted = pd.read_csv(tmp_path / "r" / "fit_rows.csv", dtype=str)
