@@ -23,6 +23,7 @@ from affectkit.commands.extract_features import extract_features
 from affectkit.commands.finetune import finetune
 from affectkit.commands.fuse import fuse
 from affectkit.commands.import_model import import_model
+from affectkit.commands.learning_curve import learning_curve
 from affectkit.commands.plot import plot
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
@@ -66,6 +67,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (bound(ablate, app=run), (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
+    (learning_curve, (("estimators", "build"),)),
     (query, ()),
     (report, ()),
     (plot, ()),

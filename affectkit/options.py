@@ -134,6 +134,21 @@ Metric = Annotated[
 Bundle = Annotated[
     bool, typer.Option("--bundle", help="Whether to copy the parent models into best_model, so that it can be moved.")
 ]
+Model = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
+Features = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--features",
+        metavar="[NAME=]PATH",
+        help="Features: a folder, a CSV of named columns of any kind, or manifest:age,sex for the manifest's own "
+        "(manifest:* for all of them). Repeatable: several are joined, and may be named, such as "
+        "static=FOLDER.",
+    ),
+]
+LearnedTargets = Annotated[
+    str | None,
+    typer.Option("--target", help="Targets, comma-separated (default: label, else all that the manifest has)."),
+]
 PredictedTargets = Annotated[
     str | None, typer.Option("--target", help="Targets, comma-separated (default: all that are predicted).")
 ]

@@ -93,6 +93,7 @@ OUTPUT = {
     "ablate": "ablation",
     "evaluate": "report",
     "select": "best",
+    "learning-curve": "curve",
     "query": "queue.csv",
     "report": "comparison",
     "plot": "plots",
@@ -126,6 +127,8 @@ def arguments(name, root):
         "ablate": f"ablate one={root}/model two={root}/predictions.csv --rule mean",
         "evaluate": f"evaluate {root}/predictions.csv --split test",
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
+        "learning-curve": f"learning-curve --manifest {root}/manifest --features {root}/features --c-grid 1 --start 9 "
+        "--step 9 --rounds 1 --seeds 2",
         "query": f"query {root}/model --manifest {root}/manifest --relabel --strategy margin,random -n 6",
         "report": f"report {root}/model {root}/calibrated",
         "plot": f"plot {root}/model {root}/calibrated --only confusion,reliability",
