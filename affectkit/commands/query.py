@@ -82,8 +82,8 @@ def query(
     from affectkit.artifacts.sources import named_paths
     from affectkit.artifacts.tables import write_table
     from affectkit.labeling.candidates import read_candidates
-    from affectkit.labeling.query import choose, parse_strategies, quota_columns
     from affectkit.labeling.picked import queue_facts, queue_lines, queue_table
+    from affectkit.labeling.query import choose, parse_strategies, quota_columns
 
     strategies = parse_strategies(strategy)
     words = sources or []
