@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from affectkit.artifacts.exchange import row_ids_of
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.outputs import TargetPrediction
@@ -195,7 +196,9 @@ def _closed(
 
 
 def _ids(path: Path) -> set[str]:
-    """Of a manifest, a queue or any table with `id`."""
+    """Of a manifest, a queue in any format, labels, or any table with `id`."""
+    if path.suffix.lower() in (".json", ".jsonl"):
+        return set(row_ids_of(path))
     if path.is_dir():
         return set(read_manifest(path).rows["id"])
     return set(read_table(path, required=["id"])["id"])

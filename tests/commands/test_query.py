@@ -87,6 +87,31 @@ def test_media_are_found_without_the_manifest(study, affectkit, tmp_path):
     assert "--media-root" in refused.stderr and "--manifest" in refused.stderr
 
 
+def test_other_tools_get_their_own_formats_and_are_not_asked_again(study, affectkit):
+    """By the ending or by name; a project's configuration beside the tasks, which is not written over either."""
+    line = ("query", study / "p.csv", "-m", study / "m", "-n", 8)
+    told = affectkit(*line, "-o", study / "q.json").stderr
+    tasks = json.loads((study / "q.json").read_text())
+    assert str(study / "q.xml") in told and "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=" in told
+    ids = [task["data"]["row_id"] for task in tasks]
+    assert (study / "q.json.run.json").exists() and (study / "q.xml.run.json").exists()
+    affectkit(*line, "-o", study / "q.jsonl", "--show-predictions")
+    lines = [json.loads(each) for each in (study / "q.jsonl").read_text().splitlines()]
+    found = queue(study, affectkit, "-n", 8)
+    assert list(found["id"]) == ids == [each["meta"]["id"] for each in lines]
+    assert [each["accept"] for each in lines] == [[name] for name in found["pred"]]
+    affectkit(*line, "--format", "prodigy", "-o", study / "q.txt")
+    assert [json.loads(each)["audio"] for each in (study / "q.txt").read_text().splitlines()] == list(found["path"])
+    for name in ("q.json", "q.jsonl"):
+        again = queue(study, affectkit, "-n", 60, "--exclude", study / name, name=f"{name}.csv")
+        assert not set(again["id"]) & set(ids) and len(again) == 33 - 8
+    (study / "q.json").unlink()
+    before = (study / "q.xml").read_bytes()
+    assert "q.xml" in affectkit(*line, "-o", study / "q.json", code=1).stderr and not (study / "q.json").exists()
+    affectkit(*line, "-o", study / "q.json", "--overwrite")
+    assert json.loads((study / "q.json").read_text()) == tasks and (study / "q.xml").read_bytes() == before
+
+
 def test_it_says_in_a_few_lines_what_was_picked(study, affectkit):
     line = ("query", study / "p.csv", "-m", study / "m", "-n", 9, "--strategy", "margin,random", "-o")
     told = affectkit(*line, study / "q.csv").stderr
@@ -186,6 +211,10 @@ def test_labels_are_doubted_by_cross_fitted_answers_alone(study, affectkit):
         (("--quota", "sex=f"), "is not COLUMN=VALUE:N"),
         (("--quota", "sxe=f:3"), "there is no column 'sxe'"),
         (("--quota", "sex=x:3"), "no row has sex 'x'"),
+        (("--format", "label-stduio"), "Invalid value"),
+        (("--show-predictions",), "a CSV has them in any case"),
+        (("--document-root", "/"), "--document-root is of label-studio, not of csv"),
+        (("--format", "prodigy", "--document-root", "/"), "--document-root is of label-studio, not of prodigy"),
         (("--group", "spaeker"), "there is no column 'spaeker'; did you mean speaker"),
     ],
 )
