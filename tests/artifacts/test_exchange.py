@@ -187,7 +187,7 @@ def test_what_a_model_says_is_told_only_where_it_is_asked_for(tmp_path, queue):
     said = {each["from_name"]: each["value"] for each in first["result"]}
     assert said["region"] == {"start": 1.0, "end": 2.5, "channel": 0, "labels": ["segment"]}
     assert (said["label"], said["valence"], said["stress"]) == (
-        {"choices": ["angry"]}, {"number": 0.25}, {"rating": 3}
+        {"choices": ["angry"]}, {"number": 0.24}, {"rating": 3}
     )  # fmt: skip
     assert shown[0]["meta"] == {"strategy": "margin", "score": 0.9, "reason": "between two: angry 0.5"}
     assert [each["from_name"] for each in shown[2]["predictions"][0]["result"]] == ["label", "stress"]
@@ -197,6 +197,14 @@ def test_what_a_model_says_is_told_only_where_it_is_asked_for(tmp_path, queue):
     assert [[each["from_name"] for each in task["predictions"][0]["result"]] for task in blind[:2]] == [["region"]] * 2
     assert "predictions" not in blind[2], "a row that is all of its file has no segment"
     assert [task["data"]["segment"] for task in blind] == ["from 1.000 s to 2.500 s", "from 2.500 s to 4.000 s", ""]
+
+
+@pytest.mark.parametrize(("said", "number"), [(0.123, 0.12), (-3.0, -1.0), (0.999, 1.0), (0.29, 0.28), (7.0, 1.0)])
+def test_numbers_are_filled_in_on_the_steps_of_their_slider(tmp_path, queue, said, number):
+    """Label Studio submits no other: "the two nearest valid values are 0.24 and 0.26"."""
+    tasks, _ = written(tmp_path, queue.assign(valence_pred=said), "label-studio", [VALENCE], shown=True)
+    results = tasks[2]["predictions"][0]["result"]
+    assert [each["value"] for each in results] == [{"number": number}]
 
 
 def test_texts_and_pictures_are_shown_as_what_they_are(tmp_path):
@@ -357,14 +365,15 @@ BROKEN = {
         [*studio(choice("sad")), {**studio(choice("sad"))[0], "data": {"row_id": "r2"}}], "task 2: key 'u' is that of"
     ),
     "a task that is none": ([TASK, 7], "task 2: the task is not an object"),
-    "nothing answered": ([TASK, TASK], "holds tasks that nobody has answered; export it again"),
+    "nothing answered": ([TASK, TASK], "holds nothing that somebody answered; export it again"),
+    "no task at all": ([], "holds nothing that somebody answered"),
     "other JSON": ([{"a": 1}], "holds no labels of a tool that is known; name labels.jsonl"),
     "prodigy: an unknown class": (prodigal(accept=["joy"]), "line 1: .*'joy' was accepted"),
     "prodigy: two classes": (prodigal(accept=["sad", "angry"]), "line 1: label has several answers"),
     "prodigy: no number": (prodigal(accept=["valence=a"]), "line 1: 'a' was accepted, and valence is a number"),
     "prodigy: an unknown answer": (prodigal(answer="maybe"), "line 1: answer 'maybe' is not in accept, reject, ignore"),
     "prodigy: no row": (prodigal(meta={}), "line 1: nothing says which row it is"),
-    "prodigy: only tasks": ([{"meta": {"id": "r1"}, "options": [{"id": "sad"}]}], "holds tasks that nobody"),
+    "prodigy: only tasks": ([{"meta": {"id": "r1"}, "options": [{"id": "sad"}]}], "holds nothing that somebody"),
     "prodigy: a line of another kind": ([*prodigal(), [1]], "line 2: the task is not an object"),
 }  # fmt: skip
 
@@ -388,7 +397,7 @@ def test_what_is_no_answer_is_refused_by_its_place(tmp_path, what):
         (b"", "holds no labels of a tool"), (b"id,label\nr1,sad\n", "holds no labels of a tool"),
         (b'[{"data": {', "is no JSON"), (b"[" * 5000, "is no JSON: nested"), (b'{"meta": 1}\n{', "line 2"),
         (b"\xff\xfe[\x00", "holds no labels of a tool"), (b'[{"data": {"row_id": "\xff"}}]', "is not UTF-8"),
-        (b"{\n  \"id\": 1\n}", "holds no labels of a tool"), (b"[]", "holds no labels of a tool"),
+        (b"{\n  \"id\": 1\n}", "holds no labels of a tool"),
         (b'[{"data": {"row_id": NaN}}]', "is no JSON: NaN"),
     ],
 )  # fmt: skip

@@ -36,8 +36,8 @@ def read_labels(path: Path, targets: Iterable[Target] = ()) -> Annotations:
     except ValueError as error:
         raise AffectkitError("input", str(error), file=path, remedy="mend it, or leave it out") from None
     if not given:
-        what, remedy = "holds tasks that nobody has answered", "export it again once people have"
-        raise AffectkitError("input", what, file=path, remedy=remedy)
+        remedy = "export it again once people have answered"
+        raise AffectkitError("input", "holds nothing that somebody answered", file=path, remedy=remedy)
     told = {name for each in given for name in each.labels}
     answered = {name: target for name, target in known.items() if name in told}
     return Annotations(path, answered or known, sorted(given, key=lambda each: each.at))

@@ -141,8 +141,7 @@ def _control(target: Target, asked: str) -> Iterator[str]:
     elif in_points(target) and low == 1:
         yield _tag("Rating", **how, maxRating=f"{high:g}")
     else:
-        step = 1 if in_points(target) else (high - low) / 100
-        yield _tag("Number", **how, min=f"{low:g}", max=f"{high:g}", step=f"{step:g}", slider="true")
+        yield _tag("Number", **how, min=f"{low:g}", max=f"{high:g}", step=f"{_step(target):g}", slider="true")
 
 
 def _tag(kind: str, end: str = "/>", **attributes: str) -> str:
@@ -181,9 +180,20 @@ def _result(target: Target, said: str | float, asked: str) -> dict[str, Any]:
     how = {"from_name": target.name, "to_name": asked}
     if isinstance(said, str):
         return {**how, "type": "choices", "value": {"choices": [said]}}
-    if in_points(target) and target.scale and target.scale[0] == 1:
-        return {**how, "type": "rating", "value": {"rating": round(said)}}
-    return {**how, "type": "number", "value": {"number": round(said, 6)}}
+    if target.scale is None:
+        return {**how, "type": "number", "value": {"number": said}}
+    (low, high), step = target.scale, _step(target)
+    # It submits no number that is not on a step, be it one that was filled in.
+    number = round(min(max(low + step * round((said - low) / step), low), high), 6)
+    if in_points(target) and low == 1:
+        return {**how, "type": "rating", "value": {"rating": int(number)}}
+    return {**how, "type": "number", "value": {"number": number}}
+
+
+def _step(target: Target) -> float:
+    """Of a scale's slider."""
+    low, high = target.scale or (0.0, 100.0)
+    return 1.0 if in_points(target) else (high - low) / 100
 
 
 def _region(task: Task) -> dict[str, Any]:
@@ -206,10 +216,10 @@ _TASK = {"data": dict, "meta?": (None, dict), "annotations?": (None, [_ANSWER])}
 _MINIMAL = {"annotation_id": int, "annotator?": (None, int, str), **_TIMES}
 
 
-def is_export(data: Any) -> bool:
-    """Whether it may be its tasks, or JSON_MIN's answers."""
-    told = {"data", "annotation_id"}
-    return isinstance(data, list) and any(isinstance(each, dict) and told & each.keys() for each in data)
+def is_export(data: Sequence[Any]) -> bool:
+    """Whether it may be its tasks, or JSON_MIN's answers; none at all, where nobody answered."""
+    of_tasks = any(isinstance(each, dict) and {"data", "annotation_id"} & each.keys() for each in data)
+    return not data or of_tasks
 
 
 def row_ids(data: Sequence[Any]) -> list[str]:
