@@ -22,9 +22,10 @@ StrategyOpt = Annotated[
     str,
     typer.Option(
         "--strategy",
-        help="What makes a row worth a label: least-confidence, margin, entropy (classes); variance (numbers); bald, "
-        "disagreement (several sources); core-set, k-means, typicality (--features); badge (both); label-errors; "
-        "random. Several with their shares: margin=.7,random=.3.",
+        help="What makes a row worth a label: least-confidence, margin, entropy (classes); variance (numbers); "
+        "disagreement (several sources); bald (the same, or passes: predict --mc-dropout 20); core-set, k-means, "
+        "typicality (--features); badge (both); label-errors; random. Several with their shares: "
+        "margin=.7,random=.3.",
     ),
 ]
 OutputOpt = Annotated[Path, typer.Option("--output", "-o", help="File to write: a row, or a task, for each.")]

@@ -209,12 +209,14 @@ def _features(features: Sequence[Path], found: Candidates, labelled: list[str]) 
     sets side by side, standardised. Raises "input" for a row to be asked about that has none."""
     rows = found.unlabelled | found.labelled
     needed, sets = list(found.frame["id"][rows]), [read_features(path) for path in features]
-    there = [key for key in labelled if not any(each.missing([key]) for each in sets)]
+    missing = {key for each in sets for key in each.missing(labelled)}
+    there = [key for key in labelled if key not in missing]
     ids = needed + there
-    told = np.concatenate([scaled(_dense(each.matrix(ids), each.path)) for each in sets], axis=1)
-    matrix = np.zeros((len(rows), told.shape[1]), np.float32)
+    parts = [scaled(_dense(each.matrix(ids), each.path)) for each in sets]
+    told = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+    matrix, labelled_rows = np.zeros((len(rows), told.shape[1]), np.float32), told[len(needed) :].copy()
     matrix[rows] = told[: len(needed)]
-    return matrix, told[len(needed) :]
+    return matrix, labelled_rows
 
 
 def _dense(values: np.ndarray, path: Path) -> np.ndarray:

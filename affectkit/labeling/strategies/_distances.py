@@ -125,6 +125,9 @@ def spread(nearest: Nearest, rng: np.random.Generator) -> Iterator[tuple[int, fl
 
 def scaled(values: np.ndarray) -> np.ndarray:
     """[N, D] float32 with mean 0 and deviation 1 of each column; a constant one, and a gap, is 0."""
-    mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    told = np.where(deviation > 0, deviation, 1)
-    return np.nan_to_num((values - mean) / told).astype(np.float32)
+    told = np.empty(values.shape, np.float32)
+    for columns in blocks(values.shape[1], len(values)):
+        part = values[:, columns]
+        mean, deviation = np.nanmean(part, axis=0), np.nanstd(part, axis=0)
+        told[:, columns] = np.nan_to_num((part - mean) / np.where(deviation > 0, deviation, 1))
+    return told
