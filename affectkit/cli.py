@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> console.Outcome:
 # In the order a study uses them.
 COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (synthesize, (("corpora", "synthesize"),)),
-    (prepare_manifest, (("corpora", "read"),)),
+    (prepare_manifest, (("corpora", "read"), ("corpora", "gather"))),
     (transcribe, (("transcribers", "build"),)),
     (extract_features, (("encoders", "build"),)),
     (with_protocols(train, run), (("estimators", "build"), ("protocols", "build"))),

@@ -223,8 +223,11 @@ def typer_option(
     flag = option.flag if "/" in option.flag else ""
     if name and kind is bool and not flag:
         flag = f"--{name}/--no-{name}".replace("_", "-")
+    if option.short:
+        flag = f"--{name}".replace("_", "-")
     return typer.Option(
         *([flag] if flag else []),
+        *([option.short] if option.short else []),
         min=option.least,
         max=option.most,
         help=text + "." * help.endswith("."),
