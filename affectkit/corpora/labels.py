@@ -1,4 +1,4 @@
-"""Labels that people gave to the rows of a manifest: one or more labels.jsonl, added to --manifest."""
+"""Labels that people gave to the rows of --manifest: labels.jsonl, exports of Label Studio, answers of Prodigy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.annotations import Annotation, Annotations, open_journal, read_annotations
+from affectkit.artifacts.annotations import Annotation, Annotations, open_journal
+from affectkit.artifacts.exchange import read_labels
 from affectkit.artifacts.files import write_json
 from affectkit.artifacts.manifest import AUDIT, Manifest, read_manifest, write_manifest
 from affectkit.artifacts.records import digest
@@ -78,7 +79,8 @@ def gather(
     if manifest is None:
         remedy = "name it with --manifest"
         raise AffectkitError("usage", "labels are added to the manifest whose rows were labelled", remedy=remedy)
-    base, journals = read_manifest(manifest), [read_annotations(root) for root in roots]
+    base = read_manifest(manifest)
+    journals = [read_labels(root, base.targets.values()) for root in roots]
     answers = answered(journals, base, comma_separated(annotators))
     targets, rules = joined_targets(journals, answers, base), Rules(merge, merge_numbers, ties, min_raters)
     rows, facts = _labelled(base, answers, targets, rules, keep_labels)

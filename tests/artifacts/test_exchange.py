@@ -394,9 +394,10 @@ def test_what_is_no_answer_is_refused_by_its_place(tmp_path, what):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no labels of a tool"), (b"id,label\nr1,sad\n", "holds no labels of a tool"),
+        (b"id,label\nr1,sad\n", "holds no labels of a tool"),
         (b'[{"data": {', "is no JSON"), (b"[" * 5000, "is no JSON: nested"), (b'{"meta": 1}\n{', "line 2"),
-        (b"\xff\xfe[\x00", "holds no labels of a tool"), (b'[{"data": {"row_id": "\xff"}}]', "is not UTF-8"),
+        (b"{\n", "holds no labels of a tool"),
+        (b"\xff\xfe[\x00", "is not UTF-8"), (b'[{"data": {"row_id": "\xff"}}]', "is not UTF-8"),
         (b"{\n  \"id\": 1\n}", "holds no labels of a tool"),
         (b'[{"data": {"row_id": NaN}}]', "is no JSON: NaN"),
     ],
@@ -412,6 +413,12 @@ def test_other_files_are_one_line(tmp_path, content, message):
             read(tmp_path / "none.json")
         with pytest.raises(AffectkitError, match="is a folder"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"schema": 1, "targ'])
+def test_a_journal_that_has_hardly_begun_holds_no_answers(tmp_path, content):
+    (tmp_path / "labels.jsonl").write_bytes(content)
+    assert read_labels(tmp_path / "labels.jsonl").given == [] == row_ids_of(tmp_path / "labels.jsonl")
 
 
 def test_rows_of_queues_and_labels_are_known_in_every_format(tmp_path, queue):

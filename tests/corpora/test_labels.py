@@ -396,7 +396,7 @@ def test_journals_that_do_not_fit_each_other_are_refused(label, tmp_path):
         (b'{"schema": 1, "targets": []}\n{"key": \n', "row 2: "),
         (b"\xff\xfe\x00\n", "is not UTF-8"),
         (b'{"schema": 99, "targets": []}\n', "schema 99 is newer"),
-        (b"id,label\nr01,joy\n", "row 1: "),
+        (b"id,label\nr01,joy\n", "holds no labels of a tool that is known"),
     ],
 )
 def test_a_damaged_journal_is_one_error(label, tmp_path, content, said):
@@ -437,3 +437,27 @@ def test_many_answers_take_no_time(label, table, tmp_path):
     start = time.process_time()
     rows, _ = label(tmp_path / "labels.jsonl", manifest=tmp_path / "t.csv")
     assert len(rows) == 10_000 and time.process_time() - start < 8  # measured 1 s
+
+
+# --- The whole way round, by another tool
+
+
+def test_what_people_answered_in_label_studio_comes_into_the_manifest(affectkit, label, table, tmp_path):
+    """query -> tasks -> its export, answers of two -> a manifest, whose classes are those that it had."""
+    answers = pd.read_csv(table)[["id"]].assign(seen="heldout", prob_grief=0.4, prob_joy=0.6)
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    affectkit("query", tmp_path / "answers.csv", "-m", table, "-n", 3, "-o", tmp_path / "queue.json")
+    tasks = json.loads((tmp_path / "queue.json").read_text())
+    for number, task in enumerate(tasks):
+        result = {"from_name": "label", "type": "choices", "value": {"choices": ["joy"]}}
+        task["annotations"] = [
+            {"id": number, "completed_by": who, "unique_id": f"{number}-{who}", "result": [result]} for who in (1, 2)
+        ]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    rows, summary = label(tmp_path / "export.json")
+    ids = [task["data"]["row_id"] for task in tasks]
+    assert list(rows.loc[ids, "label"]) == ["joy"] * 3 and list(rows.loc[ids, "raters"]) == ["2"] * 3
+    assert summary["targets"][0]["classes"] == read_manifest(table).targets["label"].to_json()["classes"]
+    tasks[1]["annotations"][0]["result"][0]["value"]["choices"] = ["glee"]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    assert "task 2: label 'glee' is not in grief, joy" in label(tmp_path / "export.json", to="no", code=1)

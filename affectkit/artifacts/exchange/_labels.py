@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,20 +69,22 @@ def row_ids_of(path: Path) -> list[str]:
 
 
 def _content(path: Path) -> tuple[Any, Any]:
-    """The tool that a file is of, and what it holds: a list, or lines by their number; None of `labels.jsonl`."""
+    """The tool that a file is of, and what it holds: a list, or lines by their number; None of `labels.jsonl`, and of
+    what is no file, of which its reader says what it is."""
+    if not path.is_file():
+        return None, None
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+        if not head:  # a journal that was opened, and no more
+            return None, None
         if head.startswith(b"["):
             data = parse_json(path.read_text(encoding="utf-8-sig"))
             if label_studio.is_export(data):
                 return label_studio, data
         elif head.startswith(b"{"):
             return _lines(path)
-    except FileNotFoundError:
-        raise AffectkitError("missing", "no such labels", file=path, remedy=KNOWN) from None
-    except IsADirectoryError:
-        raise AffectkitError("input", "is a folder", file=path, remedy=KNOWN) from None
+        getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         raise AffectkitError("input", "is not UTF-8", file=path, remedy="export it again") from None
     except ValueError as error:
@@ -100,6 +103,8 @@ def _lines(path: Path) -> tuple[Any, Any]:
             except ValueError as error:
                 if lines:
                     raise ValueError(f"line {number}: {error}") from None
+                if not line.endswith("\n"):  # a journal's, that a killed process had not ended
+                    return None, None
                 break
             if not lines and not prodigy.is_line(data):
                 if isinstance(data, dict) and {"targets", "labels"} & data.keys():
