@@ -23,6 +23,7 @@ from affectkit.commands.extract_features import extract_features
 from affectkit.commands.finetune import finetune
 from affectkit.commands.fuse import fuse
 from affectkit.commands.import_model import import_model
+from affectkit.commands.label import label
 from affectkit.commands.plot import plot
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
@@ -67,6 +68,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (evaluate, ()),
     (select, ()),
     (query, ()),
+    (label, ()),
     (report, ()),
     (plot, ()),
     (watch, ()),

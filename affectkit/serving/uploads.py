@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from affectkit.plain import parse_json
-from affectkit.serving.failures import Refused
+from affectkit.web import Refused
 
 T = TypeVar("T", bound=BaseModel)
 FORM, JSON = "multipart/form-data", "application/json"
