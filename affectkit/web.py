@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +15,8 @@ from starlette.exceptions import HTTPException
 
 from affectkit.errors import AffectkitError
 from affectkit.plain import printable
+
+JSON = "application/json"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,11 +51,25 @@ def page_headers(*, media: str, images: str) -> dict[str, str]:
     return {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
 
 
+def content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def refuse_foreign(request: Request) -> None:
+    """A page of another site must not send anything in the name of who looks at it. Raises `Refused` 403 or 415."""
+    origin = request.headers.get("origin", "")
+    if origin and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+        raise Refused(403, "the request comes from another site's page")
+    if content_type(request) != JSON:  # the one that no form of another site can have
+        raise Refused(415, f"the body is no {JSON}")
+
+
 # What a status means, where whoever refuses has no word of its own.
 CODES = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
     408: "request_timeout", 411: "length_required", 413: "too_large", 415: "unsupported_media_type", 422: "input",
-    429: "over_capacity", 500: "internal", 501: "not_configured", 503: "unavailable", 504: "timeout", 507: "disk_full",
+    429: "over_capacity", 500: "internal", 501: "not_configured", 503: "unavailable", 504: "timeout",
+    507: "not_written",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """`affectkit serve`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,14 @@ TranscriberOpt = Annotated[
 TranscriberModelOpt = Annotated[
     str | None, typer.Option("--transcriber-model", help="Model of the recognizer: a folder or an id.")
 ]
+FeedbackOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--feedback",
+        help="labels.jsonl to which POST /v1/feedback writes what answers should have been; prepare-manifest labels "
+        "reads it.",
+    ),
+]
 DeviceOpt = Annotated[
     str | None, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1, mps (default: auto).")
 ]
@@ -38,6 +47,7 @@ def serve(
     workers: WorkersOpt = 1,
     transcriber: TranscriberOpt = None,
     transcriber_model: TranscriberModelOpt = None,
+    feedback: FeedbackOpt = None,
     device: DeviceOpt = None,
 ) -> Outcome:
     """Answer requests over HTTP with models: recordings, images, texts, tables, and whole chains.
@@ -64,7 +74,10 @@ def serve(
     listen(host, port).close()  # refused before models are loaded
     log_to_stderr()
     known: dict[str, Any] = {"transcriber": transcriber, "transcriber_model": transcriber_model, "device": device}
+    known["feedback"] = feedback
     settings = settings_of(folders or (), **known)
+    if workers > 1 and settings.feedback:
+        raise AffectkitError("usage", "--feedback is written by one process", remedy="leave --workers out")
     service = Service.load(settings)  # refused here, by name, before anything listens
     how: dict[str, Any] = {"host": host, "port": port, "access_log": False}
     how["http"] = "h11"  # takes 64 kB of headers at most, where httptools has no limit

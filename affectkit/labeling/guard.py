@@ -13,14 +13,14 @@ import socket
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse
 
 from affectkit.errors import AffectkitError
 from affectkit.plain import parse_json
-from affectkit.web import Refused, page_headers, refusal
+from affectkit.web import Refused, page_headers, refusal, refuse_foreign
 
 logger = logging.getLogger(__name__)
 
@@ -137,10 +137,6 @@ class Guard:
                 return self._let_in(query["token"][0])
             if not any(entrance.admits(token) for token in _tokens(headers, entrance.cookie)):
                 raise Refused(401, "open the whole address that affectkit label printed, with its token")
-        if request.method not in ("GET", "HEAD"):
-            origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-                raise Refused(403, "another site may not send this", code="foreign_origin")
         return None
 
     def _let_in(self, token: str) -> HTMLResponse:
@@ -167,9 +163,8 @@ def _tokens(headers: Any, cookie: str) -> list[str]:
 
 
 async def read_json(request: Request) -> Any:
-    """The JSON of a body. Raises `Refused` for one of another type, that is too long, too slow, or no JSON."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "the body is not application/json")
+    """The JSON of a body. Raises `Refused` for one of another site or type, that is too long, too slow, or no JSON."""
+    refuse_foreign(request)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SEC):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from affectkit.artifacts.manifest import Manifest
+from affectkit.artifacts.predictions import empty_cells
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target, spelt_alike
 from affectkit.splits import apart, default_group, outer_folds
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 class HeldOut:
     """group: the column of what must not straddle, None where rows are independent. groups: [N] text, each row's own
     where it has none. fit: [M] positions of the rows of the final fit. folds: [M] int, under cross-prediction.
+    labelled: [N] bool, rows that tell a fit anything.
     """
 
     ids: np.ndarray
@@ -32,6 +34,7 @@ class HeldOut:
     groups: np.ndarray
     fit: np.ndarray
     folds: np.ndarray | None
+    labelled: np.ndarray
 
     @property
     def seen(self) -> np.ndarray:
@@ -78,10 +81,11 @@ class HeldOut:
             logger.warning("%d rows have the same %s as rows fitted on for them, as '%s'", len(copied), what, first)
 
     def fit_rows(self) -> pd.DataFrame:
-        """`id`, `group`, `role` of the rows of the final fit, as `fit_rows.csv` has them."""
+        """`id`, `group`, `role` of the labelled rows of the final fit, as `fit_rows.csv` has them."""
         import pandas as pd
 
-        return pd.DataFrame({"id": self.ids[self.fit], "group": self.groups[self.fit], "role": "fit"})
+        fit = self.fit[self.labelled[self.fit]]
+        return pd.DataFrame({"id": self.ids[fit], "group": self.groups[fit], "role": "fit"})
 
 
 def hold_out_rows(
@@ -90,7 +94,8 @@ def hold_out_rows(
     """Fit the train rows and hold out the others; with `cv` fit train and val rows, cross-predicted by the manifest's
     folds, else by group.
 
-    targets: what is learnt, for a warning about classes that are judged but not fitted.
+    targets: what is learnt: rows without any of them tell nothing; with a warning about classes that are judged but not
+    fitted.
     group: the column of what must not straddle; None picks the speaker or what stands in for it. Raises "input" where
     nothing is left to fit or to hold out, "usage" for a manifest of folds without `cv`.
     """
@@ -101,7 +106,9 @@ def hold_out_rows(
     ids = rows["id"].astype(str).to_numpy()
     fit = _fit_positions(manifest, cv)
     folds = _folds(rows.iloc[fit], groups[fit], grouped=column is not None, seed=seed) if cv else None
-    held_out = HeldOut(ids, column, groups, fit, folds)
+    unlabelled = [empty_cells(rows[target.name].to_numpy()) for target in targets]
+    labelled = ~np.all(unlabelled, axis=0) if targets else np.ones(len(rows), bool)
+    held_out = HeldOut(ids, column, groups, fit, folds, labelled)
     if held_out.straddle and not manifest.declared():
         logger.warning("%s: some stand on both sides of the split, and are judged by a fit that met them", column)
     for spellings in spelt_alike(set(groups)) if column and not manifest.summary else ():

@@ -22,13 +22,14 @@ from affectkit.serving import decoding, uploads
 from affectkit.serving import documentation as doc
 from affectkit.serving.analysis import AnalyzeFields, analyze
 from affectkit.serving.failures import of_affectkit
+from affectkit.serving.feedback import Correction
 from affectkit.serving.guard import Guard
 from affectkit.serving.metrics import Timings
 from affectkit.serving.predicting import PredictBody, PredictFields, predict_files, predict_json
 from affectkit.serving.sentences import Recording, Sentence, sentiment, transcribe
 from affectkit.serving.service import Service, end_on_signals
 from affectkit.serving.settings import settings_of
-from affectkit.web import Refused, add_refusals, log_to_stderr, page_headers, refusal
+from affectkit.web import JSON, Refused, add_refusals, content_type, log_to_stderr, page_headers, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
             "asrModelReady": service.hearing.configured,
             "textModelReady": service.of_texts("") is not None,
             "fusionEnabled": settings.fusion_enabled,
+            "feedbackReady": service.feedback.configured,
             "models": list(service.models),
             "limits": {name: value for name, value in settings if name.startswith(("max_", "queue_", "batch_"))},
             "version": __version__,
@@ -139,13 +141,22 @@ def _add_models(app: FastAPI, service: Service) -> None:
               openapi_extra=doc.body(files, texts), responses=answers)  # fmt: skip
     async def predict(request: Request) -> Any:
         timings = Timings()
-        if uploads.content_type(request) == uploads.JSON:
+        if content_type(request) == JSON:
             answer = await predict_json(service, await uploads.read_json(request, PredictBody), timings)
             return _timed(request, answer, timings)
         with service.place() as folder:
             form = await _form(service, request, folder, timings)
             fields = form.checked(PredictFields, many=("text",))
             return _timed(request, await predict_files(service, form.files, folder, fields, timings), timings)
+
+    correction = doc.of_json(Correction, doc.CORRECTION)
+    written = {**doc.example({"key": "1f2e", "new": True}), **doc.errors(*REFUSALS, 403, 501, 507)}
+
+    @app.post("/v1/feedback", tags=["models"], summary="What an answer should have been",
+              openapi_extra=doc.body(correction), include_in_schema=service.feedback.configured,
+              responses=written)  # fmt: skip
+    async def feedback(request: Request) -> Any:
+        return {**await service.feedback.take(request), "request_id": request.scope["state"]["request_id"]}
 
 
 def _add_published(app: FastAPI, service: Service) -> None:

@@ -20,6 +20,7 @@ from pydantic import Field
 from affectkit.errors import AffectkitError
 from affectkit.serving import decoding
 from affectkit.serving.batching import Batcher, Outcome
+from affectkit.serving.feedback import Feedback
 from affectkit.serving.hearing import Hearing
 from affectkit.serving.metrics import Metrics
 from affectkit.serving.models import Answer, Served, load_served
@@ -40,6 +41,7 @@ class Service:
         self.metrics = Metrics()
         self.decoder = decoding.Decoder(settings.decode_workers, self.metrics)
         self.hearing = Hearing(settings)
+        self.feedback = Feedback(settings.feedback, self.models)
         self.batcher: Batcher
         self.folder: Path
         self.in_flight = 0
@@ -212,6 +214,7 @@ class Service:
         await self.decoder.stop()
         await self.batcher.stop()
         self.hearing.stop()
+        self.feedback.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def answered(self, outcome: Outcome) -> Answer:

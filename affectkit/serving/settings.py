@@ -64,7 +64,7 @@ class ServeSettings(BaseModel):
     request to its answer; receive_seconds: from its first to its last byte. queue_items, queue_seconds: rows, and
     seconds of audio, that wait or are worked on. batch_items, batch_seconds: at once, padding counted; wait_ms: for
     others to come. threads: that prepare rows of a batch (None: one per core). drain_seconds: for what is under way
-    when the service is told to end.
+    when the service is told to end. feedback: the `labels.jsonl` that corrections are written to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -99,6 +99,7 @@ class ServeSettings(BaseModel):
     threads: PositiveInt | None = None
     drain_seconds: NonNegativeFloat = 30.0
     log_details: bool = False
+    feedback: Path | None = None
 
     def to_environment(self, folders: Sequence[str]) -> None:
         """Tell the worker processes of this one, which have nothing but the environment to go by."""

@@ -1,6 +1,7 @@
 """`affectkit train` and `predict` as they are used; figures against plain scikit-learn."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,24 @@ def test_rows_that_the_model_was_fitted_on_are_left_out_unless_asked_for(affectk
     assert "in-sample" in result.stderr
     result = affectkit("predict", "--model-dir", speech / "model", "--manifest", speech / "split" / "train.csv", code=1)
     assert "only rows that the model was fitted on" in result.stderr
+
+
+def test_train_rows_without_a_label_are_not_called_fitted_and_are_predicted(affectkit, speech, tmp_path):
+    shutil.copytree(speech / "split", tmp_path / "m")
+    rows = pd.read_csv(tmp_path / "m" / "train.csv", keep_default_na=False, dtype=str)
+    rows.loc[rows.groupby("label").cumcount() >= 3, ["label", "source_label"]] = ""
+    rows.to_csv(tmp_path / "m" / "train.csv", index=False)
+    (tmp_path / "m" / "run.json").unlink()
+    (tmp_path / "m" / "started.json").unlink()
+    line = ["--manifest", tmp_path / "m", "--features", speech / "egemaps"]
+    affectkit("train", *line, "--model", "linear", "-o", tmp_path / "r")
+    fitted = pd.read_csv(tmp_path / "r" / "fit_rows.csv", dtype=str)
+    assert list(fitted["id"]) == list(rows["id"][rows["label"] != ""])
+    affectkit("predict", "--model-dir", tmp_path / "r", *line, "--split", "train", "-o", tmp_path / "p.csv")
+    frame = read_predictions(tmp_path / "p.csv").frame
+    assert list(frame["id"]) == list(rows["id"][rows["label"] == ""]) and set(frame["seen"]) == {"fit"}
+    affectkit("query", tmp_path / "p.csv", "--manifest", tmp_path / "m", "-n", 5, "-o", tmp_path / "q.csv")
+    assert set(pd.read_csv(tmp_path / "q.csv", dtype=str)["id"]) <= set(frame["id"])
 
 
 def test_features_of_another_encoder_are_refused(affectkit, speech):

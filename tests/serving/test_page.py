@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import pytest
 from serving_kit import process
 
+from affectkit.artifacts.annotations import read_annotations
+
 pytestmark = pytest.mark.processes
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = (
@@ -97,7 +99,9 @@ def browser(folder):
 def test_a_file_and_a_recording_are_answered_in_the_browser(models, clips, tmp_path):
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    with process(models["audio"], models["text"]) as (_, address), browser(tmp_path / "profile") as tab:
+    labels = tmp_path / "labels.jsonl"
+    words = (models["audio"], models["text"], "--feedback", labels)
+    with process(*words) as (_, address), browser(tmp_path / "profile") as tab:
         tab.call("Page.navigate", url=address)
         tab.wait("document.querySelectorAll('#model option').length === 2")
         node = tab.call("DOM.querySelector", nodeId=tab.call("DOM.getDocument")["root"]["nodeId"], selector="#file")
@@ -115,7 +119,13 @@ def test_a_file_and_a_recording_are_answered_in_the_browser(models, clips, tmp_p
         assert "%" in tab.run("document.getElementById('status').textContent")  # what a screen reader says
         tab.run("document.getElementById('player').currentTime = 0.5")
         tab.wait("document.querySelectorAll('tr[aria-current]').length === 1")
+        tab.run("document.querySelector('#corrections select').value = 'fear'")
+        tab.run("document.getElementById('annotator').value = '<b>ann'")
         tab.picture(tmp_path / "light.png")
+        tab.run("document.querySelector('#correct button').click()")
+        tab.wait("document.getElementById('status').textContent.startsWith('The correction is kept')")
+        [given] = read_annotations(labels).given
+        assert (given.id, given.annotator, given.labels) == (clips[0].stem, "<b>ann", {"label": "fear"})
         tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
         assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
         tab.picture(tmp_path / "dark.png")

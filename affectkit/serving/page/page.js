@@ -5,6 +5,8 @@ const [modelBox, segmentBox, tokenBox, fileBox, recordButton, status, player] =
 const SIZE = { width: 0, height: 260, left: 46, right: 12, top: 10, bottom: 40 }; // pixels; as wide as the page
 let models = [];
 let recorder = null;
+let correcting = false; // whether the server takes corrections
+let answered = ""; // the name of the file, if it was one
 let shown = null; // {segments, seconds, classes} of the last recording
 
 const say = (text) => { status.textContent = text; status.classList.remove("wrong"); };
@@ -35,6 +37,7 @@ async function loadModels() {
   try {
     const answer = await ask("v1/models");
     models = answer.models;
+    correcting = (await ask("health")).feedbackReady;
     modelBox.replaceChildren(...models.map((model) => make("option", { value: model.id }, `${model.id} (${model.reads.join(", ")})`)));
     modelBox.value = answer.default;
     fit();
@@ -54,6 +57,7 @@ function fit() { // to what the chosen model reads
 async function answerFile(blob) {
   const model = chosen(), form = new FormData();
   begin();
+  answered = blob.name || "";
   try {
     form.append("model", model.id);
     if (byId("text").value && model.reads.includes("text")) form.append("text", byId("text").value);
@@ -74,6 +78,7 @@ async function answerFile(blob) {
 async function answerText() {
   const body = JSON.stringify({ model: chosen().id, texts: [byId("text").value] });
   begin();
+  answered = "";
   try {
     const options = { method: "POST", body, headers: { "Content-Type": "application/json" } };
     showPrediction(await ask("v1/predict", options));
@@ -90,7 +95,41 @@ function reveal(headline, facts) {
   byId("headline").textContent = headline;
   byId("facts").textContent = facts;
   byId("result").hidden = false;
+  byId("correct").hidden = !correcting;
+  fillCorrections();
   say(`Answered: ${headline}`);
+}
+
+// --- What the answer should have been
+
+function fillCorrections() {
+  byId("corrections").replaceChildren(...chosen().targets.map((target) => {
+    const label = make("label", {}, `${target.name} `);
+    const box = make(target.kind === "number" ? "input" : "select", { name: target.name });
+    if (target.kind === "number") {
+      const [least, most] = target.scale || ["", ""];
+      for (const [name, value] of Object.entries({ type: "number", step: "any", min: least, max: most })) box.setAttribute(name, value);
+    } else box.append(make("option", { value: "" }, "(no answer)"), ...target.classes.map((one) => make("option", { value: one }, one)));
+    label.append(box);
+    return label;
+  }));
+  byId("row").value = answered.replace(/\.[^.]*$/, "");
+  byId("comment").value = "";
+}
+
+async function sendCorrection() {
+  const labels = {};
+  for (const box of byId("corrections").querySelectorAll("input, select"))
+    if (box.value !== "") labels[box.name] = box.type === "number" ? Number(box.value) : box.value;
+  if (!Object.keys(labels).length) { fail("Choose what it should have been."); return; }
+  const [row, annotator, comment] = ["row", "annotator", "comment"].map((id) => byId(id).value);
+  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const body = JSON.stringify({ key, id: row, annotator, labels, comment });
+  try {
+    await ask("v1/feedback", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+    byId("correct").hidden = true;
+    say("The correction is kept. Thank you.");
+  } catch (error) { fail(`The correction was not kept: ${error.message}`); }
 }
 
 function showAnalysis(answer) {
@@ -240,4 +279,5 @@ byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   if (chosen().reads.includes("audio") && fileBox.files.length) answerFile(fileBox.files[0]); else answerText();
 });
+byId("correct").addEventListener("submit", (event) => { event.preventDefault(); sendCorrection(); });
 loadModels();
