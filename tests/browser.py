@@ -1,4 +1,4 @@
-"""A headless Chromium that can reach nothing but this machine, told what to do by the DevTools protocol over two pipes."""
+"""A headless Chromium that reaches nothing but this machine, told what to do by the DevTools protocol."""
 
 import base64
 import json
@@ -31,7 +31,12 @@ class Browser:
 
     def call(self, method, session=None, **parameters):
         self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
+        message = {
+            "id": self.number,
+            "method": method,
+            "params": parameters,
+            **({"sessionId": session} if session else {}),
+        }
         self.write.write(json.dumps(message).encode() + b"\0")
         self.write.flush()
         while True:
@@ -101,13 +106,21 @@ class Tab:
         text = TEXTS.get(key, key if len(key) == 1 else "")
         told = {"key": text if key == "Space" else key, "code": key, "modifiers": SHIFT if shift else 0}
         told["windowsVirtualKeyCode"] = CODES.get(key, ord(key.upper()[0]))
-        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **told, **({"text": text} if text else {}))
+        self.call(
+            "Input.dispatchKeyEvent",
+            type="keyDown" if text else "rawKeyDown",
+            **told,
+            **({"text": text} if text else {}),
+        )
         self.call("Input.dispatchKeyEvent", type="keyUp", **told)
 
     def box(self, selector):
         """Where an element is: (left, top, width, height), in pixels of the window."""
-        script = f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-        return self.run(script + "const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()")
+        script = (
+            "(e => { e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
+            "return [b.left, b.top, b.width, b.height]; })"
+        )
+        return self.run(f"{script}(document.querySelector({json.dumps(selector)}))")
 
     def click(self, selector, right=0.5, down=0.5):
         """At a part of an element's width and of its height."""
@@ -124,7 +137,7 @@ class Tab:
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
 
     def scheme(self, name):
-        """"light" or "dark"."""
+        """ "light" or "dark"."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
     def requests(self):
