@@ -89,7 +89,7 @@ def label(
         entrance = entrance_of(host, socket.getsockname()[1], os.environ.get("AFFECTKIT_LABEL_TOKEN", ""))
         rows = read_queue(queue, media_root=media_root)
         questions = questions_of(labels, scale, target, list(rows.manifest.rows.columns))
-        with open_journal(output, [question.target for question in questions]) as journal:
+        with open_journal(output, [question.target for question in questions], alone=True) as journal:
             desk = Desk(rows, questions, journal, raters=raters)
             app = create_app(desk, entrance, annotator=annotator, shown=show_predictions)
             say(f"{len(rows)} rows to label at {entrance.address} (Ctrl-C ends it)")

@@ -20,7 +20,7 @@ from affectkit.evaluation.metrics import METRICS
 from affectkit.evaluation.rows import ratio, tallies
 
 Level = Literal["nominal", "ordinal", "interval"]
-LEVEL = {"class": "nominal", "ordinal": "ordinal", "number": "interval"}  # of a target's kind
+LEVEL: dict[str, Level] = {"class": "nominal", "ordinal": "ordinal", "number": "interval"}  # of a target's kind
 KAPPAS = {None: "kappa", "linear": "kappa_linear", "quadratic": "kappa_quadratic"}
 
 

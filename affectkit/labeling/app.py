@@ -7,12 +7,15 @@ import re
 import signal
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from socket import socket
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -29,10 +32,14 @@ from affectkit.labeling.queue import LONGEST_TEXT, Question
 from affectkit.plain import printable
 from affectkit.web import Refused, add_refusals, page_headers
 
+T = TypeVar("T")
+InThread = Callable[..., Awaitable[Any]]
+
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".js": "text/javascript", ".css": "text/css"}
+MEDIA_THREADS = 8
 MOST_ITEMS = 50  # given at once
 MOST_ANSWERS = 500
 MOST_HELD = 1000  # rows that a tab has, shown or answered and not sent yet
@@ -45,11 +52,12 @@ Name = Annotated[str, Query(min_length=1, max_length=LONGEST_NAME)]
 def create_app(desk: Desk, entrance: Entrance, *, annotator: str = "", shown: bool = False) -> Any:
     """annotator: the name that the page proposes. shown: whether it shows what the queue says of the answer."""
     app = FastAPI(title="affectkit label", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = desk
+    # A disk that does not answer, or a long recording, keeps no answer from being written: media have threads apart.
+    in_thread: InThread = partial(to_thread.run_sync, limiter=CapacityLimiter(MEDIA_THREADS))
     add_refusals(app)
     _add_page(app, desk, annotator, shown)
-    _add_items(app, desk, shown)
-    _add_media(app, desk)
+    _add_items(app, desk, shown, in_thread)
+    _add_media(app, desk, in_thread)
     app.add_middleware(Guard, entrance=entrance)
     return app
 
@@ -95,18 +103,19 @@ def control(question: Question) -> dict[str, Any]:
 # --- Rows and answers
 
 
-def _add_items(app: FastAPI, desk: Desk, shown: bool) -> None:
+def _add_items(app: FastAPI, desk: Desk, shown: bool, in_thread: InThread) -> None:
     def check_study(study: str) -> None:
         if study not in ("", desk.study):
             raise Refused(409, "this page is of another queue, or of other targets; load it again", code="other_study")
 
     @app.get("/api/next")
-    def next_items(annotator: Name, tab: Name, count: Annotated[int, Query(ge=0, le=MOST_ITEMS)] = 3,
+    async def next_items(annotator: Name, tab: Name, count: Annotated[int, Query(ge=0, le=MOST_ITEMS)] = 3,
                    holding: str = "", study: str = "") -> Any:  # fmt: skip
         check_study(study)
         name = _name(annotator)
-        rows = desk.next(name, tab, count, _rows(holding, len(desk.queue)))
-        return {"items": [item(desk, row, shown) for row in rows], "progress": desk.progress(name)}
+        rows = await run_in_threadpool(desk.next, name, tab, count, _rows(holding, len(desk.queue)))
+        items = [await in_thread(item, desk, row, shown) for row in rows]
+        return {"items": items, "progress": await run_in_threadpool(desk.progress, name)}
 
     @app.get("/api/progress")
     def progress(annotator: Name, study: str = "") -> Any:
@@ -144,7 +153,15 @@ def _take(desk: Desk, annotator: str, tab: str, answers: Sequence[dict[str, Any]
 
 def _annotation(data: dict[str, Any], annotator: str, desk: Desk) -> Annotation:
     known = {name: data[name] for name in ("key", "id", "labels", "comment", "seconds", "undo") if name in data}
-    return parse_annotation({**known, "at": data.get("at") or now(), "annotator": annotator}, desk.targets)
+    return parse_annotation({**known, "at": _instant(data.get("at")), "annotator": annotator}, desk.targets)
+
+
+def _instant(text: Any) -> str:
+    """When a browser says that an answer was given, in UTC; now, where it says nothing that can be read."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="milliseconds")
+    except (TypeError, ValueError, OverflowError):
+        return now()
 
 
 def _name(text: str) -> str:
@@ -186,29 +203,26 @@ def item(desk: Desk, row: int, shown: bool) -> dict[str, Any]:
 # --- Media: by the number of their row and of their column; no path comes from outside
 
 
-def _add_media(app: FastAPI, desk: Desk) -> None:
-    def found(row: int, place: int) -> tuple[Path, float | None, float | None]:
-        path = desk.queue.medium(row - 1, place)
-        if path is None:
-            raise Refused(404, "the queue has no such file")
-        return path, *desk.queue.segment(row - 1)
+def _add_media(app: FastAPI, desk: Desk, in_thread: InThread) -> None:
+    async def of_file(work: Callable[..., T], row: int, place: int) -> T:
+        try:
+            path = await in_thread(desk.queue.medium, row - 1, place)
+            if path is None:
+                raise Refused(404, "the queue has no such file")
+            return await in_thread(work, path, *desk.queue.segment(row - 1))
+        except AffectkitError as error:
+            raise Refused(404 if error.code == "missing" else 422, error.message) from None
 
     @app.api_route("/media/{row}/{place}", methods=["GET", "HEAD"])
-    def media(request: Request, row: int, place: int) -> Response:
-        try:
-            return sent(request, clips.open_clip(*found(row, place)))
-        except AffectkitError as error:
-            raise Refused(404 if error.code == "missing" else 422, error.message) from None
+    async def media(request: Request, row: int, place: int) -> Response:
+        return sent(request, await of_file(clips.open_clip, row, place), in_thread)
 
     @app.get("/peaks/{row}/{place}")
-    def peaks(row: int, place: int) -> Any:
-        try:
-            return clips.peaks(*found(row, place))
-        except AffectkitError as error:
-            raise Refused(404 if error.code == "missing" else 422, error.message) from None
+    async def peaks(row: int, place: int) -> Any:
+        return await of_file(clips.peaks, row, place)
 
 
-def sent(request: Request, content: clips.Bytes) -> Response:
+def sent(request: Request, content: clips.Bytes, in_thread: InThread) -> Response:
     """All of it, or the one range that is asked for (RFC 9110, section 14)."""
     first, last, status = 0, content.size, 200
     headers = {"Accept-Ranges": "bytes", "Content-Disposition": "inline"}
@@ -224,7 +238,13 @@ def sent(request: Request, content: clips.Bytes) -> Response:
     headers["Content-Length"] = str(last - first)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content.type)
-    return StreamingResponse(content.read(first, last), status, headers, content.type)
+
+    async def blocks() -> AsyncIterator[bytes]:
+        parts = content.read(first, last)
+        while block := await in_thread(next, parts, b""):
+            yield block
+
+    return StreamingResponse(blocks(), status, headers, content.type)
 
 
 # --- The server

@@ -91,7 +91,7 @@ def look(path: Path, start: float | None = None, end: float | None = None) -> Cl
 
 def _has_pictures(file: OpenFile, name: str) -> bool:
     if name == "MP4":
-        return mp4.frame_rate(file.path) is not None
+        return mp4.has_pictures(file)
     if name == "Matroska or WebM":
         return _PICTURES.search(file.at(0, _BLOCK)) is not None
     return name in ("AVI", "FLV", "MPEG")

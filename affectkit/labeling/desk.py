@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 import time
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.annotations import Annotation, Journal, counting
+from affectkit.evaluation.raters import LEVEL, cohen_kappa, krippendorff_alpha
 from affectkit.labeling.queue import Question, Queue
 from affectkit.labels import Target
 
 LEASE_SEC = 300.0  # a row that was given to a tab is given to no other for so long
 RECENT = 200  # answers of a person whose median says how long one takes
+AGREEMENT_SEC = 1.0  # from one reckoning of agreement to the next, at least,
+AGREEMENT_SHARE = 0.05  # and so much of the time may go into it
 _NOBODY = -1
 _NONE, _ANSWERED, _SKIPPED = 0, 1, 2
 
@@ -25,8 +29,8 @@ _NONE, _ANSWERED, _SKIPPED = 0, 1, 2
 class Desk:
     """Gives rows out and takes answers; safe in threads.
 
-    What counts of the answers is held by row: in each of as many layers as the most answered row has answers, [L, N],
-    who gave one, whether it was skipped, and by target what was said: the class's index, or the number.
+    What counts of the answers is held by row, in as many layers as the row has that was answered by most: [L, N] who
+    answered, whether it was skipped, and by target what was said, the class's place or the number.
     """
 
     def __init__(
@@ -38,22 +42,22 @@ class Desk:
         raters: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """raters: persons who are to answer each row. clock: seconds."""
         self.queue, self.questions, self.journal, self.raters = queue, questions, journal, raters
         self._clock = clock
         self._people: dict[str, int] = {}
-        self._seconds: dict[int, deque[float]] = {}
+        self._seconds: dict[str, deque[float]] = {}
         self._who = np.full((0, len(queue)), _NOBODY, np.int32)
         self._state = np.zeros((0, len(queue)), np.int8)
         self._said = {question.target.name: np.zeros((0, len(queue))) for question in questions}
-        self._codes = {
-            q.target.name: {name: float(code) for code, name in enumerate(q.target.classes)} for q in questions
-        }
         self._leases: dict[tuple[int, str], tuple[str, float]] = {}  # (row, tab) -> who, until when; the oldest first
         self._turn = threading.Lock()  # of what is above
         self._writing = threading.Lock()  # so that answers count in the order in which they are written
-        self._agreement = _Agreement()
+        self._agreed: list[dict[str, Any]] = []
+        self._agreed_anew, self._agreed_until = False, -math.inf
         for each in counting(list(journal.given.values())):
             self._count(each)
+            self._time(each)
 
     @cached_property
     def targets(self) -> dict[str, Target]:
@@ -64,10 +68,6 @@ class Desk:
         """Tells one queue with one journal from others, so that a browser sends no answer to the wrong one."""
         return self.queue.digest(self.journal.path.absolute(), [t.to_json() for t in self.targets.values()])
 
-    def counts(self) -> dict[str, int]:
-        with self._turn:
-            return {"labelled": int((self._answers() > 0).sum()), "people": len(self._people)}
-
     # --- Giving rows out
 
     def next(self, annotator: str, tab: str, count: int, holding: Sequence[int] = ()) -> list[int]:
@@ -75,25 +75,22 @@ class Desk:
         is `holding`, while what else it had is free again."""
         with self._turn:
             now = self._clock()
-            self._expire(now)
+            while self._leases and next(iter(self._leases.values()))[1] <= now:
+                del self._leases[next(iter(self._leases))]
             for key in [key for key in self._leases if key[1] == tab]:
                 del self._leases[key]
-            free = self._open_to(annotator)
-            room = self.raters - self._answers()
+            answers, free = self._answers(), self._open_to(annotator)
+            taken = answers.copy()
             for (row, _), (other, _) in self._leases.items():
-                room[row] -= not self._has_answered(other, row)
+                taken[row] += not self._has_answered(other, row)
                 free[row] &= other != annotator
-            free &= room > 0
+            free &= taken < self.raters
             free[list(holding)] = False
-            begun = free & (room < self.raters) & self._answers().astype(bool)
+            begun = free & (answers > 0)  # first, so that agreement is known early
             rows = np.concatenate([np.flatnonzero(begun)[:count], np.flatnonzero(free & ~begun)[:count]])[:count]
             for row in [*holding, *rows.tolist()]:
                 self._leases[row, tab] = annotator, now + LEASE_SEC
             return rows.tolist()
-
-    def _expire(self, now: float) -> None:
-        while self._leases and next(iter(self._leases.values()))[1] <= now:
-            del self._leases[next(iter(self._leases))]
 
     def _answers(self) -> np.ndarray:
         """[N] how many persons have answered each row."""
@@ -121,79 +118,108 @@ class Desk:
             if not self.journal.append(each):
                 return False
             with self._turn:
-                row = self.queue.place[each.id]
+                row = self.queue.places[each.id]
                 self._leases.pop((row, tab), None)
-                if each.undo:
+                if each.undo:  # it is shown again
                     self._leases[row, tab] = each.annotator, self._clock() + LEASE_SEC
-                    self._uncount(each)
+                    self._count_again(each)
                 else:
                     self._count(each)
+                    self._time(each)
             return True
 
     def _check(self, each: Annotation) -> None:
-        if each.id not in self.queue.place:
+        if each.id not in self.queue.places:
             raise ValueError(f"this queue has no row '{each.id}'")
         if each.undo:
             before = self.journal.given.get(each.undo)
-            if before is None or (before.id, before.annotator) != (each.id, each.annotator) or before.undo:
+            if before is None or before.undo or (before.id, before.annotator) != (each.id, each.annotator):
                 raise ValueError("there is no such answer of yours to take back")
 
     def _count(self, each: Annotation) -> None:
-        row = self.queue.place.get(each.id)
+        row = self.queue.places.get(each.id)
         if row is None:  # of another queue
             return
         person = self._people.setdefault(each.annotator, len(self._people))
         layer = self._layer(row, person)
         self._who[layer, row], self._state[layer, row] = person, _SKIPPED if each.skipped else _ANSWERED
         for name, said in self._said.items():
-            value = each.labels.get(name, np.nan)
+            value = each.labels.get(name, math.nan)
             said[layer, row] = self.targets[name].classes.index(value) if isinstance(value, str) else value
-        if each.seconds is not None:
-            self._seconds.setdefault(person, deque(maxlen=RECENT)).append(each.seconds)
-        self._agreement.changed = True
+        self._agreed_anew = True
 
     def _layer(self, row: int, person: int) -> int:
-        """Where a person's answer to a row stands, or may stand."""
+        """Where a person's answer to a row stands, or is to stand."""
         for wanted in (person, _NOBODY):
             if len(layers := np.flatnonzero(self._who[:, row] == wanted)):
                 return int(layers[0])
-        self._who = np.vstack([self._who, np.full((1, len(self.queue)), _NOBODY, np.int32)])
-        self._state = np.vstack([self._state, np.zeros((1, len(self.queue)), np.int8)])
+        width = (1, len(self.queue))
+        self._who = np.vstack([self._who, np.full(width, _NOBODY, np.int32)])
+        self._state = np.vstack([self._state, np.full(width, _NONE, np.int8)])
         for name, said in self._said.items():
-            self._said[name] = np.vstack([said, np.full((1, len(self.queue)), np.nan)])
+            self._said[name] = np.vstack([said, np.full(width, math.nan)])
         return len(self._who) - 1
 
-    def _uncount(self, each: Annotation) -> None:
-        """After an answer was taken back: the one before it counts again, if there was one."""
-        row, person = self.queue.place[each.id], self._people[each.annotator]
-        layer = self._layer(row, person)
+    def _count_again(self, undone: Annotation) -> None:
+        """A person's answer to a row after one was taken back: the one before, if there was any."""
+        row = self.queue.places[undone.id]
+        layer = self._layer(row, self._people[undone.annotator])
         self._who[layer, row], self._state[layer, row] = _NOBODY, _NONE
         for said in self._said.values():
-            said[layer, row] = np.nan
-        theirs = [a for a in self.journal.given.values() if a.id == each.id and a.annotator == each.annotator]
-        for before in counting(theirs):
+            said[layer, row] = math.nan
+        given = self.journal.given.values()
+        for before in counting([a for a in given if a.id == undone.id and a.annotator == undone.annotator]):
             self._count(before)
-        self._agreement.changed = True
+        self._agreed_anew = True
+
+    def _time(self, each: Annotation) -> None:
+        if each.seconds is not None:
+            self._seconds.setdefault(each.annotator, deque(maxlen=RECENT)).append(each.seconds)
 
     # --- How it is getting on
 
-    def progress(self, annotator: str) -> dict[str, Any]:
-        """total: rows of the queue. left: those that the person may still be asked."""
+    def counts(self) -> dict[str, int]:
+        """labelled: rows that somebody answered. people: who answered any."""
         with self._turn:
-            person = self._people.get(annotator, _NOBODY - 1)
-            states = self._state[self._who == person]
+            return {"labelled": int((self._answers() > 0).sum()), "people": len(self._people)}
+
+    def progress(self, annotator: str) -> dict[str, Any]:
+        """Of a person, rows: answered, skipped, left to be asked; total: of the queue. seconds_left: by the median of
+        the person's last answers, None before the first. agreement: of all who answered."""
+        with self._turn:
+            states = self._state[self._who == self._people.get(annotator, _NOBODY - 1)]
             left = int((self._open_to(annotator) & (self._answers() < self.raters)).sum())
-            recent = self._seconds.get(person)
-            seconds = statistics.median(recent) if recent else None
-        return {
-            "answered": int((states == _ANSWERED).sum()),
-            "skipped": int((states == _SKIPPED).sum()),
-            "left": left,
-            "total": len(self.queue),
-            "seconds_left": None if seconds is None else round(seconds * left, 1),
-            "agreement": [],
-        }
+            recent = self._seconds.get(annotator)
+            seconds = round(statistics.median(recent) * left, 1) if recent else None
+        own = {"answered": int((states == _ANSWERED).sum()), "skipped": int((states == _SKIPPED).sum()), "left": left}
+        return {**own, "total": len(self.queue), "seconds_left": seconds, "agreement": self.agreement()}
+
+    def agreement(self) -> list[dict[str, Any]]:
+        """Krippendorff's alpha of each target, and Cohen's kappa where two persons chose from classes, over the rows
+        that were answered twice or more. It is reckoned anew when answers have come in, and some time has passed."""
+        with self._turn:
+            if not self._agreed_anew or self._clock() < self._agreed_until:
+                return self._agreed
+            self._agreed_anew, self._agreed_until = False, self._clock() + AGREEMENT_SEC
+            several = self._answers() > 1
+            who, said = self._who[:, several], {name: said[:, several] for name, said in self._said.items()}
+        began = time.perf_counter()
+        agreed = [entry for target in self.targets.values() for entry in _agreement(target, said[target.name], who)]
+        pause = (time.perf_counter() - began) / AGREEMENT_SHARE
+        with self._turn:
+            self._agreed, self._agreed_until = agreed, max(self._agreed_until, self._clock() + pause)
+        return agreed
 
 
-class _Agreement:
-    changed = True
+def _agreement(target: Target, values: np.ndarray, who: np.ndarray) -> list[dict[str, Any]]:
+    """values: [L, M] of a target, NaN where there is none. who: [L, M]."""
+    rated = (~np.isnan(values)).sum(axis=0) > 1
+    values, who = values[:, rated], who[:, rated]
+    people = np.unique(who[~np.isnan(values)])
+    if not values.shape[1]:
+        return []
+    figures = {"alpha": krippendorff_alpha(values, LEVEL[target.kind])}
+    if target.classes and len(people) == 2:
+        figures["kappa"] = cohen_kappa(*(np.where(who == person, values, -np.inf).max(axis=0) for person in people))
+    known = {"target": target.name, "rows": int(rated.sum()), "raters": len(people)}
+    return [{**known, "measure": name, "value": None if math.isnan(x) else x} for name, x in figures.items()]

@@ -11,7 +11,6 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -135,7 +134,7 @@ class Guard:
         if entrance.token:
             if path == "/" and "token" in (query := parse_qs(request.url.query)):
                 return self._let_in(query["token"][0])
-            if not any(entrance.admits(token) for token in _tokens(headers, entrance.cookie)):
+            if not any(entrance.admits(token) for token in _tokens(request, entrance.cookie)):
                 raise Refused(401, "open the whole address that affectkit label printed, with its token")
         return None
 
@@ -152,14 +151,10 @@ class Guard:
         return response
 
 
-def _tokens(headers: Any, cookie: str) -> list[str]:
-    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+def _tokens(request: Request, cookie: str) -> list[str]:
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     tokens = [bearer.strip()] if scheme.lower() == "bearer" else []
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return tokens
-    return tokens + ([cookies[cookie].value] if cookie in cookies else [])
+    return [*tokens, request.cookies.get(cookie, "")]
 
 
 async def read_json(request: Request) -> Any:

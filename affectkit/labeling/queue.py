@@ -100,7 +100,7 @@ class Queue:
         return self.manifest.rows["id"].tolist()
 
     @cached_property
-    def place(self) -> dict[str, int]:
+    def places(self) -> dict[str, int]:
         """The row of each id, from 0."""
         return {id: row for row, id in enumerate(self.ids)}
 
@@ -111,9 +111,8 @@ class Queue:
         """The file of a row under the column `place` of `columns`; None for an empty cell, or where there is none."""
         if not (0 <= row < len(self) and 0 <= place < len(self.columns)):
             return None
-        column = self.columns[place]
-        rows = self.manifest.rows[[name for name in ("corpus", column) if name in self.manifest.rows]]
-        return replace(self.manifest, rows=rows.iloc[[row]].reset_index(drop=True)).media(column)[0]
+        alone = self.manifest.rows.iloc[[row]].reset_index(drop=True)
+        return replace(self.manifest, rows=alone).media(self.columns[place])[0]
 
     def segment(self, row: int) -> tuple[float | None, float | None]:
         """Seconds of the media at which the row begins and ends; None where nothing is said."""
