@@ -29,21 +29,20 @@ class Browser:
     def __init__(self, write, read):
         self.write, self.read, self.number, self.rest, self.tabs = write, read, 0, b"", {}
 
-    def call(self, method, session=None, **parameters):
+    def ask(self, method, session=None, **parameters):
+        """The answer, which may be an "error"."""
         self.number += 1
-        message = {
-            "id": self.number,
-            "method": method,
-            "params": parameters,
-            **({"sessionId": session} if session else {}),
-        }
-        self.write.write(json.dumps(message).encode() + b"\0")
+        message = {"id": self.number, "method": method, "params": parameters}
+        self.write.write(json.dumps({**message, **({"sessionId": session} if session else {})}).encode() + b"\0")
         self.write.flush()
-        while True:
-            answer = self.next()
-            if answer.get("id") == self.number:
-                assert "error" not in answer, answer
-                return answer["result"]
+        while (answer := self.next()).get("id") != self.number:
+            pass
+        return answer
+
+    def call(self, method, session=None, **parameters):
+        answer = self.ask(method, session, **parameters)
+        assert "error" not in answer, answer
+        return answer["result"]
 
     def next(self):
         while b"\0" not in self.rest:
@@ -79,25 +78,31 @@ class Tab:
     def call(self, method, **parameters):
         return self.browser.call(method, self.session, **parameters)
 
+    def reload(self):
+        self.run("window.before = true")
+        self.call("Page.reload")
+        self.wait("!window.before && document.readyState === 'complete'")
+
     def close(self):
         self.browser.call("Target.closeTarget", targetId=self.target)
         del self.browser.tabs[self.session]
 
     def evaluate(self, script):
-        return self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True)
+        told = {"returnByValue": True, "awaitPromise": True, "userGesture": True}
+        return self.browser.ask("Runtime.evaluate", self.session, expression=script, **told)
 
     def run(self, script):
         answer = self.evaluate(script)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
+        assert "exceptionDetails" not in answer.get("result", {"exceptionDetails": 1}), answer
+        return answer["result"]["result"].get("value")
 
     def wait(self, script, seconds=30):
         """Until it is true; an element is, and what fails, as on a page that is still loading, is not."""
         until = time.monotonic() + seconds
         while True:
-            answer = self.evaluate(f"(value => value instanceof Node || value)({script})")
-            if "exceptionDetails" not in answer and answer["result"].get("value"):
-                return answer["result"]["value"]
+            result = self.evaluate(f"(value => value instanceof Node || value)({script})").get("result", {})
+            if "exceptionDetails" not in result and (value := result.get("result", {}).get("value")):
+                return value
             assert time.monotonic() < until, (script, self.run("document.body.innerText")[:1000])
             time.sleep(0.02)
 

@@ -37,9 +37,7 @@ export class Player {
     this.time = make("span", { class: "time", "aria-hidden": "true" });
     this.speed = make("select", { class: "speed", "aria-label": `Speed of ${label}` }, ...SPEEDS.map((one) => make("option", { value: one }, `${one}×`)));
     this.label = label;
-    this.node = make("div", { class: `player ${medium.kind}` });
-    if (medium.kind === "video") this.node.append(this.media);
-    this.node.append(make("div", { class: "bar" }, this.timeline, this.button, this.time, this.speed));
+    this.node = make("div", { class: "player" }, this.media, make("div", { class: "bar" }, this.timeline, this.button, this.time, this.speed));
     this.listen(failed, sped);
     this.setSpeed(speed);
     this.media.src = medium.url;
