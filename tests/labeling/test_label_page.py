@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import statistics
@@ -27,6 +28,7 @@ from affectkit.artifacts.annotations import open_journal, read_annotations
 
 pytestmark = pytest.mark.processes
 ROWS = 100_000
+MINUS = "\N{MINUS SIGN}"
 BREAK = 0.13  # seconds: the page takes no answer to an item that it has just begun to show
 HOSTILE = "<img src=x onerror=owned=1>\x1b[31m</script><script>owned=1</script>&lt;b&gt;"
 OFFLINE = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
@@ -113,7 +115,8 @@ def media(tmp_path_factory):
     queue = folder / "queue.csv"
     quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
     queue.write_text("\n".join(["id,path,text", *quoted]) + "\n")
-    with listening(queue, labels="calm,<b onclick=owned=1>b</b>", scale="valence=-1:1,arousal=-1:1,stress=1:5", raters=50, shown=True) as served:  # fmt: skip
+    scale = "valence=-1:1,arousal=-1:1,stress=1:5"
+    with listening(queue, labels="calm,<b onclick=owned=1>b</b>", scale=scale, raters=50, shown=True) as served:
         yield served
 
 
@@ -208,8 +211,8 @@ def test_the_first_item_is_there_within_a_second_and_the_next_within_a_tenth(bro
     tab = open_page(browser, texts[0], "", context=context)
     first = tab.wait("window.first")
     assert first < 1000
-    press(tab, *"123" * 7)
-    spans = tab.wait("spans.length >= 21 && spans")
+    press(tab, *"123" * 4)
+    spans = tab.wait("spans.length >= 12 && spans")
     tab.close()
     tab = open_page(browser, media[0], "quick")
     for _ in range(5):
@@ -218,9 +221,9 @@ def test_the_first_item_is_there_within_a_second_and_the_next_within_a_tenth(bro
         assert tab.run("document.querySelector('audio')?.readyState >= 3 || document.querySelector('img').complete")
     heard = tab.wait("spans.length >= 5 && spans")
     tab.close()
-    told = f"first item {first:.0f} ms; next text {statistics.median(spans):.0f} ms, next recording {statistics.median(heard):.0f} ms"
-    print(told)
-    assert statistics.median(spans) < 100 and statistics.median(heard) < 100, told
+    text, recording = statistics.median(spans), statistics.median(heard)
+    print(f"first item after {first:.0f} ms, next text {text:.0f} ms, next recording {recording:.0f} ms")
+    assert text < 100 and recording < 100
 
 
 def test_two_tabs_of_one_person_and_another_person_have_each_row_once(browser, texts):
@@ -229,31 +232,53 @@ def test_two_tabs_of_one_person_and_another_person_have_each_row_once(browser, t
     tabs = [open_page(browser, address, "twin", context=context)]
     tabs.append(open_page(browser, address, "", context=context))  # knows the name
     tabs.append(open_page(browser, address, "other"))
-    for _ in range(8):
+    for _ in range(5):
         time.sleep(BREAK)
         for tab, key in zip(tabs, "123", strict=True):
             tab.press(key)
     for tab in tabs:
         saved(tab)
     twin, other = given(journal, "twin"), given(journal, "other")
-    assert len(twin) == 16 and len(other) == 8
-    assert sorted(each.labels["label"] for each in twin.values()) == ["anger"] * 8 + ["joy"] * 8
+    assert len(twin) == 10 and len(other) == 5
+    assert sorted(each.labels["label"] for each in twin.values()) == ["anger"] * 5 + ["joy"] * 5
     for tab in tabs:
         tab.close()
 
 
+def test_another_person_at_the_same_tab_has_items_of_their_own(browser, texts):
+    address, journal = texts
+    tab = open_page(browser, address, "early")
+    press(tab, "1", "1")
+    tab.click("#who")
+    tab.wait("document.getElementById('naming').open")
+    tab.type("late")
+    tab.press("Enter")
+    tab.wait("document.querySelector('.text')?.textContent === 'text 1'")
+    tab.run("document.getElementById('letters').click()")  # for who speaks to the computer
+    press(tab, "2", "s")
+    assert text_of(tab, ".text") == "text 1"
+    tab.run("document.getElementById('letters').click()")
+    press(tab, "2")
+    saved(tab)
+    assert len(given(journal, "early")) == 2 and given(journal, "late").keys() == {"r1"}
+    tab.reload()  # the tab knows who was there last
+    tab.wait("document.querySelector('.text')?.textContent === 'text 2'")
+    assert text_of(tab, "#who-name") == "late"
+    tab.close()
+
+
 def test_agreement_is_told_while_two_persons_answer(browser, tmp_path):
-    with listening(write_texts(tmp_path, 6), scale="stress=1:5", raters=2) as (address, _):
+    with listening(write_texts(tmp_path, 4), scale="stress=1:5", raters=2) as (address, _):
         one, two = open_page(browser, address, "one"), open_page(browser, address, "two")
         assert one.run("document.getElementById('agreement').hidden")
-        for number in "12345":
+        for number in "124":
             press(one, number, "Enter")
         saved(one)
-        for number in "12354":
+        for number in "125":
             press(two, number, "Enter")
         saved(two)
         told = two.wait("document.getElementById('agreement').innerText")
-        assert "Krippendorff’s α" in told and "rows, 2 persons" in told and "0." in told, told
+        assert re.search(r"stress Krippendorff.s . \S?[01]\.\d\d \d rows, 2 persons", told), told
         one.close()
         two.close()
 
@@ -290,6 +315,31 @@ def test_a_recording_is_played_sought_and_sped_and_its_waveform_drawn(browser, m
     tab.close()
 
 
+def test_a_part_of_a_video_is_played_alone(browser, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    writer = cv2.VideoWriter(str(tmp_path / "v.webm"), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"VP80"), 10, (64, 48))
+    for number in range(30):
+        writer.write(np.full((48, 64, 3), 8 * number, np.uint8))
+    writer.release()
+    (tmp_path / "queue.csv").write_text("id,path,start_sec,end_sec\nv,v.webm,1,1.5\n")
+    with listening(tmp_path / "queue.csv", labels="a,b") as (address, journal):
+        tab = open_page(browser, address, "viewer")
+        film = "document.querySelector('video')"
+        tab.wait(f"{film}.currentTime === 1 && document.querySelector('.time').textContent === '0:00.0 / 0:00.5'")
+        tab.press("Space")
+        tab.wait(f"{film}.paused && {film}.currentTime >= 1.5")
+        assert tab.run(f"{film}.currentTime") < 1.9
+        tab.press("ArrowLeft")
+        assert tab.run(f"{film}.currentTime") == 1
+        press(tab, "1")
+        tab.wait("document.title === 'All done. Thank you! | affectkit label'")
+        saved(tab)
+        press(tab, "Backspace", "2")  # the last one can be taken back as well
+        saved(tab)
+        assert given(journal, "viewer")["v"].labels == {"label": "b"}
+        tab.close()
+
+
 def test_the_grid_the_sliders_and_the_points_answer_by_keys_and_pointer(browser, media):
     address, journal = media
     tab = open_page(browser, address, "rater")
@@ -307,13 +357,13 @@ def test_the_grid_the_sliders_and_the_points_answer_by_keys_and_pointer(browser,
     press(tab, "1", "4", "Enter")  # label, stress
     tab.wait("document.getElementById('title').textContent.startsWith('Item 2')")
     press(tab, "2", "9", "1")  # a slider has nine places
-    assert tab.run(value) == "valence 1, arousal −1"
+    assert tab.run(value) == f"valence 1, arousal {MINUS}1"
     tab.click(".range", right=0.5)  # in the middle, where its thumb may stand already
     assert tab.run(value).startswith("valence 0, ")
     tab.run("document.querySelectorAll('.exact')[1].select()")
     tab.type("7")
     tab.press("Enter")
-    assert "arousal goes from −1 to 1" in text_of(tab, "#missing")
+    assert f"arousal goes from {MINUS}1 to 1" in text_of(tab, "#missing")
     tab.run("document.querySelectorAll('.exact')[1].select()")
     tab.type("0.123")
     tab.press("Tab")
@@ -366,7 +416,7 @@ def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, t
     tab = open_page(browser, address, "away", context=context)
     press(tab, "1")
     saved(tab)
-    leaving = "(() => { const e = new Event('beforeunload', {cancelable: true}); dispatchEvent(e); return e.defaultPrevented; })()"
+    leaving = "(event => !dispatchEvent(event))(new Event('beforeunload', {cancelable: true}))"
     assert not tab.run(leaving)
     offline(tab, True)
     press(tab, "2", "2", "3")
@@ -381,12 +431,13 @@ def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, t
     press(tab, "1", "1")
     tab.close()  # and nobody comes back but later
     tab = browser.tab(f"{address}livez", context)
-    assert tab.wait("localStorage.length > 2 && Object.keys(localStorage).filter(it => it.split('/').length === 4).length") == 2
-    older = "Object.keys(localStorage).filter(it => it.split('/').length === 4).forEach(it => localStorage.setItem(it, JSON.stringify({...JSON.parse(localStorage.getItem(it)), order: 1})))"  # noqa: E501
-    tab.run(older)
+    left = "Object.keys(localStorage).filter(name => name.split('/').length === 4)"
+    assert tab.wait(f"{left}.length") == 2
+    older = "name => localStorage.setItem(name, JSON.stringify({...JSON.parse(localStorage.getItem(name)), order: 1}))"
+    tab.run(f"{left}.forEach({older})")  # of a tab that closed long ago
     tab.call("Page.navigate", url=address)
     tab.wait("document.querySelector('.content')")
-    tab.wait("Object.keys(localStorage).filter(it => it.split('/').length === 4).length === 0")
+    tab.wait(f"{left}.length === 0")
     answers = given(journal, "away")
     assert [answers[f"r{n}"].labels["label"] for n in range(1, 7)] == ["joy", "anger", "anger", "none", "joy", "joy"]
     tab.close()
@@ -422,7 +473,9 @@ def test_a_server_that_cannot_write_or_refuses_is_told_and_no_answer_is_dropped(
     address, journal = texts
     tab = open_page(browser, address, "patient", script=PRETEND)
     body = {"error": {"code": "x", "message": "no space left on device"}}
-    tab.run(f"answers.push([507, {json.dumps(body)}], [500, {{}}], [200, 'another program'], [403, {json.dumps(body)}])")
+    tab.run(
+        f"answers.push([507, {json.dumps(body)}], [500, {{}}], [200, 'another program'], [403, {json.dumps(body)}])"
+    )
     press(tab, "1")
     for words in ("cannot write: no space", "has a problem (500)", "not affectkit label", "Open the address again"):
         tab.wait(f"document.getElementById('notice').textContent.includes({json.dumps(words)})")
@@ -433,7 +486,7 @@ def test_a_server_that_cannot_write_or_refuses_is_told_and_no_answer_is_dropped(
     tab.run("answers.push([422, {error: {message: 'the body <i>is</i> odd'}}])")
     press(tab, "2")
     tab.wait("document.getElementById('refused-title').textContent === '1 answer refused by the server'")
-    assert text_of(tab, "#refused-list") == "r2: label anger – the body <i>is</i> odd"
+    assert text_of(tab, "#refused-list") == "r2 (label anger): the body <i>is</i> odd"
     press(tab, "3")
     saved(tab)
     tab.reload()  # it is still there
@@ -465,10 +518,11 @@ def test_on_a_phone_at_twice_the_size_and_in_the_dark(browser, media):
         tab.screen(width, 740, mobile=True)
         tab.wait("document.querySelector('.wave')")
         assert tab.run("document.documentElement.scrollWidth") == width
-        small = "[...document.querySelectorAll('main button, .choice, select, .exact')].filter(it => it.offsetParent && it.offsetHeight < 44)"
+        small = "[...document.querySelectorAll('main button, .choice, select, .exact')]"
+        small += ".filter(it => it.offsetParent && it.offsetHeight < 44)"
         assert tab.run(f"{small}.map(it => it.outerHTML)") == []
         box = tab.run("(b => [b.top, b.bottom])(document.getElementById('send').getBoundingClientRect())")
-        assert 0 < box[0] and box[1] <= 740  # it is always at hand
+        assert box[0] > 0 and box[1] <= 740  # it is always at hand
     tab.scheme("dark")
     assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
     tab.close()
@@ -481,7 +535,9 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_stands(browser
     for _ in range(20):
         tab.press("Tab")
         reached.append(tab.run("(it => it.classList[0] || it.id || it.tagName)(document.activeElement)"))
-        outlined = "(it => getComputedStyle(it.type === 'radio' ? it.parentNode : it).outlineStyle)(document.activeElement)"
+        outlined = (
+            "(it => getComputedStyle(it.type === 'radio' ? it.parentNode : it).outlineStyle)(document.activeElement)"
+        )
         assert tab.run(outlined) == "solid" or reached[-1] == "BODY", reached
     order = ["who", "help-open", "timeline", "play", "speed", "grid", "range", "exact", "comment", "skip", "send"]
     assert [one for one in dict.fromkeys(reached) if one in order] == order, reached
@@ -493,15 +549,17 @@ def test_axe_finds_no_serious_fault(browser, media, texts, width):
     place = Path(os.environ.get("AFFECTKIT_AXE") or "node_modules/axe-core/axe.min.js")
     if not place.is_file():
         pytest.skip("axe-core is not here: npm install axe-core, and name its axe.min.js in AFFECTKIT_AXE")
-    look = "axe.run({resultTypes: ['violations']}).then(found => found.violations.filter(it => ['serious', 'critical'].includes(it.impact)).map(it => [it.id, it.nodes.map(node => node.html + node.failureSummary)]))"  # noqa: E501
-    for address in (media[0], texts[0]):
+    look = """axe.run({resultTypes: ["violations"]}).then(({violations}) => violations
+      .filter(({impact}) => ["serious", "critical"].includes(impact))
+      .map(({id, nodes}) => [id, nodes.map(({html, failureSummary}) => html + failureSummary)]))"""
+    for address, schemes in ((media[0], ("light", "dark")), (texts[0], ("light",))):
         tab = open_page(browser, address, f"axe{width}")
         tab.call("Page.setBypassCSP", enabled=True)
         tab.reload()
         tab.wait("document.querySelector('.content') && document.querySelector('#said').textContent")
         tab.screen(width, 850, mobile=width < 600)
         tab.run(place.read_text(encoding="utf-8") + ";0")
-        for scheme in ("light", "dark"):
+        for scheme in schemes:
             tab.scheme(scheme)
             assert tab.run(look) == []
             press(tab, "?")

@@ -1,7 +1,8 @@
 // The page of `affectkit label`: shows item after item, takes the answer by keys, pointer or touch, and hands it to the outbox.
 import { Controls } from "/controls.js";
+import { leave, prepare, visible } from "/items.js";
 import { ask, makeKey, Outbox } from "/outbox.js";
-import { make, Player, SPEEDS } from "/player.js";
+import { make, SPEEDS } from "/player.js";
 
 const HELD = 12; // items that this tab has in hand, so that it can go on while the network is away
 const STAGED = 4; // of them, those whose media are loaded already
@@ -11,6 +12,7 @@ const TOO_SOON = 120; // milliseconds after an item has come in which no answer 
 const AGAIN = [1000, 2000, 4000, 8000, 15_000]; // milliseconds between attempts to get items
 const RENEW = 60_000; // milliseconds; the server lends items for a few minutes
 const LENT = 5000; // milliseconds after which items are asked for again that others had
+const IDLE = 180_000; // milliseconds without a sign of the person after which items are lent no further
 
 const byId = (id) => document.getElementById(id);
 const setup = JSON.parse(byId("setup").textContent); // study, queue, annotator, raters, shown, controls
@@ -37,76 +39,29 @@ let done = []; // {key, ...of current}, the last one last
 let progress = null;
 let shownAt = 0, hiddenFor = 0, hiddenAt = 0; // milliseconds
 let asking = false, failures = 0, timer = 0, trouble = null;
-let byPointer = false;
+let byPointer = false, active = Date.now(); // when the person last did something
 
 const controls = new Controls(form, setup.controls);
 const outbox = new Outbox(setup.study, tab, draw, (told, of) => { if (of === annotator) progress = told; refill(trouble ? "once" : ""); });
 
 // --- Items
 
-/** Control characters as pictures: they must neither vanish nor do anything. */
-const visible = (text) => String(text).replace(/[\x00-\x08\x0b\x0c\x0e-\x1f]/g, (sign) => String.fromCharCode(0x2400 + sign.charCodeAt(0)))
-  .replace(/[\x7f-\x9f]/g, (sign) => (sign === "\x7f" ? "␡" : `\\x${sign.charCodeAt(0).toString(16)}`));
+const rowsInHand = (shownAlone) => [...(current ? [current] : []), ...(shownAlone ? [] : ahead)].map((entry) => entry.item.row);
 
-function prepare(entry) { // nodes and media of an item; {item, node, players}
-  const { item } = entry, node = make("div", { class: "content" });
-  entry.players = [];
-  if (item.problem) node.append(make("p", { class: "problem" }, visible(item.problem)));
-  item.media.forEach((medium, place) => node.append(prepareMedium(entry, medium, item.media.length > 1 ? `${medium.kind} ${place + 1}` : medium.kind)));
-  if (item.text !== null) node.append(make("p", { class: "text", dir: "auto" }, visible(item.text)));
-  if (item.shown?.length) {
-    const pairs = item.shown.map(([name, value]) => make("div", {}, make("dt", { dir: "auto" }, visible(name)), make("dd", { dir: "auto" }, visible(value))));
-    node.append(make("h2", {}, "What is known of it"), make("dl", { class: "facts" }, ...pairs));
-  }
-  const names = [["id", item.id], ...item.media.filter((medium) => medium.name).map((medium) => ["file", medium.name])];
-  const list = names.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, make("bdi", {}, visible(value)))));
-  node.append(make("details", { class: "about" }, make("summary", {}, "About this item"), make("dl", { class: "facts" }, ...list)));
-  entry.node = node;
-  return entry;
-}
-
-function prepareMedium(entry, medium, label) {
-  const figure = make("figure", { class: medium.kind }), problem = make("p", { class: "problem", role: "alert" });
-  problem.textContent = medium.problem ? visible(medium.problem) : "";
-  problem.hidden = !medium.problem;
-  figure.append(problem);
-  if (medium.problem) return figure;
-  const failed = () => {
-    problem.textContent = `The ${label} cannot be ${medium.kind === "image" ? "shown" : "played"} here. You can skip the item, or answer it all the same.`;
-    problem.hidden = false;
-  };
-  if (medium.kind === "image") {
-    const image = make("img", { alt: `The ${label} to answer` });
-    image.addEventListener("error", failed);
-    image.addEventListener("load", () => { problem.hidden = true; image.classList.toggle("small", image.naturalHeight < 240); });
-    image.src = medium.url;
-    figure.append(image);
-    entry.players.push({ reload: () => { if (image.complete && !image.naturalWidth) image.src = medium.url; }, release: () => {} });
-  } else {
-    const player = new Player(medium, label, speed, { failed, sped: setSpeed });
-    player.media.addEventListener("canplay", () => { problem.hidden = true; });
-    player.media.addEventListener("play", () => { entry.heard = player; });
-    figure.append(player.node);
-    entry.players.push(player);
-    entry.heard ||= player; // the one that the space bar plays
-  }
-  return figure;
-}
-
-const rowsInHand = () => [...(current ? [current] : []), ...ahead].map((entry) => entry.item.row);
-
-/** Ask for further items, where few are left. at: "once" (and not when the next attempt is due); "renew": what is lent. */
+/** Ask for further items, where few are left. at: "once" (and not when the next attempt is due, and what is lent is
+ *  renewed); "fresh": for those ahead as well, as others may have had them meanwhile. */
 async function refill(at = "") {
-  const waiting = outbox.waiting, count = waiting.length > MOST_WAITING ? 0 : HELD - ahead.length;
+  const fresh = at === "fresh", waiting = outbox.waiting, count = waiting.length > MOST_WAITING ? 0 : HELD - (fresh ? 0 : ahead.length);
   if (asking || !annotator || (!at && (trouble || (current && count < HELD / 3)))) return;
   clearTimeout(timer);
   asking = true;
-  const person = annotator, holding = new Set([...rowsInHand(), ...waiting.map((record) => record.row)]);
+  const person = annotator, holding = new Set([...rowsInHand(fresh), ...waiting.map((record) => record.row)]);
   const query = new URLSearchParams({ annotator, tab, count, holding: [...holding].join(","), study: setup.study });
   try {
     const found = await ask(`/api/next?${query}`);
     if (!Array.isArray(found.items)) throw Object.assign(new Error(), { status: 200 });
     if (person === annotator) {
+      if (fresh) ahead.splice(0).forEach(leave);
       const rows = new Set([...holding, ...rowsInHand()]);
       ahead.push(...found.items.filter((item) => !rows.has(item.row)).map((item) => ({ item })));
       progress = found.progress;
@@ -131,7 +86,7 @@ function mend() { // the server is back
   if (outbox.trouble?.status === 0) outbox.send();
 }
 
-const stageAhead = () => ahead.slice(0, STAGED).forEach((entry) => entry.node || prepare(entry));
+const stageAhead = () => ahead.slice(0, STAGED).forEach((entry) => entry.node || prepare(entry, speed, setSpeed));
 
 // --- One item after the other
 
@@ -145,7 +100,7 @@ function next(message = "") {
 }
 
 function show(entry, message = "") {
-  if (!entry.node) prepare(entry);
+  if (!entry.node) prepare(entry, speed, setSpeed);
   current = entry;
   stage.replaceChildren(entry.node);
   form.hidden = false;
@@ -158,7 +113,10 @@ function show(entry, message = "") {
   hiddenAt = shownAt;
   draw();
   scrollTo(0, 0);
-  for (const player of entry.players) player.setSpeed?.(speed);
+  for (const player of entry.players) {
+    player.setSpeed?.(speed);
+    player.reload(); // what could not be loaded ahead
+  }
   if (byId("autoplay").checked) entry.heard?.play();
   const kinds = entry.item.media.map((medium) => medium.problem || medium.kind);
   say([message, byId("title").textContent, ...kinds, (entry.item.text || "").slice(0, 500)].filter(Boolean).join(". "));
@@ -170,11 +128,6 @@ function showNothing(message) {
   form.classList.add("over");
   draw();
   say(`${message} ${byId("title").textContent}`);
-}
-
-function leave(entry) {
-  entry.players?.forEach((player) => player.release());
-  Object.assign(entry, { node: null, players: null, heard: null });
 }
 
 function send() {
@@ -255,7 +208,7 @@ function drawProgress() {
   else if (!current && place < total) title = "The remaining items are in other tabs, or with other persons";
   else if (!current) title = "All done. Thank you!";
   write(byId("title"), title);
-  document.title = `${title} – affectkit label`;
+  document.title = `${title} | affectkit label`;
 }
 
 const MEASURES = { alpha: "Krippendorff’s α", kappa: "Cohen’s κ" };
@@ -292,7 +245,7 @@ function drawState() {
   write(byId("saved"), waiting ? (wrong ? `${counted(waiting, "answer")} not sent yet` : "Saving …") : done.length ? "All answers are saved" : "");
   byId("refused").hidden = !refused.length;
   write(byId("refused-title"), `${counted(refused.length, "answer")} refused by the server`);
-  byId("refused-list").replaceChildren(...refused.map(({ answer, why }) => make("li", {}, make("bdi", {}, visible(answer.id)), `: ${described(answer)} – ${visible(why)}`)));
+  byId("refused-list").replaceChildren(...refused.map(({ answer, why }) => make("li", {}, make("bdi", {}, visible(answer.id)), ` (${described(answer)}): ${visible(why)}`)));
 }
 
 function described({ labels, undo: takenBack }) {
@@ -323,6 +276,7 @@ function press(event) {
 
 function action(key, target) {
   const heard = current?.heard, pressable = target.matches("button, a, summary");
+  if (key.length === 1 && key !== " " && !byId("letters").checked) return null;
   if (/^[0-9]$/.test(key)) return () => choose(Number(key));
   if (key === " ") return heard && !pressable && !target.matches("[type=radio], [type=checkbox]") && (() => heard.toggle());
   if (key === "Enter") return !pressable && send;
@@ -331,8 +285,15 @@ function action(key, target) {
   return { Backspace: undo, s: skip, S: skip, c: () => comment.focus(), "?": openHelp }[key];
 }
 
+function wake() {
+  const idle = Date.now() - active;
+  active = Date.now();
+  if (idle > IDLE && !trouble) refill("fresh");
+}
+
 addEventListener("keydown", press);
-addEventListener("pointerdown", () => { byPointer = true; }, true);
+addEventListener("keydown", wake, true);
+addEventListener("pointerdown", () => { byPointer = true; wake(); }, true);
 
 /** Focus that a pointer has left on a button would take the keys; sliders keep it, to be moved by the arrow keys. */
 function letGo() {
@@ -392,20 +353,27 @@ byId("naming-form").addEventListener("submit", (event) => {
   if (name) setAnnotator(name); else event.preventDefault();
 });
 
-function openHelp() { byId("help").showModal(); }
+function openHelp() {
+  const { elsewhere } = outbox;
+  byId("elsewhere").hidden = !elsewhere;
+  write(byId("elsewhere"), `${counted(elsewhere, "answer")} of other studies at this address ${elsewhere === 1 ? "waits" : "wait"} in this browser, to be sent when their page is opened again.`);
+  byId("help").showModal();
+}
 byId("help-open").addEventListener("click", openHelp);
-byId("autoplay").checked = recall("localStorage", "autoplay") === "1";
-byId("autoplay").addEventListener("change", (event) => remember("localStorage", "autoplay", event.target.checked ? "1" : "0"));
+for (const name of ["autoplay", "at-once", "letters"]) {
+  const box = byId(name);
+  box.checked = (recall("localStorage", name) ?? (box.checked ? "1" : "0")) === "1";
+  box.addEventListener("change", () => remember("localStorage", name, box.checked ? "1" : "0"));
+}
 byId("at-once-row").hidden = !controls.oneClass;
-byId("at-once").checked = recall("localStorage", "at-once") !== "0";
-byId("at-once").addEventListener("change", (event) => remember("localStorage", "at-once", event.target.checked ? "1" : "0"));
+if (controls.oneClass) write(byId("help-digits"), "Choose a class, and send it.");
 
 // --- Come and go
 
 addEventListener("visibilitychange", () => {
   if (document.hidden) { hiddenAt = performance.now(); return; }
   hiddenFor += performance.now() - Math.max(hiddenAt, shownAt);
-  refill("renew");
+  refill("once");
 });
 addEventListener("online", () => refill("once"));
 addEventListener("pagehide", () => { // others need not wait for what this tab has in hand
@@ -413,7 +381,8 @@ addEventListener("pagehide", () => { // others need not wait for what this tab h
   if (annotator) fetch(`/api/next?${query}`, { keepalive: true }).catch(() => {});
 });
 addEventListener("beforeunload", (event) => { if (outbox.waiting.length) event.preventDefault(); });
-setInterval(() => { if (!document.hidden) refill("renew"); }, RENEW);
+addEventListener("pageshow", (event) => { if (event.persisted) refill("fresh"); });
+setInterval(() => { if (!document.hidden && Date.now() - active < IDLE) refill("once"); }, RENEW);
 outbox.start();
 drawState();
 if (annotator) { write(byId("who-name"), annotator); refill(); } else openNaming();

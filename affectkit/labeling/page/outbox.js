@@ -33,7 +33,7 @@ export async function ask(path, body) {
 export class Outbox {
   /** changed(): what waits, what was refused or what is wrong is not what it was; told(progress): the server said so. */
   constructor(study, tab, changed, told) {
-    Object.assign(this, { study, tab, changed, told, records: new Map(), keeps: true, trouble: null });
+    Object.assign(this, { study, tab, changed, told, records: new Map(), stores: true, trouble: null });
     Object.assign(this, { sending: false, failures: 0, timer: 0, last: 0, alone: false });
     this.prefix = `affectkit/${study}/`;
   }
@@ -46,8 +46,16 @@ export class Outbox {
     try {
       localStorage.setItem("affectkit/test", "1");
       localStorage.removeItem("affectkit/test");
-    } catch { this.keeps = false; }
+    } catch { this.stores = false; }
     this.look();
+  }
+
+  /** Whether what waits would outlive this tab: a browser may forbid its store, or have it full. */
+  get keeps() { return this.stores && [...this.records.values()].every((record) => record.kept); }
+
+  /** How many answers of other studies at this address wait in this browser. */
+  get elsewhere() {
+    try { return Object.keys(localStorage).filter((name) => /^affectkit\/[^/]+\/[^/]+\/./.test(name) && !name.startsWith(this.prefix)).length; } catch { return 0; }
   }
 
   get waiting() { return [...this.records.values()].filter((record) => !record.why).sort((a, b) => a.order - b.order); }
@@ -63,11 +71,12 @@ export class Outbox {
     if (!this.trouble) this.send();
   }
 
-  keep({ name, ...record }) {
+  keep(record) {
+    const { name, kept, ...told } = record;
     try {
-      localStorage.setItem(name, JSON.stringify(record));
-      this.keeps = true;
-    } catch { this.keeps = false; }
+      localStorage.setItem(name, JSON.stringify(told));
+      record.kept = true;
+    } catch { record.kept = false; }
   }
 
   drop(key) {
@@ -101,6 +110,7 @@ export class Outbox {
     try {
       for (const name of Object.keys(localStorage)) if (name.startsWith(this.prefix)) this.take(name, localStorage.getItem(name));
     } catch { return; }
+    for (const record of this.records.values()) if (!record.kept) this.keep(record); // there may be room now
     if (this.waiting.length && !this.trouble) this.send();
     this.changed();
   }
@@ -109,7 +119,7 @@ export class Outbox {
     const [tab, key] = name.slice(this.prefix.length).split("/");
     if (!key || this.records.has(key)) return;
     try {
-      const record = { ...JSON.parse(text), name };
+      const record = { ...JSON.parse(text), name, kept: true };
       const own = tab === this.tab || Math.abs(Date.now() - record.order) > LEFT_BEHIND;
       if (own && record.answer.key === key) this.records.set(key, record);
     } catch { /* not written by this page */ }
