@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -155,6 +156,10 @@ def given(path, name):
     return {each.id: each for each in journal.counting() if each.annotator == name}
 
 
+def query_of(address):
+    return parse_qs(urlsplit(address).query)
+
+
 def offline(tab, off):
     tab.call("Network.emulateNetworkConditions", offline=off, **OFFLINE)
 
@@ -261,9 +266,11 @@ def test_another_person_at_the_same_tab_has_items_of_their_own(browser, texts):
     press(tab, "2")
     saved(tab)
     assert len(given(journal, "early")) == 2 and given(journal, "late").keys() == {"r1"}
+    assert tab.run("sessionStorage.getItem('affectkit/tab')") is None  # a copy of the tab is another one
     tab.reload()  # the tab knows who was there last
     tab.wait("document.querySelector('.text')?.textContent === 'text 2'")
     assert text_of(tab, "#who-name") == "late"
+    assert len({query["tab"][0] for query in map(query_of, tab.requests()) if "tab" in query}) == 1
     tab.close()
 
 
@@ -426,7 +433,8 @@ def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, t
     time.sleep(1.2)
     offline(tab, False)
     saved(tab)
-    assert tab.run("document.getElementById('notice').hidden") and len(given(journal, "away")) == 4
+    tab.wait("document.getElementById('notice').hidden")
+    assert len(given(journal, "away")) == 4
     offline(tab, True)
     press(tab, "1", "1")
     tab.close()  # and nobody comes back but later
@@ -438,8 +446,14 @@ def test_answers_wait_while_the_network_is_away_and_outlive_their_tab(browser, t
     tab.call("Page.navigate", url=address)
     tab.wait("document.querySelector('.content')")
     tab.wait(f"{left}.length === 0")
-    answers = given(journal, "away")
-    assert [answers[f"r{n}"].labels["label"] for n in range(1, 7)] == ["joy", "anger", "anger", "none", "joy", "joy"]
+    assert [answer.labels["label"] for answer in given(journal, "away").values()] == [
+        "joy",
+        "anger",
+        "anger",
+        "none",
+        "joy",
+        "joy",
+    ]
     tab.close()
 
 
@@ -483,18 +497,28 @@ def test_a_server_that_cannot_write_or_refuses_is_told_and_no_answer_is_dropped(
     saved(tab)
     assert len(given(journal, "patient")) == 1
 
+    tab.run("answers.push(...Array(99).fill([500, {}]))")
+    press(tab, *"11111")
+    asked = [query for query in map(query_of, tab.requests()) if "holding" in query]
+    waiting = tab.run("Object.values(localStorage).filter(it => it.includes('answer')).map(it => JSON.parse(it).row)")
+    assert len(waiting) == 5 and {*map(str, waiting[:3])} <= set(asked[-1]["holding"][0].split(","))
+    tab.run("answers.length = 0, document.getElementById('retry').click()")
+    saved(tab)
+    assert len(given(journal, "patient")) == 6
+
     tab.run("answers.push([422, {error: {message: 'the body <i>is</i> odd'}}])")
+    row = text_of(tab, ".text").replace("text ", "r")
     press(tab, "2")
     tab.wait("document.getElementById('refused-title').textContent === '1 answer refused by the server'")
-    assert text_of(tab, "#refused-list") == "r2 (label anger): the body <i>is</i> odd"
+    assert text_of(tab, "#refused-list") == f"{row} (label anger): the body <i>is</i> odd"
     press(tab, "3")
     saved(tab)
     tab.reload()  # it is still there
     tab.wait("document.getElementById('refused-title').textContent === '1 answer refused by the server'")
-    assert "r2" not in given(journal, "patient")
+    assert len(given(journal, "patient")) == 7 and row not in given(journal, "patient")
     tab.run("document.getElementById('refused-retry').click()")
     tab.wait("document.getElementById('refused').hidden && document.querySelector('.content')")
-    assert given(journal, "patient").keys() == {"r1", "r2", "r3"}
+    assert len(given(journal, "patient")) == 8 and row in given(journal, "patient")
     tab.close()
 
 

@@ -26,7 +26,6 @@ const forget = (store, name) => { try { window[store].removeItem(`affectkit/${na
 
 // A tab keeps its name when it is loaded again. It takes it out of the store meanwhile: a copy of the tab must not have it.
 const tab = recall("sessionStorage", "tab") || makeKey();
-forget("sessionStorage", "tab");
 addEventListener("pagehide", () => remember("sessionStorage", "tab", tab));
 addEventListener("pageshow", () => forget("sessionStorage", "tab"));
 
