@@ -285,7 +285,7 @@ def test_agreement_is_told_while_two_persons_answer(browser, tmp_path):
             press(two, number, "Enter")
         saved(two)
         told = two.wait("document.getElementById('agreement').innerText")
-        assert re.search(r"stress Krippendorff.s . \S?[01]\.\d\d \d rows, 2 persons", told), told
+        assert re.search(r"Krippendorff.s .\s+Rows\s+stress\s+\S?[01]\.\d\d\s+\d by 2", told), told
         one.close()
         two.close()
 

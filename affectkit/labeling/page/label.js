@@ -103,7 +103,7 @@ function show(entry, message = "") {
   current = entry;
   stage.replaceChildren(entry.node);
   form.hidden = false;
-  form.classList.remove("over");
+  document.body.classList.remove("over");
   controls.fill(entry.labels || {});
   comment.value = entry.comment || "";
   byId("missing").textContent = "";
@@ -124,7 +124,7 @@ function show(entry, message = "") {
 function showNothing(message) {
   stage.replaceChildren();
   form.hidden = !done.length; // to undo the last one
-  form.classList.add("over");
+  document.body.classList.add("over");
   draw();
   say(`${message} ${byId("title").textContent}`);
 }
@@ -207,18 +207,23 @@ function drawProgress() {
   else if (!current && place < total) title = "The remaining items are in other tabs, or with other persons";
   else if (!current) title = "All done. Thank you!";
   write(byId("title"), title);
+  write(byId("end"), current ? "" : `${counted(answered, "answer")}, ${skipped} skipped.`);
   document.title = `${title} | affectkit label`;
 }
 
 const MEASURES = { alpha: "Krippendorff’s α", kappa: "Cohen’s κ" };
 
 function drawAgreement() {
-  const told = setup.raters > 1 && progress ? progress.agreement : [];
+  const told = setup.raters > 1 && progress ? progress.agreement : [], names = Object.keys(MEASURES).filter((name) => told.some(({ measure }) => measure === name));
   byId("agreement").hidden = !told.length;
-  byId("agreement-list").replaceChildren(...told.map(({ target, measure, value, rows, raters }) => make("li", {},
-    make("bdi", {}, target), ` ${MEASURES[measure] || measure} `,
-    make("strong", {}, value === null ? "not known yet" : value.toFixed(2).replace("-", "−")),
-    make("small", {}, ` ${counted(rows, "row")}, ${counted(raters, "person")}`))));
+  const cell = (target, name) => {
+    const value = told.find((one) => one.target === target && one.measure === name)?.value;
+    return make("td", {}, typeof value === "number" ? value.toFixed(2).replace("-", "−") : "–");
+  };
+  const rows = [...new Map(told.map((one) => [one.target, one])).values()].map(({ target, rows: both, raters }) => make("tr", {},
+    make("th", { scope: "row" }, make("bdi", {}, target)), ...names.map((name) => cell(target, name)), make("td", {}, `${both} by ${raters}`)));
+  const head = ["Target", ...names.map((name) => MEASURES[name]), "Rows"].map((name) => make("th", { scope: "col" }, name));
+  byId("agreement-table").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
 }
 
 function reason({ status, message }) {
