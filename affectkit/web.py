@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections.abc import Mapping
@@ -24,8 +25,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        remedy = "name another --host" if isinstance(error, socket.gaierror) else "name another --port"
-        raise AffectkitError("usage", f"cannot listen on {host}:{port}: {error.strerror}", remedy=remedy) from None
+        why = str(error.strerror).partition(" (while")[0].lower()
+        remedy = "name another --port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "name another --host"
+        raise AffectkitError("usage", f"cannot listen on {host}:{port}: {why}", remedy=remedy) from None
 
 
 def log_to_stderr() -> None:

@@ -48,8 +48,9 @@ def questions_of(labels: str | None, scales: str | None, name: str, columns: Seq
         prefix = "prob_" if name == "label" else f"{name}_prob_"
         classes = [column.removeprefix(prefix) for column in columns if column.startswith(prefix)]
         questions = [Question(Target(name, "class", tuple(classes)))] if classes else []
-    if not questions:
-        what = "--scale names no scale" if scales is not None else "nothing says what is to be answered"
+    no_scale = scales is not None and not comma_separated(scales)
+    if not questions or no_scale:
+        what = "--scale names no scale" if no_scale else "nothing says what is to be answered"
         raise AffectkitError(
             "usage", what, remedy="write --labels angry,happy,sad or --scale valence=-1:1,arousal=-1:1"
         )
@@ -77,7 +78,7 @@ def _scale(text: str) -> Question:
         [step] = steps or [1.0 if low in (0, 1) and high in POINTS else (high - low) / 100]
     except ValueError:
         low, high, step = 0.0, 0.0, 0.0
-    if not equals or not -1e6 <= low < high <= 1e6 or not (high - low) / 1e6 <= step <= high - low:
+    if not equals or not name.strip() or not -1e6 <= low < high <= 1e6 or not (high - low) / 1e6 <= step <= high - low:
         raise AffectkitError(
             "usage", f"--scale: '{text}' is not name=low:high", remedy="write stress=1:5 or valence=-1:1"
         )
