@@ -98,9 +98,9 @@ class Refused(Exception):
             headers["Retry-After"] = str(max(1, round(self.retry_after)))
         return headers
 
-    def body(self, request_id: str) -> dict[str, Any]:
-        error = {"code": self.code, "message": self.message, "request_id": request_id, "details": self.details}
-        return {"error": error}
+    def body(self, request_id: str = "") -> dict[str, Any]:
+        named = {"request_id": request_id} if request_id else {}
+        return {"error": {"code": self.code, "message": self.message, **named, "details": self.details}}
 
 
 def refusal(refused: Refused, request_id: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:

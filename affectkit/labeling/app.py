@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Query, Request, Response
+from fastapi import Path as PathPart
 from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
@@ -47,6 +48,7 @@ _BODY = {"annotator": str, "tab": str, "answers": [dict], "study?": str}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 Name = Annotated[str, Query(min_length=1, max_length=LONGEST_NAME)]
+Number = Annotated[str, PathPart(pattern="^[0-9]{1,9}$")]
 
 
 def create_app(desk: Desk, entrance: Entrance, *, annotator: str = "", shown: bool = False) -> Any:
@@ -204,21 +206,22 @@ def item(desk: Desk, row: int, shown: bool) -> dict[str, Any]:
 
 
 def _add_media(app: FastAPI, desk: Desk, in_thread: InThread) -> None:
-    async def of_file(work: Callable[..., T], row: int, place: int) -> T:
+    async def of_file(work: Callable[..., T], number: str, column: str) -> T:
         try:
-            path = await in_thread(desk.queue.medium, row - 1, place)
+            row, place = int(number) - 1, int(column)
+            path = await in_thread(desk.queue.medium, row, place)
             if path is None:
                 raise Refused(404, "the queue has no such file")
-            return await in_thread(work, path, *desk.queue.segment(row - 1))
+            return await in_thread(work, path, *desk.queue.segment(row))
         except AffectkitError as error:
             raise Refused(404 if error.code == "missing" else 422, error.message) from None
 
     @app.api_route("/media/{row}/{place}", methods=["GET", "HEAD"])
-    async def media(request: Request, row: int, place: int) -> Response:
+    async def media(request: Request, row: Number, place: Number) -> Response:
         return sent(request, await of_file(clips.open_clip, row, place), in_thread)
 
     @app.get("/peaks/{row}/{place}")
-    async def peaks(row: int, place: int) -> Any:
+    async def peaks(row: Number, place: Number) -> Any:
         return await of_file(clips.peaks, row, place)
 
 

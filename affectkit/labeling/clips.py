@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+import mimetypes
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ import numpy as np
 
 from affectkit.errors import AffectkitError
 from affectkit.media import chunks, mp4
-from affectkit.media.audio import Recording, recording, segment_error
+from affectkit.media.audio import Recording, recording, segment_error, warn_once
 from affectkit.media.files import OpenFile, opened
 from affectkit.media.headers import container, read_sound
 from affectkit.media.images import read_image, read_image_header
@@ -68,25 +69,31 @@ class Clip:
 
 def look(path: Path, start: float | None = None, end: float | None = None) -> Clip:
     """What a file is, by what is in it; a problem, in words, instead of an error. start, end: seconds of the row."""
-    kind: Kind = "audio"
     try:
-        with opened(path) as file:
-            if _IMAGE.match(file.head):
-                kind = "image"
-                return Clip(kind, _IMAGES.get(read_image_header(path).format, ""))
-            name = container(file.head)
-            if name in ("", "raw AAC"):
-                return _sound(file, path, start, end)
-            kind = "video" if _has_pictures(file, name) else "audio"
-            mp4.check_whole(file) if name == "MP4" else chunks.check_whole(file)
-            if kind == "video" and name not in _VIDEOS:
-                remedy = "convert it to MP4"
-                raise AffectkitError("input", f"is {name}, which browsers do not play", remedy=remedy)
-            type = _VIDEOS.get(name, "")
-            type = type if kind == "video" else type.replace("video", "audio")
-            return Clip(kind, type, start, end, waveform=kind == "audio" and shutil.which("ffmpeg") is not None)
+        return _known(path, start, end)
     except AffectkitError as error:
-        return Clip(kind, problem=f"{error.message}; {error.remedy}" if error.remedy else error.message)
+        told = f"{error.message}; {error.remedy}" if error.remedy else error.message  # to who can do something about it
+        warn_once("%s: cannot be shown: %s", path, told)
+        kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
+        return Clip("video" if kind == "video" else "image" if kind == "image" else "audio", problem=error.message)
+
+
+def _known(path: Path, start: float | None, end: float | None) -> Clip:
+    with opened(path) as file:
+        if _IMAGE.match(file.head):
+            return Clip("image", _IMAGES.get(read_image_header(path).format, ""))
+        name = container(file.head)
+        if name in ("", "raw AAC"):
+            return _sound(file, path, start, end)
+        mp4.check_whole(file) if name == "MP4" else chunks.check_whole(file)
+        if not _has_pictures(file, name):
+            type = _VIDEOS.get(name, "").replace("video", "audio")
+            first, last = (start, end) if type else (None, None)
+            return Clip("audio", type, first, last, waveform=shutil.which("ffmpeg") is not None)
+        if name not in _VIDEOS:
+            what = f"is {name}, which browsers do not play"
+            raise AffectkitError("input", what, file=path, remedy="convert it to MP4")
+        return Clip("video", _VIDEOS[name], start, end)
 
 
 def _has_pictures(file: OpenFile, name: str) -> bool:
@@ -125,10 +132,8 @@ class Bytes:
 
 
 def open_clip(path: Path, start: float | None = None, end: float | None = None) -> Bytes:
-    """Raises "input" for what `look` finds a problem with, and for what is found when it is decoded."""
-    clip = look(path, start, end)
-    if clip.problem:
-        raise AffectkitError("input", clip.problem)
+    """Raises "missing" or "input" for what `look` finds a problem with."""
+    clip = _known(path, start, end)
     if clip.type:
         with opened(path) as file:
             return Bytes(clip.type, file.size, lambda first, last: _as_it_is(path, first, last))

@@ -13,7 +13,7 @@ from pathlib import Path
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target, spelt_alike
-from affectkit.plain import comma_separated, shown
+from affectkit.plain import comma_separated, printable, shown
 
 LONGEST_TEXT = 20_000  # characters of a row's text that are shown
 LONGEST_CELL = 200  # of a further column
@@ -64,6 +64,8 @@ def _classes(text: str) -> list[str]:
     classes = comma_separated(text)
     if not classes:
         raise AffectkitError("usage", "--labels names no class", remedy="write --labels angry,happy,sad")
+    if odd := next((each for each in classes if printable(each) != each), ""):
+        raise AffectkitError("usage", f"--labels: '{odd}' holds what cannot be seen", remedy="name it in plain letters")
     if doubled := next((each for each in classes if classes.count(each) > 1), ""):
         raise AffectkitError("usage", f"--labels names '{doubled}' twice", remedy="name each class once")
     for spellings in spelt_alike(classes):

@@ -374,10 +374,11 @@ def test_a_scale_that_is_none_is_one_line(affectkit, tmp_path, text):
     assert not (tmp_path / "l.jsonl").exists()
 
 
-@pytest.mark.parametrize("text", ["", ",", "a,b,a", " a ,a"])
+@pytest.mark.parametrize("text", ["", ",", "a,b,a", " a ,a", "a,b\x1b[2J", "a,\u202eb"])
 def test_classes_that_are_none_or_doubled_are_one_line(affectkit, tmp_path, text):
     words = ["label", write_texts(tmp_path, 1), "-o", tmp_path / "l.jsonl", "--port", 0, "--labels", text]
-    assert "--labels names " in affectkit(*words, code=2).output
+    said = affectkit(*words, code=2).output
+    assert "error: --labels" in said and "; name " in said.replace("; write", "; name") and "\x1b" not in said
 
 
 def test_fifty_classes_and_those_that_the_queue_predicts(tmp_path):
