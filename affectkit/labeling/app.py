@@ -45,7 +45,7 @@ MOST_ITEMS = 50  # given at once
 MOST_ANSWERS = 500
 MOST_HELD = 1000  # rows that a tab has, shown or answered and not sent yet
 _BODY = {"annotator": str, "tab": str, "answers": [dict], "study?": str}
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,20})-([0-9]{0,20})")
 
 Name = Annotated[str, Query(min_length=1, max_length=LONGEST_NAME)]
 Number = Annotated[str, PathPart(pattern="^[0-9]{1,9}$")]
@@ -227,17 +227,13 @@ def _add_media(app: FastAPI, desk: Desk, in_thread: InThread) -> None:
 
 def sent(request: Request, content: clips.Bytes, in_thread: InThread) -> Response:
     """All of it, or the one range that is asked for (RFC 9110, section 14)."""
-    first, last, status = 0, content.size, 200
     headers = {"Accept-Ranges": "bytes", "Content-Disposition": "inline"}
-    asked = _RANGE.fullmatch(request.headers.get("range", "").strip())
-    if asked and any(asked.groups()):
-        begin, end = asked[1][:20], asked[2][:20]
-        first = int(begin) if begin else max(0, content.size - int(end))
-        last = min(int(end) + 1, content.size) if begin and end else content.size
-        if first >= content.size or first >= last:
-            return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{content.size}"})
-        status = 206
+    first, last, status = 0, content.size, 200
+    if bounds := _range(request.headers.get("range", ""), content.size):
+        first, last, status = *bounds, 206
         headers["Content-Range"] = f"bytes {first}-{last - 1}/{content.size}"
+        if first >= last:
+            return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{content.size}"})
     headers["Content-Length"] = str(last - first)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content.type)
@@ -248,6 +244,19 @@ def sent(request: Request, content: clips.Bytes, in_thread: InThread) -> Respons
             yield block
 
     return StreamingResponse(blocks(), status, headers, content.type)
+
+
+def _range(text: str, size: int) -> tuple[int, int] | None:
+    """The first byte that is asked for, and the one behind the last; None where no range is, or none that can be."""
+    asked = _RANGE.fullmatch(text.strip())
+    begin, end = asked.groups() if asked else ("", "")
+    if not begin and not end:
+        return None
+    if not begin:
+        return max(0, size - int(end)), size
+    if end and int(end) < int(begin):
+        return None
+    return int(begin), min(int(end) + 1, size) if end else size
 
 
 # --- The server
