@@ -45,6 +45,8 @@ def parse_json(text: str, *, not_finite: bool = False) -> Any:
         data = json.loads(text, object_pairs_hook=_object, **numbers)
         level = [data]
         for _ in range(DEPTH):
+            if not level:
+                break
             level = [inner for item in level for inner in _inside(item)]
         if level:
             raise RecursionError
