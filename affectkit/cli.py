@@ -24,6 +24,7 @@ from affectkit.commands.finetune import finetune
 from affectkit.commands.fuse import fuse
 from affectkit.commands.import_model import import_model
 from affectkit.commands.label import label
+from affectkit.commands.learning_curve import learning_curve
 from affectkit.commands.plot import plot
 from affectkit.commands.predict import predict
 from affectkit.commands.prepare_manifest import prepare_manifest
@@ -51,7 +52,7 @@ def run(words: Sequence[str]) -> console.Outcome:
 # In the order a study uses them.
 COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (synthesize, (("corpora", "synthesize"),)),
-    (prepare_manifest, (("corpora", "read"),)),
+    (prepare_manifest, (("corpora", "read"), ("corpora", "gather"))),
     (transcribe, (("transcribers", "build"),)),
     (extract_features, (("encoders", "build"),)),
     (with_protocols(train, run), (("estimators", "build"), ("protocols", "build"))),
@@ -67,6 +68,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], tuple[Plugins, ...]], ...] = (
     (bound(ablate, app=run), (("rules", "build"), ("estimators", "build"))),
     (evaluate, ()),
     (select, ()),
+    (learning_curve, (("estimators", "build"),)),
     (query, ()),
     (label, ()),
     (report, ()),

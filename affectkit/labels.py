@@ -40,6 +40,13 @@ class Target:
         """Of a number's scale; None where it has none."""
         return self.scale[1] - self.scale[0] if self.scale else None
 
+    @property
+    def in_words(self) -> str:
+        """`a number from 1 to 5`, `angry | happy`, of ordered classes `none < mild`."""
+        if self.kind == "number":
+            return f"a number from {self.scale[0]:g} to {self.scale[1]:g}" if self.scale else "a number"
+        return (" | " if self.kind == "class" else " < ").join(self.classes)
+
     def beyond_scale(self, values: "np.ndarray", ids: Sequence[str]) -> str:
         """What to say of [N] numbers outside the scale; "" where there are none."""
         import numpy as np

@@ -134,6 +134,21 @@ Metric = Annotated[
 Bundle = Annotated[
     bool, typer.Option("--bundle", help="Whether to copy the parent models into best_model, so that it can be moved.")
 ]
+Model = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
+Features = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--features",
+        metavar="[NAME=]PATH",
+        help="Features: a folder, a CSV of named columns of any kind, or manifest:age,sex for the manifest's own "
+        "(manifest:* for all of them). Repeatable: several are joined, and may be named, such as "
+        "static=FOLDER.",
+    ),
+]
+LearnedTargets = Annotated[
+    str | None,
+    typer.Option("--target", help="Targets, comma-separated (default: label, else all that the manifest has)."),
+]
 PredictedTargets = Annotated[
     str | None, typer.Option("--target", help="Targets, comma-separated (default: all that are predicted).")
 ]
@@ -208,8 +223,11 @@ def typer_option(
     flag = option.flag if "/" in option.flag else ""
     if name and kind is bool and not flag:
         flag = f"--{name}/--no-{name}".replace("_", "-")
+    if option.short:
+        flag = f"--{name}".replace("_", "-")
     return typer.Option(
         *([flag] if flag else []),
+        *([option.short] if option.short else []),
         min=option.least,
         max=option.most,
         help=text + "." * help.endswith("."),
@@ -221,7 +239,7 @@ ClassWeight = Annotated[Literal["balanced", "none"], typer_option(settings.Class
 RowWeights = Annotated[str, typer_option(settings.RowWeights)]
 Tta = Annotated[int, typer_option(passes.Tta)]
 AsTrainedTta = Annotated[int | None, typer_option(passes.Tta, default=AS_TRAINED)]
-AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, default=AS_TRAINED)]
+AsTrainedMcDropout = Annotated[int | None, typer_option(passes.McDropout, help=passes.DRAWS, default=AS_TRAINED)]
 
 
 def bound(command: Callable[..., Any], **given: Any) -> Callable[..., Any]:

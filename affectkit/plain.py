@@ -39,22 +39,22 @@ DEPTH = 100  # objects and lists within each other: ours have ten, and what walk
 def parse_json(text: str, *, not_finite: bool = False) -> Any:
     """What JSON says: finite numbers of 64 bits (or 1e30, for no limit), text that UTF-8 can hold, each key once,
     `DEPTH` levels at most; else ValueError. not_finite: NaN and Infinity are read too, as Python's json writes them."""
-    numbers: dict[str, Any] = {"parse_int": _whole, "parse_float": _finite, "parse_constant": _finite}
-    numbers |= {"parse_constant": float, "parse_float": float} if not_finite else {}
     try:
-        data = json.loads(text, object_pairs_hook=_object, **numbers)
-        level = [data]
-        for _ in range(DEPTH):
-            if not level:
-                break
-            level = [inner for item in level for inner in _inside(item)]
-        if level:
+        data = (_LENIENT if not_finite else _STRICT).decode(text)
+        if text.count("{") + text.count("[") > DEPTH and not _is_shallow(data):
             raise RecursionError
     except RecursionError:
         raise ValueError(f"nested deeper than {DEPTH} levels") from None
     if "\\ud" in text.lower():  # half of a pair of surrogates stands for no character
         json.dumps(data, ensure_ascii=False).encode()
     return data
+
+
+def _is_shallow(data: Any) -> bool:
+    level = [data]
+    for _ in range(DEPTH):
+        level = [inner for item in level for inner in _inside(item)]
+    return not level
 
 
 def _inside(item: Any) -> Iterable[Any]:
@@ -84,6 +84,10 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number := float(digits)):
         raise ValueError(f"{digits[:12]} is not a finite number")
     return number
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole)
 
 
 def is_file_name(name: Any) -> bool:

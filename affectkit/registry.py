@@ -43,8 +43,8 @@ class Option:
     """What `--help` says of a parameter, and the values that it may have.
 
     unit: of its value. least, most: the lowest and highest value; below: what it stays under. flag: on the command
-    line, where it is not the parameter's name: `--ema`, or `--freeze/--train`. default: in words, where the value of
-    the default does not tell.
+    line, where it is not the parameter's name: `--ema`, or `--freeze/--train`. short: its one letter, `-m`. default: in
+    words, where the value of the default does not tell.
     """
 
     help: str
@@ -53,6 +53,7 @@ class Option:
     most: float | None = None
     below: float | None = None
     flag: str = ""
+    short: str = ""
     default: str = ""
 
     @property

@@ -17,7 +17,9 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from affectkit.artifacts.annotations import Annotation, open_journal
 from affectkit.cli import app
+from affectkit.labels import Target
 
 RECORDS = {"run.json", "started.json", "steps.csv", "log.jsonl", ".lock"}  # what says when and how fast, and who writes
 ONE_FILE = ("predict", "query")  # write a file alone, at once: there is nothing to resume
@@ -38,12 +40,23 @@ def study(tmp_path_factory):
         sex = "female" if number % 2 else "male"
         lines.append(f"u{number:02},{label},the {word} day {number},s{number // 6},{sex},{split},{number}")
     (root / "table.csv").write_text("\n".join(lines) + "\n")
+    write_answers(root)
     write_speech(root)
     write_faces(root)
     for name in OUTPUT:
         result = invoke(*complete(name, root, root / OUTPUT[name]))
         assert result.exit_code == 0, (name, result.output, result.exception)
     return root
+
+
+def write_answers(root):
+    """`labels.jsonl`: what two people say of every third row of the table."""
+    targets = [Target("label", "class", ("joy", "grief", "rage")), Target("valence", "number", scale=(1.0, 5.0))]
+    with open_journal(root / "labels.jsonl", targets) as journal:
+        for number in range(0, 72, 3):
+            for who, name in (("ann", "joy"), ("bob", "grief" if number % 2 else "joy")):
+                labels = {"label": name, "valence": number % 5 + 1.0}
+                journal.append(Annotation(f"{who}{number}", f"u{number:02}", who, labels, comment="", seconds=2.0))
 
 
 def write_speech(root):
@@ -93,10 +106,12 @@ OUTPUT = {
     "ablate": "ablation",
     "evaluate": "report",
     "select": "best",
+    "learning-curve": "curve",
     "query": "queue.csv",
     "report": "comparison",
     "plot": "plots",
     # The same commands on other roads, each named by its command and a word
+    "prepare-manifest labels": "labelled",
     "finetune text": "finetuned_text",
     "import-model hf-text": "classifier",
     "import-model lexicon": "lexicon",
@@ -126,9 +141,12 @@ def arguments(name, root):
         "ablate": f"ablate one={root}/model two={root}/predictions.csv --rule mean",
         "evaluate": f"evaluate {root}/predictions.csv --split test",
         "select": f"select {root}/model {root}/calibrated --by val_macro_f1 --then val_nll",
+        "learning-curve": f"learning-curve --manifest {root}/manifest --features {root}/features --c-grid 1 --start 9 "
+        "--step 9 --rounds 1 --seeds 2",
         "query": f"query {root}/model --manifest {root}/manifest --relabel --strategy margin,random -n 6",
         "report": f"report {root}/model {root}/calibrated",
         "plot": f"plot {root}/model {root}/calibrated --only confusion,reliability",
+        "prepare-manifest labels": f"prepare-manifest labels {root}/labels.jsonl -m {root}/manifest",
         "finetune text": f"finetune --manifest {root}/manifest --base-model tiny-random:bert --epochs 1 --device cpu",
         "import-model hf-text": f"import-model hf-text --model tiny-random:bert -m {root}/manifest --device cpu",
         "import-model lexicon": f"import-model lexicon --manifest {root}/manifest --device cpu",
@@ -393,7 +411,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(name, study, tmp_path):
         tmp_path.chmod(0o700)
 
 
-READS_A_MANIFEST = ["extract-features", "train", "predict"]
+READS_A_MANIFEST = ["prepare-manifest labels", "extract-features", "train", "predict"]
 BROKEN = {
     "an empty manifest": (lambda text: text.splitlines()[0] + "\n", "has no rows"),
     "no header": (lambda text: "", "is empty"),

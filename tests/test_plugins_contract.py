@@ -15,7 +15,7 @@ from affectkit.errors import AffectkitError
 
 EXPECTED = {
     "corpora": "affectnet arrays casia ck-plus crema-d csv daic-woz dfu emobank emodb emotic esd fer2013 ferplus "
-    "findingemo folder huggingface iemocap meld merge msp-podcast oasis raf-db ravdess savee tess",
+    "findingemo folder huggingface iemocap labels meld merge msp-podcast oasis raf-db ravdess savee tess",
     "detectors": "columns haar whole yunet",
     "encoders": "arrays hf-audio hf-image hf-text landmarks low-level motion open-clip opensmile text-ngrams timm",
     "estimators": "attention forest linear mlp svm",

@@ -76,9 +76,9 @@ def parse_annotation(data: Any, targets: Mapping[str, Target]) -> Annotation:
     """Raises ValueError, in words, for what is none, or answers what `targets` do not have."""
     if problem := misfit(data, _LINE, "the answer"):
         raise ValueError(problem)
-    given = Annotation(**{name: data[name] for name in Annotation.__dataclass_fields__ if name in data})
+    given = Annotation(**{name: data[name] for name in data if name in Annotation.__dataclass_fields__})
     for name, most in _LIMITS.items():
-        if len(getattr(given, name)) > most:
+        if name in data and len(data[name]) > most:
             raise ValueError(f"'{name}' has more than {most:,} characters")
     if empty := next((name for name in ("key", "id", "annotator") if not getattr(given, name).strip()), ""):
         raise ValueError(f"'{empty}' is empty")
@@ -160,9 +160,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str, int]]:
                     return
                 place += len(line)
                 if line.strip():
-                    yield number, line.decode("utf-8-sig"), place
+                    yield number, line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").decode(), place
     except FileNotFoundError:
         raise AffectkitError("missing", "no such labels", file=path, remedy="run affectkit label first") from None
+    except IsADirectoryError:
+        raise AffectkitError("input", "is a folder", file=path, remedy="name the labels.jsonl in it") from None
     except UnicodeDecodeError:
         raise AffectkitError("input", "is not UTF-8", file=path, row=number, remedy="mend the line") from None
 

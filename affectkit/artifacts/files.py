@@ -125,6 +125,8 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
     `"key?"` for one that may lack, and `str` for all others.
     """
     if isinstance(shape, tuple):
+        if type(value) in shape:
+            return ""
         problems = [misfit(value, alternative, place) for alternative in shape]
         return "" if "" in problems else problems[-1]
     if isinstance(shape, list):
@@ -144,13 +146,21 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
 def _misfit_of_object(value: Any, shape: dict[Any, Any], place: str) -> str:
     if not isinstance(value, dict):
         return f"{place} is not an object"
-    inside = {key.removesuffix("?"): item for key, item in shape.items() if key is not str}
-    for key in shape:
-        if key is not str and not key.endswith("?") and key not in value:
+    problem, known = "", 0
+    for key, wanted in shape.items():
+        if key is str:
+            continue
+        name = key.removesuffix("?")
+        if name in value:
+            known += 1
+            if type(value[name]) is not wanted and not problem:
+                problem = misfit(value[name], wanted, f"'{name}'")
+        elif name == key:
             return f"{place} has no '{key}'"
-    others = shape.get(str, object)
-    problems = (misfit(item, inside.get(key, others), f"'{key}'") for key, item in value.items())
-    return next(filter(None, problems), "")
+    if problem or known == len(value) or str not in shape:
+        return problem
+    others = (key for key in value if key not in shape and f"{key}?" not in shape)
+    return next(filter(None, (misfit(value[key], shape[str], f"'{key}'") for key in others)), "")
 
 
 def inside_folder(name: Any) -> bool:

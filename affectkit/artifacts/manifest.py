@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDS, SUMMARY = "folds", "summary.json"
+LABEL_MAP, AUDIT = "label_map.json", "leak_audit.json"
 NUMBERS = ("duration_sec", "start_sec", "end_sec", "time_sec", "asr_confidence", "asr_seconds")
 COLUMNS = (
     "id", "corpus", "path", "text", "text_source", "asr_confidence", "asr_seconds", "label", "source_label",
@@ -80,6 +81,24 @@ class Manifest:
             for root, cell in zip(base, self.rows[column], strict=True)
         ]
         return [root / cell if cell else None for root, cell in zip(base, cells, strict=True)]
+
+    def rooted(self) -> pd.DataFrame:
+        """The rows as another folder may hold them: with absolute paths where these start from the manifest's own
+        folder, or from --media-root."""
+        roots = self.summary.get("corpora", {})
+        corpora = self.rows["corpus"] if "corpus" in self.rows else [""] * len(self.rows)
+        here = [bool(self.media_root) or not roots.get(corpus, {}).get("root") for corpus in corpora]
+        moved = {}
+        for column in [name for name in self.rows if name == "path" or name.startswith("path_")] if any(here) else ():
+            cells = zip(self.rows[column], self.media(column), here, strict=True)
+            moved[column] = [str(Path(path).absolute()) if path and inside else cell for cell, path, inside in cells]
+        return self.rows.assign(**moved)
+
+    def beside(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What stands beside the tables: `label_map.json` and `leak_audit.json`, {} for what is not there."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        label_map, audit = (read_json(file) if file.exists() else {} for file in (folder / LABEL_MAP, folder / AUDIT))
+        return label_map, audit
 
     def target(self, name: str) -> Target:
         """A target by name; the error names those that there are."""
@@ -154,7 +173,8 @@ _COUNTS = {"corpus": int, "cache": int, "heard": int, "empty": int}
 _TRANSCRIPTS = {"model": str, "digest": str, "engine": str, "options": dict, "counts": _COUNTS, "before?": {str: int}}
 _SUMMARY = {
     "targets?": are_targets, "corpora?": {str: _CORPUS}, "declared?": [str], "defects?": [_is_defect],
-    "transcripts?": _TRANSCRIPTS,
+    "transcripts?": _TRANSCRIPTS, "annotations?": {"before?": [dict]}, "group?": (None, str), "split_by?": str,
+    "dropped?": [dict], "dropped_reasons?": {str: int},
 }  # fmt: skip
 
 
@@ -327,5 +347,5 @@ def write_manifest(folder: Path, rows: pd.DataFrame, summary: Mapping[str, Any],
     ordered = rows[known + [c for c in rows.columns if c not in COLUMNS]]
     for name, part in by_part(ordered).items():
         write_table(folder / f"{name}.csv", part)
-    write_json(folder / "label_map.json", label_map)
+    write_json(folder / LABEL_MAP, label_map)
     write_json(folder / SUMMARY, summary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -15,7 +15,8 @@ class TargetPrediction:
     """One source's answers for N rows. A row that it declined (no face, no text) is NaN throughout.
 
     probabilities: [N, K] of a class target, in the order of its classes. mean: [N] of a number; var, low, high: [N]
-    where known, NaN where not. sets: [N, K] bool, the classes of a prediction set.
+    where known, NaN where not. sets: [N, K] bool, the classes of a prediction set. mutual_information: [N] of a class
+    and the pass over the row, nats, where there were several (Houlsby et al. 2011).
     """
 
     target: Target
@@ -25,12 +26,27 @@ class TargetPrediction:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     sets: np.ndarray | None = None
+    mutual_information: np.ndarray | None = None
 
     @classmethod
     def of(cls, target: Target, values: np.ndarray) -> TargetPrediction:
         """From [N, K] probabilities or [N] numbers, as the target is."""
         values = np.asarray(values, float)
         return cls(target, mean=values) if target.kind == "number" else cls(target, probabilities=values)
+
+    @classmethod
+    def over_passes(cls, target: Target, values: np.ndarray) -> TargetPrediction:
+        """The mean of [N, P, K] probabilities or [N, P] numbers in their units, of P passes over each row. Of more than
+        one it has their variance (ddof 1), or what the class and the pass tell of each other.
+
+        The mean is taken before it is held to the target's scale: passes held to it would agree where a network is most
+        unsure.
+        """
+        mean, several = values.mean(axis=1), values.shape[1] > 1
+        if target.kind != "number":
+            return cls(target, probabilities=mean, mutual_information=shared_information(values) if several else None)
+        low, high = target.scale or (-np.inf, np.inf)
+        return cls(target, mean=np.clip(mean, low, high), var=values.var(axis=1, ddof=1) if several else None)
 
     @property
     def values(self) -> np.ndarray:
@@ -91,7 +107,7 @@ class TargetPrediction:
             raise ValueError(f"classes {', '.join(self.target.classes)} and {', '.join(target.classes)}")
         order = [self.target.classes.index(name) for name in target.classes]
         sets = self.sets[:, order] if self.sets is not None else None
-        return TargetPrediction(target, probabilities=self.values[:, order], sets=sets)
+        return replace(self, target=target, probabilities=self.values[:, order], sets=sets)
 
     @classmethod
     def declined(cls, target: Target, rows: int) -> TargetPrediction:
@@ -101,6 +117,26 @@ class TargetPrediction:
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "target"}
         return {name: array for name, array in arrays.items() if array is not None}
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """[..., K] -> [...] nats; 0 log 0 is 0.
+
+    >>> entropy(np.array([[0.5, 0.5], [1.0, 0.0]])).round(3).tolist()
+    [0.693, 0.0]
+    """
+    p = np.clip(probabilities, 0, 1)
+    return 0.0 - (p * np.log(np.where(p > 0, p, 1))).sum(axis=-1)
+
+
+def shared_information(probabilities: np.ndarray) -> np.ndarray:
+    """[N, P, K] -> [N] nats, the mutual information of the class and of which of P says it: the entropy of their mean
+    less the mean of their entropies, at least 0.
+
+    >>> shared_information(np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.5], [0.5, 0.5]]])).round(3).tolist()
+    [0.693, 0.0]
+    """
+    return np.maximum(entropy(probabilities.mean(axis=1)) - entropy(probabilities).mean(axis=1), 0)
 
 
 @dataclass(frozen=True)

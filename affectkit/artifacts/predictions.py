@@ -74,7 +74,9 @@ class Predictions:
         if probabilities is None:
             remedy = f"give columns {probability_columns(described)[0]}, ..." if described.classes else ""
             raise AffectkitError("input", f"has no probabilities of {target}", file=self.path, remedy=remedy)
-        return TargetPrediction(described, probabilities=probabilities)
+        told = information_column(target)
+        information = self.frame[told].to_numpy(float) if told in self.frame else None
+        return TargetPrediction(described, probabilities=probabilities, mutual_information=information)
 
     def groups(self, column: str | None) -> np.ndarray | None:
         """[N] text; None where there is no such column."""
@@ -101,6 +103,10 @@ def set_column(target: str) -> str:
     return "pred_set" if target == "label" else f"{target}_pred_set"
 
 
+def information_column(target: str) -> str:
+    return "mutual_information" if target == "label" else f"{target}_mutual_information"
+
+
 def probability_columns(target: Target) -> list[str]:
     prefix = "prob_" if target.name == "label" else f"{target.name}_prob_"
     return [prefix + name for name in target.classes]
@@ -120,7 +126,7 @@ def target_columns(target: Target) -> list[str]:
     name = target.name
     if target.kind == "number":
         return [name, f"{name}_pred", f"{name}_var", f"{name}_low", f"{name}_high"]
-    return [name, prediction_column(name), *probability_columns(target), set_column(name)]
+    return [name, prediction_column(name), *probability_columns(target), set_column(name), information_column(name)]
 
 
 def join_columns(predictions: Predictions, rows: pd.DataFrame, columns: Sequence[str]) -> Predictions:
@@ -211,6 +217,8 @@ def output_columns(output: TargetPrediction) -> dict[str, Any]:
     if output.sets is not None:
         classes = np.array(target.classes, dtype=object)
         columns[set_column(name)] = [SET_MARK.join(classes[row]) for row in output.sets]
+    if output.mutual_information is not None:
+        columns[information_column(name)] = output.mutual_information
     return columns
 
 
@@ -264,7 +272,8 @@ def numeric_columns(columns: Sequence[str], targets: Sequence[Target] = ()) -> s
     """The columns of a header that hold numbers alone, as `parse_predictions` takes them."""
     known = {target.name: target for target in targets}
     named = [known.get(name, target) for name, target in _targets_of(columns).items()]
-    numeric = {c for t in named for c in (target_columns(t) if t.kind == "number" else probability_columns(t))}
+    numeric = {c for t in named if t.kind == "number" for c in target_columns(t)}
+    numeric |= {c for t in named if t.kind != "number" for c in (*probability_columns(t), information_column(t.name))}
     texts = {c for t in named if t.kind != "number" for c in (t.name, prediction_column(t.name), set_column(t.name))}
     return numeric & set(columns) - texts - set(LEADING)
 
@@ -359,6 +368,12 @@ def _parse(frame: pd.DataFrame, target: Target, path: Path) -> None:
         _refuse_unknown(frame[target.name], target, path, scored=bool(there))
     if there:
         _parse_probabilities(frame, columns, path)
+    if (told := information_column(target.name)) in frame:
+        values = to_numbers(frame[told], file=path, column=told)
+        if (row := first_row(values < -ROUNDING)) is not None:
+            what, remedy = f"{told} {values[row]:g} is negative", "leave the cell empty where it is not known"
+            raise AffectkitError("input", what, file=path, row=row + 1, remedy=remedy)
+        frame[told] = np.maximum(values, 0)
     predicted = prediction_column(target.name)
     if predicted not in frame:
         if not there:

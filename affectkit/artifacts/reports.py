@@ -29,6 +29,7 @@ STABILITY, STABILITY_TABLE, TRACES = "stability.json", "stability.csv", "traces.
 ALERTS, EVENTS, TRUE_EVENTS, STATES = "alert.json", "events.csv", "true_events.csv", "states.csv"
 ALERTS_BY_SEQUENCE, ALERTS_BY_GROUP = "alerts_by_sequence.csv", "alerts_by_group.csv"
 AGGREGATION, COMPARISON = "aggregation.json", "comparison.json"
+LEARNING_CURVE, LEARNING_CURVE_TABLE = "learning_curve.json", "learning_curve.csv"
 TRANSCRIPTION, ERROR_TABLE = "transcription.json", "error_rates.csv"
 
 _FIGURE = {"value": (float, None), "low?": (float, None), "high?": (float, None)}

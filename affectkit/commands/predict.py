@@ -112,6 +112,9 @@ def predict(
     a track one face that goes on: affectkit stabilize faces.csv --sequence sequence,track, affectkit aggregate
     faces.csv --to track. Rows of a manifest that name videos and a time_sec are these frames, without --fps.
 
+    Of several passes over a row (--tta, --mc-dropout) the answer is their mean. How far they differ is told too: t_var
+    of a number, mutual_information of classes, by which affectkit query --strategy bald knows what the model does not.
+
     Example: affectkit predict --model-dir runs/linear recordings/one.wav --window 5 -o runs/windows.csv
     """
     options = dict(locals())
@@ -131,6 +134,7 @@ def predict(
         TABLES,
         Sampling,
         Work,
+        check_drops,
         check_reads,
         holds_videos,
         load_model,
@@ -148,6 +152,7 @@ def predict(
         require_finished(path)
     with open_run("predict", options, inputs=inputs, reads=files or ()) if output else nullcontext():
         model = load_model(model_dir)
+        check_drops(model, mc_dropout)
         if fps is not None:
             check_reads(model)
         if manifest is not None:

@@ -27,7 +27,10 @@ def _list(asked: bool) -> None:
 def prepare_manifest(
     corpus: Annotated[str, typer.Argument(help="Corpus, as named by --list.", metavar="CORPUS")],
     roots: Annotated[
-        list[Path], typer.Argument(help="Folder of the corpus; merge takes several manifests.", metavar="ROOT...")
+        list[Path],
+        typer.Argument(
+            help="Folder of the corpus; merge takes several manifests, labels the files of answers.", metavar="ROOT..."
+        ),
     ],
     output_dir: opt.OutputDir,
     preset: Annotated[
@@ -143,8 +146,9 @@ def prepare_manifest(
     """
     options = dict(locals())
     from affectkit.artifacts.files import write_json
-    from affectkit.artifacts.manifest import write_manifest
+    from affectkit.artifacts.manifest import AUDIT, write_manifest
     from affectkit.artifacts.runs import REFUSAL, open_run
+    from affectkit.artifacts.tables import write_table
     from affectkit.corpora._assemble import assemble
     from affectkit.corpora._gather import Choices, gather
 
@@ -155,12 +159,18 @@ def prepare_manifest(
         test_fraction, group, audit, comma_separated(allow_leaks), drop_leaks, num_workers, on_error, media_root, faces,
         seed,
     )  # fmt: skip
-    with open_run("prepare-manifest", options, inputs=[faces] if faces else [], reads=roots) as run:
+    named = [value for value in corpus_options.values() if isinstance(value, Path)]
+    artifacts = [*roots, *named] if named else []  # what is made of other artifacts is made again where these change
+    with open_run("prepare-manifest", options, inputs=[faces, *artifacts], reads=roots) as run:
         if run.finished:
             return Outcome(run.path, finished=True)
         made = assemble(gather(module, corpus, roots, corpus_options), choices, console.progress)
-        _require_no_leaks(made.report, choices.allow_leaks, run.path / REFUSAL)
-        write_json(run.path / "leak_audit.json", made.report.to_json())
+        if made.report:
+            _require_no_leaks(made.report, choices.allow_leaks, run.path / REFUSAL)
+        if made.audit:
+            write_json(run.path / AUDIT, made.audit)
+        for name, table in made.tables.items():
+            write_table(run.path / name, table)
         write_manifest(run.path, made.rows, made.summary, made.label_map)
     return Outcome(run.path, made.facts(), made.lines(), made.warnings)
 

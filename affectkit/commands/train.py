@@ -1,30 +1,14 @@
 """`affectkit train`."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import affectkit.options as opt
-from affectkit import console, registry
+from affectkit import console
 from affectkit.console import Outcome
 from affectkit.errors import AffectkitError
 
-ModelOpt = Annotated[str, typer.Option("--model", help=f"Estimator: {', '.join(registry.names('estimators'))}.")]
-FeaturesOpt = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--features",
-        metavar="[NAME=]PATH",
-        help="Features: a folder, a CSV of named columns of any kind, or manifest:age,sex for the manifest's own "
-        "(manifest:* for all of them). Repeatable: several are joined, and may be named, such as "
-        "static=FOLDER.",
-    ),
-]
-TargetOpt = Annotated[
-    str | None,
-    typer.Option("--target", help="Targets, comma-separated (default: label, else all that the manifest has)."),
-]
 CvOpt = Annotated[
     bool,
     typer.Option(
@@ -54,9 +38,9 @@ ExportAttentionOpt = Annotated[
 def train(
     manifest: opt.Manifest,
     output_dir: opt.OutputDir,
-    features: FeaturesOpt = None,
-    model: ModelOpt = "linear",
-    target: TargetOpt = None,
+    features: opt.Features = None,
+    model: opt.Model = "linear",
+    target: opt.LearnedTargets = None,
     sequence: opt.OptionalSequence = None,
     time: opt.OptionalTime = None,
     truth: opt.OptionalTruth = None,

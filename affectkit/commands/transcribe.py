@@ -200,7 +200,7 @@ def _write(
     import pandas as pd
 
     from affectkit.artifacts.files import write_json
-    from affectkit.artifacts.manifest import write_manifest
+    from affectkit.artifacts.manifest import AUDIT, write_manifest
     from affectkit.artifacts.reports import ERROR_TABLE, TRANSCRIPTION
     from affectkit.artifacts.tables import write_table
     from affectkit.artifacts.transcripts import SILENT
@@ -224,19 +224,9 @@ def _write(
     past |= {"texts": [texts(transcripts)], "declared": [*past["declared"], *(alike := heard_alike(manifest, rows))]}
     report = {"rows": len(rows), **transcripts, **facts, **findings(manifest, answers), "errors": errors, **past}
     write_json(folder / TRANSCRIPTION, report)
-    label_map, audit = _beside(manifest.path)
+    label_map, audit = manifest.beside()
     declared = {"declared": [*manifest.declared(), *alike]} if alike else {}
     write_manifest(folder, rows, {**manifest.summary, **declared, "transcripts": transcripts}, label_map)
     if audit:
-        write_json(folder / "leak_audit.json", audit)
+        write_json(folder / AUDIT, audit)
     return report
-
-
-def _beside(manifest: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What stands beside a manifest's tables: its label map and its leak audit, {} for what is not there."""
-    from affectkit.artifacts.files import read_json
-
-    folder = manifest if manifest.is_dir() else manifest.parent
-    files = [folder / "label_map.json", folder / "leak_audit.json"]
-    label_map, audit = (read_json(file) if file.exists() else {} for file in files)
-    return label_map, audit

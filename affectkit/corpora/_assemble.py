@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit import media, splits
-from affectkit.artifacts.tables import read_table
 from affectkit.corpora._corpus import Defect, Dropped
 from affectkit.corpora._faces import with_faces
 from affectkit.corpora._files import AUDIO, IMAGES
-from affectkit.corpora._gather import Choices, Gathered, apply_labels, drop, keep_only
+from affectkit.corpora._gather import Base, Choices, Gathered, apply_labels, drop, keep_only
+from affectkit.corpora._sides import group_column, keep_parts, split_by, split_rows
 from affectkit.errors import AffectkitError
 from affectkit.labels import NO_NAMES, Target, spelt_alike
 from affectkit.leakage.audit import BOXES, PARTS, audit
@@ -40,7 +40,8 @@ def media_paths(
     if column not in rows:
         return [None] * len(rows)
     roots = {name: media_root or Path(facts["root"]) for name, facts in gathered.corpora.items() if facts.get("root")}
-    return [roots[corpus] / cell if cell else None for corpus, cell in zip(rows["corpus"], rows[column], strict=True)]
+    cells = zip(rows["corpus"], rows[column], strict=True)
+    return [roots.get(corpus, Path()) / cell if cell else None for corpus, cell in cells]
 
 
 def media_beside(rows: pd.DataFrame, gathered: Gathered, media_root: Path | None) -> list[list[Path]]:
@@ -124,123 +125,6 @@ def _out_of_range(duration: float, choices: Choices) -> str:
     if choices.max_duration is not None and duration > choices.max_duration:
         return f"longer than --max-duration {choices.max_duration:g} s"
     return ""
-
-
-# --- Which side each row of a manifest is on
-
-
-def split_by(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str:
-    """What decides the sides: `5 folds`, what was asked for, else `official` where the corpus as it lies here says it,
-    `speaker` (or what stands in), or `random`."""
-    if choices.folds and choices.split_by:
-        raise AffectkitError("usage", "--folds and --split-by exclude each other", remedy="leave one of them out")
-    if choices.folds:
-        test = choices.fractions["test_fraction"]
-        return f"{choices.folds} folds" + (f", {test:g} test" if test else "")
-    if choices.split_by:
-        return choices.split_by
-    if gathered.corpus.official and "split" in rows and rows["split"].isin(splits.SPLITS).any():
-        return "official"
-    return "speaker" if splits.default_group(rows) else "random"
-
-
-def keep_parts(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    """The rows that the official split says a part of.
-
-    Raises "usage" where it says none, "input" for a part that is none of ours, unless such rows are to be skipped.
-    """
-    if not gathered.corpus.official or "split" not in rows or not rows["split"].isin(splits.SPLITS).any():
-        what = "the corpus has no official split" + (" as it lies here" if gathered.corpus.official else "")
-        raise AffectkitError("usage", what, remedy="use --split-by speaker")
-    known = ", ".join(splits.SPLITS)
-    strange = rows[~rows["split"].isin(["", *splits.SPLITS])]
-    if len(strange) and choices.on_error == "stop":
-        name = strange["split"].iloc[0]
-        what = f"split '{name}' is not in {known}: {(strange['split'] == name).sum()} rows have it"
-        remedy = f"correct it, keep the others with --only split={','.join(splits.SPLITS)}, or use --split-by speaker"
-        row = None if gathered.dropped else int(strange.index[0]) + 1
-        raise AffectkitError("input", what, file=gathered.source, row=row, remedy=remedy)
-    reasons = {"": "has no split", **dict.fromkeys(splits.SPLITS, "")}
-    why = [reasons.get(name, f"split '{name}' is not in {known}") for name in rows["split"]]
-    return drop(rows, why, gathered.dropped)
-
-
-def split_rows(rows: pd.DataFrame, by: str, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    """Fill `split`, or `fold` (then everything but a test part is `train`), by what `split_by` says."""
-    if choices.folds:
-        return _folds(rows, gathered, choices)
-    fractions: Any = {**choices.fractions, "seed": choices.seed}
-    if by == "official":
-        return _official(rows, gathered, choices)
-    if by == "random":
-        return rows.assign(split=splits.random_rows(_labels(rows), len(rows), **fractions))
-    if by.endswith(".csv"):
-        split, fold = splits.from_table(read_table(Path(by), required=["id"]), list(rows["id"]), file=Path(by))
-        if fold is None:
-            return rows.assign(split=split)
-        return rows.assign(split=np.where(fold == "", "test", "train").astype(object), fold=fold)
-    column = choices.group or (splits.default_group(rows) if by == "speaker" and "speaker" not in rows else by)
-    groups = _groups(rows, column, "--split-by")
-    return rows.assign(split=splits.by_group(groups, _labels(rows), **fractions, name=str(column)))
-
-
-def group_column(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> str | None:
-    """What must not straddle: as asked, else as the corpus says (IEMOCAP's sessions), else the speaker."""
-    if choices.group and choices.group not in rows:
-        _groups(rows, choices.group, "--group")
-    own = gathered.corpus.default_group
-    of_corpus = own if own in rows and (rows[own] != "").any() else ""
-    return choices.group or of_corpus or splits.default_group(rows)
-
-
-def _folds(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    text = str(choices.folds)
-    count = int(text) if text.isdigit() else None
-    column = group_column(rows, gathered, choices) if count else choices.group or text
-    groups = None if count and column is None else _groups(rows, column, "--folds")
-    if groups is not None and (nobody := groups == "").any():
-        first = rows[nobody].iloc[0]
-        what = f"{nobody.sum()} of {len(rows)} rows without a {column}, as {first.get('path') or first['id']}"
-        remedy = f"fill it in, keep the others with --only {column}=..., or name another column with --group"
-        raise AffectkitError("input", f"{what}: no fold can hold them out", file=gathered.source, remedy=remedy)
-    labels, fraction = _spread(rows, gathered), choices.fractions["test_fraction"]
-    split, folds = splits.folds_and_test(
-        groups, labels, len(rows), count, test_fraction=fraction, seed=choices.seed, name=str(column)
-    )
-    return rows.assign(split=split, fold=folds)
-
-
-def _official(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.DataFrame:
-    """The corpus's own split; where it has no validation part, one is carved out of train by group."""
-    split, fraction = rows["split"].to_numpy(dtype=object, copy=True), choices.fractions["val_fraction"]
-    if (split == "val").any() or not fraction or not (split == "train").any():
-        return rows
-    train = np.flatnonzero(split == "train")
-    column = group_column(rows, gathered, choices) or "id"
-    labels = _labels(rows)
-    groups, classes = rows[column].astype(str).to_numpy()[train], labels[train] if labels is not None else None
-    held = splits.hold_out(groups, classes, fraction=fraction, seed=choices.seed)
-    split[train[held]] = "val"
-    return rows.assign(split=split)
-
-
-def _labels(rows: pd.DataFrame) -> Any:
-    return rows["label"].to_numpy() if "label" in rows else None
-
-
-def _spread(rows: pd.DataFrame, gathered: Gathered) -> Any:
-    """[N] what folds share evenly: labels, else the first target, a number by its quintiles."""
-    first = next((target for target in gathered.targets if target.name in rows), None)
-    if "label" in rows or first is None:
-        return _labels(rows)
-    return rows[first.name].to_numpy(float if first.kind == "number" else object)
-
-
-def _groups(rows: pd.DataFrame, column: str | None, option: str) -> Any:
-    if column is None or column not in rows or not (rows[column] != "").any():
-        known = ", ".join(c for c in splits.GROUP_COLUMNS if c in rows) or "none"
-        raise AffectkitError("usage", f"{option}: the corpus names no {column or 'groups'}", remedy=f"it has {known}")
-    return rows[column].astype(str).to_numpy()
 
 
 # --- What a manifest had better be looked at for
@@ -337,12 +221,18 @@ _REASONS = 10  # told on the terminal; summary.json has all
 
 @dataclass(frozen=True)
 class Assembled:
+    """report: what the audit found, None where that of the manifest before stands. audit: for `leak_audit.json`, {} for
+    no such file. tables: what stands beside the manifest, by the file's name. told: further lines for people."""
+
     rows: pd.DataFrame
     summary: dict[str, Any]
     label_map: dict[str, Any]
-    report: AuditReport
+    report: AuditReport | None
+    audit: Mapping[str, Any]
     dropped: list[Dropped]
     warnings: tuple[str, ...] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    told: Sequence[str] = ()
 
     def facts(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -353,12 +243,13 @@ class Assembled:
         summary = self.summary
         lines = [f"{name}: " + _count_words(counts) for name, counts in summary["counts"].items()]
         example = {item.reason: item.path for item in reversed(self.dropped)}
-        reasons = list(summary["dropped_reasons"].items())
+        reasons = Counter(item.reason for item in self.dropped).most_common()  # a manifest's own were told before
         lines += [f"dropped {count}: {reason}, as {example[reason]}" for reason, count in reasons[:_REASONS]]
         if rest := sum(count for _, count in reasons[_REASONS:]):
             lines.append(f"dropped {rest} for {len(reasons) - _REASONS} other reasons: summary.json has them")
         lines += [f"declared by the corpus: {sentence}" for sentence in summary["declared"]]
-        return lines + [f"not compared: {note}" for note in self.report.notes]
+        lines += [f"not compared: {note}" for note in self.audit.get("notes", ())]
+        return [*lines, *self.told]
 
 
 def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any]) -> Assembled:
@@ -369,7 +260,10 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
     gathered = replace(gathered, dropped=list(gathered.dropped))
     if choices.on_error == "stop":
         _refuse_mistakes(gathered.dropped, gathered.source)
-    rows = keep_only(gathered.rows, gathered, choices)
+    base = gathered.base
+    if base and not choices.anew:
+        return _as_they_were(gathered, base)
+    rows = keep_only(with_places(gathered.rows) if base else gathered.rows, gathered, choices)
     rows, label_map, label = apply_labels(rows, gathered, choices)
     by = split_by(rows, gathered, choices)
     if by == "official":
@@ -400,15 +294,42 @@ def assemble(gathered: Gathered, choices: Choices, progress: Callable[[str], Any
         while choices.drop_leaks and (reasons := report.copies(choices.drop_leaks, choices.allow_leaks)):
             rows = drop(rows, [reasons.get(key, "") for key in rows["id"]], gathered.dropped)
             report = compare(rows, update).without(first, choices.drop_leaks, choices.allow_leaks)
-    targets = ([label] if label else []) + list(gathered.targets)
+    warnings = (*_notes(gathered), *suspicions(rows, *files(rows), group), *_beyond(rows, gathered), *report.conflicts)
+    summary = _summary(rows, by, group, gathered, label, report.declared_sentences(choices.allow_leaks))
+    summary |= {"drop_leaks": report.dropped} if report.dropped else {}
+    made = Assembled(rows, summary, label_map, report, report.to_json(), gathered.dropped, warnings)
+    return _besides(made, base) if base else made
+
+
+def _as_they_were(gathered: Gathered, base: Base) -> Assembled:
+    """A manifest's rows with the labels that they have now; sides, media and audit are those of before."""
+    rows, label_map, label = apply_labels(gathered.rows, gathered, Choices())
+    group = group_column(rows, gathered, Choices())
+    nothing = [None] * len(rows)
+    warnings = (*suspicions(with_places(rows), nothing, nothing, group), *_beyond(rows, gathered))
+    summary = _summary(rows, "official", group, gathered, label, [])
+    return _besides(Assembled(rows, summary, label_map, None, base.audit, gathered.dropped, warnings), base)
+
+
+def _besides(made: Assembled, base: Base) -> Assembled:
+    return replace(made, tables=base.tables, told=base.lines, warnings=(*base.warnings, *made.warnings))
+
+
+def with_places(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of anybody's manifest with columns for the corpus and the side, though it says nothing of them."""
+    return rows.assign(**{name: "" for name in ("corpus", "split") if name not in rows})
+
+
+def _notes(gathered: Gathered) -> list[str]:
+    facts = gathered.corpora.values()
+    return [text for of_corpus in facts for kind in ("notes", "warnings") for text in of_corpus.get(kind, ())]
+
+
+def _beyond(rows: pd.DataFrame, gathered: Gathered) -> list[str]:
+    """Numbers outside of their scale, a sentence for each target that has any."""
     scaled = [target for target in gathered.targets if target.scale]
-    beyond = filter(None, (t.beyond_scale(rows[t.name].to_numpy(float), list(rows["id"])) for t in scaled))
-    notes = [
-        text for facts in gathered.corpora.values() for kind in ("notes", "warnings") for text in facts.get(kind, ())
-    ]
-    warnings = (*notes, *suspicions(rows, *files(rows), group), *beyond, *report.conflicts)
-    summary = _summary(rows, by, group, gathered, targets, report, choices)
-    return Assembled(rows, summary, label_map, report, gathered.dropped, warnings)
+    sentences = [target.beyond_scale(rows[target.name].to_numpy(float), list(rows["id"])) for target in scaled]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _refuse_mistakes(dropped: list[Dropped], source: Path | None) -> None:
@@ -435,27 +356,35 @@ def _defects(by: str, gathered: Gathered) -> list[Defect]:
 
 
 def _summary(
-    rows: pd.DataFrame,
-    by: str,
-    group: str | None,
-    gathered: Gathered,
-    targets: list[Target],
-    report: AuditReport,
-    choices: Choices,
+    rows: pd.DataFrame, by: str, group: str | None, gathered: Gathered, label: Target | None, declared: Sequence[str]
 ) -> dict[str, Any]:
-    return {
+    """What `summary.json` says. declared: what reports must repeat of this split."""
+    summary = {
         "corpora": gathered.corpora,
-        "targets": [target.to_json() for target in targets],
+        "targets": [target.to_json() for target in ([label] if label else []) + list(gathered.targets)],
         "rows": len(rows),
         "hours": round(float(rows["duration_sec"].sum()) / 3600, 4) if "duration_sec" in rows else None,
         "split_by": by,
         "group": group,
         "counts": {name: _counts(part, group) for name, part in splits.parts_in_order(rows)},
-        "declared": report.declared_sentences(choices.allow_leaks),
+        "declared": list(declared),
         "defects": list(gathered.corpus.defects),
         "dropped_reasons": dict(Counter(item.reason for item in gathered.dropped).most_common()),
         "dropped": [{"path": item.path, "reason": item.sentence} for item in gathered.dropped],
-    } | ({"drop_leaks": report.dropped} if report.dropped else {})
+    }
+    return _continued(summary, gathered.base) if gathered.base else summary
+
+
+def _continued(summary: dict[str, Any], base: Base) -> dict[str, Any]:
+    """The summary of a manifest that goes on: what was dropped before, what its sides are declared to share where these
+    stay, and what else it said."""
+    before = dict(base.summary)
+    if summary["split_by"] == "official":
+        summary["split_by"] = before.get("split_by", "official")
+        summary["declared"] = list(dict.fromkeys([*before.get("declared", []), *summary["declared"]]))
+    reasons = Counter(before.get("dropped_reasons", {})) + Counter(summary["dropped_reasons"])
+    dropped = [*before.get("dropped", []), *summary["dropped"]]
+    return {**before, **summary, "dropped_reasons": dict(reasons.most_common()), "dropped": dropped, **base.sections}
 
 
 def _counts(part: pd.DataFrame, group: str | None) -> dict[str, Any]:

@@ -9,17 +9,13 @@ from typing import Annotated, TypeVar
 from affectkit.artifacts.files import write_bytes
 from affectkit.corpora._corpus import Corpus, Dropped, Note, Row
 from affectkit.errors import AffectkitError
+from affectkit.media import files as media_files
 from affectkit.media import video
 from affectkit.media.files import LFS_MARK, Listings, spelled
 from affectkit.plain import RENAME, readable
 from affectkit.registry import Option
 
-AUDIO = frozenset({
-    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64",
-    ".3gp", ".amr", ".mka", ".mp2", ".oga", ".snd", ".sph", ".spx", ".voc", ".wma", ".wv",
-})  # fmt: skip
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
-VIDEO = video.VIDEO
+AUDIO, IMAGES, VIDEO = media_files.AUDIO, media_files.IMAGES, video.VIDEO
 LFS_SIZE = 400  # bytes; a pointer has some 130, the shortest WAV worth hearing more
 
 Held = TypeVar("Held")

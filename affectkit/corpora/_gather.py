@@ -28,11 +28,31 @@ SAFE_ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 
 
 @dataclass(frozen=True)
+class Base:
+    """A manifest whose rows get further labels: what it says of itself, which stands unless something else is asked.
+
+    summary, label_map, audit: as its files have them. label: the target of its classes now, if any. sections: what the
+    summary says besides. tables: what is written beside the manifest's own, by the file's name. lines, warnings: for
+    people.
+    """
+
+    summary: Mapping[str, Any]
+    label_map: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    label: Target | None = None
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Gathered:
     """A corpus as read, before any choice.
 
     corpora: what `summary.json` says of each by name: root, licence, citation, notes. corpus: what holds of all rows.
-    dropped: every row left out, and why. source: the folder or table that was read, for errors.
+    dropped: every row left out, and why. source: the folder or table that was read, for errors. base: the manifest
+    that the rows are of, where they were prepared before.
     """
 
     rows: pd.DataFrame
@@ -41,6 +61,7 @@ class Gathered:
     corpus: Corpus
     dropped: list[Dropped] = field(default_factory=list)
     source: Path | None = None
+    base: Base | None = None
 
 
 def gather(module: ModuleType, name: str, roots: Sequence[Path], options: Mapping[str, Any]) -> Gathered:
@@ -131,6 +152,13 @@ class Choices:
     seed: int = 0
 
     @property
+    def anew(self) -> bool:
+        """Whether anything is asked of rows that are a manifest's already: which stay, under which labels, on which
+        side; or that their media are looked at again."""
+        how = {name: getattr(self, name) for name in ("allow_leaks", "num_workers", "on_error", "seed")}
+        return self != Choices(**how)
+
+    @property
     def fractions(self) -> dict[str, float]:
         """Shares of the rows for val and test, by default those of a split, or nothing where there are folds.
 
@@ -169,7 +197,16 @@ def keep_only(rows: pd.DataFrame, gathered: Gathered, choices: Choices) -> pd.Da
 def apply_labels(
     rows: pd.DataFrame, gathered: Gathered, choices: Choices
 ) -> tuple[pd.DataFrame, dict[str, Any], Target | None]:
-    """Map source labels to classes. The order of classes is that of --labels, else alphabetical."""
+    """Map source labels to classes. The order of classes is that of --labels, else alphabetical.
+
+    The classes of a manifest stay as they are, or are themselves what is mapped.
+    """
+    base = gathered.base
+    now = base.label.classes if base and base.label else ()
+    if base and not (choices.preset or choices.label_map or choices.labels):
+        return rows, {"map": {}, **base.label_map, "classes": list(now)}, base.label
+    if base and "label" in rows:
+        rows = rows.assign(source_label=rows["label"])
     if "source_label" not in rows or not (rows["source_label"] != "").any():
         if choices.preset or choices.label_map or choices.labels:
             remedy = "leave --preset and --label-map out"
@@ -177,7 +214,8 @@ def apply_labels(
         return rows, {"classes": [], "map": {}}, None
     mapping = _mapping(gathered.corpus.presets, choices)
     classes = map_labels(rows["source_label"], mapping, complete=choices.preset is not None)
-    present = sorted({name for name in classes if name})
+    names = {name for name in classes if name}
+    present = [name for name in now if name in names] + sorted(names.difference(now))
     order = comma_separated(choices.labels) or present
     for name in order:
         if name not in present:

@@ -74,15 +74,7 @@ def _further(manifests: Sequence[Manifest]) -> tuple[Target, ...]:
     targets: dict[str, Target] = {}
     for target, manifest in ((t, m) for m in manifests for t in m.targets.values() if t.name != "label"):
         if targets.setdefault(target.name, target) != target:
-            here, there = (
-                t.scale
-                if t.kind == "number"
-                else " < ".join(t.classes)
-                if t.kind == "ordinal"
-                else " | ".join(t.classes)
-                for t in (target, targets[target.name])
-            )
-            message = f"{target.name} is on {here} here and on {there} elsewhere"
+            message = f"{target.name} is {target.in_words} here and {targets[target.name].in_words} elsewhere"
             raise AffectkitError("input", message, file=manifest.path, remedy="bring both to one scale first")
     return tuple(targets.values())
 

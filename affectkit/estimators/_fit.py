@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from affectkit import registry
+from affectkit.artifacts.outputs import TargetPrediction
 from affectkit.errors import AffectkitError
 from affectkit.estimators._estimator import (
     Block,
@@ -93,14 +94,26 @@ class FittedTargets:
         answers = self.fitted.answers(x) if together else [self.fitted.predict(x)]
         return [_within(target, values) for target, values in zip(self.targets, answers, strict=True)]
 
+    def drawn(self, blocks: Sequence[Block], draws: int) -> list[TargetPrediction]:
+        """The same over draws of a network's dropout."""
+        parts = [
+            [TargetPrediction.over_passes(*each) for each in zip(self.targets, map(_finite, some), strict=True)]
+            for some in self.fitted.drawn(self.matrix(blocks), draws)
+        ]
+        return [TargetPrediction.joined(each) for each in zip(*parts, strict=True)]
+
     def save(self, folder: Path) -> None:
         stem = _stem(self.targets)
         self.preprocessing.save(folder / f"{stem}.preprocessing.safetensors")
         self.estimator.save(self.fitted, folder / stem)
 
 
+def _finite(predicted: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(predicted), predicted, np.nan)
+
+
 def _within(target: Target, predicted: np.ndarray) -> np.ndarray:
-    predicted = np.where(np.isfinite(predicted), predicted, np.nan)
+    predicted = _finite(predicted)
     if target.kind == "number" and target.scale:
         return np.clip(predicted, *target.scale)
     return predicted

@@ -39,8 +39,14 @@ class EstimatorModel:
         """Targets that no row fitted on told anything of: their answers are declined."""
         return frozenset().union(*(part.unlearned for part in self.fits))
 
-    def predict(self, blocks: Sequence[Block], speakers: np.ndarray | None) -> list[TargetPrediction]:
-        """The answers of each target. speakers: [N], needed under `--normalize speaker`.
+    @property
+    def drops(self) -> bool:
+        """Whether there is a dropout to draw from."""
+        return all(getattr(part.fitted, "drops", False) for part in self.fits)
+
+    def predict(self, blocks: Sequence[Block], speakers: np.ndarray | None, draws: int = 0) -> list[TargetPrediction]:
+        """The answers of each target. speakers: [N], needed under `--normalize speaker`. draws: of the dropout, where
+        the model `drops`; 0: the network as it is.
 
         Raises "input" for features of another width than those of training.
         """
@@ -54,6 +60,8 @@ class EstimatorModel:
         if self.spec["normalize"] == "speaker":
             blocks = speaker_normalized(blocks, speakers)
         with one_thread():
+            if draws:
+                return [output for part in self.fits for output in part.drawn(blocks, draws)]
             answers = [(part.targets, part.predict(blocks)) for part in self.fits]
         pairs = [pair for targets, values in answers for pair in zip(targets, values, strict=True)]
         return [TargetPrediction.of(target, values) for target, values in pairs]

@@ -8,8 +8,8 @@ same for a clip's frames as for their mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -209,6 +209,51 @@ def _branch(dim: int, form: Layers) -> nn.Sequential:
         modules += [nn.Linear(form.hidden_size, form.hidden_size)] if number else []
         modules += [nn.ReLU(), nn.Dropout(form.dropout)]
     return nn.Sequential(*modules)
+
+
+class InDraws(nn.Module):
+    """A network that answers each row in several draws of its dropout: {target: [B, draws, ...]}.
+
+    A draw lacks the same units in every row, and of a row in every frame, as if it were one of the weights (Gal and
+    Ghahramani 2016): what it answers for a row depends on no other.
+    """
+
+    def __init__(self, network: Answering, draws: int) -> None:
+        super().__init__()
+        self.network, self.draws = network, draws
+
+    @property
+    def sets(self) -> tuple[Set, ...]:
+        return self.network.sets
+
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        each = []
+        for draw in range(self.draws):
+            with _dropping(droppable(self.network), draw):
+                each.append(self.network(**inputs))
+        return {name: torch.stack([outputs[name] for outputs in each], dim=1) for name in each[0]}
+
+
+def droppable(network: nn.Module) -> list[nn.Dropout]:
+    """The layers of a network that drop units."""
+    return [module for module in network.modules() if isinstance(module, nn.Dropout) and module.p]
+
+
+@contextmanager
+def _dropping(layers: Sequence[nn.Dropout], draw: int) -> Iterator[None]:
+    """Within, layers in eval mode drop the units of a draw."""
+
+    def drop(layer: nn.Dropout, _: Any, states: torch.Tensor) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(draw * len(layers) + layers.index(layer))
+        kept = torch.rand(states.shape[-1], generator=generator).ge_(layer.p).to(states)
+        return states * kept / (1 - layer.p)
+
+    hooks = [layer.register_forward_hook(drop) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def build_head(answers: Sequence[Answer], sets: Sequence[Set], form: Form, seed: int) -> Answering:

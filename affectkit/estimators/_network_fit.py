@@ -32,9 +32,11 @@ from affectkit.estimators._network import (
     Answer,
     Answering,
     Form,
+    InDraws,
     Set,
     answered,
     build_head,
+    droppable,
     few_threads,
     labelled_rows,
     sets_of,
@@ -52,6 +54,7 @@ from affectkit.training.stages import Stage
 
 logger = logging.getLogger(__name__)
 
+DRAWN_AT_ONCE = 4096  # rows: of 100 draws of 8 classes 26 MB
 
 # --- How networks learned on inner folds, epoch by epoch, and their mean
 
@@ -184,11 +187,30 @@ class NetworkFit:
         inputs = inputs_of(x, self.name)
         if not len(inputs):
             return [reading.declined(0) for reading in self.readings]
-        outputs = answered(self.network, inputs)
-        return [
-            reading.read(outputs[reading.answer].double()) if reading.learned else reading.declined(len(inputs))
-            for reading in self.readings
-        ]
+        return self._read(answered(self.network, inputs), (len(inputs),))
+
+    @property
+    def drops(self) -> bool:
+        """Whether there is a dropout to draw from."""
+        return bool(droppable(self.network))
+
+    def drawn(self, x: Matrix, draws: int) -> Iterator[list[np.ndarray]]:
+        """What `answers` gives in draws of the dropout, [n, draws, K] or [n, draws] of each target; some rows after the
+        other, as those of all would take much memory."""
+        inputs, network = inputs_of(x, self.name), InDraws(self.network, draws)
+        for start in range(0, len(inputs), DRAWN_AT_ONCE):
+            rows = np.arange(start, min(start + DRAWN_AT_ONCE, len(inputs)))
+            yield self._read(answered(network, inputs.take(rows)), (len(rows), draws))
+
+    def _read(self, outputs: dict[str, torch.Tensor], shape: tuple[int, ...]) -> list[np.ndarray]:
+        """shape: [N] or [N, draws], what stands before the classes."""
+        answers = []
+        for reading in self.readings:
+            if reading.learned:
+                flat = outputs[reading.answer].double().reshape(math.prod(shape), *[-1] * bool(reading.classes))
+            values = reading.read(flat) if reading.learned else reading.declined(math.prod(shape))
+            answers.append(values.reshape(*shape, *values.shape[1:]))
+        return answers
 
 
 @dataclass(frozen=True)

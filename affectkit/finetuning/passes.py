@@ -32,6 +32,10 @@ McDropout = Annotated[
         most=1000,
     ),
 ]
+DRAWS = (
+    "Number of draws of the dropout, of image networks before the head, of mlp, attention and cross-attention "
+    "throughout; the answer is their mean. Speech and text networks have none: fine-tune several. 0: no dropout."
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Passes:
     """tta: views of an image, the first of which is the image itself. mc_dropout: for each view so many draws of the
     dropout before the heads (Gal and Ghahramani 2016); 0: none, the network as it is.
 
-    With more than one pass in all, an answer is their mean, and a number has their variance (ddof 1).
+    With more than one pass in all, an answer is their mean, and says how far they differ: `over_passes`.
     """
 
     tta: Tta = 1
@@ -92,20 +96,7 @@ def check_once(passes: Passes, reads: str) -> None:
 
 
 def over_passes(targets: Sequence[Target], answers: Mapping[str, np.ndarray]) -> list[TargetPrediction]:
-    """answers: [N, passes] numbers in their units, [N, passes, K] probabilities. The mean is taken before it is held to
-    the target's scale: passes held to it would agree where the network is most unsure."""
-    import numpy as np
-
+    """answers: [N, passes] numbers in their units, [N, passes, K] probabilities."""
     from affectkit.artifacts.outputs import TargetPrediction
 
-    outputs = []
-    for target in targets:
-        values = answers[target.name]
-        mean = values.mean(axis=1)
-        if target.kind != "number":
-            outputs.append(TargetPrediction.of(target, mean))
-            continue
-        low, high = target.scale or (-np.inf, np.inf)
-        var = values.var(axis=1, ddof=1) if values.shape[1] > 1 else None
-        outputs.append(TargetPrediction(target, mean=np.clip(mean, low, high), var=var))
-    return outputs
+    return [TargetPrediction.over_passes(target, answers[target.name]) for target in targets]

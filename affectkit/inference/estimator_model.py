@@ -55,10 +55,14 @@ class EstimatorPipeline(Model):
         if sequences := sequences_of(self, manifest):
             return self._predict_sequences(sequences, manifest, work, features)
         if features:
-            outputs = self._answers(manifest, self._read(manifest, features))
+            outputs = self._answers(manifest, self._read(manifest, features), work)
         else:
             manifest, outputs = self._encode(manifest, work)
         return build_predictions(manifest.rows, outputs, seen_rows(self, manifest.rows))
+
+    @property
+    def drops(self) -> bool:
+        return self.estimator.drops
 
     def _predict_sequences(
         self, sequences: Sequences, windows: Manifest, work: Work, features: Sequence[Path]
@@ -69,15 +73,16 @@ class EstimatorPipeline(Model):
             logger.warning(what, target, len(names), names[0])
         if features:
             blocks = [self._block(sequences.manifest, each, sequences) for each in self._open(windows, features)]
-            outputs = self._answers(sequences.manifest, blocks)
+            outputs = self._answers(sequences.manifest, blocks, work)
         else:
             sequences, outputs = self._encode_sequences(sequences, windows, work)
         rows = sequences.manifest.rows
         return build_predictions(rows, outputs, seen_rows(self, rows, sequences), [*sequences.how.columns, WINDOWS])
 
-    def _answers(self, manifest: Manifest, blocks: Sequence[Block]) -> list[TargetPrediction]:
+    def _answers(self, manifest: Manifest, blocks: Sequence[Block], work: Work) -> list[TargetPrediction]:
         speakers = manifest.rows["speaker"].to_numpy() if "speaker" in manifest.rows else None
-        outputs = self.estimator.predict(blocks, speakers)
+        draws = work.mc_dropout if work.mc_dropout and self.drops else 0
+        outputs = self.estimator.predict(blocks, speakers, draws)
         for output in outputs:
             if output.target.name not in self.estimator.unlearned:
                 refuse_no_answer(output.values, manifest)
@@ -123,22 +128,16 @@ class EstimatorPipeline(Model):
                 if not there.any():
                     break
             else:
-                answers.append(self._answers(rows, blocks))
+                answers.append(self._answers(rows, blocks, work))
             kept |= part
         if not kept.any():
             raise AffectkitError("input", "no row could be encoded", file=manifest.path)
-        return manifest.take(kept), self._joined(answers)
+        return manifest.take(kept), _joined(answers)
 
     def _encoders(self, work: Work) -> list[Encoder | None]:
         if work.device not in self._opened:
             self._opened[work.device] = [_opened(known, work.device, self.folder) for known in self.spec["features"]]
         return self._opened[work.device]
-
-    def _joined(self, answers: Sequence[Sequence[TargetPrediction]]) -> list[TargetPrediction]:
-        """Of parts of the rows, in order."""
-        joined = [np.concatenate([output.values for output in parts]) for parts in zip(*answers, strict=True)]
-        targets = [target for part in self.estimator.fits for target in part.targets]
-        return list(map(TargetPrediction.of, targets, joined))
 
     def _encode_sequences(
         self, sequences: Sequences, windows: Manifest, work: Work
@@ -161,16 +160,22 @@ class EstimatorPipeline(Model):
             done += len(ids)
             these = sequences.keeping(set(part.rows["id"]))
             if these.ids:
-                answers.append(self._answers(these.manifest, [self._of_windows(each, these) for each in encoded]))
+                blocks = [self._of_windows(each, these) for each in encoded]
+                answers.append(self._answers(these.manifest, blocks, work))
                 kept.update(part.rows["id"])
         if not kept:
             raise AffectkitError("input", "no row could be encoded", file=windows.path)
-        return sequences.keeping(kept), self._joined(answers)
+        return sequences.keeping(kept), _joined(answers)
 
     def _of_windows(self, encoded: Features | tuple[list[str], Any], sequences: Sequences) -> Block:
         if isinstance(encoded, Features):
             return self._block(sequences.manifest, encoded, sequences)
         return encoded_windows(sequences, *encoded, self._takes)
+
+
+def _joined(answers: Sequence[Sequence[TargetPrediction]]) -> list[TargetPrediction]:
+    """Of parts of the rows, in order."""
+    return [TargetPrediction.joined(parts) for parts in zip(*answers, strict=True)]
 
 
 def _in_order(sets: Sequence[FeatureSet], names: Sequence[str]) -> list[Path]:

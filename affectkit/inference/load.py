@@ -149,6 +149,10 @@ class FinetunedNetwork(Model):
 
     model: FinetunedModel
 
+    @property
+    def drops(self) -> bool:
+        return True  # what it lacks, its medium says
+
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         if features and not self.parents:
             raise AffectkitError("usage", "a fine-tuned network takes no --features", file=self.folder)

@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Work:
-    """How to run: device, worker processes, what a bad row does ("stop" or "skip"). tta, mc_dropout: passes over
-    images; None: as the model was made. progress: called as rows are done."""
+    """How to run: device, worker processes, what a bad row does ("stop" or "skip"). tta, mc_dropout: passes over a
+    row; None: as the model was made. progress: called as rows are done."""
 
     device: str = "auto"
     num_workers: int | None = None
@@ -75,6 +75,11 @@ class Model(ABC):
         """The columns of text by which it decides (`Needs`)."""
         return self.spec.get("columns", ())
 
+    @property
+    def drops(self) -> bool:
+        """Whether it, or a parent, is a network whose dropout can be drawn from (`Work.mc_dropout`)."""
+        return any(parent.drops for parent in self.parents.values())
+
     @abstractmethod
     def predict(self, manifest: Manifest, work: Work, features: Sequence[Path] = ()) -> Predictions:
         """Predict a manifest's rows from `features`, else from their raw media or text with the model's own encoders.
@@ -103,6 +108,14 @@ class Imported:
 
 class SavedExpert(Protocol):
     def save(self, folder: Path) -> None: ...
+
+
+def check_drops(model: Model, draws: int | None) -> None:
+    """Raises "usage" for draws of a dropout that no part of a model has: all would be the same."""
+    if draws and not model.drops:
+        what = f"--mc-dropout {draws} draws from a dropout, and this model has none to draw from"
+        remedy = "leave it out; mlp, attention and cross-attention have one, and image networks that were fine-tuned"
+        raise AffectkitError("usage", what, file=model.folder, remedy=remedy)
 
 
 def without_fit_rows(model: Model, manifest: Manifest) -> Manifest:

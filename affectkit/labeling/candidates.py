@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from affectkit.artifacts.exchange import row_ids_of
 from affectkit.artifacts.features import read_features
 from affectkit.artifacts.manifest import Manifest, read_manifest
 from affectkit.artifacts.outputs import TargetPrediction
@@ -38,7 +39,7 @@ class Candidates:
     frame: with `id`, and all that predictions and the manifest say. answers: source -> what it says of each target, in
     the order of `targets`. group: the column whose groups count as one. unlabelled, labelled: [N] bool, rows that may
     be asked about, without and with a label. left_out: why others may not, and how many. features: [N, D] float32;
-    covered: [M, D], those of all rows that have their label.
+    covered: [M, D], those of all rows that have their label. manifest: where one was named.
     """
 
     frame: pd.DataFrame
@@ -51,6 +52,21 @@ class Candidates:
     left_out: Mapping[str, int] = field(default_factory=dict)
     features: np.ndarray | None = None
     covered: np.ndarray | None = None
+    manifest: Manifest | None = None
+
+    def media(self, rows: Sequence[int]) -> dict[str, list[str]]:
+        """`path` and every `path_<name>` of rows at positions [M]: absolute where a manifest says what they are
+        relative to, else as they are."""
+        told, manifest = self.frame.iloc[rows], self.manifest
+        if manifest is None:
+            return {str(name): list(told[name]) for name in told if _is_path(name)}
+        some = manifest.take(manifest.rows["id"].isin(set(told["id"])).to_numpy())
+        cells = {}
+        for name in filter(_is_path, some.rows):
+            paths = ("" if path is None else str(path.absolute()) for path in some.media(name))
+            by_id = dict(zip(some.rows["id"], paths, strict=True))
+            cells[str(name)] = [by_id.get(key, "") for key in told["id"]]
+        return cells
 
     def cells(self, name: str) -> np.ndarray:
         """[N] text of a column. Raises "usage" with near misses."""
@@ -71,10 +87,15 @@ class Candidates:
         return Pool(self.frame["id"].to_numpy(), self.answers, self.features, self.covered, self.truths, wanted)
 
 
+def _is_path(column: str) -> bool:
+    return column == "path" or column.startswith("path_")
+
+
 def read_candidates(
     sources: Mapping[str, Path],
     manifest: Path | None,
     *,
+    media_root: Path | None = None,
     features: Sequence[Path] = (),
     target: str | None = None,
     group: str | None = None,
@@ -84,7 +105,7 @@ def read_candidates(
 ) -> Candidates:
     """sources: predictions by name. columns: further ones that are needed. split: of which alone rows are asked about.
     exclude: tables, manifests or queues whose rows are not."""
-    rows = read_manifest(manifest) if manifest else None
+    rows = read_manifest(manifest, media_root=media_root) if manifest else None
     if sources:
         frame, targets, answers = _answered(sources, rows, target, [*columns, *([group] if group else [])])
     elif rows is not None:
@@ -97,7 +118,8 @@ def read_candidates(
     closed, left_out = _closed(frame, rows, group, split, exclude)
     # A row without a label may be of a person who was fitted on; a label is doubted by fits without it alone.
     fitted = frame["seen"].to_numpy() == "fit" if "seen" in frame else np.zeros(len(frame), bool)
-    found = Candidates(frame, targets, answers, truths, ~closed & ~known, ~closed & known & ~fitted, group, left_out)
+    open_ = {"unlabelled": ~closed & ~known, "labelled": ~closed & known & ~fitted}
+    found = Candidates(frame, targets, answers, truths, **open_, group=group, left_out=left_out, manifest=rows)
     if not features:
         return found
     matrix, labelled = _features(features, found, _labelled_ids(frame, known, rows, targets))
@@ -117,7 +139,7 @@ def _labelled_ids(
 def _answered(
     sources: Mapping[str, Path], rows: Manifest | None, target: str | None, columns: Sequence[str]
 ) -> tuple[pd.DataFrame, list[Target], dict[str, list[TargetPrediction]]]:
-    wanted = ["path", "text", "start_sec", "end_sec", *columns]
+    wanted = ["text", "start_sec", "end_sec", *columns]
     joined = read_joined_sources(sources, manifest=rows, columns=wanted)
     aligned = only(align(joined, learns=False), joined, comma_separated(target))
     targets = list(aligned.rows.targets.values())
@@ -174,7 +196,9 @@ def _closed(
 
 
 def _ids(path: Path) -> set[str]:
-    """Of a manifest, a queue or any table with `id`."""
+    """Of a manifest, a queue in any format, labels, or any table with `id`."""
+    if path.suffix.lower() in (".json", ".jsonl"):
+        return set(row_ids_of(path))
     if path.is_dir():
         return set(read_manifest(path).rows["id"])
     return set(read_table(path, required=["id"])["id"])
@@ -185,12 +209,14 @@ def _features(features: Sequence[Path], found: Candidates, labelled: list[str]) 
     sets side by side, standardised. Raises "input" for a row to be asked about that has none."""
     rows = found.unlabelled | found.labelled
     needed, sets = list(found.frame["id"][rows]), [read_features(path) for path in features]
-    there = [key for key in labelled if not any(each.missing([key]) for each in sets)]
+    missing = {key for each in sets for key in each.missing(labelled)}
+    there = [key for key in labelled if key not in missing]
     ids = needed + there
-    told = np.concatenate([scaled(_dense(each.matrix(ids), each.path)) for each in sets], axis=1)
-    matrix = np.zeros((len(rows), told.shape[1]), np.float32)
+    parts = [scaled(_dense(each.matrix(ids), each.path)) for each in sets]
+    told = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+    matrix, labelled_rows = np.zeros((len(rows), told.shape[1]), np.float32), told[len(needed) :].copy()
     matrix[rows] = told[: len(needed)]
-    return matrix, told[len(needed) :]
+    return matrix, labelled_rows
 
 
 def _dense(values: np.ndarray, path: Path) -> np.ndarray:

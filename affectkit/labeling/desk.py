@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from affectkit.artifacts.annotations import Annotation, Journal, counting
-from affectkit.evaluation.raters import LEVEL, cohen_kappa, krippendorff_alpha
+from affectkit.evaluation.raters import LEVELS, cohen_kappa, krippendorff_alpha
 from affectkit.labeling.queue import Question, Queue
 from affectkit.labels import Target
 
@@ -218,7 +218,7 @@ def _agreement(target: Target, values: np.ndarray, who: np.ndarray) -> list[dict
     people = np.unique(who[~np.isnan(values)])
     if not values.shape[1]:
         return []
-    figures = {"alpha": krippendorff_alpha(values, LEVEL[target.kind])}
+    figures = {"alpha": krippendorff_alpha(values, LEVELS[target.kind])}
     if target.classes and len(people) == 2:
         figures["kappa"] = cohen_kappa(*(np.where(who == person, values, -np.inf).max(axis=0) for person in people))
     known = {"target": target.name, "rows": int(rated.sum()), "raters": len(people)}

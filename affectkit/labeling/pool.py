@@ -41,13 +41,11 @@ class Pool:
     @cached_property
     def outputs(self) -> list[TargetPrediction]:
         """Of each target the mean over sources, of those that answer."""
-        return [mean_of(answers) for answers in zip(*self.sources.values(), strict=True)]
+        return [mean_of(answers) for answers in self.answers]
 
-    def members(self) -> list[tuple[TargetPrediction, ...]]:
-        """Of each target what every source says. Raises "usage" for one source alone."""
-        if len(self.sources) < 2:
-            remedy = "name several NAME=PREDICTIONS of the same rows: models, or draws of one"
-            raise AffectkitError("usage", "one source disagrees with nobody", remedy=remedy)
+    @property
+    def answers(self) -> list[tuple[TargetPrediction, ...]]:
+        """Of each target what every source says."""
         return list(zip(*self.sources.values(), strict=True))
 
     @property

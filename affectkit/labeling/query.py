@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectkit import registry
-from affectkit.artifacts.predictions import output_columns
 from affectkit.errors import AffectkitError
 from affectkit.labeling.candidates import Candidates
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._strategy import Pick, Strategy
+from affectkit.labeling.strategies._strategy import Board, Pick, Strategy
 from affectkit.plain import comma_separated
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +45,17 @@ class _Lane:
     strategy: Strategy
     share: float
     rows: np.ndarray  # [M] positions in the table
-    free: np.ndarray  # [M] bool
+    board: Board
     picks: Iterator[Pick]
     count: int = 0
     ended: bool = False
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Where rows of the table, in rising order, stand among those it picks from; of others nothing."""
+        places = np.searchsorted(self.rows, rows)
+        inside = places < len(self.rows)
+        inside[inside] = self.rows[places[inside]] == rows[inside]
+        return places[inside]
 
 
 @dataclass
@@ -97,11 +99,13 @@ class Picker:
 
     def _lane(self, place: int, strategy: Strategy, share: float, base: np.ndarray) -> _Lane:
         rows = np.flatnonzero(base)
-        free = np.ones(len(rows), bool)
+        board = Board(np.ones(len(rows), bool))
         rng = np.random.default_rng([self.seed, place])
-        return _Lane(strategy, share, rows, free, strategy.picks(self.pool.take(rows), free, rng))
+        return _Lane(strategy, share, rows, board, strategy.picks(self.pool.take(rows), board, rng))
 
     def _taken(self, row: int, lanes: Sequence[_Lane]) -> None:
+        for lane in lanes:
+            lane.board.taken.extend(lane.places(np.array([row])).tolist())
         self._close(np.array([row]), lanes)
         for quota, left in zip(self.quotas, self.left, strict=True):
             value = str(quota.cells[row])
@@ -121,10 +125,7 @@ class Picker:
     @staticmethod
     def _close(rows: np.ndarray, lanes: Sequence[_Lane]) -> None:
         for lane in lanes:
-            places = np.searchsorted(lane.rows, rows)
-            inside = places < len(lane.rows)
-            inside[inside] = lane.rows[places[inside]] == rows[inside]
-            lane.free[places[inside]] = False
+            lane.board.free[lane.places(rows)] = False
 
 
 def parse_strategies(text: str) -> list[tuple[Strategy, float]]:
@@ -222,25 +223,3 @@ def _instead(candidates: Candidates, labelled: bool) -> str:
     if labelled:
         return "name cross-fitted predictions (train --cv), with their labels or a --manifest"
     return "ask about labelled rows with --relabel, or name predictions of rows without a label"
-
-
-# What a person who labels may want to see of a row, before the answers.
-SHOWN = ("path", "text", "start_sec", "end_sec", "split")
-
-
-def queue_table(candidates: Candidates, picked: Sequence[Picked]) -> pd.DataFrame:
-    """A row for each that was picked: `id`, `strategy`, `score`, `reason`, what the manifest says, then the answers."""
-    import pandas as pd
-
-    rows = [each.row for each in picked]
-    frame = candidates.frame.iloc[rows].reset_index(drop=True)
-    told: dict[str, Any] = {"id": frame["id"], "strategy": [each.strategy for each in picked]}
-    told |= {"score": [each.score for each in picked], "reason": [each.reason for each in picked]}
-    names = [name for name in (*SHOWN, candidates.group) if name and name in frame]
-    told |= {name: frame[name] for name in names}
-    answered = candidates.pool(0).take(np.array(rows, int))
-    for target, output in zip(candidates.targets, answered.outputs, strict=False):
-        told |= output_columns(output)
-        if target.name in frame:
-            told[target.name] = frame[target.name]
-    return pd.DataFrame(told)

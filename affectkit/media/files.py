@@ -22,6 +22,12 @@ class LengthUnknown(AffectkitError):
     """A file may be sound, but its header does not say how much: it has to be decoded."""
 
 
+# Endings of names, in lower case.
+AUDIO = frozenset({
+    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64",
+    ".3gp", ".amr", ".mka", ".mp2", ".oga", ".snd", ".sph", ".spx", ".voc", ".wma", ".wv",
+})  # fmt: skip
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 HEAD = 512  # enough for the fmt and data chunks of nearly every WAV, so that most files cost one read
 LFS_MARK = b"version https://git-lfs"
 

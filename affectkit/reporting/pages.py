@@ -23,6 +23,7 @@ PAGES = {
     "aggregate": "aggregated",
     "alert": "alerted",
     "ablate": "ablated",
+    "learning-curve": "learned",
     "evaluate": "evaluated",
     "select": "selected",
     "report": "compared",

@@ -7,9 +7,10 @@ standard deviation, sqrt(t_var) in the target's units, exceeds the threshold, or
 A gated frame holds the last value and does not move the average; so does a frame that the model declined. Before the
 first frame that counts there is nothing to hold: a gated frame keeps its own value, a declined one stays without any.
 
-What was said of a single frame's answer (t_var, t_low, t_high, pred_set, abstain) is left out of the result. The
-variance of an average depends on how the errors of neighbouring frames hang together: independent ones would shrink it
-to alpha / (2 - alpha) of one frame's, equal ones not at all, and the lag adds an error that no variance shows.
+What was said of a single frame's answer (t_var, t_low, t_high, pred_set, mutual_information, abstain) is left out of
+the result. The variance of an average depends on how the errors of neighbouring frames hang together: independent ones
+would shrink it to alpha / (2 - alpha) of one frame's, equal ones not at all, and the lag adds an error that no variance
+shows.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ def _average(new: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def stale_columns(predictions: Predictions, targets: Sequence[Target]) -> list[str]:
     """What the table says of single answers and the result does not."""
-    columns = [c for t in targets for c in target_columns(t)[1:] if c.endswith(("_var", "_low", "_high", "pred_set"))]
+    single = ("_var", "_low", "_high", "pred_set", "mutual_information")
+    columns = [c for t in targets for c in target_columns(t)[1:] if c.endswith(single)]
     return [column for column in [*columns, *STALE] if column in predictions.frame]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +90,7 @@ def told(manifest: Manifest, language: str, transcriber: Transcriber) -> dict[st
 def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) -> pd.DataFrame:
     """The manifest's rows with `text`, `language`, `text_source`, `asr_confidence` and `asr_seconds`; a language that
     the corpus says stays."""
-    rows = _rooted(manifest)
+    rows = manifest.rooted()
     columns: dict[str, list[Any]] = {name: [] for name in ("text", "text_source", "asr_confidence", "asr_seconds")}
     before = [rows[name] if name in rows else [float("nan")] * len(rows) for name in list(columns)[2:]]
     texts, languages = (list(rows[name]) if name in rows else [""] * len(rows) for name in ("text", "language"))
@@ -105,21 +104,6 @@ def filled(manifest: Manifest, plan: Plan, answers: Mapping[str, Transcript]) ->
         for name, cell in zip(columns, cells, strict=True):
             columns[name].append(cell)
     return rows.assign(**columns, language=languages)
-
-
-def _rooted(manifest: Manifest) -> pd.DataFrame:
-    """The rows, with absolute paths where the manifest's own folder is what they start from, or --media-root."""
-    rows, roots = manifest.rows, manifest.summary.get("corpora", {})
-    corpora = rows["corpus"] if "corpus" in rows else [""] * len(rows)
-    here = [bool(manifest.media_root) or not roots.get(corpus, {}).get("root") for corpus in corpora]
-    moved = {}
-    for column in [name for name in rows if name == "path" or name.startswith("path_")]:
-        media = manifest.media(column)
-        moved[column] = [
-            str(Path(path).absolute()) if path and inside else cell
-            for cell, path, inside in zip(rows[column], media, here, strict=True)
-        ]
-    return rows.assign(**moved)
 
 
 def counted(rows: pd.DataFrame) -> dict[str, int]:

@@ -8,6 +8,7 @@ from affectkit.artifacts.predictions import (
     join_columns,
     predictions_text,
     read_predictions,
+    with_outputs,
     write_predictions,
 )
 from affectkit.errors import AffectkitError
@@ -90,3 +91,26 @@ def test_splits_of_a_table_from_elsewhere_have_their_usual_names(tmp_path):
     (tmp_path / "p.csv").write_text("id,split,pred\na,Training,joy\nb,dev,joy\nc,mine,anger\n")
     frame = read_predictions(tmp_path / "p.csv").frame
     assert list(frame["split"]) == ["train", "val", "mine"] and list(frame["seen"]) == ["fit", "heldout", "heldout"]
+
+
+def test_what_passes_tell_of_a_class_comes_back_and_is_gone_once_others_answer(tmp_path):
+    passes = np.random.default_rng(0).dirichlet([1, 1], (2, 4))
+    rows, mood = pd.DataFrame({"id": ["a", "b"]}), Target("mood", "class", ("anger", "joy"))
+    outputs = [TargetPrediction.over_passes(target, passes) for target in (LABEL, mood)]
+    write_predictions(tmp_path / "p.csv", build_predictions(rows, outputs, ["heldout"] * 2))
+    header = (tmp_path / "p.csv").read_text().splitlines()[0].split(",")
+    assert [name for name in header if "information" in name] == ["mutual_information", "mood_mutual_information"]
+    back = read_predictions(tmp_path / "p.csv")
+    for target, output in zip(("label", "mood"), outputs, strict=True):
+        np.testing.assert_allclose(back.output(target).mutual_information, output.mutual_information, atol=1e-8)
+    told = back.output().aligned(Target("label", "class", ("joy", "anger"))).mutual_information
+    np.testing.assert_array_equal(told, back.output().mutual_information)
+    calibrated = with_outputs(back, [TargetPrediction.of(LABEL, passes[:, 0])], back.frame["seen"].tolist())
+    assert "mutual_information" not in calibrated.frame and "mood_mutual_information" in calibrated.frame
+    text = (tmp_path / "p.csv").read_text().splitlines()
+    cells = text[2].split(",")
+    cells[header.index("mutual_information")] = "-0.5"
+    (tmp_path / "p.csv").write_text("\n".join([*text[:2], ",".join(cells)]) + "\n")
+    with pytest.raises(AffectkitError, match=r"mutual_information -0\.5 is negative") as refused:
+        read_predictions(tmp_path / "p.csv")
+    assert refused.value.row == 2

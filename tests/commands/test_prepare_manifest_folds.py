@@ -203,4 +203,4 @@ def test_merging_keeps_levels_and_refuses_others_of_the_same_name(affectkit, stu
     affectkit(*merge, tmp_path / "b", "-o", tmp_path / "ab", "--folds", 3)
     assert read_manifest(tmp_path / "ab").targets["level"].kind == "ordinal"
     told = affectkit(*merge, tmp_path / "c", "-o", tmp_path / "ac", code=1).stderr
-    assert "level is on severe < mild < none here and on none < mild < severe elsewhere" in told
+    assert "level is severe < mild < none here and none < mild < severe elsewhere" in told

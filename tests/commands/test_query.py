@@ -55,7 +55,7 @@ def test_neither_test_rows_nor_their_people_are_asked_about(study, affectkit):
     table = pd.read_csv(study / "p.csv").set_index("id").loc[found["id"]]
     top = np.sort(table[[f"prob_{name}" for name in CLASSES]].to_numpy(), axis=1)
     np.testing.assert_allclose(found["score"], 1 - (top[:, 2] - top[:, 1]), atol=1e-8)
-    assert list(found["path"]) == [f"wav/{key}.wav" for key in found["id"]]
+    assert list(found["path"]) == [str(study / "m" / "wav" / f"{key}.wav") for key in found["id"]]
     assert found["reason"].str.startswith("between two: ").all()
     record = json.loads((study / "q.csv.run.json").read_text())
     assert record["notes"]["left_out"] == {"test rows": 7, "rows of a speaker of test rows": 3}
@@ -65,6 +65,65 @@ def test_a_queue_that_is_answered_is_not_asked_again(study, affectkit):
     first = queue(study, affectkit, "-n", 10)
     second = queue(study, affectkit, "-n", 60, "--exclude", study / "q.csv", name="q2.csv")
     assert not set(first["id"]) & set(second["id"]) and len(second) == 33 - 10
+
+
+def test_media_are_found_without_the_manifest(study, affectkit, tmp_path):
+    """Paths of the corpus's root, of --media-root, and of further media; where nobody knows the root, cells as they
+    are."""
+    for path in (study / "m").glob("*.csv"):
+        table = pd.read_csv(path, keep_default_na=False)
+        table["path_face"] = [f"{key}.png" if int(key[1:]) % 2 else "" for key in table["id"]]
+        table.to_csv(path, index=False)
+    found = queue(study, affectkit, "--media-root", tmp_path / "elsewhere")
+    assert list(found["path"]) == [str(tmp_path / "elsewhere" / "wav" / f"{key}.wav") for key in found["id"]]
+    faces = [str(tmp_path / "elsewhere" / f"{key}.png") if int(key[1:]) % 2 else "" for key in found["id"]]
+    assert list(found["path_face"]) == faces
+    table = pd.read_csv(study / "p.csv").assign(path=[f"x/{number}.wav" for number in range(60)])
+    table.to_csv(study / "p.csv", index=False)
+    affectkit("query", study / "p.csv", "-n", 3, "-o", study / "bare.csv")
+    found = pd.read_csv(study / "bare.csv")
+    assert list(found["path"]) == [f"x/{int(key[1:])}.wav" for key in found["id"]]
+    refused = affectkit("query", study / "p.csv", "--media-root", study, "-o", study / "no.csv", code=2)
+    assert "--media-root" in refused.stderr and "--manifest" in refused.stderr
+
+
+def test_other_tools_get_their_own_formats_and_are_not_asked_again(study, affectkit):
+    """By the ending or by name; a project's configuration beside the tasks, which is not written over either."""
+    line = ("query", study / "p.csv", "-m", study / "m", "-n", 8)
+    told = affectkit(*line, "-o", study / "q.json").stderr
+    tasks = json.loads((study / "q.json").read_text())
+    assert str(study / "q.xml") in told and "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=" in told
+    ids = [task["data"]["row_id"] for task in tasks]
+    assert (study / "q.json.run.json").exists() and (study / "q.xml.run.json").exists()
+    affectkit(*line, "-o", study / "q.jsonl", "--show-predictions")
+    lines = [json.loads(each) for each in (study / "q.jsonl").read_text().splitlines()]
+    found = queue(study, affectkit, "-n", 8)
+    assert list(found["id"]) == ids == [each["meta"]["id"] for each in lines]
+    assert [each["accept"] for each in lines] == [[name] for name in found["pred"]]
+    affectkit(*line, "--format", "prodigy", "-o", study / "q.txt")
+    assert [json.loads(each)["audio"] for each in (study / "q.txt").read_text().splitlines()] == list(found["path"])
+    for name in ("q.json", "q.jsonl"):
+        again = queue(study, affectkit, "-n", 60, "--exclude", study / name, name=f"{name}.csv")
+        assert not set(again["id"]) & set(ids) and len(again) == 33 - 8
+    (study / "q.json").unlink()
+    before = (study / "q.xml").read_bytes()
+    assert "q.xml" in affectkit(*line, "-o", study / "q.json", code=1).stderr and not (study / "q.json").exists()
+    affectkit(*line, "-o", study / "q.json", "--overwrite")
+    assert json.loads((study / "q.json").read_text()) == tasks and (study / "q.xml").read_bytes() == before
+
+
+def test_it_says_in_a_few_lines_what_was_picked(study, affectkit):
+    line = ("query", study / "p.csv", "-m", study / "m", "-n", 9, "--strategy", "margin,random", "-o")
+    told = affectkit(*line, study / "q.csv").stderr
+    found = pd.read_csv(study / "q.csv")
+    counts, people = found["pred"].value_counts(), found["speaker"].value_counts()
+    assert "9 rows of 60: 5 by margin, 4 by random" in told
+    assert f"label as predicted: {counts.iloc[0]} {sorted(counts[counts == counts.iloc[0]].index)[0]}" in told
+    assert f"of {len(people)} by speaker, at most {people.iloc[0]} of one" in told
+    assert "7 not asked about: test rows" in told
+    facts = json.loads(affectkit(*line, study / "q.csv", "--overwrite", "--json").stdout)
+    assert facts["predicted"] == {"label": counts.to_dict()} and facts["groups"] == people.to_dict()
+    assert facts["strategies"] == {"margin": 5, "random": 4} and (facts["rows"], facts["of"]) == (9, 60)
 
 
 def test_quotas_hold(study, affectkit):
@@ -88,6 +147,20 @@ def test_several_strategies_have_their_shares_from_the_first_row_on(study, affec
 def test_features_bring_rows_that_differ(study, affectkit):
     found = queue(study, affectkit, "-n", 5, "--strategy", "core-set,badge", "--features", study / "features.csv")
     assert set(found["strategy"]) == {"core-set", "badge"} and found["id"].is_unique
+
+
+def test_of_a_mix_no_strategy_asks_for_what_another_has_asked_about(study, affectkit):
+    """Margin takes a row of a pair that lie on each other in the features: core-set, once told, leaves the other."""
+    table = pd.read_csv(study / "p.csv")
+    features = pd.DataFrame({"id": table["id"], "a": np.zeros(60)})
+    probabilities = np.tile([0.98, 0.01, 0.01], (60, 1))
+    probabilities[10] = [0.5, 0.5, 0]  # the first that margin picks lies where only r11 lies
+    features.loc[[10, 11], "a"], features.loc[[40, 41], "a"] = 100.0, -30.0
+    table[[f"prob_{name}" for name in CLASSES]] = probabilities
+    table.to_csv(study / "p.csv", index=False)
+    features.to_csv(study / "features.csv", index=False)
+    found = queue(study, affectkit, "-n", 2, "--strategy", "margin,core-set", "--features", study / "features.csv")
+    assert found["id"][0] == "r10" and found["id"][1] in ("r40", "r41")
 
 
 def test_a_cold_start_needs_no_predictions(study, affectkit):
@@ -138,6 +211,10 @@ def test_labels_are_doubted_by_cross_fitted_answers_alone(study, affectkit):
         (("--quota", "sex=f"), "is not COLUMN=VALUE:N"),
         (("--quota", "sxe=f:3"), "there is no column 'sxe'"),
         (("--quota", "sex=x:3"), "no row has sex 'x'"),
+        (("--format", "label-stduio"), "Invalid value"),
+        (("--show-predictions",), "a CSV has them in any case"),
+        (("--document-root", "/"), "--document-root is of label-studio, not of csv"),
+        (("--format", "prodigy", "--document-root", "/"), "--document-root is of label-studio, not of prodigy"),
         (("--group", "spaeker"), "there is no column 'spaeker'; did you mean speaker"),
     ],
 )

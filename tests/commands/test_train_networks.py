@@ -127,6 +127,44 @@ def test_frames_of_many_recordings_are_answered_some_at_a_time(affectkit, study,
     np.testing.assert_allclose(parts.probabilities(), whole.probabilities(), atol=1e-5)
 
 
+def test_draws_of_the_dropout_tell_what_a_network_does_not_know(affectkit, study, tmp_path):
+    """And query asks by it; a model without a dropout to draw from is refused, and a table without draws too."""
+    longer = ["--epochs", 25, "--hidden-size", 32, "--stopping-folds", 1]
+    for name, model, more in (
+        ("m", "mlp", longer),
+        ("linear", "linear", ()),
+        ("sure", "mlp", [*QUICK, "--dropout", 0]),
+    ):
+        words = ("--manifest", study / "split", "--features", study / "egemaps", "--model", model, *more)
+        affectkit("train", *words, "-o", tmp_path / name)
+    line = ("predict", "--manifest", study / "split", "--features", study / "egemaps", "--include-fit", "--model-dir")
+    affectkit(*line, tmp_path / "m", "--mc-dropout", 20, "-o", tmp_path / "drawn.csv")
+    affectkit(*line, tmp_path / "m", "-o", tmp_path / "plain.csv")
+    drawn, plain = (read_predictions(tmp_path / f"{name}.csv") for name in ("drawn", "plain"))
+    told = drawn.output().mutual_information
+    assert (told > 0).all() and (told < np.log(7)).all() and plain.output().mutual_information is None
+    assert np.abs(drawn.probabilities() - plain.probabilities()).max() > 1e-4
+    affectkit(*line, tmp_path / "m", "--mc-dropout", 20, "-o", tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "drawn.csv").read_bytes()
+
+    asked = ("query", "-m", study / "split", "--relabel", "--strategy", "bald", "-n", 6, "--split", "train", "-o")
+    table = pd.read_csv(tmp_path / "drawn.csv").assign(seen="oof")
+    table.to_csv(tmp_path / "oof.csv", index=False)
+    affectkit(*asked, tmp_path / "q.csv", tmp_path / "oof.csv")
+    found = pd.read_csv(tmp_path / "q.csv")
+    known = table.set_index("id")["mutual_information"]
+    np.testing.assert_allclose(found["score"], known[found["id"]] / np.log(7), rtol=1e-5)
+    best = known[table.loc[table["split"] == "train", "id"]].sort_values(ascending=False)
+    assert list(found["id"]) == list(best.index[:6])
+    assert found["reason"].str.startswith("passes are sure of different answers").all()
+    table.drop(columns="mutual_information").to_csv(tmp_path / "untold.csv", index=False)
+    refused = affectkit(*asked, tmp_path / "none.csv", tmp_path / "untold.csv", code=2)
+    assert "one source disagrees with nobody" in refused.stderr and "--mc-dropout" in refused.stderr
+    for name in ("linear", "sure"):
+        refused = affectkit(*line, tmp_path / name, "--mc-dropout", 20, "-o", tmp_path / "none.csv", code=2)
+        assert "--mc-dropout 20 draws from a dropout, and this model has none" in refused.stderr
+
+
 def test_superbs_head_answers_the_same_for_frames_and_for_pooled_layers(affectkit, study, tmp_path):
     linear = ["--hidden-layers", 0, "--learning-rate", "1e-2", "--stopping-folds", 0]  # without a temperature
     train(affectkit, study, tmp_path / "frames", "attention", "frames", more=["--pooling", "mean", *linear])

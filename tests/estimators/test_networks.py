@@ -15,9 +15,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from affectkit import registry
 from affectkit.errors import AffectkitError
-from affectkit.estimators._estimator import Fold, Labels, Workspace, refuse_infinite
+from affectkit.estimators._estimator import Fold, JointLabels, Labels, Workspace, refuse_infinite
 from affectkit.estimators._fit import FitSettings, fit_targets
-from affectkit.estimators._network import Answer, Layers, Rows, Set, answered, build_head
+from affectkit.estimators._network import Answer, InDraws, Layers, Rows, Set, answered, build_head
 from affectkit.estimators._network_fit import Curve, mean_curve, objective_of, temperature_of
 from affectkit.estimators._network_inputs import Frames, Inputs, moments, normalize_by_speaker
 from affectkit.estimators._preprocessing import Preprocessing
@@ -76,6 +76,56 @@ def test_padding_changes_no_answer(pooling, layers):
         batch["values0"][place, len(value) :] = 1e4  # whatever stands there
     with torch.no_grad():
         torch.testing.assert_close(head(**batch)["label"], alone, rtol=1e-5, atol=1e-5)
+
+
+# Draws of its dropout
+
+
+def test_draws_have_the_mean_and_variance_of_their_limit():
+    """Of a linear head behind inverted dropout p the mean is the plain answer, the variance p / (1 - p) sum (w h)^2,
+    which 4000 draws tell to 2 %; four of these are allowed."""
+    head = build_head([Answer("valence", 1)], [Set(5)], Layers(16, 1, 0.4), seed=0).eval()
+    x = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    drawn = answered(InDraws(head, 4000), Inputs((x,), (None,)))["valence"].numpy()
+    hidden = head.branches[0][0](torch.from_numpy(x)).relu().detach().numpy()
+    expected = 0.4 / 0.6 * ((hidden * head.head.weight.detach().numpy()[0]) ** 2).sum(axis=1)
+    plain = answered(head, Inputs((x,), (None,)))["valence"].numpy()
+    np.testing.assert_allclose(drawn.var(axis=1, ddof=1) / expected, 1, atol=0.09)
+    assert (np.abs(drawn.mean(axis=1) - plain) < 4 * np.sqrt(expected / 4000)).all()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attentive"])
+def test_a_draw_of_a_row_depends_on_no_other_row_nor_on_what_else_is_drawn(pooling):
+    values, form = clips(), Layers(8, 2, 0.5, pooling)
+    head = build_head([Answer("label", 3)], [Set(4, frames=True)], form, seed=0).eval()
+    together = answered(InDraws(head, 5), Inputs((frames_of(values),), (None,)))["label"]
+    state = torch.get_rng_state()
+    alone = [answered(InDraws(head, 5), Inputs((frames_of([value]),), (None,)))["label"] for value in values]
+    assert torch.equal(state, torch.get_rng_state()) and together.shape == (20, 5, 3)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-6)
+    more = answered(InDraws(head, 9), Inputs((frames_of(values),), (None,)))["label"]
+    torch.testing.assert_close(more[:, :5], together)
+    assert (together.std(dim=1) > 0).all(), "draws differ, and each layer has its own"
+    plain = answered(head, Inputs((frames_of(values),), (None,)))["label"]
+    assert not torch.equal(plain, together[:, 0]), "and nothing stays hooked"
+
+
+def test_draws_are_answers_of_the_fit_and_parts_of_rows_make_no_difference(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y, number = rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 3, 60), rng.normal(0, 0.3, 60)
+    labels = JointLabels((Labels(y, 3, np.ones(60), LABEL), Labels(number, 0, np.ones(60), VALENCE)))
+    [fit] = build("mlp", dropout=0.5).fit_path(x, labels, [{"epochs": 2}], 0)
+    [[classes, numbers]] = fit.drawn(x, 7)
+    assert classes.shape == (60, 7, 3) and numbers.shape == (60, 7) and fit.drops
+    np.testing.assert_allclose(classes.sum(axis=2), 1)
+    one = next(fit.drawn(x[11:12], 7))
+    np.testing.assert_allclose(one[0][0], classes[11], atol=1e-6)
+    monkeypatch.setattr("affectkit.estimators._network_fit.DRAWN_AT_ONCE", 16)
+    parts = list(fit.drawn(x, 7))
+    assert [len(part[0]) for part in parts] == [16, 16, 16, 12]
+    np.testing.assert_allclose(np.concatenate([part[1] for part in parts]), numbers, atol=1e-6)
+    [plain] = build("mlp", dropout=0.0).fit_path(x, labels, [{"epochs": 1}], 0)
+    assert not plain.drops
 
 
 def test_linear_up_to_the_mean_frames_and_their_mean_answer_the_same():

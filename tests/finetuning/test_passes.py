@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import entropy
 
 from affectkit.encoders._encoder import Item
 from affectkit.errors import AffectkitError
@@ -73,6 +74,8 @@ def test_mean_and_variance_are_numpys_with_one_degree_of_freedom():
     np.testing.assert_allclose(valence.var, [np.cov(row) for row in numbers])
     np.testing.assert_allclose(label.values, shares.mean(axis=1))
     assert label.var is None
+    told = [entropy(row.mean(axis=0)) - entropy(row, axis=1).mean() for row in shares]
+    np.testing.assert_allclose(label.mutual_information, told, atol=1e-12)
 
 
 def test_the_mean_is_held_to_the_scale_after_it_was_taken():
@@ -86,7 +89,8 @@ def test_the_mean_is_held_to_the_scale_after_it_was_taken():
 
 def test_of_one_pass_no_variance_is_known():
     [valence] = over_passes((VALENCE,), {"valence": np.array([[0.1], [3.0]])})
-    assert valence.var is None
+    [label] = over_passes((LABEL,), {"label": np.array([[[0.2, 0.3, 0.5]]])})
+    assert valence.var is None and label.mutual_information is None
     np.testing.assert_allclose(valence.mean, [0.1, 1.0])
 
 

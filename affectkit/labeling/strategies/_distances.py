@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from affectkit.labeling.strategies._strategy import Board
 from affectkit.plain import shown
 
 BLOCK = 4_000_000  # float32 numbers of a block of distances, 16 MB
@@ -87,15 +88,30 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, rows, size))
 
 
-def spread(
-    points: Points, free: np.ndarray, nearest: np.ndarray, rng: np.random.Generator
-) -> Iterator[tuple[int, float]]:
-    """Rows by k-means++ (Arthur and Vassilvitskii 2007): one at random, each further one with a probability that is its
-    squared distance to the nearest picked. nearest: [N] such distances to what is there already, infinite where there
-    is nothing. Yields a row and its distance; ends where all that is left lies on what was picked."""
-    nearest = nearest.copy()
+class Nearest:
+    """Distances to what is covered: rows that have their label, and those taken from a board."""
+
+    def __init__(self, points: Points, start: np.ndarray, board: Board) -> None:
+        """start: [N] squared distances to what is covered already, infinite where nothing is."""
+        self.points, self.board = points, board
+        self._squares, self._met = start.copy(), 0
+
+    def now(self) -> np.ndarray:
+        """[N] squared distances."""
+        for row in self.board.taken[self._met :]:
+            np.minimum(self._squares, self.points.to(row), out=self._squares)
+        self._met = len(self.board.taken)
+        return self._squares
+
+
+def spread(nearest: Nearest, rng: np.random.Generator) -> Iterator[tuple[int, float]]:
+    """Rows by k-means++ (Arthur and Vassilvitskii 2007): one at random where nothing is covered, each further one with
+    a probability that is its squared distance to the nearest covered. Yields a row and its distance; ends where all
+    that is left lies on what is covered."""
+    free = nearest.board.free
     while free.any():
-        weights = np.where(free, nearest, 0).astype(float)
+        squares = nearest.now()
+        weights = np.where(free, squares, 0).astype(float)
         first = not np.isfinite(weights).all()
         if first:
             weights = free.astype(float)
@@ -104,12 +120,14 @@ def spread(
         # the row at which a random share of the sum is reached
         sums = weights.cumsum()
         row = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
-        yield row, float("nan") if first else float(np.sqrt(nearest[row]))
-        nearest = np.minimum(nearest, points.to(row))
+        yield row, float("nan") if first else float(np.sqrt(squares[row]))
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
     """[N, D] float32 with mean 0 and deviation 1 of each column; a constant one, and a gap, is 0."""
-    mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    told = np.where(deviation > 0, deviation, 1)
-    return np.nan_to_num((values - mean) / told).astype(np.float32)
+    told = np.empty(values.shape, np.float32)
+    for columns in blocks(values.shape[1], len(values)):
+        part = values[:, columns]
+        mean, deviation = np.nanmean(part, axis=0), np.nanstd(part, axis=0)
+        told[:, columns] = np.nan_to_num((part - mean) / np.where(deviation > 0, deviation, 1))
+    return told

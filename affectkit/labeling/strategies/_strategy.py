@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -25,14 +25,26 @@ class Pick:
     reason: str
 
 
+@dataclass
+class Board:
+    """How things stand with a pool's N rows, which changes from one pick to the next: quotas fill up, others pick too.
+
+    free: [N] bool, the rows that may still be picked. taken: rows in the order in which they were picked, by whichever
+    strategy: they will have their label.
+    """
+
+    free: np.ndarray
+    taken: list[int] = field(default_factory=list)
+
+
 class Strategy(Protocol):
     """name: on the command line."""
 
     name: str
 
-    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
-        """Rows in the order of their worth, one after the other for as long as they are asked for. free: [N] bool, the
-        rows that may still be picked, which changes from one to the next: quotas fill up, others pick too."""
+    def picks(self, pool: Pool, board: Board, rng: np.random.Generator) -> Iterator[Pick]:
+        """Rows in the order of their worth, one after the other for as long as they are asked for. Whoever asks marks
+        on the board what was picked."""
         ...
 
 
@@ -49,9 +61,9 @@ class Scored(ABC):
     def reason(self, pool: Pool, row: int) -> str:
         """Why this row, in words."""
 
-    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+    def picks(self, pool: Pool, board: Board, rng: np.random.Generator) -> Iterator[Pick]:
         scores = self.scores(pool)
-        yield from (Pick(row, float(scores[row]), self.reason(pool, row)) for row in in_order(scores, free, rng))
+        yield from (Pick(row, float(scores[row]), self.reason(pool, row)) for row in in_order(scores, board.free, rng))
 
 
 FIRST = 4096  # how many rows are put in order at first; of a million, nobody asks for the last
@@ -98,16 +110,6 @@ def mean_of_known(scores: Sequence[np.ndarray]) -> np.ndarray:
     known = ~np.isnan(stacked)
     count = known.sum(axis=0)
     return np.where(count > 0, np.nansum(stacked, axis=0) / np.maximum(count, 1), np.nan)
-
-
-def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """[..., K] -> [...] nats; 0 log 0 is 0.
-
-    >>> entropy(np.array([[0.5, 0.5], [1.0, 0.0]])).round(3).tolist()
-    [0.693, 0.0]
-    """
-    p = np.clip(probabilities, 0, 1)
-    return -(p * np.log(np.where(p > 0, p, 1))).sum(axis=-1)
 
 
 def top_two(output: TargetPrediction, row: int) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._distances import Vectors, in_words
-from affectkit.labeling.strategies._strategy import Pick
+from affectkit.labeling.strategies._distances import Nearest, Vectors, in_words
+from affectkit.labeling.strategies._strategy import Board, Pick
 
 
 def build() -> "CoreSet":
@@ -20,16 +20,15 @@ def build() -> "CoreSet":
 class CoreSet:
     name = "core-set"
 
-    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+    def picks(self, pool: Pool, board: Board, rng: np.random.Generator) -> Iterator[Pick]:
         points = Vectors(pool.points())
-        nearest, _ = points.nearest(pool.covered)
-        if not len(pool.covered):  # the one nearest to the mean stands for all
+        nearest = Nearest(points, points.nearest(pool.covered)[0], board)
+        if not len(pool.covered) and not board.taken and board.free.any():  # the one nearest to the mean stands for all
             values = points.values
-            row = int(np.where(free, Vectors(values - values.mean(axis=0)).lengths, np.inf).argmin())
+            row = int(np.where(board.free, Vectors(values - values.mean(axis=0)).lengths, np.inf).argmin())
             yield Pick(row, float("nan"), "the most central row")
-            nearest = points.to(row)
-        while free.any():
-            row = int(np.where(free, nearest, -1).argmax())
-            distance = float(np.sqrt(nearest[row]))
+        while board.free.any():
+            squares = nearest.now()
+            row = int(np.where(board.free, squares, -1).argmax())
+            distance = float(np.sqrt(squares[row]))
             yield Pick(row, distance, in_words(distance))
-            nearest = np.minimum(nearest, points.to(row))

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from affectkit.artifacts.outputs import TargetPrediction
+from affectkit.errors import AffectkitError
 from affectkit.labeling.pool import Pool
 from affectkit.labeling.strategies._strategy import Scored, mean_of_known
 from affectkit.labeling.strategies.variance import in_units
 from affectkit.plain import shown
+
+ALONE = "one source disagrees with nobody"
 
 
 def build() -> Scored:
@@ -24,9 +27,11 @@ class Disagreement(Scored):
     name = "disagreement"
 
     def scores(self, pool: Pool) -> np.ndarray:
-        of = pool.members()
+        if len(pool.sources) < 2:
+            raise AffectkitError("usage", ALONE, remedy="name several NAME=PREDICTIONS of the same rows")
         return mean_of_known([
-            in_units(between(answers)) if answers[0].target.kind == "number" else unlike(answers) for answers in of
+            in_units(between(answers)) if answers[0].target.kind == "number" else unlike(answers)
+            for answers in pool.answers
         ])  # fmt: skip
 
     def reason(self, pool: Pool, row: int) -> str:

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from affectkit.artifacts.outputs import entropy
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._strategy import Scored, class_scores, entropy, in_words
+from affectkit.labeling.strategies._strategy import Scored, class_scores, in_words
 
 
 def build() -> Scored:

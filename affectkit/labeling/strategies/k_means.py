@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from affectkit.labeling.pool import Pool
-from affectkit.labeling.strategies._distances import Vectors, in_words, spread
-from affectkit.labeling.strategies._strategy import Pick
+from affectkit.labeling.strategies._distances import Nearest, Vectors, in_words, spread
+from affectkit.labeling.strategies._strategy import Board, Pick
 
 
 def build() -> "KMeans":
@@ -20,7 +20,8 @@ def build() -> "KMeans":
 class KMeans:
     name = "k-means"
 
-    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+    def picks(self, pool: Pool, board: Board, rng: np.random.Generator) -> Iterator[Pick]:
         points = Vectors(pool.points())
-        for row, distance in spread(points, free, points.nearest(pool.covered)[0], rng):
+        nearest = Nearest(points, points.nearest(pool.covered)[0], board)
+        for row, distance in spread(nearest, rng):
             yield Pick(row, distance, "the first" if np.isnan(distance) else in_words(distance))

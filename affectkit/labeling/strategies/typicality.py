@@ -11,7 +11,7 @@ import numpy as np
 
 from affectkit.labeling.pool import Pool
 from affectkit.labeling.strategies._distances import Vectors
-from affectkit.labeling.strategies._strategy import Pick
+from affectkit.labeling.strategies._strategy import Board, Pick
 
 NEIGHBOURS = 20
 MOST_CLUSTERS = 500  # as published; when each has a row, those of the fewest are taken from again
@@ -25,27 +25,27 @@ def build() -> "Typicality":
 class Typicality:
     name = "typicality"
 
-    def picks(self, pool: Pool, free: np.ndarray, rng: np.random.Generator) -> Iterator[Pick]:
+    def picks(self, pool: Pool, board: Board, rng: np.random.Generator) -> Iterator[Pick]:
         values = pool.points()
         count = min(MOST_CLUSTERS, len(values), pool.wanted + len(pool.covered))
         labels, centres = clusters(values, count, int(rng.integers(2**31)))
-        taken = np.bincount(Vectors(pool.covered).nearest(centres)[1], minlength=count).astype(float)
+        covered = np.bincount(Vectors(pool.covered).nearest(centres)[1], minlength=count)
         sizes = np.bincount(labels, minlength=count)
         typical: dict[int, np.ndarray] = {}
         while True:
-            open_ = np.bincount(labels[free], minlength=count)
+            open_ = np.bincount(labels[board.free], minlength=count)
             if not open_.any():
                 return
+            taken = (covered + np.bincount(labels[board.taken], minlength=count)).astype(float)
             # First those of which fewest rows have a label, of these the largest.
             order = np.lexsort((-sizes, np.where(open_ > 0, taken, np.inf)))
             cluster = int(order[0])
             rows = np.flatnonzero(labels == cluster)
             if cluster not in typical:
                 typical[cluster] = typicalities(values[rows])
-            score = np.where(free[rows], typical[cluster], -np.inf)
+            score = np.where(board.free[rows], typical[cluster], -np.inf)
             place = int(score.argmax())
             yield Pick(int(rows[place]), float(score[place]), f"typical of {sizes[cluster]} rows like it")
-            taken[cluster] += 1
 
 
 def clusters(values: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

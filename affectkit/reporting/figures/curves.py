@@ -33,13 +33,16 @@ LOW = -2.0  # below that the axis of an R2 is logarithmic: one bad epoch would f
 @dataclass(frozen=True)
 class Line:
     """A curve. x, y: [N], NaN where it breaks. look: the number of its colour, dashes and mark. second: one of two of
-    this look, as of train rows beside validation rows: dashed and hollow, where the first is solid; None: alone."""
+    this look, as of train rows beside validation rows: dashed and hollow, where the first is solid; None: alone. low,
+    high: [N] of its intervals."""
 
     label: str
     x: np.ndarray
     y: np.ndarray
     look: int = 0
     second: bool | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
     @property
     def style(self) -> dict[str, Any]:
@@ -137,11 +140,14 @@ def _draw(axes: Axes, panel: Panel, values: np.ndarray | None = None) -> None:
     for line in panel.lines:
         y = np.where(line.y > 0, line.y, np.nan) if panel.log else line.y
         axes.plot(line.x, y, label=line.label, **line.style)
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=line.style["color"], alpha=0.15, linewidth=0)
         lone = _lone(y)
         if lone.any() and len(line.x) > MARKED:
             axes.plot(line.x[lone], y[lone], **{**line.style, "linestyle": "None", "markevery": 1})
     if values is None:
-        values = np.concatenate([np.empty(0), *(line.y for line in panel.lines)])
+        ends = [end for line in panel.lines for end in (line.low, line.high) if end is not None]
+        values = np.concatenate([np.empty(0), *(line.y for line in panel.lines), *ends])
     if panel.signed:
         _signed_axis(axes, values)
     elif panel.floor and np.isfinite(values).any():
