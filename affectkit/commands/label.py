@@ -80,11 +80,15 @@ def label(
         raise AffectkitError("environment", f"labelling needs {error.name}", remedy=remedy) from None
     from affectkit.artifacts.annotations import open_journal
     from affectkit.labeling.app import create_app, run_until_signal
-    from affectkit.labeling.desk import Desk
+    from affectkit.labeling.desk import Desk, name_of
     from affectkit.labeling.guard import entrance_of
     from affectkit.labeling.queue import questions_of, read_queue
     from affectkit.web import listen, log_to_stderr
 
+    try:
+        annotator = annotator and name_of(annotator)
+    except ValueError as error:
+        raise AffectkitError("usage", f"--annotator: {error}", remedy="write another") from None
     with listen(host, port) as socket:  # before anything is read
         entrance = entrance_of(host, socket.getsockname()[1], os.environ.get("AFFECTKIT_LABEL_TOKEN", ""))
         rows = read_queue(queue, media_root=media_root)

@@ -27,10 +27,9 @@ from affectkit.artifacts.annotations import LONGEST_NAME, Annotation, now, parse
 from affectkit.artifacts.files import misfit
 from affectkit.errors import AffectkitError
 from affectkit.labeling import clips
-from affectkit.labeling.desk import Desk
+from affectkit.labeling.desk import Desk, name_of
 from affectkit.labeling.guard import Entrance, Guard, read_json
 from affectkit.labeling.queue import LONGEST_TEXT, Question
-from affectkit.plain import printable
 from affectkit.web import Refused, add_refusals, page_headers
 
 T = TypeVar("T")
@@ -53,7 +52,8 @@ Number = Annotated[str, PathPart(pattern="^[0-9]{1,9}$")]
 
 def create_app(desk: Desk, entrance: Entrance, *, annotator: str = "", shown: bool = False) -> Any:
     """annotator: the name that the page proposes. shown: whether it shows what the queue says of the answer."""
-    app = FastAPI(title="affectkit label", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="affectkit label", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
+                  redirect_slashes=False)  # fmt: skip
     # A disk that does not answer, or a long recording, keeps no answer from being written: media have threads apart.
     in_thread: InThread = partial(to_thread.run_sync, limiter=CapacityLimiter(MEDIA_THREADS))
     add_refusals(app)
@@ -167,10 +167,10 @@ def _instant(text: Any) -> str:
 
 
 def _name(text: str) -> str:
-    name = " ".join(text.split())
-    if not name or printable(name) != name:
-        raise Refused(422, "this is no name: write one, in letters that can be seen")
-    return name
+    try:
+        return name_of(text)
+    except ValueError as error:
+        raise Refused(422, str(error)) from None
 
 
 def _rows(text: str, most: int) -> list[int]:

@@ -148,7 +148,10 @@ def open_clip(path: Path, start: float | None = None, end: float | None = None) 
 
 def _as_it_is(path: Path, first: int, last: int) -> Iterator[bytes]:
     with opened(path) as file:
-        while first < last and (block := os.pread(file.fd, min(_BLOCK, last - first), first)):
+        while first < last:
+            block = os.pread(file.fd, min(_BLOCK, last - first), first)
+            if not block:
+                raise AffectkitError("input", "has become shorter while it was sent", file=path)
             yield block
             first += len(block)
 

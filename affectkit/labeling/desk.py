@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from affectkit.artifacts.annotations import Annotation, Journal, counting
+from affectkit.artifacts.annotations import LONGEST_NAME, Annotation, Journal, counting
 from affectkit.evaluation.raters import LEVELS, cohen_kappa, krippendorff_alpha
 from affectkit.labeling.queue import Question, Queue
 from affectkit.labels import Target
+from affectkit.plain import printable
 
 LEASE_SEC = 300.0  # a row that was given to a tab is given to no other for so long
 RECENT = 200  # answers of a person whose median says how long one takes
@@ -24,6 +25,14 @@ AGREEMENT_SEC = 1.0  # from one reckoning of agreement to the next, at least,
 AGREEMENT_SHARE = 0.05  # and so much of the time may go into it
 _NOBODY = -1
 _NONE, _ANSWERED, _SKIPPED = 0, 1, 2
+
+
+def name_of(text: str) -> str:
+    """What a person is called, white space tidied. Raises ValueError, in words, for what is no name."""
+    name = " ".join(text.split())
+    if not name or len(name) > LONGEST_NAME or printable(name) != name:
+        raise ValueError(f"a name has 1 to {LONGEST_NAME} characters, all of which can be seen")
+    return name
 
 
 class Desk:

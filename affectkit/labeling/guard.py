@@ -123,7 +123,7 @@ class Guard:
 
     def _entered(self, request: Request) -> HTMLResponse | None:
         """The answer to a request that brings its token in the address; None to one that may go on."""
-        entrance, headers, path = self.entrance, request.headers, request.url.path
+        entrance, headers, path = self.entrance, request.headers, request.scope["path"]
         host = headers.get("host", "")
         if not entrance.token and not entrance.is_own(host):
             raise Refused(421, "this address is not the one that affectkit label printed", code="foreign_host")
@@ -132,7 +132,7 @@ class Guard:
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and path != "/":
             raise Refused(403, "another site may not ask this", code="foreign_origin")
         if entrance.token:
-            if path == "/" and "token" in (query := parse_qs(request.url.query)):
+            if path == "/" and "token" in (query := parse_qs(request.scope["query_string"].decode("latin-1"))):
                 return self._let_in(query["token"][0])
             if not any(entrance.admits(token) for token in _tokens(request, entrance.cookie)):
                 raise Refused(401, "open the whole address that affectkit label printed, with its token")

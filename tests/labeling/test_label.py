@@ -336,6 +336,31 @@ def test_a_journal_that_was_deleted_meanwhile_takes_no_answer(tmp_path):
         assert "deleted or replaced" in told(client, answer("r1", label="angry"), status=507)["error"]["message"]
 
 
+def test_answers_take_little_memory_and_a_long_queue_no_time(tmp_path):
+    import time
+    import tracemalloc
+
+    from affectkit.artifacts.annotations import parse_annotation
+
+    with opened(write_texts(tmp_path, 100_000), raters=2) as (_, desk):
+        tracemalloc.start()
+        seconds, before = [], 0
+        for number in range(3000):
+            if number == 1000:
+                before = tracemalloc.get_traced_memory()[0]
+            began = time.perf_counter()
+            [row] = desk.next("ann", "t", 1)
+            seconds.append(time.perf_counter() - began)
+            data = json.loads(
+                json.dumps(answer(desk.queue.ids[row], label="angry", seconds=2.5, at="2026-01-02T03:04:05Z"))
+            )
+            desk.take(parse_annotation({**data, "annotator": "ann"}, desk.targets), "t")
+        grown = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert grown / 2000 < 800  # bytes of an answer
+        assert sorted(seconds)[1500] < 0.02
+
+
 # --- What is asked
 
 
@@ -436,6 +461,8 @@ def test_mistakes_of_who_starts_it_are_one_line_each(affectkit, tmp_path, monkey
     assert "is a folder" in affectkit(*words[:3], tmp_path / "folder", *words[4:], "--labels", "a", code=1).output
     assert "error: " in affectkit(*words[:3], queue, *words[4:], "--labels", "a", code=1).output  # not over the queue
     assert queue.read_text().startswith("id,text")
+    for name in (" ", "\x1b[2J", "a" * 201):
+        assert "--annotator: a name has" in affectkit(*words, "--labels", "a", "--annotator", name, code=2).output
     monkeypatch.setenv("AFFECTKIT_LABEL_TOKEN", "short")
     assert "AFFECTKIT_LABEL_TOKEN is too short" in affectkit(*words, "--labels", "a", code=2).output
     monkeypatch.setitem(sys.modules, "uvicorn", None)

@@ -131,6 +131,9 @@ def test_with_a_token_nothing_is_told_without_it(guarded):
     refused(guarded.get(f"/label.js?token={TOKEN}"), 401)
     refused(guarded.post("/api/answers", json={"annotator": "a", "tab": "t", "answers": []}), 401)
     assert guarded.get("/livez").status_code == 200
+    for host in ("[::", "a b", "http://x/", "\x1b[2J", ""):
+        refused(guarded.get("/", headers={"host": host}), 401)
+        assert guarded.get("/livez", headers={"host": host}).status_code == 200
     assert guarded.get(NEXT, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -325,6 +326,31 @@ def test_a_recording_that_breaks_off_while_it_is_sent_is_a_line_in_the_log(shown
     assert client.get(medium["peaks"]).status_code == 422
     assert "Traceback" not in caplog.text
     assert any(line.startswith("/media/1/0: ") for line in caplog.messages)
+
+
+def test_a_file_that_is_cut_while_it_is_sent_is_a_line_in_the_log(shown, tmp_path, caplog, monkeypatch):
+    path = write(tmp_path / "a.wav", np.tile(TONE, 30))
+    medium, client = shown("a.wav")
+    pread = os.pread
+
+    def cut(file, length, place):
+        if place == 1 << 16:  # the second block
+            os.truncate(path, 100_000)
+        return pread(file, length, place)
+
+    monkeypatch.setattr(os, "pread", cut)
+    assert len(client.get(medium["url"]).content) == 100_000
+    assert "/media/1/0: has become shorter while it was sent" in caplog.messages
+
+
+def test_no_file_is_looked_at_before_its_row_is_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "queue.csv").write_text("id,path\n" + "".join(f"r{n},ä{n}.wav\n" for n in range(100)))
+    looked, stat = [], os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: (looked.append(str(path)), stat(path, *a, **k))[1])
+    with opened(tmp_path / "queue.csv") as (client, _):
+        assert not [path for path in looked if path.endswith(".wav")]
+        client.get("/api/next?annotator=a&tab=t&count=2")
+        assert {Path(path).name for path in looked if path.endswith(".wav")} == {"ä0.wav", "ä1.wav"}
 
 
 def test_media_of_several_columns_and_of_a_root(tmp_path):
