@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from affectkit.serving.failures import CODES
+from affectkit.web import CODES
 
 
 class Problem(BaseModel):

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,8 +25,8 @@ from affectkit.artifacts.annotations import (
 from affectkit.errors import AffectkitError
 from affectkit.labels import Target
 from affectkit.serving import uploads
-from affectkit.serving.failures import Refused
 from affectkit.serving.models import Served
+from affectkit.web import Refused, refuse_foreign
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Feedback:
         if self.journal is None:
             remedy = "start it with --feedback, or with AFFECTKIT_SERVE_FEEDBACK"
             raise Refused(501, "the service was started without a file for feedback", details={"remedy": remedy})
-        _refuse_foreign(request)
+        refuse_foreign(request)
         told = (await uploads.read_json(request, Correction)).model_dump()
         told["key"] = told["key"] or str(uuid4())
         try:
@@ -81,15 +80,6 @@ class Feedback:
 
     def stop(self) -> None:
         self._open.close()
-
-
-def _refuse_foreign(request: Request) -> None:
-    """A page of another site must not label in the name of who looks at it. Raises `Refused` 403."""
-    origin = request.headers.get("origin", "")
-    if origin and urlsplit(origin).netloc != request.headers.get("host", ""):
-        raise Refused(403, "the request comes from another site's page")
-    if uploads.content_type(request) != uploads.JSON:  # the one that no form of another site can have
-        raise Refused(415, f"the body is no {uploads.JSON}")
 
 
 def _targets(models: Mapping[str, Served]) -> dict[str, Target]:

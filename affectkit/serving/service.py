@@ -20,12 +20,12 @@ from pydantic import Field
 from affectkit.errors import AffectkitError
 from affectkit.serving import decoding
 from affectkit.serving.batching import Batcher, Outcome
-from affectkit.serving.failures import Refused
 from affectkit.serving.feedback import Feedback
 from affectkit.serving.hearing import Hearing
 from affectkit.serving.metrics import Metrics
 from affectkit.serving.models import Answer, Served, load_served
 from affectkit.serving.settings import ServeSettings
+from affectkit.web import Refused
 
 logger = logging.getLogger(__name__)
 
