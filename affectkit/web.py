@@ -72,8 +72,8 @@ def refuse_foreign(request: Request) -> None:
 # What a status means, where whoever refuses has no word of its own.
 CODES = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    408: "request_timeout", 411: "length_required", 413: "too_large", 415: "unsupported_media_type", 422: "input",
-    429: "over_capacity", 500: "internal", 501: "not_configured", 503: "unavailable", 504: "timeout",
+    408: "request_timeout", 411: "length_required", 413: "too_large", 415: "unsupported_media_type", 421: "misdirected",
+    422: "input", 429: "over_capacity", 500: "internal", 501: "not_configured", 503: "unavailable", 504: "timeout",
     507: "not_written",
 }  # fmt: skip
 

@@ -150,7 +150,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
             return _timed(request, await predict_files(service, form.files, folder, fields, timings), timings)
 
     correction = doc.of_json(Correction, doc.CORRECTION)
-    written = {**doc.example({"key": "1f2e", "new": True}), **doc.errors(*REFUSALS, 403, 501, 507)}
+    written = {**doc.example({"key": "1f2e", "new": True}), **doc.errors(*REFUSALS, 403, 421, 501, 507)}
 
     @app.post("/v1/feedback", tags=["models"], summary="What an answer should have been",
               openapi_extra=doc.body(correction), include_in_schema=service.feedback.configured,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -48,9 +49,10 @@ class Correction(BaseModel):
 class Feedback:
     """The journal that the service was told to write, if any."""
 
-    def __init__(self, path: Path | None, models: Mapping[str, Served]) -> None:
-        """Raises "usage" where two models differ in the classes, or the scale, of a target; and as `open_journal`."""
-        self._open = ExitStack()
+    def __init__(self, path: Path | None, models: Mapping[str, Served], *, guarded: bool = False) -> None:
+        """guarded: who asks bears a token. Raises "usage" where two models differ in the classes, or the scale, of a
+        target; and as `open_journal`."""
+        self._open, self._guarded = ExitStack(), guarded
         self.journal: Journal | None = None
         if path is not None:
             self.journal = self._open.enter_context(open_journal(path, list(_targets(models).values())))
@@ -66,6 +68,9 @@ class Feedback:
             remedy = "start it with --feedback, or with AFFECTKIT_SERVE_FEEDBACK"
             raise Refused(501, "the service was started without a file for feedback", details={"remedy": remedy})
         refuse_foreign(request)
+        if not self._guarded and not _is_numeric(request.headers.get("host", "")):
+            what = "without a token corrections are taken at an IP address or localhost alone"
+            raise Refused(421, what, details={"remedy": "start it with AFFECTKIT_SERVE_TOKEN"})
         told = (await uploads.read_json(request, Correction)).model_dump()
         told["key"] = told["key"] or str(uuid4())
         try:
@@ -80,6 +85,15 @@ class Feedback:
 
     def stop(self) -> None:
         self._open.close()
+
+
+def _is_numeric(host: str) -> bool:
+    """Whether a Host header has no name that another site's owner could point at this machine (DNS rebinding)."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    try:
+        return name == "localhost" or bool(ip_address(name.strip("[]")))
+    except ValueError:
+        return False
 
 
 def _targets(models: Mapping[str, Served]) -> dict[str, Target]:

@@ -41,7 +41,7 @@ class Service:
         self.metrics = Metrics()
         self.decoder = decoding.Decoder(settings.decode_workers, self.metrics)
         self.hearing = Hearing(settings)
-        self.feedback = Feedback(settings.feedback, self.models)
+        self.feedback = Feedback(settings.feedback, self.models, guarded=bool(settings.token))
         self.batcher: Batcher
         self.folder: Path
         self.in_flight = 0
