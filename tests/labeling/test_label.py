@@ -469,6 +469,15 @@ def test_mistakes_of_who_starts_it_are_one_line_each(affectkit, tmp_path, monkey
     assert "affectkit[serve]" in affectkit(*words, "--labels", "a", code=1).output
 
 
+def test_an_answer_does_not_wait_for_an_acknowledgement_of_its_first_half():
+    from affectkit.web import listen
+
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        taken, _ = listening.accept()
+        with taken:
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_the_command_says_where_to_go_and_in_the_end_what_was_done(affectkit, tmp_path, monkeypatch):
     from starlette.testclient import TestClient
 
