@@ -335,8 +335,8 @@ def test_answers_take_little_memory_and_a_long_queue_no_time(tmp_path):
     with opened(write_texts(tmp_path, 100_000), raters=2) as (_, desk):
         tracemalloc.start()
         seconds, before = [], 0
-        for number in range(3000):
-            if number == 1000:
+        for number in range(1200):
+            if number == 200:
                 before = tracemalloc.get_traced_memory()[0]
             began = time.perf_counter()
             [row] = desk.next("ann", "t", 1)
@@ -347,5 +347,5 @@ def test_answers_take_little_memory_and_a_long_queue_no_time(tmp_path):
             desk.take(parse_annotation({**data, "annotator": "ann"}, desk.targets), "t")
         grown = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
-        assert grown / 2000 < 800  # bytes of an answer
-        assert sorted(seconds)[1500] < 0.02
+        assert grown / 1000 < 800  # bytes of an answer
+        assert sorted(seconds)[600] < 0.02
